@@ -1,0 +1,1 @@
+//! Composer's own rules. Pure: no I/O, no clock, no randomness.

@@ -1,0 +1,327 @@
+//! What Rostrum needs from outside, as a few small traits: a database, a blob store, a key-value cache,
+//! HTTP out, a clock, randomness, and work that outlives the response.
+//!
+//! Nothing here says how it is done: the `cloudflare` room does it with D1, R2, KV, `fetch` and queues, the
+//! tests do it with in-memory SQLite and maps. Every future is boxed and `Send`, so that the whole stack above
+//! runs natively under `cargo test` as well as in workerd.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// A boxed future that may move between threads; what every port returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A port did not do what was asked. The text is for the operator's log, never for a client.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{port}: {reason}")]
+pub struct Fault {
+    /// Which port failed: `database`, `blobs`, `cache`, `queue`, `entropy`.
+    pub port: &'static str,
+    /// What the platform said.
+    pub reason: String,
+}
+
+impl Fault {
+    /// A fault of `port` with the platform's own words.
+    pub fn new(port: &'static str, reason: impl fmt::Display) -> Self {
+        Self { port, reason: reason.to_string() }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- database
+
+/// One bound parameter. D1 has no 64-bit integers and no booleans on its wire: integers travel as doubles
+/// (exact up to 2^53), booleans as 0 and 1.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// SQL `NULL`.
+    Null,
+    /// An integer; must stay within ±2^53 so that a double holds it exactly.
+    Integer(i64),
+    /// Text. At most 2 MB (D1's limit for one value).
+    Text(String),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Integer(i64::from(flag))
+    }
+}
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// One SQL statement with its parameters, bound to `?1`, `?2`, … in order.
+#[derive(Debug, Clone)]
+pub struct Stmt {
+    /// The SQL text. Always a constant: values never become part of it.
+    pub sql: &'static str,
+    /// At most 100 parameters (D1's limit); longer lists travel as one JSON argument for `json_each`.
+    pub args: Vec<Value>,
+}
+
+impl Stmt {
+    /// A statement with `args` bound in order.
+    pub fn new(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
+        Self { sql, args: args.into() }
+    }
+}
+
+/// The rows one statement returned, each an object of column name → value, as D1 hands them out.
+#[derive(Debug, Clone, Default)]
+pub struct Rows(pub Vec<serde_json::Map<String, serde_json::Value>>);
+
+impl Rows {
+    /// Every row as `T`.
+    pub fn decode<T: DeserializeOwned>(self) -> Result<Vec<T>, Fault> {
+        self.0
+            .into_iter()
+            .map(|row| serde_json::from_value(serde_json::Value::Object(row)).map_err(|e| Fault::new("database", e)))
+            .collect()
+    }
+
+    /// The first row as `T`, if there is one.
+    pub fn first<T: DeserializeOwned>(mut self) -> Result<Option<T>, Fault> {
+        self.0.truncate(1);
+        Ok(self.decode()?.pop())
+    }
+}
+
+/// Why a batch was not carried out.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DatabaseError {
+    /// A `UNIQUE` constraint said no; nothing of the batch was written. Holds the platform's message, which names
+    /// the columns.
+    #[error("a row with this key exists already: {0}")]
+    Conflict(String),
+    /// Anything else; nothing of the batch was written, or the platform does not know whether it was.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// The SQL database (D1; SQLite in tests).
+pub trait Database: Send + Sync {
+    /// Runs all statements in one transaction and one round trip: all of them happen or none.
+    fn batch(&self, stmts: Vec<Stmt>) -> BoxFuture<'_, Result<Vec<Rows>, DatabaseError>>;
+}
+
+// ---------------------------------------------------------------------------------------------- bodies
+
+/// A body that arrives in pieces. The platform's own streams stay what they are until somebody asks for bytes, so
+/// that an R2 object can reach the client without passing through our memory.
+pub trait ByteStream: Send {
+    /// The next piece, or `None` at the end.
+    fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>>;
+    /// The platform's own stream, for the adapter that made it to recognise (`Any::downcast`).
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// A body held in memory, as a stream of one piece.
+pub struct Whole(pub Option<Bytes>);
+
+impl ByteStream for Whole {
+    fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
+        let piece = self.0.take().filter(|bytes| !bytes.is_empty()).map(Ok);
+        Box::pin(std::future::ready(piece))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- blobs
+
+/// A range of bytes asked of a blob: `offset` and a `length` that lies within the blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    /// First byte, from 0.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+/// A stored blob, or the asked part of it.
+pub struct Blob {
+    /// Size of the whole blob in bytes.
+    pub size: u64,
+    /// The bytes asked for.
+    pub body: Box<dyn ByteStream>,
+}
+
+/// The blob store (R2).
+pub trait Blobs: Send + Sync {
+    /// Stores `bytes` under `key`, replacing what was there.
+    fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>>;
+    /// The blob under `key`, or the part of it within `range`.
+    fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
+    /// Removes the blobs under `keys` (at most 1000); absent ones are no error.
+    fn delete(&self, keys: Vec<String>) -> BoxFuture<'_, Result<(), Fault>>;
+}
+
+// ---------------------------------------------------------------------------------------------- cache
+
+/// An entry found by [`Cache::list`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// The entry's key.
+    pub key: String,
+    /// The metadata it was stored with.
+    pub metadata: Option<String>,
+}
+
+/// The key-value store (KV): eventually consistent, so nothing in it is the truth.
+pub trait Cache: Send + Sync {
+    /// The value under `key`. Another place's write may take a minute to be seen.
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<String>, Fault>>;
+    /// Stores `value` for `ttl` (at least 60 s), with metadata of at most 1 KB that [`Cache::list`] gives back.
+    fn put(&self, key: &str, value: String, ttl: Duration, metadata: Option<String>)
+    -> BoxFuture<'_, Result<(), Fault>>;
+    /// Removes `key`; an absent one is no error.
+    fn delete(&self, key: &str) -> BoxFuture<'_, Result<(), Fault>>;
+    /// The first 1000 entries whose key starts with `prefix`.
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<CacheEntry>, Fault>>;
+}
+
+// ---------------------------------------------------------------------------------------------- upstream
+
+/// A request to somebody else's server. Redirects are never followed by the port: who may be asked next, and with
+/// which credentials, is decided above it.
+#[derive(Debug, Clone)]
+pub struct UpstreamRequest {
+    /// `GET` or `POST`.
+    pub method: Method,
+    /// Absolute URL without credentials.
+    pub url: Url,
+    /// Headers to send; credentials are among them.
+    pub headers: HeaderMap,
+    /// Body to send.
+    pub body: Bytes,
+    /// How long to wait for the response's head, and then for each piece of its body.
+    pub patience: Duration,
+}
+
+/// What the other server answered.
+pub struct UpstreamResponse {
+    /// Its status, redirects included.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; a content encoding (gzip) is already undone.
+    pub body: Box<dyn ByteStream>,
+}
+
+/// Why there is no answer. The text is shown to operators and holds neither credentials nor bodies.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection, a broken one, or a name that does not resolve.
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(String),
+    /// Nothing came within the request's patience.
+    #[error("the server did not answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+}
+
+/// HTTP out (`fetch`).
+pub trait Upstream: Send + Sync {
+    /// Sends one request and returns as soon as the response's head is there.
+    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>>;
+}
+
+// ---------------------------------------------------------------------------------------------- time, chance, work
+
+/// Unix time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub i64);
+
+impl Millis {
+    /// Whole seconds since the epoch, rounded down.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// The moment `seconds` after the epoch.
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// This moment plus `span`.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<Millis> for Value {
+    fn from(moment: Millis) -> Self {
+        Self::Integer(moment.0)
+    }
+}
+
+/// The clock.
+pub trait Clock: Send + Sync {
+    /// Now. In workerd it stands still between two I/O operations.
+    fn now(&self) -> Millis;
+}
+
+/// Cryptographic randomness.
+pub trait Entropy: Send + Sync {
+    /// Fills `buffer` with random bytes.
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault>;
+}
+
+/// Work handed to the queue; one message is one invocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "snake_case")]
+pub enum Job {
+    /// Sync one repository.
+    SyncRepository {
+        /// Primary key of the repository.
+        repository_id: i64,
+    },
+    /// Build the dist archives that a repository's tags still lack.
+    BuildArchives {
+        /// Primary key of the repository.
+        repository_id: i64,
+    },
+}
+
+/// Work that outlives the response.
+pub trait Tasks: Send + Sync {
+    /// Keeps the isolate alive until `work` is done; the response does not wait for it.
+    fn wait_until(&self, work: BoxFuture<'static, ()>);
+    /// Puts `job` on the queue, to be handed out after `delay` at the earliest.
+    fn enqueue(&self, job: Job, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
+}
