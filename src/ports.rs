@@ -282,6 +282,12 @@ impl Millis {
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
+
+    /// This moment less `span`.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
 }
 
 impl From<Millis> for Value {
@@ -294,6 +300,8 @@ impl From<Millis> for Value {
 pub trait Clock: Send + Sync {
     /// Now. In workerd it stands still between two I/O operations.
     fn now(&self) -> Millis;
+    /// Resolves after `span`.
+    fn sleep(&self, span: Duration) -> BoxFuture<'_, ()>;
 }
 
 /// Cryptographic randomness.

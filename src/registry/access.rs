@@ -1,0 +1,320 @@
+//! The one decision who may see which version. Metadata, downloads, lists, search and REST reads all ask here, and
+//! nobody else decides.
+//!
+//! A caller holds grants. A grant names packages, and limits their versions by a Composer constraint, by the day up to
+//! which updates were paid for, and by a minimum stability. A version is visible when one grant that is in force
+//! covers it; a package is visible when one of its versions is. What is not visible does not exist.
+
+use sha2::{Digest, Sha256};
+
+use crate::composer::{Constraint, NormalizedVersion, Stability};
+use crate::ports::Millis;
+use crate::registry::failure::Failure;
+use crate::store::tokens::GrantRow;
+
+/// Which packages a grant names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Everything,
+    /// An exact name, or a pattern in which `*` stands for any characters, the slash included.
+    Pattern(String),
+}
+
+impl Target {
+    fn covers(&self, package: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Pattern(pattern) => glob(pattern, package),
+        }
+    }
+}
+
+/// Whether `text` matches `pattern`, in which `*` stands for any characters.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = pattern.contains('*').then(|| parts.next_back().unwrap_or_default()) else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// A grant, ready to decide with.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    row: GrantRow,
+    target: Target,
+    versions: Constraint,
+    minimum_stability: Stability,
+}
+
+impl Grant {
+    /// Reads a stored grant.
+    ///
+    /// # Errors
+    /// When its constraint or stability does not parse; they are checked on write, so that is the registry's fault.
+    pub fn from_row(row: GrantRow) -> Result<Self, Failure> {
+        let target =
+            if row.target == "*" { Target::Everything } else { Target::Pattern(row.target.to_ascii_lowercase()) };
+        let versions = Constraint::parse(&row.version_constraint).map_err(Failure::internal)?;
+        let minimum_stability = Stability::parse(&row.minimum_stability).map_err(Failure::internal)?;
+        Ok(Self { row, target, versions, minimum_stability })
+    }
+
+    /// Whether it leaves no version of its packages out.
+    fn is_unlimited(&self) -> bool {
+        self.row.version_constraint == "*"
+            && self.row.updates_until.is_none()
+            && self.minimum_stability == Stability::Dev
+    }
+
+    fn covers(&self, version: &NormalizedVersion, released_at: Option<Millis>) -> bool {
+        let in_time = match (self.row.updates_until, released_at) {
+            (None, _) => true,
+            (Some(until), Some(released)) => released <= until,
+            (Some(_), None) => false,
+        };
+        in_time && version.stability() <= self.minimum_stability && self.versions.matches(version)
+    }
+}
+
+/// A grant that lets its holder see every version of every package.
+pub fn everything() -> GrantRow {
+    packages("*")
+}
+
+/// A grant that lets its holder see every version of the packages that `target` names.
+pub fn packages(target: &str) -> GrantRow {
+    GrantRow {
+        target: target.to_owned(),
+        version_constraint: "*".to_owned(),
+        updates_until: None,
+        minimum_stability: Stability::Dev.as_str().to_owned(),
+        expires_at: None,
+    }
+}
+
+/// Identifies what a set of grants lets through: equal grants, equal fingerprint. Zero sees everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Fingerprint(u64);
+
+/// Ten years: views that differ share a `Last-Modified` once in 300 million pairs.
+const VIEW_OFFSET_RANGE: u64 = 10 * 365 * 24 * 3600;
+
+impl Fingerprint {
+    fn of<'g>(grants: impl IntoIterator<Item = &'g Grant>) -> Self {
+        let mut rows: Vec<String> =
+            grants.into_iter().map(|grant| serde_json::json!(grant.row).to_string()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let digest = Sha256::digest(rows.join("\n").as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        Self(u64::from_be_bytes(first).max(1))
+    }
+
+    /// By how many seconds a view's `Last-Modified` lies before the revision: composer compares dates for equality
+    /// and shares one cache between tokens, so another view must have another date.
+    pub fn seconds(self) -> i64 {
+        i64::try_from(self.0 % VIEW_OFFSET_RANGE).unwrap_or(0)
+    }
+}
+
+/// What a caller sees at one moment: its grants that are in force.
+#[derive(Debug, Clone)]
+pub struct View {
+    grants: Vec<Grant>,
+    fingerprint: Fingerprint,
+}
+
+/// What a view lets through of one package.
+pub enum Scope<'v> {
+    /// Nothing of it.
+    Nothing,
+    /// Whatever one of these grants covers.
+    Some(Vec<&'v Grant>, Fingerprint),
+    /// All of it.
+    All,
+}
+
+impl Scope<'_> {
+    /// The decision: whether a version, released when, is visible.
+    pub fn sees(&self, version: &NormalizedVersion, released_at: Option<Millis>) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Some(grants, _) => grants.iter().any(|grant| grant.covers(version, released_at)),
+            Self::All => true,
+        }
+    }
+
+    /// Whether any of a package's versions is visible; `index` is its stored list of `[normalized, released_at]`.
+    pub fn sees_any(&self, index: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Some(..) => serde_json::from_str::<Vec<(String, Millis)>>(index).is_ok_and(|versions| {
+                versions
+                    .into_iter()
+                    .any(|(version, released)| self.sees(&NormalizedVersion::from_stored(version), Some(released)))
+            }),
+        }
+    }
+
+    /// Identifies what is let through of this package.
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Some(_, fingerprint) => *fingerprint,
+            Self::Nothing | Self::All => Fingerprint::default(),
+        }
+    }
+}
+
+impl View {
+    /// The view that `grants` give at `now`.
+    pub fn at(grants: &[Grant], now: Millis) -> Self {
+        let grants: Vec<Grant> = grants
+            .iter()
+            .filter(|grant| grant.row.expires_at.is_none_or(|end| now < end))
+            .cloned()
+            .collect();
+        let unlimited = grants.iter().any(|grant| grant.target == Target::Everything && grant.is_unlimited());
+        let fingerprint = if unlimited { Fingerprint::default() } else { Fingerprint::of(&grants) };
+        Self { grants, fingerprint }
+    }
+
+    /// Whether nothing is hidden from this view.
+    pub fn sees_everything(&self) -> bool {
+        self.fingerprint == Fingerprint::default()
+    }
+
+    /// Identifies what the view lets through of all packages.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// What the view lets through of one package.
+    pub fn scope(&self, package: &str) -> Scope<'_> {
+        if self.sees_everything() {
+            return Scope::All;
+        }
+        let grants: Vec<&Grant> = self.grants.iter().filter(|grant| grant.target.covers(package)).collect();
+        if grants.is_empty() {
+            return Scope::Nothing;
+        }
+        if grants.iter().any(|grant| grant.is_unlimited()) {
+            return Scope::All;
+        }
+        let fingerprint = Fingerprint::of(grants.iter().copied());
+        Scope::Some(grants, fingerprint)
+    }
+
+    /// The targets of the grants that leave versions out: for these packages, and only for these, visibility depends
+    /// on the versions that exist.
+    pub fn version_limited_targets(&self) -> Vec<&str> {
+        if self.sees_everything() {
+            return Vec::new();
+        }
+        self.grants.iter().filter(|grant| !grant.is_unlimited()).map(|grant| grant.row.target.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(target: &str, constraint: &str) -> Grant {
+        let row = GrantRow { version_constraint: constraint.to_owned(), ..packages(target) };
+        Grant::from_row(row).expect("a valid grant")
+    }
+
+    fn version(text: &str) -> NormalizedVersion {
+        NormalizedVersion::from_stored(text.to_owned())
+    }
+
+    const NOW: Millis = Millis(1_000_000);
+
+    #[test]
+    fn a_caller_without_grants_sees_nothing() {
+        let view = View::at(&[], NOW);
+        assert!(!view.sees_everything());
+        assert!(!view.scope("acme/lib").sees(&version("1.0.0.0"), None));
+    }
+
+    #[test]
+    fn a_star_matches_any_characters_and_a_plain_name_only_itself() {
+        for (pattern, text, expected) in [
+            ("acme/*", "acme/lib", true),
+            ("acme/*", "acmes/lib", false),
+            ("acme/lib", "acme/lib", true),
+            ("acme/lib", "acme/lib2", false),
+            ("*/lib", "acme/lib", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("ab*b", "ab", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(glob(pattern, text), expected, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn a_constraint_lets_only_its_versions_through() {
+        let grants = [grant("acme/lib", "5.*"), grant("acme/other", "*")];
+        let view = View::at(&grants, NOW);
+        let scope = view.scope("acme/lib");
+        assert!(scope.sees(&version("5.1.0.0"), None));
+        assert!(!scope.sees(&version("6.0.0.0"), None));
+        assert!(matches!(view.scope("acme/other"), Scope::All));
+        assert!(matches!(view.scope("else/where"), Scope::Nothing));
+    }
+
+    #[test]
+    fn updates_until_hides_what_was_released_later_or_at_an_unknown_time() {
+        let mut row = packages("acme/lib");
+        row.updates_until = Some(Millis(500));
+        let view = View::at(&[Grant::from_row(row).expect("valid")], NOW);
+        let scope = view.scope("acme/lib");
+        assert!(scope.sees(&version("1.0.0.0"), Some(Millis(500))));
+        assert!(!scope.sees(&version("1.0.0.0"), Some(Millis(501))));
+        assert!(!scope.sees(&version("1.0.0.0"), None));
+    }
+
+    #[test]
+    fn a_grant_ends_at_its_moment_and_the_view_changes_with_it() {
+        let mut row = packages("acme/lib");
+        row.expires_at = Some(Millis(100));
+        let grants = [Grant::from_row(row).expect("valid"), grant("acme/other", "*")];
+        let before = View::at(&grants, Millis(99));
+        let after = View::at(&grants, Millis(100));
+        assert!(matches!(before.scope("acme/lib"), Scope::All));
+        assert!(matches!(after.scope("acme/lib"), Scope::Nothing));
+        assert_ne!(before.fingerprint(), after.fingerprint());
+    }
+
+    #[test]
+    fn the_same_grants_in_another_order_are_the_same_view() {
+        let (a, b) = (grant("acme/a", "1.*"), grant("acme/b", "*"));
+        let one = View::at(&[a.clone(), b.clone()], NOW);
+        let other = View::at(&[b, a], NOW);
+        assert_eq!(one.fingerprint(), other.fingerprint());
+        assert_ne!(one.fingerprint().seconds(), 0);
+    }
+
+    #[test]
+    fn minimum_stability_hides_what_is_less_stable() {
+        let mut row = packages("acme/lib");
+        row.minimum_stability = "RC".to_owned();
+        let view = View::at(&[Grant::from_row(row).expect("valid")], NOW);
+        let scope = view.scope("acme/lib");
+        assert!(scope.sees(&version("1.0.0.0-RC1"), None));
+        assert!(!scope.sees(&version("1.0.0.0-beta1"), None));
+        assert!(!scope.sees(&version("dev-main"), None));
+    }
+}

@@ -1,0 +1,233 @@
+//! Who is calling: from a presented token to a [`Caller`].
+//!
+//! A token is looked up in the isolate's memory, then in KV, then in the database; see `memory` for how long each is
+//! believed. What KV holds is a copy: a revocation deletes it, and it ends by itself after [`CACHE_TTL`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{Millis, Rows, Stmt};
+use crate::registry::access::{Grant, View, everything};
+use crate::registry::failure::{Failure, Kind};
+use crate::registry::memory::{CALLER_TTL, Dated};
+use crate::registry::secrets::{PlainToken, TokenHash};
+use crate::registry::tokens::Scope;
+use crate::registry::App;
+use crate::store::organizations::ROOT;
+use crate::store::tokens::{GrantRow, TokenRow, present};
+
+/// How long KV keeps a token that nobody changes; each time it runs out, the look-up in the database notes that the
+/// token was used.
+const CACHE_TTL: Duration = Duration::from_secs(300);
+
+/// Whose request it is; rate limits and statistics go by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The holder of `ADMIN_TOKEN`.
+    Admin,
+    /// The holder of a token.
+    Token {
+        /// Primary key.
+        id: i64,
+    },
+}
+
+impl Subject {
+    /// `admin`, or `token:12`.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Admin => "admin".to_owned(),
+            Self::Token { id } => format!("token:{id}"),
+        }
+    }
+}
+
+/// An authenticated caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Whose request it is.
+    pub subject: Subject,
+    /// The organization the credential belongs to.
+    pub organization_id: i64,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// What it may see.
+    pub grants: Vec<Grant>,
+    /// Requests an hour, when it has a limit of its own.
+    pub rate_limit_max: Option<i64>,
+    /// When the credential ends.
+    pub expires_at: Option<Millis>,
+}
+
+impl Caller {
+    /// What the caller sees at `now`.
+    pub fn view(&self, now: Millis) -> View {
+        View::at(&self.grants, now)
+    }
+
+    /// Whether the caller holds `scope`.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&Scope::Admin) || self.scopes.contains(&scope)
+    }
+
+    /// Refuses a caller that does not hold `scope`.
+    pub fn require(&self, scope: Scope) -> Result<(), Failure> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Kind::Forbidden,
+            format!("This token lacks the scope `{}`. Use one that has it.", scope.as_str()),
+        ))
+    }
+
+    fn admin() -> Result<Self, Failure> {
+        Ok(Self {
+            subject: Subject::Admin,
+            organization_id: ROOT,
+            scopes: vec![Scope::Admin],
+            grants: vec![Grant::from_row(everything())?],
+            rate_limit_max: None,
+            expires_at: None,
+        })
+    }
+
+    fn from_record(record: Record) -> Result<Self, Failure> {
+        Ok(Self {
+            subject: Subject::Token { id: record.id },
+            organization_id: record.organization_id,
+            scopes: record.scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
+            grants: record.grants.into_iter().map(Grant::from_row).collect::<Result<_, _>>()?,
+            rate_limit_max: record.rate_limit_max,
+            expires_at: record.expires_at,
+        })
+    }
+}
+
+/// What KV holds of a token.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    id: i64,
+    organization_id: i64,
+    scopes: Vec<String>,
+    grants: Vec<GrantRow>,
+    rate_limit_max: Option<i64>,
+    expires_at: Option<Millis>,
+}
+
+impl From<TokenRow> for Record {
+    fn from(row: TokenRow) -> Self {
+        Self {
+            id: row.id,
+            organization_id: row.organization_id,
+            scopes: row.scopes,
+            grants: row.grants,
+            rate_limit_max: row.rate_limit_max,
+            expires_at: row.expires_at,
+        }
+    }
+}
+
+/// The key under which KV holds a token.
+pub fn cache_key(hash: &TokenHash) -> String {
+    format!("token:{}", hash.as_str())
+}
+
+/// The result of [`authenticate`]: the caller, and the rows of the statement that travelled along, when the database
+/// had to be asked anyway.
+pub struct Authenticated {
+    /// Who is calling.
+    pub caller: Arc<Caller>,
+    /// The rows of the companion statement; `None` when the database was not asked.
+    pub rows: Option<Rows>,
+}
+
+/// Finds out who presents `credential` (a token's text; `None` when the request has none).
+///
+/// `companion` is a statement that the caller of this function would run next; when the token has to be looked up in
+/// the database, both go in one round trip.
+///
+/// # Errors
+/// [`Kind::Unauthenticated`] for a missing, malformed, unknown, revoked or expired credential, all in the same words
+/// but for the missing and the expired one.
+pub async fn authenticate(
+    app: &App,
+    credential: Option<&str>,
+    companion: Option<Stmt>,
+) -> Result<Authenticated, Failure> {
+    let Some(credential) = credential.filter(|text| !text.is_empty()) else {
+        return Err(Failure::new(
+            Kind::Unauthenticated,
+            "Authentication required. Send a token as HTTP Basic password (any user name) or as Bearer token.",
+        ));
+    };
+    if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&TokenHash::of(credential))) {
+        return Ok(Authenticated { caller: Arc::new(Caller::admin()?), rows: None });
+    }
+    let token = PlainToken::parse(credential).ok_or_else(refused)?;
+    let hash = token.hash();
+    let now = app.now();
+    let remembered =
+        app.memory.callers().get(&hash).filter(|entry| entry.is_fresh(now, CALLER_TTL)).map(|entry| entry.value.clone());
+    let (caller, rows) = match remembered {
+        Some(caller) => (caller, None),
+        None => look_up(app, &hash, companion).await?,
+    };
+    let caller = caller.ok_or_else(refused)?;
+    if caller.expires_at.is_some_and(|end| end <= now) {
+        return Err(Failure::new(Kind::Unauthenticated, "This token has expired. Ask for a new one."));
+    }
+    Ok(Authenticated { caller, rows })
+}
+
+fn refused() -> Failure {
+    Failure::new(Kind::Unauthenticated, "This token is not valid: it is unknown, mistyped or revoked.")
+}
+
+/// Asks KV, then the database, and remembers the answer.
+async fn look_up(
+    app: &App,
+    hash: &TokenHash,
+    companion: Option<Stmt>,
+) -> Result<(Option<Arc<Caller>>, Option<Rows>), Failure> {
+    let now = app.now();
+    let cached = app.ports.cache.get(&cache_key(hash)).await.unwrap_or_else(|fault| {
+        log::warn!("token look-up goes to the database: {fault}");
+        None
+    });
+    if let Some(record) = cached.and_then(|text| serde_json::from_str::<Record>(&text).ok()) {
+        return remember(app, hash, Some(record)).map(|caller| (caller, None));
+    }
+    let mut stmts = vec![present(hash.as_str(), now)];
+    stmts.extend(companion);
+    let mut results = app.ports.database.batch(stmts).await?.into_iter();
+    let record = results.next().unwrap_or_default().first::<TokenRow>()?.map(Record::from);
+    if let Some(record) = &record {
+        store_in_cache(app, hash, record).await;
+    }
+    Ok((remember(app, hash, record)?, results.next()))
+}
+
+fn remember(app: &App, hash: &TokenHash, record: Option<Record>) -> Result<Option<Arc<Caller>>, Failure> {
+    let caller = record.map(Caller::from_record).transpose()?.map(Arc::new);
+    app.memory.callers().put(hash.clone(), Dated { value: caller.clone(), read_at: app.now() });
+    Ok(caller)
+}
+
+async fn store_in_cache(app: &App, hash: &TokenHash, record: &Record) {
+    let value = serde_json::json!(record).to_string();
+    if let Err(fault) = app.ports.cache.put(&cache_key(hash), value, CACHE_TTL, None).await {
+        log::warn!("a token was not cached: {fault}");
+    }
+}
+
+/// Forgets a token whose row has changed: here at once, in KV as fast as KV spreads it. When KV fails, its copy ends
+/// by itself after [`CACHE_TTL`]; the change in the database stands either way.
+pub async fn forget(app: &App, hash: &TokenHash) {
+    app.memory.callers().pop(hash);
+    if let Err(fault) = app.ports.cache.delete(&cache_key(hash)).await {
+        log::error!("a changed token may be believed for {} s more: {fault}", CACHE_TTL.as_secs());
+    }
+}

@@ -1,0 +1,109 @@
+//! The one refusal: what went wrong in words for the user, and privately why.
+//!
+//! Use cases return it, the `http` room renders it in its surface's dialect. The `source` is for the operator's log
+//! and never leaves the registry.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+
+use crate::ports::{DatabaseError, Fault};
+
+/// What sort of refusal it is; decides the status code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// No credentials, or ones that are wrong, expired or revoked.
+    Unauthenticated,
+    /// Good credentials that may not do this.
+    Forbidden,
+    /// There is no such thing, or the caller may not know that there is.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// The client cannot be served at all (Composer 1).
+    NotAcceptable,
+    /// It contradicts what is there.
+    Conflict,
+    /// The request is wrong; `fields` may say where.
+    Invalid,
+    /// The asked range lies outside a blob of `size` bytes.
+    RangeNotSatisfiable {
+        /// Bytes.
+        size: u64,
+    },
+    /// The caller has used up its quota.
+    TooMany {
+        /// Seconds until there is one again.
+        retry_after: i64,
+    },
+    /// Somebody else's server failed us.
+    Upstream,
+    /// The registry failed.
+    Internal,
+}
+
+/// A refusal.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What sort it is.
+    pub kind: Kind,
+    /// What was wrong and what to do, for the user.
+    pub detail: String,
+    /// Field name → what is wrong with it.
+    pub fields: BTreeMap<String, Vec<String>>,
+    /// Why, for the log.
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A refusal of `kind` in the user's words.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), fields: BTreeMap::new(), source: None }
+    }
+
+    /// The request is wrong.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, detail)
+    }
+
+    /// One field of the request is wrong.
+    pub fn invalid_field(field: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::invalid(format!("`{field}`: {detail}")).with_field(field, detail)
+    }
+
+    /// There is no such `what`.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Kind::NotFound, format!("{what} not found"))
+    }
+
+    /// The registry failed; `source` goes to the log.
+    pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
+        Self {
+            kind: Kind::Internal,
+            detail: "The registry failed to answer. Try again; if it keeps failing, tell its operator the request id."
+                .to_owned(),
+            fields: BTreeMap::new(),
+            source: Some(Arc::new(source)),
+        }
+    }
+
+    /// The same refusal, saying more of one field.
+    #[must_use]
+    pub fn with_field(mut self, field: &str, detail: impl Into<String>) -> Self {
+        self.fields.entry(field.to_owned()).or_default().push(detail.into());
+        self
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::internal(fault)
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        Self::internal(error)
+    }
+}

@@ -1,0 +1,120 @@
+//! The packages of an organization as one caller sees them: `packages.json` and the `list`.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::composer::DocumentForm;
+use crate::registry::App;
+use crate::registry::access::{Fingerprint, View, glob};
+use crate::registry::failure::Failure;
+use crate::registry::memory::{DOCUMENT_TTL, Dated};
+use crate::registry::metadata::{Body, BodyKey};
+use crate::store::organizations::{self, Revisions};
+
+/// Which listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListingKey {
+    organization_id: i64,
+    fingerprint: Fingerprint,
+}
+
+/// The package names that a view sees, and the revision that dates them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Unix seconds.
+    pub revision: i64,
+    /// Sorted.
+    pub names: Vec<String>,
+}
+
+/// A pattern that matches no package: composer takes an empty `available-packages` for "not given", and would then ask
+/// for every package of the project, public ones too.
+const MATCHES_NOTHING: &str = "rostrum/has-no-package-for-this-token";
+
+/// The names that `view` sees.
+pub async fn visible_names(app: &App, organization_id: i64, view: &View) -> Result<Arc<Listing>, Failure> {
+    let now = app.now();
+    let key = ListingKey { organization_id, fingerprint: view.fingerprint() };
+    let remembered = app.memory.listings().get(&key);
+    if let Some(entry) = &remembered
+        && entry.is_fresh(now, DOCUMENT_TTL)
+    {
+        return Ok(entry.value.clone());
+    }
+    let limited = view.version_limited_targets();
+    let date = |revisions: Revisions| if limited.is_empty() { revisions.names_revision } else { revisions.revision };
+    if let Some(entry) = &remembered
+        && let Some(revisions) = organizations::revisions(&*app.ports.database, organization_id).await?
+        && date(revisions) == entry.value.revision
+    {
+        return Ok(keep(app, key, entry.value.clone()));
+    }
+    let (revisions, packages) = organizations::listing(&*app.ports.database, organization_id, &limited)
+        .await?
+        .ok_or_else(|| Failure::not_found("Organization"))?;
+    let names = packages
+        .into_iter()
+        .filter(|package| view.scope(&package.name).sees_any(package.version_index.as_deref().unwrap_or("[]")))
+        .map(|package| package.name)
+        .collect();
+    Ok(keep(app, key, Arc::new(Listing { revision: date(revisions), names })))
+}
+
+fn keep(app: &App, key: ListingKey, listing: Arc<Listing>) -> Arc<Listing> {
+    let bytes = listing.names.iter().map(|name| name.len() + size_of::<String>()).sum();
+    app.memory.listings().put(key, Dated { value: listing.clone(), read_at: app.now() }, bytes);
+    listing
+}
+
+/// `packages.json` as `view` sees it. All URLs in it are absolute: composer resolves the other forms differently from
+/// version to version, and one of them writes credentials into lock files.
+pub async fn root_document(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    base_url: &str,
+) -> Result<Arc<Body>, Failure> {
+    let listing = visible_names(app, organization_id, view).await?;
+    let key = BodyKey {
+        organization_id,
+        name: String::new(),
+        part: None,
+        form: DocumentForm::Minified,
+        base_url: base_url.to_owned(),
+        revision: listing.revision,
+        fingerprint: view.fingerprint(),
+    };
+    if let Some(Some(body)) = app.memory.bodies().get(&key) {
+        return Ok(body);
+    }
+    let mut root = json!({
+        "packages": {},
+        "metadata-url": format!("{base_url}/p2/%package%.json"),
+        "available-packages": listing.names,
+        "notify-batch": format!("{base_url}/notify-batch"),
+        "search": format!("{base_url}/search.json?q=%query%&type=%type%"),
+        "list": format!("{base_url}/list.json"),
+    });
+    if listing.names.is_empty() {
+        root["available-package-patterns"] = json!([MATCHES_NOTHING]);
+    }
+    let body = Arc::new(Body::new(root.to_string(), listing.revision, key.fingerprint));
+    app.memory.bodies().put(key, Some(body.clone()), body.bytes.len());
+    Ok(body)
+}
+
+/// The names of a listing that match composer's `filter` (a glob) and `vendor`.
+pub fn filtered<'l>(listing: &'l Listing, filter: Option<&str>, vendor: Option<&str>) -> Vec<&'l str> {
+    let filter = filter.map(str::to_ascii_lowercase);
+    let vendor = vendor.map(str::to_ascii_lowercase);
+    listing
+        .names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| filter.as_deref().is_none_or(|pattern| glob(pattern, name)))
+        .filter(|name| {
+            vendor.as_deref().is_none_or(|vendor| name.split_once('/').is_some_and(|(own, _)| own == vendor))
+        })
+        .collect()
+}

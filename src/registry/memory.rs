@@ -1,0 +1,204 @@
+//! What an isolate remembers between requests, all of it bounded and none of it the truth.
+//!
+//! | what | how long | how much |
+//! |---|---|---|
+//! | callers by token hash, unknown tokens too | [`CALLER_TTL`] | 4,096 |
+//! | rendered documents and listings as the database has them | [`DOCUMENT_TTL`], then one statement tells whether they still hold | 8 MB |
+//! | bodies made from them for one view | as long as their revision | 8 MB |
+//! | rate counters | their hour | 16,384 |
+//!
+//! So another isolate's publish is seen within [`DOCUMENT_TTL`], and a revoked token is refused within [`CALLER_TTL`]
+//! plus the minute KV takes to spread a deletion. The isolate that made the change forgets at once.
+
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+
+use crate::ports::Millis;
+use crate::registry::authenticate::Caller;
+use crate::registry::limit::Counter;
+use crate::registry::listing::{Listing, ListingKey};
+use crate::registry::metadata::{Body, BodyKey, PackageDocuments};
+use crate::registry::secrets::TokenHash;
+
+/// How long an isolate believes what it knows of a token.
+pub const CALLER_TTL: Duration = Duration::from_secs(30);
+
+/// How long an isolate believes that a document is the newest.
+pub const DOCUMENT_TTL: Duration = Duration::from_secs(10);
+
+const MAX_CALLERS: usize = 4096;
+const MAX_COUNTERS: usize = 16_384;
+const MAX_ENTRIES: usize = 65_536;
+/// Of the isolate's 128 MB; a sync may need most of the rest.
+const MAX_BYTES: usize = 8 << 20;
+
+/// A value and the moment it was read.
+#[derive(Debug, Clone)]
+pub struct Dated<T> {
+    /// What was read.
+    pub value: T,
+    /// When.
+    pub read_at: Millis,
+}
+
+impl<T> Dated<T> {
+    /// Whether it was read less than `ttl` ago.
+    pub fn is_fresh(&self, now: Millis, ttl: Duration) -> bool {
+        now < self.read_at.plus(ttl)
+    }
+}
+
+/// A least-recently-used map bounded by the bytes of what it holds.
+pub struct Weighed<K: Hash + Eq, V> {
+    entries: LruCache<K, (V, usize)>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+/// What an entry costs besides its content.
+const ENTRY_BYTES: usize = 128;
+
+impl<K: Hash + Eq, V: Clone> Weighed<K, V> {
+    fn new(max_bytes: usize) -> Self {
+        Self { entries: LruCache::new(capacity(MAX_ENTRIES)), bytes: 0, max_bytes }
+    }
+
+    /// The value under `key`.
+    pub fn get(&mut self, key: &K) -> Option<V> {
+        self.entries.get(key).map(|(value, _)| value.clone())
+    }
+
+    /// Remembers `value`, which holds about `bytes`; forgets what was not asked for the longest.
+    pub fn put(&mut self, key: K, value: V, bytes: usize) {
+        let bytes = bytes + ENTRY_BYTES;
+        if bytes > self.max_bytes / 4 {
+            self.remove(&key);
+            return;
+        }
+        self.bytes += bytes;
+        if let Some((_, (_, gone))) = self.entries.push(key, (value, bytes)) {
+            self.bytes -= gone;
+        }
+        while self.bytes > self.max_bytes {
+            let Some((_, (_, gone))) = self.entries.pop_lru() else { break };
+            self.bytes -= gone;
+        }
+    }
+
+    /// Forgets `key`.
+    pub fn remove(&mut self, key: &K) {
+        if let Some((_, gone)) = self.entries.pop(key) {
+            self.bytes -= gone;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+}
+
+fn capacity(entries: usize) -> NonZeroUsize {
+    NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Package documents by organization and name; `None` is an absent package.
+pub type Documents = Weighed<(i64, String), Dated<Option<Arc<PackageDocuments>>>>;
+
+/// The isolate's memory.
+pub struct Memory {
+    callers: Mutex<LruCache<TokenHash, Dated<Option<Arc<Caller>>>>>,
+    counters: Mutex<LruCache<String, Counter>>,
+    documents: Mutex<Documents>,
+    listings: Mutex<Weighed<ListingKey, Dated<Arc<Listing>>>>,
+    bodies: Mutex<Weighed<BodyKey, Option<Arc<Body>>>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            callers: Mutex::new(LruCache::new(capacity(MAX_CALLERS))),
+            counters: Mutex::new(LruCache::new(capacity(MAX_COUNTERS))),
+            documents: Mutex::new(Weighed::new(MAX_BYTES)),
+            listings: Mutex::new(Weighed::new(MAX_BYTES)),
+            bodies: Mutex::new(Weighed::new(MAX_BYTES)),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while it was held cannot leave a cache in a state that matters.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Memory {
+    /// Callers by token hash; `None` is an unknown token.
+    pub fn callers(&self) -> MutexGuard<'_, LruCache<TokenHash, Dated<Option<Arc<Caller>>>>> {
+        lock(&self.callers)
+    }
+
+    /// Rate counters.
+    pub fn counters(&self) -> MutexGuard<'_, LruCache<String, Counter>> {
+        lock(&self.counters)
+    }
+
+    /// Package documents.
+    pub fn documents(&self) -> MutexGuard<'_, Documents> {
+        lock(&self.documents)
+    }
+
+    /// Visible package names.
+    pub fn listings(&self) -> MutexGuard<'_, Weighed<ListingKey, Dated<Arc<Listing>>>> {
+        lock(&self.listings)
+    }
+
+    /// Bodies made for one view; `None` is a view that sees nothing.
+    pub fn bodies(&self) -> MutexGuard<'_, Weighed<BodyKey, Option<Arc<Body>>>> {
+        lock(&self.bodies)
+    }
+
+    /// Forgets everything published: something of it has just changed.
+    pub fn forget_published(&self) {
+        self.documents().clear();
+        self.listings().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_is_forgotten_when_the_bytes_run_out() {
+        let mut map = Weighed::new(10_000);
+        for key in 0..4 {
+            map.put(key, key, 2000);
+        }
+        assert_eq!(map.get(&0), Some(0));
+        map.put(4, 4, 2000);
+        assert_eq!(map.get(&1), None);
+        assert_eq!(map.get(&0), Some(0));
+        assert!(map.bytes <= 10_000);
+    }
+
+    #[test]
+    fn replacing_and_removing_give_the_bytes_back() {
+        let mut map = Weighed::new(10_000);
+        map.put(1, 'a', 1000);
+        map.put(1, 'b', 2000);
+        assert_eq!(map.bytes, 2000 + ENTRY_BYTES);
+        map.remove(&1);
+        assert_eq!(map.bytes, 0);
+    }
+
+    #[test]
+    fn what_would_fill_the_map_alone_is_not_kept() {
+        let mut map = Weighed::new(1000);
+        map.put(1, 'a', 900);
+        assert_eq!(map.get(&1), None);
+    }
+}

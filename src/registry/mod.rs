@@ -1,0 +1,103 @@
+//! The use cases: authenticate, limit, publish, sync, hand out metadata and archives. No HTTP, no SQL.
+
+pub mod access;
+pub mod archives;
+pub mod authenticate;
+pub mod dist;
+pub mod downloads;
+pub mod failure;
+pub mod ids;
+pub mod limit;
+pub mod listing;
+pub mod memory;
+pub mod metadata;
+pub mod packages;
+pub mod publish;
+pub mod render;
+pub mod repositories;
+pub mod secrets;
+pub mod sync;
+pub mod tokens;
+pub mod upstream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ports::{Blobs, Cache, Clock, Database, Entropy, Job, Millis, Tasks, Upstream};
+use crate::registry::memory::Memory;
+use crate::registry::secrets::{Keyring, TokenHash};
+
+/// Everything from outside that the registry needs.
+#[derive(Clone)]
+pub struct Ports {
+    /// SQL.
+    pub database: Arc<dyn Database>,
+    /// Zips.
+    pub blobs: Arc<dyn Blobs>,
+    /// Token look-ups and counters.
+    pub cache: Arc<dyn Cache>,
+    /// HTTP out.
+    pub upstream: Arc<dyn Upstream>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Work that outlives the response.
+    pub tasks: Arc<dyn Tasks>,
+}
+
+/// What the operator has set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// SHA-256 of `ADMIN_TOKEN`; without it nobody is an administrator.
+    pub admin_token: Option<TokenHash>,
+    /// The keys of `ENCRYPTION_KEY`.
+    pub keyring: Keyring,
+    /// Whether http and private addresses are allowed as upstreams (`ALLOW_PRIVATE_UPSTREAMS`, for local use only).
+    pub allow_private_upstreams: bool,
+    /// Origin of all URLs that the registry hands out (`PUBLIC_URL`); else the request's own.
+    pub public_url: Option<String>,
+    /// How long a repository rests between two syncs that nobody asked for (`SYNC_INTERVAL_SECONDS`).
+    pub sync_interval: Duration,
+}
+
+/// Rest between two syncs of a repository: a push is told by the sync endpoint at once, this only catches what nobody
+/// told. One upstream request and two statements each time.
+pub const DEFAULT_SYNC_INTERVAL: Duration = Duration::from_secs(600);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            admin_token: None,
+            keyring: Keyring::default(),
+            allow_private_upstreams: false,
+            public_url: None,
+            sync_interval: DEFAULT_SYNC_INTERVAL,
+        }
+    }
+}
+
+/// The registry as one request or one queue message sees it.
+#[derive(Clone)]
+pub struct App {
+    /// The outside.
+    pub ports: Ports,
+    /// The operator's settings.
+    pub config: Arc<Config>,
+    /// What this isolate remembers between requests.
+    pub memory: Arc<Memory>,
+}
+
+impl App {
+    /// Now.
+    pub fn now(&self) -> Millis {
+        self.ports.clock.now()
+    }
+
+    /// Puts `job` on the queue. A queue that does not answer is no failure: what is due is found again by cron.
+    pub async fn enqueue(&self, job: Job, delay: Duration) {
+        if let Err(fault) = self.ports.tasks.enqueue(job, delay).await {
+            log::warn!("a job was left to cron: {fault}");
+        }
+    }
+}

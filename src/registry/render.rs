@@ -1,0 +1,206 @@
+//! Rendering a package's documents, once, when it is published.
+//!
+//! Dist URLs are written without an origin (`rostrum:/dist/…`) and get the one that the reader asked at when they are
+//! handed out ([`absolute`]): a publish comes from a queue and knows of none.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::composer::{
+    self, Dist, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
+    Source, Stability,
+};
+use crate::ports::Millis;
+use crate::store::packages::LiveVersion;
+use crate::store::publication::Summary;
+
+/// Stands for the origin in stored documents. In JSON text it can only be found at the beginning of a string.
+const ORIGIN_MARKER: &str = "\"rostrum:/";
+
+/// A stored document with the URLs of `base_url` (an origin without a slash at the end).
+pub fn absolute(text: &str, base_url: &str) -> String {
+    text.replace(ORIGIN_MARKER, &format!("\"{base_url}/"))
+}
+
+/// The path of a version's zip: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names the commit, so what it
+/// leads to never changes.
+fn dist_path(name: &PackageName, pretty: &str, reference: &str) -> String {
+    format!("/dist/{name}/{}/{reference}.zip", percent_encoded(pretty))
+}
+
+/// Everything but RFC 3986's unreserved characters and `+` percent-encoded: a branch may hold slashes, and composer
+/// replaces placeholders that are spelled `%name%`, which this never yields.
+fn percent_encoded(segment: &str) -> String {
+    let mut encoded = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// When a rendered entry says that it was released.
+pub fn released_at(entry: &Map) -> Option<Millis> {
+    let text = entry.get("time").and_then(Value::as_str)?;
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(Millis::from_seconds(moment.unix_timestamp()))
+}
+
+fn rfc3339(moment: Millis) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(moment.seconds()).ok()?.format(&Rfc3339).ok()
+}
+
+/// A package's documents and what lists show of it.
+pub struct Rendered {
+    /// `{package}.json`.
+    pub stable: String,
+    /// `{package}~dev.json`.
+    pub dev: String,
+    /// For lists.
+    pub summary: Summary,
+}
+
+/// Renders a package from its published versions.
+///
+/// # Errors
+/// When a stored manifest does not parse any more; they are checked before they are stored.
+pub fn render(name: &PackageName, source_url: &str, versions: &[LiveVersion]) -> Result<Rendered, InvalidManifest> {
+    let mut entries = Vec::with_capacity(versions.len());
+    for version in versions {
+        entries.push(entry(name, source_url, version)?);
+    }
+    let documents = composer::split(entries);
+    let summary = summarize(&documents.stable, &documents.dev, versions);
+    Ok(Rendered {
+        stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
+        dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
+        summary,
+    })
+}
+
+fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<Map, InvalidManifest> {
+    let manifest = Manifest::parse_as(version.manifest.as_bytes(), name)?;
+    let ref_version = RefVersion {
+        pretty: version.pretty.clone(),
+        normalized: NormalizedVersion::from_stored(version.normalized.clone()),
+    };
+    Ok(composer::entry(&Release {
+        name,
+        version: &ref_version,
+        manifest: &manifest,
+        source: Some(Source {
+            kind: "git".to_owned(),
+            url: source_url.to_owned(),
+            reference: version.reference.clone(),
+        }),
+        dist: Some(Dist {
+            url: format!("rostrum:{}", dist_path(name, &version.pretty, &version.reference)),
+            reference: version.reference.clone(),
+            shasum: version.shasum.clone(),
+        }),
+        released_at_rfc3339: rfc3339(version.released_at),
+        default_branch: version.is_default_branch,
+    }))
+}
+
+/// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
+fn summarize(stable: &[Map], dev: &[Map], versions: &[LiveVersion]) -> Summary {
+    let text = |entry: &Map, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
+    let is_stable = |entry: &&Map| {
+        let normalized = text(entry, "version_normalized").unwrap_or_default();
+        NormalizedVersion::from_stored(normalized).stability() == Stability::Stable
+    };
+    let default_branch = dev.iter().find(|entry| entry.contains_key("default-branch"));
+    let latest = stable.iter().find(is_stable).or_else(|| stable.first()).or(default_branch).or_else(|| dev.first());
+    let abandoned = latest.and_then(|entry| match entry.get("abandoned") {
+        Some(Value::Bool(true)) => Some("true".to_owned()),
+        Some(Value::String(replacement)) => Some(replacement.clone()),
+        _ => None,
+    });
+    let index: Vec<Value> =
+        versions.iter().map(|version| json!([version.normalized, version.released_at])).collect();
+    Summary {
+        description: latest.and_then(|entry| text(entry, "description")),
+        package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
+        abandoned,
+        latest_version: latest.and_then(|entry| text(entry, "version")),
+        version_index: Value::Array(index).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(pretty: &str, normalized: &str, manifest: &str) -> LiveVersion {
+        LiveVersion {
+            package_name: "acme/lib".to_owned(),
+            revision: 1,
+            normalized: normalized.to_owned(),
+            pretty: pretty.to_owned(),
+            ref_name: format!("refs/tags/{pretty}"),
+            reference: "a".repeat(40),
+            is_default_branch: false,
+            manifest: manifest.to_owned(),
+            released_at: Millis(1_700_000_000_000),
+            shasum: None,
+        }
+    }
+
+    fn name() -> PackageName {
+        PackageName::parse("acme/lib").expect("a name")
+    }
+
+    #[test]
+    fn a_documents_urls_get_the_origin_that_was_asked() {
+        let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
+        let rendered = render(&name(), "https://git.example/lib", &versions).expect("renders");
+        let text = absolute(&rendered.stable, "https://registry.example");
+        let url = format!("\"url\":\"https://registry.example/dist/acme/lib/1.0.0/{}.zip\"", "a".repeat(40));
+        assert!(text.contains(&url), "{text}");
+        assert!(!text.contains("rostrum:"));
+    }
+
+    #[test]
+    fn a_description_cannot_forge_the_origin_marker() {
+        let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"say \"rostrum:/x\""}"#)];
+        let rendered = render(&name(), "https://git.example/lib", &versions).expect("renders");
+        let text = absolute(&rendered.stable, "https://registry.example");
+        assert!(text.contains(r#"say \"rostrum:/x\""#), "{text}");
+    }
+
+    #[test]
+    fn a_branch_with_slashes_and_signs_stays_one_path_segment() {
+        assert_eq!(
+            dist_path(&name(), "dev-feature/ä%#b+c", "abc"),
+            "/dist/acme/lib/dev-feature%2F%C3%A4%25%23b+c/abc.zip"
+        );
+    }
+
+    #[test]
+    fn the_newest_stable_version_speaks_for_the_package() {
+        let versions = [
+            version("2.0.0-beta1", "2.0.0.0-beta1", r#"{"name":"acme/lib","description":"beta"}"#),
+            version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"old","type":"project"}"#),
+            version("1.1.0", "1.1.0.0", r#"{"name":"acme/lib","description":"new","abandoned":"acme/next"}"#),
+        ];
+        let summary = render(&name(), "https://git.example/lib", &versions).expect("renders").summary;
+        assert_eq!(summary.description.as_deref(), Some("new"));
+        assert_eq!(summary.latest_version.as_deref(), Some("1.1.0"));
+        assert_eq!(summary.package_type, "library");
+        assert_eq!(summary.abandoned.as_deref(), Some("acme/next"));
+        assert!(summary.version_index.contains(r#"["1.1.0.0",1700000000000]"#));
+    }
+
+    #[test]
+    fn an_entrys_time_is_read_back_as_it_was_rendered() {
+        let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
+        let entry = entry(&name(), "https://git.example/lib", &versions[0]).expect("renders");
+        assert_eq!(released_at(&entry), Some(Millis(1_700_000_000_000)));
+    }
+}

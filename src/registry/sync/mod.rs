@@ -1,0 +1,443 @@
+//! Syncing a git repository: from its refs to published versions.
+//!
+//! 1. *Claim* the repository: one statement, a lease for [`LEASE`].
+//! 2. *Ask* for the refs: one request, when the server's capabilities are known. Their digest is the same as last
+//!    time: nothing to do, *finish* with one statement.
+//! 3. *Load* what is known, *fetch* the commits that are new or have moved (`contents`), *decide* what each ref
+//!    becomes (`changes`).
+//! 4. *Publish* and finish in one batch, or nothing.
+//!
+//! A sync that dies leaves its run unfinished; when the lease is over, cron finds the repository due. A sync that was
+//! asked for while one ran is put on the queue again by the one that ran.
+
+pub mod changes;
+pub mod contents;
+pub mod remote;
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::composer::PackageName;
+use crate::git::{
+    AdvertisementError, Advertised, Capabilities, FetchError, InvalidPackagePath, LsRefsError, PackError,
+    PackagePath,
+};
+use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
+use crate::registry::App;
+use crate::registry::failure::Failure;
+use crate::registry::ids::new_uid;
+use crate::registry::publish::{Publication, publish};
+use crate::registry::repositories::{Credentials, Provider};
+use crate::registry::upstream::RequestError;
+use crate::store::organizations::Touched;
+use crate::store::packages::{self, LiveVersion};
+use crate::store::repositories::{self, RefRow};
+use crate::store::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
+
+use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name, short};
+use contents::fetch_contents;
+use remote::Remote;
+
+/// How long a sync may take before another one may take its place: a queue consumer's wall time.
+pub const LEASE: Duration = Duration::from_secs(15 * 60);
+
+/// The longest rest of a repository that keeps failing.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(24 * 3600);
+
+/// Attempts to publish before giving up to somebody who keeps publishing the same package.
+const PUBLISH_ATTEMPTS: usize = 3;
+
+/// Why a sync failed, in words for the repository's owner. Nothing here holds a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// No answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// 401 or 403.
+    #[error("the server refuses the credentials (HTTP {status}); check `auth_credentials`")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+    },
+    /// 404 or 410.
+    #[error("there is no repository at this address, or the credentials may not see it (HTTP 404)")]
+    NotFound,
+    /// Any other status.
+    #[error("the server answers with HTTP {status}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The address cannot be completed to that of a git service.
+    #[error("the address is not that of a git repository")]
+    NotARepository,
+    /// Not git, or an old one.
+    #[error(transparent)]
+    Advertisement(#[from] AdvertisementError),
+    /// The list of refs is unusable.
+    #[error(transparent)]
+    LsRefs(#[from] LsRefsError),
+    /// The fetch failed.
+    #[error(transparent)]
+    Fetch(FetchError),
+    /// The pack is unusable.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The sub-directory is no path.
+    #[error(transparent)]
+    Path(#[from] InvalidPackagePath),
+    /// There is nothing to publish.
+    #[error("the repository has no branches yet")]
+    Empty,
+    /// The package's name is unknown.
+    #[error("the default branch `{branch}` does not tell the package's name: {reason}")]
+    NoName {
+        /// The branch.
+        branch: String,
+        /// Why.
+        reason: String,
+    },
+    /// Another repository publishes it.
+    #[error("the package {name} is published by another repository already; remove that one first")]
+    NameTaken {
+        /// The package.
+        name: String,
+    },
+    /// The registry failed; the text for the owner is the refusal's own.
+    #[error("{}", .0.detail)]
+    Internal(Failure),
+}
+
+impl From<Failure> for SyncError {
+    fn from(failure: Failure) -> Self {
+        Self::Internal(failure)
+    }
+}
+
+impl From<DatabaseError> for SyncError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<Fault> for SyncError {
+    fn from(fault: Fault) -> Self {
+        Self::Internal(fault.into())
+    }
+}
+
+impl SyncError {
+    /// Whether the same request may succeed a moment later.
+    fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Request(RequestError::NoAnswer(UpstreamError::Unreachable(_)))
+                | Self::Status { status: 500 | 502 | 503 | 504 }
+        )
+    }
+}
+
+/// Claims a due repository and syncs it. Does nothing when it is not due, is being synced already, or is gone.
+///
+/// # Errors
+/// Only when the run could not be claimed or its end not be noted; a failed sync is a result, and shown with the
+/// repository.
+pub async fn run(app: &App, repository_id: i64) -> Result<(), Failure> {
+    let now = app.now();
+    let uid = new_uid(&*app.ports.entropy, now)?;
+    let claimed = sync_runs::claim(&*app.ports.database, &uid, repository_id, now, now.plus(LEASE)).await?;
+    let Some(claim) = claimed else { return Ok(()) };
+    let repository = claim.repository()?;
+    let mut report = Report::default();
+    let asked_again = match sync(app, &claim, &repository, &mut report).await {
+        Ok(Ended::Published { asked_again }) => {
+            app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
+            asked_again
+        }
+        Ok(Ended::NothingNew) => finish(app, &claim, &report, app.config.sync_interval).await?,
+        Err(error) => {
+            if let SyncError::Internal(failure) = &error {
+                log::error!("sync of repository {} failed: {failure:?}", repository.uid);
+            }
+            report.error = Some(error.to_string());
+            finish(app, &claim, &report, back_off(app.config.sync_interval, claim.failures)).await?
+        }
+    };
+    if asked_again {
+        app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
+    }
+    Ok(())
+}
+
+/// How long a repository rests after one more failure.
+fn back_off(interval: Duration, failures: i64) -> Duration {
+    let doublings = u32::try_from(failures.clamp(0, 16)).unwrap_or(0);
+    interval.saturating_mul(1 << doublings).min(LONGEST_BACK_OFF)
+}
+
+async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -> Result<bool, Failure> {
+    let now = app.now();
+    let stmt = sync_runs::finish(claim.id, report, now, now.plus(rest));
+    let finished: Option<Finished> = crate::store::run(&*app.ports.database, stmt).await?.first()?;
+    Ok(finished.is_some_and(|finished| finished.asked_again))
+}
+
+enum Ended {
+    NothingNew,
+    Published { asked_again: bool },
+}
+
+/// A git server at the address and with the credentials of a claimed repository.
+pub(super) fn remote_of<'a>(
+    app: &'a App,
+    uid: &str,
+    url: &str,
+    provider: &str,
+    credentials: (&str, Option<&str>),
+) -> Result<Remote<'a>, SyncError> {
+    let (credential_type, sealed) = credentials;
+    let credentials = Credentials::open(app, uid, credential_type, sealed)?;
+    let provider = Provider::parse(provider).unwrap_or(Provider::Git);
+    let url = Url::parse(url).map_err(|_| SyncError::NotARepository)?;
+    Ok(Remote::new(app, url, credentials.authorization(provider)))
+}
+
+async fn sync(
+    app: &App,
+    claim: &Claim,
+    repository: &ClaimedRepository,
+    report: &mut Report,
+) -> Result<Ended, SyncError> {
+    let credentials = (repository.credential_type.as_str(), repository.credentials.as_deref());
+    let mut remote = remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials)?;
+    let ended = sync_with(app, claim, repository, &mut remote, report).await;
+    report.requests = remote.requests;
+    report.received_bytes = remote.received_bytes;
+    ended
+}
+
+async fn sync_with(
+    app: &App,
+    claim: &Claim,
+    repository: &ClaimedRepository,
+    remote: &mut Remote<'_>,
+    report: &mut Report,
+) -> Result<Ended, SyncError> {
+    let (capabilities, advertised) = look(remote, repository).await?;
+    report.skipped = advertised
+        .skipped
+        .iter()
+        .map(|skipped| SkippedRef { name: skipped.name.clone(), reason: skipped.reason.to_string() })
+        .collect();
+    let default = advertised.default_branch().ok_or(SyncError::Empty)?;
+    let default = Candidate { ref_name: default.name.clone(), commit: default.commit_id(), ruled_out: None };
+    let digest = digest(&advertised, repository);
+    if repository.refs_digest.as_deref() == Some(digest.as_str()) {
+        return Ok(Ended::NothingNew);
+    }
+    let mut found = Found {
+        app,
+        claim,
+        repository,
+        capabilities,
+        path: PackagePath::parse(&repository.path)?,
+        candidates: candidates(&advertised, repository),
+        default,
+        digest,
+    };
+    found.carry_through(remote, report).await
+}
+
+/// Asks for the refs; for the capabilities too when they are unknown or have changed.
+async fn look(
+    remote: &mut Remote<'_>,
+    repository: &ClaimedRepository,
+) -> Result<(Capabilities, Advertised), SyncError> {
+    let known = repository.capabilities.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    if let Some(capabilities) = known {
+        match remote.refs(&capabilities).await {
+            Ok(advertised) => return Ok((capabilities, advertised)),
+            // The server may have been replaced by one that wants other requests.
+            Err(SyncError::LsRefs(_) | SyncError::Status { .. } | SyncError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let capabilities = remote.capabilities().await?;
+    let advertised = remote.refs(&capabilities).await?;
+    Ok((capabilities, advertised))
+}
+
+/// A repository whose refs have changed.
+struct Found<'a> {
+    app: &'a App,
+    claim: &'a Claim,
+    repository: &'a ClaimedRepository,
+    capabilities: Capabilities,
+    path: PackagePath,
+    candidates: Vec<Candidate>,
+    default: Candidate,
+    digest: String,
+}
+
+/// What the database has of a repository.
+struct Stored {
+    known: Known,
+    /// Name and revision of every package that the repository ever published.
+    packages: Vec<(String, i64)>,
+}
+
+impl Found<'_> {
+    async fn carry_through(&mut self, remote: &mut Remote<'_>, report: &mut Report) -> Result<Ended, SyncError> {
+        let mut attempt = 1;
+        let mut stored = self.load().await?;
+        let mut commits = stored.known.wanted(&self.candidates);
+        if stored.known.name_of(&self.default).is_none() && !commits.contains(&self.default.commit) {
+            commits.push(self.default.commit);
+        }
+        let mut contents = fetch_contents(remote, &self.capabilities, &self.path, commits).await?;
+        let name = self.name(&stored.known, &contents)?;
+        if stored.known.is_published_under_another_name(&name) {
+            // Everything is looked at again under the new name.
+            let all = Known::default().wanted(&self.candidates);
+            contents = fetch_contents(remote, &self.capabilities, &self.path, all).await?;
+        }
+        let skipped_by_name = std::mem::take(&mut report.skipped);
+        loop {
+            let changes = self.decide(&name, &stored, &contents)?;
+            report.skipped = skipped_by_name.iter().chain(&changes.skipped).cloned().collect();
+            report.requests = remote.requests;
+            report.received_bytes = remote.received_bytes;
+            (report.added, report.changed, report.removed) = (changes.added, changes.changed, changes.removed);
+            match self.publish(&name, &stored, &changes, &contents, report).await {
+                Ok(asked_again) => return Ok(Ended::Published { asked_again }),
+                Err(failure) if attempt == PUBLISH_ATTEMPTS => return Err(self.explain(&name, failure).await),
+                Err(failure) => log::warn!("publishing {name} again: {failure:?}"),
+            }
+            attempt += 1;
+            stored = self.load().await?;
+        }
+    }
+
+    async fn load(&self) -> Result<Stored, SyncError> {
+        let id = self.repository.id;
+        let batch = vec![repositories::refs(id), packages::live_versions(id), packages::of_repository(id)];
+        let mut results = self.app.ports.database.batch(batch).await?.into_iter();
+        let refs: Vec<RefRow> = results.next().unwrap_or_default().decode()?;
+        let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
+        let packages = results.next().unwrap_or_default().decode::<packages::NameAndRevision>()?;
+        Ok(Stored {
+            known: Known::new(refs, versions),
+            packages: packages.into_iter().map(|package| (package.name, package.revision)).collect(),
+        })
+    }
+
+    /// The name of the package: the default branch tells it for all versions.
+    fn name(&self, known: &Known, contents: &contents::Contents) -> Result<PackageName, SyncError> {
+        let no_name = |reason: String| SyncError::NoName { branch: short(&self.default.ref_name).to_owned(), reason };
+        match contents.get(&self.default.commit) {
+            Some(content) => package_name(content).map_err(no_name),
+            None => {
+                let name = known.name_of(&self.default).unwrap_or_default();
+                PackageName::parse(name).map_err(|error| no_name(error.to_string()))
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        name: &PackageName,
+        stored: &Stored,
+        contents: &contents::Contents,
+    ) -> Result<Changes, SyncError> {
+        let renamed = stored.known.is_published_under_another_name(name);
+        let nothing = Known::default();
+        let deciding = Deciding {
+            name,
+            default_ref: &self.default.ref_name,
+            known: if renamed { &nothing } else { &stored.known },
+            contents,
+            entropy: &*self.app.ports.entropy,
+            now: self.app.now(),
+        };
+        Ok(deciding.decide(&self.candidates)?)
+    }
+
+    async fn publish(
+        &self,
+        name: &PackageName,
+        stored: &Stored,
+        changes: &Changes,
+        contents: &contents::Contents,
+        report: &Report,
+    ) -> Result<bool, Failure> {
+        let known_revision =
+            stored.packages.iter().find(|(known, _)| known == name.as_str()).map(|(_, revision)| *revision);
+        let stays_listed = !stored.known.is_published_under_another_name(name)
+            && stored.known.is_empty() == changes.versions.is_empty();
+        let texts: Vec<(String, String)> =
+            contents.texts.iter().map(|(sha256, text)| (sha256.clone(), text.clone())).collect();
+        let capabilities = serde_json::json!(self.capabilities).to_string();
+        publish(
+            self.app,
+            &Publication {
+                organization_id: self.repository.organization_id,
+                repository_id: self.repository.id,
+                source_url: &self.repository.url,
+                run_id: self.claim.id,
+                name,
+                known_revision,
+                versions: &changes.versions,
+                changed: &changes.upserts,
+                files: &changes.files,
+                texts: &texts,
+                default_ref: Some(&self.default.ref_name),
+                refs: &changes.refs,
+                refs_digest: &self.digest,
+                capabilities: &capabilities,
+                touched: if stays_listed { Touched::Versions } else { Touched::Names },
+                report,
+                next_due_at: self.app.now().plus(self.app.config.sync_interval),
+            },
+        )
+        .await
+    }
+
+    /// Why publishing failed: because of another repository's package, or of ourselves.
+    async fn explain(&self, name: &PackageName, failure: Failure) -> SyncError {
+        let stmt = packages::owner(self.repository.organization_id, name.as_str());
+        let owner = crate::store::run(&*self.app.ports.database, stmt).await.ok();
+        match owner.and_then(|rows| rows.first::<packages::Owner>().ok().flatten()) {
+            Some(owner) if owner.repository_id != self.repository.id => {
+                SyncError::NameTaken { name: name.to_string() }
+            }
+            _ => SyncError::Internal(failure),
+        }
+    }
+}
+
+/// Puts one job on the queue for every repository that is due, and forgets old runs. What cron does.
+pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
+    let due = repositories::due(&*app.ports.database, app.now()).await?;
+    for repository_id in &due {
+        app.enqueue(Job::SyncRepository { repository_id: *repository_id }, Duration::ZERO).await;
+    }
+    sync_runs::prune(&*app.ports.database, app.now().minus(RUNS_KEPT)).await?;
+    Ok(due.len())
+}
+
+/// How long finished runs are kept.
+const RUNS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_doubles_the_rest_up_to_a_day() {
+        let interval = Duration::from_secs(600);
+        assert_eq!(back_off(interval, 0), interval);
+        assert_eq!(back_off(interval, 3), Duration::from_secs(4800));
+        assert_eq!(back_off(interval, 60), LONGEST_BACK_OFF);
+    }
+}

@@ -1,0 +1,266 @@
+//! Issuing, changing and revoking tokens.
+
+use serde_json::{Map, Value, json};
+
+use crate::ports::Millis;
+use crate::registry::App;
+use crate::registry::access::packages;
+use crate::registry::authenticate::forget;
+use crate::registry::failure::Failure;
+use crate::registry::ids::new_uid;
+use crate::registry::secrets::{PlainToken, TokenHash};
+use crate::store::tokens::{GrantRow, HashedTokenRow, NewToken, TokenChanges, TokenRow};
+use crate::store::{Page, tokens};
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    Admin,
+    /// Read metadata and download.
+    PackagesRead,
+    /// Publish.
+    PackagesWrite,
+    /// Read repositories.
+    RepositoriesRead,
+    /// Register, sync and remove repositories.
+    RepositoriesWrite,
+    /// Read tokens.
+    TokensRead,
+    /// Issue and revoke tokens.
+    TokensWrite,
+}
+
+const SCOPES: [(Scope, &str); 7] = [
+    (Scope::Admin, "admin"),
+    (Scope::PackagesRead, "packages:read"),
+    (Scope::PackagesWrite, "packages:write"),
+    (Scope::RepositoriesRead, "repositories:read"),
+    (Scope::RepositoriesWrite, "repositories:write"),
+    (Scope::TokensRead, "tokens:read"),
+    (Scope::TokensWrite, "tokens:write"),
+];
+
+impl Scope {
+    /// Reads a scope's name.
+    pub fn parse(name: &str) -> Option<Self> {
+        SCOPES.iter().find(|(_, known)| *known == name).map(|(scope, _)| *scope)
+    }
+
+    /// The scope's name.
+    pub fn as_str(self) -> &'static str {
+        SCOPES.iter().find(|(scope, _)| *scope == self).map_or("", |(_, name)| name)
+    }
+
+    fn only_reads(self) -> bool {
+        matches!(self, Self::PackagesRead | Self::RepositoriesRead | Self::TokensRead)
+    }
+}
+
+/// Whether a holder of `scopes` changes nothing; decides which default rate limit applies.
+pub fn is_read_only(scopes: &[Scope]) -> bool {
+    scopes.iter().all(|scope| scope.only_reads())
+}
+
+/// The short forms of scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permissions {
+    /// `packages:read`.
+    ReadOnly,
+    /// `packages:*` and `repositories:*`.
+    Write,
+}
+
+impl Permissions {
+    fn scopes(self) -> Vec<Scope> {
+        match self {
+            Self::ReadOnly => vec![Scope::PackagesRead],
+            Self::Write => {
+                vec![Scope::PackagesRead, Scope::PackagesWrite, Scope::RepositoriesRead, Scope::RepositoriesWrite]
+            }
+        }
+    }
+
+    /// The short form of stored scopes.
+    pub fn of(scopes: &[String]) -> Self {
+        let scopes: Vec<Scope> = scopes.iter().filter_map(|name| Scope::parse(name)).collect();
+        if is_read_only(&scopes) { Self::ReadOnly } else { Self::Write }
+    }
+}
+
+/// A field of an update: left alone, set, or cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Update<T> {
+    /// The request does not name it.
+    #[default]
+    Keep,
+    /// The request sets it; `None` clears it.
+    Set(Option<T>),
+}
+
+impl<T> Update<T> {
+    fn into_option(self) -> Option<Option<T>> {
+        match self {
+            Self::Keep => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
+/// What a request to issue or change a token says; every field is optional here.
+#[derive(Debug, Clone, Default)]
+pub struct TokenSpec {
+    /// Free text.
+    pub description: Option<String>,
+    /// What it may do.
+    pub permissions: Option<Permissions>,
+    /// When it ends.
+    pub expires_at: Update<Millis>,
+    /// Package names start with one of these; cleared: every package.
+    pub allowed_package_prefixes: Update<Vec<String>>,
+    /// Requests an hour.
+    pub rate_limit_max: Update<i64>,
+    /// The caller's own JSON object.
+    pub metadata: Update<Map<String, Value>>,
+}
+
+const MAX_DESCRIPTION: usize = 500;
+const MAX_PREFIXES: usize = 1000;
+const MAX_METADATA_BYTES: usize = 16 << 10;
+const MAX_RATE_LIMIT: i64 = 1_000_000_000;
+/// The year 9999.
+const MAX_MOMENT: Millis = Millis(253_402_300_799_000);
+
+impl TokenSpec {
+    /// Checks every field and collects what is wrong with each.
+    fn check(&self) -> Result<(), Failure> {
+        let mut wrong: Vec<(&str, String)> = Vec::new();
+        match self.description.as_deref().map(str::trim) {
+            Some("") => wrong.push(("description", "must not be empty".to_owned())),
+            Some(text) if text.chars().count() > MAX_DESCRIPTION => {
+                wrong.push(("description", format!("must not be longer than {MAX_DESCRIPTION} characters")));
+            }
+            _ => {}
+        }
+        if let Update::Set(Some(moment)) = self.expires_at
+            && !(Millis(0)..=MAX_MOMENT).contains(&moment)
+        {
+            wrong.push(("expires_at", "must be unix time in seconds".to_owned()));
+        }
+        if let Update::Set(Some(limit)) = self.rate_limit_max
+            && !(1..=MAX_RATE_LIMIT).contains(&limit)
+        {
+            wrong.push(("rate_limit_max", format!("must be between 1 and {MAX_RATE_LIMIT} requests an hour")));
+        }
+        if let Update::Set(Some(prefixes)) = &self.allowed_package_prefixes {
+            wrong.extend(check_prefixes(prefixes).map(|text| ("allowed_package_prefixes", text)));
+        }
+        if let Update::Set(Some(metadata)) = &self.metadata
+            && json!(metadata).to_string().len() > MAX_METADATA_BYTES
+        {
+            wrong.push(("metadata", format!("must not be larger than {MAX_METADATA_BYTES} bytes of JSON")));
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let detail = wrong.iter().map(|(field, text)| format!("`{field}` {text}")).collect::<Vec<_>>().join("; ");
+        Err(wrong.into_iter().fold(Failure::invalid(detail), |failure, (field, text)| failure.with_field(field, text)))
+    }
+
+    /// The grants that the prefixes stand for; no prefixes stand for everything.
+    fn grants(prefixes: Option<Vec<String>>) -> Vec<GrantRow> {
+        prefixes.map_or_else(
+            || vec![packages("*")],
+            |list| list.iter().map(|prefix| packages(&format!("{prefix}*"))).collect(),
+        )
+    }
+}
+
+fn check_prefixes(prefixes: &[String]) -> Option<String> {
+    if prefixes.is_empty() {
+        return Some("must name at least one prefix, or be null for every package".to_owned());
+    }
+    if prefixes.len() > MAX_PREFIXES {
+        return Some(format!("must not hold more than {MAX_PREFIXES} prefixes"));
+    }
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-/".contains(c);
+    let bad = prefixes.iter().find(|prefix| prefix.is_empty() || prefix.len() > 255 || !prefix.chars().all(allowed))?;
+    Some(format!(
+        "holds `{}`, which no package name starts with; use the beginning of a name in lower case, like `acme/`",
+        bad.escape_default()
+    ))
+}
+
+/// The prefixes that a token's grants stand for; `None` when it sees everything.
+pub fn prefixes_of(grants: &[GrantRow]) -> Option<Vec<&str>> {
+    if grants.iter().any(|grant| grant.target == "*") {
+        return None;
+    }
+    Some(grants.iter().filter_map(|grant| grant.target.strip_suffix('*')).collect())
+}
+
+fn scope_names(permissions: Permissions) -> String {
+    json!(permissions.scopes().iter().map(|scope| scope.as_str()).collect::<Vec<_>>()).to_string()
+}
+
+/// Issues a token; the plain one is in the answer and nowhere else.
+pub async fn issue(app: &App, organization_id: i64, spec: TokenSpec) -> Result<(PlainToken, TokenRow), Failure> {
+    let Some(description) = spec.description.clone() else {
+        return Err(Failure::invalid_field("description", "is required: say what the token is for"));
+    };
+    spec.check()?;
+    let now = app.now();
+    let plain = PlainToken::generate(&*app.ports.entropy)?;
+    let uid = new_uid(&*app.ports.entropy, now)?;
+    let grants = TokenSpec::grants(spec.allowed_package_prefixes.into_option().flatten());
+    let new = NewToken {
+        uid: &uid,
+        organization_id,
+        hash: plain.hash().as_str(),
+        description: description.trim(),
+        scopes: scope_names(spec.permissions.unwrap_or(Permissions::ReadOnly)),
+        expires_at: spec.expires_at.into_option().flatten(),
+        rate_limit_max: spec.rate_limit_max.into_option().flatten(),
+        metadata: json!(spec.metadata.into_option().flatten().unwrap_or_default()).to_string(),
+        grants: &grants,
+        created_at: now,
+    };
+    let row = tokens::insert(&*app.ports.database, new).await?;
+    row.map(|row| (plain, row.token)).ok_or_else(|| Failure::not_found("Token"))
+}
+
+/// Changes what the request names, and nothing else.
+pub async fn change(app: &App, organization_id: i64, uid: &str, spec: TokenSpec) -> Result<TokenRow, Failure> {
+    spec.check()?;
+    let changes = TokenChanges {
+        description: spec.description.map(|text| text.trim().to_owned()),
+        scopes: spec.permissions.map(scope_names),
+        expires_at: spec.expires_at.into_option(),
+        rate_limit_max: spec.rate_limit_max.into_option(),
+        metadata: spec.metadata.into_option().map(|metadata| json!(metadata.unwrap_or_default()).to_string()),
+        grants: spec.allowed_package_prefixes.into_option().map(TokenSpec::grants),
+    };
+    let changed = tokens::update(&*app.ports.database, organization_id, uid, changes).await?;
+    let HashedTokenRow { hash, token } = changed.ok_or_else(|| Failure::not_found("Token"))?;
+    forget(app, &TokenHash::from_stored(hash)).await;
+    Ok(token)
+}
+
+/// Revokes a token.
+pub async fn revoke(app: &App, organization_id: i64, uid: &str) -> Result<(), Failure> {
+    let hash = tokens::revoke(&*app.ports.database, organization_id, uid, app.now()).await?;
+    forget(app, &TokenHash::from_stored(hash.ok_or_else(|| Failure::not_found("Token"))?)).await;
+    Ok(())
+}
+
+/// One token.
+pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<TokenRow, Failure> {
+    let rows = crate::store::run(&*app.ports.database, tokens::by_uid(organization_id, uid)).await?;
+    let row: Option<HashedTokenRow> = rows.first()?;
+    row.map(|row| row.token).ok_or_else(|| Failure::not_found("Token"))
+}
+
+/// A page of tokens, newest first, and how many there are in all.
+pub async fn list(app: &App, organization_id: i64, page: Page) -> Result<(Vec<TokenRow>, i64), Failure> {
+    Ok(tokens::page(&*app.ports.database, organization_id, page).await?)
+}

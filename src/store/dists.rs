@@ -1,0 +1,105 @@
+//! `dists` and `artifacts`: every reference that was ever published, and the zip it stands for.
+
+use serde::Deserialize;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::run;
+
+/// A published reference with all that a download decides on.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DistRow {
+    /// Primary key.
+    pub id: i64,
+    /// Primary key of the version.
+    pub version_id: i64,
+    /// What Composer compares.
+    pub normalized: String,
+    /// What people read.
+    pub pretty: String,
+    /// When the version was released.
+    pub released_at: Millis,
+    /// Commit id.
+    pub reference: String,
+    /// Where the zip is, once it is built.
+    pub sha256: Option<String>,
+    /// Composer's shasum of the zip.
+    pub sha1: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<i64>,
+    /// Why it cannot be built.
+    pub error: Option<String>,
+    /// The repository to build it from.
+    pub repository_id: i64,
+}
+
+macro_rules! dist_columns {
+    () => {
+        "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at, d.reference, a.sha256, a.sha1, a.size,
+                d.error, p.repository_id
+           FROM packages p
+           JOIN versions v ON v.package_id = p.id
+           JOIN dists d ON d.version_id = v.id
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
+    };
+}
+
+/// Finds the dist of a package's version, at `reference` or else at the version's present one; one [`DistRow`] or
+/// none. Versions that vanished upstream are found too.
+pub fn find(organization_id: i64, package: &str, normalized: &str, reference: Option<&str>) -> Stmt {
+    Stmt::new(
+        concat!(
+            dist_columns!(),
+            " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3
+                AND d.reference = coalesce(?4, v.reference)"
+        ),
+        [organization_id.into(), package.into(), normalized.into(), reference.into()],
+    )
+}
+
+/// The dists of a repository's tags that are neither built nor known to be impossible, newest first.
+pub async fn unbuilt_tags(
+    db: &dyn Database,
+    repository_id: i64,
+    limit: i64,
+) -> Result<Vec<DistRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!(
+            dist_columns!(),
+            " WHERE p.repository_id = ?1 AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
+                AND d.reference = v.reference AND d.artifact_sha256 IS NULL AND d.error IS NULL
+              ORDER BY v.released_at DESC, v.id DESC LIMIT ?2"
+        ),
+        [repository_id.into(), limit.into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}
+
+/// A zip that lies in the blob store.
+#[derive(Debug, Clone)]
+pub struct NewArtifact {
+    /// Its key: SHA-256, lowercase hex.
+    pub sha256: String,
+    /// Composer's shasum: SHA-1, lowercase hex.
+    pub sha1: String,
+    /// Bytes.
+    pub size: i64,
+}
+
+/// The statements that attach a stored zip to a dist.
+pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
+    [
+        Stmt::new(
+            "INSERT OR IGNORE INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)",
+            [artifact.sha256.as_str().into(), artifact.sha1.as_str().into(), artifact.size.into(), now.into()],
+        ),
+        Stmt::new(
+            "UPDATE dists SET artifact_sha256 = ?2, error = NULL WHERE id = ?1",
+            [dist_id.into(), artifact.sha256.as_str().into()],
+        ),
+    ]
+}
+
+/// The statement that notes why a dist cannot be built.
+pub fn refuse(dist_id: i64, error: &str) -> Stmt {
+    Stmt::new("UPDATE dists SET error = ?2 WHERE id = ?1", [dist_id.into(), error.into()])
+}

@@ -1,0 +1,102 @@
+//! The SQL, one file per table family: each statement stands beside the function that builds or runs it and the
+//! row it yields.
+//!
+//! Not for decisions: who may see what, and what is written when, is the `registry`'s. Functions that return a
+//! [`Stmt`] are for a use case to put into one batch with others; functions that take a [`Database`] run alone.
+
+pub mod dists;
+pub mod downloads;
+pub mod organizations;
+pub mod packages;
+pub mod publication;
+pub mod repositories;
+pub mod sync_runs;
+pub mod tokens;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
+
+/// Bytes of JSON that travel as one bound parameter: D1 takes 2 MB a value, and a character may need two.
+pub const MAX_ARGUMENT_BYTES: usize = 1_000_000;
+
+/// Runs one statement on its own.
+pub async fn run(db: &dyn Database, stmt: Stmt) -> Result<Rows, DatabaseError> {
+    let mut results = db.batch(vec![stmt]).await?;
+    results.pop().ok_or_else(|| Fault::new("database", "no result for a statement").into())
+}
+
+/// Packs `items` (each one JSON value) into as few JSON arrays as fit [`MAX_ARGUMENT_BYTES`] each, so that a list
+/// of any length travels in a number of parameters that grows with its bytes, not with its rows.
+pub fn json_arguments(items: impl IntoIterator<Item = serde_json::Value>) -> Vec<String> {
+    let mut arguments = Vec::new();
+    let mut current = String::new();
+    for item in items {
+        let item = item.to_string();
+        if !current.is_empty() && current.len() + item.len() > MAX_ARGUMENT_BYTES {
+            current.push(']');
+            arguments.push(std::mem::take(&mut current));
+        }
+        current.push(if current.is_empty() { '[' } else { ',' });
+        current.push_str(&item);
+    }
+    if !current.is_empty() {
+        current.push(']');
+        arguments.push(current);
+    }
+    arguments
+}
+
+/// A truth value as SQLite keeps it.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    i64::deserialize(deserializer).map(|number| number != 0)
+}
+
+/// A column that holds JSON text.
+fn json_text<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    serde_json::from_str(&text).map_err(serde::de::Error::custom)
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// How many rows at most.
+    pub limit: i64,
+    /// How many to pass over first.
+    pub offset: i64,
+}
+
+/// The single number that a `SELECT count(*) AS total` yields.
+fn total(rows: Rows) -> Result<i64, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Total {
+        total: i64,
+    }
+    Ok(rows.first::<Total>()?.map_or(0, |row| row.total))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_split_by_bytes_and_loses_nothing() {
+        let item = json!("x".repeat(MAX_ARGUMENT_BYTES / 3));
+        let arguments = json_arguments(vec![item; 7]);
+        assert_eq!(arguments.len(), 4);
+        let total: usize = arguments
+            .iter()
+            .map(|text| serde_json::from_str::<Vec<String>>(text).expect("each argument is a JSON array").len())
+            .sum();
+        assert_eq!(total, 7);
+        assert!(arguments.iter().all(|text| text.len() < 2_000_000));
+    }
+
+    #[test]
+    fn an_empty_list_needs_no_argument() {
+        assert!(json_arguments([]).is_empty());
+    }
+}

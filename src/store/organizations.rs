@@ -1,0 +1,83 @@
+//! `organizations`: the tenants, and the revisions that date what they publish.
+
+use serde::Deserialize;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
+use crate::store::run;
+
+/// Primary key of the root organization, the one served at `/packages.json`.
+pub const ROOT: i64 = 1;
+
+/// One package name of an organization, with what is needed to decide whether a caller sees any version of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ListedPackage {
+    /// `vendor/package`.
+    pub name: String,
+    /// JSON array of `[normalized version, released_at]`; only for packages that were asked for.
+    pub version_index: Option<String>,
+}
+
+/// The revisions of an organization; unix seconds, strictly increasing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Revisions {
+    /// Moves with every publish.
+    pub revision: i64,
+    /// Moves when a package appears or disappears.
+    pub names_revision: i64,
+}
+
+/// The revisions and every published package of an organization, in one round trip. `with_index` are the names and
+/// patterns of packages whose version index is wanted too.
+pub async fn listing(
+    db: &dyn Database,
+    organization_id: i64,
+    with_index: &[&str],
+) -> Result<Option<(Revisions, Vec<ListedPackage>)>, DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            revisions_stmt(organization_id),
+            // GLOB reads a package name or a pattern with `*` just as registry::access does: the other characters
+            // that it knows cannot stand in either.
+            Stmt::new(
+                "SELECT name,
+                        CASE WHEN EXISTS (SELECT 1 FROM json_each(?2) t WHERE name GLOB t.value)
+                             THEN version_index END AS version_index
+                   FROM packages WHERE organization_id = ?1 AND version_index <> '[]' ORDER BY name",
+                [organization_id.into(), serde_json::json!(with_index).to_string().into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let revisions = results.next().unwrap_or_default().first()?;
+    let packages = results.next().unwrap_or_default().decode()?;
+    Ok(revisions.map(|revisions| (revisions, packages)))
+}
+
+fn revisions_stmt(organization_id: i64) -> Stmt {
+    Stmt::new("SELECT revision, names_revision FROM organizations WHERE id = ?1", [organization_id.into()])
+}
+
+/// The revisions alone, to learn whether a listing kept in memory still holds.
+pub async fn revisions(db: &dyn Database, organization_id: i64) -> Result<Option<Revisions>, DatabaseError> {
+    Ok(run(db, revisions_stmt(organization_id)).await?.first()?)
+}
+
+/// Which of an organization's revisions a change moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// Versions of a package that stays listed.
+    Versions,
+    /// The set of listed packages.
+    Names,
+}
+
+/// Moves the organization's revisions on: at least to `now`, and always past what they were.
+pub fn touch(organization_id: i64, touched: Touched, now: Millis) -> Stmt {
+    let names: Value = (touched == Touched::Names).into();
+    Stmt::new(
+        "UPDATE organizations SET revision = max(revision + 1, ?2),
+                names_revision = CASE WHEN ?3 THEN max(revision + 1, ?2) ELSE names_revision END
+          WHERE id = ?1",
+        [organization_id.into(), now.seconds().into(), names],
+    )
+}

@@ -1,0 +1,253 @@
+//! `packages`, `versions` and `documents`, as readers need them. Writing them is `publication`'s.
+
+use serde::Deserialize;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::{Page, flag, json_text, run, total};
+
+/// One part of one rendered document, with its package's revision.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DocumentPart {
+    /// Unix seconds; dates the documents.
+    pub revision: i64,
+    /// `stable` or `dev`.
+    pub stability: String,
+    /// The text, or `None` when the revision is the one the asker knows already.
+    pub body: Option<String>,
+}
+
+/// Reads both documents of a package in the order of their parts, as [`DocumentPart`]s; the texts are left out when
+/// the package still has `known_revision`. No row: there is no such package, or nothing of it is published.
+pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) -> Stmt {
+    Stmt::new(
+        "SELECT p.revision, d.stability, CASE WHEN p.revision IS ?3 THEN NULL ELSE d.body END AS body
+           FROM packages p JOIN documents d ON d.package_id = p.id
+          WHERE p.organization_id = ?1 AND p.name = ?2 AND p.version_index <> '[]'
+          ORDER BY d.stability, d.part",
+        [organization_id.into(), name.into(), known_revision.into()],
+    )
+}
+
+/// A package as lists show it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PackageRow {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (UUIDv7).
+    pub uid: String,
+    /// Public id of the repository it comes from.
+    pub repository_uid: String,
+    /// `vendor/package`.
+    pub name: String,
+    /// From composer.json.
+    pub description: Option<String>,
+    /// Composer's package type.
+    #[serde(rename = "type")]
+    pub package_type: String,
+    /// `true`, or the replacement's name.
+    pub abandoned: Option<String>,
+    /// Pretty version.
+    pub latest_version: Option<String>,
+    /// JSON array of `[normalized version, released_at]`.
+    pub version_index: String,
+    /// Installs that composer reported.
+    pub downloads: i64,
+    /// When it first appeared.
+    pub created_at: Millis,
+    /// When it last changed.
+    pub updated_at: Millis,
+}
+
+macro_rules! package_columns {
+    () => {
+        "p.id, p.uid, r.uid AS repository_uid, p.name, p.description, p.type, p.abandoned, p.latest_version,
+         p.version_index, p.created_at, p.updated_at,
+         (SELECT coalesce(sum(d.count), 0) FROM downloads d JOIN versions v ON v.id = d.version_id
+           WHERE v.package_id = p.id) AS downloads
+       FROM packages p JOIN repositories r ON r.id = p.repository_id"
+    };
+}
+
+/// Which packages a list holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PackageFilter<'a> {
+    /// Only those of the repository with this public id.
+    pub repository_uid: Option<&'a str>,
+    /// Only those whose name or description holds this text, in any case.
+    pub search: Option<&'a str>,
+    /// Only those of this Composer type.
+    pub package_type: Option<&'a str>,
+}
+
+macro_rules! package_filter {
+    () => {
+        " WHERE p.organization_id = ?1 AND p.version_index <> '[]'
+            AND (?2 IS NULL OR r.uid = ?2)
+            AND (?3 IS NULL OR instr(lower(p.name), lower(?3)) OR instr(lower(coalesce(p.description, '')), lower(?3)))
+            AND (?4 IS NULL OR p.type = ?4)"
+    };
+}
+
+/// A page of the published packages by name, and how many there are in all.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    filter: PackageFilter<'_>,
+    page: Page,
+) -> Result<(Vec<PackageRow>, i64), DatabaseError> {
+    let args = [
+        organization_id.into(),
+        filter.repository_uid.into(),
+        filter.search.into(),
+        filter.package_type.into(),
+    ];
+    let mut paged = args.to_vec();
+    paged.extend([page.limit.into(), page.offset.into()]);
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name LIMIT ?5 OFFSET ?6"),
+                paged,
+            ),
+            Stmt::new(
+                concat!(
+                    "SELECT count(*) AS total FROM packages p JOIN repositories r ON r.id = p.repository_id",
+                    package_filter!()
+                ),
+                args,
+            ),
+        ])
+        .await?
+        .into_iter();
+    let packages = results.next().unwrap_or_default().decode()?;
+    Ok((packages, total(results.next().unwrap_or_default())?))
+}
+
+/// Looks a published package up by its public id.
+pub async fn by_uid(
+    db: &dyn Database,
+    organization_id: i64,
+    uid: &str,
+) -> Result<Option<PackageRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!(
+            "SELECT ",
+            package_columns!(),
+            " WHERE p.organization_id = ?1 AND p.uid = ?2 AND p.version_index <> '[]'"
+        ),
+        [organization_id.into(), uid.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// A published version, as rendering needs it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LiveVersion {
+    /// The package's name.
+    pub package_name: String,
+    /// The package's revision when it was read.
+    pub revision: i64,
+    /// What Composer compares.
+    pub normalized: String,
+    /// What people read.
+    pub pretty: String,
+    /// The ref it comes from, in full.
+    pub ref_name: String,
+    /// Commit id.
+    pub reference: String,
+    /// Whether it is the default branch.
+    #[serde(deserialize_with = "flag")]
+    pub is_default_branch: bool,
+    /// composer.json.
+    pub manifest: String,
+    /// When its commit was made.
+    pub released_at: Millis,
+    /// SHA-1 of its zip, once that is built.
+    pub shasum: Option<String>,
+}
+
+/// Reads the published versions of all packages of a repository as [`LiveVersion`]s.
+pub fn live_versions(repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
+                v.manifest, v.released_at, a.sha1 AS shasum
+           FROM packages p
+           JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
+           LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
+          WHERE p.repository_id = ?1",
+        [repository_id.into()],
+    )
+}
+
+/// A package's name and revision.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NameAndRevision {
+    /// `vendor/package`.
+    pub name: String,
+    /// Unix seconds.
+    pub revision: i64,
+}
+
+/// Reads the packages that a repository ever published as [`NameAndRevision`]s.
+pub fn of_repository(repository_id: i64) -> Stmt {
+    Stmt::new("SELECT name, revision FROM packages WHERE repository_id = ?1", [repository_id.into()])
+}
+
+/// Whose package it is.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Owner {
+    /// Primary key of the repository.
+    pub repository_id: i64,
+}
+
+/// Reads the [`Owner`] of a package; one row or none.
+pub fn owner(organization_id: i64, name: &str) -> Stmt {
+    Stmt::new(
+        "SELECT repository_id FROM packages WHERE organization_id = ?1 AND name = ?2",
+        [organization_id.into(), name.into()],
+    )
+}
+
+/// One version in a package's details.
+#[derive(Debug, Clone, Deserialize)]
+pub struct VersionRow {
+    /// Public id (UUIDv7).
+    pub uid: String,
+    /// What people read.
+    pub pretty: String,
+    /// What Composer compares.
+    pub normalized: String,
+    /// Commit id.
+    pub reference: String,
+    /// Whether it is the default branch.
+    #[serde(deserialize_with = "flag")]
+    pub is_default_branch: bool,
+    /// When its commit was made.
+    pub released_at: Millis,
+    /// SHA-1 of its zip, once that is built.
+    pub shasum: Option<String>,
+    /// Size of its zip in bytes, once that is built.
+    pub size: Option<i64>,
+    /// Why its zip cannot be built.
+    pub dist_error: Option<String>,
+    /// JSON array of `[kind, file name]` of what people read.
+    #[serde(deserialize_with = "json_text")]
+    pub files: Vec<(String, String)>,
+}
+
+/// The published versions of a package in no order.
+pub async fn versions(db: &dyn Database, package_id: i64) -> Result<Vec<VersionRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        "SELECT v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at, a.sha1 AS shasum,
+                a.size, d.error AS dist_error,
+                (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f WHERE f.version_id = v.id)
+                  AS files
+           FROM versions v
+           LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
+          WHERE v.package_id = ?1 AND v.removed_at IS NULL",
+        [package_id.into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}

@@ -1,0 +1,229 @@
+//! `repositories`: where packages come from, and the refs as the last sync saw them.
+
+use serde::Deserialize;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::{Page, run, total};
+
+/// A repository with what its latest sync run tells of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RepositoryRow {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (UUIDv7).
+    pub uid: String,
+    /// The organization it belongs to.
+    pub organization_id: i64,
+    /// `git`, `composer` or `artifact`.
+    pub kind: String,
+    /// `git`, `github`, `gitlab`, `bitbucket` or `gitea`.
+    pub provider: String,
+    /// Where it is.
+    pub url: String,
+    /// The package's sub-directory, or empty.
+    pub path: String,
+    /// JSON array of globs.
+    pub tag_filter: Option<String>,
+    /// JSON array of globs.
+    pub branch_filter: Option<String>,
+    /// `none`, `token` or `basic`.
+    pub credential_type: String,
+    /// Sealed.
+    pub credentials: Option<String>,
+    /// JSON of the git server's capabilities.
+    pub capabilities: Option<String>,
+    /// SHA-256 over the refs of the last sync that was carried through.
+    pub refs_digest: Option<String>,
+    /// Counts the asks for a sync.
+    pub request_seq: i64,
+    /// When it was registered.
+    pub created_at: Millis,
+    /// The name of the package it publishes.
+    pub package_name: Option<String>,
+    /// Its latest run, if it ever had one.
+    #[serde(flatten)]
+    pub last_run: LastRun,
+}
+
+/// What a repository's latest sync run says; all `None` when there was none.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LastRun {
+    /// The ask it answered.
+    pub run_request_seq: Option<i64>,
+    /// The moment its lease ends.
+    pub run_lease_until: Option<Millis>,
+    /// When it ended.
+    pub run_finished_at: Option<Millis>,
+    /// `ok` or `failed`.
+    pub run_outcome: Option<String>,
+    /// Why it failed.
+    pub run_error: Option<String>,
+    /// When a run last ended well.
+    pub last_synced_at: Option<Millis>,
+}
+
+macro_rules! repository_columns {
+    () => {
+        "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_filter, r.branch_filter,
+         r.credential_type, r.credentials, r.capabilities, r.refs_digest, r.request_seq, r.created_at,
+         (SELECT name FROM packages p WHERE p.repository_id = r.id ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
+            AS package_name,
+         l.request_seq AS run_request_seq, l.lease_until AS run_lease_until, l.finished_at AS run_finished_at,
+         l.outcome AS run_outcome, l.error AS run_error,
+         (SELECT max(finished_at) FROM sync_runs o WHERE o.repository_id = r.id AND o.outcome = 'ok')
+            AS last_synced_at
+       FROM repositories r
+       LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)"
+    };
+}
+
+/// Looks a repository up by its public id; one [`RepositoryRow`] or none.
+pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
+    Stmt::new(
+        concat!("SELECT ", repository_columns!(), " WHERE r.organization_id = ?1 AND r.uid = ?2"),
+        [organization_id.into(), uid.into()],
+    )
+}
+
+/// Looks a repository up by its primary key; one [`RepositoryRow`] or none.
+pub fn by_id(id: i64) -> Stmt {
+    Stmt::new(concat!("SELECT ", repository_columns!(), " WHERE r.id = ?1"), [id.into()])
+}
+
+/// A page of an organization's repositories in the order they were registered, and how many there are in all.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    page: Page,
+) -> Result<(Vec<RepositoryRow>, i64), DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                concat!(
+                    "SELECT ",
+                    repository_columns!(),
+                    " WHERE r.organization_id = ?1 ORDER BY r.id LIMIT ?2 OFFSET ?3"
+                ),
+                [organization_id.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                "SELECT count(*) AS total FROM repositories WHERE organization_id = ?1",
+                [organization_id.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let repositories = results.next().unwrap_or_default().decode()?;
+    Ok((repositories, total(results.next().unwrap_or_default())?))
+}
+
+/// A repository about to be registered.
+pub struct NewRepository<'a> {
+    /// Public id (UUIDv7).
+    pub uid: &'a str,
+    /// The organization it belongs to.
+    pub organization_id: i64,
+    /// `git`, `composer` or `artifact`.
+    pub kind: &'a str,
+    /// The host's kind.
+    pub provider: &'a str,
+    /// Where it is.
+    pub url: &'a str,
+    /// The package's sub-directory, or empty.
+    pub path: &'a str,
+    /// JSON array of globs.
+    pub tag_filter: Option<String>,
+    /// JSON array of globs.
+    pub branch_filter: Option<String>,
+    /// `none`, `token` or `basic`.
+    pub credential_type: &'a str,
+    /// Sealed.
+    pub credentials: Option<String>,
+    /// Now.
+    pub created_at: Millis,
+}
+
+/// Registers a repository and reads it back; [`DatabaseError::Conflict`] when its URL and path are taken.
+pub async fn insert(db: &dyn Database, new: NewRepository<'_>) -> Result<Option<RepositoryRow>, DatabaseError> {
+    let insert = Stmt::new(
+        "INSERT INTO repositories (uid, organization_id, kind, provider, url, path, tag_filter, branch_filter,
+                credential_type, credentials, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        [
+            new.uid.into(),
+            new.organization_id.into(),
+            new.kind.into(),
+            new.provider.into(),
+            new.url.into(),
+            new.path.into(),
+            new.tag_filter.into(),
+            new.branch_filter.into(),
+            new.credential_type.into(),
+            new.credentials.into(),
+            new.created_at.into(),
+        ],
+    );
+    let mut results = db.batch(vec![insert, by_uid(new.organization_id, new.uid)]).await?;
+    Ok(results.pop().unwrap_or_default().first()?)
+}
+
+/// Asks for a sync: whatever run is under way, another one follows. One [`RepositoryRow`] as it is then, or none.
+pub async fn request_sync(
+    db: &dyn Database,
+    organization_id: i64,
+    uid: &str,
+) -> Result<Option<RepositoryRow>, DatabaseError> {
+    let ask = Stmt::new(
+        "UPDATE repositories SET request_seq = request_seq + 1 WHERE organization_id = ?1 AND uid = ?2",
+        [organization_id.into(), uid.into()],
+    );
+    let mut results = db.batch(vec![ask, by_uid(organization_id, uid)]).await?;
+    Ok(results.pop().unwrap_or_default().first()?)
+}
+
+/// The statement that removes a repository with its packages, versions and documents; returns its `id`.
+pub fn delete(organization_id: i64, uid: &str) -> Stmt {
+    Stmt::new(
+        "DELETE FROM repositories WHERE organization_id = ?1 AND uid = ?2 RETURNING id",
+        [organization_id.into(), uid.into()],
+    )
+}
+
+/// The repositories whose sync is due: asked for, never run, cut off, or past their interval. At most 500.
+pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Due {
+        id: i64,
+    }
+    let stmt = Stmt::new(
+        "SELECT r.id FROM repositories r
+           LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
+          WHERE r.kind = 'git'
+            AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?1)
+            AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?1)
+          ORDER BY l.started_at LIMIT 500",
+        [now.into()],
+    );
+    Ok(run(db, stmt).await?.decode::<Due>()?.into_iter().map(|row| row.id).collect())
+}
+
+/// A ref as the last carried-through sync saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+pub struct RefRow {
+    /// Full name: `refs/tags/v1.0.0`.
+    pub name: String,
+    /// Commit id.
+    pub reference: String,
+    /// The normalized version it became, or `None` when it was skipped.
+    pub version: Option<String>,
+    /// Why it was skipped.
+    pub reason: Option<String>,
+}
+
+/// Reads a repository's refs as [`RefRow`]s.
+pub fn refs(repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT name, reference, version, reason FROM repository_refs WHERE repository_id = ?1",
+        [repository_id.into()],
+    )
+}

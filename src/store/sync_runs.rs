@@ -1,0 +1,175 @@
+//! `sync_runs`: the lease and the history of syncs.
+//!
+//! A run is inserted when it starts and updated when it ends, so that a sync that was cut off stays visible. Claiming
+//! and finishing are one statement each: a sync that finds nothing new costs two.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
+use crate::store::{flag, run};
+
+/// A claimed run and what it needs to know of its repository.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Claim {
+    /// Primary key of the run.
+    pub id: i64,
+    /// Failed runs in a row before this one.
+    pub failures: i64,
+    repository: String,
+}
+
+/// A repository as a sync needs it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ClaimedRepository {
+    /// Primary key.
+    pub id: i64,
+    /// Public id.
+    pub uid: String,
+    /// The organization it belongs to.
+    pub organization_id: i64,
+    /// The host's kind.
+    pub provider: String,
+    /// Where it is.
+    pub url: String,
+    /// The package's sub-directory, or empty.
+    pub path: String,
+    /// JSON array of globs.
+    pub tag_filter: Option<String>,
+    /// JSON array of globs.
+    pub branch_filter: Option<String>,
+    /// `none`, `token` or `basic`.
+    pub credential_type: String,
+    /// Sealed.
+    pub credentials: Option<String>,
+    /// JSON of the git server's capabilities.
+    pub capabilities: Option<String>,
+    /// SHA-256 over the refs of the last sync that was carried through.
+    pub refs_digest: Option<String>,
+}
+
+impl Claim {
+    /// The repository that was claimed.
+    pub fn repository(&self) -> Result<ClaimedRepository, Fault> {
+        serde_json::from_str(&self.repository).map_err(|e| Fault::new("database", e))
+    }
+}
+
+/// Claims a due repository until `lease_until`; `None` when it is not due, is being synced, or is gone.
+pub async fn claim(
+    db: &dyn Database,
+    uid: &str,
+    repository_id: i64,
+    now: Millis,
+    lease_until: Millis,
+) -> Result<Option<Claim>, DatabaseError> {
+    let stmt = Stmt::new(
+        "INSERT INTO sync_runs (uid, repository_id, request_seq, started_at, lease_until, failures)
+         SELECT ?1, r.id, r.request_seq, ?3, ?4,
+                CASE WHEN l.id IS NULL OR l.outcome = 'ok' THEN 0 ELSE l.failures + 1 END
+           FROM repositories r
+           LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
+          WHERE r.id = ?2
+            AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?3)
+            AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?3)
+         RETURNING id, failures,
+           (SELECT json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'provider', provider,
+                   'url', url, 'path', path, 'tag_filter', tag_filter, 'branch_filter', branch_filter,
+                   'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
+                   'refs_digest', refs_digest)
+              FROM repositories WHERE id = repository_id) AS repository",
+        [uid.into(), repository_id.into(), now.into(), lease_until.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// A ref or a version that a sync left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedRef {
+    /// The ref's full name.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Why it failed; `None` when it did not.
+    pub error: Option<String>,
+    /// Requests sent upstream.
+    pub requests: i64,
+    /// Bytes received from upstream.
+    pub received_bytes: i64,
+    /// Versions that appeared.
+    pub added: i64,
+    /// Versions whose reference moved.
+    pub changed: i64,
+    /// Versions that vanished.
+    pub removed: i64,
+    /// What was left out.
+    pub skipped: Vec<SkippedRef>,
+}
+
+/// The statement that ends a run; decode its row with [`Finished`]. No row when its lease was taken over.
+pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stmt {
+    let outcome = if report.error.is_some() { "failed" } else { "ok" };
+    Stmt::new(
+        "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
+                received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11
+          WHERE id = ?1 AND finished_at IS NULL
+         RETURNING (SELECT r.request_seq FROM repositories r WHERE r.id = repository_id) > request_seq AS asked_again",
+        [
+            id.into(),
+            now.into(),
+            outcome.into(),
+            report.error.as_ref().into(),
+            next_due_at.into(),
+            report.requests.into(),
+            report.received_bytes.into(),
+            report.added.into(),
+            report.changed.into(),
+            report.removed.into(),
+            serde_json::json!(report.skipped).to_string().into(),
+        ],
+    )
+}
+
+/// What finishing a run returned.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Finished {
+    /// A sync was asked for while this one ran: another must follow.
+    #[serde(deserialize_with = "flag")]
+    pub asked_again: bool,
+}
+
+/// The statement that aborts its batch when the run no longer holds its lease, or when a package of that name belongs
+/// to another repository: `json('…')` of a text that is no JSON is an error, and D1 has no other way to raise one.
+pub fn guard(run_id: i64, organization_id: i64, package: &str, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT CASE
+           WHEN NOT EXISTS (SELECT 1 FROM sync_runs s WHERE s.id = ?1 AND s.finished_at IS NULL
+                              AND s.id = (SELECT max(id) FROM sync_runs WHERE repository_id = ?4))
+             THEN json('the lease is lost')
+           WHEN EXISTS (SELECT 1 FROM packages p
+                         WHERE p.organization_id = ?2 AND p.name = ?3 AND p.repository_id <> ?4)
+             THEN json('the package belongs to another repository')
+         END AS guard",
+        [run_id.into(), organization_id.into(), package.into(), repository_id.into()],
+    )
+}
+
+/// Removes the runs that ended before `before`, less each repository's latest and its latest good one.
+pub async fn prune(db: &dyn Database, before: Millis) -> Result<(), DatabaseError> {
+    let stmt = Stmt::new(
+        "DELETE FROM sync_runs WHERE id IN (
+           SELECT s.id FROM sync_runs s
+            WHERE s.started_at < ?1
+              AND s.id < (SELECT max(id) FROM sync_runs WHERE repository_id = s.repository_id)
+              AND s.id <> coalesce((SELECT max(id) FROM sync_runs
+                                 WHERE repository_id = s.repository_id AND outcome = 'ok'), 0)
+            LIMIT 5000)",
+        [before.into()],
+    );
+    run(db, stmt).await.map(drop)
+}

@@ -1,0 +1,257 @@
+//! `tokens` and `grants`: credentials by their hash, and what each may see.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::{Page, json_text, run, total};
+
+/// A grant as stored; [`crate::registry::access`] gives it its meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRow {
+    /// `*`, a package name, or a pattern with `*`.
+    pub target: String,
+    /// A Composer version constraint.
+    pub version_constraint: String,
+    /// Only versions released up to this moment.
+    pub updates_until: Option<Millis>,
+    /// Composer's name of a stability.
+    pub minimum_stability: String,
+    /// When the grant ends.
+    pub expires_at: Option<Millis>,
+}
+
+/// A live token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (UUIDv7).
+    pub uid: String,
+    /// The organization it belongs to.
+    pub organization_id: i64,
+    /// Free text of whoever made it.
+    pub description: String,
+    /// Scope names.
+    #[serde(deserialize_with = "json_text")]
+    pub scopes: Vec<String>,
+    /// When it ends.
+    pub expires_at: Option<Millis>,
+    /// Requests an hour, when it has a limit of its own.
+    pub rate_limit_max: Option<i64>,
+    /// The caller's own JSON object.
+    #[serde(deserialize_with = "json_text")]
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// When it was made.
+    pub created_at: Millis,
+    /// When it was last presented; up to ten minutes behind.
+    pub last_used_at: Option<Millis>,
+    /// What it may see.
+    #[serde(deserialize_with = "json_text")]
+    pub grants: Vec<GrantRow>,
+}
+
+macro_rules! token_columns {
+    () => {
+        "id, uid, organization_id, description, scopes, expires_at, rate_limit_max, metadata, created_at, last_used_at,
+         (SELECT json_group_array(json_object('target', g.target, 'version_constraint', g.version_constraint,
+                 'updates_until', g.updates_until, 'minimum_stability', g.minimum_stability,
+                 'expires_at', g.expires_at))
+            FROM grants g WHERE g.token_id = tokens.id) AS grants"
+    };
+}
+
+/// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used; one [`TokenRow`] or none.
+pub fn present(hash: &str, now: Millis) -> Stmt {
+    Stmt::new(
+        concat!(
+            "UPDATE tokens SET last_used_at = ?2 WHERE hash = ?1 AND revoked_at IS NULL RETURNING ",
+            token_columns!()
+        ),
+        [hash.into(), now.into()],
+    )
+}
+
+/// Notes that a token was used.
+pub fn touch(id: i64, now: Millis) -> Stmt {
+    Stmt::new("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", [id.into(), now.into()])
+}
+
+/// A token about to be made.
+pub struct NewToken<'a> {
+    /// Public id (UUIDv7).
+    pub uid: &'a str,
+    /// The organization it belongs to.
+    pub organization_id: i64,
+    /// SHA-256 of the token, lowercase hex.
+    pub hash: &'a str,
+    /// Free text.
+    pub description: &'a str,
+    /// JSON array of scope names.
+    pub scopes: String,
+    /// When it ends.
+    pub expires_at: Option<Millis>,
+    /// Requests an hour.
+    pub rate_limit_max: Option<i64>,
+    /// JSON object.
+    pub metadata: String,
+    /// What it may see.
+    pub grants: &'a [GrantRow],
+    /// Now.
+    pub created_at: Millis,
+}
+
+/// Makes a token with its grants, both or nothing, and reads it back.
+pub async fn insert(db: &dyn Database, new: NewToken<'_>) -> Result<Option<HashedTokenRow>, DatabaseError> {
+    let token = Stmt::new(
+        "INSERT INTO tokens (uid, organization_id, hash, description, scopes, expires_at, rate_limit_max, metadata,
+                created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        [
+            new.uid.into(),
+            new.organization_id.into(),
+            new.hash.into(),
+            new.description.into(),
+            new.scopes.into(),
+            new.expires_at.into(),
+            new.rate_limit_max.into(),
+            new.metadata.into(),
+            new.created_at.into(),
+        ],
+    );
+    let batch = vec![token, insert_grants(new.organization_id, new.uid, new.grants), by_uid(new.organization_id, new.uid)];
+    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+}
+
+fn insert_grants(organization_id: i64, uid: &str, grants: &[GrantRow]) -> Stmt {
+    Stmt::new(
+        "INSERT INTO grants (token_id, target, version_constraint, updates_until, minimum_stability, expires_at)
+         SELECT t.id, g.value ->> 'target', g.value ->> 'version_constraint', g.value ->> 'updates_until',
+                g.value ->> 'minimum_stability', g.value ->> 'expires_at'
+           FROM json_each(?3) g
+           JOIN tokens t ON t.organization_id = ?1 AND t.uid = ?2 AND t.revoked_at IS NULL",
+        [organization_id.into(), uid.into(), serde_json::json!(grants).to_string().into()],
+    )
+}
+
+/// What an update sets; a field that is `None` stays as it is.
+#[derive(Default)]
+pub struct TokenChanges {
+    /// Free text.
+    pub description: Option<String>,
+    /// JSON array of scope names.
+    pub scopes: Option<String>,
+    /// When it ends; `Some(None)` is never.
+    pub expires_at: Option<Option<Millis>>,
+    /// Requests an hour; `Some(None)` is the default.
+    pub rate_limit_max: Option<Option<i64>>,
+    /// JSON object.
+    pub metadata: Option<String>,
+    /// The complete list of grants.
+    pub grants: Option<Vec<GrantRow>>,
+}
+
+/// A token as an update left it, with the hash that look-up caches know it by.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HashedTokenRow {
+    /// SHA-256 of the token, lowercase hex.
+    pub hash: String,
+    /// The token.
+    #[serde(flatten)]
+    pub token: TokenRow,
+}
+
+/// Updates a live token; `None` when there is none of that id.
+pub async fn update(
+    db: &dyn Database,
+    organization_id: i64,
+    uid: &str,
+    changes: TokenChanges,
+) -> Result<Option<HashedTokenRow>, DatabaseError> {
+    let mut batch = vec![Stmt::new(
+        "UPDATE tokens SET description = coalesce(?3, description), scopes = coalesce(?4, scopes),
+                expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END,
+                rate_limit_max = CASE WHEN ?7 THEN ?8 ELSE rate_limit_max END,
+                metadata = coalesce(?9, metadata)
+          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL",
+        [
+            organization_id.into(),
+            uid.into(),
+            changes.description.into(),
+            changes.scopes.into(),
+            changes.expires_at.is_some().into(),
+            changes.expires_at.flatten().into(),
+            changes.rate_limit_max.is_some().into(),
+            changes.rate_limit_max.flatten().into(),
+            changes.metadata.into(),
+        ],
+    )];
+    if let Some(grants) = &changes.grants {
+        batch.push(Stmt::new(
+            "DELETE FROM grants WHERE token_id =
+                (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL)",
+            [organization_id.into(), uid.into()],
+        ));
+        batch.push(insert_grants(organization_id, uid, grants));
+    }
+    batch.push(by_uid(organization_id, uid));
+    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+}
+
+/// Looks a live token up by its public id; one [`HashedTokenRow`] or none.
+pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
+    Stmt::new(
+        concat!(
+            "SELECT hash, ",
+            token_columns!(),
+            " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL"
+        ),
+        [organization_id.into(), uid.into()],
+    )
+}
+
+/// Revokes a live token and returns its hash; `None` when there is none of that id.
+pub async fn revoke(
+    db: &dyn Database,
+    organization_id: i64,
+    uid: &str,
+    now: Millis,
+) -> Result<Option<String>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Revoked {
+        hash: String,
+    }
+    let stmt = Stmt::new(
+        "UPDATE tokens SET revoked_at = ?3
+          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL RETURNING hash",
+        [organization_id.into(), uid.into(), now.into()],
+    );
+    Ok(run(db, stmt).await?.first::<Revoked>()?.map(|row| row.hash))
+}
+
+/// A page of an organization's live tokens, newest first, and how many there are in all.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    page: Page,
+) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                concat!(
+                    "SELECT ",
+                    token_columns!(),
+                    " FROM tokens WHERE organization_id = ?1 AND revoked_at IS NULL
+                       ORDER BY id DESC LIMIT ?2 OFFSET ?3"
+                ),
+                [organization_id.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                "SELECT count(*) AS total FROM tokens WHERE organization_id = ?1 AND revoked_at IS NULL",
+                [organization_id.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let tokens = results.next().unwrap_or_default().decode()?;
+    Ok((tokens, total(results.next().unwrap_or_default())?))
+}
