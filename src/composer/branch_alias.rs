@@ -44,13 +44,11 @@ pub fn branch_alias(entry: &Map) -> Option<BranchAlias> {
         .get("extra")
         .and_then(|extra| extra.get("branch-alias"))
         .and_then(Value::as_object);
-    let own = aliases
+    let mut own = aliases
         .into_iter()
         .flatten()
         .filter(|(source, _)| source.to_lowercase() == version.to_lowercase());
-    let alias = own
-        .filter_map(|(source, target)| resolve(source, target.as_str()?).ok())
-        .next();
+    let alias = own.find_map(|(source, target)| resolve(source, target.as_str()?).ok());
     alias
         .or_else(|| is_aliased_default_branch(entry, version).then(default_alias))
         .map(|normalized| BranchAlias {

@@ -423,8 +423,13 @@ fn is_branch_text(text: &str) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/'))
 }
 
-/// `-MODIFIER$`, somewhere in the text.
+/// `-MODIFIER$`, somewhere in the text in lower case.
+///
+/// The reference's pattern spells `RC` in upper case and so never finds it there: `<2.0-RC1` excludes what leads up
+/// to RC1, unlike `<2.0-beta1`.
 fn names_stability(text: &str) -> bool {
-    text.match_indices('-')
-        .any(|(at, _)| scan_modifier(text.as_bytes(), at + 1).end == text.len())
+    text.match_indices('-').any(|(at, _)| {
+        let modifier = scan_modifier(text.as_bytes(), at + 1);
+        modifier.end == text.len() && !text[modifier.word].eq_ignore_ascii_case("rc")
+    })
 }

@@ -248,7 +248,7 @@ impl Manifest {
 }
 
 /// A violation of `field` for a reason.
-pub(super) fn violation(field: impl Into<String>, reason: impl ToString) -> Violation {
+pub(super) fn violation(field: impl Into<String>, reason: impl std::fmt::Display) -> Violation {
     Violation {
         field: field.into(),
         reason: reason.to_string(),

@@ -40,7 +40,7 @@ impl Checker {
                     Some(reason) => wrong.push(violation(field, reason)),
                     None if is_platform(target) => {}
                     None => {
-                        odd.extend(naming_error(target).map(|error| format!("{field}: {error}")))
+                        odd.extend(naming_error(target).map(|error| format!("{field}: {error}")));
                     }
                 }
             }
@@ -61,55 +61,35 @@ impl Checker {
 
     /// `source` and `dist` are complete, and cannot be taken for options of a command line.
     pub(super) fn check_locations(&mut self) {
-        let mut wrong = Vec::new();
         for (field, required) in [
             ("source", &["type", "url", "reference"][..]),
             ("dist", &["type", "url"]),
         ] {
             match self.json.get(field) {
-                None => continue,
-                Some(Value::Object(location)) if !location.is_empty() => {
-                    for key in ["type", "url", "reference"] {
-                        let reason = match location.get(key) {
-                            None | Some(Value::Null) if required.contains(&key) => {
-                                "must be present".to_owned()
-                            }
-                            None | Some(Value::Null) => continue,
-                            Some(Value::String(text))
-                                if key != "type" && text.trim_start().starts_with('-') =>
-                            {
-                                format!("must not start with a \"-\", as {text:?} does")
-                            }
-                            Some(Value::Number(number))
-                                if key == "reference" && !number.is_f64() =>
-                            {
-                                if !number.to_string().starts_with('-') {
-                                    continue;
-                                }
-                                "must not be negative".to_owned()
-                            }
-                            Some(Value::String(_)) => continue,
-                            Some(other) => format!("must be a string, not {}", kind_of(other)),
-                        };
-                        wrong.push(violation(format!("{field}.{key}"), reason));
-                    }
-                    continue;
+                None => {}
+                // Empty is as good as absent, for the reference; its client stops at an empty `source`.
+                Some(Value::Object(location)) if location.is_empty() => {
+                    drop(self.json.shift_remove(field));
                 }
-                // Empty is as good as absent, for the reference.
-                Some(Value::Object(_)) => {}
-                Some(Value::Array(list)) if list.is_empty() => {}
+                Some(Value::Array(list)) if list.is_empty() => drop(self.json.shift_remove(field)),
+                Some(Value::Object(location)) => {
+                    let faults = ["type", "url", "reference"].into_iter().filter_map(|key| {
+                        let value = location.get(key).filter(|value| !value.is_null());
+                        let reason = location_fault(key, value, required.contains(&key))?;
+                        Some(violation(format!("{field}.{key}"), reason))
+                    });
+                    self.violations.extend(faults);
+                }
                 Some(other) => {
                     let reason = format!(
                         "must be an object with {}, not {}",
                         required.join(", "),
                         kind_of(other)
                     );
-                    wrong.push(violation(field, reason));
+                    self.error(field, reason);
                 }
             }
-            self.json.shift_remove(field);
         }
-        self.violations.append(&mut wrong);
     }
 
     /// Removes every `extra.branch-alias` that Composer would ignore.
@@ -149,6 +129,19 @@ impl Checker {
             }
         }
         self.warnings.append(&mut dropped);
+    }
+}
+
+/// What is wrong with one key of `source` or `dist`, if anything.
+fn location_fault(key: &str, value: Option<&Value>, required: bool) -> Option<String> {
+    match value {
+        None => required.then(|| "must be present".to_owned()),
+        Some(Value::String(text)) if key != "type" && text.trim_start().starts_with('-') => {
+            Some(format!("must not start with a \"-\", as {text:?} does"))
+        }
+        Some(Value::String(_)) => None,
+        Some(Value::Number(number)) if key == "reference" && number.is_u64() => None,
+        Some(other) => Some(format!("must be a string, not {}", kind_of(other))),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod constraint;
 mod constraint_parser;
 mod glob;
 pub mod manifest;
+mod manifest_descriptions;
 mod manifest_links;
 mod manifest_rules;
 pub mod minifier;
