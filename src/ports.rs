@@ -33,7 +33,10 @@ pub struct Fault {
 impl Fault {
     /// A fault of `port` with the platform's own words.
     pub fn new(port: &'static str, reason: impl fmt::Display) -> Self {
-        Self { port, reason: reason.to_string() }
+        Self {
+            port,
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -94,7 +97,10 @@ pub struct Stmt {
 impl Stmt {
     /// A statement with `args` bound in order.
     pub fn new(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
-        Self { sql, args: args.into() }
+        Self {
+            sql,
+            args: args.into(),
+        }
     }
 }
 
@@ -107,7 +113,10 @@ impl Rows {
     pub fn decode<T: DeserializeOwned>(self) -> Result<Vec<T>, Fault> {
         self.0
             .into_iter()
-            .map(|row| serde_json::from_value(serde_json::Value::Object(row)).map_err(|e| Fault::new("database", e)))
+            .map(|row| {
+                serde_json::from_value(serde_json::Value::Object(row))
+                    .map_err(|e| Fault::new("database", e))
+            })
             .collect()
     }
 
@@ -185,7 +194,11 @@ pub trait Blobs: Send + Sync {
     /// Stores `bytes` under `key`, replacing what was there.
     fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>>;
     /// The blob under `key`, or the part of it within `range`.
-    fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
+    fn get(
+        &self,
+        key: &str,
+        range: Option<ByteRange>,
+    ) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
     /// Removes the blobs under `keys` (at most 1000); absent ones are no error.
     fn delete(&self, keys: Vec<String>) -> BoxFuture<'_, Result<(), Fault>>;
 }
@@ -206,8 +219,13 @@ pub trait Cache: Send + Sync {
     /// The value under `key`. Another place's write may take a minute to be seen.
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<String>, Fault>>;
     /// Stores `value` for `ttl` (at least 60 s), with metadata of at most 1 KB that [`Cache::list`] gives back.
-    fn put(&self, key: &str, value: String, ttl: Duration, metadata: Option<String>)
-    -> BoxFuture<'_, Result<(), Fault>>;
+    fn put(
+        &self,
+        key: &str,
+        value: String,
+        ttl: Duration,
+        metadata: Option<String>,
+    ) -> BoxFuture<'_, Result<(), Fault>>;
     /// Removes `key`; an absent one is no error.
     fn delete(&self, key: &str) -> BoxFuture<'_, Result<(), Fault>>;
     /// The first 1000 entries whose key starts with `prefix`.
@@ -256,7 +274,10 @@ pub enum UpstreamError {
 /// HTTP out (`fetch`).
 pub trait Upstream: Send + Sync {
     /// Sends one request and returns as soon as the response's head is there.
-    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>>;
+    fn send(
+        &self,
+        request: UpstreamRequest,
+    ) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>>;
 }
 
 // ---------------------------------------------------------------------------------------------- time, chance, work
@@ -280,7 +301,10 @@ impl Millis {
     /// This moment plus `span`.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// This moment less `span`.

@@ -1,1 +1,41 @@
-//! Composer's own rules. Pure: no I/O, no clock, no randomness.
+//! Composer's own rules: names, versions, constraints, stability, branch aliases, minified metadata,
+//! composer.json validation, archive layout.
+//!
+//! Pure: no I/O, no clock, no randomness, no HTTP. What is written here is what `composer` itself does with
+//! the same input; the vectors under `tests/vectors/` were produced by the reference implementation, and
+//! `tests/composer_differential.rs` asks it again whenever PHP is at hand.
+
+pub mod archive;
+pub mod branch_alias;
+pub mod compare;
+pub mod constraint;
+mod constraint_parser;
+mod glob;
+pub mod manifest;
+mod manifest_descriptions;
+mod manifest_links;
+mod manifest_rules;
+pub mod minifier;
+pub mod name;
+pub mod refs;
+pub mod release;
+pub mod stability;
+mod text;
+pub mod version;
+
+pub use archive::{ExcludeRules, NoManifest, manifest_path};
+pub use branch_alias::{BranchAlias, branch_alias};
+pub use compare::{php_version_compare, sort_order};
+pub use constraint::{Constraint, InvalidConstraint};
+pub use manifest::{InvalidManifest, Manifest, Violation};
+pub use minifier::{expand, minify};
+pub use name::{InvalidPackageName, PackageName, is_platform};
+pub use refs::{RefVersion, Skipped, is_tag_version, version_of_branch, version_of_tag};
+pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, split};
+pub use stability::{InvalidStability, Stability};
+pub use version::{
+    InvalidVersion, NormalizedVersion, normalize, normalize_branch, numeric_alias_prefix,
+};
+
+/// A JSON object whose keys keep the order their author wrote them in.
+pub type Map = serde_json::Map<String, serde_json::Value>;

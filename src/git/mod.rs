@@ -1,1 +1,71 @@
 //! git's wire protocol v2 and pack format as pure functions over bytes.
+//!
+//! Nothing here does I/O, reads a clock or names an HTTP type: the caller moves the bytes. One
+//! synchronisation is
+//!
+//! 1. `GET {repository}/`[`ADVERTISEMENT_PATH`] with the header `Git-Protocol: version=2`, parsed
+//!    by [`Capabilities::parse`];
+//! 2. `POST {repository}/`[`UPLOAD_PACK_PATH`] of [`ls_refs_request`], parsed by
+//!    [`parse_ls_refs`];
+//! 3. one or two `POST`s of a [`FetchRequest`] chosen by a [`MetadataPlan`], received by a
+//!    [`PackReceiver`] and opened as a [`Pack`];
+//! 4. [`find_package_files`] to read manifests out of it, or [`build_zip`] to make a dist archive.
+//!
+//! It is not a git implementation: no writing, no history walks, no SHA-256 repositories, and no
+//! protocol older than v2 (git 2.18 and every public host speak v2).
+//!
+//! # Memory
+//! An isolate has 128 MiB in all. The worst moment of each step, with the default limits
+//! ([`limits`]):
+//!
+//! | step | held | MiB |
+//! |---|---|---|
+//! | receive | pack 32 + the quarter it outgrows 8 | 40 |
+//! | open | pack 32 + index 9 + delta (base, instructions, result) 24 + base cache 8 | 73 |
+//! | archive | pack 32 + index 6 + zip 32 + paths 8 + (delta 24 + cache 8, or the growing zip's 8 with one file 8) | 110 |
+
+mod archive;
+mod attributes;
+mod buffer;
+mod capabilities;
+mod delta;
+mod fetch;
+mod inflate;
+pub mod limits;
+mod ls_refs;
+mod object;
+mod oid;
+mod pack;
+mod pack_scan;
+mod path_safety;
+mod pkt_line;
+mod plan;
+mod tree;
+mod tree_object;
+mod walk;
+mod wildmatch;
+
+pub use archive::{
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, LeftOut, LeftOutReason, build_zip,
+};
+pub use attributes::{Attributes, TooManyRules};
+pub use capabilities::{
+    ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, UPLOAD_PACK_PATH,
+};
+pub use delta::DeltaError;
+pub use fetch::{FetchError, FetchRequest, PackReceiver};
+pub use inflate::InflateError;
+pub use ls_refs::{
+    Advertised, LsRefsError, RemoteRef, SkipReason, SkippedRef, ls_refs_request, parse_ls_refs,
+};
+pub use object::{Commit, Object, ObjectError, ObjectKind, Stamp, Tag};
+pub use oid::{InvalidObjectId, ObjectId};
+pub use pack::{ObjectDefect, Pack, PackError, PackLimits};
+pub use path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason};
+pub use pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_delim, encode_flush};
+pub use plan::MetadataPlan;
+pub use tree::{
+    BlobRef, PackageFiles, TreeError, find_package_files, list_files, missing_blobs, read_commit,
+    tree_at,
+};
+pub use tree_object::{EntryMode, Tree, TreeEntries, TreeEntry};

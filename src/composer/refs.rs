@@ -1,0 +1,249 @@
+//! From a git ref to a Composer version, as `VcsRepository` does it.
+
+use super::branch_alias::pretty;
+use super::constraint::{Constraint, InvalidConstraint};
+use super::manifest::Manifest;
+use super::text::{starts_with_ci, strip_dev_suffix};
+use super::version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch};
+
+/// A version as people write it and as Composer compares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefVersion {
+    /// `v1.2.0`, `1.x-dev`, `dev-main`.
+    pub pretty: String,
+    /// `1.2.0.0`, `1.9999999.9999999.9999999-dev`, `dev-main`.
+    pub normalized: NormalizedVersion,
+}
+
+/// Why a ref does not become a version; the text is for the operator who asks why a tag is missing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Skipped {
+    /// The tag's name is no version.
+    #[error("tag {tag:?} is not a version: {source}")]
+    NotAVersion {
+        /// The tag.
+        tag: String,
+        /// What the version parser said.
+        source: InvalidVersion,
+    },
+    /// The tag's name is a development version, which only branches may have.
+    #[error("tag {tag:?} has a dev prefix or suffix, which only branches may have")]
+    DevTag {
+        /// The tag.
+        tag: String,
+    },
+    /// `version` in composer.json is no version.
+    #[error("tag {tag:?} has a composer.json whose version is invalid: {source}")]
+    InvalidManifestVersion {
+        /// The tag.
+        tag: String,
+        /// What the version parser said.
+        source: InvalidVersion,
+    },
+    /// `version` in composer.json contradicts the tag.
+    #[error(
+        "tag {tag:?} is version {tagged} but its composer.json says {stated}; \
+         remove \"version\" from composer.json and tag again"
+    )]
+    VersionMismatch {
+        /// The tag.
+        tag: String,
+        /// The tag's version.
+        tagged: NormalizedVersion,
+        /// The version in composer.json, without a dev marker.
+        stated: String,
+    },
+    /// The branch's name cannot be written as a constraint, so nobody could require it.
+    #[error("branch {branch:?} cannot be required by that name: {source}")]
+    UnusableBranch {
+        /// The branch.
+        branch: String,
+        /// What the constraint parser said.
+        source: InvalidConstraint,
+    },
+}
+
+/// What a tag's name alone says: the version, if it is one that tags may have.
+///
+/// # Errors
+/// [`Skipped`] for a name that is no version, or a development version.
+pub fn is_tag_version(tag: &str) -> Result<NormalizedVersion, Skipped> {
+    let normalized =
+        normalize(&tag.replace("release-", "")).map_err(|source| Skipped::NotAVersion {
+            tag: tag.to_owned(),
+            source,
+        })?;
+    if undev(normalized.as_str()) != normalized.as_str() {
+        return Err(Skipped::DevTag {
+            tag: tag.to_owned(),
+        });
+    }
+    Ok(normalized)
+}
+
+/// The version of a tag and the composer.json it points to.
+///
+/// `release-` is removed wherever it stands; a `version` in composer.json must agree, and is then how the version
+/// is written.
+///
+/// # Errors
+/// [`Skipped`] says why the tag is no version.
+pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, Skipped> {
+    let normalized = is_tag_version(tag)?;
+    let Some(stated) = manifest.version() else {
+        let name = tag.replace("release-", "");
+        return Ok(RefVersion {
+            pretty: strip_dev_suffix(&name).unwrap_or(&name).to_owned(),
+            normalized,
+        });
+    };
+    let stated_version = normalize(stated).map_err(|source| Skipped::InvalidManifestVersion {
+        tag: tag.to_owned(),
+        source,
+    })?;
+    let stated_version = undev(stated_version.as_str());
+    if stated_version != normalized.as_str() {
+        let stated = stated_version.to_owned();
+        return Err(Skipped::VersionMismatch {
+            tag: tag.to_owned(),
+            tagged: normalized,
+            stated,
+        });
+    }
+    Ok(RefVersion {
+        pretty: strip_dev_suffix(stated).unwrap_or(stated).to_owned(),
+        normalized,
+    })
+}
+
+/// The version of a branch: `main` → `dev-main`, `1.x` → `1.x-dev`, `v2` → `v2.x-dev`.
+///
+/// A `#` becomes `+`, as `#` starts a reference where the branch is required; in the normalized version, too, so
+/// that it stays what [`normalize`] yields for the pretty one.
+///
+/// # Errors
+/// [`Skipped::UnusableBranch`] if the normalized name cannot be parsed as a constraint.
+pub fn version_of_branch(branch: &str) -> Result<RefVersion, Skipped> {
+    let normalized = normalize_branch(branch);
+    Constraint::parse(normalized.as_str()).map_err(|source| Skipped::UnusableBranch {
+        branch: branch.to_owned(),
+        source,
+    })?;
+    if normalized.is_branch() {
+        let normalized = NormalizedVersion::from_stored(normalized.as_str().replace('#', "+"));
+        return Ok(RefVersion {
+            pretty: format!("dev-{}", branch.replace('#', "+")),
+            normalized,
+        });
+    }
+    let prefix = if branch.starts_with('v') { "v" } else { "" };
+    Ok(RefVersion {
+        pretty: format!("{prefix}{}", pretty(normalized.as_str())),
+        normalized,
+    })
+}
+
+/// `{(^dev-|[.-]?dev$)}i` removed.
+fn undev(version: &str) -> &str {
+    let version = if starts_with_ci(version, "dev-") {
+        &version[4..]
+    } else {
+        version
+    };
+    strip_dev_suffix(version).unwrap_or(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::composer::name::PackageName;
+
+    fn manifest(version: &str) -> Manifest {
+        let json = match version {
+            "" => "{}".to_owned(),
+            version => format!("{{\"version\": \"{version}\"}}"),
+        };
+        Manifest::parse_as(
+            json.as_bytes(),
+            &PackageName::parse("acme/blog").expect("name"),
+        )
+        .expect("manifest")
+    }
+
+    fn tag(tag: &str, version: &str) -> Result<(String, String), Skipped> {
+        version_of_tag(tag, &manifest(version))
+            .map(|found| (found.pretty, found.normalized.as_str().to_owned()))
+    }
+
+    fn pair(pretty: &str, normalized: &str) -> (String, String) {
+        (pretty.to_owned(), normalized.to_owned())
+    }
+
+    #[test]
+    fn tags_become_versions() {
+        assert_eq!(tag("v1.0", ""), Ok(pair("v1.0", "1.0.0.0")));
+        assert_eq!(
+            tag("release-1.2-beta1", ""),
+            Ok(pair("1.2-beta1", "1.2.0.0-beta1"))
+        );
+        assert_eq!(tag("v1.0", "1.0.0"), Ok(pair("1.0.0", "1.0.0.0")));
+        assert_eq!(tag("1.0", "1.0-dev"), Ok(pair("1.0", "1.0.0.0")));
+    }
+
+    #[test]
+    fn tags_that_are_no_versions_are_skipped_with_the_reason() {
+        assert!(matches!(
+            tag("nightly", ""),
+            Err(Skipped::NotAVersion { .. })
+        ));
+        for dev in ["1.0-dev", "1.x-dev", "dev-main", "master"] {
+            assert!(matches!(tag(dev, ""), Err(Skipped::DevTag { .. })), "{dev}");
+        }
+        assert!(matches!(
+            tag("1.1", "1.0"),
+            Err(Skipped::VersionMismatch { .. })
+        ));
+        assert!(matches!(
+            tag("1.1", "oops"),
+            Err(Skipped::InvalidManifestVersion { .. })
+        ));
+    }
+
+    #[test]
+    fn branches_become_versions() {
+        let branch = |name: &str| {
+            version_of_branch(name)
+                .map(|found| (found.pretty, found.normalized.as_str().to_owned()))
+        };
+        assert_eq!(branch("main"), Ok(pair("dev-main", "dev-main")));
+        assert_eq!(
+            branch("1.x"),
+            Ok(pair("1.x-dev", "1.9999999.9999999.9999999-dev"))
+        );
+        assert_eq!(
+            branch("1.0"),
+            Ok(pair("1.0.x-dev", "1.0.9999999.9999999-dev"))
+        );
+        assert_eq!(
+            branch("v2"),
+            Ok(pair("v2.x-dev", "2.9999999.9999999.9999999-dev"))
+        );
+        assert_eq!(branch("fix#12"), Ok(pair("dev-fix+12", "dev-fix+12")));
+        assert_eq!(
+            branch("feature/foo"),
+            Ok(pair("dev-feature/foo", "dev-feature/foo"))
+        );
+    }
+
+    #[test]
+    fn branches_nobody_could_require_are_skipped() {
+        assert!(matches!(
+            version_of_branch("a||b"),
+            Err(Skipped::UnusableBranch { .. })
+        ));
+        assert!(matches!(
+            version_of_branch("a,b"),
+            Err(Skipped::UnusableBranch { .. })
+        ));
+    }
+}

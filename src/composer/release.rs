@@ -1,0 +1,330 @@
+//! Published metadata: the entry of one version, and the documents of a package.
+
+use std::cmp::Ordering;
+
+use serde_json::{Value, json};
+
+use super::Map;
+use super::branch_alias::resolve;
+use super::compare::sort_order;
+use super::manifest::Manifest;
+use super::manifest_links::LINK_TYPES;
+use super::minifier::differences;
+use super::name::PackageName;
+use super::refs::RefVersion;
+use super::stability::Stability;
+use super::version::NormalizedVersion;
+
+/// Where the files of a version are in version control.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// `git`, `hg`, `svn`, …
+    pub kind: String,
+    /// The repository.
+    pub url: String,
+    /// The commit.
+    pub reference: String,
+}
+
+/// Where the archive of a version is; always a zip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dist {
+    /// Absolute, immutable, without credentials: lock files keep it for years.
+    pub url: String,
+    /// The commit, or a hash of the content.
+    pub reference: String,
+    /// Lower-case hex SHA-1 of the zip; `None` is no check.
+    pub shasum: Option<String>,
+}
+
+/// Everything the metadata entry of one version is made of.
+#[derive(Debug, Clone)]
+pub struct Release<'a> {
+    /// The name the package is published by.
+    pub name: &'a PackageName,
+    /// The version.
+    pub version: &'a RefVersion,
+    /// Its composer.json.
+    pub manifest: &'a Manifest,
+    /// Where its files are.
+    pub source: Option<Source>,
+    /// Where its archive is.
+    pub dist: Option<Dist>,
+    /// When it was released, as RFC 3339 in UTC.
+    pub released_at_rfc3339: Option<String>,
+    /// Whether this is the branch a clone would check out.
+    pub default_branch: bool,
+}
+
+/// Keys the registry states itself, or that must not come from a package: `uid` and `minified` steer the reading of
+/// metadata, `notification-url` and `transport-options` would send the client elsewhere.
+const OWNED: [&str; 13] = [
+    "name",
+    "version",
+    "version_normalized",
+    "source",
+    "dist",
+    "time",
+    "default-branch",
+    "uid",
+    "notification-url",
+    "transport-options",
+    "installation-source",
+    "minified",
+    "security-advisories",
+];
+
+/// Keys that Composer reads from the project's own composer.json only. In metadata they are dead weight, and
+/// `config` and `repositories` may name hosts that are nobody's business.
+const ROOT_ONLY: [&str; 9] = [
+    "config",
+    "repositories",
+    "minimum-stability",
+    "prefer-stable",
+    "non-feature-branches",
+    "scripts-descriptions",
+    "scripts-aliases",
+    "$schema",
+    "_comment",
+];
+
+/// The metadata entry of one version: what identifies it, composer.json's keys in the author's order, then where to
+/// get it.
+pub fn entry(release: &Release<'_>) -> Map {
+    let mut entry = Map::new();
+    entry.insert("name".to_owned(), release.name.as_str().into());
+    entry.insert("version".to_owned(), release.version.pretty.as_str().into());
+    entry.insert(
+        "version_normalized".to_owned(),
+        release.version.normalized.as_str().into(),
+    );
+    for (key, value) in release.manifest.json() {
+        if !OWNED.contains(&key.as_str()) && !ROOT_ONLY.contains(&key.as_str()) {
+            entry.insert(key.clone(), published(key, value));
+        }
+    }
+    if let Some(source) = &release.source {
+        let source = json!({"type": source.kind, "url": source.url, "reference": source.reference});
+        entry.insert("source".to_owned(), source);
+    }
+    if let Some(dist) = &release.dist {
+        let shasum = dist.shasum.as_deref().unwrap_or_default();
+        let dist =
+            json!({"type": "zip", "url": dist.url, "reference": dist.reference, "shasum": shasum});
+        entry.insert("dist".to_owned(), dist);
+    }
+    if let Some(time) = &release.released_at_rfc3339 {
+        entry.insert("time".to_owned(), time.as_str().into());
+    }
+    // A tag with this marker would get a branch's alias.
+    if release.default_branch && release.version.normalized.stability() == Stability::Dev {
+        entry.insert("default-branch".to_owned(), Value::Bool(true));
+    }
+    entry
+}
+
+/// A value as it is published: link targets in lower case, no branch alias that would be ignored.
+fn published(key: &str, value: &Value) -> Value {
+    match value {
+        Value::Object(links) if LINK_TYPES.contains(&key) => links
+            .iter()
+            .map(|(target, constraint)| (target.to_ascii_lowercase(), constraint.clone()))
+            .collect(),
+        Value::Object(extra) if key == "extra" => {
+            let mut extra = extra.clone();
+            if let Some(Value::Object(aliases)) = extra.get_mut("branch-alias") {
+                aliases.retain(|source, target| {
+                    target
+                        .as_str()
+                        .is_some_and(|target| resolve(source, target).is_ok())
+                });
+            }
+            Value::Object(extra)
+        }
+        other => other.clone(),
+    }
+}
+
+/// The versions of a package, as the two documents a client asks for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Documents {
+    /// `p2/vendor/package.json`: stable, RC, beta and alpha, newest first.
+    pub stable: Vec<Map>,
+    /// `p2/vendor/package~dev.json`: branches and other dev versions, newest first.
+    pub dev: Vec<Map>,
+}
+
+/// Divides metadata entries into the two documents and sorts them, newest first, so that differences stay small.
+///
+/// Equal versions (named branches are equal to each other) are in the order of their names, so that the same
+/// entries always make the same documents.
+pub fn split(entries: Vec<Map>) -> Documents {
+    let mut keyed: Vec<(NormalizedVersion, Map)> = entries
+        .into_iter()
+        .map(|entry| (version_of(&entry), entry))
+        .collect();
+    keyed.sort_by(|(left, _), (right, _)| newest_first(left, right));
+    let (dev, stable): (Vec<_>, Vec<_>) = keyed
+        .into_iter()
+        .partition(|(version, _)| version.stability() == Stability::Dev);
+    let entries =
+        |keyed: Vec<(NormalizedVersion, Map)>| keyed.into_iter().map(|(_, entry)| entry).collect();
+    Documents {
+        stable: entries(stable),
+        dev: entries(dev),
+    }
+}
+
+fn newest_first(left: &NormalizedVersion, right: &NormalizedVersion) -> Ordering {
+    sort_order(right, left).then_with(|| left.as_str().cmp(right.as_str()))
+}
+
+fn version_of(entry: &Map) -> NormalizedVersion {
+    let text = |key| entry.get(key).and_then(Value::as_str);
+    let version = text("version_normalized")
+        .or_else(|| text("version"))
+        .unwrap_or_default();
+    NormalizedVersion::from_stored(version.to_owned())
+}
+
+/// How the versions of a document are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentForm {
+    /// A list of differences (`"minified": "composer/2.0"`), what Composer 2 reads fastest.
+    Minified,
+    /// An object of full entries, keyed by pretty version, what the documents of other clients show.
+    KeyedByVersion,
+}
+
+/// One metadata document of a package as JSON text. `entries` are full entries in the order they are written;
+/// [`DocumentForm::Minified`] does the minifying.
+pub fn document_json(name: &PackageName, entries: &[Map], form: DocumentForm) -> String {
+    let document = match form {
+        DocumentForm::Minified => json!({
+            "minified": "composer/2.0",
+            "packages": {name.as_str(): differences(entries)},
+        }),
+        DocumentForm::KeyedByVersion => {
+            let key = |entry: &Map| {
+                entry
+                    .get("version")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let versions: Map = entries
+                .iter()
+                .map(|entry| (key(entry), Value::Object(entry.clone())))
+                .collect();
+            json!({"packages": {name.as_str(): versions}})
+        }
+    };
+    document.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::composer::minifier::expand;
+    use crate::composer::refs::version_of_branch;
+
+    fn name() -> PackageName {
+        PackageName::parse("acme/blog").expect("name")
+    }
+
+    fn maps(value: Value) -> Vec<Map> {
+        serde_json::from_value(value).expect("objects")
+    }
+
+    #[test]
+    fn an_entry_has_what_the_registry_owns_and_what_the_author_wrote() {
+        let manifest = Manifest::parse(
+            br#"{"version": "9.9", "name": "acme/blog", "require": {"Acme/Log": "^1"}, "uid": 7, "config": {"x": 1},
+                 "extra": {"branch-alias": {"dev-main": "2.x-dev"}}, "abandoned": "acme/new", "time": "yesterday",
+                 "notification-url": "https://evil.test/", "require-dev": {"acme/test": "*"}}"#,
+        )
+        .expect("manifest");
+        let version = version_of_branch("main").expect("branch");
+        let (name, reference) = (name(), "c0ffee".to_owned());
+        let built = entry(&Release {
+            name: &name,
+            version: &version,
+            manifest: &manifest,
+            source: None,
+            dist: Some(Dist {
+                url: "https://r.test/a.zip".to_owned(),
+                reference,
+                shasum: None,
+            }),
+            released_at_rfc3339: Some("2026-01-02T03:04:05+00:00".to_owned()),
+            default_branch: true,
+        });
+        let expected = concat!(
+            r#"{"name":"acme/blog","version":"dev-main","version_normalized":"dev-main","require":{"acme/log":"^1"},"#,
+            r#""extra":{"branch-alias":{"dev-main":"2.x-dev"}},"abandoned":"acme/new","require-dev":{"acme/test":"*"},"#,
+            r#""dist":{"type":"zip","url":"https://r.test/a.zip","reference":"c0ffee","shasum":""},"#,
+            r#""time":"2026-01-02T03:04:05+00:00","default-branch":true}"#,
+        );
+        assert_eq!(Value::Object(built).to_string(), expected);
+    }
+
+    #[test]
+    fn versions_are_divided_by_stability_and_sorted_newest_first() {
+        let version = |version: &str| json!({"version": version, "version_normalized": version});
+        let entries = [
+            "1.0.0.0",
+            "dev-b",
+            "2.0.0.0-beta1",
+            "dev-a",
+            "2.0.0.0",
+            "1.9999999.9999999.9999999-dev",
+        ];
+        let documents = split(maps(Value::Array(entries.map(version).to_vec())));
+        let versions = |entries: &[Map]| -> Vec<String> {
+            entries
+                .iter()
+                .map(|entry| version_of(entry).to_string())
+                .collect()
+        };
+        assert_eq!(
+            versions(&documents.stable),
+            ["2.0.0.0", "2.0.0.0-beta1", "1.0.0.0"]
+        );
+        assert_eq!(
+            versions(&documents.dev),
+            ["1.9999999.9999999.9999999-dev", "dev-a", "dev-b"]
+        );
+    }
+
+    #[test]
+    fn both_forms_of_a_document_say_the_same() {
+        let entries =
+            maps(json!([{"version": "2", "type": "library"}, {"version": "1", "type": "library"}]));
+        let minified = document_json(&name(), &entries, DocumentForm::Minified);
+        assert_eq!(
+            minified,
+            r#"{"minified":"composer/2.0","packages":{"acme/blog":[{"version":"2","type":"library"},{"version":"1"}]}}"#
+        );
+        let read: Value = serde_json::from_str(&minified).expect("json");
+        assert_eq!(expand(maps(read["packages"]["acme/blog"].clone())), entries);
+        let keyed: Value = serde_json::from_str(&document_json(
+            &name(),
+            &entries,
+            DocumentForm::KeyedByVersion,
+        ))
+        .expect("json");
+        assert_eq!(
+            keyed["packages"]["acme/blog"]["1"],
+            json!({"version": "1", "type": "library"})
+        );
+    }
+
+    #[test]
+    fn a_package_without_visible_versions_still_claims_its_name() {
+        let document = document_json(&name(), &[], DocumentForm::Minified);
+        assert_eq!(
+            document,
+            r#"{"minified":"composer/2.0","packages":{"acme/blog":[]}}"#
+        );
+    }
+}

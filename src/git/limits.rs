@@ -1,0 +1,76 @@
+//! Every default bound of this room in one place, with the arithmetic that leads to it.
+//!
+//! The budget is a Cloudflare isolate: 128 MiB in all, of which some 18 MiB are left for the wasm
+//! module, the HTTP stack and other requests in flight. The table in [`super`] adds these up.
+
+/// One mebibyte, in bytes.
+pub const MIB: usize = 1024 * 1024;
+
+/// Most bytes of a pack that are received or opened. A quarter of the isolate: an archive needs
+/// the pack and a zip of about the same size at the same time.
+pub const PACK_BYTES: usize = 32 * MIB;
+
+/// Most bytes of one object that is held whole: a tree, a manifest, a packaged file, a delta's
+/// base. Applying a delta holds three such buffers (base, instructions, result): 3 × 8 = 24 MiB.
+pub const OBJECT_BYTES: u64 = 8 * MIB as u64;
+
+/// Most bytes of one object that is only hashed while the pack is verified, never held. It lets a
+/// repository keep a large fixture that no archive contains: such an object fails when it is read,
+/// not when the pack is opened.
+pub const HASHED_OBJECT_BYTES: u64 = 128 * MIB as u64;
+
+/// Most bytes that all objects of one pack may inflate to: 16 × the pack, beyond what source code
+/// reaches (zlib gives 3 to 5, deltas some more).
+pub const TOTAL_INFLATED_BYTES: u64 = 16 * PACK_BYTES as u64;
+
+/// Most bytes inflated while a pack is verified, counting a base again each time that it has
+/// fallen out of the cache. Twice the honest total; about two seconds of CPU time.
+pub const VERIFY_WORK_BYTES: u64 = 2 * TOTAL_INFLATED_BYTES;
+
+/// Most objects in a pack. 150 000 × (16 bytes entry + 24 bytes index) = 6 MB held, and 20 bytes
+/// of bookkeeping each while opening: 9 MB.
+pub const OBJECTS: u32 = 150_000;
+
+/// Longest delta chain. git writes at most 4095 (`pack.depth`, default 50); a chain costs its
+/// length in inflations, so stop well before that.
+pub const DELTA_DEPTH: u32 = 512;
+
+/// Bytes of delta bases kept inflated between reads. The latest base is kept even when it alone is
+/// larger, so that a chain is walked once: never more than [`OBJECT_BYTES`].
+pub const BASE_CACHE_BYTES: usize = 4 * MIB;
+
+/// Most files and symlinks in an archive. 20 000 × (path 100 + its lower case 100 + 100 of
+/// bookkeeping) = 6 MB.
+pub const ARCHIVE_ENTRIES: usize = 20_000;
+
+/// Most bytes of paths in an archive, so that [`ARCHIVE_ENTRIES`] long paths stay in memory too.
+/// Held twice (as written, and in lower case): 4 MiB.
+pub const ARCHIVE_PATH_BYTES: usize = 2 * MIB;
+
+/// Most bytes that an archive's files add up to before compression.
+pub const ARCHIVE_INFLATED_BYTES: u64 = 256 * MIB as u64;
+
+/// Most bytes of a finished archive. A quarter of the isolate, like [`PACK_BYTES`].
+pub const ARCHIVE_ZIP_BYTES: usize = 32 * MIB;
+
+/// Longest path in an archive, in bytes. Linux takes 4096 including the vendor directory.
+pub const PATH_BYTES: usize = 1024;
+
+/// Most nested directories in an archive.
+pub const PATH_DEPTH: usize = 64;
+
+/// Most `export-ignore` rules of one archive. Real repositories have a few dozen; 20 000 paths ×
+/// 1000 rules is 20 million matches, about a second.
+pub const ATTRIBUTE_RULES: usize = 1_000;
+
+/// Most refs that are kept. 50 000 × (20 + 20 bytes of ids + 64 of name and bookkeeping) = 5 MB.
+pub const REFS: usize = 50_000;
+
+/// Longest ref name that is kept, in bytes.
+pub const REF_NAME_BYTES: usize = 1024;
+
+/// Most skipped refs that are reported one by one; further ones are only counted.
+pub const SKIPPED_REFS: usize = 100;
+
+/// Most bytes of the server's own words that an error carries.
+pub const REMOTE_WORDS_BYTES: usize = 500;

@@ -1,0 +1,298 @@
+//! Finding things in a commit's tree: a directory, its files, and the few that describe a package.
+
+use super::object::{Commit, Object, ObjectError, ObjectKind, Tag};
+use super::oid::ObjectId;
+use super::pack::{Pack, PackError};
+use super::path_safety::{InvalidPackagePath, PackagePath};
+use super::tree_object::{EntryMode, Tree};
+
+/// Tags of tags that are followed before giving up. Nobody nests them on purpose.
+const TAG_DEPTH: usize = 8;
+
+/// A commit's tree cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TreeError {
+    /// The pack is at fault.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The object is not in the pack: filtered away, or never asked for.
+    #[error("the object {0} is missing")]
+    MissingObject(ObjectId),
+    /// The object is of another kind than what refers to it says.
+    #[error("the object {id} is a {found}, not a {expected}")]
+    WrongKind {
+        /// The object.
+        id: ObjectId,
+        /// What it should be.
+        expected: ObjectKind,
+        /// What it is.
+        found: ObjectKind,
+    },
+    /// The object's content is malformed.
+    #[error("the object {id} is malformed: {source}")]
+    Malformed {
+        /// The object.
+        id: ObjectId,
+        /// What is wrong with it.
+        source: ObjectError,
+    },
+    /// The directory asked for is not a plain relative path.
+    #[error(transparent)]
+    Path(#[from] InvalidPackagePath),
+}
+
+/// A file of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobRef {
+    /// Its name in the directory.
+    pub name: String,
+    /// Its content.
+    pub oid: ObjectId,
+}
+
+/// What describes a package in its directory. The contents may be missing from the pack, see
+/// [`missing_blobs`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageFiles {
+    /// The commit they were found in.
+    pub commit: Commit,
+    /// The package's directory.
+    pub tree: ObjectId,
+    /// `composer.json`, written exactly so.
+    pub manifest: Option<BlobRef>,
+    /// The best `README*`.
+    pub readme: Option<BlobRef>,
+    /// The best `CHANGELOG*`.
+    pub changelog: Option<BlobRef>,
+    /// The best `LICENSE*`, `LICENCE*` or `COPYING*`.
+    pub license: Option<BlobRef>,
+}
+
+impl PackageFiles {
+    /// All files that were found.
+    pub fn blobs(&self) -> impl Iterator<Item = &BlobRef> {
+        [&self.manifest, &self.readme, &self.changelog, &self.license]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// Reads a commit. An annotated tag is followed to its commit.
+pub fn read_commit(pack: &Pack, id: &ObjectId) -> Result<Commit, TreeError> {
+    let mut id = *id;
+    for _ in 0..TAG_DEPTH {
+        let object = read(pack, &id)?;
+        let malformed = |source| TreeError::Malformed { id, source };
+        match object.kind() {
+            ObjectKind::Commit => return Commit::parse(object.data()).map_err(malformed),
+            ObjectKind::Tag => id = Tag::parse(object.data()).map_err(malformed)?.object,
+            found => {
+                return Err(TreeError::WrongKind {
+                    id,
+                    expected: ObjectKind::Commit,
+                    found,
+                });
+            }
+        }
+    }
+    Err(TreeError::WrongKind {
+        id,
+        expected: ObjectKind::Commit,
+        found: ObjectKind::Tag,
+    })
+}
+
+/// The tree of the directory `path` in a commit (`None`: its root), or nothing if the commit has
+/// no such directory.
+pub fn tree_at(
+    pack: &Pack,
+    commit: &ObjectId,
+    path: Option<&str>,
+) -> Result<Option<ObjectId>, TreeError> {
+    let path = PackagePath::parse(path.unwrap_or_default())?;
+    directory(pack, read_commit(pack, commit)?.tree, &path)
+}
+
+/// The regular files of a directory, not of those below it. Names that are not UTF-8 are passed
+/// over: nothing that describes a package has one.
+pub fn list_files(pack: &Pack, tree: &ObjectId) -> Result<Vec<BlobRef>, TreeError> {
+    with_tree(pack, tree, |tree| {
+        let file = |mode| matches!(mode, EntryMode::File | EntryMode::Executable);
+        tree.entries()
+            .filter(|entry| file(entry.mode))
+            .filter_map(|entry| {
+                let name = std::str::from_utf8(entry.name).ok()?.to_owned();
+                Some(BlobRef {
+                    name,
+                    oid: entry.oid,
+                })
+            })
+            .collect()
+    })
+}
+
+/// Finds the files that describe the package in the directory `path` of a commit, or nothing if
+/// the commit has no such directory. Needs the trees down to there, no blob.
+pub fn find_package_files(
+    pack: &Pack,
+    commit: &ObjectId,
+    path: Option<&str>,
+) -> Result<Option<PackageFiles>, TreeError> {
+    let path = PackagePath::parse(path.unwrap_or_default())?;
+    let commit = read_commit(pack, commit)?;
+    let Some(tree) = directory(pack, commit.tree, &path)? else {
+        return Ok(None);
+    };
+    let files = list_files(pack, &tree)?;
+    Ok(Some(PackageFiles {
+        commit,
+        tree,
+        manifest: files
+            .iter()
+            .find(|file| file.name == "composer.json")
+            .cloned(),
+        readme: best(&files, &["readme"]),
+        changelog: best(&files, &["changelog"]),
+        license: best(&files, &["license", "licence", "copying"]),
+    }))
+}
+
+/// The contents of `files` that the pack lacks, each once in ascending order: what the second
+/// request of a [`MetadataPlan`](super::MetadataPlan) asks for.
+pub fn missing_blobs<'a>(
+    pack: &Pack,
+    files: impl IntoIterator<Item = &'a PackageFiles>,
+) -> Vec<ObjectId> {
+    let mut missing: Vec<ObjectId> = files
+        .into_iter()
+        .flat_map(PackageFiles::blobs)
+        .map(|blob| blob.oid)
+        .filter(|id| !pack.contains(id))
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing
+}
+
+/// Reads an object that must be there.
+pub(super) fn read(pack: &Pack, id: &ObjectId) -> Result<Object, TreeError> {
+    pack.read(id)?.ok_or(TreeError::MissingObject(*id))
+}
+
+/// Reads an object that must be there and of that kind.
+pub(super) fn read_kind(
+    pack: &Pack,
+    id: &ObjectId,
+    expected: ObjectKind,
+) -> Result<Object, TreeError> {
+    let object = read(pack, id)?;
+    match object.kind() {
+        found if found == expected => Ok(object),
+        found => Err(TreeError::WrongKind {
+            id: *id,
+            expected,
+            found,
+        }),
+    }
+}
+
+/// Reads a tree and looks at it.
+pub(super) fn with_tree<T>(
+    pack: &Pack,
+    id: &ObjectId,
+    look: impl FnOnce(Tree<'_>) -> T,
+) -> Result<T, TreeError> {
+    let object = read_kind(pack, id, ObjectKind::Tree)?;
+    let tree =
+        Tree::parse(object.data()).map_err(|source| TreeError::Malformed { id: *id, source })?;
+    Ok(look(tree))
+}
+
+/// Walks from a root tree down to a directory.
+pub(super) fn directory(
+    pack: &Pack,
+    root: ObjectId,
+    path: &PackagePath,
+) -> Result<Option<ObjectId>, TreeError> {
+    let mut at = root;
+    for name in path.names() {
+        let entry = with_tree(pack, &at, |tree| {
+            tree.get(name.as_bytes())
+                .map(|entry| (entry.mode, entry.oid))
+        })?;
+        match entry {
+            Some((EntryMode::Directory, oid)) => at = oid,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(at))
+}
+
+/// The file whose name fits best: the earlier stem, then the kind of text that renders best, then
+/// the name that sorts first.
+fn best(files: &[BlobRef], stems: &[&str]) -> Option<BlobRef> {
+    let rank = |file: &BlobRef| {
+        let name = file.name.to_ascii_lowercase();
+        stems.iter().enumerate().find_map(|(order, stem)| {
+            let kind = match name.strip_prefix(stem)? {
+                ".md" => 0,
+                ".markdown" => 1,
+                ".rst" => 2,
+                ".txt" => 3,
+                "" => 4,
+                rest if rest.starts_with('.') => 5,
+                rest if rest.starts_with(['-', '_']) => 6,
+                _ => return None,
+            };
+            Some((order, kind))
+        })
+    };
+    files
+        .iter()
+        .filter_map(|file| Some((rank(file)?, file)))
+        .min_by_key(|(rank, file)| (*rank, file.name.as_str()))
+        .map(|(_, file)| file.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(names: &[&str], stems: &[&str]) -> Option<String> {
+        let files: Vec<BlobRef> = names
+            .iter()
+            .map(|name| BlobRef {
+                name: (*name).to_owned(),
+                oid: ObjectId::from_bytes([0; 20]),
+            })
+            .collect();
+        best(&files, stems).map(|file| file.name)
+    }
+
+    #[test]
+    fn the_best_file_is_chosen_whatever_its_case() {
+        let readme = ["readme"];
+        let all = [
+            "README",
+            "README.fr.md",
+            "Readme.md",
+            "readme.txt",
+            "README-dev.md",
+        ];
+        assert_eq!(chosen(&all, &readme).as_deref(), Some("Readme.md"));
+        assert_eq!(
+            chosen(&["README.md", "readme.md"], &readme).as_deref(),
+            Some("README.md")
+        );
+        assert_eq!(chosen(&["READMEs", "READMEFIRST"], &readme), None);
+        let license = ["license", "licence", "copying"];
+        assert_eq!(
+            chosen(&["COPYING.md", "LICENCE"], &license).as_deref(),
+            Some("LICENCE")
+        );
+        assert_eq!(
+            chosen(&["COPYING.LESSER"], &license).as_deref(),
+            Some("COPYING.LESSER")
+        );
+    }
+}
