@@ -109,7 +109,7 @@ CREATE TABLE packages (
   abandoned TEXT, -- 'true' or the replacement's name
   latest_version TEXT, -- pretty, the highest stable one or else the highest
   revision INTEGER NOT NULL, -- unix seconds, strictly increasing: Last-Modified of its documents
-  version_index TEXT NOT NULL DEFAULT '[]', -- JSON array of [normalized, released_at] of the published versions
+  version_index TEXT NOT NULL DEFAULT '[]', -- JSON array of [normalized, released_at, pretty], a published version each
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   UNIQUE (organization_id, name)

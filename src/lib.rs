@@ -7,11 +7,13 @@
 //! * [`composer`]: Composer's own rules (names, versions, constraints, metadata). Pure.
 //! * [`git`]: git's wire protocol v2, pack format and "commit → zip". Pure.
 //! * [`ports`]: what we need from outside, as a few small traits.
-//! * `store`: SQL, one file per table family.
-//! * `registry`: the use cases: publish, sync, authenticate, limit. No HTTP, no SQL.
+//! * [`store`]: SQL, one file per table family.
+//! * [`registry`]: the use cases: publish, sync, authenticate, limit. No HTTP, no SQL.
 //! * `http`: routes, extractors, error dialects, caching headers.
 //! * `cloudflare`: entry points and adapters; the only room that names the `worker` crate.
 
 pub mod composer;
 pub mod git;
 pub mod ports;
+pub mod registry;
+pub mod store;

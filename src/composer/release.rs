@@ -188,7 +188,7 @@ fn version_of(entry: &Map) -> NormalizedVersion {
 }
 
 /// How the versions of a document are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DocumentForm {
     /// A list of differences (`"minified": "composer/2.0"`), what Composer 2 reads fastest.
     Minified,

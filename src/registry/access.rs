@@ -5,6 +5,7 @@
 //! which updates were paid for, and by a minimum stability. A version is visible when one grant that is in force
 //! covers it; a package is visible when one of its versions is. What is not visible does not exist.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::composer::{Constraint, NormalizedVersion, Stability};
@@ -134,6 +135,10 @@ pub struct View {
     fingerprint: Fingerprint,
 }
 
+/// One version in a package's stored index: normalized, released at, pretty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedVersion(pub String, pub Millis, pub String);
+
 /// What a view lets through of one package.
 pub enum Scope<'v> {
     /// Nothing of it.
@@ -154,17 +159,24 @@ impl Scope<'_> {
         }
     }
 
-    /// Whether any of a package's versions is visible; `index` is its stored list of `[normalized, released_at]`.
+    /// Whether any of a package's versions is visible; `index` is its stored list of [`IndexedVersion`]s.
     pub fn sees_any(&self, index: &str) -> bool {
         match self {
             Self::Nothing => false,
             Self::All => true,
-            Self::Some(..) => serde_json::from_str::<Vec<(String, Millis)>>(index).is_ok_and(|versions| {
-                versions
-                    .into_iter()
-                    .any(|(version, released)| self.sees(&NormalizedVersion::from_stored(version), Some(released)))
-            }),
+            Self::Some(..) => !self.seen_in(index).is_empty(),
         }
+    }
+
+    /// The versions of a stored index that are visible.
+    pub fn seen_in(&self, index: &str) -> Vec<(NormalizedVersion, String)> {
+        let versions: Vec<IndexedVersion> = serde_json::from_str(index).unwrap_or_default();
+        versions
+            .into_iter()
+            .map(|IndexedVersion(version, released, pretty)| (NormalizedVersion::from_stored(version), released, pretty))
+            .filter(|(version, released, _)| self.sees(version, Some(*released)))
+            .map(|(version, _, pretty)| (version, pretty))
+            .collect()
     }
 
     /// Identifies what is let through of this package.

@@ -218,7 +218,7 @@ fn visible_text(documents: &PackageDocuments, scope: &Scope<'_>, wanted: Wanted<
     {
         return Ok(None);
     }
-    let text = composer::document_json(name, visible, wanted.form);
+    let text = composer::document_json(name, &visible, wanted.form);
     Ok(Some(absolute(&text, wanted.base_url)))
 }
 

@@ -123,7 +123,7 @@ fn summarize(stable: &[Map], dev: &[Map], versions: &[LiveVersion]) -> Summary {
         _ => None,
     });
     let index: Vec<Value> =
-        versions.iter().map(|version| json!([version.normalized, version.released_at])).collect();
+        versions.iter().map(|version| json!([version.normalized, version.released_at, version.pretty])).collect();
     Summary {
         description: latest.and_then(|entry| text(entry, "description")),
         package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(summary.latest_version.as_deref(), Some("1.1.0"));
         assert_eq!(summary.package_type, "library");
         assert_eq!(summary.abandoned.as_deref(), Some("acme/next"));
-        assert!(summary.version_index.contains(r#"["1.1.0.0",1700000000000]"#));
+        assert!(summary.version_index.contains(r#"["1.1.0.0",1700000000000,"1.1.0"]"#));
     }
 
     #[test]

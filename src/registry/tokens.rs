@@ -211,12 +211,13 @@ pub async fn issue(app: &App, organization_id: i64, spec: TokenSpec) -> Result<(
     spec.check()?;
     let now = app.now();
     let plain = PlainToken::generate(&*app.ports.entropy)?;
+    let hash = plain.hash();
     let uid = new_uid(&*app.ports.entropy, now)?;
     let grants = TokenSpec::grants(spec.allowed_package_prefixes.into_option().flatten());
     let new = NewToken {
         uid: &uid,
         organization_id,
-        hash: plain.hash().as_str(),
+        hash: hash.as_str(),
         description: description.trim(),
         scopes: scope_names(spec.permissions.unwrap_or(Permissions::ReadOnly)),
         expires_at: spec.expires_at.into_option().flatten(),

@@ -13,7 +13,7 @@ pub const ROOT: i64 = 1;
 pub struct ListedPackage {
     /// `vendor/package`.
     pub name: String,
-    /// JSON array of `[normalized version, released_at]`; only for packages that were asked for.
+    /// JSON array of `[normalized version, released_at, pretty version]`; only for packages that were asked for.
     pub version_index: Option<String>,
 }
 

@@ -48,7 +48,7 @@ pub struct PackageRow {
     pub abandoned: Option<String>,
     /// Pretty version.
     pub latest_version: Option<String>,
-    /// JSON array of `[normalized version, released_at]`.
+    /// JSON array of `[normalized version, released_at, pretty version]`.
     pub version_index: String,
     /// Installs that composer reported.
     pub downloads: i64,

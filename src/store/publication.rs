@@ -43,7 +43,7 @@ pub struct Summary {
     pub abandoned: Option<String>,
     /// Pretty version.
     pub latest_version: Option<String>,
-    /// JSON array of `[normalized version, released_at]`.
+    /// JSON array of `[normalized version, released_at, pretty version]`.
     pub version_index: String,
 }
 

@@ -174,7 +174,7 @@ async fn fetch_batch(
     for commit in batch {
         match find_package_files(&trees, commit, directory) {
             Ok(Some(files)) => found.push((*commit, files)),
-            Ok(None) => contents.refuse(*commit, format!("it has no directory {path}")),
+            Ok(None) => contents.refuse(*commit, format!("it has no directory {}", path.as_str())),
             Err(error) => contents.refuse(*commit, error.to_string()),
         }
     }

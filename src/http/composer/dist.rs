@@ -1,0 +1,111 @@
+//! Archives.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::composer::{PackageName, normalize};
+use crate::git::ObjectId;
+use crate::http::caching::is_unchanged;
+use crate::http::extract::PathOf;
+use crate::http::pass_through::pass_through;
+use crate::http::range::requested;
+use crate::http::session::Session;
+use crate::registry::dist::{Dist, DistAddress, locate, open};
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::store::organizations::ROOT;
+
+/// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
+fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress> {
+    let name = PackageName::parse(&format!("{vendor}/{package}")).ok()?;
+    let rest = rest.strip_suffix(".zip")?;
+    let (version, reference) = match rest.rsplit_once('/') {
+        Some((version, last)) if ObjectId::parse(last).is_ok() => (version, Some(last.to_owned())),
+        _ => (rest, None),
+    };
+    Some(DistAddress { name, version: normalize(version).ok()?, reference })
+}
+
+/// The zip of a version, at a commit or as it is now. Takes `Range`.
+#[utoipa::path(
+    get,
+    path = "/dist/{vendor}/{package}/{*version}",
+    tag = "composer",
+    params(
+        ("vendor" = String, Path, description = "The vendor"),
+        ("package" = String, Path, description = "The package"),
+        ("version" = String, Path, description = "`{version}.zip` or `{version}/{reference}.zip`")
+    ),
+    responses(
+        (status = 200, description = "The zip", content_type = "application/zip"),
+        (status = 206, description = "The asked part of it", content_type = "application/zip"),
+        (status = 304, description = "Nothing has changed"),
+        (status = 401, description = "No valid token"),
+        (status = 404, description = "There is no such version, or it is not visible"),
+        (status = 416, description = "The asked range lies outside of the zip"),
+        (status = 429, description = "The token's hour is used up"),
+        (status = 502, description = "The zip has to be built first, and its repository does not deliver")
+    )
+)]
+pub async fn get_dist(
+    session: Session,
+    method: Method,
+    PathOf((vendor, package, rest)): PathOf<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let Some(address) = parse_address(&vendor, &package, &rest) else {
+        session.require(Scope::PackagesRead).await?;
+        return Err(Failure::not_found("Version"));
+    };
+    let app = &session.app;
+    let (caller, rows) = session.sign_in_with(Some(address.statement(ROOT))).await?;
+    caller.require(Scope::PackagesRead)?;
+    let dist = locate(app, ROOT, &caller.view(app.now()), &address, rows).await?;
+    let etag = format!("\"{}\"", dist.sha1);
+    let mut head = head_of(&dist, &address, &etag);
+    if is_unchanged(&headers, &etag, None) {
+        head.remove(CONTENT_TYPE);
+        return Ok((StatusCode::NOT_MODIFIED, head).into_response());
+    }
+    let range = requested(&headers, dist.size, &etag)?;
+    let (status, length) = match range {
+        None => (StatusCode::OK, dist.size),
+        Some(part) => {
+            let last = part.offset + part.length - 1;
+            let shown = format!("bytes {}-{last}/{}", part.offset, dist.size);
+            head.insert(CONTENT_RANGE, HeaderValue::try_from(shown).map_err(Failure::internal)?);
+            (StatusCode::PARTIAL_CONTENT, part.length)
+        }
+    };
+    head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if method == Method::HEAD {
+        return Ok((status, head).into_response());
+    }
+    let mut response = pass_through(open(app, &dist, range).await?);
+    *response.status_mut() = status;
+    response.headers_mut().extend(head);
+    Ok(response)
+}
+
+fn head_of(dist: &Dist, address: &DistAddress, etag: &str) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    // A canonical URL names a commit: what it leads to never changes.
+    let caching = match address.reference {
+        Some(_) => "private, max-age=31536000, immutable",
+        None => "private, no-cache",
+    };
+    let file = format!("attachment; filename=\"{}-{}.zip\"", address.name.package(), &dist.sha1[..12]);
+    head.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    head.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    head.insert(VARY, HeaderValue::from_static("Authorization"));
+    for (name, value) in [(ETAG, etag), (CONTENT_DISPOSITION, file.as_str())] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            head.insert(name, value);
+        }
+    }
+    head
+}

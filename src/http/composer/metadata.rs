@@ -1,0 +1,89 @@
+//! `packages.json` and the p2 documents.
+
+use axum::response::Response;
+use http::HeaderMap;
+
+use crate::composer::{DocumentForm, PackageName};
+use crate::http::caching::answer;
+use crate::http::extract::{BaseUrl, Client, PathOf};
+use crate::http::session::Session;
+use crate::registry::failure::Failure;
+use crate::registry::listing::root_document;
+use crate::registry::metadata::{Part, Wanted, companion, document};
+use crate::registry::tokens::Scope;
+use crate::store::organizations::ROOT;
+
+/// The root document: where everything is, and which packages the caller sees.
+#[utoipa::path(
+    get,
+    path = "/packages.json",
+    tag = "composer",
+    responses(
+        (status = 200, description = "Where composer finds everything, and the names of the visible packages"),
+        (status = 304, description = "Nothing has changed"),
+        (status = 401, description = "No valid token"),
+        (status = 429, description = "The token's hour is used up")
+    )
+)]
+pub async fn get_packages_json(
+    session: Session,
+    BaseUrl(base_url): BaseUrl,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let view = caller.view(session.app.now());
+    let body = root_document(&session.app, ROOT, &view, &base_url).await?;
+    Ok(answer(&headers, &body))
+}
+
+/// `{package}.json` or `{package}~dev.json`.
+fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, Part)> {
+    let name = file.strip_suffix(".json")?;
+    let (name, part) = match name.strip_suffix("~dev") {
+        Some(name) => (name, Part::Dev),
+        None => (name, Part::Stable),
+    };
+    Some((PackageName::parse(&format!("{vendor}/{name}")).ok()?, part))
+}
+
+/// The metadata of a package's versions; `~dev` after the package's name asks for its branches.
+///
+/// Composer gets a minified list, other clients an object keyed by version.
+#[utoipa::path(
+    get,
+    path = "/p2/{vendor}/{file}",
+    tag = "composer",
+    params(
+        ("vendor" = String, Path, description = "The vendor"),
+        ("file" = String, Path, description = "`{package}.json` or `{package}~dev.json`")
+    ),
+    responses(
+        (status = 200, description = "The visible versions"),
+        (status = 304, description = "Nothing has changed"),
+        (status = 401, description = "No valid token"),
+        (status = 404, description = "There is no such package, or nothing of it is visible"),
+        (status = 429, description = "The token's hour is used up")
+    )
+)]
+pub async fn get_package_metadata(
+    session: Session,
+    PathOf((vendor, file)): PathOf<(String, String)>,
+    client: Client,
+    BaseUrl(base_url): BaseUrl,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let Some((name, part)) = parse_file(&vendor, &file) else {
+        session.require(Scope::PackagesRead).await?;
+        return Err(Failure::not_found("Package"));
+    };
+    let app = &session.app;
+    let (caller, rows) = session.sign_in_with(companion(app, ROOT, &name)).await?;
+    caller.require(Scope::PackagesRead)?;
+    let form = match client {
+        Client::Other => DocumentForm::KeyedByVersion,
+        Client::Composer | Client::Composer1 => DocumentForm::Minified,
+    };
+    let wanted = Wanted { organization_id: ROOT, name: &name, part, form, base_url: &base_url };
+    let body = document(app, &caller.view(app.now()), wanted, rows).await?;
+    Ok(answer(&headers, &body))
+}

@@ -1,0 +1,54 @@
+//! `notify-batch`: what composer has installed.
+
+use axum::extract::Request;
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::http::extract::read_body;
+use crate::http::session::Session;
+use crate::registry::downloads::count_installs;
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+
+/// Most bytes of a report: 2000 installs of 250 bytes.
+const MAX_REPORT_BYTES: usize = 512 << 10;
+
+/// What composer reports at the end of a run.
+#[derive(Debug, Deserialize, ToSchema)]
+struct Report {
+    /// One entry an install.
+    downloads: Vec<Download>,
+}
+
+/// One install.
+#[derive(Debug, Deserialize, ToSchema)]
+struct Download {
+    /// The package, in any case.
+    name: String,
+    /// Its normalized version.
+    version: String,
+}
+
+/// Counts installs, in the background. Composer ignores the answer.
+#[utoipa::path(
+    post,
+    path = "/notify-batch",
+    tag = "composer",
+    request_body = Report,
+    responses(
+        (status = 204, description = "Taken"),
+        (status = 400, description = "Not a report"),
+        (status = 401, description = "No valid token"),
+        (status = 429, description = "The token's hour is used up")
+    )
+)]
+pub async fn post_notify_batch(session: Session, request: Request) -> Result<StatusCode, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let bytes = read_body(request, MAX_REPORT_BYTES).await?;
+    let report: Report = serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}")))?;
+    let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();
+    count_installs(&session.app, &caller, installs);
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,109 @@
+//! `list.json` and `search.json`, which `composer search`, `composer show -a` and shell completion ask.
+
+use axum::response::Json;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http::extract::{BaseUrl, LenientQuery};
+use crate::http::session::Session;
+use crate::registry::failure::Failure;
+use crate::registry::listing::{filtered, visible_names};
+use crate::registry::packages;
+use crate::registry::tokens::Scope;
+use crate::store::Page;
+use crate::store::organizations::ROOT;
+use crate::store::packages::PackageFilter;
+
+/// What narrows a list of names.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    filter: Option<String>,
+    vendor: Option<String>,
+}
+
+/// The names of all visible packages.
+#[utoipa::path(
+    get,
+    path = "/list.json",
+    tag = "composer",
+    params(
+        ("filter" = Option<String>, Query, description = "A glob: `acme/*`"),
+        ("vendor" = Option<String>, Query, description = "A vendor")
+    ),
+    responses(
+        (status = 200, description = "`{\"packageNames\": [\"acme/lib\"]}`"),
+        (status = 401, description = "No valid token"),
+        (status = 429, description = "The token's hour is used up")
+    )
+)]
+pub async fn list_package_names(
+    session: Session,
+    LenientQuery(query): LenientQuery<ListQuery>,
+) -> Result<Json<Value>, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let listing = visible_names(&session.app, ROOT, &caller.view(session.app.now())).await?;
+    let names = filtered(&listing, query.filter.as_deref(), query.vendor.as_deref());
+    Ok(Json(json!({ "packageNames": names })))
+}
+
+/// What is searched for.
+#[derive(Debug, Default, Deserialize)]
+pub struct SearchQuery {
+    q: Option<String>,
+    #[serde(rename = "type")]
+    package_type: Option<String>,
+}
+
+/// Most packages of one answer; composer does not ask for more pages.
+const MAX_RESULTS: i64 = 100;
+
+/// The visible packages whose name or description holds the text.
+#[utoipa::path(
+    get,
+    path = "/search.json",
+    tag = "composer",
+    params(
+        ("q" = Option<String>, Query, description = "What to look for"),
+        ("type" = Option<String>, Query, description = "A Composer package type")
+    ),
+    responses(
+        (status = 200, description = "`{\"results\": [{name, description, url, repository, downloads, favers}], \"total\": 1}`"),
+        (status = 401, description = "No valid token"),
+        (status = 429, description = "The token's hour is used up")
+    )
+)]
+pub async fn search_packages(
+    session: Session,
+    LenientQuery(query): LenientQuery<SearchQuery>,
+    BaseUrl(base_url): BaseUrl,
+) -> Result<Json<Value>, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let app = &session.app;
+    let filter = PackageFilter {
+        repository_uid: None,
+        search: query.q.as_deref().map(str::trim).filter(|text| !text.is_empty()),
+        package_type: query.package_type.as_deref().filter(|text| !text.is_empty()),
+    };
+    let page = Page { limit: MAX_RESULTS, offset: 0 };
+    let (rows, total) = packages::list(app, ROOT, &caller.view(app.now()), filter, page).await?;
+    let results: Vec<Value> = rows
+        .into_iter()
+        .map(|row| {
+            let mut result = json!({
+                "name": row.name,
+                "description": row.description.unwrap_or_default(),
+                "url": format!("{base_url}/p2/{}.json", row.name),
+                "repository": "",
+                "downloads": row.downloads,
+                "favers": 0,
+            });
+            match row.abandoned.as_deref() {
+                None => {}
+                Some("true") => result["abandoned"] = json!(true),
+                Some(replacement) => result["abandoned"] = json!(replacement),
+            }
+            result
+        })
+        .collect();
+    Ok(Json(json!({ "results": results, "total": total })))
+}

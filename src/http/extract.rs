@@ -1,0 +1,252 @@
+//! Extractors that refuse in our words: bodies, queries, paths, the client's kind, the origin that was asked.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use http::header::{HOST, USER_AGENT};
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::registry::App;
+use crate::registry::failure::{Failure, Kind};
+use crate::store::Page;
+
+/// Most bytes of a JSON body.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Reads a request's body of at most `limit` bytes.
+pub async fn read_body(request: Request, limit: usize) -> Result<Vec<u8>, Failure> {
+    let body = Limited::new(request.into_body(), limit);
+    match body.collect().await {
+        Ok(collected) => Ok(collected.to_bytes().into()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Failure::invalid(format!("The request body is larger than {limit} bytes.")))
+        }
+        Err(error) => Err(Failure::invalid(format!("The request body broke off: {error}"))),
+    }
+}
+
+/// Reads `T` from JSON; names every unknown field, and the place of whatever is wrong.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let mut unknown = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let value = serde_ignored::deserialize(tracked, &mut note);
+    let value = value.map_err(|error: serde_json::Error| {
+        let path = track.path().to_string();
+        if error.is_data() && path != "." {
+            let message = without_position(&error);
+            Failure::invalid_field(&path, message)
+        } else {
+            Failure::invalid(format!("The request body is not the JSON that is expected here: {error}"))
+        }
+    })?;
+    deserializer.end().map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?;
+    refuse_unknown("field", unknown)?;
+    Ok(value)
+}
+
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+fn refuse_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let names = unknown.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let failure = Failure::invalid(format!("Unknown {what}{}: {names}", if unknown.len() == 1 { "" } else { "s" }));
+    Err(unknown.into_iter().fold(failure, |failure, name| failure.with_field(&name, format!("unknown {what}"))))
+}
+
+/// A JSON body.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let bytes = read_body(request, MAX_BODY_BYTES).await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(Failure::invalid("The request needs a JSON body."));
+        }
+        from_json(&bytes).map(Self)
+    }
+}
+
+/// The query; an unknown parameter is refused.
+pub struct StrictQuery<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for StrictQuery<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let query = parts.uri.query().unwrap_or_default();
+        let mut unknown = Vec::new();
+        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded(query));
+        let value = serde_ignored::deserialize(deserializer, |path| unknown.push(path.to_string()))
+            .map_err(|error| Failure::invalid(format!("The query is not what is expected here: {error}")))?;
+        refuse_unknown("query parameter", unknown)?;
+        Ok(Self(value))
+    }
+}
+
+fn form_urlencoded(query: &str) -> url::form_urlencoded::Parse<'_> {
+    url::form_urlencoded::parse(query.as_bytes())
+}
+
+/// The query; unknown parameters are passed over, and what cannot be read is taken as absent. For composer, which must
+/// get an answer whatever it adds one day.
+pub struct LenientQuery<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned + Default> FromRequestParts<S> for LenientQuery<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(Self(Query::try_from_uri(&parts.uri).map(|Query(value)| value).unwrap_or_default()))
+    }
+}
+
+/// A path capture; one that does not parse names nothing that exists.
+pub struct PathOf<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(_) => Err(no_route()),
+        }
+    }
+}
+
+/// The origin of the URLs that the answer holds, without a slash at the end.
+pub struct BaseUrl(pub String);
+
+impl<S: Sync> FromRequestParts<S> for BaseUrl {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let configured = parts.extensions.get::<App>().and_then(|app| app.config.public_url.clone());
+        if let Some(url) = configured {
+            return Ok(Self(url));
+        }
+        let asked = parts.uri.scheme_str().zip(parts.uri.authority()).map(|(scheme, host)| format!("{scheme}://{host}"));
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
+        asked
+            .or(host)
+            .map(Self)
+            .ok_or_else(|| Failure::invalid("The request names no host. Send a Host header, or set PUBLIC_URL."))
+    }
+}
+
+/// What kind of client asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// Composer 2 or later.
+    Composer,
+    /// Composer 1, which cannot read what we publish.
+    Composer1,
+    /// Anything else.
+    Other,
+}
+
+impl Client {
+    /// By the `User-Agent`, which composer begins with its name and version.
+    pub fn of(headers: &http::HeaderMap) -> Self {
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        match agent.strip_prefix("Composer/") {
+            Some(version) if version.starts_with("1.") => Self::Composer1,
+            Some(_) => Self::Composer,
+            None => Self::Other,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+/// Rows of a list when the request does not say.
+const DEFAULT_LIMIT: i64 = 100;
+/// Rows of a list at most.
+const MAX_LIMIT: i64 = 1000;
+
+/// The part of a list that a query's `limit` and `offset` ask for.
+pub fn page(limit: Option<i64>, offset: Option<i64>) -> Result<Page, Failure> {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let offset = offset.unwrap_or(0);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Failure::invalid_field("limit", format!("must be between 1 and {MAX_LIMIT}")));
+    }
+    if !(0..=1_000_000_000).contains(&offset) {
+        return Err(Failure::invalid_field("offset", "must not be negative"));
+    }
+    Ok(Page { limit, offset })
+}
+
+/// The answer to a path that leads nowhere.
+pub fn no_route() -> Failure {
+    Failure::new(Kind::NotFound, "There is nothing at this address. See /api/openapi.json for what there is.")
+}
+
+/// The fallback of a surface; signs nobody in.
+pub async fn fallback() -> Failure {
+    no_route()
+}
+
+/// The answer to a method that a path does not have.
+pub async fn method_not_allowed() -> Failure {
+    Failure::new(Kind::MethodNotAllowed, "This address does not take this method. See /api/openapi.json.")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Sample {
+        #[expect(dead_code, reason = "only read by the deserializer")]
+        name: String,
+        #[expect(dead_code, reason = "only read by the deserializer")]
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only read by the deserializer")]
+        count: i64,
+    }
+
+    #[test]
+    fn every_unknown_field_is_named_the_nested_ones_too() {
+        let failure = from_json::<Sample>(br#"{"name":"a","x":1,"inner":{"count":1,"y":2}}"#).expect_err("refused");
+        assert_eq!(failure.kind, Kind::Invalid);
+        assert_eq!(failure.fields.keys().collect::<Vec<_>>(), ["inner.y", "x"]);
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_with_its_place() {
+        let failure = from_json::<Sample>(br#"{"name":"a","inner":{"count":"many"}}"#).expect_err("refused");
+        assert_eq!(failure.detail, "`inner.count`: invalid type: string \"many\", expected i64");
+    }
+
+    #[test]
+    fn what_is_not_json_or_more_than_one_value_is_refused() {
+        for body in ["{", "nonsense", "{\"name\":\"a\"} {}", "[]", "null", "\"text\""] {
+            assert!(from_json::<Sample>(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How a [`Failure`] looks on the wire.
+//!
+//! A handler returns the failure; [`IntoResponse`] sets the status and hangs it on the response; the surface's layer
+//! renders it with [`render`] in the surface's dialect. So no handler writes an error body, and there is one place
+//! that says what each kind of failure looks like.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::http::session::RequestId;
+use crate::registry::failure::{Failure, Kind};
+
+/// Whose error format an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{error, code, details}` and Composer's `warning`, which composer prints.
+    Composer,
+    /// `{error, code, details}`.
+    Management,
+}
+
+/// The status code of a kind of failure.
+pub fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+        Kind::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Upstream => StatusCode::BAD_GATEWAY,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The machine-readable name of a kind of failure.
+pub fn code(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unauthenticated => "UNAUTHENTICATED",
+        Kind::Forbidden => "FORBIDDEN",
+        Kind::NotFound => "NOT_FOUND",
+        Kind::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+        Kind::NotAcceptable => "NOT_ACCEPTABLE",
+        Kind::Conflict => "CONFLICT",
+        Kind::Invalid => "INVALID_REQUEST",
+        Kind::RangeNotSatisfiable { .. } => "RANGE_NOT_SATISFIABLE",
+        Kind::TooMany { .. } => "RATE_LIMITED",
+        Kind::Upstream => "UPSTREAM_FAILED",
+        Kind::Internal => "INTERNAL_ERROR",
+    }
+}
+
+/// The body of a failure in a dialect; `request_id` stands in those that the operator may have to look up.
+pub fn render(dialect: Dialect, failure: &Failure, request_id: &str) -> Value {
+    let mut details = json!(failure.fields);
+    if matches!(failure.kind, Kind::Internal | Kind::Upstream) {
+        details["request_id"] = json!(request_id);
+    }
+    let mut body = json!({ "error": failure.detail, "code": code(failure.kind), "details": details });
+    if dialect == Dialect::Composer {
+        body["warning"] = json!(failure.detail);
+    }
+    body
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = status(self.kind).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The layer that renders a surface's failures, and logs the causes that clients are not told.
+pub async fn render_failures(dialect: Dialect, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let request_id = RequestId::of(request.headers());
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(HeaderName::from_static("x-request-id"), request_id.header());
+    let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
+    if let Some(source) = &failure.source {
+        log::error!("request {} {method} {path}: {source}", request_id.as_str());
+    }
+    let body = render(dialect, &failure, request_id.as_str()).to_string();
+    let (mut parts, _) = response.into_parts();
+    // Without a charset: composer prints the warning only for exactly this type.
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in headers_of(failure.kind) {
+        parts.headers.insert(name, value);
+    }
+    Response::from_parts(parts, axum::body::Body::from(body))
+}
+
+fn headers_of(kind: Kind) -> Option<(HeaderName, HeaderValue)> {
+    match kind {
+        Kind::Unauthenticated => {
+            Some((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Rostrum\", charset=\"UTF-8\"")))
+        }
+        Kind::TooMany { retry_after } => Some((RETRY_AFTER, HeaderValue::from(retry_after))),
+        Kind::RangeNotSatisfiable { size } => {
+            Some((CONTENT_RANGE, HeaderValue::try_from(format!("bytes */{size}")).ok()?))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_looks_like_this_in_every_dialect() {
+        let kinds = [
+            Kind::Unauthenticated,
+            Kind::Forbidden,
+            Kind::NotFound,
+            Kind::MethodNotAllowed,
+            Kind::NotAcceptable,
+            Kind::Conflict,
+            Kind::Invalid,
+            Kind::RangeNotSatisfiable { size: 5 },
+            Kind::TooMany { retry_after: 60 },
+            Kind::Upstream,
+            Kind::Internal,
+        ];
+        let mut snapshot = String::new();
+        for kind in kinds {
+            let failure = Failure::new(kind, "what was wrong").with_field("name", "why");
+            for dialect in [Dialect::Composer, Dialect::Management] {
+                let body = render(dialect, &failure, "r-1");
+                snapshot.push_str(&format!("{} {dialect:?} {body}\n", status(kind).as_u16()));
+            }
+        }
+        assert_eq!(snapshot, include_str!("failure.snapshot"));
+    }
+}

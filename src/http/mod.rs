@@ -1,0 +1,62 @@
+//! HTTP: routes, extractors, error dialects, caching headers. What a request means is the `registry`'s.
+//!
+//! | surface | mounted at | room |
+//! |---|---|---|
+//! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json` | [`composer`] |
+//! | Management | `/api/…` | [`management`] |
+//!
+//! `/health` and `/api/openapi.json` are public.
+
+pub mod caching;
+pub mod composer;
+pub mod extract;
+pub mod failure;
+pub mod management;
+pub mod pass_through;
+pub mod range;
+pub mod session;
+
+use axum::Router;
+use axum::response::Json;
+use axum::routing::get;
+use serde_json::{Value, json};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        for (name, scheme) in [("bearer", HttpAuthScheme::Bearer), ("basic", HttpAuthScheme::Basic)] {
+            components
+                .add_security_scheme(name, SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build()));
+        }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Rostrum", description = "A private Composer registry.", license(name = "MIT OR Apache-2.0")),
+    modifiers(&Credentials),
+    security(("bearer" = []), ("basic" = []))
+)]
+struct ApiDocument;
+
+/// The whole HTTP surface. Build it once for an isolate; every request carries its [`crate::registry::App`] as an
+/// extension.
+pub fn router() -> Router {
+    let (management, document) =
+        OpenApiRouter::with_openapi(ApiDocument::openapi()).nest("/api", management::router()).split_for_parts();
+    let (composer, document) = OpenApiRouter::with_openapi(document).merge(composer::router()).split_for_parts();
+    let document = serde_json::to_value(&document).unwrap_or_default();
+    let public = Router::new()
+        .route("/health", get(health))
+        .route("/api/openapi.json", get(move || std::future::ready(Json(document))));
+    public.merge(management::with_layers(management)).merge(composer::with_layers(composer))
+}
+
+async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}

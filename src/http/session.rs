@@ -1,0 +1,160 @@
+//! Who is calling, and what is left of their hour.
+//!
+//! A handler asks its [`Session`] to sign the caller in; the surface's layer then finds the caller's quota and writes
+//! it on the response, whatever that is. A `304` is given back: it did no work.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{FromRequestParts, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::ports::{Rows, Stmt};
+use crate::registry::App;
+use crate::registry::authenticate::{Authenticated, Caller, authenticate};
+use crate::registry::failure::{Failure, Kind};
+use crate::registry::limit::{self, Quota};
+use crate::registry::tokens::Scope;
+
+/// Names one request in answers and in the log.
+#[derive(Debug, Clone)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The edge's id of the request (`cf-ray`), or `local`.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let ray = headers.get("cf-ray").and_then(|value| value.to_str().ok());
+        Self(ray.unwrap_or("local").to_owned())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As a header.
+    pub fn header(&self) -> HeaderValue {
+        HeaderValue::try_from(self.0.as_str()).unwrap_or(HeaderValue::from_static("local"))
+    }
+}
+
+/// Who signed in during a request, and what that left of their hour.
+type SignedIn = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
+
+/// The request's way to its caller.
+#[derive(Clone)]
+pub struct Session {
+    /// The registry.
+    pub app: App,
+    credential: Option<String>,
+    signed_in: SignedIn,
+}
+
+impl Session {
+    /// Signs the caller in and counts the request.
+    pub async fn sign_in(&self) -> Result<Arc<Caller>, Failure> {
+        self.sign_in_with(None).await.map(|(caller, _)| caller)
+    }
+
+    /// Signs the caller in and counts the request; when the database has to be asked for the caller, `companion` is
+    /// asked in the same round trip, and its rows come back.
+    pub async fn sign_in_with(&self, companion: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
+        let Authenticated { caller, rows } =
+            authenticate(&self.app, self.credential.as_deref(), companion).await?;
+        let quota = limit::take(&self.app, &caller).await;
+        *self.signed_in.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota));
+        match quota.retry_after {
+            None => Ok((caller, rows)),
+            Some(retry_after) => Err(Failure::new(
+                Kind::TooMany { retry_after },
+                format!(
+                    "This token has used its {} requests of this hour. Try again in {retry_after} seconds.",
+                    quota.limit
+                ),
+            )),
+        }
+    }
+
+    /// Signs a caller in who must hold `scope`.
+    pub async fn require(&self, scope: Scope) -> Result<Arc<Caller>, Failure> {
+        let caller = self.sign_in().await?;
+        caller.require(scope)?;
+        Ok(caller)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let app = parts.extensions.get::<App>().cloned();
+        let signed_in = parts.extensions.get::<SignedIn>().cloned();
+        let (Some(app), Some(signed_in)) = (app, signed_in) else {
+            return Err(Failure::new(Kind::Internal, "The registry is not wired up: a request came without it."));
+        };
+        Ok(Self { app, credential: credential(&parts.headers), signed_in })
+    }
+}
+
+/// The token in a request: the Basic password (the user name is free) or the Bearer token.
+fn credential(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    let (scheme, rest) = header.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    let (_user, password) = decoded.split_once(':')?;
+    Some(password.to_owned())
+}
+
+/// The layer that writes the caller's quota on every response to a caller.
+pub async fn show_quota(mut request: Request, next: Next) -> Response {
+    let signed_in = SignedIn::default();
+    let app = request.extensions().get::<App>().cloned();
+    request.extensions_mut().insert(signed_in.clone());
+    let mut response = next.run(request).await;
+    let caller = signed_in.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (Some(app), Some((caller, mut quota))) = (app, caller) else { return response };
+    if response.status() == StatusCode::NOT_MODIFIED {
+        quota = limit::give_back(&app, &caller, quota);
+    }
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("x-ratelimit-limit", quota.limit),
+        ("x-ratelimit-remaining", quota.remaining),
+        ("x-ratelimit-reset", quota.reset),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::try_from(value).expect("a header"));
+        headers
+    }
+
+    #[test]
+    fn a_token_is_taken_from_basic_with_any_user_and_from_bearer() {
+        let basic = STANDARD.encode("anybody:s3cret:with:colons");
+        assert_eq!(credential(&header(&format!("Basic {basic}"))).as_deref(), Some("s3cret:with:colons"));
+        assert_eq!(credential(&header("bearer  t0ken ")).as_deref(), Some("t0ken"));
+        for other in ["Digest x", "Basic", "Basic %%%", "token x"] {
+            assert_eq!(credential(&header(other)), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Downloading a version's zip.
+
+use crate::composer::{NormalizedVersion, PackageName};
+use crate::ports::{Blob, ByteRange, ByteStream, Rows, Stmt};
+use crate::registry::App;
+use crate::registry::access::View;
+use crate::registry::archives::{blob_key, build_one, unavailable};
+use crate::registry::failure::{Failure, Kind};
+use crate::store::dists::{DistRow, NewArtifact, find};
+use crate::store::run;
+
+/// Which zip is asked for.
+#[derive(Debug, Clone)]
+pub struct DistAddress {
+    /// The package.
+    pub name: PackageName,
+    /// What Composer compares.
+    pub version: NormalizedVersion,
+    /// The commit; `None` is the version's present one.
+    pub reference: Option<String>,
+}
+
+impl DistAddress {
+    /// The statement that finds it.
+    pub fn statement(&self, organization_id: i64) -> Stmt {
+        find(organization_id, self.name.as_str(), self.version.as_str(), self.reference.as_deref())
+    }
+}
+
+/// A zip that the caller may have.
+pub struct Dist {
+    /// Composer's shasum: SHA-1, lowercase hex.
+    pub sha1: String,
+    sha256: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Finds a zip that `view` may have, and builds it when it is asked for the first time. `rows` are those of
+/// [`DistAddress::statement`], if it was run already.
+///
+/// # Errors
+/// `NotFound` for what is not there and for what the view does not see, in the same words.
+pub async fn locate(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    address: &DistAddress,
+    rows: Option<Rows>,
+) -> Result<Dist, Failure> {
+    let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version", address.name));
+    let rows = match rows {
+        Some(rows) => rows,
+        None => run(&*app.ports.database, address.statement(organization_id)).await?,
+    };
+    let row: DistRow = rows.first()?.ok_or_else(absent)?;
+    let version = NormalizedVersion::from_stored(row.normalized.clone());
+    if !view.scope(address.name.as_str()).sees(&version, Some(row.released_at)) {
+        return Err(absent());
+    }
+    if let (Some(sha256), Some(sha1), Some(size)) = (row.sha256.clone(), row.sha1.clone(), row.size) {
+        return Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0) });
+    }
+    if let Some(error) = &row.error {
+        return Err(unavailable(&row.pretty, error));
+    }
+    let NewArtifact { sha256, sha1, size } = build_one(app, &row).await?;
+    Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0) })
+}
+
+/// Opens a zip, or a part of it.
+pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
+    let blob: Option<Blob> = app.ports.blobs.get(&blob_key(&dist.sha256), range).await?;
+    let missing = || crate::ports::Fault::new("blobs", format!("zip {} is gone from the blob store", dist.sha256));
+    Ok(blob.ok_or_else(missing)?.body)
+}
