@@ -179,6 +179,10 @@ fn faults_that_would_break_the_client_are_refused() {
             "config.platform.php",
         ),
         (json!({"include-path": "lib"}), "include-path"),
+        (
+            json!({"archive": {"exclude": ["*a".repeat(5000)]}}),
+            "archive.exclude",
+        ),
         (json!({"php-ext": {"extension-name": "x"}}), "php-ext"),
     ] {
         assert_eq!(refused(&more), [field], "{more}");
@@ -267,6 +271,18 @@ fn null_and_empty_are_as_good_as_absent() {
     let more = json!({"require": [], "source": {}, "dist": [], "extra": null, "autoload": [], "bin": null, "suggest": []});
     let manifest = blog(&more).expect("valid");
     assert!(!manifest.json().contains_key("source") && !manifest.json().contains_key("extra"));
+    assert!(manifest.warnings().is_empty());
+}
+
+#[test]
+fn an_object_where_a_list_belongs_is_read_as_its_values() {
+    let more = json!({"license": {"a": "MIT"}, "keywords": {"0": "x", "2": "y"}, "authors": {"a": {"name": "A"}}});
+    let manifest = blog(&more).expect("valid");
+    assert_eq!(
+        (manifest.licenses(), manifest.keywords()),
+        (vec!["MIT"], vec!["x", "y"])
+    );
+    assert_eq!(manifest.json()["authors"], json!([{"name": "A"}]));
     assert!(manifest.warnings().is_empty());
 }
 

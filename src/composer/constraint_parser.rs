@@ -5,6 +5,7 @@
 
 use super::constraint::{InvalidPart, Operator, Term};
 use super::stability::Stability;
+use super::text::strip_suffix_ci;
 use super::text::{
     digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_stability_flag,
 };
@@ -154,9 +155,9 @@ fn strip_reference(part: &str) -> &str {
             .filter(|(at, _)| at + 1 < part.len())
     };
     let named = hashes().find(|&(at, _)| at > 4 && starts_with_ci(part, "dev-"));
-    let numeric =
-        || hashes().find(|&(at, _)| at > 6 && part[..at].to_ascii_lowercase().ends_with(".x-dev"));
-    [named, numeric()]
+    let is_numeric = |head| strip_suffix_ci(head, ".x-dev").is_some_and(|name| !name.is_empty());
+    let numeric = hashes().find(|&(at, _)| is_numeric(&part[..at]));
+    [named, numeric]
         .into_iter()
         .flatten()
         .map(|(at, _)| &part[..at])

@@ -42,57 +42,82 @@ impl Glob {
     /// Whether the pattern matches some part of the path that ends at the end or before a `/`.
     pub(super) fn applies_to(&self, path: &str) -> bool {
         let bytes = path.as_bytes();
-        let mut active = vec![false; self.steps.len() + 1];
-        let mut next = active.clone();
+        let mut active = Places::new(self.steps.len() + 1);
+        let mut next = Places::new(self.steps.len() + 1);
         for at in 0..=bytes.len() {
             let byte = bytes.get(at).copied();
             if at == 0 || !self.anchored {
                 self.enter(0, byte, &mut active);
             }
-            if active[self.steps.len()] && byte.is_none_or(|byte| byte == b'/') {
+            if active.is_marked[self.steps.len()] && byte.is_none_or(|byte| byte == b'/') {
                 return true;
             }
-            let Some(byte) = byte else {
+            let Some(byte) = byte.filter(|_| !self.anchored || !active.list.is_empty()) else {
                 return false;
             };
-            let following = bytes.get(at + 1).copied();
-            next.fill(false);
-            for (index, step) in self
-                .steps
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| active[*index])
-            {
-                let taken = match step {
-                    Step::Byte(wanted) => byte == *wanted,
-                    Step::Any => byte != b'/',
-                    Step::Class(ranges) => ranges
+            for &index in &active.list {
+                let taken = match self.steps.get(index) {
+                    Some(Step::Byte(wanted)) => byte == *wanted,
+                    Some(Step::Any) => byte != b'/',
+                    Some(Step::Class(ranges)) => ranges
                         .iter()
                         .any(|&(low, high)| (low..=high).contains(&byte)),
-                    Step::NoDot | Step::Fork(..) | Step::Jump(_) => false,
+                    Some(Step::NoDot | Step::Fork(..) | Step::Jump(_)) | None => false,
                 };
                 if taken {
-                    self.enter(index + 1, following, &mut next);
+                    self.enter(index + 1, bytes.get(at + 1).copied(), &mut next);
                 }
             }
+            active.clear();
             std::mem::swap(&mut active, &mut next);
         }
         false
     }
 
     /// Marks `index` and every place reachable from it without taking a byte; `byte` is the next one.
-    fn enter(&self, index: usize, byte: Option<u8>, active: &mut [bool]) {
-        let mut open = vec![index];
-        while let Some(index) = open.pop() {
-            if std::mem::replace(&mut active[index], true) {
-                continue;
-            }
+    fn enter(&self, index: usize, byte: Option<u8>, places: &mut Places) {
+        let mut at = places.list.len();
+        places.mark(index);
+        while let Some(&index) = places.list.get(at) {
             match self.steps.get(index) {
-                Some(Step::NoDot) if byte.is_some_and(|byte| byte != b'.') => open.push(index + 1),
-                Some(Step::Fork(first, second)) => open.extend([*first, *second]),
-                Some(Step::Jump(target)) => open.push(*target),
+                Some(Step::NoDot) if byte.is_some_and(|byte| byte != b'.') => {
+                    places.mark(index + 1);
+                }
+                Some(Step::Fork(first, second)) => {
+                    places.mark(*first);
+                    places.mark(*second);
+                }
+                Some(Step::Jump(target)) => places.mark(*target),
                 _ => {}
             }
+            at += 1;
+        }
+    }
+}
+
+/// A set of places in a pattern, as a list and as marks.
+struct Places {
+    list: Vec<usize>,
+    is_marked: Vec<bool>,
+}
+
+impl Places {
+    fn new(count: usize) -> Self {
+        Self {
+            list: Vec::new(),
+            is_marked: vec![false; count],
+        }
+    }
+
+    fn mark(&mut self, place: usize) {
+        if !std::mem::replace(&mut self.is_marked[place], true) {
+            self.list.push(place);
+        }
+    }
+
+    fn clear(&mut self) {
+        for place in self.list.drain(..) {
+            self.is_marked[place] = false;
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Map;
 use super::manifest_rules::Checker;
-use super::name::{InvalidPackageName, PackageName};
+use super::name::PackageName;
 
 /// The largest composer.json that is read. Real ones stay far below 100 kB; the limit protects the 128 MB of an
 /// isolate from a hostile one.
@@ -94,31 +94,22 @@ impl Manifest {
     /// [`InvalidManifest`] with every broken rule.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidManifest> {
         let json = read(bytes)?;
-        let mut missing = Vec::new();
-        let name = match json
-            .get("name")
-            .map(|name| name.as_str().map(PackageName::parse))
-        {
-            Some(Some(Ok(name))) => Some(name),
-            Some(Some(Err(error))) => {
-                missing.push(violation("name", error));
+        let stated = json.get("name").and_then(Value::as_str).map(str::to_owned);
+        let mut checker = Checker::new(json, stated.as_deref().unwrap_or_default());
+        let name = match stated.as_deref().map(PackageName::parse) {
+            Some(Ok(name)) => Some(name),
+            Some(Err(error)) => {
+                checker.error("name", error);
                 None
             }
-            Some(None) | None => {
-                missing.push(violation(
+            None => {
+                checker.error(
                     "name",
                     "must be present, as text of the form vendor/package",
-                ));
+                );
                 None
             }
         };
-        let own_name = json
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        let mut checker = Checker::new(json, &own_name);
-        checker.violations.append(&mut missing);
         checker.check_version();
         Self::finish(checker, name)
     }
@@ -189,14 +180,14 @@ impl Manifest {
 
     /// Words to find the package by.
     pub fn keywords(&self) -> Vec<&str> {
-        self.texts(self.json.get("keywords"))
+        texts(self.json.get("keywords"))
     }
 
     /// The licenses, as written.
     pub fn licenses(&self) -> Vec<&str> {
         match self.json.get("license") {
             Some(Value::String(license)) => vec![license],
-            licenses => self.texts(licenses),
+            licenses => texts(licenses),
         }
     }
 
@@ -206,7 +197,7 @@ impl Manifest {
             .json
             .get("archive")
             .and_then(|archive| archive.get("exclude"));
-        self.texts(rules).into_iter().map(str::to_owned).collect()
+        texts(rules).into_iter().map(str::to_owned).collect()
     }
 
     /// The links of one type (`require`, `require-dev`, `conflict`, `provide`, `replace`): target and constraint.
@@ -233,18 +224,15 @@ impl Manifest {
     fn text(&self, field: &str) -> Option<&str> {
         self.json.get(field).and_then(Value::as_str)
     }
+}
 
-    #[expect(
-        clippy::unused_self,
-        reason = "ties the lifetime of the texts to the manifest they come from"
-    )]
-    fn texts<'a>(&'a self, list: Option<&'a Value>) -> Vec<&'a str> {
-        list.and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect()
-    }
+/// The strings of a list; nothing if it is none.
+fn texts(list: Option<&Value>) -> Vec<&str> {
+    list.and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 /// A violation of `field` for a reason.
@@ -252,12 +240,6 @@ pub(super) fn violation(field: impl Into<String>, reason: impl std::fmt::Display
     Violation {
         field: field.into(),
         reason: reason.to_string(),
-    }
-}
-
-impl From<InvalidPackageName> for InvalidManifest {
-    fn from(error: InvalidPackageName) -> Self {
-        Self::Invalid(vec![violation("name", error)])
     }
 }
 

@@ -10,6 +10,9 @@ use super::manifest_rules::Checker;
 impl Checker {
     /// Every field that only describes the package: what is wrong is left out with a warning.
     pub(super) fn check_descriptions(&mut self) {
+        for field in ["authors", "funding", "keywords", "license"] {
+            self.read_as_list(field);
+        }
         self.check_people();
         if self
             .json
@@ -33,6 +36,18 @@ impl Checker {
             None | Some(Value::String(_)) => {}
             // The registry states the time itself, so what the text says does not matter.
             Some(_) => self.drop_field("time", "must be a string"),
+        }
+    }
+
+    /// PHP does not tell a list from an object, and its client reads only the values; other readers expect a list.
+    fn read_as_list(&mut self, field: &str) {
+        if let Some(value) = self.json.get_mut(field)
+            && let Value::Object(entries) = value
+        {
+            *value = std::mem::take(entries)
+                .into_iter()
+                .map(|(_, entry)| entry)
+                .collect();
         }
     }
 

@@ -17,6 +17,10 @@ pub(super) struct Checker {
     pub warnings: Vec<String>,
 }
 
+/// All rules of `archive.exclude` together. Each is tried on every file of an archive; real lists have some hundred
+/// bytes.
+const MAX_EXCLUDE_BYTES: usize = 8 * 1024;
+
 /// The kinds of autoloading Composer knows.
 const AUTOLOAD_TYPES: [&str; 5] = [
     "psr-0",
@@ -327,23 +331,29 @@ impl Checker {
 
     /// Not in the reference, whose client would stop with a type error.
     fn check_archive(&mut self) {
-        match self.json.get("archive") {
-            None => {}
-            Some(Value::Object(archive)) => {
-                let excludes_fit = match archive.get("exclude") {
-                    None | Some(Value::Null) => true,
-                    Some(Value::Array(rules)) => rules.iter().all(Value::is_string),
-                    Some(_) => false,
-                };
-                if !excludes_fit || archive.get("name").is_some_and(|name| !name.is_string()) {
-                    self.drop_field(
-                        "archive",
-                        "name must be a string and exclude a list of strings",
-                    );
-                }
-            }
-            Some(Value::Array(list)) if list.is_empty() => {}
-            Some(_) => self.drop_field("archive", "must be an object"),
+        let Some(archive) = self.json.get("archive") else {
+            return;
+        };
+        let exclude = archive.get("exclude").filter(|exclude| !exclude.is_null());
+        let rules = exclude
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let is_list = exclude.is_none_or(Value::is_array) && rules.iter().all(Value::is_string);
+        let is_collection = archive.is_object() || archive.as_array().is_some_and(Vec::is_empty);
+        if !is_collection || !is_list || archive.get("name").is_some_and(|name| !name.is_string()) {
+            self.drop_field(
+                "archive",
+                "must be an object; name must be a string, exclude a list of strings",
+            );
+            return;
+        }
+        let size: usize = rules.iter().filter_map(Value::as_str).map(str::len).sum();
+        if size > MAX_EXCLUDE_BYTES {
+            let reason = format!(
+                "the rules have {size} bytes, more than the {MAX_EXCLUDE_BYTES} that are allowed"
+            );
+            self.error("archive.exclude", reason);
         }
     }
 
