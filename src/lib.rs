@@ -9,11 +9,12 @@
 //! * [`ports`]: what we need from outside, as a few small traits.
 //! * [`store`]: SQL, one file per table family.
 //! * [`registry`]: the use cases: publish, sync, authenticate, limit. No HTTP, no SQL.
-//! * `http`: routes, extractors, error dialects, caching headers.
+//! * [`http`]: routes, extractors, error dialects, caching headers.
 //! * `cloudflare`: entry points and adapters; the only room that names the `worker` crate.
 
 pub mod composer;
 pub mod git;
+pub mod http;
 pub mod ports;
 pub mod registry;
 pub mod store;

@@ -4,6 +4,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::registry::App;
@@ -195,6 +196,20 @@ pub fn page(limit: Option<i64>, offset: Option<i64>) -> Result<Page, Failure> {
     Ok(Page { limit, offset })
 }
 
+/// The query of a list that has no filters.
+#[derive(Debug, Default, Deserialize)]
+pub struct PageQuery {
+    limit: Option<i64>,
+    offset: Option<i64>,
+}
+
+impl PageQuery {
+    /// The part of the list that is asked for.
+    pub fn page(&self) -> Result<Page, Failure> {
+        page(self.limit, self.offset)
+    }
+}
+
 /// The answer to a path that leads nowhere.
 pub fn no_route() -> Failure {
     Failure::new(Kind::NotFound, "There is nothing at this address. See /api/openapi.json for what there is.")
@@ -212,8 +227,6 @@ pub async fn method_not_allowed() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]

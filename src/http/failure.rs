@@ -93,7 +93,7 @@ pub async fn render_failures(dialect: Dialect, request: Request, next: Next) -> 
     let (mut parts, _) = response.into_parts();
     // Without a charset: composer prints the warning only for exactly this type.
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, value) in headers_of(failure.kind) {
+    if let Some((name, value)) = headers_of(failure.kind) {
         parts.headers.insert(name, value);
     }
     Response::from_parts(parts, axum::body::Body::from(body))

@@ -1,0 +1,59 @@
+//! The management surface: what operators and shops ask of the root organization.
+
+mod packages;
+mod repositories;
+mod tokens;
+
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Json, Response};
+use axum::Router;
+use http::{HeaderName, HeaderValue};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::extract::{fallback, method_not_allowed};
+use crate::http::failure::{Dialect, render_failures};
+use crate::http::session::show_quota;
+
+/// The surface's routes, with their entries in the API document.
+pub fn router() -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::get_token, tokens::update_token, tokens::delete_token))
+        .routes(routes!(repositories::list_repositories, repositories::create_repository))
+        .routes(routes!(repositories::get_repository, repositories::delete_repository))
+        .routes(routes!(repositories::sync_repository))
+        .routes(routes!(packages::list_packages))
+        .routes(routes!(packages::get_package))
+}
+
+/// The surface with its layers and its answers to what it does not have.
+pub fn with_layers(router: Router) -> Router {
+    router
+        .route("/api", axum::routing::any(fallback))
+        .route("/api/{*rest}", axum::routing::any(fallback))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(show_quota))
+        .layer(from_fn(|request, next| render_failures(Dialect::Management, request, next)))
+}
+
+/// The body of every failure.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"error": "Token not found", "code": "NOT_FOUND", "details": {}}))]
+pub struct ErrorBody {
+    /// What was wrong and what to do.
+    error: String,
+    /// Its machine-readable name.
+    code: String,
+    /// Field name → what is wrong with it.
+    details: Map<String, Value>,
+}
+
+/// A page of a list: a plain array, and in `X-Total-Count` how many there are in all.
+fn list<T: Serialize>(items: Vec<T>, total: i64) -> Response {
+    let total = (HeaderName::from_static("x-total-count"), HeaderValue::from(total));
+    ([total], Json(items)).into_response()
+}
