@@ -40,7 +40,7 @@ export async function startWorker({ state, bindings, port = 0, onLog = () => {} 
     r2Persist: folder("r2"),
     cachePersist: folder("cache"),
     structuredWorkerdLogs: true,
-    handleStructuredLogs: onLog,
+    handleStructuredLogs: (line) => void onLog(line),
   });
   try {
     const url = (await miniflare.ready).origin;

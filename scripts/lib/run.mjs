@@ -6,15 +6,16 @@ import { Stop } from "./say.mjs";
 
 /**
  * Runs a program and resolves to `{ code, stdout, stderr }`; a program that cannot be started has code 127.
- * `show: true` hands it this terminal. `timeout` is in milliseconds.
+ * `show: true` hands it this terminal; `onOutput` sees its output as it comes. `timeout` is in milliseconds.
  */
-export function attempt(program, args, { cwd = root, env = process.env, show = false, timeout = 0 } = {}) {
+export function attempt(program, args, { cwd = root, env = process.env, show = false, timeout = 0, onOutput } = {}) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd, env, timeout, stdio: ["ignore", ...(show ? ["inherit", "inherit"] : ["pipe", "pipe"])] });
+    const stream = show ? "inherit" : "pipe";
+    const child = spawn(program, args, { cwd, env, timeout, stdio: ["ignore", stream, stream] });
     let stdout = "";
     let stderr = "";
-    child.stdout?.on("data", (piece) => (stdout += piece));
-    child.stderr?.on("data", (piece) => (stderr += piece));
+    child.stdout?.setEncoding("utf8").on("data", (piece) => ((stdout += piece), onOutput?.(piece)));
+    child.stderr?.setEncoding("utf8").on("data", (piece) => ((stderr += piece), onOutput?.(piece)));
     child.on("error", (error) => resolve({ code: 127, stdout, stderr: String(error) }));
     child.on("close", (code) => resolve({ code: code ?? 1, stdout, stderr }));
   });

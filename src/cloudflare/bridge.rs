@@ -141,12 +141,11 @@ impl NativeStream {
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, String> {
-        let reader = match &self.reader {
-            Some(reader) => reader,
-            None => {
-                let reader = ReadableStreamDefaultReader::new(&self.stream).map_err(describe)?;
-                self.reader.insert(SendWrapper::new(reader))
-            }
+        let reader = if let Some(reader) = &self.reader {
+            reader
+        } else {
+            let reader = ReadableStreamDefaultReader::new(&self.stream).map_err(describe)?;
+            self.reader.insert(SendWrapper::new(reader))
         };
         let answer = JsFuture::from(reader.read());
         let answer = match &self.limit {

@@ -63,7 +63,6 @@ impl Cache for Kv {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` asks for")]
 fn fault(error: KvError) -> Fault {
     Fault::new("cache", error)
 }

@@ -55,7 +55,6 @@ impl Blobs for R2 {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` asks for")]
 fn fault(error: worker::Error) -> Fault {
     Fault::new("blobs", error)
 }
