@@ -26,14 +26,15 @@ await main(async () => {
   const stop = async () => {
     if (stopping) return;
     stopping = true;
+    say("Stopping …");
     clearInterval(cron);
     await registry.stop();
-    say("Stopped");
     process.exit(0);
   };
   // The runtime fires no cron trigger on this machine, so this process does.
-  const cron = setInterval(() => registry.runCron().catch((error) => log({ level: "error", message: `cron: ${error.message}` })), MINUTE);
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
+  const tick = () => registry.runCron().catch((error) => log({ level: "error", message: `cron: ${error.message}` }));
+  const cron = setInterval(tick, MINUTE);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.prependListener(signal, stop);
   stopWithNpm(stop);
   if (registry.migrated.length > 0) say(`Applied migrations: ${registry.migrated.join(", ")}`);
   const health = await fetch(`${registry.url}/health`);
@@ -61,9 +62,10 @@ function portNumber(text) {
 function requireFree(port) {
   return new Promise((free, taken) => {
     const probe = createServer();
-    probe.once("error", (error) =>
-      taken(new Stop(error.code === "EADDRINUSE" ? `Port ${port} is in use: stop what listens there or set PORT to another one.` : `Port ${port} cannot be used: ${error.message}.`)),
-    );
+    probe.once("error", ({ code, message }) => {
+      const reason = code === "EADDRINUSE" ? "is in use: stop what listens there" : `cannot be used (${message})`;
+      taken(new Stop(`Port ${port} ${reason}, or set PORT to another one.`));
+    });
     probe.listen(port, "127.0.0.1", () => probe.close(free));
   });
 }

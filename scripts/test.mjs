@@ -13,6 +13,9 @@ import { Stop, main, say } from "./lib/say.mjs";
 import { requireRust } from "./lib/toolchain.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 
+/** The end-to-end tests never take longer, whatever hangs: 20 min. */
+const END_TO_END_LIMIT = 20 * 60_000;
+
 const PARTS = { rust: testRust, e2e: testEndToEnd };
 
 await main(async () => {
@@ -50,18 +53,18 @@ async function testEndToEnd(filter) {
   const titles = named.length > 0 || filter === undefined ? [] : [`--test-name-pattern=${filter}`];
   const files = (named.length > 0 ? named : all).map((name) => join(folder, name));
   say("Running the end-to-end tests …");
-  const { code, output } = await watched(process.execPath, ["--test", "--test-concurrency=2", ...titles, ...files]);
+  const { code, output } = await watched(process.execPath, ["--test", ...titles, ...files], END_TO_END_LIMIT);
   const count = (word) => Number(new RegExp(`^(?:#|ℹ) ${word} (\\d+)$`, "m").exec(output)?.[1] ?? 0);
   return { code, passed: count("pass"), failed: count("fail") + count("cancelled") };
 }
 
 /** Runs a program whose output is shown as it comes, and kept. */
-async function watched(program, args) {
+async function watched(program, args, timeout = 0) {
   const pieces = [];
   const keep = (piece) => {
     pieces.push(piece);
     process.stdout.write(piece);
   };
-  const { code } = await attempt(program, args, { onOutput: keep });
+  const { code } = await attempt(program, args, { onOutput: keep, timeout });
   return { code, output: pieces.join("") };
 }

@@ -14,8 +14,7 @@ export async function ensurePackages() {
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   await step("Installing the npm packages", async () => {
     // None of them needs its install script; leaving them out keeps the set-up the same everywhere.
-    const program = process.platform === "win32" ? "npm.cmd" : "npm";
-    await run(program, ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     writeFileSync(stamp, lock);
   });
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The project's root folder. */
-export const root = fileURLToPath(new URL("../../", import.meta.url)).replace(/[\\/]$/, "");
+export const root = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
 
 /** The built worker: `index.js` and `index_bg.wasm`. */
 export const build = join(root, "build");
@@ -18,5 +18,5 @@ export const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"
 
 /** A program that npm installed for the project. */
 export function npmBin(name) {
-  return join(root, "node_modules", ".bin", process.platform === "win32" ? `${name}.cmd` : name);
+  return join(root, "node_modules", ".bin", name);
 }

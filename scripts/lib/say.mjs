@@ -21,6 +21,7 @@ export async function step(line, work) {
 /** Runs a script's body; a `Stop` becomes its sentence, anything else a stack trace, both a non-zero exit. */
 export async function main(body) {
   try {
+    if (process.platform === "win32") throw new Stop("Rostrum is built on Linux and macOS: on Windows, use WSL.");
     await body();
   } catch (error) {
     console.error(error instanceof Stop ? `✗ ${error.message}` : error);

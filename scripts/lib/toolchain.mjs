@@ -6,7 +6,7 @@
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import { cache, npmBin, root } from "./paths.mjs";
 import { answers, attempt, run } from "./run.mjs";
 import { Stop, say, step } from "./say.mjs";
@@ -32,10 +32,11 @@ export async function wasmEnvironment() {
   const rust = await wasmRust();
   const bindgen = await cargoTool("wasm-bindgen-cli", "wasm-bindgen", lockedVersion("wasm-bindgen"));
   const workerBuild = await cargoTool("worker-build", "worker-build", lockedVersion("worker"), ["--locked"]);
-  return {
-    workerBuild,
-    env: { ...process.env, ...rust, WASM_BINDGEN_BIN: bindgen, ESBUILD_BIN: npmBin("esbuild"), WASM_OPT_BIN: npmBin("wasm-opt") },
-  };
+  // What they were compiled from is a gigabyte, and of no more use.
+  rmSync(join(cache, "target"), { recursive: true, force: true });
+  // worker-build would download these three; npm's are pinned and work offline.
+  const helpers = { WASM_BINDGEN_BIN: bindgen, ESBUILD_BIN: npmBin("esbuild"), WASM_OPT_BIN: npmBin("wasm-opt") };
+  return { workerBuild, env: { ...process.env, ...rust, ...helpers } };
 }
 
 /** The variables that make `cargo build --target wasm32-unknown-unknown` work. */
@@ -112,7 +113,8 @@ async function buildStandardLibrary() {
     });
     const made = join(scratch, "target", WASM, "release/deps");
     const { stdout } = await run(DEBIAN_RUSTC, ["--print", "target-libdir", "--target", WASM]);
-    await copyAsOwner(readdirSync(made).filter((name) => name.endsWith(".rlib") && !name.startsWith("libempty-")).map((name) => join(made, name)), stdout.trim());
+    const libraries = readdirSync(made).filter((name) => name.endsWith(".rlib") && !name.startsWith("libempty-"));
+    await copyAsOwner(libraries.map((name) => join(made, name)), stdout.trim());
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -122,7 +124,7 @@ async function buildStandardLibrary() {
 async function copyAsOwner(files, folder) {
   if (process.getuid() === 0) {
     mkdirSync(folder, { recursive: true });
-    for (const file of files) cpSync(file, join(folder, file.slice(dirname(file).length + 1)));
+    for (const file of files) cpSync(file, join(folder, basename(file)));
     return;
   }
   await run("sudo", ["-n", "mkdir", "-p", folder]);
@@ -132,7 +134,7 @@ async function copyAsOwner(files, folder) {
 /** A program from crates.io in exactly this version, compiled on first use. */
 async function cargoTool(crate, program, version, flags = []) {
   const home = join(cache, "tools", `${crate}-${version}`);
-  const binary = join(home, "bin", process.platform === "win32" ? `${program}.exe` : program);
+  const binary = join(home, "bin", program);
   if (existsSync(binary)) return binary;
   // An unoptimised build is four times faster to make, and no slower where it counts: rustc does the work.
   await step(`Building ${crate} ${version} (once, one or two minutes)`, () =>

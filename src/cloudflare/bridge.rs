@@ -8,12 +8,13 @@ use std::any::Any;
 
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use js_sys::futures::{JsFuture, spawn_local};
 use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, ResponseInit};
 use worker::send::{SendFuture, SendWrapper};
 
@@ -44,15 +45,20 @@ pub fn refuse(reason: &str) -> worker::Result<web_sys::Response> {
 
 // ---------------------------------------------------------------------------------------------- responses
 
-/// Our response as the runtime's.
-pub async fn write(response: Response<Body>) -> worker::Result<web_sys::Response> {
+/// Our response to a request with `method`, as the runtime's.
+pub async fn write(response: Response<Body>, method: &Method) -> worker::Result<web_sys::Response> {
     let (mut parts, body) = response.into_parts();
+    let headers_only = method == Method::HEAD;
+    if let (true, Some(size @ 1..)) = (headers_only, body.size_hint().exact()) {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| size.into());
+    }
     let headers = js_headers(&parts.headers)?;
     let init = ResponseInit::new();
     init.set_status(parts.status.as_u16());
     init.set_headers(&headers);
     // The Fetch standard refuses a body with these three.
-    if matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED) {
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    if headers_only || bodiless.contains(&parts.status) {
         return Ok(web_sys::Response::new_with_opt_str_and_init(None, &init)?);
     }
     if let Some(stream) = parts.extensions.remove::<PassThrough>().and_then(|shared| shared.take()) {
@@ -71,7 +77,7 @@ fn hand_over(stream: Box<dyn Any + Send>, init: &ResponseInit) -> worker::Result
     let stream = match stream.downcast::<NativeStream>() {
         Ok(native) => {
             let stream = native.into_inner();
-            return Ok(web_sys::Response::new_with_opt_readable_stream_and_init(Some(&stream), init)?);
+            return Ok(web_sys::Response::new_with_opt_readable_stream_and_init(stream.as_ref(), init)?);
         }
         Err(other) => other,
     };
@@ -114,7 +120,7 @@ pub fn js_headers(map: &HeaderMap) -> Result<Headers, JsValue> {
 
 /// A stream the runtime holds: an R2 object, an upstream's response.
 pub struct NativeStream {
-    stream: SendWrapper<ReadableStream>,
+    stream: Option<SendWrapper<ReadableStream>>,
     reader: Option<SendWrapper<ReadableStreamDefaultReader>>,
     limit: Option<Limit>,
     port: &'static str,
@@ -123,7 +129,7 @@ pub struct NativeStream {
 impl NativeStream {
     /// `stream`, whose faults are `port`'s.
     pub fn new(stream: ReadableStream, port: &'static str) -> Self {
-        Self { stream: SendWrapper::new(stream), reader: None, limit: None, port }
+        Self { stream: Some(SendWrapper::new(stream)), reader: None, limit: None, port }
     }
 
     /// The same stream, each piece of which has to come within `limit`.
@@ -133,18 +139,19 @@ impl NativeStream {
     }
 
     /// The runtime's stream, for the runtime.
-    fn into_inner(self) -> ReadableStream {
-        if let Some(reader) = self.reader {
+    fn into_inner(mut self) -> Option<ReadableStream> {
+        if let Some(reader) = self.reader.take() {
             reader.release_lock();
         }
-        self.stream.0
+        self.stream.take().map(|stream| stream.0)
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, String> {
+        let Some(stream) = &self.stream else { return Ok(None) };
         let reader = if let Some(reader) = &self.reader {
             reader
         } else {
-            let reader = ReadableStreamDefaultReader::new(&self.stream).map_err(describe)?;
+            let reader = ReadableStreamDefaultReader::new(stream).map_err(describe)?;
             self.reader.insert(SendWrapper::new(reader))
         };
         let answer = JsFuture::from(reader.read());
@@ -154,6 +161,7 @@ impl NativeStream {
         }
         .map_err(describe)?;
         if Reflect::get(&answer, &"done".into()).map_err(describe)?.is_truthy() {
+            self.stream = None;
             return Ok(None);
         }
         let piece = Reflect::get(&answer, &"value".into()).map_err(describe)?;
@@ -171,6 +179,19 @@ impl ByteStream for NativeStream {
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
         self
+    }
+}
+
+impl Drop for NativeStream {
+    /// Hangs up when nobody wants the rest: a response that is left unread holds one of the few connections that
+    /// the runtime grants each request.
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else { return };
+        let hung_up = match self.reader.take() {
+            Some(reader) => reader.cancel(),
+            None => stream.cancel(),
+        };
+        spawn_local(async move { drop(JsFuture::from(hung_up).await) });
     }
 }
 

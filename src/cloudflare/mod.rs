@@ -90,7 +90,10 @@ fn settings(env: &Env) -> Settings {
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
     let ports = ports(&env, tasks::Event::Request(context))?;
     match bridge::read(&request) {
-        Ok(request) => bridge::write(respond(request, ports, settings(&env)).await).await,
+        Ok(request) => {
+            let method = request.method().clone();
+            bridge::write(respond(request, ports, settings(&env)).await, &method).await
+        }
         Err(reason) => bridge::refuse(&reason),
     }
 }
