@@ -12,6 +12,8 @@
 //! * [`http`]: routes, extractors, error dialects, caching headers.
 //! * `cloudflare`: entry points and adapters; the only room that names the `worker` crate.
 
+#[cfg(any(target_arch = "wasm32", lint_cloudflare))]
+mod cloudflare;
 pub mod composer;
 pub mod git;
 pub mod http;

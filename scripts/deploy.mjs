@@ -1,0 +1,108 @@
+// `npm run deploy`: builds the Worker and puts it into the Cloudflare account that wrangler is logged in to.
+//
+// Everything it needs there is made on the first deploy. The order matters: the database has its new tables before
+// the code that uses them runs. wrangler runs remote migrations only with the database's id in its configuration,
+// so a copy of wrangler.toml with that id is used and removed again.
+//
+// Secrets: ADMIN_TOKEN and ENCRYPTION_KEY, set with `npx wrangler secret put NAME`, or taken from the environment
+// when the Worker lacks them. `npm run deploy -- --dry-run` only packs the Worker.
+
+import { rmSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ensurePackages } from "./lib/npm.mjs";
+import { npmBin, root } from "./lib/paths.mjs";
+import { attempt, run } from "./lib/run.mjs";
+import { Stop, main, say, step } from "./lib/say.mjs";
+import { buildWorker } from "./lib/worker.mjs";
+
+const SECRETS = ["ADMIN_TOKEN", "ENCRYPTION_KEY"];
+const WRANGLER = npmBin("wrangler");
+const CONFIG = join(root, "wrangler.toml");
+const CONFIG_WITH_ID = join(root, ".wrangler-deploy.toml");
+const SECRETS_FILE = join(root, ".wrangler-deploy-secrets.json");
+
+/** Without a person at the keyboard wrangler creates what is missing instead of asking. */
+const env = { ...process.env, CI: "true", WRANGLER_SEND_METRICS: "false", WRANGLER_HIDE_BANNER: "true" };
+
+await main(async () => {
+  await ensurePackages();
+  await buildWorker();
+  if (process.argv.includes("--dry-run")) return run(WRANGLER, ["deploy", "--dry-run"], { env, show: true });
+  await requireLogin();
+  const secrets = await missingSecrets();
+  try {
+    const config = readFileSync(CONFIG, "utf8");
+    await ensureQueue(value(config, "queue"));
+    await migrate(config);
+    await upload(secrets);
+  } finally {
+    rmSync(CONFIG_WITH_ID, { force: true });
+    rmSync(SECRETS_FILE, { force: true });
+  }
+});
+
+async function requireLogin() {
+  const { code, stdout } = await attempt(WRANGLER, ["whoami", "--json"], { env });
+  if (code === 0 && !stdout.includes('"loggedIn": false')) return;
+  throw new Stop("wrangler is not logged in: run `npx wrangler login`, or set CLOUDFLARE_API_TOKEN, and deploy again.");
+}
+
+/** The secrets the Worker lacks, from the environment; stops if they are not there either. */
+async function missingSecrets() {
+  const { code, stdout, stderr } = await attempt(WRANGLER, ["secret", "list", "--format", "json"], { env });
+  if (code !== 0 && !/not found/i.test(stdout + stderr)) fail("List the secrets", stdout + stderr);
+  const set = code === 0 ? JSON.parse(stdout).map((secret) => secret.name) : [];
+  const missing = SECRETS.filter((name) => !set.includes(name));
+  const absent = missing.filter((name) => !process.env[name]);
+  if (absent.length > 0) {
+    const commands = absent.map((name) => `\`npx wrangler secret put ${name}\``).join(" and ");
+    throw new Stop(`The Worker has no ${absent.join(" and no ")}: run ${commands}, or set them in the environment, and deploy again.`);
+  }
+  return Object.fromEntries(missing.map((name) => [name, process.env[name]]));
+}
+
+async function ensureQueue(name) {
+  const { code, stdout, stderr } = await attempt(WRANGLER, ["queues", "info", name], { env });
+  if (code === 0) return;
+  if (!/does not exist/i.test(stdout + stderr)) fail(`Look for the queue ${name}`, stdout + stderr);
+  await step(`Creating the queue ${name}`, () => run(WRANGLER, ["queues", "create", name], { env }));
+}
+
+/** Creates the database if need be and brings its tables up to date. */
+async function migrate(config) {
+  const name = value(config, "database_name");
+  let id = await databaseId(name);
+  if (id === undefined) {
+    await step(`Creating the database ${name}`, () => run(WRANGLER, ["d1", "create", name], { env }));
+    id = await databaseId(name);
+  }
+  if (id === undefined) throw new Stop(`The database ${name} was created but is not listed: deploy again in a minute.`);
+  const line = `database_name = "${name}"`;
+  writeFileSync(CONFIG_WITH_ID, config.replace(line, `${line}\ndatabase_id = "${id}"`));
+  await step("Applying migrations", () =>
+    run(WRANGLER, ["d1", "migrations", "apply", name, "--remote", "--config", CONFIG_WITH_ID], { env, show: true }),
+  );
+}
+
+async function databaseId(name) {
+  const { stdout } = await run(WRANGLER, ["d1", "list", "--json"], { env });
+  return JSON.parse(stdout).find((database) => database.name === name)?.uuid;
+}
+
+async function upload(secrets) {
+  const named = Object.keys(secrets);
+  if (named.length > 0) writeFileSync(SECRETS_FILE, JSON.stringify(secrets), { mode: 0o600 });
+  if (named.length > 0) say(`Setting ${named.join(" and ")} from the environment`);
+  const options = named.length > 0 ? ["--secrets-file", SECRETS_FILE] : [];
+  await run(WRANGLER, ["deploy", "--config", CONFIG_WITH_ID, ...options], { env, show: true });
+}
+
+/** The first value of `key` in wrangler.toml, which is ours and simple. */
+function value(config, key) {
+  return new RegExp(`^${key} = "([^"]+)"`, "m").exec(config)[1];
+}
+
+function fail(what, output) {
+  process.stderr.write(output);
+  throw new Stop(`${what}: wrangler could not; its own words are above.`);
+}

@@ -1,0 +1,32 @@
+// The programs the end-to-end tests talk to: real PHP, real Composer, real git.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { answers, attempt } from "./run.mjs";
+import { installPackages } from "./system.mjs";
+
+/** What Debian calls them. */
+const PACKAGES = ["composer", "php-cli", "php-zip", "php-mbstring", "php-xml", "php-curl", "unzip", "git"];
+
+/** The PHP extensions Composer needs to unpack a zip and talk HTTP. */
+const EXTENSIONS = ["zip", "mbstring", "dom", "curl", "openssl"];
+
+/** Installs what is missing, or says in one sentence what is. */
+export async function requirePrograms() {
+  const composer = await answers("composer", ["--version", "--no-interaction"]);
+  const git = await hasHttpBackend();
+  const { code, stdout } = await attempt("php", ["-m"], { timeout: 20_000 });
+  const loaded = stdout.toLowerCase().split(/\r?\n/);
+  const php = code === 0 && EXTENSIONS.every((name) => loaded.includes(name));
+  if (composer && git && php && (await answers("unzip", ["-v"]))) return;
+  await installPackages(
+    PACKAGES,
+    `The end-to-end tests need composer 2, PHP with ${EXTENSIONS.join(", ")}, unzip and git with http-backend: install them and try again.`,
+  );
+}
+
+/** git's server program lies beside its other parts, not on PATH. */
+async function hasHttpBackend() {
+  const { code, stdout } = await attempt("git", ["--exec-path"], { timeout: 20_000 });
+  return code === 0 && existsSync(join(stdout.trim(), "git-http-backend"));
+}

@@ -1,0 +1,31 @@
+// Builds the Worker into build/ when its inputs have changed since the last time.
+
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { isFresh, remember, rustInputs } from "./fresh.mjs";
+import { ensurePackages } from "./npm.mjs";
+import { build, root } from "./paths.mjs";
+import { run } from "./run.mjs";
+import { say, step } from "./say.mjs";
+import { wasmEnvironment } from "./toolchain.mjs";
+
+/** What the build depends on besides the Rust sources, which cargo lists itself. */
+const OTHER_INPUTS = ["Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/lib/worker.mjs"].map((name) => join(root, name));
+
+const RECORD = join(build, ".inputs.json");
+const PRODUCTS = ["index.js", "index_bg.wasm"].map((name) => join(build, name));
+
+/** Makes build/index.js and build/index_bg.wasm. */
+export async function buildWorker() {
+  if (PRODUCTS.every(existsSync) && isFresh(RECORD)) return say("The worker is built already");
+  await ensurePackages();
+  const { workerBuild, env } = await wasmEnvironment();
+  await step("Building the worker", async () => {
+    // worker-build writes beside the crate; cargo's progress is worth seeing only on a terminal.
+    const target = join(root, "target");
+    await run(workerBuild, ["--release"], { env: { ...env, CARGO_TARGET_DIR: target }, show: process.stdout.isTTY });
+    mkdirSync(build, { recursive: true });
+    const inputs = rustInputs(join(target, "wasm32-unknown-unknown/release/rostrum.d"));
+    remember(RECORD, [...inputs, ...OTHER_INPUTS]);
+  });
+}

@@ -1,0 +1,94 @@
+// `npm start`: sets up what is missing, builds the Worker and runs the registry on this machine until Ctrl-C.
+//
+// Environment: PORT (8787), STATE_DIR (.wrangler/state), ADMIN_TOKEN and ENCRYPTION_KEY (else from .dev.vars).
+
+import { createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { root } from "./lib/paths.mjs";
+import { ensurePackages } from "./lib/npm.mjs";
+import { Stop, main, say } from "./lib/say.mjs";
+import { localSecrets } from "./lib/secrets.mjs";
+import { startWorker } from "./lib/local.mjs";
+import { buildWorker } from "./lib/worker.mjs";
+
+const MINUTE = 60_000;
+
+await main(async () => {
+  const port = portNumber(process.env.PORT || "8787");
+  await requireFree(port);
+  await ensurePackages();
+  await buildWorker();
+  const bindings = localSecrets();
+  const state = process.env.STATE_DIR ? resolve(process.env.STATE_DIR) : join(root, ".wrangler/state");
+  say("Starting the registry …");
+  const registry = await startWorker({ state, bindings, port, onLog: log });
+  let stopping = false;
+  const stop = async () => {
+    if (stopping) return;
+    stopping = true;
+    say("Stopping …");
+    clearInterval(cron);
+    await registry.stop();
+    process.exit(0);
+  };
+  // The runtime fires no cron trigger on this machine, so this process does.
+  const tick = () => registry.runCron().catch((error) => log({ level: "error", message: `cron: ${error.message}` }));
+  const cron = setInterval(tick, MINUTE);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.prependListener(signal, stop);
+  stopWithNpm(stop);
+  if (registry.migrated.length > 0) say(`Applied migrations: ${registry.migrated.join(", ")}`);
+  const health = await fetch(`${registry.url}/health`);
+  if (!health.ok) {
+    await registry.stop();
+    throw new Stop(`The registry does not answer: /health says ${health.status}.`);
+  }
+  greet(registry.url, bindings.ADMIN_TOKEN);
+});
+
+/** npm does not pass SIGTERM on to us, its shell's child; but we notice when that shell is gone. */
+function stopWithNpm(stop) {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const shell = process.ppid;
+  setInterval(() => process.ppid !== shell && stop(), 500).unref();
+}
+
+function portNumber(text) {
+  const number = Number(text);
+  if (Number.isInteger(number) && number > 0 && number < 65_536) return number;
+  throw new Stop(`PORT is "${text}", which is no port number.`);
+}
+
+/** Stops with one sentence if something else listens on the port. */
+function requireFree(port) {
+  return new Promise((free, taken) => {
+    const probe = createServer();
+    probe.once("error", ({ code, message }) => {
+      const reason = code === "EADDRINUSE" ? "is in use: stop what listens there" : `cannot be used (${message})`;
+      taken(new Stop(`Port ${port} ${reason}, or set PORT to another one.`));
+    });
+    probe.listen(port, "127.0.0.1", () => probe.close(free));
+  });
+}
+
+/** A line of the Worker's console. */
+function log({ level, message }) {
+  const write = level === "error" || level === "warn" ? console.error : console.log;
+  write(`${new Date().toISOString().slice(11, 19)} ${level.padEnd(5)} ${message}`);
+}
+
+function greet(url, token) {
+  const host = new URL(url).host;
+  console.log(`
+Rostrum is ready on ${url}
+
+Admin token: ${token}
+
+In a PHP project:
+  composer config repositories.rostrum composer ${url}
+  composer config secure-http false
+  composer config http-basic.${host} token ${token}
+  composer require vendor/package
+
+Ctrl-C stops it.
+`);
+}

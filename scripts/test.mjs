@@ -1,0 +1,70 @@
+// `npm test`: the Rust tests, then the end-to-end tests against the built Worker.
+//
+// `npm test -- rust [FILTER]` and `npm test -- e2e [FILTER]` run one part; FILTER is a part of a Rust test's name,
+// or of an end-to-end test's file name or title.
+
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./lib/paths.mjs";
+import { ensurePackages } from "./lib/npm.mjs";
+import { requirePrograms } from "./lib/programs.mjs";
+import { attempt } from "./lib/run.mjs";
+import { Stop, main, say } from "./lib/say.mjs";
+import { requireRust } from "./lib/toolchain.mjs";
+import { buildWorker } from "./lib/worker.mjs";
+
+/** The end-to-end tests never take longer, whatever hangs: 20 min. */
+const END_TO_END_LIMIT = 20 * 60_000;
+
+const PARTS = { rust: testRust, e2e: testEndToEnd };
+
+await main(async () => {
+  const [part, filter] = process.argv.slice(2);
+  if (part !== undefined && !(part in PARTS)) {
+    throw new Stop(`"${part}" is no part of the tests: say \`npm test -- rust [FILTER]\` or \`npm test -- e2e [FILTER]\`.`);
+  }
+  const chosen = part === undefined ? Object.keys(PARTS) : [part];
+  const outcomes = [];
+  for (const name of chosen) outcomes.push({ name, ...(await PARTS[name](filter)) });
+  console.log();
+  for (const { name, passed, failed } of outcomes) say(`${name}: ${passed} passed, ${failed} failed`);
+  const sum = (key) => outcomes.reduce((total, outcome) => total + outcome[key], 0);
+  console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
+  if (outcomes.some((outcome) => outcome.code !== 0)) process.exitCode = 1;
+  else if (sum("passed") === 0) throw new Stop("No test ran.");
+});
+
+async function testRust(filter) {
+  await requireRust();
+  say("Running the Rust tests …");
+  const { code, output } = await watched("cargo", ["test", ...(filter === undefined ? [] : [filter])]);
+  const lines = [...output.matchAll(/^test result: .* (\d+) passed; (\d+) failed;/gm)];
+  const sum = (group) => lines.reduce((total, line) => total + Number(line[group]), 0);
+  return { code, passed: sum(1), failed: sum(2) };
+}
+
+async function testEndToEnd(filter) {
+  await ensurePackages();
+  await requirePrograms();
+  await buildWorker();
+  const folder = join(root, "tests/e2e");
+  const all = readdirSync(folder).filter((name) => name.endsWith(".test.mjs")).sort();
+  const named = filter === undefined ? all : all.filter((name) => name.includes(filter));
+  const titles = named.length > 0 || filter === undefined ? [] : [`--test-name-pattern=${filter}`];
+  const files = (named.length > 0 ? named : all).map((name) => join(folder, name));
+  say("Running the end-to-end tests …");
+  const { code, output } = await watched(process.execPath, ["--test", ...titles, ...files], END_TO_END_LIMIT);
+  const count = (word) => Number(new RegExp(`^(?:#|ℹ) ${word} (\\d+)$`, "m").exec(output)?.[1] ?? 0);
+  return { code, passed: count("pass"), failed: count("fail") + count("cancelled") };
+}
+
+/** Runs a program whose output is shown as it comes, and kept. */
+async function watched(program, args, timeout = 0) {
+  const pieces = [];
+  const keep = (piece) => {
+    pieces.push(piece);
+    process.stdout.write(piece);
+  };
+  const { code } = await attempt(program, args, { onOutput: keep, timeout });
+  return { code, output: pieces.join("") };
+}

@@ -1,0 +1,201 @@
+//! Between the runtime's requests and responses and `http`'s.
+//!
+//! Turning every response into a JavaScript stream would lose `Content-Length` and make a 20 MB download 8 to 20
+//! times slower than the runtime's own stream. So: a stream of the runtime passes through untouched, a body whose
+//! size is known goes as bytes, and only the rest becomes a stream.
+
+use std::any::Any;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use js_sys::futures::{JsFuture, spawn_local};
+use js_sys::{Array, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, ResponseInit};
+use worker::send::{SendFuture, SendWrapper};
+
+use super::pass_through::PassThrough;
+use super::upstream::Limit;
+use crate::ports::{BoxFuture, ByteStream, Fault, Whole};
+
+// ---------------------------------------------------------------------------------------------- requests
+
+/// The runtime's request as ours. The body stays a stream: reading it, and how much of it, is the reader's business.
+pub fn read(request: &web_sys::Request) -> Result<Request<Body>, String> {
+    let method = Method::from_bytes(request.method().as_bytes()).map_err(|e| e.to_string())?;
+    let uri = request.url().parse::<Uri>().map_err(|e| e.to_string())?;
+    let body = request.body().map_or_else(Body::empty, |stream| Body::new(worker::Body::new(stream)));
+    let mut ours = Request::new(body);
+    *ours.method_mut() = method;
+    *ours.uri_mut() = uri;
+    *ours.headers_mut() = header_map(&request.headers());
+    Ok(ours)
+}
+
+/// The answer to a request that [`read`] could not make sense of.
+pub fn refuse(reason: &str) -> worker::Result<web_sys::Response> {
+    let init = ResponseInit::new();
+    init.set_status(StatusCode::BAD_REQUEST.as_u16());
+    Ok(web_sys::Response::new_with_opt_str_and_init(Some(&format!("Bad request: {reason}\n")), &init)?)
+}
+
+// ---------------------------------------------------------------------------------------------- responses
+
+/// Our response to a request with `method`, as the runtime's.
+pub async fn write(response: Response<Body>, method: &Method) -> worker::Result<web_sys::Response> {
+    let (mut parts, body) = response.into_parts();
+    let headers_only = method == Method::HEAD;
+    if let (true, Some(size @ 1..)) = (headers_only, body.size_hint().exact()) {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| size.into());
+    }
+    let headers = js_headers(&parts.headers)?;
+    let init = ResponseInit::new();
+    init.set_status(parts.status.as_u16());
+    init.set_headers(&headers);
+    // The Fetch standard refuses a body with these three.
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    if headers_only || bodiless.contains(&parts.status) {
+        return Ok(web_sys::Response::new_with_opt_str_and_init(None, &init)?);
+    }
+    if let Some(stream) = parts.extensions.remove::<PassThrough>().and_then(|shared| shared.take()) {
+        return hand_over(stream.into_any(), &init);
+    }
+    if body.size_hint().exact().is_some() {
+        let bytes = body.collect().await.map_err(|e| worker::Error::from(e.to_string()))?.to_bytes();
+        return from_bytes(&bytes, &init);
+    }
+    let stream = worker::Body::from_stream(body.into_data_stream())?.into_inner();
+    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(stream.as_ref(), &init)?)
+}
+
+/// A port's stream as a response: the runtime's own untouched, one in memory as bytes.
+fn hand_over(stream: Box<dyn Any + Send>, init: &ResponseInit) -> worker::Result<web_sys::Response> {
+    let stream = match stream.downcast::<NativeStream>() {
+        Ok(native) => {
+            let stream = native.into_inner();
+            return Ok(web_sys::Response::new_with_opt_readable_stream_and_init(stream.as_ref(), init)?);
+        }
+        Err(other) => other,
+    };
+    match stream.downcast::<Whole>() {
+        Ok(whole) => from_bytes(&whole.0.unwrap_or_default(), init),
+        Err(_) => Err(worker::Error::from("a stream was passed through that no port of this room made")),
+    }
+}
+
+fn from_bytes(bytes: &Bytes, init: &ResponseInit) -> worker::Result<web_sys::Response> {
+    let body = (!bytes.is_empty()).then(|| Uint8Array::from(&bytes[..]));
+    Ok(web_sys::Response::new_with_opt_js_u8_array_and_init(body.as_ref(), init)?)
+}
+
+// ---------------------------------------------------------------------------------------------- headers
+
+/// The runtime's headers as ours. A header that HTTP does not allow is left out.
+pub fn header_map(headers: &Headers) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for entry in headers.entries().into_iter().flatten() {
+        let pair = entry.unchecked_into::<Array>();
+        let (Some(name), Some(value)) = (pair.get(0).as_string(), pair.get(1).as_string()) else { continue };
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
+/// Our headers as the runtime's.
+pub fn js_headers(map: &HeaderMap) -> Result<Headers, JsValue> {
+    let headers = Headers::new()?;
+    for (name, value) in map {
+        headers.append(name.as_str(), &String::from_utf8_lossy(value.as_bytes()))?;
+    }
+    Ok(headers)
+}
+
+// ---------------------------------------------------------------------------------------------- streams
+
+/// A stream the runtime holds: an R2 object, an upstream's response.
+pub struct NativeStream {
+    stream: Option<SendWrapper<ReadableStream>>,
+    reader: Option<SendWrapper<ReadableStreamDefaultReader>>,
+    limit: Option<Limit>,
+    port: &'static str,
+}
+
+impl NativeStream {
+    /// `stream`, whose faults are `port`'s.
+    pub fn new(stream: ReadableStream, port: &'static str) -> Self {
+        Self { stream: Some(SendWrapper::new(stream)), reader: None, limit: None, port }
+    }
+
+    /// The same stream, each piece of which has to come within `limit`.
+    pub fn limited(mut self, limit: Limit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// The runtime's stream, for the runtime.
+    fn into_inner(mut self) -> Option<ReadableStream> {
+        if let Some(reader) = self.reader.take() {
+            reader.release_lock();
+        }
+        self.stream.take().map(|stream| stream.0)
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>, String> {
+        let Some(stream) = &self.stream else { return Ok(None) };
+        let reader = if let Some(reader) = &self.reader {
+            reader
+        } else {
+            let reader = ReadableStreamDefaultReader::new(stream).map_err(describe)?;
+            self.reader.insert(SendWrapper::new(reader))
+        };
+        let answer = JsFuture::from(reader.read());
+        let answer = match &self.limit {
+            Some(limit) => limit.hold(answer).await?,
+            None => answer.await,
+        }
+        .map_err(describe)?;
+        if Reflect::get(&answer, &"done".into()).map_err(describe)?.is_truthy() {
+            self.stream = None;
+            return Ok(None);
+        }
+        let piece = Reflect::get(&answer, &"value".into()).map_err(describe)?;
+        Ok(Some(Bytes::from(piece.unchecked_into::<Uint8Array>().to_vec())))
+    }
+}
+
+impl ByteStream for NativeStream {
+    fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
+        Box::pin(SendFuture::new(async move {
+            let port = self.port;
+            self.read().await.map_err(|reason| Fault::new(port, reason)).transpose()
+        }))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}
+
+impl Drop for NativeStream {
+    /// Hangs up when nobody wants the rest: a response that is left unread holds one of the few connections that
+    /// the runtime grants each request.
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else { return };
+        let hung_up = match self.reader.take() {
+            Some(reader) => reader.cancel(),
+            None => stream.cancel(),
+        };
+        spawn_local(async move { drop(JsFuture::from(hung_up).await) });
+    }
+}
+
+/// What JavaScript threw, as text for the log.
+pub fn describe(thrown: impl Into<JsValue>) -> String {
+    worker::Error::from(thrown.into()).to_string()
+}

@@ -1,0 +1,58 @@
+//! Work that outlives the response: `waitUntil`, and the queue.
+
+use std::time::Duration;
+
+use wasm_bindgen::JsValue;
+use worker::send::{SendFuture, SendWrapper};
+use worker::{Context, Queue, QueueContentType, RawMessageBuilder, ScheduleContext};
+
+use crate::ports::{BoxFuture, Fault, Job, Tasks};
+
+/// The longest a message may be held back: 12 h.
+const LONGEST_DELAY: u64 = 12 * 60 * 60;
+
+/// The event that is being handled; the runtime keeps the isolate alive on its behalf.
+pub enum Event {
+    /// A request, or a batch of messages.
+    Request(Context),
+    /// A tick of the cron trigger.
+    Schedule(ScheduleContext),
+}
+
+/// The tasks of one event.
+pub struct EventTasks {
+    event: SendWrapper<Event>,
+    jobs: Queue,
+}
+
+impl EventTasks {
+    /// The port on `event`'s lifetime and on the queue `jobs`.
+    pub fn new(event: Event, jobs: Queue) -> Self {
+        Self { event: SendWrapper::new(event), jobs }
+    }
+
+    async fn send(&self, job: &Job, delay: Duration) -> Result<(), Fault> {
+        // As text, because a serialised enum may become a JavaScript `Map`, which the queue's JSON would drop.
+        let text = serde_json::to_string(job).map_err(|error| Fault::new("queue", error))?;
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        let seconds = u32::try_from(seconds.min(LONGEST_DELAY)).unwrap_or_default();
+        let message = RawMessageBuilder::new(JsValue::from_str(&text)).delay_seconds(seconds);
+        self.jobs
+            .send_raw(message.build_with_content_type(QueueContentType::Text))
+            .await
+            .map_err(|error| Fault::new("queue", error))
+    }
+}
+
+impl Tasks for EventTasks {
+    fn wait_until(&self, work: BoxFuture<'static, ()>) {
+        match &*self.event {
+            Event::Request(context) => context.wait_until(work),
+            Event::Schedule(context) => context.wait_until(work),
+        }
+    }
+
+    fn enqueue(&self, job: Job, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(SendFuture::new(async move { self.send(&job, delay).await }))
+    }
+}

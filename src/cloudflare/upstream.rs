@@ -1,0 +1,103 @@
+//! HTTP out: the runtime's `fetch`.
+//!
+//! Redirects are handed back, never followed, and nothing is cached on the way. Patience is limited twice: until the
+//! head of the response is there, and again before each piece of its body.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{Method, StatusCode};
+use js_sys::Uint8Array;
+use js_sys::futures::JsFuture;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{AbortController, RequestCache, RequestInit, RequestRedirect, Response, WorkerGlobalScope};
+use worker::Delay;
+use worker::send::{SendFuture, SendWrapper};
+
+use super::bridge::{NativeStream, describe, header_map, js_headers};
+use crate::ports::{BoxFuture, ByteStream, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Whole};
+
+/// `fetch`, one request at a time.
+pub struct Fetch;
+
+impl Upstream for Fetch {
+    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
+        Box::pin(SendFuture::new(send(request)))
+    }
+}
+
+async fn send(request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
+    let patience = request.patience;
+    let controller = AbortController::new().map_err(unreachable)?;
+    let init = init(&request, &controller).map_err(unreachable)?;
+    let global = js_sys::global().unchecked_into::<WorkerGlobalScope>();
+    let answer = JsFuture::from(global.fetch_with_str_and_init(request.url.as_str(), &init));
+    let Some(answer) = within(patience, answer).await else {
+        controller.abort();
+        return Err(UpstreamError::TimedOut(patience));
+    };
+    let response = answer.map_err(unreachable)?.unchecked_into::<Response>();
+    let status = StatusCode::from_u16(response.status()).map_err(|e| UpstreamError::Unreachable(e.to_string()))?;
+    let mut headers = header_map(&response.headers());
+    if headers.remove(CONTENT_ENCODING).is_some() {
+        // The runtime has undone the encoding, so the length of what it received tells nothing any more.
+        headers.remove(CONTENT_LENGTH);
+    }
+    let body: Box<dyn ByteStream> = match response.body() {
+        Some(stream) => {
+            let limit = Limit { patience, controller: SendWrapper::new(controller) };
+            Box::new(NativeStream::new(stream, "upstream").limited(limit))
+        }
+        None => Box::new(Whole(None)),
+    };
+    Ok(UpstreamResponse { status, headers, body })
+}
+
+fn init(request: &UpstreamRequest, controller: &AbortController) -> Result<RequestInit, JsValue> {
+    let init = RequestInit::new();
+    init.set_method(request.method.as_str());
+    let headers = js_headers(&request.headers)?;
+    init.set_headers(&headers);
+    init.set_redirect(RequestRedirect::Manual);
+    init.set_cache(RequestCache::NoStore);
+    init.set_signal(Some(&controller.signal()));
+    if request.method != Method::GET {
+        init.set_body(&Uint8Array::from(&request.body[..]));
+    }
+    Ok(init)
+}
+
+fn unreachable(reason: impl Into<JsValue>) -> UpstreamError {
+    UpstreamError::Unreachable(describe(reason))
+}
+
+/// How long each piece of a body may take, and how to hang up when it takes longer.
+pub struct Limit {
+    patience: Duration,
+    controller: SendWrapper<AbortController>,
+}
+
+impl Limit {
+    /// `work`'s result, or the sentence that says it took too long; then the connection is closed.
+    pub async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
+        let result = within(self.patience, work).await;
+        result.ok_or_else(|| {
+            self.controller.abort();
+            format!("nothing came within {} s", self.patience.as_secs())
+        })
+    }
+}
+
+/// `work`'s result, unless `patience` runs out first.
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut alarm = pin!(Delay::from(patience));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => alarm.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}
