@@ -33,10 +33,7 @@ pub struct Fault {
 impl Fault {
     /// A fault of `port` with the platform's own words.
     pub fn new(port: &'static str, reason: impl fmt::Display) -> Self {
-        Self {
-            port,
-            reason: reason.to_string(),
-        }
+        Self { port, reason: reason.to_string() }
     }
 }
 
@@ -97,10 +94,7 @@ pub struct Stmt {
 impl Stmt {
     /// A statement with `args` bound in order.
     pub fn new(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
-        Self {
-            sql,
-            args: args.into(),
-        }
+        Self { sql, args: args.into() }
     }
 }
 
@@ -113,10 +107,7 @@ impl Rows {
     pub fn decode<T: DeserializeOwned>(self) -> Result<Vec<T>, Fault> {
         self.0
             .into_iter()
-            .map(|row| {
-                serde_json::from_value(serde_json::Value::Object(row))
-                    .map_err(|e| Fault::new("database", e))
-            })
+            .map(|row| serde_json::from_value(serde_json::Value::Object(row)).map_err(|e| Fault::new("database", e)))
             .collect()
     }
 
@@ -194,11 +185,7 @@ pub trait Blobs: Send + Sync {
     /// Stores `bytes` under `key`, replacing what was there.
     fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>>;
     /// The blob under `key`, or the part of it within `range`.
-    fn get(
-        &self,
-        key: &str,
-        range: Option<ByteRange>,
-    ) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
+    fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
     /// Removes the blobs under `keys` (at most 1000); absent ones are no error.
     fn delete(&self, keys: Vec<String>) -> BoxFuture<'_, Result<(), Fault>>;
 }
@@ -274,10 +261,7 @@ pub enum UpstreamError {
 /// HTTP out (`fetch`).
 pub trait Upstream: Send + Sync {
     /// Sends one request and returns as soon as the response's head is there.
-    fn send(
-        &self,
-        request: UpstreamRequest,
-    ) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>>;
+    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>>;
 }
 
 // ---------------------------------------------------------------------------------------------- time, chance, work
@@ -301,10 +285,7 @@ impl Millis {
     /// This moment plus `span`.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// This moment less `span`.

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rostrum::composer::{
-    Constraint, ExcludeRules, NormalizedVersion, Stability, normalize, normalize_branch,
-    numeric_alias_prefix, php_version_compare, version_of_branch,
+    Constraint, ExcludeRules, NormalizedVersion, Stability, normalize, normalize_branch, numeric_alias_prefix,
+    php_version_compare, version_of_branch,
 };
 use serde_json::{Value, json};
 
@@ -64,30 +64,16 @@ impl Dice {
 
     fn numbers(&mut self) -> String {
         let count = self.below(5) + 1;
-        let pool = [
-            "0", "1", "2", "3", "9", "10", "00", "01", "100", "99999", "100000", "9999999",
-            "201903",
-        ];
-        (0..count)
-            .map(|_| self.of(&pool))
-            .collect::<Vec<_>>()
-            .join(".")
+        let pool = ["0", "1", "2", "3", "9", "10", "00", "01", "100", "99999", "100000", "9999999", "201903"];
+        (0..count).map(|_| self.of(&pool)).collect::<Vec<_>>().join(".")
     }
 
     fn modifier(&mut self) -> String {
-        let words = [
-            "stable", "beta", "b", "RC", "rc", "alpha", "a", "patch", "pl", "p", "BETA", "STABLE",
-            "Dev", "foo",
-        ];
+        let words =
+            ["stable", "beta", "b", "RC", "rc", "alpha", "a", "patch", "pl", "p", "BETA", "STABLE", "Dev", "foo"];
         let number = ["", "1", ".2", "-3", "10", ".1.2", "-1.3"];
         let dev = ["", "", "", "-dev", "dev", ".dev", "-DEV"];
-        format!(
-            "{}{}{}{}",
-            self.of(&["", ".", "-", "_", "--"]),
-            self.of(&words),
-            self.of(&number),
-            self.of(&dev)
-        )
+        format!("{}{}{}{}", self.of(&["", ".", "-", "_", "--"]), self.of(&words), self.of(&number), self.of(&dev))
     }
 
     fn date(&mut self) -> String {
@@ -100,25 +86,9 @@ impl Dice {
     }
 
     fn branch(&mut self) -> String {
-        let names = [
-            "main",
-            "master",
-            "trunk",
-            "default",
-            "feature/foo",
-            "1.x",
-            "2.0.x",
-            "v3",
-            "x",
-            "fix#12",
-            "a+b",
-            "3.next",
-        ];
-        format!(
-            "{}{}",
-            self.of(&["dev-", "dev-", "DEV-", ""]),
-            self.of(&names)
-        )
+        let names =
+            ["main", "master", "trunk", "default", "feature/foo", "1.x", "2.0.x", "v3", "x", "fix#12", "a+b", "3.next"];
+        format!("{}{}", self.of(&["dev-", "dev-", "DEV-", ""]), self.of(&names))
     }
 
     fn version(&mut self) -> String {
@@ -151,49 +121,28 @@ impl Dice {
 
     /// A version as people write it, so that enough constraints are valid.
     fn plain_version(&mut self) -> String {
-        let numbers = [
-            "0", "1", "2", "1.0", "1.2", "2.1", "0.1", "0.0.3", "1.2.3", "2.0.0", "1.2.3.4", "9.9",
-            "201903.0",
-        ];
-        let modifier = [
-            "", "", "", "", "-dev", "-beta2", "-RC1", ".x-dev", "-stable", "@dev", "@RC", "+build",
-        ];
+        let numbers =
+            ["0", "1", "2", "1.0", "1.2", "2.1", "0.1", "0.0.3", "1.2.3", "2.0.0", "1.2.3.4", "9.9", "201903.0"];
+        let modifier = ["", "", "", "", "-dev", "-beta2", "-RC1", ".x-dev", "-stable", "@dev", "@RC", "+build"];
         format!("{}{}", self.of(&numbers), self.of(&modifier))
     }
 
     fn atom(&mut self) -> String {
         match self.below(8) {
             0 => self.numbers() + self.of(&[".*", ".x", ".X", ".*.*"]),
-            1 => self
-                .of(&[
-                    "*", "x", "v*", "*.*", "@dev", "@stable", "", "^", "~", "*-dev",
-                ])
-                .to_owned(),
-            2 => format!(
-                "{}{}{}",
-                self.version(),
-                self.of(&[" - ", "  - ", " -", "- "]),
-                self.version()
-            ),
+            1 => self.of(&["*", "x", "v*", "*.*", "@dev", "@stable", "", "^", "~", "*-dev"]).to_owned(),
+            2 => format!("{}{}{}", self.version(), self.of(&[" - ", "  - ", " -", "- "]), self.version()),
             _ => {
-                let operators = [
-                    "", "^", "~", "^", "~", ">=", "<", "<=", ">", "=", "==", "!=", "<>", "~>", "=>",
-                ];
+                let operators = ["", "^", "~", "^", "~", ">=", "<", "<=", ">", "=", "==", "!=", "<>", "~>", "=>"];
                 let operator = self.of(&operators);
-                let version = if self.below(4) == 0 {
-                    self.version()
-                } else {
-                    self.plain_version()
-                };
+                let version = if self.below(4) == 0 { self.version() } else { self.plain_version() };
                 format!("{operator}{}{version}", self.of(&["", "", "", " "]))
             }
         }
     }
 
     fn constraint(&mut self) -> String {
-        let joints = [
-            " ", ",", ", ", " , ", "  ", "||", " || ", "|", " | ", ",,", "|||",
-        ];
+        let joints = [" ", ",", ", ", " , ", "  ", "||", " || ", "|", " | ", ",,", "|||"];
         let mut constraint = self.atom();
         for _ in 0..self.below(4) {
             constraint += self.of(&joints);
@@ -203,13 +152,8 @@ impl Dice {
     }
 
     fn path(&mut self) -> String {
-        let names = [
-            "a", "b", "foo", "foo.md", ".git", ".a", "tests", "src", "a.b", "x1",
-        ];
-        (0..=self.below(3))
-            .map(|_| self.of(&names))
-            .collect::<Vec<_>>()
-            .join("/")
+        let names = ["a", "b", "foo", "foo.md", ".git", ".a", "tests", "src", "a.b", "x1"];
+        (0..=self.below(3)).map(|_| self.of(&names)).collect::<Vec<_>>().join("/")
     }
 
     fn rule(&mut self) -> String {
@@ -231,16 +175,9 @@ impl Dice {
             "a.b",
             "x\\1",
         ];
-        let middle = (0..=self.below(2))
-            .map(|_| self.of(&pieces))
-            .collect::<Vec<_>>()
-            .join(self.of(&["/", "/", "/", ""]));
-        format!(
-            "{}{}{middle}{}",
-            self.of(&["", "", "!"]),
-            self.of(&["", "", "/"]),
-            self.of(&["", "", "/"])
-        )
+        let middle =
+            (0..=self.below(2)).map(|_| self.of(&pieces)).collect::<Vec<_>>().join(self.of(&["/", "/", "/", ""]));
+        format!("{}{}{middle}{}", self.of(&["", "", "!"]), self.of(&["", "", "/"]), self.of(&["", "", "/"]))
     }
 }
 
@@ -250,46 +187,24 @@ fn ask(questions: &Value) -> Result<Value, String> {
         return Err(format!("{SEMVER} does not exist"));
     }
     let mut php = Command::new("php")
-        .args([
-            "-d",
-            "memory_limit=-1",
-            "-d",
-            "display_errors=0",
-            "-r",
-            SCRIPT,
-            "--",
-            SEMVER,
-            COMPOSER,
-        ])
+        .args(["-d", "memory_limit=-1", "-d", "display_errors=0", "-r", SCRIPT, "--", SEMVER, COMPOSER])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("php does not start: {error}"))?;
     let mut stdin = php.stdin.take().expect("a pipe");
     // PHP reads all of its input before it writes, so the two pipes cannot block each other.
-    stdin
-        .write_all(questions.to_string().as_bytes())
-        .expect("php reads the questions");
+    stdin.write_all(questions.to_string().as_bytes()).expect("php reads the questions");
     drop(stdin);
     let output = php.wait_with_output().expect("php ends");
-    assert!(
-        output.status.success(),
-        "php failed: {}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert!(output.status.success(), "php failed: {}", String::from_utf8_lossy(&output.stdout));
     Ok(serde_json::from_slice(&output.stdout).expect("php answers in JSON"))
 }
 
 fn answer_version(version: &str) -> Value {
     let branch = normalize_branch(version);
-    let as_constraint = Constraint::parse(branch.as_str())
-        .ok()
-        .map(|constraint| constraint.to_string());
-    assert_eq!(
-        as_constraint.is_some(),
-        version_of_branch(version).is_ok(),
-        "{version}"
-    );
+    let as_constraint = Constraint::parse(branch.as_str()).ok().map(|constraint| constraint.to_string());
+    assert_eq!(as_constraint.is_some(), version_of_branch(version).is_ok(), "{version}");
     json!([
         normalize(version).ok().map(|version| version.to_string()),
         branch.as_str(),
@@ -300,18 +215,13 @@ fn answer_version(version: &str) -> Value {
 }
 
 fn pair(question: &Value) -> (&str, &str) {
-    (
-        question[0].as_str().expect("text"),
-        question[1].as_str().expect("text"),
-    )
+    (question[0].as_str().expect("text"), question[1].as_str().expect("text"))
 }
 
 fn answer_satisfies(question: &Value) -> Value {
     let (version, constraint) = pair(question);
     let version = NormalizedVersion::from_stored(version.to_owned());
-    Constraint::parse(constraint).map_or(Value::Null, |constraint| {
-        constraint.matches(&version).into()
-    })
+    Constraint::parse(constraint).map_or(Value::Null, |constraint| constraint.matches(&version).into())
 }
 
 fn answer_compare(question: &Value) -> Value {
@@ -321,9 +231,7 @@ fn answer_compare(question: &Value) -> Value {
 
 fn answer_excludes(question: &Value) -> Value {
     let rules: Vec<String> = serde_json::from_value(question[0].clone()).expect("rules");
-    ExcludeRules::parse(&rules)
-        .excludes(question[1].as_str().expect("a path"), false)
-        .into()
+    ExcludeRules::parse(&rules).excludes(question[1].as_str().expect("a path"), false).into()
 }
 
 fn text_of(question: &Value) -> &str {
@@ -334,30 +242,18 @@ fn text_of(question: &Value) -> &str {
 /// one short number at its end.
 fn has_long_date(question: &Value) -> bool {
     let text = question.to_string();
-    text.split(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ':' | '-')))
-        .any(|run| {
-            run.len() >= 8
-                && run
-                    .trim_start_matches(['-', '.', ':'])
-                    .bytes()
-                    .take_while(u8::is_ascii_digit)
-                    .count()
-                    >= 4
-        })
+    text.split(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ':' | '-'))).any(|run| {
+        run.len() >= 8 && run.trim_start_matches(['-', '.', ':']).bytes().take_while(u8::is_ascii_digit).count() >= 4
+    })
 }
 
 fn questions() -> Value {
     let mut dice = Dice(0x005e_ed0f_c0de);
     let versions: Vec<String> = (0..6000).map(|_| dice.version()).collect();
     let constraints: Vec<String> = (0..6000).map(|_| dice.constraint()).collect();
-    let normalized: Vec<String> = versions
-        .iter()
-        .filter_map(|version| Some(normalize(version).ok()?.as_str().to_owned()))
-        .collect();
-    let parsed: Vec<&String> = constraints
-        .iter()
-        .filter(|text| Constraint::parse(text).is_ok())
-        .collect();
+    let normalized: Vec<String> =
+        versions.iter().filter_map(|version| Some(normalize(version).ok()?.as_str().to_owned())).collect();
+    let parsed: Vec<&String> = constraints.iter().filter(|text| Constraint::parse(text).is_ok()).collect();
     assert!(
         normalized.len() > 2000 && parsed.len() > 1500,
         "{} versions, {} constraints",
@@ -365,12 +261,7 @@ fn questions() -> Value {
         parsed.len()
     );
     let satisfies: Vec<Value> = (0..20_000)
-        .map(|_| {
-            json!([
-                normalized[dice.below(normalized.len())],
-                parsed[dice.below(parsed.len())]
-            ])
-        })
+        .map(|_| json!([normalized[dice.below(normalized.len())], parsed[dice.below(parsed.len())]]))
         .collect();
     let compare: Vec<Value> = (0..10_000)
         .map(|_| {
@@ -399,17 +290,13 @@ fn random_questions_get_the_references_answers() {
     let answers = match ask(&questions) {
         Ok(answers) => answers,
         Err(reason) => {
-            assert!(
-                std::env::var("ROSTRUM_REQUIRE_PHP").is_err(),
-                "PHP is required: {reason}"
-            );
+            assert!(std::env::var("ROSTRUM_REQUIRE_PHP").is_err(), "PHP is required: {reason}");
             println!("skipped: {reason}");
             return;
         }
     };
     let constraint_text = |question: &Value| {
-        Constraint::parse(text_of(question))
-            .map_or(Value::Null, |constraint| constraint.to_string().into())
+        Constraint::parse(text_of(question)).map_or(Value::Null, |constraint| constraint.to_string().into())
     };
     let kinds: [(&str, Answer<'_>); 5] = [
         ("versions", &|question| answer_version(text_of(question))),
@@ -420,10 +307,7 @@ fn random_questions_get_the_references_answers() {
     ];
     let mut mismatches = Vec::new();
     for (kind, answer) in kinds {
-        let (asked, answered) = (
-            questions[kind].as_array().expect(kind),
-            answers[kind].as_array().expect(kind),
-        );
+        let (asked, answered) = (questions[kind].as_array().expect(kind), answers[kind].as_array().expect(kind));
         let (mut compared, mut older) = (0, 0);
         for (question, wanted) in asked.iter().zip(answered) {
             let got = answer(question);
@@ -432,21 +316,12 @@ fn random_questions_get_the_references_answers() {
             } else if !matches!(kind, "compare" | "excludes") && has_long_date(question) {
                 older += 1;
             } else {
-                mismatches.push(format!(
-                    "{kind} {question}\n  wanted {wanted}\n  got    {got}"
-                ));
+                mismatches.push(format!("{kind} {question}\n  wanted {wanted}\n  got    {got}"));
             }
         }
         // Few enough that the rest proves something.
-        assert!(
-            older * 20 < answered.len(),
-            "{older} of {} questions have dates",
-            answered.len()
-        );
-        println!(
-            "{kind}: {compared} of {} agree, {older} dates are beyond the installed reference",
-            answered.len()
-        );
+        assert!(older * 20 < answered.len(), "{older} of {} questions have dates", answered.len());
+        println!("{kind}: {compared} of {} agree, {older} dates are beyond the installed reference", answered.len());
     }
     assert!(
         mismatches.is_empty(),

@@ -16,10 +16,7 @@ fn blog(more: &Value) -> Result<Manifest, InvalidManifest> {
 /// The fields that are refused.
 fn refused(more: &Value) -> Vec<String> {
     match blog(more) {
-        Err(InvalidManifest::Invalid(violations)) => violations
-            .into_iter()
-            .map(|violation| violation.field)
-            .collect(),
+        Err(InvalidManifest::Invalid(violations)) => violations.into_iter().map(|violation| violation.field).collect(),
         other => panic!("{more}: {other:?}"),
     }
 }
@@ -27,73 +24,33 @@ fn refused(more: &Value) -> Vec<String> {
 #[test]
 fn a_file_that_cannot_be_read_says_where_it_is_broken() {
     let error = |bytes: &[u8]| Manifest::parse(bytes).expect_err("unreadable");
-    assert!(matches!(
-        error(b"{\n  \"name\": ,\n}"),
-        InvalidManifest::NotJson {
-            line: 2,
-            column: 11,
-            ..
-        }
-    ));
-    assert_eq!(
-        error(b"{\"a\": \"\xff\"}"),
-        InvalidManifest::NotUtf8 { offset: 7 }
-    );
-    assert_eq!(
-        error(b"[]"),
-        InvalidManifest::NotAnObject { found: "a list" }
-    );
+    assert!(matches!(error(b"{\n  \"name\": ,\n}"), InvalidManifest::NotJson { line: 2, column: 11, .. }));
+    assert_eq!(error(b"{\"a\": \"\xff\"}"), InvalidManifest::NotUtf8 { offset: 7 });
+    assert_eq!(error(b"[]"), InvalidManifest::NotAnObject { found: "a list" });
     let large = vec![b' '; MAX_MANIFEST_BYTES + 1];
-    assert_eq!(
-        error(&large),
-        InvalidManifest::TooLarge {
-            size: MAX_MANIFEST_BYTES + 1,
-            max: MAX_MANIFEST_BYTES
-        }
-    );
+    assert_eq!(error(&large), InvalidManifest::TooLarge { size: MAX_MANIFEST_BYTES + 1, max: MAX_MANIFEST_BYTES });
 }
 
 #[test]
 fn nesting_is_read_up_to_the_limit_and_refused_beyond() {
-    let nested = |levels: usize| {
-        format!(
-            "{{\"name\":\"acme/blog\",\"extra\":{}1{}}}",
-            "[".repeat(levels),
-            "]".repeat(levels)
-        )
-    };
+    let nested =
+        |levels: usize| format!("{{\"name\":\"acme/blog\",\"extra\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
     assert!(Manifest::parse(nested(MAX_MANIFEST_DEPTH - 1).as_bytes()).is_ok());
-    let too_deep = Err(InvalidManifest::TooDeep {
-        max: MAX_MANIFEST_DEPTH,
-    });
-    assert_eq!(
-        Manifest::parse(nested(MAX_MANIFEST_DEPTH).as_bytes()),
-        too_deep
-    );
+    let too_deep = Err(InvalidManifest::TooDeep { max: MAX_MANIFEST_DEPTH });
+    assert_eq!(Manifest::parse(nested(MAX_MANIFEST_DEPTH).as_bytes()), too_deep);
     assert_eq!(Manifest::parse("[".repeat(500_000).as_bytes()), too_deep);
-    assert!(
-        blog(&json!({"description": "[".repeat(200)})).is_ok(),
-        "brackets in text are not nesting"
-    );
+    assert!(blog(&json!({"description": "[".repeat(200)})).is_ok(), "brackets in text are not nesting");
 }
 
 #[test]
 fn a_name_must_be_stated_and_valid() {
-    for file in [
-        r"{}",
-        r#"{"name": 7}"#,
-        r#"{"name": "blog"}"#,
-        r#"{"name": "Acme/Blog"}"#,
-        r#"{"name": "php"}"#,
-    ] {
+    for file in [r"{}", r#"{"name": 7}"#, r#"{"name": "blog"}"#, r#"{"name": "Acme/Blog"}"#, r#"{"name": "php"}"#] {
         let Err(InvalidManifest::Invalid(violations)) = Manifest::parse(file.as_bytes()) else {
             panic!("{file} must be refused");
         };
         assert_eq!(violations[0].field, "name", "{file}");
     }
-    let error = Manifest::parse(br#"{"name": "Acme/Blog"}"#)
-        .expect_err("upper case")
-        .to_string();
+    let error = Manifest::parse(br#"{"name": "Acme/Blog"}"#).expect_err("upper case").to_string();
     assert!(error.contains("use acme/blog instead"), "{error}");
 }
 
@@ -106,10 +63,7 @@ fn a_repository_gives_its_name_to_every_ref() {
     assert_eq!(renamed.name().map(PackageName::as_str), Some("acme/weblog"));
     assert_eq!(renamed.warnings().len(), 1);
     assert_eq!(read(r#"{"name": "Acme/Blog"}"#).name(), None);
-    assert!(
-        Manifest::parse_as(br#"{"require": {"acme/blog": "*"}}"#, &name).is_err(),
-        "requires itself"
-    );
+    assert!(Manifest::parse_as(br#"{"require": {"acme/blog": "*"}}"#, &name).is_err(), "requires itself");
 }
 
 #[test]
@@ -118,71 +72,35 @@ fn faults_that_would_break_the_client_are_refused() {
         (json!({"version": "oops"}), "version"),
         (json!({"version": []}), "version"),
         (json!({"version": false}), "version"),
-        (
-            json!({"require": {"acme/log": "oops!"}}),
-            "require.acme/log",
-        ),
+        (json!({"require": {"acme/log": "oops!"}}), "require.acme/log"),
         (json!({"require": {"acme/log": 1}}), "require.acme/log"),
-        (
-            json!({"require": {"acme/log": "~>1.0"}}),
-            "require.acme/log",
-        ),
+        (json!({"require": {"acme/log": "~>1.0"}}), "require.acme/log"),
         (json!({"require": {"acme log": "*"}}), "require.acme log"),
         (json!({"require": ["acme/log"]}), "require"),
-        (
-            json!({"require-dev": {"ACME/blog": "*"}}),
-            "require-dev.ACME/blog",
-        ),
+        (json!({"require-dev": {"ACME/blog": "*"}}), "require-dev.ACME/blog"),
         (json!({"replace": {"acme/blog": "*"}}), "replace.acme/blog"),
-        (
-            json!({"conflict": {"a/b": "*"}, "replace": {"a/b": "*"}}),
-            "conflict.a/b",
-        ),
-        (
-            json!({"source": {"type": "git", "url": "https://x.test"}}),
-            "source.reference",
-        ),
-        (
-            json!({"source": {"type": "git", "url": "-x", "reference": "1"}}),
-            "source.url",
-        ),
+        (json!({"conflict": {"a/b": "*"}, "replace": {"a/b": "*"}}), "conflict.a/b"),
+        (json!({"source": {"type": "git", "url": "https://x.test"}}), "source.reference"),
+        (json!({"source": {"type": "git", "url": "-x", "reference": "1"}}), "source.url"),
         (json!({"source": "https://x.test"}), "source"),
         (json!({"dist": {"type": "zip", "url": 1}}), "dist.url"),
         (json!({"dist": {"type": "zip"}}), "dist.url"),
-        (
-            json!({"dist": {"type": "zip", "url": "https://x.test", "reference": " -1"}}),
-            "dist.reference",
-        ),
+        (json!({"dist": {"type": "zip", "url": "https://x.test", "reference": " -1"}}), "dist.reference"),
         (json!({"bin": "../evil"}), "bin"),
         (json!({"bin": ["ok", "a/../../b"]}), "bin"),
         (json!({"bin": [[]]}), "bin"),
         (json!({"type": 1}), "type"),
         (json!({"extra": "x"}), "extra"),
-        (
-            json!({"extra": {"branch-alias": "x"}}),
-            "extra.branch-alias",
-        ),
+        (json!({"extra": {"branch-alias": "x"}}), "extra.branch-alias"),
         (json!({"autoload": {"psr-5": {}}}), "autoload"),
-        (
-            json!({"autoload": {"psr-4": {"Acme": "src"}}}),
-            "autoload.psr-4",
-        ),
-        (
-            json!({"autoload": {"psr-4": {"Acme\\": "src"}}, "target-dir": "Acme"}),
-            "target-dir",
-        ),
+        (json!({"autoload": {"psr-4": {"Acme": "src"}}}), "autoload.psr-4"),
+        (json!({"autoload": {"psr-4": {"Acme\\": "src"}}, "target-dir": "Acme"}), "target-dir"),
         (json!({"autoload-dev": "x"}), "autoload-dev"),
         (json!({"suggest": {"a/b": 1}}), "suggest.a/b"),
         (json!({"minimum-stability": "wild"}), "minimum-stability"),
-        (
-            json!({"config": {"platform": {"php": "oops"}}}),
-            "config.platform.php",
-        ),
+        (json!({"config": {"platform": {"php": "oops"}}}), "config.platform.php"),
         (json!({"include-path": "lib"}), "include-path"),
-        (
-            json!({"archive": {"exclude": ["*a".repeat(5000)]}}),
-            "archive.exclude",
-        ),
+        (json!({"archive": {"exclude": ["*a".repeat(5000)]}}), "archive.exclude"),
         (json!({"php-ext": {"extension-name": "x"}}), "php-ext"),
     ] {
         assert_eq!(refused(&more), [field], "{more}");
@@ -192,21 +110,13 @@ fn faults_that_would_break_the_client_are_refused() {
 #[test]
 fn every_fault_is_reported_at_once() {
     let more = json!({"version": "x", "require": {"a/b": "!", "c/d": "!"}, "bin": ".."});
-    assert_eq!(
-        refused(&more),
-        ["version", "bin", "require.a/b", "require.c/d"]
-    );
+    assert_eq!(refused(&more), ["version", "bin", "require.a/b", "require.c/d"]);
 }
 
 #[test]
 fn a_bad_constraint_is_named_with_its_link() {
-    let error = blog(&json!({"require": {"acme/log": "^1.0 || nope"}}))
-        .expect_err("bad constraint")
-        .to_string();
-    assert!(
-        error.contains("require.acme/log") && error.contains("\"nope\""),
-        "{error}"
-    );
+    let error = blog(&json!({"require": {"acme/log": "^1.0 || nope"}})).expect_err("bad constraint").to_string();
+    assert!(error.contains("require.acme/log") && error.contains("\"nope\""), "{error}");
 }
 
 #[test]
@@ -216,28 +126,16 @@ fn faults_of_describing_fields_only_cost_the_field() {
         (json!({"homepage": "ftp://x.test"}), json!({})),
         (json!({"homepage": "https://"}), json!({})),
         (json!({"keywords": "x"}), json!({})),
-        (
-            json!({"keywords": ["ok", "häuser 1", "no!", []]}),
-            json!({"keywords": ["ok", "häuser 1"]}),
-        ),
+        (json!({"keywords": ["ok", "häuser 1", "no!", []]}), json!({"keywords": ["ok", "häuser 1"]})),
         (json!({"license": {"a": 1}}), json!({})),
         (json!({"authors": "me"}), json!({})),
         (
             json!({"authors": [{"name": "A", "email": "nope", "homepage": "nope"}, "B"]}),
             json!({"authors": [{"name": "A"}]}),
         ),
-        (
-            json!({"authors": [{"email": "a@example.org"}]}),
-            json!({"authors": [{"email": "a@example.org"}]}),
-        ),
-        (
-            json!({"support": {"email": "nope", "irc": "irc://x.test/c"}}),
-            json!({"support": {"irc": "irc://x.test/c"}}),
-        ),
-        (
-            json!({"funding": [{"type": "x", "url": "nope"}]}),
-            json!({"funding": [{"type": "x"}]}),
-        ),
+        (json!({"authors": [{"email": "a@example.org"}]}), json!({"authors": [{"email": "a@example.org"}]})),
+        (json!({"support": {"email": "nope", "irc": "irc://x.test/c"}}), json!({"support": {"irc": "irc://x.test/c"}})),
+        (json!({"funding": [{"type": "x", "url": "nope"}]}), json!({"funding": [{"type": "x"}]})),
         (json!({"type": "a b"}), json!({})),
         (json!({"archive": {"exclude": "x"}}), json!({})),
         (json!({"abandoned": 1}), json!({})),
@@ -247,28 +145,21 @@ fn faults_of_describing_fields_only_cost_the_field() {
             json!({"extra": {"branch-alias": {"dev-main": "2.x-dev", "1.x-dev": "2.x-dev", "dev-a": "2.0", "dev-b": 1}}}),
             json!({"extra": {"branch-alias": {"dev-main": "2.x-dev"}}}),
         ),
-        (
-            json!({"require": {"Acme/Log": "*"}}),
-            json!({"require": {"Acme/Log": "*"}}),
-        ),
+        (json!({"require": {"Acme/Log": "*"}}), json!({"require": {"Acme/Log": "*"}})),
     ] {
         let manifest = blog(&more).unwrap_or_else(|error| panic!("{more}: {error}"));
         let mut json = manifest.json().clone();
         json.shift_remove("name");
         assert_eq!(Value::Object(json), left, "{more}");
         let clean = more == left && more.get("require").is_none();
-        assert_eq!(
-            manifest.warnings().is_empty(),
-            clean,
-            "{more}: {:?}",
-            manifest.warnings()
-        );
+        assert_eq!(manifest.warnings().is_empty(), clean, "{more}: {:?}", manifest.warnings());
     }
 }
 
 #[test]
 fn null_and_empty_are_as_good_as_absent() {
-    let more = json!({"require": [], "source": {}, "dist": [], "extra": null, "autoload": [], "bin": null, "suggest": []});
+    let more =
+        json!({"require": [], "source": {}, "dist": [], "extra": null, "autoload": [], "bin": null, "suggest": []});
     let manifest = blog(&more).expect("valid");
     assert!(!manifest.json().contains_key("source") && !manifest.json().contains_key("extra"));
     assert!(manifest.warnings().is_empty());
@@ -278,10 +169,7 @@ fn null_and_empty_are_as_good_as_absent() {
 fn an_object_where_a_list_belongs_is_read_as_its_values() {
     let more = json!({"license": {"a": "MIT"}, "keywords": {"0": "x", "2": "y"}, "authors": {"a": {"name": "A"}}});
     let manifest = blog(&more).expect("valid");
-    assert_eq!(
-        (manifest.licenses(), manifest.keywords()),
-        (vec!["MIT"], vec!["x", "y"])
-    );
+    assert_eq!((manifest.licenses(), manifest.keywords()), (vec!["MIT"], vec!["x", "y"]));
     assert_eq!(manifest.json()["authors"], json!([{"name": "A"}]));
     assert!(manifest.warnings().is_empty());
 }
@@ -299,10 +187,7 @@ fn what_is_asked_for_is_read() {
     assert_eq!(manifest.description(), Some("A blog"));
     assert_eq!(manifest.package_type(), "wordpress-plugin");
     assert_eq!(manifest.homepage(), Some("https://blog.test"));
-    assert_eq!(
-        (manifest.keywords(), manifest.licenses()),
-        (vec!["blog"], vec!["MIT"])
-    );
+    assert_eq!((manifest.keywords(), manifest.licenses()), (vec!["blog"], vec!["MIT"]));
     assert_eq!(manifest.archive_excludes(), ["/tests", "!keep"]);
     assert_eq!(manifest.links("require").count(), 3);
     assert!(manifest.warnings().is_empty(), "{:?}", manifest.warnings());

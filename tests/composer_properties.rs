@@ -3,9 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rostrum::composer::{
-    Constraint, ExcludeRules, Manifest, Map, NormalizedVersion, PackageName, Stability,
-    branch_alias, expand, manifest_path, minify, normalize, normalize_branch, numeric_alias_prefix,
-    php_version_compare, sort_order, version_of_branch,
+    Constraint, ExcludeRules, Manifest, Map, NormalizedVersion, PackageName, Stability, branch_alias, expand,
+    manifest_path, minify, normalize, normalize_branch, numeric_alias_prefix, php_version_compare, sort_order,
+    version_of_branch,
 };
 use serde_json::Value;
 
@@ -28,10 +28,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn versions() -> impl Strategy<Value = Vec<Map>> {
-    vec(
-        vec(("[a-e]", value()), 0..5).prop_map(|pairs| pairs.into_iter().collect::<Map>()),
-        0..6,
-    )
+    vec(vec(("[a-e]", value()), 0..5).prop_map(|pairs| pairs.into_iter().collect::<Map>()), 0..6)
 }
 
 /// Text that often looks like a version or a constraint.
@@ -40,10 +37,9 @@ fn versionish() -> impl Strategy<Value = String> {
         "[0-9]{1,4}",
         Just("99999999999999999999".to_owned()),
         proptest::sample::select(vec![
-            ".", "-", "_", "+", " ", ",", "|", "||", "^", "~", ">", "<", "=", ">=", "<=", "!=",
-            "<>", "*", "x", "X", "v", "@", "#", "dev", "-dev", "dev-", "alpha", "a", "beta", "b",
-            "RC", "rc", "patch", "pl", "p", "stable", " as ", " - ", "@dev", "é", "\n", "\t",
-            "master", "release-",
+            ".", "-", "_", "+", " ", ",", "|", "||", "^", "~", ">", "<", "=", ">=", "<=", "!=", "<>", "*", "x", "X",
+            "v", "@", "#", "dev", "-dev", "dev-", "alpha", "a", "beta", "b", "RC", "rc", "patch", "pl", "p", "stable",
+            " as ", " - ", "@dev", "é", "\n", "\t", "master", "release-",
         ])
         .prop_map(str::to_owned),
     ];
@@ -56,12 +52,7 @@ fn exercise_versions(text: &str) {
         let _ = version.stability();
         let _ = sort_order(&version, &normalize_branch(text));
     }
-    let _ = (
-        normalize_branch(text),
-        numeric_alias_prefix(text),
-        Stability::of(text),
-        version_of_branch(text),
-    );
+    let _ = (normalize_branch(text), numeric_alias_prefix(text), Stability::of(text), version_of_branch(text));
     if let Ok(constraint) = Constraint::parse(text) {
         assert_eq!(constraint.as_written(), text);
         let _ = (

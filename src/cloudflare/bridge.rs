@@ -18,8 +18,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, ResponseInit};
 use worker::send::{SendFuture, SendWrapper};
 
-use super::pass_through::PassThrough;
 use super::upstream::Limit;
+use crate::http::pass_through::PassThrough;
 use crate::ports::{BoxFuture, ByteStream, Fault, Whole};
 
 // ---------------------------------------------------------------------------------------------- requests

@@ -12,87 +12,31 @@
 
 mod bridge;
 mod clock;
+mod console;
 mod d1;
 mod entropy;
+mod isolate;
 mod kv;
-#[expect(dead_code, reason = "the handler that downloads is still to come")]
-mod pass_through;
 mod r2;
 mod tasks;
 mod upstream;
 
-use std::sync::Arc;
-
-use axum::body::Body;
 use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, ScheduleContext, ScheduledEvent};
 
-use crate::ports::{Blobs, Cache, Clock, Database, Entropy, Job, Tasks, Upstream};
+use crate::ports::Job;
+use crate::registry::failure::{Failure, Kind};
+use crate::registry::{App, archives, sync};
 
 /// How long a failed job waits before it is tried again.
 const RETRY_SECONDS: u32 = 60;
 
-/// Everything from outside that one event may use.
-#[derive(Clone)]
-#[expect(dead_code, reason = "the router that takes `respond`'s place uses them")]
-pub struct Ports {
-    /// D1.
-    pub database: Arc<dyn Database>,
-    /// R2.
-    pub blobs: Arc<dyn Blobs>,
-    /// KV.
-    pub cache: Arc<dyn Cache>,
-    /// `fetch`.
-    pub upstream: Arc<dyn Upstream>,
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub entropy: Arc<dyn Entropy>,
-    /// `waitUntil` and the queue.
-    pub tasks: Arc<dyn Tasks>,
-}
-
-/// What the operator set: variables of `wrangler.toml`, and secrets.
-#[derive(Clone, Default)]
-#[expect(dead_code, reason = "the router that takes `respond`'s place uses them")]
-pub struct Settings {
-    /// The token that may do everything.
-    pub admin_token: Option<String>,
-    /// The key that seals stored credentials.
-    pub encryption_key: Option<String>,
-    /// Whether sources on loopback and private networks may be asked. Never set in production.
-    pub allow_private_upstreams: bool,
-}
-
-/// The ports of one event.
-fn ports(env: &Env, event: tasks::Event) -> worker::Result<Ports> {
-    Ok(Ports {
-        database: Arc::new(d1::D1::new(env.d1("DB")?)),
-        blobs: Arc::new(r2::R2::new(env.bucket("ARTIFACTS")?)),
-        cache: Arc::new(kv::Kv::new(env.kv("KV")?)),
-        upstream: Arc::new(upstream::Fetch),
-        clock: Arc::new(clock::WallClock),
-        entropy: Arc::new(entropy::WebCrypto),
-        tasks: Arc::new(tasks::EventTasks::new(event, env.queue("JOBS")?)),
-    })
-}
-
-/// What the operator set; an empty variable counts as unset.
-fn settings(env: &Env) -> Settings {
-    let text = |name| env.var(name).ok().map(|value| value.to_string()).filter(|value| !value.is_empty());
-    Settings {
-        admin_token: text("ADMIN_TOKEN"),
-        encryption_key: text("ENCRYPTION_KEY"),
-        allow_private_upstreams: text("ALLOW_PRIVATE_UPSTREAMS").as_deref() == Some("true"),
-    }
-}
-
 #[worker::event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    let ports = ports(&env, tasks::Event::Request(context))?;
     match bridge::read(&request) {
-        Ok(request) => {
+        Ok(mut request) => {
             let method = request.method().clone();
-            bridge::write(respond(request, ports, settings(&env)).await, &method).await
+            request.extensions_mut().insert(isolate::app(&env, tasks::Event::Request(context))?);
+            bridge::write(isolate::respond(request).await, &method).await
         }
         Err(reason) => bridge::refuse(&reason),
     }
@@ -100,16 +44,19 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
 
 #[worker::event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, context: ScheduleContext) {
-    match ports(&env, tasks::Event::Schedule(context)) {
-        Ok(ports) => tick(ports, settings(&env)).await,
-        Err(reason) => worker::console_error!("scheduled: {reason}"),
+    let due = match isolate::app(&env, tasks::Event::Schedule(context)) {
+        Ok(app) => sync::enqueue_due(&app).await.map_err(|failure| explain(&failure)),
+        Err(reason) => Err(reason.to_string()),
+    };
+    if let Err(reason) = due {
+        log::error!("scheduled: {reason}");
     }
 }
 
 #[worker::event(queue)]
 async fn queue(batch: MessageBatch<String>, env: Env, context: Context) -> worker::Result<()> {
-    let ports = match ports(&env, tasks::Event::Request(context)) {
-        Ok(ports) => ports,
+    let app = match isolate::app(&env, tasks::Event::Request(context)) {
+        Ok(app) => app,
         Err(reason) => {
             // An `Err` from here would abort the whole isolate; the messages simply come again.
             worker::console_error!("queue: {reason}");
@@ -119,14 +66,14 @@ async fn queue(batch: MessageBatch<String>, env: Env, context: Context) -> worke
     };
     for message in batch.raw_iter() {
         let Some(job) = message.body().as_string().and_then(|text| serde_json::from_str::<Job>(&text).ok()) else {
-            worker::console_error!("queue: message {} is no job and is dropped", message.id());
+            log::error!("queue: message {} is no job and is dropped", message.id());
             message.ack();
             continue;
         };
-        match perform(job, ports.clone(), settings(&env)).await {
+        match perform(&app, job).await {
             Ok(()) => message.ack(),
-            Err(reason) => {
-                worker::console_error!("queue: message {} failed: {reason}", message.id());
+            Err(failure) => {
+                log::error!("queue: message {} failed: {}", message.id(), explain(&failure));
                 message.retry_with_options(&QueueRetryOptionsBuilder::new().with_delay_seconds(RETRY_SECONDS).build());
             }
         }
@@ -134,24 +81,22 @@ async fn queue(batch: MessageBatch<String>, env: Env, context: Context) -> worke
     Ok(())
 }
 
-/// Answers one request. The router takes this place.
-#[expect(clippy::unused_async, reason = "the router that takes this place is asynchronous")]
-async fn respond(request: http::Request<Body>, _ports: Ports, _settings: Settings) -> http::Response<Body> {
-    let healthy = request.uri().path() == "/health";
-    let (status, body) = if healthy { (200, r#"{"status":"ok"}"#) } else { (404, r#"{"error":"not found"}"#) };
-    http::Response::builder()
-        .status(status)
-        .header("content-type", "application/json")
-        .body(Body::from(body))
-        .unwrap_or_default()
+/// Does one job of the queue.
+async fn perform(app: &App, job: Job) -> Result<(), Failure> {
+    match job {
+        Job::SyncRepository { repository_id } => sync::run(app, repository_id).await,
+        Job::BuildArchives { repository_id } => match archives::build_missing(app, repository_id).await {
+            // The repository was removed meanwhile.
+            Err(failure) if failure.kind == Kind::NotFound => Ok(()),
+            result => result,
+        },
+    }
 }
 
-/// What is done at every tick of the cron trigger. The registry takes this place.
-#[expect(clippy::unused_async, reason = "the registry that takes this place is asynchronous")]
-async fn tick(_ports: Ports, _settings: Settings) {}
-
-/// Does one job of the queue. The registry takes this place.
-#[expect(clippy::unused_async, reason = "the registry that takes this place is asynchronous")]
-async fn perform(_job: Job, _ports: Ports, _settings: Settings) -> Result<(), String> {
-    Ok(())
+/// A failure for the log: what a client would be told, and the cause that it would not.
+fn explain(failure: &Failure) -> String {
+    match &failure.source {
+        Some(source) => format!("{}: {source}", failure.detail),
+        None => failure.detail.clone(),
+    }
 }

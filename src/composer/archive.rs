@@ -39,15 +39,12 @@ pub fn manifest_path<'a>(entries: &[&'a str]) -> Result<&'a str, NoManifest> {
         };
         match &top {
             Some(known) if *known != path => {
-                return Err(NoManifest::SeveralTopLevelEntries {
-                    found: vec![known.clone(), path],
-                });
+                return Err(NoManifest::SeveralTopLevelEntries { found: vec![known.clone(), path] });
             }
             _ => top = Some(path),
         }
     }
-    top.and_then(|directory| find(&format!("{directory}{MANIFEST}")))
-        .ok_or(NoManifest::Missing)
+    top.and_then(|directory| find(&format!("{directory}{MANIFEST}"))).ok_or(NoManifest::Missing)
 }
 
 /// The top-level path an entry proves: itself, or the directory it lies directly in.
@@ -80,9 +77,7 @@ struct Rule {
 impl ExcludeRules {
     /// Reads the rules. Nothing is refused: a rule that makes no sense applies to nothing, as with Composer.
     pub fn parse(rules: &[String]) -> Self {
-        Self {
-            rules: rules.iter().map(|rule| Rule::parse(rule)).collect(),
-        }
+        Self { rules: rules.iter().map(|rule| Rule::parse(rule)).collect() }
     }
 
     /// Whether a path, relative to the root of the tree and without a leading slash, is left out.
@@ -95,11 +90,7 @@ impl ExcludeRules {
     /// As [`excludes`](Self::excludes), for a path that earlier rules (`export-ignore`) already decided about.
     pub fn decide(&self, path: &str, already_excluded: bool) -> bool {
         let path = format!("/{}", path.trim_matches('/'));
-        let last = self
-            .rules
-            .iter()
-            .rev()
-            .find(|rule| rule.glob.applies_to(&path));
+        let last = self.rules.iter().rev().find(|rule| rule.glob.applies_to(&path));
         last.map_or(already_excluded, |rule| rule.excludes)
     }
 }
@@ -116,10 +107,7 @@ impl Rule {
             Some(first) if first + 1 == rule.len() => ("/", false),
             Some(_) => ("", false),
         };
-        Self {
-            glob: Glob::compile(prefix, rule.trim_matches('/'), anchored),
-            excludes,
-        }
+        Self { glob: Glob::compile(prefix, rule.trim_matches('/'), anchored), excludes }
     }
 }
 
@@ -134,22 +122,10 @@ mod tests {
 
     #[test]
     fn the_manifest_is_at_the_top_or_in_the_only_directory() {
-        assert_eq!(
-            manifest_path(&["src/a.php", "composer.json"]),
-            Ok("composer.json")
-        );
-        assert_eq!(
-            manifest_path(&["pkg/", "pkg/composer.json", "pkg/src/a.php"]),
-            Ok("pkg/composer.json")
-        );
-        assert_eq!(
-            manifest_path(&["pkg/composer.json", "__MACOSX/pkg/._composer.json"]),
-            Ok("pkg/composer.json")
-        );
-        assert_eq!(
-            manifest_path(&["pkg/sub/composer.json"]),
-            Err(NoManifest::Missing)
-        );
+        assert_eq!(manifest_path(&["src/a.php", "composer.json"]), Ok("composer.json"));
+        assert_eq!(manifest_path(&["pkg/", "pkg/composer.json", "pkg/src/a.php"]), Ok("pkg/composer.json"));
+        assert_eq!(manifest_path(&["pkg/composer.json", "__MACOSX/pkg/._composer.json"]), Ok("pkg/composer.json"));
+        assert_eq!(manifest_path(&["pkg/sub/composer.json"]), Err(NoManifest::Missing));
         assert_eq!(manifest_path(&[]), Err(NoManifest::Missing));
         assert!(matches!(
             manifest_path(&["a/composer.json", "b/composer.json"]),
@@ -182,10 +158,7 @@ mod tests {
         assert!(excluded(&["*.md"], "docs/a.md"));
         assert!(!excluded(&["*.md"], ".hidden.md"));
         assert!(!excluded(&["*"], ".github"));
-        assert!(
-            excluded(&["*"], ".github/a"),
-            "`*` names the entry below, whose name has no dot"
-        );
+        assert!(excluded(&["*"], ".github/a"), "`*` names the entry below, whose name has no dot");
         assert!(excluded(&["/a/**/z"], "a/z"));
         assert!(excluded(&["/a/**/z"], "a/b/c/z"));
         assert!(!excluded(&["/a/*/z"], "a/b/c/z"));

@@ -40,27 +40,17 @@ pub fn branch_alias(entry: &Map) -> Option<BranchAlias> {
     if !version.starts_with("dev-") && !version.ends_with("-dev") {
         return None;
     }
-    let aliases = entry
-        .get("extra")
-        .and_then(|extra| extra.get("branch-alias"))
-        .and_then(Value::as_object);
-    let mut own = aliases
-        .into_iter()
-        .flatten()
-        .filter(|(source, _)| source.to_lowercase() == version.to_lowercase());
+    let aliases = entry.get("extra").and_then(|extra| extra.get("branch-alias")).and_then(Value::as_object);
+    let mut own = aliases.into_iter().flatten().filter(|(source, _)| source.to_lowercase() == version.to_lowercase());
     let alias = own.find_map(|(source, target)| resolve(source, target.as_str()?).ok());
     alias
         .or_else(|| is_aliased_default_branch(entry, version).then(default_alias))
-        .map(|normalized| BranchAlias {
-            pretty: pretty(normalized.as_str()),
-            normalized,
-        })
+        .map(|normalized| BranchAlias { pretty: pretty(normalized.as_str()), normalized })
 }
 
 fn is_aliased_default_branch(entry: &Map, version: &str) -> bool {
     let unprefixed = version.strip_prefix('v').unwrap_or(version);
-    entry.get("default-branch") == Some(&Value::Bool(true))
-        && numeric_alias_prefix(unprefixed).is_none()
+    entry.get("default-branch") == Some(&Value::Bool(true)) && numeric_alias_prefix(unprefixed).is_none()
 }
 
 fn default_alias() -> NormalizedVersion {
@@ -72,21 +62,13 @@ fn default_alias() -> NormalizedVersion {
 /// # Errors
 /// [`InvalidAlias`] if Composer would ignore the entry.
 pub(super) fn resolve(source: &str, target: &str) -> Result<NormalizedVersion, InvalidAlias> {
-    let branch = target
-        .strip_suffix("-dev")
-        .ok_or_else(|| InvalidAlias::NotDev(target.to_owned()))?;
-    let normalized = if target == DEFAULT_BRANCH_ALIAS {
-        default_alias()
-    } else {
-        normalize_branch(branch)
-    };
+    let branch = target.strip_suffix("-dev").ok_or_else(|| InvalidAlias::NotDev(target.to_owned()))?;
+    let normalized = if target == DEFAULT_BRANCH_ALIAS { default_alias() } else { normalize_branch(branch) };
     if !normalized.as_str().ends_with("-dev") {
         return Err(InvalidAlias::NotNumeric(target.to_owned()));
     }
     match (numeric_alias_prefix(source), numeric_alias_prefix(target)) {
-        (Some(source), Some(inner)) if !inner.starts_with(&source) => {
-            Err(InvalidAlias::OtherNumber(target.to_owned()))
-        }
+        (Some(source), Some(inner)) if !inner.starts_with(&source) => Err(InvalidAlias::OtherNumber(target.to_owned())),
         _ => Ok(normalized),
     }
 }
@@ -119,8 +101,7 @@ mod tests {
 
     #[test]
     fn a_target_that_is_not_text_is_ignored() {
-        let entry =
-            serde_json::json!({"version": "dev-main", "extra": {"branch-alias": {"dev-main": 2}}});
+        let entry = serde_json::json!({"version": "dev-main", "extra": {"branch-alias": {"dev-main": 2}}});
         assert_eq!(branch_alias(entry.as_object().expect("object")), None);
     }
 }

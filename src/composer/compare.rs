@@ -42,11 +42,7 @@ fn part(segment: &[u8]) -> Part {
 
 fn number(digits: &[u8]) -> i64 {
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0_i64, |value, byte| {
-        value
-            .saturating_mul(10)
-            .saturating_add(i64::from(byte - b'0'))
-    })
+    digits.fold(0_i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte - b'0')))
 }
 
 /// The parts of a version made only of letters, digits and separators, without building the canonical text.
@@ -57,12 +53,8 @@ struct PlainParts<'a> {
 
 /// Whether [`PlainParts`] reads `text` as `version_compare` would.
 fn is_plain(text: &str) -> bool {
-    text.as_bytes()
-        .first()
-        .is_some_and(u8::is_ascii_alphanumeric)
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+'))
+    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+'))
 }
 
 impl Iterator for PlainParts<'_> {
@@ -79,9 +71,7 @@ impl Iterator for PlainParts<'_> {
         self.separated = false;
         let digits = first.is_ascii_digit();
         let same = |byte: &&u8| byte.is_ascii_alphanumeric() && byte.is_ascii_digit() == digits;
-        let (segment, rest) = self
-            .rest
-            .split_at(self.rest.iter().take_while(same).count());
+        let (segment, rest) = self.rest.split_at(self.rest.iter().take_while(same).count());
         self.rest = rest;
         Some(part(segment))
     }
@@ -98,8 +88,8 @@ fn canonicalize(version: &[u8]) -> Vec<u8> {
             canonical.push(byte);
             continue;
         };
-        let turns = (is_other(last) && !is_special(last) && byte.is_ascii_digit())
-            || (last.is_ascii_digit() && is_other(byte));
+        let turns =
+            (is_other(last) && !is_special(last) && byte.is_ascii_digit()) || (last.is_ascii_digit() && is_other(byte));
         let separates = is_special(byte) || !byte.is_ascii_alphanumeric();
         if (separates || turns) && canonical.last() != Some(&b'.') {
             canonical.push(b'.');
@@ -122,10 +112,7 @@ fn parts_of(version: &str) -> Vec<Part> {
     parts
 }
 
-fn compare_parts(
-    mut left: impl Iterator<Item = Part>,
-    mut right: impl Iterator<Item = Part>,
-) -> Ordering {
+fn compare_parts(mut left: impl Iterator<Item = Part>, mut right: impl Iterator<Item = Part>) -> Ordering {
     loop {
         let order = match (left.next(), right.next()) {
             (None, None) => return Ordering::Equal,
@@ -156,10 +143,7 @@ pub fn php_version_compare(a: &str, b: &str) -> Ordering {
         return b.is_empty().cmp(&a.is_empty());
     }
     if is_plain(a) && is_plain(b) {
-        let plain = |text| PlainParts {
-            rest: str::as_bytes(text),
-            separated: false,
-        };
+        let plain = |text| PlainParts { rest: str::as_bytes(text), separated: false };
         return compare_parts(plain(a), plain(b));
     }
     compare_parts(parts_of(a).into_iter(), parts_of(b).into_iter())
@@ -168,10 +152,7 @@ pub fn php_version_compare(a: &str, b: &str) -> Ordering {
 /// The order of `Semver::sort`, oldest first: `dev-master`, `dev-trunk` and `dev-default` count as `9999999-dev`,
 /// every other named branch is older than any number, and named branches are equal to each other.
 pub fn sort_order(a: &NormalizedVersion, b: &NormalizedVersion) -> Ordering {
-    let (a, b) = (
-        default_branch_last(a.as_str()),
-        default_branch_last(b.as_str()),
-    );
+    let (a, b) = (default_branch_last(a.as_str()), default_branch_last(b.as_str()));
     match (a.starts_with("dev-"), b.starts_with("dev-")) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Less,
@@ -237,29 +218,11 @@ mod tests {
 
     #[test]
     fn stages_stand_in_phps_order() {
-        let ordered = [
-            "1.0-foo",
-            "1.0-dev",
-            "1.0-alpha1",
-            "1.0-b2",
-            "1.0-RC1",
-            "1.0",
-            "1.0.0",
-            "1.0.1",
-            "1.0-patch1",
-        ];
+        let ordered = ["1.0-foo", "1.0-dev", "1.0-alpha1", "1.0-b2", "1.0-RC1", "1.0", "1.0.0", "1.0.1", "1.0-patch1"];
         for (index, older) in ordered.iter().enumerate() {
             for newer in &ordered[index + 1..] {
-                assert_eq!(
-                    php_version_compare(older, newer),
-                    Ordering::Less,
-                    "{older} {newer}"
-                );
-                assert_eq!(
-                    php_version_compare(newer, older),
-                    Ordering::Greater,
-                    "{newer} {older}"
-                );
+                assert_eq!(php_version_compare(older, newer), Ordering::Less, "{older} {newer}");
+                assert_eq!(php_version_compare(newer, older), Ordering::Greater, "{newer} {older}");
             }
         }
     }
@@ -273,17 +236,8 @@ mod tests {
     #[test]
     fn the_default_branch_of_old_is_newest_and_other_branches_oldest() {
         let stored = |text: &str| NormalizedVersion::from_stored(text.to_owned());
-        assert_eq!(
-            sort_order(&stored("dev-master"), &stored("999.0.0.0")),
-            Ordering::Greater
-        );
-        assert_eq!(
-            sort_order(&stored("dev-main"), &stored("0.0.0.1")),
-            Ordering::Less
-        );
-        assert_eq!(
-            sort_order(&stored("dev-a"), &stored("dev-b")),
-            Ordering::Equal
-        );
+        assert_eq!(sort_order(&stored("dev-master"), &stored("999.0.0.0")), Ordering::Greater);
+        assert_eq!(sort_order(&stored("dev-main"), &stored("0.0.0.1")), Ordering::Less);
+        assert_eq!(sort_order(&stored("dev-a"), &stored("dev-b")), Ordering::Equal);
     }
 }

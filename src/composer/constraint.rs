@@ -116,56 +116,37 @@ impl Constraint {
     /// # Errors
     /// [`InvalidConstraint`] names the part that could not be read.
     pub fn parse(written: &str) -> Result<Self, InvalidConstraint> {
-        let alternatives =
-            constraint_parser::parse(written).map_err(|(part, reason)| InvalidConstraint {
-                written: written.to_owned(),
-                part,
-                reason,
-            })?;
-        Ok(Self {
+        let alternatives = constraint_parser::parse(written).map_err(|(part, reason)| InvalidConstraint {
             written: written.to_owned(),
-            alternatives,
-        })
+            part,
+            reason,
+        })?;
+        Ok(Self { written: written.to_owned(), alternatives })
     }
 
     /// `*`: every version matches, named branches too.
     pub fn any() -> Self {
-        Self {
-            written: "*".to_owned(),
-            alternatives: vec![vec![Term::All]],
-        }
+        Self { written: "*".to_owned(), alternatives: vec![vec![Term::All]] }
     }
 
     /// A single comparison with an already normalized version.
     pub fn comparing(operator: Operator, version: &NormalizedVersion) -> Self {
         let term = Term::Compare(operator, version.as_str().to_owned());
-        Self {
-            written: term.to_string(),
-            alternatives: vec![vec![term]],
-        }
+        Self { written: term.to_string(), alternatives: vec![vec![term]] }
     }
 
     /// Whether a concrete version satisfies the constraint (`Semver::satisfies`).
     pub fn matches(&self, version: &NormalizedVersion) -> bool {
-        self.alternatives
-            .iter()
-            .any(|terms| terms.iter().all(|term| term.matches(version.as_str())))
+        self.alternatives.iter().any(|terms| terms.iter().all(|term| term.matches(version.as_str())))
     }
 
     /// Whether some version could satisfy both (`ConstraintInterface::matches`), as far as the reference looks:
     /// it compares the parts in pairs and does not compute intersections.
     pub fn intersects(&self, provided: &Self) -> bool {
         let all_pairs = |terms: &[Term], others: &[Term]| {
-            terms
-                .iter()
-                .all(|term| others.iter().all(|other| term.intersects(other)))
+            terms.iter().all(|term| others.iter().all(|other| term.intersects(other)))
         };
-        self.alternatives.iter().any(|terms| {
-            provided
-                .alternatives
-                .iter()
-                .any(|others| all_pairs(terms, others))
-        })
+        self.alternatives.iter().any(|terms| provided.alternatives.iter().any(|others| all_pairs(terms, others)))
     }
 
     /// The author's text.
@@ -178,25 +159,20 @@ impl Term {
     fn matches(&self, version: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Compare(operator, bound) => {
-                version_compare(version, *operator, bound, Branches::Incomparable)
-            }
+            Self::Compare(operator, bound) => version_compare(version, *operator, bound, Branches::Incomparable),
         }
     }
 
     /// `Constraint::matchSpecific` with `provided` as the provider.
     fn intersects(&self, provided: &Self) -> bool {
         use Operator::{Equal, NotEqual};
-        let (Self::Compare(operator, version), Self::Compare(other, other_version)) =
-            (self, provided)
-        else {
+        let (Self::Compare(operator, version), Self::Compare(other, other_version)) = (self, provided) else {
             return true;
         };
         let is_branch = |version: &str| version.starts_with("dev-");
         if *operator == NotEqual || *other == NotEqual {
-            let range_on_branch = |operator: Operator, version: &str| {
-                !matches!(operator, Equal | NotEqual) && is_branch(version)
-            };
+            let range_on_branch =
+                |operator: Operator, version: &str| !matches!(operator, Equal | NotEqual) && is_branch(version);
             if range_on_branch(*other, other_version) || range_on_branch(*operator, version) {
                 return false;
             }
@@ -205,8 +181,7 @@ impl Term {
             }
             return version_compare(other_version, NotEqual, version, Branches::Incomparable);
         }
-        if (operator.is_less() && other.is_less()) || (operator.is_greater() && other.is_greater())
-        {
+        if (operator.is_less() && other.is_less()) || (operator.is_greater() && other.is_greater()) {
             return !is_branch(version) && !is_branch(other_version);
         }
         let holds = if *operator == Equal {
@@ -267,9 +242,7 @@ mod tests {
     use crate::composer::version::normalize;
 
     fn satisfies(version: &str, constraint: &str) -> bool {
-        Constraint::parse(constraint)
-            .expect(constraint)
-            .matches(&normalize(version).expect(version))
+        Constraint::parse(constraint).expect(constraint).matches(&normalize(version).expect(version))
     }
 
     #[test]
@@ -289,13 +262,9 @@ mod tests {
 
     #[test]
     fn the_error_names_the_part() {
-        let error = Constraint::parse("^1.0 || oops")
-            .expect_err("not a constraint")
-            .to_string();
+        let error = Constraint::parse("^1.0 || oops").expect_err("not a constraint").to_string();
         assert!(error.contains("\"oops\""), "{error}");
-        let error = Constraint::parse("~>1.2")
-            .expect_err("not a constraint")
-            .to_string();
+        let error = Constraint::parse("~>1.2").expect_err("not a constraint").to_string();
         assert!(error.contains("use \"~\""), "{error}");
     }
 

@@ -6,9 +6,7 @@
 use super::constraint::{InvalidPart, Operator, Term};
 use super::stability::Stability;
 use super::text::strip_suffix_ci;
-use super::text::{
-    digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_stability_flag,
-};
+use super::text::{digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_stability_flag};
 use super::version::{NormalizedVersion, normalize, scan_modifier};
 
 /// The part that could not be read, and why.
@@ -34,10 +32,7 @@ fn split_or(text: &str) -> Vec<&str> {
     let mut rest = text;
     while let Some((piece, behind)) = rest.split_once('|') {
         pieces.push(piece.trim_end_matches(space));
-        rest = behind
-            .strip_prefix('|')
-            .unwrap_or(behind)
-            .trim_start_matches(space);
+        rest = behind.strip_prefix('|').unwrap_or(behind).trim_start_matches(space);
     }
     pieces.push(rest);
     pieces
@@ -67,17 +62,10 @@ fn and_separator(bytes: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     let before = &bytes[..at];
-    if before.ends_with(b"as")
-        || matches!(before.last(), None | Some(b'=' | b'>' | b'<' | b' ' | b','))
-    {
+    if before.ends_with(b"as") || matches!(before.last(), None | Some(b'=' | b'>' | b'<' | b' ' | b',')) {
         return None;
     }
-    let spaces = |from: usize| {
-        bytes[from..]
-            .iter()
-            .take_while(|&&byte| byte == b' ')
-            .count()
-    };
+    let spaces = |from: usize| bytes[from..].iter().take_while(|&&byte| byte == b' ').count();
     // ` *` is greedy and gives back one by one; the separator proper is a comma or one of the spaces.
     for skipped in (0..=spaces(at)).rev() {
         let place = at + skipped;
@@ -103,10 +91,7 @@ fn merge_adjacent(alternatives: Vec<Vec<Term>>) -> Vec<Vec<Term>> {
     for right in alternatives {
         if let (
             Some([Term::Compare(GreaterOrEqual, _), Term::Compare(Less, end)]),
-            [
-                Term::Compare(GreaterOrEqual, start),
-                upper @ Term::Compare(Less | LessOrEqual, _),
-            ],
+            [Term::Compare(GreaterOrEqual, start), upper @ Term::Compare(Less | LessOrEqual, _)],
         ) = (merged.last().map(Vec::as_slice), right.as_slice())
             && end == start
             && let Some(left) = merged.last_mut()
@@ -150,36 +135,21 @@ fn parse_part(part: &str) -> Result<Vec<Term>, InvalidPart> {
 /// `^(dev-[^,\s@]+?|[^,\s@]+?\.x-dev)#.+$`: the branch before a `#reference`.
 fn strip_reference(part: &str) -> &str {
     let allowed = |text: &str| text.bytes().all(|byte| is_atom_byte(byte) && byte != b'@');
-    let hashes = || {
-        part.match_indices('#')
-            .filter(|(at, _)| at + 1 < part.len())
-    };
+    let hashes = || part.match_indices('#').filter(|(at, _)| at + 1 < part.len());
     let named = hashes().find(|&(at, _)| at > 4 && starts_with_ci(part, "dev-"));
     let is_numeric = |head| strip_suffix_ci(head, ".x-dev").is_some_and(|name| !name.is_empty());
     let numeric = hashes().find(|&(at, _)| is_numeric(&part[..at]));
-    [named, numeric]
-        .into_iter()
-        .flatten()
-        .map(|(at, _)| &part[..at])
-        .find(|head| allowed(head))
-        .unwrap_or(part)
+    [named, numeric].into_iter().flatten().map(|(at, _)| &part[..at]).find(|head| allowed(head)).unwrap_or(part)
 }
 
 /// `^(v)?[xX*](\.[xX*])*$`: `*` is everything, `v*` and `*.*` every number.
 fn wildcard(part: &str) -> Option<Term> {
     let bare = part.strip_prefix(['v', 'V']).unwrap_or(part);
-    if !bare
-        .split('.')
-        .all(|piece| matches!(piece, "x" | "X" | "*"))
-    {
+    if !bare.split('.').all(|piece| matches!(piece, "x" | "X" | "*")) {
         return None;
     }
     let plain = part.len() == 1;
-    Some(if plain {
-        Term::All
-    } else {
-        compare(Operator::GreaterOrEqual, "0.0.0.0-dev")
-    })
+    Some(if plain { Term::All } else { compare(Operator::GreaterOrEqual, "0.0.0.0-dev") })
 }
 
 fn compare(operator: Operator, version: impl Into<String>) -> Term {
@@ -224,20 +194,11 @@ impl<'a> Numbers<'a> {
             has_modifier = !modifier.word.is_empty() || modifier.dev;
             modifier.end
         };
-        let metadata = bytes[at..]
-            .iter()
-            .skip(1)
-            .take_while(|&&byte| !is_space(byte))
-            .count();
+        let metadata = bytes[at..].iter().skip(1).take_while(|&&byte| !is_space(byte)).count();
         if bytes.get(at) == Some(&b'+') && metadata > 0 {
             at += 1 + metadata;
         }
-        Some(Self {
-            text: &text[..at],
-            parts,
-            has_modifier,
-            is_x_dev: x_dev.is_some(),
-        })
+        Some(Self { text: &text[..at], parts, has_modifier, is_x_dev: x_dev.is_some() })
     }
 
     /// As [`scan`](Self::scan), if nothing is left over.
@@ -247,11 +208,7 @@ impl<'a> Numbers<'a> {
 
     /// `-dev` unless the version says itself how stable it is: a range includes the prereleases of its lower end.
     fn low_suffix(&self) -> &'static str {
-        if self.has_modifier || self.is_x_dev {
-            ""
-        } else {
-            "-dev"
-        }
+        if self.has_modifier || self.is_x_dev { "" } else { "-dev" }
     }
 
     /// The exclusive upper end: the number at `position` (from 1) plus one, zeroes behind it.
@@ -266,9 +223,7 @@ fn x_dev_length(bytes: &[u8]) -> Option<usize> {
         return None;
     };
     let separator = usize::from(matches!(rest.first(), Some(b'.' | b'-')));
-    let is_dev = rest
-        .get(separator..separator + 3)?
-        .eq_ignore_ascii_case(b"dev");
+    let is_dev = rest.get(separator..separator + 3)?.eq_ignore_ascii_case(b"dev");
     is_dev.then_some(2 + separator + 3)
 }
 
@@ -282,10 +237,7 @@ fn upper_end(parts: &[&str], position: usize) -> Result<String, InvalidPart> {
             std::cmp::Ordering::Less => version.push_str(part),
             std::cmp::Ordering::Greater => version.push('0'),
             std::cmp::Ordering::Equal => {
-                let next = part
-                    .parse::<i64>()
-                    .ok()
-                    .and_then(|number| number.checked_add(1));
+                let next = part.parse::<i64>().ok().and_then(|number| number.checked_add(1));
                 version.push_str(&next.ok_or_else(|| too_large(part))?.to_string());
             }
         }
@@ -307,10 +259,7 @@ fn tilde_range(part: &str, numbers: &Numbers<'_>) -> Result<Vec<Term>, InvalidPa
     let position = numbers.parts.len() + usize::from(numbers.is_x_dev);
     let low = normalize(&format!("{}{}", &part[1..], numbers.low_suffix()))?;
     let high = numbers.bump(position.saturating_sub(1).max(1))?;
-    Ok(vec![
-        compare(Operator::GreaterOrEqual, low.as_str()),
-        compare(Operator::Less, high),
-    ])
+    Ok(vec![compare(Operator::GreaterOrEqual, low.as_str()), compare(Operator::Less, high)])
 }
 
 fn caret_range(version: &str, numbers: &Numbers<'_>) -> Result<Vec<Term>, InvalidPart> {
@@ -321,61 +270,38 @@ fn caret_range(version: &str, numbers: &Numbers<'_>) -> Result<Vec<Term>, Invali
     };
     let low = normalize(&format!("{version}{}", numbers.low_suffix()))?;
     let high = numbers.bump(position)?;
-    Ok(vec![
-        compare(Operator::GreaterOrEqual, low.as_str()),
-        compare(Operator::Less, high),
-    ])
+    Ok(vec![compare(Operator::GreaterOrEqual, low.as_str()), compare(Operator::Less, high)])
 }
 
 /// `^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\.[xX*])+$`, case-sensitive.
 fn x_range(part: &str) -> Option<Result<Vec<Term>, InvalidPart>> {
     let bare = part.strip_prefix('v').unwrap_or(part);
     let pieces: Vec<&str> = bare.split('.').collect();
-    let is_number =
-        |piece: &&&str| !piece.is_empty() && piece.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |piece: &&&str| !piece.is_empty() && piece.bytes().all(|byte| byte.is_ascii_digit());
     let numbers = pieces.iter().take_while(is_number).count();
     let wild = &pieces[numbers..];
-    if !(1..=3).contains(&numbers)
-        || wild.is_empty()
-        || !wild.iter().all(|piece| matches!(*piece, "x" | "X" | "*"))
-    {
+    if !(1..=3).contains(&numbers) || wild.is_empty() || !wild.iter().all(|piece| matches!(*piece, "x" | "X" | "*")) {
         return None;
     }
     let parts = &pieces[..numbers];
-    let low = (0..4)
-        .map(|index| parts.get(index).copied().unwrap_or("0"))
-        .collect::<Vec<_>>()
-        .join(".")
-        + "-dev";
+    let low = (0..4).map(|index| parts.get(index).copied().unwrap_or("0")).collect::<Vec<_>>().join(".") + "-dev";
     Some(upper_end(parts, numbers).map(|high| {
         let below = compare(Operator::Less, high);
-        if low == "0.0.0.0-dev" {
-            vec![below]
-        } else {
-            vec![compare(Operator::GreaterOrEqual, low), below]
-        }
+        if low == "0.0.0.0-dev" { vec![below] } else { vec![compare(Operator::GreaterOrEqual, low), below] }
     }))
 }
 
 /// `^V +- +V$`
 fn hyphen(part: &str) -> Option<(Numbers<'_>, Numbers<'_>)> {
     let from = Numbers::scan(part)?;
-    let rest = part[from.text.len()..]
-        .strip_prefix(' ')?
-        .trim_start_matches(' ');
-    let to = rest
-        .strip_prefix('-')?
-        .strip_prefix(' ')?
-        .trim_start_matches(' ');
+    let rest = part[from.text.len()..].strip_prefix(' ')?.trim_start_matches(' ');
+    let to = rest.strip_prefix('-')?.strip_prefix(' ')?.trim_start_matches(' ');
     Some((from, Numbers::scan_all(to)?))
 }
 
 fn hyphen_range(from: &Numbers<'_>, to: &Numbers<'_>) -> Result<Vec<Term>, InvalidPart> {
     let low = normalize(from.text)?;
-    let low = compare(
-        Operator::GreaterOrEqual,
-        format!("{low}{}", from.low_suffix()),
-    );
+    let low = compare(Operator::GreaterOrEqual, format!("{low}{}", from.low_suffix()));
     let high = normalize(to.text)?;
     let is_exact = to.parts.len() >= 3 || to.has_modifier || to.is_x_dev;
     let high = if is_exact {
@@ -420,8 +346,7 @@ fn comparison(part: &str, flag: Option<&str>) -> Result<Term, InvalidPart> {
 
 /// `^[0-9a-zA-Z-./]+$`: PCRE reads `-.` there as two characters.
 fn is_branch_text(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/'))
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/'))
 }
 
 /// `-MODIFIER$`, somewhere in the text in lower case.

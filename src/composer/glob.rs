@@ -33,10 +33,7 @@ impl Glob {
         let mut compiler = Compiler::default();
         compiler.steps.extend(prefix.bytes().map(Step::Byte));
         compiler.compile(glob.as_bytes());
-        Self {
-            steps: compiler.steps,
-            anchored,
-        }
+        Self { steps: compiler.steps, anchored }
     }
 
     /// Whether the pattern matches some part of the path that ends at the end or before a `/`.
@@ -59,9 +56,7 @@ impl Glob {
                 let taken = match self.steps.get(index) {
                     Some(Step::Byte(wanted)) => byte == *wanted,
                     Some(Step::Any) => byte != b'/',
-                    Some(Step::Class(ranges)) => ranges
-                        .iter()
-                        .any(|&(low, high)| (low..=high).contains(&byte)),
+                    Some(Step::Class(ranges)) => ranges.iter().any(|&(low, high)| (low..=high).contains(&byte)),
                     Some(Step::NoDot | Step::Fork(..) | Step::Jump(_)) | None => false,
                 };
                 if taken {
@@ -103,10 +98,7 @@ struct Places {
 
 impl Places {
     fn new(count: usize) -> Self {
-        Self {
-            list: Vec::new(),
-            is_marked: vec![false; count],
-        }
+        Self { list: Vec::new(), is_marked: vec![false; count] }
     }
 
     fn mark(&mut self, place: usize) {
@@ -171,8 +163,7 @@ impl Compiler {
     /// `[^/]*`
     fn star(&mut self) -> usize {
         let fork = self.steps.len();
-        self.steps
-            .extend([Step::Fork(fork + 1, fork + 3), Step::Any, Step::Jump(fork)]);
+        self.steps.extend([Step::Fork(fork + 1, fork + 3), Step::Any, Step::Jump(fork)]);
         1
     }
 
@@ -181,27 +172,14 @@ impl Compiler {
         let at_end = width == 3;
         self.steps.push(Step::Byte(b'/'));
         let fork = self.steps.len();
-        self.steps.extend([
-            Step::Fork(fork + 1, fork + 7),
-            Step::NoDot,
-            Step::Any,
-            Step::Fork(fork + 2, fork + 4),
-        ]);
-        let optional = if at_end {
-            Step::Fork(fork + 5, fork + 6)
-        } else {
-            Step::Jump(fork + 5)
-        };
-        self.steps
-            .extend([optional, Step::Byte(b'/'), Step::Jump(fork)]);
+        self.steps.extend([Step::Fork(fork + 1, fork + 7), Step::NoDot, Step::Any, Step::Fork(fork + 2, fork + 4)]);
+        let optional = if at_end { Step::Fork(fork + 5, fork + 6) } else { Step::Jump(fork + 5) };
+        self.steps.extend([optional, Step::Byte(b'/'), Step::Jump(fork)]);
         width
     }
 
     fn open_curly(&mut self) -> usize {
-        self.open.push(Curly {
-            fork: self.steps.len(),
-            exits: Vec::new(),
-        });
+        self.open.push(Curly { fork: self.steps.len(), exits: Vec::new() });
         // Both targets are this alternative until a comma says where the next one starts.
         self.push(Step::Jump(self.steps.len() + 1), 1)
     }
@@ -227,12 +205,7 @@ impl Compiler {
 
     /// `[…]`; without its end, the rule applies to nothing.
     fn class(&mut self, rest: &[u8]) -> usize {
-        let Some(length) = rest
-            .iter()
-            .skip(1)
-            .position(|&byte| byte == b']')
-            .map(|at| at + 1)
-        else {
+        let Some(length) = rest.iter().skip(1).position(|&byte| byte == b']').map(|at| at + 1) else {
             return self.push(Step::Class(Vec::new()), 1 + rest.len());
         };
         let mut ranges = Vec::new();
@@ -259,13 +232,7 @@ mod tests {
     #[test]
     fn nested_alternatives_and_classes_match() {
         let glob = Glob::compile("/", "{a,b{c,d}}[0-9x]", false);
-        for (path, expected) in [
-            ("/a1", true),
-            ("/bc9", true),
-            ("/bdx", true),
-            ("/b1", false),
-            ("/ay", false),
-        ] {
+        for (path, expected) in [("/a1", true), ("/bc9", true), ("/bdx", true), ("/b1", false), ("/ay", false)] {
             assert_eq!(glob.applies_to(path), expected, "{path}");
         }
     }
@@ -273,10 +240,7 @@ mod tests {
     #[test]
     fn an_unfinished_pattern_applies_to_nothing() {
         for pattern in ["{a,b", "[ab", "a[", "{"] {
-            assert!(
-                !Glob::compile("/", pattern, false).applies_to("/a"),
-                "{pattern}"
-            );
+            assert!(!Glob::compile("/", pattern, false).applies_to("/a"), "{pattern}");
         }
     }
 

@@ -103,10 +103,7 @@ impl Manifest {
                 None
             }
             None => {
-                checker.error(
-                    "name",
-                    "must be present, as text of the form vendor/package",
-                );
+                checker.error("name", "must be present, as text of the form vendor/package");
                 None
             }
         };
@@ -122,16 +119,11 @@ impl Manifest {
     /// [`InvalidManifest`] with every broken rule.
     pub fn parse_as(bytes: &[u8], name: &PackageName) -> Result<Self, InvalidManifest> {
         let json = read(bytes)?;
-        let stated = json
-            .get("name")
-            .and_then(Value::as_str)
-            .map(PackageName::parse);
+        let stated = json.get("name").and_then(Value::as_str).map(PackageName::parse);
         let mut checker = Checker::new(json, name.as_str());
         match &stated {
             Some(Ok(stated)) if stated != name => {
-                checker.warnings.push(format!(
-                    "name: the file says {stated}, the repository publishes {name}"
-                ));
+                checker.warnings.push(format!("name: the file says {stated}, the repository publishes {name}"));
             }
             Some(Err(error)) => checker.warnings.push(format!("name: {error}")),
             _ => {}
@@ -145,12 +137,7 @@ impl Manifest {
             return Err(InvalidManifest::Invalid(checker.violations));
         }
         let version = checker.json.get("version").map(scalar_text);
-        Ok(Self {
-            json: checker.json,
-            name,
-            version,
-            warnings: checker.warnings,
-        })
+        Ok(Self { json: checker.json, name, version, warnings: checker.warnings })
     }
 
     /// The name the file states. `None` only after [`parse_as`](Self::parse_as), if the file states no valid one.
@@ -193,21 +180,13 @@ impl Manifest {
 
     /// The rules of `archive.exclude`, for [`ExcludeRules`](super::ExcludeRules).
     pub fn archive_excludes(&self) -> Vec<String> {
-        let rules = self
-            .json
-            .get("archive")
-            .and_then(|archive| archive.get("exclude"));
+        let rules = self.json.get("archive").and_then(|archive| archive.get("exclude"));
         texts(rules).into_iter().map(str::to_owned).collect()
     }
 
     /// The links of one type (`require`, `require-dev`, `conflict`, `provide`, `replace`): target and constraint.
     pub fn links(&self, link_type: &str) -> impl Iterator<Item = (&str, &str)> {
-        let links = self
-            .json
-            .get(link_type)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
+        let links = self.json.get(link_type).and_then(Value::as_object).into_iter().flatten();
         links.filter_map(|(target, constraint)| Some((target.as_str(), constraint.as_str()?)))
     }
 
@@ -228,19 +207,12 @@ impl Manifest {
 
 /// The strings of a list; nothing if it is none.
 fn texts(list: Option<&Value>) -> Vec<&str> {
-    list.and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// A violation of `field` for a reason.
 pub(super) fn violation(field: impl Into<String>, reason: impl std::fmt::Display) -> Violation {
-    Violation {
-        field: field.into(),
-        reason: reason.to_string(),
-    }
+    Violation { field: field.into(), reason: reason.to_string() }
 }
 
 /// What PHP makes of a scalar where text is expected.
@@ -270,29 +242,18 @@ pub(super) fn kind_of(value: &Value) -> &'static str {
 
 fn read(bytes: &[u8]) -> Result<Map, InvalidManifest> {
     if bytes.len() > MAX_MANIFEST_BYTES {
-        return Err(InvalidManifest::TooLarge {
-            size: bytes.len(),
-            max: MAX_MANIFEST_BYTES,
-        });
+        return Err(InvalidManifest::TooLarge { size: bytes.len(), max: MAX_MANIFEST_BYTES });
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| InvalidManifest::NotUtf8 {
-        offset: error.valid_up_to(),
-    })?;
+    let text = std::str::from_utf8(bytes).map_err(|error| InvalidManifest::NotUtf8 { offset: error.valid_up_to() })?;
     if depth(text) > MAX_MANIFEST_DEPTH {
-        return Err(InvalidManifest::TooDeep {
-            max: MAX_MANIFEST_DEPTH,
-        });
+        return Err(InvalidManifest::TooDeep { max: MAX_MANIFEST_DEPTH });
     }
     match serde_json::from_str(text) {
         Ok(Value::Object(json)) => Ok(json),
-        Ok(other) => Err(InvalidManifest::NotAnObject {
-            found: kind_of(&other),
-        }),
-        Err(error) => Err(InvalidManifest::NotJson {
-            line: error.line(),
-            column: error.column(),
-            reason: error.to_string(),
-        }),
+        Ok(other) => Err(InvalidManifest::NotAnObject { found: kind_of(&other) }),
+        Err(error) => {
+            Err(InvalidManifest::NotJson { line: error.line(), column: error.column(), reason: error.to_string() })
+        }
     }
 }
 

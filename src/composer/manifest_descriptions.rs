@@ -14,11 +14,7 @@ impl Checker {
             self.read_as_list(field);
         }
         self.check_people();
-        if self
-            .json
-            .get("description")
-            .is_some_and(|value| !value.is_string())
-        {
+        if self.json.get("description").is_some_and(|value| !value.is_string()) {
             self.drop_field("description", "must be a string");
         }
         match self.json.get("homepage") {
@@ -44,19 +40,13 @@ impl Checker {
         if let Some(value) = self.json.get_mut(field)
             && let Value::Object(entries) = value
         {
-            *value = std::mem::take(entries)
-                .into_iter()
-                .map(|(_, entry)| entry)
-                .collect();
+            *value = std::mem::take(entries).into_iter().map(|(_, entry)| entry).collect();
         }
     }
 
     fn check_keywords(&mut self) {
         let is_keyword = |text: &str| {
-            !text.is_empty()
-                && text
-                    .chars()
-                    .all(|c| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-'))
+            !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-'))
         };
         match self.json.get_mut("keywords") {
             None => {}
@@ -68,7 +58,12 @@ impl Checker {
                 });
                 if keywords.len() < before {
                     let dropped = before - keywords.len();
-                    self.warn("keywords", format!("{dropped} are no words of letters, digits, spaces, \".\", \"_\" or \"-\" and are left out"));
+                    self.warn(
+                        "keywords",
+                        format!(
+                            "{dropped} are no words of letters, digits, spaces, \".\", \"_\" or \"-\" and are left out"
+                        ),
+                    );
                 }
             }
             Some(_) => self.drop_field("keywords", "must be a list of strings"),
@@ -83,12 +78,7 @@ impl Checker {
                     let mut dropped = Vec::new();
                     entries.retain_mut(|entry| clean_person(field, entry, &mut dropped));
                     self.warnings.append(&mut dropped);
-                    if self
-                        .json
-                        .get(field)
-                        .and_then(Value::as_array)
-                        .is_some_and(Vec::is_empty)
-                    {
+                    if self.json.get(field).and_then(Value::as_array).is_some_and(Vec::is_empty) {
                         self.json.shift_remove(field);
                     }
                 }
@@ -111,10 +101,7 @@ impl Checker {
 /// Whether an entry of `authors` or `funding` stays; details that are wrong are removed from it.
 fn clean_person(field: &str, entry: &mut Value, dropped: &mut Vec<String>) -> bool {
     let Value::Object(details) = entry else {
-        dropped.push(format!(
-            "{field}: every entry must be an object; {} is left out",
-            kind_of(entry)
-        ));
+        dropped.push(format!("{field}: every entry must be an object; {} is left out", kind_of(entry)));
         return false;
     };
     details.retain(|key, value| keep_detail(field, key, value, dropped));
@@ -126,22 +113,18 @@ fn keep_detail(field: &str, key: &str, value: &Value, dropped: &mut Vec<String>)
     let expected = match (field, key, value) {
         (_, _, Value::Null) => return false,
         (_, "email", Value::String(text)) if !is_email(text) => "an email address",
-        ("support", "irc", Value::String(text)) if !is_url(text, &["irc", "ircs"]) => {
-            "an irc or ircs URL"
-        }
+        ("support", "irc", Value::String(text)) if !is_url(text, &["irc", "ircs"]) => "an irc or ircs URL",
         ("authors", "homepage", Value::String(text))
         | ("funding", "url", Value::String(text))
-        | (
-            "support",
-            "issues" | "forum" | "wiki" | "source" | "docs" | "chat" | "security",
-            Value::String(text),
-        ) if !text.is_empty() && !is_url(text, &["http", "https"]) => "an http or https URL",
+        | ("support", "issues" | "forum" | "wiki" | "source" | "docs" | "chat" | "security", Value::String(text))
+            if !text.is_empty() && !is_url(text, &["http", "https"]) =>
+        {
+            "an http or https URL"
+        }
         (_, _, Value::String(_)) => return true,
         _ => "a string",
     };
-    dropped.push(format!(
-        "{field}.{key}: must be {expected}; the field is left out"
-    ));
+    dropped.push(format!("{field}.{key}: must be {expected}; the field is left out"));
     false
 }
 
@@ -160,15 +143,12 @@ fn is_email(text: &str) -> bool {
     };
     let is_label = |label: &str| {
         !label.is_empty()
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    let is_local = |byte: u8| {
-        byte.is_ascii_graphic() && !matches!(byte, b'@' | b',' | b';' | b':' | b'<' | b'>' | b'"')
-    };
+    let is_local =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'@' | b',' | b';' | b':' | b'<' | b'>' | b'"');
     (1..=64).contains(&local.len())
         && local.bytes().all(is_local)
         && local.split('.').all(|atom| !atom.is_empty())

@@ -26,10 +26,7 @@ impl Checker {
                 Some(Value::Array(list)) if list.is_empty() => continue,
                 Some(Value::Object(links)) => links,
                 Some(other) => {
-                    let reason = format!(
-                        "must be an object of package names and constraints, not {}",
-                        kind_of(other)
-                    );
+                    let reason = format!("must be an object of package names and constraints, not {}", kind_of(other));
                     wrong.push(violation(link_type, reason));
                     continue;
                 }
@@ -47,10 +44,7 @@ impl Checker {
         }
         let both = |field: &str| self.json.get(field).and_then(Value::as_object);
         if let (Some(conflicts), Some(replaced)) = (both("conflict"), both("replace")) {
-            for target in conflicts
-                .keys()
-                .filter(|target| replaced.contains_key(*target))
-            {
+            for target in conflicts.keys().filter(|target| replaced.contains_key(*target)) {
                 let reason = "cannot conflict with a package that is also replaced: replacing it already implies that";
                 wrong.push(violation(format!("conflict.{target}"), reason));
             }
@@ -61,10 +55,7 @@ impl Checker {
 
     /// `source` and `dist` are complete, and cannot be taken for options of a command line.
     pub(super) fn check_locations(&mut self) {
-        for (field, required) in [
-            ("source", &["type", "url", "reference"][..]),
-            ("dist", &["type", "url"]),
-        ] {
+        for (field, required) in [("source", &["type", "url", "reference"][..]), ("dist", &["type", "url"])] {
             match self.json.get(field) {
                 None => {}
                 // Empty is as good as absent, for the reference; its client stops at an empty `source`.
@@ -81,11 +72,7 @@ impl Checker {
                     self.violations.extend(faults);
                 }
                 Some(other) => {
-                    let reason = format!(
-                        "must be an object with {}, not {}",
-                        required.join(", "),
-                        kind_of(other)
-                    );
+                    let reason = format!("must be an object with {}, not {}", required.join(", "), kind_of(other));
                     self.error(field, reason);
                 }
             }
@@ -94,37 +81,24 @@ impl Checker {
 
     /// Removes every `extra.branch-alias` that Composer would ignore.
     pub(super) fn check_branch_alias(&mut self) {
-        let Some(aliases) = self
-            .json
-            .get_mut("extra")
-            .and_then(|extra| extra.get_mut("branch-alias"))
-        else {
+        let Some(aliases) = self.json.get_mut("extra").and_then(|extra| extra.get_mut("branch-alias")) else {
             return;
         };
         let mut dropped = Vec::new();
         match aliases {
             Value::Object(aliases) => aliases.retain(|source, target| {
                 let fault = match target.as_str() {
-                    None => Some(format!(
-                        "the target must be a string, not {}",
-                        kind_of(target)
-                    )),
+                    None => Some(format!("the target must be a string, not {}", kind_of(target))),
                     Some(target) => resolve(source, target).err().map(|error| error.to_string()),
                 };
-                dropped.extend(
-                    fault.iter().map(|fault| {
-                        format!("extra.branch-alias.{source}: {fault}; it is left out")
-                    }),
-                );
+                dropped
+                    .extend(fault.iter().map(|fault| format!("extra.branch-alias.{source}: {fault}; it is left out")));
                 fault.is_none()
             }),
             Value::Array(list) if list.is_empty() => {}
             Value::Null => {}
             other => {
-                let reason = format!(
-                    "must be an object of branches and versions, not {}",
-                    kind_of(other)
-                );
+                let reason = format!("must be an object of branches and versions, not {}", kind_of(other));
                 self.error("extra.branch-alias", reason);
             }
         }
@@ -148,28 +122,17 @@ fn location_fault(key: &str, value: Option<&Value>, required: bool) -> Option<St
 /// Why a link cannot be published, if so.
 fn link_fault(own_name: &str, link_type: &str, target: &str, constraint: &Value) -> Option<String> {
     if target.eq_ignore_ascii_case(own_name) {
-        return Some(format!(
-            "a package cannot {} itself; remove the entry",
-            link_type.trim_end_matches("-dev")
-        ));
+        return Some(format!("a package cannot {} itself; remove the entry", link_type.trim_end_matches("-dev")));
     }
-    let is_plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-');
     if target.is_empty() || !target.bytes().all(is_plain) {
-        return Some(
-            "package names contain only letters, digits and \"_\", \".\", \"/\", \"-\"".to_owned(),
-        );
+        return Some("package names contain only letters, digits and \"_\", \".\", \"/\", \"-\"".to_owned());
     }
     let Some(constraint) = constraint.as_str() else {
-        return Some(format!(
-            "must be a string with a version constraint, not {}",
-            kind_of(constraint)
-        ));
+        return Some(format!("must be a string with a version constraint, not {}", kind_of(constraint)));
     };
     if constraint == SELF_VERSION {
         return None;
     }
-    Constraint::parse(constraint)
-        .err()
-        .map(|error| error.to_string())
+    Constraint::parse(constraint).err().map(|error| error.to_string())
 }

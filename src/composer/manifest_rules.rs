@@ -22,22 +22,11 @@ pub(super) struct Checker {
 const MAX_EXCLUDE_BYTES: usize = 8 * 1024;
 
 /// The kinds of autoloading Composer knows.
-const AUTOLOAD_TYPES: [&str; 5] = [
-    "psr-0",
-    "psr-4",
-    "classmap",
-    "files",
-    "exclude-from-classmap",
-];
+const AUTOLOAD_TYPES: [&str; 5] = ["psr-0", "psr-4", "classmap", "files", "exclude-from-classmap"];
 
 impl Checker {
     pub(super) fn new(json: Map, name: &str) -> Self {
-        Self {
-            json,
-            name: name.to_owned(),
-            violations: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { json, name: name.to_owned(), violations: Vec::new(), warnings: Vec::new() }
     }
 
     /// `version` must be a scalar that normalizes.
@@ -63,15 +52,7 @@ impl Checker {
         self.check_type();
         self.check_descriptions();
         self.check_platform_config();
-        for field in [
-            "extra",
-            "scripts",
-            "transport-options",
-            "autoload-dev",
-            "suggest",
-            "php-ext",
-            "autoload",
-        ] {
+        for field in ["extra", "scripts", "transport-options", "autoload-dev", "suggest", "php-ext", "autoload"] {
             self.require_collection(field);
         }
         for field in ["target-dir", "minimum-stability"] {
@@ -106,32 +87,17 @@ impl Checker {
 
     /// The minified format cannot carry a top-level value of this text: it would read "this key is gone".
     fn drop_unset_marker(&mut self) {
-        let marked: Vec<String> = self
-            .json
-            .iter()
-            .filter(|(_, value)| *value == UNSET)
-            .map(|(key, _)| key.clone())
-            .collect();
+        let marked: Vec<String> =
+            self.json.iter().filter(|(_, value)| *value == UNSET).map(|(key, _)| key.clone()).collect();
         for field in marked {
-            self.drop_field(
-                &field,
-                format!("{UNSET:?} has a special meaning in metadata"),
-            );
+            self.drop_field(&field, format!("{UNSET:?} has a special meaning in metadata"));
         }
     }
 
     fn check_type(&mut self) {
         self.require_text("type");
-        let is_word = |text: &str| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        };
-        if self
-            .json
-            .get("type")
-            .and_then(Value::as_str)
-            .is_some_and(|text| !is_word(text))
-        {
+        let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if self.json.get("type").and_then(Value::as_str).is_some_and(|text| !is_word(text)) {
             self.drop_field("type", "must be made of letters, digits and hyphens");
         }
     }
@@ -153,31 +119,19 @@ impl Checker {
             && !other.is_array()
             && !other.is_object()
         {
-            self.error(
-                field,
-                format!("must be an object or a list, not {}", kind_of(other)),
-            );
+            self.error(field, format!("must be an object or a list, not {}", kind_of(other)));
         }
     }
 
     fn check_platform_config(&mut self) {
-        let platform = self
-            .json
-            .get("config")
-            .and_then(|config| config.get("platform"))
-            .and_then(Value::as_object);
+        let platform = self.json.get("config").and_then(|config| config.get("platform")).and_then(Value::as_object);
         let wrong: Vec<(String, String)> = platform
             .into_iter()
             .flatten()
             .filter_map(|(key, value)| match value {
                 Value::Null | Value::Bool(false) => None,
-                Value::String(version) => normalize(version)
-                    .err()
-                    .map(|error| (key.clone(), error.to_string())),
-                other => Some((
-                    key.clone(),
-                    format!("must be a version or false, not {}", kind_of(other)),
-                )),
+                Value::String(version) => normalize(version).err().map(|error| (key.clone(), error.to_string())),
+                other => Some((key.clone(), format!("must be a version or false, not {}", kind_of(other)))),
             })
             .collect();
         for (key, reason) in wrong {
@@ -198,19 +152,10 @@ impl Checker {
         for path in paths {
             match path {
                 Value::String(path) if path.split(['/', '\\']).any(|part| part == "..") => {
-                    self.error(
-                        "bin",
-                        format!("{path:?} must not contain \"..\": it lies outside of the package"),
-                    );
+                    self.error("bin", format!("{path:?} must not contain \"..\": it lies outside of the package"));
                 }
                 Value::String(_) | Value::Number(_) => {}
-                other => self.error(
-                    "bin",
-                    format!(
-                        "must be a string or a list of strings, not {}",
-                        kind_of(&other)
-                    ),
-                ),
+                other => self.error("bin", format!("must be a string or a list of strings, not {}", kind_of(&other))),
             }
         }
     }
@@ -218,30 +163,17 @@ impl Checker {
     fn check_include_path(&mut self) {
         match self.json.get("include-path") {
             None => {}
-            Some(Value::Array(paths))
-                if paths
-                    .iter()
-                    .all(|path| path.is_string() || path.is_number()) => {}
+            Some(Value::Array(paths)) if paths.iter().all(|path| path.is_string() || path.is_number()) => {}
             Some(_) => self.error("include-path", "must be a list of strings"),
         }
     }
 
     fn check_suggest(&mut self) {
-        let suggest = self
-            .json
-            .get("suggest")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
-        let wrong: Vec<String> = suggest
-            .filter(|(_, reason)| !reason.is_string())
-            .map(|(target, _)| target.clone())
-            .collect();
+        let suggest = self.json.get("suggest").and_then(Value::as_object).into_iter().flatten();
+        let wrong: Vec<String> =
+            suggest.filter(|(_, reason)| !reason.is_string()).map(|(target, _)| target.clone()).collect();
         for target in wrong {
-            self.error(
-                format!("suggest.{target}"),
-                "must be a string that says why the package is suggested",
-            );
+            self.error(format!("suggest.{target}"), "must be a string that says why the package is suggested");
         }
     }
 
@@ -255,39 +187,19 @@ impl Checker {
 
     fn check_autoload(&mut self) {
         let Some(Value::Object(autoload)) = self.json.get("autoload") else {
-            if self
-                .json
-                .get("autoload")
-                .and_then(Value::as_array)
-                .is_some_and(|list| !list.is_empty())
-            {
-                self.error(
-                    "autoload",
-                    format!(
-                        "must be an object with the keys {}",
-                        AUTOLOAD_TYPES.join(", ")
-                    ),
-                );
+            if self.json.get("autoload").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+                self.error("autoload", format!("must be an object with the keys {}", AUTOLOAD_TYPES.join(", ")));
             }
             return;
         };
         let mut wrong = Vec::new();
-        for kind in autoload
-            .keys()
-            .filter(|kind| !AUTOLOAD_TYPES.contains(&kind.as_str()))
-        {
-            wrong.push(violation(
-                "autoload",
-                format!("{kind:?} is none of {}", AUTOLOAD_TYPES.join(", ")),
-            ));
+        for kind in autoload.keys().filter(|kind| !AUTOLOAD_TYPES.contains(&kind.as_str())) {
+            wrong.push(violation("autoload", format!("{kind:?} is none of {}", AUTOLOAD_TYPES.join(", "))));
         }
         match autoload.get("psr-4") {
             None | Some(Value::Null) => {}
             Some(Value::Object(namespaces)) => {
-                for namespace in namespaces
-                    .keys()
-                    .filter(|name| !name.is_empty() && !name.ends_with('\\'))
-                {
+                for namespace in namespaces.keys().filter(|name| !name.is_empty() && !name.ends_with('\\')) {
                     let reason = format!("the namespace {namespace:?} must end with a backslash");
                     wrong.push(violation("autoload.psr-4", reason));
                 }
@@ -300,32 +212,21 @@ impl Checker {
                 ));
             }
         }
-        if autoload.get("psr-4").is_some_and(|value| !value.is_null())
-            && self.json.contains_key("target-dir")
-        {
-            wrong.push(violation(
-                "target-dir",
-                "cannot be used together with autoload.psr-4; remove target-dir",
-            ));
+        if autoload.get("psr-4").is_some_and(|value| !value.is_null()) && self.json.contains_key("target-dir") {
+            wrong.push(violation("target-dir", "cannot be used together with autoload.psr-4; remove target-dir"));
         }
         self.violations.append(&mut wrong);
     }
 
     fn check_php_ext(&mut self) {
-        let is_extension = matches!(
-            self.json.get("type").and_then(Value::as_str),
-            Some("php-ext" | "php-ext-zend")
-        );
+        let is_extension = matches!(self.json.get("type").and_then(Value::as_str), Some("php-ext" | "php-ext-zend"));
         let is_used = match self.json.get("php-ext") {
             Some(Value::Object(settings)) => !settings.is_empty(),
             Some(Value::Array(list)) => !list.is_empty(),
             _ => false,
         };
         if is_used && !is_extension {
-            self.error(
-                "php-ext",
-                "can only be set by packages of type php-ext or php-ext-zend",
-            );
+            self.error("php-ext", "can only be set by packages of type php-ext or php-ext-zend");
         }
     }
 
@@ -335,35 +236,23 @@ impl Checker {
             return;
         };
         let exclude = archive.get("exclude").filter(|exclude| !exclude.is_null());
-        let rules = exclude
-            .and_then(Value::as_array)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let rules = exclude.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let is_list = exclude.is_none_or(Value::is_array) && rules.iter().all(Value::is_string);
         let is_collection = archive.is_object() || archive.as_array().is_some_and(Vec::is_empty);
         if !is_collection || !is_list || archive.get("name").is_some_and(|name| !name.is_string()) {
-            self.drop_field(
-                "archive",
-                "must be an object; name must be a string, exclude a list of strings",
-            );
+            self.drop_field("archive", "must be an object; name must be a string, exclude a list of strings");
             return;
         }
         let size: usize = rules.iter().filter_map(Value::as_str).map(str::len).sum();
         if size > MAX_EXCLUDE_BYTES {
-            let reason = format!(
-                "the rules have {size} bytes, more than the {MAX_EXCLUDE_BYTES} that are allowed"
-            );
+            let reason = format!("the rules have {size} bytes, more than the {MAX_EXCLUDE_BYTES} that are allowed");
             self.error("archive.exclude", reason);
         }
     }
 
     /// `true`, or the name of a replacement.
     fn check_abandoned(&mut self) {
-        if self
-            .json
-            .get("abandoned")
-            .is_some_and(|value| !value.is_boolean() && !value.is_string())
-        {
+        if self.json.get("abandoned").is_some_and(|value| !value.is_boolean() && !value.is_string()) {
             self.drop_field("abandoned", "must be true or the name of a replacement");
         }
     }

@@ -33,12 +33,8 @@ pub(super) fn differences(versions: &[Map]) -> Vec<Map> {
 }
 
 fn difference(known: &Map, version: &Map) -> Map {
-    let changed = version
-        .iter()
-        .filter(|(key, value)| !known.get(*key).is_some_and(|old| identical(old, value)));
-    let mut difference: Map = changed
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
+    let changed = version.iter().filter(|(key, value)| !known.get(*key).is_some_and(|old| identical(old, value)));
+    let mut difference: Map = changed.map(|(key, value)| (key.clone(), value.clone())).collect();
     for key in known.keys().filter(|key| !version.contains_key(*key)) {
         difference.insert(key.clone(), Value::from(UNSET));
     }
@@ -49,18 +45,13 @@ fn difference(known: &Map, version: &Map) -> Map {
 fn identical(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Object(left), Value::Object(right)) => {
-            let same =
-                |((key, value), (other_key, other)): ((&String, &Value), (&String, &Value))| {
-                    key == other_key && identical(value, other)
-                };
+            let same = |((key, value), (other_key, other)): ((&String, &Value), (&String, &Value))| {
+                key == other_key && identical(value, other)
+            };
             left.len() == right.len() && left.iter().zip(right).all(same)
         }
         (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len()
-                && left
-                    .iter()
-                    .zip(right)
-                    .all(|(value, other)| identical(value, other))
+            left.len() == right.len() && left.iter().zip(right).all(|(value, other)| identical(value, other))
         }
         _ => left == right,
     }
@@ -105,9 +96,8 @@ mod tests {
     #[test]
     fn a_removed_key_is_unset() {
         let full = maps(serde_json::json!([{"version": "2", "type": "library"}, {"version": "1"}]));
-        let minified = maps(
-            serde_json::json!([{"version": "2", "type": "library"}, {"version": "1", "type": "__unset"}]),
-        );
+        let minified =
+            maps(serde_json::json!([{"version": "2", "type": "library"}, {"version": "1", "type": "__unset"}]));
         assert_eq!(minify(full.clone()), minified);
         assert_eq!(expand(minified), full);
     }

@@ -34,9 +34,7 @@ pub use name::{InvalidPackageName, PackageName, is_platform};
 pub use refs::{RefVersion, Skipped, is_tag_version, version_of_branch, version_of_tag};
 pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, split};
 pub use stability::{InvalidStability, Stability};
-pub use version::{
-    InvalidVersion, NormalizedVersion, normalize, normalize_branch, numeric_alias_prefix,
-};
+pub use version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch, numeric_alias_prefix};
 
 /// A JSON object whose keys keep the order their author wrote them in.
 pub type Map = serde_json::Map<String, serde_json::Value>;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Names that cannot be a directory on Windows, where vendor and package become directories.
 const RESERVED: [&str; 22] = [
-    "nul", "con", "prn", "aux", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8",
-    "com9", "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+    "nul", "con", "prn", "aux", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt1", "lpt2",
+    "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
 ];
 
 /// `vendor/package`, lower case, valid, never a platform package.
@@ -24,9 +24,7 @@ pub struct PackageName(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPackageName {
     /// Longer than [`PackageName::MAX_BYTES`].
-    #[error(
-        "the package name has {length} bytes, more than the {max} that are allowed; choose a shorter one"
-    )]
+    #[error("the package name has {length} bytes, more than the {max} that are allowed; choose a shorter one")]
     TooLong {
         /// Bytes in the refused name.
         length: usize,
@@ -34,9 +32,7 @@ pub enum InvalidPackageName {
         max: usize,
     },
     /// `php`, `ext-json`, `composer-plugin-api`, …: provided by the machine, never by a registry.
-    #[error(
-        "{name} is a platform package, which no registry provides; use a name of the form vendor/package"
-    )]
+    #[error("{name} is a platform package, which no registry provides; use a name of the form vendor/package")]
     Platform {
         /// The refused name.
         name: String,
@@ -85,15 +81,10 @@ impl PackageName {
     /// One [`InvalidPackageName`] per rule that can be broken, in the reference's order.
     pub fn parse(name: &str) -> Result<Self, InvalidPackageName> {
         if name.len() > Self::MAX_BYTES {
-            return Err(InvalidPackageName::TooLong {
-                length: name.len(),
-                max: Self::MAX_BYTES,
-            });
+            return Err(InvalidPackageName::TooLong { length: name.len(), max: Self::MAX_BYTES });
         }
         if is_platform(name) {
-            return Err(InvalidPackageName::Platform {
-                name: name.to_owned(),
-            });
+            return Err(InvalidPackageName::Platform { name: name.to_owned() });
         }
         naming_error(name).map_or_else(|| Ok(Self(name.to_owned())), Err)
     }
@@ -110,17 +101,13 @@ impl PackageName {
 
     /// The half after the slash.
     pub fn package(&self) -> &str {
-        self.0
-            .split_once('/')
-            .map_or(&self.0, |(_, package)| package)
+        self.0.split_once('/').map_or(&self.0, |(_, package)| package)
     }
 }
 
 /// What is wrong with a name that is not a platform name; `None` if nothing is.
 pub(super) fn naming_error(name: &str) -> Option<InvalidPackageName> {
-    let shape = || InvalidPackageName::Shape {
-        name: name.to_owned(),
-    };
+    let shape = || InvalidPackageName::Shape { name: name.to_owned() };
     let Some((vendor, package)) = name.split_once('/') else {
         return Some(shape());
     };
@@ -128,26 +115,15 @@ pub(super) fn naming_error(name: &str) -> Option<InvalidPackageName> {
         return Some(shape());
     }
     for half in [vendor, package] {
-        if RESERVED
-            .iter()
-            .any(|reserved| half.eq_ignore_ascii_case(reserved))
-        {
-            return Some(InvalidPackageName::Reserved {
-                name: name.to_owned(),
-                half: half.to_owned(),
-            });
+        if RESERVED.iter().any(|reserved| half.eq_ignore_ascii_case(reserved)) {
+            return Some(InvalidPackageName::Reserved { name: name.to_owned(), half: half.to_owned() });
         }
     }
     if name.to_ascii_lowercase().strip_suffix(".json").is_some() {
-        return Some(InvalidPackageName::EndsInJson {
-            name: name.to_owned(),
-        });
+        return Some(InvalidPackageName::EndsInJson { name: name.to_owned() });
     }
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Some(InvalidPackageName::UpperCase {
-            name: name.to_owned(),
-            suggestion: suggest(name),
-        });
+        return Some(InvalidPackageName::UpperCase { name: name.to_owned(), suggestion: suggest(name) });
     }
     None
 }
@@ -166,13 +142,11 @@ fn is_words(text: &str, hyphens: Hyphens) -> bool {
     if !ends_well(bytes.first()) || !ends_well(bytes.last()) {
         return false;
     }
-    bytes
-        .split(u8::is_ascii_alphanumeric)
-        .all(|separator| match separator {
-            [] | [b'_' | b'.' | b'-'] => true,
-            [b'-', b'-'] => hyphens == Hyphens::SingleOrDouble,
-            _ => false,
-        })
+    bytes.split(u8::is_ascii_alphanumeric).all(|separator| match separator {
+        [] | [b'_' | b'.' | b'-'] => true,
+        [b'-', b'-'] => hyphens == Hyphens::SingleOrDouble,
+        _ => false,
+    })
 }
 
 /// The lower-case name Composer suggests: `FooBar/BazQUX` becomes `foo-bar/baz-qux`.
@@ -185,9 +159,7 @@ fn suggest(name: &str) -> String {
         suggestion.push(char::from(byte.to_ascii_lowercase()));
         at += 1;
         let camel = byte.is_ascii_lowercase() && is(at, u8::is_ascii_uppercase);
-        let acronym = byte.is_ascii_uppercase()
-            && is(at, u8::is_ascii_uppercase)
-            && is(at + 1, u8::is_ascii_lowercase);
+        let acronym = byte.is_ascii_uppercase() && is(at, u8::is_ascii_uppercase) && is(at + 1, u8::is_ascii_lowercase);
         if camel || acronym {
             suggestion.push('-');
         }
@@ -211,9 +183,7 @@ pub fn is_platform(name: &str) -> bool {
             | "composer-plugin-api"
             | "composer-runtime-api"
     );
-    let prefixed = name
-        .strip_prefix("ext-")
-        .or_else(|| name.strip_prefix("lib-"));
+    let prefixed = name.strip_prefix("ext-").or_else(|| name.strip_prefix("lib-"));
     fixed || prefixed.is_some_and(|rest| is_words(rest, Hyphens::Single))
 }
 
@@ -273,34 +243,20 @@ mod tests {
     #[test]
     fn each_refusal_names_its_rule() {
         let error = |name: &str| PackageName::parse(name).expect_err(name);
-        assert!(matches!(
-            error("ext-json"),
-            InvalidPackageName::Platform { .. }
-        ));
+        assert!(matches!(error("ext-json"), InvalidPackageName::Platform { .. }));
         assert!(matches!(error("acme"), InvalidPackageName::Shape { .. }));
-        assert!(matches!(
-            error("acme/con"),
-            InvalidPackageName::Reserved { .. }
-        ));
-        assert!(matches!(
-            error("acme/a.json"),
-            InvalidPackageName::EndsInJson { .. }
-        ));
+        assert!(matches!(error("acme/con"), InvalidPackageName::Reserved { .. }));
+        assert!(matches!(error("acme/a.json"), InvalidPackageName::EndsInJson { .. }));
         assert!(matches!(
             error(&format!("a/{}", "b".repeat(254))),
-            InvalidPackageName::TooLong {
-                length: 256,
-                max: 255
-            }
+            InvalidPackageName::TooLong { length: 256, max: 255 }
         ));
         assert!(PackageName::parse(&format!("a/{}", "b".repeat(253))).is_ok());
     }
 
     #[test]
     fn upper_case_is_refused_with_the_name_composer_suggests() {
-        let Err(InvalidPackageName::UpperCase { suggestion, .. }) =
-            PackageName::parse("FooBar/BazQUXFoo")
-        else {
+        let Err(InvalidPackageName::UpperCase { suggestion, .. }) = PackageName::parse("FooBar/BazQUXFoo") else {
             panic!("upper case must be refused");
         };
         assert_eq!(suggestion, "foo-bar/baz-qux-foo");

@@ -68,15 +68,10 @@ pub enum Skipped {
 /// # Errors
 /// [`Skipped`] for a name that is no version, or a development version.
 pub fn is_tag_version(tag: &str) -> Result<NormalizedVersion, Skipped> {
-    let normalized =
-        normalize(&tag.replace("release-", "")).map_err(|source| Skipped::NotAVersion {
-            tag: tag.to_owned(),
-            source,
-        })?;
+    let normalized = normalize(&tag.replace("release-", ""))
+        .map_err(|source| Skipped::NotAVersion { tag: tag.to_owned(), source })?;
     if undev(normalized.as_str()) != normalized.as_str() {
-        return Err(Skipped::DevTag {
-            tag: tag.to_owned(),
-        });
+        return Err(Skipped::DevTag { tag: tag.to_owned() });
     }
     Ok(normalized)
 }
@@ -92,28 +87,16 @@ pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, Skip
     let normalized = is_tag_version(tag)?;
     let Some(stated) = manifest.version() else {
         let name = tag.replace("release-", "");
-        return Ok(RefVersion {
-            pretty: strip_dev_suffix(&name).unwrap_or(&name).to_owned(),
-            normalized,
-        });
+        return Ok(RefVersion { pretty: strip_dev_suffix(&name).unwrap_or(&name).to_owned(), normalized });
     };
-    let stated_version = normalize(stated).map_err(|source| Skipped::InvalidManifestVersion {
-        tag: tag.to_owned(),
-        source,
-    })?;
+    let stated_version =
+        normalize(stated).map_err(|source| Skipped::InvalidManifestVersion { tag: tag.to_owned(), source })?;
     let stated_version = undev(stated_version.as_str());
     if stated_version != normalized.as_str() {
         let stated = stated_version.to_owned();
-        return Err(Skipped::VersionMismatch {
-            tag: tag.to_owned(),
-            tagged: normalized,
-            stated,
-        });
+        return Err(Skipped::VersionMismatch { tag: tag.to_owned(), tagged: normalized, stated });
     }
-    Ok(RefVersion {
-        pretty: strip_dev_suffix(stated).unwrap_or(stated).to_owned(),
-        normalized,
-    })
+    Ok(RefVersion { pretty: strip_dev_suffix(stated).unwrap_or(stated).to_owned(), normalized })
 }
 
 /// The version of a branch: `main` → `dev-main`, `1.x` → `1.x-dev`, `v2` → `v2.x-dev`.
@@ -125,31 +108,19 @@ pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, Skip
 /// [`Skipped::UnusableBranch`] if the normalized name cannot be parsed as a constraint.
 pub fn version_of_branch(branch: &str) -> Result<RefVersion, Skipped> {
     let normalized = normalize_branch(branch);
-    Constraint::parse(normalized.as_str()).map_err(|source| Skipped::UnusableBranch {
-        branch: branch.to_owned(),
-        source,
-    })?;
+    Constraint::parse(normalized.as_str())
+        .map_err(|source| Skipped::UnusableBranch { branch: branch.to_owned(), source })?;
     if normalized.is_branch() {
         let normalized = NormalizedVersion::from_stored(normalized.as_str().replace('#', "+"));
-        return Ok(RefVersion {
-            pretty: format!("dev-{}", branch.replace('#', "+")),
-            normalized,
-        });
+        return Ok(RefVersion { pretty: format!("dev-{}", branch.replace('#', "+")), normalized });
     }
     let prefix = if branch.starts_with('v') { "v" } else { "" };
-    Ok(RefVersion {
-        pretty: format!("{prefix}{}", pretty(normalized.as_str())),
-        normalized,
-    })
+    Ok(RefVersion { pretty: format!("{prefix}{}", pretty(normalized.as_str())), normalized })
 }
 
 /// `{(^dev-|[.-]?dev$)}i` removed.
 fn undev(version: &str) -> &str {
-    let version = if starts_with_ci(version, "dev-") {
-        &version[4..]
-    } else {
-        version
-    };
+    let version = if starts_with_ci(version, "dev-") { &version[4..] } else { version };
     strip_dev_suffix(version).unwrap_or(version)
 }
 
@@ -163,16 +134,11 @@ mod tests {
             "" => "{}".to_owned(),
             version => format!("{{\"version\": \"{version}\"}}"),
         };
-        Manifest::parse_as(
-            json.as_bytes(),
-            &PackageName::parse("acme/blog").expect("name"),
-        )
-        .expect("manifest")
+        Manifest::parse_as(json.as_bytes(), &PackageName::parse("acme/blog").expect("name")).expect("manifest")
     }
 
     fn tag(tag: &str, version: &str) -> Result<(String, String), Skipped> {
-        version_of_tag(tag, &manifest(version))
-            .map(|found| (found.pretty, found.normalized.as_str().to_owned()))
+        version_of_tag(tag, &manifest(version)).map(|found| (found.pretty, found.normalized.as_str().to_owned()))
     }
 
     fn pair(pretty: &str, normalized: &str) -> (String, String) {
@@ -182,68 +148,36 @@ mod tests {
     #[test]
     fn tags_become_versions() {
         assert_eq!(tag("v1.0", ""), Ok(pair("v1.0", "1.0.0.0")));
-        assert_eq!(
-            tag("release-1.2-beta1", ""),
-            Ok(pair("1.2-beta1", "1.2.0.0-beta1"))
-        );
+        assert_eq!(tag("release-1.2-beta1", ""), Ok(pair("1.2-beta1", "1.2.0.0-beta1")));
         assert_eq!(tag("v1.0", "1.0.0"), Ok(pair("1.0.0", "1.0.0.0")));
         assert_eq!(tag("1.0", "1.0-dev"), Ok(pair("1.0", "1.0.0.0")));
     }
 
     #[test]
     fn tags_that_are_no_versions_are_skipped_with_the_reason() {
-        assert!(matches!(
-            tag("nightly", ""),
-            Err(Skipped::NotAVersion { .. })
-        ));
+        assert!(matches!(tag("nightly", ""), Err(Skipped::NotAVersion { .. })));
         for dev in ["1.0-dev", "1.x-dev", "dev-main", "master"] {
             assert!(matches!(tag(dev, ""), Err(Skipped::DevTag { .. })), "{dev}");
         }
-        assert!(matches!(
-            tag("1.1", "1.0"),
-            Err(Skipped::VersionMismatch { .. })
-        ));
-        assert!(matches!(
-            tag("1.1", "oops"),
-            Err(Skipped::InvalidManifestVersion { .. })
-        ));
+        assert!(matches!(tag("1.1", "1.0"), Err(Skipped::VersionMismatch { .. })));
+        assert!(matches!(tag("1.1", "oops"), Err(Skipped::InvalidManifestVersion { .. })));
     }
 
     #[test]
     fn branches_become_versions() {
-        let branch = |name: &str| {
-            version_of_branch(name)
-                .map(|found| (found.pretty, found.normalized.as_str().to_owned()))
-        };
+        let branch =
+            |name: &str| version_of_branch(name).map(|found| (found.pretty, found.normalized.as_str().to_owned()));
         assert_eq!(branch("main"), Ok(pair("dev-main", "dev-main")));
-        assert_eq!(
-            branch("1.x"),
-            Ok(pair("1.x-dev", "1.9999999.9999999.9999999-dev"))
-        );
-        assert_eq!(
-            branch("1.0"),
-            Ok(pair("1.0.x-dev", "1.0.9999999.9999999-dev"))
-        );
-        assert_eq!(
-            branch("v2"),
-            Ok(pair("v2.x-dev", "2.9999999.9999999.9999999-dev"))
-        );
+        assert_eq!(branch("1.x"), Ok(pair("1.x-dev", "1.9999999.9999999.9999999-dev")));
+        assert_eq!(branch("1.0"), Ok(pair("1.0.x-dev", "1.0.9999999.9999999-dev")));
+        assert_eq!(branch("v2"), Ok(pair("v2.x-dev", "2.9999999.9999999.9999999-dev")));
         assert_eq!(branch("fix#12"), Ok(pair("dev-fix+12", "dev-fix+12")));
-        assert_eq!(
-            branch("feature/foo"),
-            Ok(pair("dev-feature/foo", "dev-feature/foo"))
-        );
+        assert_eq!(branch("feature/foo"), Ok(pair("dev-feature/foo", "dev-feature/foo")));
     }
 
     #[test]
     fn branches_nobody_could_require_are_skipped() {
-        assert!(matches!(
-            version_of_branch("a||b"),
-            Err(Skipped::UnusableBranch { .. })
-        ));
-        assert!(matches!(
-            version_of_branch("a,b"),
-            Err(Skipped::UnusableBranch { .. })
-        ));
+        assert!(matches!(version_of_branch("a||b"), Err(Skipped::UnusableBranch { .. })));
+        assert!(matches!(version_of_branch("a,b"), Err(Skipped::UnusableBranch { .. })));
     }
 }

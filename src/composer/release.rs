@@ -94,10 +94,7 @@ pub fn entry(release: &Release<'_>) -> Map {
     let mut entry = Map::new();
     entry.insert("name".to_owned(), release.name.as_str().into());
     entry.insert("version".to_owned(), release.version.pretty.as_str().into());
-    entry.insert(
-        "version_normalized".to_owned(),
-        release.version.normalized.as_str().into(),
-    );
+    entry.insert("version_normalized".to_owned(), release.version.normalized.as_str().into());
     for (key, value) in release.manifest.json() {
         if !OWNED.contains(&key.as_str()) && !ROOT_ONLY.contains(&key.as_str()) {
             entry.insert(key.clone(), published(key, value));
@@ -109,8 +106,7 @@ pub fn entry(release: &Release<'_>) -> Map {
     }
     if let Some(dist) = &release.dist {
         let shasum = dist.shasum.as_deref().unwrap_or_default();
-        let dist =
-            json!({"type": "zip", "url": dist.url, "reference": dist.reference, "shasum": shasum});
+        let dist = json!({"type": "zip", "url": dist.url, "reference": dist.reference, "shasum": shasum});
         entry.insert("dist".to_owned(), dist);
     }
     if let Some(time) = &release.released_at_rfc3339 {
@@ -126,18 +122,13 @@ pub fn entry(release: &Release<'_>) -> Map {
 /// A value as it is published: link targets in lower case, no branch alias that would be ignored.
 fn published(key: &str, value: &Value) -> Value {
     match value {
-        Value::Object(links) if LINK_TYPES.contains(&key) => links
-            .iter()
-            .map(|(target, constraint)| (target.to_ascii_lowercase(), constraint.clone()))
-            .collect(),
+        Value::Object(links) if LINK_TYPES.contains(&key) => {
+            links.iter().map(|(target, constraint)| (target.to_ascii_lowercase(), constraint.clone())).collect()
+        }
         Value::Object(extra) if key == "extra" => {
             let mut extra = extra.clone();
             if let Some(Value::Object(aliases)) = extra.get_mut("branch-alias") {
-                aliases.retain(|source, target| {
-                    target
-                        .as_str()
-                        .is_some_and(|target| resolve(source, target).is_ok())
-                });
+                aliases.retain(|source, target| target.as_str().is_some_and(|target| resolve(source, target).is_ok()));
             }
             Value::Object(extra)
         }
@@ -159,20 +150,13 @@ pub struct Documents {
 /// Equal versions (named branches are equal to each other) are in the order of their names, so that the same
 /// entries always make the same documents.
 pub fn split(entries: Vec<Map>) -> Documents {
-    let mut keyed: Vec<(NormalizedVersion, Map)> = entries
-        .into_iter()
-        .map(|entry| (version_of(&entry), entry))
-        .collect();
+    let mut keyed: Vec<(NormalizedVersion, Map)> =
+        entries.into_iter().map(|entry| (version_of(&entry), entry)).collect();
     keyed.sort_by(|(left, _), (right, _)| newest_first(left, right));
-    let (dev, stable): (Vec<_>, Vec<_>) = keyed
-        .into_iter()
-        .partition(|(version, _)| version.stability() == Stability::Dev);
-    let entries =
-        |keyed: Vec<(NormalizedVersion, Map)>| keyed.into_iter().map(|(_, entry)| entry).collect();
-    Documents {
-        stable: entries(stable),
-        dev: entries(dev),
-    }
+    let (dev, stable): (Vec<_>, Vec<_>) =
+        keyed.into_iter().partition(|(version, _)| version.stability() == Stability::Dev);
+    let entries = |keyed: Vec<(NormalizedVersion, Map)>| keyed.into_iter().map(|(_, entry)| entry).collect();
+    Documents { stable: entries(stable), dev: entries(dev) }
 }
 
 fn newest_first(left: &NormalizedVersion, right: &NormalizedVersion) -> Ordering {
@@ -181,9 +165,7 @@ fn newest_first(left: &NormalizedVersion, right: &NormalizedVersion) -> Ordering
 
 fn version_of(entry: &Map) -> NormalizedVersion {
     let text = |key| entry.get(key).and_then(Value::as_str);
-    let version = text("version_normalized")
-        .or_else(|| text("version"))
-        .unwrap_or_default();
+    let version = text("version_normalized").or_else(|| text("version")).unwrap_or_default();
     NormalizedVersion::from_stored(version.to_owned())
 }
 
@@ -205,17 +187,8 @@ pub fn document_json(name: &PackageName, entries: &[Map], form: DocumentForm) ->
             "packages": {name.as_str(): differences(entries)},
         }),
         DocumentForm::KeyedByVersion => {
-            let key = |entry: &Map| {
-                entry
-                    .get("version")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            let versions: Map = entries
-                .iter()
-                .map(|entry| (key(entry), Value::Object(entry.clone())))
-                .collect();
+            let key = |entry: &Map| entry.get("version").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let versions: Map = entries.iter().map(|entry| (key(entry), Value::Object(entry.clone()))).collect();
             json!({"packages": {name.as_str(): versions}})
         }
     };
@@ -251,11 +224,7 @@ mod tests {
             version: &version,
             manifest: &manifest,
             source: None,
-            dist: Some(Dist {
-                url: "https://r.test/a.zip".to_owned(),
-                reference,
-                shasum: None,
-            }),
+            dist: Some(Dist { url: "https://r.test/a.zip".to_owned(), reference, shasum: None }),
             released_at_rfc3339: Some("2026-01-02T03:04:05+00:00".to_owned()),
             default_branch: true,
         });
@@ -271,35 +240,17 @@ mod tests {
     #[test]
     fn versions_are_divided_by_stability_and_sorted_newest_first() {
         let version = |version: &str| json!({"version": version, "version_normalized": version});
-        let entries = [
-            "1.0.0.0",
-            "dev-b",
-            "2.0.0.0-beta1",
-            "dev-a",
-            "2.0.0.0",
-            "1.9999999.9999999.9999999-dev",
-        ];
+        let entries = ["1.0.0.0", "dev-b", "2.0.0.0-beta1", "dev-a", "2.0.0.0", "1.9999999.9999999.9999999-dev"];
         let documents = split(maps(Value::Array(entries.map(version).to_vec())));
-        let versions = |entries: &[Map]| -> Vec<String> {
-            entries
-                .iter()
-                .map(|entry| version_of(entry).to_string())
-                .collect()
-        };
-        assert_eq!(
-            versions(&documents.stable),
-            ["2.0.0.0", "2.0.0.0-beta1", "1.0.0.0"]
-        );
-        assert_eq!(
-            versions(&documents.dev),
-            ["1.9999999.9999999.9999999-dev", "dev-a", "dev-b"]
-        );
+        let versions =
+            |entries: &[Map]| -> Vec<String> { entries.iter().map(|entry| version_of(entry).to_string()).collect() };
+        assert_eq!(versions(&documents.stable), ["2.0.0.0", "2.0.0.0-beta1", "1.0.0.0"]);
+        assert_eq!(versions(&documents.dev), ["1.9999999.9999999.9999999-dev", "dev-a", "dev-b"]);
     }
 
     #[test]
     fn both_forms_of_a_document_say_the_same() {
-        let entries =
-            maps(json!([{"version": "2", "type": "library"}, {"version": "1", "type": "library"}]));
+        let entries = maps(json!([{"version": "2", "type": "library"}, {"version": "1", "type": "library"}]));
         let minified = document_json(&name(), &entries, DocumentForm::Minified);
         assert_eq!(
             minified,
@@ -307,24 +258,14 @@ mod tests {
         );
         let read: Value = serde_json::from_str(&minified).expect("json");
         assert_eq!(expand(maps(read["packages"]["acme/blog"].clone())), entries);
-        let keyed: Value = serde_json::from_str(&document_json(
-            &name(),
-            &entries,
-            DocumentForm::KeyedByVersion,
-        ))
-        .expect("json");
-        assert_eq!(
-            keyed["packages"]["acme/blog"]["1"],
-            json!({"version": "1", "type": "library"})
-        );
+        let keyed: Value =
+            serde_json::from_str(&document_json(&name(), &entries, DocumentForm::KeyedByVersion)).expect("json");
+        assert_eq!(keyed["packages"]["acme/blog"]["1"], json!({"version": "1", "type": "library"}));
     }
 
     #[test]
     fn a_package_without_visible_versions_still_claims_its_name() {
         let document = document_json(&name(), &[], DocumentForm::Minified);
-        assert_eq!(
-            document,
-            r#"{"minified":"composer/2.0","packages":{"acme/blog":[]}}"#
-        );
+        assert_eq!(document, r#"{"minified":"composer/2.0","packages":{"acme/blog":[]}}"#);
     }
 }

@@ -117,26 +117,14 @@ mod tests {
 
     #[test]
     fn the_order_is_the_one_composer_compares_by() {
-        let all = [
-            Stability::Stable,
-            Stability::Rc,
-            Stability::Beta,
-            Stability::Alpha,
-            Stability::Dev,
-        ];
+        let all = [Stability::Stable, Stability::Rc, Stability::Beta, Stability::Alpha, Stability::Dev];
         assert!(all.is_sorted());
     }
 
     #[test]
     fn rc_is_the_only_one_spelled_in_upper_case() {
-        assert_eq!(
-            serde_json::to_string(&Stability::Rc).expect("json"),
-            "\"RC\""
-        );
-        assert_eq!(
-            serde_json::from_str::<Stability>("\"rc\"").expect("json"),
-            Stability::Rc
-        );
+        assert_eq!(serde_json::to_string(&Stability::Rc).expect("json"), "\"RC\"");
+        assert_eq!(serde_json::from_str::<Stability>("\"rc\"").expect("json"), Stability::Rc);
         assert!(Stability::parse("unstable").is_err());
     }
 }

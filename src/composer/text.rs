@@ -17,9 +17,7 @@ pub(super) fn is_atom_byte(byte: u8) -> bool {
 
 /// Whether `text` starts with `prefix`, ASCII case aside.
 pub(super) fn starts_with_ci(text: &str, prefix: &str) -> bool {
-    text.as_bytes()
-        .get(..prefix.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+    text.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 /// `text` without an ASCII `suffix`, ASCII case aside.
@@ -43,27 +41,19 @@ pub(super) fn strip_alias(text: &str) -> Option<&str> {
     let right = after_spaces.strip_prefix("as")?;
     let target = right.trim_start_matches(' ');
     let spaced = after_spaces.len() < rest.len() && target.len() < right.len();
-    (!left.is_empty() && spaced && !target.is_empty() && target.bytes().all(is_atom_byte))
-        .then_some(left)
+    (!left.is_empty() && spaced && !target.is_empty() && target.bytes().all(is_atom_byte)).then_some(left)
 }
 
 /// `{@(?:stable|RC|beta|alpha|dev)$}i`: what stands before a stability flag, and the flag as written.
 pub(super) fn strip_stability_flag(text: &str) -> Option<(&str, &str)> {
     let (head, flag) = text.rsplit_once('@')?;
-    let known = ["stable", "RC", "beta", "alpha", "dev"]
-        .iter()
-        .any(|name| flag.eq_ignore_ascii_case(name));
+    let known = ["stable", "RC", "beta", "alpha", "dev"].iter().any(|name| flag.eq_ignore_ascii_case(name));
     known.then_some((head, flag))
 }
 
 /// The length of the run of ASCII digits that starts at `at`.
 pub(super) fn digits_at(bytes: &[u8], at: usize) -> usize {
-    bytes
-        .get(at..)
-        .unwrap_or_default()
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count()
+    bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 #[cfg(test)]
@@ -74,16 +64,7 @@ mod tests {
     fn an_alias_needs_both_sides_and_spaces() {
         assert_eq!(strip_alias("1.0 as 2.0"), Some("1.0"));
         assert_eq!(strip_alias("1.0  as   2.0"), Some("1.0"));
-        for text in [
-            "1.0",
-            "1.0 as ",
-            " as 1.0",
-            "1.0 as2",
-            "1.0,as 2",
-            "1.0 as 2 3",
-            "1.0as 2",
-            "1.0\tas 2",
-        ] {
+        for text in ["1.0", "1.0 as ", " as 1.0", "1.0 as2", "1.0,as 2", "1.0 as 2 3", "1.0as 2", "1.0\tas 2"] {
             assert_eq!(strip_alias(text), None, "{text}");
         }
     }

@@ -9,9 +9,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::stability::Stability;
-use super::text::{
-    digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_dev_suffix,
-};
+use super::text::{digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_dev_suffix};
 use super::text::{strip_stability_flag, strip_suffix_ci};
 
 /// What [`normalize`] yields: `1.2.0.0-beta1`, `dev-main`, `1.9999999.9999999.9999999-dev`.
@@ -80,9 +78,7 @@ pub(super) struct Modifier {
 }
 
 /// The stability words, each before those it starts with: `beta` before `b`.
-const WORDS: [&str; 9] = [
-    "stable", "beta", "b", "rc", "alpha", "a", "patch", "pl", "p",
-];
+const WORDS: [&str; 9] = ["stable", "beta", "b", "rc", "alpha", "a", "patch", "pl", "p"];
 
 /// Scans a [`Modifier`] that starts at `start`, ASCII case aside.
 pub(super) fn scan_modifier(bytes: &[u8], start: usize) -> Modifier {
@@ -91,14 +87,9 @@ pub(super) fn scan_modifier(bytes: &[u8], start: usize) -> Modifier {
         at += 1;
     }
     let has = |at: usize, word: &str| {
-        bytes
-            .get(at..at + word.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
+        bytes.get(at..at + word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
     };
-    let word_length = WORDS
-        .iter()
-        .find(|word| has(at, word))
-        .map_or(0, |word| word.len());
+    let word_length = WORDS.iter().find(|word| has(at, word)).map_or(0, |word| word.len());
     let word = at..at + word_length;
     at = word.end;
     if word_length > 0 {
@@ -117,12 +108,7 @@ pub(super) fn scan_modifier(bytes: &[u8], start: usize) -> Modifier {
     if dev {
         at += separator + 3;
     }
-    Modifier {
-        word,
-        number,
-        dev,
-        end: at,
-    }
+    Modifier { word, number, dev, end: at }
 }
 
 /// Normalizes a version (`VersionParser::normalize`).
@@ -147,12 +133,8 @@ pub fn normalize(version: &str) -> Result<NormalizedVersion, InvalidVersion> {
     if let Some(normalized) = classical(version).or_else(|| dated(version)) {
         return Ok(NormalizedVersion(normalized));
     }
-    let branch = strip_dev_suffix(version)
-        .filter(|_| !version.contains('\n'))
-        .and_then(numeric_branch);
-    branch
-        .map(NormalizedVersion)
-        .ok_or_else(|| InvalidVersion(original.to_owned()))
+    let branch = strip_dev_suffix(version).filter(|_| !version.contains('\n')).and_then(numeric_branch);
+    branch.map(NormalizedVersion).ok_or_else(|| InvalidVersion(original.to_owned()))
 }
 
 /// `^([^,\s+]+)\+\S+$`: the version before `+metadata`.
@@ -300,9 +282,7 @@ fn numeric_branch(branch: &str) -> Option<String> {
 pub fn numeric_alias_prefix(branch: &str) -> Option<String> {
     let head = strip_suffix_ci(branch, "-dev")?;
     let head = strip_suffix_ci(head, ".x").unwrap_or(head);
-    let numeric = head
-        .split('.')
-        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let numeric = head.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     numeric.then(|| format!("{head}."))
 }
 

@@ -30,9 +30,7 @@ use super::limits;
 use super::object::ObjectKind;
 use super::oid::ObjectId;
 use super::pack::{Pack, PackError};
-use super::path_safety::{
-    InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_symlink,
-};
+use super::path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_symlink};
 use super::tree::{TreeError, directory, read_commit, read_kind, with_tree};
 use super::tree_object::EntryMode;
 use super::walk::{Planned, PlannedKind, Walk};
@@ -86,11 +84,7 @@ pub struct ArchiveOptions<'a> {
 impl Default for ArchiveOptions<'_> {
     /// The whole repository within the default limits.
     fn default() -> Self {
-        Self {
-            path: None,
-            exclude: &|_, _| false,
-            limits: ArchiveLimits::default(),
-        }
+        Self { path: None, exclude: &|_, _| false, limits: ArchiveLimits::default() }
     }
 }
 
@@ -205,15 +199,11 @@ impl From<PackError> for ArchiveError {
 }
 
 /// Archives a commit (or the commit of an annotated tag) out of a pack that holds all its files.
-pub fn build_zip(
-    pack: &Pack,
-    commit: &ObjectId,
-    options: &ArchiveOptions<'_>,
-) -> Result<Archive, ArchiveError> {
+pub fn build_zip(pack: &Pack, commit: &ObjectId, options: &ArchiveOptions<'_>) -> Result<Archive, ArchiveError> {
     let path = PackagePath::parse(options.path.unwrap_or_default())?;
     let commit = read_commit(pack, commit)?;
-    let root = directory(pack, commit.tree, &path)?
-        .ok_or_else(|| ArchiveError::PathNotFound(path.as_str().to_owned()))?;
+    let root =
+        directory(pack, commit.tree, &path)?.ok_or_else(|| ArchiveError::PathNotFound(path.as_str().to_owned()))?;
     let manifest = manifest(pack, &root, &options.limits)?;
     let (planned, left_out) = Walk::new(pack, options).run(root)?;
     let mut writer = Writer::new(pack, options.limits, commit.committed.seconds, left_out);
@@ -223,16 +213,9 @@ pub fn build_zip(
     writer.finish(manifest)
 }
 
-fn manifest(
-    pack: &Pack,
-    root: &ObjectId,
-    limits: &ArchiveLimits,
-) -> Result<Option<Vec<u8>>, ArchiveError> {
+fn manifest(pack: &Pack, root: &ObjectId, limits: &ArchiveLimits) -> Result<Option<Vec<u8>>, ArchiveError> {
     const NAME: &str = "composer.json";
-    let entry = with_tree(pack, root, |tree| {
-        tree.get(NAME.as_bytes())
-            .map(|entry| (entry.mode, entry.oid))
-    });
+    let entry = with_tree(pack, root, |tree| tree.get(NAME.as_bytes()).map(|entry| (entry.mode, entry.oid)));
     match entry {
         Ok(Some((EntryMode::File | EntryMode::Executable, oid))) => {
             check_size(pack, &oid, NAME, limits.file_bytes)?;
@@ -248,11 +231,7 @@ fn manifest(
 fn check_size(pack: &Pack, oid: &ObjectId, path: &str, limit: u64) -> Result<u64, ArchiveError> {
     let size = pack.size(oid).ok_or(TreeError::MissingObject(*oid))?;
     if size > limit {
-        return Err(ArchiveError::FileTooLarge {
-            path: path.to_owned(),
-            size,
-            limit,
-        });
+        return Err(ArchiveError::FileTooLarge { path: path.to_owned(), size, limit });
     }
     Ok(size)
 }
@@ -275,24 +254,14 @@ impl<'a> Writer<'a> {
             .last_modified_time(zip_time(committed))
             .system(System::Unix);
         let zip = ZipWriter::new(BoundedBuffer::new(limits.zip_bytes));
-        Self {
-            pack,
-            limits,
-            options,
-            zip,
-            entries: 0,
-            inflated: 0,
-            left_out,
-        }
+        Self { pack, limits, options, zip, entries: 0, inflated: 0, left_out }
     }
 
     fn entry(&mut self, entry: &Planned) -> Result<(), ArchiveError> {
         let size = check_size(self.pack, &entry.oid, &entry.path, self.limits.file_bytes)?;
         self.inflated += size;
         if self.inflated > self.limits.inflated_bytes {
-            return Err(ArchiveError::InflatesTooLarge {
-                limit: self.limits.inflated_bytes,
-            });
+            return Err(ArchiveError::InflatesTooLarge { limit: self.limits.inflated_bytes });
         }
         let content = read_kind(self.pack, &entry.oid, ObjectKind::Blob)?;
         let written = match entry.kind {
@@ -301,17 +270,10 @@ impl<'a> Writer<'a> {
             PlannedKind::Symlink => {
                 let depth = entry.path.matches('/').count();
                 match check_symlink(depth, content.data()) {
-                    Ok(target) => self.zip.add_symlink(
-                        &entry.path,
-                        target,
-                        self.options.unix_permissions(0o777),
-                    ),
+                    Ok(target) => self.zip.add_symlink(&entry.path, target, self.options.unix_permissions(0o777)),
                     Err(refusal) => {
                         let reason = LeftOutReason::Symlink(refusal);
-                        self.left_out.push(LeftOut {
-                            path: entry.path.clone(),
-                            reason,
-                        });
+                        self.left_out.push(LeftOut { path: entry.path.clone(), reason });
                         return Ok(());
                     }
                 }
@@ -323,8 +285,7 @@ impl<'a> Writer<'a> {
     }
 
     fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), ZipError> {
-        self.zip
-            .start_file(path, self.options.unix_permissions(mode))?;
+        self.zip.start_file(path, self.options.unix_permissions(mode))?;
         self.zip.write_all(content)?;
         Ok(())
     }
@@ -334,12 +295,7 @@ impl<'a> Writer<'a> {
         let buffer = self.zip.finish().map_err(|error| limits.zip_error(error))?;
         let mut left_out = self.left_out;
         left_out.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        Ok(Archive {
-            bytes: buffer.into_vec(),
-            entries: self.entries,
-            manifest,
-            left_out,
-        })
+        Ok(Archive { bytes: buffer.into_vec(), entries: self.entries, manifest, left_out })
     }
 }
 
@@ -348,9 +304,7 @@ impl ArchiveLimits {
     fn zip_error(&self, error: ZipError) -> ArchiveError {
         match error {
             ZipError::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
-                ArchiveError::ZipTooLarge {
-                    limit: self.zip_bytes,
-                }
+                ArchiveError::ZipTooLarge { limit: self.zip_bytes }
             }
             error => ArchiveError::Zip(error),
         }
@@ -386,14 +340,7 @@ mod tests {
             (i64::MAX, (2107, 12, 31, 23, 59, 58)),
         ] {
             let at = zip_time(seconds);
-            let parts = (
-                at.year(),
-                at.month(),
-                at.day(),
-                at.hour(),
-                at.minute(),
-                at.second(),
-            );
+            let parts = (at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second());
             assert_eq!(parts, expected, "{seconds}");
         }
     }

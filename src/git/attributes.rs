@@ -45,11 +45,7 @@ impl Attributes {
     /// Adds the rules of the `.gitattributes` in `directory` (without a slash at its end; empty
     /// for the root). Until [`truncate`](Self::truncate), ask about paths in there only.
     pub fn add_file(&mut self, directory: &str, content: &[u8]) -> Result<(), TooManyRules> {
-        let base = if directory.is_empty() {
-            0
-        } else {
-            directory.len() + 1
-        };
+        let base = if directory.is_empty() { 0 } else { directory.len() + 1 };
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         for line in content.split(|byte| *byte == b'\n') {
             let Some(rule) = parse_line(line, base) else {
@@ -81,11 +77,7 @@ impl Attributes {
     /// Whether an archive leaves out `path`, which has no slash at its end. What is in a directory
     /// that is left out must not be asked about.
     pub fn export_ignore(&self, path: &[u8], is_dir: bool) -> bool {
-        self.rules
-            .iter()
-            .rev()
-            .find(|rule| rule.applies(path, is_dir))
-            .is_some_and(|r| r.ignore)
+        self.rules.iter().rev().find(|rule| rule.applies(path, is_dir)).is_some_and(|r| r.ignore)
     }
 }
 
@@ -95,14 +87,7 @@ impl Rule {
             return false;
         }
         let below = path.get(self.base..).unwrap_or_default();
-        let text = if self.name_only {
-            below
-                .rsplit(|byte| *byte == b'/')
-                .next()
-                .unwrap_or_default()
-        } else {
-            below
-        };
+        let text = if self.name_only { below.rsplit(|byte| *byte == b'/').next().unwrap_or_default() } else { below };
         self.pattern.matches(text)
     }
 }
@@ -130,13 +115,7 @@ fn parse_line(line: &[u8], base: usize) -> Option<Rule> {
     let pattern = pattern.strip_suffix(b"/").unwrap_or(&pattern);
     let name_only = !pattern.contains(&b'/');
     let anchored = pattern.strip_prefix(b"/").unwrap_or(pattern);
-    Some(Rule {
-        base,
-        pattern: Wildmatch::new(anchored),
-        name_only,
-        directory_only,
-        ignore,
-    })
+    Some(Rule { base, pattern: Wildmatch::new(anchored), name_only, directory_only, ignore })
 }
 
 /// The pattern, unquoted, and what follows it.
@@ -146,10 +125,7 @@ fn split_pattern(line: &[u8]) -> (Vec<u8>, &[u8]) {
     {
         return found;
     }
-    let end = line
-        .iter()
-        .position(|byte| BLANK.contains(byte))
-        .unwrap_or(line.len());
+    let end = line.iter().position(|byte| BLANK.contains(byte)).unwrap_or(line.len());
     (line[..end].to_vec(), &line[end..])
 }
 
@@ -177,11 +153,10 @@ fn unquote(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
                     b'0'..=b'3' => {
                         let rest = text.get(at..at + 2)?;
                         at += 2;
-                        rest.iter()
-                            .try_fold(escape - b'0', |value, digit| match digit {
-                                b'0'..=b'7' => Some(value << 3 | (digit - b'0')),
-                                _ => None,
-                            })?
+                        rest.iter().try_fold(escape - b'0', |value, digit| match digit {
+                            b'0'..=b'7' => Some(value << 3 | (digit - b'0')),
+                            _ => None,
+                        })?
                     }
                     _ => return None,
                 });
@@ -195,10 +170,7 @@ fn unquote(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 /// attribute makes git ignore the whole line.
 fn export_ignore_value(attributes: &[u8]) -> Option<bool> {
     let mut value = None;
-    for word in attributes
-        .split(|byte| BLANK.contains(byte))
-        .filter(|word| !word.is_empty())
-    {
+    for word in attributes.split(|byte| BLANK.contains(byte)).filter(|word| !word.is_empty()) {
         let (name, assigned) = match word.iter().position(|byte| *byte == b'=') {
             Some(at) => (&word[..at], true),
             None => (word, false),
@@ -210,9 +182,7 @@ fn export_ignore_value(attributes: &[u8]) -> Option<bool> {
         let valid = !name.is_empty()
             && !name.starts_with(b"-")
             && !name.starts_with(b"builtin_")
-            && name
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte));
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte));
         if !valid {
             return None;
         }
@@ -230,12 +200,8 @@ mod tests {
 
     fn ignored(rules: &str, path: &str) -> bool {
         let mut attributes = Attributes::new();
-        attributes
-            .add_file("", rules.as_bytes())
-            .expect("few rules");
-        let (path, is_dir) = path
-            .strip_suffix('/')
-            .map_or((path, false), |path| (path, true));
+        attributes.add_file("", rules.as_bytes()).expect("few rules");
+        let (path, is_dir) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
         attributes.export_ignore(path.as_bytes(), is_dir)
     }
 
@@ -261,23 +227,11 @@ mod tests {
 
     #[test]
     fn the_last_word_wins() {
-        assert!(!ignored(
-            "*.md export-ignore\nREADME.md -export-ignore",
-            "README.md"
-        ));
-        assert!(!ignored(
-            "*.md export-ignore\nREADME.md !export-ignore",
-            "README.md"
-        ));
-        assert!(!ignored(
-            "*.md export-ignore\nREADME.md export-ignore=yes",
-            "README.md"
-        ));
+        assert!(!ignored("*.md export-ignore\nREADME.md -export-ignore", "README.md"));
+        assert!(!ignored("*.md export-ignore\nREADME.md !export-ignore", "README.md"));
+        assert!(!ignored("*.md export-ignore\nREADME.md export-ignore=yes", "README.md"));
         assert!(ignored("*.md -export-ignore export-ignore", "README.md"));
-        assert!(ignored(
-            "README.md -export-ignore\n*.md text export-ignore",
-            "README.md"
-        ));
+        assert!(ignored("README.md -export-ignore\n*.md text export-ignore", "README.md"));
         assert!(ignored("*.md export-ignore\nREADME.md text", "README.md"));
     }
 
@@ -305,10 +259,7 @@ mod tests {
         assert!(ignored("\"caf\\303\\251\" export-ignore", "café"));
         assert!(ignored("\"t\\tx\" export-ignore", "t\tx"));
         assert!(!ignored("\"a export-ignore", "a"));
-        assert!(ignored(
-            "\u{feff}a export-ignore\r\nb export-ignore\r\n",
-            "a"
-        ));
+        assert!(ignored("\u{feff}a export-ignore\r\nb export-ignore\r\n", "a"));
         assert!(ignored("a export-ignore\r\nb export-ignore\r\n", "b"));
         assert!(ignored("\t a\texport-ignore", "a"));
     }
@@ -318,9 +269,7 @@ mod tests {
         let mut attributes = Attributes::new();
         attributes.add_file("", b"*.md export-ignore").expect("few");
         let mark = attributes.len();
-        attributes
-            .add_file("src", b"/a.md -export-ignore\n/x export-ignore")
-            .expect("few");
+        attributes.add_file("src", b"/a.md -export-ignore\n/x export-ignore").expect("few");
         assert!(!attributes.export_ignore(b"src/a.md", false));
         assert!(attributes.export_ignore(b"src/b.md", false));
         assert!(attributes.export_ignore(b"src/x", true));
@@ -334,9 +283,6 @@ mod tests {
         let mut attributes = Attributes::new();
         let most = "a export-ignore\n".repeat(ATTRIBUTE_RULES);
         assert_eq!(attributes.add_file("", most.as_bytes()), Ok(()));
-        assert_eq!(
-            attributes.add_file("", b"a export-ignore"),
-            Err(TooManyRules)
-        );
+        assert_eq!(attributes.add_file("", b"a export-ignore"), Err(TooManyRules));
     }
 }

@@ -20,11 +20,7 @@ impl BoundedBuffer {
     const FIRST_BYTES: usize = 16 * 1024;
 
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            limit,
-            position: 0,
-        }
+        Self { bytes: Vec::new(), limit, position: 0 }
     }
 
     /// Writes at the position, over what is there, and moves the position behind it.
@@ -34,16 +30,11 @@ impl BoundedBuffer {
             return Err(OverLimit);
         }
         self.make_room(end);
-        let overwritten = self
-            .bytes
-            .len()
-            .saturating_sub(self.position)
-            .min(data.len());
+        let overwritten = self.bytes.len().saturating_sub(self.position).min(data.len());
         if self.position > self.bytes.len() {
             self.bytes.resize(self.position, 0);
         }
-        self.bytes[self.position..self.position + overwritten]
-            .copy_from_slice(&data[..overwritten]);
+        self.bytes[self.position..self.position + overwritten].copy_from_slice(&data[..overwritten]);
         self.bytes.extend_from_slice(&data[overwritten..]);
         self.position = end;
         Ok(())
@@ -60,19 +51,14 @@ impl BoundedBuffer {
             return;
         }
         let doubled = end.max(self.bytes.capacity() * 2).max(Self::FIRST_BYTES);
-        let capacity = if doubled > self.limit / 4 {
-            self.limit
-        } else {
-            doubled
-        };
+        let capacity = if doubled > self.limit / 4 { self.limit } else { doubled };
         self.bytes.reserve_exact(capacity - self.bytes.len());
     }
 }
 
 impl Write for BoundedBuffer {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.put(data)
-            .map_err(|OverLimit| io::Error::from(io::ErrorKind::StorageFull))?;
+        self.put(data).map_err(|OverLimit| io::Error::from(io::ErrorKind::StorageFull))?;
         Ok(data.len())
     }
 
@@ -122,11 +108,7 @@ mod tests {
         }
         capacities.dedup();
         assert_eq!(capacities.last(), Some(&LIMIT));
-        assert!(
-            capacities[..capacities.len() - 1]
-                .iter()
-                .all(|capacity| *capacity <= LIMIT / 4)
-        );
+        assert!(capacities[..capacities.len() - 1].iter().all(|capacity| *capacity <= LIMIT / 4));
     }
 
     #[test]

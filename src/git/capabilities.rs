@@ -18,10 +18,7 @@ pub const AGENT: &str = concat!("agent=rostrum/", env!("CARGO_PKG_VERSION"));
 
 /// What the server can do, as far as we use it. Worth storing: it saves one request of three.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one word of the advertisement"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one word of the advertisement")]
 pub struct Capabilities {
     /// The server's name for itself, such as `git/2.47.3`.
     pub agent: Option<String>,
@@ -160,10 +157,7 @@ fn next_data<'a>(
 
 /// `version 1`, or version 0's first ref: an object id, a space, a name, NUL, capabilities.
 fn speaks_older_version(first: &[u8]) -> bool {
-    line(first) == b"version 1"
-        || first
-            .get(..40)
-            .is_some_and(|hex| super::ObjectId::parse(hex).is_ok())
+    line(first) == b"version 1" || first.get(..40).is_some_and(|hex| super::ObjectId::parse(hex).is_ok())
 }
 
 fn bounded(value: &str) -> String {
@@ -190,20 +184,13 @@ mod tests {
         let capabilities = Capabilities::parse(&bytes).expect("valid");
         assert!(capabilities.shallow && !capabilities.filter && !capabilities.unborn);
         assert_eq!(capabilities.agent, None);
-        assert_eq!(
-            capabilities.request_header("ls-refs"),
-            b"0014command=ls-refs\n0001"
-        );
+        assert_eq!(capabilities.request_header("ls-refs"), b"0014command=ls-refs\n0001");
     }
 
     #[test]
     fn the_service_line_is_optional_and_so_is_its_flush() {
         let plain = advertisement(&["version 2\n", "agent=git/2\n", "ls-refs\n", "fetch\n"]);
-        let with_flush = [
-            advertisement(&["# service=git-upload-pack\n"]),
-            plain.clone(),
-        ]
-        .concat();
+        let with_flush = [advertisement(&["# service=git-upload-pack\n"]), plain.clone()].concat();
         let mut without = Vec::new();
         encode_data(&mut without, "# service=git-upload-pack\n");
         without.extend_from_slice(&plain);
@@ -229,15 +216,9 @@ mod tests {
     fn older_protocol_versions_are_named() {
         let id = "1a7ec78d9fbdb28c1d12aabc70c695277cd91ba6";
         let v0 = advertisement(&[&format!("{id} HEAD\0multi_ack\n")]);
-        assert_eq!(
-            Capabilities::parse(&v0),
-            Err(AdvertisementError::ProtocolV0)
-        );
+        assert_eq!(Capabilities::parse(&v0), Err(AdvertisementError::ProtocolV0));
         let v1 = advertisement(&["version 1\n"]);
-        assert_eq!(
-            Capabilities::parse(&v1),
-            Err(AdvertisementError::ProtocolV0)
-        );
+        assert_eq!(Capabilities::parse(&v1), Err(AdvertisementError::ProtocolV0));
     }
 
     #[test]
@@ -245,21 +226,13 @@ mod tests {
         let first = advertisement(&["ERR Repository not found.\n"]);
         let later = advertisement(&["version 2\n", "ERR Repository not found.\n"]);
         for bytes in [first, later] {
-            assert_eq!(
-                Capabilities::parse(&bytes),
-                Err(AdvertisementError::Remote("Repository not found.".into()))
-            );
+            assert_eq!(Capabilities::parse(&bytes), Err(AdvertisementError::Remote("Repository not found.".into())));
         }
     }
 
     #[test]
     fn missing_commands_hashes_and_ends_are_named() {
-        let sha256 = [
-            "version 2\n",
-            "ls-refs\n",
-            "fetch\n",
-            "object-format=sha256\n",
-        ];
+        let sha256 = ["version 2\n", "ls-refs\n", "fetch\n", "object-format=sha256\n"];
         assert_eq!(
             Capabilities::parse(&advertisement(&sha256)),
             Err(AdvertisementError::UnsupportedObjectFormat("sha256".into()))
@@ -274,21 +247,13 @@ mod tests {
         );
         let whole = advertisement(&["version 2\n", "ls-refs\n", "fetch\n"]);
         for end in [whole.len() - 1, whole.len() - 4, whole.len() - 6] {
-            assert_eq!(
-                Capabilities::parse(&whole[..end]),
-                Err(AdvertisementError::Truncated)
-            );
+            assert_eq!(Capabilities::parse(&whole[..end]), Err(AdvertisementError::Truncated));
         }
     }
 
     #[test]
     fn capabilities_can_be_stored() {
-        let bytes = advertisement(&[
-            "version 2\n",
-            "agent=git/2\n",
-            "ls-refs\n",
-            "fetch=filter\n",
-        ]);
+        let bytes = advertisement(&["version 2\n", "agent=git/2\n", "ls-refs\n", "fetch=filter\n"]);
         let capabilities = Capabilities::parse(&bytes).expect("valid");
         let json = serde_json::to_string(&capabilities).expect("serializes");
         let back: Capabilities = serde_json::from_str(&json).expect("parses");

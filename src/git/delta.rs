@@ -41,11 +41,7 @@ impl DeltaHeader {
         let mut at = 0;
         let base_size = size(delta, &mut at)?;
         let result_size = size(delta, &mut at)?;
-        Ok(Self {
-            base_size,
-            result_size,
-            instructions: at,
-        })
+        Ok(Self { base_size, result_size, instructions: at })
     }
 }
 
@@ -75,21 +71,12 @@ pub(super) fn apply(base: &[u8], delta: &[u8]) -> Result<Vec<u8>, DeltaError> {
         }
         result.extend_from_slice(piece);
     }
-    if result.len() == result_size {
-        Ok(result)
-    } else {
-        Err(DeltaError::ResultMismatch)
-    }
+    if result.len() == result_size { Ok(result) } else { Err(DeltaError::ResultMismatch) }
 }
 
 /// The part of `base` that a copy instruction names: bits 0 to 3 of the opcode say which bytes of
 /// the offset follow, bits 4 to 6 which bytes of the size; a size of 0 means 65 536.
-fn copied<'a>(
-    base: &'a [u8],
-    delta: &[u8],
-    opcode: u8,
-    at: &mut usize,
-) -> Result<&'a [u8], DeltaError> {
+fn copied<'a>(base: &'a [u8], delta: &[u8], opcode: u8, at: &mut usize) -> Result<&'a [u8], DeltaError> {
     let mut number = |first_bit: u8, bytes: u8| -> Result<usize, DeltaError> {
         let mut value: u32 = 0;
         for index in 0..bytes {

@@ -3,9 +3,7 @@
 use super::buffer::BoundedBuffer;
 use super::capabilities::Capabilities;
 use super::oid::ObjectId;
-use super::pkt_line::{
-    Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_words,
-};
+use super::pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_words};
 
 /// What to ask for. We never have anything ourselves, so the request ends the negotiation (`done`)
 /// and one answer brings the pack. `thin-pack` is never asked for: every delta's base is inside.
@@ -24,20 +22,12 @@ pub struct FetchRequest {
 impl FetchRequest {
     /// The wanted commits without their history, cut down by `filter`.
     pub fn commits(wants: impl IntoIterator<Item = ObjectId>, filter: Option<&str>) -> Self {
-        Self {
-            wants: wants.into_iter().collect(),
-            depth: Some(1),
-            filter: filter.map(str::to_owned),
-        }
+        Self { wants: wants.into_iter().collect(), depth: Some(1), filter: filter.map(str::to_owned) }
     }
 
     /// The wanted objects as they are: blobs by id.
     pub fn blobs(wants: impl IntoIterator<Item = ObjectId>) -> Self {
-        Self {
-            wants: wants.into_iter().collect(),
-            depth: None,
-            filter: None,
-        }
+        Self { wants: wants.into_iter().collect(), depth: None, filter: None }
     }
 
     /// The body to post, about 50 bytes for each wanted object.
@@ -130,11 +120,7 @@ impl PackReceiver {
     pub fn new(limit: usize) -> Self {
         Self {
             decoder: PktDecoder::new(),
-            demux: Demux {
-                section: Section::Header,
-                pack: BoundedBuffer::new(limit),
-                limit,
-            },
+            demux: Demux { section: Section::Header, pack: BoundedBuffer::new(limit), limit },
         }
     }
 
@@ -166,12 +152,8 @@ impl Demux {
                 };
                 Ok(())
             }
-            (_, Section::Done | Section::EndedEarly) => {
-                Err(FetchError::Unexpected("more after its end"))
-            }
-            (Packet::Delim, Section::Packfile) => {
-                Err(FetchError::Unexpected("a section after the pack"))
-            }
+            (_, Section::Done | Section::EndedEarly) => Err(FetchError::Unexpected("more after its end")),
+            (Packet::Delim, Section::Packfile) => Err(FetchError::Unexpected("a section after the pack")),
             (Packet::Delim, _) => {
                 self.section = Section::Header;
                 Ok(())
@@ -193,9 +175,7 @@ impl Demux {
         match data.split_first() {
             Some((1, pack)) => {
                 let limit = self.limit;
-                self.pack
-                    .put(pack)
-                    .map_err(|_| FetchError::TooLarge { limit })
+                self.pack.put(pack).map_err(|_| FetchError::TooLarge { limit })
             }
             // Progress, or an empty keep-alive.
             Some((2, _)) => Ok(()),
@@ -252,15 +232,8 @@ mod tests {
         let request = FetchRequest::commits([id(0x11)], Some("tree:1"));
         let plain = String::from_utf8(request.encode(&Capabilities::default())).expect("ASCII");
         let want = "0032want 1111111111111111111111111111111111111111\n";
-        assert_eq!(
-            plain,
-            format!("0012command=fetch\n0001000eofs-delta\n0010no-progress\n{want}0009done\n0000")
-        );
-        let able = Capabilities {
-            filter: true,
-            shallow: true,
-            ..Capabilities::default()
-        };
+        assert_eq!(plain, format!("0012command=fetch\n0001000eofs-delta\n0010no-progress\n{want}0009done\n0000"));
+        let able = Capabilities { filter: true, shallow: true, ..Capabilities::default() };
         let full = String::from_utf8(request.encode(&able)).expect("ASCII");
         assert!(full.contains("000ddeepen 1\n0012filter tree:1\n"), "{full}");
         assert!(!full.contains("thin-pack"));
@@ -270,12 +243,7 @@ mod tests {
 
     #[test]
     fn only_the_bytes_of_band_one_are_kept() {
-        let bytes = answer(&[
-            b"\x01PACK",
-            b"\x02Counting objects\r",
-            b"\x02",
-            b"\x01 more",
-        ]);
+        let bytes = answer(&[b"\x01PACK", b"\x02Counting objects\r", b"\x02", b"\x01 more"]);
         assert_eq!(receive(&bytes, 9), Ok(b"PACK more".to_vec()));
     }
 
@@ -288,41 +256,25 @@ mod tests {
     #[test]
     fn the_words_of_a_server_reach_the_caller() {
         let fatal = answer(&[b"\x01PA", b"\x03fatal: out of memory\n"]);
-        assert_eq!(
-            receive(&fatal, 99),
-            Err(FetchError::Remote("fatal: out of memory".into()))
-        );
+        assert_eq!(receive(&fatal, 99), Err(FetchError::Remote("fatal: out of memory".into())));
         let inside = answer(&[b"\x01PA", b"ERR quota exceeded"]);
-        assert_eq!(
-            receive(&inside, 99),
-            Err(FetchError::Remote("quota exceeded".into()))
-        );
+        assert_eq!(receive(&inside, 99), Err(FetchError::Remote("quota exceeded".into())));
         let mut refused = Vec::new();
         encode_data(&mut refused, "ERR upload-pack: not our ref\n");
-        assert_eq!(
-            receive(&refused, 99),
-            Err(FetchError::Remote("upload-pack: not our ref".into()))
-        );
+        assert_eq!(receive(&refused, 99), Err(FetchError::Remote("upload-pack: not our ref".into())));
     }
 
     #[test]
     fn an_answer_that_stops_anywhere_is_truncated() {
         let whole = answer(&[b"\x01PACK"]);
         for end in 0..whole.len() {
-            assert_eq!(
-                receive(&whole[..end], 99),
-                Err(FetchError::Truncated),
-                "{end}"
-            );
+            assert_eq!(receive(&whole[..end], 99), Err(FetchError::Truncated), "{end}");
         }
     }
 
     #[test]
     fn what_the_protocol_does_not_have_is_refused() {
-        assert_eq!(
-            receive(b"<html>", 9),
-            Err(FetchError::Framing(PktLineError::BadLength))
-        );
+        assert_eq!(receive(b"<html>", 9), Err(FetchError::Framing(PktLineError::BadLength)));
         assert_eq!(receive(b"0000", 9), Err(FetchError::NoPack));
         for (bytes, what) in [
             (answer(&[b"\x09PACK"]), "an unknown band"),

@@ -29,10 +29,7 @@ impl Inflater {
     const WINDOW_BYTES: usize = 16 * 1024;
 
     pub(super) fn new() -> Self {
-        Self {
-            state: Decompress::new(true),
-            window: vec![0; Self::WINDOW_BYTES].into_boxed_slice(),
-        }
+        Self { state: Decompress::new(true), window: vec![0; Self::WINDOW_BYTES].into_boxed_slice() }
     }
 
     /// Inflates the stream at the start of `input` piece by piece into `sink`, and returns how
@@ -117,20 +114,12 @@ mod tests {
         let mut stream = deflate(b"hello");
         let mut inflater = Inflater::new();
         for declared in [4, 6] {
-            let mismatch = InflateError::SizeMismatch {
-                declared: u64::from(declared),
-            };
+            let mismatch = InflateError::SizeMismatch { declared: u64::from(declared) };
             assert_eq!(inflater.whole(&stream, declared), Err(mismatch));
         }
-        assert_eq!(
-            inflater.whole(&stream[..3], 5),
-            Err(InflateError::Truncated)
-        );
+        assert_eq!(inflater.whole(&stream[..3], 5), Err(InflateError::Truncated));
         let last = stream.len() - 1;
-        assert_eq!(
-            inflater.whole(&stream[..last], 5),
-            Err(InflateError::Truncated)
-        );
+        assert_eq!(inflater.whole(&stream[..last], 5), Err(InflateError::Truncated));
         stream[last] ^= 1;
         assert_eq!(inflater.whole(&stream, 5), Err(InflateError::Corrupt));
         assert_eq!(inflater.whole(b"nope", 5), Err(InflateError::Corrupt));

@@ -5,9 +5,7 @@ use std::collections::HashSet;
 use super::capabilities::Capabilities;
 use super::limits::{REF_NAME_BYTES, REFS, SKIPPED_REFS};
 use super::oid::ObjectId;
-use super::pkt_line::{
-    Packet, PktLineError, encode_data, encode_flush, line, packets, remote_error,
-};
+use super::pkt_line::{Packet, PktLineError, encode_data, encode_flush, line, packets, remote_error};
 
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
@@ -152,11 +150,7 @@ impl Advertised {
             .flatten()
             .filter(|name| name.starts_with(BRANCHES))
             .find_map(|name| self.refs.iter().find(|item| item.name == name))
-            .or_else(|| {
-                self.refs
-                    .iter()
-                    .find(|item| item.name.starts_with(BRANCHES))
-            })
+            .or_else(|| self.refs.iter().find(|item| item.name.starts_with(BRANCHES)))
     }
 
     /// Each branch's name without `refs/heads/`, with its commit.
@@ -171,11 +165,7 @@ impl Advertised {
     }
 
     fn under(&self, prefix: &'static str) -> impl Iterator<Item = (&str, ObjectId)> {
-        self.refs.iter().filter_map(move |item| {
-            item.name
-                .strip_prefix(prefix)
-                .map(|short| (short, item.commit_id()))
-        })
+        self.refs.iter().filter_map(move |item| item.name.strip_prefix(prefix).map(|short| (short, item.commit_id())))
     }
 
     fn add_line(&mut self, line: &[u8], seen: &mut HashSet<String>) -> Result<(), LsRefsError> {
@@ -197,22 +187,14 @@ impl Advertised {
             return Ok(());
         }
         let oid = ObjectId::parse(id).map_err(|_| LsRefsError::MalformedLine)?;
-        if name != b"HEAD"
-            && !name.starts_with(BRANCHES.as_bytes())
-            && !name.starts_with(TAGS.as_bytes())
-        {
+        if name != b"HEAD" && !name.starts_with(BRANCHES.as_bytes()) && !name.starts_with(TAGS.as_bytes()) {
             return Ok(());
         }
         match checked_name(name) {
             Ok(name) if !seen.insert(name.clone()) => {
                 self.skip(name.as_bytes(), SkipReason::Duplicate);
             }
-            Ok(name) => self.refs.push(RemoteRef {
-                name,
-                oid,
-                peeled,
-                symref_target,
-            }),
+            Ok(name) => self.refs.push(RemoteRef { name, oid, peeled, symref_target }),
             Err(reason) => self.skip(name, reason),
         }
         Ok(())
@@ -221,9 +203,7 @@ impl Advertised {
     fn skip(&mut self, name: &[u8], reason: SkipReason) {
         self.skipped_total += 1;
         if self.skipped.len() < SKIPPED_REFS {
-            let name = name[..name.len().min(REF_NAME_BYTES)]
-                .escape_ascii()
-                .to_string();
+            let name = name[..name.len().min(REF_NAME_BYTES)].escape_ascii().to_string();
             self.skipped.push(SkippedRef { name, reason });
         }
     }
@@ -234,11 +214,7 @@ fn checked_name(name: &[u8]) -> Result<String, SkipReason> {
         return Err(SkipReason::TooLong);
     }
     let name = std::str::from_utf8(name).map_err(|_| SkipReason::NotUtf8)?;
-    if is_valid_ref_name(name) {
-        Ok(name.to_owned())
-    } else {
-        Err(SkipReason::InvalidName)
-    }
+    if is_valid_ref_name(name) { Ok(name.to_owned()) } else { Err(SkipReason::InvalidName) }
 }
 
 /// The rules of git-check-ref-format(1), with `HEAD` allowed.
@@ -302,26 +278,11 @@ mod tests {
 
     #[test]
     fn the_default_branch_falls_back_when_head_does_not_help() {
-        let name = |advertised: &Advertised| {
-            advertised
-                .default_branch()
-                .map(|branch| branch.name.clone())
-        };
-        let listed = [
-            "HEAD",
-            "refs/heads/a",
-            "refs/heads/main",
-            "refs/heads/master",
-        ];
+        let name = |advertised: &Advertised| advertised.default_branch().map(|branch| branch.name.clone());
+        let listed = ["HEAD", "refs/heads/a", "refs/heads/main", "refs/heads/master"];
         assert_eq!(name(&names(&listed)).as_deref(), Some("refs/heads/main"));
-        assert_eq!(
-            name(&names(&["refs/heads/a", "refs/heads/master"])).as_deref(),
-            Some("refs/heads/master")
-        );
-        assert_eq!(
-            name(&names(&["refs/heads/z", "refs/heads/a"])).as_deref(),
-            Some("refs/heads/z")
-        );
+        assert_eq!(name(&names(&["refs/heads/a", "refs/heads/master"])).as_deref(), Some("refs/heads/master"));
+        assert_eq!(name(&names(&["refs/heads/z", "refs/heads/a"])).as_deref(), Some("refs/heads/z"));
         assert_eq!(name(&names(&["refs/tags/main"])), None);
         let symref = format!("{ID} HEAD symref-target:refs/heads/z\n");
         let z = format!("{ID} refs/heads/z\n");
@@ -359,47 +320,25 @@ mod tests {
         let latin1 = [ID.as_bytes(), b" refs/heads/caf\xe9\n"].concat();
         let fine = format!("{ID} refs/heads/ok\n");
         let pull = format!("{ID} refs/pull/1/head\n");
-        let lines = [
-            &latin1[..],
-            fine.as_bytes(),
-            fine.as_bytes(),
-            pull.as_bytes(),
-        ];
+        let lines = [&latin1[..], fine.as_bytes(), fine.as_bytes(), pull.as_bytes()];
         let advertised = parse_ls_refs(&answer(&lines)).expect("well-formed");
         assert_eq!(advertised.refs.len(), 1);
         assert_eq!(advertised.skipped_total, 2);
         assert_eq!(
             advertised.skipped,
             [
-                SkippedRef {
-                    name: r"refs/heads/caf\xe9".into(),
-                    reason: SkipReason::NotUtf8
-                },
-                SkippedRef {
-                    name: "refs/heads/ok".into(),
-                    reason: SkipReason::Duplicate
-                },
+                SkippedRef { name: r"refs/heads/caf\xe9".into(), reason: SkipReason::NotUtf8 },
+                SkippedRef { name: "refs/heads/ok".into(), reason: SkipReason::Duplicate },
             ]
         );
     }
 
     #[test]
     fn the_number_of_refs_is_bounded_and_so_are_the_reports() {
-        let many: Vec<String> = (0..=REFS)
-            .map(|n| format!("{ID} refs/heads/{n}\n"))
-            .collect();
+        let many: Vec<String> = (0..=REFS).map(|n| format!("{ID} refs/heads/{n}\n")).collect();
         let lines: Vec<&[u8]> = many.iter().map(String::as_bytes).collect();
-        assert_eq!(
-            parse_ls_refs(&answer(&lines)),
-            Err(LsRefsError::TooManyRefs { limit: REFS })
-        );
-        assert_eq!(
-            parse_ls_refs(&answer(&lines[1..]))
-                .expect("at the limit")
-                .refs
-                .len(),
-            REFS
-        );
+        assert_eq!(parse_ls_refs(&answer(&lines)), Err(LsRefsError::TooManyRefs { limit: REFS }));
+        assert_eq!(parse_ls_refs(&answer(&lines[1..])).expect("at the limit").refs.len(), REFS);
         let bad = vec!["refs/heads/a..b"; SKIPPED_REFS + 7];
         let advertised = names(&bad);
         assert_eq!(advertised.skipped.len(), SKIPPED_REFS);
@@ -409,29 +348,14 @@ mod tests {
     #[test]
     fn broken_answers_are_told_apart() {
         let good = answer(&[format!("{ID} refs/heads/a\n").as_bytes()]);
-        assert_eq!(
-            parse_ls_refs(&good[..good.len() - 4]),
-            Err(LsRefsError::Truncated)
-        );
+        assert_eq!(parse_ls_refs(&good[..good.len() - 4]), Err(LsRefsError::Truncated));
         assert_eq!(parse_ls_refs(&good[..20]), Err(LsRefsError::Truncated));
-        assert_eq!(
-            parse_ls_refs(b"<html>"),
-            Err(LsRefsError::Framing(PktLineError::BadLength))
-        );
+        assert_eq!(parse_ls_refs(b"<html>"), Err(LsRefsError::Framing(PktLineError::BadLength)));
         for bad in [&b"hello\n"[..], b"xyz refs/heads/a\n"] {
-            assert_eq!(
-                parse_ls_refs(&answer(&[bad])),
-                Err(LsRefsError::MalformedLine)
-            );
+            assert_eq!(parse_ls_refs(&answer(&[bad])), Err(LsRefsError::MalformedLine));
         }
         let bad_peel = format!("{ID} refs/tags/a peeled:123\n");
-        assert_eq!(
-            parse_ls_refs(&answer(&[bad_peel.as_bytes()])),
-            Err(LsRefsError::MalformedLine)
-        );
-        assert_eq!(
-            parse_ls_refs(&answer(&[b"ERR access denied\n"])),
-            Err(LsRefsError::Remote("access denied".into()))
-        );
+        assert_eq!(parse_ls_refs(&answer(&[bad_peel.as_bytes()])), Err(LsRefsError::MalformedLine));
+        assert_eq!(parse_ls_refs(&answer(&[b"ERR access denied\n"])), Err(LsRefsError::Remote("access denied".into())));
     }
 }

@@ -45,27 +45,18 @@ mod tree_object;
 mod walk;
 mod wildmatch;
 
-pub use archive::{
-    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, LeftOut, LeftOutReason, build_zip,
-};
+pub use archive::{Archive, ArchiveError, ArchiveLimits, ArchiveOptions, LeftOut, LeftOutReason, build_zip};
 pub use attributes::{Attributes, TooManyRules};
-pub use capabilities::{
-    ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, UPLOAD_PACK_PATH,
-};
+pub use capabilities::{ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, UPLOAD_PACK_PATH};
 pub use delta::DeltaError;
 pub use fetch::{FetchError, FetchRequest, PackReceiver};
 pub use inflate::InflateError;
-pub use ls_refs::{
-    Advertised, LsRefsError, RemoteRef, SkipReason, SkippedRef, ls_refs_request, parse_ls_refs,
-};
+pub use ls_refs::{Advertised, LsRefsError, RemoteRef, SkipReason, SkippedRef, ls_refs_request, parse_ls_refs};
 pub use object::{Commit, Object, ObjectError, ObjectKind, Stamp, Tag};
 pub use oid::{InvalidObjectId, ObjectId};
 pub use pack::{ObjectDefect, Pack, PackError, PackLimits};
 pub use path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason};
 pub use pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_delim, encode_flush};
 pub use plan::MetadataPlan;
-pub use tree::{
-    BlobRef, PackageFiles, TreeError, find_package_files, list_files, missing_blobs, read_commit,
-    tree_at,
-};
+pub use tree::{BlobRef, PackageFiles, TreeError, find_package_files, list_files, missing_blobs, read_commit, tree_at};
 pub use tree_object::{EntryMode, Tree, TreeEntries, TreeEntry};

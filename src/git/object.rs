@@ -129,28 +129,16 @@ impl Commit {
     pub fn parse(data: &[u8]) -> Result<Self, ObjectError> {
         let bad = ObjectError::BadCommit;
         let mut lines = header_lines(data).peekable();
-        let tree = lines
-            .next()
-            .and_then(|line| id_after(line, b"tree "))
-            .ok_or(bad("tree"))?;
+        let tree = lines.next().and_then(|line| id_after(line, b"tree ")).ok_or(bad("tree"))?;
         let mut parents = Vec::new();
         while let Some(line) = lines.next_if(|line| line.starts_with(b"parent ")) {
             parents.push(id_after(line, b"parent ").ok_or(bad("parent"))?);
         }
-        let mut stamp = |key: &[u8], what| {
-            lines
-                .find_map(|line| line.strip_prefix(key))
-                .map(Stamp::parse)
-                .ok_or(bad(what))
-        };
+        let mut stamp =
+            |key: &[u8], what| lines.find_map(|line| line.strip_prefix(key)).map(Stamp::parse).ok_or(bad(what));
         let authored = stamp(b"author ", "author")?;
         let committed = stamp(b"committer ", "committer")?;
-        Ok(Self {
-            tree,
-            parents,
-            authored,
-            committed,
-        })
+        Ok(Self { tree, parents, authored, committed })
     }
 }
 
@@ -158,25 +146,15 @@ impl Stamp {
     /// Reads the end of `Name <address> 1700000000 +0100`. Histories hold many damaged ones, so
     /// damage is not an error.
     fn parse(signature: &[u8]) -> Self {
-        let after = signature
-            .iter()
-            .rposition(|byte| *byte == b'>')
-            .map_or(0, |at| at + 1);
+        let after = signature.iter().rposition(|byte| *byte == b'>').map_or(0, |at| at + 1);
         let text = String::from_utf8_lossy(&signature[after..]);
         let mut words = text.split_ascii_whitespace();
         let Some(seconds) = words.next().and_then(|word| word.parse().ok()) else {
             return Self::default();
         };
         let zone: i32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-        let offset_minutes = if (-9999..=9999).contains(&zone) {
-            zone / 100 * 60 + zone % 100
-        } else {
-            0
-        };
-        Self {
-            seconds,
-            offset_minutes,
-        }
+        let offset_minutes = if (-9999..=9999).contains(&zone) { zone / 100 * 60 + zone % 100 } else { 0 };
+        Self { seconds, offset_minutes }
     }
 }
 
@@ -194,10 +172,7 @@ impl Tag {
     pub fn parse(data: &[u8]) -> Result<Self, ObjectError> {
         let bad = ObjectError::BadTag;
         let mut lines = header_lines(data);
-        let object = lines
-            .next()
-            .and_then(|line| id_after(line, b"object "))
-            .ok_or(bad("object"))?;
+        let object = lines.next().and_then(|line| id_after(line, b"object ")).ok_or(bad("object"))?;
         let kind = match lines.next() {
             Some(b"type commit") => ObjectKind::Commit,
             Some(b"type tree") => ObjectKind::Tree,
@@ -211,13 +186,11 @@ impl Tag {
 
 /// The lines before the first empty one.
 fn header_lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    data.split(|byte| *byte == b'\n')
-        .take_while(|line| !line.is_empty())
+    data.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty())
 }
 
 fn id_after(line: &[u8], key: &[u8]) -> Option<ObjectId> {
-    line.strip_prefix(key)
-        .and_then(|hex| ObjectId::parse(hex).ok())
+    line.strip_prefix(key).and_then(|hex| ObjectId::parse(hex).ok())
 }
 
 #[cfg(test)]
@@ -240,63 +213,29 @@ mod tests {
         let parsed = parsed.expect("well-formed");
         assert_eq!(parsed.tree.to_string(), ID);
         assert_eq!(parsed.parents.len(), 2);
-        assert_eq!(
-            parsed.authored,
-            Stamp {
-                seconds: 1_600_000_000,
-                offset_minutes: 345
-            }
-        );
-        assert_eq!(
-            parsed.committed,
-            Stamp {
-                seconds: 1_700_000_000,
-                offset_minutes: -210
-            }
-        );
+        assert_eq!(parsed.authored, Stamp { seconds: 1_600_000_000, offset_minutes: 345 });
+        assert_eq!(parsed.committed, Stamp { seconds: 1_700_000_000, offset_minutes: -210 });
     }
 
     #[test]
     fn a_damaged_time_is_the_epoch() {
-        for author in [
-            "A <a@x>",
-            "A <a@x> x +0100",
-            "A",
-            "",
-            "A <a@x> 99999999999999999999 +1",
-        ] {
+        for author in ["A <a@x>", "A <a@x> x +0100", "A", "", "A <a@x> 99999999999999999999 +1"] {
             let parsed = Commit::parse(commit(author).as_bytes()).expect("tolerated");
             assert_eq!(parsed.authored, Stamp::default(), "{author}");
         }
         let odd_zone = Commit::parse(commit("A <a@x> 5 +99999999").as_bytes()).expect("tolerated");
-        assert_eq!(
-            odd_zone.authored,
-            Stamp {
-                seconds: 5,
-                offset_minutes: 0
-            }
-        );
+        assert_eq!(odd_zone.authored, Stamp { seconds: 5, offset_minutes: 0 });
     }
 
     #[test]
     fn a_commit_without_its_lines_is_refused() {
         let whole = commit("A <a@x> 1 +0000");
-        for (cut, what) in [
-            ("tree", "tree"),
-            ("author", "author"),
-            ("committer", "committer"),
-        ] {
+        for (cut, what) in [("tree", "tree"), ("author", "author"), ("committer", "committer")] {
             let broken = whole.replacen(&format!("{cut} "), "other ", 1);
-            assert_eq!(
-                Commit::parse(broken.as_bytes()),
-                Err(ObjectError::BadCommit(what))
-            );
+            assert_eq!(Commit::parse(broken.as_bytes()), Err(ObjectError::BadCommit(what)));
         }
         let broken = whole.replacen("parent 1", "parent x", 1);
-        assert_eq!(
-            Commit::parse(broken.as_bytes()),
-            Err(ObjectError::BadCommit("parent"))
-        );
+        assert_eq!(Commit::parse(broken.as_bytes()), Err(ObjectError::BadCommit("parent")));
         assert_eq!(Commit::parse(b""), Err(ObjectError::BadCommit("tree")));
     }
 
@@ -304,14 +243,8 @@ mod tests {
     fn a_tag_names_its_object() {
         let text = format!("object {ID}\ntype commit\ntag v1\n\nwords\n");
         let tag = Tag::parse(text.as_bytes()).expect("well-formed");
-        assert_eq!(
-            (tag.object.to_string().as_str(), tag.kind),
-            (ID, ObjectKind::Commit)
-        );
-        assert_eq!(
-            Tag::parse(b"type commit\n"),
-            Err(ObjectError::BadTag("object"))
-        );
+        assert_eq!((tag.object.to_string().as_str(), tag.kind), (ID, ObjectKind::Commit));
+        assert_eq!(Tag::parse(b"type commit\n"), Err(ObjectError::BadTag("object")));
         let odd = text.replace("type commit", "type thing");
         assert_eq!(Tag::parse(odd.as_bytes()), Err(ObjectError::BadTag("type")));
     }

@@ -97,13 +97,9 @@ mod tests {
 
     #[test]
     fn anything_but_forty_digits_is_refused() {
-        for bad in [
-            "",
-            "1a7e",
-            "1a7ec78d9fbdb28c1d12aabc70c695277cd91bag",
-            "1a7ec78d9fbdb28c1d12aabc70c695277cd91ba600",
-            "é",
-        ] {
+        for bad in
+            ["", "1a7e", "1a7ec78d9fbdb28c1d12aabc70c695277cd91bag", "1a7ec78d9fbdb28c1d12aabc70c695277cd91ba600", "é"]
+        {
             assert_eq!(ObjectId::parse(bad), Err(InvalidObjectId), "{bad}");
         }
         assert!(serde_json::from_str::<ObjectId>("\"xyz\"").is_err());

@@ -208,8 +208,7 @@ impl Pack {
 
     /// The object's size in bytes, if it is there. Costs no inflation.
     pub fn size(&self, id: &ObjectId) -> Option<u64> {
-        self.find(id)
-            .map(|at| u64::from(self.entries[at as usize].size))
+        self.find(id).map(|at| u64::from(self.entries[at as usize].size))
     }
 
     /// All ids in ascending order.
@@ -248,11 +247,7 @@ impl Pack {
     }
 
     /// The content of one entry: down its chain to a base that is cached or whole, and up again.
-    pub(super) fn content(
-        &self,
-        wanted: u32,
-        work_left: &mut u64,
-    ) -> Result<Arc<Vec<u8>>, PackError> {
+    pub(super) fn content(&self, wanted: u32, work_left: &mut u64) -> Result<Arc<Vec<u8>>, PackError> {
         let mut workshop = self.workshop();
         let mut chain = Vec::new();
         let mut at = wanted;
@@ -278,42 +273,29 @@ impl Pack {
             let entry = self.entries[next as usize];
             let instructions = self.inflate(entry, &mut workshop.inflater, work_left)?;
             self.spend(work_left, u64::from(entry.size))?;
-            let result = delta::apply(&content, &instructions)
-                .map_err(|error| entry.defect(ObjectDefect::Delta(error)))?;
+            let result =
+                delta::apply(&content, &instructions).map_err(|error| entry.defect(ObjectDefect::Delta(error)))?;
             content = Arc::new(result);
             at = next;
         }
     }
 
     /// What is stored for one entry: the object, or its delta.
-    fn inflate(
-        &self,
-        entry: Entry,
-        inflater: &mut Inflater,
-        work_left: &mut u64,
-    ) -> Result<Vec<u8>, PackError> {
+    fn inflate(&self, entry: Entry, inflater: &mut Inflater, work_left: &mut u64) -> Result<Vec<u8>, PackError> {
         let start = entry.offset as usize;
         let header = EntryHeader::parse(&self.bytes, start)?;
         let limit = self.limits.object_bytes;
         let size = u32::try_from(header.size)
             .ok()
             .filter(|size| u64::from(*size) <= limit)
-            .ok_or(PackError::ObjectTooLarge {
-                declared: header.size,
-                limit,
-            })?;
+            .ok_or(PackError::ObjectTooLarge { declared: header.size, limit })?;
         self.spend(work_left, u64::from(size))?;
-        inflater
-            .whole(&self.bytes[header.data..], size)
-            .map_err(|error| entry.defect(ObjectDefect::Inflate(error)))
+        inflater.whole(&self.bytes[header.data..], size).map_err(|error| entry.defect(ObjectDefect::Inflate(error)))
     }
 
     fn spend(&self, work_left: &mut u64, bytes: u64) -> Result<(), PackError> {
-        *work_left = work_left
-            .checked_sub(bytes)
-            .ok_or(PackError::InflatesTooLarge {
-                limit: self.limits.work_bytes,
-            })?;
+        *work_left =
+            work_left.checked_sub(bytes).ok_or(PackError::InflatesTooLarge { limit: self.limits.work_bytes })?;
         Ok(())
     }
 
@@ -325,19 +307,13 @@ impl Pack {
 
 impl fmt::Debug for Pack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pack")
-            .field("bytes", &self.bytes.len())
-            .field("objects", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Pack").field("bytes", &self.bytes.len()).field("objects", &self.len()).finish_non_exhaustive()
     }
 }
 
 impl Entry {
     fn defect(self, defect: ObjectDefect) -> PackError {
-        PackError::BadObject {
-            offset: self.offset as usize,
-            defect,
-        }
+        PackError::BadObject { offset: self.offset as usize, defect }
     }
 }
 
@@ -349,10 +325,7 @@ struct Workshop {
 
 impl Workshop {
     fn new(cache_bytes: usize) -> Self {
-        Self {
-            inflater: Inflater::new(),
-            cache: BaseCache::new(cache_bytes),
-        }
+        Self { inflater: Inflater::new(), cache: BaseCache::new(cache_bytes) }
     }
 }
 
@@ -371,13 +344,7 @@ impl BaseCache {
     const OVERHEAD: usize = 128;
 
     fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            bytes: 0,
-            clock: 0,
-            bases: HashMap::new(),
-            by_age: BTreeMap::new(),
-        }
+        Self { limit, bytes: 0, clock: 0, bases: HashMap::new(), by_age: BTreeMap::new() }
     }
 
     fn get(&mut self, at: u32) -> Option<Arc<Vec<u8>>> {
@@ -426,10 +393,7 @@ mod tests {
         let large = Arc::new(vec![0; 10_000]);
         cache.put(9, &large);
         assert_eq!(cache.bases.len(), 1);
-        assert!(
-            cache.get(9).is_some(),
-            "the latest stays although it is too large"
-        );
+        assert!(cache.get(9).is_some(), "the latest stays although it is too large");
         cache.put(1, &one);
         assert_eq!(cache.bytes, BaseCache::OVERHEAD);
     }

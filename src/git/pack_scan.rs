@@ -55,10 +55,7 @@ enum Stored {
 impl EntryHeader {
     /// Reads the header at `start`. `bytes` may include what follows the last object.
     pub(super) fn parse(bytes: &[u8], start: usize) -> Result<Self, PackError> {
-        let bad = |defect| PackError::BadObject {
-            offset: start,
-            defect,
-        };
+        let bad = |defect| PackError::BadObject { offset: start, defect };
         let mut at = start;
         let mut next = || {
             let byte = bytes.get(at).copied().ok_or(PackError::Truncated);
@@ -106,26 +103,15 @@ impl EntryHeader {
             }
             _ => return Err(bad(ObjectDefect::Type)),
         };
-        Ok(Self {
-            stored,
-            size,
-            data: at,
-        })
+        Ok(Self { stored, size, data: at })
     }
 }
 
 /// The first pass: header, checksum, and every object's stream.
-pub(super) fn scan(
-    bytes: &[u8],
-    limits: &PackLimits,
-    inflater: &mut Inflater,
-) -> Result<Scanned, PackError> {
+pub(super) fn scan(bytes: &[u8], limits: &PackLimits, inflater: &mut Inflater) -> Result<Scanned, PackError> {
     let limit = limits.pack_bytes.min(u32::MAX as usize);
     if bytes.len() > limit {
-        return Err(PackError::PackTooLarge {
-            bytes: bytes.len(),
-            limit,
-        });
+        return Err(PackError::PackTooLarge { bytes: bytes.len(), limit });
     }
     let count = header(bytes)?;
     let end = bytes.len() - TRAILER_BYTES;
@@ -167,31 +153,15 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(body: &'a [u8], limits: &'a PackLimits) -> Self {
-        let graph = Graph {
-            known: Vec::new(),
-            waiting: HashMap::new(),
-            first_child: Vec::new(),
-            next_sibling: Vec::new(),
-        };
-        let found = Scanned {
-            entries: Vec::new(),
-            graph,
-            work_left: limits.work_bytes,
-        };
-        Self {
-            body,
-            limits,
-            found,
-            total: 0,
-        }
+        let graph =
+            Graph { known: Vec::new(), waiting: HashMap::new(), first_child: Vec::new(), next_sibling: Vec::new() };
+        let found = Scanned { entries: Vec::new(), graph, work_left: limits.work_bytes };
+        Self { body, limits, found, total: 0 }
     }
 
     fn run(mut self, count: u32, inflater: &mut Inflater) -> Result<Scanned, PackError> {
         if count > self.limits.objects {
-            return Err(PackError::TooManyObjects {
-                count,
-                limit: self.limits.objects,
-            });
+            return Err(PackError::TooManyObjects { count, limit: self.limits.objects });
         }
         let mut at = HEADER_BYTES;
         for index in 0..count {
@@ -212,12 +182,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Verifies the object at `start` as far as possible without its base, and returns its end.
-    fn entry(
-        &mut self,
-        index: u32,
-        start: usize,
-        inflater: &mut Inflater,
-    ) -> Result<usize, PackError> {
+    fn entry(&mut self, index: u32, start: usize, inflater: &mut Inflater) -> Result<usize, PackError> {
         let header = EntryHeader::parse(self.body, start)?;
         let mut base = Entry::WHOLE;
         let (kind, size, end) = match header.stored {
@@ -240,23 +205,13 @@ impl<'a> Scan<'a> {
         };
         self.total += size;
         if self.total > self.limits.total_bytes {
-            return Err(PackError::InflatesTooLarge {
-                limit: self.limits.total_bytes,
-            });
+            return Err(PackError::InflatesTooLarge { limit: self.limits.total_bytes });
         }
         // Both fit: the pack has at most 2³²-1 bytes, and sizes were checked against the limits.
         let offset = u32::try_from(start).map_err(|_| PackError::Truncated)?;
-        let size = u32::try_from(size).map_err(|_| PackError::ObjectTooLarge {
-            declared: size,
-            limit: u64::from(u32::MAX),
-        })?;
-        self.found.entries.push(Entry {
-            offset,
-            base,
-            size,
-            kind,
-            is_base: false,
-        });
+        let size = u32::try_from(size)
+            .map_err(|_| PackError::ObjectTooLarge { declared: size, limit: u64::from(u32::MAX) })?;
+        self.found.entries.push(Entry { offset, base, size, kind, is_base: false });
         Ok(end)
     }
 
@@ -286,8 +241,7 @@ impl<'a> Scan<'a> {
             let missing = DeltaHeader::MAX_BYTES - head.len();
             head.extend_from_slice(&piece[..piece.len().min(missing)]);
         })?;
-        let sizes = DeltaHeader::parse(&head)
-            .map_err(|error: DeltaError| defect(start, ObjectDefect::Delta(error)))?;
+        let sizes = DeltaHeader::parse(&head).map_err(|error: DeltaError| defect(start, ObjectDefect::Delta(error)))?;
         let declared = sizes.result_size.max(sizes.base_size);
         if declared > limit {
             return Err(PackError::ObjectTooLarge { declared, limit });
@@ -304,18 +258,13 @@ impl<'a> Scan<'a> {
         sink: impl FnMut(&[u8]),
     ) -> Result<usize, PackError> {
         if header.size > limit {
-            return Err(PackError::ObjectTooLarge {
-                declared: header.size,
-                limit,
-            });
+            return Err(PackError::ObjectTooLarge { declared: header.size, limit });
         }
-        self.found.work_left =
-            self.found
-                .work_left
-                .checked_sub(header.size)
-                .ok_or(PackError::InflatesTooLarge {
-                    limit: self.limits.work_bytes,
-                })?;
+        self.found.work_left = self
+            .found
+            .work_left
+            .checked_sub(header.size)
+            .ok_or(PackError::InflatesTooLarge { limit: self.limits.work_bytes })?;
         match inflater.pieces(&self.body[header.data..], header.size, sink) {
             Ok(taken) => Ok(header.data + taken),
             Err(InflateError::Truncated) => Err(PackError::Truncated),
@@ -329,12 +278,7 @@ impl<'a> Scan<'a> {
             .ok()
             .and_then(|distance| start.checked_sub(distance))
             .and_then(|offset| u32::try_from(offset).ok())
-            .and_then(|offset| {
-                self.found
-                    .entries
-                    .binary_search_by_key(&offset, |entry| entry.offset)
-                    .ok()
-            })
+            .and_then(|offset| self.found.entries.binary_search_by_key(&offset, |entry| entry.offset).ok())
             .and_then(|at| u32::try_from(at).ok())
             .ok_or(defect(start, ObjectDefect::BaseOffset))
     }
@@ -376,12 +320,7 @@ pub(super) fn resolve(
             let kind = pack.entries_mut()[at as usize].kind;
             let mut hasher = hasher(kind, content.len() as u64);
             hasher.update(content.as_slice());
-            settle(
-                pack,
-                &mut graph,
-                &mut stack,
-                (ObjectId::from_hasher(hasher), at, depth),
-            );
+            settle(pack, &mut graph, &mut stack, (ObjectId::from_hasher(hasher), at, depth));
             if pack.entries_mut()[at as usize].is_base {
                 pack.keep_base(at, &content);
             }
@@ -394,12 +333,7 @@ pub(super) fn resolve(
 }
 
 /// Notes an object's id, and puts the deltas that build on it on the stack.
-fn settle(
-    pack: &mut Pack,
-    graph: &mut Graph,
-    stack: &mut Vec<(u32, u32)>,
-    (id, at, depth): (ObjectId, u32, u32),
-) {
+fn settle(pack: &mut Pack, graph: &mut Graph, stack: &mut Vec<(u32, u32)>, (id, at, depth): (ObjectId, u32, u32)) {
     graph.known.push((id, at));
     for child in graph.waiting.remove(&id).unwrap_or_default() {
         pack.entries_mut()[child as usize].base = at;

@@ -80,11 +80,7 @@ fn is_repository(name: &str) -> bool {
             | '\u{206a}'..='\u{206f}' | '\u{feff}')
     };
     let plain: String = name.chars().filter(|c| !invisible(*c)).collect();
-    let plain = plain
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(['.', ' ']);
+    let plain = plain.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
     plain.eq_ignore_ascii_case(".git") || plain.eq_ignore_ascii_case("git~1")
 }
 
@@ -119,10 +115,7 @@ pub(super) fn check_symlink(depth: usize, target: &[u8]) -> Result<&str, Symlink
     if target.contains('\\') {
         return Err(SymlinkRefusal::Odd);
     }
-    let mut names = target
-        .split('/')
-        .filter(|name| !matches!(*name, "" | "."))
-        .peekable();
+    let mut names = target.split('/').filter(|name| !matches!(*name, "" | ".")).peekable();
     let mut climbed = 0;
     while names.next_if_eq(&"..").is_some() {
         climbed += 1;
@@ -146,10 +139,7 @@ impl PackagePath {
     /// Parses a relative path with `/` between its names. `""` and `.` are the root; one `/` at
     /// the end is ignored.
     pub fn parse(path: &str) -> Result<Self, InvalidPackagePath> {
-        let path = path
-            .strip_suffix('/')
-            .filter(|rest| !rest.is_empty())
-            .unwrap_or(path);
+        let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
         if matches!(path, "" | ".") {
             return Ok(Self::default());
         }
@@ -200,45 +190,23 @@ mod tests {
         ] {
             assert_eq!(check_name(name), Err(reason), "{name:?}");
         }
-        for name in [
-            ".gitignore",
-            ".gitattributes",
-            ".github",
-            "git",
-            "café",
-            "a b",
-            "...",
-        ] {
+        for name in [".gitignore", ".gitattributes", ".github", "git", "café", "a b", "..."] {
             assert_eq!(check_name(name.as_bytes()), Ok(name));
         }
     }
 
     #[test]
     fn paths_are_bounded_and_have_no_drive() {
-        assert_eq!(
-            check_path(&"x".repeat(PATH_BYTES + 1)),
-            Err(UnsafeReason::TooLong)
-        );
+        assert_eq!(check_path(&"x".repeat(PATH_BYTES + 1)), Err(UnsafeReason::TooLong));
         assert_eq!(check_path(&"x".repeat(PATH_BYTES)), Ok(()));
-        assert_eq!(
-            check_path(&vec!["d"; PATH_DEPTH + 1].join("/")),
-            Err(UnsafeReason::TooDeep)
-        );
+        assert_eq!(check_path(&vec!["d"; PATH_DEPTH + 1].join("/")), Err(UnsafeReason::TooDeep));
         assert_eq!(check_path(&vec!["d"; PATH_DEPTH].join("/")), Ok(()));
         assert_eq!(check_path("c:evil"), Err(UnsafeReason::Drive));
     }
 
     #[test]
     fn symlinks_stay_inside() {
-        for (depth, target) in [
-            (0, "a"),
-            (0, "a/b"),
-            (1, "../a"),
-            (2, "../../a"),
-            (0, "./a"),
-            (1, ".."),
-            (0, "a//b"),
-        ] {
+        for (depth, target) in [(0, "a"), (0, "a/b"), (1, "../a"), (2, "../../a"), (0, "./a"), (1, ".."), (0, "a//b")] {
             assert_eq!(check_symlink(depth, target.as_bytes()), Ok(target));
         }
         for (depth, target, refusal) in [
@@ -266,13 +234,8 @@ mod tests {
         for (path, depth) in [("", 0), (".", 0), ("a", 1), ("packages/foo/", 2)] {
             assert_eq!(PackagePath::parse(path).expect("plain").depth(), depth);
         }
-        assert_eq!(
-            PackagePath::parse("packages/foo/").expect("plain").as_str(),
-            "packages/foo"
-        );
-        for bad in [
-            "/", "/a", "a//b", "../a", "a/..", "a\\b", ".git", "a/.git/b", "a//",
-        ] {
+        assert_eq!(PackagePath::parse("packages/foo/").expect("plain").as_str(), "packages/foo");
+        for bad in ["/", "/a", "a//b", "../a", "a/..", "a\\b", ".git", "a/.git/b", "a//"] {
             assert!(PackagePath::parse(bad).is_err(), "{bad}");
         }
     }

@@ -97,11 +97,7 @@ impl PktDecoder {
 
     /// Says whether the stream may end here.
     pub fn finish(&self) -> Result<(), PktLineError> {
-        if self.partial.is_empty() {
-            Ok(())
-        } else {
-            Err(PktLineError::Truncated)
-        }
+        if self.partial.is_empty() { Ok(()) } else { Err(PktLineError::Truncated) }
     }
 }
 
@@ -171,10 +167,7 @@ fn split_packet(bytes: &[u8]) -> Result<Option<(Packet<'_>, &[u8])>, PktLineErro
         2 => Packet::ResponseEnd,
         _ if bytes.len() < len => return Ok(None),
         _ => {
-            return Ok(Some((
-                Packet::Data(&bytes[LENGTH_DIGITS..len]),
-                &bytes[len..],
-            )));
+            return Ok(Some((Packet::Data(&bytes[LENGTH_DIGITS..len]), &bytes[len..])));
         }
     };
     Ok(Some((special, &bytes[LENGTH_DIGITS..])))
@@ -184,9 +177,7 @@ fn split_packet(bytes: &[u8]) -> Result<Option<(Packet<'_>, &[u8])>, PktLineErro
 fn packet_len(bytes: &[u8]) -> Result<usize, PktLineError> {
     let mut len = 0;
     for digit in &bytes[..LENGTH_DIGITS] {
-        let value = char::from(*digit)
-            .to_digit(16)
-            .ok_or(PktLineError::BadLength)?;
+        let value = char::from(*digit).to_digit(16).ok_or(PktLineError::BadLength)?;
         len = len * 16 + value as usize;
     }
     if len == 3 || len > MAX_PACKET {
@@ -249,19 +240,13 @@ mod tests {
         for bad in [&b"0"[..], b"000", b"0008pee", b"00000008p"] {
             assert_eq!(decode_in(&[bad]), Err(PktLineError::Truncated), "{bad:?}");
         }
-        assert_eq!(
-            packets(b"0008pee").next(),
-            Some(Err(PktLineError::Truncated))
-        );
+        assert_eq!(packets(b"0008pee").next(), Some(Err(PktLineError::Truncated)));
         assert_eq!(packets(b"zzzz").next(), Some(Err(PktLineError::BadLength)));
     }
 
     #[test]
     fn the_words_of_a_server_are_trimmed_and_bounded() {
-        assert_eq!(
-            remote_error(b"ERR  access\x1b[31m denied \n").as_deref(),
-            Some("access [31m denied")
-        );
+        assert_eq!(remote_error(b"ERR  access\x1b[31m denied \n").as_deref(), Some("access [31m denied"));
         assert_eq!(remote_error(b"packfile\n"), None);
         let long = "é".repeat(5000);
         let words = remote_words(long.as_bytes());

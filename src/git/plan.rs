@@ -47,14 +47,10 @@ impl MetadataPlan {
         }
         if depth == 0 {
             let limit = Self::COMBINED_BLOB_LIMIT;
-            return Self::Combined {
-                filter: format!("combine:tree:2+blob:limit={limit}"),
-            };
+            return Self::Combined { filter: format!("combine:tree:2+blob:limit={limit}") };
         }
         // Without `blob:none` the files beside each directory on the way would come along.
-        Self::TreeThenBlobs {
-            filter: format!("combine:tree:{}+blob:none", depth + 1),
-        }
+        Self::TreeThenBlobs { filter: format!("combine:tree:{}+blob:none", depth + 1) }
     }
 
     /// The next plan to try when the server answered this one with
@@ -68,9 +64,9 @@ impl MetadataPlan {
             Self::TreeThenBlobs { filter } if filter.starts_with("combine:") => {
                 Some(Self::TreeThenBlobs { filter: tree })
             }
-            Self::TreeThenBlobs { filter } if *filter == tree => Some(Self::TreeThenBlobs {
-                filter: "blob:none".to_owned(),
-            }),
+            Self::TreeThenBlobs { filter } if *filter == tree => {
+                Some(Self::TreeThenBlobs { filter: "blob:none".to_owned() })
+            }
             Self::TreeThenBlobs { .. } => Some(Self::Unfiltered),
             Self::Unfiltered => None,
         }
@@ -98,29 +94,10 @@ mod tests {
 
     #[test]
     fn every_ladder_ends_without_a_filter() {
-        let able = Capabilities {
-            filter: true,
-            ..Capabilities::default()
-        };
+        let able = Capabilities { filter: true, ..Capabilities::default() };
         let some = |filter: &str| Some(filter.to_owned());
-        assert_eq!(
-            ladder(&able, 0),
-            [
-                some("combine:tree:2+blob:limit=200k"),
-                some("tree:1"),
-                some("blob:none"),
-                None
-            ]
-        );
-        assert_eq!(
-            ladder(&able, 2),
-            [
-                some("combine:tree:3+blob:none"),
-                some("tree:3"),
-                some("blob:none"),
-                None
-            ]
-        );
+        assert_eq!(ladder(&able, 0), [some("combine:tree:2+blob:limit=200k"), some("tree:1"), some("blob:none"), None]);
+        assert_eq!(ladder(&able, 2), [some("combine:tree:3+blob:none"), some("tree:3"), some("blob:none"), None]);
         assert_eq!(ladder(&Capabilities::default(), 0), [None]);
     }
 }

@@ -71,9 +71,7 @@ pub struct PackageFiles {
 impl PackageFiles {
     /// All files that were found.
     pub fn blobs(&self) -> impl Iterator<Item = &BlobRef> {
-        [&self.manifest, &self.readme, &self.changelog, &self.license]
-            .into_iter()
-            .flatten()
+        [&self.manifest, &self.readme, &self.changelog, &self.license].into_iter().flatten()
     }
 }
 
@@ -87,28 +85,16 @@ pub fn read_commit(pack: &Pack, id: &ObjectId) -> Result<Commit, TreeError> {
             ObjectKind::Commit => return Commit::parse(object.data()).map_err(malformed),
             ObjectKind::Tag => id = Tag::parse(object.data()).map_err(malformed)?.object,
             found => {
-                return Err(TreeError::WrongKind {
-                    id,
-                    expected: ObjectKind::Commit,
-                    found,
-                });
+                return Err(TreeError::WrongKind { id, expected: ObjectKind::Commit, found });
             }
         }
     }
-    Err(TreeError::WrongKind {
-        id,
-        expected: ObjectKind::Commit,
-        found: ObjectKind::Tag,
-    })
+    Err(TreeError::WrongKind { id, expected: ObjectKind::Commit, found: ObjectKind::Tag })
 }
 
 /// The tree of the directory `path` in a commit (`None`: its root), or nothing if the commit has
 /// no such directory.
-pub fn tree_at(
-    pack: &Pack,
-    commit: &ObjectId,
-    path: Option<&str>,
-) -> Result<Option<ObjectId>, TreeError> {
+pub fn tree_at(pack: &Pack, commit: &ObjectId, path: Option<&str>) -> Result<Option<ObjectId>, TreeError> {
     let path = PackagePath::parse(path.unwrap_or_default())?;
     directory(pack, read_commit(pack, commit)?.tree, &path)
 }
@@ -122,10 +108,7 @@ pub fn list_files(pack: &Pack, tree: &ObjectId) -> Result<Vec<BlobRef>, TreeErro
             .filter(|entry| file(entry.mode))
             .filter_map(|entry| {
                 let name = std::str::from_utf8(entry.name).ok()?.to_owned();
-                Some(BlobRef {
-                    name,
-                    oid: entry.oid,
-                })
+                Some(BlobRef { name, oid: entry.oid })
             })
             .collect()
     })
@@ -147,10 +130,7 @@ pub fn find_package_files(
     Ok(Some(PackageFiles {
         commit,
         tree,
-        manifest: files
-            .iter()
-            .find(|file| file.name == "composer.json")
-            .cloned(),
+        manifest: files.iter().find(|file| file.name == "composer.json").cloned(),
         readme: best(&files, &["readme"]),
         changelog: best(&files, &["changelog"]),
         license: best(&files, &["license", "licence", "copying"]),
@@ -159,16 +139,9 @@ pub fn find_package_files(
 
 /// The contents of `files` that the pack lacks, each once in ascending order: what the second
 /// request of a [`MetadataPlan`](super::MetadataPlan) asks for.
-pub fn missing_blobs<'a>(
-    pack: &Pack,
-    files: impl IntoIterator<Item = &'a PackageFiles>,
-) -> Vec<ObjectId> {
-    let mut missing: Vec<ObjectId> = files
-        .into_iter()
-        .flat_map(PackageFiles::blobs)
-        .map(|blob| blob.oid)
-        .filter(|id| !pack.contains(id))
-        .collect();
+pub fn missing_blobs<'a>(pack: &Pack, files: impl IntoIterator<Item = &'a PackageFiles>) -> Vec<ObjectId> {
+    let mut missing: Vec<ObjectId> =
+        files.into_iter().flat_map(PackageFiles::blobs).map(|blob| blob.oid).filter(|id| !pack.contains(id)).collect();
     missing.sort_unstable();
     missing.dedup();
     missing
@@ -180,46 +153,26 @@ pub(super) fn read(pack: &Pack, id: &ObjectId) -> Result<Object, TreeError> {
 }
 
 /// Reads an object that must be there and of that kind.
-pub(super) fn read_kind(
-    pack: &Pack,
-    id: &ObjectId,
-    expected: ObjectKind,
-) -> Result<Object, TreeError> {
+pub(super) fn read_kind(pack: &Pack, id: &ObjectId, expected: ObjectKind) -> Result<Object, TreeError> {
     let object = read(pack, id)?;
     match object.kind() {
         found if found == expected => Ok(object),
-        found => Err(TreeError::WrongKind {
-            id: *id,
-            expected,
-            found,
-        }),
+        found => Err(TreeError::WrongKind { id: *id, expected, found }),
     }
 }
 
 /// Reads a tree and looks at it.
-pub(super) fn with_tree<T>(
-    pack: &Pack,
-    id: &ObjectId,
-    look: impl FnOnce(Tree<'_>) -> T,
-) -> Result<T, TreeError> {
+pub(super) fn with_tree<T>(pack: &Pack, id: &ObjectId, look: impl FnOnce(Tree<'_>) -> T) -> Result<T, TreeError> {
     let object = read_kind(pack, id, ObjectKind::Tree)?;
-    let tree =
-        Tree::parse(object.data()).map_err(|source| TreeError::Malformed { id: *id, source })?;
+    let tree = Tree::parse(object.data()).map_err(|source| TreeError::Malformed { id: *id, source })?;
     Ok(look(tree))
 }
 
 /// Walks from a root tree down to a directory.
-pub(super) fn directory(
-    pack: &Pack,
-    root: ObjectId,
-    path: &PackagePath,
-) -> Result<Option<ObjectId>, TreeError> {
+pub(super) fn directory(pack: &Pack, root: ObjectId, path: &PackagePath) -> Result<Option<ObjectId>, TreeError> {
     let mut at = root;
     for name in path.names() {
-        let entry = with_tree(pack, &at, |tree| {
-            tree.get(name.as_bytes())
-                .map(|entry| (entry.mode, entry.oid))
-        })?;
+        let entry = with_tree(pack, &at, |tree| tree.get(name.as_bytes()).map(|entry| (entry.mode, entry.oid)))?;
         match entry {
             Some((EntryMode::Directory, oid)) => at = oid,
             _ => return Ok(None),
@@ -259,40 +212,20 @@ mod tests {
     use super::*;
 
     fn chosen(names: &[&str], stems: &[&str]) -> Option<String> {
-        let files: Vec<BlobRef> = names
-            .iter()
-            .map(|name| BlobRef {
-                name: (*name).to_owned(),
-                oid: ObjectId::from_bytes([0; 20]),
-            })
-            .collect();
+        let files: Vec<BlobRef> =
+            names.iter().map(|name| BlobRef { name: (*name).to_owned(), oid: ObjectId::from_bytes([0; 20]) }).collect();
         best(&files, stems).map(|file| file.name)
     }
 
     #[test]
     fn the_best_file_is_chosen_whatever_its_case() {
         let readme = ["readme"];
-        let all = [
-            "README",
-            "README.fr.md",
-            "Readme.md",
-            "readme.txt",
-            "README-dev.md",
-        ];
+        let all = ["README", "README.fr.md", "Readme.md", "readme.txt", "README-dev.md"];
         assert_eq!(chosen(&all, &readme).as_deref(), Some("Readme.md"));
-        assert_eq!(
-            chosen(&["README.md", "readme.md"], &readme).as_deref(),
-            Some("README.md")
-        );
+        assert_eq!(chosen(&["README.md", "readme.md"], &readme).as_deref(), Some("README.md"));
         assert_eq!(chosen(&["READMEs", "READMEFIRST"], &readme), None);
         let license = ["license", "licence", "copying"];
-        assert_eq!(
-            chosen(&["COPYING.md", "LICENCE"], &license).as_deref(),
-            Some("LICENCE")
-        );
-        assert_eq!(
-            chosen(&["COPYING.LESSER"], &license).as_deref(),
-            Some("COPYING.LESSER")
-        );
+        assert_eq!(chosen(&["COPYING.md", "LICENCE"], &license).as_deref(), Some("LICENCE"));
+        assert_eq!(chosen(&["COPYING.LESSER"], &license).as_deref(), Some("COPYING.LESSER"));
     }
 }

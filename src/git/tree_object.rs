@@ -101,28 +101,14 @@ fn split_entry(data: &[u8]) -> Result<(TreeEntry<'_>, &[u8]), ObjectError> {
     let (mode, rest) = (&data[..space], &data[space + 1..]);
     let nul = rest.iter().position(|byte| *byte == 0).ok_or_else(cut)?;
     let (name, rest) = (&rest[..nul], &rest[nul + 1..]);
-    let (id, rest) = rest
-        .split_first_chunk::<{ ObjectId::BYTES }>()
-        .ok_or_else(cut)?;
+    let (id, rest) = rest.split_first_chunk::<{ ObjectId::BYTES }>().ok_or_else(cut)?;
     let shown = |bytes: &[u8]| bytes[..bytes.len().min(200)].escape_ascii().to_string();
-    let parsed = EntryMode::parse(mode).ok_or_else(|| ObjectError::BadMode {
-        name: shown(name),
-        mode: shown(mode),
-    })?;
-    let unsafe_name = matches!(name, b"" | b"." | b"..")
-        || name.eq_ignore_ascii_case(b".git")
-        || name.contains(&b'/');
+    let parsed = EntryMode::parse(mode).ok_or_else(|| ObjectError::BadMode { name: shown(name), mode: shown(mode) })?;
+    let unsafe_name = matches!(name, b"" | b"." | b"..") || name.eq_ignore_ascii_case(b".git") || name.contains(&b'/');
     if unsafe_name {
         return Err(ObjectError::UnsafeName { name: shown(name) });
     }
-    Ok((
-        TreeEntry {
-            mode: parsed,
-            name,
-            oid: ObjectId::from_bytes(*id),
-        },
-        rest,
-    ))
+    Ok((TreeEntry { mode: parsed, name, oid: ObjectId::from_bytes(*id) }, rest))
 }
 
 #[cfg(test)]
@@ -147,38 +133,19 @@ mod tests {
         ] {
             let data = entry(mode, b"name");
             let tree = Tree::parse(&data).expect("well-formed");
-            assert_eq!(
-                tree.get(b"name").map(|entry| entry.mode),
-                Some(expected),
-                "{mode}"
-            );
+            assert_eq!(tree.get(b"name").map(|entry| entry.mode), Some(expected), "{mode}");
         }
         for mode in ["", "0", "100648", "777777777777", "60000", "-1"] {
             let data = entry(mode, b"name");
-            assert!(
-                matches!(Tree::parse(&data), Err(ObjectError::BadMode { .. })),
-                "{mode}"
-            );
+            assert!(matches!(Tree::parse(&data), Err(ObjectError::BadMode { .. })), "{mode}");
         }
     }
 
     #[test]
     fn unsafe_names_are_refused() {
-        for name in [
-            &b""[..],
-            b".",
-            b"..",
-            b".git",
-            b".GiT",
-            b"a/b",
-            b"../x",
-            b"/etc",
-        ] {
+        for name in [&b""[..], b".", b"..", b".git", b".GiT", b"a/b", b"../x", b"/etc"] {
             let data = [entry("100644", b"fine"), entry("100644", name)].concat();
-            assert!(
-                matches!(Tree::parse(&data), Err(ObjectError::UnsafeName { .. })),
-                "{name:?}"
-            );
+            assert!(matches!(Tree::parse(&data), Err(ObjectError::UnsafeName { .. })), "{name:?}");
         }
     }
 
@@ -186,11 +153,7 @@ mod tests {
     fn a_tree_that_ends_inside_an_entry_is_refused() {
         let data = entry("100644", b"name");
         for end in 1..data.len() {
-            assert_eq!(
-                Tree::parse(&data[..end]),
-                Err(ObjectError::TruncatedTree),
-                "{end}"
-            );
+            assert_eq!(Tree::parse(&data[..end]), Err(ObjectError::TruncatedTree), "{end}");
         }
         assert_eq!(Tree::parse(b"").expect("empty").entries().count(), 0);
     }

@@ -74,22 +74,13 @@ impl<'a> Walk<'a> {
     }
 
     /// The entries below `root` in the order of their paths' bytes, and what was left out.
-    pub(super) fn run(
-        mut self,
-        root: ObjectId,
-    ) -> Result<(Vec<Planned>, Vec<LeftOut>), ArchiveError> {
-        self.pending.push(Pending {
-            path: String::new(),
-            oid: root,
-            depth: 0,
-        });
+    pub(super) fn run(mut self, root: ObjectId) -> Result<(Vec<Planned>, Vec<LeftOut>), ArchiveError> {
+        self.pending.push(Pending { path: String::new(), oid: root, depth: 0 });
         while let Some(directory) = self.pending.pop() {
             self.enter(&directory)?;
         }
-        self.planned
-            .sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        self.left_out
-            .sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        self.planned.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        self.left_out.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         Ok((self.planned, self.left_out))
     }
 
@@ -110,8 +101,7 @@ impl<'a> Walk<'a> {
             None => self.marks.push(self.attributes.len()),
         }
         let file = with_tree(self.pack, &directory.oid, |tree| {
-            tree.get(b".gitattributes")
-                .map(|entry| (entry.mode, entry.oid))
+            tree.get(b".gitattributes").map(|entry| (entry.mode, entry.oid))
         })
         .map_err(|error| unsafe_name(error, &directory.path))?;
         if let Some((EntryMode::File | EntryMode::Executable, oid)) = file {
@@ -123,13 +113,7 @@ impl<'a> Walk<'a> {
 
     /// The entries of a directory that are not left out.
     fn children(&mut self, directory: &Pending) -> Result<Vec<Child>, ArchiveError> {
-        let Self {
-            pack,
-            options,
-            attributes,
-            path_bytes,
-            ..
-        } = self;
+        let Self { pack, options, attributes, path_bytes, .. } = self;
         let children = with_tree(pack, &directory.oid, |tree| {
             let mut children = Vec::new();
             for entry in tree.entries() {
@@ -152,11 +136,7 @@ impl<'a> Walk<'a> {
                 if *path_bytes > limit {
                     return Err(ArchiveError::PathsTooLong { limit });
                 }
-                children.push(Child {
-                    path,
-                    mode: entry.mode,
-                    oid: entry.oid,
-                });
+                children.push(Child { path, mode: entry.mode, oid: entry.oid });
             }
             Ok(children)
         });
@@ -171,19 +151,12 @@ impl<'a> Walk<'a> {
             EntryMode::Symlink => PlannedKind::Symlink,
             EntryMode::Directory => {
                 self.take(&path, true)?;
-                self.pending.push(Pending {
-                    path,
-                    oid,
-                    depth: depth + 1,
-                });
+                self.pending.push(Pending { path, oid, depth: depth + 1 });
                 return Ok(());
             }
             EntryMode::Submodule => {
                 self.take(&path, true)?;
-                self.left_out.push(LeftOut {
-                    path,
-                    reason: LeftOutReason::Submodule,
-                });
+                self.left_out.push(LeftOut { path, reason: LeftOutReason::Submodule });
                 return Ok(());
             }
         };
@@ -205,10 +178,9 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             Slot::Occupied(slot) if is_dir && *slot.get() => Ok(()),
-            Slot::Occupied(_) => Err(ArchiveError::UnsafePath {
-                path: path.to_owned(),
-                reason: UnsafeReason::Duplicate,
-            }),
+            Slot::Occupied(_) => {
+                Err(ArchiveError::UnsafePath { path: path.to_owned(), reason: UnsafeReason::Duplicate })
+            }
         }
     }
 }
@@ -221,10 +193,7 @@ fn checked(raw: Vec<u8>, name: &[u8]) -> Result<String, ArchiveError> {
     // Both checks have seen that it is UTF-8.
     match (result, String::from_utf8(raw)) {
         (Ok(()), Ok(path)) => Ok(path),
-        (Err(reason), Ok(path)) => Err(ArchiveError::UnsafePath {
-            path: path.escape_debug().to_string(),
-            reason,
-        }),
+        (Err(reason), Ok(path)) => Err(ArchiveError::UnsafePath { path: path.escape_debug().to_string(), reason }),
         (_, Err(error)) => Err(ArchiveError::UnsafePath {
             path: error.as_bytes().escape_ascii().to_string(),
             reason: UnsafeReason::NotUtf8,
@@ -235,19 +204,13 @@ fn checked(raw: Vec<u8>, name: &[u8]) -> Result<String, ArchiveError> {
 /// A tree whose names are unsafe is refused like any other unsafe path.
 fn unsafe_name(error: TreeError, directory: &str) -> ArchiveError {
     match error {
-        TreeError::Malformed {
-            source: ObjectError::UnsafeName { name },
-            ..
-        } => {
+        TreeError::Malformed { source: ObjectError::UnsafeName { name }, .. } => {
             let reason = match check_name(name.as_bytes()) {
                 Err(reason) => reason,
                 Ok(_) => UnsafeReason::Traversal,
             };
             let slash = if directory.is_empty() { "" } else { "/" };
-            ArchiveError::UnsafePath {
-                path: format!("{directory}{slash}{name}"),
-                reason,
-            }
+            ArchiveError::UnsafePath { path: format!("{directory}{slash}{name}"), reason }
         }
         error => error.into(),
     }

@@ -47,9 +47,7 @@ impl Wildmatch {
                         at = end;
                     }
                     None => {
-                        return Self {
-                            tokens: vec![Token::Never],
-                        };
+                        return Self { tokens: vec![Token::Never] };
                     }
                 },
                 b'\\' => match pattern.get(at + 1) {
@@ -58,9 +56,7 @@ impl Wildmatch {
                         at += 2;
                     }
                     None => {
-                        return Self {
-                            tokens: vec![Token::Never],
-                        };
+                        return Self { tokens: vec![Token::Never] };
                     }
                 },
                 _ => {
@@ -135,10 +131,7 @@ impl Token {
 /// Reads a run of stars and returns its end. `first` says that nothing special came before: git
 /// compares such a beginning on its own and then takes the stars for the start of a pattern.
 fn stars(pattern: &[u8], start: usize, first: bool, tokens: &mut Vec<Token>) -> usize {
-    let run = pattern[start..]
-        .iter()
-        .take_while(|byte| **byte == b'*')
-        .count();
+    let run = pattern[start..].iter().take_while(|byte| **byte == b'*').count();
     let end = start + run;
     let rest = &pattern[end..];
     let opens = first || start == 0 || pattern[start - 1] == b'/';
@@ -171,9 +164,7 @@ fn class(pattern: &[u8], start: usize) -> Option<([u64; 4], usize)> {
             b']' if at - 1 > first => break,
             b'-' if previous.is_some() && !matches!(pattern.get(at), None | Some(b']')) => {
                 let last = literal(pattern, &mut at)?;
-                add(&mut set, |byte| {
-                    previous.is_some_and(|low| low <= byte) && byte <= last
-                });
+                add(&mut set, |byte| previous.is_some_and(|low| low <= byte) && byte <= last);
                 previous = None;
             }
             b'[' if pattern.get(at) == Some(&b':') => {
@@ -308,19 +299,11 @@ mod tests {
             (true, "-", "[-]"),
             (false, "5", "[--A]x"),
             (true, "5", "[--A]"),
-            (
-                false,
-                "-adobe-courier-bold-o-normal--12-120-75-75-X-70-iso8859-1",
-                "-*-*-*-*-*-*-12-*-*-*-m-*-*-*",
-            ),
+            (false, "-adobe-courier-bold-o-normal--12-120-75-75-X-70-iso8859-1", "-*-*-*-*-*-*-12-*-*-*-m-*-*-*"),
             (true, "foo", "foo"),
         ] {
             let compiled = Wildmatch::new(pattern.as_bytes());
-            assert_eq!(
-                compiled.matches(text.as_bytes()),
-                expected,
-                "{text:?} {pattern:?}"
-            );
+            assert_eq!(compiled.matches(text.as_bytes()), expected, "{text:?} {pattern:?}");
         }
     }
 

@@ -138,7 +138,8 @@ impl<S: Sync> FromRequestParts<S> for BaseUrl {
         if let Some(url) = configured {
             return Ok(Self(url));
         }
-        let asked = parts.uri.scheme_str().zip(parts.uri.authority()).map(|(scheme, host)| format!("{scheme}://{host}"));
+        let asked =
+            parts.uri.scheme_str().zip(parts.uri.authority()).map(|(scheme, host)| format!("{scheme}://{host}"));
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
         asked
             .or(host)

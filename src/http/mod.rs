@@ -30,8 +30,7 @@ impl Modify for Credentials {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
         for (name, scheme) in [("bearer", HttpAuthScheme::Bearer), ("basic", HttpAuthScheme::Basic)] {
-            components
-                .add_security_scheme(name, SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build()));
+            components.add_security_scheme(name, SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build()));
         }
     }
 }

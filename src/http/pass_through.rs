@@ -1,7 +1,7 @@
 //! How a handler hands a port's own stream to the last step of a response.
 //!
 //! The response carries the stream twice: as an ordinary body, so that it works wherever a body works, and as an
-//! extension, so that [`super::bridge`] can take the runtime's stream out before anybody has read from it.
+//! extension, so that the bridge to the runtime can take the runtime's stream out before anybody has read from it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -16,9 +16,8 @@ pub fn requested(headers: &HeaderMap, size: u64, etag: &str) -> Result<Option<By
     if text(&IF_RANGE).is_some_and(|validator| validator != etag) {
         return Ok(None);
     }
-    let Some((first, last)) = text(&RANGE)
-        .and_then(|value| value.strip_prefix("bytes="))
-        .and_then(|part| part.trim().split_once('-'))
+    let Some((first, last)) =
+        text(&RANGE).and_then(|value| value.strip_prefix("bytes=")).and_then(|part| part.trim().split_once('-'))
     else {
         return Ok(None);
     };

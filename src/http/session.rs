@@ -64,8 +64,7 @@ impl Session {
     /// Signs the caller in and counts the request; when the database has to be asked for the caller, `companion` is
     /// asked in the same round trip, and its rows come back.
     pub async fn sign_in_with(&self, companion: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
-        let Authenticated { caller, rows } =
-            authenticate(&self.app, self.credential.as_deref(), companion).await?;
+        let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_deref(), companion).await?;
         let quota = limit::take(&self.app, &caller).await;
         *self.signed_in.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota));
         match quota.retry_after {

@@ -111,8 +111,7 @@ const VIEW_OFFSET_RANGE: u64 = 10 * 365 * 24 * 3600;
 
 impl Fingerprint {
     fn of<'g>(grants: impl IntoIterator<Item = &'g Grant>) -> Self {
-        let mut rows: Vec<String> =
-            grants.into_iter().map(|grant| serde_json::json!(grant.row).to_string()).collect();
+        let mut rows: Vec<String> = grants.into_iter().map(|grant| serde_json::json!(grant.row).to_string()).collect();
         rows.sort_unstable();
         rows.dedup();
         let digest = Sha256::digest(rows.join("\n").as_bytes());
@@ -173,7 +172,9 @@ impl Scope<'_> {
         let versions: Vec<IndexedVersion> = serde_json::from_str(index).unwrap_or_default();
         versions
             .into_iter()
-            .map(|IndexedVersion(version, released, pretty)| (NormalizedVersion::from_stored(version), released, pretty))
+            .map(|IndexedVersion(version, released, pretty)| {
+                (NormalizedVersion::from_stored(version), released, pretty)
+            })
             .filter(|(version, released, _)| self.sees(version, Some(*released)))
             .map(|(version, _, pretty)| (version, pretty))
             .collect()
@@ -191,11 +192,8 @@ impl Scope<'_> {
 impl View {
     /// The view that `grants` give at `now`.
     pub fn at(grants: &[Grant], now: Millis) -> Self {
-        let grants: Vec<Grant> = grants
-            .iter()
-            .filter(|grant| grant.row.expires_at.is_none_or(|end| now < end))
-            .cloned()
-            .collect();
+        let grants: Vec<Grant> =
+            grants.iter().filter(|grant| grant.row.expires_at.is_none_or(|end| now < end)).cloned().collect();
         let unlimited = grants.iter().any(|grant| grant.target == Target::Everything && grant.is_unlimited());
         let fingerprint = if unlimited { Fingerprint::default() } else { Fingerprint::of(&grants) };
         Self { grants, fingerprint }

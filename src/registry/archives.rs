@@ -142,8 +142,8 @@ impl<'a> Builder<'a> {
         let row = run(&*app.ports.database, repositories::by_id(repository_id)).await?.first()?;
         let repository: RepositoryRow = row.ok_or_else(|| Failure::not_found("Repository"))?;
         let credentials = (repository.credential_type.as_str(), repository.credentials.as_deref());
-        let mut remote = remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials)
-            .map_err(failed)?;
+        let mut remote =
+            remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials).map_err(failed)?;
         let known = repository.capabilities.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let capabilities = match known {
             Some(capabilities) => capabilities,
@@ -171,11 +171,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    async fn store(
-        &self,
-        pack: &Pack,
-        row: &DistRow,
-    ) -> Result<Result<(NewArtifact, [Stmt; 2]), Refusal>, Failure> {
+    async fn store(&self, pack: &Pack, row: &DistRow) -> Result<Result<(NewArtifact, [Stmt; 2]), Refusal>, Failure> {
         let bytes = match self.zip(pack, &row.reference) {
             Ok(bytes) => bytes,
             Err(refusal) => return Ok(Err(refusal)),
@@ -196,7 +192,8 @@ impl<'a> Builder<'a> {
         let rules = exclude_rules(pack, &commit, path)?;
         // Directories are never left out as such: a rule may take back single files below them.
         let exclude = |file: &str, is_dir: bool| !is_dir && rules.excludes(file, is_dir);
-        let archive = build_zip(pack, &commit, &ArchiveOptions { path, exclude: &exclude, ..ArchiveOptions::default() })?;
+        let archive =
+            build_zip(pack, &commit, &ArchiveOptions { path, exclude: &exclude, ..ArchiveOptions::default() })?;
         Ok(Bytes::from(archive.bytes))
     }
 }

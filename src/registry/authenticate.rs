@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Millis, Rows, Stmt};
+use crate::registry::App;
 use crate::registry::access::{Grant, View, everything};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::memory::{CALLER_TTL, Dated};
 use crate::registry::secrets::{PlainToken, TokenHash};
 use crate::registry::tokens::Scope;
-use crate::registry::App;
 use crate::store::organizations::ROOT;
 use crate::store::tokens::{GrantRow, TokenRow, present};
 
@@ -169,8 +169,12 @@ pub async fn authenticate(
     let token = PlainToken::parse(credential).ok_or_else(refused)?;
     let hash = token.hash();
     let now = app.now();
-    let remembered =
-        app.memory.callers().get(&hash).filter(|entry| entry.is_fresh(now, CALLER_TTL)).map(|entry| entry.value.clone());
+    let remembered = app
+        .memory
+        .callers()
+        .get(&hash)
+        .filter(|entry| entry.is_fresh(now, CALLER_TTL))
+        .map(|entry| entry.value.clone());
     let (caller, rows) = match remembered {
         Some(caller) => (caller, None),
         None => look_up(app, &hash, companion).await?,

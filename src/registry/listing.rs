@@ -69,12 +69,7 @@ fn keep(app: &App, key: ListingKey, listing: Arc<Listing>) -> Arc<Listing> {
 
 /// `packages.json` as `view` sees it. All URLs in it are absolute: composer resolves the other forms differently from
 /// version to version, and one of them writes credentials into lock files.
-pub async fn root_document(
-    app: &App,
-    organization_id: i64,
-    view: &View,
-    base_url: &str,
-) -> Result<Arc<Body>, Failure> {
+pub async fn root_document(app: &App, organization_id: i64, view: &View, base_url: &str) -> Result<Arc<Body>, Failure> {
     let listing = visible_names(app, organization_id, view).await?;
     let key = BodyKey {
         organization_id,

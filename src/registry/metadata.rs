@@ -118,12 +118,7 @@ pub fn companion(app: &App, organization_id: i64, name: &PackageName) -> Option<
 ///
 /// # Errors
 /// `NotFound` when there is no such package or the view sees no version of it: the two cannot be told apart.
-pub async fn document(
-    app: &App,
-    view: &View,
-    wanted: Wanted<'_>,
-    rows: Option<Rows>,
-) -> Result<Arc<Body>, Failure> {
+pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<Rows>) -> Result<Arc<Body>, Failure> {
     let absent = || Failure::not_found(&format!("Package {}", wanted.name));
     let documents = load(app, wanted.organization_id, wanted.name, rows).await?.ok_or_else(absent)?;
     let scope = view.scope(wanted.name.as_str());
@@ -169,8 +164,7 @@ async fn load(
     let rows = match rows {
         Some(rows) => rows,
         None => {
-            let stmt =
-                packages::documents(organization_id, name.as_str(), known.as_ref().map(|known| known.revision));
+            let stmt = packages::documents(organization_id, name.as_str(), known.as_ref().map(|known| known.revision));
             run(&*app.ports.database, stmt).await?
         }
     };
@@ -186,8 +180,7 @@ fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Option<A
     if let Some(known) = known.filter(|known| known.revision == first.revision && first.body.is_none()) {
         return Ok(Some(known));
     }
-    let mut documents =
-        PackageDocuments { revision: first.revision, stable: String::new(), dev: String::new() };
+    let mut documents = PackageDocuments { revision: first.revision, stable: String::new(), dev: String::new() };
     for part in parts {
         let text = part.body.unwrap_or_default();
         match part.stability.as_str() {

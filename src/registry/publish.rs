@@ -9,9 +9,9 @@ use crate::registry::render::render;
 use crate::store::organizations::{self, Touched};
 use crate::store::packages::{self, LiveVersion};
 use crate::store::publication::{self, FileUpsert, Target, VersionUpsert};
+use crate::store::repositories;
 use crate::store::repositories::{RefRow, RepositoryRow};
 use crate::store::sync_runs::{self, Finished, Report};
-use crate::store::repositories;
 
 /// What a sync found.
 pub struct Publication<'a> {
@@ -80,15 +80,9 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
     batch.push(publication::note_dists(target));
     batch.extend(publication::retire_other_packages(target));
     batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
-    batch.extend(publication::replace_refs(
-        found.repository_id,
-        found.refs,
-        found.refs_digest,
-        found.capabilities,
-    ));
+    batch.extend(publication::replace_refs(found.repository_id, found.refs, found.refs_digest, found.capabilities));
     batch.push(sync_runs::finish(found.run_id, found.report, now, found.next_due_at));
-    let finished: Option<Finished> =
-        app.ports.database.batch(batch).await?.pop().unwrap_or_default().first()?;
+    let finished: Option<Finished> = app.ports.database.batch(batch).await?.pop().unwrap_or_default().first()?;
     app.memory.forget_published();
     Ok(finished.is_some_and(|finished| finished.asked_again))
 }
@@ -116,8 +110,7 @@ async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> 
     let name = PackageName::parse(&first.package_name).map_err(Failure::internal)?;
     let rendered = render(&name, &repository.url, &versions).map_err(Failure::internal)?;
     let now = app.now();
-    let target =
-        Target { organization_id: repository.organization_id, repository_id, name: name.as_str(), now };
+    let target = Target { organization_id: repository.organization_id, repository_id, name: name.as_str(), now };
     let uid = new_uid(&*app.ports.entropy, now)?;
     let mut batch: Vec<Stmt> = vec![
         publication::guard_revision(target, Some(first.revision)),

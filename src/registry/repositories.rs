@@ -217,12 +217,10 @@ pub async fn register(app: &App, organization_id: i64, spec: RepositorySpec) -> 
     }
     let url = check_url(&spec.url, reach).map_err(|error| Failure::invalid_field("url", error.to_string()))?;
     let path = match spec.path.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty()) {
-        Some(path) => {
-            PackagePath::parse(path)
-                .map_err(|error| Failure::invalid_field("path", error.to_string()))?
-                .as_str()
-                .to_owned()
-        }
+        Some(path) => PackagePath::parse(path)
+            .map_err(|error| Failure::invalid_field("path", error.to_string()))?
+            .as_str()
+            .to_owned(),
         None => String::new(),
     };
     let tag_filter = checked_filter("tag_filter", spec.tag_filter)?;

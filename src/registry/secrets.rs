@@ -121,7 +121,9 @@ pub enum SecretError {
     #[error("ENCRYPTION_KEY entry {0} is not 32 bytes in base64 or hex; make one with `openssl rand -base64 32`")]
     BadKey(usize),
     /// There is no key to seal with.
-    #[error("ENCRYPTION_KEY is not set, so credentials cannot be stored; set it with `wrangler secret put ENCRYPTION_KEY`")]
+    #[error(
+        "ENCRYPTION_KEY is not set, so credentials cannot be stored; set it with `wrangler secret put ENCRYPTION_KEY`"
+    )]
     NoKey,
     /// The key that sealed this is no longer in `ENCRYPTION_KEY`.
     #[error("the encryption key {0} that sealed this is not in ENCRYPTION_KEY any more")]

@@ -285,9 +285,6 @@ mod tests {
     #[test]
     fn local_use_may_ask_loopback_over_http_but_never_with_credentials_in_the_url() {
         assert!(check_url("http://127.0.0.1:8080/repo.git", Reach::Anywhere).is_ok());
-        assert_eq!(
-            check_url("http://u:p@127.0.0.1/x", Reach::Anywhere).err(),
-            Some(ForbiddenUrl::HoldsCredentials)
-        );
+        assert_eq!(check_url("http://u:p@127.0.0.1/x", Reach::Anywhere).err(), Some(ForbiddenUrl::HoldsCredentials));
     }
 }

@@ -57,11 +57,7 @@ pub fn find(organization_id: i64, package: &str, normalized: &str, reference: Op
 }
 
 /// The dists of a repository's tags that are neither built nor known to be impossible, newest first.
-pub async fn unbuilt_tags(
-    db: &dyn Database,
-    repository_id: i64,
-    limit: i64,
-) -> Result<Vec<DistRow>, DatabaseError> {
+pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> Result<Vec<DistRow>, DatabaseError> {
     let stmt = Stmt::new(
         concat!(
             dist_columns!(),

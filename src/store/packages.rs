@@ -95,12 +95,7 @@ pub async fn page(
     filter: PackageFilter<'_>,
     page: Page,
 ) -> Result<(Vec<PackageRow>, i64), DatabaseError> {
-    let args = [
-        organization_id.into(),
-        filter.repository_uid.into(),
-        filter.search.into(),
-        filter.package_type.into(),
-    ];
+    let args = [organization_id.into(), filter.repository_uid.into(), filter.search.into(), filter.package_type.into()];
     let mut paged = args.to_vec();
     paged.extend([page.limit.into(), page.offset.into()]);
     let mut results = db
@@ -124,11 +119,7 @@ pub async fn page(
 }
 
 /// Looks a published package up by its public id.
-pub async fn by_uid(
-    db: &dyn Database,
-    organization_id: i64,
-    uid: &str,
-) -> Result<Option<PackageRow>, DatabaseError> {
+pub async fn by_uid(db: &dyn Database, organization_id: i64, uid: &str) -> Result<Option<PackageRow>, DatabaseError> {
     let stmt = Stmt::new(
         concat!(
             "SELECT ",

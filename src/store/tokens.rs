@@ -118,7 +118,8 @@ pub async fn insert(db: &dyn Database, new: NewToken<'_>) -> Result<Option<Hashe
             new.created_at.into(),
         ],
     );
-    let batch = vec![token, insert_grants(new.organization_id, new.uid, new.grants), by_uid(new.organization_id, new.uid)];
+    let batch =
+        vec![token, insert_grants(new.organization_id, new.uid, new.grants), by_uid(new.organization_id, new.uid)];
     Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
 }
 
@@ -229,11 +230,7 @@ pub async fn revoke(
 }
 
 /// A page of an organization's live tokens, newest first, and how many there are in all.
-pub async fn page(
-    db: &dyn Database,
-    organization_id: i64,
-    page: Page,
-) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
+pub async fn page(db: &dyn Database, organization_id: i64, page: Page) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
     let mut results = db
         .batch(vec![
             Stmt::new(

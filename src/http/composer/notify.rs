@@ -46,8 +46,9 @@ struct Download {
 pub async fn post_notify_batch(session: Session, request: Request) -> Result<StatusCode, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let bytes = read_body(request, MAX_REPORT_BYTES).await?;
-    let report: Report = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}")))?;
+    let report: Report = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
+    })?;
     let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();
     count_installs(&session.app, &caller, installs);
     Ok(StatusCode::NO_CONTENT)

@@ -4,9 +4,9 @@ mod packages;
 mod repositories;
 mod tokens;
 
+use axum::Router;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Json, Response};
-use axum::Router;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};

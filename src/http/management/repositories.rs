@@ -222,10 +222,7 @@ pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> 
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn sync_repository(
-    session: Session,
-    PathOf(id): PathOf<String>,
-) -> Result<Json<RepositoryView>, Failure> {
+pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<RepositoryView>, Failure> {
     let caller = session.require(Scope::RepositoriesWrite).await?;
     let row = repositories::request_sync(&session.app, caller.organization_id, &id).await?;
     Ok(Json(RepositoryView::new(row, session.app.now())))

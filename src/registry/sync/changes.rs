@@ -39,8 +39,7 @@ pub fn candidates(advertised: &Advertised, repository: &ClaimedRepository) -> Ve
         Candidate { ref_name: format!("{TAGS}{name}"), commit, ruled_out }
     });
     let branches = advertised.branches().map(|(name, commit)| {
-        let ruled_out =
-            filtered(&branch_filter, name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
+        let ruled_out = filtered(&branch_filter, name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
         Candidate { ref_name: format!("{BRANCHES}{name}"), commit, ruled_out }
     });
     tags.chain(branches).collect()

@@ -20,8 +20,7 @@ use url::Url;
 
 use crate::composer::PackageName;
 use crate::git::{
-    AdvertisementError, Advertised, Capabilities, FetchError, InvalidPackagePath, LsRefsError, PackError,
-    PackagePath,
+    Advertised, AdvertisementError, Capabilities, FetchError, InvalidPackagePath, LsRefsError, PackError, PackagePath,
 };
 use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
@@ -344,12 +343,7 @@ impl Found<'_> {
         }
     }
 
-    fn decide(
-        &self,
-        name: &PackageName,
-        stored: &Stored,
-        contents: &contents::Contents,
-    ) -> Result<Changes, SyncError> {
+    fn decide(&self, name: &PackageName, stored: &Stored, contents: &contents::Contents) -> Result<Changes, SyncError> {
         let renamed = stored.known.is_published_under_another_name(name);
         let nothing = Known::default();
         let deciding = Deciding {
@@ -408,9 +402,7 @@ impl Found<'_> {
         let stmt = packages::owner(self.repository.organization_id, name.as_str());
         let owner = crate::store::run(&*self.app.ports.database, stmt).await.ok();
         match owner.and_then(|rows| rows.first::<packages::Owner>().ok().flatten()) {
-            Some(owner) if owner.repository_id != self.repository.id => {
-                SyncError::NameTaken { name: name.to_string() }
-            }
+            Some(owner) if owner.repository_id != self.repository.id => SyncError::NameTaken { name: name.to_string() },
             _ => SyncError::Internal(failure),
         }
     }

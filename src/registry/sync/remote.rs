@@ -8,8 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use crate::git::{
-    ADVERTISEMENT_PATH, Advertised, Capabilities, FetchError, FetchRequest, Pack, PackError, PackLimits,
-    PackReceiver,
+    ADVERTISEMENT_PATH, Advertised, Capabilities, FetchError, FetchRequest, Pack, PackError, PackLimits, PackReceiver,
     UPLOAD_PACK_PATH, ls_refs_request, parse_ls_refs,
 };
 use crate::ports::{Fault, UpstreamResponse};

@@ -1,0 +1,102 @@
+//! What lives as long as the isolate: the router, the operator's settings, the registry's memory, the bindings.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use tower_service::Service;
+use worker::{Env, Queue};
+
+use super::{clock, console, d1, entropy, kv, r2, tasks, upstream};
+use crate::http::router;
+use crate::registry::memory::Memory;
+use crate::registry::secrets::{Keyring, TokenHash};
+use crate::registry::{App, Config, DEFAULT_SYNC_INTERVAL, Ports};
+
+/// What every event of an isolate shares.
+struct Isolate {
+    ports: SharedPorts,
+    config: Arc<Config>,
+    memory: Arc<Memory>,
+    jobs: Queue,
+}
+
+/// The ports that know nothing of the event; `tasks` is added for each.
+struct SharedPorts {
+    database: Arc<d1::D1>,
+    blobs: Arc<r2::R2>,
+    cache: Arc<kv::Kv>,
+}
+
+static ISOLATE: OnceLock<Isolate> = OnceLock::new();
+static ROUTER: OnceLock<Router> = OnceLock::new();
+
+/// The registry as one event sees it.
+pub fn app(env: &Env, event: tasks::Event) -> worker::Result<App> {
+    let isolate = match ISOLATE.get() {
+        Some(isolate) => isolate,
+        None => {
+            let made = Isolate::new(env)?;
+            ISOLATE.get_or_init(|| made)
+        }
+    };
+    let shared = &isolate.ports;
+    Ok(App {
+        ports: Ports {
+            database: shared.database.clone(),
+            blobs: shared.blobs.clone(),
+            cache: shared.cache.clone(),
+            upstream: Arc::new(upstream::Fetch),
+            clock: Arc::new(clock::WallClock),
+            entropy: Arc::new(entropy::WebCrypto),
+            tasks: Arc::new(tasks::EventTasks::new(event, isolate.jobs.clone())),
+        },
+        config: isolate.config.clone(),
+        memory: isolate.memory.clone(),
+    })
+}
+
+/// Answers one request, which carries its [`App`] as an extension.
+pub async fn respond(request: Request<Body>) -> Response<Body> {
+    let mut router = ROUTER.get_or_init(router).clone();
+    match router.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+impl Isolate {
+    fn new(env: &Env) -> worker::Result<Self> {
+        console::install();
+        Ok(Self {
+            ports: SharedPorts {
+                database: Arc::new(d1::D1::new(env.d1("DB")?)),
+                blobs: Arc::new(r2::R2::new(env.bucket("ARTIFACTS")?)),
+                cache: Arc::new(kv::Kv::new(env.kv("KV")?)),
+            },
+            config: Arc::new(config(env)),
+            memory: Arc::new(Memory::default()),
+            jobs: env.queue("JOBS")?,
+        })
+    }
+}
+
+/// What the operator has set: variables of `wrangler.toml`, and secrets. An empty one counts as unset; one that is no
+/// good is told in the log and counts as unset too, so that the rest of the registry works.
+fn config(env: &Env) -> Config {
+    let text = |name| env.var(name).ok().map(|value| value.to_string()).filter(|value| !value.is_empty());
+    let keyring = Keyring::parse(&text("ENCRYPTION_KEY").unwrap_or_default()).unwrap_or_else(|error| {
+        log::error!("{error}");
+        Keyring::default()
+    });
+    let seconds = text("SYNC_INTERVAL_SECONDS").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    Config {
+        admin_token: text("ADMIN_TOKEN").map(|token| TokenHash::of(&token)),
+        keyring,
+        allow_private_upstreams: text("ALLOW_PRIVATE_UPSTREAMS").as_deref() == Some("true"),
+        public_url: text("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+        sync_interval: seconds.unwrap_or(DEFAULT_SYNC_INTERVAL),
+    }
+}
