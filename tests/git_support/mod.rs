@@ -1,11 +1,16 @@
 //! Real repositories in temporary directories, and the real `git upload-pack` to talk to.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use rostrum::git::{Capabilities, FetchError, FetchRequest, ObjectId, PackReceiver};
+use rostrum::git::{
+    Archive, ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, Pack,
+    PackLimits, PackReceiver, build_zip,
+};
+use zip::ZipArchive;
 
 /// Whether the server allows partial clones.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,4 +200,34 @@ impl Repo {
         feeder.join().expect("the feeder ends");
         (output.stdout, output.status.success())
     }
+}
+
+/// Path → (mode, content or target).
+pub type Listing = BTreeMap<String, (u32, Vec<u8>)>;
+
+/// The pack that a sync would fetch to archive that commit.
+pub fn fetched(repo: &Repo, commit: ObjectId) -> Pack {
+    let request = FetchRequest::commits([commit], None);
+    let bytes = repo.fetch(Filters::Off, &request).expect("a pack");
+    Pack::open(bytes, &PackLimits::default()).expect("valid")
+}
+
+/// That commit archived from such a pack, with the default options.
+pub fn archive(repo: &Repo, commit: ObjectId) -> Result<Archive, ArchiveError> {
+    build_zip(&fetched(repo, commit), &commit, &ArchiveOptions::default())
+}
+
+/// What is in a zip.
+pub fn read_zip(bytes: &[u8]) -> Listing {
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).expect("a zip");
+    let mut listing = Listing::new();
+    for index in 0..zip.len() {
+        let mut file = zip.by_index(index).expect("an entry");
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).expect("intact");
+        let mode = file.unix_mode().expect("made on unix");
+        let name = file.name().expect("UTF-8").into_owned();
+        listing.insert(name, (mode, content));
+    }
+    listing
 }
