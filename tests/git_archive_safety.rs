@@ -256,3 +256,16 @@ fn a_pack_that_lacks_files_is_refused_with_the_missing_one() {
     let error = build_zip(&pack, &elsewhere, &ArchiveOptions::default()).expect_err("absent");
     assert!(matches!(error, ArchiveError::Tree(TreeError::MissingObject(id)) if id == elsewhere));
 }
+
+#[test]
+fn one_directory_of_too_many_files_is_refused() {
+    let error = archive_crafted(|blob, _| {
+        (0..20_001)
+            .map(|n| ("100644", format!("f{n}").into_bytes(), blob))
+            .collect()
+    });
+    assert!(matches!(
+        error,
+        Err(ArchiveError::TooManyEntries { limit: 20_000 })
+    ));
+}

@@ -128,6 +128,7 @@ impl<'a> Walk<'a> {
             options,
             attributes,
             path_bytes,
+            taken,
             ..
         } = self;
         let children = with_tree(pack, &directory.oid, |tree| {
@@ -151,6 +152,11 @@ impl<'a> Walk<'a> {
                 let limit = options.limits.path_bytes;
                 if *path_bytes > limit {
                     return Err(ArchiveError::PathsTooLong { limit });
+                }
+                // One tree may hold hundreds of thousands: stop before they are copied.
+                let limit = options.limits.entries;
+                if taken.len() + children.len() >= limit {
+                    return Err(ArchiveError::TooManyEntries { limit });
                 }
                 children.push(Child {
                     path,
