@@ -40,7 +40,8 @@ impl BoundedBuffer {
         Ok(())
     }
 
-    /// The content, without the room that was kept for more.
+    /// The content, without the room that was kept for more. The allocator of wasm gives such
+    /// room back in place; where it has to copy, memory holds both for a moment.
     pub(super) fn into_vec(mut self) -> Vec<u8> {
         self.bytes.shrink_to_fit();
         self.bytes

@@ -21,7 +21,7 @@
 //! | step | held | MiB |
 //! |---|---|---|
 //! | receive | pack 32 + the quarter it outgrows 8 | 40 |
-//! | open | pack 32 + index 9 + delta (base, instructions, result) 24 + base cache 8 | 73 |
+//! | open | pack 32 + index 18 + delta (base, instructions, result) 24 + base cache 8 | 82 |
 //! | archive | pack 32 + index 6 + zip 32 + paths 8 + (delta 24 + cache 8, or the growing zip's 8 with one file 8) | 110 |
 
 mod archive;

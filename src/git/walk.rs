@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
 
     /// The entries of a directory that are not left out.
     fn children(&mut self, directory: &Pending) -> Result<Vec<Child>, ArchiveError> {
-        let Self { pack, options, attributes, path_bytes, .. } = self;
+        let Self { pack, options, attributes, path_bytes, taken, .. } = self;
         let children = with_tree(pack, &directory.oid, |tree| {
             let mut children = Vec::new();
             for entry in tree.entries() {
@@ -135,6 +135,11 @@ impl<'a> Walk<'a> {
                 let limit = options.limits.path_bytes;
                 if *path_bytes > limit {
                     return Err(ArchiveError::PathsTooLong { limit });
+                }
+                // One tree may hold hundreds of thousands: stop before they are copied.
+                let limit = options.limits.entries;
+                if taken.len() + children.len() >= limit {
+                    return Err(ArchiveError::TooManyEntries { limit });
                 }
                 children.push(Child { path, mode: entry.mode, oid: entry.oid });
             }

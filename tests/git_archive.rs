@@ -1,0 +1,305 @@
+//! Archives compared with `git archive` of the same commit.
+
+#[expect(dead_code, reason = "each test file uses its part")]
+mod git_support;
+
+use std::fmt::Write;
+use std::io::Cursor;
+
+use git_support::{Listing, Repo, archive, fetched, read_zip};
+use rostrum::git::{
+    ArchiveError, ArchiveOptions, Attributes, LeftOutReason, Pack, PackLimits, SymlinkRefusal, build_zip,
+};
+use sha1::{Digest, Sha1};
+use zip::{CompressionMethod, ZipArchive};
+
+/// What `git archive` makes of the same, without its directories.
+fn git_archive(repo: &Repo, tree_ish: &str) -> Listing {
+    let tar = repo.git(&["-c", "tar.umask=0022", "archive", "--format=tar", tree_ish]);
+    let mut listing = Listing::new();
+    let mut rest = &tar[..];
+    let text = |field: &[u8]| {
+        let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+        String::from_utf8(field[..end].to_vec()).expect("UTF-8")
+    };
+    while rest.len() >= 512 && rest[0] != 0 {
+        let (header, after) = rest.split_at(512);
+        let octal = |field: &[u8]| u32::from_str_radix(text(field).trim(), 8).expect("octal");
+        let size = octal(&header[124..136]) as usize;
+        let prefix = text(&header[345..500]);
+        let name = text(&header[..100]);
+        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let mode = octal(&header[100..108]) & 0o777;
+        match header[156] {
+            b'0' => {
+                listing.insert(path, (0o100_000 | mode, after[..size].to_vec()));
+            }
+            b'2' => {
+                let target = text(&header[157..257]).into_bytes();
+                listing.insert(path, (0o120_777, target));
+            }
+            // The commit id, and directories.
+            b'g' | b'5' => {}
+            other => panic!("an entry of type {other}"),
+        }
+        rest = &after[size.div_ceil(512) * 512..];
+    }
+    listing
+}
+
+/// A library as people write them, with attributes on several levels.
+fn library() -> Repo {
+    let repo = Repo::new();
+    repo.write(
+        ".gitattributes",
+        "# what Composer does not need\n\
+         * text=auto\n\
+         /tests export-ignore\n\
+         /docs/ export-ignore\n\
+         .gitattributes export-ignore\n\
+         .gitignore export-ignore\n\
+         *.dist export-ignore\n\
+         *.md export-ignore\n\
+         README.md -export-ignore\n\
+         \"with space.txt\" export-ignore\n\
+         src/**/fixtures export-ignore\n",
+    );
+    repo.write("composer.json", "{\"name\": \"acme/lib\"}\n");
+    repo.write("README.md", "# Acme\n");
+    repo.write("CHANGELOG.md", "- nothing\n");
+    repo.write("phpunit.xml.dist", "<phpunit/>\n");
+    repo.write("tests/AllTest.php", "<?php\n");
+    repo.write("src/tests/Kept.php", "<?php // not anchored here\n");
+    repo.write("docs/index.html", "<p>\n");
+    repo.write("with space.txt", "x");
+    repo.write("src/Größe.php", "<?php\n");
+    repo.write("src/.gitattributes", "*.md !export-ignore\n/secret export-ignore\n");
+    repo.write("src/notes.md", "kept by the deeper file\n");
+    repo.write("src/secret/key.txt", "x");
+    repo.write("src/a/b/fixtures/f.php", "<?php\n");
+    repo.write("src/a/secret/kept.txt", "x");
+    repo.write("src/empty.php", "");
+    repo.write("assets/logo.bin", (0..=255).cycle().take(50_000).collect::<Vec<u8>>());
+    repo.write_executable("bin/acme", "#!/usr/bin/env php\n");
+    repo.link("bin/alias", "acme");
+    repo.link("src/up", "../README.md");
+    repo
+}
+
+#[test]
+fn an_archive_holds_what_git_archive_would_put_in() {
+    let mut repo = library();
+    let commit = repo.commit();
+    let archive = archive(&repo, commit).expect("archived");
+    let listing = read_zip(&archive.bytes);
+    assert_eq!(listing, git_archive(&repo, "HEAD"));
+    assert_eq!(archive.entries, listing.len());
+    assert_eq!(archive.manifest.as_deref(), Some(&b"{\"name\": \"acme/lib\"}\n"[..]));
+    assert!(archive.left_out.is_empty());
+    // Not only the same as git, but what this test means to test.
+    assert_eq!(listing["bin/acme"].0, 0o100_755);
+    assert_eq!(listing["bin/alias"], (0o120_777, b"acme".to_vec()));
+    assert!(listing.contains_key("src/notes.md") && listing.contains_key("src/tests/Kept.php"));
+    for gone in ["tests/AllTest.php", "docs/index.html", "CHANGELOG.md", "src/secret/key.txt"] {
+        assert!(!listing.contains_key(gone), "{gone}");
+    }
+}
+
+#[test]
+fn the_same_commit_gives_the_same_bytes_for_ever() {
+    let mut repo = library();
+    let commit = repo.commit();
+    assert_eq!(commit.to_string(), COMMIT_OF_LIBRARY);
+    let first = archive(&repo, commit).expect("archived").bytes;
+    assert_eq!(hex::encode(Sha1::digest(&first)), ZIP_OF_LIBRARY);
+    // From another pack of other deltas in another order, beside other commits.
+    repo.write("composer.json", "{}");
+    repo.commit();
+    let bytes = repo.pack_everything(&["--depth=0"]);
+    let pack = Pack::open(bytes, &PackLimits::default()).expect("valid");
+    let second = build_zip(&pack, &commit, &ArchiveOptions::default()).expect("archived");
+    assert!(second.bytes == first);
+}
+
+/// Changing what archives look like changes the checksum of every release already published, so
+/// these may change only on purpose.
+const COMMIT_OF_LIBRARY: &str = "de258ad0910c62fd98bfca5f0c02c35a42d327df";
+const ZIP_OF_LIBRARY: &str = "dd7740a8453e859716f63ab5e0872d2ca96e55f6";
+
+#[test]
+fn entries_are_sorted_dated_and_deflated() {
+    let mut repo = library();
+    let commit = repo.commit();
+    let bytes = archive(&repo, commit).expect("archived").bytes;
+    let mut zip = ZipArchive::new(Cursor::new(&bytes)).expect("a zip");
+    let mut names = Vec::new();
+    for index in 0..zip.len() {
+        let file = zip.by_index(index).expect("an entry");
+        let at = file.last_modified().expect("dated");
+        // 1 700 000 060 is 22:14:20 in UTC; the commit was made at +01:00.
+        assert_eq!((at.year(), at.month(), at.day()), (2023, 11, 14));
+        assert_eq!((at.hour(), at.minute(), at.second()), (22, 14, 20));
+        let expected = if file.is_symlink() { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+        assert_eq!(file.compression(), expected);
+        assert!(!file.is_dir());
+        names.push(file.name().expect("UTF-8").into_owned());
+    }
+    assert!(names.is_sorted());
+}
+
+#[test]
+fn an_annotated_tag_archives_its_commit() {
+    let mut repo = library();
+    let commit = repo.commit();
+    repo.git(&["tag", "-a", "-m", "A release", "v1"]);
+    let tag = repo.id("refs/tags/v1");
+    assert_ne!(tag, commit);
+    let by_tag = archive(&repo, tag).expect("archived");
+    assert_eq!(by_tag, archive(&repo, commit).expect("archived"));
+}
+
+#[test]
+fn a_package_in_a_directory_is_archived_as_a_repository_of_its_own() {
+    let mut repo = Repo::new();
+    repo.write(".gitattributes", "/packages export-ignore\n*.md export-ignore\n");
+    repo.write("packages/foo/.gitattributes", "/tests export-ignore\n");
+    repo.write("packages/foo/composer.json", "{\"name\": \"acme/foo\"}");
+    repo.write("packages/foo/README.md", "kept: the root's rules do not reach here");
+    repo.write("packages/foo/tests/t.php", "<?php");
+    repo.link("packages/foo/link", "../bar/file");
+    repo.write("packages/bar/file", "another package");
+    let commit = repo.commit();
+    let options = ArchiveOptions { path: Some("packages/foo"), ..ArchiveOptions::default() };
+    let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
+    let mut expected = git_archive(&repo, "HEAD:packages/foo");
+    assert!(expected.remove("link").is_some());
+    assert_eq!(read_zip(&archive.bytes), expected);
+    assert!(expected.contains_key("README.md") && !expected.contains_key("tests/t.php"));
+    assert_eq!(archive.manifest.as_deref(), Some(&b"{\"name\": \"acme/foo\"}"[..]));
+    let refusal = LeftOutReason::Symlink(SymlinkRefusal::Escapes);
+    assert_eq!(archive.left_out[0].reason, refusal, "another package is outside");
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let mut repo = library();
+    let commit = repo.commit();
+    let pack = fetched(&repo, commit);
+    for missing in ["packages/foo", "composer.json"] {
+        let options = ArchiveOptions { path: Some(missing), ..ArchiveOptions::default() };
+        let error = build_zip(&pack, &commit, &options).expect_err("not there");
+        assert!(matches!(error, ArchiveError::PathNotFound(path) if path == missing));
+    }
+    let options = ArchiveOptions { path: Some("../x"), ..ArchiveOptions::default() };
+    assert!(matches!(build_zip(&pack, &commit, &options), Err(ArchiveError::Path(_))));
+}
+
+#[test]
+fn the_caller_can_leave_out_more() {
+    let mut repo = library();
+    let commit = repo.commit();
+    let asked = std::cell::RefCell::new(Vec::new());
+    let exclude = |path: &str, is_dir: bool| {
+        asked.borrow_mut().push((path.to_owned(), is_dir));
+        path == "src" || path == "composer.json"
+    };
+    let options = ArchiveOptions { exclude: &exclude, ..ArchiveOptions::default() };
+    let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
+    let names: Vec<String> = read_zip(&archive.bytes).into_keys().collect();
+    assert_eq!(names, ["README.md", "assets/logo.bin", "bin/acme", "bin/alias"]);
+    assert!(archive.manifest.is_some(), "the manifest is returned all the same");
+    let asked = asked.into_inner();
+    assert!(asked.contains(&("src".to_owned(), true)));
+    assert!(asked.contains(&("bin/acme".to_owned(), false)));
+    assert!(!asked.iter().any(|(path, _)| path.starts_with("src/") || path.starts_with("tests")));
+}
+
+#[test]
+fn symlinks_that_lead_outside_and_submodules_are_left_out_and_reported() {
+    let mut repo = Repo::new();
+    repo.write("a.txt", "kept");
+    repo.link("absolute", "/etc/passwd");
+    repo.link("d/escapes", "../../outside");
+    repo.link("d/fine", "../a.txt");
+    repo.link("odd", "a\\b");
+    repo.link("through", "d/../../outside");
+    let first = repo.commit();
+    let submodule = format!("160000,{first},module");
+    repo.git(&["update-index", "--add", "--cacheinfo", &submodule]);
+    repo.git(&["commit", "-q", "-m", "A submodule"]);
+    let commit = repo.id("HEAD");
+    let archive = archive(&repo, commit).expect("archived");
+    let names: Vec<String> = read_zip(&archive.bytes).into_keys().collect();
+    assert_eq!(names, ["a.txt", "d/fine"]);
+    assert_eq!(archive.entries, 2);
+    let left_out: Vec<_> = archive.left_out.iter().map(|out| (out.path.as_str(), out.reason)).collect();
+    let symlink = LeftOutReason::Symlink;
+    assert_eq!(
+        left_out,
+        [
+            ("absolute", symlink(SymlinkRefusal::Absolute)),
+            ("d/escapes", symlink(SymlinkRefusal::Escapes)),
+            ("module", LeftOutReason::Submodule),
+            ("odd", symlink(SymlinkRefusal::Odd)),
+            ("through", symlink(SymlinkRefusal::Escapes)),
+        ]
+    );
+}
+
+#[test]
+fn a_commit_without_files_is_an_empty_archive() {
+    let mut repo = Repo::new();
+    let commit = repo.commit();
+    let archive = archive(&repo, commit).expect("archived");
+    assert_eq!((archive.entries, archive.manifest), (0, None));
+    assert!(read_zip(&archive.bytes).is_empty());
+}
+
+/// Every pattern of a small alphabet, asked of git and of us about the same paths.
+#[test]
+fn patterns_match_what_git_check_attr_matches() {
+    const PIECES: [&str; 13] =
+        ["a", "b", "/", "*", "**", "?", "[ab]", "[!a]", "\\*", "a*", "/**/", "**/", "[[:alpha:]]"];
+    let paths = [
+        "a", "b", "*", "ab", "ba", "aab", "a/", "ab/", "a/b", "b/a", "a/b/", "a/a/b", "b/a/ab", "a/*", "a/ab/b/a",
+        "ab/a/b", "a/b/a/b", "bab", "a/bab/",
+    ];
+    let mut patterns = Vec::new();
+    for one in PIECES {
+        for two in PIECES.iter().chain(&[""]) {
+            for three in PIECES.iter().chain(&[""]) {
+                for four in ["", "/", "a", "**"] {
+                    patterns.push(format!("{one}{two}{three}{four}"));
+                }
+            }
+        }
+    }
+    patterns.sort_unstable();
+    patterns.dedup();
+    let repo = Repo::new();
+    let mut lines = String::new();
+    for (number, pattern) in patterns.iter().enumerate() {
+        writeln!(lines, "{pattern} p{number}").expect("to memory");
+    }
+    repo.write(".gitattributes", lines);
+    let output = repo
+        .git_with(&["check-attr", "--stdin", "-z", "-a"], paths.map(|path| format!("{path}\0")).concat().as_bytes());
+    let output = String::from_utf8(output).expect("ASCII");
+    let words: Vec<&str> = output.split('\0').collect();
+    let matched: std::collections::HashSet<(&str, &str)> =
+        words.chunks_exact(3).map(|triple| (triple[0], triple[1])).collect();
+    assert!(matched.len() > 1000, "git has matched something");
+    for (number, pattern) in patterns.iter().enumerate() {
+        let mut attributes = Attributes::new();
+        attributes.add_file("", format!("{pattern} export-ignore").as_bytes()).expect("one rule");
+        let name = format!("p{number}");
+        for path in paths {
+            let (bare, is_dir) = path.strip_suffix('/').map_or((path, false), |bare| (bare, true));
+            assert_eq!(
+                attributes.export_ignore(bare.as_bytes(), is_dir),
+                matched.contains(&(path, name.as_str())),
+                "pattern {pattern:?}, path {path:?}"
+            );
+        }
+    }
+}

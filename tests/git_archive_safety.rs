@@ -1,0 +1,205 @@
+//! Trees that no archive may hold, and the limits of those it may.
+
+#[expect(dead_code, reason = "each test file uses its part")]
+mod git_support;
+
+use git_support::{Filters, Repo, archive, fetched, read_zip};
+use rostrum::git::{
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, FetchRequest, ObjectId, Pack, PackLimits, TreeError,
+    UnsafeReason, build_zip,
+};
+
+/// The content of a tree with these entries, sorted or not, valid or not.
+fn raw_tree(entries: &[(&str, &[u8], ObjectId)]) -> Vec<u8> {
+    let mut content = Vec::new();
+    for (mode, name, id) in entries {
+        content.extend_from_slice(mode.as_bytes());
+        content.push(b' ');
+        content.extend_from_slice(name);
+        content.push(0);
+        content.extend_from_slice(id.as_bytes());
+    }
+    content
+}
+
+/// Archives a crafted root tree; `entries` makes it from a blob and a directory with one file.
+fn archive_crafted(
+    entries: impl FnOnce(ObjectId, ObjectId) -> Vec<(&'static str, Vec<u8>, ObjectId)>,
+) -> Result<Archive, ArchiveError> {
+    let repo = Repo::new();
+    let blob = repo.hash_object("blob", b"evil");
+    let directory = repo.hash_object("tree", &raw_tree(&[("100644", b"file", blob)]));
+    let entries = entries(blob, directory);
+    let entries: Vec<(&str, &[u8], ObjectId)> =
+        entries.iter().map(|(mode, name, id)| (*mode, &name[..], *id)).collect();
+    let root = repo.hash_object("tree", &raw_tree(&entries));
+    let commit = repo.commit_of_tree(root);
+    let pack = Pack::open(repo.pack_everything(&[]), &PackLimits::default()).expect("valid");
+    build_zip(&pack, &commit, &ArchiveOptions::default())
+}
+
+fn unsafe_reason(result: Result<Archive, ArchiveError>) -> UnsafeReason {
+    match result {
+        Err(ArchiveError::UnsafePath { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn names_that_would_write_elsewhere_refuse_the_archive() {
+    for (name, expected) in [
+        (&b"../evil"[..], UnsafeReason::Separator),
+        (b"/etc/cron.d/evil", UnsafeReason::Separator),
+        (b"a/b", UnsafeReason::Separator),
+        (b"..", UnsafeReason::Traversal),
+        (b".", UnsafeReason::Traversal),
+        (b"", UnsafeReason::Traversal),
+        (b"..\\evil", UnsafeReason::Separator),
+        (b"C:evil", UnsafeReason::Drive),
+        (b".git", UnsafeReason::Repository),
+        (b".Git ", UnsafeReason::Repository),
+        (b"GIT~1", UnsafeReason::Repository),
+        (b"line\nbreak", UnsafeReason::Control),
+        (b"caf\xe9", UnsafeReason::NotUtf8),
+    ] {
+        let as_file = archive_crafted(|blob, _| vec![("100644", name.to_vec(), blob)]);
+        assert_eq!(unsafe_reason(as_file), expected, "{name:?}");
+        let as_directory = archive_crafted(|_, tree| vec![("40000", name.to_vec(), tree)]);
+        assert_eq!(unsafe_reason(as_directory), expected, "{name:?}");
+    }
+    let long = archive_crafted(|blob, _| vec![("100644", vec![b'x'; 2000], blob)]);
+    assert_eq!(unsafe_reason(long), UnsafeReason::TooLong);
+}
+
+#[test]
+fn paths_that_are_the_same_where_case_is_ignored_refuse_the_archive() {
+    let pairs: [[(&'static str, &'static str); 2]; 5] = [
+        [("100644", "README"), ("100644", "readme")],
+        [("100644", "same"), ("100644", "same")],
+        // Unpacking through the symlink would write wherever it points.
+        [("120000", "A"), ("40000", "a")],
+        [("40000", "É"), ("120000", "é")],
+        // The directories may be merged, but their files collide.
+        [("40000", "Src"), ("40000", "src")],
+    ];
+    for pair in pairs {
+        let result = archive_crafted(|blob, tree| {
+            let id = |mode: &str| if mode == "40000" { tree } else { blob };
+            pair.iter().map(|(mode, name)| (*mode, name.as_bytes().to_vec(), id(mode))).collect()
+        });
+        assert_eq!(unsafe_reason(result), UnsafeReason::Duplicate, "{pair:?}");
+    }
+}
+
+#[test]
+fn directories_that_differ_in_case_only_may_hold_different_files() {
+    let mut repo = Repo::new();
+    repo.write("Src/a", "a");
+    repo.write("src/b", "b");
+    let commit = repo.commit();
+    let names: Vec<String> = read_zip(&archive(&repo, commit).expect("archived").bytes).into_keys().collect();
+    assert_eq!(names, ["Src/a", "src/b"]);
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    let repo = Repo::new();
+    let blob = repo.hash_object("blob", b"x");
+    let mut tree = repo.hash_object("tree", &raw_tree(&[("100644", b"f", blob)]));
+    for _ in 0..70 {
+        tree = repo.hash_object("tree", &raw_tree(&[("40000", b"d", tree)]));
+    }
+    let commit = repo.commit_of_tree(tree);
+    let pack = Pack::open(repo.pack_everything(&[]), &PackLimits::default()).expect("valid");
+    let result = build_zip(&pack, &commit, &ArchiveOptions::default());
+    assert_eq!(unsafe_reason(result), UnsafeReason::TooDeep);
+}
+
+#[test]
+fn a_few_trees_that_unfold_into_billions_of_files_are_refused() {
+    let repo = Repo::new();
+    let blob = repo.hash_object("blob", b"x");
+    let mut tree = repo.hash_object("tree", &raw_tree(&[("100644", b"f", blob)]));
+    for _ in 0..10 {
+        let names: Vec<String> = (0..10).map(|n| format!("d{n}")).collect();
+        let entries: Vec<(&str, &[u8], ObjectId)> = names.iter().map(|name| ("40000", name.as_bytes(), tree)).collect();
+        tree = repo.hash_object("tree", &raw_tree(&entries));
+    }
+    let commit = repo.commit_of_tree(tree);
+    let pack = Pack::open(repo.pack_everything(&[]), &PackLimits::default()).expect("valid");
+    let error = build_zip(&pack, &commit, &ArchiveOptions::default()).expect_err("a bomb");
+    assert!(matches!(error, ArchiveError::TooManyEntries { limit: 20_000 }), "{error}");
+}
+
+#[test]
+fn every_limit_is_enforced_and_named() {
+    let mut repo = Repo::new();
+    repo.write("a", "0123456789");
+    repo.write("b", [7; 3000]);
+    let commit = repo.commit();
+    let pack = fetched(&repo, commit);
+    let within = |change: fn(&mut ArchiveLimits)| {
+        let mut limits = ArchiveLimits::default();
+        change(&mut limits);
+        build_zip(&pack, &commit, &ArchiveOptions { limits, ..ArchiveOptions::default() })
+    };
+    let size = within(|_| ()).expect("archived").bytes.len();
+    assert!(matches!(within(|limits| limits.entries = 1), Err(ArchiveError::TooManyEntries { limit: 1 })));
+    assert!(matches!(within(|limits| limits.path_bytes = 1), Err(ArchiveError::PathsTooLong { limit: 1 })));
+    assert!(matches!(
+        within(|limits| limits.file_bytes = 2999),
+        Err(ArchiveError::FileTooLarge { path, size: 3000, limit: 2999 }) if path == "b"
+    ));
+    assert!(matches!(
+        within(|limits| limits.inflated_bytes = 3009),
+        Err(ArchiveError::InflatesTooLarge { limit: 3009 })
+    ));
+    let exact = ArchiveLimits { entries: 2, path_bytes: 2, file_bytes: 3000, inflated_bytes: 3010, zip_bytes: size };
+    let at = |limits| build_zip(&pack, &commit, &ArchiveOptions { limits, ..ArchiveOptions::default() });
+    assert_eq!(at(exact).expect("at every limit").bytes.len(), size);
+    for zip_bytes in [0, 10, size / 2, size - 1] {
+        let error = at(ArchiveLimits { zip_bytes, ..exact }).expect_err("too large");
+        assert!(matches!(error, ArchiveError::ZipTooLarge { limit } if limit == zip_bytes));
+    }
+}
+
+#[test]
+fn a_manifest_is_limited_like_any_file() {
+    let mut repo = Repo::new();
+    repo.write("composer.json", " ".repeat(100));
+    let commit = repo.commit();
+    let limits = ArchiveLimits { file_bytes: 99, ..ArchiveLimits::default() };
+    let options = ArchiveOptions { limits, exclude: &|_, _| true, ..ArchiveOptions::default() };
+    let error = build_zip(&fetched(&repo, commit), &commit, &options).expect_err("too large");
+    assert!(matches!(error, ArchiveError::FileTooLarge { size: 100, limit: 99, .. }));
+}
+
+#[test]
+fn too_many_rules_are_refused() {
+    let mut repo = Repo::new();
+    repo.write(".gitattributes", "x export-ignore\n".repeat(1001));
+    let commit = repo.commit();
+    assert!(matches!(archive(&repo, commit), Err(ArchiveError::TooManyRules(_))));
+}
+
+#[test]
+fn a_pack_that_lacks_files_is_refused_with_the_missing_one() {
+    let mut repo = Repo::new();
+    repo.write("src/a.php", "<?php");
+    let commit = repo.commit();
+    let request = FetchRequest::commits([commit], Some("tree:2"));
+    let bytes = repo.fetch(Filters::Allowed, &request).expect("a pack");
+    let pack = Pack::open(bytes, &PackLimits::default()).expect("valid");
+    let error = build_zip(&pack, &commit, &ArchiveOptions::default()).expect_err("filtered");
+    assert!(matches!(error, ArchiveError::Tree(TreeError::MissingObject(_))), "{error}");
+    let elsewhere = ObjectId::from_bytes([3; 20]);
+    let error = build_zip(&pack, &elsewhere, &ArchiveOptions::default()).expect_err("absent");
+    assert!(matches!(error, ArchiveError::Tree(TreeError::MissingObject(id)) if id == elsewhere));
+}
+
+#[test]
+fn one_directory_of_too_many_files_is_refused() {
+    let error =
+        archive_crafted(|blob, _| (0..20_001).map(|n| ("100644", format!("f{n}").into_bytes(), blob)).collect());
+    assert!(matches!(error, Err(ArchiveError::TooManyEntries { limit: 20_000 })));
+}

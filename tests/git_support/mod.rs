@@ -1,0 +1,211 @@
+//! Real repositories in temporary directories, and the real `git upload-pack` to talk to.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use rostrum::git::{
+    Archive, ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, Pack, PackLimits,
+    PackReceiver, build_zip,
+};
+use zip::ZipArchive;
+
+/// Whether the server allows partial clones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Filters {
+    Allowed,
+    Off,
+}
+
+/// A repository with a fixed author and fixed dates, so that its ids never change.
+pub struct Repo {
+    root: tempfile::TempDir,
+    seconds: i64,
+    settings: Vec<String>,
+}
+
+impl Repo {
+    pub fn new() -> Self {
+        Self::with_format("sha1")
+    }
+
+    pub fn with_format(object_format: &str) -> Self {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let repo = Self { root, seconds: 1_700_000_000, settings: Vec::new() };
+        repo.git(&["init", "-q", "-b", "main", "--object-format", object_format]);
+        repo
+    }
+
+    /// Adds a setting (`key=value`) to the server.
+    pub fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root.path().join(relative)
+    }
+
+    /// Runs git and returns what it prints.
+    pub fn git(&self, arguments: &[&str]) -> Vec<u8> {
+        self.git_with(arguments, b"")
+    }
+
+    /// Runs git with `input` and returns what it prints.
+    pub fn git_with(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let (output, ok) = self.run(arguments, &[], input);
+        assert!(ok, "git {arguments:?} failed");
+        output
+    }
+
+    /// Writes a file into the working copy.
+    pub fn write(&self, relative: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(relative);
+        std::fs::create_dir_all(path.parent().expect("inside")).expect("a directory");
+        std::fs::write(path, content).expect("a file");
+    }
+
+    /// Writes an executable into the working copy.
+    pub fn write_executable(&self, relative: &str, content: &str) {
+        self.write(relative, content);
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(self.path(relative), mode).expect("a mode");
+    }
+
+    /// Makes a symlink in the working copy.
+    pub fn link(&self, relative: &str, target: &str) {
+        let path = self.path(relative);
+        std::fs::create_dir_all(path.parent().expect("inside")).expect("a directory");
+        symlink(target, path).expect("a symlink");
+    }
+
+    /// Commits the working copy, a minute after the commit before.
+    pub fn commit(&mut self) -> ObjectId {
+        self.seconds += 60;
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", "A change"]);
+        self.id("HEAD")
+    }
+
+    pub fn id(&self, revision: &str) -> ObjectId {
+        let hex = self.git(&["rev-parse", revision]);
+        ObjectId::parse(hex.trim_ascii()).expect("git prints ids")
+    }
+
+    /// Writes an object as it is, however malformed.
+    pub fn hash_object(&self, kind: &str, content: &[u8]) -> ObjectId {
+        let hex = self.git_with(&["hash-object", "-t", kind, "--literally", "-w", "--stdin"], content);
+        ObjectId::parse(hex.trim_ascii()).expect("git prints ids")
+    }
+
+    /// A commit of that tree, however malformed the tree.
+    pub fn commit_of_tree(&self, tree: ObjectId) -> ObjectId {
+        let person = "A <a@example.org> 1700000000 +0000";
+        let content = format!("tree {tree}\nauthor {person}\ncommitter {person}\n\nodd\n");
+        self.hash_object("commit", content.as_bytes())
+    }
+
+    /// A pack of every object there is, made with these further arguments.
+    pub fn pack_everything(&self, arguments: &[&str]) -> Vec<u8> {
+        let ids = self.git(&["cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered"]);
+        self.git_with(&[&["pack-objects", "-q", "--stdout"], arguments].concat(), &ids)
+    }
+
+    /// The body of `GET info/refs?service=git-upload-pack` with that `Git-Protocol` header.
+    pub fn advertisement(&self, filters: Filters, protocol: &str) -> Vec<u8> {
+        self.upload_pack(&["--http-backend-info-refs"], filters, protocol, b"").0
+    }
+
+    pub fn capabilities(&self, filters: Filters) -> Capabilities {
+        Capabilities::parse(&self.advertisement(filters, "version=2")).expect("a git server")
+    }
+
+    /// The body of the answer to `POST git-upload-pack`.
+    pub fn post(&self, filters: Filters, body: &[u8]) -> Vec<u8> {
+        self.upload_pack(&[], filters, "version=2", body).0
+    }
+
+    /// Fetches, in the odd chunks of a network.
+    pub fn fetch(&self, filters: Filters, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
+        let answer = self.post(filters, &request.encode(&self.capabilities(filters)));
+        let mut receiver = PackReceiver::new(rostrum::git::limits::PACK_BYTES);
+        for chunk in answer.chunks(1_391) {
+            receiver.push(chunk)?;
+        }
+        receiver.finish()
+    }
+
+    fn upload_pack(&self, mode: &[&str], filters: Filters, protocol: &str, input: &[u8]) -> (Vec<u8>, bool) {
+        let allow = format!("uploadpack.allowFilter={}", filters == Filters::Allowed);
+        let mut arguments = vec!["-c", &allow];
+        for setting in &self.settings {
+            arguments.extend(["-c", setting]);
+        }
+        arguments.extend(["upload-pack", "--stateless-rpc"]);
+        arguments.extend(mode);
+        arguments.push(".");
+        self.run(&arguments, &[("GIT_PROTOCOL", protocol)], input)
+    }
+
+    fn run(&self, arguments: &[&str], env: &[(&str, &str)], input: &[u8]) -> (Vec<u8>, bool) {
+        let date = format!("{} +0100", self.seconds);
+        let mut child = Command::new("git")
+            .current_dir(self.root.path())
+            .args(arguments)
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_PROTOCOL")
+            .env("HOME", self.root.path())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_AUTHOR_NAME", "Ada")
+            .env("GIT_AUTHOR_EMAIL", "ada@example.org")
+            .env("GIT_AUTHOR_DATE", &date)
+            .env("GIT_COMMITTER_NAME", "Ada")
+            .env("GIT_COMMITTER_EMAIL", "ada@example.org")
+            .env("GIT_COMMITTER_DATE", &date)
+            .envs(env.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("git is installed");
+        let mut stdin = child.stdin.take().expect("piped");
+        let input = input.to_vec();
+        // git may stop reading before it has all input, so a broken pipe is fine.
+        let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().expect("git ends");
+        feeder.join().expect("the feeder ends");
+        (output.stdout, output.status.success())
+    }
+}
+
+/// Path → (mode, content or target).
+pub type Listing = BTreeMap<String, (u32, Vec<u8>)>;
+
+/// The pack that a sync would fetch to archive that commit.
+pub fn fetched(repo: &Repo, commit: ObjectId) -> Pack {
+    let request = FetchRequest::commits([commit], None);
+    let bytes = repo.fetch(Filters::Off, &request).expect("a pack");
+    Pack::open(bytes, &PackLimits::default()).expect("valid")
+}
+
+/// That commit archived from such a pack, with the default options.
+pub fn archive(repo: &Repo, commit: ObjectId) -> Result<Archive, ArchiveError> {
+    build_zip(&fetched(repo, commit), &commit, &ArchiveOptions::default())
+}
+
+/// What is in a zip.
+pub fn read_zip(bytes: &[u8]) -> Listing {
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).expect("a zip");
+    let mut listing = Listing::new();
+    for index in 0..zip.len() {
+        let mut file = zip.by_index(index).expect("an entry");
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).expect("intact");
+        let mode = file.unix_mode().expect("made on unix");
+        let name = file.name().expect("UTF-8").into_owned();
+        listing.insert(name, (mode, content));
+    }
+    listing
+}
