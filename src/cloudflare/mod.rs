@@ -24,8 +24,9 @@ mod upstream;
 use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, ScheduleContext, ScheduledEvent};
 
 use crate::ports::Job;
-use crate::registry::failure::{Failure, Kind};
-use crate::registry::{App, archives, sync};
+use crate::registry::failure::Failure;
+use crate::registry::jobs::perform;
+use crate::registry::sync;
 
 /// How long a failed job waits before it is tried again.
 const RETRY_SECONDS: u32 = 60;
@@ -79,18 +80,6 @@ async fn queue(batch: MessageBatch<String>, env: Env, context: Context) -> worke
         }
     }
     Ok(())
-}
-
-/// Does one job of the queue.
-async fn perform(app: &App, job: Job) -> Result<(), Failure> {
-    match job {
-        Job::SyncRepository { repository_id } => sync::run(app, repository_id).await,
-        Job::BuildArchives { repository_id } => match archives::build_missing(app, repository_id).await {
-            // The repository was removed meanwhile.
-            Err(failure) if failure.kind == Kind::NotFound => Ok(()),
-            result => result,
-        },
-    }
 }
 
 /// A failure for the log: what a client would be told, and the cause that it would not.

@@ -16,7 +16,8 @@ use crate::git::{
 };
 use crate::ports::{Job, Stmt};
 use crate::registry::App;
-use crate::registry::failure::Failure;
+use crate::registry::failure::{Failure, Kind};
+use crate::registry::memory::BuildSlot;
 use crate::registry::publish::render_again;
 use crate::registry::sync::remote::{Remote, is_too_large};
 use crate::registry::sync::{SyncError, remote_of};
@@ -58,6 +59,7 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
         return Ok(());
     }
     let more = rows.len() == TAGS_PER_JOB;
+    let _slot = wait_for_slot(app).await?;
     let mut builder = Builder::new(app, repository_id).await?;
     let mut batches = vec![rows];
     while let Some(batch) = batches.pop() {
@@ -86,6 +88,7 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
 /// # Errors
 /// `NotFound` with the reason when the commit can never be packed, `Upstream` when its server fails.
 pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure> {
+    let _slot = wait_for_slot(app).await?;
     let mut builder = Builder::new(app, row.repository_id).await?;
     let refusal = match builder.fetch(std::slice::from_ref(row)).await {
         Ok(pack) => match builder.store(&pack, row).await? {
@@ -102,12 +105,25 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
     Err(unavailable(&row.pretty, &refusal.to_string()))
 }
 
+/// How long a builder waits for another one in the same isolate.
+const SLOT_PATIENCE: Duration = Duration::from_secs(25);
+const SLOT_POLL: Duration = Duration::from_millis(200);
+
+/// Waits for the isolate's one place for building. It is polled: a request cannot be woken by another one in workerd.
+async fn wait_for_slot(app: &App) -> Result<BuildSlot, Failure> {
+    let polls = SLOT_PATIENCE.as_millis() / SLOT_POLL.as_millis();
+    for _ in 0..polls {
+        if let Some(slot) = app.memory.try_start_building(app.now()) {
+            return Ok(slot);
+        }
+        app.ports.clock.sleep(SLOT_POLL).await;
+    }
+    Err(Failure::new(Kind::Upstream, "Other archives are being built here. Try again in a moment."))
+}
+
 /// What a client is told of a version whose zip cannot be built.
 pub fn unavailable(version: &str, reason: &str) -> Failure {
-    Failure::new(
-        crate::registry::failure::Kind::NotFound,
-        format!("The archive of version {version} is not available: {reason}"),
-    )
+    Failure::new(Kind::NotFound, format!("The archive of version {version} is not available: {reason}"))
 }
 
 /// Whether a fetch failed because of what was asked for, not because of the server or the way to it.
@@ -119,7 +135,7 @@ fn failed(error: SyncError) -> Failure {
     match error {
         SyncError::Internal(failure) => failure,
         other => Failure::new(
-            crate::registry::failure::Kind::Upstream,
+            Kind::Upstream,
             format!("The archive cannot be built now, because its repository does not deliver: {other}"),
         ),
     }

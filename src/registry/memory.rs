@@ -109,8 +109,13 @@ fn capacity(entries: usize) -> NonZeroUsize {
 /// Package documents by organization and name; `None` is an absent package.
 pub type Documents = Weighed<(i64, String), Dated<Option<Arc<PackageDocuments>>>>;
 
+/// How long a builder of archives keeps its place when it does not give it back: a request that its client has left
+/// may never be carried on.
+const BUILD_SLOT_TTL: Duration = Duration::from_secs(60);
+
 /// The isolate's memory.
 pub struct Memory {
+    building_until: Mutex<Option<Millis>>,
     callers: Mutex<LruCache<TokenHash, Dated<Option<Arc<Caller>>>>>,
     counters: Mutex<LruCache<String, Counter>>,
     documents: Mutex<Documents>,
@@ -121,6 +126,7 @@ pub struct Memory {
 impl Default for Memory {
     fn default() -> Self {
         Self {
+            building_until: Mutex::new(None),
             callers: Mutex::new(LruCache::new(capacity(MAX_CALLERS))),
             counters: Mutex::new(LruCache::new(capacity(MAX_COUNTERS))),
             documents: Mutex::new(Weighed::new(MAX_BYTES)),
@@ -161,10 +167,36 @@ impl Memory {
         lock(&self.bodies)
     }
 
+    /// Takes the isolate's one place for building archives, if it is free: two at a time would not fit its memory.
+    pub fn try_start_building(self: &Arc<Self>, now: Millis) -> Option<BuildSlot> {
+        let mut building_until = lock(&self.building_until);
+        if building_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let until = now.plus(BUILD_SLOT_TTL);
+        *building_until = Some(until);
+        Some(BuildSlot { memory: self.clone(), until })
+    }
+
     /// Forgets everything published: something of it has just changed.
     pub fn forget_published(&self) {
         self.documents().clear();
         self.listings().clear();
+    }
+}
+
+/// The place for building archives; given back when it is dropped.
+pub struct BuildSlot {
+    memory: Arc<Memory>,
+    until: Millis,
+}
+
+impl Drop for BuildSlot {
+    fn drop(&mut self) {
+        let mut building_until = lock(&self.memory.building_until);
+        if *building_until == Some(self.until) {
+            *building_until = None;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod dist;
 pub mod downloads;
 pub mod failure;
 pub mod ids;
+pub mod jobs;
 pub mod limit;
 pub mod listing;
 pub mod memory;

@@ -15,12 +15,13 @@ use crate::ports::Millis;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::Summary;
 
-/// Stands for the origin in stored documents. In JSON text it can only be found at the beginning of a string.
-const ORIGIN_MARKER: &str = "\"rostrum:/";
+/// Stands for the origin in stored documents. Quotes inside of JSON strings are escaped, so only a key `url` can
+/// be found by it.
+const ORIGIN_MARKER: &str = "\"url\":\"rostrum:/";
 
 /// A stored document with the URLs of `base_url` (an origin without a slash at the end).
 pub fn absolute(text: &str, base_url: &str) -> String {
-    text.replace(ORIGIN_MARKER, &format!("\"{base_url}/"))
+    text.replace(ORIGIN_MARKER, &format!("\"url\":\"{base_url}/"))
 }
 
 /// The path of a version's zip: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names the commit, so what it
