@@ -1,0 +1,6 @@
+//! The registry as its users meet it: every surface driven in process, on the real SQL and against a real git server.
+
+mod support;
+
+mod tokens;
+mod visibility;
