@@ -2,5 +2,6 @@
 
 mod support;
 
+mod metadata;
 mod tokens;
 mod visibility;
