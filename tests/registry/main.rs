@@ -2,6 +2,8 @@
 
 mod support;
 
+mod dist;
 mod metadata;
+mod sync;
 mod tokens;
 mod visibility;

@@ -1,7 +1,6 @@
 //! A git server in process: real repositories, the real `git upload-pack`, and everything that can go wrong between.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
@@ -10,6 +9,8 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rostrum::ports::{BoxFuture, ByteStream, Fault, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Whole};
+
+use tempfile::TempDir;
 
 use super::meter::Meter;
 use super::repo::{Repo, git_in};
@@ -55,7 +56,7 @@ pub struct Seen {
 }
 
 struct Served {
-    folder: PathBuf,
+    folder: Arc<TempDir>,
     filters: bool,
     login: Option<(String, String)>,
 }
@@ -65,8 +66,10 @@ struct State {
     served: HashMap<String, Served>,
     seen: Vec<Seen>,
     troubles: Vec<(Option<Step>, Trouble, bool)>,
-    held: Option<Step>,
-    waiting: bool,
+    /// Old path → new path of repositories that have moved.
+    moved: HashMap<String, String>,
+    to_hold: Option<Step>,
+    holds: bool,
 }
 
 /// The server.
@@ -88,14 +91,14 @@ impl GitHost {
     /// Serves a new repository as `{HOST}/{name}.git`.
     pub fn serve(&self, name: &str) -> Repo {
         let repo = Repo::new(format!("{HOST}/{name}.git"));
-        let served = Served { folder: repo.folder().to_owned(), filters: true, login: None };
+        let served = Served { folder: repo.shared_folder(), filters: true, login: None };
         self.state().served.insert(format!("/{name}.git"), served);
         repo
     }
 
     fn with_served(&self, repo: &Repo, change: impl FnOnce(&mut Served)) {
         let mut state = self.state();
-        change(state.served.values_mut().find(|served| served.folder == repo.folder()).expect("it is served"));
+        change(state.served.values_mut().find(|served| served.folder.path() == repo.folder()).expect("it is served"));
     }
 
     pub fn forbid_filters(&self, repo: &Repo) {
@@ -106,12 +109,15 @@ impl GitHost {
         self.with_served(repo, |served| served.login = Some((user.to_owned(), password.to_owned())));
     }
 
-    /// Moves a repository to another address.
+    /// Moves a repository to another address; the old one redirects.
     pub fn rename(&self, repo: &Repo, name: &str) {
         let mut state = self.state();
-        let old = state.served.iter().find(|(_, served)| served.folder == repo.folder()).expect("served").0.clone();
+        let found = state.served.iter().find(|(_, served)| served.folder.path() == repo.folder());
+        let old = found.expect("it is served").0.clone();
+        let new = format!("/{name}.git");
         let served = state.served.remove(&old).expect("it was there");
-        state.served.insert(format!("/{name}.git"), served);
+        state.served.insert(new.clone(), served);
+        state.moved.insert(old, new);
     }
 
     /// Every request of this kind ends so, until [`GitHost::recover`].
@@ -133,21 +139,21 @@ impl GitHost {
         self.state().troubles.clear();
     }
 
-    /// Requests of this kind wait until [`GitHost::let_go`].
+    /// The next request of this kind waits until [`GitHost::let_go`].
     pub fn hold(&self, step: Step) {
         let mut state = self.state();
-        state.held = Some(step);
-        state.waiting = false;
+        (state.to_hold, state.holds) = (Some(step), false);
     }
 
     pub fn let_go(&self) {
-        self.state().held = None;
+        let mut state = self.state();
+        (state.to_hold, state.holds) = (None, false);
     }
 
     /// Waits until a request waits.
     pub async fn until_held(&self) {
         for _ in 0..10_000 {
-            if self.state().waiting {
+            if self.state().holds {
                 return;
             }
             tokio::task::yield_now().await;
@@ -172,9 +178,7 @@ impl GitHost {
         let url = request.url.to_string();
         self.state().seen.push(Seen { step, url, authorization: authorization.clone() });
         tokio::task::yield_now().await;
-        while self.is_held(step) {
-            tokio::task::yield_now().await;
-        }
+        self.wait_if_held(step).await;
         let trouble = self.take_trouble(step);
         match &trouble {
             Some(Trouble::Status(status)) => return Ok(plain(*status, Bytes::from_static(b"no"))),
@@ -184,6 +188,9 @@ impl GitHost {
             Some(Trouble::Redirect(target)) => return Ok(redirect(target)),
             Some(Trouble::Says(bytes)) => return Ok(plain(200, Bytes::from(bytes.clone()))),
             Some(Trouble::BrokenOff | Trouble::Truncated | Trouble::Corrupted) | None => {}
+        }
+        if let Some(target) = self.moved_to(&request) {
+            return Ok(redirect(&target));
         }
         let (status, body) = self.serve_git(&request, authorization.as_deref());
         Ok(match trouble {
@@ -196,8 +203,8 @@ impl GitHost {
             Some(Trouble::Truncated) => plain(status, Bytes::copy_from_slice(&body[..body.len() / 2])),
             Some(Trouble::Corrupted) => {
                 let mut bytes = body.to_vec();
-                // Before the flush packet: the last bytes of the pack's checksum.
-                let at = bytes.len() - 6;
+                // Before the flush packet: the last byte of the pack's checksum.
+                let at = bytes.len() - 5;
                 bytes[at] ^= 0xff;
                 plain(status, Bytes::from(bytes))
             }
@@ -205,11 +212,17 @@ impl GitHost {
         })
     }
 
-    fn is_held(&self, step: Step) -> bool {
-        let mut state = self.state();
-        let held = state.held == Some(step);
-        state.waiting |= held;
-        held
+    async fn wait_if_held(&self, step: Step) {
+        {
+            let mut state = self.state();
+            if state.to_hold != Some(step) {
+                return;
+            }
+            (state.to_hold, state.holds) = (None, true);
+        }
+        while self.state().holds {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn take_trouble(&self, step: Step) -> Option<Trouble> {
@@ -219,6 +232,12 @@ impl GitHost {
             return Some(state.troubles[at].1.clone());
         }
         Some(state.troubles.remove(at).1)
+    }
+
+    fn moved_to(&self, request: &UpstreamRequest) -> Option<String> {
+        let state = self.state();
+        let (old, new) = state.moved.iter().find(|(old, _)| request.url.path().starts_with(&format!("{old}/")))?;
+        Some(request.url.as_str().replacen(old, new, 1))
     }
 
     fn serve_git(&self, request: &UpstreamRequest, authorization: Option<&str>) -> (u16, Bytes) {
@@ -243,7 +262,7 @@ impl GitHost {
         }
         arguments.push(".");
         let protocol = request.headers.get("git-protocol").map_or("", |value| value.to_str().expect("ASCII"));
-        let (output, _) = git_in(&folder, &arguments, &[("GIT_PROTOCOL", protocol)], &request.body);
+        let (output, _) = git_in(folder.path(), &arguments, &[("GIT_PROTOCOL", protocol)], &request.body);
         (200, Bytes::from(output))
     }
 }

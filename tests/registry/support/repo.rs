@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use tempfile::TempDir;
 
 /// Runs git in `folder` and returns what it prints, and whether it went well.
 pub fn git_in(folder: &Path, arguments: &[&str], env: &[(&str, &str)], input: &[u8]) -> (Vec<u8>, bool) {
@@ -51,7 +54,7 @@ pub fn manifest(name: &str) -> File {
 
 /// A bare repository.
 pub struct Repo {
-    folder: tempfile::TempDir,
+    folder: Arc<TempDir>,
     /// Where it is served.
     pub url: String,
     seconds: Cell<i64>,
@@ -62,7 +65,7 @@ pub const FIRST_COMMIT_SECONDS: i64 = 1_700_000_000;
 
 impl Repo {
     pub fn new(url: String) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory");
+        let folder = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let repo = Self { folder, url, seconds: Cell::new(FIRST_COMMIT_SECONDS) };
         repo.git(&["init", "-q", "--bare", "-b", "main"], b"");
         repo
@@ -70,6 +73,11 @@ impl Repo {
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder for somebody who needs it longer than the repository's owner.
+    pub fn shared_folder(&self) -> Arc<TempDir> {
+        self.folder.clone()
     }
 
     pub fn git(&self, arguments: &[&str], input: &[u8]) -> String {
