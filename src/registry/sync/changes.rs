@@ -35,11 +35,13 @@ pub fn candidates(advertised: &Advertised, repository: &ClaimedRepository) -> Ve
     let tag_filter = globs(repository.tag_filter.as_deref());
     let branch_filter = globs(repository.branch_filter.as_deref());
     let tags = advertised.tags().map(|(name, commit)| {
-        let ruled_out = filtered(&tag_filter, name).or_else(|| is_tag_version(name).err().map(|e| e.to_string()));
+        let ruled_out =
+            filtered(tag_filter.as_deref(), name).or_else(|| is_tag_version(name).err().map(|e| e.to_string()));
         Candidate { ref_name: format!("{TAGS}{name}"), commit, ruled_out }
     });
     let branches = advertised.branches().map(|(name, commit)| {
-        let ruled_out = filtered(&branch_filter, name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
+        let ruled_out =
+            filtered(branch_filter.as_deref(), name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
         Candidate { ref_name: format!("{BRANCHES}{name}"), commit, ruled_out }
     });
     tags.chain(branches).collect()
@@ -49,8 +51,8 @@ fn globs(stored: Option<&str>) -> Option<Vec<String>> {
     serde_json::from_str(stored?).ok()
 }
 
-fn filtered(filter: &Option<Vec<String>>, name: &str) -> Option<String> {
-    let globs = filter.as_ref()?;
+fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
+    let globs = filter?;
     (!globs.iter().any(|pattern| glob(pattern, name))).then(|| "no filter of the repository takes it".to_owned())
 }
 
@@ -176,16 +178,15 @@ impl Deciding<'_> {
         let mut taken: HashMap<String, String> = HashMap::new();
         for candidate in candidates {
             match self.version_of(candidate) {
-                Ok(version) => match taken.get(&version.0.normalized) {
-                    Some(winner) => {
+                Ok(version) => {
+                    if let Some(winner) = taken.get(&version.0.normalized) {
                         let reason = format!("{winner} is the same version and comes first");
                         changes.skip(candidate, Some(version.0.normalized), reason);
-                    }
-                    None => {
+                    } else {
                         taken.insert(version.0.normalized.clone(), candidate.ref_name.clone());
                         self.take(&mut changes, candidate, version)?;
                     }
-                },
+                }
                 Err(reason) => changes.skip(candidate, None, reason),
             }
         }
