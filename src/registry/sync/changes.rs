@@ -18,6 +18,9 @@ use crate::store::sync_runs::{ClaimedRepository, SkippedRef};
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
 
+/// Most versions of one package: their manifests are in memory together when it is rendered, some 5 kB each.
+const MAX_VERSIONS: usize = 5000;
+
 /// A ref of the repository that may become a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
