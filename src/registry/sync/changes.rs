@@ -182,11 +182,15 @@ impl Deciding<'_> {
         for candidate in candidates {
             match self.version_of(candidate) {
                 Ok(version) => {
-                    if let Some(winner) = taken.get(&version.0.normalized) {
+                    let normalized = version.0.normalized.clone();
+                    if let Some(winner) = taken.get(&normalized) {
                         let reason = format!("{winner} is the same version and comes first");
-                        changes.skip(candidate, Some(version.0.normalized), reason);
+                        changes.skip(candidate, Some(normalized), reason);
+                    } else if taken.len() == MAX_VERSIONS {
+                        let reason = format!("the package has {MAX_VERSIONS} versions already; use a filter");
+                        changes.skip(candidate, Some(normalized), reason);
                     } else {
-                        taken.insert(version.0.normalized.clone(), candidate.ref_name.clone());
+                        taken.insert(normalized, candidate.ref_name.clone());
                         self.take(&mut changes, candidate, version)?;
                     }
                 }
