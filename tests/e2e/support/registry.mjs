@@ -57,3 +57,40 @@ export async function startRegistry({ bindings = {} } = {}) {
     },
   };
 }
+
+/** No sync of a test may take longer. */
+const SYNC_PATIENCE = 30_000;
+
+/** Registers a repository and waits for its first sync and for its archives; the repository as it is then. */
+export async function register(registry, fields) {
+  const answer = await registry.admin("/api/repositories", { json: fields });
+  if (answer.status !== 201) throw new Error(`registering ${fields.url}: ${answer.status} ${await answer.text()}`);
+  return settled(registry, (await answer.json()).id);
+}
+
+/** Asks for another sync of the repository at `url`, and waits for it and for its archives. */
+export async function syncAgain(registry, url) {
+  const repositories = await (await registry.admin("/api/repositories")).json();
+  const { id } = repositories.find((repository) => repository.url === url);
+  const answer = await registry.admin(`/api/repositories/${id}/sync`, { method: "POST" });
+  if (answer.status !== 200) throw new Error(`syncing ${url}: ${answer.status} ${await answer.text()}`);
+  return settled(registry, id);
+}
+
+/** Waits until a repository is neither pending nor syncing, and each of its tags has an archive. */
+async function settled(registry, id) {
+  for (const end = Date.now() + SYNC_PATIENCE; Date.now() < end; ) {
+    const repository = await (await registry.admin(`/api/repositories/${id}`)).json();
+    if (repository.sync_status === "failed") return repository;
+    if (repository.sync_status === "ok" && (await hasArchives(registry, id))) return repository;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`repository ${id} did not settle`);
+}
+
+async function hasArchives(registry, id) {
+  const packages = await (await registry.admin(`/api/packages?repo_id=${id}`)).json();
+  const details = await Promise.all(packages.map(async (entry) => (await registry.admin(`/api/packages/${entry.id}`)).json()));
+  const tags = details.flatMap((entry) => entry.versions).filter((version) => !/^dev-|-dev$/.test(version.version));
+  return tags.every((version) => version.shasum !== null || version.dist_error !== null);
+}
