@@ -16,6 +16,8 @@ pub struct DistAddress {
     pub name: PackageName,
     /// What Composer compares.
     pub version: NormalizedVersion,
+    /// The version as the address has it.
+    pub pretty: String,
     /// The commit; `None` is the version's present one.
     pub reference: Option<String>,
 }
@@ -23,7 +25,7 @@ pub struct DistAddress {
 impl DistAddress {
     /// The statement that finds it.
     pub fn statement(&self, organization_id: i64) -> Stmt {
-        find(organization_id, self.name.as_str(), self.version.as_str(), self.reference.as_deref())
+        find(organization_id, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref())
     }
 }
 

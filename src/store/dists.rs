@@ -44,15 +44,17 @@ macro_rules! dist_columns {
 }
 
 /// Finds the dist of a package's version, at `reference` or else at the version's present one; one [`DistRow`] or
-/// none. Versions that vanished upstream are found too.
-pub fn find(organization_id: i64, package: &str, normalized: &str, reference: Option<&str>) -> Stmt {
+/// none. Versions that vanished upstream are found too. A branch may be called by its pretty version, which writes `#`
+/// as `+` and cannot be normalized when the branch's name looks like more than a name (`dev-1.0@beta`).
+pub fn find(organization_id: i64, package: &str, normalized: &str, pretty: &str, reference: Option<&str>) -> Stmt {
     Stmt::new(
         concat!(
             dist_columns!(),
-            " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3
-                AND d.reference = coalesce(?4, v.reference)"
+            " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4, replace(?4, '+', '#'))
+                AND d.reference = coalesce(?5, v.reference)
+              ORDER BY v.pretty = ?4 DESC, v.normalized = ?3 DESC LIMIT 1"
         ),
-        [organization_id.into(), package.into(), normalized.into(), reference.into()],
+        [organization_id.into(), package.into(), normalized.into(), pretty.into(), reference.into()],
     )
 }
 

@@ -26,7 +26,7 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
         Some((version, last)) if ObjectId::parse(last).is_ok() => (version, Some(last.to_owned())),
         _ => (rest, None),
     };
-    Some(DistAddress { name, version: normalize(version).ok()?, reference })
+    Some(DistAddress { name, version: normalize(version).ok()?, pretty: version.to_owned(), reference })
 }
 
 /// The zip of a version, at a commit or as it is now. Takes `Range`.
