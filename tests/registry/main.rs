@@ -2,10 +2,12 @@
 
 mod support;
 
+mod bad_input;
 mod budget;
 mod dist;
 mod limits;
 mod metadata;
 mod sync;
 mod tokens;
+mod upstream_faults;
 mod visibility;
