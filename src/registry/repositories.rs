@@ -10,7 +10,7 @@ use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::upstream::{Authorization, Reach, check_url};
-use crate::store::organizations::{self, Touched};
+use crate::store::organizations;
 use crate::store::repositories::{self, NewRepository, RepositoryRow};
 use crate::store::{Page, run};
 
@@ -279,7 +279,7 @@ pub async fn list(app: &App, organization_id: i64, page: Page) -> Result<(Vec<Re
 /// Removes a repository with its packages.
 pub async fn remove(app: &App, organization_id: i64, uid: &str) -> Result<(), Failure> {
     let batch = vec![
-        organizations::touch(organization_id, Touched::Names, app.now()),
+        organizations::touch_for_repository(organization_id, uid, app.now()),
         repositories::delete(organization_id, uid),
     ];
     let deleted = app.ports.database.batch(batch).await?.pop().unwrap_or_default();
