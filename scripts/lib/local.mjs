@@ -13,7 +13,7 @@ const CRON = "* * * * *";
 /**
  * Starts the Worker on 127.0.0.1. `state` is the folder that keeps its data; `bindings` are variables and secrets;
  * `port` 0 takes a free one; `onLog({ level, message })` receives what the Worker writes to its console.
- * Returns `{ url, migrated, runCron(), stop() }`.
+ * Returns `{ url, migrated, database(), runCron(), stop() }`; `database()` is the D1 database that the Worker uses.
  */
 export async function startWorker({ state, bindings, port = 0, onLog = () => {} }) {
   // Imported late: these are packages that may have been installed a moment ago.
@@ -48,6 +48,7 @@ export async function startWorker({ state, bindings, port = 0, onLog = () => {} 
     return {
       url,
       migrated,
+      database: () => miniflare.getD1Database("DB"),
       async runCron() {
         await (await miniflare.getWorker()).scheduled({ cron: CRON, scheduledTime: new Date() });
       },
