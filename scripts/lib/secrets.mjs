@@ -31,7 +31,7 @@ export function localSecrets() {
     const lines = missing.map((name) => `${name}=${vars[name]}\n`).join("");
     writeFileSync(FILE, text + (text === "" || text.endsWith("\n") ? "" : "\n") + lines, { mode: 0o600 });
     chmodSync(FILE, 0o600);
-    say(`Made up ${missing.join(" and ")} and wrote them to .dev.vars`);
+    say(`Made up ${missing.join(" and ")} and wrote ${missing.length === 1 ? "it" : "them"} to .dev.vars`);
   }
   return vars;
 }

@@ -35,12 +35,11 @@ static ROUTER: OnceLock<Router> = OnceLock::new();
 
 /// The registry as one event sees it.
 pub fn app(env: &Env, event: tasks::Event) -> worker::Result<App> {
-    let isolate = match ISOLATE.get() {
-        Some(isolate) => isolate,
-        None => {
-            let made = Isolate::new(env)?;
-            ISOLATE.get_or_init(|| made)
-        }
+    let isolate = if let Some(isolate) = ISOLATE.get() {
+        isolate
+    } else {
+        let made = Isolate::new(env)?;
+        ISOLATE.get_or_init(|| made)
     };
     let shared = &isolate.ports;
     Ok(App {

@@ -131,14 +131,14 @@ mod tests {
             Kind::Upstream,
             Kind::Internal,
         ];
-        let mut snapshot = String::new();
+        let mut snapshot = Vec::new();
         for kind in kinds {
             let failure = Failure::new(kind, "what was wrong").with_field("name", "why");
             for dialect in [Dialect::Composer, Dialect::Management] {
                 let body = render(dialect, &failure, "r-1");
-                snapshot.push_str(&format!("{} {dialect:?} {body}\n", status(kind).as_u16()));
+                snapshot.push(format!("{} {dialect:?} {body}\n", status(kind).as_u16()));
             }
         }
-        assert_eq!(snapshot, include_str!("failure.snapshot"));
+        assert_eq!(snapshot.concat(), include_str!("failure.snapshot"));
     }
 }

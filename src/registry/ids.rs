@@ -1,4 +1,4 @@
-//! Public ids: UUIDv7, so that they sort by the moment they were made.
+//! Public ids: `UUIDv7`, so that they sort by the moment they were made.
 
 use uuid::Builder;
 

@@ -27,7 +27,7 @@ pub const ADMIN_PER_HOUR: i64 = 36_000;
 
 const HOUR: i64 = 3600;
 /// Counts outlive their hour a little, for the isolates that are behind.
-const COUNT_TTL: Duration = Duration::from_secs(2 * 3600);
+const COUNT_TTL: Duration = Duration::from_hours(2);
 
 /// One subject's count in one hour, as this isolate knows it.
 #[derive(Debug, Default)]

@@ -111,7 +111,7 @@ pub type Documents = Weighed<(i64, String), Dated<Option<Arc<PackageDocuments>>>
 
 /// How long a builder of archives keeps its place when it does not give it back: a request that its client has left
 /// may never be carried on.
-const BUILD_SLOT_TTL: Duration = Duration::from_secs(60);
+const BUILD_SLOT_TTL: Duration = Duration::from_mins(1);
 
 /// The isolate's memory.
 pub struct Memory {

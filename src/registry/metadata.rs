@@ -161,12 +161,11 @@ async fn load(
         return Ok(entry.value.clone());
     }
     let known = remembered.and_then(|entry| entry.value);
-    let rows = match rows {
-        Some(rows) => rows,
-        None => {
-            let stmt = packages::documents(organization_id, name.as_str(), known.as_ref().map(|known| known.revision));
-            run(&*app.ports.database, stmt).await?
-        }
+    let rows = if let Some(rows) = rows {
+        rows
+    } else {
+        let stmt = packages::documents(organization_id, name.as_str(), known.as_ref().map(|known| known.revision));
+        run(&*app.ports.database, stmt).await?
     };
     let documents = assemble(rows, known)?;
     let bytes = key.1.len() + documents.as_ref().map_or(0, |documents| documents.stable.len() + documents.dev.len());

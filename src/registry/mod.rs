@@ -64,7 +64,7 @@ pub struct Config {
 
 /// Rest between two syncs of a repository: a push is told by the sync endpoint at once, this only catches what nobody
 /// told. One upstream request and two statements each time.
-pub const DEFAULT_SYNC_INTERVAL: Duration = Duration::from_secs(600);
+pub const DEFAULT_SYNC_INTERVAL: Duration = Duration::from_mins(10);
 
 impl Default for Config {
     fn default() -> Self {

@@ -39,10 +39,14 @@ fn percent_encoded(segment: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' => {
                 encoded.push(char::from(byte));
             }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]),
         }
     }
     encoded
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(value & 15)])
 }
 
 /// When a rendered entry says that it was released.

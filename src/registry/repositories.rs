@@ -94,7 +94,7 @@ impl Credentials {
                 .or_else(|| Some((text("username")?, text("password")?)))
         };
         let credentials = match credential_type {
-            None if given.is_none() => Self::None,
+            None | Some("none") if given.is_none() => Self::None,
             None if text("username").is_some() => {
                 let (username, password) = basic().ok_or_else(|| wrong("needs a `password` beside `username`"))?;
                 Self::Basic { username, password }
@@ -107,7 +107,6 @@ impl Credentials {
                     .ok_or_else(|| wrong("must be `user:password`, or an object with `username` and `password`"))?;
                 Self::Basic { username, password }
             }
-            Some("none") if given.is_none() => Self::None,
             Some("none") => return Err(wrong("must be absent when `credential_type` is `none`")),
             Some(other) => {
                 let detail = format!("`{}` is none of `none`, `token`, `basic`", other.escape_default());

@@ -10,7 +10,7 @@ use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::secrets::{PlainToken, TokenHash};
 use crate::store::tokens::{GrantRow, HashedTokenRow, NewToken, TokenChanges, TokenRow};
-use crate::store::{Page, tokens};
+use crate::store::{Page, Update, tokens};
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,25 +85,6 @@ impl Permissions {
     pub fn of(scopes: &[String]) -> Self {
         let scopes: Vec<Scope> = scopes.iter().filter_map(|name| Scope::parse(name)).collect();
         if is_read_only(&scopes) { Self::ReadOnly } else { Self::Write }
-    }
-}
-
-/// A field of an update: left alone, set, or cleared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Update<T> {
-    /// The request does not name it.
-    #[default]
-    Keep,
-    /// The request sets it; `None` clears it.
-    Set(Option<T>),
-}
-
-impl<T> Update<T> {
-    fn into_option(self) -> Option<Option<T>> {
-        match self {
-            Self::Keep => None,
-            Self::Set(value) => Some(value),
-        }
     }
 }
 
@@ -213,16 +194,16 @@ pub async fn issue(app: &App, organization_id: i64, spec: TokenSpec) -> Result<(
     let plain = PlainToken::generate(&*app.ports.entropy)?;
     let hash = plain.hash();
     let uid = new_uid(&*app.ports.entropy, now)?;
-    let grants = TokenSpec::grants(spec.allowed_package_prefixes.into_option().flatten());
+    let grants = TokenSpec::grants(spec.allowed_package_prefixes.into_value());
     let new = NewToken {
         uid: &uid,
         organization_id,
         hash: hash.as_str(),
         description: description.trim(),
         scopes: scope_names(spec.permissions.unwrap_or(Permissions::ReadOnly)),
-        expires_at: spec.expires_at.into_option().flatten(),
-        rate_limit_max: spec.rate_limit_max.into_option().flatten(),
-        metadata: json!(spec.metadata.into_option().flatten().unwrap_or_default()).to_string(),
+        expires_at: spec.expires_at.into_value(),
+        rate_limit_max: spec.rate_limit_max.into_value(),
+        metadata: json!(spec.metadata.into_value().unwrap_or_default()).to_string(),
         grants: &grants,
         created_at: now,
     };
@@ -236,13 +217,19 @@ pub async fn change(app: &App, organization_id: i64, uid: &str, spec: TokenSpec)
     let changes = TokenChanges {
         description: spec.description.map(|text| text.trim().to_owned()),
         scopes: spec.permissions.map(scope_names),
-        expires_at: spec.expires_at.into_option(),
-        rate_limit_max: spec.rate_limit_max.into_option(),
-        metadata: spec.metadata.into_option().map(|metadata| json!(metadata.unwrap_or_default()).to_string()),
-        grants: spec.allowed_package_prefixes.into_option().map(TokenSpec::grants),
+        expires_at: spec.expires_at,
+        rate_limit_max: spec.rate_limit_max,
+        metadata: match spec.metadata {
+            Update::Keep => None,
+            Update::Set(metadata) => Some(json!(metadata.unwrap_or_default()).to_string()),
+        },
+        grants: match spec.allowed_package_prefixes {
+            Update::Keep => None,
+            Update::Set(prefixes) => Some(TokenSpec::grants(prefixes)),
+        },
     };
-    let changed = tokens::update(&*app.ports.database, organization_id, uid, changes).await?;
-    let HashedTokenRow { hash, token } = changed.ok_or_else(|| Failure::not_found("Token"))?;
+    let row = tokens::update(&*app.ports.database, organization_id, uid, changes).await?;
+    let HashedTokenRow { hash, token } = row.ok_or_else(|| Failure::not_found("Token"))?;
     forget(app, &TokenHash::from_stored(hash)).await;
     Ok(token)
 }

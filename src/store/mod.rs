@@ -67,6 +67,31 @@ pub struct Page {
     pub offset: i64,
 }
 
+/// A field of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Update<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is set; `None` clears it.
+    Set(Option<T>),
+}
+
+impl<T> Update<T> {
+    /// What it is set to, if it is.
+    pub fn into_value(self) -> Option<T> {
+        match self {
+            Self::Keep => None,
+            Self::Set(value) => value,
+        }
+    }
+
+    /// Whether it changes.
+    pub fn is_set(&self) -> bool {
+        matches!(self, Self::Set(_))
+    }
+}
+
 /// The single number that a `SELECT count(*) AS total` yields.
 fn total(rows: Rows) -> Result<i64, DatabaseError> {
     #[derive(Deserialize)]

@@ -33,7 +33,7 @@ pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) 
 pub struct PackageRow {
     /// Primary key.
     pub id: i64,
-    /// Public id (UUIDv7).
+    /// Public id (`UUIDv7`).
     pub uid: String,
     /// Public id of the repository it comes from.
     pub repository_uid: String,
@@ -203,7 +203,7 @@ pub fn owner(organization_id: i64, name: &str) -> Stmt {
 /// One version in a package's details.
 #[derive(Debug, Clone, Deserialize)]
 pub struct VersionRow {
-    /// Public id (UUIDv7).
+    /// Public id (`UUIDv7`).
     pub uid: String,
     /// What people read.
     pub pretty: String,

@@ -10,7 +10,7 @@ use crate::store::{Page, run, total};
 pub struct RepositoryRow {
     /// Primary key.
     pub id: i64,
-    /// Public id (UUIDv7).
+    /// Public id (`UUIDv7`).
     pub uid: String,
     /// The organization it belongs to.
     pub organization_id: i64,
@@ -119,7 +119,7 @@ pub async fn page(
 
 /// A repository about to be registered.
 pub struct NewRepository<'a> {
-    /// Public id (UUIDv7).
+    /// Public id (`UUIDv7`).
     pub uid: &'a str,
     /// The organization it belongs to.
     pub organization_id: i64,

@@ -111,6 +111,21 @@ pub struct Report {
     pub skipped: Vec<SkippedRef>,
 }
 
+/// Most skipped refs that a run names; the rest is counted.
+const MAX_SKIPPED_NAMED: usize = 500;
+
+impl Report {
+    fn skipped_json(&self) -> String {
+        let named = &self.skipped[..self.skipped.len().min(MAX_SKIPPED_NAMED)];
+        let mut list = serde_json::json!(named);
+        let more = self.skipped.len() - named.len();
+        if let (1.., Some(list)) = (more, list.as_array_mut()) {
+            list.push(serde_json::json!({ "ref": "", "reason": format!("and {more} more refs") }));
+        }
+        list.to_string()
+    }
+}
+
 /// The statement that ends a run; decode its row with [`Finished`]. No row when its lease was taken over.
 pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stmt {
     let outcome = if report.error.is_some() { "failed" } else { "ok" };
@@ -130,7 +145,7 @@ pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stm
             report.added.into(),
             report.changed.into(),
             report.removed.into(),
-            serde_json::json!(report.skipped).to_string().into(),
+            report.skipped_json().into(),
         ],
     )
 }

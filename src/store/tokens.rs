@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{Page, json_text, run, total};
+use crate::store::{Page, Update, json_text, run, total};
 
 /// A grant as stored; [`crate::registry::access`] gives it its meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct GrantRow {
 pub struct TokenRow {
     /// Primary key.
     pub id: i64,
-    /// Public id (UUIDv7).
+    /// Public id (`UUIDv7`).
     pub uid: String,
     /// The organization it belongs to.
     pub organization_id: i64,
@@ -78,7 +78,7 @@ pub fn touch(id: i64, now: Millis) -> Stmt {
 
 /// A token about to be made.
 pub struct NewToken<'a> {
-    /// Public id (UUIDv7).
+    /// Public id (`UUIDv7`).
     pub uid: &'a str,
     /// The organization it belongs to.
     pub organization_id: i64,
@@ -141,10 +141,10 @@ pub struct TokenChanges {
     pub description: Option<String>,
     /// JSON array of scope names.
     pub scopes: Option<String>,
-    /// When it ends; `Some(None)` is never.
-    pub expires_at: Option<Option<Millis>>,
-    /// Requests an hour; `Some(None)` is the default.
-    pub rate_limit_max: Option<Option<i64>>,
+    /// When it ends; cleared is never.
+    pub expires_at: Update<Millis>,
+    /// Requests an hour; cleared is the default.
+    pub rate_limit_max: Update<i64>,
     /// JSON object.
     pub metadata: Option<String>,
     /// The complete list of grants.
@@ -179,10 +179,10 @@ pub async fn update(
             uid.into(),
             changes.description.into(),
             changes.scopes.into(),
-            changes.expires_at.is_some().into(),
-            changes.expires_at.flatten().into(),
-            changes.rate_limit_max.is_some().into(),
-            changes.rate_limit_max.flatten().into(),
+            changes.expires_at.is_set().into(),
+            changes.expires_at.into_value().into(),
+            changes.rate_limit_max.is_set().into(),
+            changes.rate_limit_max.into_value().into(),
             changes.metadata.into(),
         ],
     )];

@@ -12,7 +12,8 @@ use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
 use crate::registry::secrets::PlainToken;
-use crate::registry::tokens::{self, Permissions, Scope, TokenSpec, Update, prefixes_of};
+use crate::registry::tokens::{self, Permissions, Scope, TokenSpec, prefixes_of};
+use crate::store::Update;
 use crate::store::tokens::TokenRow;
 
 /// What a token may do, in short.

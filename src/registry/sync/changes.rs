@@ -18,6 +18,9 @@ use crate::store::sync_runs::{ClaimedRepository, SkippedRef};
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
 
+/// Most versions of one package: their manifests are in memory together when it is rendered, some 5 kB each.
+const MAX_VERSIONS: usize = 5000;
+
 /// A ref of the repository that may become a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
@@ -35,11 +38,13 @@ pub fn candidates(advertised: &Advertised, repository: &ClaimedRepository) -> Ve
     let tag_filter = globs(repository.tag_filter.as_deref());
     let branch_filter = globs(repository.branch_filter.as_deref());
     let tags = advertised.tags().map(|(name, commit)| {
-        let ruled_out = filtered(&tag_filter, name).or_else(|| is_tag_version(name).err().map(|e| e.to_string()));
+        let ruled_out =
+            filtered(tag_filter.as_deref(), name).or_else(|| is_tag_version(name).err().map(|e| e.to_string()));
         Candidate { ref_name: format!("{TAGS}{name}"), commit, ruled_out }
     });
     let branches = advertised.branches().map(|(name, commit)| {
-        let ruled_out = filtered(&branch_filter, name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
+        let ruled_out =
+            filtered(branch_filter.as_deref(), name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
         Candidate { ref_name: format!("{BRANCHES}{name}"), commit, ruled_out }
     });
     tags.chain(branches).collect()
@@ -49,8 +54,8 @@ fn globs(stored: Option<&str>) -> Option<Vec<String>> {
     serde_json::from_str(stored?).ok()
 }
 
-fn filtered(filter: &Option<Vec<String>>, name: &str) -> Option<String> {
-    let globs = filter.as_ref()?;
+fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
+    let globs = filter?;
     (!globs.iter().any(|pattern| glob(pattern, name))).then(|| "no filter of the repository takes it".to_owned())
 }
 
@@ -176,16 +181,19 @@ impl Deciding<'_> {
         let mut taken: HashMap<String, String> = HashMap::new();
         for candidate in candidates {
             match self.version_of(candidate) {
-                Ok(version) => match taken.get(&version.0.normalized) {
-                    Some(winner) => {
+                Ok(version) => {
+                    let normalized = version.0.normalized.clone();
+                    if let Some(winner) = taken.get(&normalized) {
                         let reason = format!("{winner} is the same version and comes first");
-                        changes.skip(candidate, Some(version.0.normalized), reason);
-                    }
-                    None => {
-                        taken.insert(version.0.normalized.clone(), candidate.ref_name.clone());
+                        changes.skip(candidate, Some(normalized), reason);
+                    } else if taken.len() == MAX_VERSIONS {
+                        let reason = format!("the package has {MAX_VERSIONS} versions already; use a filter");
+                        changes.skip(candidate, Some(normalized), reason);
+                    } else {
+                        taken.insert(normalized, candidate.ref_name.clone());
                         self.take(&mut changes, candidate, version)?;
                     }
-                },
+                }
                 Err(reason) => changes.skip(candidate, None, reason),
             }
         }

@@ -17,8 +17,9 @@ use crate::registry::sync::remote::{Remote, is_too_large};
 /// Commits asked for in one filtered request: some 50 kB of request, and of the order of a megabyte of answer.
 const FILTERED_BATCH: usize = 1000;
 
-/// Most bytes of a text that people read; longer ones are left out.
-const MAX_TEXT_BYTES: usize = 200_000;
+/// Most bytes of one file: JSON doubles them at worst, and D1 takes 2 MB a value. A longer text is left out, a version
+/// with a longer composer.json is skipped.
+const MAX_FILE_BYTES: usize = 200_000;
 
 /// A file that people read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +87,9 @@ impl Contents {
         if let Some(bytes) = self.seen_manifests.get(&blob.oid) {
             return Ok(Some(bytes.clone()));
         }
-        let Some(bytes) = read(packs, &blob.oid)?.map(Arc::new) else { return Ok(None) };
+        let Some(bytes) = read(packs, &blob.oid)?.filter(|bytes| bytes.len() <= MAX_FILE_BYTES).map(Arc::new) else {
+            return Ok(None);
+        };
         self.seen_manifests.insert(blob.oid, bytes.clone());
         Ok(Some(bytes))
     }
@@ -96,7 +99,7 @@ impl Contents {
             return Ok(sha256.clone());
         }
         let text = read(packs, &blob.oid)?
-            .filter(|bytes| bytes.len() <= MAX_TEXT_BYTES)
+            .filter(|bytes| bytes.len() <= MAX_FILE_BYTES)
             .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}"));
         let sha256 = text.map(|text| {
             let sha256 = hex::encode(Sha256::digest(text.as_bytes()));

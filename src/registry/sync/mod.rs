@@ -39,10 +39,10 @@ use contents::fetch_contents;
 use remote::Remote;
 
 /// How long a sync may take before another one may take its place: a queue consumer's wall time.
-pub const LEASE: Duration = Duration::from_secs(15 * 60);
+pub const LEASE: Duration = Duration::from_mins(15);
 
 /// The longest rest of a repository that keeps failing.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_BACK_OFF: Duration = Duration::from_hours(24);
 
 /// Attempts to publish before giving up to somebody who keeps publishing the same package.
 const PUBLISH_ATTEMPTS: usize = 3;
@@ -334,12 +334,11 @@ impl Found<'_> {
     /// The name of the package: the default branch tells it for all versions.
     fn name(&self, known: &Known, contents: &contents::Contents) -> Result<PackageName, SyncError> {
         let no_name = |reason: String| SyncError::NoName { branch: short(&self.default.ref_name).to_owned(), reason };
-        match contents.get(&self.default.commit) {
-            Some(content) => package_name(content).map_err(no_name),
-            None => {
-                let name = known.name_of(&self.default).unwrap_or_default();
-                PackageName::parse(name).map_err(|error| no_name(error.to_string()))
-            }
+        if let Some(content) = contents.get(&self.default.commit) {
+            package_name(content).map_err(no_name)
+        } else {
+            let name = known.name_of(&self.default).unwrap_or_default();
+            PackageName::parse(name).map_err(|error| no_name(error.to_string()))
         }
     }
 
@@ -419,7 +418,7 @@ pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
 }
 
 /// How long finished runs are kept.
-const RUNS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+const RUNS_KEPT: Duration = Duration::from_hours(720);
 
 #[cfg(test)]
 mod tests {
@@ -427,9 +426,9 @@ mod tests {
 
     #[test]
     fn each_failure_doubles_the_rest_up_to_a_day() {
-        let interval = Duration::from_secs(600);
+        let interval = Duration::from_mins(10);
         assert_eq!(back_off(interval, 0), interval);
-        assert_eq!(back_off(interval, 3), Duration::from_secs(4800));
+        assert_eq!(back_off(interval, 3), Duration::from_mins(80));
         assert_eq!(back_off(interval, 60), LONGEST_BACK_OFF);
     }
 }
