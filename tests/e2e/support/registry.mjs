@@ -18,11 +18,11 @@ const PATIENCE = 30_000;
 export async function startRegistry({ bindings = {} } = {}) {
   const state = mkdtempSync(join(tmpdir(), "rostrum-e2e-"));
   const logs = [];
-  const start = (port) =>
+  const start = (port, changed) =>
     startWorker({
       state,
       port,
-      bindings: { ADMIN_TOKEN, ENCRYPTION_KEY, ...bindings },
+      bindings: { ADMIN_TOKEN, ENCRYPTION_KEY, ...bindings, ...changed },
       onLog: ({ level, message }) => logs.push({ level, message }),
     });
   let worker = await start(0);
@@ -46,11 +46,11 @@ export async function startRegistry({ bindings = {} } = {}) {
     database: () => worker.database(),
     /** What the cron trigger would do now. */
     runCron: () => worker.runCron(),
-    /** Stops it and starts it again on the same port with the same state. */
-    async restart() {
+    /** Stops it and starts it again on the same port with the same state; `bindings` are changed for this run of it. */
+    async restart({ bindings: changed } = {}) {
       const { port } = new URL(worker.url);
       await worker.stop();
-      worker = await start(Number(port));
+      worker = await start(Number(port), changed);
     },
     /** Stops it and removes its state. */
     async stop() {
