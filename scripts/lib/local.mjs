@@ -14,7 +14,8 @@ const CRON = "* * * * *";
  * Starts the Worker on 127.0.0.1. `state` is the folder that keeps its data; `bindings` are variables and secrets;
  * `port` 0 takes a free one; `onLog({ level, message })` receives what the Worker writes to its console. `modules`
  * are put before the Worker's own, `options` is added to Miniflare's for it, and the workers `beside` run in the same
- * process. Returns `{ url, migrated, miniflare, runCron(), stop() }`.
+ * process. Returns `{ url, migrated, miniflare, database(), runCron(), stop() }`; `database()` is the D1 database that
+ * the Worker uses.
  */
 export async function startWorker({
   state,
@@ -63,6 +64,7 @@ export async function startWorker({
       url,
       migrated,
       miniflare,
+      database: () => miniflare.getD1Database("DB"),
       async runCron() {
         await (await miniflare.getWorker()).scheduled({ cron: CRON, scheduledTime: new Date() });
       },
