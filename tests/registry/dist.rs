@@ -279,7 +279,9 @@ async fn whatever_breaks_while_an_archive_is_built_the_next_download_gets_it() {
 
 #[tokio::test]
 async fn an_upstream_that_does_not_deliver_is_a_502_that_passes() {
-    for trouble in [Trouble::Status(401), Trouble::Status(404), Trouble::Unreachable, Trouble::TimedOut, Trouble::BrokenOff] {
+    for trouble in
+        [Trouble::Status(401), Trouble::Status(404), Trouble::Unreachable, Trouble::TimedOut, Trouble::BrokenOff]
+    {
         let (world, token, path) = unbuilt().await;
         world.host.trouble(trouble.clone());
         let reply = world.get(path).as_token(&token).composer().send().await.expect(502);
@@ -309,7 +311,8 @@ async fn a_damaged_pack_does_not_condemn_the_archive_for_ever() {
 #[tokio::test]
 async fn two_first_downloads_at_once_get_the_same_archive() {
     let (world, token, path) = unbuilt().await;
-    let (first, second) = tokio::join!(world.get(path).as_token(&token).send(), world.get(path).as_token(&token).send());
+    let (first, second) =
+        tokio::join!(world.get(path).as_token(&token).send(), world.get(path).as_token(&token).send());
     assert_eq!(first.expect(200).body, second.expect(200).body);
     assert_eq!(world.blobs.keys().len(), 1);
 }

@@ -82,7 +82,16 @@ async fn tags_and_branches_become_the_versions_that_composer_would_make_of_them(
     world.settle().await;
     let token = world.reader().await;
     let expected = [
-        "v3.0.0", "2.0", "1.2.0-beta1", "1.1", "v1.0.0", "v4.x-dev", "2.5.x-dev", "1.x-dev", "dev-main", "dev-feature/ä+b",
+        "v3.0.0",
+        "2.0",
+        "1.2.0-beta1",
+        "1.1",
+        "v1.0.0",
+        "v4.x-dev",
+        "2.5.x-dev",
+        "1.x-dev",
+        "dev-main",
+        "dev-feature/ä+b",
     ];
     let mut found = versions(&world, &token, "acme/lib").await;
     let mut expected: Vec<String> = expected.map(str::to_owned).to_vec();
@@ -95,7 +104,10 @@ async fn tags_and_branches_become_the_versions_that_composer_would_make_of_them(
     assert!(of_annotated.get("default-branch").is_none());
     assert_eq!(entry(&world, &token, "acme/lib", "dev-main").await["default-branch"], true);
     assert!(entry(&world, &token, "acme/lib", "1.x-dev").await.get("default-branch").is_none());
-    assert_eq!(entry(&world, &token, "acme/lib", "1.x-dev").await["version_normalized"], "1.9999999.9999999.9999999-dev");
+    assert_eq!(
+        entry(&world, &token, "acme/lib", "1.x-dev").await["version_normalized"],
+        "1.9999999.9999999.9999999-dev"
+    );
     assert_eq!(world.skipped(), []);
 }
 
@@ -126,8 +138,11 @@ async fn refs_that_become_no_version_are_left_out_with_their_reason() {
             ),
             ("refs/tags/2.0.0-dev", "tag \"2.0.0-dev\" has a dev prefix or suffix, which only branches may have"),
             ("refs/tags/3.0.0", "it has no composer.json"),
-            ("refs/tags/nonsense", "tag \"nonsense\" is not a version: invalid version string \"nonsense\"; a version looks \
-             like 1.2.3, v1.2.3-beta1 or dev-main"),
+            (
+                "refs/tags/nonsense",
+                "tag \"nonsense\" is not a version: invalid version string \"nonsense\"; a version looks \
+             like 1.2.3, v1.2.3-beta1 or dev-main"
+            ),
             ("refs/tags/v1.0.0", "refs/tags/1.0.0 is the same version and comes first"),
         ]
     );
@@ -327,7 +342,12 @@ async fn readme_changelog_and_licence_are_kept_for_every_version() {
     let repo = world.host.serve("acme/lib");
     repo.commit(&[manifest("acme/lib"), file("README.md", "# One"), file("LICENSE", "MIT")]);
     repo.tag("1.0.0");
-    repo.commit(&[manifest("acme/lib"), file("README.md", "# Two"), file("LICENSE", "MIT"), file("CHANGELOG.md", "new")]);
+    repo.commit(&[
+        manifest("acme/lib"),
+        file("README.md", "# Two"),
+        file("LICENSE", "MIT"),
+        file("CHANGELOG.md", "new"),
+    ]);
     repo.tag("2.0.0");
     world.register(&repo).await;
     world.settle().await;
