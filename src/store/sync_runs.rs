@@ -177,7 +177,7 @@ pub fn guard(run_id: i64, organization_id: i64, package: &str, repository_id: i6
 /// A run as its history shows it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct RunRow {
-    /// Public id (UUIDv7).
+    /// Public id (`UUIDv7`).
     pub uid: String,
     /// When it began.
     pub started_at: Millis,
