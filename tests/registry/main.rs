@@ -2,7 +2,9 @@
 
 mod support;
 
+mod budget;
 mod dist;
+mod limits;
 mod metadata;
 mod sync;
 mod tokens;

@@ -35,6 +35,7 @@ pub fn router() -> OpenApiRouter {
 pub fn with_layers(router: Router) -> Router {
     router
         .route("/api", axum::routing::any(fallback))
+        .route("/api/", axum::routing::any(fallback))
         .route("/api/{*rest}", axum::routing::any(fallback))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(show_quota))
