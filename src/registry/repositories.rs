@@ -323,7 +323,7 @@ impl SyncStatus {
 }
 
 /// What is told of a sync whose lease ended before it did.
-const CUT_OFF: &str = "The sync was cut off before it ended. It will be tried again.";
+const CUT_OFF: &str = "The last sync was cut off before it ended. It will be tried again.";
 
 /// A run's status at `now`, and what to tell of its failure.
 pub fn run_status(run: &RunRow, now: Millis) -> (SyncStatus, Option<&str>) {

@@ -93,8 +93,7 @@ async fn a_token_that_nobody_has_seen_costs_no_further_round_trip() {
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
     let ask = world.another_isolate().get("/p2/acme/lib.json").as_token(&token);
-    let expected =
-        Calls { round_trips: 1, statements: 2, cache_reads: 1, cache_lists: 1, cache_writes: 1, ..NOTHING };
+    let expected = Calls { round_trips: 1, statements: 2, cache_reads: 1, cache_lists: 1, cache_writes: 1, ..NOTHING };
     assert_eq!(cost(&world, ask, 200).await, expected);
     let ask = world.another_isolate().get("/p2/acme/lib.json").as_token(&world.reader().await);
     assert_eq!(cost(&world, ask, 200).await, expected, "a first request writes the token to KV, and only the first");

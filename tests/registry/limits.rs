@@ -96,9 +96,8 @@ async fn when_nothing_is_left_the_answer_is_429_until_the_next_hour() {
 async fn twenty_requests_at_once_are_all_counted_and_none_fails() {
     let world = World::new();
     let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 15})).await;
-    let running: Vec<_> = (0..20)
-        .map(|_| tokio::spawn(world.get("/packages.json").as_token(&token).composer().send()))
-        .collect();
+    let running: Vec<_> =
+        (0..20).map(|_| tokio::spawn(world.get("/packages.json").as_token(&token).composer().send())).collect();
     let mut replies = Vec::new();
     for request in running {
         replies.push(request.await.expect("no panic"));
@@ -120,7 +119,8 @@ async fn an_answer_without_news_is_given_back() {
     let full = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
     assert_eq!(quota(&full).1, 2);
     for _ in 0..10 {
-        let unchanged = world.get("/p2/acme/lib.json").as_token(&token).composer().since(&full).send().await.expect(304);
+        let unchanged =
+            world.get("/p2/acme/lib.json").as_token(&token).composer().since(&full).send().await.expect(304);
         assert_eq!(quota(&unchanged).1, 2);
     }
 }
