@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -115,7 +115,7 @@ fn credential(headers: &HeaderMap) -> Option<String> {
     Some(password.to_owned())
 }
 
-/// The layer that writes the caller's quota on every response to a caller.
+/// The layer that writes the caller's quota on every response to a caller, and keeps it out of shared caches.
 pub async fn show_quota(mut request: Request, next: Next) -> Response {
     let signed_in = SignedIn::default();
     let app = request.extensions().get::<App>().cloned();
@@ -127,6 +127,7 @@ pub async fn show_quota(mut request: Request, next: Next) -> Response {
         quota = limit::give_back(&app, &caller, quota);
     }
     let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
     for (name, value) in [
         ("x-ratelimit-limit", quota.limit),
         ("x-ratelimit-remaining", quota.remaining),

@@ -53,12 +53,14 @@ enum Refusal {
 /// Builds the zips that the tags of a repository lack, some at a time, and renders the package again when there are
 /// none left, so that its metadata gets their shasums.
 pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure> {
-    let limit = i64::try_from(TAGS_PER_JOB).unwrap_or(i64::MAX);
-    let rows = dists::unbuilt_tags(&*app.ports.database, repository_id, limit).await?;
+    // One more than are built, to know which job is the last: that one renders.
+    let limit = i64::try_from(TAGS_PER_JOB + 1).unwrap_or(i64::MAX);
+    let mut rows = dists::unbuilt_tags(&*app.ports.database, repository_id, limit).await?;
     if rows.is_empty() {
         return Ok(());
     }
-    let more = rows.len() == TAGS_PER_JOB;
+    let more = rows.len() > TAGS_PER_JOB;
+    rows.truncate(TAGS_PER_JOB);
     let _slot = wait_for_slot(app).await?;
     let mut builder = Builder::new(app, repository_id).await?;
     let (mut settled, mut batches) = (0, vec![rows]);

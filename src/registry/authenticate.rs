@@ -228,7 +228,7 @@ async fn store_in_cache(app: &App, hash: &TokenHash, record: &Record) {
 }
 
 /// How long KV may go on handing out what it held before a change.
-const CACHE_SPREAD: Duration = Duration::from_secs(60);
+const CACHE_SPREAD: Duration = Duration::from_mins(1);
 
 /// Takes note of what a token has become, or that it was revoked: here at once, in KV as fast as KV spreads it. Until
 /// then this isolate goes by its own memory, because KV may still show it the old copy. When KV fails, its copy ends

@@ -155,6 +155,9 @@ pub enum RequestError {
     /// It did not answer.
     #[error(transparent)]
     NoAnswer(#[from] UpstreamError),
+    /// Its address may not be asked any more: the operator's settings have changed.
+    #[error("the address {0}")]
+    ForbiddenAddress(ForbiddenUrl),
     /// It sent us to a place that may not be asked.
     #[error("the server redirects to an address that {0}")]
     ForbiddenRedirect(ForbiddenUrl),
@@ -201,7 +204,10 @@ pub async fn ask(app: &App, ask: Ask, authorization: Option<&Authorization>) -> 
     let origin = ask.url.origin();
     let mut url = ask.url;
     for requests in 1..=MAX_REDIRECTS + 1 {
-        check_target(&url, reach).map_err(RequestError::ForbiddenRedirect)?;
+        check_target(&url, reach).map_err(|error| match requests {
+            1 => RequestError::ForbiddenAddress(error),
+            _ => RequestError::ForbiddenRedirect(error),
+        })?;
         let mut headers = ask.headers.clone();
         if let Some(authorization) = authorization
             && url.origin() == origin

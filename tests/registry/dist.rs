@@ -318,11 +318,22 @@ async fn two_first_downloads_at_once_get_the_same_archive() {
 }
 
 #[tokio::test]
-async fn a_zip_that_is_gone_from_the_blob_store_is_an_internal_error() {
+async fn a_zip_that_is_gone_from_the_blob_store_is_built_again() {
+    let (world, token, path) = unbuilt().await;
+    let first = world.get(path).as_token(&token).send().await.expect(200);
+    world.blobs.blobs.lock().expect("not poisoned").clear();
+    let again = world.get(path).as_token(&token).send().await.expect(200);
+    assert_eq!(again.body, first.body);
+    let (_, calls) = world.counted(world.get(path).as_token(&token).send()).await;
+    assert_eq!(calls, Calls { round_trips: 1, statements: 1, blob_reads: 1, ..Calls::default() });
+}
+
+#[tokio::test]
+async fn a_zip_that_is_gone_and_cannot_be_built_now_is_told_as_such() {
     let (world, token, path) = unbuilt().await;
     world.get(path).as_token(&token).send().await.expect(200);
     world.blobs.blobs.lock().expect("not poisoned").clear();
-    let (reply, calls) = world.counted(world.get(path).as_token(&token).send()).await;
-    assert_eq!(reply.expect(500).json()["code"], "INTERNAL_ERROR");
-    assert_eq!(calls, Calls { round_trips: 1, statements: 1, blob_reads: 1, ..Calls::default() });
+    world.host.trouble(Trouble::Status(500));
+    let reply = world.get(path).as_token(&token).send().await.expect(502);
+    assert_eq!(reply.json()["code"], "UPSTREAM_FAILED");
 }

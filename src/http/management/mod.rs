@@ -26,6 +26,7 @@ pub fn router() -> OpenApiRouter {
         .routes(routes!(repositories::list_repositories, repositories::create_repository))
         .routes(routes!(repositories::get_repository, repositories::delete_repository))
         .routes(routes!(repositories::sync_repository))
+        .routes(routes!(repositories::list_syncs))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
 }

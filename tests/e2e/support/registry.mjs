@@ -18,11 +18,11 @@ const PATIENCE = 30_000;
 export async function startRegistry({ bindings = {} } = {}) {
   const state = mkdtempSync(join(tmpdir(), "rostrum-e2e-"));
   const logs = [];
-  const start = (port) =>
+  const start = (port, changed) =>
     startWorker({
       state,
       port,
-      bindings: { ADMIN_TOKEN, ENCRYPTION_KEY, ...bindings },
+      bindings: { ADMIN_TOKEN, ENCRYPTION_KEY, ...bindings, ...changed },
       onLog: ({ level, message }) => logs.push({ level, message }),
     });
   let worker = await start(0);
@@ -42,13 +42,15 @@ export async function startRegistry({ bindings = {} } = {}) {
       const type = json === undefined ? {} : { "content-type": "application/json" };
       return request(path, { ...sent, ...options, headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...type, ...headers } });
     },
+    /** The database it uses, as D1 shows it to a Worker. */
+    database: () => worker.database(),
     /** What the cron trigger would do now. */
     runCron: () => worker.runCron(),
-    /** Stops it and starts it again on the same port with the same state. */
-    async restart() {
+    /** Stops it and starts it again on the same port with the same state; `bindings` are changed for this run of it. */
+    async restart({ bindings: changed } = {}) {
       const { port } = new URL(worker.url);
       await worker.stop();
-      worker = await start(Number(port));
+      worker = await start(Number(port), changed);
     },
     /** Stops it and removes its state. */
     async stop() {
@@ -58,39 +60,70 @@ export async function startRegistry({ bindings = {} } = {}) {
   };
 }
 
-/** No sync of a test may take longer. */
+/** Issues a token; `fields` as the API takes them. */
+export async function issueToken(registry, fields = {}) {
+  const answer = await registry.admin("/api/tokens", { json: { description: "A test", ...fields } });
+  if (answer.status !== 201) throw new Error(`issuing a token: ${answer.status} ${await answer.text()}`);
+  return answer.json();
+}
+
+/** No sync of a test may take longer, unless the test says so. */
 const SYNC_PATIENCE = 30_000;
 
 /** Registers a repository and waits for its first sync and for its archives; the repository as it is then. */
-export async function register(registry, fields) {
+export async function register(registry, fields, options) {
+  return settled(registry, (await registerOnly(registry, fields)).id, options);
+}
+
+/** Registers a repository and waits for nothing; the repository as the answer shows it. */
+export async function registerOnly(registry, fields) {
   const answer = await registry.admin("/api/repositories", { json: fields });
   if (answer.status !== 201) throw new Error(`registering ${fields.url}: ${answer.status} ${await answer.text()}`);
-  return settled(registry, (await answer.json()).id);
+  return answer.json();
 }
 
 /** Asks for another sync of the repository at `url`, and waits for it and for its archives. */
-export async function syncAgain(registry, url) {
-  const repositories = await (await registry.admin("/api/repositories")).json();
+export async function syncAgain(registry, url, options) {
+  const repositories = await (await registry.admin("/api/repositories?limit=1000")).json();
   const { id } = repositories.find((repository) => repository.url === url);
-  const answer = await registry.admin(`/api/repositories/${id}/sync`, { method: "POST" });
-  if (answer.status !== 200) throw new Error(`syncing ${url}: ${answer.status} ${await answer.text()}`);
-  return settled(registry, id);
+  await askForSync(registry, id);
+  return settled(registry, id, options);
 }
 
-/** Waits until a repository is neither pending nor syncing, and each of its tags has an archive. */
-async function settled(registry, id) {
-  for (const end = Date.now() + SYNC_PATIENCE; Date.now() < end; ) {
+/** Asks for another sync and waits for nothing. */
+export async function askForSync(registry, id) {
+  const answer = await registry.admin(`/api/repositories/${id}/sync`, { method: "POST" });
+  if (answer.status !== 200) throw new Error(`syncing ${id}: ${answer.status} ${await answer.text()}`);
+}
+
+/** Waits until a repository is neither pending nor syncing, and each of its tags has an archive; the repository. */
+export async function settled(registry, id, { patience = SYNC_PATIENCE } = {}) {
+  return until(`repository ${id} settles`, patience, async () => {
     const repository = await (await registry.admin(`/api/repositories/${id}`)).json();
-    if (repository.sync_status === "failed") return repository;
-    if (repository.sync_status === "ok" && (await hasArchives(registry, id))) return repository;
+    const done = repository.sync_status === "failed" || (repository.sync_status === "ok" && (await hasArchives(registry, id)));
+    return done && repository;
+  });
+}
+
+/** Asks again and again for something true, and returns it. */
+export async function until(what, patience, ask) {
+  for (const end = Date.now() + patience; Date.now() < end; ) {
+    const answer = await ask();
+    if (answer) return answer;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`repository ${id} did not settle`);
+  throw new Error(`waited ${patience} ms in vain until ${what}`);
 }
 
 async function hasArchives(registry, id) {
+  const versions = await versionsOf(registry, id);
+  const tags = versions.filter((version) => !/^dev-|-dev$/.test(version.version));
+  return tags.every((version) => version.shasum !== null || version.dist_error !== null);
+}
+
+/** All versions that the repository `id` publishes. */
+export async function versionsOf(registry, id) {
   const packages = await (await registry.admin(`/api/packages?repo_id=${id}`)).json();
   const details = await Promise.all(packages.map(async (entry) => (await registry.admin(`/api/packages/${entry.id}`)).json()));
-  const tags = details.flatMap((entry) => entry.versions).filter((version) => !/^dev-|-dev$/.test(version.version));
-  return tags.every((version) => version.shasum !== null || version.dist_error !== null);
+  return details.flatMap((entry) => entry.versions);
 }

@@ -1,0 +1,60 @@
+// The SQL of src/store, read from its source: what is passed to `Stmt::new`, with the fragments that macros stand for.
+
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../../../scripts/lib/paths.mjs";
+
+const store = join(root, "src/store");
+
+/**
+ * All statements, `{ place, sql, parameters }` each: where it stands (`dists.rs:57`), its text, and how many
+ * parameters it binds. Throws at a statement that it cannot read, so that none is left out in silence.
+ */
+export function statementsOfTheStore() {
+  const files = readdirSync(store).filter((name) => name.endsWith(".rs")).sort();
+  return files.flatMap((name) => statementsIn(name, readFileSync(join(store, name), "utf8")));
+}
+
+/** The statements of one file with the text `source`. */
+export function statementsIn(name, source) {
+  const fragments = new Map();
+  for (const { 1: macro, index, 0: head } of source.matchAll(/macro_rules! (\w+) \{\s*\(\) => \{/g)) {
+    fragments.set(macro, readText(source, index + head.length, fragments, `${name}: ${macro}!`));
+  }
+  return [...source.matchAll(/\bStmt::new\(/g)].map(({ index, 0: head }) => {
+    const place = `${name}:${source.slice(0, index).split("\n").length}`;
+    const sql = readText(source, index + head.length, fragments, place);
+    return { place, sql, parameters: Math.max(0, ...[...sql.matchAll(/\?(\d+)/g)].map((match) => Number(match[1]))) };
+  });
+}
+
+/** The text that the Rust expression at `at` stands for: a literal, a fragment's name, or a `concat!` of them. */
+function readText(source, at, fragments, place) {
+  const rest = source.slice(at).trimStart();
+  if (rest.startsWith('"')) return literal(rest);
+  const macro = /^(\w+)!\(/.exec(rest);
+  if (macro === null) throw new Error(`${place}: this is no text that is known at compile time: ${rest.slice(0, 60)}`);
+  if (macro[1] !== "concat") {
+    if (!fragments.has(macro[1])) throw new Error(`${place}: there is no fragment ${macro[1]}!`);
+    return fragments.get(macro[1]);
+  }
+  const parts = [];
+  for (let text = rest.slice(macro[0].length).trimStart(); !text.startsWith(")"); ) {
+    const part = /^(?:"(?:[^"\\]|\\[^])*"|\w+!\(\))/.exec(text);
+    if (part === null) throw new Error(`${place}: concat! holds something else than texts: ${text.slice(0, 60)}`);
+    parts.push(readText(part[0], 0, fragments, place));
+    text = text.slice(part[0].length).trimStart().replace(/^,/, "").trimStart();
+  }
+  return parts.join("");
+}
+
+/** The value of the Rust string literal that `text` begins with. */
+function literal(text) {
+  const [whole] = /^"(?:[^"\\]|\\[^])*"/.exec(text);
+  const escapes = { n: "\n", t: "\t", '"': '"', "\\": "\\", "'": "'" };
+  return whole.slice(1, -1).replace(/\\(\n\s*|[^])/g, (_, escaped) => {
+    if (escaped.startsWith("\n")) return "";
+    if (escaped in escapes) return escapes[escaped];
+    throw new Error(`a text holds \\${escaped}, which is not known here`);
+  });
+}
