@@ -57,7 +57,8 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
     let limit = i64::try_from(TAGS_PER_JOB + 1).unwrap_or(i64::MAX);
     let mut rows = dists::unbuilt_tags(&*app.ports.database, repository_id, limit).await?;
     if rows.is_empty() {
-        return Ok(());
+        // An earlier job may have been cut off between its last zip and the metadata.
+        return render_again(app, repository_id).await;
     }
     let more = rows.len() > TAGS_PER_JOB;
     rows.truncate(TAGS_PER_JOB);

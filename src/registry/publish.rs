@@ -7,7 +7,7 @@ use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::render::render;
 use crate::store::organizations::{self, Touched};
-use crate::store::packages::{self, LiveVersion};
+use crate::store::packages::{self, DocumentPart, LiveVersion};
 use crate::store::publication::{self, FileUpsert, Target, VersionUpsert};
 use crate::store::repositories;
 use crate::store::repositories::{RefRow, RepositoryRow};
@@ -90,7 +90,8 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
 /// Attempts to render before giving up to somebody who keeps publishing.
 const RENDER_ATTEMPTS: usize = 3;
 
-/// Renders the package of a repository again, for what has changed besides its versions.
+/// Renders the package of a repository again, for what has changed besides its versions. When nothing has, its
+/// documents keep their date.
 pub async fn render_again(app: &App, repository_id: i64) -> Result<(), Failure> {
     for attempt in 1..=RENDER_ATTEMPTS {
         match try_render_again(app, repository_id).await {
@@ -102,13 +103,24 @@ pub async fn render_again(app: &App, repository_id: i64) -> Result<(), Failure> 
 }
 
 async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> {
-    let batch = vec![packages::live_versions(repository_id), repositories::by_id(repository_id)];
+    let batch = vec![
+        packages::live_versions(repository_id),
+        repositories::by_id(repository_id),
+        packages::documents_of_repository(repository_id),
+    ];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
     let repository: Option<RepositoryRow> = results.next().unwrap_or_default().first()?;
     let (Some(first), Some(repository)) = (versions.first(), repository) else { return Ok(()) };
     let name = PackageName::parse(&first.package_name).map_err(Failure::internal)?;
     let rendered = render(&name, &repository.url, &versions).map_err(Failure::internal)?;
+    let stored: Vec<DocumentPart> = results.next().unwrap_or_default().decode()?;
+    let text = |stability: &str| -> String {
+        stored.iter().filter(|part| part.stability == stability).filter_map(|part| part.body.as_deref()).collect()
+    };
+    if text("stable") == rendered.stable && text("dev") == rendered.dev {
+        return Ok(());
+    }
     let now = app.now();
     let target = Target { organization_id: repository.organization_id, repository_id, name: name.as_str(), now };
     let uid = new_uid(&*app.ports.entropy, now)?;

@@ -28,6 +28,15 @@ pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) 
     )
 }
 
+/// Reads the documents of the package that a repository publishes, as [`DocumentPart`]s in the order of their parts.
+pub fn documents_of_repository(repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT p.revision, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
+          WHERE p.repository_id = ?1 AND p.version_index <> '[]' ORDER BY d.stability, d.part",
+        [repository_id.into()],
+    )
+}
+
 /// A package as lists show it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PackageRow {
