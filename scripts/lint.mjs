@@ -34,7 +34,7 @@ await main(async () => {
 });
 
 function scripts() {
-  return ["scripts", "tests"].flatMap((folder) =>
+  return ["scripts", "tests", "bench"].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true })
       .filter((name) => name.endsWith(".mjs"))
       .map((name) => join(root, folder, name)),

@@ -12,10 +12,20 @@ const CRON = "* * * * *";
 
 /**
  * Starts the Worker on 127.0.0.1. `state` is the folder that keeps its data; `bindings` are variables and secrets;
- * `port` 0 takes a free one; `onLog({ level, message })` receives what the Worker writes to its console.
- * Returns `{ url, migrated, database(), runCron(), stop() }`; `database()` is the D1 database that the Worker uses.
+ * `port` 0 takes a free one; `onLog({ level, message })` receives what the Worker writes to its console. `modules`
+ * are put before the Worker's own, `options` is added to Miniflare's for it, and the workers `beside` run in the same
+ * process. Returns `{ url, migrated, miniflare, database(), runCron(), stop() }`; `database()` is the D1 database that
+ * the Worker uses.
  */
-export async function startWorker({ state, bindings, port = 0, onLog = () => {} }) {
+export async function startWorker({
+  state,
+  bindings,
+  port = 0,
+  onLog = () => {},
+  modules = [],
+  options = {},
+  beside = [],
+}) {
   // Imported late: these are packages that may have been installed a moment ago.
   const { Miniflare } = await import("miniflare");
   const { unstable_getMiniflareWorkerOptions: optionsFrom } = await import("wrangler");
@@ -23,15 +33,20 @@ export async function startWorker({ state, bindings, port = 0, onLog = () => {} 
   const { workerOptions } = optionsFrom(join(root, "wrangler.toml"), undefined, { envFiles: ["absent.env"] });
   const folder = (name) => join(state, "v3", name);
   mkdirSync(state, { recursive: true });
-  const miniflare = new Miniflare({
+  const worker = {
     ...workerOptions,
     bindings: { ...workerOptions.bindings, ALLOW_PRIVATE_UPSTREAMS: "true", ...bindings },
     modules: [
+      ...modules,
       { type: "ESModule", path: join(build, "index.js"), contents: readFileSync(join(build, "index.js"), "utf8") },
       { type: "CompiledWasm", path: join(build, "index_bg.wasm"), contents: readFileSync(join(build, "index_bg.wasm")) },
     ],
     modulesRoot: build,
     modulesRules: undefined,
+    ...options,
+  };
+  const miniflare = new Miniflare({
+    workers: [worker, ...beside],
     host: "127.0.0.1",
     port,
     cf: false,
@@ -48,6 +63,7 @@ export async function startWorker({ state, bindings, port = 0, onLog = () => {} 
     return {
       url,
       migrated,
+      miniflare,
       database: () => miniflare.getD1Database("DB"),
       async runCron() {
         await (await miniflare.getWorker()).scheduled({ cron: CRON, scheduledTime: new Date() });

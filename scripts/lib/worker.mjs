@@ -12,6 +12,12 @@ import { wasmEnvironment } from "./toolchain.mjs";
 /** What the build depends on besides the Rust sources, which cargo lists itself. */
 const OTHER_INPUTS = ["Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/lib/worker.mjs"].map((name) => join(root, name));
 
+/** What the wasm may use: the features that rustc turns on by itself, and exceptions, which wasm-bindgen catches. */
+const WASM_FEATURES = [
+  "mutable-globals", "sign-ext", "nontrapping-float-to-int", "bulk-memory", "multivalue", "reference-types",
+  "exception-handling",
+];
+
 const RECORD = join(build, ".inputs.json");
 const PRODUCTS = ["index.js", "index_bg.wasm"].map((name) => join(build, name));
 
@@ -25,6 +31,9 @@ export async function buildWorker() {
     const target = join(root, "target");
     await run(workerBuild, ["--release"], { env: { ...env, CARGO_TARGET_DIR: target }, show: process.stdout.isTTY });
     mkdirSync(build, { recursive: true });
+    // worker-build keeps the names of all functions, an eighth of the whole.
+    const wasm = join(build, "index_bg.wasm");
+    await run(env.WASM_OPT_BIN, [...WASM_FEATURES.map((name) => `--enable-${name}`), "--strip-debug", wasm, "-o", wasm]);
     const inputs = rustInputs(join(target, "wasm32-unknown-unknown/release/rostrum.d"));
     remember(RECORD, [...inputs, ...OTHER_INPUTS]);
   });

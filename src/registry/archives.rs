@@ -63,12 +63,19 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
     rows.truncate(TAGS_PER_JOB);
     let _slot = wait_for_slot(app).await?;
     let mut builder = Builder::new(app, repository_id).await?;
-    let mut batches = vec![rows];
+    let (mut settled, mut batches) = (0, vec![rows]);
     while let Some(batch) = batches.pop() {
         match builder.fetch(&batch).await {
-            Ok(pack) => builder.store_all(&pack, &batch).await?,
-            Err(error) if concerns_the_commits(&error) => match batch.as_slice() {
-                [single] => refuse(app, single, &Refusal::Fetch(error)).await?,
+            Ok(pack) => {
+                builder.store_all(&pack, &batch).await?;
+                settled += batch.len();
+            }
+            Err(error) if may_concern_the_commits(&error) => match batch.as_slice() {
+                [single] if is_too_large(&error) => {
+                    refuse(app, single, &Refusal::Fetch(error)).await?;
+                    settled += 1;
+                }
+                [single] => log::warn!("the archive of {} is left for its first download: {error}", single.pretty),
                 several => {
                     let (newer, older) = several.split_at(several.len() / 2);
                     batches.push(older.to_vec());
@@ -78,7 +85,8 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
             Err(error) => return Err(failed(error)),
         }
     }
-    if more {
+    // With nothing settled, the next job would find the same ones.
+    if more && settled > 0 {
         app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
         return Ok(());
     }
@@ -100,7 +108,7 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
             }
             Err(refusal) => refusal,
         },
-        Err(error) if concerns_the_commits(&error) => Refusal::Fetch(error),
+        Err(error) if is_too_large(&error) => Refusal::Fetch(error),
         Err(error) => return Err(failed(error)),
     };
     refuse(app, row, &refusal).await?;
@@ -128,8 +136,10 @@ pub fn unavailable(version: &str, reason: &str) -> Failure {
     Failure::new(Kind::NotFound, format!("The archive of version {version} is not available: {reason}"))
 }
 
-/// Whether a fetch failed because of what was asked for, not because of the server or the way to it.
-fn concerns_the_commits(error: &SyncError) -> bool {
+/// Whether a fetch may have failed because of one of the commits that were asked for, so that the others deserve an
+/// attempt without it. Only size is a reason for ever: a server that lost a commit or sends a damaged pack may do
+/// better tomorrow.
+fn may_concern_the_commits(error: &SyncError) -> bool {
     is_too_large(error) || matches!(error, SyncError::Fetch(FetchError::Remote(_)) | SyncError::Pack(_))
 }
 

@@ -227,10 +227,25 @@ async fn store_in_cache(app: &App, hash: &TokenHash, record: &Record) {
     }
 }
 
-/// Forgets a token whose row has changed: here at once, in KV as fast as KV spreads it. When KV fails, its copy ends
+/// How long KV may go on handing out what it held before a change.
+const CACHE_SPREAD: Duration = Duration::from_mins(1);
+
+/// Takes note of what a token has become, or that it was revoked: here at once, in KV as fast as KV spreads it. Until
+/// then this isolate goes by its own memory, because KV may still show it the old copy. When KV fails, its copy ends
 /// by itself after [`CACHE_TTL`]; the change in the database stands either way.
-pub async fn forget(app: &App, hash: &TokenHash) {
-    app.memory.callers().pop(hash);
+pub async fn learn(app: &App, hash: &TokenHash, token: Option<TokenRow>) {
+    let known_for = if token.is_some() { CACHE_SPREAD } else { CACHE_TTL };
+    let caller = token.map(|row| Caller::from_record(row.into()).map(Arc::new)).transpose();
+    match caller {
+        Ok(value) => {
+            let read_at = app.now().plus(known_for);
+            app.memory.callers().put(hash.clone(), Dated { value, read_at });
+        }
+        Err(failure) => {
+            log::error!("a changed token cannot be read: {failure:?}");
+            app.memory.callers().pop(hash);
+        }
+    }
     if let Err(fault) = app.ports.cache.delete(&cache_key(hash)).await {
         log::error!("a changed token may be believed for {} s more: {fault}", CACHE_TTL.as_secs());
     }

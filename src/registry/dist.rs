@@ -1,7 +1,7 @@
 //! Downloading a version's zip.
 
 use crate::composer::{NormalizedVersion, PackageName};
-use crate::ports::{Blob, ByteRange, ByteStream, Rows, Stmt};
+use crate::ports::{ByteRange, ByteStream, Fault, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::archives::{blob_key, build_one, unavailable};
@@ -34,6 +34,7 @@ pub struct Dist {
     sha256: String,
     /// Bytes.
     pub size: u64,
+    row: DistRow,
 }
 
 /// Finds a zip that `view` may have, and builds it when it is asked for the first time. `rows` are those of
@@ -59,18 +60,24 @@ pub async fn locate(
         return Err(absent());
     }
     if let (Some(sha256), Some(sha1), Some(size)) = (row.sha256.clone(), row.sha1.clone(), row.size) {
-        return Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0) });
+        return Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0), row });
     }
     if let Some(error) = &row.error {
         return Err(unavailable(&row.pretty, error));
     }
     let NewArtifact { sha256, sha1, size } = build_one(app, &row).await?;
-    Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0) })
+    Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0), row })
 }
 
-/// Opens a zip, or a part of it.
+/// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.
 pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
-    let blob: Option<Blob> = app.ports.blobs.get(&blob_key(&dist.sha256), range).await?;
-    let missing = || crate::ports::Fault::new("blobs", format!("zip {} is gone from the blob store", dist.sha256));
-    Ok(blob.ok_or_else(missing)?.body)
+    let key = blob_key(&dist.sha256);
+    if let Some(blob) = app.ports.blobs.get(&key, range).await? {
+        return Ok(blob.body);
+    }
+    log::error!("zip {} is gone from the blob store and is built again", dist.sha256);
+    build_one(app, &dist.row).await?;
+    let blob = app.ports.blobs.get(&key, range).await?;
+    let lost = || Fault::new("blobs", format!("zip {} is gone and its commit now gives another", dist.sha256));
+    Ok(blob.ok_or_else(lost)?.body)
 }

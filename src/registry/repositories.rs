@@ -10,8 +10,9 @@ use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::upstream::{Authorization, Reach, check_url};
-use crate::store::organizations::{self, Touched};
+use crate::store::organizations;
 use crate::store::repositories::{self, NewRepository, RepositoryRow};
+use crate::store::sync_runs::{self, RunRow};
 use crate::store::{Page, run};
 
 /// What kind of host serves a repository: decides how credentials are sent.
@@ -276,10 +277,16 @@ pub async fn list(app: &App, organization_id: i64, page: Page) -> Result<(Vec<Re
     Ok(repositories::page(&*app.ports.database, organization_id, page).await?)
 }
 
+/// A page of a repository's sync runs, newest first, and how many there are in all.
+pub async fn history(app: &App, organization_id: i64, uid: &str, page: Page) -> Result<(Vec<RunRow>, i64), Failure> {
+    let runs = sync_runs::page(&*app.ports.database, organization_id, uid, page).await?;
+    runs.ok_or_else(|| Failure::not_found("Repository"))
+}
+
 /// Removes a repository with its packages.
 pub async fn remove(app: &App, organization_id: i64, uid: &str) -> Result<(), Failure> {
     let batch = vec![
-        organizations::touch(organization_id, Touched::Names, app.now()),
+        organizations::touch_for_repository(organization_id, uid, app.now()),
         repositories::delete(organization_id, uid),
     ];
     let deleted = app.ports.database.batch(batch).await?.pop().unwrap_or_default();
@@ -315,6 +322,19 @@ impl SyncStatus {
     }
 }
 
+/// What is told of a sync whose lease ended before it did.
+const CUT_OFF: &str = "The last sync was cut off before it ended. It will be tried again.";
+
+/// A run's status at `now`, and what to tell of its failure.
+pub fn run_status(run: &RunRow, now: Millis) -> (SyncStatus, Option<&str>) {
+    match (run.finished_at, run.outcome.as_deref()) {
+        (None, _) if now < run.lease_until => (SyncStatus::Syncing, None),
+        (None, _) => (SyncStatus::Failed, Some(CUT_OFF)),
+        (Some(_), Some("ok")) => (SyncStatus::Ok, None),
+        (Some(_), _) => (SyncStatus::Failed, run.error.as_deref()),
+    }
+}
+
 /// A repository's status at `now`, and what to tell of its latest failure.
 pub fn status(row: &RepositoryRow, now: Millis) -> (SyncStatus, Option<&str>) {
     let run = &row.last_run;
@@ -322,7 +342,7 @@ pub fn status(row: &RepositoryRow, now: Millis) -> (SyncStatus, Option<&str>) {
     if run.run_finished_at.is_none() {
         return match run.run_lease_until {
             Some(until) if now < until => (SyncStatus::Syncing, None),
-            _ => (SyncStatus::Failed, Some("The last sync was cut off before it ended. It will be tried again.")),
+            _ => (SyncStatus::Failed, Some(CUT_OFF)),
         };
     }
     let error = run.run_error.as_deref();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::ports::Millis;
 use crate::registry::App;
 use crate::registry::access::packages;
-use crate::registry::authenticate::forget;
+use crate::registry::authenticate::learn;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::secrets::{PlainToken, TokenHash};
@@ -230,14 +230,14 @@ pub async fn change(app: &App, organization_id: i64, uid: &str, spec: TokenSpec)
     };
     let row = tokens::update(&*app.ports.database, organization_id, uid, changes).await?;
     let HashedTokenRow { hash, token } = row.ok_or_else(|| Failure::not_found("Token"))?;
-    forget(app, &TokenHash::from_stored(hash)).await;
+    learn(app, &TokenHash::from_stored(hash), Some(token.clone())).await;
     Ok(token)
 }
 
 /// Revokes a token.
 pub async fn revoke(app: &App, organization_id: i64, uid: &str) -> Result<(), Failure> {
     let hash = tokens::revoke(&*app.ports.database, organization_id, uid, app.now()).await?;
-    forget(app, &TokenHash::from_stored(hash.ok_or_else(|| Failure::not_found("Token"))?)).await;
+    learn(app, &TokenHash::from_stored(hash.ok_or_else(|| Failure::not_found("Token"))?), None).await;
     Ok(())
 }
 

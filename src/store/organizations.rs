@@ -71,6 +71,15 @@ pub enum Touched {
     Names,
 }
 
+/// Moves both of the organization's revisions on, if it has the repository with this public id.
+pub fn touch_for_repository(organization_id: i64, repository_uid: &str, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE organizations SET revision = max(revision + 1, ?3), names_revision = max(revision + 1, ?3)
+          WHERE id = ?1 AND EXISTS (SELECT 1 FROM repositories WHERE organization_id = ?1 AND uid = ?2)",
+        [organization_id.into(), repository_uid.into(), now.seconds().into()],
+    )
+}
+
 /// Moves the organization's revisions on: at least to `now`, and always past what they were.
 pub fn touch(organization_id: i64, touched: Touched, now: Millis) -> Stmt {
     let names: Value = (touched == Touched::Names).into();

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
-use crate::store::{flag, run};
+use crate::store::{Page, flag, json_text, run, total};
 
 /// A claimed run and what it needs to know of its repository.
 #[derive(Debug, Clone, Deserialize)]
@@ -172,6 +172,69 @@ pub fn guard(run_id: i64, organization_id: i64, package: &str, repository_id: i6
          END AS guard",
         [run_id.into(), organization_id.into(), package.into(), repository_id.into()],
     )
+}
+
+/// A run as its history shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RunRow {
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// When it began.
+    pub started_at: Millis,
+    /// When it ended; `None` while it runs, and for good when it was cut off.
+    pub finished_at: Option<Millis>,
+    /// The moment its lease ends.
+    pub lease_until: Millis,
+    /// `ok` or `failed`.
+    pub outcome: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Requests sent upstream.
+    pub requests: i64,
+    /// Bytes received from upstream.
+    pub received_bytes: i64,
+    /// Versions that appeared.
+    pub added: i64,
+    /// Versions whose reference moved.
+    pub changed: i64,
+    /// Versions that vanished.
+    pub removed: i64,
+    /// What was left out.
+    #[serde(deserialize_with = "json_text")]
+    pub skipped: Vec<SkippedRef>,
+}
+
+/// A page of a repository's runs, newest first, and how many there are in all; `None` when there is no such
+/// repository.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    repository_uid: &str,
+    page: Page,
+) -> Result<Option<(Vec<RunRow>, i64)>, DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                "SELECT s.uid, s.started_at, s.finished_at, s.lease_until, s.outcome, s.error, s.requests,
+                        s.received_bytes, s.added, s.changed, s.removed, s.skipped
+                   FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
+                  WHERE r.organization_id = ?1 AND r.uid = ?2 ORDER BY s.id DESC LIMIT ?3 OFFSET ?4",
+                [organization_id.into(), repository_uid.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                "SELECT (SELECT count(*) FROM sync_runs s WHERE s.repository_id = r.id) AS total
+                   FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
+                [organization_id.into(), repository_uid.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let runs = results.next().unwrap_or_default().decode()?;
+    let count = results.next().unwrap_or_default();
+    if count.0.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((runs, total(count)?)))
 }
 
 /// Removes the runs that ended before `before`, less each repository's latest and its latest good one.

@@ -167,6 +167,17 @@ test("a new tag is installed after the next sync, and a moved branch leaves its 
   assert.equal((await registry.request(old, { headers })).status, 200);
 });
 
+test("the history of syncs says what was skipped and why", async () => {
+  const repositories = await (await registry.admin("/api/repositories")).json();
+  const { id } = repositories.find((repository) => repository.package === "acme/library");
+  const runs = await (await registry.admin(`/api/repositories/${id}/syncs`)).json();
+  assert.equal(runs.length, 2);
+  assert.deepEqual([runs[0].status, runs[0].added, runs[0].changed, runs[0].removed], ["ok", 1, 1, 0]);
+  assert.ok(runs[0].requests <= 2 && runs[0].received_bytes > 0, JSON.stringify(runs[0]));
+  assert.deepEqual(runs[0].skipped.map((skipped) => skipped.ref), ["refs/tags/nightly"]);
+  assert.match(runs[0].skipped[0].reason, /nightly/);
+});
+
 test("installs are counted", async () => {
   const answer = await registry.admin("/api/packages?search=acme/library");
   const [entry] = await answer.json();

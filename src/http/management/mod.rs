@@ -26,6 +26,7 @@ pub fn router() -> OpenApiRouter {
         .routes(routes!(repositories::list_repositories, repositories::create_repository))
         .routes(routes!(repositories::get_repository, repositories::delete_repository))
         .routes(routes!(repositories::sync_repository))
+        .routes(routes!(repositories::list_syncs))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
 }
@@ -34,6 +35,7 @@ pub fn router() -> OpenApiRouter {
 pub fn with_layers(router: Router) -> Router {
     router
         .route("/api", axum::routing::any(fallback))
+        .route("/api/", axum::routing::any(fallback))
         .route("/api/{*rest}", axum::routing::any(fallback))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(show_quota))

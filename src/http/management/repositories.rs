@@ -11,9 +11,10 @@ use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
-use crate::registry::repositories::{self, Credentials, Provider, RepositorySpec, status};
+use crate::registry::repositories::{self, Credentials, Provider, RepositorySpec, run_status, status};
 use crate::registry::tokens::Scope;
 use crate::store::repositories::RepositoryRow;
+use crate::store::sync_runs::RunRow;
 
 /// A request to register a repository.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -110,6 +111,68 @@ impl RepositoryView {
             last_synced_at: row.last_run.last_synced_at.map(Millis::seconds),
             error,
             created_at: row.created_at.seconds(),
+        }
+    }
+}
+
+/// One sync of a repository.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SyncRunView {
+    id: String,
+    /// `syncing`, `ok` or `failed`.
+    status: &'static str,
+    /// Why it failed.
+    error: Option<String>,
+    /// Unix seconds.
+    started_at: i64,
+    /// Unix seconds.
+    finished_at: Option<i64>,
+    /// Milliseconds from beginning to end.
+    duration_ms: Option<i64>,
+    /// Requests sent to the git server.
+    requests: i64,
+    /// Bytes received from it.
+    received_bytes: i64,
+    /// Versions that appeared.
+    added: i64,
+    /// Versions whose commit changed.
+    changed: i64,
+    /// Versions that vanished.
+    removed: i64,
+    /// Refs that did not become versions.
+    skipped: Vec<SkippedView>,
+}
+
+/// A ref that did not become a version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SkippedView {
+    /// Its full name.
+    r#ref: String,
+    /// Why.
+    reason: String,
+}
+
+impl SyncRunView {
+    fn new(row: RunRow, now: Millis) -> Self {
+        let (status, error) = run_status(&row, now);
+        let (status, error) = (status.as_str(), error.map(str::to_owned));
+        Self {
+            id: row.uid,
+            status,
+            error,
+            started_at: row.started_at.seconds(),
+            finished_at: row.finished_at.map(Millis::seconds),
+            duration_ms: row.finished_at.map(|end| end.0 - row.started_at.0),
+            requests: row.requests,
+            received_bytes: row.received_bytes,
+            added: row.added,
+            changed: row.changed,
+            removed: row.removed,
+            skipped: row
+                .skipped
+                .into_iter()
+                .map(|skipped| SkippedView { r#ref: skipped.name, reason: skipped.reason })
+                .collect(),
         }
     }
 }
@@ -226,4 +289,36 @@ pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Re
     let caller = session.require(Scope::RepositoriesWrite).await?;
     let row = repositories::request_sync(&session.app, caller.organization_id, &id).await?;
     Ok(Json(RepositoryView::new(row, session.app.now())))
+}
+
+/// The syncs of a repository, newest first: what each did, and which refs it skipped for which reason.
+#[utoipa::path(
+    get,
+    path = "/repositories/{id}/syncs",
+    tag = "repositories",
+    params(
+        ("id" = String, Path, description = "The repository's id"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SyncRunView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
+        (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_syncs(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::RepositoriesRead).await?;
+    let StrictQuery(query) = query?;
+    let page = query.page()?;
+    let (rows, total) = repositories::history(&session.app, caller.organization_id, &id, page).await?;
+    let now = session.app.now();
+    Ok(list(rows.into_iter().map(|row| SyncRunView::new(row, now)).collect(), total))
 }

@@ -1,0 +1,151 @@
+//! What a request costs, counted through the ports (the hot path budget).
+
+use serde_json::json;
+
+use crate::support::{ADMIN, Ask, Calls, World};
+
+const NOTHING: Calls = Calls {
+    round_trips: 0,
+    statements: 0,
+    cache_reads: 0,
+    cache_writes: 0,
+    cache_deletes: 0,
+    cache_lists: 0,
+    blob_reads: 0,
+    blob_writes: 0,
+    upstream: 0,
+    jobs: 0,
+};
+
+async fn cost(world: &World, ask: Ask, status: u16) -> Calls {
+    let (reply, calls) = world.counted(ask.composer().send()).await;
+    reply.expect(status);
+    calls
+}
+
+/// A world with a package, and a token that this isolate has seen before.
+async fn warm() -> (World, String) {
+    let world = World::new();
+    world.published("acme/lib", &["1.0.0"]).await;
+    let token = world.reader().await;
+    for path in ["/packages.json", "/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
+        world.get(path).as_token(&token).composer().send().await.expect(200);
+    }
+    world.settle().await;
+    (world, token)
+}
+
+#[tokio::test]
+async fn warm_metadata_asks_nobody() {
+    let (world, token) = warm().await;
+    for path in ["/packages.json", "/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
+        assert_eq!(cost(&world, world.get(path).as_token(&token), 200).await, NOTHING, "{path}");
+        let earlier = world.get(path).as_token(&token).composer().send().await;
+        assert_eq!(cost(&world, world.get(path).as_token(&token).since(&earlier), 304).await, NOTHING, "{path}");
+        assert_eq!(cost(&world, world.head(path).as_token(&token), 200).await, NOTHING, "{path}");
+    }
+    assert_eq!(cost(&world, world.get("/list.json").as_token(&token), 200).await, NOTHING);
+    world.get("/p2/acme/none.json").as_token(&token).composer().send().await.expect(404);
+    assert_eq!(cost(&world, world.get("/p2/acme/none.json").as_token(&token), 404).await, NOTHING);
+    assert_eq!(cost(&world, world.get("/p2/Acme/Lib.json").as_token(&token), 404).await, NOTHING);
+}
+
+#[tokio::test]
+async fn many_warm_requests_are_one_write_to_kv_a_flush() {
+    let (world, token) = warm().await;
+    let ((), calls) = world
+        .counted(async {
+            for _ in 0..100 {
+                world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+            }
+            world.settle().await;
+        })
+        .await;
+    assert_eq!(calls, Calls { cache_writes: 1, cache_lists: 1, ..NOTHING });
+}
+
+#[tokio::test]
+async fn what_was_warm_is_checked_again_with_one_statement() {
+    let (world, token) = warm().await;
+    world.advance_seconds(10);
+    let again = Calls { round_trips: 1, statements: 1, ..NOTHING };
+    assert_eq!(cost(&world, world.get("/p2/acme/lib.json").as_token(&token), 200).await, again);
+    assert_eq!(cost(&world, world.get("/p2/acme/lib~dev.json").as_token(&token), 200).await, NOTHING);
+    assert_eq!(cost(&world, world.get("/packages.json").as_token(&token), 200).await, again);
+}
+
+#[tokio::test]
+async fn a_cold_isolate_answers_a_known_token_with_one_statement_and_two_kv_calls() {
+    let (world, token) = warm().await;
+    for path in ["/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
+        let ask = world.another_isolate().get(path).as_token(&token);
+        let expected = Calls { round_trips: 1, statements: 1, cache_reads: 1, cache_lists: 1, ..NOTHING };
+        assert_eq!(cost(&world, ask, 200).await, expected, "{path}");
+    }
+    let ask = world.another_isolate().get("/packages.json").as_token(&token);
+    let expected = Calls { round_trips: 1, statements: 2, cache_reads: 1, cache_lists: 1, ..NOTHING };
+    assert_eq!(cost(&world, ask, 200).await, expected);
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_has_seen_costs_no_further_round_trip() {
+    let world = World::new();
+    world.published("acme/lib", &["1.0.0"]).await;
+    let token = world.reader().await;
+    let ask = world.another_isolate().get("/p2/acme/lib.json").as_token(&token);
+    let expected = Calls { round_trips: 1, statements: 2, cache_reads: 1, cache_lists: 1, cache_writes: 1, ..NOTHING };
+    assert_eq!(cost(&world, ask, 200).await, expected);
+    let ask = world.another_isolate().get("/p2/acme/lib.json").as_token(&world.reader().await);
+    assert_eq!(cost(&world, ask, 200).await, expected, "a first request writes the token to KV, and only the first");
+}
+
+#[tokio::test]
+async fn a_download_with_a_warm_token_is_one_statement_and_one_read() {
+    let (world, token) = warm().await;
+    let expected = Calls { round_trips: 1, statements: 1, blob_reads: 1, ..NOTHING };
+    assert_eq!(cost(&world, world.get("/dist/acme/lib/1.0.0.zip").as_token(&token), 200).await, expected);
+    let ask = world.get("/dist/acme/lib/1.0.0.zip").as_token(&token).header("range", "bytes=0-9");
+    assert_eq!(cost(&world, ask, 206).await, expected);
+    let ask = world.another_isolate().get("/dist/acme/lib/1.0.0.zip").as_token(&token);
+    assert_eq!(cost(&world, ask, 200).await, Calls { cache_reads: 1, cache_lists: 1, ..expected });
+    let ask = world.another_isolate().get("/dist/acme/lib/1.0.0.zip").as_token(&world.reader().await);
+    let unseen = Calls { statements: 2, cache_reads: 1, cache_lists: 1, cache_writes: 1, ..expected };
+    assert_eq!(cost(&world, ask, 200).await, unseen);
+}
+
+#[tokio::test]
+async fn a_made_up_token_costs_nothing_and_an_unknown_one_is_looked_up_once() {
+    let (world, token) = warm().await;
+    for made_up in ["wrong", &token[1..], &token.replace("rst_", "rst-")] {
+        assert_eq!(cost(&world, world.get("/packages.json").as_token(made_up), 401).await, NOTHING);
+    }
+    world.database.execute("DELETE FROM tokens");
+    let elsewhere = world.another_isolate();
+    world.advance_seconds(300);
+    let looked_up = Calls { round_trips: 1, statements: 1, cache_reads: 1, ..NOTHING };
+    assert_eq!(cost(&world, elsewhere.get("/packages.json").as_token(&token), 401).await, looked_up);
+    assert_eq!(cost(&world, elsewhere.get("/packages.json").as_token(&token), 401).await, NOTHING);
+}
+
+#[tokio::test]
+async fn lists_cost_the_same_whatever_their_length() {
+    let world = World::new();
+    world.published("acme/one", &["1.0.0"]).await;
+    world.get("/api/packages").bearer(ADMIN).send().await.expect(200);
+    let mut before = Vec::new();
+    for round in 0..2 {
+        let mut now = Vec::new();
+        for path in ["/api/packages", "/api/repositories", "/api/tokens", "/search.json?q=a"] {
+            now.push(cost(&world, world.get(path).bearer(ADMIN), 200).await);
+            assert_eq!(now.last().map(|calls| (calls.round_trips, calls.statements)), Some((1, 2)), "{path}");
+        }
+        if round == 1 {
+            assert_eq!(now, before);
+        }
+        before = now;
+        for number in 5 * round..5 * round + 5 {
+            world.published(&format!("acme/more-{number}"), &["1.0.0", "2.0.0"]).await;
+            world.token(&json!({"description": "more"})).await;
+        }
+    }
+}

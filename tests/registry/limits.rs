@@ -1,0 +1,207 @@
+//! Rate limits: a token's requests in a clock hour.
+
+use serde_json::json;
+
+use crate::support::{ADMIN, DAWN, Moment, Port, Reply, World};
+
+const HOUR: i64 = 3600;
+
+fn quota(reply: &Reply) -> (i64, i64, i64) {
+    let number = |name: &str| reply.header(name).parse().expect("a number");
+    (number("x-ratelimit-limit"), number("x-ratelimit-remaining"), number("x-ratelimit-reset"))
+}
+
+#[tokio::test]
+async fn the_limit_depends_on_the_kind_of_token_or_is_its_own() {
+    let world = World::new();
+    let next_hour = DAWN.seconds() + HOUR;
+    for (spec, limit) in [
+        (json!({"description": "a"}), 1000),
+        (json!({"description": "a", "permissions": "readonly"}), 1000),
+        (json!({"description": "a", "permissions": "write"}), 500),
+        (json!({"description": "a", "rate_limit_max": 7}), 7),
+        (json!({"description": "a", "permissions": "write", "rate_limit_max": 70_000}), 70_000),
+    ] {
+        let (_, token) = world.token(&spec).await;
+        for used in 1..=3 {
+            let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+            assert_eq!(quota(&reply), (limit, limit - used, next_hour), "{spec}");
+        }
+    }
+    let reply = world.get("/packages.json").bearer(ADMIN).send().await.expect(200);
+    assert_eq!(quota(&reply).0, 36_000);
+}
+
+#[tokio::test]
+async fn every_answer_to_a_good_token_tells_what_is_left() {
+    let world = World::new();
+    world.published("acme/lib", &["1.0.0"]).await;
+    let (_, token) = world.token(&json!({"description": "a", "permissions": "write"})).await;
+    let mut left = 500;
+    for (ask, status) in [
+        (world.get("/packages.json"), 200),
+        (world.head("/packages.json"), 200),
+        (world.get("/p2/acme/lib.json"), 200),
+        (world.get("/p2/acme/none.json"), 404),
+        (world.get("/p2/Not/Valid.json"), 404),
+        (world.get("/dist/acme/lib/1.0.0.zip"), 200),
+        (world.get("/dist/acme/lib/9.9.9.zip"), 404),
+        (world.get("/dist/acme/lib/1.0.0.zip").header("range", "bytes=99999999-"), 416),
+        (world.post("/notify-batch").body("{"), 400),
+        (world.get("/list.json"), 200),
+        (world.get("/search.json?q=x"), 200),
+        (world.get("/api/tokens"), 403),
+        (world.get("/api/repositories"), 200),
+        (world.post("/api/repositories").body("{"), 400),
+        (world.get("/api/packages?limit=x"), 400),
+    ] {
+        let reply = ask.bearer(&token).send().await.expect(status);
+        left -= 1;
+        assert_eq!(quota(&reply), (500, left, DAWN.seconds() + HOUR));
+    }
+}
+
+#[tokio::test]
+async fn when_nothing_is_left_the_answer_is_429_until_the_next_hour() {
+    let world = World::new();
+    world.published("acme/lib", &["1.0.0"]).await;
+    let (_, token) = world.token(&json!({"description": "a", "permissions": "write", "rate_limit_max": 2})).await;
+    world.advance_seconds(600);
+    for _ in 0..2 {
+        world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
+    }
+    let error = "This token has used its 2 requests of this hour. Try again in 3000 seconds.";
+    for path in ["/packages.json", "/p2/acme/lib.json", "/dist/acme/lib/1.0.0.zip", "/list.json"] {
+        let refused = world.get(path).as_token(&token).composer().send().await.expect(429);
+        let expected = json!({"error": error, "code": "RATE_LIMITED", "details": {}, "warning": error});
+        assert_eq!(refused.json(), expected, "{path}");
+        assert_eq!(refused.header("retry-after"), "3000");
+        assert_eq!(refused.header("content-type"), "application/json");
+        assert_eq!(quota(&refused), (2, 0, DAWN.seconds() + HOUR));
+    }
+    let refused = world.get("/api/repositories").bearer(&token).send().await.expect(429);
+    assert_eq!(refused.json(), json!({"error": error, "code": "RATE_LIMITED", "details": {}}));
+    let body = json!({"url": "https://git.test/x.git"});
+    world.post("/api/repositories").bearer(&token).json(&body).send().await.expect(429);
+    assert_eq!(world.database.rows("SELECT count(*) AS n FROM repositories"), [json!({"n": 1})]);
+    world.advance_seconds(2999);
+    let refused = world.get("/packages.json").as_token(&token).composer().send().await.expect(429);
+    assert_eq!(refused.header("retry-after"), "1");
+    world.advance_seconds(1);
+    let reply = world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
+    assert_eq!(quota(&reply), (2, 1, DAWN.seconds() + 2 * HOUR));
+}
+
+#[tokio::test]
+async fn twenty_requests_at_once_are_all_counted_and_none_fails() {
+    let world = World::new();
+    let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 15})).await;
+    let running: Vec<_> =
+        (0..20).map(|_| tokio::spawn(world.get("/packages.json").as_token(&token).composer().send())).collect();
+    let mut replies = Vec::new();
+    for request in running {
+        replies.push(request.await.expect("no panic"));
+    }
+    assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 15);
+    assert_eq!(replies.iter().filter(|reply| reply.status == 429).count(), 5);
+    let mut left: Vec<i64> = replies.iter().filter(|reply| reply.status == 200).map(|reply| quota(reply).1).collect();
+    left.sort_unstable();
+    assert!(left.iter().all(|left| (0..15).contains(left)), "{left:?}");
+    assert_eq!(left[0], 0);
+    world.get("/packages.json").as_token(&token).composer().send().await.expect(429);
+}
+
+#[tokio::test]
+async fn an_answer_without_news_is_given_back() {
+    let world = World::new();
+    world.published("acme/lib", &["1.0.0"]).await;
+    let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 3})).await;
+    let full = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    assert_eq!(quota(&full).1, 2);
+    for _ in 0..10 {
+        let unchanged =
+            world.get("/p2/acme/lib.json").as_token(&token).composer().since(&full).send().await.expect(304);
+        assert_eq!(quota(&unchanged).1, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_credential_is_not_counted_against_anybody() {
+    let world = World::new();
+    let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 3})).await;
+    for _ in 0..5 {
+        world.get("/packages.json").as_token("wrong").send().await.expect(401);
+    }
+    let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+    assert_eq!(quota(&reply).1, 2);
+}
+
+#[tokio::test]
+async fn tokens_are_counted_apart() {
+    let world = World::new();
+    let spec = json!({"description": "a", "rate_limit_max": 1});
+    let ((_, first), (_, second)) = (world.token(&spec).await, world.token(&spec).await);
+    world.get("/packages.json").as_token(&first).send().await.expect(200);
+    world.get("/packages.json").as_token(&first).send().await.expect(429);
+    world.get("/packages.json").as_token(&second).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn isolates_add_up_what_they_have_flushed() {
+    let world = World::new();
+    let elsewhere = world.another_isolate();
+    let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 10})).await;
+    for _ in 0..4 {
+        world.get("/packages.json").as_token(&token).send().await.expect(200);
+    }
+    world.settle().await;
+    let reply = elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    assert_eq!(quota(&reply).1, 5, "four there and one here");
+    for _ in 0..3 {
+        elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    }
+    world.settle().await;
+    let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+    assert_eq!(quota(&reply).1, 5, "the others' requests are learned of with the next flush");
+    world.settle().await;
+    let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+    assert_eq!(quota(&reply).1, 0, "six here and four there");
+    world.get("/packages.json").as_token(&token).send().await.expect(429);
+    world.settle().await;
+    elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.settle().await;
+    elsewhere.get("/packages.json").as_token(&token).send().await.expect(429);
+    let third = world.another_isolate();
+    third.get("/packages.json").as_token(&token).send().await.expect(429);
+}
+
+#[tokio::test]
+async fn kv_failing_never_fails_a_request_and_the_isolate_goes_on_counting() {
+    for moment in [Moment::Before, Moment::After] {
+        let world = World::new();
+        let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 3})).await;
+        world.meter.break_all(Port::Cache, moment);
+        for left in [2, 1, 0] {
+            let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+            assert_eq!(quota(&reply).1, left);
+            world.settle().await;
+        }
+        world.get("/packages.json").as_token(&token).send().await.expect(429);
+        assert!(world.meter.mend() > 0);
+        world.get("/packages.json").as_token(&token).send().await.expect(429);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_limit_counts_what_was_used_already() {
+    let world = World::new();
+    let (id, token) = world.token(&json!({"description": "a", "rate_limit_max": 2})).await;
+    for _ in 0..2 {
+        world.get("/packages.json").as_token(&token).send().await.expect(200);
+    }
+    world.get("/packages.json").as_token(&token).send().await.expect(429);
+    let more = json!({"rate_limit_max": 5});
+    world.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&more).send().await.expect(200);
+    let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+    assert_eq!(quota(&reply), (5, 2, DAWN.seconds() + HOUR));
+}

@@ -1,0 +1,143 @@
+//! Requests as a client makes them, and what comes back.
+
+use axum::Router;
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MODIFIED_SINCE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http_body_util::BodyExt;
+use rostrum::registry::App;
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// Where the registry is asked.
+pub const ORIGIN: &str = "https://registry.test";
+
+/// How composer introduces itself.
+pub const COMPOSER: &str = "Composer/2.8.1 (Linux; 6.1; PHP 8.3.0; cURL 8.5.0; cmd:update)";
+
+/// A request that is being put together.
+pub struct Ask {
+    app: App,
+    router: Router,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Ask {
+    pub fn new(app: App, router: Router, method: Method, path: &str) -> Self {
+        Self { app, router, method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// With the token as composer sends it: as the password of any user.
+    pub fn as_token(self, token: &str) -> Self {
+        self.header(AUTHORIZATION, &format!("Basic {}", STANDARD.encode(format!("anybody:{token}"))))
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header(AUTHORIZATION, &format!("Bearer {token}"))
+    }
+
+    /// From composer 2.
+    pub fn composer(self) -> Self {
+        self.header(USER_AGENT, COMPOSER)
+    }
+
+    /// If it has changed since that answer.
+    pub fn since(self, earlier: &Reply) -> Self {
+        let date = earlier.header("last-modified").to_owned();
+        self.header(IF_MODIFIED_SINCE, &date)
+    }
+
+    pub fn header(mut self, name: impl TryInto<HeaderName, Error: std::fmt::Debug>, value: &str) -> Self {
+        let value = HeaderValue::try_from(value).expect("a header's value");
+        self.headers.insert(name.try_into().expect("a header's name"), value);
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.header(CONTENT_TYPE, "application/json").body(body.to_string())
+    }
+
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub async fn send(self) -> Reply {
+        let mut request = Request::new(Body::from(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = format!("{ORIGIN}{}", self.path).parse().expect("a URI");
+        *request.headers_mut() = self.headers;
+        request.extensions_mut().insert(self.app);
+        let response = self.router.oneshot(request).await.expect("a router never fails");
+        let (parts, body) = response.into_parts();
+        let collected = body.collect().await;
+        let broken = collected.is_err();
+        let body = collected.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Reply { status: parts.status.as_u16(), headers: parts.headers, body, broken }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Whether the body broke off.
+    pub broken: bool,
+}
+
+impl Reply {
+    /// This reply, if it has that status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// A header that is there.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        self.find_header(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
+    }
+
+    pub fn find_header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
+    }
+
+    /// The id in a JSON body.
+    #[track_caller]
+    pub fn id(&self) -> String {
+        self.json()["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The versions of a p2 document as composer reads it: expanded, in order.
+    #[track_caller]
+    pub fn versions(&self, name: &str) -> Vec<Value> {
+        let document = self.json();
+        assert_eq!(document["minified"], "composer/2.0", "{document}");
+        let entries = serde_json::from_value(document["packages"][name].clone()).expect("a list of versions");
+        rostrum::composer::expand(entries).into_iter().map(Value::Object).collect()
+    }
+
+    /// Their pretty versions.
+    #[track_caller]
+    pub fn version_names(&self, name: &str) -> Vec<String> {
+        self.versions(name).iter().map(|entry| entry["version"].as_str().expect("text").to_owned()).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! The database port on in-memory SQLite, as strict as D1.
+
+use std::sync::Mutex;
+
+use rostrum::ports::{BoxFuture, Database, DatabaseError, Fault, Rows, Stmt, Value};
+use rusqlite::Connection;
+use rusqlite::types::{Value as SqlValue, ValueRef};
+use serde_json::{Map, Number, Value as Json};
+
+use super::meter::{Meter, Port};
+
+/// D1's limits.
+const MAX_PARAMETERS: usize = 100;
+const MAX_VALUE_BYTES: usize = 2_000_000;
+const MAX_SAFE_INTEGER: i64 = 1 << 53;
+
+/// A database with every migration applied.
+pub struct Sqlite {
+    connection: Mutex<Connection>,
+    meter: Meter,
+}
+
+impl Sqlite {
+    pub fn new(meter: Meter) -> Self {
+        let connection = Connection::open_in_memory().expect("SQLite opens");
+        connection.pragma_update(None, "foreign_keys", true).expect("foreign keys are checked");
+        for migration in migrations() {
+            connection.execute_batch(&migration).expect("the migration applies");
+        }
+        Self { connection: Mutex::new(connection), meter }
+    }
+
+    /// Asks the database behind the registry's back; not counted.
+    pub fn rows(&self, sql: &str) -> Vec<Json> {
+        let connection = self.connection.lock().expect("not poisoned");
+        let rows = query(&connection, sql, &[]).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        rows.0.into_iter().map(Json::Object).collect()
+    }
+
+    /// Changes the database behind the registry's back; not counted.
+    pub fn execute(&self, sql: &str) {
+        let connection = self.connection.lock().expect("not poisoned");
+        connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    fn transaction(&self, stmts: &[Stmt]) -> Result<Vec<Rows>, DatabaseError> {
+        let mut connection = self.connection.lock().expect("not poisoned");
+        let transaction = connection.transaction().map_err(refusal)?;
+        let results = stmts.iter().map(|stmt| query(&transaction, stmt.sql, &stmt.args)).collect::<Result<Vec<_>, _>>();
+        match results {
+            Ok(results) => transaction.commit().map(|()| results).map_err(refusal),
+            Err(error) => Err(refusal(error)),
+        }
+    }
+}
+
+impl Database for Sqlite {
+    fn batch(&self, stmts: Vec<Stmt>) -> BoxFuture<'_, Result<Vec<Rows>, DatabaseError>> {
+        Box::pin(async move {
+            if stmts.is_empty() {
+                return Ok(Vec::new());
+            }
+            stmts.iter().for_each(check_limits);
+            self.meter.count(|calls| {
+                calls.round_trips += 1;
+                calls.statements += stmts.len();
+            });
+            self.meter.run(Port::Database, || self.transaction(&stmts)).await?
+        })
+    }
+}
+
+/// Every migration in its order.
+pub fn migrations() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("there are migrations")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read_to_string(path).expect("UTF-8")).collect()
+}
+
+fn check_limits(stmt: &Stmt) {
+    assert!(stmt.args.len() <= MAX_PARAMETERS, "D1 binds at most {MAX_PARAMETERS} parameters: {}", stmt.sql);
+    for arg in &stmt.args {
+        match arg {
+            Value::Text(text) => assert!(text.len() <= MAX_VALUE_BYTES, "D1 takes 2 MB a value: {}", stmt.sql),
+            Value::Integer(number) => assert!(number.abs() <= MAX_SAFE_INTEGER, "not exact as a double: {number}"),
+            Value::Null => {}
+        }
+    }
+}
+
+fn query(connection: &Connection, sql: &str, args: &[Value]) -> rusqlite::Result<Rows> {
+    let mut statement = connection.prepare(sql)?;
+    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let mut rows = statement.query(rusqlite::params_from_iter(args.iter().map(bound)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut object = Map::new();
+        for (index, name) in names.iter().enumerate() {
+            object.insert(name.clone(), handed_out(row.get_ref(index)?));
+        }
+        found.push(object);
+    }
+    Ok(Rows(found))
+}
+
+/// D1 binds every number as a double.
+#[expect(clippy::cast_precision_loss, reason = "checked to be exact")]
+fn bound(value: &Value) -> SqlValue {
+    match value {
+        Value::Null => SqlValue::Null,
+        Value::Integer(number) => SqlValue::Real(*number as f64),
+        Value::Text(text) => SqlValue::Text(text.clone()),
+    }
+}
+
+/// D1 hands every number out as JavaScript's one kind of number: whole doubles look like integers.
+fn handed_out(value: ValueRef<'_>) -> Json {
+    match value {
+        ValueRef::Null => Json::Null,
+        ValueRef::Integer(number) => number.into(),
+        #[expect(clippy::cast_possible_truncation, reason = "only when it is whole")]
+        ValueRef::Real(number) if number.fract() == 0.0 => (number as i64).into(),
+        ValueRef::Real(number) => Number::from_f64(number).map_or(Json::Null, Json::Number),
+        ValueRef::Text(bytes) => Json::String(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Blob(_) => panic!("the schema has no blobs"),
+    }
+}
+
+fn refusal(error: rusqlite::Error) -> DatabaseError {
+    let reason = error.to_string();
+    if reason.contains("UNIQUE constraint failed") {
+        DatabaseError::Conflict(reason)
+    } else {
+        DatabaseError::Fault(Fault::new("database", reason))
+    }
+}

@@ -1,0 +1,315 @@
+//! A git server in process: real repositories, the real `git upload-pack`, and everything that can go wrong between.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use rostrum::ports::{BoxFuture, ByteStream, Fault, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Whole};
+
+use tempfile::TempDir;
+
+use super::meter::Meter;
+use super::repo::{Repo, git_in};
+
+/// Where the repositories are served.
+pub const HOST: &str = "https://git.test";
+
+/// The three kinds of request of a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// `GET info/refs`.
+    Capabilities,
+    /// `ls-refs`.
+    Refs,
+    /// `fetch`.
+    Fetch,
+}
+
+/// What the server does instead of its duty.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    Status(u16),
+    Html,
+    Unreachable,
+    TimedOut,
+    /// The connection ends with an error halfway.
+    BrokenOff,
+    /// The body ends early as if it were complete.
+    Truncated,
+    /// One byte near the end is another one.
+    Corrupted,
+    Redirect(String),
+    /// The body is this.
+    Says(Vec<u8>),
+}
+
+/// One request that arrived.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub step: Step,
+    pub url: String,
+    pub authorization: Option<String>,
+}
+
+struct Served {
+    folder: Arc<TempDir>,
+    filters: bool,
+    login: Option<(String, String)>,
+}
+
+#[derive(Default)]
+struct State {
+    served: HashMap<String, Served>,
+    seen: Vec<Seen>,
+    troubles: Vec<(Option<Step>, Trouble, bool)>,
+    /// Old path → new path of repositories that have moved.
+    moved: HashMap<String, String>,
+    to_hold: Option<Step>,
+    holds: bool,
+}
+
+/// The server.
+#[derive(Clone)]
+pub struct GitHost {
+    state: Arc<Mutex<State>>,
+    meter: Meter,
+}
+
+impl GitHost {
+    pub fn new(meter: Meter) -> Self {
+        Self { state: Arc::default(), meter }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    /// Serves a new repository as `{HOST}/{name}.git`.
+    pub fn serve(&self, name: &str) -> Repo {
+        let repo = Repo::new(format!("{HOST}/{name}.git"));
+        let served = Served { folder: repo.shared_folder(), filters: true, login: None };
+        self.state().served.insert(format!("/{name}.git"), served);
+        repo
+    }
+
+    fn with_served(&self, repo: &Repo, change: impl FnOnce(&mut Served)) {
+        let mut state = self.state();
+        change(state.served.values_mut().find(|served| served.folder.path() == repo.folder()).expect("it is served"));
+    }
+
+    pub fn forbid_filters(&self, repo: &Repo) {
+        self.with_served(repo, |served| served.filters = false);
+    }
+
+    pub fn require_login(&self, repo: &Repo, user: &str, password: &str) {
+        self.with_served(repo, |served| served.login = Some((user.to_owned(), password.to_owned())));
+    }
+
+    /// Moves a repository to another address; the old one redirects.
+    pub fn rename(&self, repo: &Repo, name: &str) {
+        let mut state = self.state();
+        let found = state.served.iter().find(|(_, served)| served.folder.path() == repo.folder());
+        let old = found.expect("it is served").0.clone();
+        let new = format!("/{name}.git");
+        let served = state.served.remove(&old).expect("it was there");
+        state.served.insert(new.clone(), served);
+        state.moved.insert(old, new);
+    }
+
+    /// Every request of this kind ends so, until [`GitHost::recover`].
+    pub fn trouble_with(&self, step: Step, trouble: Trouble) {
+        self.state().troubles.push((Some(step), trouble, true));
+    }
+
+    /// Every request ends so.
+    pub fn trouble(&self, trouble: Trouble) {
+        self.state().troubles.push((None, trouble, true));
+    }
+
+    /// The next request of this kind ends so.
+    pub fn trouble_once(&self, step: Step, trouble: Trouble) {
+        self.state().troubles.push((Some(step), trouble, false));
+    }
+
+    pub fn recover(&self) {
+        self.state().troubles.clear();
+    }
+
+    /// The next request of this kind waits until [`GitHost::let_go`].
+    pub fn hold(&self, step: Step) {
+        let mut state = self.state();
+        (state.to_hold, state.holds) = (Some(step), false);
+    }
+
+    pub fn let_go(&self) {
+        let mut state = self.state();
+        (state.to_hold, state.holds) = (None, false);
+    }
+
+    /// Waits until a request waits.
+    pub async fn until_held(&self) {
+        for _ in 0..10_000 {
+            if self.state().holds {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("no request came");
+    }
+
+    /// The requests since the last time that somebody asked.
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.state().seen)
+    }
+
+    /// The kinds of the requests since the last time that somebody asked.
+    pub fn take_steps(&self) -> Vec<Step> {
+        self.take_seen().into_iter().map(|seen| seen.step).collect()
+    }
+
+    async fn answer(&self, request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
+        self.meter.count(|calls| calls.upstream += 1);
+        let step = step_of(&request);
+        let authorization = request.headers.get(AUTHORIZATION).map(|value| value.to_str().expect("ASCII").to_owned());
+        let url = request.url.to_string();
+        self.state().seen.push(Seen { step, url, authorization: authorization.clone() });
+        tokio::task::yield_now().await;
+        self.wait_if_held(step).await;
+        let trouble = self.take_trouble(step);
+        match &trouble {
+            Some(Trouble::Status(status)) => return Ok(plain(*status, Bytes::from_static(b"no"))),
+            Some(Trouble::Html) => return Ok(html()),
+            Some(Trouble::Unreachable) => return Err(UpstreamError::Unreachable("connection refused".to_owned())),
+            Some(Trouble::TimedOut) => return Err(UpstreamError::TimedOut(request.patience)),
+            Some(Trouble::Redirect(target)) => return Ok(redirect(target)),
+            Some(Trouble::Says(bytes)) => return Ok(plain(200, Bytes::from(bytes.clone()))),
+            Some(Trouble::BrokenOff | Trouble::Truncated | Trouble::Corrupted) | None => {}
+        }
+        if let Some(target) = self.moved_to(&request) {
+            return Ok(redirect(&target));
+        }
+        let (status, body) = self.serve_git(&request, authorization.as_deref());
+        Ok(match trouble {
+            Some(Trouble::BrokenOff) => {
+                let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
+                let mut response = plain(status, Bytes::new());
+                response.body = Box::new(Torn(vec![Err(Fault::new("upstream", "connection reset")), Ok(half)]));
+                response
+            }
+            Some(Trouble::Truncated) => plain(status, Bytes::copy_from_slice(&body[..body.len() / 2])),
+            Some(Trouble::Corrupted) => {
+                let mut bytes = body.to_vec();
+                // Before the flush packet: the last byte of the pack's checksum.
+                let at = bytes.len() - 5;
+                bytes[at] ^= 0xff;
+                plain(status, Bytes::from(bytes))
+            }
+            _ => plain(status, body),
+        })
+    }
+
+    async fn wait_if_held(&self, step: Step) {
+        {
+            let mut state = self.state();
+            if state.to_hold != Some(step) {
+                return;
+            }
+            (state.to_hold, state.holds) = (None, true);
+        }
+        while self.state().holds {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn take_trouble(&self, step: Step) -> Option<Trouble> {
+        let mut state = self.state();
+        let at = state.troubles.iter().position(|(kind, ..)| kind.is_none_or(|kind| kind == step))?;
+        if state.troubles[at].2 {
+            return Some(state.troubles[at].1.clone());
+        }
+        Some(state.troubles.remove(at).1)
+    }
+
+    fn moved_to(&self, request: &UpstreamRequest) -> Option<String> {
+        let state = self.state();
+        let (old, new) = state.moved.iter().find(|(old, _)| request.url.path().starts_with(&format!("{old}/")))?;
+        Some(request.url.as_str().replacen(old, new, 1))
+    }
+
+    fn serve_git(&self, request: &UpstreamRequest, authorization: Option<&str>) -> (u16, Bytes) {
+        let path = request.url.path();
+        let Some((name, _)) = path.split_once(".git/") else { return (404, Bytes::new()) };
+        let (folder, filters) = {
+            let state = self.state();
+            let Some(served) = state.served.get(&format!("{name}.git")) else { return (404, Bytes::new()) };
+            let wanted = served
+                .login
+                .as_ref()
+                .map(|(user, password)| format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
+            if wanted.is_some() && wanted.as_deref() != authorization {
+                return (401, Bytes::from_static(b"who are you?"));
+            }
+            (served.folder.clone(), served.filters)
+        };
+        let allow = format!("uploadpack.allowFilter={filters}");
+        let mut arguments = vec!["-c", &allow, "upload-pack", "--stateless-rpc"];
+        if request.method == Method::GET {
+            arguments.push("--http-backend-info-refs");
+        }
+        arguments.push(".");
+        let protocol = request.headers.get("git-protocol").map_or("", |value| value.to_str().expect("ASCII"));
+        let (output, _) = git_in(folder.path(), &arguments, &[("GIT_PROTOCOL", protocol)], &request.body);
+        (200, Bytes::from(output))
+    }
+}
+
+impl Upstream for GitHost {
+    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
+        Box::pin(self.answer(request))
+    }
+}
+
+fn step_of(request: &UpstreamRequest) -> Step {
+    let says = |words: &[u8]| request.body.windows(words.len()).any(|window| window == words);
+    if request.method == Method::GET {
+        Step::Capabilities
+    } else if says(b"command=ls-refs") {
+        Step::Refs
+    } else {
+        Step::Fetch
+    }
+}
+
+fn plain(status: u16, body: Bytes) -> UpstreamResponse {
+    let status = StatusCode::from_u16(status).expect("a status");
+    UpstreamResponse { status, headers: HeaderMap::new(), body: Box::new(Whole(Some(body))) }
+}
+
+fn html() -> UpstreamResponse {
+    let mut response = plain(200, Bytes::from_static(b"<!doctype html><title>Sign in</title>"));
+    response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
+}
+
+fn redirect(target: &str) -> UpstreamResponse {
+    let mut response = plain(302, Bytes::new());
+    response.headers.insert(LOCATION, HeaderValue::try_from(target).expect("a URL"));
+    response
+}
+
+/// Pieces that come from the last to the first.
+struct Torn(Vec<Result<Bytes, Fault>>);
+
+impl ByteStream for Torn {
+    fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
+        Box::pin(std::future::ready(self.0.pop()))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {
+        self
+    }
+}

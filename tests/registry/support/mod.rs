@@ -1,0 +1,254 @@
+//! A whole registry in process: the real router and use cases on the real SQL, with a real git server to sync from.
+//!
+//! [`World`] is one deployment. Its ports count what they are asked and break when they are told to; its clock stands
+//! still until the test moves it; its background work and jobs wait for [`World::settle`].
+
+pub mod client;
+pub mod database;
+pub mod git_host;
+pub mod logs;
+pub mod meter;
+pub mod repo;
+pub mod storage;
+pub mod surroundings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::Method;
+use rostrum::http::router;
+use rostrum::ports::{Clock, Job};
+use rostrum::registry::failure::Failure;
+use rostrum::registry::jobs::perform;
+use rostrum::registry::memory::Memory;
+use rostrum::registry::secrets::{Keyring, TokenHash};
+use rostrum::registry::{App, Config, Ports, sync};
+use serde_json::{Value, json};
+
+pub use client::{Ask, COMPOSER, ORIGIN, Reply};
+pub use git_host::{GitHost, Step, Trouble};
+pub use meter::{Calls, Meter, Moment, Port};
+pub use repo::{File, Repo, file, manifest};
+pub use surroundings::DAWN;
+
+use database::Sqlite;
+use storage::{Kv, Shelf};
+use surroundings::{Chance, Desk, ManualClock};
+
+/// The administrator's token.
+pub const ADMIN: &str = "the-administrators-token";
+
+/// One isolate: it shares everything with the others but its memory.
+#[derive(Clone)]
+pub struct Isolate {
+    pub app: App,
+    router: Router,
+}
+
+impl Isolate {
+    pub fn get(&self, path: &str) -> Ask {
+        self.ask(Method::GET, path)
+    }
+
+    pub fn ask(&self, method: Method, path: &str) -> Ask {
+        Ask::new(self.app.clone(), self.router.clone(), method, path)
+    }
+}
+
+/// A deployment.
+pub struct World {
+    pub database: Arc<Sqlite>,
+    pub blobs: Arc<Shelf>,
+    pub cache: Arc<Kv>,
+    pub host: GitHost,
+    pub desk: Arc<Desk>,
+    pub meter: Meter,
+    clock: Arc<ManualClock>,
+    pub isolate: Isolate,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A deployment with other settings.
+    pub fn with(set: impl FnOnce(&mut Config)) -> Self {
+        logs::begin();
+        let meter = Meter::default();
+        let clock = Arc::new(ManualClock::new());
+        let database = Arc::new(Sqlite::new(meter.clone()));
+        // The migration dates the root organization by the real clock.
+        let birth = DAWN.seconds() - 24 * 3600;
+        database.execute(&format!("UPDATE organizations SET revision = {birth}, names_revision = {birth}"));
+        let blobs = Arc::new(Shelf::new(meter.clone()));
+        let cache = Arc::new(Kv::new(clock.clone(), meter.clone()));
+        let host = GitHost::new(meter.clone());
+        let desk = Arc::new(Desk::new(meter.clone()));
+        let mut config = Config {
+            admin_token: Some(TokenHash::of(ADMIN)),
+            keyring: Keyring::parse(&hex::encode([7; 32])).expect("a key"),
+            ..Config::default()
+        };
+        set(&mut config);
+        let ports = Ports {
+            database: database.clone(),
+            blobs: blobs.clone(),
+            cache: cache.clone(),
+            upstream: Arc::new(host.clone()),
+            clock: clock.clone(),
+            entropy: Arc::new(Chance::default()),
+            tasks: desk.clone(),
+        };
+        let app = App { ports, config: Arc::new(config), memory: Arc::new(Memory::default()) };
+        Self { database, blobs, cache, host, desk, meter, clock, isolate: Isolate { app, router: router() } }
+    }
+
+    /// Another isolate of the same deployment, that remembers nothing yet.
+    pub fn another_isolate(&self) -> Isolate {
+        let app = App { memory: Arc::new(Memory::default()), ..self.isolate.app.clone() };
+        Isolate { app, router: self.isolate.router.clone() }
+    }
+
+    // ------------------------------------------------------------------------------------------ requests
+
+    pub fn get(&self, path: &str) -> Ask {
+        self.isolate.get(path)
+    }
+
+    pub fn head(&self, path: &str) -> Ask {
+        self.isolate.ask(Method::HEAD, path)
+    }
+
+    pub fn post(&self, path: &str) -> Ask {
+        self.isolate.ask(Method::POST, path)
+    }
+
+    pub fn patch(&self, path: &str) -> Ask {
+        self.isolate.ask(Method::PATCH, path)
+    }
+
+    pub fn delete(&self, path: &str) -> Ask {
+        self.isolate.ask(Method::DELETE, path)
+    }
+
+    /// A new token that may read every package.
+    pub async fn reader(&self) -> String {
+        self.token(&json!({ "description": "a reader" })).await.1
+    }
+
+    /// A new token; its id and itself.
+    pub async fn token(&self, spec: &Value) -> (String, String) {
+        let reply = self.post("/api/tokens").bearer(ADMIN).json(spec).send().await.expect(201);
+        (reply.id(), reply.json()["token"].as_str().expect("the token").to_owned())
+    }
+
+    // ------------------------------------------------------------------------------------------ repositories
+
+    /// A new repository at `https://git.test/{name}.git` with one commit of a package of that name on `main`.
+    pub fn repository(&self, name: &str) -> Repo {
+        let repo = self.host.serve(name);
+        repo.commit(&[manifest(name), file("src/Lib.php", "<?php\n")]);
+        repo
+    }
+
+    /// Registers a repository, and leaves its sync on the queue; says its id.
+    pub async fn register(&self, repo: &Repo) -> String {
+        self.register_as(json!({ "url": repo.url })).await
+    }
+
+    pub async fn register_as(&self, spec: Value) -> String {
+        self.post("/api/repositories").bearer(ADMIN).json(&spec).send().await.expect(201).id()
+    }
+
+    /// A repository with these tags on its only commit, registered and synced.
+    pub async fn published(&self, name: &str, tags: &[&str]) -> (Repo, String) {
+        let repo = self.repository(name);
+        for tag in tags {
+            repo.tag(tag);
+        }
+        let id = self.register(&repo).await;
+        self.settle().await;
+        (repo, id)
+    }
+
+    /// Asks for a sync and waits for it.
+    pub async fn sync(&self, id: &str) -> Value {
+        self.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+        self.settle().await;
+        self.repository_view(id).await
+    }
+
+    /// What the API says of a repository.
+    pub async fn repository_view(&self, id: &str) -> Value {
+        self.get(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200).json()
+    }
+
+    /// The runs of all repositories, the latest last.
+    pub fn runs(&self) -> Vec<Value> {
+        self.database.rows("SELECT * FROM sync_runs ORDER BY id")
+    }
+
+    pub fn last_run(&self) -> Value {
+        self.runs().pop().expect("there was a run")
+    }
+
+    /// What the last run left out: ref and reason.
+    pub fn skipped(&self) -> Vec<(String, String)> {
+        let run = self.last_run();
+        let skipped: Vec<Value> = serde_json::from_str(run["skipped"].as_str().expect("text")).expect("JSON");
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        skipped.iter().map(|skipped| (text(&skipped["ref"]), text(&skipped["reason"]))).collect()
+    }
+
+    // ------------------------------------------------------------------------------------------ time and work
+
+    pub fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
+    pub fn advance_seconds(&self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    pub fn now_seconds(&self) -> i64 {
+        self.clock.now().seconds()
+    }
+
+    /// Does the background work and the jobs until nothing is left. None of them may fail.
+    pub async fn settle(&self) {
+        for (job, failure) in self.settle_with_failures().await {
+            panic!("{job:?} failed: {failure:?}");
+        }
+    }
+
+    /// The same for jobs that may fail; each is tried once.
+    pub async fn settle_with_failures(&self) -> Vec<(Job, Failure)> {
+        let mut failures = Vec::new();
+        for _ in 0..1000 {
+            if let Some(work) = self.desk.next_background() {
+                work.await;
+            } else if let Some(job) = self.desk.next_job() {
+                if let Err(failure) = perform(&self.isolate.app, job.clone()).await {
+                    failures.push((job, failure));
+                }
+            } else {
+                return failures;
+            }
+        }
+        panic!("the work never ends");
+    }
+
+    /// What cron does: puts the due repositories on the queue; says how many.
+    pub async fn cron(&self) -> usize {
+        sync::enqueue_due(&self.isolate.app).await.expect("cron works")
+    }
+
+    /// The calls of the ports while `work` is done.
+    pub async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, Calls) {
+        self.meter.reset();
+        let result = work.await;
+        (result, self.meter.calls())
+    }
+}

@@ -1,0 +1,188 @@
+//! The blob store and the key-value store in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rostrum::ports::{Blob, Blobs, BoxFuture, ByteRange, Cache, CacheEntry, Clock, Fault, Millis, Whole};
+
+use super::meter::{Meter, Port};
+use super::surroundings::ManualClock;
+
+/// A blob store.
+pub struct Shelf {
+    pub blobs: Mutex<BTreeMap<String, Bytes>>,
+    meter: Meter,
+}
+
+impl Shelf {
+    pub fn new(meter: Meter) -> Self {
+        Self { blobs: Mutex::default(), meter }
+    }
+
+    pub fn keys(&self) -> Vec<String> {
+        self.blobs.lock().expect("not poisoned").keys().cloned().collect()
+    }
+}
+
+impl Blobs for Shelf {
+    fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            self.meter.count(|calls| calls.blob_writes += 1);
+            self.meter.run(Port::Blobs, || drop(self.blobs.lock().expect("not poisoned").insert(key, bytes))).await
+        })
+    }
+
+    fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            self.meter.count(|calls| calls.blob_reads += 1);
+            let read = || {
+                let whole = self.blobs.lock().expect("not poisoned").get(&key)?.clone();
+                let size = u64::try_from(whole.len()).expect("small");
+                let part = range.map_or(whole.clone(), |range| {
+                    let at = |number: u64| usize::try_from(number).expect("small");
+                    whole.slice(at(range.offset)..at(range.offset + range.length))
+                });
+                Some(Blob { size, body: Box::new(Whole(Some(part))) })
+            };
+            self.meter.run(Port::Blobs, read).await
+        })
+    }
+
+    fn delete(&self, keys: Vec<String>) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move {
+            let delete = || self.blobs.lock().expect("not poisoned").retain(|key, _| !keys.contains(key));
+            self.meter.run(Port::Blobs, delete).await
+        })
+    }
+}
+
+/// How long KV takes to show a change everywhere.
+const SPREAD: Duration = Duration::from_secs(60);
+
+struct Entry {
+    value: String,
+    metadata: Option<String>,
+    ends_at: Millis,
+}
+
+/// A key-value store.
+pub struct Kv {
+    entries: Mutex<BTreeMap<String, Entry>>,
+    /// What readers still get of keys that were changed, and until when; `None` when changes are seen at once.
+    lagging: Mutex<Option<BTreeMap<String, (Option<String>, Millis)>>>,
+    clock: Arc<ManualClock>,
+    meter: Meter,
+}
+
+impl Kv {
+    pub fn new(clock: Arc<ManualClock>, meter: Meter) -> Self {
+        Self { entries: Mutex::default(), lagging: Mutex::default(), clock, meter }
+    }
+
+    /// From now on a change is seen a minute later, as KV's edge caches have it.
+    pub fn lag(&self) {
+        *self.lagging.lock().expect("not poisoned") = Some(BTreeMap::new());
+    }
+
+    fn before_change(&self, key: &str) {
+        if let Some(lagging) = &mut *self.lagging.lock().expect("not poisoned") {
+            let old = self.value(key);
+            lagging.insert(key.to_owned(), (old, self.clock.now().plus(SPREAD)));
+        }
+    }
+
+    fn lagging_value(&self, key: &str) -> Option<Option<String>> {
+        let lagging = self.lagging.lock().expect("not poisoned");
+        let (old, until) = lagging.as_ref()?.get(key)?;
+        (self.clock.now() < *until).then(|| old.clone())
+    }
+
+    fn value(&self, key: &str) -> Option<String> {
+        let now = self.clock.now();
+        let entries = self.entries.lock().expect("not poisoned");
+        entries.get(key).filter(|entry| now < entry.ends_at).map(|entry| entry.value.clone())
+    }
+
+    /// Keys and values that have not ended.
+    pub fn entries(&self) -> Vec<(String, String)> {
+        let now = self.clock.now();
+        let entries = self.entries.lock().expect("not poisoned");
+        entries
+            .iter()
+            .filter(|(_, entry)| now < entry.ends_at)
+            .map(|(key, entry)| (key.clone(), entry.value.clone()))
+            .collect()
+    }
+
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        self.entries().into_iter().map(|(key, _)| key).filter(|key| key.starts_with(prefix)).collect()
+    }
+}
+
+impl Cache for Kv {
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<String>, Fault>> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            self.meter.count(|calls| calls.cache_reads += 1);
+            let read = || self.lagging_value(&key).unwrap_or_else(|| self.value(&key));
+            self.meter.run(Port::Cache, read).await
+        })
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        value: String,
+        ttl: Duration,
+        metadata: Option<String>,
+    ) -> BoxFuture<'_, Result<(), Fault>> {
+        assert!(key.len() <= 512, "KV takes keys of 512 bytes");
+        assert!(ttl >= Duration::from_secs(60), "KV keeps everything for a minute at least");
+        assert!(metadata.as_ref().is_none_or(|text| text.len() <= 1000), "KV takes 1 kB of metadata");
+        let key = key.to_owned();
+        Box::pin(async move {
+            self.meter.count(|calls| calls.cache_writes += 1);
+            let ends_at = self.clock.now().plus(ttl);
+            let entry = Entry { value, metadata, ends_at };
+            let write = || {
+                self.before_change(&key);
+                self.entries.lock().expect("not poisoned").insert(key, entry);
+            };
+            self.meter.run(Port::Cache, write).await
+        })
+    }
+
+    fn delete(&self, key: &str) -> BoxFuture<'_, Result<(), Fault>> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            self.meter.count(|calls| calls.cache_deletes += 1);
+            let remove = || {
+                self.before_change(&key);
+                self.entries.lock().expect("not poisoned").remove(&key);
+            };
+            self.meter.run(Port::Cache, remove).await
+        })
+    }
+
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<CacheEntry>, Fault>> {
+        let prefix = prefix.to_owned();
+        Box::pin(async move {
+            self.meter.count(|calls| calls.cache_lists += 1);
+            let now = self.clock.now();
+            let list = || {
+                let entries = self.entries.lock().expect("not poisoned");
+                entries
+                    .iter()
+                    .filter(|(key, entry)| key.starts_with(&prefix) && now < entry.ends_at)
+                    .take(1000)
+                    .map(|(key, entry)| CacheEntry { key: key.clone(), metadata: entry.metadata.clone() })
+                    .collect()
+            };
+            self.meter.run(Port::Cache, list).await
+        })
+    }
+}

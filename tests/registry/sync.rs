@@ -1,0 +1,585 @@
+//! Syncing a repository: what its refs become, what each further sync costs, and what survives.
+
+use rostrum::ports::Job;
+use rostrum::registry::jobs::perform;
+use serde_json::{Value, json};
+
+use crate::support::{ADMIN, Calls, DAWN, Repo, Step, World, file, manifest};
+
+async fn versions(world: &World, token: &str, name: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for part in ["", "~dev"] {
+        let reply = world.get(&format!("/p2/{name}{part}.json")).as_token(token).composer().send().await.expect(200);
+        names.extend(reply.version_names(name));
+    }
+    names
+}
+
+async fn entry(world: &World, token: &str, name: &str, version: &str) -> Value {
+    for part in ["", "~dev"] {
+        let reply = world.get(&format!("/p2/{name}{part}.json")).as_token(token).composer().send().await.expect(200);
+        if let Some(entry) = reply.versions(name).into_iter().find(|entry| entry["version"] == version) {
+            return entry;
+        }
+    }
+    panic!("{name} has no {version}")
+}
+
+/// `(added, changed, removed)` of the last run.
+fn counts(world: &World) -> (i64, i64, i64) {
+    let run = world.last_run();
+    let number = |key: &str| run[key].as_i64().expect("a number");
+    (number("added"), number("changed"), number("removed"))
+}
+
+fn job(world: &World) -> Job {
+    let id = world.database.rows("SELECT max(id) AS id FROM repositories")[0]["id"].as_i64().expect("an id");
+    Job::SyncRepository { repository_id: id }
+}
+
+#[tokio::test]
+async fn a_registered_repository_is_pending_until_its_sync_and_then_ok() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    repo.tag("1.0.0");
+    let reply = world.post("/api/repositories").bearer(ADMIN).json(&json!({"url": repo.url})).send().await.expect(201);
+    let id = reply.id();
+    let mut expected = json!({
+        "id": id, "url": "https://git.test/acme/lib.git", "kind": "git", "vcs_type": "git", "provider": "git",
+        "credential_type": "none", "path": null, "tag_filter": null, "branch_filter": null, "package": null,
+        "sync_status": "pending", "last_synced_at": null, "error": null, "created_at": DAWN.seconds(),
+    });
+    assert_eq!(reply.json(), expected);
+    assert_eq!(world.repository_view(&id).await, expected);
+    world.advance_seconds(10);
+    world.settle().await;
+    expected["sync_status"] = json!("ok");
+    expected["package"] = json!("acme/lib");
+    expected["last_synced_at"] = json!(DAWN.seconds() + 10);
+    assert_eq!(world.repository_view(&id).await, expected);
+    let listed = world.get("/api/repositories").bearer(ADMIN).send().await.expect(200);
+    assert_eq!((listed.json(), listed.header("x-total-count")), (json!([expected]), "1"));
+    let run = world.last_run();
+    assert_eq!(run["outcome"], "ok");
+    assert_eq!(run["requests"], 3);
+    assert!(run["received_bytes"].as_i64().is_some_and(|bytes| bytes > 100));
+    assert_eq!(counts(&world), (2, 0, 0));
+    assert_eq!(run["next_due_at"], DAWN.0 + 10_000 + 600_000);
+}
+
+#[tokio::test]
+async fn tags_and_branches_become_the_versions_that_composer_would_make_of_them() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    for tag in ["v1.0.0", "release-1.1", "1.2.0-beta1", "2.0"] {
+        repo.tag(tag);
+    }
+    let annotated = repo.annotated_tag("v3.0.0");
+    for branch in ["1.x", "2.5", "feature/ä+b", "v4"] {
+        repo.branch(branch);
+    }
+    world.register(&repo).await;
+    world.settle().await;
+    let token = world.reader().await;
+    let expected = [
+        "v3.0.0",
+        "2.0",
+        "1.2.0-beta1",
+        "1.1",
+        "v1.0.0",
+        "v4.x-dev",
+        "2.5.x-dev",
+        "1.x-dev",
+        "dev-main",
+        "dev-feature/ä+b",
+    ];
+    let mut found = versions(&world, &token, "acme/lib").await;
+    let mut expected: Vec<String> = expected.map(str::to_owned).to_vec();
+    assert_eq!(found[..5], expected[..5]);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    let of_annotated = entry(&world, &token, "acme/lib", "v3.0.0").await;
+    assert_eq!(of_annotated["source"]["reference"], annotated);
+    assert!(of_annotated.get("default-branch").is_none());
+    assert_eq!(entry(&world, &token, "acme/lib", "dev-main").await["default-branch"], true);
+    assert!(entry(&world, &token, "acme/lib", "1.x-dev").await.get("default-branch").is_none());
+    assert_eq!(
+        entry(&world, &token, "acme/lib", "1.x-dev").await["version_normalized"],
+        "1.9999999.9999999.9999999-dev"
+    );
+    assert_eq!(world.skipped(), []);
+}
+
+#[tokio::test]
+async fn refs_that_become_no_version_are_left_out_with_their_reason() {
+    let world = World::new();
+    let repo = world.host.serve("acme/lib");
+    repo.commit(&[file("composer.json", r#"{"name":"acme/lib","version":"1.0.0"}"#)]);
+    for tag in ["1.0.0", "v1.0.0", "1.1.0", "nonsense", "2.0.0-dev"] {
+        repo.tag(tag);
+    }
+    repo.commit(&[file("README.md", "nothing else")]);
+    repo.tag("3.0.0");
+    repo.commit(&[manifest("acme/lib")]);
+    world.register(&repo).await;
+    world.settle().await;
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.0.0", "dev-main"]);
+    let skipped = world.skipped();
+    let reasons: Vec<(&str, &str)> = skipped.iter().map(|(name, reason)| (name.as_str(), reason.as_str())).collect();
+    assert_eq!(
+        reasons,
+        [
+            (
+                "refs/tags/1.1.0",
+                "tag \"1.1.0\" is version 1.1.0.0 but its composer.json says 1.0.0.0; remove \"version\" from \
+                 composer.json and tag again"
+            ),
+            ("refs/tags/2.0.0-dev", "tag \"2.0.0-dev\" has a dev prefix or suffix, which only branches may have"),
+            ("refs/tags/3.0.0", "it has no composer.json"),
+            (
+                "refs/tags/nonsense",
+                "tag \"nonsense\" is not a version: invalid version string \"nonsense\"; a version looks \
+             like 1.2.3, v1.2.3-beta1 or dev-main"
+            ),
+            ("refs/tags/v1.0.0", "refs/tags/1.0.0 is the same version and comes first"),
+        ]
+    );
+    let kept = world.database.rows("SELECT name, reason FROM repository_refs WHERE reason IS NOT NULL ORDER BY name");
+    assert_eq!(kept.len(), 5);
+}
+
+#[tokio::test]
+async fn a_sync_that_finds_nothing_new_is_one_request_and_two_statements() {
+    let world = World::new();
+    let (_, id) = world.published("acme/lib", &["1.0.0", "2.0.0"]).await;
+    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    let before = world.database.rows("SELECT * FROM packages, organizations");
+    world.host.take_seen();
+    while let Some(work) = world.desk.next_background() {
+        work.await;
+    }
+    let ((), calls) = world.counted(world.settle()).await;
+    assert_eq!(calls, Calls { round_trips: 2, statements: 2, upstream: 1, ..Calls::default() });
+    assert_eq!(world.host.take_steps(), [Step::Refs]);
+    assert_eq!(world.database.rows("SELECT * FROM packages, organizations"), before);
+    assert_eq!((counts(&world), world.last_run()["outcome"].clone()), ((0, 0, 0), json!("ok")));
+}
+
+#[tokio::test]
+async fn new_moved_and_deleted_refs_are_followed_and_only_what_is_new_is_fetched() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/lib", &["1.0.0", "1.1.0"]).await;
+    repo.branch("feature");
+    world.sync(&id).await;
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.1.0", "1.0.0", "dev-feature", "dev-main"]);
+    assert_eq!(counts(&world), (1, 0, 0));
+    let old = repo.id("main");
+
+    let new = repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
+    repo.tag("1.1.0");
+    repo.tag("1.2.0");
+    repo.delete("refs/tags/1.0.0");
+    repo.delete("refs/heads/feature");
+    world.host.take_seen();
+    world.sync(&id).await;
+    // The second fetch is the eager build of two archives of one commit.
+    assert_eq!(world.host.take_steps(), [Step::Refs, Step::Fetch, Step::Fetch]);
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.2.0", "1.1.0", "dev-main"]);
+    assert_eq!(counts(&world), (1, 2, 2));
+    for version in ["1.2.0", "1.1.0", "dev-main"] {
+        let entry = entry(&world, &token, "acme/lib", version).await;
+        assert_eq!((&entry["source"]["reference"], &entry["dist"]["reference"]), (&json!(new), &json!(new)));
+    }
+
+    repo.delete("refs/tags/1.2.0");
+    world.host.take_seen();
+    world.sync(&id).await;
+    assert_eq!(world.host.take_steps(), [Step::Refs], "nothing has to be fetched to remove a version");
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.1.0", "dev-main"]);
+
+    repo.tag_at("1.0.0", &old);
+    world.sync(&id).await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.1.0", "1.0.0", "dev-main"], "a version can come back");
+}
+
+#[tokio::test]
+async fn a_reference_that_was_served_stays_downloadable_when_its_branch_moves_or_its_tag_goes() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
+    let token = world.reader().await;
+    let old = repo.id("main");
+    let path = |version: &str, reference: &str| format!("/dist/acme/lib/{version}/{reference}.zip");
+    let branch = world.get(&path("dev-main", &old)).as_token(&token).send().await.expect(200);
+    let tag = world.get(&path("1.0.0", &old)).as_token(&token).send().await.expect(200);
+    repo.delete("refs/tags/1.0.0");
+    let new = repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
+    world.sync(&id).await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["dev-main"]);
+    let again = world.get(&path("dev-main", &old)).as_token(&token).send().await.expect(200);
+    assert_eq!(again.body, branch.body);
+    let moved = world.get(&path("dev-main", &new)).as_token(&token).send().await.expect(200);
+    assert_ne!(moved.body, branch.body);
+    let again = world.get(&path("1.0.0", &old)).as_token(&token).send().await.expect(200);
+    assert_eq!(again.body, tag.body);
+    world.get(&path("1.0.0", &new)).as_token(&token).send().await.expect(404);
+}
+
+#[tokio::test]
+async fn a_renamed_package_appears_under_its_new_name_and_old_archives_stay() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/old", &["1.0.0"]).await;
+    let token = world.reader().await;
+    let old = repo.id("main");
+    let dist = format!("/dist/acme/old/1.0.0/{old}.zip");
+    let zip = world.get(&dist).as_token(&token).send().await.expect(200);
+    let root = world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
+    repo.commit(&[manifest("acme/new")]);
+    repo.tag("2.0.0");
+    let view = world.sync(&id).await;
+    assert_eq!(view["package"], "acme/new");
+    world.get("/p2/acme/old.json").as_token(&token).composer().send().await.expect(404);
+    assert_eq!(versions(&world, &token, "acme/new").await, ["2.0.0", "1.0.0", "dev-main"]);
+    let after = world.get("/packages.json").as_token(&token).composer().since(&root).send().await.expect(200);
+    assert_eq!(after.json()["available-packages"], json!(["acme/new"]));
+    assert_eq!(world.get(&dist).as_token(&token).send().await.expect(200).body, zip.body);
+}
+
+#[tokio::test]
+async fn a_name_that_another_repository_publishes_is_refused_and_nothing_of_it_changes() {
+    let world = World::new();
+    world.published("acme/lib", &["1.0.0"]).await;
+    let token = world.reader().await;
+    let before = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let impostor = world.host.serve("evil/fork");
+    impostor.commit(&[manifest("acme/lib"), file("evil.php", "<?php")]);
+    impostor.tag("9.0.0");
+    let id = world.register(&impostor).await;
+    world.settle().await;
+    let view = world.repository_view(&id).await;
+    assert_eq!(view["sync_status"], "failed");
+    assert_eq!(view["error"], "the package acme/lib is published by another repository already; remove that one first");
+    assert_eq!(view["package"], json!(null));
+    let after = world.get("/p2/acme/lib.json").as_token(&token).composer().since(&before).send().await;
+    assert_eq!(after.status, 304);
+    let versions = world.database.rows("SELECT count(*) AS n FROM versions");
+    assert_eq!(versions, [json!({"n": 2})]);
+}
+
+#[tokio::test]
+async fn several_packages_come_from_the_directories_of_one_repository() {
+    let world = World::new();
+    for filters in [true, false] {
+        let name = if filters { "with" } else { "without" };
+        let mono = world.host.serve(&format!("acme/mono-{name}"));
+        if !filters {
+            world.host.forbid_filters(&mono);
+        }
+        let (a, b) = (format!("{name}/a"), format!("{name}/b"));
+        let package = |name: &str, folder: &str| {
+            let json = format!(r#"{{"name":"{name}"}}"#);
+            [file(&format!("{folder}/composer.json"), json), file(&format!("{folder}/src/X.php"), folder)]
+        };
+        mono.commit(&[&package(&a, "packages/a")[..], &package(&b, "b")[..], &[manifest("acme/root")]].concat());
+        mono.tag("1.0.0");
+        for path in ["/packages/a/", "b"] {
+            world.register_as(json!({"url": mono.url, "path": path})).await;
+        }
+        world.settle().await;
+        let token = world.reader().await;
+        for (name, content) in [(&a, "packages/a"), (&b, "b")] {
+            assert_eq!(versions(&world, &token, name).await, ["1.0.0", "dev-main"]);
+            let zip = world.get(&format!("/dist/{name}/1.0.0.zip")).as_token(&token).send().await.expect(200);
+            let listing = crate::dist::listing(&zip.body);
+            assert_eq!(listing.keys().collect::<Vec<_>>(), ["composer.json", "src/X.php"]);
+            assert_eq!(listing["src/X.php"].1, content.as_bytes());
+        }
+    }
+    let missing = world.repository("acme/none");
+    let id = world.register_as(json!({"url": missing.url, "path": "not/there"})).await;
+    world.settle().await;
+    let error = "the default branch `main` does not tell the package's name: it has no directory not/there";
+    assert_eq!(world.repository_view(&id).await["error"], error);
+}
+
+#[tokio::test]
+async fn filters_choose_the_refs_and_the_others_are_recorded() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    for tag in ["1.0.0", "2.0.0", "2.1.0"] {
+        repo.tag(tag);
+    }
+    repo.branch("dev/a");
+    repo.branch("1.x");
+    world.register_as(json!({"url": repo.url, "tag_filter": ["2.*"], "branch_filter": ["main", "*.x"]})).await;
+    world.settle().await;
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.1.0", "2.0.0", "1.x-dev", "dev-main"]);
+    let reason = "no filter of the repository takes it".to_owned();
+    assert_eq!(
+        world.skipped(),
+        [("refs/tags/1.0.0".to_owned(), reason.clone()), ("refs/heads/dev/a".to_owned(), reason)]
+    );
+}
+
+#[tokio::test]
+async fn the_default_branch_follows_head() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/lib", &[]).await;
+    repo.branch("next");
+    repo.set_default("next");
+    world.sync(&id).await;
+    let token = world.reader().await;
+    assert_eq!(entry(&world, &token, "acme/lib", "dev-next").await["default-branch"], true);
+    assert!(entry(&world, &token, "acme/lib", "dev-main").await.get("default-branch").is_none());
+}
+
+#[tokio::test]
+async fn readme_changelog_and_licence_are_kept_for_every_version() {
+    let world = World::new();
+    let repo = world.host.serve("acme/lib");
+    repo.commit(&[manifest("acme/lib"), file("README.md", "# One"), file("LICENSE", "MIT")]);
+    repo.tag("1.0.0");
+    repo.commit(&[
+        manifest("acme/lib"),
+        file("README.md", "# Two"),
+        file("LICENSE", "MIT"),
+        file("CHANGELOG.md", "new"),
+    ]);
+    repo.tag("2.0.0");
+    world.register(&repo).await;
+    world.settle().await;
+    let kept = world.database.rows(
+        "SELECT v.pretty || ' ' || f.kind || ' ' || f.name || ' ' || t.content AS row FROM version_files f
+           JOIN versions v ON v.id = f.version_id JOIN texts t ON t.sha256 = f.text_sha256
+          WHERE v.ref_name LIKE 'refs/tags/%' ORDER BY v.pretty, f.kind",
+    );
+    let kept: Vec<&str> = kept.iter().map(|row| row["row"].as_str().expect("text")).collect();
+    assert_eq!(
+        kept,
+        [
+            "1.0.0 license LICENSE MIT",
+            "1.0.0 readme README.md # One",
+            "2.0.0 changelog CHANGELOG.md new",
+            "2.0.0 license LICENSE MIT",
+            "2.0.0 readme README.md # Two",
+        ]
+    );
+    assert_eq!(world.database.rows("SELECT count(*) AS n FROM texts"), [json!({"n": 4})], "one text, stored once");
+}
+
+#[tokio::test]
+async fn a_push_during_a_sync_is_not_lost() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    repo.tag("1.0.0");
+    let id = world.register(&repo).await;
+    world.host.hold(Step::Fetch);
+    let app = world.isolate.app.clone();
+    let job = world.desk.next_job().expect("the first sync");
+    let running = tokio::spawn(async move { perform(&app, job).await });
+    world.host.until_held().await;
+    assert_eq!(world.repository_view(&id).await["sync_status"], "syncing");
+    // The refs have been read already: this tag is not among them.
+    repo.tag("2.0.0");
+    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    while let Some(job) = world.desk.next_job() {
+        perform(&world.isolate.app, job).await.expect("the lease makes it a job without work");
+    }
+    assert_eq!(world.runs().len(), 1, "two syncs never run at once");
+    world.host.let_go();
+    running.await.expect("no panic").expect("synced");
+    assert_eq!(world.repository_view(&id).await["sync_status"], "pending");
+    world.settle().await;
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
+    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
+}
+
+#[tokio::test]
+async fn a_sync_that_was_cut_off_is_due_again_when_its_lease_is_over() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
+    repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
+    repo.tag("2.0.0");
+    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    world.host.hold(Step::Fetch);
+    let app = world.isolate.app.clone();
+    let job = world.desk.next_job().expect("the sync");
+    let running = tokio::spawn(async move { perform(&app, job).await });
+    world.host.until_held().await;
+    running.abort();
+    assert!(running.await.expect_err("aborted").is_cancelled());
+    world.host.let_go();
+    assert_eq!(world.repository_view(&id).await["sync_status"], "syncing");
+    world.advance_seconds(15 * 60 - 1);
+    assert_eq!(world.cron().await, 0);
+    world.advance_seconds(1);
+    let view = world.repository_view(&id).await;
+    assert_eq!(view["sync_status"], "failed");
+    assert_eq!(view["error"], "The last sync was cut off before it ended. It will be tried again.");
+    assert_eq!(world.cron().await, 1);
+    world.settle().await;
+    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
+    assert_eq!(world.last_run()["failures"], 1);
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
+}
+
+#[tokio::test]
+async fn a_sync_whose_lease_was_taken_over_publishes_nothing() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
+    repo.commit(&[manifest("acme/lib"), file("slow.php", "<?php")]);
+    repo.tag("2.0.0");
+    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    world.host.hold(Step::Fetch);
+    let app = world.isolate.app.clone();
+    let first = world.desk.next_job().expect("the sync");
+    let slow = tokio::spawn(async move { perform(&app, first).await });
+    world.host.until_held().await;
+    world.advance_seconds(15 * 60);
+    repo.delete("refs/tags/2.0.0");
+    repo.tag("3.0.0");
+    assert_eq!(world.cron().await, 1);
+    world.settle().await;
+    // The slow one has the old refs in hand.
+    world.host.let_go();
+    slow.await.expect("no panic").expect("a lost lease is nothing to try again");
+    world.settle().await;
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["3.0.0", "1.0.0", "dev-main"]);
+    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
+}
+
+#[tokio::test]
+async fn a_failing_repository_rests_longer_each_time_and_recovers() {
+    let world = World::new();
+    let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
+    world.host.trouble(crate::support::Trouble::Status(401));
+    let mut rests = Vec::new();
+    world.advance_seconds(600);
+    for _ in 0..10 {
+        assert_eq!(world.cron().await, 1);
+        world.settle().await;
+        let run = world.last_run();
+        assert_eq!(run["outcome"], "failed");
+        let rest = (run["next_due_at"].as_i64().expect("due") - run["finished_at"].as_i64().expect("ended")) / 1000;
+        rests.push(rest);
+        world.advance_seconds(u64::try_from(rest).expect("positive") - 1);
+        assert_eq!(world.cron().await, 0);
+        world.advance_seconds(1);
+    }
+    assert_eq!(rests, [600, 1200, 2400, 4800, 9600, 19_200, 38_400, 76_800, 86_400, 86_400]);
+    world.host.recover();
+    assert_eq!(world.sync(&id).await["sync_status"], "ok", "a sync that is asked for does not wait");
+    let run = world.last_run();
+    assert_eq!((run["failures"].clone(), run["error"].clone()), (json!(10), json!(null)));
+    world.advance_seconds(600);
+    assert_eq!(world.cron().await, 1);
+}
+
+#[tokio::test]
+async fn cron_finds_what_the_queue_lost() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    let id = world.register(&repo).await;
+    world.desk.lose_jobs();
+    assert_eq!(world.repository_view(&id).await["sync_status"], "pending");
+    assert_eq!(world.cron().await, 1);
+    world.settle().await;
+    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
+    assert_eq!(world.cron().await, 0);
+    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    world.desk.lose_jobs();
+    assert_eq!(world.cron().await, 1);
+}
+
+#[tokio::test]
+async fn jobs_that_come_twice_or_too_late_do_no_harm() {
+    let world = World::new();
+    let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
+    let runs = world.runs().len();
+    for _ in 0..3 {
+        perform(&world.isolate.app, job(&world)).await.expect("nothing to do");
+    }
+    assert_eq!(world.runs().len(), runs, "it was not due");
+    let stale = job(&world);
+    let Job::SyncRepository { repository_id } = stale else { unreachable!("it is a sync") };
+    world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
+    perform(&world.isolate.app, stale).await.expect("nothing to do");
+    perform(&world.isolate.app, Job::BuildArchives { repository_id }).await.expect("nothing to do");
+}
+
+#[tokio::test]
+async fn a_removed_repository_takes_its_packages_along_and_a_removal_of_nothing_changes_nothing() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
+    let token = world.reader().await;
+    let revisions = world.database.rows("SELECT revision, names_revision FROM organizations");
+    world.delete("/api/repositories/nonsense").bearer(ADMIN).send().await.expect(404);
+    assert_eq!(world.database.rows("SELECT revision, names_revision FROM organizations"), revisions);
+    let gone = world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
+    assert_eq!(gone.json(), json!({"message": "Repository removed"}));
+    world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(404);
+    let dist = format!("/dist/acme/lib/1.0.0/{}.zip", repo.id("main"));
+    world.get(&dist).as_token(&token).send().await.expect(404);
+    world.get(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
+    world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
+    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(404);
+    for table in ["repositories", "sync_runs", "repository_refs", "packages", "versions", "dists", "documents"] {
+        let left = world.database.rows(&format!("SELECT count(*) AS n FROM {table}"));
+        assert_eq!(left, [json!({"n": 0})], "{table}");
+    }
+}
+
+async fn cost_of_first_sync(repo: &Repo, world: &World) -> (Calls, Vec<Step>) {
+    world.register(repo).await;
+    world.host.take_seen();
+    let sync = world.desk.next_job().expect("the first sync");
+    let (result, calls) = world.counted(perform(&world.isolate.app, sync)).await;
+    result.expect("synced");
+    world.desk.lose_jobs();
+    (calls, world.host.take_steps())
+}
+
+#[tokio::test]
+async fn a_first_sync_of_many_refs_costs_as_much_as_one_of_few() {
+    let world = World::new();
+    let (few, many) = (world.repository("acme/few"), world.repository("acme/many"));
+    few.many_tags("acme/few", 0, 20);
+    many.many_tags("acme/many", 0, 240);
+    let (cost_of_few, _) = cost_of_first_sync(&few, &world).await;
+    let (cost_of_many, steps) = cost_of_first_sync(&many, &world).await;
+    assert_eq!(steps, [Step::Capabilities, Step::Refs, Step::Fetch]);
+    assert_eq!(cost_of_many, cost_of_few);
+    assert_eq!(cost_of_many.round_trips, 3, "claim, load, publish");
+    assert!(cost_of_many.statements <= 30, "{cost_of_many:?}");
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/many").await.len(), 241);
+}
+
+#[tokio::test]
+async fn without_filters_many_refs_are_fetched_in_batches() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    repo.many_tags("acme/lib", 0, 40);
+    world.host.forbid_filters(&repo);
+    let (_, steps) = cost_of_first_sync(&repo, &world).await;
+    assert_eq!(steps, [&[Step::Capabilities, Step::Refs][..], &[Step::Fetch; 3][..]].concat());
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await.len(), 41);
+}
+
+#[tokio::test]
+async fn a_repository_that_has_moved_on_its_host_is_followed() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
+    world.host.rename(&repo, "acme/renamed");
+    repo.tag("2.0.0");
+    assert_eq!(world.sync(&id).await["sync_status"], "ok");
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
+}
