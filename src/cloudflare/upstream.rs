@@ -71,7 +71,8 @@ fn init(request: &UpstreamRequest, controller: &AbortController) -> Result<Reque
 }
 
 fn unreachable(reason: impl Into<JsValue>) -> UpstreamError {
-    UpstreamError::Unreachable(describe(reason))
+    let reason = describe(reason);
+    UpstreamError::Unreachable(reason.trim_start_matches("Error: ").trim_end_matches('.').to_owned())
 }
 
 /// How long each piece of a body may take, and how to hang up when it takes longer.

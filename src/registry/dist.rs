@@ -1,7 +1,9 @@
 //! Downloading a version's zip.
 
+use std::time::Duration;
+
 use crate::composer::{NormalizedVersion, PackageName};
-use crate::ports::{ByteRange, ByteStream, Fault, Rows, Stmt};
+use crate::ports::{ByteRange, ByteStream, Fault, Job, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::archives::{blob_key, build_one, unavailable};
@@ -68,6 +70,8 @@ pub async fn locate(
         return Err(unavailable(&row.pretty, error));
     }
     let NewArtifact { sha256, sha1, size } = build_one(app, &row).await?;
+    // The metadata is to learn the shasum, and the other tags may be waiting too.
+    app.enqueue(Job::BuildArchives { repository_id: row.repository_id }, Duration::ZERO).await;
     Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0), row })
 }
 

@@ -44,13 +44,13 @@ macro_rules! dist_columns {
 }
 
 /// Finds the dist of a package's version, at `reference` or else at the version's present one; one [`DistRow`] or
-/// none. Versions that vanished upstream are found too. A branch may be called by its pretty version, which writes `#`
-/// as `+` and cannot be normalized when the branch's name looks like more than a name (`dev-1.0@beta`).
+/// none. Versions that vanished upstream are found too. A branch is found by its pretty version as well, which cannot be
+/// normalized when the branch's name looks like more than a name (`dev-1.0@beta`).
 pub fn find(organization_id: i64, package: &str, normalized: &str, pretty: &str, reference: Option<&str>) -> Stmt {
     Stmt::new(
         concat!(
             dist_columns!(),
-            " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4, replace(?4, '+', '#'))
+            " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4)
                 AND d.reference = coalesce(?5, v.reference)
               ORDER BY v.pretty = ?4 DESC, v.normalized = ?3 DESC LIMIT 1"
         ),
@@ -70,6 +70,26 @@ pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> 
         [repository_id.into(), limit.into()],
     );
     Ok(run(db, stmt).await?.decode()?)
+}
+
+/// The repositories with tags that were published before `before` and are neither built nor known to be impossible, as
+/// long as their last sync went well. At most 100.
+pub async fn behind(db: &dyn Database, before: Millis) -> Result<Vec<i64>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Behind {
+        repository_id: i64,
+    }
+    let stmt = Stmt::new(
+        "SELECT DISTINCT p.repository_id
+           FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
+          WHERE d.artifact_sha256 IS NULL AND d.error IS NULL AND d.created_at < ?1
+            AND d.reference = v.reference AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
+            AND (SELECT s.outcome FROM sync_runs s WHERE s.repository_id = p.repository_id
+                  ORDER BY s.id DESC LIMIT 1) = 'ok'
+          LIMIT 100",
+        [before.into()],
+    );
+    Ok(run(db, stmt).await?.decode::<Behind>()?.into_iter().map(|row| row.repository_id).collect())
 }
 
 /// A zip that lies in the blob store.

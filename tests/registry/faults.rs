@@ -231,7 +231,12 @@ async fn reporting_installs() {
 
 #[tokio::test]
 async fn reading_in_a_cold_isolate() {
-    for (path, status) in [("/packages.json", 200), ("/p2/acme/lib.json", 200), ("/p2/acme/none.json", 404), ("/dist/acme/lib/1.0.0.zip", 200)] {
+    for (path, status) in [
+        ("/packages.json", 200),
+        ("/p2/acme/lib.json", 200),
+        ("/p2/acme/none.json", 404),
+        ("/dist/acme/lib/1.0.0.zip", 200),
+    ] {
         break_every_call(&[Port::Database, Port::Cache], async |case| {
             let world = World::new();
             world.published("acme/lib", &["1.0.0"]).await;

@@ -4,6 +4,7 @@ mod support;
 
 mod bad_input;
 mod budget;
+mod cron;
 mod dist;
 mod faults;
 mod limits;

@@ -97,9 +97,8 @@ async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
     assert_eq!(package, expected);
     let details = world.get(&format!("/api/packages/{id}")).bearer(ADMIN).send().await.expect(200).json();
     let stored = world.database.rows("SELECT uid, normalized FROM versions");
-    let uid = |normalized: &str| {
-        stored.iter().find(|row| row["normalized"] == normalized).expect("stored")["uid"].clone()
-    };
+    let uid =
+        |normalized: &str| stored.iter().find(|row| row["normalized"] == normalized).expect("stored")["uid"].clone();
     let artifact = &world.database.rows("SELECT sha1, size FROM artifacts")[0];
     let version = |pretty: &str, normalized: &str, built: bool| {
         json!({

@@ -29,6 +29,7 @@ use crate::registry::ids::new_uid;
 use crate::registry::publish::{Publication, publish};
 use crate::registry::repositories::{Credentials, Provider};
 use crate::registry::upstream::RequestError;
+use crate::store::dists;
 use crate::store::organizations::Touched;
 use crate::store::packages::{self, LiveVersion};
 use crate::store::repositories::{self, RefRow};
@@ -60,8 +61,11 @@ pub enum SyncError {
         status: u16,
     },
     /// 404 or 410.
-    #[error("there is no repository at this address, or the credentials may not see it (HTTP 404)")]
-    NotFound,
+    #[error("there is no repository at this address, or the credentials may not see it (HTTP {status})")]
+    NotFound {
+        /// HTTP status.
+        status: u16,
+    },
     /// Any other status.
     #[error("the server answers with HTTP {status}")]
     Status {
@@ -258,7 +262,7 @@ async fn look(
         match remote.refs(&capabilities).await {
             Ok(advertised) => return Ok((capabilities, advertised)),
             // The server may have been replaced by one that wants other requests.
-            Err(SyncError::LsRefs(_) | SyncError::Status { .. } | SyncError::NotFound) => {}
+            Err(SyncError::LsRefs(_) | SyncError::Status { .. } | SyncError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
     }
@@ -421,15 +425,28 @@ impl Found<'_> {
     }
 }
 
-/// Puts one job on the queue for every repository that is due, and forgets old runs. What cron does.
+/// What cron does: puts one job on the queue for every repository that is due. Every tenth minute also for those whose
+/// archives are behind, because their job was lost; and forgets old runs.
 pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
-    let due = repositories::due(&*app.ports.database, app.now()).await?;
+    let now = app.now();
+    let due = repositories::due(&*app.ports.database, now).await?;
     for repository_id in &due {
         app.enqueue(Job::SyncRepository { repository_id: *repository_id }, Duration::ZERO).await;
     }
-    sync_runs::prune(&*app.ports.database, app.now().minus(RUNS_KEPT)).await?;
+    if now.seconds().div_euclid(60) % CLEAN_UP_EVERY_MINUTES == 0 {
+        for repository_id in dists::behind(&*app.ports.database, now.minus(ARCHIVES_MAY_TAKE)).await? {
+            app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
+        }
+        sync_runs::prune(&*app.ports.database, now.minus(RUNS_KEPT)).await?;
+    }
     Ok(due.len())
 }
+
+/// How often cron looks for what was lost.
+const CLEAN_UP_EVERY_MINUTES: i64 = 10;
+
+/// How long the jobs that build a repository's archives may take before they count as lost.
+const ARCHIVES_MAY_TAKE: Duration = Duration::from_mins(30);
 
 /// How long finished runs are kept.
 const RUNS_KEPT: Duration = Duration::from_hours(720);

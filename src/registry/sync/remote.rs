@@ -109,7 +109,7 @@ impl<'a> Remote<'a> {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(SyncError::Refused { status: answer.response.status.as_u16() })
             }
-            StatusCode::NOT_FOUND | StatusCode::GONE => Err(SyncError::NotFound),
+            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => Err(SyncError::NotFound { status: status.as_u16() }),
             status => Err(SyncError::Status { status: status.as_u16() }),
         }
     }
