@@ -158,6 +158,15 @@ pub struct Finished {
     pub asked_again: bool,
 }
 
+/// Reads [`Finished`] of a run that went through; no row when it did not, or not yet.
+pub fn went_through(id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT r.request_seq > s.request_seq AS asked_again
+           FROM sync_runs s JOIN repositories r ON r.id = s.repository_id WHERE s.id = ?1 AND s.outcome = 'ok'",
+        [id.into()],
+    )
+}
+
 /// The statement that aborts its batch when the run no longer holds its lease, or when a package of that name belongs
 /// to another repository: `json('…')` of a text that is no JSON is an error, and D1 has no other way to raise one.
 pub fn guard(run_id: i64, organization_id: i64, package: &str, repository_id: i64) -> Stmt {

@@ -308,14 +308,28 @@ impl Found<'_> {
             report.requests = remote.requests;
             report.received_bytes = remote.received_bytes;
             (report.added, report.changed, report.removed) = (changes.added, changes.changed, changes.removed);
-            match self.publish(&name, &stored, &changes, &contents, report).await {
+            let failure = match self.publish(&name, &stored, &changes, &contents, report).await {
                 Ok(asked_again) => return Ok(Ended::Published { asked_again }),
-                Err(failure) if attempt == PUBLISH_ATTEMPTS => return Err(self.explain(&name, failure).await),
-                Err(failure) => log::warn!("publishing {name} again: {failure:?}"),
+                Err(failure) => failure,
+            };
+            if let Some(Finished { asked_again }) = self.was_published_all_the_same().await {
+                return Ok(Ended::Published { asked_again });
             }
+            if attempt == PUBLISH_ATTEMPTS {
+                return Err(self.explain(&name, failure).await);
+            }
+            log::warn!("publishing {name} again: {failure:?}");
             attempt += 1;
             stored = self.load().await?;
         }
+    }
+
+    /// A batch whose answer got lost may have been carried out; then the run has ended with it.
+    async fn was_published_all_the_same(&self) -> Option<Finished> {
+        let rows = crate::store::run(&*self.app.ports.database, sync_runs::went_through(self.claim.id)).await.ok()?;
+        let finished = rows.first().ok().flatten()?;
+        self.app.memory.forget_published();
+        Some(finished)
     }
 
     async fn load(&self) -> Result<Stored, SyncError> {

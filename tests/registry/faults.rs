@@ -1,0 +1,272 @@
+//! Every call of every port broken once, before it is done and after: the answer is an answer, what is stored is all or
+//! nothing, and doing it again succeeds.
+
+use rostrum::registry::jobs::perform;
+use serde_json::{Value, json};
+
+use crate::support::{ADMIN, Moment, Port, World, file, manifest};
+
+/// One call to break.
+#[derive(Debug, Clone, Copy)]
+struct Break {
+    port: Port,
+    nth: usize,
+    moment: Moment,
+}
+
+impl Break {
+    fn arm(self, world: &World) {
+        world.meter.break_nth(self.port, self.nth, self.moment);
+    }
+
+    fn is(self, port: Port, moment: Moment) -> bool {
+        self.port == port && self.moment == moment
+    }
+}
+
+/// Tells `story` once for every call of these ports; it says whether there was such a call. Says how many there were.
+async fn break_every_call(ports: &[Port], story: impl AsyncFn(Break) -> bool) -> usize {
+    let mut broken = 0;
+    for port in ports {
+        for moment in [Moment::Before, Moment::After] {
+            for nth in 1.. {
+                if !story(Break { port: *port, nth, moment }).await {
+                    assert!(nth > 1, "{port:?} was never called");
+                    break;
+                }
+                broken += 1;
+            }
+        }
+    }
+    broken
+}
+
+fn count(world: &World, table: &str) -> i64 {
+    world.database.rows(&format!("SELECT count(*) AS n FROM {table}"))[0]["n"].as_i64().expect("a number")
+}
+
+#[tokio::test]
+async fn registering_a_repository() {
+    let broken = break_every_call(&[Port::Database, Port::Queue, Port::Cache], async |case| {
+        let world = World::new();
+        let repo = world.repository("acme/lib");
+        let ask = || world.post("/api/repositories").bearer(ADMIN).json(&json!({"url": repo.url})).send();
+        case.arm(&world);
+        let reply = ask().await;
+        let broken = world.meter.mend() > 0;
+        let in_the_database = broken && case.port == Port::Database;
+        assert_eq!(reply.status, if in_the_database { 500 } else { 201 }, "{case:?}");
+        let stored = i64::from(!(in_the_database && case.moment == Moment::Before));
+        assert_eq!(count(&world, "repositories"), stored, "{case:?}");
+        assert_eq!(ask().await.status, if stored == 1 { 409 } else { 201 }, "{case:?}");
+        world.desk.lose_jobs();
+        assert_eq!(world.cron().await, 1, "{case:?}");
+        world.settle().await;
+        assert_eq!(count(&world, "versions"), 1, "{case:?}");
+        broken
+    })
+    .await;
+    assert!(broken >= 4);
+}
+
+/// The versions in the documents, which must be the live ones in the database, each with a dist.
+async fn published_versions(world: &World) -> Vec<Value> {
+    let elsewhere = world.another_isolate();
+    let mut entries = Vec::new();
+    for part in ["", "~dev"] {
+        let path = format!("/p2/acme/lib{part}.json");
+        entries.extend(elsewhere.get(&path).bearer(ADMIN).composer().send().await.expect(200).versions("acme/lib"));
+    }
+    let mut shown: Vec<(Value, Value)> =
+        entries.iter().map(|entry| (entry["version"].clone(), entry["dist"]["reference"].clone())).collect();
+    let live = world.database.rows(
+        "SELECT v.pretty, v.reference FROM versions v JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
+          WHERE v.removed_at IS NULL",
+    );
+    let mut live: Vec<(Value, Value)> =
+        live.into_iter().map(|row| (row["pretty"].clone(), row["reference"].clone())).collect();
+    shown.sort_by_key(|(version, _)| version.to_string());
+    live.sort_by_key(|(version, _)| version.to_string());
+    assert_eq!(shown, live);
+    entries
+}
+
+#[tokio::test]
+async fn syncing_a_repository() {
+    let broken = break_every_call(&[Port::Database, Port::Queue, Port::Blobs], async |case| {
+        let world = World::new();
+        let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
+        let old = published_versions(&world).await;
+        let new = repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
+        repo.tag("2.0.0");
+        world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+        case.arm(&world);
+        let failed = world.settle_with_failures().await;
+        let broken = world.meter.mend() > 0;
+        let now = published_versions(&world).await;
+        if now.len() == old.len() {
+            assert_eq!(now, old, "{case:?}: all or nothing");
+        } else {
+            assert_eq!(now.len(), 3, "{case:?}: all or nothing");
+        }
+        // The queue hands out again what failed; what it does not know of is found by cron when the lease is over.
+        for (job, _) in failed {
+            perform(&world.isolate.app, job).await.unwrap_or_else(|failure| panic!("{case:?}: {failure:?}"));
+        }
+        world.settle().await;
+        world.advance_seconds(20 * 60);
+        world.cron().await;
+        world.settle().await;
+        assert_eq!(world.repository_view(&id).await["sync_status"], "ok", "{case:?}");
+        let now = published_versions(&world).await;
+        assert_eq!(now.len(), 3, "{case:?}");
+        assert_eq!((&now[0]["version"], &now[0]["dist"]["reference"]), (&json!("2.0.0"), &json!(new)), "{case:?}");
+        let zip = world.get("/dist/acme/lib/2.0.0.zip").bearer(ADMIN).send().await.expect(200);
+        let sha1 = hex::encode(<sha1::Sha1 as sha1::Digest>::digest(&zip.body));
+        // A queue that loses the job leaves the zip to its first download.
+        if !case.is(Port::Queue, Moment::Before) {
+            assert_eq!(now[0]["dist"]["shasum"], sha1, "{case:?}");
+        }
+        assert_eq!(count(&world, "artifacts"), i64::try_from(world.blobs.keys().len()).expect("few"), "{case:?}");
+        broken
+    })
+    .await;
+    assert!(broken >= 10);
+}
+
+#[tokio::test]
+async fn making_a_token() {
+    break_every_call(&[Port::Database, Port::Cache], async |case| {
+        let world = World::new();
+        let spec = json!({"description": "a", "allowed_package_prefixes": ["a/", "b/"]});
+        let ask = || world.post("/api/tokens").bearer(ADMIN).json(&spec).send();
+        case.arm(&world);
+        let reply = ask().await;
+        let broken = world.meter.mend() > 0;
+        let in_the_database = broken && case.port == Port::Database;
+        assert_eq!(reply.status, if in_the_database { 500 } else { 201 }, "{case:?}");
+        assert!(!(in_the_database && reply.text().contains("rst_")));
+        assert_eq!(count(&world, "grants"), 2 * count(&world, "tokens"), "{case:?}");
+        let again = ask().await.expect(201);
+        let token = again.json()["token"].as_str().expect("the token").to_owned();
+        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        broken
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changing_a_token() {
+    break_every_call(&[Port::Database, Port::Cache], async |case| {
+        let world = World::new();
+        let (id, token) = world.token(&json!({"description": "old", "allowed_package_prefixes": ["a/"]})).await;
+        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        let path = format!("/api/tokens/{id}");
+        let change = json!({"description": "new", "allowed_package_prefixes": ["b/", "c/"]});
+        let state = async || {
+            let view = world.get(&path).bearer(ADMIN).send().await.expect(200).json();
+            (view["description"].clone(), view["allowed_package_prefixes"].clone())
+        };
+        let (old, new) = ((json!("old"), json!(["a/"])), (json!("new"), json!(["b/", "c/"])));
+        case.arm(&world);
+        let reply = world.patch(&path).bearer(ADMIN).json(&change).send().await;
+        let broken = world.meter.mend() > 0;
+        let in_the_database = broken && case.port == Port::Database;
+        assert_eq!(reply.status, if in_the_database { 500 } else { 200 }, "{case:?}");
+        let expected = if in_the_database && case.moment == Moment::Before { &old } else { &new };
+        assert_eq!(&state().await, expected, "{case:?}");
+        world.patch(&path).bearer(ADMIN).json(&change).send().await.expect(200);
+        assert_eq!(state().await, new, "{case:?}");
+        broken
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn revoking_a_token() {
+    break_every_call(&[Port::Database, Port::Cache], async |case| {
+        let world = World::new();
+        let (id, token) = world.token(&json!({"description": "a"})).await;
+        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        let path = format!("/api/tokens/{id}");
+        case.arm(&world);
+        let reply = world.delete(&path).bearer(ADMIN).send().await;
+        let broken = world.meter.mend() > 0;
+        let in_the_database = broken && case.port == Port::Database;
+        assert_eq!(reply.status, if in_the_database { 500 } else { 200 }, "{case:?}");
+        let again = world.delete(&path).bearer(ADMIN).send().await;
+        let gone = !(in_the_database && case.moment == Moment::Before);
+        assert_eq!(again.status, if gone { 404 } else { 200 }, "{case:?}");
+        if !(in_the_database && case.moment == Moment::After) {
+            world.get("/packages.json").as_token(&token).send().await.expect(401);
+        }
+        // Copies that nobody could delete end by themselves.
+        world.advance_seconds(330);
+        world.get("/packages.json").as_token(&token).send().await.expect(401);
+        world.another_isolate().get("/packages.json").as_token(&token).send().await.expect(401);
+        broken
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reporting_installs() {
+    break_every_call(&[Port::Database, Port::Cache], async |case| {
+        let world = World::new();
+        world.published("acme/lib", &["1.0.0"]).await;
+        let token = world.reader().await;
+        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        world.settle().await;
+        let report = json!({"downloads": [{"name": "acme/lib", "version": "1.0.0.0"}]});
+        case.arm(&world);
+        world.post("/notify-batch").as_token(&token).composer().json(&report).send().await.expect(204);
+        world.settle().await;
+        let broken = world.meter.mend() > 0;
+        let counted = !(broken && case.is(Port::Database, Moment::Before));
+        assert_eq!(count(&world, "downloads"), i64::from(counted), "{case:?}");
+        broken
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reading_in_a_cold_isolate() {
+    for (path, status) in [("/packages.json", 200), ("/p2/acme/lib.json", 200), ("/p2/acme/none.json", 404), ("/dist/acme/lib/1.0.0.zip", 200)] {
+        break_every_call(&[Port::Database, Port::Cache], async |case| {
+            let world = World::new();
+            world.published("acme/lib", &["1.0.0"]).await;
+            let token = world.reader().await;
+            let cold = world.another_isolate();
+            case.arm(&world);
+            let reply = cold.get(path).as_token(&token).composer().send().await;
+            let broken = world.meter.mend() > 0;
+            let in_the_database = broken && case.port == Port::Database;
+            assert_eq!(reply.status, if in_the_database { 500 } else { status }, "{path} {case:?}");
+            if in_the_database {
+                assert_eq!(reply.json()["code"], "INTERNAL_ERROR");
+                assert!(!reply.text().contains("broken by the test"));
+            }
+            cold.get(path).as_token(&token).composer().send().await.expect(status);
+            broken
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn removing_a_repository() {
+    break_every_call(&[Port::Database], async |case| {
+        let world = World::new();
+        let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
+        let path = format!("/api/repositories/{id}");
+        case.arm(&world);
+        let reply = world.delete(&path).bearer(ADMIN).send().await;
+        let broken = world.meter.mend() > 0;
+        assert_eq!(reply.status, if broken { 500 } else { 200 }, "{case:?}");
+        let left = i64::from(broken && case.moment == Moment::Before);
+        assert_eq!((count(&world, "repositories"), count(&world, "packages")), (left, left), "{case:?}");
+        world.delete(&path).bearer(ADMIN).send().await.expect(if left == 1 { 200 } else { 404 });
+        broken
+    })
+    .await;
+}
