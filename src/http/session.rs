@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
+use crate::registry::audit::Actor;
 use crate::registry::authenticate::{Authenticated, Caller, authenticate};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::limit::{self, Quota};
@@ -43,6 +44,9 @@ impl RequestId {
     }
 }
 
+/// Where the edge writes the client's IP address; what a client sends under this name does not get through.
+const CLIENT_ADDRESS: &str = "cf-connecting-ip";
+
 /// Who signed in during a request, and what that left of their hour.
 type SignedIn = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
 
@@ -52,6 +56,7 @@ pub struct Session {
     /// The registry.
     pub app: App,
     credential: Option<String>,
+    address: Option<String>,
     signed_in: SignedIn,
 }
 
@@ -79,6 +84,12 @@ impl Session {
         }
     }
 
+    /// Signs a caller in who must hold `scope` and is about to change something; what the audit log will say of them.
+    pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
+        let caller = self.require(scope).await?;
+        Ok(Actor { organization_id: caller.organization_id, name: caller.name.clone(), address: self.address.clone() })
+    }
+
     /// Signs a caller in who must hold `scope`.
     pub async fn require(&self, scope: Scope) -> Result<Arc<Caller>, Failure> {
         let caller = self.sign_in().await?;
@@ -96,7 +107,8 @@ impl<S: Sync> FromRequestParts<S> for Session {
         let (Some(app), Some(signed_in)) = (app, signed_in) else {
             return Err(Failure::new(Kind::Internal, "The registry is not wired up: a request came without it."));
         };
-        Ok(Self { app, credential: credential(&parts.headers), signed_in })
+        let address = parts.headers.get(CLIENT_ADDRESS).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Self { app, credential: credential(&parts.headers), address, signed_in })
     }
 }
 

@@ -49,6 +49,8 @@ impl Subject {
 pub struct Caller {
     /// Whose request it is.
     pub subject: Subject,
+    /// Its name in the audit log: `admin`, `token:{uid}`.
+    pub name: String,
     /// The organization the credential belongs to.
     pub organization_id: i64,
     /// What it may do.
@@ -86,6 +88,7 @@ impl Caller {
     fn admin() -> Result<Self, Failure> {
         Ok(Self {
             subject: Subject::Admin,
+            name: "admin".to_owned(),
             organization_id: ROOT,
             scopes: vec![Scope::Admin],
             grants: vec![Grant::from_row(everything())?],
@@ -97,6 +100,7 @@ impl Caller {
     fn from_record(record: Record) -> Result<Self, Failure> {
         Ok(Self {
             subject: Subject::Token { id: record.id },
+            name: format!("token:{}", record.uid),
             organization_id: record.organization_id,
             scopes: record.scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
             grants: record.grants.into_iter().map(Grant::from_row).collect::<Result<_, _>>()?,
@@ -110,6 +114,7 @@ impl Caller {
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     id: i64,
+    uid: String,
     organization_id: i64,
     scopes: Vec<String>,
     grants: Vec<GrantRow>,
@@ -121,6 +126,7 @@ impl From<TokenRow> for Record {
     fn from(row: TokenRow) -> Self {
         Self {
             id: row.id,
+            uid: row.uid,
             organization_id: row.organization_id,
             scopes: row.scopes,
             grants: row.grants,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::git::PackagePath;
 use crate::ports::{DatabaseError, Job, Millis};
 use crate::registry::App;
+use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::upstream::{Authorization, Reach, check_url};
@@ -210,7 +211,7 @@ fn checked_filter(field: &str, filter: Option<Vec<String>>) -> Result<Option<Str
 }
 
 /// Registers a repository and asks for its first sync.
-pub async fn register(app: &App, organization_id: i64, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
+pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
     let reach = if app.config.allow_private_upstreams { Reach::Anywhere } else { Reach::Public };
     if spec.url.len() > MAX_URL {
         return Err(Failure::invalid_field("url", format!("must not be longer than {MAX_URL} characters")));
@@ -235,7 +236,7 @@ pub async fn register(app: &App, organization_id: i64, spec: RepositorySpec) -> 
         .map_err(|error| Failure { detail: error.to_string(), ..Failure::internal(error) })?;
     let new = NewRepository {
         uid: &uid,
-        organization_id,
+        organization_id: by.organization_id,
         kind: "git",
         provider: spec.provider.as_str(),
         url: url.as_str().trim_end_matches('/'),
@@ -246,7 +247,14 @@ pub async fn register(app: &App, organization_id: i64, spec: RepositorySpec) -> 
         credentials,
         created_at: now,
     };
-    let row = repositories::insert(&*app.ports.database, new).await.map_err(|error| match error {
+    let deed = Deed {
+        action: "repository.created",
+        target: &uid,
+        label: Some(new.url),
+        details: json!({ "provider": new.provider, "path": new.path, "credential_type": new.credential_type }),
+    };
+    let noted = by.note(app, &deed)?;
+    let row = repositories::insert(&*app.ports.database, new, noted).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => Failure::new(
             Kind::Conflict,
             "A repository with this URL and path is registered already. Ask for its sync, or remove it first.",
@@ -259,8 +267,10 @@ pub async fn register(app: &App, organization_id: i64, spec: RepositorySpec) -> 
 }
 
 /// Asks for a sync. When one is running already, another follows it.
-pub async fn request_sync(app: &App, organization_id: i64, uid: &str) -> Result<RepositoryRow, Failure> {
-    let row = repositories::request_sync(&*app.ports.database, organization_id, uid).await?;
+pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<RepositoryRow, Failure> {
+    let deed = Deed { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
+    let noted = by.note(app, &deed)?;
+    let row = repositories::request_sync(&*app.ports.database, by.organization_id, uid, noted).await?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     Ok(row)
@@ -284,12 +294,13 @@ pub async fn history(app: &App, organization_id: i64, uid: &str, page: Page) -> 
 }
 
 /// Removes a repository with its packages.
-pub async fn remove(app: &App, organization_id: i64, uid: &str) -> Result<(), Failure> {
+pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let batch = vec![
-        organizations::touch_for_repository(organization_id, uid, app.now()),
-        repositories::delete(organization_id, uid),
+        organizations::touch_for_repository(by.organization_id, uid, app.now()),
+        repositories::delete(by.organization_id, uid),
+        by.note(app, &Deed { action: "repository.removed", target: uid, label: None, details: json!({}) })?,
     ];
-    let deleted = app.ports.database.batch(batch).await?.pop().unwrap_or_default();
+    let deleted = app.ports.database.batch(batch).await?.into_iter().nth(1).unwrap_or_default();
     if deleted.0.is_empty() {
         return Err(Failure::not_found("Repository"));
     }

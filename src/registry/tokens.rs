@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::ports::Millis;
 use crate::registry::App;
 use crate::registry::access::packages;
+use crate::registry::audit::{Actor, Deed};
 use crate::registry::authenticate::learn;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
@@ -29,9 +30,11 @@ pub enum Scope {
     TokensRead,
     /// Issue and revoke tokens.
     TokensWrite,
+    /// Read the audit log.
+    AuditRead,
 }
 
-const SCOPES: [(Scope, &str); 7] = [
+const SCOPES: [(Scope, &str); 8] = [
     (Scope::Admin, "admin"),
     (Scope::PackagesRead, "packages:read"),
     (Scope::PackagesWrite, "packages:write"),
@@ -39,6 +42,7 @@ const SCOPES: [(Scope, &str); 7] = [
     (Scope::RepositoriesWrite, "repositories:write"),
     (Scope::TokensRead, "tokens:read"),
     (Scope::TokensWrite, "tokens:write"),
+    (Scope::AuditRead, "audit:read"),
 ];
 
 impl Scope {
@@ -53,7 +57,7 @@ impl Scope {
     }
 
     fn only_reads(self) -> bool {
-        matches!(self, Self::PackagesRead | Self::RepositoriesRead | Self::TokensRead)
+        matches!(self, Self::PackagesRead | Self::RepositoriesRead | Self::TokensRead | Self::AuditRead)
     }
 }
 
@@ -148,6 +152,20 @@ impl TokenSpec {
         Err(wrong.into_iter().fold(Failure::invalid(detail), |failure, (field, text)| failure.with_field(field, text)))
     }
 
+    /// The fields that the request names, for the audit log.
+    fn named(&self) -> Value {
+        let fields = [
+            ("description", self.description.is_some()),
+            ("permissions", self.permissions.is_some()),
+            ("expires_at", self.expires_at.is_set()),
+            ("allowed_package_prefixes", self.allowed_package_prefixes.is_set()),
+            ("rate_limit_max", self.rate_limit_max.is_set()),
+            ("metadata", self.metadata.is_set()),
+        ];
+        let named: Vec<&str> = fields.iter().filter(|(_, is_named)| *is_named).map(|(field, _)| *field).collect();
+        json!({ "fields": named })
+    }
+
     /// The grants that the prefixes stand for; no prefixes stand for everything.
     fn grants(prefixes: Option<Vec<String>>) -> Vec<GrantRow> {
         prefixes.map_or_else(
@@ -185,7 +203,7 @@ fn scope_names(permissions: Permissions) -> String {
 }
 
 /// Issues a token; the plain one is in the answer and nowhere else.
-pub async fn issue(app: &App, organization_id: i64, spec: TokenSpec) -> Result<(PlainToken, TokenRow), Failure> {
+pub async fn issue(app: &App, by: &Actor, spec: TokenSpec) -> Result<(PlainToken, TokenRow), Failure> {
     let Some(description) = spec.description.clone() else {
         return Err(Failure::invalid_field("description", "is required: say what the token is for"));
     };
@@ -197,7 +215,7 @@ pub async fn issue(app: &App, organization_id: i64, spec: TokenSpec) -> Result<(
     let grants = TokenSpec::grants(spec.allowed_package_prefixes.into_value());
     let new = NewToken {
         uid: &uid,
-        organization_id,
+        organization_id: by.organization_id,
         hash: hash.as_str(),
         description: description.trim(),
         scopes: scope_names(spec.permissions.unwrap_or(Permissions::ReadOnly)),
@@ -207,13 +225,22 @@ pub async fn issue(app: &App, organization_id: i64, spec: TokenSpec) -> Result<(
         grants: &grants,
         created_at: now,
     };
-    let row = tokens::insert(&*app.ports.database, new).await?;
+    let deed = Deed {
+        action: "token.created",
+        target: &uid,
+        label: Some(new.description),
+        details: json!({ "scopes": new.scopes, "expires_at": new.expires_at, "grants": new.grants }),
+    };
+    let noted = by.note(app, &deed)?;
+    let row = tokens::insert(&*app.ports.database, new, noted).await?;
     row.map(|row| (plain, row.token)).ok_or_else(|| Failure::not_found("Token"))
 }
 
 /// Changes what the request names, and nothing else.
-pub async fn change(app: &App, organization_id: i64, uid: &str, spec: TokenSpec) -> Result<TokenRow, Failure> {
+pub async fn change(app: &App, by: &Actor, uid: &str, spec: TokenSpec) -> Result<TokenRow, Failure> {
     spec.check()?;
+    let deed = Deed { action: "token.changed", target: uid, label: None, details: spec.named() };
+    let noted = by.note(app, &deed)?;
     let changes = TokenChanges {
         description: spec.description.map(|text| text.trim().to_owned()),
         scopes: spec.permissions.map(scope_names),
@@ -228,15 +255,16 @@ pub async fn change(app: &App, organization_id: i64, uid: &str, spec: TokenSpec)
             Update::Set(prefixes) => Some(TokenSpec::grants(prefixes)),
         },
     };
-    let row = tokens::update(&*app.ports.database, organization_id, uid, changes).await?;
+    let row = tokens::update(&*app.ports.database, by.organization_id, uid, changes, noted).await?;
     let HashedTokenRow { hash, token } = row.ok_or_else(|| Failure::not_found("Token"))?;
     learn(app, &TokenHash::from_stored(hash), Some(token.clone())).await;
     Ok(token)
 }
 
 /// Revokes a token.
-pub async fn revoke(app: &App, organization_id: i64, uid: &str) -> Result<(), Failure> {
-    let hash = tokens::revoke(&*app.ports.database, organization_id, uid, app.now()).await?;
+pub async fn revoke(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
+    let noted = by.note(app, &Deed { action: "token.revoked", target: uid, label: None, details: json!({}) })?;
+    let hash = tokens::revoke(&*app.ports.database, by.organization_id, uid, app.now(), noted).await?;
     learn(app, &TokenHash::from_stored(hash.ok_or_else(|| Failure::not_found("Token"))?), None).await;
     Ok(())
 }

@@ -143,8 +143,13 @@ pub struct NewRepository<'a> {
     pub created_at: Millis,
 }
 
-/// Registers a repository and reads it back; [`DatabaseError::Conflict`] when its URL and path are taken.
-pub async fn insert(db: &dyn Database, new: NewRepository<'_>) -> Result<Option<RepositoryRow>, DatabaseError> {
+/// Registers a repository and reads it back; [`DatabaseError::Conflict`] when its URL and path are taken. `noted` is run
+/// right behind the change, here and below.
+pub async fn insert(
+    db: &dyn Database,
+    new: NewRepository<'_>,
+    noted: Stmt,
+) -> Result<Option<RepositoryRow>, DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO repositories (uid, organization_id, kind, provider, url, path, tag_filter, branch_filter,
                 credential_type, credentials, created_at)
@@ -163,7 +168,7 @@ pub async fn insert(db: &dyn Database, new: NewRepository<'_>) -> Result<Option<
             new.created_at.into(),
         ],
     );
-    let mut results = db.batch(vec![insert, by_uid(new.organization_id, new.uid)]).await?;
+    let mut results = db.batch(vec![insert, noted, by_uid(new.organization_id, new.uid)]).await?;
     Ok(results.pop().unwrap_or_default().first()?)
 }
 
@@ -172,12 +177,13 @@ pub async fn request_sync(
     db: &dyn Database,
     organization_id: i64,
     uid: &str,
+    noted: Stmt,
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let ask = Stmt::new(
         "UPDATE repositories SET request_seq = request_seq + 1 WHERE organization_id = ?1 AND uid = ?2",
         [organization_id.into(), uid.into()],
     );
-    let mut results = db.batch(vec![ask, by_uid(organization_id, uid)]).await?;
+    let mut results = db.batch(vec![ask, noted, by_uid(organization_id, uid)]).await?;
     Ok(results.pop().unwrap_or_default().first()?)
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{Page, Update, json_text, run, total};
+use crate::store::{Page, Update, json_text, total};
 
 /// A grant as stored; [`crate::registry::access`] gives it its meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,8 +100,13 @@ pub struct NewToken<'a> {
     pub created_at: Millis,
 }
 
-/// Makes a token with its grants, both or nothing, and reads it back.
-pub async fn insert(db: &dyn Database, new: NewToken<'_>) -> Result<Option<HashedTokenRow>, DatabaseError> {
+/// Makes a token with its grants, both or nothing, and reads it back. `noted` is run right behind the change, here and
+/// below.
+pub async fn insert(
+    db: &dyn Database,
+    new: NewToken<'_>,
+    noted: Stmt,
+) -> Result<Option<HashedTokenRow>, DatabaseError> {
     let token = Stmt::new(
         "INSERT INTO tokens (uid, organization_id, hash, description, scopes, expires_at, rate_limit_max, metadata,
                 created_at)
@@ -118,8 +123,8 @@ pub async fn insert(db: &dyn Database, new: NewToken<'_>) -> Result<Option<Hashe
             new.created_at.into(),
         ],
     );
-    let batch =
-        vec![token, insert_grants(new.organization_id, new.uid, new.grants), by_uid(new.organization_id, new.uid)];
+    let grants = insert_grants(new.organization_id, new.uid, new.grants);
+    let batch = vec![token, noted, grants, by_uid(new.organization_id, new.uid)];
     Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
 }
 
@@ -167,6 +172,7 @@ pub async fn update(
     organization_id: i64,
     uid: &str,
     changes: TokenChanges,
+    noted: Stmt,
 ) -> Result<Option<HashedTokenRow>, DatabaseError> {
     let mut batch = vec![Stmt::new(
         "UPDATE tokens SET description = coalesce(?3, description), scopes = coalesce(?4, scopes),
@@ -186,6 +192,7 @@ pub async fn update(
             changes.metadata.into(),
         ],
     )];
+    batch.push(noted);
     if let Some(grants) = &changes.grants {
         batch.push(Stmt::new(
             "DELETE FROM grants WHERE token_id =
@@ -216,6 +223,7 @@ pub async fn revoke(
     organization_id: i64,
     uid: &str,
     now: Millis,
+    noted: Stmt,
 ) -> Result<Option<String>, DatabaseError> {
     #[derive(Deserialize)]
     struct Revoked {
@@ -226,7 +234,8 @@ pub async fn revoke(
           WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL RETURNING hash",
         [organization_id.into(), uid.into(), now.into()],
     );
-    Ok(run(db, stmt).await?.first::<Revoked>()?.map(|row| row.hash))
+    let revoked = db.batch(vec![stmt, noted]).await?.into_iter().next().unwrap_or_default();
+    Ok(revoked.first::<Revoked>()?.map(|row| row.hash))
 }
 
 /// A page of an organization's live tokens, newest first, and how many there are in all.

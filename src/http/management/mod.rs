@@ -1,5 +1,6 @@
 //! The management surface: what operators and shops ask of the root organization.
 
+mod audit;
 mod packages;
 mod repositories;
 mod tokens;
@@ -27,6 +28,8 @@ pub fn router() -> OpenApiRouter {
         .routes(routes!(repositories::get_repository, repositories::delete_repository))
         .routes(routes!(repositories::sync_repository))
         .routes(routes!(repositories::list_syncs))
+        .routes(routes!(audit::list_audit_log))
+        .routes(routes!(audit::export_audit_log))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
 }

@@ -225,9 +225,9 @@ pub async fn create_repository(
     session: Session,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<(StatusCode, Json<RepositoryView>), Failure> {
-    let caller = session.require(Scope::RepositoriesWrite).await?;
+    let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = repositories::register(&session.app, caller.organization_id, request.try_into()?).await?;
+    let row = repositories::register(&session.app, &by, request.try_into()?).await?;
     Ok((StatusCode::CREATED, Json(RepositoryView::new(row, session.app.now()))))
 }
 
@@ -266,8 +266,8 @@ pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Res
     )
 )]
 pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
-    let caller = session.require(Scope::RepositoriesWrite).await?;
-    repositories::remove(&session.app, caller.organization_id, &id).await?;
+    let by = session.actor(Scope::RepositoriesWrite).await?;
+    repositories::remove(&session.app, &by, &id).await?;
     Ok(Json(json!({ "message": "Repository removed" })))
 }
 
@@ -286,8 +286,8 @@ pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> 
     )
 )]
 pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<RepositoryView>, Failure> {
-    let caller = session.require(Scope::RepositoriesWrite).await?;
-    let row = repositories::request_sync(&session.app, caller.organization_id, &id).await?;
+    let by = session.actor(Scope::RepositoriesWrite).await?;
+    let row = repositories::request_sync(&session.app, &by, &id).await?;
     Ok(Json(RepositoryView::new(row, session.app.now())))
 }
 

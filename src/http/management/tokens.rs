@@ -189,9 +189,9 @@ pub async fn create_token(
     session: Session,
     body: Result<JsonBody<TokenRequest>, Failure>,
 ) -> Result<(StatusCode, Json<NewTokenView>), Failure> {
-    let caller = session.require(Scope::TokensWrite).await?;
+    let by = session.actor(Scope::TokensWrite).await?;
     let JsonBody(request) = body?;
-    let (plain, row) = tokens::issue(&session.app, caller.organization_id, request.into()).await?;
+    let (plain, row) = tokens::issue(&session.app, &by, request.into()).await?;
     Ok((StatusCode::CREATED, Json(NewTokenView::new(&plain, row))))
 }
 
@@ -236,9 +236,9 @@ pub async fn update_token(
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<TokenRequest>, Failure>,
 ) -> Result<Json<TokenView>, Failure> {
-    let caller = session.require(Scope::TokensWrite).await?;
+    let by = session.actor(Scope::TokensWrite).await?;
     let JsonBody(request) = body?;
-    let row = tokens::change(&session.app, caller.organization_id, &id, request.into()).await?;
+    let row = tokens::change(&session.app, &by, &id, request.into()).await?;
     Ok(Json(row.into()))
 }
 
@@ -257,7 +257,7 @@ pub async fn update_token(
     )
 )]
 pub async fn delete_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
-    let caller = session.require(Scope::TokensWrite).await?;
-    tokens::revoke(&session.app, caller.organization_id, &id).await?;
+    let by = session.actor(Scope::TokensWrite).await?;
+    tokens::revoke(&session.app, &by, &id).await?;
     Ok(Json(serde_json::json!({ "message": "Token revoked" })))
 }

@@ -1,0 +1,158 @@
+//! `/api/audit-log`.
+
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::http::extract::{StrictQuery, page};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::ports::Millis;
+use crate::registry::audit;
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::store::Page;
+use crate::store::audit::{EntryFilter, EntryRow};
+
+/// One thing that was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EntryView {
+    id: String,
+    /// Unix seconds.
+    at: i64,
+    /// Who: `admin`, `token:{id}`.
+    actor: String,
+    /// The client's IP address.
+    address: Option<String>,
+    /// What: `token.created`.
+    action: String,
+    /// The id of what was acted on.
+    target: String,
+    /// What people call it, when the change named it.
+    label: Option<String>,
+    /// More of it.
+    #[schema(value_type = Object)]
+    details: Map<String, Value>,
+}
+
+impl From<EntryRow> for EntryView {
+    fn from(row: EntryRow) -> Self {
+        Self {
+            id: row.uid,
+            at: row.at.seconds(),
+            actor: row.actor,
+            address: row.address,
+            action: row.action,
+            target: row.target,
+            label: row.label,
+            details: row.details,
+        }
+    }
+}
+
+/// Which entries.
+#[derive(Debug, Default, Deserialize)]
+pub struct EntryQuery {
+    actor: Option<String>,
+    action: Option<String>,
+    target: Option<String>,
+    since: Option<i64>,
+    until: Option<i64>,
+    limit: Option<i64>,
+    offset: Option<i64>,
+}
+
+impl EntryQuery {
+    fn filter(&self) -> EntryFilter<'_> {
+        EntryFilter {
+            actor: self.actor.as_deref(),
+            action: self.action.as_deref(),
+            target: self.target.as_deref(),
+            since: self.since.map(Millis::from_seconds),
+            until: self.until.map(Millis::from_seconds),
+        }
+    }
+}
+
+/// What was done, by whom and from where; newest first.
+#[utoipa::path(
+    get,
+    path = "/audit-log",
+    tag = "audit",
+    params(
+        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`"),
+        ("action" = Option<String>, Query, description = "Only actions that begin like this: `token.`"),
+        ("target" = Option<String>, Query, description = "Only what was done to the thing with this id"),
+        ("since" = Option<i64>, Query, description = "Unix seconds, included"),
+        ("until" = Option<i64>, Query, description = "Unix seconds, excluded"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<EntryView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_audit_log(
+    session: Session,
+    query: Result<StrictQuery<EntryQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::AuditRead).await?;
+    let StrictQuery(query) = query?;
+    let part = page(query.limit, query.offset)?;
+    let (rows, total) = audit::list(&session.app, caller.organization_id, query.filter(), part).await?;
+    Ok(list(rows.into_iter().map(EntryView::from).collect(), total))
+}
+
+/// Most entries of one export; `offset` reaches the rest.
+const MAX_EXPORTED: i64 = 10_000;
+
+/// The same as lines of JSON, up to 10,000 of them.
+#[utoipa::path(
+    get,
+    path = "/audit-log/export",
+    tag = "audit",
+    params(
+        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`"),
+        ("action" = Option<String>, Query, description = "Only actions that begin like this: `token.`"),
+        ("target" = Option<String>, Query, description = "Only what was done to the thing with this id"),
+        ("since" = Option<i64>, Query, description = "Unix seconds, included"),
+        ("until" = Option<i64>, Query, description = "Unix seconds, excluded"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, or all up to 10,000 when it is absent"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "One entry a line", content_type = "application/x-ndjson", body = String),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn export_audit_log(
+    session: Session,
+    query: Result<StrictQuery<EntryQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::AuditRead).await?;
+    let StrictQuery(query) = query?;
+    let asked = page(query.limit, query.offset)?;
+    let limit = if query.limit.is_some() { asked.limit } else { MAX_EXPORTED };
+    let part = Page { limit, ..asked };
+    let (rows, _) = audit::list(&session.app, caller.organization_id, query.filter(), part).await?;
+    let mut lines = String::new();
+    for row in rows {
+        lines.push_str(&json!(EntryView::from(row)).to_string());
+        lines.push('\n');
+    }
+    let head = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
+        (CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"audit-log.ndjson\"")),
+    ];
+    Ok((head, lines).into_response())
+}

@@ -1,0 +1,132 @@
+//! `audit_log`: who did what, when and from where.
+
+use serde::Deserialize;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::{Page, json_text, total};
+
+/// An entry about to be written.
+#[derive(Debug, Clone)]
+pub struct NewEntry<'a> {
+    /// Public id.
+    pub uid: String,
+    /// The organization it belongs to.
+    pub organization_id: i64,
+    /// Now.
+    pub at: Millis,
+    /// `admin`, `token:{uid}`.
+    pub actor: &'a str,
+    /// The client's IP address.
+    pub address: Option<&'a str>,
+    /// `token.created`.
+    pub action: &'static str,
+    /// Public id of what was acted on.
+    pub target: &'a str,
+    /// What people call it, when the change names it.
+    pub label: Option<&'a str>,
+    /// JSON object; never a secret.
+    pub details: String,
+}
+
+/// The statement that writes an entry if the statement right before it in the batch has changed a row: what did not
+/// happen is not noted, and what happened cannot go unnoted.
+pub fn note(entry: NewEntry<'_>) -> Stmt {
+    Stmt::new(
+        "INSERT INTO audit_log (uid, organization_id, at, actor, address, action, target, label, details)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE changes() > 0",
+        [
+            entry.uid.into(),
+            entry.organization_id.into(),
+            entry.at.into(),
+            entry.actor.into(),
+            entry.address.into(),
+            entry.action.into(),
+            entry.target.into(),
+            entry.label.into(),
+            entry.details.into(),
+        ],
+    )
+}
+
+/// An entry as it is read.
+#[derive(Debug, Clone, Deserialize)]
+pub struct EntryRow {
+    /// Public id.
+    pub uid: String,
+    /// When.
+    pub at: Millis,
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub address: Option<String>,
+    /// What.
+    pub action: String,
+    /// On what, by its public id.
+    pub target: String,
+    /// What people call that, when the change named it.
+    pub label: Option<String>,
+    /// More of it.
+    #[serde(deserialize_with = "json_text")]
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Which entries are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EntryFilter<'a> {
+    /// Of this actor.
+    pub actor: Option<&'a str>,
+    /// Of this action, or of all that begin like it (`token.`).
+    pub action: Option<&'a str>,
+    /// On this target.
+    pub target: Option<&'a str>,
+    /// Not before this moment.
+    pub since: Option<Millis>,
+    /// Before this moment.
+    pub until: Option<Millis>,
+}
+
+macro_rules! filter {
+    () => {
+        " WHERE organization_id = ?1
+            AND (?2 IS NULL OR actor = ?2)
+            AND (?3 IS NULL OR substr(action, 1, length(?3)) = ?3)
+            AND (?4 IS NULL OR target = ?4)
+            AND (?5 IS NULL OR at >= ?5)
+            AND (?6 IS NULL OR at < ?6)"
+    };
+}
+
+/// A page of the log, newest first, and how many entries match in all.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    filter: EntryFilter<'_>,
+    page: Page,
+) -> Result<(Vec<EntryRow>, i64), DatabaseError> {
+    let args = [
+        organization_id.into(),
+        filter.actor.into(),
+        filter.action.into(),
+        filter.target.into(),
+        filter.since.into(),
+        filter.until.into(),
+    ];
+    let mut paged = args.to_vec();
+    paged.extend([page.limit.into(), page.offset.into()]);
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                concat!(
+                    "SELECT uid, at, actor, address, action, target, label, details FROM audit_log",
+                    filter!(),
+                    " ORDER BY id DESC LIMIT ?7 OFFSET ?8"
+                ),
+                paged,
+            ),
+            Stmt::new(concat!("SELECT count(*) AS total FROM audit_log", filter!()), args),
+        ])
+        .await?
+        .into_iter();
+    let entries = results.next().unwrap_or_default().decode()?;
+    Ok((entries, total(results.next().unwrap_or_default())?))
+}
