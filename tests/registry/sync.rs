@@ -9,7 +9,7 @@ use crate::support::{ADMIN, Calls, DAWN, Repo, Step, World, file, manifest};
 async fn versions(world: &World, token: &str, name: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in ["", "~dev"] {
-        let reply = world.get(&format!("/p2/{name}{part}.json")).as_token(token).composer().send().await.expect(200);
+        let reply = world.get(&format!("/p2/{name}{part}.json")).basic(token).composer().send().await.expect(200);
         names.extend(reply.version_names(name));
     }
     names
@@ -17,7 +17,7 @@ async fn versions(world: &World, token: &str, name: &str) -> Vec<String> {
 
 async fn entry(world: &World, token: &str, name: &str, version: &str) -> Value {
     for part in ["", "~dev"] {
-        let reply = world.get(&format!("/p2/{name}{part}.json")).as_token(token).composer().send().await.expect(200);
+        let reply = world.get(&format!("/p2/{name}{part}.json")).basic(token).composer().send().await.expect(200);
         if let Some(entry) = reply.versions(name).into_iter().find(|entry| entry["version"] == version) {
             return entry;
         }
@@ -203,6 +203,8 @@ async fn new_moved_and_deleted_refs_are_followed_and_only_what_is_new_is_fetched
     repo.tag_at("1.0.0", &old);
     world.sync(&id).await;
     assert_eq!(versions(&world, &token, "acme/lib").await, ["1.1.0", "1.0.0", "dev-main"], "a version can come back");
+    let shasum = entry(&world, &token, "acme/lib", "1.0.0").await["dist"]["shasum"].clone();
+    assert_eq!(shasum.as_str().map(str::len), Some(40), "its zip was built long ago");
 }
 
 #[tokio::test]
@@ -212,19 +214,19 @@ async fn a_reference_that_was_served_stays_downloadable_when_its_branch_moves_or
     let token = world.reader().await;
     let old = repo.id("main");
     let path = |version: &str, reference: &str| format!("/dist/acme/lib/{version}/{reference}.zip");
-    let branch = world.get(&path("dev-main", &old)).as_token(&token).send().await.expect(200);
-    let tag = world.get(&path("1.0.0", &old)).as_token(&token).send().await.expect(200);
+    let branch = world.get(&path("dev-main", &old)).basic(&token).send().await.expect(200);
+    let tag = world.get(&path("1.0.0", &old)).basic(&token).send().await.expect(200);
     repo.delete("refs/tags/1.0.0");
     let new = repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
     world.sync(&id).await;
     assert_eq!(versions(&world, &token, "acme/lib").await, ["dev-main"]);
-    let again = world.get(&path("dev-main", &old)).as_token(&token).send().await.expect(200);
+    let again = world.get(&path("dev-main", &old)).basic(&token).send().await.expect(200);
     assert_eq!(again.body, branch.body);
-    let moved = world.get(&path("dev-main", &new)).as_token(&token).send().await.expect(200);
+    let moved = world.get(&path("dev-main", &new)).basic(&token).send().await.expect(200);
     assert_ne!(moved.body, branch.body);
-    let again = world.get(&path("1.0.0", &old)).as_token(&token).send().await.expect(200);
+    let again = world.get(&path("1.0.0", &old)).basic(&token).send().await.expect(200);
     assert_eq!(again.body, tag.body);
-    world.get(&path("1.0.0", &new)).as_token(&token).send().await.expect(404);
+    world.get(&path("1.0.0", &new)).basic(&token).send().await.expect(404);
 }
 
 #[tokio::test]
@@ -234,17 +236,17 @@ async fn a_renamed_package_appears_under_its_new_name_and_old_archives_stay() {
     let token = world.reader().await;
     let old = repo.id("main");
     let dist = format!("/dist/acme/old/1.0.0/{old}.zip");
-    let zip = world.get(&dist).as_token(&token).send().await.expect(200);
-    let root = world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
+    let zip = world.get(&dist).basic(&token).send().await.expect(200);
+    let root = world.get("/packages.json").basic(&token).composer().send().await.expect(200);
     repo.commit(&[manifest("acme/new")]);
     repo.tag("2.0.0");
     let view = world.sync(&id).await;
     assert_eq!(view["package"], "acme/new");
-    world.get("/p2/acme/old.json").as_token(&token).composer().send().await.expect(404);
+    world.get("/p2/acme/old.json").basic(&token).composer().send().await.expect(404);
     assert_eq!(versions(&world, &token, "acme/new").await, ["2.0.0", "1.0.0", "dev-main"]);
-    let after = world.get("/packages.json").as_token(&token).composer().since(&root).send().await.expect(200);
+    let after = world.get("/packages.json").basic(&token).composer().since(&root).send().await.expect(200);
     assert_eq!(after.json()["available-packages"], json!(["acme/new"]));
-    assert_eq!(world.get(&dist).as_token(&token).send().await.expect(200).body, zip.body);
+    assert_eq!(world.get(&dist).basic(&token).send().await.expect(200).body, zip.body);
 }
 
 #[tokio::test]
@@ -252,7 +254,7 @@ async fn a_name_that_another_repository_publishes_is_refused_and_nothing_of_it_c
     let world = World::new();
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
-    let before = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let before = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     let impostor = world.host.serve("evil/fork");
     impostor.commit(&[manifest("acme/lib"), file("evil.php", "<?php")]);
     impostor.tag("9.0.0");
@@ -262,7 +264,7 @@ async fn a_name_that_another_repository_publishes_is_refused_and_nothing_of_it_c
     assert_eq!(view["sync_status"], "failed");
     assert_eq!(view["error"], "the package acme/lib is published by another repository already; remove that one first");
     assert_eq!(view["package"], json!(null));
-    let after = world.get("/p2/acme/lib.json").as_token(&token).composer().since(&before).send().await;
+    let after = world.get("/p2/acme/lib.json").basic(&token).composer().since(&before).send().await;
     assert_eq!(after.status, 304);
     let versions = world.database.rows("SELECT count(*) AS n FROM versions");
     assert_eq!(versions, [json!({"n": 2})]);
@@ -291,7 +293,7 @@ async fn several_packages_come_from_the_directories_of_one_repository() {
         let token = world.reader().await;
         for (name, content) in [(&a, "packages/a"), (&b, "b")] {
             assert_eq!(versions(&world, &token, name).await, ["1.0.0", "dev-main"]);
-            let zip = world.get(&format!("/dist/{name}/1.0.0.zip")).as_token(&token).send().await.expect(200);
+            let zip = world.get(&format!("/dist/{name}/1.0.0.zip")).basic(&token).send().await.expect(200);
             let listing = crate::dist::listing(&zip.body);
             assert_eq!(listing.keys().collect::<Vec<_>>(), ["composer.json", "src/X.php"]);
             assert_eq!(listing["src/X.php"].1, content.as_bytes());
@@ -523,9 +525,9 @@ async fn a_removed_repository_takes_its_packages_along_and_a_removal_of_nothing_
     assert_eq!(world.database.rows("SELECT revision, names_revision FROM organizations"), revisions);
     let gone = world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
     assert_eq!(gone.json(), json!({"message": "Repository removed"}));
-    world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(404);
+    world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(404);
     let dist = format!("/dist/acme/lib/1.0.0/{}.zip", repo.id("main"));
-    world.get(&dist).as_token(&token).send().await.expect(404);
+    world.get(&dist).basic(&token).send().await.expect(404);
     world.get(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
     world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
     world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(404);
