@@ -1,10 +1,11 @@
 // A registry to measure: in workerd with empty state, reached without Miniflare's own worker in between.
 
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startWorker } from "../scripts/lib/local.mjs";
+import { build } from "../scripts/lib/paths.mjs";
 import { Stop } from "../scripts/lib/say.mjs";
 
 const ADMIN_TOKEN = "bench-admin-token";
@@ -30,25 +31,39 @@ export function script(name, contents, options = {}) {
   };
 }
 
+/** What stands before the registry's own module when its jobs are looked at. */
+function instruments() {
+  return ["instrumented.js", "memory.js"].map((name) => ({
+    type: "ESModule",
+    path: join(build, name),
+    contents: readFileSync(new URL(name, import.meta.url), "utf8"),
+  }));
+}
+
+/** What an instrumented registry writes. */
+const REPORT = /^bench: (.*)$/;
+
 /**
  * Starts the registry, with the workers `beside` in the same process. `state`: a folder to keep, or else a new one that
- * vanishes at the end.
+ * vanishes at the end. An `instrumented` one tells what its jobs take (`job`) and its memory (`wasmMegabytes`).
  */
-export async function startRegistry({ state, modules, beside } = {}) {
+export async function startRegistry({ state, instrumented = false, beside } = {}) {
   const folder = state ?? temporaryFolder();
-  const logs = [];
+  const jobs = [];
   const worker = await startWorker({
     state: folder,
-    modules,
+    modules: instrumented ? instruments() : [],
     beside,
     options: { name: "registry", ...DIRECT },
     bindings: { ADMIN_TOKEN, ENCRYPTION_KEY },
-    onLog: ({ level, message }) => logs.push({ level, message }),
+    onLog({ message }) {
+      const report = REPORT.exec(message);
+      if (report) jobs.push(JSON.parse(report[1]));
+    },
   });
   const url = await worker.miniflare.unsafeGetDirectURL("registry");
   const database = await worker.miniflare.getD1Database("DB", "registry");
   return {
-    logs,
     url: url.origin,
     database,
     bucket: () => worker.miniflare.getR2Bucket("ARTIFACTS", "registry"),
@@ -62,6 +77,14 @@ export async function startRegistry({ state, modules, beside } = {}) {
       if (!answer.ok) throw new Stop(`${path} answered ${answer.status}: ${await answer.text()}`);
       return answer.json();
     },
+    /** What the next job of this kind took, once it has ended: `{ job, batches, wasmBytes }`. */
+    job: (kind) =>
+      until(`the job ${kind}`, () => {
+        const at = jobs.findIndex(({ job }) => job === kind);
+        return at >= 0 && jobs.splice(at, 1)[0];
+      }),
+    /** The wasm memory, in MB; it never shrinks. */
+    wasmMegabytes: async () => Number(await (await fetch(`${url.origin}/bench/wasm-bytes`)).text()) / 1e6,
     /** The first column of a query's only row. */
     async count(sql, ...args) {
       return Object.values(await database.prepare(sql).bind(...args).first())[0];
@@ -133,26 +156,46 @@ function crc32(text) {
   return ~crc >>> 0;
 }
 
-/** Registers the repository at `url` and waits until it is synced, and with `archives` until each tag has its zip. */
-export async function register(registry, url, { archives = true, patience = 60_000 } = {}) {
+/** No sync and no building of archives may take longer: 5 min. */
+const SETTLING = 5 * 60_000;
+
+/** Registers the repository at `url` and waits until it is synced and each of its tags has its zip. Its uid. */
+export async function register(registry, url) {
   const { id } = await registry.admin("/api/repositories", { url });
-  await settle(registry, id, { archives, patience });
+  await synced(registry, id);
+  await archived(registry);
   return id;
 }
 
-/** Waits until nothing is left to do for a repository. */
-export async function settle(registry, id, { archives = true, patience = 60_000 } = {}) {
-  for (const end = Date.now() + patience; Date.now() < end; ) {
-    const { sync_status: status, error } = await registry.admin(`/api/repositories/${id}`);
-    if (status === "failed") throw new Stop(`The sync failed: ${error}`);
-    const unbuilt =
-      archives &&
-      (await registry.count(
-        `SELECT count(*) FROM dists d JOIN versions v ON v.id = d.version_id
-          WHERE v.ref_name LIKE 'refs/tags/%' AND d.artifact_sha256 IS NULL AND d.error IS NULL`,
-      ));
-    if (status === "ok" && !unbuilt) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+/** Waits until each tag of each repository has its zip. */
+export async function archived(registry) {
+  const unbuilt = `SELECT count(*) FROM dists d JOIN versions v ON v.id = d.version_id
+    WHERE v.ref_name LIKE 'refs/tags/%' AND d.artifact_sha256 IS NULL AND d.error IS NULL`;
+  await until("the archives", async () => (await registry.count(unbuilt)) === 0);
+}
+
+/** Waits for the end of a repository's latest sync; its row. The registry itself is not asked. */
+export async function synced(registry, id, runs = 1) {
+  const latest = registry.database
+    .prepare(
+      `SELECT s.*, count(*) OVER () AS runs FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
+        WHERE r.uid = ? ORDER BY s.id DESC LIMIT 1`,
+    )
+    .bind(id);
+  const row = await until("the sync", async () => {
+    const run = await latest.first();
+    return run !== null && run.runs >= runs && run.finished_at !== null && run;
+  });
+  if (row.error !== null) throw new Stop(`The sync failed: ${row.error}`);
+  return row;
+}
+
+/** Asks `done` until it has an answer. */
+export async function until(what, done) {
+  for (const end = Date.now() + SETTLING; Date.now() < end; ) {
+    const answer = await done();
+    if (answer) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Stop("A repository did not settle.");
+  throw new Stop(`Waited for ${what} in vain.`);
 }

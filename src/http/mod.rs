@@ -48,7 +48,10 @@ struct ApiDocument;
 pub fn router() -> Router {
     let (management, document) =
         OpenApiRouter::with_openapi(ApiDocument::openapi()).nest("/api", management::router()).split_for_parts();
-    let (composer, document) = OpenApiRouter::with_openapi(document).merge(composer::router()).split_for_parts();
+    let (composer, mut document) = OpenApiRouter::with_openapi(document).merge(composer::router()).split_for_parts();
+    // OpenAPI knows no `{*rest}`: there it is a parameter like any other.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     let document = serde_json::to_value(&document).unwrap_or_default();
     let public = Router::new()
         .route("/health", get(health))

@@ -21,7 +21,8 @@ use crate::store::organizations::ROOT;
 /// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
 fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress> {
     let name = PackageName::parse(&format!("{vendor}/{package}")).ok()?;
-    let rest = rest.strip_suffix(".zip")?;
+    // Composer trims versions, NUL bytes and line ends too; an address is not meant to hold any.
+    let rest = rest.strip_suffix(".zip").filter(|rest| !rest.contains(char::is_control))?;
     let (version, reference) = match rest.rsplit_once('/') {
         Some((version, last)) if ObjectId::parse(last).is_ok() => (version, Some(last.to_owned())),
         _ => (rest, None),

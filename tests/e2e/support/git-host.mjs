@@ -222,7 +222,7 @@ function repository(path) {
     },
     /** Tags a commit (the tip of main unless given); with a `message` the tag is annotated. */
     tag(name, { at = "main", message } = {}) {
-      git(["tag", "--force", ...(message ? ["-a", "-m", message] : []), name, at]);
+      git(["-c", "advice.nestedTag=false", "tag", "--force", ...(message ? ["-a", "-m", message] : []), name, at]);
     },
     /** Removes a branch or tag, by its full name (`refs/tags/v1`). */
     removeRef: (ref) => void git(["update-ref", "-d", ref]),

@@ -1,0 +1,89 @@
+// What a sync asks of a git host and of the database.
+
+import { startGitHost } from "../tests/e2e/support/git-host.mjs";
+import { step } from "../scripts/lib/say.mjs";
+import { archived, startRegistry, synced } from "./registry.mjs";
+import { table } from "./report.mjs";
+import { manyVersions } from "./repositories.mjs";
+
+/** Each with the branch `main` besides its tags. */
+const FEW = { name: "bench/few", versions: 59 };
+const MANY = { name: "bench/many", versions: 239 };
+
+/** With a server that knows filters. */
+const FIRST_REQUESTS = 4;
+/** When nothing is new. */
+const NEXT_REQUESTS = 1;
+
+export async function sync() {
+  const host = await startGitHost();
+  const registry = await startRegistry({ instrumented: true });
+  try {
+    for (const { name, versions } of [FEW, MANY]) manyVersions(host, name, versions);
+    const runs = await step("Syncing repositories of 60 and 240 refs", async () => [
+      ...(await syncsOf(host, registry, FEW)),
+      ...(await syncsOf(host, registry, MANY)),
+    ]);
+    return report(runs);
+  } finally {
+    await registry.stop();
+    await host.stop();
+  }
+}
+
+/** The first sync of a repository, and one when nothing is new. */
+async function syncsOf(host, registry, { name, versions }) {
+  host.forget();
+  const { id } = await registry.admin("/api/repositories", { url: host.urlOf(name) });
+  const first = await observed(host, registry, id, 1);
+  await archived(registry);
+  host.forget();
+  await registry.admin(`/api/repositories/${id}/sync`, {});
+  const next = await observed(host, registry, id, 2);
+  const refs = versions + 1;
+  return [
+    { title: `first sync, ${refs} refs`, ...first },
+    { title: `next sync, ${refs} refs, nothing new`, ...next },
+  ];
+}
+
+/** What a sync took. Its archives are built by the next jobs, whose requests to the same host come after its own. */
+async function observed(host, registry, id, runs) {
+  const row = await synced(registry, id, runs);
+  const { batches } = await registry.job("sync_repository");
+  const requests = host.log.slice(0, row.requests);
+  return {
+    requests: row.requests,
+    bytes: requests.reduce((sum, { sent }) => sum + sent, 0),
+    milliseconds: row.finished_at - row.started_at,
+    batches,
+    added: row.added,
+  };
+}
+
+function report(runs) {
+  const lines = runs.map(({ title, requests, bytes, milliseconds, batches, added }) => [
+    title,
+    String(requests),
+    `${(bytes / 1000).toFixed(0)} kB`,
+    String(batches),
+    String(added),
+    `${milliseconds} ms`,
+  ]);
+  table(["sync", "upstream requests", "received", "D1 batches", "versions", "time"], lines);
+  const [few, , many, next] = runs;
+  return [
+    {
+      ok: many.requests <= FIRST_REQUESTS && many.added === MANY.versions + 1,
+      text: `${many.title}: ${many.requests} upstream requests for ${many.added} versions, wanted at most ${FIRST_REQUESTS}`,
+    },
+    {
+      ok: many.batches === few.batches,
+      text: `${many.title}: ${many.batches} D1 batches, wanted as many as with 60 refs (${few.batches})`,
+    },
+    {
+      ok: next.requests === NEXT_REQUESTS,
+      text: `${next.title}: ${next.requests} upstream request, wanted ${NEXT_REQUESTS}`,
+    },
+  ];
+}
