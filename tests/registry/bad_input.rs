@@ -241,7 +241,7 @@ async fn a_tag_without_a_usable_composer_json_is_skipped_with_the_reason_and_the
         world.settle().await;
         assert_eq!(world.repository_view(&id).await["sync_status"], "ok", "{text}");
         let token = world.reader().await;
-        let document = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+        let document = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
         let names = document.version_names("acme/lib");
         // What the registry writes itself (name, source) may be anything in the author's file.
         if names.len() == 2 {
@@ -281,11 +281,11 @@ async fn refs_with_odd_names_are_published_or_skipped_but_never_stop_a_sync() {
     let token = world.reader().await;
     for part in ["", "~dev"] {
         let path = format!("/p2/acme/lib{part}.json");
-        let document = world.get(&path).as_token(&token).composer().send().await.expect(200);
+        let document = world.get(&path).basic(&token).composer().send().await.expect(200);
         for version in document.versions("acme/lib") {
             let url = version["dist"]["url"].as_str().expect("a URL").to_owned();
             let path = url.strip_prefix("https://registry.test").expect("ours");
-            let zip = world.get(path).as_token(&token).send().await;
+            let zip = world.get(path).basic(&token).send().await;
             assert_eq!(zip.status, 200, "{path} of {}", version["version_normalized"]);
         }
     }

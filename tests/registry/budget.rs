@@ -29,7 +29,7 @@ async fn warm() -> (World, String) {
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
     for path in ["/packages.json", "/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
-        world.get(path).as_token(&token).composer().send().await.expect(200);
+        world.get(path).basic(&token).composer().send().await.expect(200);
     }
     world.settle().await;
     (world, token)
@@ -39,15 +39,15 @@ async fn warm() -> (World, String) {
 async fn warm_metadata_asks_nobody() {
     let (world, token) = warm().await;
     for path in ["/packages.json", "/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
-        assert_eq!(cost(&world, world.get(path).as_token(&token), 200).await, NOTHING, "{path}");
-        let earlier = world.get(path).as_token(&token).composer().send().await;
-        assert_eq!(cost(&world, world.get(path).as_token(&token).since(&earlier), 304).await, NOTHING, "{path}");
-        assert_eq!(cost(&world, world.head(path).as_token(&token), 200).await, NOTHING, "{path}");
+        assert_eq!(cost(&world, world.get(path).basic(&token), 200).await, NOTHING, "{path}");
+        let earlier = world.get(path).basic(&token).composer().send().await;
+        assert_eq!(cost(&world, world.get(path).basic(&token).since(&earlier), 304).await, NOTHING, "{path}");
+        assert_eq!(cost(&world, world.head(path).basic(&token), 200).await, NOTHING, "{path}");
     }
-    assert_eq!(cost(&world, world.get("/list.json").as_token(&token), 200).await, NOTHING);
-    world.get("/p2/acme/none.json").as_token(&token).composer().send().await.expect(404);
-    assert_eq!(cost(&world, world.get("/p2/acme/none.json").as_token(&token), 404).await, NOTHING);
-    assert_eq!(cost(&world, world.get("/p2/Acme/Lib.json").as_token(&token), 404).await, NOTHING);
+    assert_eq!(cost(&world, world.get("/list.json").basic(&token), 200).await, NOTHING);
+    world.get("/p2/acme/none.json").basic(&token).composer().send().await.expect(404);
+    assert_eq!(cost(&world, world.get("/p2/acme/none.json").basic(&token), 404).await, NOTHING);
+    assert_eq!(cost(&world, world.get("/p2/Acme/Lib.json").basic(&token), 404).await, NOTHING);
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn many_warm_requests_are_one_write_to_kv_a_flush() {
     let ((), calls) = world
         .counted(async {
             for _ in 0..100 {
-                world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+                world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
             }
             world.settle().await;
         })
@@ -69,20 +69,20 @@ async fn what_was_warm_is_checked_again_with_one_statement() {
     let (world, token) = warm().await;
     world.advance_seconds(10);
     let again = Calls { round_trips: 1, statements: 1, ..NOTHING };
-    assert_eq!(cost(&world, world.get("/p2/acme/lib.json").as_token(&token), 200).await, again);
-    assert_eq!(cost(&world, world.get("/p2/acme/lib~dev.json").as_token(&token), 200).await, NOTHING);
-    assert_eq!(cost(&world, world.get("/packages.json").as_token(&token), 200).await, again);
+    assert_eq!(cost(&world, world.get("/p2/acme/lib.json").basic(&token), 200).await, again);
+    assert_eq!(cost(&world, world.get("/p2/acme/lib~dev.json").basic(&token), 200).await, NOTHING);
+    assert_eq!(cost(&world, world.get("/packages.json").basic(&token), 200).await, again);
 }
 
 #[tokio::test]
 async fn a_cold_isolate_answers_a_known_token_with_one_statement_and_two_kv_calls() {
     let (world, token) = warm().await;
     for path in ["/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
-        let ask = world.another_isolate().get(path).as_token(&token);
+        let ask = world.another_isolate().get(path).basic(&token);
         let expected = Calls { round_trips: 1, statements: 1, cache_reads: 1, cache_lists: 1, ..NOTHING };
         assert_eq!(cost(&world, ask, 200).await, expected, "{path}");
     }
-    let ask = world.another_isolate().get("/packages.json").as_token(&token);
+    let ask = world.another_isolate().get("/packages.json").basic(&token);
     let expected = Calls { round_trips: 1, statements: 2, cache_reads: 1, cache_lists: 1, ..NOTHING };
     assert_eq!(cost(&world, ask, 200).await, expected);
 }
@@ -92,10 +92,10 @@ async fn a_token_that_nobody_has_seen_costs_no_further_round_trip() {
     let world = World::new();
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
-    let ask = world.another_isolate().get("/p2/acme/lib.json").as_token(&token);
+    let ask = world.another_isolate().get("/p2/acme/lib.json").basic(&token);
     let expected = Calls { round_trips: 1, statements: 2, cache_reads: 1, cache_lists: 1, cache_writes: 1, ..NOTHING };
     assert_eq!(cost(&world, ask, 200).await, expected);
-    let ask = world.another_isolate().get("/p2/acme/lib.json").as_token(&world.reader().await);
+    let ask = world.another_isolate().get("/p2/acme/lib.json").basic(&world.reader().await);
     assert_eq!(cost(&world, ask, 200).await, expected, "a first request writes the token to KV, and only the first");
 }
 
@@ -103,12 +103,12 @@ async fn a_token_that_nobody_has_seen_costs_no_further_round_trip() {
 async fn a_download_with_a_warm_token_is_one_statement_and_one_read() {
     let (world, token) = warm().await;
     let expected = Calls { round_trips: 1, statements: 1, blob_reads: 1, ..NOTHING };
-    assert_eq!(cost(&world, world.get("/dist/acme/lib/1.0.0.zip").as_token(&token), 200).await, expected);
-    let ask = world.get("/dist/acme/lib/1.0.0.zip").as_token(&token).header("range", "bytes=0-9");
+    assert_eq!(cost(&world, world.get("/dist/acme/lib/1.0.0.zip").basic(&token), 200).await, expected);
+    let ask = world.get("/dist/acme/lib/1.0.0.zip").basic(&token).header("range", "bytes=0-9");
     assert_eq!(cost(&world, ask, 206).await, expected);
-    let ask = world.another_isolate().get("/dist/acme/lib/1.0.0.zip").as_token(&token);
+    let ask = world.another_isolate().get("/dist/acme/lib/1.0.0.zip").basic(&token);
     assert_eq!(cost(&world, ask, 200).await, Calls { cache_reads: 1, cache_lists: 1, ..expected });
-    let ask = world.another_isolate().get("/dist/acme/lib/1.0.0.zip").as_token(&world.reader().await);
+    let ask = world.another_isolate().get("/dist/acme/lib/1.0.0.zip").basic(&world.reader().await);
     let unseen = Calls { statements: 2, cache_reads: 1, cache_lists: 1, cache_writes: 1, ..expected };
     assert_eq!(cost(&world, ask, 200).await, unseen);
 }
@@ -117,14 +117,14 @@ async fn a_download_with_a_warm_token_is_one_statement_and_one_read() {
 async fn a_made_up_token_costs_nothing_and_an_unknown_one_is_looked_up_once() {
     let (world, token) = warm().await;
     for made_up in ["wrong", &token[1..], &token.replace("rst_", "rst-")] {
-        assert_eq!(cost(&world, world.get("/packages.json").as_token(made_up), 401).await, NOTHING);
+        assert_eq!(cost(&world, world.get("/packages.json").basic(made_up), 401).await, NOTHING);
     }
     world.database.execute("DELETE FROM tokens");
     let elsewhere = world.another_isolate();
     world.advance_seconds(300);
     let looked_up = Calls { round_trips: 1, statements: 1, cache_reads: 1, ..NOTHING };
-    assert_eq!(cost(&world, elsewhere.get("/packages.json").as_token(&token), 401).await, looked_up);
-    assert_eq!(cost(&world, elsewhere.get("/packages.json").as_token(&token), 401).await, NOTHING);
+    assert_eq!(cost(&world, elsewhere.get("/packages.json").basic(&token), 401).await, looked_up);
+    assert_eq!(cost(&world, elsewhere.get("/packages.json").basic(&token), 401).await, NOTHING);
 }
 
 #[tokio::test]

@@ -149,7 +149,7 @@ async fn making_a_token() {
         assert_eq!(count(&world, "grants"), 2 * count(&world, "tokens"), "{case:?}");
         let again = ask().await.expect(201);
         let token = again.json()["token"].as_str().expect("the token").to_owned();
-        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        world.get("/packages.json").basic(&token).send().await.expect(200);
         broken
     })
     .await;
@@ -160,7 +160,7 @@ async fn changing_a_token() {
     break_every_call(&[Port::Database, Port::Cache], async |case| {
         let world = World::new();
         let (id, token) = world.token(&json!({"description": "old", "allowed_package_prefixes": ["a/"]})).await;
-        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        world.get("/packages.json").basic(&token).send().await.expect(200);
         let path = format!("/api/tokens/{id}");
         let change = json!({"description": "new", "allowed_package_prefixes": ["b/", "c/"]});
         let state = async || {
@@ -187,7 +187,7 @@ async fn revoking_a_token() {
     break_every_call(&[Port::Database, Port::Cache], async |case| {
         let world = World::new();
         let (id, token) = world.token(&json!({"description": "a"})).await;
-        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        world.get("/packages.json").basic(&token).send().await.expect(200);
         let path = format!("/api/tokens/{id}");
         case.arm(&world);
         let reply = world.delete(&path).bearer(ADMIN).send().await;
@@ -198,12 +198,12 @@ async fn revoking_a_token() {
         let gone = !(in_the_database && case.moment == Moment::Before);
         assert_eq!(again.status, if gone { 404 } else { 200 }, "{case:?}");
         if !(in_the_database && case.moment == Moment::After) {
-            world.get("/packages.json").as_token(&token).send().await.expect(401);
+            world.get("/packages.json").basic(&token).send().await.expect(401);
         }
         // Copies that nobody could delete end by themselves.
         world.advance_seconds(330);
-        world.get("/packages.json").as_token(&token).send().await.expect(401);
-        world.another_isolate().get("/packages.json").as_token(&token).send().await.expect(401);
+        world.get("/packages.json").basic(&token).send().await.expect(401);
+        world.another_isolate().get("/packages.json").basic(&token).send().await.expect(401);
         broken
     })
     .await;
@@ -215,11 +215,11 @@ async fn reporting_installs() {
         let world = World::new();
         world.published("acme/lib", &["1.0.0"]).await;
         let token = world.reader().await;
-        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        world.get("/packages.json").basic(&token).send().await.expect(200);
         world.settle().await;
         let report = json!({"downloads": [{"name": "acme/lib", "version": "1.0.0.0"}]});
         case.arm(&world);
-        world.post("/notify-batch").as_token(&token).composer().json(&report).send().await.expect(204);
+        world.post("/notify-batch").basic(&token).composer().json(&report).send().await.expect(204);
         world.settle().await;
         let broken = world.meter.mend() > 0;
         let counted = !(broken && case.is(Port::Database, Moment::Before));
@@ -243,7 +243,7 @@ async fn reading_in_a_cold_isolate() {
             let token = world.reader().await;
             let cold = world.another_isolate();
             case.arm(&world);
-            let reply = cold.get(path).as_token(&token).composer().send().await;
+            let reply = cold.get(path).basic(&token).composer().send().await;
             let broken = world.meter.mend() > 0;
             let in_the_database = broken && case.port == Port::Database;
             assert_eq!(reply.status, if in_the_database { 500 } else { status }, "{path} {case:?}");
@@ -251,7 +251,7 @@ async fn reading_in_a_cold_isolate() {
                 assert_eq!(reply.json()["code"], "INTERNAL_ERROR");
                 assert!(!reply.text().contains("broken by the test"));
             }
-            cold.get(path).as_token(&token).composer().send().await.expect(status);
+            cold.get(path).basic(&token).composer().send().await.expect(status);
             broken
         })
         .await;

@@ -24,7 +24,7 @@ async fn the_limit_depends_on_the_kind_of_token_or_is_its_own() {
     ] {
         let (_, token) = world.token(&spec).await;
         for used in 1..=3 {
-            let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+            let reply = world.get("/packages.json").basic(&token).send().await.expect(200);
             assert_eq!(quota(&reply), (limit, limit - used, next_hour), "{spec}");
         }
     }
@@ -68,11 +68,11 @@ async fn when_nothing_is_left_the_answer_is_429_until_the_next_hour() {
     let (_, token) = world.token(&json!({"description": "a", "permissions": "write", "rate_limit_max": 2})).await;
     world.advance_seconds(600);
     for _ in 0..2 {
-        world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
+        world.get("/packages.json").basic(&token).composer().send().await.expect(200);
     }
     let error = "This token has used its 2 requests of this hour. Try again in 3000 seconds.";
     for path in ["/packages.json", "/p2/acme/lib.json", "/dist/acme/lib/1.0.0.zip", "/list.json"] {
-        let refused = world.get(path).as_token(&token).composer().send().await.expect(429);
+        let refused = world.get(path).basic(&token).composer().send().await.expect(429);
         let expected = json!({"error": error, "code": "RATE_LIMITED", "details": {}, "warning": error});
         assert_eq!(refused.json(), expected, "{path}");
         assert_eq!(refused.header("retry-after"), "3000");
@@ -85,10 +85,10 @@ async fn when_nothing_is_left_the_answer_is_429_until_the_next_hour() {
     world.post("/api/repositories").bearer(&token).json(&body).send().await.expect(429);
     assert_eq!(world.database.rows("SELECT count(*) AS n FROM repositories"), [json!({"n": 1})]);
     world.advance_seconds(2999);
-    let refused = world.get("/packages.json").as_token(&token).composer().send().await.expect(429);
+    let refused = world.get("/packages.json").basic(&token).composer().send().await.expect(429);
     assert_eq!(refused.header("retry-after"), "1");
     world.advance_seconds(1);
-    let reply = world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
+    let reply = world.get("/packages.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(quota(&reply), (2, 1, DAWN.seconds() + 2 * HOUR));
 }
 
@@ -97,7 +97,7 @@ async fn twenty_requests_at_once_are_all_counted_and_none_fails() {
     let world = World::new();
     let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 15})).await;
     let running: Vec<_> =
-        (0..20).map(|_| tokio::spawn(world.get("/packages.json").as_token(&token).composer().send())).collect();
+        (0..20).map(|_| tokio::spawn(world.get("/packages.json").basic(&token).composer().send())).collect();
     let mut replies = Vec::new();
     for request in running {
         replies.push(request.await.expect("no panic"));
@@ -108,7 +108,7 @@ async fn twenty_requests_at_once_are_all_counted_and_none_fails() {
     left.sort_unstable();
     assert!(left.iter().all(|left| (0..15).contains(left)), "{left:?}");
     assert_eq!(left[0], 0);
-    world.get("/packages.json").as_token(&token).composer().send().await.expect(429);
+    world.get("/packages.json").basic(&token).composer().send().await.expect(429);
 }
 
 #[tokio::test]
@@ -116,11 +116,10 @@ async fn an_answer_without_news_is_given_back() {
     let world = World::new();
     world.published("acme/lib", &["1.0.0"]).await;
     let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 3})).await;
-    let full = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let full = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(quota(&full).1, 2);
     for _ in 0..10 {
-        let unchanged =
-            world.get("/p2/acme/lib.json").as_token(&token).composer().since(&full).send().await.expect(304);
+        let unchanged = world.get("/p2/acme/lib.json").basic(&token).composer().since(&full).send().await.expect(304);
         assert_eq!(quota(&unchanged).1, 2);
     }
 }
@@ -130,9 +129,9 @@ async fn a_refused_credential_is_not_counted_against_anybody() {
     let world = World::new();
     let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 3})).await;
     for _ in 0..5 {
-        world.get("/packages.json").as_token("wrong").send().await.expect(401);
+        world.get("/packages.json").basic("wrong").send().await.expect(401);
     }
-    let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+    let reply = world.get("/packages.json").basic(&token).send().await.expect(200);
     assert_eq!(quota(&reply).1, 2);
 }
 
@@ -141,9 +140,9 @@ async fn tokens_are_counted_apart() {
     let world = World::new();
     let spec = json!({"description": "a", "rate_limit_max": 1});
     let ((_, first), (_, second)) = (world.token(&spec).await, world.token(&spec).await);
-    world.get("/packages.json").as_token(&first).send().await.expect(200);
-    world.get("/packages.json").as_token(&first).send().await.expect(429);
-    world.get("/packages.json").as_token(&second).send().await.expect(200);
+    world.get("/packages.json").basic(&first).send().await.expect(200);
+    world.get("/packages.json").basic(&first).send().await.expect(429);
+    world.get("/packages.json").basic(&second).send().await.expect(200);
 }
 
 #[tokio::test]
@@ -152,27 +151,27 @@ async fn isolates_add_up_what_they_have_flushed() {
     let elsewhere = world.another_isolate();
     let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 10})).await;
     for _ in 0..4 {
-        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        world.get("/packages.json").basic(&token).send().await.expect(200);
     }
     world.settle().await;
-    let reply = elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    let reply = elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
     assert_eq!(quota(&reply).1, 5, "four there and one here");
     for _ in 0..3 {
-        elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+        elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
     }
     world.settle().await;
-    let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+    let reply = world.get("/packages.json").basic(&token).send().await.expect(200);
     assert_eq!(quota(&reply).1, 5, "the others' requests are learned of with the next flush");
     world.settle().await;
-    let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+    let reply = world.get("/packages.json").basic(&token).send().await.expect(200);
     assert_eq!(quota(&reply).1, 0, "six here and four there");
-    world.get("/packages.json").as_token(&token).send().await.expect(429);
+    world.get("/packages.json").basic(&token).send().await.expect(429);
     world.settle().await;
-    elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
     world.settle().await;
-    elsewhere.get("/packages.json").as_token(&token).send().await.expect(429);
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(429);
     let third = world.another_isolate();
-    third.get("/packages.json").as_token(&token).send().await.expect(429);
+    third.get("/packages.json").basic(&token).send().await.expect(429);
 }
 
 #[tokio::test]
@@ -182,13 +181,13 @@ async fn kv_failing_never_fails_a_request_and_the_isolate_goes_on_counting() {
         let (_, token) = world.token(&json!({"description": "a", "rate_limit_max": 3})).await;
         world.meter.break_all(Port::Cache, moment);
         for left in [2, 1, 0] {
-            let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+            let reply = world.get("/packages.json").basic(&token).send().await.expect(200);
             assert_eq!(quota(&reply).1, left);
             world.settle().await;
         }
-        world.get("/packages.json").as_token(&token).send().await.expect(429);
+        world.get("/packages.json").basic(&token).send().await.expect(429);
         assert!(world.meter.mend() > 0);
-        world.get("/packages.json").as_token(&token).send().await.expect(429);
+        world.get("/packages.json").basic(&token).send().await.expect(429);
     }
 }
 
@@ -197,11 +196,11 @@ async fn a_changed_limit_counts_what_was_used_already() {
     let world = World::new();
     let (id, token) = world.token(&json!({"description": "a", "rate_limit_max": 2})).await;
     for _ in 0..2 {
-        world.get("/packages.json").as_token(&token).send().await.expect(200);
+        world.get("/packages.json").basic(&token).send().await.expect(200);
     }
-    world.get("/packages.json").as_token(&token).send().await.expect(429);
+    world.get("/packages.json").basic(&token).send().await.expect(429);
     let more = json!({"rate_limit_max": 5});
     world.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&more).send().await.expect(200);
-    let reply = world.get("/packages.json").as_token(&token).send().await.expect(200);
+    let reply = world.get("/packages.json").basic(&token).send().await.expect(200);
     assert_eq!(quota(&reply), (5, 2, DAWN.seconds() + HOUR));
 }

@@ -13,6 +13,7 @@ mod metadata;
 mod notify;
 mod search;
 mod sync;
+mod sync_runs;
 mod tokens;
 mod upstream_faults;
 mod visibility;

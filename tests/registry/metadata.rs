@@ -21,7 +21,7 @@ async fn packages_json_holds_absolute_urls_without_credentials_and_no_packages()
     world.published("acme/lib", &["1.0.0"]).await;
     world.published("acme/app", &["1.0.0"]).await;
     let token = world.reader().await;
-    let reply = world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
+    let reply = world.get("/packages.json").basic(&token).composer().send().await.expect(200);
     let expected = json!({
         "packages": {},
         "metadata-url": "https://registry.test/p2/%package%.json",
@@ -41,12 +41,12 @@ async fn packages_json_holds_absolute_urls_without_credentials_and_no_packages()
 async fn a_token_that_sees_nothing_gets_a_pattern_that_matches_nothing() {
     let world = World::new();
     let token = world.reader().await;
-    let root = world.get("/packages.json").as_token(&token).composer().send().await.expect(200).json();
+    let root = world.get("/packages.json").basic(&token).composer().send().await.expect(200).json();
     assert_eq!(root["available-packages"], json!([]));
     let patterns = root["available-package-patterns"].as_array().expect("patterns").clone();
     assert_eq!(patterns, [json!("rostrum/has-no-package-for-this-token")]);
     world.published("acme/lib", &["1.0.0"]).await;
-    let root = world.get("/packages.json").as_token(&token).composer().send().await.expect(200).json();
+    let root = world.get("/packages.json").basic(&token).composer().send().await.expect(200).json();
     assert!(root.get("available-package-patterns").is_none());
 }
 
@@ -61,7 +61,7 @@ async fn a_p2_document_holds_everything_that_composer_needs_and_what_the_author_
     world.register(&repo).await;
     world.settle().await;
     let token = world.reader().await;
-    let stable = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let stable = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     let shasum = &world.database.rows("SELECT sha1 FROM artifacts")[0]["sha1"];
     let time = "2023-11-14T22:13:20Z";
     assert_eq!(FIRST_COMMIT_SECONDS, 1_700_000_000);
@@ -86,7 +86,7 @@ async fn a_p2_document_holds_everything_that_composer_needs_and_what_the_author_
     assert_eq!(stable.header("cache-control"), "private, no-cache");
     assert_eq!(stable.header("vary"), "User-Agent, Authorization");
     assert_eq!(stable.header("content-type"), "application/json");
-    let dev = world.get("/p2/acme/lib~dev.json").as_token(&token).composer().send().await.expect(200);
+    let dev = world.get("/p2/acme/lib~dev.json").basic(&token).composer().send().await.expect(200);
     let main = with(json!({
         "version": "dev-main", "version_normalized": "dev-main", "default-branch": true,
         "dist": {
@@ -113,7 +113,7 @@ async fn other_clients_get_the_documented_shape_keyed_by_version() {
         assert_eq!(entry["version"], *version);
         assert_eq!(entry["dist"]["url"], format!("{ORIGIN}/dist/acme/lib/{version}/{}.zip", repo.id("main")));
     }
-    let composer = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let composer = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(composer.versions("acme/lib"), versions.values().cloned().collect::<Vec<_>>());
     assert_ne!(composer.header("etag"), reply.header("etag"));
 }
@@ -123,12 +123,12 @@ async fn every_url_begins_with_the_public_url_when_there_is_one() {
     let world = World::with(|config| config.public_url = Some("https://packages.example/php".to_owned()));
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
-    let root = world.get("/packages.json").as_token(&token).composer().send().await.expect(200).json();
+    let root = world.get("/packages.json").basic(&token).composer().send().await.expect(200).json();
     for key in ["metadata-url", "notify-batch", "search", "list"] {
         let url = root[key].as_str().expect("a URL");
         assert!(url.starts_with("https://packages.example/php/"), "{url}");
     }
-    let p2 = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let p2 = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     let url = p2.versions("acme/lib")[0]["dist"]["url"].as_str().expect("a URL").to_owned();
     assert!(url.starts_with("https://packages.example/php/dist/acme/lib/1.0.0/"), "{url}");
 }
@@ -139,8 +139,8 @@ async fn only_exactly_the_same_date_is_not_modified_and_that_answer_is_empty() {
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
     for path in ["/packages.json", "/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
-        let full = world.get(path).as_token(&token).composer().send().await.expect(200);
-        let unchanged = world.get(path).as_token(&token).composer().since(&full).send().await.expect(304);
+        let full = world.get(path).basic(&token).composer().send().await.expect(200);
+        let unchanged = world.get(path).basic(&token).composer().since(&full).send().await.expect(304);
         assert!(unchanged.body.is_empty());
         for header in ["last-modified", "etag", "cache-control", "vary"] {
             assert_eq!(unchanged.header(header), full.header(header), "{path} {header}");
@@ -148,13 +148,13 @@ async fn only_exactly_the_same_date_is_not_modified_and_that_answer_is_empty() {
         for offset in [-1, 1, 100_000] {
             let moment = i64::try_from(last_modified(&full)).expect("small") + offset;
             let date = rostrum::http::caching::http_date(moment);
-            let ask = world.get(path).as_token(&token).composer().header("if-modified-since", &date);
+            let ask = world.get(path).basic(&token).composer().header("if-modified-since", &date);
             assert_eq!(ask.send().await.expect(200).body, full.body, "{path} {offset}");
         }
-        world.get(path).as_token(&token).composer().header("if-modified-since", "nonsense").send().await.expect(200);
+        world.get(path).basic(&token).composer().header("if-modified-since", "nonsense").send().await.expect(200);
         let etag = full.header("etag");
-        world.get(path).as_token(&token).composer().header("if-none-match", etag).send().await.expect(304);
-        world.get(path).as_token(&token).composer().header("if-none-match", "\"x\"").send().await.expect(200);
+        world.get(path).basic(&token).composer().header("if-none-match", etag).send().await.expect(304);
+        world.get(path).basic(&token).composer().header("if-none-match", "\"x\"").send().await.expect(200);
     }
 }
 
@@ -164,16 +164,16 @@ async fn head_says_the_same_as_get_without_the_body() {
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
     for path in ["/packages.json", "/p2/acme/lib.json"] {
-        let get = world.get(path).as_token(&token).composer().send().await.expect(200);
-        let head = world.head(path).as_token(&token).composer().send().await.expect(200);
+        let get = world.get(path).basic(&token).composer().send().await.expect(200);
+        let head = world.head(path).basic(&token).composer().send().await.expect(200);
         assert!(head.body.is_empty());
         for header in ["last-modified", "etag", "cache-control", "vary", "content-type"] {
             assert_eq!(head.header(header), get.header(header), "{path} {header}");
         }
         assert_eq!(head.header("content-length"), get.body.len().to_string());
-        world.head(path).as_token(&token).composer().since(&get).send().await.expect(304);
+        world.head(path).basic(&token).composer().since(&get).send().await.expect(304);
     }
-    world.head("/p2/acme/none.json").as_token(&token).composer().send().await.expect(404);
+    world.head("/p2/acme/none.json").basic(&token).composer().send().await.expect(404);
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_document_gets_a_later_date_with_every_publish_even_within_one_second(
     let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
     world.published("acme/other", &["1.0.0"]).await;
     let token = world.reader().await;
-    let ask = async |path: &str| world.get(path).as_token(&token).composer().send().await.expect(200);
+    let ask = async |path: &str| world.get(path).basic(&token).composer().send().await.expect(200);
     let mut before = last_modified(&ask("/p2/acme/lib.json").await);
     let other = ask("/p2/acme/other.json").await;
     let root = ask("/packages.json").await;
@@ -216,7 +216,7 @@ async fn the_date_is_that_of_the_publish_when_the_clock_has_moved_on() {
     repo.tag("1.1.0");
     world.sync(&id).await;
     let token = world.reader().await;
-    let document = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let document = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     let at = u64::try_from(DAWN.seconds()).expect("after 1970") + 5000;
     // The eager build of the archive publishes once more.
     assert_eq!(last_modified(&document), at + 1);
@@ -227,33 +227,33 @@ async fn two_views_of_one_document_have_different_dates() {
     let world = World::new();
     let (repo, _) = world.published("acme/lib", &["1.0.0", "2.0.0"]).await;
     let (_, token) = world.token(&json!({"description": "a"})).await;
-    let wide = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let wide = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(wide.version_names("acme/lib"), ["2.0.0", "1.0.0"]);
     // The storefront's grants: limited by version, which no prefix can express.
     world.database.execute("UPDATE grants SET target = 'acme/lib', version_constraint = '1.*'");
     let elsewhere = world.another_isolate();
     world.advance_seconds(400);
-    let narrow = elsewhere.get("/p2/acme/lib.json").as_token(&token).composer().since(&wide).send().await.expect(200);
+    let narrow = elsewhere.get("/p2/acme/lib.json").basic(&token).composer().since(&wide).send().await.expect(200);
     assert_eq!(narrow.version_names("acme/lib"), ["1.0.0"]);
     assert_ne!(narrow.header("last-modified"), wide.header("last-modified"));
     assert_ne!(narrow.header("etag"), wide.header("etag"));
-    elsewhere.get("/p2/acme/lib.json").as_token(&token).composer().since(&narrow).send().await.expect(304);
+    elsewhere.get("/p2/acme/lib.json").basic(&token).composer().since(&narrow).send().await.expect(304);
     // No dev version is covered, but the name stays claimed.
-    let dev = elsewhere.get("/p2/acme/lib~dev.json").as_token(&token).composer().send().await.expect(200);
+    let dev = elsewhere.get("/p2/acme/lib~dev.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(dev.json(), json!({"minified": "composer/2.0", "packages": {"acme/lib": []}}));
     let id = repo.id("main");
-    let hidden = elsewhere.get(&format!("/dist/acme/lib/2.0.0/{id}.zip")).as_token(&token).send().await.expect(404);
-    let absent = elsewhere.get(&format!("/dist/acme/lib/3.0.0/{id}.zip")).as_token(&token).send().await.expect(404);
+    let hidden = elsewhere.get(&format!("/dist/acme/lib/2.0.0/{id}.zip")).basic(&token).send().await.expect(404);
+    let absent = elsewhere.get(&format!("/dist/acme/lib/3.0.0/{id}.zip")).basic(&token).send().await.expect(404);
     assert_eq!(hidden.text(), absent.text());
-    elsewhere.get(&format!("/dist/acme/lib/1.0.0/{id}.zip")).as_token(&token).send().await.expect(200);
+    elsewhere.get(&format!("/dist/acme/lib/1.0.0/{id}.zip")).basic(&token).send().await.expect(200);
     let details = elsewhere.get("/api/packages").bearer(&token).send().await.expect(200).json();
     assert_eq!(details[0]["latest_version"], "1.0.0");
     world.database.execute("UPDATE grants SET version_constraint = '3.*'");
     world.advance_seconds(400);
     for path in ["/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
-        elsewhere.get(path).as_token(&token).composer().send().await.expect(404);
+        elsewhere.get(path).basic(&token).composer().send().await.expect(404);
     }
-    let root = elsewhere.get("/packages.json").as_token(&token).composer().send().await.expect(200).json();
+    let root = elsewhere.get("/packages.json").basic(&token).composer().send().await.expect(200).json();
     assert_eq!(root["available-packages"], json!([]));
 }
 
@@ -263,18 +263,18 @@ async fn both_documents_of_a_package_claim_its_name_when_only_one_has_versions()
     world.published("acme/dev-only", &[]).await;
     let token = world.reader().await;
     let empty = json!({"minified": "composer/2.0", "packages": {"acme/dev-only": []}});
-    let stable = world.get("/p2/acme/dev-only.json").as_token(&token).composer().send().await.expect(200);
+    let stable = world.get("/p2/acme/dev-only.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(stable.json(), empty);
-    let dev = world.get("/p2/acme/dev-only~dev.json").as_token(&token).composer().send().await.expect(200);
+    let dev = world.get("/p2/acme/dev-only~dev.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(dev.version_names("acme/dev-only"), ["dev-main"]);
 
     let repo = world.repository("acme/stable-only");
     repo.tag("1.0.0");
     world.register_as(json!({"url": repo.url, "branch_filter": ["nothing"]})).await;
     world.settle().await;
-    let dev = world.get("/p2/acme/stable-only~dev.json").as_token(&token).composer().send().await.expect(200);
+    let dev = world.get("/p2/acme/stable-only~dev.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(dev.json(), json!({"minified": "composer/2.0", "packages": {"acme/stable-only": []}}));
-    let stable = world.get("/p2/acme/stable-only.json").as_token(&token).composer().send().await.expect(200);
+    let stable = world.get("/p2/acme/stable-only.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(stable.version_names("acme/stable-only"), ["1.0.0"]);
 }
 
@@ -302,7 +302,7 @@ async fn what_is_no_package_here_is_a_404_whatever_its_name() {
         "acme/lib.json",
     ] {
         for suffix in [".json", "~dev.json"] {
-            let reply = world.get(&format!("/p2/{name}{suffix}")).as_token(&token).composer().send().await.expect(404);
+            let reply = world.get(&format!("/p2/{name}{suffix}")).basic(&token).composer().send().await.expect(404);
             let body = reply.json();
             assert_eq!(body["code"], "NOT_FOUND", "{name}{suffix}");
             assert_eq!(body["error"], body["warning"], "{name}{suffix}");
@@ -310,9 +310,9 @@ async fn what_is_no_package_here_is_a_404_whatever_its_name() {
         }
     }
     for path in ["/p2/acme/lib", "/p2/acme/lib.xml", "/p2/acme", "/p2", "/nothing", "/"] {
-        world.get(path).as_token(&token).composer().send().await.expect(404);
+        world.get(path).basic(&token).composer().send().await.expect(404);
     }
-    world.post("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(405);
+    world.post("/p2/acme/lib.json").basic(&token).composer().send().await.expect(405);
 }
 
 #[tokio::test]
@@ -320,12 +320,12 @@ async fn composer_1_is_told_to_update_itself() {
     let world = World::new();
     let token = world.reader().await;
     for path in ["/packages.json", "/p2/acme/lib.json"] {
-        let ask = world.get(path).as_token(&token).header("user-agent", "Composer/1.10.27 (Linux; PHP 7.4)");
+        let ask = world.get(path).basic(&token).header("user-agent", "Composer/1.10.27 (Linux; PHP 7.4)");
         let words = "This registry serves Composer 2 and later. Update with `composer self-update --2`.";
         let expected = json!({"error": words, "code": "NOT_ACCEPTABLE", "details": {}, "warning": words});
         assert_eq!(ask.send().await.expect(406).json(), expected);
     }
-    let ask = world.get("/packages.json").as_token(&token).header("user-agent", "Composer/10.0.1 (Linux)");
+    let ask = world.get("/packages.json").basic(&token).header("user-agent", "Composer/10.0.1 (Linux)");
     ask.send().await.expect(200);
 }
 
@@ -335,14 +335,14 @@ async fn another_isolate_sees_a_publish_within_the_bound() {
     let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
     let elsewhere = world.another_isolate();
-    let ask = async |path: &str| elsewhere.get(path).as_token(&token).composer().send().await;
+    let ask = async |path: &str| elsewhere.get(path).basic(&token).composer().send().await;
     assert_eq!(ask("/p2/acme/lib.json").await.version_names("acme/lib"), ["1.0.0"]);
     ask("/p2/acme/new.json").await.expect(404);
     ask("/packages.json").await.expect(200);
     repo.tag("1.1.0");
     world.sync(&id).await;
     world.published("acme/new", &["1.0.0"]).await;
-    let here = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let here = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(here.version_names("acme/lib"), ["1.1.0", "1.0.0"]);
     world.advance_seconds(9);
     assert_eq!(ask("/p2/acme/lib.json").await.version_names("acme/lib"), ["1.0.0"]);
@@ -369,6 +369,6 @@ async fn a_document_larger_than_one_database_value_arrives_whole() {
     let parts = &world.database.rows("SELECT count(*) AS n FROM documents WHERE stability = 'stable'")[0]["n"];
     assert!(parts.as_i64().is_some_and(|parts| parts > 1), "{parts}");
     let token = world.reader().await;
-    let document = world.get("/p2/acme/big.json").as_token(&token).composer().send().await.expect(200);
+    let document = world.get("/p2/acme/big.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(document.version_names("acme/big").len(), 24);
 }

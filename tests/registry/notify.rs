@@ -6,7 +6,7 @@ use crate::support::{ADMIN, Calls, DAWN, World};
 
 async fn report(world: &World, token: &str, installs: &Value) {
     let body = json!({"downloads": installs});
-    let reply = world.post("/notify-batch").as_token(token).composer().json(&body).send().await.expect(204);
+    let reply = world.post("/notify-batch").basic(token).composer().json(&body).send().await.expect(204);
     assert!(reply.body.is_empty());
     world.settle().await;
 }
@@ -74,11 +74,11 @@ async fn a_report_is_answered_before_it_is_counted_and_costs_one_statement_whate
     let world = World::new();
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
-    world.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.get("/packages.json").basic(&token).send().await.expect(200);
     world.settle().await;
     let many: Vec<Value> = vec![json!({"name": "acme/lib", "version": "1.0.0.0"}); 3000];
     let body = json!({"downloads": many});
-    let (reply, calls) = world.counted(world.post("/notify-batch").as_token(&token).json(&body).send()).await;
+    let (reply, calls) = world.counted(world.post("/notify-batch").basic(&token).json(&body).send()).await;
     assert_eq!((reply.status, calls), (204, Calls::default()));
     let ((), calls) = world.counted(world.settle()).await;
     assert_eq!((calls.round_trips, calls.statements), (1, 1));
@@ -90,10 +90,10 @@ async fn a_report_that_is_none_is_refused() {
     let world = World::new();
     let token = world.reader().await;
     for body in ["", "{}", "[]", r#"{"downloads":5}"#, r#"{"downloads":[{"name":1,"version":"1"}]}"#] {
-        let reply = world.post("/notify-batch").as_token(&token).body(body).send().await.expect(400);
+        let reply = world.post("/notify-batch").basic(&token).body(body).send().await.expect(400);
         let error = reply.json()["error"].as_str().expect("text").to_owned();
         assert!(error.starts_with(r#"The report is not {"downloads": [{name, version}]}: "#), "{error}");
     }
     world.post("/notify-batch").body("{}").send().await.expect(401);
-    world.get("/notify-batch").as_token(&token).send().await.expect(405);
+    world.get("/notify-batch").basic(&token).send().await.expect(405);
 }

@@ -35,7 +35,7 @@ async fn the_list_is_narrowed_by_glob_and_by_vendor() {
         ("?vendor=acm", json!([])),
         ("?vendor=other&filter=*/blog", json!([])),
     ] {
-        let reply = world.get(&format!("/list.json{query}")).as_token(&token).composer().send().await.expect(200);
+        let reply = world.get(&format!("/list.json{query}")).basic(&token).composer().send().await.expect(200);
         assert_eq!(reply.json(), json!({"packageNames": names}), "{query}");
         assert_eq!(reply.header("content-type"), "application/json");
     }
@@ -45,7 +45,7 @@ async fn the_list_is_narrowed_by_glob_and_by_vendor() {
 async fn a_search_finds_text_in_names_and_descriptions() {
     let (world, token) = shop().await;
     let find = async |query: &str| {
-        let ask = world.get(&format!("/search.json?{query}")).as_token(&token).composer();
+        let ask = world.get(&format!("/search.json?{query}")).basic(&token).composer();
         let found = ask.send().await.expect(200).json();
         let results = found["results"].as_array().expect("a list").clone();
         assert_eq!(found["total"], results.len());
@@ -65,7 +65,7 @@ async fn a_search_finds_text_in_names_and_descriptions() {
 #[tokio::test]
 async fn a_result_has_what_composer_shows() {
     let (world, token) = shop().await;
-    let found = world.get("/search.json?q=acme").as_token(&token).composer().send().await.expect(200).json();
+    let found = world.get("/search.json?q=acme").basic(&token).composer().send().await.expect(200).json();
     let expected = json!({"total": 2, "results": [
         {
             "name": "acme/blog", "description": "Writes 100% of posts", "url": "https://registry.test/p2/acme/blog.json",
@@ -77,7 +77,7 @@ async fn a_result_has_what_composer_shows() {
         },
     ]});
     assert_eq!(found, expected);
-    let found = world.get("/search.json?q=other").as_token(&token).composer().send().await.expect(200).json();
+    let found = world.get("/search.json?q=other").basic(&token).composer().send().await.expect(200).json();
     assert_eq!(found["results"][0]["abandoned"], true);
 }
 

@@ -1,15 +1,14 @@
 //! Syncing a repository: what its refs become, what each further sync costs, and what survives.
 
-use rostrum::ports::Job;
 use rostrum::registry::jobs::perform;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Calls, DAWN, Repo, Step, World, file, manifest};
 
-async fn versions(world: &World, token: &str, name: &str) -> Vec<String> {
+pub async fn versions(world: &World, token: &str, name: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in ["", "~dev"] {
-        let reply = world.get(&format!("/p2/{name}{part}.json")).as_token(token).composer().send().await.expect(200);
+        let reply = world.get(&format!("/p2/{name}{part}.json")).basic(token).composer().send().await.expect(200);
         names.extend(reply.version_names(name));
     }
     names
@@ -17,7 +16,7 @@ async fn versions(world: &World, token: &str, name: &str) -> Vec<String> {
 
 async fn entry(world: &World, token: &str, name: &str, version: &str) -> Value {
     for part in ["", "~dev"] {
-        let reply = world.get(&format!("/p2/{name}{part}.json")).as_token(token).composer().send().await.expect(200);
+        let reply = world.get(&format!("/p2/{name}{part}.json")).basic(token).composer().send().await.expect(200);
         if let Some(entry) = reply.versions(name).into_iter().find(|entry| entry["version"] == version) {
             return entry;
         }
@@ -30,11 +29,6 @@ fn counts(world: &World) -> (i64, i64, i64) {
     let run = world.last_run();
     let number = |key: &str| run[key].as_i64().expect("a number");
     (number("added"), number("changed"), number("removed"))
-}
-
-fn job(world: &World) -> Job {
-    let id = world.database.rows("SELECT max(id) AS id FROM repositories")[0]["id"].as_i64().expect("an id");
-    Job::SyncRepository { repository_id: id }
 }
 
 #[tokio::test]
@@ -203,6 +197,8 @@ async fn new_moved_and_deleted_refs_are_followed_and_only_what_is_new_is_fetched
     repo.tag_at("1.0.0", &old);
     world.sync(&id).await;
     assert_eq!(versions(&world, &token, "acme/lib").await, ["1.1.0", "1.0.0", "dev-main"], "a version can come back");
+    let shasum = entry(&world, &token, "acme/lib", "1.0.0").await["dist"]["shasum"].clone();
+    assert_eq!(shasum.as_str().map(str::len), Some(40), "its zip was built long ago");
 }
 
 #[tokio::test]
@@ -212,19 +208,19 @@ async fn a_reference_that_was_served_stays_downloadable_when_its_branch_moves_or
     let token = world.reader().await;
     let old = repo.id("main");
     let path = |version: &str, reference: &str| format!("/dist/acme/lib/{version}/{reference}.zip");
-    let branch = world.get(&path("dev-main", &old)).as_token(&token).send().await.expect(200);
-    let tag = world.get(&path("1.0.0", &old)).as_token(&token).send().await.expect(200);
+    let branch = world.get(&path("dev-main", &old)).basic(&token).send().await.expect(200);
+    let tag = world.get(&path("1.0.0", &old)).basic(&token).send().await.expect(200);
     repo.delete("refs/tags/1.0.0");
     let new = repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
     world.sync(&id).await;
     assert_eq!(versions(&world, &token, "acme/lib").await, ["dev-main"]);
-    let again = world.get(&path("dev-main", &old)).as_token(&token).send().await.expect(200);
+    let again = world.get(&path("dev-main", &old)).basic(&token).send().await.expect(200);
     assert_eq!(again.body, branch.body);
-    let moved = world.get(&path("dev-main", &new)).as_token(&token).send().await.expect(200);
+    let moved = world.get(&path("dev-main", &new)).basic(&token).send().await.expect(200);
     assert_ne!(moved.body, branch.body);
-    let again = world.get(&path("1.0.0", &old)).as_token(&token).send().await.expect(200);
+    let again = world.get(&path("1.0.0", &old)).basic(&token).send().await.expect(200);
     assert_eq!(again.body, tag.body);
-    world.get(&path("1.0.0", &new)).as_token(&token).send().await.expect(404);
+    world.get(&path("1.0.0", &new)).basic(&token).send().await.expect(404);
 }
 
 #[tokio::test]
@@ -234,17 +230,17 @@ async fn a_renamed_package_appears_under_its_new_name_and_old_archives_stay() {
     let token = world.reader().await;
     let old = repo.id("main");
     let dist = format!("/dist/acme/old/1.0.0/{old}.zip");
-    let zip = world.get(&dist).as_token(&token).send().await.expect(200);
-    let root = world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
+    let zip = world.get(&dist).basic(&token).send().await.expect(200);
+    let root = world.get("/packages.json").basic(&token).composer().send().await.expect(200);
     repo.commit(&[manifest("acme/new")]);
     repo.tag("2.0.0");
     let view = world.sync(&id).await;
     assert_eq!(view["package"], "acme/new");
-    world.get("/p2/acme/old.json").as_token(&token).composer().send().await.expect(404);
+    world.get("/p2/acme/old.json").basic(&token).composer().send().await.expect(404);
     assert_eq!(versions(&world, &token, "acme/new").await, ["2.0.0", "1.0.0", "dev-main"]);
-    let after = world.get("/packages.json").as_token(&token).composer().since(&root).send().await.expect(200);
+    let after = world.get("/packages.json").basic(&token).composer().since(&root).send().await.expect(200);
     assert_eq!(after.json()["available-packages"], json!(["acme/new"]));
-    assert_eq!(world.get(&dist).as_token(&token).send().await.expect(200).body, zip.body);
+    assert_eq!(world.get(&dist).basic(&token).send().await.expect(200).body, zip.body);
 }
 
 #[tokio::test]
@@ -252,7 +248,7 @@ async fn a_name_that_another_repository_publishes_is_refused_and_nothing_of_it_c
     let world = World::new();
     world.published("acme/lib", &["1.0.0"]).await;
     let token = world.reader().await;
-    let before = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let before = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     let impostor = world.host.serve("evil/fork");
     impostor.commit(&[manifest("acme/lib"), file("evil.php", "<?php")]);
     impostor.tag("9.0.0");
@@ -262,7 +258,7 @@ async fn a_name_that_another_repository_publishes_is_refused_and_nothing_of_it_c
     assert_eq!(view["sync_status"], "failed");
     assert_eq!(view["error"], "the package acme/lib is published by another repository already; remove that one first");
     assert_eq!(view["package"], json!(null));
-    let after = world.get("/p2/acme/lib.json").as_token(&token).composer().since(&before).send().await;
+    let after = world.get("/p2/acme/lib.json").basic(&token).composer().since(&before).send().await;
     assert_eq!(after.status, 304);
     let versions = world.database.rows("SELECT count(*) AS n FROM versions");
     assert_eq!(versions, [json!({"n": 2})]);
@@ -291,7 +287,7 @@ async fn several_packages_come_from_the_directories_of_one_repository() {
         let token = world.reader().await;
         for (name, content) in [(&a, "packages/a"), (&b, "b")] {
             assert_eq!(versions(&world, &token, name).await, ["1.0.0", "dev-main"]);
-            let zip = world.get(&format!("/dist/{name}/1.0.0.zip")).as_token(&token).send().await.expect(200);
+            let zip = world.get(&format!("/dist/{name}/1.0.0.zip")).basic(&token).send().await.expect(200);
             let listing = crate::dist::listing(&zip.body);
             assert_eq!(listing.keys().collect::<Vec<_>>(), ["composer.json", "src/X.php"]);
             assert_eq!(listing["src/X.php"].1, content.as_bytes());
@@ -371,149 +367,6 @@ async fn readme_changelog_and_licence_are_kept_for_every_version() {
 }
 
 #[tokio::test]
-async fn a_push_during_a_sync_is_not_lost() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
-    repo.tag("1.0.0");
-    let id = world.register(&repo).await;
-    world.host.hold(Step::Fetch);
-    let app = world.isolate.app.clone();
-    let job = world.desk.next_job().expect("the first sync");
-    let running = tokio::spawn(async move { perform(&app, job).await });
-    world.host.until_held().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "syncing");
-    // The refs have been read already: this tag is not among them.
-    repo.tag("2.0.0");
-    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
-    while let Some(job) = world.desk.next_job() {
-        perform(&world.isolate.app, job).await.expect("the lease makes it a job without work");
-    }
-    assert_eq!(world.runs().len(), 1, "two syncs never run at once");
-    world.host.let_go();
-    running.await.expect("no panic").expect("synced");
-    assert_eq!(world.repository_view(&id).await["sync_status"], "pending");
-    world.settle().await;
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
-}
-
-#[tokio::test]
-async fn a_sync_that_was_cut_off_is_due_again_when_its_lease_is_over() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
-    repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
-    repo.tag("2.0.0");
-    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
-    world.host.hold(Step::Fetch);
-    let app = world.isolate.app.clone();
-    let job = world.desk.next_job().expect("the sync");
-    let running = tokio::spawn(async move { perform(&app, job).await });
-    world.host.until_held().await;
-    running.abort();
-    assert!(running.await.expect_err("aborted").is_cancelled());
-    world.host.let_go();
-    assert_eq!(world.repository_view(&id).await["sync_status"], "syncing");
-    world.advance_seconds(15 * 60 - 1);
-    assert_eq!(world.cron().await, 0);
-    world.advance_seconds(1);
-    let view = world.repository_view(&id).await;
-    assert_eq!(view["sync_status"], "failed");
-    assert_eq!(view["error"], "The last sync was cut off before it ended. It will be tried again.");
-    assert_eq!(world.cron().await, 1);
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
-    assert_eq!(world.last_run()["failures"], 1);
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
-}
-
-#[tokio::test]
-async fn a_sync_whose_lease_was_taken_over_publishes_nothing() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
-    repo.commit(&[manifest("acme/lib"), file("slow.php", "<?php")]);
-    repo.tag("2.0.0");
-    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
-    world.host.hold(Step::Fetch);
-    let app = world.isolate.app.clone();
-    let first = world.desk.next_job().expect("the sync");
-    let slow = tokio::spawn(async move { perform(&app, first).await });
-    world.host.until_held().await;
-    world.advance_seconds(15 * 60);
-    repo.delete("refs/tags/2.0.0");
-    repo.tag("3.0.0");
-    assert_eq!(world.cron().await, 1);
-    world.settle().await;
-    // The slow one has the old refs in hand.
-    world.host.let_go();
-    slow.await.expect("no panic").expect("a lost lease is nothing to try again");
-    world.settle().await;
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["3.0.0", "1.0.0", "dev-main"]);
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
-}
-
-#[tokio::test]
-async fn a_failing_repository_rests_longer_each_time_and_recovers() {
-    let world = World::new();
-    let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
-    world.host.trouble(crate::support::Trouble::Status(401));
-    let mut rests = Vec::new();
-    world.advance_seconds(600);
-    for _ in 0..10 {
-        assert_eq!(world.cron().await, 1);
-        world.settle().await;
-        let run = world.last_run();
-        assert_eq!(run["outcome"], "failed");
-        let rest = (run["next_due_at"].as_i64().expect("due") - run["finished_at"].as_i64().expect("ended")) / 1000;
-        rests.push(rest);
-        world.advance_seconds(u64::try_from(rest).expect("positive") - 1);
-        assert_eq!(world.cron().await, 0);
-        world.advance_seconds(1);
-    }
-    assert_eq!(rests, [600, 1200, 2400, 4800, 9600, 19_200, 38_400, 76_800, 86_400, 86_400]);
-    world.host.recover();
-    assert_eq!(world.sync(&id).await["sync_status"], "ok", "a sync that is asked for does not wait");
-    let run = world.last_run();
-    assert_eq!((run["failures"].clone(), run["error"].clone()), (json!(10), json!(null)));
-    world.advance_seconds(600);
-    assert_eq!(world.cron().await, 1);
-}
-
-#[tokio::test]
-async fn cron_finds_what_the_queue_lost() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
-    let id = world.register(&repo).await;
-    world.desk.lose_jobs();
-    assert_eq!(world.repository_view(&id).await["sync_status"], "pending");
-    assert_eq!(world.cron().await, 1);
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
-    assert_eq!(world.cron().await, 0);
-    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
-    world.desk.lose_jobs();
-    assert_eq!(world.cron().await, 1);
-}
-
-#[tokio::test]
-async fn jobs_that_come_twice_or_too_late_do_no_harm() {
-    let world = World::new();
-    let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
-    let runs = world.runs().len();
-    for _ in 0..3 {
-        perform(&world.isolate.app, job(&world)).await.expect("nothing to do");
-    }
-    assert_eq!(world.runs().len(), runs, "it was not due");
-    let stale = job(&world);
-    let Job::SyncRepository { repository_id } = stale else { unreachable!("it is a sync") };
-    world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
-    perform(&world.isolate.app, stale).await.expect("nothing to do");
-    perform(&world.isolate.app, Job::BuildArchives { repository_id }).await.expect("nothing to do");
-}
-
-#[tokio::test]
 async fn a_removed_repository_takes_its_packages_along_and_a_removal_of_nothing_changes_nothing() {
     let world = World::new();
     let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
@@ -523,9 +376,9 @@ async fn a_removed_repository_takes_its_packages_along_and_a_removal_of_nothing_
     assert_eq!(world.database.rows("SELECT revision, names_revision FROM organizations"), revisions);
     let gone = world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
     assert_eq!(gone.json(), json!({"message": "Repository removed"}));
-    world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(404);
+    world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(404);
     let dist = format!("/dist/acme/lib/1.0.0/{}.zip", repo.id("main"));
-    world.get(&dist).as_token(&token).send().await.expect(404);
+    world.get(&dist).basic(&token).send().await.expect(404);
     world.get(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
     world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
     world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(404);

@@ -60,7 +60,7 @@ async fn a_token_needs_only_a_description_and_the_rest_has_defaults() {
 async fn only_the_hash_of_a_token_is_stored_anywhere() {
     let world = World::new();
     let (_, token) = world.token(&json!({"description": "plain"})).await;
-    world.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.get("/packages.json").basic(&token).send().await.expect(200);
     world.settle().await;
     let rows = world.database.rows("SELECT hash FROM tokens");
     assert_eq!(rows, [json!({"hash": hex::encode(Sha256::digest(&token))})]);
@@ -268,9 +268,9 @@ async fn without_a_good_token_nothing_opens() {
         (world.get("/packages.json"), required),
         (world.get("/packages.json").bearer(""), required),
         (world.get("/packages.json").header("authorization", "Basic %%%"), required),
-        (world.get("/packages.json").as_token("wrong"), invalid),
-        (world.get("/packages.json").as_token(&mistyped), invalid),
-        (world.get("/packages.json").as_token(&token.to_uppercase()), invalid),
+        (world.get("/packages.json").basic("wrong"), invalid),
+        (world.get("/packages.json").basic(&mistyped), invalid),
+        (world.get("/packages.json").basic(&token.to_uppercase()), invalid),
     ] {
         let reply = ask.send().await.expect(401);
         let expected = json!({"error": error, "code": "UNAUTHENTICATED", "details": {}, "warning": error});
@@ -279,7 +279,7 @@ async fn without_a_good_token_nothing_opens() {
         assert_eq!(reply.header("content-type"), "application/json");
         assert!(reply.find_header("x-ratelimit-limit").is_none());
     }
-    world.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.get("/packages.json").basic(&token).send().await.expect(200);
     world.get("/packages.json").bearer(&token).send().await.expect(200);
 }
 
@@ -295,11 +295,11 @@ async fn without_an_admin_token_in_the_settings_nobody_is_administrator() {
 async fn a_token_ends_at_its_second() {
     let world = World::new();
     let (_, token) = world.token(&json!({"description": "a", "expires_at": DAWN.seconds() + 100})).await;
-    world.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.get("/packages.json").basic(&token).send().await.expect(200);
     world.advance_seconds(99);
-    world.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.get("/packages.json").basic(&token).send().await.expect(200);
     world.advance_seconds(1);
-    let reply = world.get("/packages.json").as_token(&token).send().await.expect(401);
+    let reply = world.get("/packages.json").basic(&token).send().await.expect(401);
     assert_eq!(reply.json()["error"], "This token has expired. Ask for a new one.");
 }
 
@@ -308,7 +308,7 @@ async fn presenting_a_token_is_noted() {
     let world = World::new();
     let (id, token) = world.token(&json!({"description": "a"})).await;
     world.advance_seconds(60);
-    world.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.get("/packages.json").basic(&token).send().await.expect(200);
     let view = world.get(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200).json();
     assert_eq!(view["last_used_at"], DAWN.seconds() + 60);
 }

@@ -100,7 +100,7 @@ async fn a_later_sync_that_fails_leaves_what_is_published_untouched() {
             let world = World::new();
             let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
             let token = world.reader().await;
-            let document = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+            let document = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
             let before = published(&world);
             repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
             repo.tag("2.0.0");
@@ -112,12 +112,12 @@ async fn a_later_sync_that_fails_leaves_what_is_published_untouched() {
                 "{trouble:?} {step:?}"
             );
             assert_eq!(published(&world), before, "{trouble:?} {step:?}");
-            let ask = world.get("/p2/acme/lib.json").as_token(&token).composer().since(&document);
+            let ask = world.get("/p2/acme/lib.json").basic(&token).composer().since(&document);
             ask.send().await.expect(304);
-            world.get("/dist/acme/lib/1.0.0.zip").as_token(&token).send().await.expect(200);
+            world.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
             world.host.recover();
             assert_eq!(world.sync(&id).await["sync_status"], "ok");
-            let after = world.get("/p2/acme/lib.json").as_token(&token).composer().since(&document).send().await;
+            let after = world.get("/p2/acme/lib.json").basic(&token).composer().since(&document).send().await;
             assert_eq!(after.expect(200).version_names("acme/lib"), ["2.0.0", "1.0.0"]);
         }
     }

@@ -10,7 +10,7 @@ async fn prefixes_hide_a_package_everywhere_as_if_it_did_not_exist() {
     let (seen, _) = world.published("acme/seen", &["1.0.0"]).await;
     let (hidden, _) = world.published("other/hidden", &["1.0.0"]).await;
     let (_, token) = world.token(&json!({"description": "a", "allowed_package_prefixes": ["acme/"]})).await;
-    let ask = async |path: &str| world.get(path).as_token(&token).composer().send().await;
+    let ask = async |path: &str| world.get(path).basic(&token).composer().send().await;
 
     assert_eq!(ask("/packages.json").await.expect(200).json()["available-packages"], json!(["acme/seen"]));
     assert_eq!(ask("/list.json").await.expect(200).json(), json!({"packageNames": ["acme/seen"]}));
@@ -52,7 +52,7 @@ async fn a_prefix_is_the_beginning_of_a_name_not_of_a_vendor_only() {
         ("acme", json!(["acme/lib", "acme/lib-extra", "acme/other", "acmes/lib"])),
     ] {
         let (_, token) = world.token(&json!({"description": "a", "allowed_package_prefixes": [prefix]})).await;
-        let root = world.get("/packages.json").as_token(&token).composer().send().await.expect(200).json();
+        let root = world.get("/packages.json").basic(&token).composer().send().await.expect(200).json();
         assert_eq!(root["available-packages"], names, "{prefix}");
     }
 }
@@ -63,24 +63,24 @@ async fn changed_prefixes_are_another_view_so_that_a_conditional_request_gets_ev
     world.published("acme/lib", &["1.0.0"]).await;
     world.published("other/lib", &["1.0.0"]).await;
     let (id, token) = world.token(&json!({"description": "a"})).await;
-    let wide = world.get("/packages.json").as_token(&token).composer().send().await.expect(200);
-    let p2 = world.get("/p2/other/lib.json").as_token(&token).composer().send().await.expect(200);
-    world.get("/packages.json").as_token(&token).composer().since(&wide).send().await.expect(304);
+    let wide = world.get("/packages.json").basic(&token).composer().send().await.expect(200);
+    let p2 = world.get("/p2/other/lib.json").basic(&token).composer().send().await.expect(200);
+    world.get("/packages.json").basic(&token).composer().since(&wide).send().await.expect(304);
 
     let narrow = json!({"allowed_package_prefixes": ["acme/"]});
     world.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&narrow).send().await.expect(200);
-    let root = world.get("/packages.json").as_token(&token).composer().since(&wide).send().await.expect(200);
+    let root = world.get("/packages.json").basic(&token).composer().since(&wide).send().await.expect(200);
     assert_eq!(root.json()["available-packages"], json!(["acme/lib"]));
     assert_ne!(root.header("last-modified"), wide.header("last-modified"));
     assert_ne!(root.header("etag"), wide.header("etag"));
-    world.get("/p2/other/lib.json").as_token(&token).composer().since(&p2).send().await.expect(404);
+    world.get("/p2/other/lib.json").basic(&token).composer().since(&p2).send().await.expect(404);
 
     let back = json!({"allowed_package_prefixes": null});
     world.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&back).send().await.expect(200);
-    let again = world.get("/packages.json").as_token(&token).composer().since(&root).send().await.expect(200);
+    let again = world.get("/packages.json").basic(&token).composer().since(&root).send().await.expect(200);
     assert_eq!(again.body, wide.body);
     assert_eq!(again.header("last-modified"), wide.header("last-modified"));
-    world.get("/p2/other/lib.json").as_token(&token).composer().since(&p2).send().await.expect(304);
+    world.get("/p2/other/lib.json").basic(&token).composer().since(&p2).send().await.expect(304);
 }
 
 #[tokio::test]
@@ -88,17 +88,17 @@ async fn a_revoked_token_is_refused_at_once_here_and_within_the_bound_elsewhere(
     let world = World::new();
     let elsewhere = world.another_isolate();
     let (id, token) = world.token(&json!({"description": "a"})).await;
-    world.get("/packages.json").as_token(&token).send().await.expect(200);
-    elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.get("/packages.json").basic(&token).send().await.expect(200);
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
     assert_eq!(world.cache.keys("token:").len(), 1);
 
     world.delete(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200);
     assert_eq!(world.cache.keys("token:").len(), 0);
-    world.get("/packages.json").as_token(&token).send().await.expect(401);
+    world.get("/packages.json").basic(&token).send().await.expect(401);
     world.advance_seconds(29);
-    elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
     world.advance_seconds(1);
-    elsewhere.get("/packages.json").as_token(&token).send().await.expect(401);
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(401);
     assert_eq!(world.cache.keys("token:").len(), 0, "a revoked token is not cached again");
 }
 
@@ -108,13 +108,13 @@ async fn a_changed_token_is_believed_at_once_here_and_within_the_bound_elsewhere
     world.published("acme/lib", &["1.0.0"]).await;
     let elsewhere = world.another_isolate();
     let (id, token) = world.token(&json!({"description": "a"})).await;
-    world.get("/p2/acme/lib.json").as_token(&token).send().await.expect(200);
-    elsewhere.get("/p2/acme/lib.json").as_token(&token).send().await.expect(200);
+    world.get("/p2/acme/lib.json").basic(&token).send().await.expect(200);
+    elsewhere.get("/p2/acme/lib.json").basic(&token).send().await.expect(200);
     let narrow = json!({"allowed_package_prefixes": ["other/"]});
     world.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&narrow).send().await.expect(200);
-    world.get("/p2/acme/lib.json").as_token(&token).send().await.expect(404);
+    world.get("/p2/acme/lib.json").basic(&token).send().await.expect(404);
     world.advance_seconds(30);
-    elsewhere.get("/p2/acme/lib.json").as_token(&token).send().await.expect(404);
+    elsewhere.get("/p2/acme/lib.json").basic(&token).send().await.expect(404);
 }
 
 #[tokio::test]
@@ -122,17 +122,17 @@ async fn the_isolate_that_changed_a_token_goes_by_its_own_knowledge_while_kv_lag
     let world = World::new();
     world.published("acme/lib", &["1.0.0"]).await;
     let (id, token) = world.token(&json!({"description": "a"})).await;
-    world.get("/p2/acme/lib.json").as_token(&token).send().await.expect(200);
+    world.get("/p2/acme/lib.json").basic(&token).send().await.expect(200);
     world.cache.lag();
     let narrow = json!({"allowed_package_prefixes": ["other/"]});
     world.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&narrow).send().await.expect(200);
     for _ in 0..4 {
-        world.get("/p2/acme/lib.json").as_token(&token).send().await.expect(404);
+        world.get("/p2/acme/lib.json").basic(&token).send().await.expect(404);
         world.advance_seconds(30);
     }
     world.delete(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200);
     for _ in 0..4 {
-        world.get("/p2/acme/lib.json").as_token(&token).send().await.expect(401);
+        world.get("/p2/acme/lib.json").basic(&token).send().await.expect(401);
         world.advance_seconds(30);
     }
 }
@@ -142,18 +142,18 @@ async fn when_kv_fails_on_a_revocation_the_token_is_refused_here_and_ends_everyw
     let world = World::new();
     let elsewhere = world.another_isolate();
     let (id, token) = world.token(&json!({"description": "a"})).await;
-    elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
     world.meter.break_all(Port::Cache, Moment::Before);
     world.delete(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200);
     world.meter.mend();
     let revoked = world.database.rows("SELECT revoked_at IS NOT NULL AS revoked FROM tokens");
     assert_eq!(revoked, [json!({"revoked": 1})]);
     assert!(crate::support::logs::text().contains("a changed token may be believed for 300 s more"));
-    world.get("/packages.json").as_token(&token).send().await.expect(401);
+    world.get("/packages.json").basic(&token).send().await.expect(401);
     world.advance_seconds(299);
-    elsewhere.get("/packages.json").as_token(&token).send().await.expect(200);
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
     world.advance_seconds(31);
-    elsewhere.get("/packages.json").as_token(&token).send().await.expect(401);
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(401);
 }
 
 #[tokio::test]
@@ -161,12 +161,12 @@ async fn an_unknown_token_is_remembered_as_unknown_only_for_a_while() {
     let world = World::new();
     let (id, token) = world.token(&json!({"description": "a"})).await;
     world.database.execute("UPDATE tokens SET revoked_at = 1");
-    let (_, first) = world.counted(world.get("/packages.json").as_token(&token).send()).await;
+    let (_, first) = world.counted(world.get("/packages.json").basic(&token).send()).await;
     assert_eq!((first.cache_reads, first.statements), (1, 1));
-    let (reply, second) = world.counted(world.get("/packages.json").as_token(&token).send()).await;
+    let (reply, second) = world.counted(world.get("/packages.json").basic(&token).send()).await;
     assert_eq!((reply.status, second), (401, crate::support::Calls::default()));
     world.database.execute("UPDATE tokens SET revoked_at = NULL");
     world.advance_seconds(30);
-    world.get("/packages.json").as_token(&token).send().await.expect(200);
+    world.get("/packages.json").basic(&token).send().await.expect(200);
     assert!(!id.is_empty());
 }

@@ -34,7 +34,7 @@ impl Ask {
     }
 
     /// With the token as composer sends it: as the password of any user.
-    pub fn as_token(self, token: &str) -> Self {
+    pub fn basic(self, token: &str) -> Self {
         self.header(AUTHORIZATION, &format!("Basic {}", STANDARD.encode(format!("anybody:{token}"))))
     }
 
@@ -76,10 +76,8 @@ impl Ask {
         request.extensions_mut().insert(self.app);
         let response = self.router.oneshot(request).await.expect("a router never fails");
         let (parts, body) = response.into_parts();
-        let collected = body.collect().await;
-        let broken = collected.is_err();
-        let body = collected.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        Reply { status: parts.status.as_u16(), headers: parts.headers, body, broken }
+        let body = body.collect().await.expect("the body arrives whole").to_bytes();
+        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 }
 
@@ -89,8 +87,6 @@ pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// Whether the body broke off.
-    pub broken: bool,
 }
 
 impl Reply {

@@ -45,11 +45,11 @@ impl Sqlite {
 
     fn transaction(&self, stmts: &[Stmt]) -> Result<Vec<Rows>, DatabaseError> {
         let mut connection = self.connection.lock().expect("not poisoned");
-        let transaction = connection.transaction().map_err(refusal)?;
+        let transaction = connection.transaction().map_err(|error| refusal(&error))?;
         let results = stmts.iter().map(|stmt| query(&transaction, stmt.sql, &stmt.args)).collect::<Result<Vec<_>, _>>();
         match results {
-            Ok(results) => transaction.commit().map(|()| results).map_err(refusal),
-            Err(error) => Err(refusal(error)),
+            Ok(results) => transaction.commit().map(|()| results).map_err(|error| refusal(&error)),
+            Err(error) => Err(refusal(&error)),
         }
     }
 }
@@ -95,7 +95,7 @@ fn check_limits(stmt: &Stmt) {
 
 fn query(connection: &Connection, sql: &str, args: &[Value]) -> rusqlite::Result<Rows> {
     let mut statement = connection.prepare(sql)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query(rusqlite::params_from_iter(args.iter().map(bound)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -131,7 +131,7 @@ fn handed_out(value: ValueRef<'_>) -> Json {
     }
 }
 
-fn refusal(error: rusqlite::Error) -> DatabaseError {
+fn refusal(error: &rusqlite::Error) -> DatabaseError {
     let reason = error.to_string();
     if reason.contains("UNIQUE constraint failed") {
         DatabaseError::Conflict(reason)

@@ -18,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use http::Method;
 use rostrum::http::router;
-use rostrum::ports::{Clock, Job};
+use rostrum::ports::Job;
 use rostrum::registry::failure::Failure;
 use rostrum::registry::jobs::perform;
 use rostrum::registry::memory::Memory;
@@ -26,7 +26,7 @@ use rostrum::registry::secrets::{Keyring, TokenHash};
 use rostrum::registry::{App, Config, Ports, sync};
 use serde_json::{Value, json};
 
-pub use client::{Ask, COMPOSER, ORIGIN, Reply};
+pub use client::{Ask, ORIGIN, Reply};
 pub use git_host::{GitHost, Step, Trouble};
 pub use meter::{Calls, Meter, Moment, Port};
 pub use repo::{File, Repo, file, manifest};
@@ -212,15 +212,10 @@ impl World {
         self.advance(Duration::from_secs(seconds));
     }
 
-    pub fn now_seconds(&self) -> i64 {
-        self.clock.now().seconds()
-    }
-
     /// Does the background work and the jobs until nothing is left. None of them may fail.
     pub async fn settle(&self) {
-        for (job, failure) in self.settle_with_failures().await {
-            panic!("{job:?} failed: {failure:?}");
-        }
+        let failures = self.settle_with_failures().await;
+        assert!(failures.is_empty(), "{failures:?}");
     }
 
     /// The same for jobs that may fail; each is tried once.

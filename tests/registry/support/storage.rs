@@ -61,7 +61,7 @@ impl Blobs for Shelf {
 }
 
 /// How long KV takes to show a change everywhere.
-const SPREAD: Duration = Duration::from_secs(60);
+const SPREAD: Duration = Duration::from_mins(1);
 
 struct Entry {
     value: String,
@@ -69,11 +69,14 @@ struct Entry {
     ends_at: Millis,
 }
 
+/// Key → what readers still get, and until when.
+type Lagging = BTreeMap<String, (Option<String>, Millis)>;
+
 /// A key-value store.
 pub struct Kv {
     entries: Mutex<BTreeMap<String, Entry>>,
     /// What readers still get of keys that were changed, and until when; `None` when changes are seen at once.
-    lagging: Mutex<Option<BTreeMap<String, (Option<String>, Millis)>>>,
+    lagging: Mutex<Option<Lagging>>,
     clock: Arc<ManualClock>,
     meter: Meter,
 }
@@ -95,10 +98,13 @@ impl Kv {
         }
     }
 
-    fn lagging_value(&self, key: &str) -> Option<Option<String>> {
+    /// What a reader gets.
+    fn seen_value(&self, key: &str) -> Option<String> {
         let lagging = self.lagging.lock().expect("not poisoned");
-        let (old, until) = lagging.as_ref()?.get(key)?;
-        (self.clock.now() < *until).then(|| old.clone())
+        match lagging.as_ref().and_then(|lagging| lagging.get(key)) {
+            Some((old, until)) if self.clock.now() < *until => old.clone(),
+            _ => self.value(key),
+        }
     }
 
     fn value(&self, key: &str) -> Option<String> {
@@ -128,7 +134,7 @@ impl Cache for Kv {
         let key = key.to_owned();
         Box::pin(async move {
             self.meter.count(|calls| calls.cache_reads += 1);
-            let read = || self.lagging_value(&key).unwrap_or_else(|| self.value(&key));
+            let read = || self.seen_value(&key);
             self.meter.run(Port::Cache, read).await
         })
     }
@@ -141,7 +147,7 @@ impl Cache for Kv {
         metadata: Option<String>,
     ) -> BoxFuture<'_, Result<(), Fault>> {
         assert!(key.len() <= 512, "KV takes keys of 512 bytes");
-        assert!(ttl >= Duration::from_secs(60), "KV keeps everything for a minute at least");
+        assert!(ttl >= Duration::from_mins(1), "KV keeps everything for a minute at least");
         assert!(metadata.as_ref().is_none_or(|text| text.len() <= 1000), "KV takes 1 kB of metadata");
         let key = key.to_owned();
         Box::pin(async move {

@@ -1,0 +1,179 @@
+-- What migrations/ add up to. Written by `UPDATE_SCHEMA=1 cargo test --test schema`; change the migrations.
+
+CREATE TABLE artifacts (
+  sha256 TEXT PRIMARY KEY,
+  sha1 TEXT NOT NULL, -- Composer's shasum
+  size INTEGER NOT NULL, -- bytes
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dists (
+  id INTEGER PRIMARY KEY,
+  version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
+  reference TEXT NOT NULL,
+  artifact_sha256 TEXT REFERENCES artifacts (sha256), -- NULL until it is built
+  error TEXT, -- why it cannot be built
+  created_at INTEGER NOT NULL,
+  UNIQUE (version_id, reference)
+) STRICT;
+
+CREATE TABLE documents (
+  package_id INTEGER NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
+  stability TEXT NOT NULL CHECK (stability IN ('stable', 'dev')),
+  part INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (package_id, stability, part)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE downloads (
+  day INTEGER NOT NULL, -- days since 1970-01-01 UTC
+  version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
+  subject TEXT NOT NULL, -- 'token:12', or 'admin'
+  count INTEGER NOT NULL,
+  PRIMARY KEY (version_id, day, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE grants (
+  id INTEGER PRIMARY KEY,
+  token_id INTEGER NOT NULL REFERENCES tokens (id) ON DELETE CASCADE,
+  target TEXT NOT NULL, -- '*', a name ('acme/lib') or a pattern with '*' ('acme/*')
+  version_constraint TEXT NOT NULL DEFAULT '*',
+  updates_until INTEGER, -- only versions released up to this moment
+  minimum_stability TEXT NOT NULL DEFAULT 'dev',
+  expires_at INTEGER
+) STRICT;
+
+CREATE TABLE organizations (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  slug TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  description TEXT,
+  -- Unix seconds, strictly increasing: the Last-Modified of everything that a publish can change.
+  revision INTEGER NOT NULL DEFAULT 0,
+  -- The same for the set of package names alone, so that a push does not make every client reload packages.json.
+  names_revision INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE packages (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  description TEXT,
+  type TEXT NOT NULL,
+  abandoned TEXT, -- 'true' or the replacement's name
+  latest_version TEXT, -- pretty, the highest stable one or else the highest
+  revision INTEGER NOT NULL, -- unix seconds, strictly increasing: Last-Modified of its documents
+  version_index TEXT NOT NULL DEFAULT '[]', -- JSON array of [normalized, released_at, pretty], a published version each
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE (organization_id, name)
+) STRICT;
+
+CREATE TABLE repositories (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  kind TEXT NOT NULL CHECK (kind IN ('git', 'composer', 'artifact')),
+  provider TEXT NOT NULL,
+  url TEXT NOT NULL,
+  path TEXT NOT NULL DEFAULT '', -- sub-directory of the package inside the repository, '' for the root
+  tag_filter TEXT, -- JSON array of globs; NULL takes every tag
+  branch_filter TEXT,
+  credential_type TEXT NOT NULL DEFAULT 'none',
+  credentials TEXT, -- sealed (registry::secrets)
+  capabilities TEXT, -- what the git server told of itself, JSON
+  refs_digest TEXT, -- SHA-256 over the refs of the last sync that was carried through
+  request_seq INTEGER NOT NULL DEFAULT 1, -- counts the asks for a sync; a run notes which one it answers
+  created_at INTEGER NOT NULL,
+  UNIQUE (organization_id, url, path)
+) STRICT;
+
+CREATE TABLE repository_refs (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  name TEXT NOT NULL, -- full: refs/tags/v1.0.0
+  reference TEXT NOT NULL, -- commit id, annotated tags peeled
+  version TEXT, -- the normalized version it became, or NULL when it was skipped
+  reason TEXT, -- why it was skipped
+  PRIMARY KEY (repository_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sync_runs (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  request_seq INTEGER NOT NULL,
+  started_at INTEGER NOT NULL,
+  lease_until INTEGER NOT NULL,
+  finished_at INTEGER,
+  outcome TEXT CHECK (outcome IN ('ok', 'failed')),
+  error TEXT,
+  failures INTEGER NOT NULL DEFAULT 0, -- failed runs in a row before this one
+  next_due_at INTEGER,
+  requests INTEGER NOT NULL DEFAULT 0, -- sent upstream
+  received_bytes INTEGER NOT NULL DEFAULT 0,
+  added INTEGER NOT NULL DEFAULT 0, -- versions
+  changed INTEGER NOT NULL DEFAULT 0,
+  removed INTEGER NOT NULL DEFAULT 0,
+  skipped TEXT NOT NULL DEFAULT '[]' -- JSON array of {ref, reason}
+) STRICT;
+
+CREATE TABLE texts (
+  sha256 TEXT PRIMARY KEY,
+  content TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tokens (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  hash TEXT NOT NULL UNIQUE, -- SHA-256 of the token, lowercase hex; the token itself is nowhere
+  description TEXT NOT NULL,
+  scopes TEXT NOT NULL, -- JSON array of scope names
+  expires_at INTEGER,
+  rate_limit_max INTEGER, -- requests an hour; NULL is the default of the token's kind
+  metadata TEXT NOT NULL, -- JSON object, the caller's own
+  created_at INTEGER NOT NULL,
+  last_used_at INTEGER,
+  revoked_at INTEGER
+) STRICT;
+
+CREATE TABLE version_files (
+  version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
+  kind TEXT NOT NULL CHECK (kind IN ('readme', 'changelog', 'license')),
+  name TEXT NOT NULL, -- as in the repository: README.md
+  text_sha256 TEXT NOT NULL REFERENCES texts (sha256),
+  PRIMARY KEY (version_id, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE versions (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  package_id INTEGER NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
+  normalized TEXT NOT NULL,
+  pretty TEXT NOT NULL,
+  ref_name TEXT NOT NULL, -- full: refs/heads/main
+  reference TEXT NOT NULL, -- commit id
+  is_default_branch INTEGER NOT NULL DEFAULT 0,
+  manifest TEXT NOT NULL, -- composer.json as it stands in the commit
+  released_at INTEGER NOT NULL,
+  removed_at INTEGER, -- gone upstream: out of the metadata, its dists stay downloadable
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE (package_id, normalized)
+) STRICT;
+
+CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
+
+CREATE INDEX grants_by_token ON grants (token_id);
+
+CREATE INDEX packages_by_repository ON packages (repository_id);
+
+CREATE INDEX sync_runs_by_repository ON sync_runs (repository_id, id);
+
+CREATE INDEX tokens_by_organization ON tokens (organization_id, id);
+
+CREATE INDEX version_files_by_text ON version_files (text_sha256);
