@@ -7,6 +7,19 @@ CREATE TABLE artifacts (
   created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE audit_log (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  actor TEXT NOT NULL, -- 'admin', 'token:{uid}', 'user:{uid}'
+  address TEXT, -- the client's IP address, as the edge tells it
+  action TEXT NOT NULL, -- 'token.created'
+  target TEXT NOT NULL, -- uid of what was acted on
+  label TEXT, -- what people call it, when the change names it
+  details TEXT NOT NULL -- JSON object; never a secret
+) STRICT;
+
 CREATE TABLE dists (
   id INTEGER PRIMARY KEY,
   version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
@@ -166,6 +179,10 @@ CREATE TABLE versions (
   UNIQUE (package_id, normalized)
 ) STRICT;
 
+CREATE INDEX audit_log_by_organization ON audit_log (organization_id, id);
+
+CREATE INDEX audit_log_by_target ON audit_log (target, id);
+
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 
 CREATE INDEX grants_by_token ON grants (token_id);
@@ -177,3 +194,13 @@ CREATE INDEX sync_runs_by_repository ON sync_runs (repository_id, id);
 CREATE INDEX tokens_by_organization ON tokens (organization_id, id);
 
 CREATE INDEX version_files_by_text ON version_files (text_sha256);
+
+CREATE TRIGGER audit_log_is_never_changed BEFORE UPDATE ON audit_log
+BEGIN
+  SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_log_is_never_shortened BEFORE DELETE ON audit_log
+BEGIN
+  SELECT RAISE(ABORT, 'the audit log is append-only');
+END;

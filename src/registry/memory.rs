@@ -8,7 +8,7 @@
 //! | rate counters | their hour | 16,384 |
 //!
 //! So another isolate's publish is seen within [`DOCUMENT_TTL`], and a revoked token is refused within [`CALLER_TTL`]
-//! plus the minute KV takes to spread a deletion. The isolate that made the change knows at once.
+//! plus the minute KV takes to spread a deletion; at worst, when KV fails or a look-up was under way, when KV's copy ends. The isolate that made the change knows at once.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;

@@ -264,9 +264,11 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: TokenSpec) -> Result
 /// Revokes a token.
 pub async fn revoke(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let noted = by.note(app, &Deed { action: "token.revoked", target: uid, label: None, details: json!({}) })?;
-    let hash = tokens::revoke(&*app.ports.database, by.organization_id, uid, app.now(), noted).await?;
-    learn(app, &TokenHash::from_stored(hash.ok_or_else(|| Failure::not_found("Token"))?), None).await;
-    Ok(())
+    let revoked = tokens::revoke(&*app.ports.database, by.organization_id, uid, app.now(), noted).await?;
+    let absent = || Failure::not_found("Token");
+    let revocation = revoked.ok_or_else(absent)?;
+    learn(app, &TokenHash::from_stored(revocation.hash), None).await;
+    if revocation.is_new { Ok(()) } else { Err(absent()) }
 }
 
 /// One token.

@@ -217,25 +217,41 @@ pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
     )
 }
 
-/// Revokes a live token and returns its hash; `None` when there is none of that id.
+/// What became of a revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// SHA-256 of the token, lowercase hex.
+    pub hash: String,
+    /// Whether it was this call that revoked it.
+    pub is_new: bool,
+}
+
+/// Revokes a token; `None` when there is none of that id. One that was revoked before is told as such, so that whoever
+/// asks again, because the first answer got lost, still has every copy of it forgotten.
 pub async fn revoke(
     db: &dyn Database,
     organization_id: i64,
     uid: &str,
     now: Millis,
     noted: Stmt,
-) -> Result<Option<String>, DatabaseError> {
+) -> Result<Option<Revocation>, DatabaseError> {
     #[derive(Deserialize)]
-    struct Revoked {
+    struct Known {
         hash: String,
     }
-    let stmt = Stmt::new(
+    let revoke = Stmt::new(
         "UPDATE tokens SET revoked_at = ?3
-          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL RETURNING hash",
+          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL RETURNING id",
         [organization_id.into(), uid.into(), now.into()],
     );
-    let revoked = db.batch(vec![stmt, noted]).await?.into_iter().next().unwrap_or_default();
-    Ok(revoked.first::<Revoked>()?.map(|row| row.hash))
+    let known = Stmt::new(
+        "SELECT hash FROM tokens WHERE organization_id = ?1 AND uid = ?2",
+        [organization_id.into(), uid.into()],
+    );
+    let mut results = db.batch(vec![revoke, noted, known]).await?;
+    let known = results.pop().unwrap_or_default().first::<Known>()?;
+    let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
+    Ok(known.map(|known| Revocation { hash: known.hash, is_new }))
 }
 
 /// A page of an organization's live tokens, newest first, and how many there are in all.

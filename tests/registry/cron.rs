@@ -23,7 +23,7 @@ async fn with_lost_archives() -> (World, i64) {
 
 async fn shasum(world: &World) -> String {
     let token = world.reader().await;
-    let reply = world.get("/p2/acme/lib.json").as_token(&token).composer().send().await.expect(200);
+    let reply = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     reply.versions("acme/lib")[0]["dist"]["shasum"].as_str().expect("text").to_owned()
 }
 
@@ -49,7 +49,7 @@ async fn archives_whose_job_was_lost_are_built_after_half_an_hour() {
 async fn a_first_download_brings_the_shasum_into_the_metadata() {
     let (world, _) = with_lost_archives().await;
     let token = world.reader().await;
-    world.get("/dist/acme/lib/1.0.0.zip").as_token(&token).send().await.expect(200);
+    world.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
     world.settle().await;
     world.advance_seconds(60);
     assert_eq!(shasum(&world).await.len(), 40);

@@ -39,7 +39,13 @@ pub fn with_layers(router: Router) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(refuse_composer_1))
         .layer(from_fn(show_quota))
-        .layer(from_fn(|request, next| render_failures(Dialect::Composer, request, next)))
+        .layer(from_fn(|request: Request, next| render_failures(dialect(request.uri().path()), request, next)))
+}
+
+/// Composer prints the `warning` of every answer but that to its report, which it must not hold (composer-protocol,
+/// section 0, rule 19).
+fn dialect(path: &str) -> Dialect {
+    if path == "/notify-batch" { Dialect::Management } else { Dialect::Composer }
 }
 
 /// Composer 1 reads another protocol; it would fail with words that help nobody.

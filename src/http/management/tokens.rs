@@ -242,7 +242,7 @@ pub async fn update_token(
     Ok(Json(row.into()))
 }
 
-/// Revokes a token. It is refused at once where this was done, everywhere within a minute and a half.
+/// Revokes a token. It is refused at once where this was done, elsewhere within a minute and a half as a rule.
 #[utoipa::path(
     delete,
     path = "/tokens/{id}",
