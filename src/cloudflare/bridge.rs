@@ -9,13 +9,15 @@ use std::any::Any;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use js_sys::futures::{JsFuture, spawn_local};
 use js_sys::{Array, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, ResponseInit};
+use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader};
 use worker::send::{SendFuture, SendWrapper};
 
 use super::upstream::Limit;
@@ -24,23 +26,29 @@ use crate::ports::{BoxFuture, ByteStream, Fault, Whole};
 
 // ---------------------------------------------------------------------------------------------- requests
 
-/// The runtime's request as ours. The body stays a stream: reading it, and how much of it, is the reader's business.
+/// The runtime's request as ours. The body stays a stream: reading it, and how much of it, is the reader's business. A
+/// header that HTTP does not allow is left out.
 pub fn read(request: &web_sys::Request) -> Result<Request<Body>, String> {
-    let method = Method::from_bytes(request.method().as_bytes()).map_err(|e| e.to_string())?;
-    let uri = request.url().parse::<Uri>().map_err(|e| e.to_string())?;
+    let head = head_of(request);
+    let mut lines = head.split('\n');
+    let method = Method::from_bytes(lines.next().unwrap_or_default().as_bytes()).map_err(|e| e.to_string())?;
+    let uri = lines.next().unwrap_or_default().parse::<Uri>().map_err(|e| e.to_string())?;
     let body = request.body().map_or_else(Body::empty, |stream| Body::new(worker::Body::new(stream)));
     let mut ours = Request::new(body);
     *ours.method_mut() = method;
     *ours.uri_mut() = uri;
-    *ours.headers_mut() = header_map(&request.headers());
+    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            ours.headers_mut().append(name, value);
+        }
+    }
     Ok(ours)
 }
 
 /// The answer to a request that [`read`] could not make sense of.
 pub fn refuse(reason: &str) -> worker::Result<web_sys::Response> {
-    let init = ResponseInit::new();
-    init.set_status(StatusCode::BAD_REQUEST.as_u16());
-    Ok(web_sys::Response::new_with_opt_str_and_init(Some(&format!("Bad request: {reason}\n")), &init)?)
+    let text = format!("Bad request: {reason}\n");
+    Ok(respond(StatusCode::BAD_REQUEST.as_u16(), "", &JsValue::from(text))?)
 }
 
 // ---------------------------------------------------------------------------------------------- responses
@@ -49,50 +57,75 @@ pub fn refuse(reason: &str) -> worker::Result<web_sys::Response> {
 pub async fn write(response: Response<Body>, method: &Method) -> worker::Result<web_sys::Response> {
     let (mut parts, body) = response.into_parts();
     let headers_only = method == Method::HEAD;
-    if let (true, Some(size @ 1..)) = (headers_only, body.size_hint().exact()) {
-        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| size.into());
+    // The runtime counts bytes itself, when it is given any.
+    match (headers_only, body.size_hint().exact()) {
+        (true, Some(size @ 1..)) => drop(parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| size.into())),
+        (false, Some(1..)) => drop(parts.headers.remove(CONTENT_LENGTH)),
+        _ => {}
     }
-    let headers = js_headers(&parts.headers)?;
-    let init = ResponseInit::new();
-    init.set_status(parts.status.as_u16());
-    init.set_headers(&headers);
+    let content = content(&mut parts, body, headers_only).await?;
+    Ok(respond(parts.status.as_u16(), &head_text(&parts.headers), &content)?)
+}
+
+/// The body as the runtime takes it.
+async fn content(parts: &mut Parts, body: Body, headers_only: bool) -> worker::Result<JsValue> {
     // The Fetch standard refuses a body with these three.
     let bodiless = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
     if headers_only || bodiless.contains(&parts.status) {
-        return Ok(web_sys::Response::new_with_opt_str_and_init(None, &init)?);
+        return Ok(JsValue::NULL);
     }
     if let Some(stream) = parts.extensions.remove::<PassThrough>().and_then(|shared| shared.take()) {
-        return hand_over(stream.into_any(), &init);
+        return hand_over(stream.into_any());
     }
     if body.size_hint().exact().is_some() {
         let bytes = body.collect().await.map_err(|e| worker::Error::from(e.to_string()))?.to_bytes();
-        return from_bytes(&bytes, &init);
+        return Ok(bytes_or_null(&bytes));
     }
-    let stream = worker::Body::from_stream(body.into_data_stream())?.into_inner();
-    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(stream.as_ref(), &init)?)
+    Ok(worker::Body::from_stream(body.into_data_stream())?.into_inner().into())
 }
 
-/// A port's stream as a response: the runtime's own untouched, one in memory as bytes.
-fn hand_over(stream: Box<dyn Any + Send>, init: &ResponseInit) -> worker::Result<web_sys::Response> {
+/// A port's stream: the runtime's own untouched, one in memory as bytes.
+fn hand_over(stream: Box<dyn Any + Send>) -> worker::Result<JsValue> {
     let stream = match stream.downcast::<NativeStream>() {
-        Ok(native) => {
-            let stream = native.into_inner();
-            return Ok(web_sys::Response::new_with_opt_readable_stream_and_init(stream.as_ref(), init)?);
-        }
+        Ok(native) => return Ok(native.into_inner().into()),
         Err(other) => other,
     };
     match stream.downcast::<Whole>() {
-        Ok(whole) => from_bytes(&whole.0.unwrap_or_default(), init),
+        Ok(whole) => Ok(bytes_or_null(&whole.0.unwrap_or_default())),
         Err(_) => Err(worker::Error::from("a stream was passed through that no port of this room made")),
     }
 }
 
-fn from_bytes(bytes: &Bytes, init: &ResponseInit) -> worker::Result<web_sys::Response> {
-    let body = (!bytes.is_empty()).then(|| Uint8Array::from(&bytes[..]));
-    Ok(web_sys::Response::new_with_opt_js_u8_array_and_init(body.as_ref(), init)?)
+fn bytes_or_null(bytes: &Bytes) -> JsValue {
+    if bytes.is_empty() { JsValue::NULL } else { Uint8Array::from(&bytes[..]).into() }
 }
 
 // ---------------------------------------------------------------------------------------------- headers
+
+#[wasm_bindgen(module = "/src/cloudflare/bridge.js")]
+extern "C" {
+    /// The method, the URL, and each header's name and value, a line each.
+    #[wasm_bindgen(js_name = headOf)]
+    fn head_of(request: &web_sys::Request) -> String;
+
+    /// A response; `head` as [`head_text`] writes it, `body` is null, bytes, text or a stream.
+    #[wasm_bindgen(catch)]
+    fn respond(status: u16, head: &str, body: &JsValue) -> Result<web_sys::Response, JsValue>;
+}
+
+/// Each header's name and value, with line breaks between them.
+fn head_text(map: &HeaderMap) -> String {
+    let mut text = String::with_capacity(64 * map.len());
+    for (name, value) in map {
+        for field in [name.as_str(), &String::from_utf8_lossy(value.as_bytes())] {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(field);
+        }
+    }
+    text
+}
 
 /// The runtime's headers as ours. A header that HTTP does not allow is left out.
 pub fn header_map(headers: &Headers) -> HeaderMap {
