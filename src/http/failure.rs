@@ -4,14 +4,12 @@
 //! renders it with [`render`] in the surface's dialect. So no handler writes an error body, and there is one place
 //! that says what each kind of failure looks like.
 
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use crate::http::session::RequestId;
+use crate::http::surface::About;
 use crate::registry::failure::{Failure, Kind};
 
 /// Whose error format an answer has.
@@ -78,18 +76,13 @@ impl IntoResponse for Failure {
     }
 }
 
-/// The layer that renders a surface's failures, and logs the causes that clients are not told.
-pub async fn render_failures(dialect: Dialect, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let request_id = RequestId::of(request.headers());
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(HeaderName::from_static("x-request-id"), request_id.header());
+/// Renders the failure that hangs on `response`, if there is one, and logs the cause that the client is not told.
+pub fn render_failure(dialect: Dialect, about: &About, mut response: Response) -> Response {
     let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
     if let Some(source) = &failure.source {
-        log::error!("request {} {method} {path}: {source}", request_id.as_str());
+        log::error!("request {} {} {}: {source}", about.id.as_str(), about.method, about.uri.path());
     }
-    let body = render(dialect, &failure, request_id.as_str()).to_string();
+    let body = render(dialect, &failure, about.id.as_str()).to_string();
     let (mut parts, _) = response.into_parts();
     // Without a charset: composer prints the warning only for exactly this type.
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -15,6 +15,7 @@ pub mod management;
 pub mod pass_through;
 pub mod range;
 pub mod session;
+pub mod surface;
 
 use axum::Router;
 use axum::response::Json;

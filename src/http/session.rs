@@ -5,8 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{FromRequestParts, Request};
-use axum::middleware::Next;
+use axum::extract::FromRequestParts;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -48,7 +47,7 @@ impl RequestId {
 const CLIENT_ADDRESS: &str = "cf-connecting-ip";
 
 /// Who signed in during a request, and what that left of their hour.
-type SignedIn = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
+pub type SignedIn = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
 
 /// The request's way to its caller.
 #[derive(Clone)]
@@ -127,16 +126,11 @@ fn credential(headers: &HeaderMap) -> Option<String> {
     Some(password.to_owned())
 }
 
-/// The layer that writes the caller's quota on every response to a caller, and keeps it out of shared caches.
-pub async fn show_quota(mut request: Request, next: Next) -> Response {
-    let signed_in = SignedIn::default();
-    let app = request.extensions().get::<App>().cloned();
-    request.extensions_mut().insert(signed_in.clone());
-    let mut response = next.run(request).await;
-    let caller = signed_in.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (Some(app), Some((caller, mut quota))) = (app, caller) else { return response };
+/// Writes the caller's quota on the response to a caller, and keeps it out of shared caches.
+pub fn show_quota(app: &App, signed_in: &SignedIn, response: &mut Response) {
+    let Some((caller, mut quota)) = signed_in.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     if response.status() == StatusCode::NOT_MODIFIED {
-        quota = limit::give_back(&app, &caller, quota);
+        quota = limit::give_back(app, &caller, quota);
     }
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
@@ -147,7 +141,6 @@ pub async fn show_quota(mut request: Request, next: Next) -> Response {
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
-    response
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ use crate::ports::Millis;
 use crate::registry::failure::Failure;
 use crate::store::tokens::GrantRow;
 
+fn first_bytes(digest: &[u8]) -> [u8; 8] {
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
 /// Which packages a grant names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
@@ -51,6 +55,8 @@ pub fn glob(pattern: &str, text: &str) -> bool {
 #[derive(Debug, Clone)]
 pub struct Grant {
     row: GrantRow,
+    /// Identifies what the row says.
+    digest: [u8; 8],
     target: Target,
     versions: Constraint,
     minimum_stability: Stability,
@@ -66,7 +72,8 @@ impl Grant {
             if row.target == "*" { Target::Everything } else { Target::Pattern(row.target.to_ascii_lowercase()) };
         let versions = Constraint::parse(&row.version_constraint).map_err(Failure::internal)?;
         let minimum_stability = Stability::parse(&row.minimum_stability).map_err(Failure::internal)?;
-        Ok(Self { row, target, versions, minimum_stability })
+        let digest = first_bytes(Sha256::digest(serde_json::json!(row).to_string().as_bytes()).as_slice());
+        Ok(Self { row, digest, target, versions, minimum_stability })
     }
 
     /// Whether it leaves no version of its packages out.
@@ -111,13 +118,10 @@ const VIEW_OFFSET_RANGE: u64 = 10 * 365 * 24 * 3600;
 
 impl Fingerprint {
     fn of<'g>(grants: impl IntoIterator<Item = &'g Grant>) -> Self {
-        let mut rows: Vec<String> = grants.into_iter().map(|grant| serde_json::json!(grant.row).to_string()).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        let digest = Sha256::digest(rows.join("\n").as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest[..8]);
-        Self(u64::from_be_bytes(first).max(1))
+        let mut digests: Vec<[u8; 8]> = grants.into_iter().map(|grant| grant.digest).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        Self(u64::from_be_bytes(first_bytes(Sha256::digest(digests.concat()).as_slice())).max(1))
     }
 
     /// By how many seconds a view's `Last-Modified` lies before the revision: composer compares dates for equality
@@ -132,6 +136,8 @@ impl Fingerprint {
 pub struct View {
     grants: Vec<Grant>,
     fingerprint: Fingerprint,
+    /// When the first of its grants ends.
+    ends_at: Option<Millis>,
 }
 
 /// One version in a package's stored index: normalized, released at, pretty.
@@ -196,7 +202,13 @@ impl View {
             grants.iter().filter(|grant| grant.row.expires_at.is_none_or(|end| now < end)).cloned().collect();
         let unlimited = grants.iter().any(|grant| grant.target == Target::Everything && grant.is_unlimited());
         let fingerprint = if unlimited { Fingerprint::default() } else { Fingerprint::of(&grants) };
-        Self { grants, fingerprint }
+        let ends_at = grants.iter().filter_map(|grant| grant.row.expires_at).min();
+        Self { grants, fingerprint, ends_at }
+    }
+
+    /// Whether it still holds at `now`, some time after it was made: none of its grants has ended.
+    pub fn holds_at(&self, now: Millis) -> bool {
+        self.ends_at.is_none_or(|end| now < end)
     }
 
     /// Whether nothing is hidden from this view.

@@ -3,7 +3,7 @@
 //! A token is looked up in the isolate's memory, then in KV, then in the database; see `memory` for how long each is
 //! believed. What KV holds is a copy: a revocation deletes it, and it ends by itself after [`CACHE_TTL`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ impl Subject {
 }
 
 /// An authenticated caller.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Caller {
     /// Whose request it is.
     pub subject: Subject,
@@ -55,8 +55,9 @@ pub struct Caller {
     pub organization_id: i64,
     /// What it may do.
     pub scopes: Vec<Scope>,
-    /// What it may see.
-    pub grants: Vec<Grant>,
+    grants: Vec<Grant>,
+    /// What the grants let through; made when it is asked for, and again when a grant has ended.
+    view: Mutex<Option<Arc<View>>>,
     /// Requests an hour, when it has a limit of its own.
     pub rate_limit_max: Option<i64>,
     /// When the credential ends.
@@ -65,8 +66,12 @@ pub struct Caller {
 
 impl Caller {
     /// What the caller sees at `now`.
-    pub fn view(&self, now: Millis) -> View {
-        View::at(&self.grants, now)
+    pub fn view(&self, now: Millis) -> Arc<View> {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*view {
+            Some(view) if view.holds_at(now) => view.clone(),
+            _ => view.insert(Arc::new(View::at(&self.grants, now))).clone(),
+        }
     }
 
     /// Whether the caller holds `scope`.
@@ -92,6 +97,7 @@ impl Caller {
             organization_id: ROOT,
             scopes: vec![Scope::Admin],
             grants: vec![Grant::from_row(everything())?],
+            view: Mutex::default(),
             rate_limit_max: None,
             expires_at: None,
         })
@@ -104,6 +110,7 @@ impl Caller {
             organization_id: record.organization_id,
             scopes: record.scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
             grants: record.grants.into_iter().map(Grant::from_row).collect::<Result<_, _>>()?,
+            view: Mutex::default(),
             rate_limit_max: record.rate_limit_max,
             expires_at: record.expires_at,
         })
@@ -169,11 +176,13 @@ pub async fn authenticate(
             "Authentication required. Send a token as HTTP Basic password (any user name) or as Bearer token.",
         ));
     };
-    if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&TokenHash::of(credential))) {
+    let hash = TokenHash::of(credential);
+    if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&hash)) {
         return Ok(Authenticated { caller: Arc::new(Caller::admin()?), rows: None });
     }
-    let token = PlainToken::parse(credential).ok_or_else(refused)?;
-    let hash = token.hash();
+    if PlainToken::parse(credential).is_none() {
+        return Err(refused());
+    }
     let now = app.now();
     let remembered = app
         .memory

@@ -10,16 +10,12 @@ mod notify;
 mod search;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::extract::{Client, fallback, method_not_allowed};
-use crate::http::failure::{Dialect, render_failures};
-use crate::http::session::show_quota;
-use crate::registry::failure::{Failure, Kind};
+use crate::http::extract::{fallback, method_not_allowed};
+use crate::http::surface;
 
 /// The surface's routes, with their entries in the API document.
 pub fn router() -> OpenApiRouter {
@@ -34,25 +30,5 @@ pub fn router() -> OpenApiRouter {
 
 /// The surface with its layers and its answers to what it does not have.
 pub fn with_layers(router: Router) -> Router {
-    router
-        .fallback(fallback)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(refuse_composer_1))
-        .layer(from_fn(show_quota))
-        .layer(from_fn(|request: Request, next| render_failures(dialect(request.uri().path()), request, next)))
-}
-
-/// Composer prints the `warning` of every answer but that to its report, which it must not hold (composer-protocol,
-/// section 0, rule 19).
-fn dialect(path: &str) -> Dialect {
-    if path == "/notify-batch" { Dialect::Management } else { Dialect::Composer }
-}
-
-/// Composer 1 reads another protocol; it would fail with words that help nobody.
-async fn refuse_composer_1(request: Request, next: Next) -> Response {
-    if Client::of(request.headers()) == Client::Composer1 {
-        let words = "This registry serves Composer 2 and later. Update with `composer self-update --2`.";
-        return Failure::new(Kind::NotAcceptable, words).into_response();
-    }
-    next.run(request).await
+    router.fallback(fallback).method_not_allowed_fallback(method_not_allowed).layer(from_fn(surface::composer))
 }

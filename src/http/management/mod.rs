@@ -16,8 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::extract::{fallback, method_not_allowed};
-use crate::http::failure::{Dialect, render_failures};
-use crate::http::session::show_quota;
+use crate::http::surface;
 
 /// The surface's routes, with their entries in the API document.
 pub fn router() -> OpenApiRouter {
@@ -41,8 +40,7 @@ pub fn with_layers(router: Router) -> Router {
         .route("/api/", axum::routing::any(fallback))
         .route("/api/{*rest}", axum::routing::any(fallback))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(show_quota))
-        .layer(from_fn(|request, next| render_failures(Dialect::Management, request, next)))
+        .layer(from_fn(surface::management))
 }
 
 /// The body of every failure.

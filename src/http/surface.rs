@@ -1,0 +1,65 @@
+//! What every answer of a surface goes through: who may be served at all, the caller's quota, the error dialect.
+//!
+//! One layer does all three: each layer of its own would cost every request a copy of everything inside it.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::http::extract::Client;
+use crate::http::failure::{Dialect, render_failure};
+use crate::http::session::{RequestId, SignedIn, show_quota};
+use crate::registry::App;
+use crate::registry::failure::{Failure, Kind};
+
+/// Answers a request to the Composer surface.
+pub async fn composer(request: Request, next: Next) -> Response {
+    // Composer 1 reads another protocol; it would fail with words that help nobody.
+    if Client::of(request.headers()) == Client::Composer1 {
+        let words = "This registry serves Composer 2 and later. Update with `composer self-update --2`.";
+        let refused = Failure::new(Kind::NotAcceptable, words).into_response();
+        return finish(Dialect::Composer, &About::of(&request), refused);
+    }
+    // Composer prints the `warning` of every answer but that to its report, which must not hold one
+    // (composer-protocol, section 0, rule 19).
+    let is_report = request.uri().path() == "/notify-batch";
+    serve(if is_report { Dialect::Management } else { Dialect::Composer }, request, next).await
+}
+
+/// Answers a request to the management surface.
+pub async fn management(request: Request, next: Next) -> Response {
+    serve(Dialect::Management, request, next).await
+}
+
+async fn serve(dialect: Dialect, mut request: Request, next: Next) -> Response {
+    let about = About::of(&request);
+    let app = request.extensions().get::<App>().cloned();
+    let signed_in = SignedIn::default();
+    request.extensions_mut().insert(signed_in.clone());
+    let mut response = next.run(request).await;
+    if let Some(app) = app {
+        show_quota(&app, &signed_in, &mut response);
+    }
+    finish(dialect, &about, response)
+}
+
+/// What the log says of a request.
+pub struct About {
+    /// Its method.
+    pub method: http::Method,
+    /// Its address.
+    pub uri: http::Uri,
+    /// Its id.
+    pub id: RequestId,
+}
+
+impl About {
+    fn of(request: &Request) -> Self {
+        Self { method: request.method().clone(), uri: request.uri().clone(), id: RequestId::of(request.headers()) }
+    }
+}
+
+fn finish(dialect: Dialect, about: &About, mut response: Response) -> Response {
+    response.headers_mut().insert("x-request-id", about.id.header());
+    render_failure(dialect, about, response)
+}
