@@ -7,13 +7,13 @@ import { issueToken, register, startRegistry } from "./registry.mjs";
 import { incompressible } from "./repositories.mjs";
 import { table } from "./report.mjs";
 
-/** Megabytes that nothing compresses: the pack and the zip are of the same size. The limit is a pack of 32 MiB. */
+/** Megabytes that nothing compresses: the pack and the zip are of the same size. At most 32 MiB of pack are taken. */
 const FITTING = { name: "bench/fitting", megabytes: 25 };
 const TOO_LARGE = { name: "bench/too-large", megabytes: 40 };
 
 /**
- * What Cloudflare gives an isolate, in MB, less a copy of the zip that the runtime holds while it is stored. workerd does
- * not enforce it here, and its own memory, shown beside, also holds the local bucket and what V8 has not collected.
+ * What Cloudflare gives an isolate, in MB, less a copy of the zip that the runtime holds while it is stored. workerd
+ * does not enforce it here, and its own memory, shown beside, also holds the local bucket and uncollected garbage.
  */
 const WASM_LIMIT = 128 - 32;
 
@@ -41,10 +41,12 @@ async function attempt(host, { name, megabytes }) {
     const memory = await step(`Building an archive of ${megabytes} MB`, () =>
       watchMemory(() => register(registry, host.urlOf(name))),
     );
-    const answer = await fetch(`${registry.url}/dist/${name}/v1.0.0.zip`, { headers: { authorization: `Bearer ${token}` } });
+    const headers = { authorization: `Bearer ${token}` };
+    const answer = await fetch(`${registry.url}/dist/${name}/v1.0.0.zip`, { headers });
     const body = Buffer.from(await answer.arrayBuffer());
     const { wasmBytes } = await registry.job("build_archives");
-    return { title: `${megabytes} MB`, wasm: wasmBytes / 1e6, ...memory, status: answer.status, body, slowest: await health.stop() };
+    const slowest = await health.stop();
+    return { title: `${megabytes} MB`, wasm: wasmBytes / 1e6, ...memory, status: answer.status, body, slowest };
   } finally {
     await registry.stop();
   }
@@ -81,12 +83,13 @@ function report(fitting, tooLarge) {
     ]),
   );
   const words = tooLarge.status === 404 ? JSON.parse(tooLarge.body).error : tooLarge.body.subarray(0, 200);
+  const outcome = `answered ${fitting.status}`;
   const built = fitting.status === 200 && fitting.body.length > FITTING.megabytes * 1e6;
   const wasm = Math.max(fitting.wasm, tooLarge.wasm);
   return [
     {
       ok: built,
-      text: `archive of ${fitting.title}: ${built ? "built" : `answered ${fitting.status}`}, the worker answered within ${fitting.slowest.toFixed(0)} ms meanwhile`,
+      text: `archive of ${fitting.title}: ${outcome}; meanwhile /health took ${fitting.slowest.toFixed(0)} ms at most`,
     },
     {
       ok: tooLarge.status === 404 && /larger than/.test(words),

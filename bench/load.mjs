@@ -2,7 +2,8 @@
 // is there. Plain sockets, because an HTTP client in JavaScript costs more than the server it measures.
 //
 // A message `{ port, requests, seconds, connections, times }` starts a run; the answer is
-// `{ count, bytes, seconds, statuses, p50, p99 }`. `requests` are sent in turn, as they stand; `times` ends a run after so many.
+// `{ count, bytes, seconds, statuses, p50, p99 }`. `requests` are sent in turn, as they stand; `times` ends a run
+// after so many.
 
 import { connect } from "node:net";
 
@@ -46,19 +47,27 @@ async function run({ name, port, requests, seconds = 3600, connections = 8, time
   };
 }
 
+/** No answer may pause for longer: 20 s. */
+const PATIENCE = 20_000;
+
 /** One connection: `next()` gives requests until it gives `null`. */
 function converse(port, next, done) {
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1").setNoDelay();
     const answer = new Answer();
     let begun;
+    let request;
     const ask = () => {
-      const request = next();
+      request = next();
       if (request === null) return void (socket.destroy(), resolve());
       begun = performance.now();
       answer.reset();
       socket.write(request);
     };
+    socket.setTimeout(PATIENCE, () => {
+      const seen = answer.status ? `status ${answer.status} and ${answer.received} bytes` : "nothing";
+      socket.destroy(new Error(`of the answer to ${request?.split("\r\n", 1)[0]} ${seen} came`));
+    });
     socket.on("connect", ask);
     socket.on("error", reject);
     socket.on("close", () => reject(new Error("the server hung up")));

@@ -3,7 +3,8 @@
 import { readFileSync, readdirSync } from "node:fs";
 
 /** Why the memory of a process is not measured here, or `null`. */
-export const unmeasured = process.platform === "linux" ? null : `memory is read from /proc, which ${process.platform} has not`;
+export const unmeasured =
+  process.platform === "linux" ? null : `it is read from /proc, which ${process.platform} does not have`;
 
 /** The workerd processes that this one started and that still run. */
 function workerds() {
@@ -22,6 +23,16 @@ export function residentMegabytes() {
   const pids = workerds();
   if (pids.length !== 1) throw new Error(`${pids.length} workerd processes are running instead of one`);
   return (Number(status(pids[0], "VmRSS")) * 1024) / 1e6;
+}
+
+/** Clock ticks in a second: what `getconf CLK_TCK` says on every Linux. */
+const TICKS = 100;
+
+/** The seconds of CPU time that workerd has used, all its threads together; `NaN` where that is not to be had. */
+export function cpuSeconds() {
+  if (unmeasured) return NaN;
+  const [user, system] = readFileSync(`/proc/${workerds()[0]}/stat`, "utf8").split(") ")[1].split(" ").slice(11, 13);
+  return (Number(user) + Number(system)) / TICKS;
 }
 
 /** Does `work` and watches the memory meanwhile: `{ before, peak, after, result }`, in MB. */

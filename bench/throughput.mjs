@@ -8,6 +8,7 @@ import { startGitHost } from "../tests/e2e/support/git-host.mjs";
 import { step } from "../scripts/lib/say.mjs";
 import { buildBare } from "./bare.mjs";
 import { get, startLoad } from "./load-client.mjs";
+import { cpuSeconds, unmeasured } from "./process.mjs";
 import { DIRECT, insertTokens, issueToken, register, script, startRegistry } from "./registry.mjs";
 import { incompressible, manyVersions } from "./repositories.mjs";
 import { median, table } from "./report.mjs";
@@ -22,6 +23,9 @@ const SECONDS = Number(process.env.BENCH_SECONDS || 1);
 const TARGET = 0.75;
 /** The least part of the unfiltered rate that a filtered document may come at. */
 const FILTERED_TARGET = 0.7;
+
+/** The bare worker several times over, because each knows one answer. */
+const BARE = ["bare-small", "bare-large", "bare-headers"];
 
 /** 43 versions make a document of about 20 kB. */
 const SMALL = { name: "bench/small", versions: 43 };
@@ -47,7 +51,7 @@ export async function throughput() {
 async function measure(host, bare) {
   const workers = [
     script("noop", readFileSync(new URL("noop.js", import.meta.url), "utf8")),
-    ...["bare-small", "bare-large"].map((name) => ({ name, compatibilityDate: "2026-04-01", ...bare, ...DIRECT })),
+    ...BARE.map((name) => ({ name, compatibilityDate: "2026-04-01", ...bare, ...DIRECT })),
   ];
   const load = startLoad();
   const registry = await startRegistry({ beside: workers });
@@ -74,7 +78,13 @@ async function takeTurns(load, rows) {
   for (const row of rows) await load.run({ ...job(row), seconds: 0.5 });
   const runs = rows.map(() => []);
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const [at, row] of rows.entries()) runs[at].push(await load.run({ ...job(row), seconds: SECONDS }));
+    // There and back, so that no row always follows the same one.
+    const order = [...rows.entries()];
+    for (const [at, row] of round % 2 === 0 ? order : order.reverse()) {
+      const before = cpuSeconds();
+      const run = await load.run({ ...job(row), seconds: SECONDS });
+      runs[at].push({ ...run, cpu: (cpuSeconds() - before) / run.count });
+    }
   }
   return rows.map((row, at) => ({ ...row, ...summary(row, runs[at]) }));
 }
@@ -98,20 +108,45 @@ async function scenarios(registry) {
   const large = await look(registry, path(LARGE), token);
   const filtered = await look(registry, path(LARGE), granted);
   const root = await look(registry, "/packages.json", token);
-  const dist = new URL(JSON.parse((await look(registry, `/p2/${ARCHIVE}.json`, token)).text).packages[ARCHIVE][0].dist.url);
+  const archive = await look(registry, `/p2/${ARCHIVE}.json`, token);
+  const [{ dist }] = JSON.parse(archive.text).packages[ARCHIVE];
   const bytes = (text) => `${(text.length / 1000).toFixed(1)} kB`;
   const port = await registry.portOf();
-  const ports = { noop: await registry.portOf("noop"), small: await registry.portOf("bare-small"), large: await registry.portOf("bare-large") };
-  const validator = { "If-Modified-Since": small.date };
+  const bare = async (name, title, path) => ({
+    title,
+    port: await registry.portOf(name),
+    requests: [get(path, { token })],
+  });
+  const { length } = small.text;
   const rows = [
-    { key: "noop", title: "JavaScript, no-op", port: ports.noop, requests: [get("/", { token })] },
-    { key: "bare", title: `bare Rust, ${bytes(small.text)}`, port: ports.small, requests: [get(`/${small.text.length}`, { token })] },
-    { key: "bare-large", title: `bare Rust, ${bytes(large.text)}`, port: ports.large, requests: [get(`/${large.text.length}`, { token })] },
+    { key: "noop", ...(await bare("noop", "JavaScript, no-op", "/")) },
+    { key: "bare", ...(await bare("bare-small", `bare Rust, ${bytes(small.text)}`, `/${length}`)) },
+    {
+      key: "bare-headers",
+      ...(await bare("bare-headers", "the same with the headers of a p2 document", `/${length}/headers`)),
+    },
+    { key: "bare-large", ...(await bare("bare-large", `bare Rust, ${bytes(large.text)}`, `/${large.text.length}`)) },
     { key: "health", title: "/health", requests: [get("/health")] },
     { key: "root", title: `packages.json, ${bytes(root.text)}`, requests: [get("/packages.json", { token })] },
-    { key: "p2", title: `p2, ${SMALL.versions} versions, ${bytes(small.text)}`, requests: [get(path(SMALL), { token })], target: TARGET },
-    { key: "p2-large", title: `p2, ${LARGE.versions} versions, ${bytes(large.text)}`, requests: [get(path(LARGE), { token })], base: "bare-large", target: TARGET },
-    { key: "p2-304", title: "p2, not modified", requests: [get(path(SMALL), { token, headers: validator })], status: 304 },
+    {
+      key: "p2",
+      title: `p2, ${SMALL.versions} versions, ${bytes(small.text)}`,
+      requests: [get(path(SMALL), { token })],
+      target: TARGET,
+    },
+    {
+      key: "p2-large",
+      title: `p2, ${LARGE.versions} versions, ${bytes(large.text)}`,
+      requests: [get(path(LARGE), { token })],
+      base: "bare-large",
+      target: TARGET,
+    },
+    {
+      key: "p2-304",
+      title: "p2, not modified",
+      requests: [get(path(SMALL), { token, headers: { "If-Modified-Since": small.date } })],
+      status: 304,
+    },
     { key: "p2-prefix", title: "p2, token limited to a prefix", requests: [get(path(SMALL), { token: prefixed })] },
     {
       key: "p2-filtered",
@@ -120,7 +155,7 @@ async function scenarios(registry) {
       base: "p2-large",
       target: FILTERED_TARGET,
     },
-    { key: "dist", title: "dist, 1 MB", requests: [get(dist.pathname, { token })] },
+    { key: "dist", title: "dist, 1 MB", requests: [get(new URL(dist.url).pathname, { token })] },
     {
       key: "cold",
       title: "p2, token never seen before",
@@ -146,7 +181,8 @@ function summary({ title, status }, runs) {
   const wrong = runs.flatMap((run) => Object.keys(run.statuses)).find((seen) => Number(seen) !== status);
   if (wrong) throw new Error(`${title}: answered ${wrong} instead of ${status}`);
   const of = (value) => median(runs.map(value));
-  return { rates: runs.map((run) => run.count / run.seconds), p50: of((run) => run.p50), p99: of((run) => run.p99) };
+  const rates = runs.map((run) => run.count / run.seconds);
+  return { rates, cpu: of((run) => run.cpu), p50: of((run) => run.p50), p99: of((run) => run.p99) };
 }
 
 function report(rows) {
@@ -157,10 +193,11 @@ function report(rows) {
     row.title,
     median(row.rates).toFixed(0),
     ratio(row, "bare").toFixed(2),
+    unmeasured ? "–" : `${(row.cpu * 1e6).toFixed(0)} µs`,
     `${row.p50.toFixed(1)} ms`,
     `${row.p99.toFixed(1)} ms`,
   ]);
-  table([`${CONNECTIONS} connections`, "requests/s", "of bare Rust", "median", "99 %"], lines);
+  table([`${CONNECTIONS} connections`, "requests/s", "of bare Rust", "CPU", "median", "99 %"], lines);
   return rows
     .filter((row) => row.target !== undefined)
     .map((row) => {
