@@ -18,8 +18,11 @@ pub mod session;
 pub mod surface;
 
 use axum::Router;
-use axum::response::Json;
+use axum::response::{IntoResponse, Json};
 use axum::routing::get;
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -53,11 +56,16 @@ pub fn router() -> Router {
     // OpenAPI knows no `{*rest}`: there it is a parameter like any other.
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
-    let document = serde_json::to_value(&document).unwrap_or_default();
+    let document = Bytes::from(json!(document).to_string());
     let public = Router::new()
         .route("/health", get(health))
-        .route("/api/openapi.json", get(move || std::future::ready(Json(document))));
+        .route("/api/openapi.json", get(move || std::future::ready(api_document(document))));
     public.merge(management::with_layers(management)).merge(composer::with_layers(composer))
+}
+
+/// The API document, rendered once for an isolate.
+fn api_document(document: Bytes) -> impl IntoResponse {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], document)
 }
 
 async fn health() -> Json<Value> {
