@@ -157,9 +157,19 @@ pub fn sort_order(a: &NormalizedVersion, b: &NormalizedVersion) -> Ordering {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
-        // Stored text may be anything; without trailing separators the order is total, and sorting cannot panic.
-        (false, false) => php_version_compare(trim_separators(a), trim_separators(b)),
+        // Stored text may be anything, and sorting must not panic. What cannot be a version (`1#0`) comes first, as text;
+        // among the others, without trailing separators, PHP's order is total.
+        (false, false) => match (is_ordinary(a), is_ordinary(b)) {
+            (true, true) => php_version_compare(trim_separators(a), trim_separators(b)),
+            (false, false) => a.cmp(b),
+            (a_is_ordinary, b_is_ordinary) => a_is_ordinary.cmp(&b_is_ordinary),
+        },
     }
+}
+
+/// Whether a text has only the characters of normalized versions.
+fn is_ordinary(version: &str) -> bool {
+    version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_+".contains(&byte))
 }
 
 fn default_branch_last(version: &str) -> &str {
