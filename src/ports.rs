@@ -182,8 +182,9 @@ pub struct Blob {
 
 /// The blob store (R2).
 pub trait Blobs: Send + Sync {
-    /// Stores `bytes` under `key`, replacing what was there.
-    fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Stores a blob under `key`, replacing what was there. It is given in pieces that follow each other, so that it
+    /// need not be in memory a second time while it is sent.
+    fn put(&self, key: &str, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), Fault>>;
     /// The blob under `key`, or the part of it within `range`.
     fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
     /// Removes the blobs under `keys` (at most 1000); absent ones are no error.

@@ -20,7 +20,8 @@ use url::Url;
 
 use crate::composer::PackageName;
 use crate::git::{
-    Advertised, AdvertisementError, Capabilities, FetchError, InvalidPackagePath, LsRefsError, PackError, PackagePath,
+    Advertised, AdvertisementError, Capabilities, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError,
+    PackagePath,
 };
 use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
@@ -87,6 +88,9 @@ pub enum SyncError {
     /// The pack is unusable.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// An answer that is whole and well-formed, and not what was asked for.
+    #[error("the server did not send the object {0}, although it was asked for it")]
+    Withheld(ObjectId),
     /// The sub-directory is no path.
     #[error(transparent)]
     Path(#[from] InvalidPackagePath),
