@@ -332,10 +332,14 @@ pub enum Job {
     },
 }
 
+/// Most jobs that one call of [`Tasks::enqueue`] takes: the queue's limit. Its other one, 256 KB, is out of reach for
+/// a hundred of them.
+pub const MAX_JOBS: usize = 100;
+
 /// Work that outlives the response.
 pub trait Tasks: Send + Sync {
     /// Keeps the isolate alive until `work` is done; the response does not wait for it.
     fn wait_until(&self, work: BoxFuture<'static, ()>);
-    /// Puts `job` on the queue, to be handed out after `delay` at the earliest.
-    fn enqueue(&self, job: Job, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Puts `jobs`, at most [`MAX_JOBS`], on the queue in one call, each to be handed out after `delay` at the earliest.
+    fn enqueue(&self, jobs: Vec<Job>, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
 }

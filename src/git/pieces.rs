@@ -24,7 +24,10 @@ impl PieceBuffer {
     }
 
     /// The content, as pieces of a mebibyte and a rest.
-    pub(super) fn into_pieces(self) -> Vec<Bytes> {
+    pub(super) fn into_pieces(mut self) -> Vec<Bytes> {
+        if let Some(last) = self.pieces.last_mut() {
+            last.shrink_to_fit();
+        }
         self.pieces.into_iter().map(Bytes::from).collect()
     }
 
@@ -33,7 +36,8 @@ impl PieceBuffer {
         let (index, at) = (self.position / PIECE_BYTES, self.position % PIECE_BYTES);
         let data = &data[..data.len().min(PIECE_BYTES - at)];
         if index == self.pieces.len() {
-            self.pieces.push(Vec::new());
+            // The whole piece at once: growing ones leave holes between each other that fit nothing.
+            self.pieces.push(Vec::with_capacity(PIECE_BYTES));
         }
         let piece = &mut self.pieces[index];
         let overwritten = (piece.len() - at).min(data.len());

@@ -26,6 +26,8 @@ pub struct Gatherer<'a> {
     path: Option<String>,
     /// Whether piece by piece is tried first.
     by_pieces: bool,
+    /// Whether the server refused that the last time.
+    pieces_refused: bool,
 }
 
 impl<'a> Gatherer<'a> {
@@ -33,12 +35,12 @@ impl<'a> Gatherer<'a> {
     pub fn new(remote: Remote<'a>, capabilities: Capabilities, path: &str) -> Self {
         let path = (!path.is_empty()).then(|| path.to_owned());
         let by_pieces = capabilities.filter && path.is_some();
-        Self { remote, capabilities, path, by_pieces }
+        Self { remote, capabilities, path, by_pieces, pieces_refused: false }
     }
 
-    /// Whether the server can send parts of a commit.
-    pub fn can_send_pieces(&self) -> bool {
-        self.capabilities.filter
+    /// Whether the server sends parts of a commit, as far as is known since the last time.
+    pub fn server_sends_pieces(&self) -> bool {
+        self.capabilities.filter && !self.pieces_refused
     }
 
     /// The package's directory; `None` is the root.
@@ -51,25 +53,31 @@ impl<'a> Gatherer<'a> {
     /// # Errors
     /// One that [`is_too_large`] when neither the whole commits nor the files of the zips fit the memory.
     pub async fn gather(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
-        if self.by_pieces {
-            match self.pieces(commits).await {
-                // The server may forbid this filter without saying so beforehand, or lack one of the commits.
-                Err(SyncError::Fetch(FetchError::Remote(words))) => {
-                    log::warn!("fetching whole commits, because the server refuses parts of them: {words}");
-                    return self.whole(commits).await;
-                }
-                result => return result,
-            }
+        self.pieces_refused = false;
+        if self.by_pieces
+            && let Some(packs) = self.pieces_unless_refused(commits).await?
+        {
+            return Ok(packs);
         }
         match self.whole(commits).await {
-            Err(error) if is_too_large(&error) && self.capabilities.filter => {
+            Err(error) if is_too_large(&error) && self.server_sends_pieces() => {
                 self.by_pieces = true;
-                match self.pieces(commits).await {
-                    Err(SyncError::Fetch(FetchError::Remote(_))) => Err(error),
-                    result => result,
-                }
+                self.pieces_unless_refused(commits).await?.ok_or(error)
             }
             result => result,
+        }
+    }
+
+    /// Nothing when the server refuses: it may forbid this filter without saying so beforehand, or lack a commit.
+    async fn pieces_unless_refused(&mut self, commits: &[ObjectId]) -> Result<Option<Packs>, SyncError> {
+        match self.pieces(commits).await {
+            Ok(packs) => Ok(Some(packs)),
+            Err(SyncError::Fetch(FetchError::Remote(words))) => {
+                log::warn!("parts of commits are not to be had: {words}");
+                self.pieces_refused = true;
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

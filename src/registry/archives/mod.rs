@@ -220,7 +220,9 @@ impl<'a> Builder<'a> {
     /// What to say of one commit whose objects are too large.
     fn refusal(&self, error: SyncError) -> Refusal {
         match error {
-            SyncError::Fetch(FetchError::TooLarge { .. }) if self.gatherer.can_send_pieces() => Refusal::FilesTooLarge,
+            SyncError::Fetch(FetchError::TooLarge { .. }) if self.gatherer.server_sends_pieces() => {
+                Refusal::FilesTooLarge
+            }
             SyncError::Fetch(FetchError::TooLarge { .. }) => Refusal::CommitTooLarge,
             error => Refusal::Fetch(error),
         }

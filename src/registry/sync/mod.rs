@@ -434,16 +434,15 @@ impl Found<'_> {
 pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
     let now = app.now();
     let due = repositories::due(&*app.ports.database, now).await?;
-    for repository_id in &due {
-        app.enqueue(Job::SyncRepository { repository_id: *repository_id }, Duration::ZERO).await;
-    }
+    let syncs: Vec<Job> = due.into_iter().map(|repository_id| Job::SyncRepository { repository_id }).collect();
+    app.enqueue_all(&syncs, Duration::ZERO).await;
     if now.seconds().div_euclid(60) % CLEAN_UP_EVERY_MINUTES == 0 {
-        for repository_id in dists::behind(&*app.ports.database, now.minus(ARCHIVES_MAY_TAKE)).await? {
-            app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
-        }
+        let behind = dists::behind(&*app.ports.database, now.minus(ARCHIVES_MAY_TAKE)).await?;
+        let builds: Vec<Job> = behind.into_iter().map(|repository_id| Job::BuildArchives { repository_id }).collect();
+        app.enqueue_all(&builds, Duration::ZERO).await;
         sync_runs::prune(&*app.ports.database, now.minus(RUNS_KEPT)).await?;
     }
-    Ok(due.len())
+    Ok(syncs.len())
 }
 
 /// How often cron looks for what was lost.
