@@ -98,7 +98,7 @@ async fn due_repositories_are_queued_by_the_hundred() {
     assert_eq!(due, 230);
     assert_eq!(syncs(&world), (1..=230).collect::<Vec<_>>());
     // At the full hour cron also looks for lost archives and old runs.
-    assert_eq!(calls, Calls { round_trips: 3, statements: 3, queue_calls: 3, ..Calls::default() });
+    assert_eq!(calls, Calls { round_trips: 3, statements: 3, enqueues: 3, ..Calls::default() });
 }
 
 #[tokio::test]

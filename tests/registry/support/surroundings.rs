@@ -88,7 +88,7 @@ impl Tasks for Desk {
     fn enqueue(&self, jobs: Vec<Job>, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
         assert!((1..=MAX_JOBS).contains(&jobs.len()), "the queue takes {MAX_JOBS} jobs a call: {}", jobs.len());
         Box::pin(async move {
-            self.meter.count(|calls| calls.queue_calls += 1);
+            self.meter.count(|calls| calls.enqueues += 1);
             self.meter.run(Port::Queue, || self.jobs.lock().expect("not poisoned").extend(jobs)).await
         })
     }
