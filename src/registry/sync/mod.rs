@@ -151,10 +151,7 @@ impl SyncError {
 /// Only when the run could not be claimed or its end not be noted; a failed sync is a result, and shown with the
 /// repository.
 pub async fn run(app: &App, repository_id: i64) -> Result<(), Failure> {
-    let now = app.now();
-    let uid = new_uid(&*app.ports.entropy, now)?;
-    let claimed = sync_runs::claim(&*app.ports.database, &uid, repository_id, now, now.plus(LEASE)).await?;
-    let Some(claim) = claimed else { return Ok(()) };
+    let Some(claim) = claim(app, repository_id).await? else { return Ok(()) };
     let repository = claim.repository()?;
     let mut report = Report::default();
     let asked_again = match sync(app, &claim, &repository, &mut report).await {
@@ -177,16 +174,40 @@ pub async fn run(app: &App, repository_id: i64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Claims the repository. A claim that was made although the database did not say so is found by its uid: it would
+/// otherwise stand in everybody's way until its lease is over.
+async fn claim(app: &App, repository_id: i64) -> Result<Option<Claim>, Failure> {
+    let (now, database) = (app.now(), &*app.ports.database);
+    let uid = new_uid(&*app.ports.entropy, now)?;
+    let failure = match sync_runs::claim(database, &uid, repository_id, now, now.plus(LEASE)).await {
+        Ok(claim) => return Ok(claim),
+        Err(error) => Failure::from(error),
+    };
+    match sync_runs::claimed(database, &uid).await {
+        Ok(Some(claim)) => Ok(Some(claim)),
+        Ok(None) | Err(_) => Err(failure),
+    }
+}
+
 /// How long a repository rests after one more failure.
 fn back_off(interval: Duration, failures: i64) -> Duration {
     let doublings = u32::try_from(failures.clamp(0, 16)).unwrap_or(0);
     interval.saturating_mul(1 << doublings).min(LONGEST_BACK_OFF)
 }
 
+/// Ends the run; says whether a sync was asked for meanwhile. It is tried twice, because a run without an end stands in
+/// everybody's way until its lease is over.
 async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -> Result<bool, Failure> {
     let now = app.now();
     let stmt = sync_runs::finish(claim.id, report, now, now.plus(rest));
-    let finished: Option<Finished> = crate::store::run(&*app.ports.database, stmt).await?.first()?;
+    let rows = match app.ports.database.batch(vec![stmt.clone()]).await {
+        Ok(results) => results,
+        Err(error) => {
+            log::warn!("ending a sync again: {error}");
+            app.ports.database.batch(vec![stmt, sync_runs::finished(claim.id)]).await?
+        }
+    };
+    let finished: Option<Finished> = rows.into_iter().next_back().unwrap_or_default().first()?;
     Ok(finished.is_some_and(|finished| finished.asked_again))
 }
 
@@ -334,7 +355,7 @@ impl Found<'_> {
 
     /// A batch whose answer got lost may have been carried out; then the run has ended with it.
     async fn was_published_all_the_same(&self) -> Option<Finished> {
-        let rows = crate::store::run(&*self.app.ports.database, sync_runs::went_through(self.claim.id)).await.ok()?;
+        let rows = crate::store::run(&*self.app.ports.database, sync_runs::finished(self.claim.id)).await.ok()?;
         let finished = rows.first().ok().flatten()?;
         self.app.memory.forget_published();
         Some(finished)
