@@ -253,11 +253,7 @@ async fn sync_with(
     report: &mut Report,
 ) -> Result<Ended, SyncError> {
     let (capabilities, advertised) = look(remote, repository).await?;
-    report.skipped = advertised
-        .skipped
-        .iter()
-        .map(|skipped| SkippedRef { name: skipped.name.clone(), reason: skipped.reason.to_string() })
-        .collect();
+    report.skipped = skipped_by_name(&advertised);
     let default = advertised.default_branch().ok_or(SyncError::Empty)?;
     let default = Candidate { ref_name: default.name.clone(), commit: default.commit_id(), ruled_out: None };
     let digest = digest(&advertised, repository);
@@ -275,6 +271,20 @@ async fn sync_with(
         digest,
     };
     found.carry_through(remote, report).await
+}
+
+/// The refs whose names nobody could use.
+fn skipped_by_name(advertised: &Advertised) -> Vec<SkippedRef> {
+    let mut skipped: Vec<SkippedRef> = advertised
+        .skipped
+        .iter()
+        .map(|skipped| SkippedRef { name: skipped.name.clone(), reason: skipped.reason.to_string() })
+        .collect();
+    let more = advertised.skipped_total - advertised.skipped.len();
+    if more > 0 {
+        skipped.push(SkippedRef { name: String::new(), reason: format!("and {more} more refs with unusable names") });
+    }
+    skipped
 }
 
 /// Asks for the refs; for the capabilities too when they are unknown or have changed.
