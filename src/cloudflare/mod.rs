@@ -21,7 +21,15 @@ mod r2;
 mod tasks;
 mod upstream;
 
-use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, ScheduleContext, ScheduledEvent};
+use std::future::Future;
+use std::task::{self, Poll, Waker};
+
+use js_sys::futures::future_to_promise;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{
+    Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, ScheduleContext, ScheduledEvent, worker_sys,
+};
 
 use crate::ports::Job;
 use crate::registry::failure::Failure;
@@ -31,16 +39,30 @@ use crate::registry::sync;
 /// How long a failed job waits before it is tried again.
 const RETRY_SECONDS: u32 = 60;
 
-#[worker::event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    match bridge::read(&request) {
+/// Answers a request. Most are answered from memory, without waiting for anything: such an answer is returned as it
+/// is, because a promise and a turn of the event loop cost more than making it. Only an answer that has to wait becomes
+/// a promise. (`worker::event` would always make one.)
+#[wasm_bindgen(js_name = fetch)]
+pub fn fetch(request: web_sys::Request, env: Env, context: worker_sys::Context) -> Result<JsValue, JsValue> {
+    let mut answer = Box::pin(answer(request, env, Context::new(context)));
+    // Whoever is waited for learns of the real waker when the promise polls again.
+    match answer.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+        Poll::Ready(response) => response,
+        Poll::Pending => Ok(future_to_promise(answer).into()),
+    }
+}
+
+/// The answer, or an error that the runtime turns into a bare `500`.
+async fn answer(request: web_sys::Request, env: Env, context: Context) -> Result<JsValue, JsValue> {
+    let response = match bridge::read(&request) {
         Ok(mut request) => {
             let method = request.method().clone();
             request.extensions_mut().insert(isolate::app(&env, tasks::Event::Request(context))?);
-            bridge::write(isolate::respond(request).await, &method).await
+            bridge::write(isolate::respond(request).await, &method).await?
         }
-        Err(reason) => bridge::refuse(&reason),
-    }
+        Err(reason) => bridge::refuse(&reason)?,
+    };
+    Ok(response.into())
 }
 
 #[worker::event(scheduled)]

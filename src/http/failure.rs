@@ -84,6 +84,7 @@ pub fn render_failure(dialect: Dialect, about: &About, mut response: Response) -
     }
     let body = render(dialect, &failure, about.id.as_str()).to_string();
     let (mut parts, _) = response.into_parts();
+    parts.headers.insert("x-request-id", about.id.header());
     // Without a charset: composer prints the warning only for exactly this type.
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some((name, value)) = headers_of(failure.kind) {
