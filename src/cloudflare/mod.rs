@@ -3,13 +3,14 @@
 //! The only room that names the `worker` crate. It decides nothing: an event is turned into plain types, handed
 //! leftwards, and the answer is turned back.
 //!
-//! * [`fetch`]: an HTTP request, through [`bridge`].
+//! * [`fetch`]: an HTTP request, through [`bridge`], or the static asset that it asks for.
 //! * [`scheduled`]: the cron trigger.
 //! * [`queue`]: jobs; a job that fails is retried later, as often as `wrangler.toml` says.
 //!
 //! JavaScript values cannot move between threads, and a Worker has only one; `SendFuture` and `SendWrapper` say so
 //! where a port's signature asks for `Send`.
 
+mod assets;
 mod bridge;
 mod clock;
 mod console;
@@ -23,6 +24,7 @@ mod upstream;
 
 use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, ScheduleContext, ScheduledEvent};
 
+use crate::http::assets::StaticAsset;
 use crate::ports::Job;
 use crate::registry::failure::Failure;
 use crate::registry::jobs::perform;
@@ -33,14 +35,19 @@ const RETRY_SECONDS: u32 = 60;
 
 #[worker::event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    match bridge::read(&request) {
-        Ok(mut request) => {
-            let method = request.method().clone();
-            request.extensions_mut().insert(isolate::app(&env, tasks::Event::Request(context))?);
-            bridge::write(isolate::respond(request).await, &method).await
-        }
-        Err(reason) => bridge::refuse(&reason),
+    let mut ours = match bridge::read(&request) {
+        Ok(ours) => ours,
+        Err(reason) => return bridge::refuse(&reason),
+    };
+    let method = ours.method().clone();
+    ours.extensions_mut().insert(isolate::app(&env, tasks::Event::Request(context))?);
+    let response = isolate::respond(ours).await;
+    if response.extensions().get::<StaticAsset>().is_some()
+        && let Some(asset) = assets::find(&env, &request).await
+    {
+        return Ok(asset);
     }
+    bridge::write(response, &method).await
 }
 
 #[worker::event(scheduled)]
