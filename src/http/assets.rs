@@ -1,6 +1,6 @@
-//! What lies in the folder of static assets: the API document.
+//! What lies in the folder of static assets: the API document, and Swagger UI, which shows it and tries it out.
 //!
-//! The platform serves it, but only from its address, and only when it is asked: every other request is the
+//! The platform serves them, but only from these addresses, and only when it is asked: every other request is the
 //! worker's alone, so that no file can stand in the way of a package, and no request takes a turn through the assets.
 
 use axum::response::{IntoResponse, Response};
@@ -33,6 +33,18 @@ pub async fn get_openapi_document() -> Response {
     static_asset()
 }
 
+/// This document in a browser, where each request can be tried out.
+#[utoipa::path(
+    get,
+    path = "/swagger",
+    tag = "registry",
+    responses((status = 307, description = "The page stands at `/api/swagger/`")),
+    security(())
+)]
+pub async fn get_swagger() -> Response {
+    static_asset()
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -49,13 +61,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_address_of_the_document_asks_for_an_asset() {
-        for path in ["/api/openapi.json"] {
+    async fn only_the_addresses_of_the_document_and_its_page_ask_for_an_asset() {
+        for path in ["/api/openapi.json", "/api/swagger", "/api/swagger/", "/api/swagger/ui/swagger-ui.css"] {
             assert_eq!(answered(Method::GET, path).await, (404, true), "{path}");
             assert_eq!(answered(Method::HEAD, path).await, (404, true), "{path}");
             assert_eq!(answered(Method::POST, path).await, (405, false), "{path}");
         }
-        for path in ["/", "/_headers", "/api", "/api/", "/api/openapi"] {
+        for path in ["/", "/_headers", "/api", "/api/", "/api/openapi", "/api/swaggers", "/api/swagger.json"] {
             assert_eq!(answered(Method::GET, path).await, (404, false), "{path}");
         }
         for path in ["/packages.json", "/p2/acme/lib.json", "/dist/a/b/1.0.0.zip", "/api/tokens", "/search.json"] {

@@ -5,7 +5,7 @@
 //! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json` | [`composer`] |
 //! | Management | `/api/…` | [`management`] |
 //!
-//! `/health` and `/api/openapi.json` are public.
+//! `/health`, `/api/openapi.json` and `/api/swagger` are public.
 
 pub mod assets;
 pub mod caching;

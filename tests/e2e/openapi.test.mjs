@@ -34,7 +34,7 @@ function handlers() {
 test("every handler with an entry is registered, under its own name", () => {
   assert.match(document.openapi, /^3\./);
   const ids = operations().map(({ operation }) => operation.operationId).sort();
-  assert.ok(ids.length >= 20, ids.join(" "));
+  assert.ok(ids.length >= 21, ids.join(" "));
   assert.deepEqual(ids, handlers());
 });
 
@@ -70,7 +70,7 @@ test("every path parameter is described, and every reference leads somewhere", (
 });
 
 test("what is public is so whatever credentials come along", async () => {
-  for (const path of ["/health", "/api/openapi.json"]) {
+  for (const path of ["/health", "/api/openapi.json", "/api/swagger/"]) {
     for (const headers of [{}, { authorization: "Bearer wrong" }, { "user-agent": "Composer/1.10.27" }]) {
       assert.equal((await registry.request(path, { headers })).status, 200, path);
     }
@@ -88,8 +88,30 @@ test("the document is served as it is checked in, and only when it has changed",
   assert.deepEqual([head.status, await head.text()], [200, ""]);
 });
 
+test("Swagger UI is a page that asks nobody but its own registry", async () => {
+  const bare = await registry.request("/api/swagger");
+  assert.deepEqual([bare.status, bare.headers.get("location")], [307, "/api/swagger/"]);
+  const answer = await registry.request("/api/swagger/");
+  assert.equal(answer.headers.get("content-type"), "text/html; charset=utf-8");
+  const policy = answer.headers.get("content-security-policy");
+  assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self'; /);
+  assert.doesNotMatch(policy, /unsafe|\*|https?:/);
+  const page = await answer.text();
+  const named = [...page.matchAll(/(?:href|src)="([^"]+)"/g)].map((match) => match[1]);
+  assert.equal(named.length, 4);
+  for (const name of named) {
+    const file = await registry.request(`/api/swagger/${name}`);
+    assert.equal(file.status, 200, name);
+    assert.equal(file.headers.get("x-content-type-options"), "nosniff", name);
+    assert.ok((await file.arrayBuffer()).byteLength > 100, name);
+  }
+  const start = await (await registry.request("/api/swagger/start.js")).text();
+  const [, url] = /\burl: "([^"]+)"/.exec(start);
+  assert.equal(new URL(url, new URL("/api/swagger/", registry.url)).pathname, "/api/openapi.json");
+});
+
 test("assets stand in nobody's way: every other address is the registry's, in its own words", async () => {
-  for (const path of ["/_headers", "/api/_headers", "/api/openapi", "/index.html", "/"]) {
+  for (const path of ["/_headers", "/api/_headers", "/api/openapi", "/api/swagger/nothing", "/api/swagger/..%2f..%2f_headers", "/index.html", "/"]) {
     const answer = await registry.request(path);
     assert.equal(answer.status, 404, path);
     assert.equal((await answer.json()).code, "NOT_FOUND", path);

@@ -8,7 +8,7 @@ mod tokens;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -33,11 +33,14 @@ pub fn routes() -> Routes {
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
         .routes(routes!(assets::get_openapi_document))
+        .routes(routes!(assets::get_swagger))
 }
 
 /// The surface with its layers and its answers to what it does not have.
 pub fn with_layers(router: Router) -> Router {
     router
+        .route("/api/swagger/", get(assets::get_swagger))
+        .route("/api/swagger/{*file}", get(assets::get_swagger))
         .route("/api", any(fallback))
         .route("/api/", any(fallback))
         .route("/api/{*rest}", any(fallback))
