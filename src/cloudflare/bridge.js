@@ -5,7 +5,9 @@
 /** The method, the URL, and each header's name and value. */
 export function headOf(request) {
   let head = `${request.method}\n${request.url}`;
-  for (const [name, value] of request.headers) head += `\n${name}\n${value}`;
+  request.headers.forEach((value, name) => {
+    head += `\n${name}\n${value}`;
+  });
   return head;
 }
 

@@ -22,25 +22,24 @@ use crate::registry::failure::{Failure, Kind};
 use crate::registry::limit::{self, Quota};
 use crate::registry::tokens::Scope;
 
-/// Names one request in answers and in the log.
+/// Names one request in failures and in the log.
 #[derive(Debug, Clone)]
-pub struct RequestId(String);
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The edge's id of the request (`cf-ray`), or `local`.
+    /// The edge's id of the request (`cf-ray`, which it also writes on every answer), or `local`.
     pub fn of(headers: &HeaderMap) -> Self {
-        let ray = headers.get("cf-ray").and_then(|value| value.to_str().ok());
-        Self(ray.unwrap_or("local").to_owned())
+        Self(headers.get("cf-ray").cloned().unwrap_or(HeaderValue::from_static("local")))
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.to_str().unwrap_or_default()
     }
 
     /// As a header.
     pub fn header(&self) -> HeaderValue {
-        HeaderValue::try_from(self.0.as_str()).unwrap_or(HeaderValue::from_static("local"))
+        self.0.clone()
     }
 }
 

@@ -19,7 +19,7 @@ use lru::LruCache;
 
 use crate::ports::Millis;
 use crate::registry::authenticate::Caller;
-use crate::registry::limit::Counter;
+use crate::registry::limit::{Counter, CounterKey};
 use crate::registry::listing::{Listing, ListingKey};
 use crate::registry::metadata::{Body, BodyKey, PackageDocuments};
 use crate::registry::secrets::TokenHash;
@@ -117,7 +117,7 @@ const BUILD_SLOT_TTL: Duration = Duration::from_mins(1);
 pub struct Memory {
     building_until: Mutex<Option<Millis>>,
     callers: Mutex<LruCache<TokenHash, Dated<Option<Arc<Caller>>>>>,
-    counters: Mutex<LruCache<String, Counter>>,
+    counters: Mutex<LruCache<CounterKey, Counter>>,
     documents: Mutex<Documents>,
     listings: Mutex<Weighed<ListingKey, Dated<Arc<Listing>>>>,
     bodies: Mutex<Weighed<BodyKey, Option<Arc<Body>>>>,
@@ -148,7 +148,7 @@ impl Memory {
     }
 
     /// Rate counters.
-    pub fn counters(&self) -> MutexGuard<'_, LruCache<String, Counter>> {
+    pub fn counters(&self) -> MutexGuard<'_, LruCache<CounterKey, Counter>> {
         lock(&self.counters)
     }
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::composer::{PackageName, normalize};
 use crate::git::ObjectId;
-use crate::http::caching::{PRIVATE, is_unchanged};
+use crate::http::caching::{Conditions, PRIVATE};
 use crate::http::extract::PathOf;
 use crate::http::pass_through::pass_through;
 use crate::http::range::requested;
@@ -67,7 +67,7 @@ pub async fn get_dist(
     let dist = locate(app, ROOT, &caller.view(app.now()), &address, rows).await?;
     let etag = format!("\"{}\"", dist.sha1);
     let mut head = head_of(&dist, &address, &etag);
-    if is_unchanged(&headers, &etag, None) {
+    if Conditions::of(&headers).are_met(&etag, None) {
         head.remove(CONTENT_TYPE);
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
