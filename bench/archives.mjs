@@ -12,10 +12,11 @@ const FITTING = { name: "bench/fitting", megabytes: 25 };
 const TOO_LARGE = { name: "bench/too-large", megabytes: 40 };
 
 /**
- * What Cloudflare gives an isolate, in MB, less a copy of the zip that the runtime holds while it is stored. workerd
- * does not enforce it here, and its own memory, shown beside, also holds the local bucket and uncollected garbage.
+ * What Cloudflare gives an isolate, in MB, less what its caches may hold (24) and as much for JavaScript and other
+ * requests. workerd does not enforce it here, and its own memory, shown beside, also holds the local bucket and
+ * uncollected garbage.
  */
-const WASM_LIMIT = 128 - 32;
+const WASM_LIMIT = 128 - 24 - 24;
 
 /** The worker has to answer meanwhile within … */
 const PATIENCE = 10_000;

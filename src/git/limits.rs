@@ -1,6 +1,6 @@
 //! Every default bound of this room in one place, with the arithmetic that leads to it.
 //!
-//! The budget is a Cloudflare isolate: 128 MiB in all, of which some 18 MiB are left for the wasm
+//! The budget is a Cloudflare isolate: 128 MiB in all, of which some 20 MiB are left for the wasm
 //! module, the HTTP stack and other requests in flight. The table in [`super`] adds these up.
 
 /// One mebibyte, in bytes.

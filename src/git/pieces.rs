@@ -13,14 +13,13 @@ const PIECE_BYTES: usize = 1024 * 1024;
 pub(super) struct PieceBuffer {
     /// All full but the last.
     pieces: Vec<Vec<u8>>,
-    len: usize,
     limit: usize,
     position: usize,
 }
 
 impl PieceBuffer {
     pub(super) fn new(limit: usize) -> Self {
-        Self { pieces: Vec::new(), len: 0, limit, position: 0 }
+        Self { pieces: Vec::new(), limit, position: 0 }
     }
 
     /// The content, as pieces of a mebibyte and a rest.
@@ -29,6 +28,10 @@ impl PieceBuffer {
             last.shrink_to_fit();
         }
         self.pieces.into_iter().map(Bytes::from).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * PIECE_BYTES + last.len())
     }
 
     /// Writes what fits the piece at the position, over what is there, and says how much that was.
@@ -44,7 +47,6 @@ impl PieceBuffer {
         piece[at..at + overwritten].copy_from_slice(&data[..overwritten]);
         piece.extend_from_slice(&data[overwritten..]);
         self.position += data.len();
-        self.len = self.len.max(self.position);
         data.len()
     }
 }
@@ -67,13 +69,13 @@ impl Seek for PieceBuffer {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let (base, offset) = match to {
             SeekFrom::Start(offset) => (offset, 0),
-            SeekFrom::End(offset) => (self.len as u64, offset),
+            SeekFrom::End(offset) => (self.len() as u64, offset),
             SeekFrom::Current(offset) => (self.position as u64, offset),
         };
         let target = base
             .checked_add_signed(offset)
             .and_then(|target| usize::try_from(target).ok())
-            .filter(|target| *target <= self.len)
+            .filter(|target| *target <= self.len())
             .ok_or(io::ErrorKind::InvalidInput)?;
         self.position = target;
         Ok(target as u64)
