@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::http::caching::PRIVATE;
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::Actor;
 use crate::registry::authenticate::{Authenticated, Caller, authenticate};
 use crate::registry::failure::{Failure, Kind};
@@ -85,8 +86,15 @@ impl Session {
 
     /// Signs a caller in who must hold `scope` and is about to change something; what the audit log will say of them.
     pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
+        self.acting(scope).await.map(|(actor, _)| actor)
+    }
+
+    /// The same, and what that caller sees.
+    pub async fn acting(&self, scope: Scope) -> Result<(Actor, Arc<View>), Failure> {
         let caller = self.require(scope).await?;
-        Ok(Actor { organization_id: caller.organization_id, name: caller.name.clone(), address: self.address.clone() })
+        let (organization_id, name) = (caller.organization_id, caller.name.clone());
+        let actor = Actor { organization_id, name, address: self.address.clone() };
+        Ok((actor, caller.view(self.app.now())))
     }
 
     /// Signs a caller in who must hold `scope`.

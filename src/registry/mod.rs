@@ -1,6 +1,7 @@
 //! The use cases: authenticate, limit, publish, sync, hand out metadata and archives. No HTTP, no SQL.
 
 pub mod access;
+pub mod advisories;
 pub mod archives;
 pub mod audit;
 pub mod authenticate;
@@ -13,6 +14,7 @@ pub mod limit;
 pub mod listing;
 pub mod memory;
 pub mod metadata;
+pub mod notices;
 pub mod packages;
 pub mod publish;
 pub mod render;

@@ -32,9 +32,13 @@ pub enum Scope {
     TokensWrite,
     /// Read the audit log.
     AuditRead,
+    /// Read advisories and filter lists.
+    AdvisoriesRead,
+    /// Write advisories and filter lists.
+    AdvisoriesWrite,
 }
 
-const SCOPES: [(Scope, &str); 8] = [
+const SCOPES: [(Scope, &str); 10] = [
     (Scope::Admin, "admin"),
     (Scope::PackagesRead, "packages:read"),
     (Scope::PackagesWrite, "packages:write"),
@@ -43,6 +47,8 @@ const SCOPES: [(Scope, &str); 8] = [
     (Scope::TokensRead, "tokens:read"),
     (Scope::TokensWrite, "tokens:write"),
     (Scope::AuditRead, "audit:read"),
+    (Scope::AdvisoriesRead, "advisories:read"),
+    (Scope::AdvisoriesWrite, "advisories:write"),
 ];
 
 impl Scope {
@@ -57,7 +63,10 @@ impl Scope {
     }
 
     fn only_reads(self) -> bool {
-        matches!(self, Self::PackagesRead | Self::RepositoriesRead | Self::TokensRead | Self::AuditRead)
+        matches!(
+            self,
+            Self::PackagesRead | Self::RepositoriesRead | Self::TokensRead | Self::AuditRead | Self::AdvisoriesRead
+        )
     }
 }
 

@@ -1,6 +1,8 @@
 //! The management surface: what operators and shops ask of the root organization.
 
+mod advisories;
 mod audit;
+mod filter_entries;
 mod packages;
 mod repositories;
 mod tokens;
@@ -30,6 +32,10 @@ pub fn routes() -> Routes {
         .routes(routes!(repositories::list_syncs))
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))
+        .routes(routes!(advisories::list_advisories, advisories::create_advisory))
+        .routes(routes!(advisories::get_advisory, advisories::update_advisory, advisories::delete_advisory))
+        .routes(routes!(filter_entries::list_filter_entries, filter_entries::create_filter_entry))
+        .routes(routes!(filter_entries::delete_filter_entry))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
         .routes(routes!(assets::get_openapi_document))
