@@ -23,6 +23,7 @@ pub mod secrets;
 pub mod sync;
 pub mod tokens;
 pub mod upstream;
+pub mod users;
 
 use std::sync::Arc;
 use std::time::Duration;

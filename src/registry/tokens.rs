@@ -9,7 +9,7 @@ use crate::registry::audit::{Actor, Deed};
 use crate::registry::authenticate::learn;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
-use crate::registry::secrets::{PlainToken, TokenHash};
+use crate::registry::secrets::{PlainToken, TokenHash, TokenKind};
 use crate::store::tokens::{GrantRow, HashedTokenRow, NewToken, TokenChanges, TokenRow};
 use crate::store::{Page, Update, tokens};
 
@@ -36,9 +36,13 @@ pub enum Scope {
     AdvisoriesRead,
     /// Write advisories and filter lists.
     AdvisoriesWrite,
+    /// Read users and invitations.
+    UsersRead,
+    /// Invite, change and remove users.
+    UsersWrite,
 }
 
-const SCOPES: [(Scope, &str); 10] = [
+const SCOPES: [(Scope, &str); 12] = [
     (Scope::Admin, "admin"),
     (Scope::PackagesRead, "packages:read"),
     (Scope::PackagesWrite, "packages:write"),
@@ -49,6 +53,8 @@ const SCOPES: [(Scope, &str); 10] = [
     (Scope::AuditRead, "audit:read"),
     (Scope::AdvisoriesRead, "advisories:read"),
     (Scope::AdvisoriesWrite, "advisories:write"),
+    (Scope::UsersRead, "users:read"),
+    (Scope::UsersWrite, "users:write"),
 ];
 
 impl Scope {
@@ -63,10 +69,7 @@ impl Scope {
     }
 
     fn only_reads(self) -> bool {
-        matches!(
-            self,
-            Self::PackagesRead | Self::RepositoriesRead | Self::TokensRead | Self::AuditRead | Self::AdvisoriesRead
-        )
+        self.as_str().ends_with(":read")
     }
 }
 
@@ -218,7 +221,7 @@ pub async fn issue(app: &App, by: &Actor, spec: TokenSpec) -> Result<(PlainToken
     };
     spec.check()?;
     let now = app.now();
-    let plain = PlainToken::generate(&*app.ports.entropy)?;
+    let plain = PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?;
     let hash = plain.hash();
     let uid = new_uid(&*app.ports.entropy, now)?;
     let grants = TokenSpec::grants(spec.allowed_package_prefixes.into_value());

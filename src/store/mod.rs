@@ -8,12 +8,16 @@ pub mod advisories;
 pub mod audit;
 pub mod dists;
 pub mod downloads;
+pub mod invitations;
 pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
+pub mod sessions;
 pub mod sync_runs;
+pub mod throttles;
 pub mod tokens;
+pub mod users;
 
 use serde::{Deserialize, Deserializer};
 
