@@ -32,9 +32,13 @@ pub enum Scope {
     TokensWrite,
     /// Read the audit log.
     AuditRead,
+    /// Read settings.
+    SettingsRead,
+    /// Change settings.
+    SettingsWrite,
 }
 
-const SCOPES: [(Scope, &str); 8] = [
+const SCOPES: [(Scope, &str); 10] = [
     (Scope::Admin, "admin"),
     (Scope::PackagesRead, "packages:read"),
     (Scope::PackagesWrite, "packages:write"),
@@ -43,6 +47,8 @@ const SCOPES: [(Scope, &str); 8] = [
     (Scope::TokensRead, "tokens:read"),
     (Scope::TokensWrite, "tokens:write"),
     (Scope::AuditRead, "audit:read"),
+    (Scope::SettingsRead, "settings:read"),
+    (Scope::SettingsWrite, "settings:write"),
 ];
 
 impl Scope {
@@ -57,7 +63,9 @@ impl Scope {
     }
 
     fn only_reads(self) -> bool {
-        matches!(self, Self::PackagesRead | Self::RepositoriesRead | Self::TokensRead | Self::AuditRead)
+        let reading =
+            [Self::PackagesRead, Self::RepositoriesRead, Self::TokensRead, Self::AuditRead, Self::SettingsRead];
+        reading.contains(&self)
     }
 }
 

@@ -10,6 +10,8 @@ mod dist;
 mod faults;
 mod limits;
 mod metadata;
+mod mirror;
+mod mirror_names;
 mod notify;
 mod search;
 mod sync;
