@@ -81,14 +81,12 @@ pub async fn locate(
     if let Some(error) = &row.error {
         return Err(unavailable(&row.pretty, error));
     }
-    let artifact = match is_mirrored {
-        true => fetch(app, organization_id, &address.name, &row, None).await?,
-        false => build_one(app, &row).await?,
-    };
-    if !is_mirrored {
-        // The metadata is to learn the shasum, and the other tags may be waiting too.
-        app.enqueue(Job::BuildArchives { repository_id: row.repository_id }, Duration::ZERO).await;
+    if is_mirrored {
+        return Ok(dist(fetch(app, organization_id, &address.name, &row, None).await?, row));
     }
+    let artifact = build_one(app, &row).await?;
+    // The metadata is to learn the shasum, and the other tags may be waiting too.
+    app.enqueue(Job::BuildArchives { repository_id: row.repository_id }, Duration::ZERO).await;
     Ok(dist(artifact, row))
 }
 

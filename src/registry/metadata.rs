@@ -241,11 +241,7 @@ fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stored, 
         }
     }
     let same = |documents: &PackageDocuments| known.filter(|known| is_known && known.revision == documents.revision);
-    let documents = match documents {
-        None => None,
-        Some(documents) => Some(same(&documents).unwrap_or_else(|| Arc::new(documents))),
-    };
-    Ok((documents, facts))
+    Ok((documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))), facts))
 }
 
 /// The asked document with what `scope` lets through, or `None` when nothing of the package is visible.

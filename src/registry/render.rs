@@ -82,16 +82,16 @@ pub fn render(name: &PackageName, source_url: &str, versions: &[LiveVersion]) ->
     }
     let index: Vec<Value> =
         versions.iter().map(|version| json!([version.normalized, version.released_at, version.pretty])).collect();
-    Ok(render_entries(name, entries, Value::Array(index)))
+    Ok(render_entries(name, entries, &Value::Array(index)))
 }
 
 /// Renders a package from the entries of its versions; `index` is its version index.
-pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: Value) -> Rendered {
+pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &Value) -> Rendered {
     let documents = composer::split(entries);
     Rendered {
         stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
         dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
-        summary: summarize(&documents.stable, &documents.dev, &index),
+        summary: summarize(&documents.stable, &documents.dev, index),
     }
 }
 

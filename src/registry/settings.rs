@@ -85,7 +85,7 @@ impl SettingsChange {
                 update => chosen(update, before.packagist_url.clone(), default.packagist_url),
             },
             reserved_vendors: match self.reserved_vendors {
-                Update::Set(Some(vendors)) => checked_vendors(vendors)?,
+                Update::Set(Some(vendors)) => checked_vendors(&vendors)?,
                 update => chosen(update, before.reserved_vendors.clone(), default.reserved_vendors),
             },
         })
@@ -108,7 +108,7 @@ fn checked_url(app: &App, url: &str) -> Result<String, Failure> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn checked_vendors(vendors: Vec<String>) -> Result<Vec<String>, Failure> {
+fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
     let refuse = |detail: String| Err(Failure::invalid_field("reserved_vendors", detail));
     if vendors.len() > MAX_VENDORS {
         return refuse(format!("must not hold more than {MAX_VENDORS} vendors"));
@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn vendors_are_lowercased_sorted_and_checked() {
-        let vendors = |list: &[&str]| checked_vendors(list.iter().map(|vendor| (*vendor).to_owned()).collect());
+        let vendors =
+            |list: &[&str]| checked_vendors(&list.iter().map(|vendor| (*vendor).to_owned()).collect::<Vec<_>>());
         assert_eq!(vendors(&["Zend", "acme", "ACME"]).expect("vendors"), ["acme", "zend"]);
         for odd in ["acme/lib", "", "a b", "acme/*"] {
             assert!(vendors(&[odd]).is_err(), "{odd}");

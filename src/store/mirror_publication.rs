@@ -223,7 +223,7 @@ impl Leaving {
 }
 
 /// Takes packages out of the metadata; their zips that are here stay downloadable. The organization's revision must
-/// have been moved before. GLOB reads names and globs as registry::access does.
+/// have been moved before. GLOB reads names and globs as `registry::access` does.
 pub fn retire(leaving: &[Leaving], now: Millis) -> [Stmt; 4] {
     let list = json!(leaving).to_string();
     [

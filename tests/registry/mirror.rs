@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Ask, Calls, DAWN, Heard, ORIGIN, Reply, Trouble, World, logs, upstream_version};
+use crate::support::{ADMIN, Ask, Calls, DAWN, Heard, ORIGIN, Reply, World, upstream_version};
 
 pub const SATIS: &str = "https://satis.test";
 pub const LIB: &str = "/p2/vendor/lib.json";
@@ -13,7 +13,8 @@ pub const LIB_DEV: &str = "/p2/vendor/lib~dev.json";
 pub const INTERVAL: u64 = 600;
 pub const STALE: u64 = 6 * INTERVAL;
 
-fn version(text: &str) -> Value {
+/// A version of `vendor/lib`.
+pub fn version(text: &str) -> Value {
     upstream_version(SATIS, "vendor/lib", text)
 }
 
@@ -29,11 +30,6 @@ pub async fn mirroring() -> (World, String, String) {
 
 pub async fn read(world: &World, token: &str, path: &str) -> Reply {
     world.get(path).basic(token).composer().send().await
-}
-
-async fn status(world: &World, id: &str) -> (Value, Value) {
-    let view = world.repository_view(id).await;
-    (view["sync_status"].clone(), view["error"].clone())
 }
 
 #[tokio::test]
@@ -236,109 +232,6 @@ async fn what_an_upstream_no_longer_has_leaves_the_metadata_and_what_it_only_cla
     world.far.publish(SATIS, "vendor/lib", &[version("3.0.0")]);
     world.advance_seconds(STALE);
     assert_eq!(read(&world, &token, LIB).await.expect(200).version_names("vendor/lib"), ["3.0.0"]);
-}
-
-/// What a server can do instead of its duty, and what the repository's owner reads.
-fn troubles() -> Vec<(Trouble, &'static str)> {
-    vec![
-        (Trouble::Status(401), "the server refuses the credentials (HTTP 401: in our words); check `auth_credentials`"),
-        (Trouble::Status(403), "the server refuses the credentials (HTTP 403: in our words); check `auth_credentials`"),
-        (Trouble::Status(429), "the server answers with HTTP 429: in our words"),
-        (Trouble::Status(500), "the server answers with HTTP 500: in our words"),
-        (Trouble::Unreachable, "the server cannot be reached: connection refused"),
-        (Trouble::TimedOut, "the server did not answer within 30 s"),
-        (Trouble::BrokenOff, "the server's answer broke off: connection reset"),
-        (
-            Trouble::Redirect("https://10.0.0.1/x".to_owned()),
-            "the server redirects to an address that must not lead to a private, loopback or link-local address",
-        ),
-        (Trouble::Redirect(format!("{SATIS}/p2/loop")), "the server redirects more than 5 times"),
-    ]
-}
-
-#[tokio::test]
-async fn while_an_upstream_fails_what_it_said_last_is_shown_and_its_repository_tells_why() {
-    for (trouble, error) in troubles() {
-        let (world, id, token) = mirroring().await;
-        let first = read(&world, &token, LIB).await.expect(200);
-        world.far.publish(SATIS, "vendor/lib", &[version("2.0.0")]);
-        world.far.trouble("/p2/", trouble.clone());
-        world.advance_seconds(STALE);
-        let shown = read(&world, &token, LIB).await.expect(200);
-        assert_eq!(shown.body, first.body, "{trouble:?}");
-        world.settle().await;
-        assert_eq!(status(&world, &id).await, (json!("failed"), json!(error)), "{trouble:?}");
-        assert_eq!(read(&world, &token, LIB).await.expect(200).body, first.body);
-        world.far.recover();
-        world.advance_seconds(INTERVAL);
-        world.cron().await;
-        world.settle().await;
-        assert_eq!(status(&world, &id).await, (json!("ok"), json!(null)), "{trouble:?}");
-        world.advance_seconds(10);
-        assert_eq!(read(&world, &token, LIB).await.expect(200).version_names("vendor/lib"), ["2.0.0"]);
-    }
-}
-
-#[tokio::test]
-async fn a_name_that_nobody_knows_yet_is_not_said_to_be_absent_while_its_upstream_fails() {
-    for (trouble, error) in troubles() {
-        let (world, id, token) = mirroring().await;
-        world.far.trouble("/p2/", trouble.clone());
-        let reply = read(&world, &token, LIB).await.expect(502);
-        let words = format!("vendor/lib cannot be had from its upstream now: {error}");
-        assert_eq!(reply.json()["warning"], words, "{trouble:?}");
-        let asked = world.far.take_heard().len();
-        assert!(asked > 0);
-        // Composer repeats it at once, and has more packages to ask for.
-        read(&world, &token, LIB_DEV).await.expect(502);
-        read(&world, &token, "/p2/vendor/other.json").await.expect(502);
-        assert_eq!(world.far.take_heard(), [], "{trouble:?}: a server that has just failed is left alone");
-        world.settle().await;
-        assert_eq!(status(&world, &id).await, (json!("failed"), json!(error)), "{trouble:?}");
-        assert_eq!(world.database.rows("SELECT count(*) AS n FROM packages"), [json!({"n": 0})]);
-        world.far.recover();
-        world.advance_seconds(15);
-        read(&world, &token, LIB).await.expect(200);
-        assert!(!logs::text().contains("ERROR"), "{}", logs::text());
-    }
-}
-
-#[tokio::test]
-async fn a_document_that_is_none_is_refused_with_a_reason_and_nothing_of_it_is_kept() {
-    let whole = json!({"packages": {"vendor/lib": [version("2.0.0")]}}).to_string();
-    let odd = json!({"packages": {"vendor/lib": [{"version": "nonsense"}, 5]}}).to_string();
-    for (body, error) in [
-        (Vec::from("<!doctype html>"), "the answer is not JSON (expected value at line 1 column 1)"),
-        (whole.as_bytes()[..whole.len() / 2].to_vec(), "the answer is not JSON (EOF while parsing"),
-        (Vec::from("[]"), "the answer is JSON, but not an object"),
-        (Vec::from("{\"packages\": 5}"), "`packages` must be an object"),
-        (Vec::from("{\"packages\": {\"vendor/lib\": 5}}"), "`packages` must hold lists of versions"),
-        (
-            odd.into_bytes(),
-            "none of its versions can be used; the first, nonsense: invalid version string \\\"nonsense\\\"",
-        ),
-        (vec![b' '; (8 << 20) + 1], "the server's answer is larger than 8388608 bytes"),
-        (b"[".repeat(10_000), "the answer is not JSON (recursion limit exceeded"),
-    ] {
-        let (world, id, token) = mirroring().await;
-        world.far.put(&format!("{SATIS}/p2/vendor/lib.json"), body.clone());
-        world.far.remove(&format!("{SATIS}/p2/vendor/lib~dev.json"));
-        let reply = read(&world, &token, LIB).await.expect(502);
-        assert!(reply.text().contains(error), "{}", reply.text());
-        assert_eq!(world.database.rows("SELECT count(*) AS n FROM packages"), [json!({"n": 0})], "{error}");
-        world.far.publish(SATIS, "vendor/lib", &[version("1.0.0")]);
-        let first = read(&world, &token, LIB).await.expect(200);
-        world.far.put(&format!("{SATIS}/p2/vendor/lib.json"), body);
-        world.advance_seconds(STALE);
-        assert_eq!(read(&world, &token, LIB).await.expect(200).body, first.body, "{error}");
-        world.advance_seconds(INTERVAL);
-        world.cron().await;
-        world.settle().await;
-        assert_eq!(status(&world, &id).await.0, "ok", "one broken document is not the server's failure");
-        let [(name, reason)] = world.skipped().try_into().expect("one package");
-        assert_eq!(name, "vendor/lib");
-        assert!(json!(reason).to_string().contains(error), "{reason}");
-    }
 }
 
 #[tokio::test]

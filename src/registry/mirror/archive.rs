@@ -158,10 +158,11 @@ async fn download(
         return Err(ArchiveError::TooLarge);
     }
     let mut receiver = Receiver::new(app);
-    let received = receive(&mut receiver, &mut *answer.response.body, place).await;
-    let is_whole = length.is_none_or(|length| length == receiver.size);
-    let checked = received.and_then(|()| receiver.check(is_whole, promised));
-    match checked {
+    let mut result = receive(&mut receiver, &mut *answer.response.body, place).await;
+    if result.is_ok() {
+        result = receiver.check(length.is_none_or(|length| length == receiver.size), promised);
+    }
+    match result {
         Ok(()) => receiver.keep().await,
         Err(error) => {
             receiver.discard().await;

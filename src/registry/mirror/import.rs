@@ -66,10 +66,8 @@ pub async fn import(
             work.retire(gone).await?;
         }
     }
-    stored.root.patterns = match whole.seen.is_empty() {
-        true => Some(Vec::new()),
-        false => summarize(whole.seen.iter().map(String::as_str)),
-    };
+    let has_any = !whole.seen.is_empty();
+    stored.root.patterns = if has_any { summarize(whole.seen.iter().map(String::as_str)) } else { Some(Vec::new()) };
     work.keep_root(&stored, known).await?;
     Ok(progress)
 }

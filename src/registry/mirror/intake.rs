@@ -97,7 +97,7 @@ pub fn take_in(
         }
     }
     let Taken { entries, index, versions, dists } = taking.taken;
-    let rendered = render_entries(name, entries, Value::Array(index));
+    let rendered = render_entries(name, entries, &Value::Array(index));
     Ok(Intake { name: name.clone(), rendered, versions, dists, skipped: skipped.into_list() })
 }
 
@@ -161,12 +161,12 @@ impl Taking<'_> {
             return Ok(Err("another version before it is the same one".to_owned()));
         }
         self.bytes += text.len();
-        self.add(admitted, text)?;
+        self.add(&admitted, text)?;
         Ok(Ok(()))
     }
 
-    fn add(&mut self, admitted: Admitted, manifest: String) -> Result<(), Fault> {
-        let Admitted { version: RefVersion { pretty, normalized }, archive, .. } = &admitted;
+    fn add(&mut self, admitted: &Admitted, manifest: String) -> Result<(), Fault> {
+        let Admitted { version: RefVersion { pretty, normalized }, archive, .. } = admitted;
         let (now, name) = (self.app.now(), self.name.to_string());
         let known = self.known.get(normalized.as_str());
         let released_at = admitted.released_at.or(known.map(|known| known.released_at)).unwrap_or(now);

@@ -42,7 +42,8 @@ struct State {
     troubles: Vec<(String, Trouble)>,
     heard: Vec<Heard>,
     no_validators: bool,
-    no_lengths: bool,
+    /// How much longer than it is everything is said to be; `None` when nothing is said.
+    length_lie: Option<usize>,
     held: Option<(String, bool)>,
 }
 
@@ -55,7 +56,8 @@ pub struct ComposerHost {
 
 impl ComposerHost {
     pub fn new(meter: Meter) -> Self {
-        Self { state: Arc::default(), meter }
+        let state = State { length_lie: Some(0), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), meter }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,9 +127,9 @@ impl ComposerHost {
         self.state().no_validators = true;
     }
 
-    /// From now on nobody is told how long something is.
-    pub fn without_lengths(&self) {
-        self.state().no_lengths = true;
+    /// From now on everything is said to be so much longer than it is; `None`: nothing is said.
+    pub fn say_length(&self, lie: Option<usize>) {
+        self.state().length_lie = lie;
     }
 
     /// The next request to an address with `part` in it waits until [`ComposerHost::let_go`].
@@ -229,8 +231,8 @@ impl ComposerHost {
             response.headers.insert(ETAG, HeaderValue::try_from(tag).expect("a tag"));
             response.headers.insert(LAST_MODIFIED, HeaderValue::try_from(date).expect("a date"));
         }
-        if !state.no_lengths {
-            response.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.body.len()));
+        if let Some(lie) = state.length_lie {
+            response.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.body.len() + lie));
         }
         Ok(response)
     }
@@ -283,7 +285,7 @@ impl ByteStream for Pieces {
     }
 }
 
-/// Everything outside: git servers at `git.test`, Composer repositories everywhere else.
+/// Everything outside: git servers where an address names a git repository, Composer repositories everywhere else.
 pub struct Internet {
     pub git: GitHost,
     pub composer: ComposerHost,
@@ -291,7 +293,7 @@ pub struct Internet {
 
 impl Upstream for Internet {
     fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
-        if request.url.host_str() == Some("git.test") {
+        if request.url.path().contains(".git/") || request.url.host_str() == Some("git.test") {
             self.git.send(request)
         } else {
             Box::pin(self.composer.answer(request))

@@ -62,7 +62,7 @@ impl Blobs for Shelf {
         Box::pin(async move {
             let begin = || *self.open_uploads.lock().expect("not poisoned") += 1;
             self.meter.run(Port::Blobs, begin).await?;
-            Ok(Box::new(Parts { shelf: self.clone(), key, parts: Vec::new() }) as Box<dyn BlobUpload>)
+            Ok(Box::new(Parts { shelf: self.clone(), key, stored: Vec::new() }) as Box<dyn BlobUpload>)
         })
     }
 
@@ -90,7 +90,7 @@ impl Blobs for Shelf {
 struct Parts {
     shelf: Shelf,
     key: String,
-    parts: Vec<Bytes>,
+    stored: Vec<Bytes>,
 }
 
 impl Parts {
@@ -101,12 +101,12 @@ impl Parts {
 
 impl BlobUpload for Parts {
     fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
-        assert!(self.parts.iter().all(|part| part.len() == PART_BYTES), "only the last part may be of another size");
+        assert!(self.stored.iter().all(|part| part.len() == PART_BYTES), "only the last part may be of another size");
         assert!(!bytes.is_empty() && bytes.len() <= PART_BYTES, "a part of {} bytes", bytes.len());
         Box::pin(async move {
             self.shelf.meter.count(|calls| calls.blob_writes += 1);
             let meter = self.shelf.meter.clone();
-            meter.run(Port::Blobs, || self.parts.push(bytes)).await
+            meter.run(Port::Blobs, || self.stored.push(bytes)).await
         })
     }
 
@@ -114,7 +114,7 @@ impl BlobUpload for Parts {
         Box::pin(async move {
             let join = || {
                 self.close();
-                let whole = Bytes::from(self.parts.concat());
+                let whole = Bytes::from(self.stored.concat());
                 self.shelf.blobs.lock().expect("not poisoned").insert(self.key.clone(), whole);
             };
             self.shelf.meter.run(Port::Blobs, join).await
