@@ -1,7 +1,8 @@
-// Builds the Worker into build/ when its inputs have changed since the last time.
+// Builds the Worker into build/ when its inputs have changed since the last time, and completes its static assets.
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { copySwaggerUi } from "./assets.mjs";
 import { isFresh, remember, rustInputs } from "./fresh.mjs";
 import { ensurePackages } from "./npm.mjs";
 import { build, root } from "./paths.mjs";
@@ -21,10 +22,11 @@ const WASM_FEATURES = [
 const RECORD = join(build, ".inputs.json");
 const PRODUCTS = ["index.js", "index_bg.wasm"].map((name) => join(build, name));
 
-/** Makes build/index.js and build/index_bg.wasm. */
+/** Makes build/index.js, build/index_bg.wasm, and what of public/ is not checked in. */
 export async function buildWorker() {
-  if (PRODUCTS.every(existsSync) && isFresh(RECORD)) return say("The worker is built already");
   await ensurePackages();
+  copySwaggerUi();
+  if (PRODUCTS.every(existsSync) && isFresh(RECORD)) return say("The worker is built already");
   const { workerBuild, env } = await wasmEnvironment();
   await step("Building the worker", async () => {
     // worker-build writes beside the crate; cargo's progress is worth seeing only on a terminal.

@@ -5,7 +5,9 @@
 /** The method, the URL, and each header's name and value. */
 export function headOf(request) {
   let head = `${request.method}\n${request.url}`;
-  for (const [name, value] of request.headers) head += `\n${name}\n${value}`;
+  request.headers.forEach((value, name) => {
+    head += `\n${name}\n${value}`;
+  });
   return head;
 }
 
@@ -22,4 +24,9 @@ export function respond(status, head, body) {
   const response = new Response(body, { status, headers });
   for (const at of again) response.headers.append(fields[at], fields[at + 1]);
   return response;
+}
+
+/** `stream`, which has `length` bytes, as one whose length is known: the bucket takes no other. */
+export function ofLength(stream, length) {
+  return stream.pipeThrough(new FixedLengthStream(length));
 }

@@ -3,13 +3,14 @@
 //! The only room that names the `worker` crate. It decides nothing: an event is turned into plain types, handed
 //! leftwards, and the answer is turned back.
 //!
-//! * [`fetch`]: an HTTP request, through [`bridge`].
+//! * [`fetch`]: an HTTP request, through [`bridge`], or the static asset that it asks for.
 //! * [`scheduled`]: the cron trigger.
 //! * [`queue`]: jobs; a job that fails is retried later, as often as `wrangler.toml` says.
 //!
 //! JavaScript values cannot move between threads, and a Worker has only one; `SendFuture` and `SendWrapper` say so
 //! where a port's signature asks for `Send`.
 
+mod assets;
 mod bridge;
 mod clock;
 mod console;
@@ -21,8 +22,16 @@ mod r2;
 mod tasks;
 mod upstream;
 
-use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, ScheduleContext, ScheduledEvent};
+use std::task::{self, Poll, Waker};
 
+use js_sys::futures::future_to_promise;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{
+    Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, ScheduleContext, ScheduledEvent, worker_sys,
+};
+
+use crate::http::assets::StaticAsset;
 use crate::ports::Job;
 use crate::registry::failure::Failure;
 use crate::registry::jobs::perform;
@@ -31,16 +40,34 @@ use crate::registry::sync;
 /// How long a failed job waits before it is tried again.
 const RETRY_SECONDS: u32 = 60;
 
-#[worker::event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    match bridge::read(&request) {
-        Ok(mut request) => {
-            let method = request.method().clone();
-            request.extensions_mut().insert(isolate::app(&env, tasks::Event::Request(context))?);
-            bridge::write(isolate::respond(request).await, &method).await
-        }
-        Err(reason) => bridge::refuse(&reason),
+/// Answers a request. Most are answered from memory, without waiting for anything: such an answer is returned as it
+/// is, because a promise and a turn of the event loop cost more than making it. Only an answer that has to wait becomes
+/// a promise. (`worker::event` would always make one.)
+#[wasm_bindgen(js_name = fetch)]
+pub fn fetch(request: web_sys::Request, env: Env, context: worker_sys::Context) -> Result<JsValue, JsValue> {
+    let mut answer = Box::pin(async move { Ok(answer(request, env, Context::new(context)).await?.into()) });
+    // Whoever is waited for learns of the real waker when the promise polls again.
+    match answer.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+        Poll::Ready(response) => response,
+        Poll::Pending => Ok(future_to_promise(answer).into()),
     }
+}
+
+/// The answer, or an error that the runtime turns into a bare `500`.
+async fn answer(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+    let mut ours = match bridge::read(&request) {
+        Ok(ours) => ours,
+        Err(reason) => return bridge::refuse(&reason),
+    };
+    let method = ours.method().clone();
+    ours.extensions_mut().insert(isolate::app(&env, tasks::Event::Request(context))?);
+    let response = isolate::respond(ours).await;
+    if response.extensions().get::<StaticAsset>().is_some()
+        && let Some(asset) = assets::find(&env, &request).await
+    {
+        return Ok(asset);
+    }
+    bridge::write(response, &method).await
 }
 
 #[worker::event(scheduled)]

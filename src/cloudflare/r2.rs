@@ -4,7 +4,7 @@ use bytes::Bytes;
 use worker::send::{SendFuture, SendWrapper};
 use worker::{Bucket, Data, MultipartUpload, Object, Range, ResponseBody, UploadedPart};
 
-use super::bridge::NativeStream;
+use super::bridge::{NativeStream, stream_of};
 use crate::ports::{Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Fault};
 
 /// One R2 bucket.
@@ -16,6 +16,16 @@ impl R2 {
         Self(SendWrapper::new(bucket))
     }
 
+    /// One piece crosses over as it is. Several follow each other in a stream, so that the runtime never holds the whole
+    /// blob beside ours.
+    async fn write(&self, key: String, mut pieces: Vec<Bytes>) -> worker::Result<()> {
+        let content: Data = match pieces.len() {
+            0 | 1 => Vec::from(pieces.pop().unwrap_or_default()).into(),
+            _ => stream_of(pieces)?.into(),
+        };
+        self.0.put(key, content).execute().await.map(drop)
+    }
+
     async fn read(&self, key: String, range: Option<ByteRange>) -> worker::Result<Option<Blob>> {
         let mut request = self.0.get(key);
         if let Some(ByteRange { offset, length }) = range {
@@ -24,7 +34,7 @@ impl R2 {
         let Some(object) = request.execute().await? else {
             return Ok(None);
         };
-        let stream = stream_of(&object)?;
+        let stream = body_of(&object)?;
         Ok(Some(Blob { size: object.size(), body: Box::new(NativeStream::new(stream, "blobs")) }))
     }
 
@@ -32,12 +42,12 @@ impl R2 {
     async fn copy_and_delete(&self, from: String, to: String) -> worker::Result<()> {
         let object = self.0.get(from.as_str()).execute().await?;
         let object = object.ok_or_else(|| worker::Error::from("the object to rename is gone"))?;
-        self.0.put(to, Data::ReadableStream(stream_of(&object)?)).execute().await?;
+        self.0.put(to, Data::ReadableStream(body_of(&object)?)).execute().await?;
         self.0.delete(from).await
     }
 }
 
-fn stream_of(object: &Object) -> worker::Result<web_sys::ReadableStream> {
+fn body_of(object: &Object) -> worker::Result<web_sys::ReadableStream> {
     match object.body().map(worker::ObjectBody::response_body).transpose()? {
         Some(ResponseBody::Stream(stream)) => Ok(stream),
         _ => Err(worker::Error::from("the object came without a body")),
@@ -70,11 +80,9 @@ impl BlobUpload for Parts {
 }
 
 impl Blobs for R2 {
-    fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
+    fn put(&self, key: &str, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), Fault>> {
         let key = key.to_owned();
-        Box::pin(SendFuture::new(
-            async move { self.0.put(key, Vec::from(bytes)).execute().await.map(drop).map_err(fault) },
-        ))
+        Box::pin(SendFuture::new(async move { self.write(key, pieces).await.map_err(fault) }))
     }
 
     fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>> {

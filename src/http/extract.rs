@@ -143,12 +143,11 @@ impl<S: Sync> FromRequestParts<S> for BaseUrl {
         if let Some(url) = configured {
             return Ok(Self(url));
         }
-        let asked =
-            parts.uri.scheme_str().zip(parts.uri.authority()).map(|(scheme, host)| format!("{scheme}://{host}"));
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
-        asked
-            .or(host)
-            .map(Self)
+        if let Some((scheme, host)) = parts.uri.scheme_str().zip(parts.uri.authority()) {
+            return Ok(Self([scheme, "://", host.as_str()].concat()));
+        }
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        host.map(|host| Self(["http://", host].concat()))
             .ok_or_else(|| Failure::invalid("The request names no host. Send a Host header, or set PUBLIC_URL."))
     }
 }

@@ -84,18 +84,24 @@ pub fn render_failure(dialect: Dialect, about: &About, mut response: Response) -
     }
     let body = render(dialect, &failure, about.id.as_str()).to_string();
     let (mut parts, _) = response.into_parts();
+    parts.headers.insert("x-request-id", about.id.header());
     // Without a charset: composer prints the warning only for exactly this type.
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some((name, value)) = headers_of(failure.kind) {
+    if let Some((name, value)) = headers_of(dialect, failure.kind) {
         parts.headers.insert(name, value);
     }
     Response::from_parts(parts, axum::body::Body::from(body))
 }
 
-fn headers_of(kind: Kind) -> Option<(HeaderName, HeaderValue)> {
+fn headers_of(dialect: Dialect, kind: Kind) -> Option<(HeaderName, HeaderValue)> {
     match kind {
         Kind::Unauthenticated => {
-            Some((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Rostrum\", charset=\"UTF-8\"")))
+            let challenge = match dialect {
+                Dialect::Composer => "Basic realm=\"Rostrum\", charset=\"UTF-8\"",
+                // A browser would answer Basic with a dialog of its own, in front of the page that asked.
+                Dialect::Management => "Bearer realm=\"Rostrum\"",
+            };
+            Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
         }
         Kind::TooMany { retry_after } => Some((RETRY_AFTER, HeaderValue::from(retry_after))),
         Kind::RangeNotSatisfiable { size } => {

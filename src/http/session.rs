@@ -13,6 +13,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::http::caching::PRIVATE;
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
 use crate::registry::audit::Actor;
@@ -21,25 +22,24 @@ use crate::registry::failure::{Failure, Kind};
 use crate::registry::limit::{self, Quota};
 use crate::registry::tokens::Scope;
 
-/// Names one request in answers and in the log.
+/// Names one request in failures and in the log.
 #[derive(Debug, Clone)]
-pub struct RequestId(String);
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The edge's id of the request (`cf-ray`), or `local`.
+    /// The edge's id of the request (`cf-ray`, which it also writes on every answer), or `local`.
     pub fn of(headers: &HeaderMap) -> Self {
-        let ray = headers.get("cf-ray").and_then(|value| value.to_str().ok());
-        Self(ray.unwrap_or("local").to_owned())
+        Self(headers.get("cf-ray").cloned().unwrap_or(HeaderValue::from_static("local")))
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.to_str().unwrap_or_default()
     }
 
     /// As a header.
     pub fn header(&self) -> HeaderValue {
-        HeaderValue::try_from(self.0.as_str()).unwrap_or(HeaderValue::from_static("local"))
+        self.0.clone()
     }
 }
 
@@ -133,7 +133,7 @@ pub fn show_quota(app: &App, signed_in: &SignedIn, response: &mut Response) {
         quota = limit::give_back(app, &caller, quota);
     }
     let headers = response.headers_mut();
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    headers.entry(CACHE_CONTROL).or_insert(PRIVATE);
     for (name, value) in [
         ("x-ratelimit-limit", quota.limit),
         ("x-ratelimit-remaining", quota.remaining),

@@ -18,7 +18,7 @@ pub async fn composer(request: Request, next: Next) -> Response {
     if Client::of(request.headers()) == Client::Composer1 {
         let words = "This registry serves Composer 2 and later. Update with `composer self-update --2`.";
         let refused = Failure::new(Kind::NotAcceptable, words).into_response();
-        return finish(Dialect::Composer, &About::of(&request), refused);
+        return render_failure(Dialect::Composer, &About::of(&request), refused);
     }
     // Composer prints the `warning` of every answer but that to its report, which must not hold one
     // (composer-protocol, section 0, rule 19).
@@ -40,7 +40,7 @@ async fn serve(dialect: Dialect, mut request: Request, next: Next) -> Response {
     if let Some(app) = app {
         show_quota(&app, &signed_in, &mut response);
     }
-    finish(dialect, &about, response)
+    render_failure(dialect, &about, response)
 }
 
 /// What the log says of a request.
@@ -57,9 +57,4 @@ impl About {
     fn of(request: &Request) -> Self {
         Self { method: request.method().clone(), uri: request.uri().clone(), id: RequestId::of(request.headers()) }
     }
-}
-
-fn finish(dialect: Dialect, about: &About, mut response: Response) -> Response {
-    response.headers_mut().insert("x-request-id", about.id.header());
-    render_failure(dialect, about, response)
 }

@@ -23,7 +23,7 @@ use crate::store::tokens::{GrantRow, TokenRow, present};
 const CACHE_TTL: Duration = Duration::from_mins(5);
 
 /// Whose request it is; rate limits and statistics go by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// The holder of `ADMIN_TOKEN`.
     Admin,

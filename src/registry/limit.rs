@@ -67,7 +67,7 @@ pub async fn take(app: &App, caller: &Caller) -> Quota {
     let limit = limit_of(caller);
     let seconds = app.now().seconds();
     let reset = (seconds.div_euclid(HOUR) + 1) * HOUR;
-    let key = counter_key(app, caller);
+    let key = CounterKey::new(caller, seconds);
     if count_here(app, &key) == Seen::FirstTime {
         learn_of_others(app, &key).await;
     }
@@ -92,7 +92,7 @@ pub async fn take(app: &App, caller: &Caller) -> Quota {
 
 /// Gives a request back: it was answered with `304 Not Modified` and did no work.
 pub fn give_back(app: &App, caller: &Caller, quota: Quota) -> Quota {
-    let key = counter_key(app, caller);
+    let key = CounterKey::new(caller, app.now().seconds());
     let mut counters = app.memory.counters();
     match counters.get_mut(&key) {
         Some(counter) if counter.own > 0 => counter.own -= 1,
@@ -101,8 +101,22 @@ pub fn give_back(app: &App, caller: &Caller, quota: Quota) -> Quota {
     Quota { remaining: (quota.remaining + 1).min(quota.limit), ..quota }
 }
 
-fn counter_key(app: &App, caller: &Caller) -> String {
-    format!("rate:{}:{}:", caller.subject.key(), app.now().seconds().div_euclid(HOUR))
+/// Whose requests are counted, in which hour since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CounterKey {
+    subject: Subject,
+    hour: i64,
+}
+
+impl CounterKey {
+    fn new(caller: &Caller, seconds: i64) -> Self {
+        Self { subject: caller.subject.clone(), hour: seconds.div_euclid(HOUR) }
+    }
+
+    /// What the keys of all isolates' entries in KV begin with.
+    fn prefix(&self) -> String {
+        format!("rate:{}:{}:", self.subject.key(), self.hour)
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -111,10 +125,10 @@ enum Seen {
     Before,
 }
 
-fn count_here(app: &App, key: &str) -> Seen {
+fn count_here(app: &App, key: &CounterKey) -> Seen {
     let mut counters = app.memory.counters();
     let mut seen = Seen::Before;
-    let counter = counters.get_or_insert_mut(key.to_owned(), || {
+    let counter = counters.get_or_insert_mut(key.clone(), || {
         seen = Seen::FirstTime;
         let mut id = [0; 8];
         // Without chance two isolates might share an entry and undercount; that is no reason to refuse a request.
@@ -126,14 +140,15 @@ fn count_here(app: &App, key: &str) -> Seen {
 }
 
 /// Adds up what the other isolates have written.
-async fn learn_of_others(app: &App, key: &str) {
-    let entries = match app.ports.cache.list(key).await {
+async fn learn_of_others(app: &App, key: &CounterKey) {
+    let prefix = key.prefix();
+    let entries = match app.ports.cache.list(&prefix).await {
         Ok(entries) => entries,
         Err(fault) => return log::warn!("requests are counted in this isolate alone: {fault}"),
     };
     let mut counters = app.memory.counters();
     let Some(counter) = counters.get_mut(key) else { return };
-    let own_entry = format!("{key}{}", counter.writer);
+    let own_entry = format!("{prefix}{}", counter.writer);
     counter.others = entries
         .iter()
         .filter(|entry| entry.key != own_entry)
@@ -142,12 +157,12 @@ async fn learn_of_others(app: &App, key: &str) {
 }
 
 /// Writes this isolate's count, then learns of the others'.
-async fn flush(app: &App, key: &str) {
+async fn flush(app: &App, key: &CounterKey) {
     let entry = {
         let mut counters = app.memory.counters();
         let Some(counter) = counters.get_mut(key) else { return };
         counter.flush_is_scheduled = false;
-        (format!("{key}{}", counter.writer), counter.own.to_string())
+        (format!("{}{}", key.prefix(), counter.writer), counter.own.to_string())
     };
     let (entry_key, count) = entry;
     if let Err(fault) = app.ports.cache.put(&entry_key, String::new(), COUNT_TTL, Some(count)).await {

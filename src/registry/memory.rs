@@ -21,7 +21,7 @@ use lru::LruCache;
 
 use crate::ports::Millis;
 use crate::registry::authenticate::Caller;
-use crate::registry::limit::Counter;
+use crate::registry::limit::{Counter, CounterKey};
 use crate::registry::listing::{Listing, ListingKey};
 use crate::registry::metadata::{Body, BodyKey, Known};
 use crate::registry::secrets::TokenHash;
@@ -123,7 +123,7 @@ pub struct Memory {
     places: Mutex<HashMap<String, Millis>>,
     resting: Mutex<HashMap<i64, (Millis, String)>>,
     callers: Mutex<LruCache<TokenHash, Dated<Option<Arc<Caller>>>>>,
-    counters: Mutex<LruCache<String, Counter>>,
+    counters: Mutex<LruCache<CounterKey, Counter>>,
     documents: Mutex<Documents>,
     listings: Mutex<Weighed<ListingKey, Dated<Arc<Listing>>>>,
     bodies: Mutex<Weighed<BodyKey, Option<Arc<Body>>>>,
@@ -155,7 +155,7 @@ impl Memory {
     }
 
     /// Rate counters.
-    pub fn counters(&self) -> MutexGuard<'_, LruCache<String, Counter>> {
+    pub fn counters(&self) -> MutexGuard<'_, LruCache<CounterKey, Counter>> {
         lock(&self.counters)
     }
 

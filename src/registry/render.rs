@@ -12,6 +12,7 @@ use crate::composer::{
     Source, Stability,
 };
 use crate::ports::Millis;
+use crate::registry::access::IndexedVersion;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::Summary;
 
@@ -80,13 +81,15 @@ pub fn render(name: &PackageName, source_url: &str, versions: &[LiveVersion]) ->
     for version in versions {
         entries.push(entry(name, source_url, version)?);
     }
-    let index: Vec<Value> =
-        versions.iter().map(|version| json!([version.normalized, version.released_at, version.pretty])).collect();
-    Ok(render_entries(name, entries, &Value::Array(index)))
+    let index: Vec<IndexedVersion> = versions
+        .iter()
+        .map(|version| IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()))
+        .collect();
+    Ok(render_entries(name, entries, &index))
 }
 
 /// Renders a package from the entries of its versions; `index` is its version index.
-pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &Value) -> Rendered {
+pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVersion]) -> Rendered {
     let documents = composer::split(entries);
     Rendered {
         stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
@@ -121,7 +124,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
 }
 
 /// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
-fn summarize(stable: &[Map], dev: &[Map], index: &Value) -> Summary {
+fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
     let text = |entry: &Map, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
     let is_stable = |entry: &&Map| {
         let normalized = text(entry, "version_normalized").unwrap_or_default();
@@ -139,7 +142,7 @@ fn summarize(stable: &[Map], dev: &[Map], index: &Value) -> Summary {
         package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
         abandoned,
         latest_version: latest.and_then(|entry| text(entry, "version")),
-        version_index: index.to_string(),
+        version_index: json!(index).to_string(),
     }
 }
 

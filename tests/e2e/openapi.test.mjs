@@ -11,10 +11,7 @@ let registry;
 let document;
 before(async () => {
   registry = await startRegistry();
-  const answer = await registry.request("/api/openapi.json");
-  assert.equal(answer.status, 200);
-  assert.equal(answer.headers.get("content-type"), "application/json");
-  document = await answer.json();
+  document = await (await registry.request("/api/openapi.json")).json();
 });
 after(() => registry?.stop());
 
@@ -37,18 +34,25 @@ function handlers() {
 test("every handler with an entry is registered, under its own name", () => {
   assert.match(document.openapi, /^3\./);
   const ids = operations().map(({ operation }) => operation.operationId).sort();
-  assert.ok(ids.length >= 18, ids.join(" "));
+  assert.ok(ids.length >= 21, ids.join(" "));
   assert.deepEqual(ids, handlers());
 });
 
-test("every operation is there, and asks for credentials", async () => {
+/** What everybody may ask. */
+const PUBLIC = ["/api/openapi.json", "/api/swagger", "/health"];
+
+test("every operation is there, and asks for credentials unless it says that it is public", async () => {
+  const open = [];
   for (const { method, path, operation } of operations()) {
     const what = `${method} ${path}`;
     const answer = await registry.request(path.replace(/\{\w+\}/g, "x"), { method });
-    assert.equal(answer.status, 401, what);
-    assert.ok("401" in operation.responses, what);
+    assert.ok(answer.status in operation.responses, `${what}: ${answer.status}`);
     assert.ok(operation.summary?.length > 3, what);
+    const isPublic = operation.security?.some((scheme) => Object.keys(scheme).length === 0) ?? false;
+    if (isPublic) open.push(path);
+    assert.equal(answer.status === 401, !isPublic, what);
   }
+  assert.deepEqual(open.sort(), PUBLIC);
 });
 
 test("every path parameter is described, and every reference leads somewhere", () => {
@@ -65,10 +69,59 @@ test("every path parameter is described, and every reference leads somewhere", (
   }
 });
 
-test("health and the document itself are public, whatever credentials come along", async () => {
-  for (const path of ["/health", "/api/openapi.json"]) {
+test("what is public is so whatever credentials come along", async () => {
+  for (const path of ["/health", "/api/openapi.json", "/api/swagger/"]) {
     for (const headers of [{}, { authorization: "Bearer wrong" }, { "user-agent": "Composer/1.10.27" }]) {
       assert.equal((await registry.request(path, { headers })).status, 200, path);
     }
   }
+});
+
+test("the document is served as it is checked in, and only when it has changed", async () => {
+  const answer = await registry.request("/api/openapi.json");
+  assert.equal(await answer.text(), readFileSync(join(root, "public/api/openapi.json"), "utf8"));
+  assert.equal(answer.headers.get("content-type"), "application/json");
+  assert.equal(answer.headers.get("cache-control"), "public, max-age=0, must-revalidate");
+  const again = { headers: { "if-none-match": answer.headers.get("etag") } };
+  assert.equal((await registry.request("/api/openapi.json", again)).status, 304);
+  const head = await registry.request("/api/openapi.json", { method: "HEAD" });
+  assert.deepEqual([head.status, await head.text()], [200, ""]);
+});
+
+test("Swagger UI is a page that asks nobody but its own registry", async () => {
+  const bare = await registry.request("/api/swagger");
+  assert.deepEqual([bare.status, bare.headers.get("location")], [307, "/api/swagger/"]);
+  const answer = await registry.request("/api/swagger/");
+  assert.equal(answer.headers.get("content-type"), "text/html; charset=utf-8");
+  const policy = answer.headers.get("content-security-policy");
+  assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self'; /);
+  assert.doesNotMatch(policy, /unsafe|\*|https?:/);
+  const page = await answer.text();
+  const named = [...page.matchAll(/(?:href|src)="([^"]+)"/g)].map((match) => match[1]);
+  assert.equal(named.length, 4);
+  for (const name of named) {
+    const file = await registry.request(`/api/swagger/${name}`);
+    assert.equal(file.status, 200, name);
+    assert.equal(file.headers.get("x-content-type-options"), "nosniff", name);
+    assert.ok((await file.arrayBuffer()).byteLength > 100, name);
+  }
+  const start = await (await registry.request("/api/swagger/start.js")).text();
+  const [, url] = /\burl: "([^"]+)"/.exec(start);
+  assert.equal(new URL(url, new URL("/api/swagger/", registry.url)).pathname, "/api/openapi.json");
+});
+
+test("assets stand in nobody's way: every other address is the registry's, in its own words", async () => {
+  for (const path of ["/_headers", "/api/_headers", "/api/openapi", "/api/swagger/nothing", "/api/swagger/..%2f..%2f_headers", "/index.html", "/"]) {
+    const answer = await registry.request(path);
+    assert.equal(answer.status, 404, path);
+    assert.equal((await answer.json()).code, "NOT_FOUND", path);
+  }
+  const wrong = await registry.request("/api/openapi.json", { method: "POST" });
+  assert.deepEqual([wrong.status, (await wrong.json()).code], [405, "METHOD_NOT_ALLOWED"]);
+});
+
+test("no file can shadow a package, because the worker is asked first", async () => {
+  const { unstable_readConfig: readConfig } = await import("wrangler");
+  const { assets } = readConfig({ config: join(root, "wrangler.toml") });
+  assert.equal(assets.run_worker_first, true);
 });

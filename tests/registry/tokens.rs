@@ -279,6 +279,9 @@ async fn without_a_good_token_nothing_opens() {
         assert_eq!(reply.header("content-type"), "application/json");
         assert!(reply.find_header("x-ratelimit-limit").is_none());
     }
+    let reply = world.get("/api/tokens").send().await.expect(401);
+    assert_eq!(reply.json(), json!({"error": required, "code": "UNAUTHENTICATED", "details": {}}));
+    assert_eq!(reply.header("www-authenticate"), "Bearer realm=\"Rostrum\"");
     world.get("/packages.json").basic(&token).send().await.expect(200);
     world.get("/packages.json").bearer(&token).send().await.expect(200);
 }

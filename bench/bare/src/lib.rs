@@ -8,12 +8,11 @@ use std::sync::OnceLock;
 use worker::{Context, Env, Request, Response, Result, event};
 
 /// The headers that composer and the rate limit need, besides the type of the content.
-const HEADERS: [(&str, &str); 8] = [
+const HEADERS: [(&str, &str); 7] = [
     ("last-modified", "Tue, 14 Nov 2023 22:13:20 GMT"),
     ("etag", "\"0123456789abcdef0123456789abcdef\""),
     ("cache-control", "private, no-cache"),
     ("vary", "User-Agent, Authorization"),
-    ("x-request-id", "local"),
     ("x-ratelimit-limit", "1000000000"),
     ("x-ratelimit-remaining", "999999999"),
     ("x-ratelimit-reset", "1700000000"),

@@ -1,10 +1,9 @@
 //! `packages.json` and the p2 documents.
 
 use axum::response::Response;
-use http::HeaderMap;
 
 use crate::composer::{DocumentForm, PackageName};
-use crate::http::caching::answer;
+use crate::http::caching::{Conditions, answer};
 use crate::http::extract::{BaseUrl, Client, PathOf};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
@@ -28,12 +27,12 @@ use crate::store::organizations::ROOT;
 pub async fn get_packages_json(
     session: Session,
     BaseUrl(base_url): BaseUrl,
-    headers: HeaderMap,
+    conditions: Conditions,
 ) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let view = caller.view(session.app.now());
     let body = root_document(&session.app, ROOT, &view, &base_url).await?;
-    Ok(answer(&headers, &body))
+    Ok(answer(&conditions, &body))
 }
 
 /// `{package}.json` or `{package}~dev.json`.
@@ -68,9 +67,8 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, Part)> {
 pub async fn get_package_metadata(
     session: Session,
     PathOf((vendor, file)): PathOf<(String, String)>,
-    client: Client,
     BaseUrl(base_url): BaseUrl,
-    headers: HeaderMap,
+    conditions: Conditions,
 ) -> Result<Response, Failure> {
     let Some((name, part)) = parse_file(&vendor, &file) else {
         session.require(Scope::PackagesRead).await?;
@@ -79,11 +77,11 @@ pub async fn get_package_metadata(
     let app = &session.app;
     let (caller, rows) = session.sign_in_with(companion(app, ROOT, &name)).await?;
     caller.require(Scope::PackagesRead)?;
-    let form = match client {
+    let form = match conditions.client {
         Client::Other => DocumentForm::KeyedByVersion,
         Client::Composer | Client::Composer1 => DocumentForm::Minified,
     };
     let wanted = Wanted { organization_id: ROOT, name: &name, part, form, base_url: &base_url };
     let body = document(app, &caller.view(app.now()), wanted, rows).await?;
-    Ok(answer(&headers, &body))
+    Ok(answer(&conditions, &body))
 }

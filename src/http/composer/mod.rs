@@ -11,15 +11,14 @@ mod search;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::extract::{fallback, method_not_allowed};
+use crate::http::routes::{Routes, routes};
 use crate::http::surface;
 
 /// The surface's routes, with their entries in the API document.
-pub fn router() -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(metadata::get_packages_json))
         .routes(routes!(metadata::get_package_metadata))
         .routes(routes!(dist::get_dist))

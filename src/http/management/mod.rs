@@ -9,19 +9,20 @@ mod tokens;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{any, get};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use crate::http::assets;
 use crate::http::extract::{fallback, method_not_allowed};
+use crate::http::routes::{Routes, routes};
 use crate::http::surface;
 
 /// The surface's routes, with their entries in the API document.
-pub fn router() -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::get_token, tokens::update_token, tokens::delete_token))
         .routes(routes!(repositories::list_repositories, repositories::create_repository))
@@ -39,14 +40,18 @@ pub fn router() -> OpenApiRouter {
         .routes(routes!(audit::export_audit_log))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
+        .routes(routes!(assets::get_openapi_document))
+        .routes(routes!(assets::get_swagger))
 }
 
 /// The surface with its layers and its answers to what it does not have.
 pub fn with_layers(router: Router) -> Router {
     router
-        .route("/api", axum::routing::any(fallback))
-        .route("/api/", axum::routing::any(fallback))
-        .route("/api/{*rest}", axum::routing::any(fallback))
+        .route("/api/swagger/", get(assets::get_swagger))
+        .route("/api/swagger/{*file}", get(assets::get_swagger))
+        .route("/api", any(fallback))
+        .route("/api/", any(fallback))
+        .route("/api/{*rest}", any(fallback))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(surface::management))
 }

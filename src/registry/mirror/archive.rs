@@ -270,7 +270,7 @@ impl<'a> Receiver<'a> {
         let sha256 = hex::encode(self.sha256.clone().finalize());
         let (key, blobs) = (blob_key(&sha256), &self.app.ports.blobs);
         match self.upload.take() {
-            None => blobs.put(&key, Bytes::from(std::mem::take(&mut self.part))).await?,
+            None => blobs.put(&key, vec![Bytes::from(std::mem::take(&mut self.part))]).await?,
             Some((incoming, mut upload)) => {
                 let last = Bytes::from(std::mem::take(&mut self.part));
                 let stored = if last.is_empty() { Ok(()) } else { upload.put_part(last).await };

@@ -18,6 +18,7 @@ use crate::composer::{
 use crate::git::ObjectId;
 use crate::ports::{Fault, Millis};
 use crate::registry::App;
+use crate::registry::access::IndexedVersion;
 use crate::registry::ids::new_uid;
 use crate::registry::render::{Rendered, dist_url, render_entries, rfc3339};
 use crate::store::mirror_publication::{MirroredDist, MirroredVersion};
@@ -97,7 +98,7 @@ pub fn take_in(
         }
     }
     let Taken { entries, index, versions, dists } = taking.taken;
-    let rendered = render_entries(name, entries, &Value::Array(index));
+    let rendered = render_entries(name, entries, &index);
     Ok(Intake { name: name.clone(), rendered, versions, dists, skipped: skipped.into_list() })
 }
 
@@ -128,7 +129,7 @@ impl Skipped {
 #[derive(Default)]
 struct Taken {
     entries: Vec<Map>,
-    index: Vec<Value>,
+    index: Vec<IndexedVersion>,
     versions: Vec<MirroredVersion>,
     dists: Vec<MirroredDist>,
 }
@@ -197,7 +198,7 @@ impl Taking<'_> {
             released_at_rfc3339: rfc3339(released_at),
             default_branch: admitted.is_default_branch,
         }));
-        self.taken.index.push(json!([normalized, released_at, pretty]));
+        self.taken.index.push(IndexedVersion(normalized.as_str().to_owned(), released_at, pretty.clone()));
         self.taken.versions.push(MirroredVersion {
             uid: new_uid(&*self.app.ports.entropy, now)?,
             name,
