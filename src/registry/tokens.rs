@@ -40,9 +40,13 @@ pub enum Scope {
     UsersRead,
     /// Invite, change and remove users.
     UsersWrite,
+    /// Read settings.
+    SettingsRead,
+    /// Change settings.
+    SettingsWrite,
 }
 
-const SCOPES: [(Scope, &str); 12] = [
+const SCOPES: [(Scope, &str); 14] = [
     (Scope::Admin, "admin"),
     (Scope::PackagesRead, "packages:read"),
     (Scope::PackagesWrite, "packages:write"),
@@ -55,6 +59,8 @@ const SCOPES: [(Scope, &str); 12] = [
     (Scope::AdvisoriesWrite, "advisories:write"),
     (Scope::UsersRead, "users:read"),
     (Scope::UsersWrite, "users:write"),
+    (Scope::SettingsRead, "settings:read"),
+    (Scope::SettingsWrite, "settings:write"),
 ];
 
 impl Scope {

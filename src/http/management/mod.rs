@@ -7,6 +7,7 @@ mod filter_entries;
 mod invitations;
 mod packages;
 mod repositories;
+mod settings;
 mod tokens;
 mod users;
 
@@ -30,9 +31,16 @@ pub fn routes() -> Routes {
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::get_token, tokens::update_token, tokens::delete_token))
         .routes(routes!(repositories::list_repositories, repositories::create_repository))
-        .routes(routes!(repositories::get_repository, repositories::delete_repository))
+        .routes(routes!(
+            repositories::get_repository,
+            repositories::update_repository,
+            repositories::replace_repository,
+            repositories::delete_repository
+        ))
+        .routes(routes!(repositories::verify_repository))
         .routes(routes!(repositories::sync_repository))
         .routes(routes!(repositories::list_syncs))
+        .routes(routes!(settings::get_settings, settings::update_settings))
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))
         .routes(routes!(advisories::list_advisories, advisories::create_advisory))
