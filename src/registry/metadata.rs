@@ -228,7 +228,7 @@ fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stored, 
     let mut is_known = false;
     for part in rows.decode::<DocumentPart>()? {
         if let Some(text) = part.facts {
-            facts = Some(serde_json::from_str(&text).map_err(|error| Fault::new("database", error))?);
+            facts = Some(Facts::read(&text)?);
             continue;
         }
         is_known |= part.body.is_none();
