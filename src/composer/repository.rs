@@ -202,6 +202,7 @@ pub fn summarize<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Vec<Str
 
 /// Inserts a text into a sorted list, if it is not there yet; says whether it was inserted. For lists that are made in
 /// about their order: a set would cost more wasm than it saves time.
+#[inline(never)]
 pub fn insert_sorted(list: &mut Vec<String>, text: String) -> bool {
     match list.binary_search(&text) {
         Ok(_) => false,
