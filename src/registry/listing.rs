@@ -14,6 +14,7 @@ use crate::registry::access::{Fingerprint, View, glob};
 use crate::registry::failure::Failure;
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
 use crate::registry::metadata::{Body, BodyKey};
+use crate::registry::notices::addresses;
 use crate::store::organizations::{self, Announced, Revisions};
 
 /// Which listing.
@@ -30,6 +31,8 @@ pub struct Listing {
     pub revision: i64,
     /// Sorted.
     pub names: Vec<String>,
+    /// The filter lists that have entries.
+    pub filter_lists: Vec<String>,
     /// Patterns of the other names that may be asked for; `None` is any name.
     pub patterns: Option<Vec<String>>,
 }
@@ -65,7 +68,8 @@ pub async fn visible_names(app: &App, organization_id: i64, view: &View) -> Resu
         .map(|package| package.name)
         .collect();
     let patterns = patterns(&announced, view);
-    Ok(keep(app, key, Arc::new(Listing { revision: date(announced.revisions), names, patterns })))
+    let (revision, filter_lists) = (date(announced.revisions), announced.filter_lists);
+    Ok(keep(app, key, Arc::new(Listing { revision, names, filter_lists, patterns })))
 }
 
 /// The patterns of names that `view` may ask for besides those that are listed. Who does not see everything is shown
@@ -133,6 +137,7 @@ pub async fn root_document(app: &App, organization_id: i64, view: &View, base_ur
         "search": format!("{base_url}/search.json?q=%query%&type=%type%"),
         "list": format!("{base_url}/list.json"),
     });
+    root.as_object_mut().into_iter().for_each(|root| root.extend(addresses(base_url, &listing.filter_lists)));
     if let Some(patterns) = &listing.patterns {
         root["available-packages"] = json!(listing.names);
         if !patterns.is_empty() {

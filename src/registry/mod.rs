@@ -1,6 +1,7 @@
 //! The use cases: authenticate, limit, publish, sync, hand out metadata and archives. No HTTP, no SQL.
 
 pub mod access;
+pub mod advisories;
 pub mod archives;
 pub mod audit;
 pub mod authenticate;
@@ -14,6 +15,7 @@ pub mod listing;
 pub mod memory;
 pub mod metadata;
 pub mod mirror;
+pub mod notices;
 pub mod packages;
 pub mod publish;
 pub mod render;
@@ -23,6 +25,7 @@ pub mod settings;
 pub mod sync;
 pub mod tokens;
 pub mod upstream;
+pub mod users;
 
 use std::sync::Arc;
 use std::time::Duration;

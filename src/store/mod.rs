@@ -4,18 +4,23 @@
 //! Not for decisions: who may see what, and what is written when, is the `registry`'s. Functions that return a
 //! [`Stmt`] are for a use case to put into one batch with others; functions that take a [`Database`] run alone.
 
+pub mod advisories;
 pub mod audit;
 pub mod dists;
 pub mod downloads;
+pub mod invitations;
 pub mod mirror_publication;
 pub mod mirrors;
 pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
+pub mod sessions;
 pub mod settings;
 pub mod sync_runs;
+pub mod throttles;
 pub mod tokens;
+pub mod users;
 
 use serde::{Deserialize, Deserializer};
 

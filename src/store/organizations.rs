@@ -36,6 +36,8 @@ pub struct Announced {
     pub upstreams: Vec<Option<Vec<String>>>,
     /// Its reserved vendors.
     pub reserved_vendors: Vec<String>,
+    /// The filter lists that have entries, by name.
+    pub filter_lists: Vec<String>,
 }
 
 impl Announced {
@@ -44,14 +46,17 @@ impl Announced {
             let text = row.needed_text(column)?;
             serde_json::from_str::<Json>(&text).map_err(|error| Fault::new("database", error))
         };
-        let (upstreams, reserved) = (json("upstreams")?, json("reserved_vendors")?);
+        let upstreams = json("upstreams")?;
+        let mut list = |column| Ok::<_, Fault>(texts(&json(column)?).unwrap_or_default());
+        let (reserved_vendors, filter_lists) = (list("reserved_vendors")?, list("filter_lists")?);
         Ok(Self {
             revisions: Revisions {
                 revision: row.needed_number("revision")?,
                 names_revision: row.needed_number("names_revision")?,
             },
             upstreams: upstreams.as_array().into_iter().flatten().map(texts).collect(),
-            reserved_vendors: texts(&reserved).unwrap_or_default(),
+            reserved_vendors,
+            filter_lists,
         })
     }
 }
@@ -72,7 +77,10 @@ pub async fn listing(
                           WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1) AS upstreams,
                         coalesce((SELECT s.value FROM settings s
                                    WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors'), '[]')
-                          AS reserved_vendors
+                          AS reserved_vendors,
+                        (SELECT json_group_array(list) FROM (
+                           SELECT DISTINCT list FROM filter_entries WHERE organization_id = ?1 ORDER BY list
+                         )) AS filter_lists
                    FROM organizations WHERE id = ?1",
                 [organization_id.into()],
             ),

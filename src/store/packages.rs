@@ -10,7 +10,7 @@ use crate::store::{Page, flag, json_text, run, total};
 pub struct DocumentPart {
     /// Unix seconds; dates the documents.
     pub revision: i64,
-    /// `stable` or `dev`.
+    /// `stable`, `dev`, or `notices`: an object of the package's `advisories` and `filter` entries.
     pub stability: String,
     /// The text, or `None` when the revision is the one the asker knows already.
     pub body: Option<String>,
@@ -19,17 +19,29 @@ pub struct DocumentPart {
     pub facts: Option<String>,
 }
 
-/// Reads both documents of a package in the order of their parts, as [`DocumentPart`]s; the texts are left out when
-/// the package still has `known_revision`. No part: there is no such package, or nothing of it is published. When
-/// there are upstreams, or the vendor is reserved, a name that is not published here from git or an upload brings one
-/// more row with its `facts`.
+/// Reads both documents of a package in the order of their parts, and its notices, as [`DocumentPart`]s; the texts are
+/// left out when the package still has `known_revision`. No part: there is no such package, or nothing of it is
+/// published. When there are upstreams, or the vendor is reserved, a name that is not published here from git or an
+/// upload brings one more row with its `facts`.
 pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) -> Stmt {
     let vendor = name.split_once('/').map_or(name, |(vendor, _)| vendor);
     Stmt::new(
-        "SELECT p.revision, d.stability, d.part, CASE WHEN p.revision IS ?3 THEN NULL ELSE d.body END AS body,
-                NULL AS facts
-           FROM packages p JOIN documents d ON d.package_id = p.id
-          WHERE p.organization_id = ?1 AND p.name = ?2 AND p.version_index <> '[]'
+        "WITH package AS (
+           SELECT id, organization_id, name, revision, revision IS ?3 AS is_known FROM packages
+            WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'
+         )
+         SELECT p.revision, d.stability, d.part, CASE WHEN p.is_known THEN NULL ELSE d.body END AS body, NULL AS facts
+           FROM package p JOIN documents d ON d.package_id = p.id
+         UNION ALL
+         SELECT p.revision, 'notices', 0, CASE WHEN p.is_known THEN NULL ELSE json_object(
+                  'advisories', json((SELECT json_group_array(json_object(
+                      'advisoryId', a.advisory_id, 'affectedVersions', a.affected_versions))
+                    FROM advisories a WHERE a.organization_id = p.organization_id AND a.package_name = p.name)),
+                  'filter', json((SELECT json_group_array(json_object(
+                      'list', e.list, 'constraint', e.version_constraint, 'reason', e.reason, 'url', e.url, 'id', e.uid))
+                    FROM filter_entries e WHERE e.organization_id = p.organization_id AND e.package_name = p.name))
+                ) END, NULL
+           FROM package p
          UNION ALL
          SELECT 0, '', 0, NULL, (
            SELECT json_object('owner', o.repository_id, 'owner_provider', o.provider, 'revision', o.revision,

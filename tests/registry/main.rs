@@ -2,6 +2,7 @@
 
 mod support;
 
+mod advisories;
 mod archives;
 mod audit;
 mod bad_input;
@@ -10,6 +11,8 @@ mod cron;
 mod dist;
 mod faults;
 mod limits;
+mod links;
+mod login;
 mod metadata;
 mod mirror;
 mod mirror_archives;
@@ -19,9 +22,13 @@ mod mirror_whole;
 mod notify;
 mod repositories;
 mod search;
+mod sessions;
 mod settings;
 mod sync;
 mod sync_runs;
 mod tokens;
+mod two_factor;
 mod upstream_faults;
+mod user_faults;
+mod users;
 mod visibility;
