@@ -1,5 +1,6 @@
 //! The statements that publish what upstream repositories have. One package or hundreds are the same few statements:
-//! rows travel as JSON arrays, in the order of their columns in the `INSERT`.
+//! rows travel as JSON arrays, in the order of their columns in the `INSERT`. `CROSS JOIN` keeps SQLite from reading such
+//! a list once for every package there is.
 
 use serde_json::{Value, json};
 
@@ -167,7 +168,7 @@ fn upsert_versions(source: Source<'_>, versions: Vec<MirroredVersion>) -> Vec<St
                     released_at, ref_name, created_at, updated_at)
              SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
                     j.value ->> 7, '', ?3, ?3
-               FROM json_each(?2) j JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0 WHERE true
+               FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0 WHERE true
              ON CONFLICT (package_id, normalized) DO UPDATE SET
                pretty = excluded.pretty, ref_name = excluded.ref_name, reference = excluded.reference,
                is_default_branch = excluded.is_default_branch, manifest = excluded.manifest,
@@ -185,10 +186,10 @@ fn settle_versions(source: Source<'_>, names: String) -> Stmt {
         "UPDATE versions SET removed_at = ?3
           WHERE removed_at IS NULL
             AND package_id IN (SELECT p.id FROM json_each(?2) j
-                                 JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)
+                                CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)
             AND (package_id, normalized) NOT IN (
                   SELECT p.id, v.value ->> 0 FROM json_each(?2) j
-                    JOIN packages p ON p.organization_id = ?1 AND p.name = j.value, json_each(p.version_index) v)",
+                   CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value, json_each(p.version_index) v)",
         [source.organization_id.into(), names.into(), source.now.into()],
     )
 }
@@ -204,7 +205,7 @@ fn upsert_dists(source: Source<'_>, versions: &[MirroredVersion]) -> Vec<Stmt> {
             "INSERT INTO dists (version_id, reference, upstream_urls, upstream_shasum, created_at)
              SELECT v.id, v.reference, j.value ->> 2, j.value ->> 3, ?3
                FROM json_each(?2) j
-               JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
+              CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
                JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 1 WHERE true
              ON CONFLICT (version_id, reference) DO UPDATE SET
                upstream_urls = excluded.upstream_urls, upstream_shasum = excluded.upstream_shasum, error = NULL
@@ -232,14 +233,14 @@ pub fn document_rows(name: &str, stable: &str, dev: &str) -> Vec<Value> {
 fn replace_documents(source: Source<'_>, names: String, documents: Vec<Value>) -> Vec<Stmt> {
     let mut stmts = vec![Stmt::new(
         "DELETE FROM documents WHERE package_id IN (
-           SELECT p.id FROM json_each(?2) j JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)",
+           SELECT p.id FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)",
         [source.organization_id.into(), names.into()],
     )];
     stmts.extend(json_arguments(documents).into_iter().map(|rows| {
         Stmt::new(
             "INSERT INTO documents (package_id, stability, part, body)
              SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3
-               FROM json_each(?2) j JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0",
+               FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0",
             [source.organization_id.into(), rows.into()],
         )
     }));
@@ -293,7 +294,7 @@ pub fn retire(leaving: &[Leaving], now: Millis) -> [Stmt; 4] {
             [list.as_str().into()],
         ),
         Stmt::new(
-            "DELETE FROM dists WHERE artifact_sha256 IS NULL AND upstream_urls IS NOT NULL AND version_id IN
+            "DELETE FROM dists WHERE +artifact_sha256 IS NULL AND upstream_urls IS NOT NULL AND version_id IN
                (SELECT v.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
                   JOIN versions v ON v.package_id = p.id
                  WHERE p.version_index = '[]')",

@@ -347,7 +347,7 @@ pub fn known_versions(organization_id: i64, names: String) -> Stmt {
     Stmt::new(
         "SELECT p.name, v.normalized, v.reference, v.released_at, a.sha1 AS shasum
            FROM json_each(?2) j
-           JOIN packages p ON p.organization_id = ?1 AND p.name = j.value
+          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
            LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256

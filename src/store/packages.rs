@@ -243,15 +243,6 @@ pub fn of_repository(repository_id: i64) -> Stmt {
     Stmt::new("SELECT name, revision FROM packages WHERE repository_id = ?1", [repository_id.into()])
 }
 
-/// Reads the packages `names` (a JSON array) as [`NameAndRevision`]s.
-pub fn revisions(organization_id: i64, names: String) -> Stmt {
-    Stmt::new(
-        "SELECT p.name, p.revision FROM json_each(?2) j
-           JOIN packages p ON p.organization_id = ?1 AND p.name = j.value",
-        [organization_id.into(), names.into()],
-    )
-}
-
 /// Whose package it is.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Owner {
