@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
 use crate::store::organizations::{Touched, touch};
 use crate::store::{Page, Update, json_text, run, total};
 
@@ -109,11 +109,15 @@ pub async fn advisories(
     filter: NoticeFilter<'_>,
     page: Page,
 ) -> Result<(Vec<AdvisoryRow>, i64), DatabaseError> {
-    let stmts = [
+    let rows = Stmt::new(
         concat!("SELECT ", advisory_columns!(), advisories_filtered!(), " ORDER BY a.id DESC LIMIT ?4 OFFSET ?5"),
+        [organization_id.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
+    );
+    let count = Stmt::new(
         concat!("SELECT count(*) AS total", advisories_filtered!()),
-    ];
-    paged(db, stmts, organization_id, filter, page).await
+        [organization_id.into(), filter.package.into(), filter.class.into()],
+    );
+    rows_and_total(db.batch(vec![rows, count]).await?)
 }
 
 /// A page of an organization's filter entries, newest first, and how many there are in all.
@@ -123,24 +127,19 @@ pub async fn filter_entries(
     filter: NoticeFilter<'_>,
     page: Page,
 ) -> Result<(Vec<FilterEntryRow>, i64), DatabaseError> {
-    let stmts = [
+    let rows = Stmt::new(
         concat!("SELECT ", entry_columns!(), entries_filtered!(), " ORDER BY e.id DESC LIMIT ?4 OFFSET ?5"),
+        [organization_id.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
+    );
+    let count = Stmt::new(
         concat!("SELECT count(*) AS total", entries_filtered!()),
-    ];
-    paged(db, stmts, organization_id, filter, page).await
+        [organization_id.into(), filter.package.into(), filter.class.into()],
+    );
+    rows_and_total(db.batch(vec![rows, count]).await?)
 }
 
-async fn paged<T: serde::de::DeserializeOwned>(
-    db: &dyn Database,
-    [rows, count]: [&'static str; 2],
-    organization_id: i64,
-    filter: NoticeFilter<'_>,
-    page: Page,
-) -> Result<(Vec<T>, i64), DatabaseError> {
-    let args = vec![organization_id.into(), filter.package.into(), filter.class.into()];
-    let mut with_page = args.clone();
-    with_page.extend([page.limit.into(), page.offset.into()]);
-    let mut results = db.batch(vec![Stmt::new(rows, with_page), Stmt::new(count, args)]).await?.into_iter();
+fn rows_and_total<T: serde::de::DeserializeOwned>(results: Vec<Rows>) -> Result<(Vec<T>, i64), DatabaseError> {
+    let mut results = results.into_iter();
     let rows = results.next().unwrap_or_default().decode()?;
     Ok((rows, total(results.next().unwrap_or_default())?))
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { startWorker } from "../../../scripts/lib/local.mjs";
 
 export const ADMIN_TOKEN = "e2e-admin-token";
+const OPERATOR = { authorization: `Bearer ${ADMIN_TOKEN}`, connection: "close" };
 const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
 
 /** No request of a test may take longer. */
@@ -36,11 +37,14 @@ export async function startRegistry({ bindings = {} } = {}) {
     },
     /** A request of nobody in particular; redirects are shown, not followed. */
     request,
-    /** A request of the operator; an object as `json` is sent as such. */
+    /**
+     * A request of the operator; an object as `json` is sent as such. Each has a connection of its own: a test that has
+     * kept this process busy for seconds would send the next one into a connection that the runtime has closed.
+     */
     admin(path, { json, headers, ...options } = {}) {
       const sent = json === undefined ? {} : { body: JSON.stringify(json), method: "POST" };
       const type = json === undefined ? {} : { "content-type": "application/json" };
-      return request(path, { ...sent, ...options, headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...type, ...headers } });
+      return request(path, { ...sent, ...options, headers: { ...OPERATOR, ...type, ...headers } });
     },
     /** The database it uses, as D1 shows it to a Worker. */
     database: () => worker.database(),
