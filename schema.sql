@@ -312,8 +312,6 @@ CREATE INDEX invitations_by_inviter ON invitations (invited_by);
 
 CREATE INDEX login_throttles_by_end ON login_throttles (ends_at);
 
-CREATE INDEX mirrors_by_age ON mirrors (repository_id, checked_at);
-
 CREATE INDEX packages_by_repository ON packages (repository_id);
 
 CREATE INDEX password_resets_by_issuer ON password_resets (issued_by);

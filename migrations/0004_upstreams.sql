@@ -28,7 +28,6 @@ CREATE TABLE mirrors (
   error TEXT, -- why the latest attempt failed; NULL when it did not
   PRIMARY KEY (repository_id, name)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX mirrors_by_age ON mirrors (repository_id, checked_at);
 
 -- Where a mirrored zip is fetched from: JSON array of URLs, the first to be tried first; NULL when it is built here.
 ALTER TABLE dists ADD COLUMN upstream_urls TEXT;

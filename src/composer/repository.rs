@@ -4,10 +4,7 @@
 //! `packages`, `includes`, and Composer 1's `provider-includes`. What the client ignores is ignored here, too: inline
 //! packages beside a `metadata-url`, and an empty `available-packages`.
 
-use std::collections::BTreeSet;
-
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Map;
 use super::minifier::Expander;
@@ -41,7 +38,7 @@ pub enum InvalidRepository {
 }
 
 /// What of a root is worth keeping.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Root {
     /// Where the documents of one package are; `%package%` stands for its name. `None`: the repository is read whole.
     pub metadata_url: Option<String>,
@@ -52,12 +49,33 @@ pub struct Root {
 }
 
 /// Another place of a repository's archives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DistMirror {
     /// With placeholders.
     pub url: String,
     /// Whether it is tried before the archive's own place.
     pub preferred: bool,
+}
+
+impl Root {
+    /// As it is kept.
+    pub fn to_json(&self) -> Value {
+        let mirrors: Vec<Value> = self.mirrors.iter().map(|mirror| json!([mirror.url, mirror.preferred])).collect();
+        json!({"metadata_url": self.metadata_url, "patterns": self.patterns, "mirrors": mirrors})
+    }
+
+    /// As [`Root::to_json`] wrote it.
+    pub fn from_json(kept: &Value) -> Self {
+        let list = |key: &str| kept.get(key).and_then(Value::as_array);
+        let mirror = |kept: &Value| {
+            Some(DistMirror { url: kept.get(0)?.as_str()?.to_owned(), preferred: kept.get(1)?.as_bool()? })
+        };
+        Self {
+            metadata_url: kept.get("metadata_url").and_then(Value::as_str).map(str::to_owned),
+            patterns: list("patterns").map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+            mirrors: list("mirrors").into_iter().flatten().filter_map(mirror).collect(),
+        }
+    }
 }
 
 /// What a document holds of a repository that is read as a whole.
@@ -171,17 +189,28 @@ fn catalogue(mut document: Map) -> Result<Catalogue, InvalidRepository> {
 
 /// Names and patterns in a form that is kept with a repository: the same ones, or the vendors of many.
 pub fn summarize<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Vec<String>> {
-    let names = names.into_iter().filter(|name| name.len() <= PackageName::MAX_BYTES);
-    let exact: BTreeSet<String> = names.map(str::to_ascii_lowercase).collect();
-    if exact.is_empty() {
-        return None;
+    let (mut exact, mut vendors) = (Vec::new(), Vec::new());
+    for name in names.into_iter().filter(|name| name.len() <= PackageName::MAX_BYTES) {
+        let name = name.to_ascii_lowercase();
+        let vendor = name.split_once('/').map_or_else(|| name.clone(), |(vendor, _)| format!("{vendor}/*"));
+        insert_sorted(&mut vendors, vendor);
+        insert_sorted(&mut exact, name);
     }
-    if exact.len() <= MAX_NAMES {
-        return Some(exact.into_iter().collect());
+    let kept = if exact.len() <= MAX_NAMES { exact } else { vendors };
+    (1..=MAX_PATTERNS).contains(&kept.len()).then_some(kept)
+}
+
+/// Inserts a text into a sorted list, if it is not there yet; says whether it was inserted. For lists that are made in
+/// about their order: a set would cost more wasm than it saves time.
+#[inline(never)]
+pub fn insert_sorted(list: &mut Vec<String>, text: String) -> bool {
+    match list.binary_search(&text) {
+        Ok(_) => false,
+        Err(place) => {
+            list.insert(place, text);
+            true
+        }
     }
-    let vendor = |name: &String| name.split_once('/').map_or_else(|| name.clone(), |(vendor, _)| format!("{vendor}/*"));
-    let vendors: BTreeSet<String> = exact.iter().map(vendor).collect();
-    (vendors.len() <= MAX_PATTERNS).then(|| vendors.into_iter().collect())
 }
 
 /// The versions in a document of the package `name`, one after the other; `None` when it does not speak of that
@@ -304,6 +333,7 @@ mod tests {
         .expect("a root");
         assert_eq!(root.metadata_url.as_deref(), Some("/p2/%package%.json"));
         assert_eq!(root.patterns, Some(vec!["acme/lib".to_owned(), "other/*".to_owned()]));
+        assert_eq!(Root::from_json(&root.to_json()), root);
         assert_eq!(root.mirrors, [DistMirror { url: "https://m.test/%package%.zip".to_owned(), preferred: true }]);
         assert_eq!(catalogue, Catalogue { announced: 1, ..Catalogue::default() });
     }

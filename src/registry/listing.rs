@@ -4,12 +4,11 @@
 //! which names composer is to ask for here, or tells nothing of names when that may be any. The patterns of reserved
 //! vendors are among them, so that composer asks here, and is told that there is nothing.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::composer::DocumentForm;
+use crate::composer::{DocumentForm, insert_sorted};
 use crate::registry::App;
 use crate::registry::access::{Fingerprint, View, glob};
 use crate::registry::failure::Failure;
@@ -76,19 +75,23 @@ pub async fn visible_names(app: &App, organization_id: i64, view: &View) -> Resu
 /// The patterns of names that `view` may ask for besides those that are listed. Who does not see everything is shown
 /// nothing but the patterns of its own grants.
 fn patterns(announced: &Announced, view: &View) -> Option<Vec<String>> {
-    let mut open = BTreeSet::new();
-    for upstream in &announced.upstreams {
-        match upstream.package_filter.as_ref().or(upstream.patterns.as_ref()) {
-            Some(patterns) => open.extend(patterns.iter().cloned()),
-            None => drop(open.insert("*".to_owned())),
+    let mut open = Vec::new();
+    for names in &announced.upstreams {
+        for pattern in names.as_deref().unwrap_or(&["*".to_owned()]) {
+            insert_sorted(&mut open, pattern.clone());
         }
     }
-    open.extend(announced.reserved_vendors.iter().map(|vendor| format!("{vendor}/*")));
-    if !view.sees_everything() {
-        let granted = view.targets().filter(|target| open.iter().any(|pattern| may_meet(pattern, target)));
-        open = granted.map(str::to_owned).collect();
+    for vendor in &announced.reserved_vendors {
+        insert_sorted(&mut open, format!("{vendor}/*"));
     }
-    (!open.contains("*")).then(|| open.into_iter().collect())
+    if !view.sees_everything() {
+        let mut granted = Vec::new();
+        for target in view.targets().filter(|target| open.iter().any(|pattern| may_meet(pattern, target))) {
+            insert_sorted(&mut granted, target.to_owned());
+        }
+        open = granted;
+    }
+    Some(open).filter(|open| !open.iter().any(|pattern| pattern == "*"))
 }
 
 /// Whether there may be a name that matches both patterns.

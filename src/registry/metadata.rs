@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::composer::{self, DocumentForm, NormalizedVersion, PackageName};
-use crate::ports::{Fault, Millis, Rows, Stmt};
+use crate::ports::{BoxFuture, Fault, Millis, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::{Fingerprint, Scope, View};
 use crate::registry::failure::Failure;
@@ -217,9 +217,9 @@ async fn load(app: &App, organization_id: i64, name: &PackageName, rows: Option<
 }
 
 /// What the database has of a name: its documents, and what decides about it when it is not our own.
-pub async fn stored(app: &App, organization_id: i64, name: &PackageName) -> Result<Stored, Failure> {
+pub fn stored<'a>(app: &'a App, organization_id: i64, name: &PackageName) -> BoxFuture<'a, Result<Stored, Failure>> {
     let stmt = packages::documents(organization_id, name.as_str(), None);
-    Ok(assemble(run(&*app.ports.database, stmt).await?, None)?)
+    Box::pin(async move { Ok(assemble(run(&*app.ports.database, stmt).await?, None)?) })
 }
 
 /// Documents, and facts of a name that is not our own.
@@ -230,7 +230,7 @@ fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stored, 
     let mut is_known = false;
     for part in rows.decode::<DocumentPart>()? {
         if let Some(text) = part.facts {
-            facts = Some(serde_json::from_str(&text).map_err(|error| Fault::new("database", error))?);
+            facts = Some(Facts::read(&text)?);
             continue;
         }
         is_known |= part.body.is_none();

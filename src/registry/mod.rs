@@ -30,7 +30,7 @@ pub mod users;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ports::{Blobs, Cache, Clock, Database, Entropy, Job, MAX_JOBS, Millis, Tasks, Upstream};
+use crate::ports::{Blobs, BoxFuture, Cache, Clock, Database, Entropy, Job, MAX_JOBS, Millis, Tasks, Upstream};
 use crate::registry::memory::{Memory, Place};
 use crate::registry::secrets::{Keyring, TokenHash};
 use crate::registry::upstream::Reach;
@@ -111,14 +111,16 @@ impl App {
 
     /// Waits for one of the isolate's places with these names; `None` when none gets free within `patience`. They are
     /// polled: a request cannot be woken by another one in workerd.
-    pub async fn wait_for_place(&self, names: &[&str], patience: Duration) -> Option<Place> {
-        for _ in 0..patience.as_millis() / PLACE_POLL.as_millis() {
-            if let Some(place) = names.iter().find_map(|name| self.memory.try_take(name, self.now())) {
-                return Some(place);
+    pub fn wait_for_place<'a>(&'a self, names: &'a [&'a str], patience: Duration) -> BoxFuture<'a, Option<Place>> {
+        Box::pin(async move {
+            for _ in 0..patience.as_millis() / PLACE_POLL.as_millis() {
+                if let Some(place) = names.iter().find_map(|name| self.memory.try_take(name, self.now())) {
+                    return Some(place);
+                }
+                self.ports.clock.sleep(PLACE_POLL).await;
             }
-            self.ports.clock.sleep(PLACE_POLL).await;
-        }
-        None
+            None
+        })
     }
 
     /// Puts `job` on the queue. A queue that does not answer is no failure: what is due is found again by cron.

@@ -1,13 +1,13 @@
 //! What an operator sets while the registry runs. A setting is a field of [`Settings`], whose default holds until it is
-//! set, and one of [`SettingsChange`]; it is stored as a row of JSON under its name.
+//! set, and one of [`SettingsChange`]; it is stored as a row of JSON under its name. To add one, follow the others through
+//! this file and `http::management::settings`.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::composer::PackageName;
-use crate::ports::{Job, Stmt};
+use crate::composer::{PackageName, insert_sorted};
+use crate::ports::{Job, Row, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::Failure;
@@ -16,8 +16,7 @@ use crate::registry::mirror::withdraw_reserved;
 use crate::registry::upstream::check_url;
 use crate::store::mirror_publication::{Leaving, retire};
 use crate::store::organizations::{self, Touched};
-use crate::store::settings::{self, SettingRow};
-use crate::store::{Update, mirrors, run};
+use crate::store::{Update, mirrors, run, settings};
 
 const PACKAGIST_URL: &str = "https://repo.packagist.org";
 
@@ -25,8 +24,7 @@ const MAX_URL: usize = 2048;
 const MAX_VENDORS: usize = 500;
 
 /// Every setting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Whether packages that nobody else has are mirrored from Packagist.
     pub packagist_mirroring: bool,
@@ -43,20 +41,32 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn from_rows(rows: Vec<SettingRow>) -> Result<Self, Failure> {
-        let map: Map<String, Value> = rows.into_iter().map(|row| (row.key, row.value)).collect();
-        serde_json::from_value(Value::Object(map)).map_err(Failure::internal)
+    /// From what is stored; what is not has its default.
+    fn read(mut stored: Row) -> Self {
+        let default = Self::default();
+        let texts = |list: &Value| -> Option<Vec<String>> {
+            list.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        Self {
+            packagist_mirroring: stored.take("packagist_mirroring").as_bool().unwrap_or(default.packagist_mirroring),
+            packagist_url: stored.text("packagist_url").unwrap_or(default.packagist_url),
+            reserved_vendors: texts(&stored.take("reserved_vendors")).unwrap_or(default.reserved_vendors),
+        }
     }
 
-    /// The rows of the settings that differ from those of `before`.
-    fn changed_rows(&self, before: &Self) -> Vec<SettingRow> {
-        let map = |settings: &Self| match json!(settings) {
-            Value::Object(map) => map,
-            _ => Map::new(),
-        };
-        let before = map(before);
-        let changed = map(self).into_iter().filter(|(key, value)| before.get(key) != Some(value));
-        changed.map(|(key, value)| SettingRow { key, value }).collect()
+    /// Each with its name, as it is stored.
+    fn entries(&self) -> [(&'static str, Value); 3] {
+        [
+            ("packagist_mirroring", json!(self.packagist_mirroring)),
+            ("packagist_url", json!(self.packagist_url)),
+            ("reserved_vendors", json!(self.reserved_vendors)),
+        ]
+    }
+
+    /// Those that are another than in `before`.
+    fn changed_since(&self, before: &Self) -> Vec<(&'static str, Value)> {
+        let pairs = self.entries().into_iter().zip(before.entries());
+        pairs.filter(|(now, then)| now != then).map(|(now, _)| now).collect()
     }
 }
 
@@ -113,26 +123,28 @@ fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
     if vendors.len() > MAX_VENDORS {
         return refuse(format!("must not hold more than {MAX_VENDORS} vendors"));
     }
-    let mut checked: Vec<String> = vendors.iter().map(|vendor| vendor.to_ascii_lowercase()).collect();
+    let mut checked = Vec::new();
+    for vendor in vendors {
+        insert_sorted(&mut checked, vendor.to_ascii_lowercase());
+    }
     if let Some(odd) = checked.iter().find(|vendor| PackageName::parse(&format!("{vendor}/x")).is_err()) {
         return refuse(format!(
             "`{}` is no vendor; it is what stands before the slash of a package name",
             odd.escape_default()
         ));
     }
-    checked.sort_unstable();
-    checked.dedup();
     Ok(checked)
 }
 
 /// The settings of an organization.
 pub async fn get(app: &App, organization_id: i64) -> Result<Settings, Failure> {
-    Settings::from_rows(run(&*app.ports.database, settings::all(organization_id)).await?.decode()?)
+    let rows = run(&*app.ports.database, settings::all(organization_id)).await?;
+    Ok(Settings::read(settings::read(rows)?))
 }
 
-#[derive(Deserialize)]
-struct Packagist {
-    id: i64,
+/// The id in the rows of [`settings::packagist_repository`].
+fn id_in(rows: Rows) -> Result<Option<i64>, Failure> {
+    Ok(rows.read(|row| row.needed_number("id"))?.pop())
 }
 
 /// Changes what the request names; the settings as they are then. What mirroring no longer covers leaves the metadata,
@@ -141,15 +153,15 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     let organization_id = by.organization_id;
     let batch = vec![settings::all(organization_id), settings::packagist_repository(organization_id)];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
-    let before = Settings::from_rows(results.next().unwrap_or_default().decode()?)?;
-    let packagist: Option<Packagist> = results.next().unwrap_or_default().first()?;
+    let before = Settings::read(settings::read(results.next().unwrap_or_default())?);
+    let packagist = id_in(results.next().unwrap_or_default())?;
     let after = change.apply(app, &before)?;
-    let rows = after.changed_rows(&before);
+    let rows = after.changed_since(&before);
     if rows.is_empty() {
         return Ok(after);
     }
     let now = app.now();
-    let details: Map<String, Value> = rows.iter().map(|row| (row.key.clone(), row.value.clone())).collect();
+    let details: Map<String, Value> = rows.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let deed = Deed { action: "settings.changed", target: "settings", label: None, details: Value::Object(details) };
     let mut batch: Vec<Stmt> = vec![
         settings::set(organization_id, &rows, now),
@@ -157,7 +169,7 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
         organizations::touch(organization_id, Touched::Names, now),
     ];
     let has_moved = before.packagist_url != after.packagist_url;
-    if let Some(Packagist { id }) = packagist
+    if let Some(id) = packagist
         && (has_moved || !after.packagist_mirroring)
     {
         batch.extend(retire(&[Leaving::all(id)], now));
@@ -165,10 +177,10 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     }
     batch.extend(settings::apply_packagist(organization_id, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now));
     batch.push(settings::packagist_repository(organization_id));
-    let packagist = app.ports.database.batch(batch).await?.pop().unwrap_or_default().first::<Packagist>()?;
+    let packagist = id_in(app.ports.database.batch(batch).await?.pop().unwrap_or_default())?;
     app.memory.forget_published();
-    if let (true, Some(Packagist { id })) = (after.packagist_mirroring, packagist) {
-        app.enqueue(Job::SyncRepository { repository_id: id }, Duration::ZERO).await;
+    if let (true, Some(repository_id)) = (after.packagist_mirroring, packagist) {
+        app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
     }
     if let Err(failure) = withdraw_reserved(app, organization_id, None).await {
         log::warn!("packages of reserved vendors stay listed until their upstream's next sync: {failure:?}");
@@ -182,13 +194,10 @@ mod tests {
 
     #[test]
     fn what_is_not_stored_has_its_default_and_only_what_differs_is_written() {
-        let row = |key: &str, value: Value| SettingRow { key: key.to_owned(), value };
-        let read =
-            Settings::from_rows(vec![row("packagist_mirroring", json!(true)), row("of_a_later_version", json!(1))]);
-        let read = read.expect("settings");
+        let read = Settings::read(Row::of(json!({"packagist_mirroring": true, "of_a_later_version": 1})));
         assert_eq!(read, Settings { packagist_mirroring: true, ..Settings::default() });
-        assert_eq!(read.changed_rows(&Settings::default()), [row("packagist_mirroring", json!(true))]);
-        assert_eq!(read.changed_rows(&read), []);
+        assert_eq!(read.changed_since(&Settings::default()), [("packagist_mirroring", json!(true))]);
+        assert_eq!(read.changed_since(&read), []);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{flag, run};
+use crate::ports::{Database, DatabaseError, Fault, Millis, Rows, Stmt};
+use crate::store::run;
 
 /// A published reference with all that a download decides on.
 #[derive(Debug, Clone, Deserialize)]
@@ -121,7 +121,7 @@ pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
     ]
 }
 
-/// The statements that attach a stored zip to a dist that has none, and read what it has then, as an [`AttachedRow`]: of
+/// The statements that attach a stored zip to a dist that has none, and read what it has then, for [`attached`]: of
 /// two that fetch the same one, the first decides what it is for good.
 pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 3] {
     [
@@ -148,18 +148,13 @@ pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt;
     ]
 }
 
-/// What a dist has, and whether the zip that was stored for it is anybody's.
-#[derive(Debug, Clone, Deserialize)]
-pub struct AttachedRow {
-    /// SHA-256 of what it has.
-    pub sha256: String,
-    /// SHA-1 of what it has.
-    pub sha1: String,
-    /// Bytes of what it has.
-    pub size: i64,
-    /// Whether the stored zip is named by the database.
-    #[serde(deserialize_with = "flag")]
-    pub is_known: bool,
+/// Reads what a dist has, and whether the zip that was stored for it is anybody's; `None` when there is no such dist.
+pub fn attached(rows: Rows) -> Result<Option<(NewArtifact, bool)>, Fault> {
+    let rows = rows.read(|row| {
+        let (sha256, sha1) = (row.needed_text("sha256")?, row.needed_text("sha1")?);
+        Ok((NewArtifact { sha256, sha1, size: row.needed_number("size")? }, row.is_true("is_known")))
+    });
+    Ok(rows?.pop())
 }
 
 /// The statement that notes why a dist cannot be built.

@@ -1,38 +1,29 @@
 //! The statements that publish what upstream repositories have. One package or hundreds are the same few statements:
-//! rows travel as JSON. All of a publication travels in one batch, in the order in which they stand here.
+//! rows travel as JSON arrays, in the order of their columns in the `INSERT`. `CROSS JOIN` keeps SQLite from reading such
+//! a list once for every package there is.
 
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ports::{Millis, Stmt};
-use crate::store::json_rows;
+use crate::store::json_arguments;
+use crate::store::organizations::{self, Touched};
+use crate::store::publication::{Summary, parts};
 
-/// A package about to be published from an upstream.
-#[derive(Debug, Clone, Serialize)]
+/// What lists show of a package, and whose it was when it was rendered.
+#[derive(Debug, Clone)]
 pub struct PackageUpsert {
     /// Public id for a new row.
     pub uid: String,
     /// `vendor/package`.
     pub name: String,
-    /// The repository that had it when it was rendered.
-    pub owner: Option<i64>,
-    /// Its revision then.
-    pub revision: Option<i64>,
-    /// From its newest version.
-    pub description: Option<String>,
-    /// Composer's package type.
-    #[serde(rename = "type")]
-    pub package_type: String,
-    /// `true`, or the replacement's name.
-    pub abandoned: Option<String>,
-    /// Pretty version.
-    pub latest_version: Option<String>,
-    /// JSON array of `[normalized version, released_at, pretty version]`.
-    pub version_index: String,
+    /// The repository that had it, and its revision.
+    pub known: (Option<i64>, Option<i64>),
+    /// What lists show.
+    pub summary: Summary,
 }
 
-/// A version of it.
-#[derive(Debug, Clone, Serialize)]
+/// A version.
+#[derive(Debug, Clone)]
 pub struct MirroredVersion {
     /// Public id for a new row.
     pub uid: String,
@@ -50,32 +41,45 @@ pub struct MirroredVersion {
     pub manifest: String,
     /// When it was released, or first seen.
     pub released_at: Millis,
+    /// Where its archive is.
+    pub dist: Option<MirroredDist>,
 }
 
 /// Where the archive of a version is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct MirroredDist {
-    /// `vendor/package`.
-    pub name: String,
-    /// The version.
-    pub normalized: String,
-    /// JSON array of URLs.
-    pub urls: String,
+    /// URLs, the first to be tried first.
+    pub urls: Vec<String>,
     /// SHA-1, or empty.
     pub shasum: String,
 }
 
-/// Part of a rendered document.
-#[derive(Debug, Clone, Serialize)]
-pub struct MirroredDocument {
-    /// `vendor/package`.
-    pub name: String,
-    /// `stable` or `dev`.
-    pub stability: &'static str,
-    /// From 0.
-    pub part: usize,
-    /// Its text.
-    pub body: String,
+/// What is published together.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Packages.
+    pub packages: Vec<PackageUpsert>,
+    /// All their versions.
+    pub versions: Vec<MirroredVersion>,
+    /// Their documents, as [`document_rows`] makes them.
+    pub documents: Vec<Value>,
+}
+
+/// The statements that publish a batch, in their order.
+pub fn publish(source: Source<'_>, batch: Batch) -> Vec<Stmt> {
+    let names: Vec<&str> = batch.packages.iter().map(|package| package.name.as_str()).collect();
+    let names = json!(names).to_string();
+    let dists = upsert_dists(source, &batch.versions);
+    let mut stmts = vec![
+        guard(source, &batch.packages),
+        organizations::touch(source.organization_id, Touched::Versions, source.now),
+    ];
+    stmts.extend(upsert_packages(source, batch.packages));
+    stmts.extend(upsert_versions(source, batch.versions));
+    stmts.push(settle_versions(source, names.clone()));
+    stmts.extend(dists);
+    stmts.extend(replace_documents(source, names, batch.documents));
+    stmts
 }
 
 /// Which upstream publishes.
@@ -93,8 +97,8 @@ pub struct Source<'a> {
 
 /// The statement that aborts its batch when the repository is not at that address any more, or when one of `packages`
 /// is no longer whose it was, at the revision it had. See `sync_runs::guard` for how.
-pub fn guard(source: Source<'_>, packages: &[PackageUpsert]) -> Stmt {
-    let known: Vec<_> = packages.iter().map(|package| json!([package.name, package.owner, package.revision])).collect();
+fn guard(source: Source<'_>, packages: &[PackageUpsert]) -> Stmt {
+    let known = packages.iter().map(|package| json!([package.name, package.known.0, package.known.1])).collect();
     Stmt::new(
         "SELECT CASE
            WHEN NOT EXISTS (SELECT 1 FROM repositories WHERE id = ?2 AND url = ?3 AND is_active = 1)
@@ -108,19 +112,31 @@ pub fn guard(source: Source<'_>, packages: &[PackageUpsert]) -> Stmt {
             source.organization_id.into(),
             source.repository_id.into(),
             source.url.into(),
-            json!(known).to_string().into(),
+            Value::Array(known).to_string().into(),
         ],
     )
 }
 
-/// Makes or updates packages and gives them the organization's revision, which must have been moved before.
-pub fn upsert_packages(source: Source<'_>, packages: &[PackageUpsert]) -> Vec<Stmt> {
+/// Makes or updates packages and gives them the organization's revision.
+fn upsert_packages(source: Source<'_>, packages: Vec<PackageUpsert>) -> Vec<Stmt> {
+    let row = |package: PackageUpsert| {
+        let Summary { description, package_type, abandoned, latest_version, version_index } = package.summary;
+        Value::Array(vec![
+            package.uid.into(),
+            package.name.into(),
+            description.into(),
+            package_type.into(),
+            abandoned.into(),
+            latest_version.into(),
+            version_index.into(),
+        ])
+    };
     let statement = |rows: String| {
         Stmt::new(
-            "INSERT INTO packages (uid, organization_id, repository_id, name, description, type, abandoned,
-                    latest_version, version_index, revision, created_at, updated_at)
-             SELECT j.value ->> 'uid', o.id, ?2, j.value ->> 'name', j.value ->> 'description', j.value ->> 'type',
-                    j.value ->> 'abandoned', j.value ->> 'latest_version', j.value ->> 'version_index', o.revision, ?4, ?4
+            "INSERT INTO packages (uid, name, description, type, abandoned, latest_version, version_index,
+                    organization_id, repository_id, revision, created_at, updated_at)
+             SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5,
+                    j.value ->> 6, o.id, ?2, o.revision, ?4, ?4
                FROM json_each(?3) j JOIN organizations o ON o.id = ?1 WHERE true
              ON CONFLICT (organization_id, name) DO UPDATE SET
                repository_id = excluded.repository_id, description = excluded.description, type = excluded.type,
@@ -129,19 +145,30 @@ pub fn upsert_packages(source: Source<'_>, packages: &[PackageUpsert]) -> Vec<St
             [source.organization_id.into(), source.repository_id.into(), rows.into(), source.now.into()],
         )
     };
-    json_rows(packages).into_iter().map(statement).collect()
+    json_arguments(packages.into_iter().map(row)).into_iter().map(statement).collect()
 }
 
 /// Makes versions, and updates those that are another one than before.
-pub fn upsert_versions(source: Source<'_>, versions: &[MirroredVersion]) -> Vec<Stmt> {
+fn upsert_versions(source: Source<'_>, versions: Vec<MirroredVersion>) -> Vec<Stmt> {
+    let row = |version: MirroredVersion| {
+        Value::Array(vec![
+            version.name.into(),
+            version.uid.into(),
+            version.normalized.into(),
+            version.pretty.into(),
+            version.reference.into(),
+            i64::from(version.is_default_branch).into(),
+            version.manifest.into(),
+            version.released_at.0.into(),
+        ])
+    };
     let statement = |rows: String| {
         Stmt::new(
-            "INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, is_default_branch, manifest,
-                    released_at, created_at, updated_at)
-             SELECT j.value ->> 'uid', p.id, j.value ->> 'normalized', j.value ->> 'pretty', '',
-                    j.value ->> 'reference', j.value ->> 'is_default_branch', j.value ->> 'manifest',
-                    j.value ->> 'released_at', ?3, ?3
-               FROM json_each(?2) j JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name' WHERE true
+            "INSERT INTO versions (package_id, uid, normalized, pretty, reference, is_default_branch, manifest,
+                    released_at, ref_name, created_at, updated_at)
+             SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+                    j.value ->> 7, '', ?3, ?3
+               FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0 WHERE true
              ON CONFLICT (package_id, normalized) DO UPDATE SET
                pretty = excluded.pretty, ref_name = excluded.ref_name, reference = excluded.reference,
                is_default_branch = excluded.is_default_branch, manifest = excluded.manifest,
@@ -150,32 +177,36 @@ pub fn upsert_versions(source: Source<'_>, versions: &[MirroredVersion]) -> Vec<
             [source.organization_id.into(), rows.into(), source.now.into()],
         )
     };
-    json_rows(versions).into_iter().map(statement).collect()
+    json_arguments(versions.into_iter().map(row)).into_iter().map(statement).collect()
 }
 
 /// Takes every version of the packages `names` (a JSON array) that is not in their version index out of the metadata.
-pub fn settle_versions(source: Source<'_>, names: String) -> Stmt {
+fn settle_versions(source: Source<'_>, names: String) -> Stmt {
     Stmt::new(
         "UPDATE versions SET removed_at = ?3
           WHERE removed_at IS NULL
             AND package_id IN (SELECT p.id FROM json_each(?2) j
-                                 JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)
+                                CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)
             AND (package_id, normalized) NOT IN (
                   SELECT p.id, v.value ->> 0 FROM json_each(?2) j
-                    JOIN packages p ON p.organization_id = ?1 AND p.name = j.value, json_each(p.version_index) v)",
+                   CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value, json_each(p.version_index) v)",
         [source.organization_id.into(), names.into(), source.now.into()],
     )
 }
 
-/// Notes where archives are. One that is here already stays what it is.
-pub fn upsert_dists(source: Source<'_>, dists: &[MirroredDist]) -> Vec<Stmt> {
+/// Notes where the archives of versions are. One that is here already stays what it is.
+fn upsert_dists(source: Source<'_>, versions: &[MirroredVersion]) -> Vec<Stmt> {
+    let row = |version: &MirroredVersion| {
+        let dist = version.dist.as_ref()?;
+        Some(json!([version.name, version.normalized, json!(dist.urls).to_string(), dist.shasum]))
+    };
     let statement = |rows: String| {
         Stmt::new(
             "INSERT INTO dists (version_id, reference, upstream_urls, upstream_shasum, created_at)
-             SELECT v.id, v.reference, j.value ->> 'urls', j.value ->> 'shasum', ?3
+             SELECT v.id, v.reference, j.value ->> 2, j.value ->> 3, ?3
                FROM json_each(?2) j
-               JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name'
-               JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'normalized' WHERE true
+              CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
+               JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 1 WHERE true
              ON CONFLICT (version_id, reference) DO UPDATE SET
                upstream_urls = excluded.upstream_urls, upstream_shasum = excluded.upstream_shasum, error = NULL
               WHERE artifact_sha256 IS NULL
@@ -183,21 +214,33 @@ pub fn upsert_dists(source: Source<'_>, dists: &[MirroredDist]) -> Vec<Stmt> {
             [source.organization_id.into(), rows.into(), source.now.into()],
         )
     };
-    json_rows(dists).into_iter().map(statement).collect()
+    json_arguments(versions.iter().filter_map(row)).into_iter().map(statement).collect()
 }
 
-/// Replaces the documents of the packages `names` (a JSON array).
-pub fn replace_documents(source: Source<'_>, names: String, documents: &[MirroredDocument]) -> Vec<Stmt> {
+/// Bytes of one part of a document: as a string inside of JSON it may be twice as long, and D1 takes 2 MB a value.
+const PART_BYTES: usize = 500_000;
+
+/// The two documents of a package as rows.
+pub fn document_rows(name: &str, stable: &str, dev: &str) -> Vec<Value> {
+    let rows = |stability: &'static str, text: &str| {
+        let parts = parts(text, PART_BYTES).into_iter().enumerate();
+        parts.map(|(part, body)| json!([name, stability, part, body])).collect::<Vec<_>>()
+    };
+    [rows("stable", stable), rows("dev", dev)].concat()
+}
+
+/// Replaces the documents of the packages `names` (a JSON array) by [`document_rows`].
+fn replace_documents(source: Source<'_>, names: String, documents: Vec<Value>) -> Vec<Stmt> {
     let mut stmts = vec![Stmt::new(
         "DELETE FROM documents WHERE package_id IN (
-           SELECT p.id FROM json_each(?2) j JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)",
+           SELECT p.id FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)",
         [source.organization_id.into(), names.into()],
     )];
-    stmts.extend(json_rows(documents).into_iter().map(|rows| {
+    stmts.extend(json_arguments(documents).into_iter().map(|rows| {
         Stmt::new(
             "INSERT INTO documents (package_id, stability, part, body)
-             SELECT p.id, j.value ->> 'stability', j.value ->> 'part', j.value ->> 'body'
-               FROM json_each(?2) j JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name'",
+             SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3
+               FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0",
             [source.organization_id.into(), rows.into()],
         )
     }));
@@ -205,7 +248,7 @@ pub fn replace_documents(source: Source<'_>, names: String, documents: &[Mirrore
 }
 
 /// Which packages of a repository leave the metadata.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Leaving {
     /// The repository.
     pub repository_id: i64,
@@ -225,33 +268,34 @@ impl Leaving {
 /// Takes packages out of the metadata; their zips that are here stay downloadable. The organization's revision must
 /// have been moved before. GLOB reads names and globs as `registry::access` does.
 pub fn retire(leaving: &[Leaving], now: Millis) -> [Stmt; 4] {
-    let list = json!(leaving).to_string();
+    let row = |one: &Leaving| json!([one.repository_id, one.globs, one.matching]);
+    let list = Value::Array(leaving.iter().map(row).collect()).to_string();
     [
         Stmt::new(
             "UPDATE packages SET version_index = '[]', latest_version = NULL, updated_at = ?2,
                     revision = (SELECT o.revision FROM organizations o WHERE o.id = organization_id)
-              WHERE version_index <> '[]' AND repository_id IN (SELECT l.value ->> 'repository_id' FROM json_each(?1) l)
+              WHERE version_index <> '[]' AND repository_id IN (SELECT l.value ->> 0 FROM json_each(?1) l)
                 AND EXISTS (SELECT 1 FROM json_each(?1) l
-                             WHERE l.value ->> 'repository_id' = repository_id
-                               AND EXISTS (SELECT 1 FROM json_each(l.value, '$.globs') g WHERE name GLOB g.value)
-                                   = (l.value ->> 'matching'))",
+                             WHERE l.value ->> 0 = repository_id
+                               AND EXISTS (SELECT 1 FROM json_each(l.value, '$[1]') g WHERE name GLOB g.value)
+                                   = (l.value ->> 2))",
             [list.as_str().into(), now.into()],
         ),
         Stmt::new(
             "UPDATE versions SET removed_at = ?2 WHERE removed_at IS NULL AND package_id IN
-               (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 'repository_id'
+               (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
                  WHERE p.version_index = '[]')",
             [list.as_str().into(), now.into()],
         ),
         Stmt::new(
             "DELETE FROM documents WHERE package_id IN
-               (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 'repository_id'
+               (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
                  WHERE p.version_index = '[]')",
             [list.as_str().into()],
         ),
         Stmt::new(
-            "DELETE FROM dists WHERE artifact_sha256 IS NULL AND upstream_urls IS NOT NULL AND version_id IN
-               (SELECT v.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 'repository_id'
+            "DELETE FROM dists WHERE +artifact_sha256 IS NULL AND upstream_urls IS NOT NULL AND version_id IN
+               (SELECT v.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
                   JOIN versions v ON v.package_id = p.id
                  WHERE p.version_index = '[]')",
             [list.as_str().into()],

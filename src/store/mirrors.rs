@@ -1,14 +1,13 @@
 //! `mirrors`: what upstream repositories answered when they were asked for a name, and whose a name is.
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::composer::Root;
-use crate::ports::{Millis, Stmt};
-use crate::store::{flag, json_rows};
+use crate::ports::{Fault, Millis, Row, Rows, Stmt};
+use crate::store::{json_arguments, texts};
 
 /// What a server wants to be told when it is asked for a document again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Validators {
     /// `ETag`, verbatim.
     pub etag: Option<String>,
@@ -16,8 +15,29 @@ pub struct Validators {
     pub last_modified: Option<String>,
 }
 
+impl Validators {
+    /// As they are kept.
+    pub fn to_json(&self) -> Value {
+        json!([self.etag, self.last_modified])
+    }
+
+    fn from_json(kept: &Value) -> Self {
+        let text = |place: usize| kept.get(place).and_then(Value::as_str).map(str::to_owned);
+        Self { etag: text(0), last_modified: text(1) }
+    }
+
+    /// Those of several documents as they are kept.
+    pub fn list_to_json(list: &[Self]) -> String {
+        Value::Array(list.iter().map(Self::to_json).collect()).to_string()
+    }
+
+    fn list_from_json(kept: &Value) -> Vec<Self> {
+        kept.as_array().into_iter().flatten().map(Self::from_json).collect()
+    }
+}
+
 /// An upstream's root as it is kept with its repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredRoot {
     /// What it says.
     pub root: Root,
@@ -25,9 +45,25 @@ pub struct StoredRoot {
     pub validators: Validators,
 }
 
+impl StoredRoot {
+    /// As it is kept.
+    pub fn to_json(&self) -> String {
+        json!({"root": self.root.to_json(), "validators": self.validators.to_json()}).to_string()
+    }
+
+    fn from_json(kept: &Value) -> Option<Self> {
+        let root = Root::from_json(kept.get("root")?);
+        Some(Self { root, validators: Validators::from_json(kept.get("validators")?) })
+    }
+}
+
+/// Reads what [`StoredRoot::to_json`] wrote.
+pub fn stored_root(text: Option<&str>) -> Option<StoredRoot> {
+    StoredRoot::from_json(&serde_json::from_str(text?).ok()?)
+}
+
 /// What an upstream answered for a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answered {
     /// It has versions.
     Found,
@@ -37,9 +73,23 @@ pub enum Answered {
     Claimed,
 }
 
-/// An upstream repository, with what is known of its answer for one name.
-#[derive(Debug, Clone, Deserialize)]
-pub struct UpstreamRow {
+const ANSWERS: [(Answered, &str); 3] =
+    [(Answered::Found, "found"), (Answered::Absent, "absent"), (Answered::Claimed, "claimed")];
+
+impl Answered {
+    fn parse(name: &str) -> Option<Self> {
+        ANSWERS.iter().find(|(_, known)| *known == name).map(|(answer, _)| *answer)
+    }
+
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        ANSWERS.iter().find(|(answer, _)| *answer == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// An upstream repository.
+#[derive(Debug, Clone)]
+pub struct Upstream {
     /// Primary key.
     pub id: i64,
     /// Public id.
@@ -52,22 +102,62 @@ pub struct UpstreamRow {
     pub credential_type: String,
     /// Sealed.
     pub credentials: Option<String>,
-    /// Names and globs.
-    pub package_filter: Option<Vec<String>>,
+    /// Names and globs; `None` is every name.
+    pub filter: Option<Vec<String>>,
     /// Its root, once it was read.
     pub root: Option<StoredRoot>,
-    /// What it answered for the name.
+}
+
+/// What an upstream said of one name.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// The upstream.
+    pub upstream: Upstream,
+    /// What it answered.
     pub answer: Option<Answered>,
     /// When.
     pub checked_at: Option<Millis>,
-    /// Of its two documents.
-    pub validators: Option<Vec<Validators>>,
-    /// SHA-256 over its documents.
+    /// What it published.
+    pub before: Before,
+}
+
+/// What an upstream published of a name, to compare with what it has now.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Of its documents.
+    pub validators: Vec<Validators>,
+    /// SHA-256 over them.
     pub digest: Option<String>,
 }
 
+impl Before {
+    fn read(validators: &Value, digest: Option<String>) -> Self {
+        Self { validators: Validators::list_from_json(validators), digest }
+    }
+}
+
+impl Said {
+    fn read(row: &mut Row) -> Result<Self, Fault> {
+        Ok(Self {
+            upstream: Upstream {
+                id: row.needed_number("id")?,
+                uid: row.needed_text("uid")?,
+                url: row.needed_text("url")?,
+                provider: row.needed_text("provider")?,
+                credential_type: row.needed_text("credential_type")?,
+                credentials: row.text("credentials"),
+                filter: texts(&row.take("package_filter")),
+                root: StoredRoot::from_json(&row.take("root")),
+            },
+            answer: row.text("answer").as_deref().and_then(Answered::parse),
+            checked_at: row.number("checked_at").map(Millis),
+            before: Before::read(&row.take("validators"), row.text("digest")),
+        })
+    }
+}
+
 /// Whose a name is.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub struct Ownership {
     /// The repository that has the package.
     pub owner: Option<i64>,
@@ -76,74 +166,136 @@ pub struct Ownership {
     /// The package's revision.
     pub revision: Option<i64>,
     /// Whether the package comes from git or an upload.
-    #[serde(deserialize_with = "flag")]
     pub is_own: bool,
     /// Whether some package of the vendor does.
-    #[serde(deserialize_with = "flag")]
     pub has_own_vendor: bool,
     /// Whether the vendor is in `reserved_vendors`.
-    #[serde(deserialize_with = "flag")]
     pub is_reserved: bool,
 }
 
-/// All that decides who answers for a name; a look-up of a package that is not our own brings it along.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Facts {
-    /// Whose it is.
-    #[serde(flatten)]
-    pub ownership: Ownership,
-    /// Whether there are advisories or filter entries about it.
-    #[serde(deserialize_with = "flag")]
-    pub has_notices: bool,
-    /// Every upstream that may be asked, in no order.
-    pub upstreams: Vec<UpstreamRow>,
+impl Ownership {
+    fn read(row: &mut Row) -> Self {
+        Self {
+            owner: row.number("owner"),
+            owner_provider: row.text("owner_provider"),
+            revision: row.number("revision"),
+            is_own: row.is_true("is_own"),
+            has_own_vendor: row.is_true("has_own_vendor"),
+            is_reserved: row.is_true("is_reserved"),
+        }
+    }
 }
 
-/// A name and whose it is.
-#[derive(Debug, Clone, Deserialize)]
-pub struct OwnedName {
+/// All that decides who answers for a name; a look-up of a package that is not our own brings it along.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Whose it is.
+    pub ownership: Ownership,
+    /// What every upstream said that may be asked, in no order.
+    pub upstreams: Vec<Said>,
+}
+
+impl Facts {
+    /// Reads the JSON that `packages::documents` yields.
+    pub fn read(text: &str) -> Result<Self, Fault> {
+        let facts = serde_json::from_str(text).map_err(|error| Fault::new("database", error))?;
+        let mut row = Row::of(facts);
+        let upstreams = match row.take("upstreams") {
+            Value::Array(list) => list.into_iter().map(|upstream| Said::read(&mut Row::of(upstream))).collect(),
+            _ => Ok(Vec::new()),
+        };
+        Ok(Self { ownership: Ownership::read(&mut row), upstreams: upstreams? })
+    }
+}
+
+/// A name, whose it is, and what one upstream published of it.
+#[derive(Debug, Clone)]
+pub struct NameRow {
     /// `vendor/package`.
     pub name: String,
     /// Whose.
-    #[serde(flatten)]
     pub ownership: Ownership,
+    /// What the upstream published of it that the statement is about.
+    pub before: Before,
 }
 
-/// Reads whose each of `names` (a JSON array) is, as [`OwnedName`]s.
-pub fn ownership(organization_id: i64, names: String) -> Stmt {
+impl NameRow {
+    /// Reads the rows of the statements below that yield them.
+    pub fn read(rows: Rows) -> Result<Vec<Self>, Fault> {
+        rows.read(|row| {
+            let validators = row.text("validators").and_then(|text| serde_json::from_str(&text).ok());
+            Ok(Self {
+                name: row.needed_text("name")?,
+                ownership: Ownership::read(row),
+                before: Before::read(&validators.unwrap_or_default(), row.text("digest")),
+            })
+        })
+    }
+}
+
+macro_rules! ownership_columns {
+    () => {
+        "n.name, p.repository_id AS owner, o.provider AS owner_provider, p.revision,
+         coalesce(o.kind <> 'composer', 0) AS is_own,
+         EXISTS (SELECT 1 FROM packages q JOIN repositories r ON r.id = q.repository_id
+                  WHERE q.organization_id = ?1 AND r.kind <> 'composer'
+                    AND q.name >= substr(n.name, 1, instr(n.name, '/'))
+                    AND q.name < substr(n.name, 1, instr(n.name, '/') - 1) || '0') AS has_own_vendor,
+         EXISTS (SELECT 1 FROM settings s, json_each(s.value) v
+                  WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors'
+                    AND v.value = substr(n.name, 1, instr(n.name, '/') - 1)) AS is_reserved"
+    };
+}
+
+macro_rules! owners {
+    () => {
+        " LEFT JOIN packages p ON p.organization_id = ?1 AND p.name = n.name
+          LEFT JOIN repositories o ON o.id = p.repository_id"
+    };
+}
+
+/// Reads whose each of `names` (a JSON array) is, and what `repository_id` published of it, as [`NameRow`]s.
+pub fn ownership(organization_id: i64, repository_id: i64, names: String) -> Stmt {
     Stmt::new(
-        "SELECT j.value AS name, p.repository_id AS owner, o.provider AS owner_provider, p.revision,
-                coalesce(o.kind <> 'composer', 0) AS is_own,
-                EXISTS (SELECT 1 FROM packages q JOIN repositories r ON r.id = q.repository_id
-                         WHERE q.organization_id = ?1 AND r.kind <> 'composer'
-                           AND q.name >= substr(j.value, 1, instr(j.value, '/'))
-                           AND q.name < substr(j.value, 1, instr(j.value, '/') - 1) || '0') AS has_own_vendor,
-                EXISTS (SELECT 1 FROM settings s, json_each(s.value) v
-                         WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors'
-                           AND v.value = substr(j.value, 1, instr(j.value, '/') - 1)) AS is_reserved
-           FROM json_each(?2) j
-           LEFT JOIN packages p ON p.organization_id = ?1 AND p.name = j.value
-           LEFT JOIN repositories o ON o.id = p.repository_id",
-        [organization_id.into(), names.into()],
+        concat!(
+            "SELECT n.validators, n.digest, ",
+            ownership_columns!(),
+            " FROM (SELECT j.value AS name, m.validators, m.digest
+                      FROM json_each(?3) j LEFT JOIN mirrors m ON m.repository_id = ?2 AND m.name = j.value) n",
+            owners!()
+        ),
+        [organization_id.into(), repository_id.into(), names.into()],
     )
 }
 
-/// A package that an upstream has, of a vendor that is reserved or has packages of our own.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Contested {
-    /// `vendor/package`.
-    pub name: String,
-    /// The upstream.
-    pub repository_id: i64,
-    /// Its provider.
-    pub provider: String,
-    /// `none`, `token` or `basic`.
-    pub credential_type: String,
-    /// JSON array of names and globs.
-    pub package_filter: Option<String>,
+/// Reads the names that an upstream has, and those that it failed to tell of, as [`NameRow`]s: what failed first, then
+/// the oldest answers, if they are from before `before`.
+pub fn oldest(organization_id: i64, repository_id: i64, before: Millis, limit: i64) -> Stmt {
+    Stmt::new(
+        concat!(
+            "SELECT n.validators, n.digest, ",
+            ownership_columns!(),
+            " FROM (SELECT name, validators, digest, error, checked_at FROM mirrors
+                     WHERE repository_id = ?2 AND (answer IS NULL OR answer <> 'absent')
+                       AND (checked_at < ?3 OR error IS NOT NULL)
+                     ORDER BY error IS NULL, checked_at LIMIT ?4) n",
+            owners!(),
+            " ORDER BY n.error IS NULL, n.checked_at"
+        ),
+        [organization_id.into(), repository_id.into(), before.into(), limit.into()],
+    )
 }
 
-/// Reads the published packages of upstreams whose vendor is reserved or has packages of our own, as [`Contested`]s.
+/// Reads every name that an upstream has, in their order: rows with `name` and `digest`.
+pub fn found(repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT name, digest FROM mirrors WHERE repository_id = ?1 AND answer = 'found' ORDER BY name",
+        [repository_id.into()],
+    )
+}
+
+/// Reads the published packages of upstreams whose vendor is reserved or has packages of our own, each as a row with `name`,
+/// `repository_id`, and what decides whether that is a public one.
 pub fn contested(organization_id: i64) -> Stmt {
     Stmt::new(
         "SELECT p.name, p.repository_id, r.provider, r.credential_type, r.package_filter
@@ -161,7 +313,7 @@ pub fn contested(organization_id: i64) -> Stmt {
 }
 
 /// A published version, as a later answer of its upstream is compared with it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct KnownVersion {
     /// `vendor/package`.
     pub name: String,
@@ -175,71 +327,74 @@ pub struct KnownVersion {
     pub shasum: Option<String>,
 }
 
-/// Reads the published versions of `names` (a JSON array) as [`KnownVersion`]s.
+impl KnownVersion {
+    /// Reads the rows of [`known_versions`].
+    pub fn read(rows: Rows) -> Result<Vec<Self>, Fault> {
+        rows.read(|row| {
+            Ok(Self {
+                name: row.needed_text("name")?,
+                normalized: row.needed_text("normalized")?,
+                reference: row.needed_text("reference")?,
+                released_at: Millis(row.needed_number("released_at")?),
+                shasum: row.text("shasum"),
+            })
+        })
+    }
+}
+
+/// Reads the published versions of `names` (a JSON array) as [`KnownVersion`]s, by name and version.
 pub fn known_versions(organization_id: i64, names: String) -> Stmt {
     Stmt::new(
         "SELECT p.name, v.normalized, v.reference, v.released_at, a.sha1 AS shasum
            FROM json_each(?2) j
-           JOIN packages p ON p.organization_id = ?1 AND p.name = j.value
+          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
-           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256",
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
+          ORDER BY p.name, v.normalized",
         [organization_id.into(), names.into()],
     )
 }
 
-/// What an upstream answered for a name.
-#[derive(Debug, Clone, Serialize)]
-pub struct AnswerUpsert {
-    /// The upstream.
-    pub repository_id: i64,
+/// What is noted of an upstream's answer for a name.
+#[derive(Debug, Clone)]
+pub struct Noted {
     /// `vendor/package`.
     pub name: String,
-    /// What.
-    pub answer: Answered,
-    /// JSON of the [`Validators`] of its two documents.
-    pub validators: String,
-    /// SHA-256 over its documents.
-    pub digest: Option<String>,
-    /// JSON array of `[version, reason]`.
-    pub skipped: String,
+    /// What it answered, or why it could not be asked; what it answered before holds then.
+    pub answer: Result<Answered, String>,
+    /// What it published; none of an absent package.
+    pub published: Before,
+    /// Versions that were left out, and why. When the digest is the one that was noted before, so are these.
+    pub skipped: Vec<(String, String)>,
 }
 
-/// Notes answers; those of repositories that are gone are passed over.
-pub fn note_answers(answers: &[AnswerUpsert], now: Millis) -> Vec<Stmt> {
+/// Notes what an upstream answered, if it is still there.
+pub fn note(repository_id: i64, noted: Vec<Noted>, now: Millis) -> Vec<Stmt> {
+    let row = |noted: Noted| {
+        let (answer, error) = match noted.answer {
+            Ok(answer) => (Some(answer.as_str()), None),
+            Err(error) => (None, Some(error)),
+        };
+        let validators = Validators::list_to_json(&noted.published.validators);
+        json!([noted.name, answer, error, validators, noted.published.digest, json!(noted.skipped).to_string()])
+    };
     let statement = |rows: String| {
         Stmt::new(
-            "INSERT INTO mirrors (repository_id, name, answer, checked_at, validators, digest, skipped)
-             SELECT r.id, j.value ->> 'name', j.value ->> 'answer', ?2, j.value ->> 'validators', j.value ->> 'digest',
-                    j.value ->> 'skipped'
-               FROM json_each(?1) j JOIN repositories r ON r.id = j.value ->> 'repository_id' WHERE true
+            "INSERT INTO mirrors (repository_id, name, answer, error, validators, digest, skipped, checked_at)
+             SELECT r.id, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, ?3
+               FROM json_each(?2) j JOIN repositories r ON r.id = ?1 WHERE true
              ON CONFLICT (repository_id, name) DO UPDATE SET
-               answer = excluded.answer, checked_at = excluded.checked_at, validators = excluded.validators,
-               digest = excluded.digest, skipped = excluded.skipped, error = NULL",
-            [rows.into(), now.into()],
+               error = excluded.error,
+               answer = iif(excluded.error IS NULL, excluded.answer, answer),
+               checked_at = iif(excluded.error IS NULL, excluded.checked_at, checked_at),
+               validators = iif(excluded.error IS NULL, excluded.validators, validators),
+               skipped = iif(excluded.error IS NULL AND excluded.digest IS NOT digest, excluded.skipped, skipped),
+               digest = iif(excluded.error IS NULL, excluded.digest, digest)",
+            [repository_id.into(), rows.into(), now.into()],
         )
     };
-    json_rows(answers).into_iter().map(statement).collect()
-}
-
-/// Notes that what upstreams answered before still holds: `(repository, name)` each.
-pub fn note_unchanged(names: &[(i64, String)], now: Millis) -> Stmt {
-    Stmt::new(
-        "UPDATE mirrors SET checked_at = ?2, error = NULL
-          WHERE (repository_id, name) IN (SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?1) j)",
-        [json!(names).to_string().into(), now.into()],
-    )
-}
-
-/// Notes why an upstream could not be asked for names: `(repository, name, reason)` each.
-pub fn note_failures(failures: &[(i64, String, String)], now: Millis) -> Stmt {
-    Stmt::new(
-        "INSERT INTO mirrors (repository_id, name, checked_at, error)
-         SELECT r.id, j.value ->> 1, ?2, j.value ->> 2
-           FROM json_each(?1) j JOIN repositories r ON r.id = j.value ->> 0 WHERE true
-         ON CONFLICT (repository_id, name) DO UPDATE SET error = excluded.error",
-        [json!(failures).to_string().into(), now.into()],
-    )
+    json_arguments(noted.into_iter().map(row)).into_iter().map(statement).collect()
 }
 
 /// Forgets what a repository answered: it is another one now.
@@ -247,51 +402,8 @@ pub fn forget_answers(repository_id: i64) -> Stmt {
     Stmt::new("DELETE FROM mirrors WHERE repository_id = ?1", [repository_id.into()])
 }
 
-/// A name that an upstream was asked for.
-#[derive(Debug, Clone, Deserialize)]
-pub struct MirrorRow {
-    /// `vendor/package`.
-    pub name: String,
-    /// What it answered.
-    pub answer: Option<Answered>,
-    /// JSON array of [`Validators`].
-    pub validators: String,
-    /// SHA-256 over its documents.
-    pub digest: Option<String>,
-}
-
-/// Reads the names that an upstream has, and those that it failed to tell of, as [`MirrorRow`]s: what failed first,
-/// then the oldest answers, if they are from before `before`.
-pub fn oldest(repository_id: i64, before: Millis, limit: i64) -> Stmt {
-    Stmt::new(
-        "SELECT name, answer, validators, digest FROM mirrors
-          WHERE repository_id = ?1 AND (answer IS NULL OR answer <> 'absent')
-            AND (checked_at < ?2 OR error IS NOT NULL)
-          ORDER BY error IS NULL, checked_at LIMIT ?3",
-        [repository_id.into(), before.into(), limit.into()],
-    )
-}
-
-/// Reads every name that an upstream has as [`MirrorRow`]s.
-pub fn found(repository_id: i64) -> Stmt {
-    Stmt::new(
-        "SELECT name, answer, validators, digest FROM mirrors WHERE repository_id = ?1 AND answer = 'found'",
-        [repository_id.into()],
-    )
-}
-
-/// What was left out of one package.
-#[derive(Debug, Clone, Deserialize)]
-pub struct LeftOut {
-    /// `vendor/package`.
-    pub name: String,
-    /// Why none of it could be read at the latest attempt.
-    pub error: Option<String>,
-    /// JSON array of `[version, reason]`.
-    pub skipped: String,
-}
-
-/// Reads what is left out of a repository as [`LeftOut`]s; at most 500 packages.
+/// Reads what is left out of a repository: rows with `name`, `error` (why none of it could be read at the latest attempt)
+/// and `skipped` (JSON array of `[version, reason]`); at most 500.
 pub fn left_out(repository_id: i64) -> Stmt {
     Stmt::new(
         "SELECT name, error, skipped FROM mirrors

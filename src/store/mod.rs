@@ -22,7 +22,7 @@ pub mod throttles;
 pub mod tokens;
 pub mod users;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
 
@@ -38,19 +38,10 @@ pub async fn run(db: &dyn Database, stmt: Stmt) -> Result<Rows, DatabaseError> {
 /// Packs `items` (each one JSON value) into as few JSON arrays as fit [`MAX_ARGUMENT_BYTES`] each, so that a list
 /// of any length travels in a number of parameters that grows with its bytes, not with its rows.
 pub fn json_arguments(items: impl IntoIterator<Item = serde_json::Value>) -> Vec<String> {
-    packed(items.into_iter().map(|item| item.to_string()))
-}
-
-/// As [`json_arguments`], for rows.
-fn json_rows<T: Serialize>(rows: &[T]) -> Vec<String> {
-    // Rows are plain structs of texts and numbers, which always can be written.
-    packed(rows.iter().map(|row| serde_json::to_string(row).unwrap_or_default()))
-}
-
-fn packed(items: impl Iterator<Item = String>) -> Vec<String> {
     let mut arguments = Vec::new();
     let mut current = String::new();
     for item in items {
+        let item = item.to_string();
         if !current.is_empty() && current.len() + item.len() > MAX_ARGUMENT_BYTES {
             current.push(']');
             arguments.push(std::mem::take(&mut current));
@@ -63,6 +54,11 @@ fn packed(items: impl Iterator<Item = String>) -> Vec<String> {
         arguments.push(current);
     }
     arguments
+}
+
+/// The texts of a JSON array; `None` of anything else.
+fn texts(list: &serde_json::Value) -> Option<Vec<String>> {
+    Some(list.as_array()?.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect())
 }
 
 /// A truth value as SQLite keeps it.

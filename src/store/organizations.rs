@@ -1,9 +1,10 @@
 //! `organizations`: the tenants, and the revisions that date what they publish.
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
-use crate::store::{json_text, run};
+use crate::ports::{Database, DatabaseError, Fault, Millis, Row, Stmt, Value};
+use crate::store::{run, texts};
 
 /// Primary key of the root organization, the one served at `/packages.json`.
 pub const ROOT: i64 = 1;
@@ -26,30 +27,38 @@ pub struct Revisions {
     pub names_revision: i64,
 }
 
-/// Which names an upstream may have; where both are `None`, any.
-#[derive(Debug, Clone, Deserialize)]
-pub struct UpstreamNames {
-    /// Its package filter.
-    pub package_filter: Option<Vec<String>>,
-    /// What its root announces.
-    pub patterns: Option<Vec<String>>,
-}
-
 /// The revisions of an organization, and what names it has besides those of its own packages.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Announced {
     /// What dates them.
-    #[serde(flatten)]
     pub revisions: Revisions,
-    /// Its upstreams.
-    #[serde(deserialize_with = "json_text")]
-    pub upstreams: Vec<UpstreamNames>,
+    /// The names that each of its upstreams may have, as names and patterns; `None` is any name.
+    pub upstreams: Vec<Option<Vec<String>>>,
     /// Its reserved vendors.
-    #[serde(deserialize_with = "json_text")]
     pub reserved_vendors: Vec<String>,
     /// The filter lists that have entries, by name.
-    #[serde(deserialize_with = "json_text")]
     pub filter_lists: Vec<String>,
+}
+
+impl Announced {
+    fn read(row: &mut Row) -> Result<Self, Fault> {
+        let mut json = |column| {
+            let text = row.needed_text(column)?;
+            serde_json::from_str::<Json>(&text).map_err(|error| Fault::new("database", error))
+        };
+        let upstreams = json("upstreams")?;
+        let mut list = |column| Ok::<_, Fault>(texts(&json(column)?).unwrap_or_default());
+        let (reserved_vendors, filter_lists) = (list("reserved_vendors")?, list("filter_lists")?);
+        Ok(Self {
+            revisions: Revisions {
+                revision: row.needed_number("revision")?,
+                names_revision: row.needed_number("names_revision")?,
+            },
+            upstreams: upstreams.as_array().into_iter().flatten().map(texts).collect(),
+            reserved_vendors,
+            filter_lists,
+        })
+    }
 }
 
 /// What an organization announces and every package that it publishes itself, in one round trip. `with_index` are the
@@ -63,8 +72,7 @@ pub async fn listing(
         .batch(vec![
             Stmt::new(
                 "SELECT revision, names_revision,
-                        (SELECT json_group_array(json_object('package_filter', json(r.package_filter),
-                                  'patterns', json(r.capabilities -> '$.root.patterns')))
+                        (SELECT json_group_array(json(coalesce(r.package_filter, r.capabilities -> '$.root.patterns')))
                            FROM repositories r
                           WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1) AS upstreams,
                         coalesce((SELECT s.value FROM settings s
@@ -89,7 +97,7 @@ pub async fn listing(
         ])
         .await?
         .into_iter();
-    let announced = results.next().unwrap_or_default().first()?;
+    let announced = results.next().unwrap_or_default().read(Announced::read)?.pop();
     let packages = results.next().unwrap_or_default().decode()?;
     Ok(announced.map(|announced| (announced, packages)))
 }

@@ -46,10 +46,6 @@ pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) 
          SELECT 0, '', 0, NULL, (
            SELECT json_object('owner', o.repository_id, 'owner_provider', o.provider, 'revision', o.revision,
                     'is_own', coalesce(o.kind <> 'composer', 0),
-                    'has_notices', EXISTS (
-                      SELECT 1 FROM advisories a WHERE a.organization_id = ?1 AND a.package_name = ?2
-                      UNION ALL
-                      SELECT 1 FROM filter_entries e WHERE e.organization_id = ?1 AND e.package_name = ?2),
                     'has_own_vendor', EXISTS (
                       SELECT 1 FROM packages q JOIN repositories r ON r.id = q.repository_id
                        WHERE q.organization_id = ?1 AND r.kind <> 'composer'
@@ -245,15 +241,6 @@ pub struct NameAndRevision {
 /// Reads the packages that a repository ever published as [`NameAndRevision`]s.
 pub fn of_repository(repository_id: i64) -> Stmt {
     Stmt::new("SELECT name, revision FROM packages WHERE repository_id = ?1", [repository_id.into()])
-}
-
-/// Reads the packages `names` (a JSON array) as [`NameAndRevision`]s.
-pub fn revisions(organization_id: i64, names: String) -> Stmt {
-    Stmt::new(
-        "SELECT p.name, p.revision FROM json_each(?2) j
-           JOIN packages p ON p.organization_id = ?1 AND p.name = j.value",
-        [organization_id.into(), names.into()],
-    )
 }
 
 /// Whose package it is.

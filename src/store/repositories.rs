@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::mirrors::{Upstream, stored_root};
 use crate::store::{Page, Update, run, total};
 
 /// A repository with what its latest sync run tells of it.
@@ -45,6 +46,22 @@ pub struct RepositoryRow {
     /// Its latest run, if it ever had one.
     #[serde(flatten)]
     pub last_run: LastRun,
+}
+
+impl RepositoryRow {
+    /// A repository of kind `composer` as one that is asked for packages.
+    pub fn into_upstream(self) -> Upstream {
+        Upstream {
+            id: self.id,
+            uid: self.uid,
+            url: self.url,
+            provider: self.provider,
+            credential_type: self.credential_type,
+            credentials: self.credentials,
+            filter: self.package_filter.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            root: stored_root(self.capabilities.as_deref()),
+        }
+    }
 }
 
 /// What a repository's latest sync run says; all `None` when there was none.

@@ -1,34 +1,32 @@
 //! `settings`: what an organization has set, a row a key. What the keys are is `registry::settings`' business.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ports::{Millis, Stmt};
-use crate::store::json_text;
+use crate::ports::{Fault, Millis, Row, Rows, Stmt};
 
-/// One setting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SettingRow {
-    /// Its name.
-    pub key: String,
-    /// What it is set to.
-    #[serde(deserialize_with = "json_text")]
-    pub value: Value,
-}
-
-/// Reads every setting of an organization as [`SettingRow`]s.
+/// Reads every setting of an organization, for [`read`].
 pub fn all(organization_id: i64) -> Stmt {
     Stmt::new("SELECT key, value FROM settings WHERE organization_id = ?1", [organization_id.into()])
 }
 
-/// Sets all of `rows`.
-pub fn set(organization_id: i64, rows: &[SettingRow], now: Millis) -> Stmt {
-    let rows: Vec<Value> = rows.iter().map(|row| json!([row.key, row.value.to_string()])).collect();
+/// The settings of [`all`] by their names.
+pub fn read(rows: Rows) -> Result<Row, Fault> {
+    let mut settings = Row::default();
+    for mut row in rows.0.into_iter().map(Row) {
+        let (key, value) = (row.needed_text("key")?, row.needed_text("value")?);
+        settings.0.insert(key, serde_json::from_str(&value).map_err(|error| Fault::new("database", error))?);
+    }
+    Ok(settings)
+}
+
+/// Sets all of `settings`, by their names.
+pub fn set(organization_id: i64, settings: &[(&'static str, Value)], now: Millis) -> Stmt {
+    let rows: Vec<Value> = settings.iter().map(|(key, value)| json!([key, value.to_string()])).collect();
     Stmt::new(
         "INSERT INTO settings (organization_id, key, value, updated_at)
          SELECT ?1, j.value ->> 0, j.value ->> 1, ?3 FROM json_each(?2) j WHERE true
          ON CONFLICT (organization_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-        [organization_id.into(), json!(rows).to_string().into(), now.into()],
+        [organization_id.into(), Value::Array(rows).to_string().into(), now.into()],
     )
 }
 

@@ -282,9 +282,9 @@ pub async fn page(
     Ok(Some((runs, total(count)?)))
 }
 
-/// Removes the runs that ended before `before`, less each repository's latest and its latest good one.
-pub async fn prune(db: &dyn Database, before: Millis) -> Result<(), DatabaseError> {
-    let stmt = Stmt::new(
+/// The statement that removes the runs that ended before `before`, less each repository's latest and its latest good one.
+pub fn prune(before: Millis) -> Stmt {
+    Stmt::new(
         "DELETE FROM sync_runs WHERE id IN (
            SELECT s.id FROM sync_runs s
             WHERE s.started_at < ?1
@@ -293,6 +293,5 @@ pub async fn prune(db: &dyn Database, before: Millis) -> Result<(), DatabaseErro
                                  WHERE repository_id = s.repository_id AND outcome = 'ok'), 0)
             LIMIT 5000)",
         [before.into()],
-    );
-    run(db, stmt).await.map(drop)
+    )
 }

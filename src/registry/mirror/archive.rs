@@ -20,10 +20,10 @@ use crate::registry::ids::new_uid;
 use crate::registry::memory::Place;
 use crate::registry::metadata;
 use crate::registry::mirror::entitled;
-use crate::registry::mirror::remote::{Address, MirrorError, Remote, refusal};
+use crate::registry::mirror::remote::{MirrorError, Remote, refusal};
 use crate::registry::upstream::RequestError;
-use crate::store::dists::{self, AttachedRow, DistRow, NewArtifact, attach_first};
-use crate::store::mirrors::UpstreamRow;
+use crate::store::dists::{self, DistRow, NewArtifact, attach_first, attached};
+use crate::store::mirrors::Upstream;
 use crate::store::run;
 
 /// Largest zip that is mirrored: hashing it takes some seconds of CPU time.
@@ -89,9 +89,7 @@ pub async fn fetch(
 ) -> Result<NewArtifact, Failure> {
     let upstream = upstream_of(app, organization_id, name, row).await?;
     let mut place = app.wait_for_place(&PLACES, PATIENCE).await.ok_or_else(busy)?;
-    let credentials = (upstream.credential_type.as_str(), upstream.credentials.as_deref());
-    let address = Address { uid: &upstream.uid, url: &upstream.url, credentials };
-    let mut remote = Remote::new(app, address).map_err(|error| error.into_failure(name.as_str()))?;
+    let mut remote = Remote::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
     let urls: Vec<String> =
         serde_json::from_str(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
     let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
@@ -117,28 +115,23 @@ pub async fn fetch(
 }
 
 /// The upstream of a version, if it may still be asked for the package.
-async fn upstream_of(
-    app: &App,
-    organization_id: i64,
-    name: &PackageName,
-    row: &DistRow,
-) -> Result<UpstreamRow, Failure> {
+async fn upstream_of(app: &App, organization_id: i64, name: &PackageName, row: &DistRow) -> Result<Upstream, Failure> {
     let (_, facts) = metadata::stored(app, organization_id, name).await?;
-    let upstream = facts
-        .as_ref()
-        .and_then(|facts| entitled(facts, name).into_iter().find(|upstream| upstream.id == row.repository_id).cloned());
+    let said = facts.as_ref().map(|facts| entitled(facts, name)).unwrap_or_default();
+    let upstream =
+        said.into_iter().map(|said| &said.upstream).find(|upstream| upstream.id == row.repository_id).cloned();
     upstream.ok_or_else(|| unavailable(&row.pretty, "the upstream that has it is no longer asked for this package"))
 }
 
 /// Attaches a stored zip to its version. When another request was faster, what that one has stored is the zip.
 async fn attach(app: &App, row: &DistRow, artifact: NewArtifact) -> Result<NewArtifact, Failure> {
     let batch = attach_first(row.id, &artifact, app.now());
-    let attached = app.ports.database.batch(batch.into()).await?.pop().unwrap_or_default().first::<AttachedRow>()?;
-    let attached = attached.ok_or_else(|| Failure::not_found("Version"))?;
-    if !attached.is_known {
+    let rows = app.ports.database.batch(batch.into()).await?.pop().unwrap_or_default();
+    let (attached, is_known) = attached(rows)?.ok_or_else(|| Failure::not_found("Version"))?;
+    if !is_known {
         app.ports.blobs.delete(vec![blob_key(&artifact.sha256)]).await?;
     }
-    Ok(NewArtifact { sha256: attached.sha256, sha1: attached.sha1, size: attached.size })
+    Ok(attached)
 }
 
 async fn download(

@@ -5,21 +5,21 @@
 //! other host, neither with `--prefer-source` nor when a download fails. A version without a zip is left out for the
 //! same reason, unless it is a metapackage.
 
-use std::collections::{HashMap, HashSet};
-
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha1::{Digest, Sha1};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::composer::{
-    self, Archived, Dist, DistMirror, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, normalize,
+    self, Archived, Dist, DistMirror, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
+    insert_sorted, normalize,
 };
 use crate::git::ObjectId;
 use crate::ports::{Fault, Millis};
 use crate::registry::App;
 use crate::registry::access::IndexedVersion;
 use crate::registry::ids::new_uid;
+use crate::registry::mirror::harvest::find_version;
 use crate::registry::render::{Rendered, dist_url, render_entries, rfc3339};
 use crate::store::mirror_publication::{MirroredDist, MirroredVersion};
 use crate::store::mirrors::KnownVersion;
@@ -39,24 +39,12 @@ const MAX_URL: usize = 2048;
 
 /// A package as an upstream has it, ready to be published.
 pub struct Intake {
-    /// The package.
-    pub name: PackageName,
     /// Its documents.
     pub rendered: Rendered,
     /// Its versions.
     pub versions: Vec<MirroredVersion>,
-    /// Where their zips are.
-    pub dists: Vec<MirroredDist>,
     /// Versions that were left out, and why.
     pub skipped: Vec<(String, String)>,
-}
-
-impl Intake {
-    /// About how many bytes it takes to write it down.
-    pub fn bytes(&self) -> usize {
-        let versions: usize = self.versions.iter().map(|version| version.manifest.len()).sum();
-        versions + self.rendered.stable.len() + self.rendered.dev.len()
-    }
 }
 
 /// Where a version's zip is upstream.
@@ -78,8 +66,8 @@ struct Admitted {
     is_default_branch: bool,
 }
 
-/// Takes in the versions of a package, each in full. `known` are those that are published now: what they were found
-/// to be stays.
+/// Takes in the versions of a package, each in full. `known` are those that are published now, in their order: what they
+/// were found to be stays.
 pub fn take_in(
     app: &App,
     name: &PackageName,
@@ -87,9 +75,7 @@ pub fn take_in(
     mirrors: &[DistMirror],
     known: &[KnownVersion],
 ) -> Result<Intake, Fault> {
-    let known: HashMap<&str, &KnownVersion> =
-        known.iter().filter(|one| one.name == name.as_str()).map(|one| (one.normalized.as_str(), one)).collect();
-    let mut taking = Taking { app, name, mirrors, known, seen: HashSet::new(), bytes: 0, taken: Taken::default() };
+    let mut taking = Taking { app, name, mirrors, known, seen: Vec::new(), bytes: 0, taken: Taken::default() };
     let mut skipped = Skipped::default();
     for version in versions {
         let label = version.get("version").and_then(Value::as_str).unwrap_or("?").chars().take(100).collect();
@@ -97,9 +83,8 @@ pub fn take_in(
             skipped.note(label, reason);
         }
     }
-    let Taken { entries, index, versions, dists } = taking.taken;
-    let rendered = render_entries(name, entries, &index);
-    Ok(Intake { name: name.clone(), rendered, versions, dists, skipped: skipped.into_list() })
+    let Taken { entries, index, versions } = taking.taken;
+    Ok(Intake { rendered: render_entries(name, entries, &index), versions, skipped: skipped.into_list() })
 }
 
 #[derive(Default)]
@@ -131,15 +116,15 @@ struct Taken {
     entries: Vec<Map>,
     index: Vec<IndexedVersion>,
     versions: Vec<MirroredVersion>,
-    dists: Vec<MirroredDist>,
 }
 
 struct Taking<'a> {
     app: &'a App,
     name: &'a PackageName,
     mirrors: &'a [DistMirror],
-    known: HashMap<&'a str, &'a KnownVersion>,
-    seen: HashSet<String>,
+    known: &'a [KnownVersion],
+    /// Normalized versions, sorted.
+    seen: Vec<String>,
     bytes: usize,
     taken: Taken,
 }
@@ -158,7 +143,7 @@ impl Taking<'_> {
             Ok(admitted) => admitted,
             Err(reason) => return Ok(Err(reason)),
         };
-        if !self.seen.insert(admitted.version.normalized.as_str().to_owned()) {
+        if !insert_sorted(&mut self.seen, admitted.version.normalized.as_str().to_owned()) {
             return Ok(Err("another version before it is the same one".to_owned()));
         }
         self.bytes += text.len();
@@ -169,7 +154,7 @@ impl Taking<'_> {
     fn add(&mut self, admitted: &Admitted, manifest: String) -> Result<(), Fault> {
         let Admitted { version: RefVersion { pretty, normalized }, archive, .. } = admitted;
         let (now, name) = (self.app.now(), self.name.to_string());
-        let known = self.known.get(normalized.as_str());
+        let known = find_version(self.known, normalized.as_str());
         let released_at = admitted.released_at.or(known.map(|known| known.released_at)).unwrap_or(now);
         let address = archive.as_ref().map(|archive| archive.address.clone()).unwrap_or_default();
         // A zip that is here stays what it is, whatever upstream says of it later.
@@ -179,16 +164,11 @@ impl Taking<'_> {
             reference: archive.reference.clone().unwrap_or_else(|| archive.address.clone()),
             shasum: Some(stored.unwrap_or_else(|| archive.shasum.clone())),
         });
-        if let Some(archive) = archive {
+        let upstream = archive.as_ref().map(|archive| {
             let reference = archive.reference.as_deref();
             let archived = Archived { name: self.name, version: normalized, pretty, reference };
-            self.taken.dists.push(MirroredDist {
-                name: name.clone(),
-                normalized: normalized.as_str().to_owned(),
-                urls: json!(archived.urls(&archive.url, self.mirrors)).to_string(),
-                shasum: archive.shasum.clone(),
-            });
-        }
+            MirroredDist { urls: archived.urls(&archive.url, self.mirrors), shasum: archive.shasum.clone() }
+        });
         self.taken.entries.push(composer::entry(&Release {
             name: self.name,
             version: &admitted.version,
@@ -208,6 +188,7 @@ impl Taking<'_> {
             is_default_branch: admitted.is_default_branch,
             manifest,
             released_at,
+            dist: upstream,
         });
         Ok(())
     }
@@ -283,6 +264,8 @@ const MAX_SECONDS: i64 = 253_402_300_800;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn name() -> PackageName {

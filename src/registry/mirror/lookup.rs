@@ -4,21 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::composer::PackageName;
-use crate::ports::{Fault, Job, Stmt};
+use crate::ports::Job;
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
 use crate::registry::metadata::{self, Known, PackageDocuments};
-use crate::registry::mirror::intake::take_in;
-use crate::registry::mirror::publication::{Incoming, known_versions, publish, turn_to_publish};
-use crate::registry::mirror::remote::{Address, Fetched, MirrorError, Remote, fetch_package};
+use crate::registry::mirror::harvest::Harvest;
+use crate::registry::mirror::remote::MirrorError;
 use crate::registry::mirror::{entitled, is_withheld, takes};
-use crate::store::mirror_publication::{Leaving, Source, retire};
-use crate::store::mirrors::{self, AnswerUpsert, Answered, Facts, StoredRoot, UpstreamRow, Validators};
-use crate::store::organizations::{self, Touched};
+use crate::store::mirrors::{self, Answered, Before, Facts, Noted, Said, Upstream};
 use crate::store::repositories;
 
 /// For how many sync intervals an answer may be handed out while it is asked for again.
@@ -46,20 +41,31 @@ struct Lookup<'a> {
     shown: Option<Arc<PackageDocuments>>,
 }
 
-impl Lookup<'_> {
-    fn is_owner(&self, upstream: &UpstreamRow) -> bool {
+impl<'a> Lookup<'a> {
+    fn new(
+        app: &'a App,
+        organization_id: i64,
+        name: &'a PackageName,
+        facts: &'a Facts,
+        documents: Option<Arc<PackageDocuments>>,
+    ) -> Self {
+        let owner_may_answer = entitled(facts, name).iter().any(|one| Some(one.upstream.id) == facts.ownership.owner);
+        Self { app, organization_id, name, facts, shown: documents.filter(|_| owner_may_answer) }
+    }
+
+    fn is_owner(&self, upstream: &Upstream) -> bool {
         self.shown.is_some() && self.facts.ownership.owner == Some(upstream.id)
     }
 
-    fn standing(&self, upstream: &UpstreamRow) -> Standing {
-        let is_owner = self.is_owner(upstream);
-        let Some(stored) = &upstream.root else { return Standing::Due };
+    fn standing(&self, said: &Said) -> Standing {
+        let is_owner = self.is_owner(&said.upstream);
+        let Some(stored) = &said.upstream.root else { return Standing::Due };
         if stored.root.metadata_url.is_none() {
             // It is read as a whole by its syncs.
             return Standing::Holds(if is_owner { Answered::Found } else { Answered::Absent });
         }
-        let holds = upstream.checked_at.is_some_and(|at| self.app.now() < at.plus(self.app.config.sync_interval));
-        match upstream.answer {
+        let holds = said.checked_at.is_some_and(|at| self.app.now() < at.plus(self.app.config.sync_interval));
+        match said.answer {
             Some(Answered::Found) if !is_owner => Standing::Due,
             Some(answer) if holds => Standing::Holds(answer),
             _ => Standing::Due,
@@ -68,8 +74,8 @@ impl Lookup<'_> {
 
     /// What is known without asking anybody; `None` when somebody is to be asked first.
     fn settled(&self) -> Option<Known> {
-        for upstream in entitled(self.facts, self.name) {
-            match self.standing(upstream) {
+        for said in entitled(self.facts, self.name) {
+            match self.standing(said) {
                 Standing::Holds(Answered::Absent) => {}
                 Standing::Holds(Answered::Claimed) => return Some(Known::Claimed),
                 Standing::Holds(Answered::Found) => return Some(Known::Documents(self.shown.clone())),
@@ -86,7 +92,7 @@ impl Lookup<'_> {
     /// Whether what is shown may be shown while it is asked for again.
     fn may_be_shown_meanwhile(&self) -> bool {
         let bound = self.app.config.sync_interval * STALE_INTERVALS;
-        let owner = self.facts.upstreams.iter().find(|upstream| self.is_owner(upstream));
+        let owner = self.facts.upstreams.iter().find(|said| self.is_owner(&said.upstream));
         owner.and_then(|owner| owner.checked_at).is_some_and(|at| self.app.now() < at.plus(bound))
     }
 }
@@ -102,9 +108,8 @@ pub async fn resolve(
     facts: Facts,
     documents: Option<Arc<PackageDocuments>>,
 ) -> Result<Known, Failure> {
-    let owner_may_answer = entitled(&facts, name).iter().any(|one| Some(one.id) == facts.ownership.owner);
-    let shown = documents.filter(|_| owner_may_answer);
-    let lookup = Lookup { app, organization_id, name, facts: &facts, shown: shown.clone() };
+    let lookup = Lookup::new(app, organization_id, name, &facts, documents);
+    let shown = lookup.shown.clone();
     if let Some(known) = lookup.settled() {
         return Ok(known);
     }
@@ -164,182 +169,97 @@ fn ask_later(app: &App, organization_id: i64, name: &PackageName, facts: Facts, 
     }));
 }
 
-/// What an upstream said.
-enum Said {
-    /// It has the package, as the database has it now.
-    Found(Option<Arc<PackageDocuments>>),
-    /// It has the name, and no version.
-    Claimed,
-    /// It does not have it.
-    Absent,
-}
-
-/// Asks the upstreams in their order until one has the name, and writes down what they said.
+/// Asks the upstreams in their order until one has the name, writes down what they said, and reads what that makes.
 async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
-    let mut owner_lost_it = None;
-    for upstream in entitled(lookup.facts, lookup.name) {
-        let said = match lookup.standing(upstream) {
-            Standing::Holds(Answered::Absent) => Said::Absent,
-            Standing::Holds(Answered::Claimed) => Said::Claimed,
-            Standing::Holds(Answered::Found) => Said::Found(lookup.shown.clone()),
-            Standing::Due => {
-                if let Some(reason) = lookup.app.memory.recent_failure(upstream.id, lookup.app.now()) {
-                    return Err(Failure::new(Kind::Upstream, reason));
-                }
-                match ask_one(lookup, upstream).await {
-                    Ok(said) => said,
-                    Err(MirrorError::Internal(failure)) => return Err(failure),
-                    Err(error) => return Err(note_failure(lookup, upstream, error).await),
-                }
-            }
+    let Lookup { app, organization_id, name, .. } = *lookup;
+    let mut asked = Ok(());
+    for said in entitled(lookup.facts, name) {
+        let has_it = match lookup.standing(said) {
+            Standing::Holds(answer) => Ok(answer != Answered::Absent),
+            Standing::Due => ask_one(lookup, said).await,
         };
-        match said {
-            Said::Found(documents) => return Ok(Known::Documents(documents)),
-            Said::Claimed => return Ok(Known::Claimed),
-            Said::Absent if lookup.is_owner(upstream) => owner_lost_it = Some(upstream),
-            Said::Absent => {}
-        }
-    }
-    if let Some(owner) = owner_lost_it {
-        lookup.app.ports.database.batch(retirement(lookup, owner).into()).await?;
-    }
-    Ok(lookup.nobodys())
-}
-
-/// Takes the package out of the metadata: its upstream no longer has it.
-fn retirement(lookup: &Lookup<'_>, owner: &UpstreamRow) -> [Stmt; 5] {
-    let now = lookup.app.now();
-    let leaving = Leaving { repository_id: owner.id, globs: vec![lookup.name.to_string()], matching: true };
-    let [first, second, third, fourth] = retire(&[leaving], now);
-    [organizations::touch(lookup.organization_id, Touched::Versions, now), first, second, third, fourth]
-}
-
-/// Asks one upstream, and writes down what it said.
-async fn ask_one(lookup: &Lookup<'_>, upstream: &UpstreamRow) -> Result<Said, MirrorError> {
-    let Lookup { app, name, .. } = *lookup;
-    let credentials = (upstream.credential_type.as_str(), upstream.credentials.as_deref());
-    let mut remote = Remote::new(app, Address { uid: &upstream.uid, url: &upstream.url, credentials })?;
-    let mut batch = Vec::new();
-    let stored = if let Some(stored) = &upstream.root {
-        stored.clone()
-    } else {
-        let (stored, _) = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
-        batch.push(repositories::keep_root(upstream.id, &upstream.url, &json!(stored).to_string()));
-        stored
-    };
-    let known = upstream.validators.as_deref().filter(|_| lookup.is_owner(upstream));
-    let fetched = match stored.root.metadata_url.as_deref() {
-        // It is read as a whole, by the sync that its registration asked for.
-        None => return Ok(Said::Absent),
-        Some(_) if !takes(stored.root.patterns.as_deref(), name.as_str()) => Fetched::Absent,
-        Some(template) => fetch_package(&mut remote, template, name, known).await?,
-    };
-    let now = app.now();
-    let said = match fetched {
-        Fetched::Unchanged => {
-            batch.push(mirrors::note_unchanged(&[(upstream.id, name.to_string())], now));
-            Said::Found(lookup.shown.clone())
-        }
-        Fetched::Absent => {
-            batch.extend(mirrors::note_answers(&[answer(lookup, upstream, Answered::Absent, &[], None)], now));
-            Said::Absent
-        }
-        Fetched::Documents { versions, validators, digest, .. } => {
-            let answer = answer(lookup, upstream, Answered::Found, &validators, Some(digest));
-            if lookup.is_owner(upstream) && upstream.digest == answer.digest {
-                // A server without validators says the same again.
-                batch.extend(mirrors::note_answers(&[answer], now));
-                Said::Found(lookup.shown.clone())
-            } else {
-                return take(lookup, upstream, &stored, versions.into_iter().flatten(), answer, batch).await;
+        match has_it {
+            Ok(false) => {}
+            Ok(true) => break,
+            Err(failure) => {
+                asked = Err(failure);
+                break;
             }
         }
+    }
+    // Also after a failure: somebody else may have published it meanwhile, or only the database's answer was lost.
+    let (documents, facts) = match metadata::stored(app, organization_id, name).await {
+        Ok(stored) => stored,
+        Err(failure) => return Err(asked.err().unwrap_or(failure)),
     };
-    app.ports.database.batch(batch).await?;
-    Ok(said)
-}
-
-fn answer(
-    lookup: &Lookup<'_>,
-    upstream: &UpstreamRow,
-    answer: Answered,
-    validators: &[Validators],
-    digest: Option<String>,
-) -> AnswerUpsert {
-    AnswerUpsert {
-        repository_id: upstream.id,
-        name: lookup.name.to_string(),
-        answer,
-        validators: json!(validators).to_string(),
-        digest,
-        skipped: "[]".to_owned(),
+    let facts = facts.unwrap_or_else(|| lookup.facts.clone());
+    match Lookup::new(app, organization_id, name, &facts, documents).settled() {
+        Some(known) => Ok(known),
+        None => Err(asked.err().unwrap_or_else(|| not_to_be_had(name, "its upstream was changed meanwhile"))),
     }
 }
 
-/// Publishes what an upstream has of the package; `batch` goes with it.
-async fn take(
-    lookup: &Lookup<'_>,
-    upstream: &UpstreamRow,
-    stored: &StoredRoot,
-    versions: impl Iterator<Item = crate::composer::Map>,
-    answer: AnswerUpsert,
-    mut batch: Vec<Stmt>,
-) -> Result<Said, MirrorError> {
-    let Lookup { app, name, organization_id, .. } = *lookup;
-    let ownership = lookup.facts.ownership.clone();
-    let place = turn_to_publish(app).await?;
-    let known = match ownership.owner {
-        Some(_) => known_versions(app, organization_id, std::slice::from_ref(name)).await?,
-        None => Vec::new(),
-    };
-    let intake = take_in(app, name, versions, &stored.root.mirrors, &known)?;
-    let answer = AnswerUpsert { skipped: json!(intake.skipped).to_string(), ..answer };
-    if intake.versions.is_empty() {
-        if let Some((version, reason)) = intake.skipped.first() {
-            return Err(MirrorError::Unusable { version: version.clone(), reason: reason.clone() });
-        }
-        batch.extend(mirrors::note_answers(&[AnswerUpsert { answer: Answered::Claimed, ..answer }], app.now()));
-        if lookup.is_owner(upstream) {
-            batch.extend(retirement(lookup, upstream));
-        }
-        app.ports.database.batch(batch).await?;
-        return Ok(Said::Claimed);
+fn not_to_be_had(name: &PackageName, reason: &str) -> Failure {
+    Failure::new(Kind::Upstream, format!("{name} cannot be had from its upstream now: {reason}"))
+}
+
+/// Asks one upstream, and writes down what it said; whether it has the name, if only to claim it.
+async fn ask_one(lookup: &Lookup<'_>, said: &Said) -> Result<bool, Failure> {
+    let Lookup { app, organization_id, name, .. } = *lookup;
+    if let Some(reason) = app.memory.recent_failure(said.upstream.id, app.now()) {
+        return Err(not_to_be_had(name, &reason));
     }
-    let (stable, dev) = (intake.rendered.stable.clone(), intake.rendered.dev.clone());
-    let source = Source { organization_id, repository_id: upstream.id, url: &upstream.url, now: app.now() };
-    let published = publish(app, source, vec![Incoming { intake, ownership, answer }], batch).await;
-    drop(place);
-    let failure = match published.map(|packages| packages.first().map(|package| package.revision)) {
-        Ok(Some(revision)) if !lookup.facts.has_notices => {
-            return Ok(Said::Found(Some(Arc::new(PackageDocuments::new(revision, stable, dev)))));
+    let before = Some(&said.before).filter(|_| lookup.is_owner(&said.upstream));
+    match harvest_one(app, organization_id, &said.upstream, name, before).await {
+        Ok(Ok(has_it)) => Ok(has_it),
+        Ok(Err(reason)) => Err(not_to_be_had(name, &reason)),
+        Err(MirrorError::Internal(failure)) => Err(failure),
+        Err(error) => {
+            let reason = error.to_string();
+            note_failure(lookup, &said.upstream, &reason).await;
+            Err(not_to_be_had(name, &reason))
         }
-        Ok(Some(_)) => return Ok(Said::Found(metadata::stored(app, organization_id, name).await?.0)),
-        Ok(None) => Fault::new("database", "a package was published and is not there").into(),
-        Err(failure) => failure,
-    };
-    // Somebody else has published it meanwhile, or only the answer was lost.
-    match metadata::stored(app, organization_id, name).await {
-        Ok((documents @ Some(_), Some(facts))) if facts.ownership.owner == Some(upstream.id) => {
-            Ok(Said::Found(documents))
-        }
-        _ => Err(failure.into()),
     }
 }
 
-/// Writes down that an upstream failed. When it is the server, a sync looks at it and tells its repository's owner.
-async fn note_failure(lookup: &Lookup<'_>, upstream: &UpstreamRow, error: MirrorError) -> Failure {
+/// Takes one package from an upstream; whether it has the name, or why what it has is of no use.
+async fn harvest_one(
+    app: &App,
+    organization_id: i64,
+    upstream: &Upstream,
+    name: &PackageName,
+    before: Option<&Before>,
+) -> Result<Result<bool, String>, MirrorError> {
+    let mut harvest = Harvest::new(app, organization_id, upstream)?;
+    if upstream.root.is_none() {
+        let (root, _) = harvest.remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+        if root.root.metadata_url.is_none() {
+            // It is read as a whole, by the sync that its registration asked for.
+            return Ok(Ok(false));
+        }
+        harvest.keep_root(root).await?;
+    }
+    let mut has_it = takes(harvest.root().root.patterns.as_deref(), name.as_str());
+    if has_it {
+        has_it = harvest.ask_for(name, before).await?;
+    } else {
+        harvest.note(name, Ok(Answered::Absent), Before::default());
+    }
+    harvest.flush().await?;
+    Ok(harvest.failure.map_or(Ok(has_it), Err))
+}
+
+/// Writes down that an upstream failed, and has a sync look at it, which tells its repository's owner.
+async fn note_failure(lookup: &Lookup<'_>, upstream: &Upstream, reason: &str) {
     let Lookup { app, name, .. } = *lookup;
-    let (now, reason, is_the_servers) = (app.now(), error.to_string(), error.is_the_servers());
-    let failure = error.into_failure(name.as_str());
-    let mut batch = vec![mirrors::note_failures(&[(upstream.id, name.to_string(), reason)], now)];
-    if is_the_servers {
-        app.memory.note_failure(upstream.id, &failure.detail, now);
-        batch.push(repositories::ask_for_check(upstream.id));
+    let now = app.now();
+    app.memory.note_failure(upstream.id, reason, now);
+    let answer = Err(reason.to_owned());
+    let noted = Noted { name: name.to_string(), answer, published: Before::default(), skipped: Vec::new() };
+    let mut batch = mirrors::note(upstream.id, vec![noted], now);
+    batch.push(repositories::ask_for_check(upstream.id));
+    match app.ports.database.batch(batch).await {
+        Ok(_) => app.enqueue(Job::SyncRepository { repository_id: upstream.id }, Duration::ZERO).await,
+        Err(error) => log::warn!("a failure of upstream {} was not noted: {error}", upstream.uid),
     }
-    if let Err(error) = app.ports.database.batch(batch).await {
-        log::warn!("a failure of upstream {} was not noted: {error}", upstream.uid);
-    } else if is_the_servers {
-        app.enqueue(Job::SyncRepository { repository_id: upstream.id }, Duration::ZERO).await;
-    }
-    failure
 }

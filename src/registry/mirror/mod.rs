@@ -14,64 +14,34 @@
 //!   asked for again in the background; after that the upstream is asked first. While it fails, what it said last holds.
 //!
 //! [`lookup`] asks for a name when a client does, [`refresh`] is the sync of an upstream, [`import`] that of one that is
-//! read as a whole; [`intake`] turns what they get into versions, [`publication`] writes them, [`archive`] fetches zips.
+//! read as a whole; [`harvest`] compares and publishes what they get, [`intake`] turns it into versions, [`archive`] fetches zips.
 
 pub mod archive;
+pub mod harvest;
 pub mod import;
 pub mod intake;
 pub mod lookup;
-pub mod publication;
 pub mod refresh;
 pub mod remote;
 
-use std::time::Duration;
-
 use crate::composer::PackageName;
-use crate::ports::Rows;
+use crate::ports::{Row, Rows};
 use crate::registry::App;
 use crate::registry::access::glob;
 use crate::registry::failure::Failure;
 use crate::store::mirror_publication::{Leaving, retire};
-use crate::store::mirrors::{self, Contested, Facts, Ownership, UpstreamRow};
+use crate::store::mirrors::{self, Facts, Ownership, Said, Upstream};
 use crate::store::organizations::{self, Touched};
 use crate::store::run;
 
 /// The provider of the implicit upstream.
 pub const PACKAGIST: &str = "packagist";
 
-/// What of an upstream decides which names it may answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Upstream<'a> {
-    /// `composer` or `packagist`.
-    pub provider: &'a str,
-    /// `none`, `token` or `basic`.
-    pub credential_type: &'a str,
-    /// Names and globs; `None` is every name.
-    pub filter: Option<&'a [String]>,
-}
-
-impl Upstream<'_> {
-    /// Whether it counts as public for the packages of `vendor`.
-    fn is_public(&self, vendor: &str) -> bool {
-        let names_it = |pattern: &String| pattern.split_once('/').is_some_and(|(named, _)| named == vendor);
-        let is_trusted =
-            self.credential_type != "none" || self.filter.is_some_and(|filter| filter.iter().any(names_it));
-        self.provider == PACKAGIST || !is_trusted
-    }
-
-    /// Why it may not answer for a name, whose it is told by `ownership`; `None` when it may.
-    pub fn refusal(&self, ownership: &Ownership, name: &PackageName) -> Option<&'static str> {
-        let is_reserved = ownership.is_reserved || ownership.has_own_vendor;
-        if ownership.is_own {
-            Some("a repository of our own publishes it")
-        } else if !takes(self.filter, name.as_str()) {
-            Some("the package filter leaves it out")
-        } else if is_reserved && self.is_public(name.vendor()) {
-            Some("its vendor is reserved, and the upstream is a public one")
-        } else {
-            None
-        }
-    }
+/// Whether an upstream counts as public for the packages of `vendor`.
+fn is_public(provider: &str, credential_type: &str, filter: Option<&[String]>, vendor: &str) -> bool {
+    let names_it = |pattern: &String| pattern.split_once('/').is_some_and(|(named, _)| named == vendor);
+    let is_trusted = credential_type != "none" || filter.is_some_and(|filter| filter.iter().any(names_it));
+    provider == PACKAGIST || !is_trusted
 }
 
 /// Whether one of `patterns` matches; no patterns at all match everything.
@@ -79,35 +49,51 @@ fn takes(patterns: Option<&[String]>, name: &str) -> bool {
     patterns.is_none_or(|patterns| patterns.iter().any(|pattern| glob(pattern, name)))
 }
 
+/// Why an upstream may not answer for a name, whose it is told by `ownership`; `None` when it may.
+fn refusal(upstream: &Upstream, ownership: &Ownership, name: &PackageName) -> Option<&'static str> {
+    let Upstream { provider, credential_type, filter, .. } = upstream;
+    let is_reserved = ownership.is_reserved || ownership.has_own_vendor;
+    if ownership.is_own {
+        Some("a repository of our own publishes it")
+    } else if !takes(filter.as_deref(), name.as_str()) {
+        Some("the package filter leaves it out")
+    } else if is_reserved && is_public(provider, credential_type, filter.as_deref(), name.vendor()) {
+        Some("its vendor is reserved, and the upstream is a public one")
+    } else {
+        None
+    }
+}
+
 /// In which order upstreams are asked.
 fn rank(provider: &str, repository_id: i64) -> (bool, i64) {
     (provider == PACKAGIST, repository_id)
 }
 
-fn of(row: &UpstreamRow) -> Upstream<'_> {
-    Upstream { provider: &row.provider, credential_type: &row.credential_type, filter: row.package_filter.as_deref() }
-}
-
 /// Whether an upstream's filter and its own announcement leave `name` to it.
-fn may_have(upstream: &UpstreamRow, name: &str) -> bool {
+fn may_have(upstream: &Upstream, name: &str) -> bool {
     let announced = upstream.root.as_ref().and_then(|stored| stored.root.patterns.as_deref());
-    takes(upstream.package_filter.as_deref(), name) && takes(announced, name)
+    takes(upstream.filter.as_deref(), name) && takes(announced, name)
 }
 
 /// The upstreams that may answer for a name, the first to be asked first.
-fn entitled<'f>(facts: &'f Facts, name: &PackageName) -> Vec<&'f UpstreamRow> {
-    let may_answer = |upstream: &&UpstreamRow| {
-        may_have(upstream, name.as_str()) && of(upstream).refusal(&facts.ownership, name).is_none()
-    };
-    let mut upstreams: Vec<&UpstreamRow> = facts.upstreams.iter().filter(may_answer).collect();
-    upstreams.sort_by_key(|upstream| rank(&upstream.provider, upstream.id));
+fn entitled<'f>(facts: &'f Facts, name: &PackageName) -> Vec<&'f Said> {
+    let mut upstreams: Vec<&Said> = Vec::new();
+    for said in &facts.upstreams {
+        let Said { upstream, .. } = said;
+        if may_have(upstream, name.as_str()) && refusal(upstream, &facts.ownership, name).is_none() {
+            let rank_of = |said: &Said| rank(&said.upstream.provider, said.upstream.id);
+            upstreams.insert(upstreams.partition_point(|other| rank_of(other) < rank_of(said)), said);
+        }
+    }
     upstreams
 }
 
 /// Whether a name that nobody has is kept from being looked for elsewhere.
 fn is_withheld(facts: &Facts, name: &PackageName) -> bool {
     let Ownership { is_own, is_reserved, has_own_vendor, .. } = facts.ownership;
-    is_reserved || is_own || (has_own_vendor && facts.upstreams.iter().any(|one| may_have(one, name.as_str())))
+    is_reserved
+        || is_own
+        || (has_own_vendor && facts.upstreams.iter().any(|one| may_have(&one.upstream, name.as_str())))
 }
 
 /// Takes what public upstreams have of reserved vendors out of the metadata: nobody is answered with it in any case, and
@@ -117,12 +103,13 @@ pub async fn withdraw_reserved(app: &App, organization_id: i64, contested: Optio
         Some(rows) => rows,
         None => run(&*app.ports.database, mirrors::contested(organization_id)).await?,
     };
-    let contested: Vec<Contested> = rows.decode()?;
     let mut leaving: Vec<Leaving> = Vec::new();
-    for Contested { name, repository_id, provider, credential_type, package_filter } in contested {
-        let filter: Option<Vec<String>> = package_filter.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let upstream = Upstream { provider: &provider, credential_type: &credential_type, filter: filter.as_deref() };
-        if !upstream.is_public(name.split_once('/').map_or("", |(vendor, _)| vendor)) {
+    for mut package in rows.0.into_iter().map(Row) {
+        let filter = package.text("package_filter").and_then(|text| serde_json::from_str::<Vec<String>>(&text).ok());
+        let (name, repository_id) = (package.needed_text("name")?, package.needed_number("repository_id")?);
+        let (provider, credential_type) = (package.needed_text("provider")?, package.needed_text("credential_type")?);
+        let vendor = name.split_once('/').map_or("", |(vendor, _)| vendor);
+        if !is_public(&provider, &credential_type, filter.as_deref(), vendor) {
             continue;
         }
         match leaving.iter_mut().find(|one| one.repository_id == repository_id) {
@@ -141,49 +128,67 @@ pub async fn withdraw_reserved(app: &App, organization_id: i64, contested: Optio
     Ok(())
 }
 
-/// How long the names are remembered that no upstream had.
-const ABSENCES_KEPT: Duration = Duration::from_hours(24);
-
-/// Forgets names that were asked for in vain some time ago.
-pub async fn prune(app: &App) -> Result<(), Failure> {
-    run(&*app.ports.database, mirrors::prune(app.now().minus(ABSENCES_KEPT))).await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn upstream<'a>(provider: &'a str, credential_type: &'a str, filter: Option<&'a [String]>) -> Upstream<'a> {
-        Upstream { provider, credential_type, filter }
+    fn upstream(provider: &str, credential_type: &str, filter: Option<&[&str]>) -> Upstream {
+        Upstream {
+            id: 1,
+            uid: String::new(),
+            url: "https://repo.test".to_owned(),
+            provider: provider.to_owned(),
+            credential_type: credential_type.to_owned(),
+            credentials: None,
+            filter: filter.map(|filter| filter.iter().map(|&pattern| pattern.to_owned()).collect()),
+            root: None,
+        }
+    }
+
+    fn public() -> Upstream {
+        upstream("composer", "none", None)
     }
 
     #[test]
     fn an_upstream_is_private_with_credentials_or_when_its_filter_names_the_vendor() {
-        let (named, wide) = (["acme/*".to_owned()], ["*/lib".to_owned(), "*".to_owned(), "acm*/x".to_owned()]);
-        for (one, is_public) in [
-            (upstream("composer", "none", None), true),
-            (upstream("composer", "none", Some(&wide)), true),
-            (upstream("composer", "none", Some(&named)), false),
+        for (one, expected) in [
+            (public(), true),
+            (upstream("composer", "none", Some(&["*/lib", "*", "acm*/x"])), true),
+            (upstream("composer", "none", Some(&["acme/*"])), false),
             (upstream("composer", "token", None), false),
             (upstream(PACKAGIST, "none", None), true),
-            (upstream(PACKAGIST, "token", Some(&named)), true),
+            (upstream(PACKAGIST, "token", Some(&["acme/*"])), true),
         ] {
-            assert_eq!(one.is_public("acme"), is_public, "{one:?}");
+            let is_public = is_public(&one.provider, &one.credential_type, one.filter.as_deref(), "acme");
+            assert_eq!(is_public, expected, "{one:?}");
         }
     }
 
     #[test]
     fn a_reserved_vendors_names_are_for_private_upstreams_and_our_own_names_for_none() {
         let name = PackageName::parse("acme/lib").expect("a name");
-        let (public, private) = (upstream("composer", "none", None), upstream("composer", "basic", None));
+        let private = upstream("composer", "basic", None);
         let free = Ownership::default();
         let reserved = Ownership { is_reserved: true, ..free.clone() };
         let vendor = Ownership { has_own_vendor: true, ..free.clone() };
         let own = Ownership { is_own: true, ..free.clone() };
-        let may = |one: Upstream<'_>, ownership: &Ownership| one.refusal(ownership, &name).is_none();
-        assert_eq!([may(public, &free), may(public, &reserved), may(public, &vendor)], [true, false, false]);
-        assert_eq!([may(private, &free), may(private, &reserved), may(private, &vendor)], [true, true, true]);
-        assert_eq!([may(public, &own), may(private, &own)], [false, false]);
+        let may = |one: &Upstream, ownership: &Ownership| refusal(one, ownership, &name).is_none();
+        assert_eq!([may(&public(), &free), may(&public(), &reserved), may(&public(), &vendor)], [true, false, false]);
+        assert_eq!([may(&private, &free), may(&private, &reserved), may(&private, &vendor)], [true, true, true]);
+        assert_eq!([may(&public(), &own), may(&private, &own)], [false, false]);
+    }
+
+    #[test]
+    fn upstreams_are_asked_in_the_order_they_were_registered_and_packagist_last() {
+        let name = PackageName::parse("acme/lib").expect("a name");
+        let said = |id: i64, provider: &str| Said {
+            upstream: Upstream { id, ..upstream(provider, "none", None) },
+            answer: None,
+            checked_at: None,
+            before: mirrors::Before::default(),
+        };
+        let upstreams = vec![said(3, "composer"), said(1, PACKAGIST), said(2, "composer")];
+        let facts = Facts { ownership: Ownership::default(), upstreams };
+        assert_eq!(entitled(&facts, &name).iter().map(|one| one.upstream.id).collect::<Vec<_>>(), [2, 3, 1]);
     }
 }

@@ -15,7 +15,7 @@ use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::repositories::{Credentials, Provider};
 use crate::registry::upstream::{Answer, Ask, Authorization, RequestError, ask, read_all};
-use crate::store::mirrors::{StoredRoot, Validators};
+use crate::store::mirrors::{Before, StoredRoot, Upstream, Validators};
 
 /// Most bytes of one document: the largest of packagist.org has two million.
 pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
@@ -74,14 +74,6 @@ pub enum MirrorError {
         /// Its address.
         name: String,
     },
-    /// It has versions of a package, and none of them can be published.
-    #[error("none of its versions can be used; the first, {version}: {reason}")]
-    Unusable {
-        /// The first.
-        version: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// It has more than is read.
     #[error("the repository {0}; serve it with `metadata-url`, so that its packages are asked for by name")]
     TooLarge(String),
@@ -91,18 +83,21 @@ pub enum MirrorError {
 }
 
 impl From<Failure> for MirrorError {
+    #[cold]
     fn from(failure: Failure) -> Self {
         Self::Internal(failure)
     }
 }
 
 impl From<DatabaseError> for MirrorError {
+    #[cold]
     fn from(error: DatabaseError) -> Self {
         Self::Internal(error.into())
     }
 }
 
 impl From<Fault> for MirrorError {
+    #[cold]
     fn from(fault: Fault) -> Self {
         Self::Internal(fault.into())
     }
@@ -151,17 +146,6 @@ pub enum Got {
     },
 }
 
-/// Where a repository is and how to sign in there, as the database has it.
-#[derive(Debug, Clone, Copy)]
-pub struct Address<'a> {
-    /// Public id.
-    pub uid: &'a str,
-    /// As it was registered.
-    pub url: &'a str,
-    /// Type and sealed credentials.
-    pub credentials: (&'a str, Option<&'a str>),
-}
-
 /// An upstream repository, for the length of one piece of work.
 pub struct Remote<'a> {
     app: &'a App,
@@ -183,15 +167,10 @@ fn root_url(url: &str) -> Result<Url, MirrorError> {
 }
 
 impl<'a> Remote<'a> {
-    /// The repository at `address`.
-    pub fn new(app: &'a App, address: Address<'_>) -> Result<Self, MirrorError> {
-        let (credential_type, sealed) = address.credentials;
-        let credentials = Credentials::open(app, address.uid, credential_type, sealed)?;
-        Self::signed_in(app, address.url, &credentials)
-    }
-
-    /// The repository at `url`, asked with `credentials`.
-    pub fn signed_in(app: &'a App, url: &str, credentials: &Credentials) -> Result<Self, MirrorError> {
+    /// The way to `upstream`.
+    pub fn new(app: &'a App, upstream: &Upstream) -> Result<Self, MirrorError> {
+        let Upstream { uid, url, credential_type, credentials, .. } = upstream;
+        let credentials = Credentials::open(app, uid, credential_type, credentials.as_deref())?;
         let authorization = credentials.authorization(Provider::Composer);
         Ok(Self { app, base: root_url(url)?, authorization, requests: 0, received_bytes: 0 })
     }
@@ -307,10 +286,8 @@ pub enum Fetched {
     Documents {
         /// Of the one document after the other.
         versions: Vec<Versions>,
-        /// Of the documents.
-        validators: Vec<Validators>,
-        /// SHA-256 over the documents.
-        digest: String,
+        /// What to compare the documents with next time.
+        published: Before,
         /// Their bytes.
         bytes: usize,
     },
@@ -360,7 +337,8 @@ pub async fn fetch_package(
     if versions.is_empty() {
         return Ok(Fetched::Absent);
     }
-    Ok(Fetched::Documents { versions, validators, digest: hex::encode(hasher.finalize()), bytes: size })
+    let published = Before { validators, digest: Some(hex::encode(hasher.finalize())) };
+    Ok(Fetched::Documents { versions, published, bytes: size })
 }
 
 #[cfg(test)]

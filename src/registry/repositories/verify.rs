@@ -3,7 +3,7 @@
 use crate::git::Advertised;
 use crate::registry::App;
 use crate::registry::failure::Failure;
-use crate::registry::mirror::remote::{Address, MirrorError, Remote};
+use crate::registry::mirror::remote::{MirrorError, Remote};
 use crate::registry::repositories::get;
 use crate::registry::sync::{SyncError, remote_of, short};
 use crate::store::repositories::RepositoryRow;
@@ -63,8 +63,8 @@ async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<Advertised, SyncE
 
 /// How many packages the root names; `None` when it does not tell.
 async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, MirrorError> {
-    let credentials = (row.credential_type.as_str(), row.credentials.as_deref());
-    let mut remote = Remote::new(app, Address { uid: &row.uid, url: &row.url, credentials })?;
+    let upstream = row.clone().into_upstream();
+    let mut remote = Remote::new(app, &upstream)?;
     let (stored, catalogue) = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
     if stored.root.metadata_url.is_some() {
         return Ok((catalogue.announced > 0).then_some(catalogue.announced));

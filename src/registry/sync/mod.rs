@@ -28,13 +28,13 @@ use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
-use crate::registry::mirror;
 use crate::registry::mirror::refresh::{Progress, refresh};
 use crate::registry::mirror::remote::MirrorError;
 use crate::registry::publish::{Publication, publish};
 use crate::registry::repositories::{Credentials, Provider};
 use crate::registry::upstream::RequestError;
 use crate::store::dists;
+use crate::store::mirrors;
 use crate::store::organizations::Touched;
 use crate::store::packages::{self, LiveVersion};
 use crate::store::repositories::{self, RefRow};
@@ -501,8 +501,8 @@ pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
         let behind = dists::behind(&*app.ports.database, now.minus(ARCHIVES_MAY_TAKE)).await?;
         let builds: Vec<Job> = behind.into_iter().map(|repository_id| Job::BuildArchives { repository_id }).collect();
         app.enqueue_all(&builds, Duration::ZERO).await;
-        sync_runs::prune(&*app.ports.database, now.minus(RUNS_KEPT)).await?;
-        mirror::prune(app).await?;
+        let old = vec![sync_runs::prune(now.minus(RUNS_KEPT)), mirrors::prune(now.minus(ABSENCES_KEPT))];
+        app.ports.database.batch(old).await?;
     }
     Ok(syncs.len())
 }
@@ -512,6 +512,9 @@ const CLEAN_UP_EVERY_MINUTES: i64 = 10;
 
 /// How long the jobs that build a repository's archives may take before they count as lost.
 const ARCHIVES_MAY_TAKE: Duration = Duration::from_mins(30);
+
+/// How long the names are kept that no upstream had.
+const ABSENCES_KEPT: Duration = Duration::from_hours(24);
 
 /// How long finished runs are kept.
 const RUNS_KEPT: Duration = Duration::from_hours(720);

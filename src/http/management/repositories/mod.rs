@@ -13,9 +13,7 @@ use crate::registry::failure::Failure;
 use crate::registry::repositories;
 use crate::registry::tokens::Scope;
 
-use shapes::{
-    RepositoriesQuery, RepositoryChangeRequest, RepositoryRequest, RepositoryView, SyncRunView, VerificationView,
-};
+use shapes::{RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
 
 /// Repositories in the order in which they were registered.
 #[utoipa::path(
@@ -69,7 +67,7 @@ pub async fn create_repository(
 ) -> Result<(StatusCode, Json<RepositoryView>), Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = repositories::register(&session.app, &by, request.try_into()?).await?;
+    let row = repositories::register(&session.app, &by, request.into_spec()?).await?;
     Ok((StatusCode::CREATED, Json(RepositoryView::new(row, session.app.now()))))
 }
 
@@ -99,7 +97,7 @@ pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Res
     path = "/repositories/{id}",
     tag = "repositories",
     params(("id" = String, Path, description = "The repository's id")),
-    request_body = RepositoryChangeRequest,
+    request_body = RepositoryRequest,
     responses(
         (status = 200, description = "The repository as it is now", body = RepositoryView),
         (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
@@ -113,11 +111,11 @@ pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Res
 pub async fn update_repository(
     session: Session,
     PathOf(id): PathOf<String>,
-    body: Result<JsonBody<RepositoryChangeRequest>, Failure>,
+    body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Json<RepositoryView>, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = repositories::change(&session.app, &by, &id, request.try_into()?).await?;
+    let row = repositories::change(&session.app, &by, &id, request.into_change()?).await?;
     Ok(Json(RepositoryView::new(row, session.app.now())))
 }
 
@@ -146,7 +144,7 @@ pub async fn replace_repository(
 ) -> Result<Json<RepositoryView>, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = repositories::change(&session.app, &by, &id, request.try_into()?).await?;
+    let row = repositories::change(&session.app, &by, &id, request.into_replacement()?).await?;
     Ok(Json(RepositoryView::new(row, session.app.now())))
 }
 

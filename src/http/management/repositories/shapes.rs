@@ -15,64 +15,41 @@ use crate::store::Update;
 use crate::store::repositories::RepositoryRow;
 use crate::store::sync_runs::RunRow;
 
-/// A request to register a repository, or to replace what is registered.
+/// A request to register, to change or to replace a repository.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({
     "url": "https://github.com/org/repo", "vcs_type": "github", "credential_type": "token",
     "auth_credentials": "ghp_xxx"
 }))]
 pub struct RepositoryRequest {
-    /// https address of the repository, without credentials.
-    url: String,
-    /// `git` (the default): its refs become versions of a package. `composer`: its packages are mirrored.
+    /// https address of the repository, without credentials; needed but for a change. When a change leads to another
+    /// host, `auth_credentials` must be given too.
+    url: Option<String>,
+    /// `git` (the default): its refs become versions of a package. `composer`: its packages are mirrored. Cannot be
+    /// changed.
     kind: Option<String>,
     /// `git` (the default), `github`, `gitlab`, `bitbucket` or `gitea`; `composer` is the kind `composer`.
     vcs_type: Option<String>,
     /// `none`, `token` or `basic`; told by the credentials when it is absent. A token is sent to a git host as a password,
     /// and to a Composer repository as a bearer token.
     credential_type: Option<String>,
-    /// The token; or `user:password`; or an object `{token}` or `{username, password}`. Never shown again.
-    #[schema(value_type = Option<Value>)]
-    auth_credentials: Option<Value>,
-    /// The package's directory, when it is not the root of the repository. Only for git.
-    path: Option<String>,
-    /// Only tags that match one of these globs become versions. Only for git.
-    tag_filter: Option<Vec<String>>,
-    /// Only branches that match one of these globs become versions. Only for git.
-    branch_filter: Option<Vec<String>>,
-    /// Only packages that match one of these names and globs are mirrored. Only for composer.
-    package_filter: Option<Vec<String>>,
-}
-
-/// A request to change a repository; what it does not name stays.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(example = json!({"tag_filter": ["v2.*"]}))]
-pub struct RepositoryChangeRequest {
-    /// https address. When it leads to another host, `auth_credentials` must be given too.
-    url: Option<String>,
-    /// What it is already; it cannot be changed.
-    kind: Option<String>,
-    /// `git`, `github`, `gitlab`, `bitbucket` or `gitea`.
-    vcs_type: Option<String>,
-    /// `none`, `token` or `basic`.
-    credential_type: Option<String>,
-    /// As in a new repository; null is none.
+    /// The token; or `user:password`; or an object `{token}` or `{username, password}`. Null is none. Never shown again.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Value>)]
     auth_credentials: Update<Value>,
-    /// The package's directory; null is the root.
+    /// The package's directory; null is the root of the repository. Only for git.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<String>)]
     path: Update<String>,
-    /// Globs; null is every tag.
+    /// Only tags that match one of these globs become versions; null is every tag. Only for git.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
     tag_filter: Update<Vec<String>>,
-    /// Globs; null is every branch.
+    /// Only branches that match one of these globs become versions; null is every branch. Only for git.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
     branch_filter: Update<Vec<String>>,
-    /// Names and globs; null is every package.
+    /// Only packages that match one of these names and globs are mirrored; null is every package. Only for composer.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
     package_filter: Update<Vec<String>>,
@@ -105,66 +82,64 @@ fn provider(kind: Option<&str>, vcs_type: Option<&str>) -> Result<Option<Provide
     Ok(Some(named))
 }
 
-impl TryFrom<RepositoryRequest> for RepositorySpec {
-    type Error = Failure;
+impl RepositoryRequest {
+    fn needed_url(&mut self) -> Result<String, Failure> {
+        self.url.take().ok_or_else(|| Failure::invalid_field("url", "is needed: the https address of the repository"))
+    }
 
-    fn try_from(request: RepositoryRequest) -> Result<Self, Failure> {
-        let provider = provider(request.kind.as_deref(), request.vcs_type.as_deref())?;
-        let credentials = Credentials::read(request.credential_type.as_deref(), request.auth_credentials.as_ref())?;
-        Ok(Self {
-            url: request.url,
+    /// As a new repository.
+    pub(super) fn into_spec(mut self) -> Result<RepositorySpec, Failure> {
+        let provider = provider(self.kind.as_deref(), self.vcs_type.as_deref())?;
+        let given = self.auth_credentials.clone().into_value();
+        let credentials = Credentials::read(self.credential_type.as_deref(), given.as_ref())?;
+        Ok(RepositorySpec {
+            url: self.needed_url()?,
             provider: provider.unwrap_or(Provider::Git),
             credentials,
-            path: request.path,
-            tag_filter: request.tag_filter,
-            branch_filter: request.branch_filter,
-            package_filter: request.package_filter,
+            path: self.path.into_value(),
+            tag_filter: self.tag_filter.into_value(),
+            branch_filter: self.branch_filter.into_value(),
+            package_filter: self.package_filter.into_value(),
         })
     }
-}
 
-impl TryFrom<RepositoryChangeRequest> for RepositoryChange {
-    type Error = Failure;
-
-    fn try_from(request: RepositoryChangeRequest) -> Result<Self, Failure> {
-        let provider = provider(request.kind.as_deref(), request.vcs_type.as_deref())?;
-        Ok(Self {
-            url: request.url,
-            kind: request.kind,
+    /// As a change of what it names.
+    pub(super) fn into_change(self) -> Result<RepositoryChange, Failure> {
+        let provider = provider(self.kind.as_deref(), self.vcs_type.as_deref())?;
+        Ok(RepositoryChange {
+            url: self.url,
+            kind: self.kind,
             provider: provider.map_or(Update::Keep, |provider| Update::Set(Some(provider))),
-            credential_type: request.credential_type,
-            auth_credentials: request.auth_credentials,
-            path: request.path,
-            tag_filter: request.tag_filter,
-            branch_filter: request.branch_filter,
-            package_filter: request.package_filter,
+            credential_type: self.credential_type,
+            auth_credentials: self.auth_credentials,
+            path: self.path,
+            tag_filter: self.tag_filter,
+            branch_filter: self.branch_filter,
+            package_filter: self.package_filter,
+        })
+    }
+
+    /// As a change of everything: what it does not name gets its default back; but credentials stay whose type is named,
+    /// because nobody can read them to give them again.
+    pub(super) fn into_replacement(mut self) -> Result<RepositoryChange, Failure> {
+        self.url = Some(self.needed_url()?);
+        if self.credential_type.is_none() {
+            self.auth_credentials = cleared(self.auth_credentials);
+        }
+        let change = self.into_change()?;
+        Ok(RepositoryChange {
+            provider: cleared(change.provider),
+            path: cleared(change.path),
+            tag_filter: cleared(change.tag_filter),
+            branch_filter: cleared(change.branch_filter),
+            package_filter: cleared(change.package_filter),
+            ..change
         })
     }
 }
 
-/// What a replacement does not name gets its default back; but credentials stay whose type is named, because nobody can
-/// read them to give them again.
-impl TryFrom<RepositoryRequest> for RepositoryChange {
-    type Error = Failure;
-
-    fn try_from(request: RepositoryRequest) -> Result<Self, Failure> {
-        let provider = provider(request.kind.as_deref(), request.vcs_type.as_deref())?;
-        let auth_credentials = match (request.auth_credentials, &request.credential_type) {
-            (None, Some(_)) => Update::Keep,
-            (given, _) => Update::Set(given),
-        };
-        Ok(Self {
-            url: Some(request.url),
-            kind: request.kind,
-            provider: Update::Set(provider),
-            credential_type: request.credential_type,
-            auth_credentials,
-            path: Update::Set(request.path),
-            tag_filter: Update::Set(request.tag_filter),
-            branch_filter: Update::Set(request.branch_filter),
-            package_filter: Update::Set(request.package_filter),
-        })
-    }
+fn cleared<T>(update: Update<T>) -> Update<T> {
+    Update::Set(update.into_value())
 }
 
 /// A repository, without its credentials.
