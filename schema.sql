@@ -152,7 +152,10 @@ CREATE TABLE tokens (
   created_at INTEGER NOT NULL,
   last_used_at INTEGER,
   revoked_at INTEGER
-) STRICT;
+, customer_id TEXT
+  GENERATED ALWAYS AS (CAST(metadata ->> '$.customer_id' AS TEXT)) VIRTUAL, order_id TEXT
+  GENERATED ALWAYS AS (CAST(metadata ->> '$.order_id' AS TEXT)) VIRTUAL, customer_email TEXT
+  GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER) STRICT;
 
 CREATE TABLE version_files (
   version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
@@ -191,7 +194,15 @@ CREATE INDEX packages_by_repository ON packages (repository_id);
 
 CREATE INDEX sync_runs_by_repository ON sync_runs (repository_id, id);
 
+CREATE INDEX tokens_by_customer ON tokens (organization_id, customer_id, id);
+
+CREATE INDEX tokens_by_email ON tokens (organization_id, customer_email, id);
+
+CREATE INDEX tokens_by_order ON tokens (organization_id, order_id, id);
+
 CREATE INDEX tokens_by_organization ON tokens (organization_id, id);
+
+CREATE UNIQUE INDEX tokens_by_previous_hash ON tokens (previous_hash);
 
 CREATE INDEX version_files_by_text ON version_files (text_sha256);
 

@@ -19,7 +19,7 @@ use crate::registry::audit::Actor;
 use crate::registry::authenticate::{Authenticated, Caller, authenticate};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::limit::{self, Quota};
-use crate::registry::tokens::Scope;
+use crate::registry::tokens::{Issuer, Scope};
 
 /// Names one request in failures and in the log.
 #[derive(Debug, Clone)]
@@ -85,7 +85,17 @@ impl Session {
     /// Signs a caller in who must hold `scope` and is about to change something; what the audit log will say of them.
     pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
         let caller = self.require(scope).await?;
-        Ok(Actor { organization_id: caller.organization_id, name: caller.name.clone(), address: self.address.clone() })
+        Ok(self.actor_of(&caller))
+    }
+
+    fn actor_of(&self, caller: &Caller) -> Actor {
+        Actor { organization_id: caller.organization_id, name: caller.name.clone(), address: self.address.clone() }
+    }
+
+    /// The same of a caller who is about to issue, change or revoke tokens.
+    pub async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
+        let caller = self.require(scope).await?;
+        Ok(Issuer { by: self.actor_of(&caller), caller })
     }
 
     /// Signs a caller in who must hold `scope`.

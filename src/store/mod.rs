@@ -87,6 +87,14 @@ impl<T> Update<T> {
         }
     }
 
+    /// The same field with its value as another type has it.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Update<U> {
+        match self {
+            Self::Keep => Update::Keep,
+            Self::Set(value) => Update::Set(value.map(change)),
+        }
+    }
+
     /// Whether it changes.
     pub fn is_set(&self) -> bool {
         matches!(self, Self::Set(_))

@@ -1,6 +1,7 @@
 //! `tokens` and `grants`: credentials by their hash, and what each may see.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::{Page, Update, json_text, total};
@@ -45,14 +46,19 @@ pub struct TokenRow {
     pub created_at: Millis,
     /// When it was last presented; up to ten minutes behind.
     pub last_used_at: Option<Millis>,
+    /// When it was revoked.
+    pub revoked_at: Option<Millis>,
+    /// Counts its changes.
+    pub revision: i64,
     /// What it may see.
     #[serde(deserialize_with = "json_text")]
     pub grants: Vec<GrantRow>,
 }
 
-macro_rules! token_columns {
+macro_rules! columns_but_expiry {
     () => {
-        "id, uid, organization_id, description, scopes, expires_at, rate_limit_max, metadata, created_at, last_used_at,
+        "id, uid, organization_id, description, scopes, rate_limit_max, metadata, created_at, last_used_at, revoked_at,
+         revision,
          (SELECT json_group_array(json_object('target', g.target, 'version_constraint', g.version_constraint,
                  'updates_until', g.updates_until, 'minimum_stability', g.minimum_stability,
                  'expires_at', g.expires_at))
@@ -60,12 +66,22 @@ macro_rules! token_columns {
     };
 }
 
+macro_rules! token_columns {
+    () => {
+        concat!("expires_at, ", columns_but_expiry!())
+    };
+}
+
 /// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used; one [`TokenRow`] or none.
+/// By the hash of the secret before the last rotation it is found until that one's time is over, and ends with it.
 pub fn present(hash: &str, now: Millis) -> Stmt {
     Stmt::new(
         concat!(
-            "UPDATE tokens SET last_used_at = ?2 WHERE hash = ?1 AND revoked_at IS NULL RETURNING ",
-            token_columns!()
+            "UPDATE tokens SET last_used_at = ?2
+              WHERE (hash = ?1 OR (previous_hash = ?1 AND previous_until > ?2)) AND revoked_at IS NULL
+             RETURNING CASE WHEN hash = ?1 THEN expires_at
+                            ELSE min(previous_until, coalesce(expires_at, previous_until)) END AS expires_at, ",
+            columns_but_expiry!()
         ),
         [hash.into(), now.into()],
     )
@@ -76,66 +92,38 @@ pub fn touch(id: i64, now: Millis) -> Stmt {
     Stmt::new("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", [id.into(), now.into()])
 }
 
-/// A token about to be made.
-pub struct NewToken<'a> {
-    /// Public id (`UUIDv7`).
-    pub uid: &'a str,
-    /// The organization it belongs to.
-    pub organization_id: i64,
-    /// SHA-256 of the token, lowercase hex.
-    pub hash: &'a str,
-    /// Free text.
-    pub description: &'a str,
-    /// JSON array of scope names.
-    pub scopes: String,
-    /// When it ends.
-    pub expires_at: Option<Millis>,
-    /// Requests an hour.
-    pub rate_limit_max: Option<i64>,
-    /// JSON object.
-    pub metadata: String,
-    /// What it may see.
-    pub grants: &'a [GrantRow],
-    /// Now.
-    pub created_at: Millis,
-}
-
-/// Makes a token with its grants, both or nothing, and reads it back. `noted` is run right behind the change, here and
-/// below.
-pub async fn insert(
-    db: &dyn Database,
-    new: NewToken<'_>,
-    noted: Stmt,
-) -> Result<Option<HashedTokenRow>, DatabaseError> {
+/// Makes a token with its grants, both or nothing. `hash` is the SHA-256 of its secret, lowercase hex; the row's primary
+/// key is the database's to give. `noted` is run right behind the change, here and below.
+pub async fn insert(db: &dyn Database, hash: &str, row: &TokenRow, noted: Stmt) -> Result<(), DatabaseError> {
     let token = Stmt::new(
         "INSERT INTO tokens (uid, organization_id, hash, description, scopes, expires_at, rate_limit_max, metadata,
                 created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [
-            new.uid.into(),
-            new.organization_id.into(),
-            new.hash.into(),
-            new.description.into(),
-            new.scopes.into(),
-            new.expires_at.into(),
-            new.rate_limit_max.into(),
-            new.metadata.into(),
-            new.created_at.into(),
+            (&row.uid).into(),
+            row.organization_id.into(),
+            hash.into(),
+            (&row.description).into(),
+            json!(row.scopes).to_string().into(),
+            row.expires_at.into(),
+            row.rate_limit_max.into(),
+            json!(row.metadata).to_string().into(),
+            row.created_at.into(),
         ],
     );
-    let grants = insert_grants(new.organization_id, new.uid, new.grants);
-    let batch = vec![token, noted, grants, by_uid(new.organization_id, new.uid)];
-    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+    db.batch(vec![token, noted, insert_grants(row.organization_id, &row.uid, None, &row.grants)]).await?;
+    Ok(())
 }
 
-fn insert_grants(organization_id: i64, uid: &str, grants: &[GrantRow]) -> Stmt {
+fn insert_grants(organization_id: i64, uid: &str, revision: Option<i64>, grants: &[GrantRow]) -> Stmt {
     Stmt::new(
         "INSERT INTO grants (token_id, target, version_constraint, updates_until, minimum_stability, expires_at)
          SELECT t.id, g.value ->> 'target', g.value ->> 'version_constraint', g.value ->> 'updates_until',
                 g.value ->> 'minimum_stability', g.value ->> 'expires_at'
            FROM json_each(?3) g
-           JOIN tokens t ON t.organization_id = ?1 AND t.uid = ?2 AND t.revoked_at IS NULL",
-        [organization_id.into(), uid.into(), serde_json::json!(grants).to_string().into()],
+           JOIN tokens t ON t.organization_id = ?1 AND t.uid = ?2 AND t.revoked_at IS NULL
+                        AND (?4 IS NULL OR t.revision = ?4)",
+        [organization_id.into(), uid.into(), json!(grants).to_string().into(), revision.into()],
     )
 }
 
@@ -156,30 +144,36 @@ pub struct TokenChanges {
     pub grants: Option<Vec<GrantRow>>,
 }
 
-/// A token as an update left it, with the hash that look-up caches know it by.
+/// A token with the hashes that look-up caches know it by.
 #[derive(Debug, Clone, Deserialize)]
 pub struct HashedTokenRow {
     /// SHA-256 of the token, lowercase hex.
     pub hash: String,
+    /// The same of its secret before the last rotation.
+    pub previous_hash: Option<String>,
+    /// Until when that one works.
+    pub previous_until: Option<Millis>,
     /// The token.
     #[serde(flatten)]
     pub token: TokenRow,
 }
 
-/// Updates a live token; `None` when there is none of that id.
+/// Updates a live token; `None` when there is none of that id, or when it is not at `revision` any more, if one is given.
 pub async fn update(
     db: &dyn Database,
     organization_id: i64,
     uid: &str,
+    revision: Option<i64>,
     changes: TokenChanges,
     noted: Stmt,
 ) -> Result<Option<HashedTokenRow>, DatabaseError> {
-    let mut batch = vec![Stmt::new(
+    let change = Stmt::new(
         "UPDATE tokens SET description = coalesce(?3, description), scopes = coalesce(?4, scopes),
                 expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END,
                 rate_limit_max = CASE WHEN ?7 THEN ?8 ELSE rate_limit_max END,
-                metadata = coalesce(?9, metadata)
-          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL",
+                metadata = coalesce(?9, metadata), revision = revision + 1
+          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?10 IS NULL OR revision = ?10)
+         RETURNING id",
         [
             organization_id.into(),
             uid.into(),
@@ -190,26 +184,33 @@ pub async fn update(
             changes.rate_limit_max.is_set().into(),
             changes.rate_limit_max.into_value().into(),
             changes.metadata.into(),
+            revision.into(),
         ],
-    )];
-    batch.push(noted);
+    );
+    // The grants come first: all of the batch goes by the revision as it was before.
+    let mut batch = Vec::new();
     if let Some(grants) = &changes.grants {
         batch.push(Stmt::new(
             "DELETE FROM grants WHERE token_id =
-                (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL)",
-            [organization_id.into(), uid.into()],
+                (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL
+                    AND (?3 IS NULL OR revision = ?3))",
+            [organization_id.into(), uid.into(), revision.into()],
         ));
-        batch.push(insert_grants(organization_id, uid, grants));
+        batch.push(insert_grants(organization_id, uid, revision, grants));
     }
-    batch.push(by_uid(organization_id, uid));
-    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+    let place = batch.len();
+    batch.extend([change, noted, by_uid(organization_id, uid)]);
+    let mut results = db.batch(batch).await?;
+    let row = results.pop().unwrap_or_default().first()?;
+    let has_changed = results.get(place).is_some_and(|rows| !rows.0.is_empty());
+    Ok(row.filter(|_| has_changed))
 }
 
 /// Looks a live token up by its public id; one [`HashedTokenRow`] or none.
 pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
     Stmt::new(
         concat!(
-            "SELECT hash, ",
+            "SELECT hash, previous_hash, previous_until, ",
             token_columns!(),
             " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL"
         ),
@@ -217,41 +218,48 @@ pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
     )
 }
 
+/// Looks a token up by its public id, a revoked one too; one [`HashedTokenRow`] or none.
+pub fn known(organization_id: i64, uid: &str) -> Stmt {
+    Stmt::new(
+        concat!(
+            "SELECT hash, previous_hash, previous_until, ",
+            token_columns!(),
+            " FROM tokens WHERE organization_id = ?1 AND uid = ?2"
+        ),
+        [organization_id.into(), uid.into()],
+    )
+}
+
 /// What became of a revocation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Revocation {
-    /// SHA-256 of the token, lowercase hex.
-    pub hash: String,
+    /// The token as it is now.
+    pub token: HashedTokenRow,
     /// Whether it was this call that revoked it.
     pub is_new: bool,
 }
 
 /// Revokes a token; `None` when there is none of that id. One that was revoked before is told as such, so that whoever
-/// asks again, because the first answer got lost, still has every copy of it forgotten.
+/// asks again, because the first answer got lost, still has every copy of it forgotten. One that is not at `revision`
+/// any more, if one is given, is left alone.
 pub async fn revoke(
     db: &dyn Database,
     organization_id: i64,
     uid: &str,
+    revision: Option<i64>,
     now: Millis,
     noted: Stmt,
 ) -> Result<Option<Revocation>, DatabaseError> {
-    #[derive(Deserialize)]
-    struct Known {
-        hash: String,
-    }
     let revoke = Stmt::new(
-        "UPDATE tokens SET revoked_at = ?3
-          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL RETURNING id",
-        [organization_id.into(), uid.into(), now.into()],
+        "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
+          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
+         RETURNING id",
+        [organization_id.into(), uid.into(), now.into(), revision.into()],
     );
-    let known = Stmt::new(
-        "SELECT hash FROM tokens WHERE organization_id = ?1 AND uid = ?2",
-        [organization_id.into(), uid.into()],
-    );
-    let mut results = db.batch(vec![revoke, noted, known]).await?;
-    let known = results.pop().unwrap_or_default().first::<Known>()?;
+    let mut results = db.batch(vec![revoke, noted, known(organization_id, uid)]).await?;
+    let token = results.pop().unwrap_or_default().first()?;
     let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
-    Ok(known.map(|known| Revocation { hash: known.hash, is_new }))
+    Ok(token.map(|token| Revocation { token, is_new }))
 }
 
 /// A page of an organization's live tokens, newest first, and how many there are in all.

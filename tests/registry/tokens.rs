@@ -9,8 +9,15 @@ use crate::support::{ADMIN, DAWN, World};
 fn plain(id: &str) -> Value {
     json!({
         "id": id, "description": "plain", "permissions": "readonly", "scopes": ["packages:read"], "expires_at": null,
-        "allowed_package_prefixes": null, "rate_limit_max": null, "metadata": {}, "created_at": DAWN.seconds(),
-        "last_used_at": null,
+        "allowed_package_prefixes": null, "grants": [all_of("*")], "rate_limit_max": null, "metadata": {},
+        "created_at": DAWN.seconds(), "last_used_at": null,
+    })
+}
+
+/// A grant of every version of the packages whose names match.
+fn all_of(pattern: &str) -> Value {
+    json!({
+        "pattern": pattern, "constraint": "*", "updates_until": null, "minimum_stability": "dev", "expires_at": null,
     })
 }
 
@@ -36,7 +43,8 @@ async fn a_new_token_is_shown_once_with_every_field_that_was_given() {
     let expected = json!({
         "id": id, "description": "Customer 7", "permissions": "write",
         "scopes": ["packages:read", "packages:write", "repositories:read", "repositories:write"],
-        "expires_at": 1_893_456_000, "allowed_package_prefixes": ["acme/", "other/lib"], "rate_limit_max": 50,
+        "expires_at": 1_893_456_000, "allowed_package_prefixes": ["acme/", "other/lib"],
+        "grants": [all_of("acme/*"), all_of("other/lib*")], "rate_limit_max": 50,
         "metadata": {"order": [1, {"a": null}]}, "created_at": DAWN.seconds(), "last_used_at": null, "token": null,
     });
     assert_eq!(shown, expected);
@@ -200,6 +208,11 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
         (json!({"metadata": {"a": 1}}), "metadata", json!({"a": 1})),
         (json!({"metadata": null}), "metadata", json!({})),
     ] {
+        if field == "allowed_package_prefixes" {
+            let prefixes = value.as_array().map(Vec::as_slice);
+            let grant = |prefix: &Value| all_of(&format!("{}*", prefix.as_str().expect("text")));
+            expected["grants"] = prefixes.map_or(json!([all_of("*")]), |list| list.iter().map(grant).collect());
+        }
         expected[field] = value;
         let reply = world.patch(&path).bearer(ADMIN).json(&body).send().await.expect(200);
         assert_eq!(reply.json(), expected, "{body}");

@@ -11,10 +11,10 @@ use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
-use crate::registry::secrets::PlainToken;
-use crate::registry::tokens::{self, Permissions, Scope, TokenSpec, prefixes_of};
+use crate::registry::token_spec::{GrantSpec, TokenSpec, prefixes_of};
+use crate::registry::tokens::{self, Draft, Permissions, Scope};
 use crate::store::Update;
-use crate::store::tokens::TokenRow;
+use crate::store::tokens::{GrantRow, TokenRow};
 
 /// What a token may do, in short.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -35,6 +35,37 @@ impl From<PermissionName> for Permissions {
     }
 }
 
+/// Packages, and which versions of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"package": "acme/extension", "constraint": "5.*", "updates_until": 1_893_456_000}))]
+pub struct GrantRequest {
+    /// One package; or else
+    package: Option<String>,
+    /// `acme/*`: every package whose name matches.
+    pattern: Option<String>,
+    /// As composer writes it: `5.*`, `^2.1 || ^3.0`; absent is every version.
+    constraint: Option<String>,
+    /// Unix seconds: only versions that were released up to then, for as long as the grant lasts.
+    updates_until: Option<i64>,
+    /// `stable`, `RC`, `beta`, `alpha` or `dev` (the default, which leaves none out).
+    minimum_stability: Option<String>,
+    /// Unix seconds at which the grant ends.
+    expires_at: Option<i64>,
+}
+
+impl From<GrantRequest> for GrantSpec {
+    fn from(request: GrantRequest) -> Self {
+        Self {
+            package: request.package,
+            pattern: request.pattern,
+            constraint: request.constraint,
+            updates_until: request.updates_until.map(Millis::from_seconds),
+            minimum_stability: request.minimum_stability,
+            expires_at: request.expires_at.map(Millis::from_seconds),
+        }
+    }
+}
+
 /// A request to make or to change a token.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(example = json!({
@@ -44,8 +75,11 @@ impl From<PermissionName> for Permissions {
 pub struct TokenRequest {
     /// What it is for; needed when the token is made.
     description: Option<String>,
-    /// `readonly` (the default) or `write`.
+    /// `readonly` (the default) or `write`: short for `packages:read`, and for `packages:*` and `repositories:*`.
     permissions: Option<PermissionName>,
+    /// What it may do, one by one, in place of `permissions`; `packages:*` is all of an area.
+    #[schema(example = json!(["packages:read", "tokens:*"]))]
+    scopes: Option<Vec<String>>,
     /// Unix seconds; null is never.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<i64>)]
@@ -54,6 +88,10 @@ pub struct TokenRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
     allowed_package_prefixes: Update<Vec<String>>,
+    /// What it sees, one by one, in place of `allowed_package_prefixes`; an empty list is no package.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<GrantRequest>>)]
+    grants: Update<Vec<GrantRequest>>,
     /// Requests an hour; null is the default, 1000 for `readonly` and 500 for `write`.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<i64>)]
@@ -74,13 +112,44 @@ impl From<TokenRequest> for TokenSpec {
         Self {
             description: request.description,
             permissions: request.permissions.map(Into::into),
-            expires_at: match request.expires_at {
-                Update::Keep => Update::Keep,
-                Update::Set(seconds) => Update::Set(seconds.map(Millis::from_seconds)),
-            },
+            scopes: request.scopes,
+            expires_at: request.expires_at.map(Millis::from_seconds),
             allowed_package_prefixes: request.allowed_package_prefixes,
+            grants: request.grants.map(|grants| grants.into_iter().map(Into::into).collect()),
             rate_limit_max: request.rate_limit_max,
             metadata: request.metadata,
+        }
+    }
+}
+
+/// Packages, and which versions of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantView {
+    /// One package; or else
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<String>,
+    /// every package whose name matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<String>,
+    /// Which versions, as composer writes it.
+    constraint: String,
+    /// Unix seconds: only versions that were released up to then.
+    updates_until: Option<i64>,
+    minimum_stability: String,
+    /// Unix seconds at which the grant ends.
+    expires_at: Option<i64>,
+}
+
+impl From<GrantRow> for GrantView {
+    fn from(row: GrantRow) -> Self {
+        let is_pattern = row.target.contains('*');
+        Self {
+            package: Some(&row.target).filter(|_| !is_pattern).cloned(),
+            pattern: Some(row.target).filter(|_| is_pattern),
+            constraint: row.version_constraint,
+            updates_until: row.updates_until.map(Millis::seconds),
+            minimum_stability: row.minimum_stability,
+            expires_at: row.expires_at.map(Millis::seconds),
         }
     }
 }
@@ -95,7 +164,10 @@ pub struct TokenView {
     scopes: Vec<String>,
     /// Unix seconds.
     expires_at: Option<i64>,
+    /// Null when it sees every package; else the beginnings of those names that it sees with all versions and for good.
     allowed_package_prefixes: Option<Vec<String>>,
+    /// What it sees, all of it.
+    grants: Vec<GrantView>,
     /// Requests an hour, when it has a limit of its own.
     rate_limit_max: Option<i64>,
     #[schema(value_type = Object)]
@@ -104,6 +176,9 @@ pub struct TokenView {
     created_at: i64,
     /// Unix seconds; up to six minutes behind.
     last_used_at: Option<i64>,
+    /// Unix seconds; only on one that is not valid any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<i64>,
 }
 
 impl From<TokenRow> for TokenView {
@@ -120,10 +195,12 @@ impl From<TokenRow> for TokenView {
             scopes: row.scopes,
             expires_at: row.expires_at.map(Millis::seconds),
             allowed_package_prefixes: prefixes,
+            grants: row.grants.into_iter().map(GrantView::from).collect(),
             rate_limit_max: row.rate_limit_max,
             metadata: row.metadata,
             created_at: row.created_at.seconds(),
             last_used_at: row.last_used_at.map(Millis::seconds),
+            revoked_at: row.revoked_at.map(Millis::seconds),
         }
     }
 }
@@ -138,8 +215,8 @@ pub struct NewTokenView {
 }
 
 impl NewTokenView {
-    fn new(plain: &PlainToken, row: TokenRow) -> Self {
-        Self { view: row.into(), token: plain.reveal().to_owned() }
+    fn new(draft: Draft) -> Self {
+        Self { token: draft.plain.reveal().to_owned(), view: draft.row.into() }
     }
 }
 
@@ -181,7 +258,7 @@ pub async fn list_tokens(
         (status = 201, description = "The token", body = NewTokenView),
         (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
         (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
@@ -189,10 +266,11 @@ pub async fn create_token(
     session: Session,
     body: Result<JsonBody<TokenRequest>, Failure>,
 ) -> Result<(StatusCode, Json<NewTokenView>), Failure> {
-    let by = session.actor(Scope::TokensWrite).await?;
+    let issuer = session.issuer(Scope::TokensWrite).await?;
     let JsonBody(request) = body?;
-    let (plain, row) = tokens::issue(&session.app, &by, request.into()).await?;
-    Ok((StatusCode::CREATED, Json(NewTokenView::new(&plain, row))))
+    let draft = tokens::draft(&session.app, &issuer, request.into())?;
+    tokens::issue(&session.app, &issuer, &draft).await?;
+    Ok((StatusCode::CREATED, Json(NewTokenView::new(draft))))
 }
 
 /// One token.
@@ -226,8 +304,9 @@ pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<J
         (status = 200, description = "The token as it is now", body = TokenView),
         (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
         (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
         (status = 404, description = "No such token", body = ErrorBody),
+        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
@@ -236,9 +315,9 @@ pub async fn update_token(
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<TokenRequest>, Failure>,
 ) -> Result<Json<TokenView>, Failure> {
-    let by = session.actor(Scope::TokensWrite).await?;
+    let issuer = session.issuer(Scope::TokensWrite).await?;
     let JsonBody(request) = body?;
-    let row = tokens::change(&session.app, &by, &id, request.into()).await?;
+    let row = tokens::change(&session.app, &issuer, &id, request.into()).await?;
     Ok(Json(row.into()))
 }
 
@@ -251,13 +330,14 @@ pub async fn update_token(
     responses(
         (status = 200, description = "Revoked"),
         (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
         (status = 404, description = "No such token", body = ErrorBody),
+        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
 pub async fn delete_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
-    let by = session.actor(Scope::TokensWrite).await?;
-    tokens::revoke(&session.app, &by, &id).await?;
+    let issuer = session.issuer(Scope::TokensWrite).await?;
+    tokens::revoke(&session.app, &issuer, &id).await?;
     Ok(Json(serde_json::json!({ "message": "Token revoked" })))
 }
