@@ -20,7 +20,7 @@ use crate::store::tokens::{GrantRow, HashedTokenRow, TokenRow, present};
 
 /// How long KV keeps a token that nobody changes; each time it runs out, the look-up in the database notes that the
 /// token was used.
-const CACHE_TTL: Duration = Duration::from_mins(5);
+pub const CACHE_TTL: Duration = Duration::from_mins(5);
 
 /// Whose request it is; rate limits and statistics go by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

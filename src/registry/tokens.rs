@@ -12,12 +12,12 @@ use crate::ports::{Millis, Stmt};
 use crate::registry::App;
 use crate::registry::access::{Grant, everything};
 use crate::registry::audit::{Actor, Deed};
-use crate::registry::authenticate::{Caller, learn};
+use crate::registry::authenticate::{CACHE_TTL, Caller, learn};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::secrets::PlainToken;
 use crate::registry::token_spec::TokenSpec;
-use crate::store::tokens::{GrantRow, HashedTokenRow, TokenChanges, TokenRow};
+use crate::store::tokens::{GrantRow, HashedTokenRow, SORTS, TokenChanges, TokenFilter, TokenRow};
 use crate::store::{Page, Update, run, tokens};
 
 /// What a token may do.
@@ -331,7 +331,60 @@ pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<TokenRow,
     row.map(|row| row.token).ok_or_else(absent)
 }
 
-/// A page of tokens, newest first, and how many there are in all.
-pub async fn list(app: &App, organization_id: i64, page: Page) -> Result<(Vec<TokenRow>, i64), Failure> {
-    Ok(tokens::page(&*app.ports.database, organization_id, page).await?)
+/// A page of tokens, by one of [`SORTS`] or else newest first, and how many there are in all.
+pub async fn list(
+    app: &App,
+    organization_id: i64,
+    filter: &TokenFilter<'_>,
+    sort: Option<&str>,
+    page: Page,
+) -> Result<(Vec<TokenRow>, i64), Failure> {
+    if let Some(sort) = sort
+        && !SORTS.contains(&sort)
+    {
+        let detail = format!("`{}` is none of `{}`", sort.escape_default(), SORTS.join("`, `"));
+        return Err(Failure::invalid_field("sort", detail));
+    }
+    Ok(tokens::page(&*app.ports.database, organization_id, filter, sort, page, app.now()).await?)
+}
+
+/// Most tokens that one call revokes by a filter: each is one or two deletions in KV, of the 1,000 calls that a request
+/// may make.
+pub const MAX_REVOKED: i64 = 100;
+
+/// What became of revoking by a filter.
+pub struct Revoked {
+    /// Public ids of those that were revoked.
+    pub uids: Vec<String>,
+    /// How many are left.
+    pub remaining: i64,
+}
+
+/// Revokes the tokens that `filter` means, up to [`MAX_REVOKED`] of them. Those that it revoked just before are forgotten
+/// again: whoever asks twice may not have got the first answer.
+pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) -> Result<Revoked, Failure> {
+    let database = &*app.ports.database;
+    let organization_id = issuer.by.organization_id;
+    let now = app.now();
+    let found = tokens::condemned(database, organization_id, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
+    if !issuer.holds_everything() {
+        found.tokens.iter().try_for_each(|row| issuer.check_token(&row.token))?;
+    }
+    let mut ended = Vec::new();
+    if !found.tokens.is_empty() {
+        let deed = Deed { action: "token.revoked", target: "", label: None, details: json!({ "by_filter": true }) };
+        let noted = issuer.by.note_revocations(app, &deed, &found.tokens)?;
+        ended = tokens::revoke_all(database, organization_id, &found.tokens, now, noted).await?;
+    }
+    let mut uids = Vec::new();
+    for mut row in found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)) {
+        uids.push(row.token.uid.clone());
+        row.token.revoked_at = Some(now);
+        learn(app, row).await;
+    }
+    for row in found.gone {
+        learn(app, row).await;
+    }
+    let remaining = found.total - i64::try_from(uids.len()).unwrap_or(0);
+    Ok(Revoked { uids, remaining })
 }

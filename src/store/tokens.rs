@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
 use crate::store::{Page, Update, json_text, total};
 
 /// A grant as stored; [`crate::registry::access`] gives it its meaning.
@@ -69,6 +69,12 @@ macro_rules! columns_but_expiry {
 macro_rules! token_columns {
     () => {
         concat!("expires_at, ", columns_but_expiry!())
+    };
+}
+
+macro_rules! hashed {
+    () => {
+        concat!("SELECT hash, previous_hash, previous_until, ", token_columns!())
     };
 }
 
@@ -209,11 +215,7 @@ pub async fn update(
 /// Looks a live token up by its public id; one [`HashedTokenRow`] or none.
 pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
     Stmt::new(
-        concat!(
-            "SELECT hash, previous_hash, previous_until, ",
-            token_columns!(),
-            " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL"
-        ),
+        concat!(hashed!(), " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL"),
         [organization_id.into(), uid.into()],
     )
 }
@@ -221,11 +223,7 @@ pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
 /// Looks a token up by its public id, a revoked one too; one [`HashedTokenRow`] or none.
 pub fn known(organization_id: i64, uid: &str) -> Stmt {
     Stmt::new(
-        concat!(
-            "SELECT hash, previous_hash, previous_until, ",
-            token_columns!(),
-            " FROM tokens WHERE organization_id = ?1 AND uid = ?2"
-        ),
+        concat!(hashed!(), " FROM tokens WHERE organization_id = ?1 AND uid = ?2"),
         [organization_id.into(), uid.into()],
     )
 }
@@ -262,26 +260,229 @@ pub async fn revoke(
     Ok(token.map(|token| Revocation { token, is_new }))
 }
 
-/// A page of an organization's live tokens, newest first, and how many there are in all.
-pub async fn page(db: &dyn Database, organization_id: i64, page: Page) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                concat!(
-                    "SELECT ",
-                    token_columns!(),
-                    " FROM tokens WHERE organization_id = ?1 AND revoked_at IS NULL
-                       ORDER BY id DESC LIMIT ?2 OFFSET ?3"
-                ),
-                [organization_id.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                "SELECT count(*) AS total FROM tokens WHERE organization_id = ?1 AND revoked_at IS NULL",
-                [organization_id.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let tokens = results.next().unwrap_or_default().decode()?;
+/// Which tokens count: those that are valid or have expired, or those that were revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// Not revoked.
+    #[default]
+    Live,
+    /// Revoked.
+    Revoked,
+    /// Revoked at this moment or later.
+    RevokedSince(Millis),
+}
+
+/// Which tokens are meant; every field that is set narrows it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenFilter<'a> {
+    /// `customer_id` of the metadata.
+    pub customer_id: Option<&'a str>,
+    /// `order_id` of the metadata.
+    pub order_id: Option<&'a str>,
+    /// `customer_email` of the metadata, in whatever case.
+    pub customer_email: Option<&'a str>,
+    /// The description holds this, in whatever case.
+    pub description: Option<&'a str>,
+    /// Whether it changes nothing.
+    pub reads_only: Option<bool>,
+    /// Whether its end has come.
+    pub has_expired: Option<bool>,
+    /// Live or revoked.
+    pub standing: Standing,
+}
+
+macro_rules! narrowed {
+    () => {
+        " AND (?2 IS NULL OR customer_id = ?2) AND (?3 IS NULL OR order_id = ?3)
+          AND (?4 IS NULL OR customer_email = lower(?4))
+          AND (?5 IS NULL OR instr(lower(description), lower(?5)) > 0)
+          AND (?6 IS NULL OR ?6 = NOT EXISTS (SELECT 1 FROM json_each(scopes) s WHERE s.value NOT LIKE '%:read'))
+          AND (?7 IS NULL OR ?7 = (expires_at IS NOT NULL AND expires_at <= ?8))
+          AND ?9 = (revoked_at IS NOT NULL) AND (?10 IS NULL OR revoked_at >= ?10)"
+    };
+}
+
+macro_rules! all {
+    () => {
+        concat!(" FROM tokens WHERE organization_id = ?1", narrowed!())
+    };
+}
+macro_rules! of_customer {
+    () => {
+        concat!(" FROM tokens WHERE organization_id = ?1 AND customer_id = ?2", narrowed!())
+    };
+}
+macro_rules! of_order {
+    () => {
+        concat!(" FROM tokens WHERE organization_id = ?1 AND order_id = ?3", narrowed!())
+    };
+}
+macro_rules! of_email {
+    () => {
+        concat!(" FROM tokens WHERE organization_id = ?1 AND customer_email = lower(?4)", narrowed!())
+    };
+}
+
+macro_rules! newest {
+    () => {
+        " ORDER BY id DESC LIMIT ?11 OFFSET ?12"
+    };
+}
+macro_rules! sorted {
+    () => {
+        " ORDER BY CASE ?13 WHEN 'created_at' THEN id WHEN 'expires_at' THEN expires_at
+                            WHEN 'last_used_at' THEN last_used_at WHEN 'description' THEN lower(description) END
+                   NULLS LAST,
+                   CASE ?13 WHEN '-expires_at' THEN expires_at WHEN '-last_used_at' THEN last_used_at
+                            WHEN '-description' THEN lower(description) END DESC,
+                   id DESC
+           LIMIT ?11 OFFSET ?12"
+    };
+}
+
+/// What a list of tokens can be sorted by, as [`listed`] takes it.
+pub const SORTS: [&str; 8] = [
+    "created_at",
+    "-created_at",
+    "expires_at",
+    "-expires_at",
+    "last_used_at",
+    "-last_used_at",
+    "description",
+    "-description",
+];
+
+impl TokenFilter<'_> {
+    fn args(&self, organization_id: i64, now: Millis) -> Vec<Value> {
+        let (is_revoked, since) = match self.standing {
+            Standing::Live => (false, None),
+            Standing::Revoked => (true, None),
+            Standing::RevokedSince(moment) => (true, Some(moment)),
+        };
+        vec![
+            organization_id.into(),
+            self.customer_id.into(),
+            self.order_id.into(),
+            self.customer_email.into(),
+            self.description.into(),
+            self.reads_only.into(),
+            self.has_expired.into(),
+            now.into(),
+            is_revoked.into(),
+            since.into(),
+        ]
+    }
+}
+
+/// Reads a page of an organization's tokens as [`HashedTokenRow`]s, by one of [`SORTS`] or else newest first. What it
+/// reads grows with the customer's, the order's or the address's tokens when the filter names one of them.
+pub fn listed(organization_id: i64, filter: &TokenFilter<'_>, sort: Option<&str>, page: Page, now: Millis) -> Stmt {
+    let mut args = filter.args(organization_id, now);
+    args.extend([page.limit.into(), page.offset.into()]);
+    if sort.is_none_or(|sort| sort == "-created_at") {
+        return match filter {
+            TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_order!(), newest!()), args),
+            TokenFilter { customer_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_customer!(), newest!()), args),
+            TokenFilter { customer_email: Some(_), .. } => Stmt::new(concat!(hashed!(), of_email!(), newest!()), args),
+            _ => Stmt::new(concat!(hashed!(), all!(), newest!()), args),
+        };
+    }
+    args.push(sort.into());
+    match filter {
+        TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_order!(), sorted!()), args),
+        TokenFilter { customer_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_customer!(), sorted!()), args),
+        TokenFilter { customer_email: Some(_), .. } => Stmt::new(concat!(hashed!(), of_email!(), sorted!()), args),
+        _ => Stmt::new(concat!(hashed!(), all!(), sorted!()), args),
+    }
+}
+
+/// Counts an organization's tokens: `total`.
+pub fn counted(organization_id: i64, filter: &TokenFilter<'_>, now: Millis) -> Stmt {
+    let args = filter.args(organization_id, now);
+    match filter {
+        TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!("SELECT count(*) AS total", of_order!()), args),
+        TokenFilter { customer_id: Some(_), .. } => {
+            Stmt::new(concat!("SELECT count(*) AS total", of_customer!()), args)
+        }
+        TokenFilter { customer_email: Some(_), .. } => {
+            Stmt::new(concat!("SELECT count(*) AS total", of_email!()), args)
+        }
+        _ => Stmt::new(concat!("SELECT count(*) AS total", all!()), args),
+    }
+}
+
+/// A page of an organization's tokens, as [`listed`] has it, and how many there are in all.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    filter: &TokenFilter<'_>,
+    sort: Option<&str>,
+    page: Page,
+    now: Millis,
+) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
+    let batch = vec![listed(organization_id, filter, sort, page, now), counted(organization_id, filter, now)];
+    let mut results = db.batch(batch).await?.into_iter();
+    let rows: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
+    let tokens = rows.into_iter().map(|row| row.token).collect();
     Ok((tokens, total(results.next().unwrap_or_default())?))
+}
+
+/// What is about to be revoked by a filter.
+pub struct Condemned {
+    /// At most as many as were asked for, each at the revision at which it may be revoked.
+    pub tokens: Vec<HashedTokenRow>,
+    /// How many there are in all.
+    pub total: i64,
+    /// At most as many that were revoked since the given moment.
+    pub gone: Vec<HashedTokenRow>,
+}
+
+/// The tokens that a filter condemns, and those that it has condemned since `since`.
+pub async fn condemned(
+    db: &dyn Database,
+    organization_id: i64,
+    filter: &TokenFilter<'_>,
+    limit: i64,
+    since: Millis,
+    now: Millis,
+) -> Result<Condemned, DatabaseError> {
+    let page = Page { limit, offset: 0 };
+    let gone = TokenFilter { standing: Standing::RevokedSince(since), ..*filter };
+    let batch = vec![
+        listed(organization_id, filter, None, page, now),
+        counted(organization_id, filter, now),
+        listed(organization_id, &gone, None, page, now),
+    ];
+    let mut results = db.batch(batch).await?.into_iter();
+    Ok(Condemned {
+        tokens: results.next().unwrap_or_default().decode()?,
+        total: total(results.next().unwrap_or_default())?,
+        gone: results.next().unwrap_or_default().decode()?,
+    })
+}
+
+/// Revokes live tokens that are still at their revisions and returns their public ids. `noted` comes first, so that it
+/// finds them as the revocation will.
+pub async fn revoke_all(
+    db: &dyn Database,
+    organization_id: i64,
+    tokens: &[HashedTokenRow],
+    now: Millis,
+    noted: Stmt,
+) -> Result<Vec<String>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Revoked {
+        uid: String,
+    }
+    let list: Vec<_> = tokens.iter().map(|row| json!({"uid": row.token.uid, "revision": row.token.revision})).collect();
+    let revoke = Stmt::new(
+        "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
+          WHERE revoked_at IS NULL AND organization_id = ?1
+            AND id IN (SELECT t.id FROM json_each(?2) j
+                        CROSS JOIN tokens t ON t.uid = j.value ->> 'uid' AND t.revision = j.value ->> 'revision')
+         RETURNING uid",
+        [organization_id.into(), json!(list).to_string().into(), now.into()],
+    );
+    let rows = db.batch(vec![noted, revoke]).await?.pop().unwrap_or_default();
+    Ok(rows.decode::<Revoked>()?.into_iter().map(|row| row.uid).collect())
 }

@@ -14,6 +14,7 @@ mod notify;
 mod search;
 mod sync;
 mod sync_runs;
+mod token_lists;
 mod token_rights;
 mod tokens;
 mod upstream_faults;

@@ -1,25 +1,20 @@
-//! `/api/tokens`.
+//! What requests to `/api/tokens` hold, and what is answered.
 
-use axum::response::{Json, Response};
-use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::{ErrorBody, list};
-use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
 use crate::registry::token_spec::{GrantSpec, TokenSpec, prefixes_of};
-use crate::registry::tokens::{self, Draft, Permissions, Scope};
+use crate::registry::tokens::{Draft, Permissions, Revoked};
 use crate::store::Update;
-use crate::store::tokens::{GrantRow, TokenRow};
+use crate::store::tokens::{GrantRow, Standing, TokenFilter, TokenRow};
 
 /// What a token may do, in short.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum PermissionName {
+pub enum PermissionName {
     /// Read metadata and download.
     ReadOnly,
     /// Publish and manage repositories too.
@@ -215,129 +210,107 @@ pub struct NewTokenView {
 }
 
 impl NewTokenView {
-    fn new(draft: Draft) -> Self {
-        Self { token: draft.plain.reveal().to_owned(), view: draft.row.into() }
+    /// Shows the draft's secret.
+    pub fn new(draft: &Draft) -> Self {
+        Self { token: draft.plain.reveal().to_owned(), view: draft.row.clone().into() }
     }
 }
 
-/// Live tokens, newest first.
-#[utoipa::path(
-    get,
-    path = "/tokens",
-    tag = "tokens",
-    params(
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
-    responses(
-        (status = 200, description = "A page of tokens; `X-Total-Count` says how many there are", body = Vec<TokenView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
-    )
-)]
-pub async fn list_tokens(
-    session: Session,
-    query: Result<StrictQuery<PageQuery>, Failure>,
-) -> Result<Response, Failure> {
-    let caller = session.require(Scope::TokensRead).await?;
-    let StrictQuery(query) = query?;
-    let page = query.page()?;
-    let (rows, total) = tokens::list(&session.app, caller.organization_id, page).await?;
-    Ok(list(rows.into_iter().map(TokenView::from).collect(), total))
+/// What revoking by a filter did.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"revoked": 2, "ids": ["019b…", "019c…"], "remaining": 0}))]
+pub struct RevokedView {
+    /// How many tokens were revoked.
+    revoked: usize,
+    /// Their ids.
+    ids: Vec<String>,
+    /// How many there still are; ask again until there are none.
+    remaining: i64,
 }
 
-/// Makes a token; the answer is the only place that ever shows it.
-#[utoipa::path(
-    post,
-    path = "/tokens",
-    tag = "tokens",
-    request_body = TokenRequest,
-    responses(
-        (status = 201, description = "The token", body = NewTokenView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
-    )
-)]
-pub async fn create_token(
-    session: Session,
-    body: Result<JsonBody<TokenRequest>, Failure>,
-) -> Result<(StatusCode, Json<NewTokenView>), Failure> {
-    let issuer = session.issuer(Scope::TokensWrite).await?;
-    let JsonBody(request) = body?;
-    let draft = tokens::draft(&session.app, &issuer, request.into())?;
-    tokens::issue(&session.app, &issuer, &draft).await?;
-    Ok((StatusCode::CREATED, Json(NewTokenView::new(draft))))
+impl From<Revoked> for RevokedView {
+    fn from(revoked: Revoked) -> Self {
+        Self { revoked: revoked.uids.len(), ids: revoked.uids, remaining: revoked.remaining }
+    }
 }
 
-/// One token.
-#[utoipa::path(
-    get,
-    path = "/tokens/{id}",
-    tag = "tokens",
-    params(("id" = String, Path, description = "The token's id")),
-    responses(
-        (status = 200, description = "The token", body = TokenView),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
-    )
-)]
-pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<TokenView>, Failure> {
-    let caller = session.require(Scope::TokensRead).await?;
-    let row = tokens::get(&session.app, caller.organization_id, &id).await?;
-    Ok(Json(row.into()))
+/// Which tokens, in which order, and which part of them.
+#[derive(Debug, Deserialize)]
+pub struct TokensQuery {
+    customer_id: Option<String>,
+    order_id: Option<String>,
+    customer_email: Option<String>,
+    description: Option<String>,
+    permissions: Option<PermissionName>,
+    expired: Option<bool>,
+    revoked: Option<bool>,
+    /// One of [`crate::store::tokens::SORTS`].
+    pub sort: Option<String>,
+    /// How many at most.
+    pub limit: Option<i64>,
+    /// How many to pass over.
+    pub offset: Option<i64>,
 }
 
-/// Changes what the request names, and nothing else.
-#[utoipa::path(
-    patch,
-    path = "/tokens/{id}",
-    tag = "tokens",
-    params(("id" = String, Path, description = "The token's id")),
-    request_body = TokenRequest,
-    responses(
-        (status = 200, description = "The token as it is now", body = TokenView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
-    )
-)]
-pub async fn update_token(
-    session: Session,
-    PathOf(id): PathOf<String>,
-    body: Result<JsonBody<TokenRequest>, Failure>,
-) -> Result<Json<TokenView>, Failure> {
-    let issuer = session.issuer(Scope::TokensWrite).await?;
-    let JsonBody(request) = body?;
-    let row = tokens::change(&session.app, &issuer, &id, request.into()).await?;
-    Ok(Json(row.into()))
+impl TokensQuery {
+    /// The filter that it is.
+    pub fn filter(&self) -> Result<TokenFilter<'_>, Failure> {
+        let filter = TokenFilter {
+            customer_id: self.customer_id.as_deref(),
+            order_id: self.order_id.as_deref(),
+            customer_email: self.customer_email.as_deref(),
+            description: self.description.as_deref(),
+            reads_only: self.permissions.map(|name| matches!(name, PermissionName::ReadOnly)),
+            has_expired: self.expired,
+            standing: if self.revoked == Some(true) { Standing::Revoked } else { Standing::Live },
+        };
+        without_empty(filter)
+    }
 }
 
-/// Revokes a token. It is refused at once where this was done, elsewhere within a minute and a half as a rule.
-#[utoipa::path(
-    delete,
-    path = "/tokens/{id}",
-    tag = "tokens",
-    params(("id" = String, Path, description = "The token's id")),
-    responses(
-        (status = 200, description = "Revoked"),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
-    )
-)]
-pub async fn delete_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
-    let issuer = session.issuer(Scope::TokensWrite).await?;
-    tokens::revoke(&session.app, &issuer, &id).await?;
-    Ok(Json(serde_json::json!({ "message": "Token revoked" })))
+/// An empty filter would mean no token, or every one; neither is what somebody wants who left it empty.
+fn without_empty(filter: TokenFilter<'_>) -> Result<TokenFilter<'_>, Failure> {
+    let given = [
+        ("customer_id", filter.customer_id),
+        ("order_id", filter.order_id),
+        ("customer_email", filter.customer_email),
+        ("description", filter.description),
+    ];
+    match given.into_iter().find(|(_, value)| *value == Some("")) {
+        Some((field, _)) => Err(Failure::invalid_field(field, "must not be empty; leave it out for all tokens")),
+        None => Ok(filter),
+    }
+}
+
+/// Which tokens are to be revoked.
+#[derive(Debug, Deserialize)]
+pub struct RevocationQuery {
+    customer_id: Option<String>,
+    order_id: Option<String>,
+    customer_email: Option<String>,
+    description: Option<String>,
+    permissions: Option<PermissionName>,
+    expired: Option<bool>,
+}
+
+impl RevocationQuery {
+    /// The filter that it is.
+    pub fn filter(&self) -> Result<TokenFilter<'_>, Failure> {
+        let filter = TokenFilter {
+            customer_id: self.customer_id.as_deref(),
+            order_id: self.order_id.as_deref(),
+            customer_email: self.customer_email.as_deref(),
+            description: self.description.as_deref(),
+            reads_only: self.permissions.map(|name| matches!(name, PermissionName::ReadOnly)),
+            has_expired: self.expired,
+            standing: Standing::Live,
+        };
+        let names = [filter.customer_id, filter.order_id, filter.customer_email, filter.description];
+        if names.iter().all(Option::is_none) && filter.has_expired != Some(true) {
+            return Err(Failure::invalid(
+                "Say which tokens: `customer_id`, `order_id`, `customer_email`, `description` or `expired=true`.",
+            ));
+        }
+        without_empty(filter)
+    }
 }
