@@ -56,6 +56,21 @@ CREATE TABLE grants (
   expires_at INTEGER
 ) STRICT;
 
+CREATE TABLE idempotency_answers (
+  key_uid TEXT PRIMARY KEY REFERENCES idempotency_keys (uid) ON DELETE CASCADE,
+  status INTEGER NOT NULL,
+  body TEXT NOT NULL -- sealed (registry::secrets)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE idempotency_keys (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  key_hash TEXT NOT NULL UNIQUE, -- SHA-256 of the caller and the key, lowercase hex
+  request_hash TEXT NOT NULL, -- SHA-256 of method, path and body, lowercase hex
+  lease_until INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE organizations (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -189,6 +204,8 @@ CREATE INDEX audit_log_by_target ON audit_log (target, id);
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 
 CREATE INDEX grants_by_token ON grants (token_id);
+
+CREATE INDEX idempotency_keys_by_end ON idempotency_keys (expires_at);
 
 CREATE INDEX packages_by_repository ON packages (repository_id);
 

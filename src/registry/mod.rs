@@ -7,6 +7,7 @@ pub mod authenticate;
 pub mod dist;
 pub mod downloads;
 pub mod failure;
+pub mod idempotency;
 pub mod ids;
 pub mod jobs;
 pub mod limit;

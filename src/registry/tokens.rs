@@ -267,8 +267,8 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<Draft, Failu
     Ok(Draft { plain: PlainToken::generate(&*app.ports.entropy)?, row })
 }
 
-/// Issues a token; the plain one is in the draft and nowhere else.
-pub async fn issue(app: &App, issuer: &Issuer, draft: &Draft) -> Result<(), Failure> {
+/// Issues a token; the plain one is in the draft and nowhere else. `keep` goes into the same batch.
+pub async fn issue(app: &App, issuer: &Issuer, draft: &Draft, keep: Option<Stmt>) -> Result<(), Failure> {
     let row = &draft.row;
     let deed = Deed {
         action: "token.created",
@@ -277,7 +277,7 @@ pub async fn issue(app: &App, issuer: &Issuer, draft: &Draft) -> Result<(), Fail
         details: json!({ "scopes": row.scopes, "expires_at": row.expires_at, "grants": row.grants }),
     };
     let noted = issuer.by.note(app, &deed)?;
-    Ok(tokens::insert(&*app.ports.database, draft.plain.hash().as_str(), row, noted).await?)
+    Ok(tokens::insert(&*app.ports.database, draft.plain.hash().as_str(), row, noted, keep).await?)
 }
 
 /// Changes what the request names, and nothing else.

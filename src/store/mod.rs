@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod dists;
 pub mod downloads;
+pub mod idempotency;
 pub mod organizations;
 pub mod packages;
 pub mod publication;

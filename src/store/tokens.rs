@@ -99,8 +99,15 @@ pub fn touch(id: i64, now: Millis) -> Stmt {
 }
 
 /// Makes a token with its grants, both or nothing. `hash` is the SHA-256 of its secret, lowercase hex; the row's primary
-/// key is the database's to give. `noted` is run right behind the change, here and below.
-pub async fn insert(db: &dyn Database, hash: &str, row: &TokenRow, noted: Stmt) -> Result<(), DatabaseError> {
+/// key is the database's to give. `noted` is run right behind the change, here and below, and `keep` in the same
+/// batch.
+pub async fn insert(
+    db: &dyn Database,
+    hash: &str,
+    row: &TokenRow,
+    noted: Stmt,
+    keep: Option<Stmt>,
+) -> Result<(), DatabaseError> {
     let token = Stmt::new(
         "INSERT INTO tokens (uid, organization_id, hash, description, scopes, expires_at, rate_limit_max, metadata,
                 created_at)
@@ -117,7 +124,9 @@ pub async fn insert(db: &dyn Database, hash: &str, row: &TokenRow, noted: Stmt) 
             row.created_at.into(),
         ],
     );
-    db.batch(vec![token, noted, insert_grants(row.organization_id, &row.uid, None, &row.grants)]).await?;
+    let mut batch = vec![token, noted, insert_grants(row.organization_id, &row.uid, None, &row.grants)];
+    batch.extend(keep);
+    db.batch(batch).await?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod budget;
 mod cron;
 mod dist;
 mod faults;
+mod idempotency;
 mod limits;
 mod metadata;
 mod notify;

@@ -25,6 +25,7 @@ use crate::git::{
 use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
 use crate::registry::failure::Failure;
+use crate::registry::idempotency;
 use crate::registry::ids::new_uid;
 use crate::registry::publish::{Publication, publish};
 use crate::registry::repositories::{Credentials, Provider};
@@ -438,6 +439,7 @@ pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
             app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
         }
         sync_runs::prune(&*app.ports.database, now.minus(RUNS_KEPT)).await?;
+        idempotency::sweep(app).await?;
     }
     Ok(due.len())
 }

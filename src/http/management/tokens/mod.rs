@@ -9,9 +9,11 @@ use serde_json::Value;
 use body::{NewTokenView, PermissionName, RevocationQuery, RevokedView, TokenRequest, TokenView, TokensQuery};
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
+use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
+use crate::registry::idempotency::{self, Begun};
 use crate::registry::tokens::{self, Scope};
 
 /// Tokens that are not revoked, newest first.
@@ -88,24 +90,35 @@ pub async fn delete_tokens(
     post,
     path = "/tokens",
     tag = "tokens",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Up to 255 characters: with the same key, the same request within a day is answered the same and makes no second token")
+    ),
     request_body = TokenRequest,
     responses(
         (status = 201, description = "The token", body = NewTokenView),
         (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
         (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
+        (status = 409, description = "The key came with another request, or this one is still in progress", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
 pub async fn create_token(
     session: Session,
-    body: Result<JsonBody<TokenRequest>, Failure>,
-) -> Result<(StatusCode, Json<NewTokenView>), Failure> {
+    body: Result<KeyedJson<TokenRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let app = &session.app;
     let issuer = session.issuer(Scope::TokensWrite).await?;
-    let JsonBody(request) = body?;
-    let draft = tokens::draft(&session.app, &issuer, request.into())?;
-    tokens::issue(&session.app, &issuer, &draft).await?;
-    Ok((StatusCode::CREATED, Json(NewTokenView::new(&draft))))
+    let KeyedJson { value, key } = body?;
+    let draft = tokens::draft(app, &issuer, value.into())?;
+    let claim = match idempotency::begin(app, &issuer.caller, key).await? {
+        Begun::Answered(answer) => return Ok(replayed(answer)),
+        Begun::Claimed(claim) => claim,
+    };
+    let answer = answer(StatusCode::CREATED, &NewTokenView::new(&draft));
+    let keep = claim.keep(app, &answer)?;
+    claim.settle(app, tokens::issue(app, &issuer, &draft, keep).await).await?;
+    Ok(fresh(answer))
 }
 
 /// One token.
