@@ -121,7 +121,8 @@ pub fn seal_row(uid: &str) -> String {
 }
 
 impl Claim {
-    /// The statement that keeps `answer`; it belongs into the batch that does what was asked.
+    /// The statement that keeps `answer`; it belongs right behind the one that notes the change
+    /// ([`crate::registry::audit::Actor::note`]).
     pub fn keep(&self, app: &App, answer: &Answer) -> Result<Option<Stmt>, Failure> {
         let Some(uid) = &self.uid else { return Ok(None) };
         let refused = |error: SecretError| Failure { detail: error.to_string(), ..Failure::internal(error) };

@@ -20,6 +20,7 @@ pub mod render;
 pub mod repositories;
 pub mod secrets;
 pub mod sync;
+pub mod token_rotation;
 pub mod token_spec;
 pub mod tokens;
 pub mod upstream;

@@ -195,7 +195,7 @@ impl Issuer {
     }
 
     /// Refuses a token that holds more than they do.
-    fn check_token(&self, token: &TokenRow) -> Result<(), Failure> {
+    pub fn check_token(&self, token: &TokenRow) -> Result<(), Failure> {
         let scopes = token.scopes.iter().filter_map(|name| Scope::parse(name));
         self.check_scopes(scopes)
             .and_then(|()| self.check_grants(&token.grants))
@@ -215,12 +215,13 @@ impl Issuer {
     }
 }
 
-fn absent() -> Failure {
+/// What is answered when there is no such token.
+pub fn absent() -> Failure {
     Failure::not_found("Token")
 }
 
 /// What is answered when a token changed between the look at it and the change of it.
-fn crossed() -> Failure {
+pub fn crossed() -> Failure {
     Failure::new(Kind::Conflict, "The token was changed by somebody else just now. Look at it and try again.")
 }
 

@@ -99,8 +99,8 @@ pub fn touch(id: i64, now: Millis) -> Stmt {
 }
 
 /// Makes a token with its grants, both or nothing. `hash` is the SHA-256 of its secret, lowercase hex; the row's primary
-/// key is the database's to give. `noted` is run right behind the change, here and below, and `keep` in the same
-/// batch.
+/// key is the database's to give. `noted` is run right behind the change, here and below, and `keep`
+/// right behind that.
 pub async fn insert(
     db: &dyn Database,
     hash: &str,
@@ -124,8 +124,9 @@ pub async fn insert(
             row.created_at.into(),
         ],
     );
-    let mut batch = vec![token, noted, insert_grants(row.organization_id, &row.uid, None, &row.grants)];
+    let mut batch = vec![token, noted];
     batch.extend(keep);
+    batch.push(insert_grants(row.organization_id, &row.uid, None, &row.grants));
     db.batch(batch).await?;
     Ok(())
 }
@@ -235,6 +236,28 @@ pub fn known(organization_id: i64, uid: &str) -> Stmt {
         concat!(hashed!(), " FROM tokens WHERE organization_id = ?1 AND uid = ?2"),
         [organization_id.into(), uid.into()],
     )
+}
+
+/// Gives a live token that is still at its revision another secret with this hash, and keeps the old one until
+/// `previous_until`, if it is to work at all; whether it was done.
+pub async fn rotate(
+    db: &dyn Database,
+    token: &TokenRow,
+    hash: &str,
+    previous_until: Option<Millis>,
+    noted: Stmt,
+    keep: Option<Stmt>,
+) -> Result<bool, DatabaseError> {
+    let rotate = Stmt::new(
+        "UPDATE tokens SET previous_hash = CASE WHEN ?4 IS NULL THEN NULL ELSE hash END, previous_until = ?4,
+                hash = ?3, revision = revision + 1
+          WHERE id = ?1 AND revision = ?2 AND revoked_at IS NULL RETURNING id",
+        [token.id.into(), token.revision.into(), hash.into(), previous_until.into()],
+    );
+    let mut batch = vec![rotate, noted];
+    batch.extend(keep);
+    let results = db.batch(batch).await?;
+    Ok(results.first().is_some_and(|rows| !rows.0.is_empty()))
 }
 
 /// What became of a revocation.

@@ -17,6 +17,7 @@ mod sync;
 mod sync_runs;
 mod token_lists;
 mod token_rights;
+mod token_rotation;
 mod tokens;
 mod upstream_faults;
 mod visibility;

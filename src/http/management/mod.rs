@@ -24,6 +24,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .routes(routes!(tokens::list_tokens, tokens::create_token, tokens::delete_tokens))
         .routes(routes!(tokens::get_token, tokens::update_token, tokens::delete_token))
+        .routes(routes!(tokens::rotate_token))
         .routes(routes!(repositories::list_repositories, repositories::create_repository))
         .routes(routes!(repositories::get_repository, repositories::delete_repository))
         .routes(routes!(repositories::sync_repository))

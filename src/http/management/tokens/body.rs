@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
+use crate::registry::token_rotation::Rotation;
 use crate::registry::token_spec::{GrantSpec, TokenSpec, prefixes_of};
 use crate::registry::tokens::{Draft, Permissions, Revoked};
 use crate::store::Update;
@@ -213,6 +214,54 @@ impl NewTokenView {
     /// Shows the draft's secret.
     pub fn new(draft: &Draft) -> Self {
         Self { token: draft.plain.reveal().to_owned(), view: draft.row.clone().into() }
+    }
+}
+
+/// A token with what it has done lately.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenDetails {
+    #[serde(flatten)]
+    view: TokenView,
+    /// Requests that count in this clock hour, up to a minute behind; null when that cannot be told just now.
+    requests_this_hour: Option<i64>,
+}
+
+impl TokenDetails {
+    /// A token that made as many requests.
+    pub fn new(row: TokenRow, requests_this_hour: Option<i64>) -> Self {
+        Self { view: row.into(), requests_this_hour }
+    }
+}
+
+/// A request to replace a token's secret.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"grace_seconds": 86_400}))]
+pub struct RotationRequest {
+    /// For how long the old secret works yet: 0 (the default) to 604800, a week.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    pub grace_seconds: i64,
+}
+
+/// A token whose secret has just been replaced.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RotatedTokenView {
+    #[serde(flatten)]
+    view: TokenView,
+    /// The new secret; shown this once and stored nowhere.
+    token: String,
+    /// Unix seconds until which the old secret works; null when it has ended.
+    previous_valid_until: Option<i64>,
+}
+
+impl RotatedTokenView {
+    /// Shows the rotation's new secret.
+    pub fn new(rotation: &Rotation) -> Self {
+        Self {
+            token: rotation.plain.reveal().to_owned(),
+            view: rotation.row.token.clone().into(),
+            previous_valid_until: rotation.previous_until.map(Millis::seconds),
+        }
     }
 }
 

@@ -6,15 +6,20 @@ use axum::response::{Json, Response};
 use http::StatusCode;
 use serde_json::Value;
 
-use body::{NewTokenView, PermissionName, RevocationQuery, RevokedView, TokenRequest, TokenView, TokensQuery};
+use body::{
+    NewTokenView, PermissionName, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails,
+    TokenRequest, TokenView, TokensQuery,
+};
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
 use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
+use crate::registry::authenticate::Subject;
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
 use crate::registry::tokens::{self, Scope};
+use crate::registry::{limit, token_rotation};
 
 /// Tokens that are not revoked, newest first.
 #[utoipa::path(
@@ -128,17 +133,18 @@ pub async fn create_token(
     tag = "tokens",
     params(("id" = String, Path, description = "The token's id")),
     responses(
-        (status = 200, description = "The token", body = TokenView),
+        (status = 200, description = "The token", body = TokenDetails),
         (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
         (status = 404, description = "No such token", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<TokenView>, Failure> {
+pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<TokenDetails>, Failure> {
     let caller = session.require(Scope::TokensRead).await?;
     let row = tokens::get(&session.app, caller.organization_id, &id).await?;
-    Ok(Json(row.into()))
+    let used = limit::used(&session.app, Subject::Token { id: row.id }).await;
+    Ok(Json(TokenDetails::new(row, used)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -167,6 +173,45 @@ pub async fn update_token(
     let JsonBody(request) = body?;
     let row = tokens::change(&session.app, &issuer, &id, request.into()).await?;
     Ok(Json(row.into()))
+}
+
+/// Replaces a token's secret; everything else of it stays. The answer is the only place that ever shows the new one.
+#[utoipa::path(
+    post,
+    path = "/tokens/{id}/rotate",
+    tag = "tokens",
+    params(
+        ("id" = String, Path, description = "The token's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Up to 255 characters: with the same key, the same request within a day is answered the same and replaces nothing again")
+    ),
+    request_body = Option<RotationRequest>,
+    responses(
+        (status = 200, description = "The token with its new secret", body = RotatedTokenView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or this one holds more than it", body = ErrorBody),
+        (status = 404, description = "No such token", body = ErrorBody),
+        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn rotate_token(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<KeyedJson<RotationRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let app = &session.app;
+    let issuer = session.issuer(Scope::TokensWrite).await?;
+    let KeyedJson { value, key } = body?;
+    let rotation = token_rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
+    let claim = match idempotency::begin(app, &issuer.caller, key).await? {
+        Begun::Answered(answer) => return Ok(replayed(answer)),
+        Begun::Claimed(claim) => claim,
+    };
+    let answer = answer(StatusCode::OK, &RotatedTokenView::new(&rotation));
+    let keep = claim.keep(app, &answer)?;
+    claim.settle(app, token_rotation::rotate(app, &issuer, &rotation, keep).await).await?;
+    Ok(fresh(answer))
 }
 
 /// Revokes a token. It is refused at once where this was done, elsewhere within a minute and a half as a rule.
