@@ -19,6 +19,7 @@ pub mod publish;
 pub mod render;
 pub mod repositories;
 pub mod secrets;
+pub mod statistics;
 pub mod sync;
 pub mod token_rotation;
 pub mod token_spec;

@@ -7,11 +7,13 @@
 pub mod audit;
 pub mod dists;
 pub mod downloads;
+pub mod grants;
 pub mod idempotency;
 pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
+pub mod statistics;
 pub mod sync_runs;
 pub mod tokens;
 

@@ -1,25 +1,11 @@
-//! `tokens` and `grants`: credentials by their hash, and what each may see.
+//! `tokens`: credentials by their hash, and whom they were made for.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
-use crate::store::{Page, Update, json_text, total};
-
-/// A grant as stored; [`crate::registry::access`] gives it its meaning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantRow {
-    /// `*`, a package name, or a pattern with `*`.
-    pub target: String,
-    /// A Composer version constraint.
-    pub version_constraint: String,
-    /// Only versions released up to this moment.
-    pub updates_until: Option<Millis>,
-    /// Composer's name of a stability.
-    pub minimum_stability: String,
-    /// When the grant ends.
-    pub expires_at: Option<Millis>,
-}
+pub use crate::store::grants::GrantRow;
+use crate::store::{Page, Update, grants, json_text, total};
 
 /// A live token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,11 +79,6 @@ pub fn present(hash: &str, now: Millis) -> Stmt {
     )
 }
 
-/// Notes that a token was used.
-pub fn touch(id: i64, now: Millis) -> Stmt {
-    Stmt::new("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", [id.into(), now.into()])
-}
-
 /// Makes a token with its grants, both or nothing. `hash` is the SHA-256 of its secret, lowercase hex; the row's primary
 /// key is the database's to give. `noted` is run right behind the change, here and below, and `keep`
 /// right behind that.
@@ -126,21 +107,9 @@ pub async fn insert(
     );
     let mut batch = vec![token, noted];
     batch.extend(keep);
-    batch.push(insert_grants(row.organization_id, &row.uid, None, &row.grants));
+    batch.push(grants::insert(row.organization_id, &row.uid, None, &row.grants));
     db.batch(batch).await?;
     Ok(())
-}
-
-fn insert_grants(organization_id: i64, uid: &str, revision: Option<i64>, grants: &[GrantRow]) -> Stmt {
-    Stmt::new(
-        "INSERT INTO grants (token_id, target, version_constraint, updates_until, minimum_stability, expires_at)
-         SELECT t.id, g.value ->> 'target', g.value ->> 'version_constraint', g.value ->> 'updates_until',
-                g.value ->> 'minimum_stability', g.value ->> 'expires_at'
-           FROM json_each(?3) g
-           JOIN tokens t ON t.organization_id = ?1 AND t.uid = ?2 AND t.revoked_at IS NULL
-                        AND (?4 IS NULL OR t.revision = ?4)",
-        [organization_id.into(), uid.into(), json!(grants).to_string().into(), revision.into()],
-    )
 }
 
 /// What an update sets; a field that is `None` stays as it is.
@@ -205,14 +174,9 @@ pub async fn update(
     );
     // The grants come first: all of the batch goes by the revision as it was before.
     let mut batch = Vec::new();
-    if let Some(grants) = &changes.grants {
-        batch.push(Stmt::new(
-            "DELETE FROM grants WHERE token_id =
-                (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL
-                    AND (?3 IS NULL OR revision = ?3))",
-            [organization_id.into(), uid.into(), revision.into()],
-        ));
-        batch.push(insert_grants(organization_id, uid, revision, grants));
+    if let Some(list) = &changes.grants {
+        batch.push(grants::delete(organization_id, uid, revision));
+        batch.push(grants::insert(organization_id, uid, revision, list));
     }
     let place = batch.len();
     batch.extend([change, noted, by_uid(organization_id, uid)]);

@@ -13,6 +13,7 @@ mod limits;
 mod metadata;
 mod notify;
 mod search;
+mod statistics;
 mod sync;
 mod sync_runs;
 mod token_lists;

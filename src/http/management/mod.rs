@@ -3,6 +3,7 @@
 mod audit;
 mod packages;
 mod repositories;
+mod statistics;
 mod tokens;
 
 use axum::Router;
@@ -31,6 +32,7 @@ pub fn routes() -> Routes {
         .routes(routes!(repositories::list_syncs))
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))
+        .routes(routes!(statistics::get_statistics))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
         .routes(routes!(assets::get_openapi_document))
