@@ -6,6 +6,7 @@ pub mod audit;
 pub mod authenticate;
 pub mod dist;
 pub mod downloads;
+pub mod encryption;
 pub mod failure;
 pub mod idempotency;
 pub mod ids;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::run;
+use crate::store::sealed::SealedColumn;
 
 /// A request that is about to be carried out.
 pub struct NewKey<'a> {
@@ -89,4 +90,27 @@ pub async fn sweep(db: &dyn Database, now: Millis) -> Result<(), DatabaseError> 
         [now.into()],
     );
     run(db, stmt).await.map(drop)
+}
+
+/// The answers, for whoever re-seals them.
+pub const SEALED: SealedColumn = SealedColumn { name: "idempotency_answers.body", counts, sealed_by, replace };
+
+fn counts() -> Stmt {
+    Stmt::new("SELECT substr(body, 4, 8) AS key_id, count(*) AS count FROM idempotency_answers GROUP BY 1", [])
+}
+
+fn sealed_by(keys: String, limit: i64) -> Stmt {
+    Stmt::new(
+        "SELECT key_uid AS uid, body AS sealed FROM idempotency_answers
+          WHERE substr(body, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        [keys.into(), limit.into()],
+    )
+}
+
+fn replace(texts: String) -> Stmt {
+    Stmt::new(
+        "UPDATE idempotency_answers SET body = j.value ->> 'new' FROM json_each(?1) j
+          WHERE key_uid = j.value ->> 'uid' AND body = j.value ->> 'old' RETURNING key_uid",
+        [texts.into()],
+    )
 }

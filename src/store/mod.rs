@@ -13,6 +13,7 @@ pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
+pub mod sealed;
 pub mod statistics;
 pub mod sync_runs;
 pub mod tokens;

@@ -7,6 +7,7 @@ mod bad_input;
 mod budget;
 mod cron;
 mod dist;
+mod encryption;
 mod faults;
 mod idempotency;
 mod limits;

@@ -1,6 +1,7 @@
 //! The management surface: what operators and shops ask of the root organization.
 
 mod audit;
+mod encryption;
 mod packages;
 mod repositories;
 mod statistics;
@@ -33,6 +34,8 @@ pub fn routes() -> Routes {
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))
         .routes(routes!(statistics::get_statistics))
+        .routes(routes!(encryption::list_encryption_keys))
+        .routes(routes!(encryption::rotate_encryption_key))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
         .routes(routes!(assets::get_openapi_document))
