@@ -1,5 +1,23 @@
 -- What migrations/ add up to. Written by `UPDATE_SCHEMA=1 cargo test --test schema`; change the migrations.
 
+CREATE TABLE advisories (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  advisory_id TEXT NOT NULL, -- what people call it, in composer's ignore list too
+  package_name TEXT NOT NULL,
+  affected_versions TEXT NOT NULL, -- Composer constraint
+  title TEXT NOT NULL,
+  cve TEXT,
+  link TEXT,
+  severity TEXT CHECK (severity IN ('low', 'medium', 'high', 'critical')),
+  sources TEXT NOT NULL, -- JSON array of {name, remoteId}
+  reported_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE (organization_id, advisory_id)
+) STRICT;
+
 CREATE TABLE artifacts (
   sha256 TEXT PRIMARY KEY,
   sha1 TEXT NOT NULL, -- Composer's shasum
@@ -45,6 +63,19 @@ CREATE TABLE downloads (
   count INTEGER NOT NULL,
   PRIMARY KEY (version_id, day, subject)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE filter_entries (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  list TEXT NOT NULL,
+  package_name TEXT NOT NULL,
+  version_constraint TEXT NOT NULL,
+  reason TEXT,
+  url TEXT,
+  created_at INTEGER NOT NULL,
+  UNIQUE (organization_id, list, package_name, version_constraint)
+) STRICT;
 
 CREATE TABLE grants (
   id INTEGER PRIMARY KEY,
@@ -197,11 +228,15 @@ CREATE TABLE versions (
   UNIQUE (package_id, normalized)
 ) STRICT;
 
+CREATE INDEX advisories_by_package ON advisories (organization_id, package_name);
+
 CREATE INDEX audit_log_by_organization ON audit_log (organization_id, id);
 
 CREATE INDEX audit_log_by_target ON audit_log (target, id);
 
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
+
+CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, package_name);
 
 CREATE INDEX grants_by_token ON grants (token_id);
 

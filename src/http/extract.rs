@@ -4,12 +4,12 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
-use crate::store::Page;
+use crate::store::{Page, Update};
 
 /// Most bytes of a JSON body.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -78,6 +78,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         }
         from_json(&bytes).map(Self)
     }
+}
+
+/// A field that is named is set, to null too; one that is not is left alone.
+pub fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Update<T>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Update::Set)
 }
 
 /// The query; an unknown parameter is refused.

@@ -13,8 +13,10 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::http::caching::PRIVATE;
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::Actor;
 use crate::registry::authenticate::{Authenticated, Caller, authenticate};
 use crate::registry::failure::{Failure, Kind};
@@ -84,8 +86,13 @@ impl Session {
 
     /// Signs a caller in who must hold `scope` and is about to change something; what the audit log will say of them.
     pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
+        self.acting(scope).await.map(|(actor, _)| actor)
+    }
+
+    /// The same, and what that caller sees.
+    pub async fn acting(&self, scope: Scope) -> Result<(Actor, Arc<View>), Failure> {
         let caller = self.require(scope).await?;
-        Ok(self.actor_of(&caller))
+        Ok((self.actor_of(&caller), caller.view(self.app.now())))
     }
 
     fn actor_of(&self, caller: &Caller) -> Actor {
@@ -142,7 +149,7 @@ pub fn show_quota(app: &App, signed_in: &SignedIn, response: &mut Response) {
         quota = limit::give_back(app, &caller, quota);
     }
     let headers = response.headers_mut();
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    headers.entry(CACHE_CONTROL).or_insert(PRIVATE);
     for (name, value) in [
         ("x-ratelimit-limit", quota.limit),
         ("x-ratelimit-remaining", quota.remaining),

@@ -141,8 +141,3 @@ impl Claim {
         result
     }
 }
-
-/// Forgets what is older than a day.
-pub async fn sweep(app: &App) -> Result<(), Failure> {
-    Ok(idempotency::sweep(&*app.ports.database, app.now()).await?)
-}

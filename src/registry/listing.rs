@@ -10,7 +10,8 @@ use crate::registry::access::{Fingerprint, View, glob};
 use crate::registry::failure::Failure;
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
 use crate::registry::metadata::{Body, BodyKey};
-use crate::store::organizations::{self, Revisions};
+use crate::registry::notices::addresses;
+use crate::store::organizations::{self, Published, Revisions};
 
 /// Which listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub struct Listing {
     pub revision: i64,
     /// Sorted.
     pub names: Vec<String>,
+    /// The filter lists that have entries.
+    pub filter_lists: Vec<String>,
 }
 
 /// A pattern that matches no package: composer takes an empty `available-packages` for "not given", and would then ask
@@ -50,15 +53,16 @@ pub async fn visible_names(app: &App, organization_id: i64, view: &View) -> Resu
     {
         return Ok(keep(app, key, entry.value.clone()));
     }
-    let (revisions, packages) = organizations::listing(&*app.ports.database, organization_id, &limited)
-        .await?
-        .ok_or_else(|| Failure::not_found("Organization"))?;
+    let Published { revisions, packages, filter_lists } =
+        organizations::listing(&*app.ports.database, organization_id, &limited)
+            .await?
+            .ok_or_else(|| Failure::not_found("Organization"))?;
     let names = packages
         .into_iter()
         .filter(|package| view.scope(&package.name).sees_any(package.version_index.as_deref().unwrap_or("[]")))
         .map(|package| package.name)
         .collect();
-    Ok(keep(app, key, Arc::new(Listing { revision: date(revisions), names })))
+    Ok(keep(app, key, Arc::new(Listing { revision: date(revisions), names, filter_lists })))
 }
 
 fn keep(app: &App, key: ListingKey, listing: Arc<Listing>) -> Arc<Listing> {
@@ -91,6 +95,7 @@ pub async fn root_document(app: &App, organization_id: i64, view: &View, base_ur
         "search": format!("{base_url}/search.json?q=%query%&type=%type%"),
         "list": format!("{base_url}/list.json"),
     });
+    root.as_object_mut().into_iter().for_each(|root| root.extend(addresses(base_url, &listing.filter_lists)));
     if listing.names.is_empty() {
         root["available-package-patterns"] = json!([MATCHES_NOTHING]);
     }

@@ -17,6 +17,7 @@ use crate::registry::App;
 use crate::registry::access::{Fingerprint, Scope, View};
 use crate::registry::failure::Failure;
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
+use crate::registry::notices::Notices;
 use crate::registry::render::{absolute, released_at};
 use crate::store::packages::{self, DocumentPart};
 use crate::store::run;
@@ -36,6 +37,7 @@ pub struct PackageDocuments {
     revision: i64,
     stable: String,
     dev: String,
+    notices: Notices,
 }
 
 impl PackageDocuments {
@@ -179,11 +181,17 @@ fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Option<A
     if let Some(known) = known.filter(|known| known.revision == first.revision && first.body.is_none()) {
         return Ok(Some(known));
     }
-    let mut documents = PackageDocuments { revision: first.revision, stable: String::new(), dev: String::new() };
+    let mut documents = PackageDocuments {
+        revision: first.revision,
+        stable: String::new(),
+        dev: String::new(),
+        notices: Notices::default(),
+    };
     for part in parts {
         let text = part.body.unwrap_or_default();
         match part.stability.as_str() {
             "dev" => documents.dev.push_str(&text),
+            "notices" => documents.notices = Notices::parse(&text)?,
             _ => documents.stable.push_str(&text),
         }
     }
@@ -193,35 +201,47 @@ fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Option<A
 /// The asked document with what `scope` lets through, or `None` when nothing of the package is visible.
 fn visible_text(documents: &PackageDocuments, scope: &Scope<'_>, wanted: Wanted<'_>) -> Result<Option<String>, Fault> {
     let text = documents.text(wanted.part);
-    if matches!(scope, Scope::All) && wanted.form == DocumentForm::Minified {
-        return Ok(Some(absolute(text, wanted.base_url)));
-    }
     let name = wanted.name;
+    if matches!(scope, Scope::All) {
+        let mut text = match wanted.form {
+            DocumentForm::Minified => absolute(text, wanted.base_url),
+            DocumentForm::KeyedByVersion => {
+                let entries = visible_entries(text, name, scope)?;
+                absolute(&composer::document_json(name, &entries, wanted.form), wanted.base_url)
+            }
+        };
+        documents.notices.add_to(&mut text);
+        return Ok(Some(text));
+    }
     let visible = visible_entries(text, name, scope)?;
     let other = match wanted.part {
         Part::Stable => Part::Dev,
         Part::Dev => Part::Stable,
     };
+    let others = visible_entries(documents.text(other), name, scope)?;
     // A package of which nothing is visible is absent; one with other versions answers with an empty list, so that
     // its name is not looked for elsewhere.
-    if visible.is_empty()
-        && !matches!(scope, Scope::All)
-        && visible_entries(documents.text(other), name, scope)?.is_empty()
-    {
+    if visible.is_empty() && others.is_empty() {
         return Ok(None);
     }
-    let text = composer::document_json(name, &visible, wanted.form);
-    Ok(Some(absolute(&text, wanted.base_url)))
+    let mut text = absolute(&composer::document_json(name, &visible, wanted.form), wanted.base_url);
+    let seen: Vec<NormalizedVersion> = visible.iter().chain(&others).map(version_of).collect();
+    documents.notices.concerning(Some(&seen)).add_to(&mut text);
+    Ok(Some(text))
 }
 
 fn visible_entries(text: &str, name: &PackageName, scope: &Scope<'_>) -> Result<Vec<composer::Map>, Fault> {
     let mut entries = composer::expand(entries_of(text, name)?);
     entries.retain(|entry| {
-        let normalized = entry.get("version_normalized").and_then(Value::as_str).unwrap_or_default();
         let released: Option<Millis> = released_at(entry);
-        scope.sees(&NormalizedVersion::from_stored(normalized.to_owned()), released)
+        scope.sees(&version_of(entry), released)
     });
     Ok(entries)
+}
+
+fn version_of(entry: &composer::Map) -> NormalizedVersion {
+    let normalized = entry.get("version_normalized").and_then(Value::as_str).unwrap_or_default();
+    NormalizedVersion::from_stored(normalized.to_owned())
 }
 
 fn entries_of(text: &str, name: &PackageName) -> Result<Vec<composer::Map>, Fault> {

@@ -12,6 +12,7 @@ use crate::composer::{
     Source, Stability,
 };
 use crate::ports::Millis;
+use crate::registry::access::IndexedVersion;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::Summary;
 
@@ -127,14 +128,16 @@ fn summarize(stable: &[Map], dev: &[Map], versions: &[LiveVersion]) -> Summary {
         Some(Value::String(replacement)) => Some(replacement.clone()),
         _ => None,
     });
-    let index: Vec<Value> =
-        versions.iter().map(|version| json!([version.normalized, version.released_at, version.pretty])).collect();
+    let index: Vec<IndexedVersion> = versions
+        .iter()
+        .map(|version| IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()))
+        .collect();
     Summary {
         description: latest.and_then(|entry| text(entry, "description")),
         package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
         abandoned,
         latest_version: latest.and_then(|entry| text(entry, "version")),
-        version_index: Value::Array(index).to_string(),
+        version_index: json!(index).to_string(),
     }
 }
 

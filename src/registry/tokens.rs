@@ -47,7 +47,9 @@ pub enum Scope {
     SettingsRead,
     /// Change settings.
     SettingsWrite,
-    /// Publish and withdraw security advisories.
+    /// Read advisories and filter lists.
+    AdvisoriesRead,
+    /// Write advisories and filter lists.
     AdvisoriesWrite,
     /// Read consumers and what they bought.
     ConsumersRead,
@@ -72,6 +74,7 @@ const SCOPES: &[(Scope, &str)] = &[
     (Scope::UsersWrite, "users:write"),
     (Scope::SettingsRead, "settings:read"),
     (Scope::SettingsWrite, "settings:write"),
+    (Scope::AdvisoriesRead, "advisories:read"),
     (Scope::AdvisoriesWrite, "advisories:write"),
     (Scope::ConsumersRead, "consumers:read"),
     (Scope::ConsumersWrite, "consumers:write"),

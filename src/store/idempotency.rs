@@ -82,14 +82,13 @@ pub async fn release(db: &dyn Database, uid: &str) -> Result<(), DatabaseError> 
     run(db, stmt).await.map(drop)
 }
 
-/// Forgets at most 1000 keys whose time is over, with their answers.
-pub async fn sweep(db: &dyn Database, now: Millis) -> Result<(), DatabaseError> {
-    let stmt = Stmt::new(
+/// The statement that forgets at most 1000 keys whose time is over, with their answers.
+pub fn sweep(now: Millis) -> Stmt {
+    Stmt::new(
         "DELETE FROM idempotency_keys
           WHERE id IN (SELECT id FROM idempotency_keys WHERE expires_at <= ?1 ORDER BY expires_at LIMIT 1000)",
         [now.into()],
-    );
-    run(db, stmt).await.map(drop)
+    )
 }
 
 /// The answers, for whoever re-seals them.

@@ -4,6 +4,7 @@
 //! Not for decisions: who may see what, and what is written when, is the `registry`'s. Functions that return a
 //! [`Stmt`] are for a use case to put into one batch with others; functions that take a [`Database`] run alone.
 
+pub mod advisories;
 pub mod audit;
 pub mod dists;
 pub mod downloads;

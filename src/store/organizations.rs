@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
-use crate::store::run;
+use crate::store::{json_text, run};
 
 /// Primary key of the root organization, the one served at `/packages.json`.
 pub const ROOT: i64 = 1;
@@ -26,16 +26,41 @@ pub struct Revisions {
     pub names_revision: i64,
 }
 
-/// The revisions and every published package of an organization, in one round trip. `with_index` are the names and
-/// patterns of packages whose version index is wanted too.
+/// What an organization publishes, as a listing is made of it.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The revisions that it has.
+    pub revisions: Revisions,
+    /// By name.
+    pub packages: Vec<ListedPackage>,
+    /// The filter lists that have entries, by name.
+    pub filter_lists: Vec<String>,
+}
+
+/// What an organization publishes, in one round trip. `with_index` are the names and patterns of packages whose version
+/// index is wanted too.
 pub async fn listing(
     db: &dyn Database,
     organization_id: i64,
     with_index: &[&str],
-) -> Result<Option<(Revisions, Vec<ListedPackage>)>, DatabaseError> {
+) -> Result<Option<Published>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(flatten)]
+        revisions: Revisions,
+        #[serde(deserialize_with = "json_text")]
+        filter_lists: Vec<String>,
+    }
     let mut results = db
         .batch(vec![
-            revisions_stmt(organization_id),
+            Stmt::new(
+                "SELECT revision, names_revision,
+                        (SELECT json_group_array(list) FROM (
+                           SELECT DISTINCT list FROM filter_entries WHERE organization_id = ?1 ORDER BY list
+                         )) AS filter_lists
+                   FROM organizations WHERE id = ?1",
+                [organization_id.into()],
+            ),
             // GLOB reads a package name or a pattern with `*` just as registry::access does: the other characters
             // that it knows cannot stand in either.
             Stmt::new(
@@ -48,9 +73,9 @@ pub async fn listing(
         ])
         .await?
         .into_iter();
-    let revisions = results.next().unwrap_or_default().first()?;
+    let head: Option<Head> = results.next().unwrap_or_default().first()?;
     let packages = results.next().unwrap_or_default().decode()?;
-    Ok(revisions.map(|revisions| (revisions, packages)))
+    Ok(head.map(|Head { revisions, filter_lists }| Published { revisions, packages, filter_lists }))
 }
 
 fn revisions_stmt(organization_id: i64) -> Stmt {

@@ -10,20 +10,34 @@ use crate::store::{Page, flag, json_text, run, total};
 pub struct DocumentPart {
     /// Unix seconds; dates the documents.
     pub revision: i64,
-    /// `stable` or `dev`.
+    /// `stable`, `dev`, or `notices`: an object of the package's `advisories` and `filter` entries.
     pub stability: String,
     /// The text, or `None` when the revision is the one the asker knows already.
     pub body: Option<String>,
 }
 
-/// Reads both documents of a package in the order of their parts, as [`DocumentPart`]s; the texts are left out when
-/// the package still has `known_revision`. No row: there is no such package, or nothing of it is published.
+/// Reads both documents of a package in the order of their parts, and its notices, as [`DocumentPart`]s; the texts are
+/// left out when the package still has `known_revision`. No row: there is no such package, or nothing of it is
+/// published.
 pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) -> Stmt {
     Stmt::new(
-        "SELECT p.revision, d.stability, CASE WHEN p.revision IS ?3 THEN NULL ELSE d.body END AS body
-           FROM packages p JOIN documents d ON d.package_id = p.id
-          WHERE p.organization_id = ?1 AND p.name = ?2 AND p.version_index <> '[]'
-          ORDER BY d.stability, d.part",
+        "WITH package AS (
+           SELECT id, organization_id, name, revision, revision IS ?3 AS is_known FROM packages
+            WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'
+         )
+         SELECT p.revision, d.stability, d.part, CASE WHEN p.is_known THEN NULL ELSE d.body END AS body
+           FROM package p JOIN documents d ON d.package_id = p.id
+         UNION ALL
+         SELECT p.revision, 'notices', 0, CASE WHEN p.is_known THEN NULL ELSE json_object(
+                  'advisories', json((SELECT json_group_array(json_object(
+                      'advisoryId', a.advisory_id, 'affectedVersions', a.affected_versions))
+                    FROM advisories a WHERE a.organization_id = p.organization_id AND a.package_name = p.name)),
+                  'filter', json((SELECT json_group_array(json_object(
+                      'list', e.list, 'constraint', e.version_constraint, 'reason', e.reason, 'url', e.url, 'id', e.uid))
+                    FROM filter_entries e WHERE e.organization_id = p.organization_id AND e.package_name = p.name))
+                ) END
+           FROM package p
+          ORDER BY 2, 3",
         [organization_id.into(), name.into(), known_revision.into()],
     )
 }

@@ -1,6 +1,5 @@
 //! `Idempotency-Key`: a request that is sent again does nothing and is answered like the first.
 
-use rostrum::registry::idempotency::sweep;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Ask, DAWN, Moment, Port, Reply, World};
@@ -91,7 +90,7 @@ async fn the_secret_lies_sealed_to_its_row_and_is_gone_after_a_day() {
     world.advance_seconds(24 * 3600);
     let anew = send(&world, "my-secret-key").await.expect(201);
     assert_ne!(anew.json()["token"], json!(token));
-    sweep(&world.isolate.app).await.expect("swept");
+    world.cron().await;
     assert_eq!((count(&world, "idempotency_keys"), count(&world, "idempotency_answers")), (1, 1));
 }
 

@@ -2,6 +2,8 @@
 
 mod support;
 
+mod advisories;
+mod archives;
 mod audit;
 mod bad_input;
 mod budget;

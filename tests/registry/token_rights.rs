@@ -48,7 +48,7 @@ async fn wrong_scopes_are_refused_with_the_ones_there_are() {
     let world = World::new();
     let known = "`admin`, `packages:read`, `packages:write`, `repositories:read`, `repositories:write`, `tokens:read`, \
                  `tokens:write`, `audit:read`, `users:read`, `users:write`, `settings:read`, `settings:write`, \
-                 `advisories:write`, `consumers:read`, `consumers:write`, `storefront:read`, `storefront:write`";
+                 `advisories:read`, `advisories:write`, `consumers:read`, `consumers:write`, `storefront:read`, `storefront:write`";
     for (scopes, more, error) in [
         (json!([]), json!(null), "`scopes` must name at least one scope".to_owned()),
         (

@@ -1,7 +1,9 @@
 //! The management surface: what operators and shops ask of the root organization.
 
+mod advisories;
 mod audit;
 mod encryption;
+mod filter_entries;
 mod packages;
 mod repositories;
 mod statistics;
@@ -36,6 +38,10 @@ pub fn routes() -> Routes {
         .routes(routes!(statistics::get_statistics))
         .routes(routes!(encryption::list_encryption_keys))
         .routes(routes!(encryption::rotate_encryption_key))
+        .routes(routes!(advisories::list_advisories, advisories::create_advisory))
+        .routes(routes!(advisories::get_advisory, advisories::update_advisory, advisories::delete_advisory))
+        .routes(routes!(filter_entries::list_filter_entries, filter_entries::create_filter_entry))
+        .routes(routes!(filter_entries::delete_filter_entry))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
         .routes(routes!(assets::get_openapi_document))

@@ -1,9 +1,10 @@
 //! What requests to `/api/tokens` hold, and what is answered.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::http::extract::update;
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
 use crate::registry::token_rotation::Rotation;
@@ -96,11 +97,6 @@ pub struct TokenRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Object>)]
     metadata: Update<Map<String, Value>>,
-}
-
-/// A field that is named is set, to null too; one that is not is left alone.
-fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Update<T>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Update::Set)
 }
 
 impl From<TokenRequest> for TokenSpec {
