@@ -102,6 +102,26 @@ CREATE TABLE idempotency_keys (
   expires_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE invitations (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  email TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
+  hash TEXT NOT NULL UNIQUE, -- SHA-256 of the link's token, lowercase hex
+  invited_by INTEGER REFERENCES users (id) ON DELETE CASCADE, -- NULL: not a user
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  UNIQUE (organization_id, email)
+) STRICT;
+
+CREATE TABLE login_throttles (
+  key TEXT PRIMARY KEY,
+  attempts INTEGER NOT NULL,
+  ends_at INTEGER NOT NULL,
+  is_noted INTEGER NOT NULL DEFAULT 0 -- whether the audit log has an entry of this window's lockout
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE organizations (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -132,6 +152,21 @@ CREATE TABLE packages (
   UNIQUE (organization_id, name)
 ) STRICT;
 
+CREATE TABLE password_resets (
+  user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  hash TEXT NOT NULL UNIQUE,
+  issued_by INTEGER REFERENCES users (id) ON DELETE CASCADE, -- NULL: not a user
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (user_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE recovery_codes (
+  user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  hash TEXT NOT NULL, -- SHA-256, lowercase hex
+  PRIMARY KEY (user_id, hash)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE repositories (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -159,6 +194,19 @@ CREATE TABLE repository_refs (
   reason TEXT, -- why it was skipped
   PRIMARY KEY (repository_id, name)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sessions (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  hash TEXT NOT NULL UNIQUE, -- SHA-256 of the session's token, lowercase hex
+  epoch INTEGER NOT NULL, -- the user's session_epoch that it belongs to
+  address TEXT, -- the client's IP address at login
+  user_agent TEXT,
+  created_at INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL, -- up to fifteen minutes behind
+  expires_at INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE sync_runs (
   id INTEGER PRIMARY KEY,
@@ -203,6 +251,24 @@ CREATE TABLE tokens (
   GENERATED ALWAYS AS (CAST(metadata ->> '$.order_id' AS TEXT)) VIRTUAL, customer_email TEXT
   GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER) STRICT;
 
+CREATE TABLE users (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  email TEXT NOT NULL UNIQUE, -- trimmed, lower case
+  name TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
+  password TEXT NOT NULL, -- argon2id as a PHC string
+  session_epoch INTEGER NOT NULL DEFAULT 0, -- moves when all sessions end: those of an earlier epoch are void
+  blocked_at INTEGER,
+  totp_secret TEXT, -- sealed (registry::secrets)
+  totp_enabled_at INTEGER, -- NULL while the secret is only prepared
+  totp_last_step INTEGER NOT NULL DEFAULT 0, -- the latest time step whose code was used
+  created_at INTEGER NOT NULL,
+  last_login_at INTEGER,
+  last_failed_at INTEGER -- the latest refused login
+) STRICT;
+
 CREATE TABLE version_files (
   version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
   kind TEXT NOT NULL CHECK (kind IN ('readme', 'changelog', 'license')),
@@ -242,7 +308,15 @@ CREATE INDEX grants_by_token ON grants (token_id);
 
 CREATE INDEX idempotency_keys_by_end ON idempotency_keys (expires_at);
 
+CREATE INDEX invitations_by_inviter ON invitations (invited_by);
+
+CREATE INDEX login_throttles_by_end ON login_throttles (ends_at);
+
 CREATE INDEX packages_by_repository ON packages (repository_id);
+
+CREATE INDEX password_resets_by_issuer ON password_resets (issued_by);
+
+CREATE INDEX sessions_by_user ON sessions (user_id, id);
 
 CREATE INDEX sync_runs_by_repository ON sync_runs (repository_id, id);
 
@@ -255,6 +329,8 @@ CREATE INDEX tokens_by_order ON tokens (organization_id, order_id, id);
 CREATE INDEX tokens_by_organization ON tokens (organization_id, id);
 
 CREATE UNIQUE INDEX tokens_by_previous_hash ON tokens (previous_hash);
+
+CREATE INDEX users_by_organization ON users (organization_id, id);
 
 CREATE INDEX version_files_by_text ON version_files (text_sha256);
 

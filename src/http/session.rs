@@ -18,10 +18,13 @@ use crate::ports::{Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::audit::Actor;
-use crate::registry::authenticate::{Authenticated, Caller, authenticate};
+use crate::registry::authenticate::{Authenticated, Caller, Subject, authenticate};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::limit::{self, Quota};
 use crate::registry::tokens::{Issuer, Scope};
+use crate::registry::users::Manager;
+use crate::registry::users::session::Me;
+use crate::store::organizations::ROOT;
 
 /// Names one request in failures and in the log.
 #[derive(Debug, Clone)]
@@ -74,13 +77,14 @@ impl Session {
         *self.signed_in.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota));
         match quota.retry_after {
             None => Ok((caller, rows)),
-            Some(retry_after) => Err(Failure::new(
-                Kind::TooMany { retry_after },
-                format!(
-                    "This token has used its {} requests of this hour. Try again in {retry_after} seconds.",
-                    quota.limit
-                ),
-            )),
+            Some(retry_after) => {
+                let who = if caller.account.is_some() { "account" } else { "token" };
+                let limit = quota.limit;
+                let detail = format!(
+                    "This {who} has used its {limit} requests of this hour. Try again in {retry_after} seconds."
+                );
+                Err(Failure::new(Kind::TooMany { retry_after }, detail))
+            }
         }
     }
 
@@ -103,6 +107,39 @@ impl Session {
     pub async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
         let caller = self.require(scope).await?;
         Ok(Issuer { by: self.actor_of(&caller), caller })
+    }
+
+    /// Signs a caller in who may manage users.
+    pub async fn manager(&self) -> Result<Manager, Failure> {
+        let caller = self.require(Scope::UsersWrite).await?;
+        let user_id = caller.account.as_ref().map(|account| account.user.id);
+        Ok(Manager { by: self.actor_of(&caller), role: caller.role, user_id })
+    }
+
+    /// Signs in a user who has logged in, for what is only about their own account.
+    pub async fn me(&self) -> Result<Me, Failure> {
+        let caller = self.sign_in().await?;
+        let Some(account) = caller.account.clone() else {
+            return Err(Failure::new(
+                Kind::Forbidden,
+                "This is about a user's own account. Send the token of a session, from POST /api/auth/login.",
+            ));
+        };
+        Ok(Me { by: self.actor_of(&caller), account })
+    }
+
+    /// Signs the administrator in.
+    pub async fn administrator(&self) -> Result<Actor, Failure> {
+        let caller = self.sign_in().await?;
+        if caller.subject != Subject::Admin {
+            return Err(Failure::new(Kind::Forbidden, "Only ADMIN_TOKEN may do this."));
+        }
+        Ok(self.actor_of(&caller))
+    }
+
+    /// Whoever asks, without signing in: for what a password or a link opens.
+    pub fn visitor(&self) -> Actor {
+        Actor { organization_id: ROOT, name: "anonymous".to_owned(), address: self.address.clone() }
     }
 
     /// Signs a caller in who must hold `scope`.

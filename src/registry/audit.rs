@@ -15,7 +15,7 @@ use crate::store::tokens::HashedTokenRow;
 pub struct Actor {
     /// The organization that is changed.
     pub organization_id: i64,
-    /// `admin`, `token:{uid}`.
+    /// `admin`, `token:{uid}`, `user:{uid}`, `anonymous`.
     pub name: String,
     /// The client's IP address, as the edge tells it.
     pub address: Option<String>,

@@ -9,6 +9,7 @@ use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::secrets::SecretError;
+use crate::registry::users::two_factor;
 use crate::registry::{idempotency, repositories};
 use crate::store;
 use crate::store::sealed::{KeyCount, Resealed, SealedColumn, SealedRow};
@@ -17,8 +18,11 @@ use crate::store::sealed::{KeyCount, Resealed, SealedColumn, SealedRow};
 type Sealed = (SealedColumn, fn(&str) -> String);
 
 /// Everything that lies sealed. Who seals something new adds it here.
-const SEALED: &[Sealed] =
-    &[(store::repositories::SEALED, repositories::seal_row), (store::idempotency::SEALED, idempotency::seal_row)];
+const SEALED: &[Sealed] = &[
+    (store::repositories::SEALED, repositories::seal_row),
+    (store::users::SEALED, two_factor::seal_row),
+    (store::idempotency::SEALED, idempotency::seal_row),
+];
 
 /// Texts of each column that one call seals anew at most.
 const BATCH: i64 = 100;

@@ -28,6 +28,7 @@ pub mod token_rotation;
 pub mod token_spec;
 pub mod tokens;
 pub mod upstream;
+pub mod users;
 
 use std::sync::Arc;
 use std::time::Duration;

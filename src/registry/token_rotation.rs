@@ -9,7 +9,7 @@ use crate::registry::App;
 use crate::registry::audit::Deed;
 use crate::registry::authenticate::{learn, learn_by};
 use crate::registry::failure::Failure;
-use crate::registry::secrets::{PlainToken, TokenHash};
+use crate::registry::secrets::{PlainToken, TokenHash, TokenKind};
 use crate::registry::tokens::{Issuer, absent, crossed};
 use crate::store::tokens::{self, HashedTokenRow};
 
@@ -38,7 +38,7 @@ pub async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) ->
     issuer.check_token(&row.token)?;
     let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
     Ok(Rotation {
-        plain: PlainToken::generate(&*app.ports.entropy)?,
+        plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?,
         row,
         previous_until: Some(app.now().plus(grace)).filter(|_| !grace.is_zero()),
     })

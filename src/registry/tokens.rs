@@ -15,7 +15,7 @@ use crate::registry::audit::{Actor, Deed};
 use crate::registry::authenticate::{CACHE_TTL, Caller, learn};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::secrets::PlainToken;
+use crate::registry::secrets::{PlainToken, TokenKind};
 use crate::registry::token_spec::TokenSpec;
 use crate::store::tokens::{GrantRow, HashedTokenRow, SORTS, TokenChanges, TokenFilter, TokenRow};
 use crate::store::{Page, Update, run, tokens};
@@ -268,7 +268,7 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<Draft, Failu
         revision: 0,
         grants,
     };
-    Ok(Draft { plain: PlainToken::generate(&*app.ports.entropy)?, row })
+    Ok(Draft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })
 }
 
 /// Issues a token; the plain one is in the draft and nowhere else. `keep` goes into the same batch.

@@ -10,14 +10,18 @@ pub mod dists;
 pub mod downloads;
 pub mod grants;
 pub mod idempotency;
+pub mod invitations;
 pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
 pub mod sealed;
+pub mod sessions;
 pub mod statistics;
 pub mod sync_runs;
+pub mod throttles;
 pub mod tokens;
+pub mod users;
 
 use serde::{Deserialize, Deserializer};
 

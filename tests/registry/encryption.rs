@@ -6,7 +6,7 @@ use rostrum::registry::secrets::Keyring;
 use rostrum::registry::{App, Config};
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Moment, Port, World};
+use crate::support::{ADMIN, Moment, PASSWORD, Port, World};
 
 fn ring(keys: &[u8]) -> Keyring {
     let keys: Vec<String> = keys.iter().map(|key| hex::encode([*key; 32])).collect();
@@ -53,7 +53,7 @@ async fn rotate(world: &World) -> Value {
 fn key(id: u8, seals: bool, configured: bool, credentials: i64, answers: i64) -> Value {
     json!({
         "id": id_of(id), "seals": seals, "configured": configured,
-        "sealed": {"idempotency_answers.body": answers, "repositories.credentials": credentials},
+        "sealed": {"idempotency_answers.body": answers, "repositories.credentials": credentials, "users.totp_secret": 0},
     })
 }
 
@@ -86,6 +86,19 @@ async fn after_a_rotation_the_old_key_is_not_needed_any_more() {
 }
 
 #[tokio::test]
+async fn a_second_factor_outlives_the_key_that_it_was_sealed_with() {
+    let mut world = World::new();
+    let owner = world.owner().await;
+    let (secret, _) = world.second_factor(&owner).await;
+    with_keys(&mut world, &[8, 7]);
+    assert_eq!(rotate(&world).await, json!({"resealed": 1, "remaining": 0, "unreadable": 0}));
+    with_keys(&mut world, &[8]);
+    world.advance_seconds(600);
+    let code = json!({"totp_code": world.code(&secret, 0)});
+    world.log_in(&owner.email, PASSWORD, code).await.expect(200);
+}
+
+#[tokio::test]
 async fn nothing_to_do_is_done_without_a_trace() {
     let world = with_secrets(1).await;
     let before = world.database.rows("SELECT * FROM repositories, audit_log");
@@ -105,7 +118,7 @@ async fn a_hundred_secrets_of_a_sort_are_sealed_anew_with_a_call_in_as_many_stat
     with_keys(&mut world, &[8, 7]);
     // The copies are sealed to another row than theirs: they do not open.
     let (found, calls) = world.counted(rotate(&world)).await;
-    assert_eq!((calls.round_trips, calls.statements), (2, 8));
+    assert_eq!((calls.round_trips, calls.statements), (2, 12));
     assert_eq!(found["remaining"].as_i64().expect("a number") + found["resealed"].as_i64().expect("a number"), 206);
     assert!(found["unreadable"].as_i64().expect("a number") >= 99);
     let uids = world.database.rows("SELECT uid FROM repositories WHERE uid LIKE 'copy%'");

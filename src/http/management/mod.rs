@@ -2,12 +2,15 @@
 
 mod advisories;
 mod audit;
+mod auth;
 mod encryption;
 mod filter_entries;
+mod invitations;
 mod packages;
 mod repositories;
 mod statistics;
 mod tokens;
+mod users;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -46,11 +49,17 @@ pub fn routes() -> Routes {
         .routes(routes!(packages::get_package))
         .routes(routes!(assets::get_openapi_document))
         .routes(routes!(assets::get_swagger))
+        .routes(routes!(users::list_users, users::create_user))
+        .routes(routes!(users::get_user, users::update_user, users::delete_user))
+        .routes(routes!(users::create_reset_link))
+        .routes(routes!(invitations::list_invitations, invitations::create_invitation))
+        .routes(routes!(invitations::delete_invitation))
+        .routes(Routes::new().nest("/auth", auth::routes()))
 }
 
 /// The surface with its layers and its answers to what it does not have.
 pub fn with_layers(router: Router) -> Router {
-    router
+    assets::account_page(router)
         .route("/api/swagger/", get(assets::get_swagger))
         .route("/api/swagger/{*file}", get(assets::get_swagger))
         .route("/api", any(fallback))

@@ -8,6 +8,7 @@ pub mod database;
 pub mod git_host;
 pub mod logs;
 pub mod meter;
+pub mod people;
 pub mod repo;
 pub mod storage;
 pub mod surroundings;
@@ -26,9 +27,10 @@ use rostrum::registry::secrets::{Keyring, TokenHash};
 use rostrum::registry::{App, Config, Ports, sync};
 use serde_json::{Value, json};
 
-pub use client::{Ask, ORIGIN, Reply};
+pub use client::{Ask, ORIGIN, Reply, at_once, statuses_at_once};
 pub use git_host::{GitHost, Step, Trouble};
 pub use meter::{Calls, Meter, Moment, Port};
+pub use people::{PASSWORD, Person, token_of};
 pub use repo::{File, Repo, file, manifest};
 pub use surroundings::DAWN;
 
