@@ -44,7 +44,7 @@ CREATE TABLE dists (
   reference TEXT NOT NULL,
   artifact_sha256 TEXT REFERENCES artifacts (sha256), -- NULL until it is built
   error TEXT, -- why it cannot be built
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, upstream_urls TEXT, upstream_shasum TEXT,
   UNIQUE (version_id, reference)
 ) STRICT;
 
@@ -122,6 +122,18 @@ CREATE TABLE login_throttles (
   is_noted INTEGER NOT NULL DEFAULT 0 -- whether the audit log has an entry of this window's lockout
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE mirrors (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  name TEXT NOT NULL, -- vendor/package, lowercase
+  answer TEXT CHECK (answer IN ('found', 'absent', 'claimed')), -- 'claimed': it has the name, and no version; NULL: none yet
+  checked_at INTEGER NOT NULL, -- when it answered last, or was asked first
+  validators TEXT NOT NULL DEFAULT '[]', -- JSON array of {etag, last_modified} of its documents
+  digest TEXT, -- SHA-256 over its documents
+  skipped TEXT NOT NULL DEFAULT '[]', -- JSON array of [version, reason] of what was left out
+  error TEXT, -- why the latest attempt failed; NULL when it did not
+  PRIMARY KEY (repository_id, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE organizations (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -182,7 +194,7 @@ CREATE TABLE repositories (
   capabilities TEXT, -- what the git server told of itself, JSON
   refs_digest TEXT, -- SHA-256 over the refs of the last sync that was carried through
   request_seq INTEGER NOT NULL DEFAULT 1, -- counts the asks for a sync; a run notes which one it answers
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, package_filter TEXT, is_active INTEGER NOT NULL DEFAULT 1,
   UNIQUE (organization_id, url, path)
 ) STRICT;
 
@@ -207,6 +219,14 @@ CREATE TABLE sessions (
   seen_at INTEGER NOT NULL, -- up to fifteen minutes behind
   expires_at INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE settings (
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL, -- JSON
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY (organization_id, key)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sync_runs (
   id INTEGER PRIMARY KEY,
@@ -312,9 +332,13 @@ CREATE INDEX invitations_by_inviter ON invitations (invited_by);
 
 CREATE INDEX login_throttles_by_end ON login_throttles (ends_at);
 
+CREATE INDEX mirrors_by_age ON mirrors (repository_id, checked_at);
+
 CREATE INDEX packages_by_repository ON packages (repository_id);
 
 CREATE INDEX password_resets_by_issuer ON password_resets (issued_by);
+
+CREATE INDEX repositories_upstream ON repositories (organization_id, id) WHERE kind = 'composer';
 
 CREATE INDEX sessions_by_user ON sessions (user_id, id);
 

@@ -65,6 +65,11 @@ fn refuse_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
     Err(unknown.into_iter().fold(failure, |failure, name| failure.with_field(&name, format!("unknown {what}"))))
 }
 
+/// A field of an update: one that is named is set, to null too; one that is not is left alone.
+pub fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Update<T>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Update::Set)
+}
+
 /// A JSON body.
 pub struct JsonBody<T>(pub T);
 
@@ -78,11 +83,6 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         }
         from_json(&bytes).map(Self)
     }
-}
-
-/// A field that is named is set, to null too; one that is not is left alone.
-pub fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Update<T>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Update::Set)
 }
 
 /// The query; an unknown parameter is refused.

@@ -26,11 +26,7 @@ pub async fn list(
     }
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
     let (rows, _) = packages::page(database, organization_id, filter, all).await?;
-    let visible: Vec<PackageRow> = rows.into_iter().filter_map(|row| as_seen(row, view)).collect();
-    let total = i64::try_from(visible.len()).unwrap_or(i64::MAX);
-    let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
-    let take = usize::try_from(page.limit).unwrap_or(0);
-    Ok((visible.into_iter().skip(skip).take(take).collect(), total))
+    Ok(page.of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect()))
 }
 
 /// A package with the versions of it that `view` sees, newest first.

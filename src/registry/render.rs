@@ -25,10 +25,10 @@ pub fn absolute(text: &str, base_url: &str) -> String {
     text.replace(ORIGIN_MARKER, &format!("\"url\":\"{base_url}/"))
 }
 
-/// The path of a version's zip: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names the commit, so what it
-/// leads to never changes.
-fn dist_path(name: &PackageName, pretty: &str, reference: &str) -> String {
-    format!("/dist/{name}/{}/{reference}.zip", percent_encoded(pretty))
+/// The address of a version's zip, without its origin: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names the
+/// commit, so what it leads to never changes.
+pub fn dist_url(name: &PackageName, pretty: &str, reference: &str) -> String {
+    format!("rostrum:/dist/{name}/{}/{reference}.zip", percent_encoded(pretty))
 }
 
 /// Everything but RFC 3986's unreserved characters and `+` percent-encoded: a branch may hold slashes, and composer
@@ -57,7 +57,8 @@ pub fn released_at(entry: &Map) -> Option<Millis> {
     Some(Millis::from_seconds(moment.unix_timestamp()))
 }
 
-fn rfc3339(moment: Millis) -> Option<String> {
+/// A moment as metadata has it.
+pub fn rfc3339(moment: Millis) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(moment.seconds()).ok()?.format(&Rfc3339).ok()
 }
 
@@ -80,13 +81,21 @@ pub fn render(name: &PackageName, source_url: &str, versions: &[LiveVersion]) ->
     for version in versions {
         entries.push(entry(name, source_url, version)?);
     }
+    let index: Vec<IndexedVersion> = versions
+        .iter()
+        .map(|version| IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()))
+        .collect();
+    Ok(render_entries(name, entries, &index))
+}
+
+/// Renders a package from the entries of its versions; `index` is its version index.
+pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVersion]) -> Rendered {
     let documents = composer::split(entries);
-    let summary = summarize(&documents.stable, &documents.dev, versions);
-    Ok(Rendered {
+    Rendered {
         stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
         dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
-        summary,
-    })
+        summary: summarize(&documents.stable, &documents.dev, index),
+    }
 }
 
 fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<Map, InvalidManifest> {
@@ -105,7 +114,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
             reference: version.reference.clone(),
         }),
         dist: Some(Dist {
-            url: format!("rostrum:{}", dist_path(name, &version.pretty, &version.reference)),
+            url: dist_url(name, &version.pretty, &version.reference),
             reference: version.reference.clone(),
             shasum: version.shasum.clone(),
         }),
@@ -115,7 +124,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
 }
 
 /// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
-fn summarize(stable: &[Map], dev: &[Map], versions: &[LiveVersion]) -> Summary {
+fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
     let text = |entry: &Map, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
     let is_stable = |entry: &&Map| {
         let normalized = text(entry, "version_normalized").unwrap_or_default();
@@ -128,10 +137,6 @@ fn summarize(stable: &[Map], dev: &[Map], versions: &[LiveVersion]) -> Summary {
         Some(Value::String(replacement)) => Some(replacement.clone()),
         _ => None,
     });
-    let index: Vec<IndexedVersion> = versions
-        .iter()
-        .map(|version| IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()))
-        .collect();
     Summary {
         description: latest.and_then(|entry| text(entry, "description")),
         package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
@@ -185,8 +190,8 @@ mod tests {
     #[test]
     fn a_branch_with_slashes_and_signs_stays_one_path_segment() {
         assert_eq!(
-            dist_path(&name(), "dev-feature/ä%#b+c", "abc"),
-            "/dist/acme/lib/dev-feature%2F%C3%A4%25%23b+c/abc.zip"
+            dist_url(&name(), "dev-feature/ä%#b+c", "abc"),
+            "rostrum:/dist/acme/lib/dev-feature%2F%C3%A4%25%23b+c/abc.zip"
         );
     }
 

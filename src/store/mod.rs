@@ -11,19 +11,22 @@ pub mod downloads;
 pub mod grants;
 pub mod idempotency;
 pub mod invitations;
+pub mod mirror_publication;
+pub mod mirrors;
 pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
 pub mod sealed;
 pub mod sessions;
+pub mod settings;
 pub mod statistics;
 pub mod sync_runs;
 pub mod throttles;
 pub mod tokens;
 pub mod users;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
 
@@ -39,10 +42,19 @@ pub async fn run(db: &dyn Database, stmt: Stmt) -> Result<Rows, DatabaseError> {
 /// Packs `items` (each one JSON value) into as few JSON arrays as fit [`MAX_ARGUMENT_BYTES`] each, so that a list
 /// of any length travels in a number of parameters that grows with its bytes, not with its rows.
 pub fn json_arguments(items: impl IntoIterator<Item = serde_json::Value>) -> Vec<String> {
+    packed(items.into_iter().map(|item| item.to_string()))
+}
+
+/// As [`json_arguments`], for rows.
+fn json_rows<T: Serialize>(rows: &[T]) -> Vec<String> {
+    // Rows are plain structs of texts and numbers, which always can be written.
+    packed(rows.iter().map(|row| serde_json::to_string(row).unwrap_or_default()))
+}
+
+fn packed(items: impl Iterator<Item = String>) -> Vec<String> {
     let mut arguments = Vec::new();
     let mut current = String::new();
     for item in items {
-        let item = item.to_string();
         if !current.is_empty() && current.len() + item.len() > MAX_ARGUMENT_BYTES {
             current.push(']');
             arguments.push(std::mem::take(&mut current));
@@ -75,6 +87,16 @@ pub struct Page {
     pub limit: i64,
     /// How many to pass over first.
     pub offset: i64,
+}
+
+impl Page {
+    /// This part of `rows`, which are the whole list, and how many they are.
+    pub fn of<T>(self, rows: Vec<T>) -> (Vec<T>, i64) {
+        let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        let skip = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        let take = usize::try_from(self.limit).unwrap_or(0);
+        (rows.into_iter().skip(skip).take(take).collect(), total)
+    }
 }
 
 /// A field of an update.

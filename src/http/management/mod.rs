@@ -8,6 +8,7 @@ mod filter_entries;
 mod invitations;
 mod packages;
 mod repositories;
+mod settings;
 mod statistics;
 mod tokens;
 mod users;
@@ -33,9 +34,16 @@ pub fn routes() -> Routes {
         .routes(routes!(tokens::get_token, tokens::update_token, tokens::delete_token))
         .routes(routes!(tokens::rotate_token))
         .routes(routes!(repositories::list_repositories, repositories::create_repository))
-        .routes(routes!(repositories::get_repository, repositories::delete_repository))
+        .routes(routes!(
+            repositories::get_repository,
+            repositories::update_repository,
+            repositories::replace_repository,
+            repositories::delete_repository
+        ))
+        .routes(routes!(repositories::verify_repository))
         .routes(routes!(repositories::sync_repository))
         .routes(routes!(repositories::list_syncs))
+        .routes(routes!(settings::get_settings, settings::update_settings))
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))
         .routes(routes!(statistics::get_statistics))

@@ -110,7 +110,7 @@ impl Reply {
     /// This reply, if it has that status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.status, status, "{}\n{}", self.text(), super::logs::text());
         self
     }
 
