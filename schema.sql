@@ -87,6 +87,21 @@ CREATE TABLE grants (
   expires_at INTEGER
 ) STRICT;
 
+CREATE TABLE idempotency_answers (
+  key_uid TEXT PRIMARY KEY REFERENCES idempotency_keys (uid) ON DELETE CASCADE,
+  status INTEGER NOT NULL,
+  body TEXT NOT NULL -- sealed (registry::secrets)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE idempotency_keys (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  key_hash TEXT NOT NULL UNIQUE, -- SHA-256 of the caller and the key, lowercase hex
+  request_hash TEXT NOT NULL, -- SHA-256 of method, path and body, lowercase hex
+  lease_until INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE invitations (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -251,7 +266,10 @@ CREATE TABLE tokens (
   created_at INTEGER NOT NULL,
   last_used_at INTEGER,
   revoked_at INTEGER
-) STRICT;
+, customer_id TEXT
+  GENERATED ALWAYS AS (CAST(metadata ->> '$.customer_id' AS TEXT)) VIRTUAL, order_id TEXT
+  GENERATED ALWAYS AS (CAST(metadata ->> '$.order_id' AS TEXT)) VIRTUAL, customer_email TEXT
+  GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER) STRICT;
 
 CREATE TABLE users (
   id INTEGER PRIMARY KEY,
@@ -308,6 +326,8 @@ CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, packa
 
 CREATE INDEX grants_by_token ON grants (token_id);
 
+CREATE INDEX idempotency_keys_by_end ON idempotency_keys (expires_at);
+
 CREATE INDEX invitations_by_inviter ON invitations (invited_by);
 
 CREATE INDEX login_throttles_by_end ON login_throttles (ends_at);
@@ -322,7 +342,15 @@ CREATE INDEX sessions_by_user ON sessions (user_id, id);
 
 CREATE INDEX sync_runs_by_repository ON sync_runs (repository_id, id);
 
+CREATE INDEX tokens_by_customer ON tokens (organization_id, customer_id, id);
+
+CREATE INDEX tokens_by_email ON tokens (organization_id, customer_email, id);
+
+CREATE INDEX tokens_by_order ON tokens (organization_id, order_id, id);
+
 CREATE INDEX tokens_by_organization ON tokens (organization_id, id);
+
+CREATE UNIQUE INDEX tokens_by_previous_hash ON tokens (previous_hash);
 
 CREATE INDEX users_by_organization ON users (organization_id, id);
 

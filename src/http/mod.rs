@@ -16,6 +16,7 @@ pub mod document;
 pub mod extract;
 pub mod failure;
 pub mod health;
+pub mod idempotency;
 pub mod management;
 pub mod pass_through;
 pub mod range;

@@ -21,7 +21,7 @@ use crate::registry::audit::Actor;
 use crate::registry::authenticate::{Authenticated, Caller, Subject, authenticate};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::limit::{self, Quota};
-use crate::registry::tokens::Scope;
+use crate::registry::tokens::{Issuer, Scope};
 use crate::registry::users::Manager;
 use crate::registry::users::session::Me;
 use crate::store::organizations::ROOT;
@@ -101,6 +101,12 @@ impl Session {
 
     fn actor_of(&self, caller: &Caller) -> Actor {
         Actor { organization_id: caller.organization_id, name: caller.name.clone(), address: self.address.clone() }
+    }
+
+    /// The same of a caller who is about to issue, change or revoke tokens.
+    pub async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
+        let caller = self.require(scope).await?;
+        Ok(Issuer { by: self.actor_of(&caller), caller })
     }
 
     /// Signs a caller in who may manage users.

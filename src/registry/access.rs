@@ -83,6 +83,20 @@ impl Grant {
             && self.minimum_stability == Stability::Dev
     }
 
+    /// Whether this lets through whatever `other` does, now and later. Errs on the side of no: of two constraints that
+    /// are not the same, only `*` is known to hold the other.
+    pub fn includes(&self, other: &Self) -> bool {
+        let ends_before = |own: Option<Millis>, others: Option<Millis>| {
+            own.is_none_or(|own| others.is_some_and(|moment| moment <= own))
+        };
+        // A name has no `*`, so a pattern that matches the text of another matches whatever the other does.
+        self.target.covers(&other.row.target.to_ascii_lowercase())
+            && ["*", &other.row.version_constraint].contains(&self.row.version_constraint.as_str())
+            && ends_before(self.row.updates_until, other.row.updates_until)
+            && ends_before(self.row.expires_at, other.row.expires_at)
+            && other.minimum_stability <= self.minimum_stability
+    }
+
     fn covers(&self, version: &NormalizedVersion, released_at: Option<Millis>) -> bool {
         let in_time = match (self.row.updates_until, released_at) {
             (None, _) => true,
@@ -303,6 +317,38 @@ mod tests {
         assert!(!scope.sees(&version("6.0.0.0"), None));
         assert!(matches!(view.scope("acme/other"), Scope::All));
         assert!(matches!(view.scope("else/where"), Scope::Nothing));
+    }
+
+    #[test]
+    fn a_grant_includes_what_lets_no_more_through() {
+        let until = |target: &str, constraint: &str, moment: i64| {
+            let row = GrantRow { version_constraint: constraint.to_owned(), ..packages(target) };
+            let updates_until = Some(Millis(moment));
+            Grant::from_row(GrantRow { updates_until, expires_at: updates_until, ..row }).expect("a valid grant")
+        };
+        let stable = GrantRow { minimum_stability: "stable".to_owned(), ..packages("acme/*") };
+        let stable = Grant::from_row(stable).expect("a valid grant");
+        for (own, other, expected) in [
+            (grant("*", "*"), grant("acme/*", "^5"), true),
+            (grant("*", "*"), grant("*", "*"), true),
+            (grant("acme/*", "*"), grant("acme/l*", "^5"), true),
+            (grant("acme/*", "*"), grant("acme/lib", "*"), true),
+            (grant("acme/*", "*"), grant("ACME/lib", "*"), true),
+            (grant("acme/*", "*"), grant("*", "*"), false),
+            (grant("acme/*", "*"), grant("acme*", "*"), false),
+            (grant("acme/lib", "*"), grant("acme/lib*", "*"), false),
+            (grant("acme/lib", "^5"), grant("acme/lib", "^5"), true),
+            (grant("acme/lib", "^5"), grant("acme/lib", "^6"), false),
+            (grant("acme/lib", "^5"), grant("acme/lib", "*"), false),
+            (grant("acme/lib", "*"), until("acme/lib", "*", 5), true),
+            (until("acme/lib", "*", 5), until("acme/lib", "*", 5), true),
+            (until("acme/lib", "*", 5), until("acme/lib", "*", 6), false),
+            (until("acme/lib", "*", 5), grant("acme/lib", "*"), false),
+            (grant("acme/*", "*"), stable.clone(), true),
+            (stable, grant("acme/*", "*"), false),
+        ] {
+            assert_eq!(own.includes(&other), expected, "{:?} and {:?}", own.row, other.row);
+        }
     }
 
     #[test]

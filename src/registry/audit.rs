@@ -7,7 +7,8 @@ use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::store::Page;
-use crate::store::audit::{EntryFilter, EntryRow, NewEntry, note, page};
+use crate::store::audit::{EntryFilter, EntryRow, NewEntry, note, note_revocations, page};
+use crate::store::tokens::HashedTokenRow;
 
 /// Who asks for a change, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +38,26 @@ impl Actor {
     /// The statement that notes a deed. It belongs right behind the statement that does it: what changed no row is not
     /// noted.
     pub fn note(&self, app: &App, deed: &Deed<'_>) -> Result<Stmt, Fault> {
+        Ok(note(self.entry(app, deed)?))
+    }
+
+    /// The statement that notes the revocation of many tokens, one entry each. It belongs right before the statement
+    /// that revokes them; the deed's target is passed over.
+    pub fn note_revocations(&self, app: &App, deed: &Deed<'_>, tokens: &[HashedTokenRow]) -> Result<Stmt, Fault> {
+        let entry = self.entry(app, deed)?;
+        let list = tokens
+            .iter()
+            .map(|row| {
+                let uid = new_uid(&*app.ports.entropy, entry.at)?;
+                Ok(json!({ "entry": uid, "uid": row.token.uid, "revision": row.token.revision }))
+            })
+            .collect::<Result<Vec<Value>, Fault>>()?;
+        Ok(note_revocations(entry, json!(list).to_string()))
+    }
+
+    fn entry<'a>(&'a self, app: &App, deed: &Deed<'a>) -> Result<NewEntry<'a>, Fault> {
         let at = app.now();
-        Ok(note(NewEntry {
+        Ok(NewEntry {
             uid: new_uid(&*app.ports.entropy, at)?,
             organization_id: self.organization_id,
             at,
@@ -51,7 +70,7 @@ impl Actor {
                 Value::Object(_) => deed.details.to_string(),
                 _ => json!({}).to_string(),
             },
-        }))
+        })
     }
 }
 

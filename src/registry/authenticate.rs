@@ -20,11 +20,11 @@ use crate::registry::users::role::Role;
 use crate::registry::users::role_of;
 use crate::registry::users::session::{self, Account};
 use crate::store::organizations::ROOT;
-use crate::store::tokens::{GrantRow, TokenRow, present};
+use crate::store::tokens::{GrantRow, HashedTokenRow, TokenRow, present};
 
 /// How long KV keeps a token that nobody changes; each time it runs out, the look-up in the database notes that the
 /// token was used.
-const CACHE_TTL: Duration = Duration::from_mins(5);
+pub const CACHE_TTL: Duration = Duration::from_mins(5);
 
 /// Whose request it is; rate limits and statistics go by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -86,6 +86,11 @@ impl Caller {
             Some(view) if view.holds_at(now) => view.clone(),
             _ => view.insert(Arc::new(View::at(&self.grants, now))).clone(),
         }
+    }
+
+    /// What the caller may see, ended or not.
+    pub fn grants(&self) -> &[Grant] {
+        &self.grants
     }
 
     /// Whether the caller holds `scope`.
@@ -294,8 +299,24 @@ const CACHE_SPREAD: Duration = Duration::from_mins(1);
 
 /// Takes note of what a token has become, or that it was revoked: here at once, in KV as fast as KV spreads it. Until
 /// then this isolate goes by its own memory, because KV may still show it the old copy. When KV fails, its copy ends
-/// by itself after [`CACHE_TTL`]; the change in the database stands either way.
-pub async fn learn(app: &App, hash: &TokenHash, token: Option<TokenRow>) {
+/// by itself after [`CACHE_TTL`]; the change in the database stands either way. The secret before a rotation is the
+/// same token until its time is over.
+pub async fn learn(app: &App, row: HashedTokenRow) {
+    let HashedTokenRow { hash, previous_hash, previous_until, token } = row;
+    let is_live = token.revoked_at.is_none();
+    if let Some(previous_hash) = previous_hash {
+        let ends = previous_until.filter(|end| is_live && app.now() < *end);
+        let previous = ends.map(|end| {
+            let expires_at = Some(token.expires_at.map_or(end, |own| own.min(end)));
+            TokenRow { expires_at, ..token.clone() }
+        });
+        learn_by(app, &TokenHash::from_stored(previous_hash), previous).await;
+    }
+    learn_by(app, &TokenHash::from_stored(hash), is_live.then_some(token)).await;
+}
+
+/// The same of one secret; `None` is not valid any more.
+pub async fn learn_by(app: &App, hash: &TokenHash, token: Option<TokenRow>) {
     let known_for = if token.is_some() { CACHE_SPREAD } else { CACHE_TTL };
     let caller = token.map(|row| Caller::from_record(row.into()).map(Arc::new)).transpose();
     match caller {

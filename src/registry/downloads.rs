@@ -9,7 +9,8 @@ use crate::store::run;
 /// Most installs that one report may hold; a run of composer sends one report.
 pub const MAX_INSTALLS: usize = 2000;
 
-const DAY_SECONDS: i64 = 24 * 3600;
+/// A day, in UTC and without leap seconds.
+pub const DAY_SECONDS: i64 = 24 * 3600;
 
 /// Counts `installs` in the background, for versions that the caller sees: others cannot have been installed from
 /// here. Unknown ones are passed over.

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use crate::ports::CacheEntry;
 use crate::registry::App;
 use crate::registry::authenticate::{Caller, Subject};
 use crate::registry::tokens::is_read_only;
@@ -139,6 +140,22 @@ fn count_here(app: &App, key: &CounterKey) -> Seen {
     seen
 }
 
+/// Requests that `subject` has made in this clock hour, as far as KV and this isolate know; `None` when KV does not
+/// answer. One listing.
+pub async fn used(app: &App, subject: Subject) -> Option<i64> {
+    let key = CounterKey { subject, hour: app.now().seconds().div_euclid(HOUR) };
+    let entries = app.ports.cache.list(&key.prefix()).await.ok()?;
+    let counters = app.memory.counters();
+    let counter = counters.peek(&key);
+    let own_entry = counter.map(|counter| format!("{}{}", key.prefix(), counter.writer));
+    Some(counter.map_or(0, |counter| counter.own) + sum_of_others(&entries, own_entry.as_deref()))
+}
+
+fn sum_of_others(entries: &[CacheEntry], own_entry: Option<&str>) -> i64 {
+    let others = entries.iter().filter(|entry| Some(entry.key.as_str()) != own_entry);
+    others.filter_map(|entry| entry.metadata.as_deref()?.parse::<i64>().ok()).sum()
+}
+
 /// Adds up what the other isolates have written.
 async fn learn_of_others(app: &App, key: &CounterKey) {
     let prefix = key.prefix();
@@ -149,11 +166,7 @@ async fn learn_of_others(app: &App, key: &CounterKey) {
     let mut counters = app.memory.counters();
     let Some(counter) = counters.get_mut(key) else { return };
     let own_entry = format!("{prefix}{}", counter.writer);
-    counter.others = entries
-        .iter()
-        .filter(|entry| entry.key != own_entry)
-        .filter_map(|entry| entry.metadata.as_deref()?.parse::<i64>().ok())
-        .sum();
+    counter.others = sum_of_others(&entries, Some(&own_entry));
 }
 
 /// Writes this isolate's count, then learns of the others'.

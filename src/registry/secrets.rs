@@ -186,6 +186,11 @@ impl Keyring {
             .map(Self)
     }
 
+    /// The keys' ids, that of the sealing one first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(id, _)| id.as_str())
+    }
+
     /// Seals `secret` for the row `row`: `v1.<key id>.<base64 of nonce and ciphertext>`.
     pub fn seal(&self, entropy: &dyn Entropy, row: &str, secret: &str) -> Result<String, SecretError> {
         let (id, cipher) = self.0.first().ok_or(SecretError::NoKey)?;

@@ -1,17 +1,24 @@
-//! Issuing, changing and revoking tokens.
+//! Issuing, changing, replacing and revoking tokens.
+//!
+//! Nobody passes on more than they hold: a token can only be given scopes and grants that whoever asks has too, can not
+//! outlive theirs, and one that holds more than they do is not theirs to change, to rotate or to revoke. How many
+//! requests an hour it has is not looked at: many tokens would have many hours anyway.
 
-use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
-use crate::ports::Millis;
+use serde_json::json;
+
+use crate::ports::{Millis, Stmt};
 use crate::registry::App;
-use crate::registry::access::packages;
+use crate::registry::access::{Grant, everything};
 use crate::registry::audit::{Actor, Deed};
-use crate::registry::authenticate::learn;
-use crate::registry::failure::Failure;
+use crate::registry::authenticate::{CACHE_TTL, Caller, learn};
+use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::secrets::{PlainToken, TokenHash, TokenKind};
-use crate::store::tokens::{GrantRow, HashedTokenRow, NewToken, TokenChanges, TokenRow};
-use crate::store::{Page, Update, tokens};
+use crate::registry::secrets::{PlainToken, TokenKind};
+use crate::registry::token_spec::TokenSpec;
+use crate::store::tokens::{GrantRow, HashedTokenRow, SORTS, TokenChanges, TokenFilter, TokenRow};
+use crate::store::{Page, Update, run, tokens};
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,21 +39,29 @@ pub enum Scope {
     TokensWrite,
     /// Read the audit log.
     AuditRead,
-    /// Read advisories and filter lists.
-    AdvisoriesRead,
-    /// Write advisories and filter lists.
-    AdvisoriesWrite,
     /// Read users and invitations.
     UsersRead,
     /// Invite, change and remove users.
     UsersWrite,
-    /// Read settings.
+    /// Read settings and statistics.
     SettingsRead,
     /// Change settings.
     SettingsWrite,
+    /// Read advisories and filter lists.
+    AdvisoriesRead,
+    /// Write advisories and filter lists.
+    AdvisoriesWrite,
+    /// Read consumers and what they bought.
+    ConsumersRead,
+    /// Register consumers and grant them packages.
+    ConsumersWrite,
+    /// Read through the storefront API.
+    StorefrontRead,
+    /// Change through the storefront API.
+    StorefrontWrite,
 }
 
-const SCOPES: [(Scope, &str); 14] = [
+const SCOPES: &[(Scope, &str)] = &[
     (Scope::Admin, "admin"),
     (Scope::PackagesRead, "packages:read"),
     (Scope::PackagesWrite, "packages:write"),
@@ -55,12 +70,16 @@ const SCOPES: [(Scope, &str); 14] = [
     (Scope::TokensRead, "tokens:read"),
     (Scope::TokensWrite, "tokens:write"),
     (Scope::AuditRead, "audit:read"),
-    (Scope::AdvisoriesRead, "advisories:read"),
-    (Scope::AdvisoriesWrite, "advisories:write"),
     (Scope::UsersRead, "users:read"),
     (Scope::UsersWrite, "users:write"),
     (Scope::SettingsRead, "settings:read"),
     (Scope::SettingsWrite, "settings:write"),
+    (Scope::AdvisoriesRead, "advisories:read"),
+    (Scope::AdvisoriesWrite, "advisories:write"),
+    (Scope::ConsumersRead, "consumers:read"),
+    (Scope::ConsumersWrite, "consumers:write"),
+    (Scope::StorefrontRead, "storefront:read"),
+    (Scope::StorefrontWrite, "storefront:write"),
 ];
 
 impl Scope {
@@ -72,6 +91,20 @@ impl Scope {
     /// The scope's name.
     pub fn as_str(self) -> &'static str {
         SCOPES.iter().find(|(scope, _)| *scope == self).map_or("", |(_, name)| name)
+    }
+
+    /// All of them, in the order in which they are shown.
+    pub fn all() -> impl Iterator<Item = Self> {
+        SCOPES.iter().map(|(scope, _)| *scope)
+    }
+
+    /// The scopes that a name in a request stands for: one, or with `*` behind the colon all of that area; none when
+    /// there is no such name.
+    pub fn named(name: &str) -> Vec<Self> {
+        match name.strip_suffix('*').filter(|area| area.ends_with(':')) {
+            Some(area) => Self::all().filter(|scope| scope.as_str().starts_with(area)).collect(),
+            None => Self::parse(name).into_iter().collect(),
+        }
     }
 
     fn only_reads(self) -> bool {
@@ -94,7 +127,8 @@ pub enum Permissions {
 }
 
 impl Permissions {
-    fn scopes(self) -> Vec<Scope> {
+    /// What it is short for.
+    pub fn scopes(self) -> Vec<Scope> {
         match self {
             Self::ReadOnly => vec![Scope::PackagesRead],
             Self::Write => {
@@ -110,193 +144,251 @@ impl Permissions {
     }
 }
 
-/// What a request to issue or change a token says; every field is optional here.
-#[derive(Debug, Clone, Default)]
-pub struct TokenSpec {
-    /// Free text.
-    pub description: Option<String>,
-    /// What it may do.
-    pub permissions: Option<Permissions>,
-    /// When it ends.
-    pub expires_at: Update<Millis>,
-    /// Package names start with one of these; cleared: every package.
-    pub allowed_package_prefixes: Update<Vec<String>>,
-    /// Requests an hour.
-    pub rate_limit_max: Update<i64>,
-    /// The caller's own JSON object.
-    pub metadata: Update<Map<String, Value>>,
+/// Who issues, changes or revokes tokens.
+pub struct Issuer {
+    /// For the audit log.
+    pub by: Actor,
+    /// What bounds them.
+    pub caller: Arc<Caller>,
 }
 
-const MAX_DESCRIPTION: usize = 500;
-const MAX_PREFIXES: usize = 1000;
-const MAX_METADATA_BYTES: usize = 16 << 10;
-const MAX_RATE_LIMIT: i64 = 1_000_000_000;
-/// The year 9999.
-const MAX_MOMENT: Millis = Millis(253_402_300_799_000);
+fn forbidden(detail: String) -> Failure {
+    Failure::new(Kind::Forbidden, detail)
+}
 
-impl TokenSpec {
-    /// Checks every field and collects what is wrong with each.
-    fn check(&self) -> Result<(), Failure> {
-        let mut wrong: Vec<(&str, String)> = Vec::new();
-        match self.description.as_deref().map(str::trim) {
-            Some("") => wrong.push(("description", "must not be empty".to_owned())),
-            Some(text) if text.chars().count() > MAX_DESCRIPTION => {
-                wrong.push(("description", format!("must not be longer than {MAX_DESCRIPTION} characters")));
-            }
-            _ => {}
-        }
-        if let Update::Set(Some(moment)) = self.expires_at
-            && !(Millis(0)..=MAX_MOMENT).contains(&moment)
-        {
-            wrong.push(("expires_at", "must be unix time in seconds".to_owned()));
-        }
-        if let Update::Set(Some(limit)) = self.rate_limit_max
-            && !(1..=MAX_RATE_LIMIT).contains(&limit)
-        {
-            wrong.push(("rate_limit_max", format!("must be between 1 and {MAX_RATE_LIMIT} requests an hour")));
-        }
-        if let Update::Set(Some(prefixes)) = &self.allowed_package_prefixes {
-            wrong.extend(check_prefixes(prefixes).map(|text| ("allowed_package_prefixes", text)));
-        }
-        if let Update::Set(Some(metadata)) = &self.metadata
-            && json!(metadata).to_string().len() > MAX_METADATA_BYTES
-        {
-            wrong.push(("metadata", format!("must not be larger than {MAX_METADATA_BYTES} bytes of JSON")));
-        }
-        if wrong.is_empty() {
+impl Issuer {
+    /// Whether there is nothing that they do not hold.
+    fn holds_everything(&self) -> bool {
+        let grants = self.caller.grants();
+        self.caller.scopes.contains(&Scope::Admin)
+            && self.caller.expires_at.is_none()
+            && Grant::from_row(everything()).is_ok_and(|all| grants.iter().any(|grant| grant.includes(&all)))
+    }
+
+    /// Refuses scopes that they do not hold.
+    fn check_scopes(&self, scopes: impl Iterator<Item = Scope>) -> Result<(), Failure> {
+        let lacking: Vec<&str> = scopes.filter(|scope| !self.caller.may(*scope)).map(Scope::as_str).collect();
+        if lacking.is_empty() {
             return Ok(());
         }
-        let detail = wrong.iter().map(|(field, text)| format!("`{field}` {text}")).collect::<Vec<_>>().join("; ");
-        Err(wrong.into_iter().fold(Failure::invalid(detail), |failure, (field, text)| failure.with_field(field, text)))
+        Err(forbidden(format!("Only who holds a scope can hand it on. You lack `{}`.", lacking.join("`, `"))))
     }
 
-    /// The fields that the request names, for the audit log.
-    fn named(&self) -> Value {
-        let fields = [
-            ("description", self.description.is_some()),
-            ("permissions", self.permissions.is_some()),
-            ("expires_at", self.expires_at.is_set()),
-            ("allowed_package_prefixes", self.allowed_package_prefixes.is_set()),
-            ("rate_limit_max", self.rate_limit_max.is_set()),
-            ("metadata", self.metadata.is_set()),
-        ];
-        let named: Vec<&str> = fields.iter().filter(|(_, is_named)| *is_named).map(|(field, _)| *field).collect();
-        json!({ "fields": named })
+    /// Refuses grants that let more through than one of theirs.
+    fn check_grants(&self, grants: &[GrantRow]) -> Result<(), Failure> {
+        for row in grants {
+            let grant = Grant::from_row(row.clone())?;
+            if !self.caller.grants().iter().any(|own| own.includes(&grant)) {
+                return Err(forbidden(format!(
+                    "Only who sees packages can let others see them. No grant of yours holds all of `{}` in `{}`.",
+                    row.target, row.version_constraint
+                )));
+            }
+        }
+        Ok(())
     }
 
-    /// The grants that the prefixes stand for; no prefixes stand for everything.
-    fn grants(prefixes: Option<Vec<String>>) -> Vec<GrantRow> {
-        prefixes.map_or_else(
-            || vec![packages("*")],
-            |list| list.iter().map(|prefix| packages(&format!("{prefix}*"))).collect(),
-        )
+    /// Refuses an end that is later than theirs.
+    fn check_end(&self, expires_at: Option<Millis>) -> Result<(), Failure> {
+        let Some(own) = self.caller.expires_at.filter(|own| expires_at.is_none_or(|end| end > *own)) else {
+            return Ok(());
+        };
+        let own = own.seconds();
+        Err(forbidden(format!("A token cannot outlive the one that issues it. Set `expires_at` to {own} or earlier.")))
+    }
+
+    /// Refuses a token that holds more than they do.
+    pub fn check_token(&self, token: &TokenRow) -> Result<(), Failure> {
+        let scopes = token.scopes.iter().filter_map(|name| Scope::parse(name));
+        self.check_scopes(scopes)
+            .and_then(|()| self.check_grants(&token.grants))
+            .map_err(|refused| forbidden(format!("This token holds more than yours. {}", refused.detail)))
+    }
+
+    /// The revision at which the token that `look_up` finds holds no more than they do; `None` when it may hold what it
+    /// likes.
+    async fn checked_revision(&self, app: &App, look_up: Stmt) -> Result<Option<i64>, Failure> {
+        if self.holds_everything() {
+            return Ok(None);
+        }
+        let row: Option<HashedTokenRow> = run(&*app.ports.database, look_up).await?.first()?;
+        let token = row.ok_or_else(absent)?.token;
+        self.check_token(&token)?;
+        Ok(Some(token.revision))
     }
 }
 
-fn check_prefixes(prefixes: &[String]) -> Option<String> {
-    if prefixes.is_empty() {
-        return Some("must name at least one prefix, or be null for every package".to_owned());
-    }
-    if prefixes.len() > MAX_PREFIXES {
-        return Some(format!("must not hold more than {MAX_PREFIXES} prefixes"));
-    }
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-/".contains(c);
-    let bad = prefixes.iter().find(|prefix| prefix.is_empty() || prefix.len() > 255 || !prefix.chars().all(allowed))?;
-    Some(format!(
-        "holds `{}`, which no package name starts with; use the beginning of a name in lower case, like `acme/`",
-        bad.escape_default()
-    ))
+/// What is answered when there is no such token.
+pub fn absent() -> Failure {
+    Failure::not_found("Token")
 }
 
-/// The prefixes that a token's grants stand for; `None` when it sees everything.
-pub fn prefixes_of(grants: &[GrantRow]) -> Option<Vec<&str>> {
-    if grants.iter().any(|grant| grant.target == "*") {
-        return None;
-    }
-    Some(grants.iter().filter_map(|grant| grant.target.strip_suffix('*')).collect())
+/// What is answered when a token changed between the look at it and the change of it.
+pub fn crossed() -> Failure {
+    Failure::new(Kind::Conflict, "The token was changed by somebody else just now. Look at it and try again.")
 }
 
-fn scope_names(permissions: Permissions) -> String {
-    json!(permissions.scopes().iter().map(|scope| scope.as_str()).collect::<Vec<_>>()).to_string()
+fn names(scopes: &[Scope]) -> Vec<String> {
+    scopes.iter().map(|scope| scope.as_str().to_owned()).collect()
 }
 
-/// Issues a token; the plain one is in the answer and nowhere else.
-pub async fn issue(app: &App, by: &Actor, spec: TokenSpec) -> Result<(PlainToken, TokenRow), Failure> {
-    let Some(description) = spec.description.clone() else {
+/// A token that is about to be issued.
+pub struct Draft {
+    /// The token itself.
+    pub plain: PlainToken,
+    /// What will be stored of it, but for the primary key, which is 0 here.
+    pub row: TokenRow,
+}
+
+/// Puts a token together; nothing is stored yet.
+pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<Draft, Failure> {
+    if spec.description.is_none() {
         return Err(Failure::invalid_field("description", "is required: say what the token is for"));
-    };
-    spec.check()?;
+    }
+    let spec = spec.check()?;
+    let scopes = spec.scopes.unwrap_or_else(|| Permissions::ReadOnly.scopes());
+    let grants = spec.grants.unwrap_or_else(|| vec![everything()]);
+    let expires_at = spec.expires_at.into_value();
+    issuer.check_scopes(scopes.iter().copied())?;
+    issuer.check_grants(&grants)?;
+    issuer.check_end(expires_at)?;
     let now = app.now();
-    let plain = PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?;
-    let hash = plain.hash();
-    let uid = new_uid(&*app.ports.entropy, now)?;
-    let grants = TokenSpec::grants(spec.allowed_package_prefixes.into_value());
-    let new = NewToken {
-        uid: &uid,
-        organization_id: by.organization_id,
-        hash: hash.as_str(),
-        description: description.trim(),
-        scopes: scope_names(spec.permissions.unwrap_or(Permissions::ReadOnly)),
-        expires_at: spec.expires_at.into_value(),
+    let row = TokenRow {
+        id: 0,
+        uid: new_uid(&*app.ports.entropy, now)?,
+        organization_id: issuer.by.organization_id,
+        description: spec.description.unwrap_or_default(),
+        scopes: names(&scopes),
+        expires_at,
         rate_limit_max: spec.rate_limit_max.into_value(),
-        metadata: json!(spec.metadata.into_value().unwrap_or_default()).to_string(),
-        grants: &grants,
+        metadata: spec.metadata.into_value().unwrap_or_default(),
         created_at: now,
+        last_used_at: None,
+        revoked_at: None,
+        revision: 0,
+        grants,
     };
+    Ok(Draft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })
+}
+
+/// Issues a token; the plain one is in the draft and nowhere else. `keep` goes into the same batch.
+pub async fn issue(app: &App, issuer: &Issuer, draft: &Draft, keep: Option<Stmt>) -> Result<(), Failure> {
+    let row = &draft.row;
     let deed = Deed {
         action: "token.created",
-        target: &uid,
-        label: Some(new.description),
-        details: json!({ "scopes": new.scopes, "expires_at": new.expires_at, "grants": new.grants }),
+        target: &row.uid,
+        label: Some(&row.description),
+        details: json!({ "scopes": row.scopes, "expires_at": row.expires_at, "grants": row.grants }),
     };
-    let noted = by.note(app, &deed)?;
-    let row = tokens::insert(&*app.ports.database, new, noted).await?;
-    row.map(|row| (plain, row.token)).ok_or_else(|| Failure::not_found("Token"))
+    let noted = issuer.by.note(app, &deed)?;
+    Ok(tokens::insert(&*app.ports.database, draft.plain.hash().as_str(), row, noted, keep).await?)
 }
 
 /// Changes what the request names, and nothing else.
-pub async fn change(app: &App, by: &Actor, uid: &str, spec: TokenSpec) -> Result<TokenRow, Failure> {
-    spec.check()?;
-    let deed = Deed { action: "token.changed", target: uid, label: None, details: spec.named() };
-    let noted = by.note(app, &deed)?;
+pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> Result<TokenRow, Failure> {
+    let spec = spec.check()?;
+    issuer.check_scopes(spec.scopes.iter().flatten().copied())?;
+    issuer.check_grants(spec.grants.as_deref().unwrap_or_default())?;
+    if let Update::Set(expires_at) = spec.expires_at {
+        issuer.check_end(expires_at)?;
+    }
+    let organization_id = issuer.by.organization_id;
+    let revision = issuer.checked_revision(app, tokens::by_uid(organization_id, uid)).await?;
+    let deed = Deed { action: "token.changed", target: uid, label: None, details: spec.named };
+    let noted = issuer.by.note(app, &deed)?;
     let changes = TokenChanges {
-        description: spec.description.map(|text| text.trim().to_owned()),
-        scopes: spec.permissions.map(scope_names),
+        description: spec.description,
+        scopes: spec.scopes.map(|scopes| json!(names(&scopes)).to_string()),
         expires_at: spec.expires_at,
         rate_limit_max: spec.rate_limit_max,
         metadata: match spec.metadata {
             Update::Keep => None,
             Update::Set(metadata) => Some(json!(metadata.unwrap_or_default()).to_string()),
         },
-        grants: match spec.allowed_package_prefixes {
-            Update::Keep => None,
-            Update::Set(prefixes) => Some(TokenSpec::grants(prefixes)),
-        },
+        grants: spec.grants,
     };
-    let row = tokens::update(&*app.ports.database, by.organization_id, uid, changes, noted).await?;
-    let HashedTokenRow { hash, token } = row.ok_or_else(|| Failure::not_found("Token"))?;
-    learn(app, &TokenHash::from_stored(hash), Some(token.clone())).await;
-    Ok(token)
+    let row = tokens::update(&*app.ports.database, organization_id, uid, revision, changes, noted).await?;
+    let row = row.ok_or_else(|| if revision.is_some() { crossed() } else { absent() })?;
+    learn(app, row.clone()).await;
+    Ok(row.token)
 }
 
 /// Revokes a token.
-pub async fn revoke(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
-    let noted = by.note(app, &Deed { action: "token.revoked", target: uid, label: None, details: json!({}) })?;
-    let revoked = tokens::revoke(&*app.ports.database, by.organization_id, uid, app.now(), noted).await?;
-    let absent = || Failure::not_found("Token");
+pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
+    let organization_id = issuer.by.organization_id;
+    let revision = issuer.checked_revision(app, tokens::known(organization_id, uid)).await?;
+    let deed = Deed { action: "token.revoked", target: uid, label: None, details: json!({}) };
+    let noted = issuer.by.note(app, &deed)?;
+    let revoked = tokens::revoke(&*app.ports.database, organization_id, uid, revision, app.now(), noted).await?;
     let revocation = revoked.ok_or_else(absent)?;
-    learn(app, &TokenHash::from_stored(revocation.hash), None).await;
+    if revocation.token.token.revoked_at.is_none() {
+        return Err(crossed());
+    }
+    learn(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(absent()) }
 }
 
 /// One token.
 pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<TokenRow, Failure> {
-    let rows = crate::store::run(&*app.ports.database, tokens::by_uid(organization_id, uid)).await?;
+    let rows = run(&*app.ports.database, tokens::by_uid(organization_id, uid)).await?;
     let row: Option<HashedTokenRow> = rows.first()?;
-    row.map(|row| row.token).ok_or_else(|| Failure::not_found("Token"))
+    row.map(|row| row.token).ok_or_else(absent)
 }
 
-/// A page of tokens, newest first, and how many there are in all.
-pub async fn list(app: &App, organization_id: i64, page: Page) -> Result<(Vec<TokenRow>, i64), Failure> {
-    Ok(tokens::page(&*app.ports.database, organization_id, page).await?)
+/// A page of tokens, by one of [`SORTS`] or else newest first, and how many there are in all.
+pub async fn list(
+    app: &App,
+    organization_id: i64,
+    filter: &TokenFilter<'_>,
+    sort: Option<&str>,
+    page: Page,
+) -> Result<(Vec<TokenRow>, i64), Failure> {
+    if let Some(sort) = sort
+        && !SORTS.contains(&sort)
+    {
+        let detail = format!("`{}` is none of `{}`", sort.escape_default(), SORTS.join("`, `"));
+        return Err(Failure::invalid_field("sort", detail));
+    }
+    Ok(tokens::page(&*app.ports.database, organization_id, filter, sort, page, app.now()).await?)
+}
+
+/// Most tokens that one call revokes by a filter: each is one or two deletions in KV, of the 1,000 calls that a request
+/// may make.
+pub const MAX_REVOKED: i64 = 100;
+
+/// What became of revoking by a filter.
+pub struct Revoked {
+    /// Public ids of those that were revoked.
+    pub uids: Vec<String>,
+    /// How many are left.
+    pub remaining: i64,
+}
+
+/// Revokes the tokens that `filter` means, up to [`MAX_REVOKED`] of them. Those that it revoked just before are forgotten
+/// again: whoever asks twice may not have got the first answer.
+pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) -> Result<Revoked, Failure> {
+    let database = &*app.ports.database;
+    let organization_id = issuer.by.organization_id;
+    let now = app.now();
+    let found = tokens::condemned(database, organization_id, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
+    if !issuer.holds_everything() {
+        found.tokens.iter().try_for_each(|row| issuer.check_token(&row.token))?;
+    }
+    let mut ended = Vec::new();
+    if !found.tokens.is_empty() {
+        let deed = Deed { action: "token.revoked", target: "", label: None, details: json!({ "by_filter": true }) };
+        let noted = issuer.by.note_revocations(app, &deed, &found.tokens)?;
+        ended = tokens::revoke_all(database, organization_id, &found.tokens, now, noted).await?;
+    }
+    let mut uids = Vec::new();
+    for mut row in found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)) {
+        uids.push(row.token.uid.clone());
+        row.token.revoked_at = Some(now);
+        learn(app, row).await;
+    }
+    for row in found.gone {
+        learn(app, row).await;
+    }
+    let remaining = found.total - i64::try_from(uids.len()).unwrap_or(0);
+    Ok(Revoked { uids, remaining })
 }

@@ -48,6 +48,28 @@ pub fn note(entry: NewEntry<'_>) -> Stmt {
     )
 }
 
+/// The statement that writes one entry like `entry` for each live token in `tokens`: a JSON array of `{entry, uid,
+/// revision}`, the entry's public id and the token's with its revision. It belongs right before the statement that
+/// revokes just these; the target of `entry` is passed over.
+pub fn note_revocations(entry: NewEntry<'_>, tokens: String) -> Stmt {
+    Stmt::new(
+        "INSERT INTO audit_log (uid, organization_id, at, actor, address, action, target, label, details)
+         SELECT j.value ->> 'entry', ?1, ?2, ?3, ?4, ?5, t.uid, NULL, ?6
+           FROM json_each(?7) j
+          CROSS JOIN tokens t ON t.uid = j.value ->> 'uid' AND t.revision = j.value ->> 'revision'
+                             AND t.organization_id = ?1 AND t.revoked_at IS NULL",
+        [
+            entry.organization_id.into(),
+            entry.at.into(),
+            entry.actor.into(),
+            entry.address.into(),
+            entry.action.into(),
+            entry.details.into(),
+            tokens.into(),
+        ],
+    )
+}
+
 /// An entry as it is read.
 #[derive(Debug, Clone, Deserialize)]
 pub struct EntryRow {

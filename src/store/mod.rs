@@ -8,6 +8,8 @@ pub mod advisories;
 pub mod audit;
 pub mod dists;
 pub mod downloads;
+pub mod grants;
+pub mod idempotency;
 pub mod invitations;
 pub mod mirror_publication;
 pub mod mirrors;
@@ -15,8 +17,10 @@ pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
+pub mod sealed;
 pub mod sessions;
 pub mod settings;
+pub mod statistics;
 pub mod sync_runs;
 pub mod throttles;
 pub mod tokens;
@@ -107,6 +111,14 @@ impl<T> Update<T> {
         match self {
             Self::Keep => None,
             Self::Set(value) => value,
+        }
+    }
+
+    /// The same field with its value as another type has it.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Update<U> {
+        match self {
+            Self::Keep => Update::Keep,
+            Self::Set(value) => Update::Set(value.map(change)),
         }
     }
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::mirrors::{Upstream, stored_root};
+use crate::store::sealed::SealedColumn;
 use crate::store::{Page, Update, run, total};
 
 /// A repository with what its latest sync run tells of it.
@@ -354,5 +355,32 @@ pub fn refs(repository_id: i64) -> Stmt {
     Stmt::new(
         "SELECT name, reference, version, reason FROM repository_refs WHERE repository_id = ?1",
         [repository_id.into()],
+    )
+}
+
+/// The credentials, for whoever re-seals them.
+pub const SEALED: SealedColumn = SealedColumn { name: "repositories.credentials", counts, sealed_by, replace };
+
+fn counts() -> Stmt {
+    Stmt::new(
+        "SELECT substr(credentials, 4, 8) AS key_id, count(*) AS count FROM repositories
+          WHERE credentials IS NOT NULL GROUP BY 1",
+        [],
+    )
+}
+
+fn sealed_by(keys: String, limit: i64) -> Stmt {
+    Stmt::new(
+        "SELECT uid, credentials AS sealed FROM repositories
+          WHERE substr(credentials, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        [keys.into(), limit.into()],
+    )
+}
+
+fn replace(texts: String) -> Stmt {
+    Stmt::new(
+        "UPDATE repositories SET credentials = j.value ->> 'new' FROM json_each(?1) j
+          WHERE repositories.uid = j.value ->> 'uid' AND credentials = j.value ->> 'old' RETURNING id",
+        [texts.into()],
     )
 }

@@ -282,7 +282,8 @@ pub async fn page(
     Ok(Some((runs, total(count)?)))
 }
 
-/// The statement that removes the runs that ended before `before`, less each repository's latest and its latest good one.
+/// The statement that removes at most 5000 runs that ended before `before`, less each repository's latest and its latest
+/// good one.
 pub fn prune(before: Millis) -> Stmt {
     Stmt::new(
         "DELETE FROM sync_runs WHERE id IN (

@@ -1,24 +1,11 @@
-//! `tokens` and `grants`: credentials by their hash, and what each may see.
+//! `tokens`: credentials by their hash, and whom they were made for.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{Page, Update, json_text, total};
-
-/// A grant as stored; [`crate::registry::access`] gives it its meaning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantRow {
-    /// `*`, a package name, or a pattern with `*`.
-    pub target: String,
-    /// A Composer version constraint.
-    pub version_constraint: String,
-    /// Only versions released up to this moment.
-    pub updates_until: Option<Millis>,
-    /// Composer's name of a stability.
-    pub minimum_stability: String,
-    /// When the grant ends.
-    pub expires_at: Option<Millis>,
-}
+use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
+pub use crate::store::grants::GrantRow;
+use crate::store::{Page, Update, grants, json_text, total};
 
 /// A live token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,14 +32,19 @@ pub struct TokenRow {
     pub created_at: Millis,
     /// When it was last presented; up to ten minutes behind.
     pub last_used_at: Option<Millis>,
+    /// When it was revoked.
+    pub revoked_at: Option<Millis>,
+    /// Counts its changes.
+    pub revision: i64,
     /// What it may see.
     #[serde(deserialize_with = "json_text")]
     pub grants: Vec<GrantRow>,
 }
 
-macro_rules! token_columns {
+macro_rules! columns_but_expiry {
     () => {
-        "id, uid, organization_id, description, scopes, expires_at, rate_limit_max, metadata, created_at, last_used_at,
+        "id, uid, organization_id, description, scopes, rate_limit_max, metadata, created_at, last_used_at, revoked_at,
+         revision,
          (SELECT json_group_array(json_object('target', g.target, 'version_constraint', g.version_constraint,
                  'updates_until', g.updates_until, 'minimum_stability', g.minimum_stability,
                  'expires_at', g.expires_at))
@@ -60,83 +52,64 @@ macro_rules! token_columns {
     };
 }
 
+macro_rules! token_columns {
+    () => {
+        concat!("expires_at, ", columns_but_expiry!())
+    };
+}
+
+macro_rules! hashed {
+    () => {
+        concat!("SELECT hash, previous_hash, previous_until, ", token_columns!())
+    };
+}
+
 /// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used; one [`TokenRow`] or none.
+/// By the hash of the secret before the last rotation it is found until that one's time is over, and ends with it.
 pub fn present(hash: &str, now: Millis) -> Stmt {
     Stmt::new(
         concat!(
-            "UPDATE tokens SET last_used_at = ?2 WHERE hash = ?1 AND revoked_at IS NULL RETURNING ",
-            token_columns!()
+            "UPDATE tokens SET last_used_at = ?2
+              WHERE (hash = ?1 OR (previous_hash = ?1 AND previous_until > ?2)) AND revoked_at IS NULL
+             RETURNING CASE WHEN hash = ?1 THEN expires_at
+                            ELSE min(previous_until, coalesce(expires_at, previous_until)) END AS expires_at, ",
+            columns_but_expiry!()
         ),
         [hash.into(), now.into()],
     )
 }
 
-/// Notes that a token was used.
-pub fn touch(id: i64, now: Millis) -> Stmt {
-    Stmt::new("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", [id.into(), now.into()])
-}
-
-/// A token about to be made.
-pub struct NewToken<'a> {
-    /// Public id (`UUIDv7`).
-    pub uid: &'a str,
-    /// The organization it belongs to.
-    pub organization_id: i64,
-    /// SHA-256 of the token, lowercase hex.
-    pub hash: &'a str,
-    /// Free text.
-    pub description: &'a str,
-    /// JSON array of scope names.
-    pub scopes: String,
-    /// When it ends.
-    pub expires_at: Option<Millis>,
-    /// Requests an hour.
-    pub rate_limit_max: Option<i64>,
-    /// JSON object.
-    pub metadata: String,
-    /// What it may see.
-    pub grants: &'a [GrantRow],
-    /// Now.
-    pub created_at: Millis,
-}
-
-/// Makes a token with its grants, both or nothing, and reads it back. `noted` is run right behind the change, here and
-/// below.
+/// Makes a token with its grants, both or nothing. `hash` is the SHA-256 of its secret, lowercase hex; the row's primary
+/// key is the database's to give. `noted` is run right behind the change, here and below, and `keep`
+/// right behind that.
 pub async fn insert(
     db: &dyn Database,
-    new: NewToken<'_>,
+    hash: &str,
+    row: &TokenRow,
     noted: Stmt,
-) -> Result<Option<HashedTokenRow>, DatabaseError> {
+    keep: Option<Stmt>,
+) -> Result<(), DatabaseError> {
     let token = Stmt::new(
         "INSERT INTO tokens (uid, organization_id, hash, description, scopes, expires_at, rate_limit_max, metadata,
                 created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [
-            new.uid.into(),
-            new.organization_id.into(),
-            new.hash.into(),
-            new.description.into(),
-            new.scopes.into(),
-            new.expires_at.into(),
-            new.rate_limit_max.into(),
-            new.metadata.into(),
-            new.created_at.into(),
+            (&row.uid).into(),
+            row.organization_id.into(),
+            hash.into(),
+            (&row.description).into(),
+            json!(row.scopes).to_string().into(),
+            row.expires_at.into(),
+            row.rate_limit_max.into(),
+            json!(row.metadata).to_string().into(),
+            row.created_at.into(),
         ],
     );
-    let grants = insert_grants(new.organization_id, new.uid, new.grants);
-    let batch = vec![token, noted, grants, by_uid(new.organization_id, new.uid)];
-    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
-}
-
-fn insert_grants(organization_id: i64, uid: &str, grants: &[GrantRow]) -> Stmt {
-    Stmt::new(
-        "INSERT INTO grants (token_id, target, version_constraint, updates_until, minimum_stability, expires_at)
-         SELECT t.id, g.value ->> 'target', g.value ->> 'version_constraint', g.value ->> 'updates_until',
-                g.value ->> 'minimum_stability', g.value ->> 'expires_at'
-           FROM json_each(?3) g
-           JOIN tokens t ON t.organization_id = ?1 AND t.uid = ?2 AND t.revoked_at IS NULL",
-        [organization_id.into(), uid.into(), serde_json::json!(grants).to_string().into()],
-    )
+    let mut batch = vec![token, noted];
+    batch.extend(keep);
+    batch.push(grants::insert(row.organization_id, &row.uid, None, &row.grants));
+    db.batch(batch).await?;
+    Ok(())
 }
 
 /// What an update sets; a field that is `None` stays as it is.
@@ -156,30 +129,36 @@ pub struct TokenChanges {
     pub grants: Option<Vec<GrantRow>>,
 }
 
-/// A token as an update left it, with the hash that look-up caches know it by.
+/// A token with the hashes that look-up caches know it by.
 #[derive(Debug, Clone, Deserialize)]
 pub struct HashedTokenRow {
     /// SHA-256 of the token, lowercase hex.
     pub hash: String,
+    /// The same of its secret before the last rotation.
+    pub previous_hash: Option<String>,
+    /// Until when that one works.
+    pub previous_until: Option<Millis>,
     /// The token.
     #[serde(flatten)]
     pub token: TokenRow,
 }
 
-/// Updates a live token; `None` when there is none of that id.
+/// Updates a live token; `None` when there is none of that id, or when it is not at `revision` any more, if one is given.
 pub async fn update(
     db: &dyn Database,
     organization_id: i64,
     uid: &str,
+    revision: Option<i64>,
     changes: TokenChanges,
     noted: Stmt,
 ) -> Result<Option<HashedTokenRow>, DatabaseError> {
-    let mut batch = vec![Stmt::new(
+    let change = Stmt::new(
         "UPDATE tokens SET description = coalesce(?3, description), scopes = coalesce(?4, scopes),
                 expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END,
                 rate_limit_max = CASE WHEN ?7 THEN ?8 ELSE rate_limit_max END,
-                metadata = coalesce(?9, metadata)
-          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL",
+                metadata = coalesce(?9, metadata), revision = revision + 1
+          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?10 IS NULL OR revision = ?10)
+         RETURNING id",
         [
             organization_id.into(),
             uid.into(),
@@ -190,90 +169,316 @@ pub async fn update(
             changes.rate_limit_max.is_set().into(),
             changes.rate_limit_max.into_value().into(),
             changes.metadata.into(),
+            revision.into(),
         ],
-    )];
-    batch.push(noted);
-    if let Some(grants) = &changes.grants {
-        batch.push(Stmt::new(
-            "DELETE FROM grants WHERE token_id =
-                (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL)",
-            [organization_id.into(), uid.into()],
-        ));
-        batch.push(insert_grants(organization_id, uid, grants));
+    );
+    // The grants come first: all of the batch goes by the revision as it was before.
+    let mut batch = Vec::new();
+    if let Some(list) = &changes.grants {
+        batch.push(grants::delete(organization_id, uid, revision));
+        batch.push(grants::insert(organization_id, uid, revision, list));
     }
-    batch.push(by_uid(organization_id, uid));
-    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+    let place = batch.len();
+    batch.extend([change, noted, by_uid(organization_id, uid)]);
+    let mut results = db.batch(batch).await?;
+    let row = results.pop().unwrap_or_default().first()?;
+    let has_changed = results.get(place).is_some_and(|rows| !rows.0.is_empty());
+    Ok(row.filter(|_| has_changed))
 }
 
 /// Looks a live token up by its public id; one [`HashedTokenRow`] or none.
 pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
     Stmt::new(
-        concat!(
-            "SELECT hash, ",
-            token_columns!(),
-            " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL"
-        ),
+        concat!(hashed!(), " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL"),
         [organization_id.into(), uid.into()],
     )
 }
 
+/// Looks a token up by its public id, a revoked one too; one [`HashedTokenRow`] or none.
+pub fn known(organization_id: i64, uid: &str) -> Stmt {
+    Stmt::new(
+        concat!(hashed!(), " FROM tokens WHERE organization_id = ?1 AND uid = ?2"),
+        [organization_id.into(), uid.into()],
+    )
+}
+
+/// Gives a live token that is still at its revision another secret with this hash, and keeps the old one until
+/// `previous_until`, if it is to work at all; whether it was done.
+pub async fn rotate(
+    db: &dyn Database,
+    token: &TokenRow,
+    hash: &str,
+    previous_until: Option<Millis>,
+    noted: Stmt,
+    keep: Option<Stmt>,
+) -> Result<bool, DatabaseError> {
+    let rotate = Stmt::new(
+        "UPDATE tokens SET previous_hash = CASE WHEN ?4 IS NULL THEN NULL ELSE hash END, previous_until = ?4,
+                hash = ?3, revision = revision + 1
+          WHERE id = ?1 AND revision = ?2 AND revoked_at IS NULL RETURNING id",
+        [token.id.into(), token.revision.into(), hash.into(), previous_until.into()],
+    );
+    let mut batch = vec![rotate, noted];
+    batch.extend(keep);
+    let results = db.batch(batch).await?;
+    Ok(results.first().is_some_and(|rows| !rows.0.is_empty()))
+}
+
 /// What became of a revocation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Revocation {
-    /// SHA-256 of the token, lowercase hex.
-    pub hash: String,
+    /// The token as it is now.
+    pub token: HashedTokenRow,
     /// Whether it was this call that revoked it.
     pub is_new: bool,
 }
 
 /// Revokes a token; `None` when there is none of that id. One that was revoked before is told as such, so that whoever
-/// asks again, because the first answer got lost, still has every copy of it forgotten.
+/// asks again, because the first answer got lost, still has every copy of it forgotten. One that is not at `revision`
+/// any more, if one is given, is left alone.
 pub async fn revoke(
     db: &dyn Database,
     organization_id: i64,
     uid: &str,
+    revision: Option<i64>,
     now: Millis,
     noted: Stmt,
 ) -> Result<Option<Revocation>, DatabaseError> {
-    #[derive(Deserialize)]
-    struct Known {
-        hash: String,
-    }
     let revoke = Stmt::new(
-        "UPDATE tokens SET revoked_at = ?3
-          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL RETURNING id",
-        [organization_id.into(), uid.into(), now.into()],
+        "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
+          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
+         RETURNING id",
+        [organization_id.into(), uid.into(), now.into(), revision.into()],
     );
-    let known = Stmt::new(
-        "SELECT hash FROM tokens WHERE organization_id = ?1 AND uid = ?2",
-        [organization_id.into(), uid.into()],
-    );
-    let mut results = db.batch(vec![revoke, noted, known]).await?;
-    let known = results.pop().unwrap_or_default().first::<Known>()?;
+    let mut results = db.batch(vec![revoke, noted, known(organization_id, uid)]).await?;
+    let token = results.pop().unwrap_or_default().first()?;
     let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
-    Ok(known.map(|known| Revocation { hash: known.hash, is_new }))
+    Ok(token.map(|token| Revocation { token, is_new }))
 }
 
-/// A page of an organization's live tokens, newest first, and how many there are in all.
-pub async fn page(db: &dyn Database, organization_id: i64, page: Page) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                concat!(
-                    "SELECT ",
-                    token_columns!(),
-                    " FROM tokens WHERE organization_id = ?1 AND revoked_at IS NULL
-                       ORDER BY id DESC LIMIT ?2 OFFSET ?3"
-                ),
-                [organization_id.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                "SELECT count(*) AS total FROM tokens WHERE organization_id = ?1 AND revoked_at IS NULL",
-                [organization_id.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let tokens = results.next().unwrap_or_default().decode()?;
+/// Which tokens count: those that are valid or have expired, or those that were revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// Not revoked.
+    #[default]
+    Live,
+    /// Revoked.
+    Revoked,
+    /// Revoked at this moment or later.
+    RevokedSince(Millis),
+}
+
+/// Which tokens are meant; every field that is set narrows it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenFilter<'a> {
+    /// `customer_id` of the metadata.
+    pub customer_id: Option<&'a str>,
+    /// `order_id` of the metadata.
+    pub order_id: Option<&'a str>,
+    /// `customer_email` of the metadata, in whatever case.
+    pub customer_email: Option<&'a str>,
+    /// The description holds this, in whatever case.
+    pub description: Option<&'a str>,
+    /// Whether it changes nothing.
+    pub reads_only: Option<bool>,
+    /// Whether its end has come.
+    pub has_expired: Option<bool>,
+    /// Live or revoked.
+    pub standing: Standing,
+}
+
+macro_rules! narrowed {
+    () => {
+        " AND (?2 IS NULL OR customer_id = ?2) AND (?3 IS NULL OR order_id = ?3)
+          AND (?4 IS NULL OR customer_email = lower(?4))
+          AND (?5 IS NULL OR instr(lower(description), lower(?5)) > 0)
+          AND (?6 IS NULL OR ?6 = NOT EXISTS (SELECT 1 FROM json_each(scopes) s WHERE s.value NOT LIKE '%:read'))
+          AND (?7 IS NULL OR ?7 = (expires_at IS NOT NULL AND expires_at <= ?8))
+          AND ?9 = (revoked_at IS NOT NULL) AND (?10 IS NULL OR revoked_at >= ?10)"
+    };
+}
+
+macro_rules! all {
+    () => {
+        concat!(" FROM tokens WHERE organization_id = ?1", narrowed!())
+    };
+}
+macro_rules! of_customer {
+    () => {
+        concat!(" FROM tokens WHERE organization_id = ?1 AND customer_id = ?2", narrowed!())
+    };
+}
+macro_rules! of_order {
+    () => {
+        concat!(" FROM tokens WHERE organization_id = ?1 AND order_id = ?3", narrowed!())
+    };
+}
+macro_rules! of_email {
+    () => {
+        concat!(" FROM tokens WHERE organization_id = ?1 AND customer_email = lower(?4)", narrowed!())
+    };
+}
+
+macro_rules! newest {
+    () => {
+        " ORDER BY id DESC LIMIT ?11 OFFSET ?12"
+    };
+}
+macro_rules! sorted {
+    () => {
+        " ORDER BY CASE ?13 WHEN 'created_at' THEN id WHEN 'expires_at' THEN expires_at
+                            WHEN 'last_used_at' THEN last_used_at WHEN 'description' THEN lower(description) END
+                   NULLS LAST,
+                   CASE ?13 WHEN '-expires_at' THEN expires_at WHEN '-last_used_at' THEN last_used_at
+                            WHEN '-description' THEN lower(description) END DESC,
+                   id DESC
+           LIMIT ?11 OFFSET ?12"
+    };
+}
+
+/// What a list of tokens can be sorted by, as [`listed`] takes it.
+pub const SORTS: [&str; 8] = [
+    "created_at",
+    "-created_at",
+    "expires_at",
+    "-expires_at",
+    "last_used_at",
+    "-last_used_at",
+    "description",
+    "-description",
+];
+
+impl TokenFilter<'_> {
+    fn args(&self, organization_id: i64, now: Millis) -> Vec<Value> {
+        let (is_revoked, since) = match self.standing {
+            Standing::Live => (false, None),
+            Standing::Revoked => (true, None),
+            Standing::RevokedSince(moment) => (true, Some(moment)),
+        };
+        vec![
+            organization_id.into(),
+            self.customer_id.into(),
+            self.order_id.into(),
+            self.customer_email.into(),
+            self.description.into(),
+            self.reads_only.into(),
+            self.has_expired.into(),
+            now.into(),
+            is_revoked.into(),
+            since.into(),
+        ]
+    }
+}
+
+/// Reads a page of an organization's tokens as [`HashedTokenRow`]s, by one of [`SORTS`] or else newest first. What it
+/// reads grows with the customer's, the order's or the address's tokens when the filter names one of them.
+pub fn listed(organization_id: i64, filter: &TokenFilter<'_>, sort: Option<&str>, page: Page, now: Millis) -> Stmt {
+    let mut args = filter.args(organization_id, now);
+    args.extend([page.limit.into(), page.offset.into()]);
+    if sort.is_none_or(|sort| sort == "-created_at") {
+        return match filter {
+            TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_order!(), newest!()), args),
+            TokenFilter { customer_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_customer!(), newest!()), args),
+            TokenFilter { customer_email: Some(_), .. } => Stmt::new(concat!(hashed!(), of_email!(), newest!()), args),
+            _ => Stmt::new(concat!(hashed!(), all!(), newest!()), args),
+        };
+    }
+    args.push(sort.into());
+    match filter {
+        TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_order!(), sorted!()), args),
+        TokenFilter { customer_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_customer!(), sorted!()), args),
+        TokenFilter { customer_email: Some(_), .. } => Stmt::new(concat!(hashed!(), of_email!(), sorted!()), args),
+        _ => Stmt::new(concat!(hashed!(), all!(), sorted!()), args),
+    }
+}
+
+/// Counts an organization's tokens: `total`.
+pub fn counted(organization_id: i64, filter: &TokenFilter<'_>, now: Millis) -> Stmt {
+    let args = filter.args(organization_id, now);
+    match filter {
+        TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!("SELECT count(*) AS total", of_order!()), args),
+        TokenFilter { customer_id: Some(_), .. } => {
+            Stmt::new(concat!("SELECT count(*) AS total", of_customer!()), args)
+        }
+        TokenFilter { customer_email: Some(_), .. } => {
+            Stmt::new(concat!("SELECT count(*) AS total", of_email!()), args)
+        }
+        _ => Stmt::new(concat!("SELECT count(*) AS total", all!()), args),
+    }
+}
+
+/// A page of an organization's tokens, as [`listed`] has it, and how many there are in all.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    filter: &TokenFilter<'_>,
+    sort: Option<&str>,
+    page: Page,
+    now: Millis,
+) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
+    let batch = vec![listed(organization_id, filter, sort, page, now), counted(organization_id, filter, now)];
+    let mut results = db.batch(batch).await?.into_iter();
+    let rows: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
+    let tokens = rows.into_iter().map(|row| row.token).collect();
     Ok((tokens, total(results.next().unwrap_or_default())?))
+}
+
+/// What is about to be revoked by a filter.
+pub struct Condemned {
+    /// At most as many as were asked for, each at the revision at which it may be revoked.
+    pub tokens: Vec<HashedTokenRow>,
+    /// How many there are in all.
+    pub total: i64,
+    /// At most as many that were revoked since the given moment.
+    pub gone: Vec<HashedTokenRow>,
+}
+
+/// The tokens that a filter condemns, and those that it has condemned since `since`.
+pub async fn condemned(
+    db: &dyn Database,
+    organization_id: i64,
+    filter: &TokenFilter<'_>,
+    limit: i64,
+    since: Millis,
+    now: Millis,
+) -> Result<Condemned, DatabaseError> {
+    let page = Page { limit, offset: 0 };
+    let gone = TokenFilter { standing: Standing::RevokedSince(since), ..*filter };
+    let batch = vec![
+        listed(organization_id, filter, None, page, now),
+        counted(organization_id, filter, now),
+        listed(organization_id, &gone, None, page, now),
+    ];
+    let mut results = db.batch(batch).await?.into_iter();
+    Ok(Condemned {
+        tokens: results.next().unwrap_or_default().decode()?,
+        total: total(results.next().unwrap_or_default())?,
+        gone: results.next().unwrap_or_default().decode()?,
+    })
+}
+
+/// Revokes live tokens that are still at their revisions and returns their public ids. `noted` comes first, so that it
+/// finds them as the revocation will.
+pub async fn revoke_all(
+    db: &dyn Database,
+    organization_id: i64,
+    tokens: &[HashedTokenRow],
+    now: Millis,
+    noted: Stmt,
+) -> Result<Vec<String>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Revoked {
+        uid: String,
+    }
+    let list: Vec<_> = tokens.iter().map(|row| json!({"uid": row.token.uid, "revision": row.token.revision})).collect();
+    let revoke = Stmt::new(
+        "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
+          WHERE revoked_at IS NULL AND organization_id = ?1
+            AND id IN (SELECT t.id FROM json_each(?2) j
+                        CROSS JOIN tokens t ON t.uid = j.value ->> 'uid' AND t.revision = j.value ->> 'revision')
+         RETURNING uid",
+        [organization_id.into(), json!(list).to_string().into(), now.into()],
+    );
+    let rows = db.batch(vec![noted, revoke]).await?.pop().unwrap_or_default();
+    Ok(rows.decode::<Revoked>()?.into_iter().map(|row| row.uid).collect())
 }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
+use crate::store::sealed::SealedColumn;
 use crate::store::{Page, json_text, run, total};
 
 /// A user, without what it signs in with.
@@ -417,5 +418,32 @@ fn insert_codes(id: i64, codes: &str) -> Stmt {
         "INSERT INTO recovery_codes (user_id, hash) SELECT ?1, value FROM json_each(?2) WHERE changes() > 0
          RETURNING user_id",
         [id.into(), codes.into()],
+    )
+}
+
+/// The second factors' secrets, for whoever re-seals them.
+pub const SEALED: SealedColumn = SealedColumn { name: "users.totp_secret", counts, sealed_by, replace };
+
+fn counts() -> Stmt {
+    Stmt::new(
+        "SELECT substr(totp_secret, 4, 8) AS key_id, count(*) AS count FROM users
+          WHERE totp_secret IS NOT NULL GROUP BY 1",
+        [],
+    )
+}
+
+fn sealed_by(keys: String, limit: i64) -> Stmt {
+    Stmt::new(
+        "SELECT uid, totp_secret AS sealed FROM users
+          WHERE substr(totp_secret, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        [keys.into(), limit.into()],
+    )
+}
+
+fn replace(texts: String) -> Stmt {
+    Stmt::new(
+        "UPDATE users SET totp_secret = j.value ->> 'new' FROM json_each(?1) j
+          WHERE users.uid = j.value ->> 'uid' AND totp_secret = j.value ->> 'old' RETURNING id",
+        [texts.into()],
     )
 }

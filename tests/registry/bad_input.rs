@@ -318,7 +318,7 @@ async fn what_leads_nowhere_is_answered_in_the_surfaces_dialect() {
     }
     let reply = world.get("/nothing").send().await.expect(404);
     assert_eq!(reply.json(), json!({"error": nothing, "code": "NOT_FOUND", "details": {}, "warning": nothing}));
-    for ask in [world.delete("/api/tokens"), world.patch("/api/repositories"), world.post("/packages.json")] {
+    for ask in [world.patch("/api/tokens"), world.patch("/api/repositories"), world.post("/packages.json")] {
         let reply = ask.bearer(ADMIN).send().await.expect(405);
         assert_eq!(reply.json()["code"], "METHOD_NOT_ALLOWED");
     }

@@ -209,6 +209,37 @@ async fn revoking_a_token() {
 }
 
 #[tokio::test]
+async fn revoking_tokens_by_a_filter() {
+    break_every_call(&[Port::Database, Port::Cache], async |case| {
+        let world = World::new();
+        let spec = json!({"description": "a", "metadata": {"customer_id": "7"}});
+        let (_, one) = world.token(&spec).await;
+        let (_, other) = world.token(&spec).await;
+        for token in [&one, &other] {
+            world.get("/packages.json").basic(token).send().await.expect(200);
+        }
+        let ask = || world.delete("/api/tokens?customer_id=7").bearer(ADMIN).send();
+        case.arm(&world);
+        let reply = ask().await;
+        let broken = world.meter.mend() > 0;
+        let in_the_database = broken && case.port == Port::Database;
+        assert_eq!(reply.status, if in_the_database { 500 } else { 200 }, "{case:?}");
+        let revoked = count(&world, "tokens WHERE revoked_at IS NOT NULL");
+        assert_eq!(count(&world, "audit_log WHERE action = 'token.revoked'"), revoked, "{case:?}");
+        assert!([0, 2].contains(&revoked), "{case:?}");
+        let again = ask().await.expect(200);
+        assert_eq!(again.json()["revoked"], 2 - revoked, "{case:?}");
+        for token in [&one, &other] {
+            world.get("/packages.json").basic(token).send().await.expect(401);
+            // What KV could not delete at the first time was deleted at the second.
+            world.another_isolate().get("/packages.json").basic(token).send().await.expect(401);
+        }
+        broken
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn reporting_installs() {
     break_every_call(&[Port::Database, Port::Cache], async |case| {
         let world = World::new();

@@ -9,8 +9,22 @@ use crate::support::{ADMIN, DAWN, World};
 fn plain(id: &str) -> Value {
     json!({
         "id": id, "description": "plain", "permissions": "readonly", "scopes": ["packages:read"], "expires_at": null,
-        "allowed_package_prefixes": null, "rate_limit_max": null, "metadata": {}, "created_at": DAWN.seconds(),
-        "last_used_at": null,
+        "allowed_package_prefixes": null, "grants": [all_of("*")], "rate_limit_max": null, "metadata": {},
+        "created_at": DAWN.seconds(), "last_used_at": null,
+    })
+}
+
+/// What is told of one token, but for how often it was used.
+async fn details(world: &World, id: &str) -> Value {
+    let mut view = world.get(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200).json();
+    assert_eq!(view.as_object_mut().expect("an object").remove("requests_this_hour"), Some(json!(0)));
+    view
+}
+
+/// A grant of every version of the packages whose names match.
+fn all_of(pattern: &str) -> Value {
+    json!({
+        "pattern": pattern, "constraint": "*", "updates_until": null, "minimum_stability": "dev", "expires_at": null,
     })
 }
 
@@ -36,14 +50,14 @@ async fn a_new_token_is_shown_once_with_every_field_that_was_given() {
     let expected = json!({
         "id": id, "description": "Customer 7", "permissions": "write",
         "scopes": ["packages:read", "packages:write", "repositories:read", "repositories:write"],
-        "expires_at": 1_893_456_000, "allowed_package_prefixes": ["acme/", "other/lib"], "rate_limit_max": 50,
+        "expires_at": 1_893_456_000, "allowed_package_prefixes": ["acme/", "other/lib"],
+        "grants": [all_of("acme/*"), all_of("other/lib*")], "rate_limit_max": 50,
         "metadata": {"order": [1, {"a": null}]}, "created_at": DAWN.seconds(), "last_used_at": null, "token": null,
     });
     assert_eq!(shown, expected);
     let mut read = expected;
     read.as_object_mut().expect("an object").remove("token");
-    let path = format!("/api/tokens/{id}");
-    assert_eq!(world.get(&path).bearer(ADMIN).send().await.expect(200).json(), read);
+    assert_eq!(details(&world, &id).await, read);
     assert_eq!(world.get("/api/tokens").bearer(ADMIN).send().await.expect(200).json(), json!([read]));
 }
 
@@ -200,10 +214,15 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
         (json!({"metadata": {"a": 1}}), "metadata", json!({"a": 1})),
         (json!({"metadata": null}), "metadata", json!({})),
     ] {
+        if field == "allowed_package_prefixes" {
+            let prefixes = value.as_array().map(Vec::as_slice);
+            let grant = |prefix: &Value| all_of(&format!("{}*", prefix.as_str().expect("text")));
+            expected["grants"] = prefixes.map_or(json!([all_of("*")]), |list| list.iter().map(grant).collect());
+        }
         expected[field] = value;
         let reply = world.patch(&path).bearer(ADMIN).json(&body).send().await.expect(200);
         assert_eq!(reply.json(), expected, "{body}");
-        assert_eq!(world.get(&path).bearer(ADMIN).send().await.expect(200).json(), expected, "{body}");
+        assert_eq!(details(&world, &id).await, expected, "{body}");
     }
     expected["permissions"] = json!("write");
     expected["scopes"] = json!(["packages:read", "packages:write", "repositories:read", "repositories:write"]);
@@ -211,7 +230,7 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
     assert_eq!(reply.json(), expected);
     let refused = world.patch(&path).bearer(ADMIN).json(&json!({"token": "x", "id": 1})).send().await.expect(400);
     assert_eq!(refused.json()["error"], "Unknown fields: `token`, `id`");
-    assert_eq!(world.get(&path).bearer(ADMIN).send().await.expect(200).json(), expected);
+    assert_eq!(details(&world, &id).await, expected);
 }
 
 #[tokio::test]

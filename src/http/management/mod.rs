@@ -3,11 +3,13 @@
 mod advisories;
 mod audit;
 mod auth;
+mod encryption;
 mod filter_entries;
 mod invitations;
 mod packages;
 mod repositories;
 mod settings;
+mod statistics;
 mod tokens;
 mod users;
 
@@ -28,8 +30,9 @@ use crate::http::surface;
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
     Routes::new()
-        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::list_tokens, tokens::create_token, tokens::delete_tokens))
         .routes(routes!(tokens::get_token, tokens::update_token, tokens::delete_token))
+        .routes(routes!(tokens::rotate_token))
         .routes(routes!(repositories::list_repositories, repositories::create_repository))
         .routes(routes!(
             repositories::get_repository,
@@ -43,6 +46,9 @@ pub fn routes() -> Routes {
         .routes(routes!(settings::get_settings, settings::update_settings))
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))
+        .routes(routes!(statistics::get_statistics))
+        .routes(routes!(encryption::list_encryption_keys))
+        .routes(routes!(encryption::rotate_encryption_key))
         .routes(routes!(advisories::list_advisories, advisories::create_advisory))
         .routes(routes!(advisories::get_advisory, advisories::update_advisory, advisories::delete_advisory))
         .routes(routes!(filter_entries::list_filter_entries, filter_entries::create_filter_entry))

@@ -128,6 +128,6 @@ impl Credentials {
 }
 
 /// What a repository's credentials are sealed to.
-fn seal_row(uid: &str) -> String {
+pub fn seal_row(uid: &str) -> String {
     format!("repository/{uid}/credentials")
 }

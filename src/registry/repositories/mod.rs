@@ -21,7 +21,7 @@ use crate::store::sync_runs::{self, RunRow};
 use crate::store::{Page, run};
 
 pub use change::{RepositoryChange, change};
-pub use credentials::Credentials;
+pub use credentials::{Credentials, seal_row};
 pub use verify::{Verification, verify};
 
 /// What kind of host serves a repository: decides how credentials are sent.

@@ -33,12 +33,11 @@ use crate::registry::mirror::remote::MirrorError;
 use crate::registry::publish::{Publication, publish};
 use crate::registry::repositories::{Credentials, Provider};
 use crate::registry::upstream::RequestError;
-use crate::store::dists;
-use crate::store::mirrors;
 use crate::store::organizations::Touched;
 use crate::store::packages::{self, LiveVersion};
 use crate::store::repositories::{self, RefRow};
 use crate::store::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
+use crate::store::{dists, idempotency, mirrors};
 
 pub use changes::short;
 use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
@@ -501,7 +500,11 @@ pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
         let behind = dists::behind(&*app.ports.database, now.minus(ARCHIVES_MAY_TAKE)).await?;
         let builds: Vec<Job> = behind.into_iter().map(|repository_id| Job::BuildArchives { repository_id }).collect();
         app.enqueue_all(&builds, Duration::ZERO).await;
-        let old = vec![sync_runs::prune(now.minus(RUNS_KEPT)), mirrors::prune(now.minus(ABSENCES_KEPT))];
+        let old = vec![
+            sync_runs::prune(now.minus(RUNS_KEPT)),
+            idempotency::sweep(now),
+            mirrors::prune(now.minus(ABSENCES_KEPT)),
+        ];
         app.ports.database.batch(old).await?;
     }
     Ok(syncs.len())

@@ -49,7 +49,7 @@ pub fn prove(app: &App, row: &CredentialRow, given: &Given) -> Result<Proof, Fai
 }
 
 /// What a user's secret is sealed to.
-fn seal_row(uid: &str) -> String {
+pub fn seal_row(uid: &str) -> String {
     format!("user/{uid}/totp")
 }
 

@@ -37,6 +37,15 @@ impl Sqlite {
         rows.0.into_iter().map(Json::Object).collect()
     }
 
+    /// How SQLite would carry `stmt` out, a step a line; not counted.
+    pub fn plan(&self, stmt: &Stmt) -> String {
+        let connection = self.connection.lock().expect("not poisoned");
+        let sql = format!("EXPLAIN QUERY PLAN {}", stmt.sql);
+        let rows = query(&connection, &sql, &stmt.args).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let steps: Vec<&str> = rows.0.iter().map(|row| row["detail"].as_str().expect("text")).collect();
+        steps.join("\n")
+    }
+
     /// Changes the database behind the registry's back; not counted.
     pub fn execute(&self, sql: &str) {
         let connection = self.connection.lock().expect("not poisoned");

@@ -1,0 +1,361 @@
+//! What requests to `/api/tokens` hold, and what is answered.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::http::extract::update;
+use crate::ports::Millis;
+use crate::registry::failure::Failure;
+use crate::registry::token_rotation::Rotation;
+use crate::registry::token_spec::{GrantSpec, TokenSpec, prefixes_of};
+use crate::registry::tokens::{Draft, Permissions, Revoked};
+use crate::store::Update;
+use crate::store::tokens::{GrantRow, Standing, TokenFilter, TokenRow};
+
+/// What a token may do, in short.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PermissionName {
+    /// Read metadata and download.
+    ReadOnly,
+    /// Publish and manage repositories too.
+    Write,
+}
+
+impl From<PermissionName> for Permissions {
+    fn from(name: PermissionName) -> Self {
+        match name {
+            PermissionName::ReadOnly => Self::ReadOnly,
+            PermissionName::Write => Self::Write,
+        }
+    }
+}
+
+/// Packages, and which versions of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"package": "acme/extension", "constraint": "5.*", "updates_until": 1_893_456_000}))]
+pub struct GrantRequest {
+    /// One package; or else
+    package: Option<String>,
+    /// `acme/*`: every package whose name matches.
+    pattern: Option<String>,
+    /// As composer writes it: `5.*`, `^2.1 || ^3.0`; absent is every version.
+    constraint: Option<String>,
+    /// Unix seconds: only versions that were released up to then, for as long as the grant lasts.
+    updates_until: Option<i64>,
+    /// `stable`, `RC`, `beta`, `alpha` or `dev` (the default, which leaves none out).
+    minimum_stability: Option<String>,
+    /// Unix seconds at which the grant ends.
+    expires_at: Option<i64>,
+}
+
+impl From<GrantRequest> for GrantSpec {
+    fn from(request: GrantRequest) -> Self {
+        Self {
+            package: request.package,
+            pattern: request.pattern,
+            constraint: request.constraint,
+            updates_until: request.updates_until.map(Millis::from_seconds),
+            minimum_stability: request.minimum_stability,
+            expires_at: request.expires_at.map(Millis::from_seconds),
+        }
+    }
+}
+
+/// A request to make or to change a token.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "description": "Customer token", "permissions": "readonly", "expires_at": 1_893_456_000,
+    "allowed_package_prefixes": ["vendor/"], "metadata": {"order_id": "1001"}
+}))]
+pub struct TokenRequest {
+    /// What it is for; needed when the token is made.
+    description: Option<String>,
+    /// `readonly` (the default) or `write`: short for `packages:read`, and for `packages:*` and `repositories:*`.
+    permissions: Option<PermissionName>,
+    /// What it may do, one by one, in place of `permissions`; `packages:*` is all of an area.
+    #[schema(example = json!(["packages:read", "tokens:*"]))]
+    scopes: Option<Vec<String>>,
+    /// Unix seconds; null is never.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<i64>)]
+    expires_at: Update<i64>,
+    /// The packages it sees have names that start with one of these; null is every package.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<String>>)]
+    allowed_package_prefixes: Update<Vec<String>>,
+    /// What it sees, one by one, in place of `allowed_package_prefixes`; an empty list is no package.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<GrantRequest>>)]
+    grants: Update<Vec<GrantRequest>>,
+    /// Requests an hour; null is the default, 1000 for `readonly` and 500 for `write`.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<i64>)]
+    rate_limit_max: Update<i64>,
+    /// Anything of the caller's own, up to 16 kB.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Update<Map<String, Value>>,
+}
+
+impl From<TokenRequest> for TokenSpec {
+    fn from(request: TokenRequest) -> Self {
+        Self {
+            description: request.description,
+            permissions: request.permissions.map(Into::into),
+            scopes: request.scopes,
+            expires_at: request.expires_at.map(Millis::from_seconds),
+            allowed_package_prefixes: request.allowed_package_prefixes,
+            grants: request.grants.map(|grants| grants.into_iter().map(Into::into).collect()),
+            rate_limit_max: request.rate_limit_max,
+            metadata: request.metadata,
+        }
+    }
+}
+
+/// Packages, and which versions of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantView {
+    /// One package; or else
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<String>,
+    /// every package whose name matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<String>,
+    /// Which versions, as composer writes it.
+    constraint: String,
+    /// Unix seconds: only versions that were released up to then.
+    updates_until: Option<i64>,
+    minimum_stability: String,
+    /// Unix seconds at which the grant ends.
+    expires_at: Option<i64>,
+}
+
+impl From<GrantRow> for GrantView {
+    fn from(row: GrantRow) -> Self {
+        let is_pattern = row.target.contains('*');
+        Self {
+            package: Some(&row.target).filter(|_| !is_pattern).cloned(),
+            pattern: Some(row.target).filter(|_| is_pattern),
+            constraint: row.version_constraint,
+            updates_until: row.updates_until.map(Millis::seconds),
+            minimum_stability: row.minimum_stability,
+            expires_at: row.expires_at.map(Millis::seconds),
+        }
+    }
+}
+
+/// A token, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenView {
+    id: String,
+    description: String,
+    permissions: PermissionName,
+    /// What it may do, one by one.
+    scopes: Vec<String>,
+    /// Unix seconds.
+    expires_at: Option<i64>,
+    /// Null when it sees every package; else the beginnings of those names that it sees with all versions and for good.
+    allowed_package_prefixes: Option<Vec<String>>,
+    /// What it sees, all of it.
+    grants: Vec<GrantView>,
+    /// Requests an hour, when it has a limit of its own.
+    rate_limit_max: Option<i64>,
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+    /// Unix seconds.
+    created_at: i64,
+    /// Unix seconds; up to six minutes behind.
+    last_used_at: Option<i64>,
+    /// Unix seconds; only on one that is not valid any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<i64>,
+}
+
+impl From<TokenRow> for TokenView {
+    fn from(row: TokenRow) -> Self {
+        let permissions = match Permissions::of(&row.scopes) {
+            Permissions::ReadOnly => PermissionName::ReadOnly,
+            Permissions::Write => PermissionName::Write,
+        };
+        let prefixes = prefixes_of(&row.grants).map(|list| list.into_iter().map(str::to_owned).collect());
+        Self {
+            id: row.uid,
+            description: row.description,
+            permissions,
+            scopes: row.scopes,
+            expires_at: row.expires_at.map(Millis::seconds),
+            allowed_package_prefixes: prefixes,
+            grants: row.grants.into_iter().map(GrantView::from).collect(),
+            rate_limit_max: row.rate_limit_max,
+            metadata: row.metadata,
+            created_at: row.created_at.seconds(),
+            last_used_at: row.last_used_at.map(Millis::seconds),
+            revoked_at: row.revoked_at.map(Millis::seconds),
+        }
+    }
+}
+
+/// A token that has just been made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewTokenView {
+    #[serde(flatten)]
+    view: TokenView,
+    /// The token itself; shown this once and stored nowhere.
+    token: String,
+}
+
+impl NewTokenView {
+    /// Shows the draft's secret.
+    pub fn new(draft: &Draft) -> Self {
+        Self { token: draft.plain.reveal().to_owned(), view: draft.row.clone().into() }
+    }
+}
+
+/// A token with what it has done lately.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenDetails {
+    #[serde(flatten)]
+    view: TokenView,
+    /// Requests that count in this clock hour, up to a minute behind; null when that cannot be told just now.
+    requests_this_hour: Option<i64>,
+}
+
+impl TokenDetails {
+    /// A token that made as many requests.
+    pub fn new(row: TokenRow, requests_this_hour: Option<i64>) -> Self {
+        Self { view: row.into(), requests_this_hour }
+    }
+}
+
+/// A request to replace a token's secret.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"grace_seconds": 86_400}))]
+pub struct RotationRequest {
+    /// For how long the old secret works yet: 0 (the default) to 604800, a week.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    pub grace_seconds: i64,
+}
+
+/// A token whose secret has just been replaced.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RotatedTokenView {
+    #[serde(flatten)]
+    view: TokenView,
+    /// The new secret; shown this once and stored nowhere.
+    token: String,
+    /// Unix seconds until which the old secret works; null when it has ended.
+    previous_valid_until: Option<i64>,
+}
+
+impl RotatedTokenView {
+    /// Shows the rotation's new secret.
+    pub fn new(rotation: &Rotation) -> Self {
+        Self {
+            token: rotation.plain.reveal().to_owned(),
+            view: rotation.row.token.clone().into(),
+            previous_valid_until: rotation.previous_until.map(Millis::seconds),
+        }
+    }
+}
+
+/// What revoking by a filter did.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"revoked": 2, "ids": ["019b…", "019c…"], "remaining": 0}))]
+pub struct RevokedView {
+    /// How many tokens were revoked.
+    revoked: usize,
+    /// Their ids.
+    ids: Vec<String>,
+    /// How many there still are; ask again until there are none.
+    remaining: i64,
+}
+
+impl From<Revoked> for RevokedView {
+    fn from(revoked: Revoked) -> Self {
+        Self { revoked: revoked.uids.len(), ids: revoked.uids, remaining: revoked.remaining }
+    }
+}
+
+/// Which tokens, in which order, and which part of them.
+#[derive(Debug, Deserialize)]
+pub struct TokensQuery {
+    customer_id: Option<String>,
+    order_id: Option<String>,
+    customer_email: Option<String>,
+    description: Option<String>,
+    permissions: Option<PermissionName>,
+    expired: Option<bool>,
+    revoked: Option<bool>,
+    /// One of [`crate::store::tokens::SORTS`].
+    pub sort: Option<String>,
+    /// How many at most.
+    pub limit: Option<i64>,
+    /// How many to pass over.
+    pub offset: Option<i64>,
+}
+
+impl TokensQuery {
+    /// The filter that it is.
+    pub fn filter(&self) -> Result<TokenFilter<'_>, Failure> {
+        let filter = TokenFilter {
+            customer_id: self.customer_id.as_deref(),
+            order_id: self.order_id.as_deref(),
+            customer_email: self.customer_email.as_deref(),
+            description: self.description.as_deref(),
+            reads_only: self.permissions.map(|name| matches!(name, PermissionName::ReadOnly)),
+            has_expired: self.expired,
+            standing: if self.revoked == Some(true) { Standing::Revoked } else { Standing::Live },
+        };
+        without_empty(filter)
+    }
+}
+
+/// An empty filter would mean no token, or every one; neither is what somebody wants who left it empty.
+fn without_empty(filter: TokenFilter<'_>) -> Result<TokenFilter<'_>, Failure> {
+    let given = [
+        ("customer_id", filter.customer_id),
+        ("order_id", filter.order_id),
+        ("customer_email", filter.customer_email),
+        ("description", filter.description),
+    ];
+    match given.into_iter().find(|(_, value)| *value == Some("")) {
+        Some((field, _)) => Err(Failure::invalid_field(field, "must not be empty; leave it out for all tokens")),
+        None => Ok(filter),
+    }
+}
+
+/// Which tokens are to be revoked.
+#[derive(Debug, Deserialize)]
+pub struct RevocationQuery {
+    customer_id: Option<String>,
+    order_id: Option<String>,
+    customer_email: Option<String>,
+    description: Option<String>,
+    permissions: Option<PermissionName>,
+    expired: Option<bool>,
+}
+
+impl RevocationQuery {
+    /// The filter that it is.
+    pub fn filter(&self) -> Result<TokenFilter<'_>, Failure> {
+        let filter = TokenFilter {
+            customer_id: self.customer_id.as_deref(),
+            order_id: self.order_id.as_deref(),
+            customer_email: self.customer_email.as_deref(),
+            description: self.description.as_deref(),
+            reads_only: self.permissions.map(|name| matches!(name, PermissionName::ReadOnly)),
+            has_expired: self.expired,
+            standing: Standing::Live,
+        };
+        let names = [filter.customer_id, filter.order_id, filter.customer_email, filter.description];
+        if names.iter().all(Option::is_none) && filter.has_expired != Some(true) {
+            return Err(Failure::invalid(
+                "Say which tokens: `customer_id`, `order_id`, `customer_email`, `description` or `expired=true`.",
+            ));
+        }
+        without_empty(filter)
+    }
+}

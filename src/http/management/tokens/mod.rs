@@ -1,0 +1,236 @@
+//! `/api/tokens`.
+
+mod body;
+
+use axum::response::{Json, Response};
+use http::StatusCode;
+use serde_json::Value;
+
+use body::{
+    NewTokenView, PermissionName, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails,
+    TokenRequest, TokenView, TokensQuery,
+};
+
+use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
+use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::registry::authenticate::Subject;
+use crate::registry::failure::Failure;
+use crate::registry::idempotency::{self, Begun};
+use crate::registry::tokens::{self, Scope};
+use crate::registry::{limit, token_rotation};
+
+/// Tokens that are not revoked, newest first.
+#[utoipa::path(
+    get,
+    path = "/tokens",
+    tag = "tokens",
+    params(
+        ("customer_id" = Option<String>, Query, description = "Only those with this `customer_id` in their metadata"),
+        ("order_id" = Option<String>, Query, description = "Only those with this `order_id` in their metadata"),
+        ("customer_email" = Option<String>, Query, description = "Only those with this `customer_email` in their metadata"),
+        ("description" = Option<String>, Query, description = "Only those whose description holds this"),
+        ("permissions" = Option<PermissionName>, Query, description = "Only those that read, or only those that write"),
+        ("expired" = Option<bool>, Query, description = "Only those that have expired, or only those that have not"),
+        ("revoked" = Option<bool>, Query, description = "`true`: those that were revoked, in place of all others"),
+        ("sort" = Option<String>, Query, description = "`created_at`, `expires_at`, `last_used_at` or `description`, with a `-` in front for the other way round"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page of tokens; `X-Total-Count` says how many there are", body = Vec<TokenView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_tokens(
+    session: Session,
+    query: Result<StrictQuery<TokensQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::TokensRead).await?;
+    let StrictQuery(query) = query?;
+    let page = page(query.limit, query.offset)?;
+    let filter = query.filter()?;
+    let (rows, total) =
+        tokens::list(&session.app, caller.organization_id, &filter, query.sort.as_deref(), page).await?;
+    Ok(list(rows.into_iter().map(TokenView::from).collect(), total))
+}
+
+/// Revokes the tokens that the filters mean, up to 100 with each call.
+#[utoipa::path(
+    delete,
+    path = "/tokens",
+    tag = "tokens",
+    params(
+        ("customer_id" = Option<String>, Query, description = "Those with this `customer_id` in their metadata"),
+        ("order_id" = Option<String>, Query, description = "Those with this `order_id` in their metadata"),
+        ("customer_email" = Option<String>, Query, description = "Those with this `customer_email` in their metadata"),
+        ("description" = Option<String>, Query, description = "Those whose description holds this"),
+        ("expired" = Option<bool>, Query, description = "`true`: those that have expired"),
+        ("permissions" = Option<PermissionName>, Query, description = "Of these, only those that read or only those that write; needs another filter beside it")
+    ),
+    responses(
+        (status = 200, description = "What was revoked, and how many are left", body = RevokedView),
+        (status = 400, description = "A filter is unknown or wrong, or there is none", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or one of these holds more than it", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_tokens(
+    session: Session,
+    query: Result<StrictQuery<RevocationQuery>, Failure>,
+) -> Result<Json<RevokedView>, Failure> {
+    let issuer = session.issuer(Scope::TokensWrite).await?;
+    let StrictQuery(query) = query?;
+    let revoked = tokens::revoke_all(&session.app, &issuer, &query.filter()?).await?;
+    Ok(Json(revoked.into()))
+}
+
+/// Makes a token; the answer is the only place that ever shows it.
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    tag = "tokens",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Up to 255 characters: with the same key, the same request within a day is answered the same and makes no second token")
+    ),
+    request_body = TokenRequest,
+    responses(
+        (status = 201, description = "The token", body = NewTokenView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
+        (status = 409, description = "The key came with another request, or this one is still in progress", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_token(
+    session: Session,
+    body: Result<KeyedJson<TokenRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let app = &session.app;
+    let issuer = session.issuer(Scope::TokensWrite).await?;
+    let KeyedJson { value, key } = body?;
+    let draft = tokens::draft(app, &issuer, value.into())?;
+    let claim = match idempotency::begin(app, &issuer.caller, key).await? {
+        Begun::Answered(answer) => return Ok(replayed(answer)),
+        Begun::Claimed(claim) => claim,
+    };
+    let answer = answer(StatusCode::CREATED, &NewTokenView::new(&draft));
+    let keep = claim.keep(app, &answer)?;
+    claim.settle(app, tokens::issue(app, &issuer, &draft, keep).await).await?;
+    Ok(fresh(answer))
+}
+
+/// One token.
+#[utoipa::path(
+    get,
+    path = "/tokens/{id}",
+    tag = "tokens",
+    params(("id" = String, Path, description = "The token's id")),
+    responses(
+        (status = 200, description = "The token", body = TokenDetails),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
+        (status = 404, description = "No such token", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<TokenDetails>, Failure> {
+    let caller = session.require(Scope::TokensRead).await?;
+    let row = tokens::get(&session.app, caller.organization_id, &id).await?;
+    let used = limit::used(&session.app, Subject::Token { id: row.id }).await;
+    Ok(Json(TokenDetails::new(row, used)))
+}
+
+/// Changes what the request names, and nothing else.
+#[utoipa::path(
+    patch,
+    path = "/tokens/{id}",
+    tag = "tokens",
+    params(("id" = String, Path, description = "The token's id")),
+    request_body = TokenRequest,
+    responses(
+        (status = 200, description = "The token as it is now", body = TokenView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
+        (status = 404, description = "No such token", body = ErrorBody),
+        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_token(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<TokenRequest>, Failure>,
+) -> Result<Json<TokenView>, Failure> {
+    let issuer = session.issuer(Scope::TokensWrite).await?;
+    let JsonBody(request) = body?;
+    let row = tokens::change(&session.app, &issuer, &id, request.into()).await?;
+    Ok(Json(row.into()))
+}
+
+/// Replaces a token's secret; everything else of it stays. The answer is the only place that ever shows the new one.
+#[utoipa::path(
+    post,
+    path = "/tokens/{id}/rotate",
+    tag = "tokens",
+    params(
+        ("id" = String, Path, description = "The token's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Up to 255 characters: with the same key, the same request within a day is answered the same and replaces nothing again")
+    ),
+    request_body = Option<RotationRequest>,
+    responses(
+        (status = 200, description = "The token with its new secret", body = RotatedTokenView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or this one holds more than it", body = ErrorBody),
+        (status = 404, description = "No such token", body = ErrorBody),
+        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn rotate_token(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<KeyedJson<RotationRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let app = &session.app;
+    let issuer = session.issuer(Scope::TokensWrite).await?;
+    let KeyedJson { value, key } = body?;
+    let rotation = token_rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
+    let claim = match idempotency::begin(app, &issuer.caller, key).await? {
+        Begun::Answered(answer) => return Ok(replayed(answer)),
+        Begun::Claimed(claim) => claim,
+    };
+    let answer = answer(StatusCode::OK, &RotatedTokenView::new(&rotation));
+    let keep = claim.keep(app, &answer)?;
+    claim.settle(app, token_rotation::rotate(app, &issuer, &rotation, keep).await).await?;
+    Ok(fresh(answer))
+}
+
+/// Revokes a token. It is refused at once where this was done, elsewhere within a minute and a half as a rule.
+#[utoipa::path(
+    delete,
+    path = "/tokens/{id}",
+    tag = "tokens",
+    params(("id" = String, Path, description = "The token's id")),
+    responses(
+        (status = 200, description = "Revoked"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
+        (status = 404, description = "No such token", body = ErrorBody),
+        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+    let issuer = session.issuer(Scope::TokensWrite).await?;
+    tokens::revoke(&session.app, &issuer, &id).await?;
+    Ok(Json(serde_json::json!({ "message": "Token revoked" })))
+}

@@ -1,0 +1,22 @@
+//! Totals for people who run the registry.
+
+use crate::registry::App;
+use crate::registry::downloads::DAY_SECONDS;
+use crate::registry::failure::Failure;
+use crate::store::statistics::{self, DayRow, Statistics};
+
+/// How many days are told one by one, today included.
+pub const DAYS: i64 = 30;
+/// How many packages are told one by one.
+const TOP: i64 = 10;
+
+/// Everything that is told of an organization, with a row for each of the last [`DAYS`] days.
+pub async fn read(app: &App, organization_id: i64) -> Result<Statistics, Failure> {
+    let now = app.now();
+    let today = now.seconds().div_euclid(DAY_SECONDS);
+    let first = today - DAYS + 1;
+    let found = statistics::read(&*app.ports.database, organization_id, now, first, TOP).await?;
+    let count = |day: i64| found.days.iter().find(|row| row.day == day).map_or(0, |row| row.count);
+    let days = (first..=today).map(|day| DayRow { day, count: count(day) }).collect();
+    Ok(Statistics { days, ..found })
+}
