@@ -84,8 +84,14 @@ impl Session {
 
     /// Signs a caller in who must hold `scope` and is about to change something; what the audit log will say of them.
     pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
+        self.editor(scope).await.map(|(_, actor)| actor)
+    }
+
+    /// The same, together with the caller, for changes of what not everybody sees.
+    pub async fn editor(&self, scope: Scope) -> Result<(Arc<Caller>, Actor), Failure> {
         let caller = self.require(scope).await?;
-        Ok(Actor { organization_id: caller.organization_id, name: caller.name.clone(), address: self.address.clone() })
+        let (organization_id, name) = (caller.organization_id, caller.name.clone());
+        Ok((caller, Actor { organization_id, name, address: self.address.clone() }))
     }
 
     /// Signs a caller in who must hold `scope`.

@@ -121,7 +121,7 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(25);
 const SLOT_POLL: Duration = Duration::from_millis(200);
 
 /// Waits for the isolate's one place for building. It is polled: a request cannot be woken by another one in workerd.
-async fn wait_for_slot(app: &App) -> Result<BuildSlot, Failure> {
+pub async fn wait_for_slot(app: &App) -> Result<BuildSlot, Failure> {
     let polls = SLOT_PATIENCE.as_millis() / SLOT_POLL.as_millis();
     for _ in 0..polls {
         if let Some(slot) = app.memory.try_start_building(app.now()) {

@@ -10,6 +10,7 @@ use crate::registry::archives::{blob_key, build_one, unavailable};
 use crate::registry::failure::{Failure, Kind};
 use crate::store::dists::{DistRow, NewArtifact, find};
 use crate::store::run;
+use crate::store::uploads::UPLOADED;
 
 /// Which zip is asked for.
 #[derive(Debug, Clone)]
@@ -75,11 +76,15 @@ pub async fn locate(
     Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0), row })
 }
 
-/// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.
+/// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes. One that was
+/// uploaded cannot be.
 pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
     let key = blob_key(&dist.sha256);
     if let Some(blob) = app.ports.blobs.get(&key, range).await? {
         return Ok(blob.body);
+    }
+    if dist.row.ref_name == UPLOADED {
+        return Err(Fault::new("blobs", format!("zip {} was uploaded and is gone", dist.sha256)).into());
     }
     log::error!("zip {} is gone from the blob store and is built again", dist.sha256);
     build_one(app, &dist.row).await?;

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod authenticate;
 pub mod dist;
 pub mod downloads;
+pub mod edit;
 pub mod failure;
 pub mod ids;
 pub mod jobs;
@@ -20,6 +21,7 @@ pub mod repositories;
 pub mod secrets;
 pub mod sync;
 pub mod tokens;
+pub mod uploads;
 pub mod upstream;
 
 use std::sync::Arc;

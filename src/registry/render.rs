@@ -14,6 +14,7 @@ use crate::composer::{
 use crate::ports::Millis;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::Summary;
+use crate::store::uploads::UPLOADED;
 
 /// Stands for the origin in stored documents. Quotes inside of JSON strings are escaped, so only a key `url` can
 /// be found by it.
@@ -70,17 +71,32 @@ pub struct Rendered {
     pub summary: Summary,
 }
 
-/// Renders a package from its published versions.
+/// Renders a package from those of its versions that are not yanked. `abandoned` is what the operator says in place of
+/// composer.json: `true`, `false` or the replacement's name.
 ///
 /// # Errors
 /// When a stored manifest does not parse any more; they are checked before they are stored.
-pub fn render(name: &PackageName, source_url: &str, versions: &[LiveVersion]) -> Result<Rendered, InvalidManifest> {
+pub fn render(
+    name: &PackageName,
+    source_url: &str,
+    abandoned: Option<&str>,
+    versions: &[LiveVersion],
+) -> Result<Rendered, InvalidManifest> {
     let mut entries = Vec::with_capacity(versions.len());
-    for version in versions {
-        entries.push(entry(name, source_url, version)?);
+    let mut index: Vec<Value> = Vec::with_capacity(versions.len());
+    for version in versions.iter().filter(|version| !version.yanked) {
+        let mut entry = entry(name, source_url, version)?;
+        match abandoned {
+            None => {}
+            Some("false") => drop(entry.shift_remove("abandoned")),
+            Some("true") => drop(entry.insert("abandoned".to_owned(), true.into())),
+            Some(replacement) => drop(entry.insert("abandoned".to_owned(), replacement.into())),
+        }
+        entries.push(entry);
+        index.push(json!([version.normalized, version.released_at, version.pretty]));
     }
     let documents = composer::split(entries);
-    let summary = summarize(&documents.stable, &documents.dev, versions);
+    let summary = summarize(&documents.stable, &documents.dev, &Value::Array(index));
     Ok(Rendered {
         stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
         dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
@@ -98,7 +114,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
         name,
         version: &ref_version,
         manifest: &manifest,
-        source: Some(Source {
+        source: (version.ref_name != UPLOADED).then(|| Source {
             kind: "git".to_owned(),
             url: source_url.to_owned(),
             reference: version.reference.clone(),
@@ -114,7 +130,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
 }
 
 /// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
-fn summarize(stable: &[Map], dev: &[Map], versions: &[LiveVersion]) -> Summary {
+fn summarize(stable: &[Map], dev: &[Map], index: &Value) -> Summary {
     let text = |entry: &Map, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
     let is_stable = |entry: &&Map| {
         let normalized = text(entry, "version_normalized").unwrap_or_default();
@@ -127,14 +143,12 @@ fn summarize(stable: &[Map], dev: &[Map], versions: &[LiveVersion]) -> Summary {
         Some(Value::String(replacement)) => Some(replacement.clone()),
         _ => None,
     });
-    let index: Vec<Value> =
-        versions.iter().map(|version| json!([version.normalized, version.released_at, version.pretty])).collect();
     Summary {
         description: latest.and_then(|entry| text(entry, "description")),
         package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
         abandoned,
         latest_version: latest.and_then(|entry| text(entry, "version")),
-        version_index: Value::Array(index).to_string(),
+        version_index: index.to_string(),
     }
 }
 
@@ -154,6 +168,7 @@ mod tests {
             manifest: manifest.to_owned(),
             released_at: Millis(1_700_000_000_000),
             shasum: None,
+            yanked: false,
         }
     }
 
@@ -164,7 +179,7 @@ mod tests {
     #[test]
     fn a_documents_urls_get_the_origin_that_was_asked() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
-        let rendered = render(&name(), "https://git.example/lib", &versions).expect("renders");
+        let rendered = render(&name(), "https://git.example/lib", None, &versions).expect("renders");
         let text = absolute(&rendered.stable, "https://registry.example");
         let url = format!("\"url\":\"https://registry.example/dist/acme/lib/1.0.0/{}.zip\"", "a".repeat(40));
         assert!(text.contains(&url), "{text}");
@@ -174,7 +189,7 @@ mod tests {
     #[test]
     fn a_description_cannot_forge_the_origin_marker() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"say \"rostrum:/x\""}"#)];
-        let rendered = render(&name(), "https://git.example/lib", &versions).expect("renders");
+        let rendered = render(&name(), "https://git.example/lib", None, &versions).expect("renders");
         let text = absolute(&rendered.stable, "https://registry.example");
         assert!(text.contains(r#"say \"rostrum:/x\""#), "{text}");
     }
@@ -194,7 +209,7 @@ mod tests {
             version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"old","type":"project"}"#),
             version("1.1.0", "1.1.0.0", r#"{"name":"acme/lib","description":"new","abandoned":"acme/next"}"#),
         ];
-        let summary = render(&name(), "https://git.example/lib", &versions).expect("renders").summary;
+        let summary = render(&name(), "https://git.example/lib", None, &versions).expect("renders").summary;
         assert_eq!(summary.description.as_deref(), Some("new"));
         assert_eq!(summary.latest_version.as_deref(), Some("1.1.0"));
         assert_eq!(summary.package_type, "library");

@@ -272,6 +272,9 @@ pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<Repository
     let noted = by.note(app, &deed)?;
     let row = repositories::request_sync(&*app.ports.database, by.organization_id, uid, noted).await?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
+    if row.kind == "artifact" {
+        return Err(Failure::new(Kind::Conflict, "This repository holds uploaded zips: there is nothing to sync."));
+    }
     app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     Ok(row)
 }
@@ -348,6 +351,9 @@ pub fn run_status(run: &RunRow, now: Millis) -> (SyncStatus, Option<&str>) {
 
 /// A repository's status at `now`, and what to tell of its latest failure.
 pub fn status(row: &RepositoryRow, now: Millis) -> (SyncStatus, Option<&str>) {
+    if row.kind == "artifact" {
+        return (SyncStatus::Ok, None);
+    }
     let run = &row.last_run;
     let Some(answered) = run.run_request_seq else { return (SyncStatus::Pending, None) };
     if run.run_finished_at.is_none() {

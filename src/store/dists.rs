@@ -30,12 +30,14 @@ pub struct DistRow {
     pub error: Option<String>,
     /// The repository to build it from.
     pub repository_id: i64,
+    /// The ref it comes from, in full, or [`UPLOADED`](crate::store::uploads::UPLOADED).
+    pub ref_name: String,
 }
 
 macro_rules! dist_columns {
     () => {
         "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at, d.reference, a.sha256, a.sha1, a.size,
-                d.error, p.repository_id
+                d.error, p.repository_id, v.ref_name
            FROM packages p
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id

@@ -13,6 +13,7 @@ pub mod publication;
 pub mod repositories;
 pub mod sync_runs;
 pub mod tokens;
+pub mod uploads;
 
 use serde::{Deserialize, Deserializer};
 

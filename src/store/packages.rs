@@ -164,34 +164,70 @@ pub struct LiveVersion {
     pub released_at: Millis,
     /// SHA-1 of its zip, once that is built.
     pub shasum: Option<String>,
+    /// Whether an operator took it out of the metadata.
+    #[serde(deserialize_with = "flag")]
+    pub yanked: bool,
 }
 
-/// Reads the published versions of all packages of a repository as [`LiveVersion`]s.
-pub fn live_versions(repository_id: i64) -> Stmt {
-    Stmt::new(
+macro_rules! live_columns {
+    () => {
         "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
-                v.manifest, v.released_at, a.sha1 AS shasum
+                v.manifest, v.released_at, a.sha1 AS shasum, v.yanked_at IS NOT NULL AS yanked
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
-           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
-          WHERE p.repository_id = ?1",
-        [repository_id.into()],
-    )
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
+    };
 }
 
-/// A package's name and revision.
+/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked ones too.
+pub fn live_versions(repository_id: i64) -> Stmt {
+    Stmt::new(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+}
+
+/// A package as whoever is about to write it needs it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct NameAndRevision {
+pub struct PackageState {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (`UUIDv7`).
+    pub uid: String,
     /// `vendor/package`.
     pub name: String,
     /// Unix seconds.
     pub revision: i64,
+    /// Primary key of the repository it comes from.
+    pub repository_id: i64,
+    /// `git`, `composer` or `artifact`.
+    pub kind: String,
+    /// Address of the repository.
+    pub source_url: String,
+    /// What the operator says: `true`, `false` or the replacement's name.
+    pub abandoned_override: Option<String>,
+    /// JSON array of `[normalized version, released_at, pretty version]`.
+    pub version_index: String,
 }
 
-/// Reads the packages that a repository ever published as [`NameAndRevision`]s.
+macro_rules! state_columns {
+    () => {
+        "SELECT p.id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url, p.abandoned_override,
+                p.version_index
+           FROM packages p JOIN repositories r ON r.id = p.repository_id"
+    };
+}
+
+/// Reads the packages that a repository ever published as [`PackageState`]s.
 pub fn of_repository(repository_id: i64) -> Stmt {
-    Stmt::new("SELECT name, revision FROM packages WHERE repository_id = ?1", [repository_id.into()])
+    Stmt::new(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+}
+
+/// Reads a package by its public id or its name, as one [`PackageState`] or none, and its versions as [`LiveVersion`]s.
+pub fn state(organization_id: i64, key: &str) -> [Stmt; 2] {
+    let args = || [organization_id.into(), key.into()];
+    [
+        Stmt::new(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+        Stmt::new(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+    ]
 }
 
 /// Whose package it is.

@@ -15,5 +15,6 @@ mod search;
 mod sync;
 mod sync_runs;
 mod tokens;
+mod uploads;
 mod upstream_faults;
 mod visibility;

@@ -4,6 +4,7 @@ mod audit;
 mod packages;
 mod repositories;
 mod tokens;
+mod uploads;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -32,6 +33,7 @@ pub fn routes() -> Routes {
         .routes(routes!(audit::export_audit_log))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package))
+        .routes(routes!(uploads::upload_version))
         .routes(routes!(assets::get_openapi_document))
         .routes(routes!(assets::get_swagger))
 }

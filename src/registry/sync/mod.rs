@@ -31,7 +31,7 @@ use crate::registry::repositories::{Credentials, Provider};
 use crate::registry::upstream::RequestError;
 use crate::store::dists;
 use crate::store::organizations::Touched;
-use crate::store::packages::{self, LiveVersion};
+use crate::store::packages::{self, LiveVersion, PackageState};
 use crate::store::repositories::{self, RefRow};
 use crate::store::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
 
@@ -286,8 +286,8 @@ struct Found<'a> {
 /// What the database has of a repository.
 struct Stored {
     known: Known,
-    /// Name and revision of every package that the repository ever published.
-    packages: Vec<(String, i64)>,
+    /// Every package that the repository ever published.
+    packages: Vec<PackageState>,
 }
 
 impl Found<'_> {
@@ -342,11 +342,8 @@ impl Found<'_> {
         let mut results = self.app.ports.database.batch(batch).await?.into_iter();
         let refs: Vec<RefRow> = results.next().unwrap_or_default().decode()?;
         let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
-        let packages = results.next().unwrap_or_default().decode::<packages::NameAndRevision>()?;
-        Ok(Stored {
-            known: Known::new(refs, versions),
-            packages: packages.into_iter().map(|package| (package.name, package.revision)).collect(),
-        })
+        let packages = results.next().unwrap_or_default().decode()?;
+        Ok(Stored { known: Known::new(refs, versions), packages })
     }
 
     /// The name of the package: the default branch tells it for all versions.
@@ -382,10 +379,9 @@ impl Found<'_> {
         contents: &contents::Contents,
         report: &Report,
     ) -> Result<bool, Failure> {
-        let known_revision =
-            stored.packages.iter().find(|(known, _)| known == name.as_str()).map(|(_, revision)| *revision);
+        let state = stored.packages.iter().find(|state| state.name == name.as_str());
         let stays_listed = !stored.known.is_published_under_another_name(name)
-            && stored.known.is_empty() == changes.versions.is_empty();
+            && stored.known.is_listed() == changes.versions.iter().any(|version| !version.yanked);
         let texts: Vec<(String, String)> =
             contents.texts.iter().map(|(sha256, text)| (sha256.clone(), text.clone())).collect();
         let capabilities = serde_json::json!(self.capabilities).to_string();
@@ -397,7 +393,8 @@ impl Found<'_> {
                 source_url: &self.repository.url,
                 run_id: self.claim.id,
                 name,
-                known_revision,
+                known_revision: state.map(|state| state.revision),
+                abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
                 versions: &changes.versions,
                 changed: &changes.upserts,
                 files: &changes.files,

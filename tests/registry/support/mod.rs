@@ -5,12 +5,14 @@
 
 pub mod client;
 pub mod database;
+pub mod faults;
 pub mod git_host;
 pub mod logs;
 pub mod meter;
 pub mod repo;
 pub mod storage;
 pub mod surroundings;
+pub mod zips;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +125,10 @@ impl World {
 
     pub fn post(&self, path: &str) -> Ask {
         self.isolate.ask(Method::POST, path)
+    }
+
+    pub fn put(&self, path: &str) -> Ask {
+        self.isolate.ask(Method::PUT, path)
     }
 
     pub fn patch(&self, path: &str) -> Ask {
