@@ -4,12 +4,12 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
-use crate::store::Page;
+use crate::store::{Page, Update};
 
 /// Most bytes of a JSON body.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -63,6 +63,11 @@ fn refuse_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
     let names = unknown.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let failure = Failure::invalid(format!("Unknown {what}{}: {names}", if unknown.len() == 1 { "" } else { "s" }));
     Err(unknown.into_iter().fold(failure, |failure, name| failure.with_field(&name, format!("unknown {what}"))))
+}
+
+/// For a field of a JSON body: one that is named is set, to null too; one that is not is left alone.
+pub fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Update<T>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Update::Set)
 }
 
 /// A JSON body.

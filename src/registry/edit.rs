@@ -51,6 +51,8 @@ pub struct Edit<'a> {
     pub abandoned: Option<&'a str>,
     /// All its versions from now on.
     pub versions: &'a [LiveVersion],
+    /// Statements that run before the package is written.
+    pub before: Vec<Stmt>,
     /// The statements that make it so; they find the package there.
     pub changes: Vec<Stmt>,
 }
@@ -72,7 +74,7 @@ impl Edit<'_> {
     /// When the package was published by somebody else meanwhile, or the database failed: nothing is written then, or
     /// the database does not know.
     pub async fn write(mut self, app: &App, draft: &Draft) -> Result<(), Failure> {
-        let changes = std::mem::take(&mut self.changes);
+        let (before, changes) = (std::mem::take(&mut self.before), std::mem::take(&mut self.changes));
         let target = self.target(app);
         let rendered = render(self.name, self.source_url, self.abandoned, self.versions).map_err(Failure::internal)?;
         let is_listed = self.versions.iter().any(|version| !version.yanked);
@@ -81,8 +83,9 @@ impl Edit<'_> {
         let mut batch = vec![
             publication::guard_revision(target, draft.package.as_ref().map(|package| package.revision)),
             organizations::touch(self.organization_id, touched, target.now),
-            publication::upsert_package(target, &uid, &rendered.summary),
         ];
+        batch.extend(before);
+        batch.push(publication::upsert_package(target, &uid, &rendered.summary));
         batch.extend(changes);
         batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
         app.ports.database.batch(batch).await?;

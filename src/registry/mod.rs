@@ -4,6 +4,7 @@ pub mod access;
 pub mod archives;
 pub mod audit;
 pub mod authenticate;
+pub mod curate;
 pub mod dist;
 pub mod downloads;
 pub mod edit;

@@ -2,38 +2,45 @@
 
 use std::cmp::Ordering;
 
-use crate::composer::{NormalizedVersion, Stability, sort_order};
+use crate::composer::{NormalizedVersion, Stability, normalize, sort_order};
+use crate::ports::Rows;
 use crate::registry::App;
 use crate::registry::access::{Scope, View};
-use crate::registry::failure::Failure;
-use crate::store::Page;
-use crate::store::packages::{self, PackageFilter, PackageRow, VersionRow};
+use crate::registry::failure::{Failure, Kind};
+use crate::store::packages::{self, PackageFilter, PackageRow, Sort};
+use crate::store::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
+use crate::store::{Page, run};
 
 /// Most packages that are looked through for a caller who does not see all of them.
 const MAX_LOOKED_THROUGH: i64 = 10_000;
 
-/// A page of the packages that `view` sees, by name, and how many there are in all.
+/// A page of the packages that `view` sees, and how many there are in all.
 pub async fn list(
     app: &App,
     organization_id: i64,
     view: &View,
     filter: PackageFilter<'_>,
+    sort: Sort,
     page: Page,
 ) -> Result<(Vec<PackageRow>, i64), Failure> {
     let database = &*app.ports.database;
     if view.sees_everything() {
-        return Ok(packages::page(database, organization_id, filter, page).await?);
+        return Ok(packages::page(database, organization_id, filter, sort, page).await?);
     }
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
-    let (rows, _) = packages::page(database, organization_id, filter, all).await?;
-    let visible: Vec<PackageRow> = rows.into_iter().filter_map(|row| as_seen(row, view)).collect();
-    let total = i64::try_from(visible.len()).unwrap_or(i64::MAX);
-    let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
-    let take = usize::try_from(page.limit).unwrap_or(0);
-    Ok((visible.into_iter().skip(skip).take(take).collect(), total))
+    let (rows, _) = packages::page(database, organization_id, filter, sort, all).await?;
+    Ok(part_of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect(), page))
 }
 
-/// A package with the versions of it that `view` sees, newest first.
+/// A page of what is here as a whole, and how many there are in all.
+fn part_of<T>(all: Vec<T>, page: Page) -> (Vec<T>, i64) {
+    let total = i64::try_from(all.len()).unwrap_or(i64::MAX);
+    let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
+    let take = usize::try_from(page.limit).unwrap_or(0);
+    (all.into_iter().skip(skip).take(take).collect(), total)
+}
+
+/// A package, named by its public id or its name, with the versions of it that `view` sees, newest first.
 ///
 /// # Errors
 /// `NotFound` when there is no such package or none of its versions is visible.
@@ -41,13 +48,14 @@ pub async fn details(
     app: &App,
     organization_id: i64,
     view: &View,
-    uid: &str,
+    key: &str,
 ) -> Result<(PackageRow, Vec<VersionRow>), Failure> {
     let database = &*app.ports.database;
     let absent = || Failure::not_found("Package");
-    let package = packages::by_uid(database, organization_id, uid).await?.ok_or_else(absent)?;
+    let package: PackageRow =
+        run(database, packages::by_key(organization_id, key)).await?.first()?.ok_or_else(absent)?;
     let scope = view.scope(&package.name);
-    let mut versions: Vec<(NormalizedVersion, VersionRow)> = packages::versions(database, package.id)
+    let mut versions: Vec<(NormalizedVersion, VersionRow)> = versions::of_package(database, package.id)
         .await?
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
@@ -57,8 +65,137 @@ pub async fn details(
         return Err(absent());
     }
     versions.sort_by(|(a, _), (b, _)| newest_first(a, b));
-    let package = as_seen(package, view).ok_or_else(absent)?;
+    // What it has may all be yanked.
+    let nothing_published = PackageRow { latest_version: None, ..package.clone() };
+    let package = as_seen(package, view).unwrap_or(nothing_published);
     Ok((package, versions.into_iter().map(|(_, row)| row).collect()))
+}
+
+/// A package with those of its versions that a view sees, newest first.
+pub struct Seen {
+    /// The package.
+    pub package: PackageRow,
+    /// The versions.
+    pub versions: Vec<SlimVersion>,
+}
+
+/// A package, named by its public id or its name, as `view` sees it.
+///
+/// # Errors
+/// As [`details`].
+pub async fn seen(app: &App, organization_id: i64, view: &View, key: &str) -> Result<Seen, Failure> {
+    let batch = vec![packages::by_key(organization_id, key), versions::slim(organization_id, key)];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let absent = || Failure::not_found("Package");
+    let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
+    let versions = sorted(view, &package.name, results.next().unwrap_or_default())?;
+    if versions.is_empty() {
+        return Err(absent());
+    }
+    Ok(Seen { package, versions })
+}
+
+fn sorted(view: &View, package: &str, rows: Rows) -> Result<Vec<SlimVersion>, Failure> {
+    let scope = view.scope(package);
+    let mut versions: Vec<(NormalizedVersion, SlimVersion)> = rows
+        .decode::<SlimVersion>()?
+        .into_iter()
+        .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
+        .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
+        .collect();
+    versions.sort_by(|(a, _), (b, _)| newest_first(a, b));
+    Ok(versions.into_iter().map(|(_, row)| row).collect())
+}
+
+impl Seen {
+    /// The version that is written so, as people write it or as Composer compares it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or it is not visible.
+    pub fn version(&self, version: &str) -> Result<&SlimVersion, Failure> {
+        let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
+        let exact = self.versions.iter().find(|known| known.pretty == version);
+        let found = exact.or_else(|| self.versions.iter().find(|known| known.normalized == normalized));
+        found.ok_or_else(|| Failure::not_found("Version"))
+    }
+
+    /// The version that is meant when nobody says one: the newest stable one, else the newest; a yanked one only when
+    /// there is nothing else.
+    pub fn latest(&self) -> Option<&SlimVersion> {
+        let is_stable = |row: &&SlimVersion| {
+            NormalizedVersion::from_stored(row.normalized.clone()).stability() == Stability::Stable
+        };
+        let live = || self.versions.iter().filter(|row| !row.yanked);
+        live().find(is_stable).or_else(|| live().next()).or_else(|| self.versions.first())
+    }
+}
+
+/// A page of a package's versions with their composer.json, newest first, and how many there are in all.
+pub async fn version_page(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    key: &str,
+    page: Page,
+) -> Result<(Vec<VersionRow>, i64), Failure> {
+    let seen = seen(app, organization_id, view, key).await?;
+    let (part, total) = part_of(seen.versions, page);
+    let ids: Vec<i64> = part.iter().map(|row| row.id).collect();
+    let mut rows = versions::by_ids(&*app.ports.database, &ids).await?;
+    rows.sort_by_key(|row| ids.iter().position(|id| *id == row.id));
+    Ok((rows, total))
+}
+
+/// One version with its composer.json.
+pub async fn version(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    (key, version): (&str, &str),
+) -> Result<VersionRow, Failure> {
+    let seen = seen(app, organization_id, view, key).await?;
+    let id = seen.version(version)?.id;
+    let row = versions::by_ids(&*app.ports.database, &[id]).await?.pop();
+    row.ok_or_else(|| Failure::not_found("Version"))
+}
+
+/// A text that people read (`readme`, `changelog`), and the version that it belongs to; the latest if none is named.
+pub async fn text(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    (key, version): (&str, Option<&str>),
+    kind: &'static str,
+) -> Result<(String, TextRow), Failure> {
+    let seen = seen(app, organization_id, view, key).await?;
+    let absent = || Failure::not_found("Version");
+    let version = match version {
+        Some(version) => seen.version(version)?,
+        None => seen.latest().ok_or_else(absent)?,
+    };
+    let text = versions::text(&*app.ports.database, version.id, kind).await?;
+    let text = text.ok_or_else(|| {
+        let words = format!("Version {} has no {kind}, or one of more than 200 kB", version.pretty);
+        Failure::new(Kind::NotFound, words)
+    })?;
+    Ok((version.pretty.clone(), text))
+}
+
+/// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.
+pub async fn dependents(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    key: &str,
+    page: Page,
+) -> Result<(Vec<DependentRow>, i64), Failure> {
+    let name = seen(app, organization_id, view, key).await?.package.name;
+    let rows = versions::dependents(&*app.ports.database, organization_id, &name, MAX_LOOKED_THROUGH).await?;
+    let sees = |row: &DependentRow| {
+        let version = NormalizedVersion::from_stored(row.normalized.clone());
+        view.scope(&row.name).sees(&version, Some(row.released_at))
+    };
+    Ok(part_of(rows.into_iter().filter(sees).collect(), page))
 }
 
 /// A package with nothing in it that `view` does not see; `None` when that leaves nothing.

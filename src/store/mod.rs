@@ -14,6 +14,7 @@ pub mod repositories;
 pub mod sync_runs;
 pub mod tokens;
 pub mod uploads;
+pub mod versions;
 
 use serde::{Deserialize, Deserializer};
 

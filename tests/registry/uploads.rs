@@ -10,11 +10,7 @@ use crate::support::zips::{Entry, package, package_with, patched, text, zip_of};
 use crate::support::{ADMIN, Moment, Port, Reply, World};
 
 async fn upload(world: &World, version: &str, zip: impl Into<bytes::Bytes>) -> Reply {
-    world.put(&format!("/api/packages/acme/lib/versions/{version}")).bearer(ADMIN).body(zip).send().await
-}
-
-async fn document(world: &World, path: &str) -> Reply {
-    world.another_isolate().get(path).bearer(ADMIN).composer().send().await
+    world.upload("acme/lib", version, zip).await
 }
 
 /// The `error` of a refusal.
@@ -37,15 +33,15 @@ async fn a_zip_becomes_a_version_that_composer_reads_and_downloads() {
     assert_eq!(body, expected);
     assert_eq!(world.blobs.keys(), [format!("dist/{}/{sha256}.zip", &sha256[..2])]);
 
-    let entry = document(&world, "/p2/acme/lib.json").await.expect(200).versions("acme/lib").remove(0);
+    let entry = world.fresh("/p2/acme/lib.json").await.expect(200).versions("acme/lib").remove(0);
     let url = format!("https://registry.test/dist/acme/lib/v1.0.0/{sha1}.zip");
     assert_eq!(entry["dist"], json!({"type": "zip", "url": url, "reference": sha1, "shasum": sha1}));
     assert_eq!((entry["version"].as_str(), entry["version_normalized"].as_str()), (Some("v1.0.0"), Some("1.0.0.0")));
     assert_eq!(entry["time"], "2026-01-01T00:00:00Z");
     assert_eq!((entry.get("source"), &entry["description"]), (None, &json!("Uploaded")));
     let path = url.strip_prefix("https://registry.test").expect("ours");
-    assert_eq!(document(&world, path).await.expect(200).body, zip);
-    let root = document(&world, "/packages.json").await.expect(200).json();
+    assert_eq!(world.fresh(path).await.expect(200).body, zip);
+    let root = world.fresh("/packages.json").await.expect(200).json();
     assert_eq!(root["available-packages"], json!(["acme/lib"]));
 
     let files = world
@@ -76,8 +72,8 @@ async fn several_versions_and_packages_share_the_organizations_one_repository() 
     upload(&world, "dev-main", package("acme/lib", "three")).await.expect(201);
     let other = world.put("/api/packages/acme/other/versions/1.0.0").bearer(ADMIN);
     other.body(package("acme/other", "one")).send().await.expect(201);
-    assert_eq!(document(&world, "/p2/acme/lib.json").await.version_names("acme/lib"), ["1.1.0", "1.0.0"]);
-    assert_eq!(document(&world, "/p2/acme/lib~dev.json").await.version_names("acme/lib"), ["dev-main"]);
+    assert_eq!(world.fresh("/p2/acme/lib.json").await.version_names("acme/lib"), ["1.1.0", "1.0.0"]);
+    assert_eq!(world.fresh("/p2/acme/lib~dev.json").await.version_names("acme/lib"), ["dev-main"]);
     assert_eq!(count(&world, "repositories"), 1);
     let actions = world.database.rows("SELECT action, label FROM audit_log ORDER BY id");
     let label = |at: usize| actions[at]["label"].as_str();
@@ -291,7 +287,7 @@ async fn a_name_has_one_source() {
     let id = world.register(&repo).await;
     world.settle().await;
     assert_eq!(world.repository_view(&id).await["sync_status"], "failed");
-    assert_eq!(document(&world, "/p2/acme/mine.json").await.version_names("acme/mine"), ["1.0.0"]);
+    assert_eq!(world.fresh("/p2/acme/mine.json").await.version_names("acme/mine"), ["1.0.0"]);
 }
 
 #[tokio::test]
@@ -328,7 +324,7 @@ async fn of_two_uploads_at_once_one_is_published() {
         upload(&world, "3.2.0", package("acme/lib", "3.2"))
     );
     assert_eq!([one.status, two.status, three.status], [201, 201, 201]);
-    let versions = document(&world, "/p2/acme/lib.json").await.version_names("acme/lib");
+    let versions = world.fresh("/p2/acme/lib.json").await.version_names("acme/lib");
     assert_eq!(versions, ["3.2.0", "3.1.0", "3.0.0", "2.0.0", "1.0.0"]);
 }
 
@@ -352,7 +348,7 @@ async fn uploading_with_every_call_broken_publishes_all_or_nothing() {
         case.arm(&world);
         let reply = upload(&world, "1.1.0", package("acme/lib", "two")).await;
         let broken = world.meter.mend() > 0;
-        let names = document(&world, "/p2/acme/lib.json").await.version_names("acme/lib");
+        let names = world.fresh("/p2/acme/lib.json").await.version_names("acme/lib");
         match reply.status {
             201 => assert_eq!(names, ["1.1.0", "1.0.0"], "{case:?}"),
             500 => assert_eq!(names, ["1.0.0"], "{case:?}: all or nothing"),
@@ -364,7 +360,7 @@ async fn uploading_with_every_call_broken_publishes_all_or_nothing() {
         assert!(reply.status == 201 || broken && !lost, "{case:?}");
         let again = upload(&world, "1.1.0", package("acme/lib", "two")).await;
         assert_eq!(again.status, if reply.status == 201 { 200 } else { 201 }, "{case:?}");
-        let zip = document(&world, "/dist/acme/lib/1.1.0.zip").await.expect(200);
+        let zip = world.fresh("/dist/acme/lib/1.1.0.zip").await.expect(200);
         assert_eq!(zip.body, package("acme/lib", "two"), "{case:?}");
         broken
     })
@@ -389,5 +385,5 @@ async fn an_uploaded_zip_that_the_store_has_lost_is_told_as_such() {
     let world = World::new();
     upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(201);
     world.blobs.blobs.lock().expect("not poisoned").clear();
-    document(&world, "/dist/acme/lib/1.0.0.zip").await.expect(500);
+    world.fresh("/dist/acme/lib/1.0.0.zip").await.expect(500);
 }

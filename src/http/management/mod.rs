@@ -3,8 +3,10 @@
 mod audit;
 mod packages;
 mod repositories;
+mod statistics;
 mod tokens;
 mod uploads;
+mod versions;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -32,7 +34,16 @@ pub fn routes() -> Routes {
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))
         .routes(routes!(packages::list_packages))
-        .routes(routes!(packages::get_package))
+        .routes(routes!(packages::get_package, packages::update_package, packages::delete_package))
+        .routes(routes!(packages::get_package_by_name))
+        .routes(routes!(versions::list_versions))
+        .routes(routes!(versions::get_version, versions::delete_version))
+        .routes(routes!(versions::yank_version))
+        .routes(routes!(versions::unyank_version))
+        .routes(routes!(versions::get_readme))
+        .routes(routes!(versions::get_changelog))
+        .routes(routes!(statistics::get_package_stats))
+        .routes(routes!(statistics::list_dependents))
         .routes(routes!(uploads::upload_version))
         .routes(routes!(assets::get_openapi_document))
         .routes(routes!(assets::get_swagger))

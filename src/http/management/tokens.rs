@@ -2,11 +2,11 @@
 
 use axum::response::{Json, Response};
 use http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery, update};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::ports::Millis;
@@ -62,11 +62,6 @@ pub struct TokenRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Object>)]
     metadata: Update<Map<String, Value>>,
-}
-
-/// A field that is named is set, to null too; one that is not is left alone.
-fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Update<T>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Update::Set)
 }
 
 impl From<TokenRequest> for TokenSpec {

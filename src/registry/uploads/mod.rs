@@ -276,6 +276,7 @@ impl Publisher<'_> {
             name: &self.address.name,
             abandoned: package.and_then(|package| package.abandoned_override.as_deref()),
             versions: &versions,
+            before: Vec::new(),
             changes: Vec::new(),
         };
         edit.changes = self.changes(&edit)?;

@@ -208,6 +208,16 @@ impl World {
         skipped.iter().map(|skipped| (text(&skipped["ref"]), text(&skipped["reason"]))).collect()
     }
 
+    /// Uploads a zip as a version of the package `name`.
+    pub async fn upload(&self, name: &str, version: &str, zip: impl Into<bytes::Bytes>) -> Reply {
+        self.put(&format!("/api/packages/{name}/versions/{version}")).bearer(ADMIN).body(zip).send().await
+    }
+
+    /// What the administrator's composer gets from an isolate that remembers nothing.
+    pub async fn fresh(&self, path: &str) -> Reply {
+        self.another_isolate().get(path).bearer(ADMIN).composer().send().await
+    }
+
     // ------------------------------------------------------------------------------------------ time and work
 
     pub fn advance(&self, span: Duration) {
