@@ -176,6 +176,42 @@ async fn edit(
     edit.write(app, draft).await
 }
 
+/// Deletes several versions (normalized) of an uploaded package at once; those that are gone already are passed over.
+pub async fn delete_versions(app: &App, by: &Actor, name: &str, normalized: &[&str]) -> Result<(), Failure> {
+    for _ in 0..ATTEMPTS {
+        let draft = read(app, by, name).await?;
+        let goes = |version: &&LiveVersion| normalized.contains(&version.normalized.as_str());
+        let gone: Vec<&str> = draft.versions.iter().filter(goes).map(|version| version.normalized.as_str()).collect();
+        let Some(package) = draft.package.as_ref().filter(|_| !gone.is_empty()) else {
+            app.memory.forget_published();
+            return Ok(());
+        };
+        check_kind(package, true)?;
+        let left: Vec<LiveVersion> = draft
+            .versions
+            .iter()
+            .filter(|version| !normalized.contains(&version.normalized.as_str()))
+            .cloned()
+            .collect();
+        let details = json!({ "versions": gone });
+        let deed = Deed { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
+        let changes = vec![
+            versions::delete_all(by.organization_id, &package.name, &gone),
+            by.note(app, &deed)?,
+            delete_empty(package.id),
+        ];
+        let abandoned = package.abandoned_override.as_deref();
+        let Err(failure) = edit(app, by, &draft, package, &left, (Vec::new(), changes), abandoned).await else {
+            return Ok(());
+        };
+        let now = read(app, by, name).await?;
+        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
+            return Err(failure);
+        }
+    }
+    Err(busy())
+}
+
 /// What an operator says of a package over its composer.json.
 #[derive(Debug, Clone, Default)]
 pub struct PackageChanges {

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod archives;
+pub mod artifacts;
 pub mod audit;
 pub mod authenticate;
 pub mod curate;

@@ -29,15 +29,7 @@ pub async fn list(
     }
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
     let (rows, _) = packages::page(database, organization_id, filter, sort, all).await?;
-    Ok(part_of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect(), page))
-}
-
-/// A page of what is here as a whole, and how many there are in all.
-fn part_of<T>(all: Vec<T>, page: Page) -> (Vec<T>, i64) {
-    let total = i64::try_from(all.len()).unwrap_or(i64::MAX);
-    let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
-    let take = usize::try_from(page.limit).unwrap_or(0);
-    (all.into_iter().skip(skip).take(take).collect(), total)
+    Ok(page.of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect()))
 }
 
 /// A package, named by its public id or its name, with the versions of it that `view` sees, newest first.
@@ -139,7 +131,7 @@ pub async fn version_page(
     page: Page,
 ) -> Result<(Vec<VersionRow>, i64), Failure> {
     let seen = seen(app, organization_id, view, key).await?;
-    let (part, total) = part_of(seen.versions, page);
+    let (part, total) = page.of(seen.versions);
     let ids: Vec<i64> = part.iter().map(|row| row.id).collect();
     let mut rows = versions::by_ids(&*app.ports.database, &ids).await?;
     rows.sort_by_key(|row| ids.iter().position(|id| *id == row.id));
@@ -195,7 +187,7 @@ pub async fn dependents(
         let version = NormalizedVersion::from_stored(row.normalized.clone());
         view.scope(&row.name).sees(&version, Some(row.released_at))
     };
-    Ok(part_of(rows.into_iter().filter(sees).collect(), page))
+    Ok(page.of(rows.into_iter().filter(sees).collect()))
 }
 
 /// A package with nothing in it that `view` does not see; `None` when that leaves nothing.

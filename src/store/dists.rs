@@ -109,7 +109,8 @@ pub struct NewArtifact {
 pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
     [
         Stmt::new(
-            "INSERT OR IGNORE INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
             [artifact.sha256.as_str().into(), artifact.sha1.as_str().into(), artifact.size.into(), now.into()],
         ),
         Stmt::new(

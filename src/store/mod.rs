@@ -4,6 +4,7 @@
 //! Not for decisions: who may see what, and what is written when, is the `registry`'s. Functions that return a
 //! [`Stmt`] are for a use case to put into one batch with others; functions that take a [`Database`] run alone.
 
+pub mod artifacts;
 pub mod audit;
 pub mod dists;
 pub mod downloads;
@@ -68,6 +69,16 @@ pub struct Page {
     pub limit: i64,
     /// How many to pass over first.
     pub offset: i64,
+}
+
+impl Page {
+    /// This part of what is here as a whole, and how many there are in all.
+    pub fn of<T>(self, all: Vec<T>) -> (Vec<T>, i64) {
+        let total = i64::try_from(all.len()).unwrap_or(i64::MAX);
+        let skip = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        let take = usize::try_from(self.limit).unwrap_or(0);
+        (all.into_iter().skip(skip).take(take).collect(), total)
+    }
 }
 
 /// A field of an update.

@@ -136,6 +136,16 @@ pub fn delete(organization_id: i64, package: &str, normalized: &str) -> Stmt {
     )
 }
 
+/// The statement that deletes several versions (normalized) with their dists.
+pub fn delete_all(organization_id: i64, package: &str, normalized: &[&str]) -> Stmt {
+    Stmt::new(
+        "DELETE FROM versions
+          WHERE normalized IN (SELECT value FROM json_each(?3))
+            AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
+        [organization_id.into(), package.into(), json!(normalized).to_string().into()],
+    )
+}
+
 /// A package whose newest version requires another.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DependentRow {

@@ -1,5 +1,6 @@
 //! The management surface: what operators and shops ask of the root organization.
 
+mod artifacts;
 mod audit;
 mod packages;
 mod repositories;
@@ -45,6 +46,8 @@ pub fn routes() -> Routes {
         .routes(routes!(statistics::get_package_stats))
         .routes(routes!(statistics::list_dependents))
         .routes(routes!(uploads::upload_version))
+        .routes(routes!(artifacts::list_artifacts))
+        .routes(routes!(artifacts::clean_up_artifacts))
         .routes(routes!(assets::get_openapi_document))
         .routes(routes!(assets::get_swagger))
 }

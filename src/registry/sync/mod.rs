@@ -24,6 +24,7 @@ use crate::git::{
 };
 use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
+use crate::registry::artifacts::sweep;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::publish::{Publication, publish};
@@ -423,7 +424,7 @@ impl Found<'_> {
 }
 
 /// What cron does: puts one job on the queue for every repository that is due. Every tenth minute also for those whose
-/// archives are behind, because their job was lost; and forgets old runs.
+/// archives are behind, because their job was lost; and forgets old runs. Every hour it removes what nobody needs.
 pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
     let now = app.now();
     let due = repositories::due(&*app.ports.database, now).await?;
@@ -436,11 +437,17 @@ pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
         }
         sync_runs::prune(&*app.ports.database, now.minus(RUNS_KEPT)).await?;
     }
+    if now.seconds().div_euclid(60) % SWEEP_EVERY_MINUTES == 0 {
+        sweep(app).await?;
+    }
     Ok(due.len())
 }
 
 /// How often cron looks for what was lost.
 const CLEAN_UP_EVERY_MINUTES: i64 = 10;
+
+/// How often cron removes zips that nobody needs.
+const SWEEP_EVERY_MINUTES: i64 = 60;
 
 /// How long the jobs that build a repository's archives may take before they count as lost.
 const ARCHIVES_MAY_TAKE: Duration = Duration::from_mins(30);
