@@ -182,8 +182,9 @@ pub struct Blob {
 
 /// The blob store (R2).
 pub trait Blobs: Send + Sync {
-    /// Stores `bytes` under `key`, replacing what was there.
-    fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Stores a blob under `key`, replacing what was there. It is given in pieces that follow each other, so that it
+    /// need not be in memory a second time while it is sent.
+    fn put(&self, key: &str, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), Fault>>;
     /// The blob under `key`, or the part of it within `range`.
     fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
     /// Removes the blobs under `keys` (at most 1000); absent ones are no error.
@@ -331,10 +332,14 @@ pub enum Job {
     },
 }
 
+/// Most jobs that one call of [`Tasks::enqueue`] takes: the queue's limit. Its other one, 256 KB, is out of reach for
+/// a hundred of them.
+pub const MAX_JOBS: usize = 100;
+
 /// Work that outlives the response.
 pub trait Tasks: Send + Sync {
     /// Keeps the isolate alive until `work` is done; the response does not wait for it.
     fn wait_until(&self, work: BoxFuture<'static, ()>);
-    /// Puts `job` on the queue, to be handed out after `delay` at the earliest.
-    fn enqueue(&self, job: Job, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Puts `jobs`, at most [`MAX_JOBS`], on the queue in one call, each to be handed out after `delay` at the earliest.
+    fn enqueue(&self, jobs: Vec<Job>, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
 }

@@ -6,9 +6,10 @@ mod git_support;
 use std::fmt::Write;
 use std::io::Cursor;
 
-use git_support::{Listing, Repo, archive, fetched, read_zip};
+use git_support::{Filters, Listing, Repo, archive, fetched, open, read_zip};
 use rostrum::git::{
-    ArchiveError, ArchiveOptions, Attributes, LeftOutReason, Pack, PackLimits, SymlinkRefusal, build_zip,
+    ArchiveError, ArchiveOptions, Attributes, FetchRequest, LeftOutReason, ObjectId, Packs, SymlinkRefusal, build_zip,
+    missing_files, missing_rule_files,
 };
 use sha1::{Digest, Sha1};
 use zip::{CompressionMethod, ZipArchive};
@@ -91,7 +92,7 @@ fn an_archive_holds_what_git_archive_would_put_in() {
     let mut repo = library();
     let commit = repo.commit();
     let archive = archive(&repo, commit).expect("archived");
-    let listing = read_zip(&archive.bytes);
+    let listing = read_zip(&archive.pieces.concat());
     assert_eq!(listing, git_archive(&repo, "HEAD"));
     assert_eq!(archive.entries, listing.len());
     assert_eq!(archive.manifest.as_deref(), Some(&b"{\"name\": \"acme/lib\"}\n"[..]));
@@ -110,15 +111,57 @@ fn the_same_commit_gives_the_same_bytes_for_ever() {
     let mut repo = library();
     let commit = repo.commit();
     assert_eq!(commit.to_string(), COMMIT_OF_LIBRARY);
-    let first = archive(&repo, commit).expect("archived").bytes;
+    let first = archive(&repo, commit).expect("archived").pieces.concat();
     assert_eq!(hex::encode(Sha1::digest(&first)), ZIP_OF_LIBRARY);
     // From another pack of other deltas in another order, beside other commits.
     repo.write("composer.json", "{}");
     repo.commit();
-    let bytes = repo.pack_everything(&["--depth=0"]);
-    let pack = Pack::open(bytes, &PackLimits::default()).expect("valid");
-    let second = build_zip(&pack, &commit, &ArchiveOptions::default()).expect("archived");
-    assert!(second.bytes == first);
+    let packs = Packs::from(open(repo.pack_everything(&["--depth=0"])));
+    let second = build_zip(&packs, &commit, &ArchiveOptions::default()).expect("archived");
+    assert!(second.pieces.concat() == first);
+}
+
+/// What an archive needs, fetched in three requests: trees, rules, files.
+fn fetched_by_pieces(repo: &Repo, commit: ObjectId, options: &ArchiveOptions<'_>) -> Packs {
+    let fetch = |request: FetchRequest| open(repo.fetch(Filters::Allowed, &request).expect("a pack"));
+    let mut packs = Packs::from(fetch(FetchRequest::commits([commit], Some("blob:none"))));
+    let rules = missing_rule_files(&packs, &commit, options.path).expect("readable trees");
+    packs.push(fetch(FetchRequest::blobs(rules)));
+    let files = missing_files(&packs, &commit, options).expect("readable rules");
+    packs.push(fetch(FetchRequest::blobs(files)));
+    packs
+}
+
+#[test]
+fn an_archive_from_pieces_has_the_bytes_of_one_from_the_whole_commit() {
+    let mut repo = library();
+    let commit = repo.commit();
+    let packs = fetched_by_pieces(&repo, commit, &ArchiveOptions::default());
+    let archive = build_zip(&packs, &commit, &ArchiveOptions::default()).expect("archived");
+    assert_eq!(hex::encode(Sha1::digest(archive.pieces.concat())), ZIP_OF_LIBRARY);
+    for unwanted in ["docs/index.html", "CHANGELOG.md", "phpunit.xml.dist"] {
+        assert!(!packs.contains(&repo.id(&format!("HEAD:{unwanted}"))), "{unwanted} was not needed");
+    }
+    let exclude = |path: &str, _: bool| path.starts_with("src/a");
+    for path in [None, Some("src")] {
+        let options = ArchiveOptions { path, exclude: &exclude, ..ArchiveOptions::default() };
+        let whole = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
+        let pieces = build_zip(&fetched_by_pieces(&repo, commit, &options), &commit, &options).expect("archived");
+        assert!(pieces == whole && whole.entries > 3, "{path:?}");
+    }
+}
+
+#[test]
+fn what_is_there_already_is_not_asked_for_again() {
+    let mut repo = library();
+    let commit = repo.commit();
+    let (packs, options) = (fetched(&repo, commit), ArchiveOptions::default());
+    assert!(missing_rule_files(&packs, &commit, None).expect("readable").is_empty());
+    assert!(missing_files(&packs, &commit, &options).expect("readable").is_empty());
+    let trees = open(repo.fetch(Filters::Allowed, &FetchRequest::commits([commit], Some("blob:none"))).expect("sent"));
+    let rules = missing_rule_files(&trees.into(), &commit, None).expect("readable trees");
+    let expected = [".gitattributes", "src/.gitattributes", "composer.json"];
+    assert_eq!(rules, expected.map(|path| repo.id(&format!("HEAD:{path}"))).into());
 }
 
 /// Changing what archives look like changes the checksum of every release already published, so
@@ -130,7 +173,7 @@ const ZIP_OF_LIBRARY: &str = "dd7740a8453e859716f63ab5e0872d2ca96e55f6";
 fn entries_are_sorted_dated_and_deflated() {
     let mut repo = library();
     let commit = repo.commit();
-    let bytes = archive(&repo, commit).expect("archived").bytes;
+    let bytes = archive(&repo, commit).expect("archived").pieces.concat();
     let mut zip = ZipArchive::new(Cursor::new(&bytes)).expect("a zip");
     let mut names = Vec::new();
     for index in 0..zip.len() {
@@ -173,7 +216,7 @@ fn a_package_in_a_directory_is_archived_as_a_repository_of_its_own() {
     let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
     let mut expected = git_archive(&repo, "HEAD:packages/foo");
     assert!(expected.remove("link").is_some());
-    assert_eq!(read_zip(&archive.bytes), expected);
+    assert_eq!(read_zip(&archive.pieces.concat()), expected);
     assert!(expected.contains_key("README.md") && !expected.contains_key("tests/t.php"));
     assert_eq!(archive.manifest.as_deref(), Some(&b"{\"name\": \"acme/foo\"}"[..]));
     let refusal = LeftOutReason::Symlink(SymlinkRefusal::Escapes);
@@ -205,7 +248,7 @@ fn the_caller_can_leave_out_more() {
     };
     let options = ArchiveOptions { exclude: &exclude, ..ArchiveOptions::default() };
     let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
-    let names: Vec<String> = read_zip(&archive.bytes).into_keys().collect();
+    let names: Vec<String> = read_zip(&archive.pieces.concat()).into_keys().collect();
     assert_eq!(names, ["README.md", "assets/logo.bin", "bin/acme", "bin/alias"]);
     assert!(archive.manifest.is_some(), "the manifest is returned all the same");
     let asked = asked.into_inner();
@@ -229,7 +272,7 @@ fn symlinks_that_lead_outside_and_submodules_are_left_out_and_reported() {
     repo.git(&["commit", "-q", "-m", "A submodule"]);
     let commit = repo.id("HEAD");
     let archive = archive(&repo, commit).expect("archived");
-    let names: Vec<String> = read_zip(&archive.bytes).into_keys().collect();
+    let names: Vec<String> = read_zip(&archive.pieces.concat()).into_keys().collect();
     assert_eq!(names, ["a.txt", "d/fine"]);
     assert_eq!(archive.entries, 2);
     let left_out: Vec<_> = archive.left_out.iter().map(|out| (out.path.as_str(), out.reason)).collect();
@@ -252,7 +295,7 @@ fn a_commit_without_files_is_an_empty_archive() {
     let commit = repo.commit();
     let archive = archive(&repo, commit).expect("archived");
     assert_eq!((archive.entries, archive.manifest), (0, None));
-    assert!(read_zip(&archive.bytes).is_empty());
+    assert!(read_zip(&archive.pieces.concat()).is_empty());
 }
 
 /// Every pattern of a small alphabet, asked of git and of us about the same paths.

@@ -3,10 +3,9 @@
 #[expect(dead_code, reason = "each test file uses its part")]
 mod git_support;
 
-use git_support::{Filters, Repo, archive, fetched, read_zip};
+use git_support::{Filters, Repo, archive, fetched, open, read_zip};
 use rostrum::git::{
-    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, FetchRequest, ObjectId, Pack, PackLimits, TreeError,
-    UnsafeReason, build_zip,
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, FetchRequest, ObjectId, TreeError, UnsafeReason, build_zip,
 };
 
 /// The content of a tree with these entries, sorted or not, valid or not.
@@ -34,7 +33,7 @@ fn archive_crafted(
         entries.iter().map(|(mode, name, id)| (*mode, &name[..], *id)).collect();
     let root = repo.hash_object("tree", &raw_tree(&entries));
     let commit = repo.commit_of_tree(root);
-    let pack = Pack::open(repo.pack_everything(&[]), &PackLimits::default()).expect("valid");
+    let pack = open(repo.pack_everything(&[])).into();
     build_zip(&pack, &commit, &ArchiveOptions::default())
 }
 
@@ -97,7 +96,7 @@ fn directories_that_differ_in_case_only_may_hold_different_files() {
     repo.write("Src/a", "a");
     repo.write("src/b", "b");
     let commit = repo.commit();
-    let names: Vec<String> = read_zip(&archive(&repo, commit).expect("archived").bytes).into_keys().collect();
+    let names: Vec<String> = read_zip(&archive(&repo, commit).expect("archived").pieces.concat()).into_keys().collect();
     assert_eq!(names, ["Src/a", "src/b"]);
 }
 
@@ -110,7 +109,7 @@ fn nesting_without_end_is_refused() {
         tree = repo.hash_object("tree", &raw_tree(&[("40000", b"d", tree)]));
     }
     let commit = repo.commit_of_tree(tree);
-    let pack = Pack::open(repo.pack_everything(&[]), &PackLimits::default()).expect("valid");
+    let pack = open(repo.pack_everything(&[])).into();
     let result = build_zip(&pack, &commit, &ArchiveOptions::default());
     assert_eq!(unsafe_reason(result), UnsafeReason::TooDeep);
 }
@@ -126,7 +125,7 @@ fn a_few_trees_that_unfold_into_billions_of_files_are_refused() {
         tree = repo.hash_object("tree", &raw_tree(&entries));
     }
     let commit = repo.commit_of_tree(tree);
-    let pack = Pack::open(repo.pack_everything(&[]), &PackLimits::default()).expect("valid");
+    let pack = open(repo.pack_everything(&[])).into();
     let error = build_zip(&pack, &commit, &ArchiveOptions::default()).expect_err("a bomb");
     assert!(matches!(error, ArchiveError::TooManyEntries { limit: 20_000 }), "{error}");
 }
@@ -143,7 +142,7 @@ fn every_limit_is_enforced_and_named() {
         change(&mut limits);
         build_zip(&pack, &commit, &ArchiveOptions { limits, ..ArchiveOptions::default() })
     };
-    let size = within(|_| ()).expect("archived").bytes.len();
+    let size = within(|_| ()).expect("archived").pieces.concat().len();
     assert!(matches!(within(|limits| limits.entries = 1), Err(ArchiveError::TooManyEntries { limit: 1 })));
     assert!(matches!(within(|limits| limits.path_bytes = 1), Err(ArchiveError::PathsTooLong { limit: 1 })));
     assert!(matches!(
@@ -156,7 +155,7 @@ fn every_limit_is_enforced_and_named() {
     ));
     let exact = ArchiveLimits { entries: 2, path_bytes: 2, file_bytes: 3000, inflated_bytes: 3010, zip_bytes: size };
     let at = |limits| build_zip(&pack, &commit, &ArchiveOptions { limits, ..ArchiveOptions::default() });
-    assert_eq!(at(exact).expect("at every limit").bytes.len(), size);
+    assert_eq!(at(exact).expect("at every limit").pieces.concat().len(), size);
     for zip_bytes in [0, 10, size / 2, size - 1] {
         let error = at(ArchiveLimits { zip_bytes, ..exact }).expect_err("too large");
         assert!(matches!(error, ArchiveError::ZipTooLarge { limit } if limit == zip_bytes));
@@ -188,8 +187,7 @@ fn a_pack_that_lacks_files_is_refused_with_the_missing_one() {
     repo.write("src/a.php", "<?php");
     let commit = repo.commit();
     let request = FetchRequest::commits([commit], Some("tree:2"));
-    let bytes = repo.fetch(Filters::Allowed, &request).expect("a pack");
-    let pack = Pack::open(bytes, &PackLimits::default()).expect("valid");
+    let pack = open(repo.fetch(Filters::Allowed, &request).expect("a pack")).into();
     let error = build_zip(&pack, &commit, &ArchiveOptions::default()).expect_err("filtered");
     assert!(matches!(error, ArchiveError::Tree(TreeError::MissingObject(_))), "{error}");
     let elsewhere = ObjectId::from_bytes([3; 20]);

@@ -8,20 +8,16 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use git_support::{Filters, Repo};
+use git_support::{Filters, Repo, fetched, open};
 use rostrum::git::{
     AdvertisementError, Capabilities, FetchError, FetchRequest, MetadataPlan, ObjectId, ObjectKind, Pack, PackError,
-    PackLimits, PackReceiver, PackageFiles, PackagePath, SkipReason, TreeError, find_package_files, list_files,
+    PackLimits, PackReceiver, PackageFiles, PackagePath, Packs, SkipReason, TreeError, find_package_files, list_files,
     ls_refs_request, missing_blobs, parse_ls_refs, read_commit, tree_at,
 };
 
 fn refs(repo: &Repo) -> rostrum::git::Advertised {
     let request = ls_refs_request(&repo.capabilities(Filters::Off));
     parse_ls_refs(&repo.post(Filters::Off, &request)).expect("a list of refs")
-}
-
-fn open(bytes: Vec<u8>) -> Pack {
-    Pack::open(bytes, &PackLimits::default()).expect("a pack from git")
 }
 
 /// A library with `count` tags, each with its own manifest, and files below that nobody needs.
@@ -43,14 +39,15 @@ fn tagged(count: usize) -> Repo {
 struct Sync {
     plan: MetadataPlan,
     requests: usize,
-    packs: Vec<Pack>,
+    /// What the first request brought.
+    first: Pack,
+    packs: Packs,
     files: HashMap<String, PackageFiles>,
 }
 
 impl Sync {
     fn content(&self, id: &ObjectId) -> Vec<u8> {
-        let found = self.packs.iter().find_map(|pack| pack.read(id).expect("readable"));
-        found.expect("it was fetched").into_data()
+        self.packs.read(id).expect("readable").expect("it was fetched").into_data()
     }
 
     fn manifest(&self, tag: &str) -> String {
@@ -69,26 +66,26 @@ fn synchronise(repo: &Repo, filters: Filters, path: Option<&str>) -> Sync {
     let first = loop {
         requests += 1;
         match repo.fetch(filters, &FetchRequest::commits(wants.clone(), plan.filter())) {
-            Ok(bytes) => break open(bytes),
+            Ok(bytes) => break bytes,
             Err(FetchError::Remote(_)) => plan = plan.after_refusal(depth).expect("another plan"),
             Err(error) => panic!("{error}"),
         }
     };
+    let mut packs = Packs::from(open(first.clone()));
     let files: HashMap<String, PackageFiles> = advertised
         .tags()
         .filter_map(|(tag, id)| {
-            let found = find_package_files(&first, &id, path).expect("readable trees");
+            let found = find_package_files(&packs, &id, path).expect("readable trees");
             Some((tag.to_owned(), found?))
         })
         .collect();
-    let missing = missing_blobs(&first, files.values());
-    let mut packs = vec![first];
+    let missing = missing_blobs(&packs, files.values());
     if !missing.is_empty() {
         requests += 1;
         let blobs = repo.fetch(filters, &FetchRequest::blobs(missing)).expect("blobs by id");
         packs.push(open(blobs));
     }
-    Sync { plan, requests, packs, files }
+    Sync { plan, requests, first: open(first), packs, files }
 }
 
 #[test]
@@ -199,8 +196,8 @@ fn a_combined_filter_brings_240_manifests_in_one_request() {
     assert_eq!(files.changelog, None);
     // 240 commits with a root tree and the tree of `src` each (its files are not there), 240
     // manifests, a readme, a license: nothing else.
-    assert_eq!(sync.packs[0].len(), 240 * 4 + 2);
-    assert!(!sync.packs[0].contains(&repo.id("HEAD:src/Version.php")));
+    assert_eq!(sync.first.len(), 240 * 4 + 2);
+    assert!(!sync.first.contains(&repo.id("HEAD:src/Version.php")));
 }
 
 #[test]
@@ -211,7 +208,7 @@ fn a_refused_combination_falls_back_to_trees_and_then_blobs() {
     assert_eq!(sync.plan.filter(), Some("tree:1"));
     assert_eq!(sync.requests, 3, "the refused one, the trees, the blobs");
     assert!(sync.manifest("v1.4").contains("1.4"));
-    let blobs = sync.packs[0].ids().filter(|id| sync.packs[0].kind(id) == Some(ObjectKind::Blob));
+    let blobs = sync.first.ids().filter(|id| sync.first.kind(id) == Some(ObjectKind::Blob));
     assert_eq!(blobs.count(), 0, "tree:1 brings root trees alone");
 }
 
@@ -234,7 +231,7 @@ fn a_server_without_filters_sends_everything_in_one_request() {
     let sync = synchronise(&repo, Filters::Off, None);
     assert_eq!((&sync.plan, sync.requests), (&MetadataPlan::Unfiltered, 1));
     assert!(sync.manifest("v1.3").contains("1.3"));
-    assert!(sync.packs[0].contains(&repo.id("HEAD:src/Version.php")));
+    assert!(sync.first.contains(&repo.id("HEAD:src/Version.php")));
 }
 
 #[test]
@@ -264,9 +261,9 @@ fn a_package_in_a_directory_costs_two_requests() {
     assert_eq!((sync.plan.filter(), sync.requests), (Some("combine:tree:3+blob:none"), 2));
     assert_eq!(sync.manifest("v1"), "{\"name\": \"acme/foo\"}");
     assert!(!sync.files.contains_key("before-foo"), "the directory did not exist yet");
-    let kinds = sync.packs[0].ids().filter_map(|id| sync.packs[0].kind(&id));
+    let kinds = sync.first.ids().filter_map(|id| sync.first.kind(&id));
     assert!(kinds.into_iter().all(|kind| kind != ObjectKind::Blob), "blob:none");
-    assert!(!sync.packs[0].contains(&repo.id("HEAD:packages/foo/src")), "below the package");
+    assert!(!sync.first.contains(&repo.id("HEAD:packages/foo/src")), "below the package");
     repo.set("uploadpackfilter.combine.allow=false");
     let sync = synchronise(&repo, Filters::Allowed, Some("packages/foo"));
     assert_eq!((sync.plan.filter(), sync.requests), (Some("tree:3"), 3));
@@ -277,7 +274,7 @@ fn a_package_in_a_directory_costs_two_requests() {
 fn the_parents_of_a_shallow_commit_are_not_sent() {
     let repo = tagged(3);
     let tag = repo.id("refs/tags/v1.2");
-    let pack = open(repo.fetch(Filters::Off, &FetchRequest::commits([tag], None)).expect("sent"));
+    let pack = fetched(&repo, tag);
     let commit = read_commit(&pack, &tag).expect("through the annotated tag");
     assert_eq!(commit, read_commit(&pack, &repo.id("HEAD")).expect("the same commit"));
     assert_eq!(commit.parents, [repo.id("HEAD~1")]);
@@ -290,7 +287,7 @@ fn trees_are_walked_and_what_is_missing_is_named() {
     let repo = tagged(1);
     let head = repo.id("HEAD");
     let filtered = FetchRequest::commits([head], Some("tree:1"));
-    let pack = open(repo.fetch(Filters::Allowed, &filtered).expect("sent"));
+    let pack = open(repo.fetch(Filters::Allowed, &filtered).expect("sent")).into();
     let root = tree_at(&pack, &head, None).expect("readable").expect("the root");
     assert_eq!(root, repo.id("HEAD^{tree}"));
     let names: Vec<String> = list_files(&pack, &root).expect("readable").into_iter().map(|file| file.name).collect();
@@ -309,10 +306,10 @@ fn trees_are_walked_and_what_is_missing_is_named() {
 fn malformed_objects_and_packs_are_told_apart() {
     let repo = Repo::new();
     let bad = repo.hash_object("commit", b"tree of nothing\n");
-    let pack = open(repo.pack_everything(&[]));
+    let pack = open(repo.pack_everything(&[])).into();
     assert!(matches!(read_commit(&pack, &bad), Err(TreeError::Malformed { id, .. }) if id == bad));
     let limits = PackLimits { object_bytes: 3, ..PackLimits::default() };
-    let tight = Pack::open(repo.pack_everything(&[]), &limits).expect("hashed, not held");
+    let tight = Pack::open(repo.pack_everything(&[]), &limits).expect("hashed, not held").into();
     let too_large = PackError::ObjectTooLarge { declared: 16, limit: 3 };
     assert_eq!(read_commit(&tight, &bad), Err(TreeError::Pack(too_large)));
 }

@@ -25,3 +25,8 @@ export function respond(status, head, body) {
   for (const at of again) response.headers.append(fields[at], fields[at + 1]);
   return response;
 }
+
+/** `stream`, which has `length` bytes, as one whose length is known: the bucket takes no other. */
+export function ofLength(stream, length) {
+  return stream.pipeThrough(new FixedLengthStream(length));
+}

@@ -5,13 +5,16 @@
 //! size is known goes as bytes, and only the rest becomes a stream.
 
 use std::any::Any;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use js_sys::futures::{JsFuture, spawn_local};
 use js_sys::{Array, Reflect, Uint8Array};
@@ -111,6 +114,10 @@ extern "C" {
     /// A response; `head` as [`head_text`] writes it, `body` is null, bytes, text or a stream.
     #[wasm_bindgen(catch)]
     fn respond(status: u16, head: &str, body: &JsValue) -> Result<web_sys::Response, JsValue>;
+
+    /// `stream`, which has `length` bytes, as one whose length is known.
+    #[wasm_bindgen(catch, js_name = ofLength)]
+    fn of_length(stream: &JsValue, length: f64) -> Result<ReadableStream, JsValue>;
 }
 
 /// Each header's name and value, with line breaks between them.
@@ -226,6 +233,27 @@ impl Drop for NativeStream {
         };
         spawn_local(async move { drop(JsFuture::from(hung_up).await) });
     }
+}
+
+/// The pieces of a body, one after the other.
+struct Pieces(std::vec::IntoIter<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// `pieces` as a stream whose length the runtime knows; each is given up as soon as it has crossed over.
+pub fn stream_of(pieces: Vec<Bytes>) -> worker::Result<ReadableStream> {
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    let body = Body::new(Pieces(pieces.into_iter()));
+    let stream = worker::Body::from_stream(body.into_data_stream())?;
+    #[expect(clippy::cast_precision_loss, reason = "what fits the memory is exact as a double")]
+    Ok(of_length(&stream.into_inner().into(), length as f64)?)
 }
 
 /// What JavaScript threw, as text for the log.

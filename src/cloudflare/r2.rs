@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use worker::send::{SendFuture, SendWrapper};
-use worker::{Bucket, Range, ResponseBody};
+use worker::{Bucket, Data, Range, ResponseBody};
 
-use super::bridge::NativeStream;
+use super::bridge::{NativeStream, stream_of};
 use crate::ports::{Blob, Blobs, BoxFuture, ByteRange, Fault};
 
 /// One R2 bucket.
@@ -14,6 +14,16 @@ impl R2 {
     /// The port on `bucket`.
     pub fn new(bucket: Bucket) -> Self {
         Self(SendWrapper::new(bucket))
+    }
+
+    /// One piece crosses over as it is. Several follow each other in a stream, so that the runtime never holds the whole
+    /// blob beside ours.
+    async fn write(&self, key: String, mut pieces: Vec<Bytes>) -> worker::Result<()> {
+        let content: Data = match pieces.len() {
+            0 | 1 => Vec::from(pieces.pop().unwrap_or_default()).into(),
+            _ => stream_of(pieces)?.into(),
+        };
+        self.0.put(key, content).execute().await.map(drop)
     }
 
     async fn read(&self, key: String, range: Option<ByteRange>) -> worker::Result<Option<Blob>> {
@@ -33,11 +43,9 @@ impl R2 {
 }
 
 impl Blobs for R2 {
-    fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
+    fn put(&self, key: &str, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), Fault>> {
         let key = key.to_owned();
-        Box::pin(SendFuture::new(
-            async move { self.0.put(key, Vec::from(bytes)).execute().await.map(drop).map_err(fault) },
-        ))
+        Box::pin(SendFuture::new(async move { self.write(key, pieces).await.map_err(fault) }))
     }
 
     fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>> {

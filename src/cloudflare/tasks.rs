@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasm_bindgen::JsValue;
 use worker::send::{SendFuture, SendWrapper};
-use worker::{Context, Queue, QueueContentType, RawMessageBuilder, ScheduleContext};
+use worker::{BatchMessageBuilder, Context, Queue, QueueContentType, RawMessageBuilder, ScheduleContext};
 
 use crate::ports::{BoxFuture, Fault, Job, Tasks};
 
@@ -31,16 +31,17 @@ impl EventTasks {
         Self { event: SendWrapper::new(event), jobs }
     }
 
-    async fn send(&self, job: &Job, delay: Duration) -> Result<(), Fault> {
-        // As text, because a serialised enum may become a JavaScript `Map`, which the queue's JSON would drop.
-        let text = serde_json::to_string(job).map_err(|error| Fault::new("queue", error))?;
+    async fn send(&self, jobs: &[Job], delay: Duration) -> worker::Result<()> {
         let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
         let seconds = u32::try_from(seconds.min(LONGEST_DELAY)).unwrap_or_default();
-        let message = RawMessageBuilder::new(JsValue::from_str(&text)).delay_seconds(seconds);
-        self.jobs
-            .send_raw(message.build_with_content_type(QueueContentType::Text))
-            .await
-            .map_err(|error| Fault::new("queue", error))
+        let mut batch = BatchMessageBuilder::new();
+        for job in jobs {
+            // As text, because a serialised enum may become a JavaScript `Map`, which the queue's JSON would drop.
+            let message =
+                RawMessageBuilder::new(JsValue::from_str(&serde_json::to_string(job)?)).delay_seconds(seconds);
+            batch = batch.message(message.build_with_content_type(QueueContentType::Text));
+        }
+        self.jobs.send_raw_batch(batch.build()).await
     }
 }
 
@@ -52,7 +53,9 @@ impl Tasks for EventTasks {
         }
     }
 
-    fn enqueue(&self, job: Job, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(SendFuture::new(async move { self.send(&job, delay).await }))
+    fn enqueue(&self, jobs: Vec<Job>, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(SendFuture::new(
+            async move { self.send(&jobs, delay).await.map_err(|error| Fault::new("queue", error)) },
+        ))
     }
 }

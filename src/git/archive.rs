@@ -14,27 +14,31 @@
 //! Entries are sorted by their paths' bytes, deflated at a fixed level, dated with the committer's
 //! time in UTC, and have the modes 0644, 0755 and, for symlinks, 120777.
 //!
-//! Peak memory is the pack, the zip (and a quarter of its limit while it grows), the paths, and
-//! one file with what rebuilding it takes; see [`super::limits`].
+//! Peak memory is the packs, the zip, the paths, and one file with what rebuilding it takes; see
+//! [`super::limits`].
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use time::OffsetDateTime;
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
 use super::attributes::TooManyRules;
-use super::buffer::BoundedBuffer;
 use super::limits;
-use super::object::ObjectKind;
+use super::object::{Commit, ObjectKind};
 use super::oid::ObjectId;
-use super::pack::{Pack, PackError};
+use super::pack::PackError;
+use super::packs::Packs;
 use super::path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_symlink};
+use super::pieces::PieceBuffer;
 use super::tree::{TreeError, directory, read_commit, read_kind, with_tree};
 use super::tree_object::EntryMode;
 use super::walk::{Planned, PlannedKind, Walk};
 
+/// The file that makes a directory a package.
+pub(super) const MANIFEST: &str = "composer.json";
 /// zlib's default: 9 costs twice the time for one percent.
 const DEFLATE_LEVEL: i64 = 6;
 /// 1980-01-01T00:00:00Z in unix seconds: the first moment that a zip can express.
@@ -91,8 +95,8 @@ impl Default for ArchiveOptions<'_> {
 /// A finished archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
-    /// The zip.
-    pub bytes: Vec<u8>,
+    /// The zip, in pieces that follow each other.
+    pub pieces: Vec<Bytes>,
     /// How many files and symlinks it has.
     pub entries: usize,
     /// The package's `composer.json`, even if the archive leaves it out.
@@ -198,28 +202,32 @@ impl From<PackError> for ArchiveError {
     }
 }
 
-/// Archives a commit (or the commit of an annotated tag) out of a pack that holds all its files.
-pub fn build_zip(pack: &Pack, commit: &ObjectId, options: &ArchiveOptions<'_>) -> Result<Archive, ArchiveError> {
-    let path = PackagePath::parse(options.path.unwrap_or_default())?;
-    let commit = read_commit(pack, commit)?;
-    let root =
-        directory(pack, commit.tree, &path)?.ok_or_else(|| ArchiveError::PathNotFound(path.as_str().to_owned()))?;
-    let manifest = manifest(pack, &root, &options.limits)?;
-    let (planned, left_out) = Walk::new(pack, options).run(root)?;
-    let mut writer = Writer::new(pack, options.limits, commit.committed.seconds, left_out);
+/// Archives a commit (or the commit of an annotated tag). `source` has to hold its trees, and the
+/// files that the archive is to hold.
+pub fn build_zip(packs: &Packs, commit: &ObjectId, options: &ArchiveOptions<'_>) -> Result<Archive, ArchiveError> {
+    let commit = read_commit(packs, commit)?;
+    let root = package_root(packs, &commit, options.path)?;
+    let manifest = manifest(packs, &root, &options.limits)?;
+    let (planned, left_out) = Walk::new(packs, options).run(root)?;
+    let mut writer = Writer::new(packs, options.limits, commit.committed.seconds, left_out);
     for entry in &planned {
         writer.entry(entry)?;
     }
     writer.finish(manifest)
 }
 
-fn manifest(pack: &Pack, root: &ObjectId, limits: &ArchiveLimits) -> Result<Option<Vec<u8>>, ArchiveError> {
-    const NAME: &str = "composer.json";
-    let entry = with_tree(pack, root, |tree| tree.get(NAME.as_bytes()).map(|entry| (entry.mode, entry.oid)));
+/// The tree of the package's directory.
+pub(super) fn package_root(packs: &Packs, commit: &Commit, path: Option<&str>) -> Result<ObjectId, ArchiveError> {
+    let path = PackagePath::parse(path.unwrap_or_default())?;
+    directory(packs, commit.tree, &path)?.ok_or_else(|| ArchiveError::PathNotFound(path.as_str().to_owned()))
+}
+
+fn manifest(packs: &Packs, root: &ObjectId, limits: &ArchiveLimits) -> Result<Option<Vec<u8>>, ArchiveError> {
+    let entry = with_tree(packs, root, |tree| tree.get(MANIFEST.as_bytes()).map(|entry| (entry.mode, entry.oid)));
     match entry {
         Ok(Some((EntryMode::File | EntryMode::Executable, oid))) => {
-            check_size(pack, &oid, NAME, limits.file_bytes)?;
-            Ok(Some(read_kind(pack, &oid, ObjectKind::Blob)?.into_data()))
+            check_size(packs, &oid, MANIFEST, limits.file_bytes)?;
+            Ok(Some(read_kind(packs, &oid, ObjectKind::Blob)?.into_data()))
         }
         // The walk reads a malformed tree again, and names the path.
         Ok(_) | Err(TreeError::Malformed { .. }) => Ok(None),
@@ -228,8 +236,8 @@ fn manifest(pack: &Pack, root: &ObjectId, limits: &ArchiveLimits) -> Result<Opti
 }
 
 /// The size of a blob, refused before it is inflated.
-fn check_size(pack: &Pack, oid: &ObjectId, path: &str, limit: u64) -> Result<u64, ArchiveError> {
-    let size = pack.size(oid).ok_or(TreeError::MissingObject(*oid))?;
+fn check_size(packs: &Packs, oid: &ObjectId, path: &str, limit: u64) -> Result<u64, ArchiveError> {
+    let size = packs.size(oid).ok_or(TreeError::MissingObject(*oid))?;
     if size > limit {
         return Err(ArchiveError::FileTooLarge { path: path.to_owned(), size, limit });
     }
@@ -237,33 +245,33 @@ fn check_size(pack: &Pack, oid: &ObjectId, path: &str, limit: u64) -> Result<u64
 }
 
 struct Writer<'a> {
-    pack: &'a Pack,
+    packs: &'a Packs,
     limits: ArchiveLimits,
     options: SimpleFileOptions,
-    zip: ZipWriter<BoundedBuffer>,
+    zip: ZipWriter<PieceBuffer>,
     entries: usize,
     inflated: u64,
     left_out: Vec<LeftOut>,
 }
 
 impl<'a> Writer<'a> {
-    fn new(pack: &'a Pack, limits: ArchiveLimits, committed: i64, left_out: Vec<LeftOut>) -> Self {
+    fn new(packs: &'a Packs, limits: ArchiveLimits, committed: i64, left_out: Vec<LeftOut>) -> Self {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .compression_level(Some(DEFLATE_LEVEL))
             .last_modified_time(zip_time(committed))
             .system(System::Unix);
-        let zip = ZipWriter::new(BoundedBuffer::new(limits.zip_bytes));
-        Self { pack, limits, options, zip, entries: 0, inflated: 0, left_out }
+        let zip = ZipWriter::new(PieceBuffer::new(limits.zip_bytes));
+        Self { packs, limits, options, zip, entries: 0, inflated: 0, left_out }
     }
 
     fn entry(&mut self, entry: &Planned) -> Result<(), ArchiveError> {
-        let size = check_size(self.pack, &entry.oid, &entry.path, self.limits.file_bytes)?;
+        let size = check_size(self.packs, &entry.oid, &entry.path, self.limits.file_bytes)?;
         self.inflated += size;
         if self.inflated > self.limits.inflated_bytes {
             return Err(ArchiveError::InflatesTooLarge { limit: self.limits.inflated_bytes });
         }
-        let content = read_kind(self.pack, &entry.oid, ObjectKind::Blob)?;
+        let content = read_kind(self.packs, &entry.oid, ObjectKind::Blob)?;
         let written = match entry.kind {
             PlannedKind::File => self.file(&entry.path, 0o644, content.data()),
             PlannedKind::Executable => self.file(&entry.path, 0o755, content.data()),
@@ -295,7 +303,7 @@ impl<'a> Writer<'a> {
         let buffer = self.zip.finish().map_err(|error| limits.zip_error(error))?;
         let mut left_out = self.left_out;
         left_out.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        Ok(Archive { bytes: buffer.into_vec(), entries: self.entries, manifest, left_out })
+        Ok(Archive { pieces: buffer.into_pieces(), entries: self.entries, manifest, left_out })
     }
 }
 

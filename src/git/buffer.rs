@@ -1,6 +1,4 @@
-//! A byte buffer with an upper bound, for packs being received and zips being written.
-
-use std::io::{self, Seek, SeekFrom, Write};
+//! A byte buffer in one piece with an upper bound, for packs being received.
 
 /// The content would exceed the buffer's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,30 +11,23 @@ pub(super) struct OverLimit;
 pub(super) struct BoundedBuffer {
     bytes: Vec<u8>,
     limit: usize,
-    position: usize,
 }
 
 impl BoundedBuffer {
     const FIRST_BYTES: usize = 16 * 1024;
 
     pub(super) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit, position: 0 }
+        Self { bytes: Vec::new(), limit }
     }
 
-    /// Writes at the position, over what is there, and moves the position behind it.
+    /// Appends `data`.
     pub(super) fn put(&mut self, data: &[u8]) -> Result<(), OverLimit> {
-        let end = self.position.checked_add(data.len()).ok_or(OverLimit)?;
+        let end = self.bytes.len() + data.len();
         if end > self.limit {
             return Err(OverLimit);
         }
         self.make_room(end);
-        let overwritten = self.bytes.len().saturating_sub(self.position).min(data.len());
-        if self.position > self.bytes.len() {
-            self.bytes.resize(self.position, 0);
-        }
-        self.bytes[self.position..self.position + overwritten].copy_from_slice(&data[..overwritten]);
-        self.bytes.extend_from_slice(&data[overwritten..]);
-        self.position = end;
+        self.bytes.extend_from_slice(data);
         Ok(())
     }
 
@@ -54,34 +45,6 @@ impl BoundedBuffer {
         let doubled = end.max(self.bytes.capacity() * 2).max(Self::FIRST_BYTES);
         let capacity = if doubled > self.limit / 4 { self.limit } else { doubled };
         self.bytes.reserve_exact(capacity - self.bytes.len());
-    }
-}
-
-impl Write for BoundedBuffer {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.put(data).map_err(|OverLimit| io::Error::from(io::ErrorKind::StorageFull))?;
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Seek for BoundedBuffer {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let (base, offset) = match to {
-            SeekFrom::Start(offset) => (offset, 0),
-            SeekFrom::End(offset) => (self.bytes.len() as u64, offset),
-            SeekFrom::Current(offset) => (self.position as u64, offset),
-        };
-        let target = base
-            .checked_add_signed(offset)
-            .and_then(|target| usize::try_from(target).ok())
-            .filter(|target| *target <= self.limit)
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        self.position = target;
-        Ok(target as u64)
     }
 }
 
@@ -110,20 +73,5 @@ mod tests {
         capacities.dedup();
         assert_eq!(capacities.last(), Some(&LIMIT));
         assert!(capacities[..capacities.len() - 1].iter().all(|capacity| *capacity <= LIMIT / 4));
-    }
-
-    #[test]
-    fn seeking_back_overwrites_and_seeking_on_fills_with_zeros() {
-        let mut buffer = BoundedBuffer::new(16);
-        buffer.write_all(b"abcdef").expect("fits");
-        buffer.seek(SeekFrom::Start(4)).expect("inside");
-        buffer.write_all(b"XYZ").expect("fits");
-        buffer.seek(SeekFrom::End(2)).expect("inside the limit");
-        buffer.write_all(b"!").expect("fits");
-        assert!(buffer.seek(SeekFrom::Start(17)).is_err());
-        assert!(buffer.seek(SeekFrom::Current(-100)).is_err());
-        let full = buffer.write_all(&[0; 16]).expect_err("over the limit");
-        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-        assert_eq!(buffer.into_vec(), b"abcdXYZ\0\0!");
     }
 }

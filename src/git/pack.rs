@@ -196,6 +196,11 @@ impl Pack {
         self.entries.is_empty()
     }
 
+    /// How many bytes the pack itself has.
+    pub fn packed_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether the object is there. Costs no inflation.
     pub fn contains(&self, id: &ObjectId) -> bool {
         self.find(id).is_some()

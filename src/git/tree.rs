@@ -2,7 +2,8 @@
 
 use super::object::{Commit, Object, ObjectError, ObjectKind, Tag};
 use super::oid::ObjectId;
-use super::pack::{Pack, PackError};
+use super::pack::PackError;
+use super::packs::Packs;
 use super::path_safety::{InvalidPackagePath, PackagePath};
 use super::tree_object::{EntryMode, Tree};
 
@@ -15,7 +16,7 @@ pub enum TreeError {
     /// The pack is at fault.
     #[error(transparent)]
     Pack(#[from] PackError),
-    /// The object is not in the pack: filtered away, or never asked for.
+    /// The object is not there: filtered away, or never asked for.
     #[error("the object {0} is missing")]
     MissingObject(ObjectId),
     /// The object is of another kind than what refers to it says.
@@ -50,7 +51,7 @@ pub struct BlobRef {
     pub oid: ObjectId,
 }
 
-/// What describes a package in its directory. The contents may be missing from the pack, see
+/// What describes a package in its directory. The contents may be missing, see
 /// [`missing_blobs`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageFiles {
@@ -76,10 +77,10 @@ impl PackageFiles {
 }
 
 /// Reads a commit. An annotated tag is followed to its commit.
-pub fn read_commit(pack: &Pack, id: &ObjectId) -> Result<Commit, TreeError> {
+pub fn read_commit(packs: &Packs, id: &ObjectId) -> Result<Commit, TreeError> {
     let mut id = *id;
     for _ in 0..TAG_DEPTH {
-        let object = read(pack, &id)?;
+        let object = read(packs, &id)?;
         let malformed = |source| TreeError::Malformed { id, source };
         match object.kind() {
             ObjectKind::Commit => return Commit::parse(object.data()).map_err(malformed),
@@ -94,15 +95,15 @@ pub fn read_commit(pack: &Pack, id: &ObjectId) -> Result<Commit, TreeError> {
 
 /// The tree of the directory `path` in a commit (`None`: its root), or nothing if the commit has
 /// no such directory.
-pub fn tree_at(pack: &Pack, commit: &ObjectId, path: Option<&str>) -> Result<Option<ObjectId>, TreeError> {
+pub fn tree_at(packs: &Packs, commit: &ObjectId, path: Option<&str>) -> Result<Option<ObjectId>, TreeError> {
     let path = PackagePath::parse(path.unwrap_or_default())?;
-    directory(pack, read_commit(pack, commit)?.tree, &path)
+    directory(packs, read_commit(packs, commit)?.tree, &path)
 }
 
 /// The regular files of a directory, not of those below it. Names that are not UTF-8 are passed
 /// over: nothing that describes a package has one.
-pub fn list_files(pack: &Pack, tree: &ObjectId) -> Result<Vec<BlobRef>, TreeError> {
-    with_tree(pack, tree, |tree| {
+pub fn list_files(packs: &Packs, tree: &ObjectId) -> Result<Vec<BlobRef>, TreeError> {
+    with_tree(packs, tree, |tree| {
         let file = |mode| matches!(mode, EntryMode::File | EntryMode::Executable);
         tree.entries()
             .filter(|entry| file(entry.mode))
@@ -117,16 +118,16 @@ pub fn list_files(pack: &Pack, tree: &ObjectId) -> Result<Vec<BlobRef>, TreeErro
 /// Finds the files that describe the package in the directory `path` of a commit, or nothing if
 /// the commit has no such directory. Needs the trees down to there, no blob.
 pub fn find_package_files(
-    pack: &Pack,
+    packs: &Packs,
     commit: &ObjectId,
     path: Option<&str>,
 ) -> Result<Option<PackageFiles>, TreeError> {
     let path = PackagePath::parse(path.unwrap_or_default())?;
-    let commit = read_commit(pack, commit)?;
-    let Some(tree) = directory(pack, commit.tree, &path)? else {
+    let commit = read_commit(packs, commit)?;
+    let Some(tree) = directory(packs, commit.tree, &path)? else {
         return Ok(None);
     };
-    let files = list_files(pack, &tree)?;
+    let files = list_files(packs, &tree)?;
     Ok(Some(PackageFiles {
         commit,
         tree,
@@ -137,24 +138,24 @@ pub fn find_package_files(
     }))
 }
 
-/// The contents of `files` that the pack lacks, each once in ascending order: what the second
+/// The contents of `files` that are not there, each once in ascending order: what the second
 /// request of a [`MetadataPlan`](super::MetadataPlan) asks for.
-pub fn missing_blobs<'a>(pack: &Pack, files: impl IntoIterator<Item = &'a PackageFiles>) -> Vec<ObjectId> {
+pub fn missing_blobs<'a>(packs: &Packs, files: impl IntoIterator<Item = &'a PackageFiles>) -> Vec<ObjectId> {
     let mut missing: Vec<ObjectId> =
-        files.into_iter().flat_map(PackageFiles::blobs).map(|blob| blob.oid).filter(|id| !pack.contains(id)).collect();
+        files.into_iter().flat_map(PackageFiles::blobs).map(|blob| blob.oid).filter(|id| !packs.contains(id)).collect();
     missing.sort_unstable();
     missing.dedup();
     missing
 }
 
 /// Reads an object that must be there.
-pub(super) fn read(pack: &Pack, id: &ObjectId) -> Result<Object, TreeError> {
-    pack.read(id)?.ok_or(TreeError::MissingObject(*id))
+pub(super) fn read(packs: &Packs, id: &ObjectId) -> Result<Object, TreeError> {
+    packs.read(id)?.ok_or(TreeError::MissingObject(*id))
 }
 
 /// Reads an object that must be there and of that kind.
-pub(super) fn read_kind(pack: &Pack, id: &ObjectId, expected: ObjectKind) -> Result<Object, TreeError> {
-    let object = read(pack, id)?;
+pub(super) fn read_kind(packs: &Packs, id: &ObjectId, expected: ObjectKind) -> Result<Object, TreeError> {
+    let object = read(packs, id)?;
     match object.kind() {
         found if found == expected => Ok(object),
         found => Err(TreeError::WrongKind { id: *id, expected, found }),
@@ -162,17 +163,17 @@ pub(super) fn read_kind(pack: &Pack, id: &ObjectId, expected: ObjectKind) -> Res
 }
 
 /// Reads a tree and looks at it.
-pub(super) fn with_tree<T>(pack: &Pack, id: &ObjectId, look: impl FnOnce(Tree<'_>) -> T) -> Result<T, TreeError> {
-    let object = read_kind(pack, id, ObjectKind::Tree)?;
+pub(super) fn with_tree<T>(packs: &Packs, id: &ObjectId, look: impl FnOnce(Tree<'_>) -> T) -> Result<T, TreeError> {
+    let object = read_kind(packs, id, ObjectKind::Tree)?;
     let tree = Tree::parse(object.data()).map_err(|source| TreeError::Malformed { id: *id, source })?;
     Ok(look(tree))
 }
 
 /// Walks from a root tree down to a directory.
-pub(super) fn directory(pack: &Pack, root: ObjectId, path: &PackagePath) -> Result<Option<ObjectId>, TreeError> {
+pub(super) fn directory(packs: &Packs, root: ObjectId, path: &PackagePath) -> Result<Option<ObjectId>, TreeError> {
     let mut at = root;
     for name in path.names() {
-        let entry = with_tree(pack, &at, |tree| tree.get(name.as_bytes()).map(|entry| (entry.mode, entry.oid)))?;
+        let entry = with_tree(packs, &at, |tree| tree.get(name.as_bytes()).map(|entry| (entry.mode, entry.oid)))?;
         match entry {
             Some((EntryMode::Directory, oid)) => at = oid,
             _ => return Ok(None),

@@ -8,10 +8,13 @@ use super::archive::{ArchiveError, ArchiveOptions, LeftOut, LeftOutReason};
 use super::attributes::Attributes;
 use super::object::{ObjectError, ObjectKind};
 use super::oid::ObjectId;
-use super::pack::Pack;
+use super::packs::Packs;
 use super::path_safety::{UnsafeReason, check_name, check_path};
 use super::tree::{TreeError, read_kind, with_tree};
 use super::tree_object::EntryMode;
+
+/// The file whose rules hold in its directory and below.
+pub(super) const ATTRIBUTES: &[u8] = b".gitattributes";
 
 /// A file or symlink to be archived.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ struct Child {
 }
 
 pub(super) struct Walk<'a> {
-    pack: &'a Pack,
+    packs: &'a Packs,
     options: &'a ArchiveOptions<'a>,
     attributes: Attributes,
     /// How many rules there are on entering a directory of each depth.
@@ -59,9 +62,9 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(pack: &'a Pack, options: &'a ArchiveOptions<'a>) -> Self {
+    pub(super) fn new(packs: &'a Packs, options: &'a ArchiveOptions<'a>) -> Self {
         Self {
-            pack,
+            packs,
             options,
             attributes: Attributes::new(),
             marks: Vec::new(),
@@ -100,12 +103,11 @@ impl<'a> Walk<'a> {
             Some(mark) => self.attributes.truncate(*mark),
             None => self.marks.push(self.attributes.len()),
         }
-        let file = with_tree(self.pack, &directory.oid, |tree| {
-            tree.get(b".gitattributes").map(|entry| (entry.mode, entry.oid))
-        })
-        .map_err(|error| unsafe_name(error, &directory.path))?;
+        let file =
+            with_tree(self.packs, &directory.oid, |tree| tree.get(ATTRIBUTES).map(|entry| (entry.mode, entry.oid)))
+                .map_err(|error| unsafe_name(error, &directory.path))?;
         if let Some((EntryMode::File | EntryMode::Executable, oid)) = file {
-            let content = read_kind(self.pack, &oid, ObjectKind::Blob)?;
+            let content = read_kind(self.packs, &oid, ObjectKind::Blob)?;
             self.attributes.add_file(&directory.path, content.data())?;
         }
         Ok(())
@@ -113,8 +115,8 @@ impl<'a> Walk<'a> {
 
     /// The entries of a directory that are not left out.
     fn children(&mut self, directory: &Pending) -> Result<Vec<Child>, ArchiveError> {
-        let Self { pack, options, attributes, path_bytes, taken, .. } = self;
-        let children = with_tree(pack, &directory.oid, |tree| {
+        let Self { packs, options, attributes, path_bytes, taken, .. } = self;
+        let children = with_tree(packs, &directory.oid, |tree| {
             let mut children = Vec::new();
             for entry in tree.entries() {
                 // git archive asks about a submodule as about a directory.

@@ -16,8 +16,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::http::extract::Client;
 use crate::registry::metadata::Body;
 
-/// Private, and to be asked for again each time.
-const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// Of `Cache-Control`: private, and to be asked for again each time.
+pub const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// The client's kind decides the form, the credentials decide the content.
 const VARIES: HeaderValue = HeaderValue::from_static("User-Agent, Authorization");
 

@@ -13,6 +13,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::http::caching::PRIVATE;
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
 use crate::registry::audit::Actor;
@@ -138,7 +139,7 @@ pub fn show_quota(app: &App, signed_in: &SignedIn, response: &mut Response) {
         quota = limit::give_back(app, &caller, quota);
     }
     let headers = response.headers_mut();
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    headers.entry(CACHE_CONTROL).or_insert(PRIVATE);
     for (name, value) in [
         ("x-ratelimit-limit", quota.limit),
         ("x-ratelimit-remaining", quota.remaining),

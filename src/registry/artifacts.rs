@@ -9,8 +9,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::composer::{NormalizedVersion, sort_order};
 use crate::ports::Millis;
 use crate::registry::App;
@@ -20,7 +18,7 @@ use crate::registry::audit::Actor;
 use crate::registry::curate::delete_versions;
 use crate::registry::failure::{Failure, Kind};
 use crate::store::artifacts::{
-    self, ArtifactFilter, ArtifactRow, UploadedVersion, Use, bury, bury_texts, doom, uploaded,
+    self, ArtifactFilter, ArtifactRow, Doomed, UploadedVersion, Use, bury, bury_texts, doom, uploaded,
 };
 use crate::store::{Page, run};
 
@@ -158,12 +156,14 @@ const GRACE: Duration = Duration::from_hours(1);
 /// Removes zips and texts that nobody needs any more; what cron does once an hour. Says how many zips.
 pub async fn sweep(app: &App) -> Result<usize, Failure> {
     let now = app.now();
-    let doomed = doom(&*app.ports.database, now.minus(GRACE), now).await?;
-    if !doomed.is_empty() {
-        app.ports.blobs.delete(doomed.iter().map(|sha256| blob_key(sha256)).collect()).await?;
-        run(&*app.ports.database, bury(&doomed)).await?;
-        log::info!("{}", json!({ "removed_zips": doomed }));
+    let mut results = app.ports.database.batch(vec![doom(now.minus(GRACE), now), bury_texts()]).await?.into_iter();
+    let doomed = results.next().unwrap_or_default().decode::<Doomed>()?;
+    if doomed.is_empty() {
+        return Ok(0);
     }
-    run(&*app.ports.database, bury_texts()).await?;
-    Ok(doomed.len())
+    let sha256s: Vec<String> = doomed.into_iter().map(|row| row.sha256).collect();
+    app.ports.blobs.delete(sha256s.iter().map(|sha256| blob_key(sha256)).collect()).await?;
+    run(&*app.ports.database, bury(&sha256s)).await?;
+    log::info!("{} zips that nobody needs were removed", sha256s.len());
+    Ok(sha256s.len())
 }

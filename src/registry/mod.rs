@@ -29,7 +29,7 @@ pub mod upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ports::{Blobs, Cache, Clock, Database, Entropy, Job, Millis, Tasks, Upstream};
+use crate::ports::{Blobs, Cache, Clock, Database, Entropy, Job, MAX_JOBS, Millis, Tasks, Upstream};
 use crate::registry::memory::Memory;
 use crate::registry::secrets::{Keyring, TokenHash};
 
@@ -102,8 +102,15 @@ impl App {
 
     /// Puts `job` on the queue. A queue that does not answer is no failure: what is due is found again by cron.
     pub async fn enqueue(&self, job: Job, delay: Duration) {
-        if let Err(fault) = self.ports.tasks.enqueue(job, delay).await {
-            log::warn!("a job was left to cron: {fault}");
+        self.enqueue_all(&[job], delay).await;
+    }
+
+    /// Puts any number of jobs on the queue, with as few calls as it allows. One that fails does not keep the others.
+    pub async fn enqueue_all(&self, jobs: &[Job], delay: Duration) {
+        for jobs in jobs.chunks(MAX_JOBS) {
+            if let Err(fault) = self.ports.tasks.enqueue(jobs.to_vec(), delay).await {
+                log::warn!("{} job(s) left to cron: {fault}", jobs.len());
+            }
         }
     }
 }

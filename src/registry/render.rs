@@ -12,6 +12,7 @@ use crate::composer::{
     Source, Stability,
 };
 use crate::ports::Millis;
+use crate::registry::access::IndexedVersion;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::Summary;
 use crate::store::uploads::UPLOADED;
@@ -83,7 +84,7 @@ pub fn render(
     versions: &[LiveVersion],
 ) -> Result<Rendered, InvalidManifest> {
     let mut entries = Vec::with_capacity(versions.len());
-    let mut index: Vec<Value> = Vec::with_capacity(versions.len());
+    let mut index: Vec<IndexedVersion> = Vec::with_capacity(versions.len());
     for version in versions.iter().filter(|version| !version.yanked) {
         let mut entry = entry(name, source_url, version)?;
         match abandoned {
@@ -93,10 +94,10 @@ pub fn render(
             Some(replacement) => drop(entry.insert("abandoned".to_owned(), replacement.into())),
         }
         entries.push(entry);
-        index.push(json!([version.normalized, version.released_at, version.pretty]));
+        index.push(IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()));
     }
     let documents = composer::split(entries);
-    let summary = summarize(&documents.stable, &documents.dev, &Value::Array(index));
+    let summary = summarize(&documents.stable, &documents.dev, &index);
     Ok(Rendered {
         stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
         dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
@@ -130,7 +131,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
 }
 
 /// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
-fn summarize(stable: &[Map], dev: &[Map], index: &Value) -> Summary {
+fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
     let text = |entry: &Map, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
     let is_stable = |entry: &&Map| {
         let normalized = text(entry, "version_normalized").unwrap_or_default();
@@ -148,7 +149,7 @@ fn summarize(stable: &[Map], dev: &[Map], index: &Value) -> Summary {
         package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
         abandoned,
         latest_version: latest.and_then(|entry| text(entry, "version")),
-        version_index: index.to_string(),
+        version_index: json!(index).to_string(),
     }
 }
 

@@ -134,22 +134,24 @@ pub async fn uploaded(
     Ok(run(db, stmt).await?.decode()?)
 }
 
-/// Dooms zips that nobody needs and that were stored before `before`, and those that were doomed before it and are still
-/// there; says which. At most 500.
-pub async fn doom(db: &dyn Database, before: Millis, now: Millis) -> Result<Vec<String>, DatabaseError> {
-    #[derive(Deserialize)]
-    struct Doomed {
-        sha256: String,
-    }
-    let stmt = Stmt::new(
+/// A zip that is being removed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Doomed {
+    /// SHA-256, lowercase hex.
+    pub sha256: String,
+}
+
+/// The statement that dooms zips that nobody needs and that were stored before `before`, and those that were doomed
+/// before it and are still there; yields [`Doomed`]s, at most 500.
+pub fn doom(before: Millis, now: Millis) -> Stmt {
+    Stmt::new(
         "UPDATE artifacts SET doomed_at = ?2 WHERE sha256 IN
            (SELECT a.sha256 FROM artifacts a
              WHERE a.created_at < ?1 AND (a.doomed_at IS NULL OR a.doomed_at < ?1)
                AND NOT EXISTS (SELECT 1 FROM dists d WHERE d.artifact_sha256 = a.sha256) LIMIT 500)
          RETURNING sha256",
         [before.into(), now.into()],
-    );
-    Ok(run(db, stmt).await?.decode::<Doomed>()?.into_iter().map(|row| row.sha256).collect())
+    )
 }
 
 /// The statement that forgets doomed zips, whose blobs are gone.

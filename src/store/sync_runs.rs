@@ -54,6 +54,17 @@ impl Claim {
     }
 }
 
+macro_rules! claim_columns {
+    () => {
+        "id, failures,
+           (SELECT json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'provider', provider,
+                   'url', url, 'path', path, 'tag_filter', tag_filter, 'branch_filter', branch_filter,
+                   'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
+                   'refs_digest', refs_digest)
+              FROM repositories WHERE id = repository_id) AS repository"
+    };
+}
+
 /// Claims a due repository until `lease_until`; `None` when it is not due, is being synced, or is gone.
 pub async fn claim(
     db: &dyn Database,
@@ -63,7 +74,8 @@ pub async fn claim(
     lease_until: Millis,
 ) -> Result<Option<Claim>, DatabaseError> {
     let stmt = Stmt::new(
-        "INSERT INTO sync_runs (uid, repository_id, request_seq, started_at, lease_until, failures)
+        concat!(
+            "INSERT INTO sync_runs (uid, repository_id, request_seq, started_at, lease_until, failures)
          SELECT ?1, r.id, r.request_seq, ?3, ?4,
                 CASE WHEN l.id IS NULL OR l.outcome = 'ok' THEN 0 ELSE l.failures + 1 END
            FROM repositories r
@@ -71,13 +83,19 @@ pub async fn claim(
           WHERE r.id = ?2
             AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?3)
             AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?3)
-         RETURNING id, failures,
-           (SELECT json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'provider', provider,
-                   'url', url, 'path', path, 'tag_filter', tag_filter, 'branch_filter', branch_filter,
-                   'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
-                   'refs_digest', refs_digest)
-              FROM repositories WHERE id = repository_id) AS repository",
+         RETURNING ",
+            claim_columns!()
+        ),
         [uid.into(), repository_id.into(), now.into(), lease_until.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// The claim that was made under `uid` and has not ended; for when the answer to it got lost.
+pub async fn claimed(db: &dyn Database, uid: &str) -> Result<Option<Claim>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!("SELECT ", claim_columns!(), " FROM sync_runs WHERE uid = ?1 AND finished_at IS NULL"),
+        [uid.into()],
     );
     Ok(run(db, stmt).await?.first()?)
 }
@@ -158,11 +176,12 @@ pub struct Finished {
     pub asked_again: bool,
 }
 
-/// Reads [`Finished`] of a run that went through; no row when it did not, or not yet.
-pub fn went_through(id: i64) -> Stmt {
+/// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; no row when it has not.
+pub fn finished(id: i64) -> Stmt {
     Stmt::new(
         "SELECT r.request_seq > s.request_seq AS asked_again
-           FROM sync_runs s JOIN repositories r ON r.id = s.repository_id WHERE s.id = ?1 AND s.outcome = 'ok'",
+           FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
+          WHERE s.id = ?1 AND s.finished_at IS NOT NULL",
         [id.into()],
     )
 }

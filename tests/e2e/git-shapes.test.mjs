@@ -1,6 +1,7 @@
 // Repositories of odd shapes, from real git through the registry to real composer.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -29,6 +30,12 @@ after(async () => {
 
 const manifest = (name, extra = {}) => JSON.stringify({ name, type: "library", ...extra });
 const php = (text) => `<?php\n// ${text}\n`;
+
+/** Bytes that nothing compresses, the same for the same length. */
+function noise(length) {
+  const blocks = Array.from({ length: Math.ceil(length / 64) }, (_, at) => createHash("sha512").update(`${length} ${at}`).digest());
+  return Buffer.concat(blocks, length);
+}
 
 /** A project that knows the registry, for as long as `use` takes. */
 async function inProject(use, composerJson = {}) {
@@ -208,6 +215,33 @@ test("one repository can hold several packages, each with the tags and branches 
     assert.equal(project.read("vendor/acme/one/src/One.php"), php("one 1"));
     assert.equal(project.read("vendor/acme/two/src/Two.php"), php("two 2"));
     assert.deepEqual(readdirSync(join(project.folder, "vendor/acme/one")).sort(), ["composer.json", "src"]);
+  });
+});
+
+test("a package of some megabytes arrives whole, and nothing of the larger one beside it is fetched", async () => {
+  const large = host.repository("acme/large");
+  const content = noise(3_500_000);
+  large.commit({
+    "packages/video/composer.json": manifest("acme/video"),
+    "packages/video/clip.bin": content,
+    "packages/video/.gitattributes": "/raw export-ignore\n",
+    "packages/video/raw/take.bin": noise(4_000_000),
+    "packages/film/film.bin": noise(6_000_000),
+  });
+  large.tag("v1.0.0");
+  host.forget();
+  const repository = await publish({ url: host.urlOf("acme/large"), path: "packages/video" });
+  const tagged = await until("the archive", 20_000, async () =>
+    (await versionsOf(registry, repository.id)).find((entry) => entry.version === "v1.0.0" && entry.shasum),
+  );
+  assert.ok(tagged.size > content.length, `${tagged.size}`);
+  const sent = host.log.reduce((sum, entry) => sum + entry.sent, 0);
+  assert.ok(sent > content.length && sent < content.length + 100_000, `${sent} bytes were fetched`);
+  await inProject(async (project) => {
+    await composer(project, "require", "acme/video");
+    const installed = join(project.folder, "vendor/acme/video");
+    assert.deepEqual(readdirSync(installed).sort(), [".gitattributes", "clip.bin", "composer.json"]);
+    assert.ok(readFileSync(join(installed, "clip.bin")).equals(content));
   });
 });
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rostrum::git::{
     Archive, ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, Pack, PackLimits,
-    PackReceiver, build_zip,
+    PackReceiver, Packs, build_zip,
 };
 use zip::ZipArchive;
 
@@ -183,11 +183,14 @@ impl Repo {
 /// Path → (mode, content or target).
 pub type Listing = BTreeMap<String, (u32, Vec<u8>)>;
 
-/// The pack that a sync would fetch to archive that commit.
-pub fn fetched(repo: &Repo, commit: ObjectId) -> Pack {
-    let request = FetchRequest::commits([commit], None);
-    let bytes = repo.fetch(Filters::Off, &request).expect("a pack");
-    Pack::open(bytes, &PackLimits::default()).expect("valid")
+/// The whole commit, as it is fetched to archive it.
+pub fn fetched(repo: &Repo, commit: ObjectId) -> Packs {
+    open(repo.fetch(Filters::Off, &FetchRequest::commits([commit], None)).expect("a pack")).into()
+}
+
+/// A valid pack.
+pub fn open(pack: Vec<u8>) -> Pack {
+    Pack::open(pack, &PackLimits::default()).expect("valid")
 }
 
 /// That commit archived from such a pack, with the default options.

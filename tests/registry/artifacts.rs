@@ -210,7 +210,7 @@ async fn a_sweep_with_every_call_broken_is_finished_by_a_later_one() {
         broken
     })
     .await;
-    assert_eq!(broken, 8);
+    assert_eq!(broken, 6);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ const NOTHING: Calls = Calls {
     blob_reads: 0,
     blob_writes: 0,
     upstream: 0,
-    jobs: 0,
+    enqueues: 0,
 };
 
 async fn cost(world: &World, ask: Ask, status: u16) -> Calls {

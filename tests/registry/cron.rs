@@ -4,7 +4,7 @@ use rostrum::ports::Job;
 use rostrum::registry::jobs::perform;
 use serde_json::json;
 
-use crate::support::{ADMIN, World, file, manifest};
+use crate::support::{ADMIN, Calls, Moment, Port, World, file, manifest};
 
 /// A repository with one tag that was synced, and whose job to build archives got lost.
 async fn with_lost_archives() -> (World, i64) {
@@ -70,4 +70,49 @@ async fn old_runs_are_forgotten_but_not_the_latest_nor_the_latest_good_one() {
     world.advance_seconds(3600);
     world.cron().await;
     assert_eq!(world.runs().len(), 1);
+}
+
+/// A world with this many repositories, none of which was ever synced.
+fn with_due_repositories(count: usize) -> World {
+    let world = World::new();
+    world.database.execute(&format!(
+        "WITH RECURSIVE n(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n WHERE number < {count})
+         INSERT INTO repositories (uid, organization_id, kind, provider, url, created_at)
+         SELECT 'r' || number, 1, 'git', 'git', 'https://git.test/' || number || '.git', 0 FROM n"
+    ));
+    world
+}
+
+fn syncs(world: &World) -> Vec<i64> {
+    let id = |job| match job {
+        Job::SyncRepository { repository_id } => repository_id,
+        Job::BuildArchives { .. } => panic!("there is nothing to build"),
+    };
+    world.desk.jobs().into_iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn due_repositories_are_queued_by_the_hundred() {
+    let world = with_due_repositories(230);
+    let (due, calls) = world.counted(world.cron()).await;
+    assert_eq!(due, 230);
+    assert_eq!(syncs(&world), (1..=230).collect::<Vec<_>>());
+    // At the full hour cron also looks for lost archives, old runs, and zips and texts that nobody needs.
+    assert_eq!(calls, Calls { round_trips: 4, statements: 5, enqueues: 3, ..Calls::default() });
+}
+
+#[tokio::test]
+async fn a_call_that_the_queue_loses_keeps_neither_the_others_nor_the_next_tick() {
+    for (moment, kept) in [(Moment::Before, 130), (Moment::After, 230)] {
+        for nth in 1..=2 {
+            let world = with_due_repositories(230);
+            world.meter.break_nth(Port::Queue, nth, moment);
+            assert_eq!(world.cron().await, 230);
+            assert_eq!(world.meter.mend(), 1);
+            assert_eq!(syncs(&world).len(), kept, "{moment:?} {nth}");
+            world.desk.lose_jobs();
+            assert_eq!(world.cron().await, 230, "what is not begun is due at the next tick");
+            assert_eq!(syncs(&world).len(), 230);
+        }
+    }
 }

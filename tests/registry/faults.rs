@@ -76,6 +76,7 @@ async fn syncing_a_repository() {
             perform(&world.isolate.app, job).await.unwrap_or_else(|failure| panic!("{case:?}: {failure:?}"));
         }
         world.settle().await;
+        assert_ne!(world.repository_view(&id).await["sync_status"], "syncing", "{case:?}: a lease was left behind");
         world.advance_seconds(20 * 60);
         world.cron().await;
         world.settle().await;

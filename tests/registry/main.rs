@@ -2,6 +2,7 @@
 
 mod support;
 
+mod archives;
 mod artifacts;
 mod audit;
 mod bad_input;

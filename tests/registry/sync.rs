@@ -3,7 +3,7 @@
 use rostrum::registry::jobs::perform;
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Calls, DAWN, Repo, Step, World, file, manifest};
+use crate::support::{ADMIN, Calls, DAWN, File, Repo, Step, World, file, manifest};
 
 pub async fn versions(world: &World, token: &str, name: &str) -> Vec<String> {
     let mut names = Vec::new();
@@ -321,6 +321,25 @@ async fn filters_choose_the_refs_and_the_others_are_recorded() {
 }
 
 #[tokio::test]
+async fn a_changed_filter_takes_back_what_the_old_one_left_out() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    repo.tag("1.0.0");
+    repo.tag("2.0.0");
+    repo.tag("nonsense");
+    let id = world.register_as(json!({"url": repo.url, "tag_filter": ["2.*", "nonsense"]})).await;
+    world.settle().await;
+    let token = world.reader().await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.0.0", "dev-main"]);
+    world.database.execute("UPDATE repositories SET tag_filter = '[\"1.*\", \"nonsense\"]'");
+    world.sync(&id).await;
+    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.0.0", "dev-main"]);
+    assert_eq!(counts(&world), (1, 0, 1));
+    let skipped: Vec<String> = world.skipped().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(skipped, ["refs/tags/2.0.0", "refs/tags/nonsense"]);
+}
+
+#[tokio::test]
 async fn the_default_branch_follows_head() {
     let world = World::new();
     let (repo, id) = world.published("acme/lib", &[]).await;
@@ -364,6 +383,48 @@ async fn readme_changelog_and_licence_are_kept_for_every_version() {
         ]
     );
     assert_eq!(world.database.rows("SELECT count(*) AS n FROM texts"), [json!({"n": 4})], "one text, stored once");
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_is_left_out_and_costs_its_version_nothing() {
+    for (filters, path) in [(true, ""), (true, "tool/"), (false, ""), (false, "tool/")] {
+        let world = World::new();
+        let repo = world.host.serve("acme/lib");
+        if !filters {
+            world.host.forbid_filters(&repo);
+        }
+        let at = |File { path: name, mode, content }: File| File { path: format!("{path}{name}"), mode, content };
+        // Longer than is kept, and longer than any object that is held in memory.
+        let long = [file("README.md", vec![b'r'; 200_001]), file("CHANGELOG.md", vec![b'c'; 9 << 20])];
+        repo.commit(
+            &[manifest("acme/lib"), file("LICENSE", "MIT")].into_iter().chain(long).map(at).collect::<Vec<_>>(),
+        );
+        repo.tag("1.0.0");
+        world.register_as(json!({"url": repo.url, "path": path})).await;
+        world.settle().await;
+        assert_eq!(world.skipped(), [], "{filters} {path}");
+        let kept = world.database.rows("SELECT DISTINCT name FROM version_files");
+        assert_eq!(kept, [json!({"name": "LICENSE"})], "{filters} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_too_long_is_a_skipped_version_however_it_is_fetched() {
+    for filters in [true, false] {
+        let world = World::new();
+        let repo = world.host.serve("acme/lib");
+        if !filters {
+            world.host.forbid_filters(&repo);
+        }
+        let long = format!(r#"{{"name":"acme/lib","description":"{}"}}"#, "x".repeat(9 << 20));
+        repo.commit(&[file("composer.json", long)]);
+        repo.tag("1.0.0");
+        repo.commit(&[manifest("acme/lib")]);
+        world.register(&repo).await;
+        world.settle().await;
+        let reason = "composer.json is larger than 200 kB".to_owned();
+        assert_eq!(world.skipped(), [("refs/tags/1.0.0".to_owned(), reason)], "{filters}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use rostrum::ports::Job;
 use rostrum::registry::jobs::perform;
 use serde_json::json;
 
-use crate::support::{ADMIN, Step, Trouble, World, file, manifest};
+use crate::support::{ADMIN, Moment, Port, Step, Trouble, World, file, manifest};
 use crate::sync::versions;
 
 fn job(world: &World) -> Job {
@@ -153,4 +153,52 @@ async fn jobs_that_come_twice_or_too_late_do_no_harm() {
     world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
     perform(&world.isolate.app, stale).await.expect("nothing to do");
     perform(&world.isolate.app, Job::BuildArchives { repository_id }).await.expect("nothing to do");
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_got_lost_is_carried_on_with() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    let id = world.register(&repo).await;
+    world.meter.break_nth(Port::Database, 1, Moment::After);
+    world.settle().await;
+    assert_eq!(world.meter.mend(), 1);
+    assert_eq!(world.runs().len(), 1);
+    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
+}
+
+#[tokio::test]
+async fn a_claim_that_was_not_made_is_left_to_the_queue() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    let id = world.register(&repo).await;
+    world.meter.break_nth(Port::Database, 1, Moment::Before);
+    let failed = world.settle_with_failures().await;
+    assert_eq!((failed.len(), world.meter.mend(), world.runs().len()), (1, 1, 0));
+    assert_eq!(world.repository_view(&id).await["sync_status"], "pending");
+    perform(&world.isolate.app, failed[0].0.clone()).await.expect("synced");
+    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
+}
+
+#[tokio::test]
+async fn an_end_that_was_not_noted_is_noted_again_and_forgets_no_push() {
+    for moment in [Moment::Before, Moment::After] {
+        let world = World::new();
+        let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
+        let ask = || world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send();
+        ask().await.expect(200);
+        world.host.hold(Step::Refs);
+        let app = world.isolate.app.clone();
+        let job = world.desk.next_job().expect("the sync");
+        let running = tokio::spawn(async move { perform(&app, job).await });
+        world.host.until_held().await;
+        ask().await.expect(200);
+        world.desk.lose_jobs();
+        world.meter.break_nth(Port::Database, 1, moment);
+        world.host.let_go();
+        running.await.expect("no panic").expect("the end was noted");
+        assert_eq!(world.meter.mend(), 1);
+        assert_eq!(world.last_run()["outcome"], "ok", "{moment:?}");
+        assert_eq!(world.desk.jobs().len(), 1, "{moment:?}: the second ask is answered by another sync");
+    }
 }

@@ -221,3 +221,46 @@ async fn an_empty_repository_says_so() {
     repo.commit(&[manifest("acme/empty")]);
     assert_eq!(world.sync(&id).await["sync_status"], "ok");
 }
+
+#[tokio::test]
+async fn an_object_that_the_server_withholds_fails_the_sync_and_condemns_no_ref() {
+    let world = World::new();
+    let repo = world.host.serve("acme/mono");
+    let tool = [file("tool/composer.json", r#"{"name":"acme/tool"}"#), file("tool/README.md", "# Tool")];
+    repo.commit(&tool);
+    let id = world.register_as(json!({"url": repo.url, "path": "tool"})).await;
+    world.settle().await;
+    let before = published(&world);
+    repo.commit(&[&tool[..1], &[file("tool/README.md", "# Another tool")]].concat());
+    repo.tag("1.0.0");
+    for path in ["main", "main:tool/README.md"] {
+        let object = repo.git(&["rev-parse", path], b"");
+        world.host.withhold(&repo, Some(&object));
+        let view = world.sync(&id).await;
+        assert_eq!(view["sync_status"], "failed", "{path}");
+        assert_eq!(published(&world), before, "{path}");
+    }
+    let object = repo.git(&["rev-parse", "main:tool/README.md"], b"");
+    let error = format!("the server did not send the object {object}, although it was asked for it");
+    assert_eq!(world.repository_view(&id).await["error"], error);
+    world.host.withhold(&repo, None);
+    assert_eq!(world.sync(&id).await["sync_status"], "ok");
+    assert_eq!(world.database.rows("SELECT count(*) AS n FROM versions"), [json!({"n": 2})]);
+}
+
+#[tokio::test]
+async fn refs_with_unusable_names_are_recorded_and_beyond_a_hundred_counted() {
+    let world = World::new();
+    let repo = world.repository("acme/lib");
+    let commit = repo.id("main");
+    let id = world.register(&repo).await;
+    let unusable = format!("003c{commit} refs/tags/x..y\n").repeat(103);
+    let answer = format!("003d{commit} refs/heads/main\n{unusable}0000");
+    world.host.trouble_with(Step::Refs, Trouble::Says(answer.into_bytes()));
+    world.settle().await;
+    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
+    let skipped = world.skipped();
+    assert_eq!(skipped.len(), 101);
+    assert_eq!(skipped[0], ("refs/tags/x..y".to_owned(), "the name is not a valid ref name".to_owned()));
+    assert_eq!(skipped[100], (String::new(), "and 3 more refs with unusable names".to_owned()));
+}

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::composer::{PackageName, normalize};
 use crate::git::ObjectId;
-use crate::http::caching::Conditions;
+use crate::http::caching::{Conditions, PRIVATE};
 use crate::http::extract::PathOf;
 use crate::http::pass_through::pass_through;
 use crate::http::range::requested;
@@ -95,13 +95,13 @@ fn head_of(dist: &Dist, address: &DistAddress, etag: &str) -> HeaderMap {
     let mut head = HeaderMap::new();
     // A canonical URL names a commit: what it leads to never changes.
     let caching = match address.reference {
-        Some(_) => "private, max-age=31536000, immutable",
-        None => "private, no-cache",
+        Some(_) => HeaderValue::from_static("private, max-age=31536000, immutable"),
+        None => PRIVATE,
     };
     let file = format!("attachment; filename=\"{}-{}.zip\"", address.name.package(), &dist.sha1[..12]);
     head.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
     head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    head.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    head.insert(CACHE_CONTROL, caching);
     head.insert(VARY, HeaderValue::from_static("Authorization"));
     for (name, value) in [(ETAG, etag), (CONTENT_DISPOSITION, file.as_str())] {
         if let Ok(value) = HeaderValue::try_from(value) {

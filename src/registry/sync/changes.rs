@@ -21,6 +21,9 @@ const TAGS: &str = "refs/tags/";
 /// Most versions of one package: their manifests are in memory together when it is rendered, some 5 kB each.
 const MAX_VERSIONS: usize = 5000;
 
+/// Why a ref that the repository's filters leave out is skipped.
+const FILTERED: &str = "no filter of the repository takes it";
+
 /// A ref of the repository that may become a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
@@ -56,7 +59,7 @@ fn globs(stored: Option<&str>) -> Option<Vec<String>> {
 
 fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
     let globs = filter?;
-    (!globs.iter().any(|pattern| glob(pattern, name))).then(|| "no filter of the repository takes it".to_owned())
+    (!globs.iter().any(|pattern| glob(pattern, name))).then(|| FILTERED.to_owned())
 }
 
 /// SHA-256 over everything that decides what a sync would do: when it is the same again, there is nothing to do.
@@ -107,10 +110,12 @@ impl Known {
     }
 
     /// Why `candidate` was skipped before, if it has not moved since and the reason lies in its commit alone. A tag
-    /// that another one of the same version stood before (it has both a version and a reason) is looked at again.
+    /// that another one of the same version stood before (it has both a version and a reason) is looked at again, and
+    /// so is a ref that was left out by filters which have changed meanwhile.
     fn skipped(&self, candidate: &Candidate) -> Option<&str> {
         let row = self.refs.get(&candidate.ref_name)?;
-        (row.reference == candidate.commit.to_hex() && row.version.is_none()).then_some(row.reason.as_deref())?
+        let lies_in_the_commit = row.version.is_none() && row.reason.as_deref() != Some(FILTERED);
+        (row.reference == candidate.commit.to_hex() && lies_in_the_commit).then_some(row.reason.as_deref())?
     }
 
     /// The commits that must be looked at.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::git::{
-    BlobRef, Capabilities, FetchError, FetchRequest, MetadataPlan, ObjectId, Pack, PackLimits, PackageFiles,
-    PackagePath, TreeError, find_package_files, missing_blobs,
+    BlobRef, Capabilities, FetchError, FetchRequest, MetadataPlan, Object, ObjectId, PackLimits, PackageFiles,
+    PackagePath, Packs, TreeError, find_package_files, missing_blobs,
 };
 use crate::ports::Millis;
 use crate::registry::sync::SyncError;
@@ -19,7 +19,7 @@ const FILTERED_BATCH: usize = 1000;
 
 /// Most bytes of one file: JSON doubles them at worst, and D1 takes 2 MB a value. A longer text is left out, a version
 /// with a longer composer.json is skipped.
-pub const MAX_FILE_BYTES: usize = 200_000;
+pub const MAX_FILE_BYTES: u64 = 200_000;
 
 /// A file's bytes as the text that is kept of it, and the text's SHA-256.
 pub fn readable_text(bytes: &[u8]) -> (String, String) {
@@ -70,8 +70,8 @@ impl Contents {
         self.by_commit.insert(commit, content);
     }
 
-    /// Takes over what the packs hold of one commit; `blobs` is where contents are that `trees` lacks.
-    fn take(&mut self, commit: ObjectId, found: &PackageFiles, packs: &[&Pack]) -> Result<(), TreeError> {
+    /// Takes over what the packs hold of one commit. A file that they lack was too large for the filter.
+    fn take(&mut self, commit: ObjectId, found: &PackageFiles, packs: &Packs) -> Result<(), TreeError> {
         let manifest = match &found.manifest {
             Some(blob) => self.manifest(blob, packs)?.ok_or_else(|| "composer.json is larger than 200 kB".to_owned()),
             None => Err("it has no composer.json".to_owned()),
@@ -89,23 +89,20 @@ impl Contents {
         Ok(())
     }
 
-    fn manifest(&mut self, blob: &BlobRef, packs: &[&Pack]) -> Result<Option<Arc<Vec<u8>>>, TreeError> {
+    fn manifest(&mut self, blob: &BlobRef, packs: &Packs) -> Result<Option<Arc<Vec<u8>>>, TreeError> {
         if let Some(bytes) = self.seen_manifests.get(&blob.oid) {
             return Ok(Some(bytes.clone()));
         }
-        let Some(bytes) = read(packs, &blob.oid)?.filter(|bytes| bytes.len() <= MAX_FILE_BYTES).map(Arc::new) else {
-            return Ok(None);
-        };
+        let Some(bytes) = read(packs, &blob.oid)?.map(Arc::new) else { return Ok(None) };
         self.seen_manifests.insert(blob.oid, bytes.clone());
         Ok(Some(bytes))
     }
 
-    fn text(&mut self, blob: &BlobRef, packs: &[&Pack]) -> Result<Option<String>, TreeError> {
+    fn text(&mut self, blob: &BlobRef, packs: &Packs) -> Result<Option<String>, TreeError> {
         if let Some(sha256) = self.seen_texts.get(&blob.oid) {
             return Ok(sha256.clone());
         }
-        let bytes = read(packs, &blob.oid)?.filter(|bytes| bytes.len() <= MAX_FILE_BYTES);
-        let sha256 = bytes.map(|bytes| {
+        let sha256 = read(packs, &blob.oid)?.map(|bytes| {
             let (sha256, text) = readable_text(&bytes);
             self.texts.insert(sha256.clone(), text);
             sha256
@@ -115,13 +112,12 @@ impl Contents {
     }
 }
 
-fn read(packs: &[&Pack], id: &ObjectId) -> Result<Option<Vec<u8>>, TreeError> {
-    for pack in packs {
-        if let Some(object) = pack.read(id)? {
-            return Ok(Some(object.into_data()));
-        }
+/// A file's content, unless it is too large.
+fn read(packs: &Packs, id: &ObjectId) -> Result<Option<Vec<u8>>, TreeError> {
+    match packs.size(id) {
+        Some(0..=MAX_FILE_BYTES) => Ok(packs.read(id)?.map(Object::into_data)),
+        _ => Ok(None),
     }
-    Ok(None)
 }
 
 /// Fetches what `commits` hold of the package at `path`.
@@ -175,26 +171,26 @@ async fn fetch_batch(
 ) -> Result<(), SyncError> {
     let limits = PackLimits::default();
     let request = FetchRequest::commits(batch.iter().copied(), plan.filter());
-    let trees = remote.fetch(capabilities, &request, &limits).await?;
+    let mut packs = Packs::from(remote.fetch(capabilities, &request, &limits).await?);
     let directory = (path.depth() > 0).then(|| path.as_str());
     let mut found = Vec::with_capacity(batch.len());
     for commit in batch {
-        match find_package_files(&trees, commit, directory) {
+        match find_package_files(&packs, commit, directory) {
             Ok(Some(files)) => found.push((*commit, files)),
             Ok(None) => contents.refuse(*commit, format!("it has no directory {}", path.as_str())),
+            // A refusal is remembered with the commit, which is not to blame for this.
+            Err(TreeError::MissingObject(id)) => return Err(SyncError::Withheld(id)),
             Err(error) => contents.refuse(*commit, error.to_string()),
         }
     }
-    let missing = match plan {
-        MetadataPlan::TreeThenBlobs { .. } => missing_blobs(&trees, found.iter().map(|(_, files)| files)),
-        MetadataPlan::Combined { .. } | MetadataPlan::Unfiltered => Vec::new(),
-    };
-    let blobs = if missing.is_empty() {
-        None
-    } else {
-        Some(remote.fetch(capabilities, &FetchRequest::blobs(missing), &limits).await?)
-    };
-    let packs: Vec<&Pack> = std::iter::once(&trees).chain(&blobs).collect();
+    let missing = missing_blobs(&packs, found.iter().map(|(_, files)| files));
+    match (plan, missing.first()) {
+        (MetadataPlan::TreeThenBlobs { .. }, Some(_)) => {
+            packs.push(remote.fetch(capabilities, &FetchRequest::blobs(missing), &limits).await?);
+        }
+        (MetadataPlan::Unfiltered, Some(id)) => return Err(SyncError::Withheld(*id)),
+        (MetadataPlan::Combined { .. }, Some(_)) | (_, None) => {}
+    }
     for (commit, files) in &found {
         if let Err(error) = contents.take(*commit, files, &packs) {
             contents.refuse(*commit, error.to_string());

@@ -20,7 +20,8 @@ use url::Url;
 
 use crate::composer::PackageName;
 use crate::git::{
-    Advertised, AdvertisementError, Capabilities, FetchError, InvalidPackagePath, LsRefsError, PackError, PackagePath,
+    Advertised, AdvertisementError, Capabilities, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError,
+    PackagePath,
 };
 use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
@@ -88,6 +89,9 @@ pub enum SyncError {
     /// The pack is unusable.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// An answer that is whole and well-formed, and not what was asked for.
+    #[error("the server did not send the object {0}, although it was asked for it")]
+    Withheld(ObjectId),
     /// The sub-directory is no path.
     #[error(transparent)]
     Path(#[from] InvalidPackagePath),
@@ -148,10 +152,7 @@ impl SyncError {
 /// Only when the run could not be claimed or its end not be noted; a failed sync is a result, and shown with the
 /// repository.
 pub async fn run(app: &App, repository_id: i64) -> Result<(), Failure> {
-    let now = app.now();
-    let uid = new_uid(&*app.ports.entropy, now)?;
-    let claimed = sync_runs::claim(&*app.ports.database, &uid, repository_id, now, now.plus(LEASE)).await?;
-    let Some(claim) = claimed else { return Ok(()) };
+    let Some(claim) = claim(app, repository_id).await? else { return Ok(()) };
     let repository = claim.repository()?;
     let mut report = Report::default();
     let asked_again = match sync(app, &claim, &repository, &mut report).await {
@@ -174,16 +175,40 @@ pub async fn run(app: &App, repository_id: i64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Claims the repository. A claim that was made although the database did not say so is found by its uid: it would
+/// otherwise stand in everybody's way until its lease is over.
+async fn claim(app: &App, repository_id: i64) -> Result<Option<Claim>, Failure> {
+    let (now, database) = (app.now(), &*app.ports.database);
+    let uid = new_uid(&*app.ports.entropy, now)?;
+    let failure = match sync_runs::claim(database, &uid, repository_id, now, now.plus(LEASE)).await {
+        Ok(claim) => return Ok(claim),
+        Err(error) => Failure::from(error),
+    };
+    match sync_runs::claimed(database, &uid).await {
+        Ok(Some(claim)) => Ok(Some(claim)),
+        Ok(None) | Err(_) => Err(failure),
+    }
+}
+
 /// How long a repository rests after one more failure.
 fn back_off(interval: Duration, failures: i64) -> Duration {
     let doublings = u32::try_from(failures.clamp(0, 16)).unwrap_or(0);
     interval.saturating_mul(1 << doublings).min(LONGEST_BACK_OFF)
 }
 
+/// Ends the run; says whether a sync was asked for meanwhile. It is tried twice, because a run without an end stands in
+/// everybody's way until its lease is over.
 async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -> Result<bool, Failure> {
     let now = app.now();
     let stmt = sync_runs::finish(claim.id, report, now, now.plus(rest));
-    let finished: Option<Finished> = crate::store::run(&*app.ports.database, stmt).await?.first()?;
+    let rows = match app.ports.database.batch(vec![stmt.clone()]).await {
+        Ok(results) => results,
+        Err(error) => {
+            log::warn!("ending a sync again: {error}");
+            app.ports.database.batch(vec![stmt, sync_runs::finished(claim.id)]).await?
+        }
+    };
+    let finished: Option<Finished> = rows.into_iter().next_back().unwrap_or_default().first()?;
     Ok(finished.is_some_and(|finished| finished.asked_again))
 }
 
@@ -229,11 +254,7 @@ async fn sync_with(
     report: &mut Report,
 ) -> Result<Ended, SyncError> {
     let (capabilities, advertised) = look(remote, repository).await?;
-    report.skipped = advertised
-        .skipped
-        .iter()
-        .map(|skipped| SkippedRef { name: skipped.name.clone(), reason: skipped.reason.to_string() })
-        .collect();
+    report.skipped = skipped_by_name(&advertised);
     let default = advertised.default_branch().ok_or(SyncError::Empty)?;
     let default = Candidate { ref_name: default.name.clone(), commit: default.commit_id(), ruled_out: None };
     let digest = digest(&advertised, repository);
@@ -251,6 +272,20 @@ async fn sync_with(
         digest,
     };
     found.carry_through(remote, report).await
+}
+
+/// The refs whose names nobody could use.
+fn skipped_by_name(advertised: &Advertised) -> Vec<SkippedRef> {
+    let mut skipped: Vec<SkippedRef> = advertised
+        .skipped
+        .iter()
+        .map(|skipped| SkippedRef { name: skipped.name.clone(), reason: skipped.reason.to_string() })
+        .collect();
+    let more = advertised.skipped_total - advertised.skipped.len();
+    if more > 0 {
+        skipped.push(SkippedRef { name: String::new(), reason: format!("and {more} more refs with unusable names") });
+    }
+    skipped
 }
 
 /// Asks for the refs; for the capabilities too when they are unknown or have changed.
@@ -331,7 +366,7 @@ impl Found<'_> {
 
     /// A batch whose answer got lost may have been carried out; then the run has ended with it.
     async fn was_published_all_the_same(&self) -> Option<Finished> {
-        let rows = crate::store::run(&*self.app.ports.database, sync_runs::went_through(self.claim.id)).await.ok()?;
+        let rows = crate::store::run(&*self.app.ports.database, sync_runs::finished(self.claim.id)).await.ok()?;
         let finished = rows.first().ok().flatten()?;
         self.app.memory.forget_published();
         Some(finished)
@@ -428,19 +463,18 @@ impl Found<'_> {
 pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
     let now = app.now();
     let due = repositories::due(&*app.ports.database, now).await?;
-    for repository_id in &due {
-        app.enqueue(Job::SyncRepository { repository_id: *repository_id }, Duration::ZERO).await;
-    }
+    let syncs: Vec<Job> = due.into_iter().map(|repository_id| Job::SyncRepository { repository_id }).collect();
+    app.enqueue_all(&syncs, Duration::ZERO).await;
     if now.seconds().div_euclid(60) % CLEAN_UP_EVERY_MINUTES == 0 {
-        for repository_id in dists::behind(&*app.ports.database, now.minus(ARCHIVES_MAY_TAKE)).await? {
-            app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
-        }
+        let behind = dists::behind(&*app.ports.database, now.minus(ARCHIVES_MAY_TAKE)).await?;
+        let builds: Vec<Job> = behind.into_iter().map(|repository_id| Job::BuildArchives { repository_id }).collect();
+        app.enqueue_all(&builds, Duration::ZERO).await;
         sync_runs::prune(&*app.ports.database, now.minus(RUNS_KEPT)).await?;
     }
     if now.seconds().div_euclid(60) % SWEEP_EVERY_MINUTES == 0 {
         sweep(app).await?;
     }
-    Ok(due.len())
+    Ok(syncs.len())
 }
 
 /// How often cron looks for what was lost.

@@ -60,7 +60,7 @@ impl<'a> Remote<'a> {
         Ok(parse_ls_refs(&bytes)?)
     }
 
-    /// Fetches objects as one pack within `limits`.
+    /// Fetches objects as one pack within `limits`. Every wanted object is in it.
     pub async fn fetch(
         &mut self,
         capabilities: &Capabilities,
@@ -76,7 +76,11 @@ impl<'a> Remote<'a> {
             receiver.push(&chunk).map_err(SyncError::Fetch)?;
         }
         let bytes = receiver.finish().map_err(SyncError::Fetch)?;
-        Ok(Pack::open(bytes, limits)?)
+        let pack = Pack::open(bytes, limits)?;
+        match request.wants.iter().find(|wanted| !pack.contains(wanted)) {
+            Some(withheld) => Err(SyncError::Withheld(*withheld)),
+            None => Ok(pack),
+        }
     }
 
     fn count(&mut self, bytes: usize) {

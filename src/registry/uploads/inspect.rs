@@ -263,7 +263,8 @@ impl Inflating<'_, '_> {
             }
             let size = u64::try_from(read).unwrap_or(u64::MAX);
             self.left = self.left.checked_sub(size).ok_or(Refusal::InflatesTooLarge(self.limit))?;
-            content = content.filter(|content| content.len() + read <= MAX_FILE_BYTES);
+            content =
+                content.filter(|content| u64::try_from(content.len() + read).is_ok_and(|size| size <= MAX_FILE_BYTES));
             if let Some(content) = &mut content {
                 content.extend_from_slice(&self.window[..read]);
             }

@@ -128,7 +128,7 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
         return Ok(settled);
     }
     publisher.announce().await?;
-    app.ports.blobs.put(&blob_key(&publisher.artifact.sha256), bytes).await?;
+    app.ports.blobs.put(&blob_key(&publisher.artifact.sha256), vec![bytes]).await?;
     for _ in 0..ATTEMPTS {
         let Err(failure) = publisher.write(&stored).await else { return Ok(publisher.uploaded(None)) };
         let now = publisher.read().await?;

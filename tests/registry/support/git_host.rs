@@ -53,19 +53,33 @@ pub struct Seen {
     pub step: Step,
     pub url: String,
     pub authorization: Option<String>,
+    /// Bytes of the answer's body, if it was git's own.
+    pub answered: usize,
 }
 
 struct Served {
     folder: Arc<TempDir>,
     filters: bool,
+    forbidden_filter: Option<String>,
+    withheld: Option<String>,
     login: Option<(String, String)>,
+}
+
+/// A trouble to come.
+struct Planned {
+    /// For requests of this kind; `None`: of any.
+    step: Option<Step>,
+    trouble: Trouble,
+    /// Requests of this kind that are spared first.
+    spared: usize,
+    for_ever: bool,
 }
 
 #[derive(Default)]
 struct State {
     served: HashMap<String, Served>,
     seen: Vec<Seen>,
-    troubles: Vec<(Option<Step>, Trouble, bool)>,
+    troubles: Vec<Planned>,
     /// Old path → new path of repositories that have moved.
     moved: HashMap<String, String>,
     to_hold: Option<Step>,
@@ -91,7 +105,8 @@ impl GitHost {
     /// Serves a new repository as `{HOST}/{name}.git`.
     pub fn serve(&self, name: &str) -> Repo {
         let repo = Repo::new(format!("{HOST}/{name}.git"));
-        let served = Served { folder: repo.shared_folder(), filters: true, login: None };
+        let served =
+            Served { folder: repo.shared_folder(), filters: true, forbidden_filter: None, withheld: None, login: None };
         self.state().served.insert(format!("/{name}.git"), served);
         repo
     }
@@ -103,6 +118,16 @@ impl GitHost {
 
     pub fn forbid_filters(&self, repo: &Repo) {
         self.with_served(repo, |served| served.filters = false);
+    }
+
+    /// The server takes filters, but not this kind; it does not say so beforehand.
+    pub fn forbid_filter(&self, repo: &Repo, kind: &str) {
+        self.with_served(repo, |served| served.forbidden_filter = Some(kind.to_owned()));
+    }
+
+    /// The server leaves this object out of its answers, although it is asked for it; `None`: no longer.
+    pub fn withhold(&self, repo: &Repo, id: Option<&str>) {
+        self.with_served(repo, |served| served.withheld = id.map(str::to_owned));
     }
 
     pub fn require_login(&self, repo: &Repo, user: &str, password: &str) {
@@ -122,17 +147,26 @@ impl GitHost {
 
     /// Every request of this kind ends so, until [`GitHost::recover`].
     pub fn trouble_with(&self, step: Step, trouble: Trouble) {
-        self.state().troubles.push((Some(step), trouble, true));
+        self.plan(Planned { step: Some(step), trouble, spared: 0, for_ever: true });
     }
 
     /// Every request ends so.
     pub fn trouble(&self, trouble: Trouble) {
-        self.state().troubles.push((None, trouble, true));
+        self.plan(Planned { step: None, trouble, spared: 0, for_ever: true });
     }
 
     /// The next request of this kind ends so.
     pub fn trouble_once(&self, step: Step, trouble: Trouble) {
-        self.state().troubles.push((Some(step), trouble, false));
+        self.plan(Planned { step: Some(step), trouble, spared: 0, for_ever: false });
+    }
+
+    /// Every request of this kind from the `nth` on (1 is the next one) ends so.
+    pub fn trouble_from(&self, step: Step, nth: usize, trouble: Trouble) {
+        self.plan(Planned { step: Some(step), trouble, spared: nth - 1, for_ever: true });
+    }
+
+    fn plan(&self, planned: Planned) {
+        self.state().troubles.push(planned);
     }
 
     pub fn recover(&self) {
@@ -176,7 +210,11 @@ impl GitHost {
         let step = step_of(&request);
         let authorization = request.headers.get(AUTHORIZATION).map(|value| value.to_str().expect("ASCII").to_owned());
         let url = request.url.to_string();
-        self.state().seen.push(Seen { step, url, authorization: authorization.clone() });
+        let number = {
+            let mut state = self.state();
+            state.seen.push(Seen { step, url, authorization: authorization.clone(), answered: 0 });
+            state.seen.len() - 1
+        };
         tokio::task::yield_now().await;
         self.wait_if_held(step).await;
         let trouble = self.take_trouble(step);
@@ -193,6 +231,9 @@ impl GitHost {
             return Ok(redirect(&target));
         }
         let (status, body) = self.serve_git(&request, authorization.as_deref());
+        if let Some(seen) = self.state().seen.get_mut(number) {
+            seen.answered = body.len();
+        }
         Ok(match trouble {
             Some(Trouble::BrokenOff) => {
                 let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
@@ -227,11 +268,17 @@ impl GitHost {
 
     fn take_trouble(&self, step: Step) -> Option<Trouble> {
         let mut state = self.state();
-        let at = state.troubles.iter().position(|(kind, ..)| kind.is_none_or(|kind| kind == step))?;
-        if state.troubles[at].2 {
-            return Some(state.troubles[at].1.clone());
+        let at = state.troubles.iter().position(|planned| planned.step.is_none_or(|kind| kind == step))?;
+        let planned = &mut state.troubles[at];
+        if planned.spared > 0 {
+            planned.spared -= 1;
+            return None;
         }
-        Some(state.troubles.remove(at).1)
+        let trouble = planned.trouble.clone();
+        if !planned.for_ever {
+            state.troubles.remove(at);
+        }
+        Some(trouble)
     }
 
     fn moved_to(&self, request: &UpstreamRequest) -> Option<String> {
@@ -243,7 +290,7 @@ impl GitHost {
     fn serve_git(&self, request: &UpstreamRequest, authorization: Option<&str>) -> (u16, Bytes) {
         let path = request.url.path();
         let Some((name, _)) = path.split_once(".git/") else { return (404, Bytes::new()) };
-        let (folder, filters) = {
+        let (folder, settings, withheld) = {
             let state = self.state();
             let Some(served) = state.served.get(&format!("{name}.git")) else { return (404, Bytes::new()) };
             let wanted = served
@@ -253,16 +300,19 @@ impl GitHost {
             if wanted.is_some() && wanted.as_deref() != authorization {
                 return (401, Bytes::from_static(b"who are you?"));
             }
-            (served.folder.clone(), served.filters)
+            let mut settings = vec![format!("uploadpack.allowFilter={}", served.filters)];
+            settings.extend(served.forbidden_filter.iter().map(|kind| format!("uploadpackfilter.{kind}.allow=false")));
+            (served.folder.clone(), settings, served.withheld.clone())
         };
-        let allow = format!("uploadpack.allowFilter={filters}");
-        let mut arguments = vec!["-c", &allow, "upload-pack", "--stateless-rpc"];
+        let mut arguments: Vec<&str> = settings.iter().flat_map(|setting| ["-c", setting]).collect();
+        arguments.extend(["upload-pack", "--stateless-rpc"]);
         if request.method == Method::GET {
             arguments.push("--http-backend-info-refs");
         }
         arguments.push(".");
         let protocol = request.headers.get("git-protocol").map_or("", |value| value.to_str().expect("ASCII"));
-        let (output, _) = git_in(folder.path(), &arguments, &[("GIT_PROTOCOL", protocol)], &request.body);
+        let body = without_want(&request.body, withheld.as_deref());
+        let (output, _) = git_in(folder.path(), &arguments, &[("GIT_PROTOCOL", protocol)], &body);
         (200, Bytes::from(output))
     }
 }
@@ -271,6 +321,13 @@ impl Upstream for GitHost {
     fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
         Box::pin(self.answer(request))
     }
+}
+
+/// A request that does not ask for `id`.
+fn without_want(body: &[u8], id: Option<&str>) -> Vec<u8> {
+    let line = id.map(|id| format!("0032want {id}\n").into_bytes()).unwrap_or_default();
+    let found = body.windows(line.len().max(1)).position(|window| window == line);
+    found.map_or(body.to_vec(), |at| [&body[..at], &body[at + line.len()..]].concat())
 }
 
 fn step_of(request: &UpstreamRequest) -> Step {

@@ -46,7 +46,7 @@ pub struct Calls {
     pub blob_reads: usize,
     pub blob_writes: usize,
     pub upstream: usize,
-    pub jobs: usize,
+    pub enqueues: usize,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -27,8 +27,9 @@ impl Shelf {
 }
 
 impl Blobs for Shelf {
-    fn put(&self, key: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
+    fn put(&self, key: &str, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), Fault>> {
         let key = key.to_owned();
+        let bytes = Bytes::from(pieces.concat());
         Box::pin(async move {
             self.meter.count(|calls| calls.blob_writes += 1);
             self.meter.run(Port::Blobs, || drop(self.blobs.lock().expect("not poisoned").insert(key, bytes))).await

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rostrum::ports::{BoxFuture, Clock, Entropy, Fault, Job, Millis, Tasks};
+use rostrum::ports::{BoxFuture, Clock, Entropy, Fault, Job, MAX_JOBS, Millis, Tasks};
 use sha2::{Digest, Sha256};
 
 use super::meter::{Meter, Port};
@@ -85,10 +85,11 @@ impl Tasks for Desk {
         self.background.lock().expect("not poisoned").push_back(work);
     }
 
-    fn enqueue(&self, job: Job, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+    fn enqueue(&self, jobs: Vec<Job>, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        assert!((1..=MAX_JOBS).contains(&jobs.len()), "the queue takes {MAX_JOBS} jobs a call: {}", jobs.len());
         Box::pin(async move {
-            self.meter.count(|calls| calls.jobs += 1);
-            self.meter.run(Port::Queue, || self.jobs.lock().expect("not poisoned").push_back(job)).await
+            self.meter.count(|calls| calls.enqueues += 1);
+            self.meter.run(Port::Queue, || self.jobs.lock().expect("not poisoned").extend(jobs)).await
         })
     }
 }

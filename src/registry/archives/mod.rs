@@ -3,27 +3,27 @@
 //! A zip is stored before the database knows of it, under the SHA-256 of its content: whatever breaks in between leaves
 //! at most a blob that nobody names, and building again gives the same bytes.
 
+mod gather;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::composer::{ExcludeRules, Manifest};
-use crate::git::{
-    ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, Pack, PackLimits, TreeError,
-    build_zip, find_package_files,
-};
+use crate::git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
 use crate::ports::{Job, Stmt};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::memory::BuildSlot;
 use crate::registry::publish::render_again;
-use crate::registry::sync::remote::{Remote, is_too_large};
+use crate::registry::sync::remote::is_too_large;
 use crate::registry::sync::{SyncError, remote_of};
 use crate::store::dists::{self, DistRow, NewArtifact};
 use crate::store::repositories::{self, RepositoryRow};
 use crate::store::run;
+
+use gather::{Gatherer, with_options};
 
 /// Tags built by one queue message: their commits come in one request and share most of their objects.
 const TAGS_PER_JOB: usize = 20;
@@ -33,21 +33,47 @@ pub fn blob_key(sha256: &str) -> String {
     format!("dist/{}/{sha256}.zip", &sha256[..2.min(sha256.len())])
 }
 
-/// Why one commit has no zip.
+/// Why one commit will never have a zip; in words for whoever asks for it.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    /// Its objects cannot be had.
+    /// Too much, even without what the zip leaves out.
+    #[error(
+        "git sends more than {} MiB for its files; keep large ones out of it with export-ignore in .gitattributes",
+        limits::PACK_BYTES / limits::MIB
+    )]
+    FilesTooLarge,
+    /// Too much, and the server cannot send less.
+    #[error(
+        "git sends more than {} MiB for its commit, and the server cannot send parts of one (partial clone)",
+        limits::PACK_BYTES / limits::MIB
+    )]
+    CommitTooLarge,
+    /// Something else about its objects is too large.
     #[error(transparent)]
     Fetch(SyncError),
     /// It cannot be packed.
     #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// It cannot be read.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
+    Archive(ArchiveError),
     /// It has no commit id.
     #[error("its reference is not a commit id")]
     Reference,
+}
+
+/// Why one commit has no zip.
+enum Unbuilt {
+    /// It never will.
+    ForEver(Refusal),
+    /// Its server may do better another time.
+    ForNow(SyncError),
+}
+
+impl From<ArchiveError> for Unbuilt {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Tree(TreeError::MissingObject(id)) => Self::ForNow(SyncError::Withheld(id)),
+            error => Self::ForEver(Refusal::Archive(error)),
+        }
+    }
 }
 
 /// Builds the zips that the tags of a repository lack, some at a time, and renders the package again when there are
@@ -66,17 +92,14 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
     let mut builder = Builder::new(app, repository_id).await?;
     let (mut settled, mut batches) = (0, vec![rows]);
     while let Some(batch) = batches.pop() {
-        match builder.fetch(&batch).await {
-            Ok(pack) => {
-                builder.store_all(&pack, &batch).await?;
-                settled += batch.len();
-            }
+        match builder.gather(&batch).await {
+            Ok(packs) => settled += builder.store_all(&packs, &batch).await?,
             Err(error) if may_concern_the_commits(&error) => match batch.as_slice() {
                 [single] if is_too_large(&error) => {
-                    refuse(app, single, &Refusal::Fetch(error)).await?;
+                    refuse(app, single, &builder.refusal(error)).await?;
                     settled += 1;
                 }
-                [single] => log::warn!("the archive of {} is left for its first download: {error}", single.pretty),
+                [single] => leave(single, &error),
                 several => {
                     let (newer, older) = several.split_at(several.len() / 2);
                     batches.push(older.to_vec());
@@ -101,19 +124,24 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
 pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure> {
     let _slot = wait_for_slot(app).await?;
     let mut builder = Builder::new(app, row.repository_id).await?;
-    let refusal = match builder.fetch(std::slice::from_ref(row)).await {
-        Ok(pack) => match builder.store(&pack, row).await? {
+    let unbuilt = match builder.gather(std::slice::from_ref(row)).await {
+        Ok(packs) => match builder.store(&packs, row).await? {
             Ok((artifact, stmts)) => {
                 app.ports.database.batch(stmts.into()).await?;
                 return Ok(artifact);
             }
-            Err(refusal) => refusal,
+            Err(unbuilt) => unbuilt,
         },
-        Err(error) if is_too_large(&error) => Refusal::Fetch(error),
-        Err(error) => return Err(failed(error)),
+        Err(error) if is_too_large(&error) => Unbuilt::ForEver(builder.refusal(error)),
+        Err(error) => Unbuilt::ForNow(error),
     };
-    refuse(app, row, &refusal).await?;
-    Err(unavailable(&row.pretty, &refusal.to_string()))
+    match unbuilt {
+        Unbuilt::ForEver(refusal) => {
+            refuse(app, row, &refusal).await?;
+            Err(unavailable(&row.pretty, &refusal.to_string()))
+        }
+        Unbuilt::ForNow(error) => Err(failed(error)),
+    }
 }
 
 /// How long a builder waits for another one in the same isolate.
@@ -141,7 +169,8 @@ pub fn unavailable(version: &str, reason: &str) -> Failure {
 /// attempt without it. Only size is a reason for ever: a server that lost a commit or sends a damaged pack may do
 /// better tomorrow.
 fn may_concern_the_commits(error: &SyncError) -> bool {
-    is_too_large(error) || matches!(error, SyncError::Fetch(FetchError::Remote(_)) | SyncError::Pack(_))
+    is_too_large(error)
+        || matches!(error, SyncError::Fetch(FetchError::Remote(_)) | SyncError::Pack(_) | SyncError::Withheld(_))
 }
 
 fn failed(error: SyncError) -> Failure {
@@ -159,11 +188,13 @@ async fn refuse(app: &App, row: &DistRow, refusal: &Refusal) -> Result<(), Failu
     Ok(())
 }
 
+fn leave(row: &DistRow, error: &SyncError) {
+    log::warn!("the archive of {} is left for its first download: {error}", row.pretty);
+}
+
 struct Builder<'a> {
     app: &'a App,
-    repository: RepositoryRow,
-    remote: Remote<'a>,
-    capabilities: Capabilities,
+    gatherer: Gatherer<'a>,
 }
 
 impl<'a> Builder<'a> {
@@ -178,65 +209,72 @@ impl<'a> Builder<'a> {
             Some(capabilities) => capabilities,
             None => remote.capabilities().await.map_err(failed)?,
         };
-        Ok(Self { app, repository, remote, capabilities })
+        Ok(Self { app, gatherer: Gatherer::new(remote, capabilities, &repository.path) })
     }
 
-    async fn fetch(&mut self, rows: &[DistRow]) -> Result<Pack, SyncError> {
-        let commits = rows.iter().filter_map(|row| ObjectId::parse(&row.reference).ok());
-        let request = FetchRequest::commits(commits, None);
-        self.remote.fetch(&self.capabilities, &request, &PackLimits::default()).await
+    async fn gather(&mut self, rows: &[DistRow]) -> Result<Packs, SyncError> {
+        let commits: Vec<ObjectId> = rows.iter().filter_map(|row| ObjectId::parse(&row.reference).ok()).collect();
+        self.gatherer.gather(&commits).await
     }
 
-    /// Builds and stores one row after the other: only one zip is in memory at a time.
-    async fn store_all(&self, pack: &Pack, rows: &[DistRow]) -> Result<(), Failure> {
+    /// What to say of one commit whose objects are too large.
+    fn refusal(&self, error: SyncError) -> Refusal {
+        match error {
+            SyncError::Fetch(FetchError::TooLarge { .. }) if self.gatherer.server_sends_pieces() => {
+                Refusal::FilesTooLarge
+            }
+            SyncError::Fetch(FetchError::TooLarge { .. }) => Refusal::CommitTooLarge,
+            error => Refusal::Fetch(error),
+        }
+    }
+
+    /// Builds and stores one row after the other: only one zip is in memory at a time. Says how many are settled now.
+    async fn store_all(&self, packs: &Packs, rows: &[DistRow]) -> Result<usize, Failure> {
         let mut stmts: Vec<Stmt> = Vec::with_capacity(rows.len() * 2);
+        let mut settled = rows.len();
         for row in rows {
-            match self.store(pack, row).await? {
+            match self.store(packs, row).await? {
                 Ok((_, attach)) => stmts.extend(attach),
-                Err(refusal) => stmts.push(dists::refuse(row.id, &refusal.to_string())),
+                Err(Unbuilt::ForEver(refusal)) => stmts.push(dists::refuse(row.id, &refusal.to_string())),
+                Err(Unbuilt::ForNow(error)) => {
+                    leave(row, &error);
+                    settled -= 1;
+                }
             }
         }
         self.app.ports.database.batch(stmts).await?;
-        Ok(())
+        Ok(settled)
     }
 
-    async fn store(&self, pack: &Pack, row: &DistRow) -> Result<Result<(NewArtifact, [Stmt; 2]), Refusal>, Failure> {
-        let bytes = match self.zip(pack, &row.reference) {
-            Ok(bytes) => bytes,
-            Err(refusal) => return Ok(Err(refusal)),
+    async fn store(&self, packs: &Packs, row: &DistRow) -> Result<Result<(NewArtifact, [Stmt; 2]), Unbuilt>, Failure> {
+        let pieces = match self.zip(packs, &row.reference) {
+            Ok(pieces) => pieces,
+            Err(unbuilt) => return Ok(Err(unbuilt)),
         };
-        let artifact = NewArtifact {
-            sha256: hex::encode(Sha256::digest(&bytes)),
-            sha1: hex::encode(Sha1::digest(&bytes)),
-            size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
-        };
-        self.app.ports.blobs.put(&blob_key(&artifact.sha256), bytes).await?;
+        let artifact = describe(&pieces);
+        self.app.ports.blobs.put(&blob_key(&artifact.sha256), pieces).await?;
         let stmts = dists::attach(row.id, &artifact, self.app.now());
         Ok(Ok((artifact, stmts)))
     }
 
-    fn zip(&self, pack: &Pack, reference: &str) -> Result<Bytes, Refusal> {
-        let commit = ObjectId::parse(reference).map_err(|_| Refusal::Reference)?;
-        let path = Some(self.repository.path.as_str()).filter(|path| !path.is_empty());
-        let rules = exclude_rules(pack, &commit, path)?;
-        // Directories are never left out as such: a rule may take back single files below them.
-        let exclude = |file: &str, is_dir: bool| !is_dir && rules.excludes(file, is_dir);
-        let archive =
-            build_zip(pack, &commit, &ArchiveOptions { path, exclude: &exclude, ..ArchiveOptions::default() })?;
-        Ok(Bytes::from(archive.bytes))
+    fn zip(&self, packs: &Packs, reference: &str) -> Result<Vec<Bytes>, Unbuilt> {
+        let commit = ObjectId::parse(reference).map_err(|_| Unbuilt::ForEver(Refusal::Reference))?;
+        let path = self.gatherer.path();
+        let archive = with_options(packs, &commit, path, |options| build_zip(packs, &commit, options))?;
+        Ok(archive.pieces)
     }
 }
 
-/// `archive.exclude` of the commit's composer.json; none when that cannot be read.
-fn exclude_rules(pack: &Pack, commit: &ObjectId, path: Option<&str>) -> Result<ExcludeRules, TreeError> {
-    let manifest = find_package_files(pack, commit, path)?.and_then(|files| files.manifest);
-    let bytes = match manifest {
-        Some(blob) => pack.read(&blob.oid)?,
-        None => None,
-    };
-    let excludes = bytes
-        .and_then(|object| Manifest::parse(object.data()).ok())
-        .map(|manifest| manifest.archive_excludes())
-        .unwrap_or_default();
-    Ok(ExcludeRules::parse(&excludes))
+/// What the database is to know of a zip.
+fn describe(pieces: &[Bytes]) -> NewArtifact {
+    let (mut sha256, mut sha1) = (Sha256::new(), Sha1::new());
+    for piece in pieces {
+        sha256.update(piece);
+        sha1.update(piece);
+    }
+    NewArtifact {
+        sha256: hex::encode(sha256.finalize()),
+        sha1: hex::encode(sha1.finalize()),
+        size: i64::try_from(pieces.iter().map(Bytes::len).sum::<usize>()).unwrap_or(i64::MAX),
+    }
 }
