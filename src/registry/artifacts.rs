@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use crate::composer::{NormalizedVersion, sort_order};
+use crate::composer::NormalizedVersion;
 use crate::ports::Millis;
 use crate::registry::App;
 use crate::registry::access::View;
@@ -17,6 +17,7 @@ use crate::registry::archives::blob_key;
 use crate::registry::audit::Actor;
 use crate::registry::curate::delete_versions;
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::packages::newest_first;
 use crate::store::artifacts::{
     self, ArtifactFilter, ArtifactRow, Doomed, UploadedVersion, Use, bury, bury_texts, doom, uploaded,
 };
@@ -134,10 +135,10 @@ fn choose(
         packages.entry(row.name.clone()).or_default().push((version, row));
     }
     let (mut chosen, mut kept) = (BTreeMap::<String, Vec<UploadedVersion>>::new(), HashSet::new());
-    for (name, mut versions) in packages {
-        versions.sort_by(|(a, _), (b, _)| sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str())));
+    for (name, versions) in packages {
         let scope = view.scope(&name);
-        for (place, (version, row)) in versions.into_iter().enumerate() {
+        for (place, row) in newest_first(versions).into_iter().enumerate() {
+            let version = NormalizedVersion::from_stored(row.normalized.clone());
             let is_old = row.released_at < before || spec.older_than_days.is_none();
             let goes = place >= spec.keep_versions.unwrap_or(1) && is_old;
             if goes && scope.sees(&version, Some(row.released_at)) {

@@ -1,6 +1,6 @@
 //! Reading packages for people: lists, search, details.
 
-use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use crate::composer::{NormalizedVersion, Stability, normalize, sort_order};
 use crate::ports::Rows;
@@ -47,7 +47,7 @@ pub async fn details(
     let package: PackageRow =
         run(database, packages::by_key(organization_id, key)).await?.first()?.ok_or_else(absent)?;
     let scope = view.scope(&package.name);
-    let mut versions: Vec<(NormalizedVersion, VersionRow)> = versions::of_package(database, package.id)
+    let versions: Vec<(NormalizedVersion, VersionRow)> = versions::of_package(database, package.id)
         .await?
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
@@ -56,11 +56,11 @@ pub async fn details(
     if versions.is_empty() {
         return Err(absent());
     }
-    versions.sort_by(|(a, _), (b, _)| newest_first(a, b));
+    let versions = newest_first(versions);
     // What it has may all be yanked.
     let nothing_published = PackageRow { latest_version: None, ..package.clone() };
     let package = as_seen(package, view).unwrap_or(nothing_published);
-    Ok((package, versions.into_iter().map(|(_, row)| row).collect()))
+    Ok((package, versions))
 }
 
 /// A package with those of its versions that a view sees, newest first.
@@ -89,14 +89,13 @@ pub async fn seen(app: &App, organization_id: i64, view: &View, key: &str) -> Re
 
 fn sorted(view: &View, package: &str, rows: Rows) -> Result<Vec<SlimVersion>, Failure> {
     let scope = view.scope(package);
-    let mut versions: Vec<(NormalizedVersion, SlimVersion)> = rows
+    let versions: Vec<(NormalizedVersion, SlimVersion)> = rows
         .decode::<SlimVersion>()?
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
         .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
         .collect();
-    versions.sort_by(|(a, _), (b, _)| newest_first(a, b));
-    Ok(versions.into_iter().map(|(_, row)| row).collect())
+    Ok(newest_first(versions))
 }
 
 impl Seen {
@@ -133,9 +132,9 @@ pub async fn version_page(
     let seen = seen(app, organization_id, view, key).await?;
     let (part, total) = page.of(seen.versions);
     let ids: Vec<i64> = part.iter().map(|row| row.id).collect();
-    let mut rows = versions::by_ids(&*app.ports.database, &ids).await?;
-    rows.sort_by_key(|row| ids.iter().position(|id| *id == row.id));
-    Ok((rows, total))
+    let rows = versions::by_ids(&*app.ports.database, &ids).await?;
+    let mut by_id: HashMap<i64, VersionRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    Ok((ids.iter().filter_map(|id| by_id.remove(id)).collect(), total))
 }
 
 /// One version with its composer.json.
@@ -196,14 +195,28 @@ fn as_seen(mut row: PackageRow, view: &View) -> Option<PackageRow> {
     if matches!(scope, Scope::All) {
         return Some(row);
     }
-    let mut versions = scope.seen_in(&row.version_index);
-    versions.sort_by(|(a, _), (b, _)| newest_first(a, b));
+    let versions = scope.seen_in(&row.version_index);
+    let versions =
+        newest_first(versions.into_iter().map(|(version, pretty)| (version.clone(), (version, pretty))).collect());
     let stable = versions.iter().find(|(version, _)| version.stability() == Stability::Stable);
     let (_, latest) = stable.or(versions.first())?;
     row.latest_version = Some(latest.clone());
     Some(row)
 }
 
-fn newest_first(a: &NormalizedVersion, b: &NormalizedVersion) -> Ordering {
-    sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str()))
+/// What belongs to versions, the newest version's first.
+pub fn newest_first<T>(versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
+    let (keys, items): (Vec<NormalizedVersion>, Vec<T>) = versions.into_iter().unzip();
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    order(&keys).into_iter().filter_map(|at| items[at].take()).collect()
+}
+
+/// The places of versions, the newest one's first. Sorting is compiled once, whatever belongs to the versions.
+fn order(versions: &[NormalizedVersion]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..versions.len()).collect();
+    places.sort_by(|a, b| {
+        let (a, b) = (&versions[*a], &versions[*b]);
+        sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str()))
+    });
+    places
 }

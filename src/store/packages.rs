@@ -124,19 +124,22 @@ pub struct Sort {
 fn page_stmt(filter: &[Value; 4], sort: Sort, page: Page) -> Stmt {
     let mut args = filter.to_vec();
     args.extend([page.limit.into(), page.offset.into()]);
-    let key = match sort {
-        Sort { key: SortKey::Name, descending: false } => {
-            let sql = concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name LIMIT ?5 OFFSET ?6");
-            return Stmt::new(sql, args);
+    let key = match sort.key {
+        SortKey::Name if sort.descending => {
+            return Stmt::new(
+                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name DESC LIMIT ?5 OFFSET ?6"),
+                args,
+            );
         }
-        Sort { key: SortKey::Name, descending: true } => {
-            let sql =
-                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name DESC LIMIT ?5 OFFSET ?6");
-            return Stmt::new(sql, args);
+        SortKey::Name => {
+            return Stmt::new(
+                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name LIMIT ?5 OFFSET ?6"),
+                args,
+            );
         }
-        Sort { key: SortKey::UpdatedAt, .. } => "updated_at",
-        Sort { key: SortKey::CreatedAt, .. } => "created_at",
-        Sort { key: SortKey::Downloads, .. } => "downloads",
+        SortKey::UpdatedAt => "updated_at",
+        SortKey::CreatedAt => "created_at",
+        SortKey::Downloads => "downloads",
     };
     args.extend([key.into(), if sort.descending { (-1).into() } else { 1.into() }]);
     Stmt::new(

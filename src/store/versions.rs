@@ -66,25 +66,20 @@ pub struct VersionRow {
 }
 
 macro_rules! version_columns {
-    ($manifest:literal) => {
-        concat!(
-            "SELECT v.id, v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at, v.yanked_at,
-                    a.sha1 AS shasum, a.size, d.error AS dist_error,
-                    (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f
-                      WHERE f.version_id = v.id) AS files, ",
-            $manifest,
-            " AS manifest
-               FROM versions v
-               LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
-               LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
-        )
+    () => {
+        "v.id, v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at, v.yanked_at,
+         a.sha1 AS shasum, a.size, d.error AS dist_error,
+         (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f WHERE f.version_id = v.id) AS files
+       FROM versions v
+       LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
+       LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
     };
 }
 
 /// The versions of a package in no order, the yanked ones too, without their composer.json.
 pub async fn of_package(db: &dyn Database, package_id: i64) -> Result<Vec<VersionRow>, DatabaseError> {
     let stmt = Stmt::new(
-        concat!(version_columns!("NULL"), " WHERE v.package_id = ?1 AND v.removed_at IS NULL"),
+        concat!("SELECT NULL AS manifest, ", version_columns!(), " WHERE v.package_id = ?1 AND v.removed_at IS NULL"),
         [package_id.into()],
     );
     Ok(run(db, stmt).await?.decode()?)
@@ -93,7 +88,7 @@ pub async fn of_package(db: &dyn Database, package_id: i64) -> Result<Vec<Versio
 /// The versions with these primary keys in no order, with their composer.json.
 pub async fn by_ids(db: &dyn Database, ids: &[i64]) -> Result<Vec<VersionRow>, DatabaseError> {
     let stmt = Stmt::new(
-        concat!(version_columns!("v.manifest"), " WHERE v.id IN (SELECT value FROM json_each(?1))"),
+        concat!("SELECT v.manifest, ", version_columns!(), " WHERE v.id IN (SELECT value FROM json_each(?1))"),
         [json!(ids).to_string().into()],
     );
     Ok(run(db, stmt).await?.decode()?)

@@ -1,7 +1,7 @@
 // Uploaded zips: composer's own archives are published with one PUT, installed, yanked, abandoned and cleaned up.
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -123,10 +123,8 @@ test("of several uploads of a version at once one is published", async () => {
 });
 
 test("a large zip goes through the worker's memory whole", async () => {
-  const noise = Buffer.alloc(30 << 20);
-  for (let offset = 0; offset < noise.length; offset += 4) noise.writeUInt32LE((offset * 2654435761) % 4294967296, offset);
   const work = createProject({ url: registry.url, composerJson: { name: "acme/large" } });
-  writeFileSync(join(work.folder, "noise.bin"), noise);
+  writeFileSync(join(work.folder, "noise.bin"), randomBytes(30 << 20));
   const made = await work.composer("archive", "--format=zip", "--dir=out", "--file=package");
   assert.equal(made.code, 0, made.output);
   const zip = readFileSync(join(work.folder, "out/package.zip"));
@@ -138,8 +136,6 @@ test("a large zip goes through the worker's memory whole", async () => {
   assert.equal(size, zip.length);
   const back = await registry.admin("/dist/acme/large/1.0.0.zip");
   assert.equal(sha1(Buffer.from(await back.arrayBuffer())), sha1(zip));
-  const tooLarge = await registry.admin(path, { method: "PUT", body: Buffer.alloc((32 << 20) + 1) });
-  assert.equal(tooLarge.status, 400);
 });
 
 test("nothing went wrong that nobody saw", () => {

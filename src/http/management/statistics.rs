@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::response::{Json, Response};
 use serde::{Deserialize, Serialize};
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-use time::{Date, Duration};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 use crate::http::extract::{PageQuery, PathOf, StrictQuery};
@@ -21,9 +20,9 @@ use crate::store::versions::DependentRow;
 /// Days that are told when nobody says which.
 const DEFAULT_DAYS: i64 = 30;
 
-const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
-/// 1970-01-01.
-const FIRST_DAY: Date = time::macros::date!(1970 - 01 - 01);
+const DAY_SECONDS: i64 = 24 * 3600;
+/// Bytes of a day: `2026-01-31`.
+const DAY_BYTES: usize = 10;
 
 /// Which installs are asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -47,12 +46,19 @@ impl StatisticsQuery {
 }
 
 fn day_of(field: &str, text: &str) -> Result<i64, Failure> {
-    let wrong = |_| Failure::invalid_field(field, "must be a day, like 2026-01-31");
-    Ok((Date::parse(text, DAY).map_err(wrong)? - FIRST_DAY).whole_days())
+    let wrong = || Failure::invalid_field(field, "must be a day, like 2026-01-31");
+    if text.len() != DAY_BYTES {
+        return Err(wrong());
+    }
+    let midnight = OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339).map_err(|_| wrong())?;
+    Ok(midnight.unix_timestamp().div_euclid(DAY_SECONDS))
 }
 
 fn text_of(day: i64) -> String {
-    FIRST_DAY.checked_add(Duration::days(day)).and_then(|date| date.format(DAY).ok()).unwrap_or_default()
+    let midnight = OffsetDateTime::from_unix_timestamp(day.saturating_mul(DAY_SECONDS)).ok();
+    let mut text = midnight.and_then(|midnight| midnight.format(&Rfc3339).ok()).unwrap_or_default();
+    text.truncate(DAY_BYTES);
+    text
 }
 
 /// Installs of a package, as composer reports them; those of versions that the caller does not see are not counted.
