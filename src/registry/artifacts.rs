@@ -154,7 +154,15 @@ fn choose(
 /// How old a zip that nobody needs has to be: longer than any upload takes from its announcement to its publication.
 const GRACE: Duration = Duration::from_hours(1);
 
-/// Removes zips and texts that nobody needs any more; what cron does once an hour. Says how many zips.
+/// What cron does every minute: on the hour, [`sweep`].
+pub async fn sweep_on_the_hour(app: &App) -> Result<(), Failure> {
+    if app.now().seconds().div_euclid(60) % 60 == 0 {
+        sweep(app).await?;
+    }
+    Ok(())
+}
+
+/// Removes zips and texts that nobody needs any more. Says how many zips.
 pub async fn sweep(app: &App) -> Result<usize, Failure> {
     let now = app.now();
     let mut results = app.ports.database.batch(vec![doom(now.minus(GRACE), now), bury_texts()]).await?.into_iter();

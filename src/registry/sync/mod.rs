@@ -25,7 +25,7 @@ use crate::git::{
 };
 use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
-use crate::registry::artifacts::sweep;
+use crate::registry::artifacts::sweep_on_the_hour;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::publish::{Publication, publish};
@@ -471,17 +471,12 @@ pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
         app.enqueue_all(&builds, Duration::ZERO).await;
         sync_runs::prune(&*app.ports.database, now.minus(RUNS_KEPT)).await?;
     }
-    if now.seconds().div_euclid(60) % SWEEP_EVERY_MINUTES == 0 {
-        sweep(app).await?;
-    }
+    sweep_on_the_hour(app).await?;
     Ok(syncs.len())
 }
 
 /// How often cron looks for what was lost.
 const CLEAN_UP_EVERY_MINUTES: i64 = 10;
-
-/// How often cron removes zips that nobody needs.
-const SWEEP_EVERY_MINUTES: i64 = 60;
 
 /// How long the jobs that build a repository's archives may take before they count as lost.
 const ARCHIVES_MAY_TAKE: Duration = Duration::from_mins(30);
