@@ -1,5 +1,23 @@
 -- What migrations/ add up to. Written by `UPDATE_SCHEMA=1 cargo test --test schema`; change the migrations.
 
+CREATE TABLE advisories (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  advisory_id TEXT NOT NULL, -- what people call it, in composer's ignore list too
+  package_name TEXT NOT NULL,
+  affected_versions TEXT NOT NULL, -- Composer constraint
+  title TEXT NOT NULL,
+  cve TEXT,
+  link TEXT,
+  severity TEXT CHECK (severity IN ('low', 'medium', 'high', 'critical')),
+  sources TEXT NOT NULL, -- JSON array of {name, remoteId}
+  reported_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE (organization_id, advisory_id)
+) STRICT;
+
 CREATE TABLE artifacts (
   sha256 TEXT PRIMARY KEY,
   sha1 TEXT NOT NULL, -- Composer's shasum
@@ -26,7 +44,7 @@ CREATE TABLE dists (
   reference TEXT NOT NULL,
   artifact_sha256 TEXT REFERENCES artifacts (sha256), -- NULL until it is built
   error TEXT, -- why it cannot be built
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, upstream_urls TEXT, upstream_shasum TEXT,
   UNIQUE (version_id, reference)
 ) STRICT;
 
@@ -46,6 +64,19 @@ CREATE TABLE downloads (
   PRIMARY KEY (version_id, day, subject)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE filter_entries (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  list TEXT NOT NULL,
+  package_name TEXT NOT NULL,
+  version_constraint TEXT NOT NULL,
+  reason TEXT,
+  url TEXT,
+  created_at INTEGER NOT NULL,
+  UNIQUE (organization_id, list, package_name, version_constraint)
+) STRICT;
+
 CREATE TABLE grants (
   id INTEGER PRIMARY KEY,
   token_id INTEGER NOT NULL REFERENCES tokens (id) ON DELETE CASCADE,
@@ -55,6 +86,38 @@ CREATE TABLE grants (
   minimum_stability TEXT NOT NULL DEFAULT 'dev',
   expires_at INTEGER
 ) STRICT;
+
+CREATE TABLE invitations (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  email TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
+  hash TEXT NOT NULL UNIQUE, -- SHA-256 of the link's token, lowercase hex
+  invited_by INTEGER REFERENCES users (id) ON DELETE CASCADE, -- NULL: not a user
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  UNIQUE (organization_id, email)
+) STRICT;
+
+CREATE TABLE login_throttles (
+  key TEXT PRIMARY KEY,
+  attempts INTEGER NOT NULL,
+  ends_at INTEGER NOT NULL,
+  is_noted INTEGER NOT NULL DEFAULT 0 -- whether the audit log has an entry of this window's lockout
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mirrors (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  name TEXT NOT NULL, -- vendor/package, lowercase
+  answer TEXT CHECK (answer IN ('found', 'absent', 'claimed')), -- 'claimed': it has the name, and no version; NULL: none yet
+  checked_at INTEGER NOT NULL, -- when it answered last, or was asked first
+  validators TEXT NOT NULL DEFAULT '[]', -- JSON array of {etag, last_modified} of its documents
+  digest TEXT, -- SHA-256 over its documents
+  skipped TEXT NOT NULL DEFAULT '[]', -- JSON array of [version, reason] of what was left out
+  error TEXT, -- why the latest attempt failed; NULL when it did not
+  PRIMARY KEY (repository_id, name)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE organizations (
   id INTEGER PRIMARY KEY,
@@ -86,6 +149,21 @@ CREATE TABLE packages (
   UNIQUE (organization_id, name)
 ) STRICT;
 
+CREATE TABLE password_resets (
+  user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  hash TEXT NOT NULL UNIQUE,
+  issued_by INTEGER REFERENCES users (id) ON DELETE CASCADE, -- NULL: not a user
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (user_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE recovery_codes (
+  user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  hash TEXT NOT NULL, -- SHA-256, lowercase hex
+  PRIMARY KEY (user_id, hash)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE repositories (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -101,7 +179,7 @@ CREATE TABLE repositories (
   capabilities TEXT, -- what the git server told of itself, JSON
   refs_digest TEXT, -- SHA-256 over the refs of the last sync that was carried through
   request_seq INTEGER NOT NULL DEFAULT 1, -- counts the asks for a sync; a run notes which one it answers
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, package_filter TEXT, is_active INTEGER NOT NULL DEFAULT 1,
   UNIQUE (organization_id, url, path)
 ) STRICT;
 
@@ -112,6 +190,27 @@ CREATE TABLE repository_refs (
   version TEXT, -- the normalized version it became, or NULL when it was skipped
   reason TEXT, -- why it was skipped
   PRIMARY KEY (repository_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sessions (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  hash TEXT NOT NULL UNIQUE, -- SHA-256 of the session's token, lowercase hex
+  epoch INTEGER NOT NULL, -- the user's session_epoch that it belongs to
+  address TEXT, -- the client's IP address at login
+  user_agent TEXT,
+  created_at INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL, -- up to fifteen minutes behind
+  expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE settings (
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL, -- JSON
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY (organization_id, key)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sync_runs (
@@ -154,6 +253,24 @@ CREATE TABLE tokens (
   revoked_at INTEGER
 ) STRICT;
 
+CREATE TABLE users (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  email TEXT NOT NULL UNIQUE, -- trimmed, lower case
+  name TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
+  password TEXT NOT NULL, -- argon2id as a PHC string
+  session_epoch INTEGER NOT NULL DEFAULT 0, -- moves when all sessions end: those of an earlier epoch are void
+  blocked_at INTEGER,
+  totp_secret TEXT, -- sealed (registry::secrets)
+  totp_enabled_at INTEGER, -- NULL while the secret is only prepared
+  totp_last_step INTEGER NOT NULL DEFAULT 0, -- the latest time step whose code was used
+  created_at INTEGER NOT NULL,
+  last_login_at INTEGER,
+  last_failed_at INTEGER -- the latest refused login
+) STRICT;
+
 CREATE TABLE version_files (
   version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
   kind TEXT NOT NULL CHECK (kind IN ('readme', 'changelog', 'license')),
@@ -179,6 +296,8 @@ CREATE TABLE versions (
   UNIQUE (package_id, normalized)
 ) STRICT;
 
+CREATE INDEX advisories_by_package ON advisories (organization_id, package_name);
+
 CREATE INDEX artifacts_by_age ON artifacts (created_at);
 
 CREATE INDEX audit_log_by_organization ON audit_log (organization_id, id);
@@ -187,13 +306,29 @@ CREATE INDEX audit_log_by_target ON audit_log (target, id);
 
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 
+CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, package_name);
+
 CREATE INDEX grants_by_token ON grants (token_id);
 
+CREATE INDEX invitations_by_inviter ON invitations (invited_by);
+
+CREATE INDEX login_throttles_by_end ON login_throttles (ends_at);
+
+CREATE INDEX mirrors_by_age ON mirrors (repository_id, checked_at);
+
 CREATE INDEX packages_by_repository ON packages (repository_id);
+
+CREATE INDEX password_resets_by_issuer ON password_resets (issued_by);
+
+CREATE INDEX repositories_upstream ON repositories (organization_id, id) WHERE kind = 'composer';
+
+CREATE INDEX sessions_by_user ON sessions (user_id, id);
 
 CREATE INDEX sync_runs_by_repository ON sync_runs (repository_id, id);
 
 CREATE INDEX tokens_by_organization ON tokens (organization_id, id);
+
+CREATE INDEX users_by_organization ON users (organization_id, id);
 
 CREATE INDEX version_files_by_text ON version_files (text_sha256);
 

@@ -180,6 +180,19 @@ pub struct Blob {
     pub body: Box<dyn ByteStream>,
 }
 
+/// Bytes of each part of a [`BlobUpload`] but the last: R2 wants 5 MiB at least, and all of the same size.
+pub const PART_BYTES: usize = 5 << 20;
+
+/// A blob that is stored part by part, so that none larger than [`PART_BYTES`] has to be in memory.
+pub trait BlobUpload: Send {
+    /// Stores the next part.
+    fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Makes a blob of the parts; there is none before.
+    fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>>;
+    /// Forgets the parts.
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>>;
+}
+
 /// The blob store (R2).
 pub trait Blobs: Send + Sync {
     /// Stores a blob under `key`, replacing what was there. It is given in pieces that follow each other, so that it
@@ -187,6 +200,10 @@ pub trait Blobs: Send + Sync {
     fn put(&self, key: &str, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), Fault>>;
     /// The blob under `key`, or the part of it within `range`.
     fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
+    /// Begins a blob that will be stored under `key` part by part.
+    fn upload(&self, key: &str) -> BoxFuture<'_, Result<Box<dyn BlobUpload>, Fault>>;
+    /// Moves the blob under `from`, which must be there, to `to`, replacing what was there.
+    fn rename(&self, from: &str, to: &str) -> BoxFuture<'_, Result<(), Fault>>;
     /// Removes the blobs under `keys` (at most 1000); absent ones are no error.
     fn delete(&self, keys: Vec<String>) -> BoxFuture<'_, Result<(), Fault>>;
 }

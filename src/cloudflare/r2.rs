@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use worker::send::{SendFuture, SendWrapper};
-use worker::{Bucket, Data, Range, ResponseBody};
+use worker::{Bucket, Data, MultipartUpload, Object, Range, ResponseBody, UploadedPart};
 
 use super::bridge::{NativeStream, stream_of};
-use crate::ports::{Blob, Blobs, BoxFuture, ByteRange, Fault};
+use crate::ports::{Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Fault};
 
 /// One R2 bucket.
 pub struct R2(SendWrapper<Bucket>);
@@ -34,11 +34,48 @@ impl R2 {
         let Some(object) = request.execute().await? else {
             return Ok(None);
         };
-        let Some(ResponseBody::Stream(stream)) = object.body().map(worker::ObjectBody::response_body).transpose()?
-        else {
-            return Err(worker::Error::from("the object came without a body"));
-        };
+        let stream = body_of(&object)?;
         Ok(Some(Blob { size: object.size(), body: Box::new(NativeStream::new(stream, "blobs")) }))
+    }
+
+    /// R2 cannot rename: the bytes go from one object to the other inside of the runtime.
+    async fn copy_and_delete(&self, from: String, to: String) -> worker::Result<()> {
+        let object = self.0.get(from.as_str()).execute().await?;
+        let object = object.ok_or_else(|| worker::Error::from("the object to rename is gone"))?;
+        self.0.put(to, Data::ReadableStream(body_of(&object)?)).execute().await?;
+        self.0.delete(from).await
+    }
+}
+
+fn body_of(object: &Object) -> worker::Result<web_sys::ReadableStream> {
+    match object.body().map(worker::ObjectBody::response_body).transpose()? {
+        Some(ResponseBody::Stream(stream)) => Ok(stream),
+        _ => Err(worker::Error::from("the object came without a body")),
+    }
+}
+
+/// R2's multipart upload.
+struct Parts {
+    upload: SendWrapper<MultipartUpload>,
+    done: SendWrapper<Vec<UploadedPart>>,
+}
+
+impl BlobUpload for Parts {
+    fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(SendFuture::new(async move {
+            let number = u16::try_from(self.done.len() + 1).map_err(|error| Fault::new("blobs", error))?;
+            let part = self.upload.upload_part(number, Vec::from(bytes)).await.map_err(fault)?;
+            self.done.push(part);
+            Ok(())
+        }))
+    }
+
+    fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+        Box::pin(SendFuture::new(async move { self.upload.0.complete(self.done.0).await.map(drop).map_err(fault) }))
+    }
+
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+        Box::pin(SendFuture::new(async move { self.upload.abort().await.map_err(fault) }))
     }
 }
 
@@ -51,6 +88,20 @@ impl Blobs for R2 {
     fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>> {
         let key = key.to_owned();
         Box::pin(SendFuture::new(async move { self.read(key, range).await.map_err(fault) }))
+    }
+
+    fn upload(&self, key: &str) -> BoxFuture<'_, Result<Box<dyn BlobUpload>, Fault>> {
+        let key = key.to_owned();
+        Box::pin(SendFuture::new(async move {
+            let upload = self.0.create_multipart_upload(key).execute().await.map_err(fault)?;
+            let parts = Parts { upload: SendWrapper::new(upload), done: SendWrapper::new(Vec::new()) };
+            Ok(Box::new(parts) as Box<dyn BlobUpload>)
+        }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> BoxFuture<'_, Result<(), Fault>> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Box::pin(SendFuture::new(async move { self.copy_and_delete(from, to).await.map_err(fault) }))
     }
 
     fn delete(&self, keys: Vec<String>) -> BoxFuture<'_, Result<(), Fault>> {

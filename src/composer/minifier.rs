@@ -59,20 +59,29 @@ fn identical(left: &Value, right: &Value) -> bool {
 
 /// Writes each version in full again.
 pub fn expand(versions: Vec<Map>) -> Vec<Map> {
-    let mut known: Option<Map> = None;
-    let mut expanded = Vec::with_capacity(versions.len());
-    for version in versions {
-        let state = match known.take() {
-            None => version,
+    let mut expander = Expander::default();
+    versions.into_iter().map(|version| expander.next(version)).collect()
+}
+
+/// Writes one version after the other in full again; for lists whose full length nobody has checked yet.
+#[derive(Debug, Default)]
+pub struct Expander {
+    known: Option<Map>,
+}
+
+impl Expander {
+    /// The version that `difference` makes of the one before.
+    pub fn next(&mut self, difference: Map) -> Map {
+        let state = match self.known.take() {
+            None => difference,
             Some(mut state) => {
-                apply(&mut state, version);
+                apply(&mut state, difference);
                 state
             }
         };
-        expanded.push(state.clone());
-        known = Some(state).filter(|state| !state.is_empty());
+        self.known = Some(state.clone()).filter(|state| !state.is_empty());
+        state
     }
-    expanded
 }
 
 fn apply(state: &mut Map, difference: Map) {

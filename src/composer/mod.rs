@@ -1,5 +1,5 @@
 //! Composer's own rules: names, versions, constraints, stability, branch aliases, minified metadata,
-//! composer.json validation, archive layout.
+//! composer.json validation, archive layout, the documents of repositories.
 //!
 //! Pure: no I/O, no clock, no randomness, no HTTP. What is written here is what `composer` itself does with
 //! the same input; the vectors under `tests/vectors/` were produced by the reference implementation, and
@@ -19,6 +19,7 @@ pub mod minifier;
 pub mod name;
 pub mod refs;
 pub mod release;
+pub mod repository;
 pub mod stability;
 mod text;
 pub mod version;
@@ -33,6 +34,10 @@ pub use minifier::{expand, minify};
 pub use name::{InvalidPackageName, PackageName, is_platform};
 pub use refs::{RefVersion, Skipped, is_tag_version, version_of_branch, version_of_tag};
 pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, split};
+pub use repository::{
+    Archived, Catalogue, DistMirror, InvalidRepository, Reference, Root, Versions, read_included, read_root, summarize,
+    versions_in,
+};
 pub use stability::{InvalidStability, Stability};
 pub use version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch, numeric_alias_prefix};
 

@@ -1,11 +1,15 @@
-//! What lies in the folder of static assets: the API document, and Swagger UI, which shows it and tries it out.
+//! What lies in the folder of static assets: the API document, Swagger UI, which shows it and tries it out, and the page
+//! for invitations and for links to a new password.
 //!
 //! The platform serves them, but only from these addresses, and only when it is asked: every other request is the
 //! worker's alone, so that no file can stand in the way of a package, and no request takes a turn through the assets.
 
+use axum::Router;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 
 use crate::http::extract::no_route;
+use crate::registry::users::links;
 
 /// On a response: if there is a static asset at the address of the request, it is the answer, and else the response.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +49,12 @@ pub async fn get_swagger() -> Response {
     static_asset()
 }
 
+/// The page that [`links`] lead to, and what it loads.
+pub fn account_page(router: Router) -> Router {
+    let page = || get(async || static_asset());
+    router.route(links::PAGE, page()).route(&format!("{}{{*file}}", links::PAGE), page())
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -61,13 +71,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_addresses_of_the_document_and_its_page_ask_for_an_asset() {
+    async fn only_the_addresses_of_the_document_and_of_the_pages_ask_for_an_asset() {
         for path in ["/api/openapi.json", "/api/swagger", "/api/swagger/", "/api/swagger/ui/swagger-ui.css"] {
             assert_eq!(answered(Method::GET, path).await, (404, true), "{path}");
             assert_eq!(answered(Method::HEAD, path).await, (404, true), "{path}");
             assert_eq!(answered(Method::POST, path).await, (405, false), "{path}");
         }
-        for path in ["/", "/_headers", "/api", "/api/", "/api/openapi", "/api/swaggers", "/api/swagger.json"] {
+        for path in ["/account/", "/account/page.js"] {
+            assert_eq!(answered(Method::GET, path).await, (404, true), "{path}");
+        }
+        for path in
+            ["/", "/_headers", "/account", "/api", "/api/", "/api/openapi", "/api/swaggers", "/api/swagger.json"]
+        {
             assert_eq!(answered(Method::GET, path).await, (404, false), "{path}");
         }
         for path in ["/packages.json", "/p2/acme/lib.json", "/dist/a/b/1.0.0.zip", "/api/tokens", "/search.json"] {

@@ -65,7 +65,7 @@ fn refuse_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
     Err(unknown.into_iter().fold(failure, |failure, name| failure.with_field(&name, format!("unknown {what}"))))
 }
 
-/// For a field of a JSON body: one that is named is set, to null too; one that is not is left alone.
+/// A field of an update: one that is named is set, to null too; one that is not is left alone.
 pub fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Update<T>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Update::Set)
 }

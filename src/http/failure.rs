@@ -24,7 +24,7 @@ pub enum Dialect {
 /// The status code of a kind of failure.
 pub fn status(kind: Kind) -> StatusCode {
     match kind {
-        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Unauthenticated | Kind::WrongCredentials | Kind::TwoFactorRequired => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -42,6 +42,8 @@ pub fn status(kind: Kind) -> StatusCode {
 pub fn code(kind: Kind) -> &'static str {
     match kind {
         Kind::Unauthenticated => "UNAUTHENTICATED",
+        Kind::WrongCredentials => "INVALID_CREDENTIALS",
+        Kind::TwoFactorRequired => "TWO_FACTOR_REQUIRED",
         Kind::Forbidden => "FORBIDDEN",
         Kind::NotFound => "NOT_FOUND",
         Kind::MethodNotAllowed => "METHOD_NOT_ALLOWED",
@@ -95,7 +97,7 @@ pub fn render_failure(dialect: Dialect, about: &About, mut response: Response) -
 
 fn headers_of(dialect: Dialect, kind: Kind) -> Option<(HeaderName, HeaderValue)> {
     match kind {
-        Kind::Unauthenticated => {
+        Kind::Unauthenticated | Kind::WrongCredentials | Kind::TwoFactorRequired => {
             let challenge = match dialect {
                 Dialect::Composer => "Basic realm=\"Rostrum\", charset=\"UTF-8\"",
                 // A browser would answer Basic with a dialog of its own, in front of the page that asked.
@@ -119,6 +121,8 @@ mod tests {
     fn every_kind_looks_like_this_in_every_dialect() {
         let kinds = [
             Kind::Unauthenticated,
+            Kind::WrongCredentials,
+            Kind::TwoFactorRequired,
             Kind::Forbidden,
             Kind::NotFound,
             Kind::MethodNotAllowed,

@@ -5,7 +5,8 @@
 //! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json` | [`composer`] |
 //! | Management | `/api/…` | [`management`] |
 //!
-//! `/health`, `/api/openapi.json` and `/api/swagger` are public.
+//! `/health`, `/api/openapi.json`, `/api/swagger` and the page that invitations lead to ([`assets::account_page`]) are
+//! public.
 
 pub mod assets;
 pub mod caching;

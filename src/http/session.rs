@@ -16,11 +16,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::http::caching::PRIVATE;
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::Actor;
-use crate::registry::authenticate::{Authenticated, Caller, authenticate};
+use crate::registry::authenticate::{Authenticated, Caller, Subject, authenticate};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::limit::{self, Quota};
 use crate::registry::tokens::Scope;
+use crate::registry::users::Manager;
+use crate::registry::users::session::Me;
+use crate::store::organizations::ROOT;
 
 /// Names one request in failures and in the log.
 #[derive(Debug, Clone)]
@@ -73,26 +77,63 @@ impl Session {
         *self.signed_in.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota));
         match quota.retry_after {
             None => Ok((caller, rows)),
-            Some(retry_after) => Err(Failure::new(
-                Kind::TooMany { retry_after },
-                format!(
-                    "This token has used its {} requests of this hour. Try again in {retry_after} seconds.",
-                    quota.limit
-                ),
-            )),
+            Some(retry_after) => {
+                let who = if caller.account.is_some() { "account" } else { "token" };
+                let limit = quota.limit;
+                let detail = format!(
+                    "This {who} has used its {limit} requests of this hour. Try again in {retry_after} seconds."
+                );
+                Err(Failure::new(Kind::TooMany { retry_after }, detail))
+            }
         }
     }
 
     /// Signs a caller in who must hold `scope` and is about to change something; what the audit log will say of them.
     pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
-        self.editor(scope).await.map(|(_, actor)| actor)
+        self.acting(scope).await.map(|(actor, _)| actor)
     }
 
-    /// The same, together with the caller, for changes of what not everybody sees.
-    pub async fn editor(&self, scope: Scope) -> Result<(Arc<Caller>, Actor), Failure> {
+    /// The same, and what that caller sees.
+    pub async fn acting(&self, scope: Scope) -> Result<(Actor, Arc<View>), Failure> {
         let caller = self.require(scope).await?;
-        let (organization_id, name) = (caller.organization_id, caller.name.clone());
-        Ok((caller, Actor { organization_id, name, address: self.address.clone() }))
+        Ok((self.actor_of(&caller), caller.view(self.app.now())))
+    }
+
+    fn actor_of(&self, caller: &Caller) -> Actor {
+        Actor { organization_id: caller.organization_id, name: caller.name.clone(), address: self.address.clone() }
+    }
+
+    /// Signs a caller in who may manage users.
+    pub async fn manager(&self) -> Result<Manager, Failure> {
+        let caller = self.require(Scope::UsersWrite).await?;
+        let user_id = caller.account.as_ref().map(|account| account.user.id);
+        Ok(Manager { by: self.actor_of(&caller), role: caller.role, user_id })
+    }
+
+    /// Signs in a user who has logged in, for what is only about their own account.
+    pub async fn me(&self) -> Result<Me, Failure> {
+        let caller = self.sign_in().await?;
+        let Some(account) = caller.account.clone() else {
+            return Err(Failure::new(
+                Kind::Forbidden,
+                "This is about a user's own account. Send the token of a session, from POST /api/auth/login.",
+            ));
+        };
+        Ok(Me { by: self.actor_of(&caller), account })
+    }
+
+    /// Signs the administrator in.
+    pub async fn administrator(&self) -> Result<Actor, Failure> {
+        let caller = self.sign_in().await?;
+        if caller.subject != Subject::Admin {
+            return Err(Failure::new(Kind::Forbidden, "Only ADMIN_TOKEN may do this."));
+        }
+        Ok(self.actor_of(&caller))
+    }
+
+    /// Whoever asks, without signing in: for what a password or a link opens.
+    pub fn visitor(&self) -> Actor {
+        Actor { organization_id: ROOT, name: "anonymous".to_owned(), address: self.address.clone() }
     }
 
     /// Signs a caller in who must hold `scope`.

@@ -211,6 +211,14 @@ impl View {
         self.ends_at.is_none_or(|end| now < end)
     }
 
+    /// The names and patterns of the packages that it sees something of.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.grants.iter().map(|grant| match &grant.target {
+            Target::Everything => "*",
+            Target::Pattern(pattern) => pattern.as_str(),
+        })
+    }
+
     /// Whether nothing is hidden from this view.
     pub fn sees_everything(&self) -> bool {
         self.fingerprint == Fingerprint::default()

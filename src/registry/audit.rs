@@ -14,7 +14,7 @@ use crate::store::audit::{EntryFilter, EntryRow, NewEntry, note, page};
 pub struct Actor {
     /// The organization that is changed.
     pub organization_id: i64,
-    /// `admin`, `token:{uid}`.
+    /// `admin`, `token:{uid}`, `user:{uid}`, `anonymous`.
     pub name: String,
     /// The client's IP address, as the edge tells it.
     pub address: Option<String>,

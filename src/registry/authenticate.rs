@@ -1,7 +1,8 @@
 //! Who is calling: from a presented token to a [`Caller`].
 //!
 //! A token is looked up in the isolate's memory, then in KV, then in the database; see `memory` for how long each is
-//! believed. What KV holds is a copy: a revocation deletes it, and it ends by itself after [`CACHE_TTL`].
+//! believed. What KV holds is a copy: a revocation deletes it, and it ends by itself after [`CACHE_TTL`]. A session's token
+//! is [`session::present`]'s: that is never believed without asking.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,8 +14,11 @@ use crate::registry::App;
 use crate::registry::access::{Grant, View, everything};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::memory::{CALLER_TTL, Dated};
-use crate::registry::secrets::{PlainToken, TokenHash};
+use crate::registry::secrets::{PlainToken, TokenHash, TokenKind};
 use crate::registry::tokens::Scope;
+use crate::registry::users::role::Role;
+use crate::registry::users::role_of;
+use crate::registry::users::session::{self, Account};
 use crate::store::organizations::ROOT;
 use crate::store::tokens::{GrantRow, TokenRow, present};
 
@@ -32,14 +36,20 @@ pub enum Subject {
         /// Primary key.
         id: i64,
     },
+    /// A user who has logged in, in whichever session.
+    User {
+        /// Primary key.
+        id: i64,
+    },
 }
 
 impl Subject {
-    /// `admin`, or `token:12`.
+    /// `admin`, `token:12` or `user:3`.
     pub fn key(&self) -> String {
         match self {
             Self::Admin => "admin".to_owned(),
             Self::Token { id } => format!("token:{id}"),
+            Self::User { id } => format!("user:{id}"),
         }
     }
 }
@@ -49,7 +59,7 @@ impl Subject {
 pub struct Caller {
     /// Whose request it is.
     pub subject: Subject,
-    /// Its name in the audit log: `admin`, `token:{uid}`.
+    /// Its name in the audit log: `admin`, `token:{uid}`, `user:{uid}`.
     pub name: String,
     /// The organization the credential belongs to.
     pub organization_id: i64,
@@ -62,6 +72,10 @@ pub struct Caller {
     pub rate_limit_max: Option<i64>,
     /// When the credential ends.
     pub expires_at: Option<Millis>,
+    /// The session's account, when a user calls.
+    pub account: Option<Account>,
+    /// Up to which role it manages users, if its scopes let it do so at all.
+    pub role: Role,
 }
 
 impl Caller {
@@ -84,10 +98,19 @@ impl Caller {
         if self.may(scope) {
             return Ok(());
         }
-        Err(Failure::new(
-            Kind::Forbidden,
-            format!("This token lacks the scope `{}`. Use one that has it.", scope.as_str()),
-        ))
+        let scope = scope.as_str();
+        let detail = match self.subject {
+            Subject::User { .. } => {
+                format!(
+                    "The role `{}` lacks the scope `{scope}`. Ask an administrator for another.",
+                    self.role.as_str()
+                )
+            }
+            Subject::Admin | Subject::Token { .. } => {
+                format!("This token lacks the scope `{scope}`. Use one that has it.")
+            }
+        };
+        Err(Failure::new(Kind::Forbidden, detail))
     }
 
     fn admin() -> Result<Self, Failure> {
@@ -100,6 +123,25 @@ impl Caller {
             view: Mutex::default(),
             rate_limit_max: None,
             expires_at: None,
+            account: None,
+            role: Role::Owner,
+        })
+    }
+
+    /// The user of an account. Every role sees every package.
+    pub fn of_account(account: Account) -> Result<Self, Failure> {
+        let role = role_of(&account.user)?;
+        Ok(Self {
+            subject: Subject::User { id: account.user.id },
+            name: format!("user:{}", account.user.uid),
+            organization_id: account.user.organization_id,
+            scopes: role.scopes(),
+            grants: vec![Grant::from_row(everything())?],
+            view: Mutex::default(),
+            rate_limit_max: None,
+            expires_at: None,
+            account: Some(account),
+            role,
         })
     }
 
@@ -113,6 +155,9 @@ impl Caller {
             view: Mutex::default(),
             rate_limit_max: record.rate_limit_max,
             expires_at: record.expires_at,
+            account: None,
+            // Whoever may issue tokens is no more than an admin, so neither is a token.
+            role: Role::Admin,
         })
     }
 }
@@ -180,8 +225,10 @@ pub async fn authenticate(
     if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&hash)) {
         return Ok(Authenticated { caller: Arc::new(Caller::admin()?), rows: None });
     }
-    if PlainToken::parse(credential).is_none() {
-        return Err(refused());
+    match PlainToken::parse(credential) {
+        Some((TokenKind::Access, _)) => {}
+        Some((TokenKind::Session, _)) => return session::present(app, &hash, companion).await,
+        Some((TokenKind::Invitation | TokenKind::Reset, _)) | None => return Err(refused()),
     }
     let now = app.now();
     let remembered = app

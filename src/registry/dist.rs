@@ -8,6 +8,7 @@ use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::archives::{blob_key, build_one, unavailable};
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::mirror::archive::fetch;
 use crate::store::dists::{DistRow, NewArtifact, find};
 use crate::store::run;
 use crate::store::uploads::UPLOADED;
@@ -34,6 +35,8 @@ impl DistAddress {
 
 /// A zip that the caller may have.
 pub struct Dist {
+    organization_id: i64,
+    name: PackageName,
     /// Composer's shasum: SHA-1, lowercase hex.
     pub sha1: String,
     sha256: String,
@@ -42,7 +45,7 @@ pub struct Dist {
     row: DistRow,
 }
 
-/// Finds a zip that `view` may have, and builds it when it is asked for the first time. `rows` are those of
+/// Finds a zip that `view` may have, and builds it, or fetches it from its upstream, when it is asked for the first time. `rows` are those of
 /// [`DistAddress::statement`], if it was run already.
 ///
 /// # Errors
@@ -64,20 +67,33 @@ pub async fn locate(
     if !view.scope(address.name.as_str()).sees(&version, Some(row.released_at)) {
         return Err(absent());
     }
+    let (name, is_mirrored) = (address.name.clone(), row.upstream_urls.is_some());
+    let dist = |NewArtifact { sha256, sha1, size }, row| Dist {
+        organization_id,
+        name,
+        sha1,
+        sha256,
+        size: u64::try_from(size).unwrap_or(0),
+        row,
+    };
     if let (Some(sha256), Some(sha1), Some(size)) = (row.sha256.clone(), row.sha1.clone(), row.size) {
-        return Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0), row });
+        return Ok(dist(NewArtifact { sha256, sha1, size }, row));
     }
     if let Some(error) = &row.error {
         return Err(unavailable(&row.pretty, error));
     }
-    let NewArtifact { sha256, sha1, size } = build_one(app, &row).await?;
+    if is_mirrored {
+        return Ok(dist(fetch(app, organization_id, &address.name, &row, None).await?, row));
+    }
+    let artifact = build_one(app, &row).await?;
     // The metadata is to learn the shasum, and the other tags may be waiting too.
     app.enqueue(Job::BuildArchives { repository_id: row.repository_id }, Duration::ZERO).await;
-    Ok(Dist { sha1, sha256, size: u64::try_from(size).unwrap_or(0), row })
+    Ok(dist(artifact, row))
 }
 
-/// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes. One that was
-/// uploaded cannot be.
+/// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.
+/// One that came from an upstream is fetched again, and has to be the same. One that was
+/// uploaded cannot be had again.
 pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
     let key = blob_key(&dist.sha256);
     if let Some(blob) = app.ports.blobs.get(&key, range).await? {
@@ -87,7 +103,10 @@ pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Bo
         return Err(Fault::new("blobs", format!("zip {} was uploaded and is gone", dist.sha256)).into());
     }
     log::error!("zip {} is gone from the blob store and is built again", dist.sha256);
-    build_one(app, &dist.row).await?;
+    match dist.row.upstream_urls {
+        Some(_) => fetch(app, dist.organization_id, &dist.name, &dist.row, Some(&dist.sha1)).await?,
+        None => build_one(app, &dist.row).await?,
+    };
     let blob = app.ports.blobs.get(&key, range).await?;
     let lost = || Fault::new("blobs", format!("zip {} is gone and its commit now gives another", dist.sha256));
     Ok(blob.ok_or_else(lost)?.body)

@@ -14,6 +14,10 @@ use crate::ports::{DatabaseError, Fault};
 pub enum Kind {
     /// No credentials, or ones that are wrong, expired or revoked.
     Unauthenticated,
+    /// A login with a wrong password or code.
+    WrongCredentials,
+    /// A login that lacks the code of its second factor.
+    TwoFactorRequired,
     /// Good credentials that may not do this.
     Forbidden,
     /// There is no such thing, or the caller may not know that there is.

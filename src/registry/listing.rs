@@ -1,5 +1,10 @@
 //! The packages of an organization as one caller sees them: `packages.json` and the `list`.
+//!
+//! The names of its own packages are listed. What its upstreams have is nowhere in full: `packages.json` tells by patterns
+//! which names composer is to ask for here, or tells nothing of names when that may be any. The patterns of reserved
+//! vendors are among them, so that composer asks here, and is told that there is nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -10,7 +15,8 @@ use crate::registry::access::{Fingerprint, View, glob};
 use crate::registry::failure::Failure;
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
 use crate::registry::metadata::{Body, BodyKey};
-use crate::store::organizations::{self, Revisions};
+use crate::registry::notices::addresses;
+use crate::store::organizations::{self, Announced, Revisions};
 
 /// Which listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +32,10 @@ pub struct Listing {
     pub revision: i64,
     /// Sorted.
     pub names: Vec<String>,
+    /// The filter lists that have entries.
+    pub filter_lists: Vec<String>,
+    /// Patterns of the other names that may be asked for; `None` is any name.
+    pub patterns: Option<Vec<String>>,
 }
 
 /// A pattern that matches no package: composer takes an empty `available-packages` for "not given", and would then ask
@@ -50,7 +60,7 @@ pub async fn visible_names(app: &App, organization_id: i64, view: &View) -> Resu
     {
         return Ok(keep(app, key, entry.value.clone()));
     }
-    let (revisions, packages) = organizations::listing(&*app.ports.database, organization_id, &limited)
+    let (announced, packages) = organizations::listing(&*app.ports.database, organization_id, &limited)
         .await?
         .ok_or_else(|| Failure::not_found("Organization"))?;
     let names = packages
@@ -58,11 +68,45 @@ pub async fn visible_names(app: &App, organization_id: i64, view: &View) -> Resu
         .filter(|package| view.scope(&package.name).sees_any(package.version_index.as_deref().unwrap_or("[]")))
         .map(|package| package.name)
         .collect();
-    Ok(keep(app, key, Arc::new(Listing { revision: date(revisions), names })))
+    let patterns = patterns(&announced, view);
+    let (revision, filter_lists) = (date(announced.revisions), announced.filter_lists);
+    Ok(keep(app, key, Arc::new(Listing { revision, names, filter_lists, patterns })))
+}
+
+/// The patterns of names that `view` may ask for besides those that are listed. Who does not see everything is shown
+/// nothing but the patterns of its own grants.
+fn patterns(announced: &Announced, view: &View) -> Option<Vec<String>> {
+    let mut open = BTreeSet::new();
+    for upstream in &announced.upstreams {
+        match upstream.package_filter.as_ref().or(upstream.patterns.as_ref()) {
+            Some(patterns) => open.extend(patterns.iter().cloned()),
+            None => drop(open.insert("*".to_owned())),
+        }
+    }
+    open.extend(announced.reserved_vendors.iter().map(|vendor| format!("{vendor}/*")));
+    if !view.sees_everything() {
+        let granted = view.targets().filter(|target| open.iter().any(|pattern| may_meet(pattern, target)));
+        open = granted.map(str::to_owned).collect();
+    }
+    (!open.contains("*")).then(|| open.into_iter().collect())
+}
+
+/// Whether there may be a name that matches both patterns.
+fn may_meet(one: &str, other: &str) -> bool {
+    let beginning = |pattern: &str| pattern.split('*').next().unwrap_or_default().len();
+    match (one.contains('*'), other.contains('*')) {
+        (_, false) => glob(one, other),
+        (false, true) => glob(other, one),
+        (true, true) => {
+            let length = beginning(one).min(beginning(other));
+            one.as_bytes()[..length] == other.as_bytes()[..length]
+        }
+    }
 }
 
 fn keep(app: &App, key: ListingKey, listing: Arc<Listing>) -> Arc<Listing> {
-    let bytes = listing.names.iter().map(|name| name.len() + size_of::<String>()).sum();
+    let texts = listing.names.iter().chain(listing.patterns.iter().flatten());
+    let bytes = texts.map(|name| name.len() + size_of::<String>()).sum();
     app.memory.listings().put(key, Dated { value: listing.clone(), read_at: app.now() }, bytes);
     listing
 }
@@ -86,13 +130,18 @@ pub async fn root_document(app: &App, organization_id: i64, view: &View, base_ur
     let mut root = json!({
         "packages": {},
         "metadata-url": format!("{base_url}/p2/%package%.json"),
-        "available-packages": listing.names,
         "notify-batch": format!("{base_url}/notify-batch"),
         "search": format!("{base_url}/search.json?q=%query%&type=%type%"),
         "list": format!("{base_url}/list.json"),
     });
-    if listing.names.is_empty() {
-        root["available-package-patterns"] = json!([MATCHES_NOTHING]);
+    root.as_object_mut().into_iter().for_each(|root| root.extend(addresses(base_url, &listing.filter_lists)));
+    if let Some(patterns) = &listing.patterns {
+        root["available-packages"] = json!(listing.names);
+        if !patterns.is_empty() {
+            root["available-package-patterns"] = json!(patterns);
+        } else if listing.names.is_empty() {
+            root["available-package-patterns"] = json!([MATCHES_NOTHING]);
+        }
     }
     let body = Arc::new(Body::new(root.to_string(), listing.revision, key.fingerprint));
     app.memory.bodies().put(key, Some(body.clone()), body.bytes.len());
@@ -112,4 +161,26 @@ pub fn filtered<'l>(listing: &'l Listing, filter: Option<&str>, vendor: Option<&
             vendor.as_deref().is_none_or(|vendor| name.split_once('/').is_some_and(|(own, _)| own == vendor))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_meet_when_a_name_may_match_both() {
+        for (one, other, expected) in [
+            ("acme/*", "acme/lib", true),
+            ("acme/lib", "acme/*", true),
+            ("acme/lib", "acme/library", false),
+            ("acme/*", "acme/l*", true),
+            ("*", "acme/*", true),
+            ("*/lib", "acme/*", true),
+            ("acme/*", "other/*", false),
+            ("acme/a*", "acme/b*", false),
+        ] {
+            assert_eq!(may_meet(one, other), expected, "{one} {other}");
+            assert_eq!(may_meet(other, one), expected, "{other} {one}");
+        }
+    }
 }

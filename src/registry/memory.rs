@@ -6,10 +6,12 @@
 //! | rendered documents and listings as the database has them | [`DOCUMENT_TTL`], then one statement tells whether they still hold | 8 MB |
 //! | bodies made from them for one view | as long as their revision | 8 MB |
 //! | rate counters | their hour | 16,384 |
+//! | upstreams that failed a moment ago | [`UPSTREAM_REST`] | 1 a repository |
 //!
 //! So another isolate's publish is seen within [`DOCUMENT_TTL`], and a revoked token is refused within [`CALLER_TTL`]
 //! plus the minute KV takes to spread a deletion; at worst, when KV fails or a look-up was under way, when KV's copy ends. The isolate that made the change knows at once.
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +23,7 @@ use crate::ports::Millis;
 use crate::registry::authenticate::Caller;
 use crate::registry::limit::{Counter, CounterKey};
 use crate::registry::listing::{Listing, ListingKey};
-use crate::registry::metadata::{Body, BodyKey, PackageDocuments};
+use crate::registry::metadata::{Body, BodyKey, Known};
 use crate::registry::secrets::TokenHash;
 
 /// How long an isolate believes what it knows of a token.
@@ -29,6 +31,10 @@ pub const CALLER_TTL: Duration = Duration::from_secs(30);
 
 /// How long an isolate believes that a document is the newest.
 pub const DOCUMENT_TTL: Duration = Duration::from_secs(10);
+
+/// How long an upstream that has failed is not asked again by requests that would wait for it. Composer repeats a failed
+/// request three times at once, and asks for a dozen packages at a time.
+pub const UPSTREAM_REST: Duration = Duration::from_secs(15);
 
 const MAX_CALLERS: usize = 4096;
 const MAX_COUNTERS: usize = 16_384;
@@ -106,16 +112,16 @@ fn capacity(entries: usize) -> NonZeroUsize {
     NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Package documents by organization and name; `None` is an absent package.
-pub type Documents = Weighed<(i64, String), Dated<Option<Arc<PackageDocuments>>>>;
+/// What is known of packages, by organization and name.
+pub type Documents = Weighed<(i64, String), Dated<Known>>;
 
-/// How long a builder of archives keeps its place when it does not give it back: a request that its client has left
-/// may never be carried on.
-const BUILD_SLOT_TTL: Duration = Duration::from_mins(1);
+/// How long a place stays taken when it is not given back: a request that its client has left may never be carried on.
+const PLACE_TTL: Duration = Duration::from_mins(1);
 
 /// The isolate's memory.
 pub struct Memory {
-    building_until: Mutex<Option<Millis>>,
+    places: Mutex<HashMap<String, Millis>>,
+    resting: Mutex<HashMap<i64, (Millis, String)>>,
     callers: Mutex<LruCache<TokenHash, Dated<Option<Arc<Caller>>>>>,
     counters: Mutex<LruCache<CounterKey, Counter>>,
     documents: Mutex<Documents>,
@@ -126,7 +132,8 @@ pub struct Memory {
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            building_until: Mutex::new(None),
+            places: Mutex::default(),
+            resting: Mutex::default(),
             callers: Mutex::new(LruCache::new(capacity(MAX_CALLERS))),
             counters: Mutex::new(LruCache::new(capacity(MAX_COUNTERS))),
             documents: Mutex::new(Weighed::new(MAX_BYTES)),
@@ -167,15 +174,28 @@ impl Memory {
         lock(&self.bodies)
     }
 
-    /// Takes the isolate's one place for building archives, if it is free: two at a time would not fit its memory.
-    pub fn try_start_building(self: &Arc<Self>, now: Millis) -> Option<BuildSlot> {
-        let mut building_until = lock(&self.building_until);
-        if building_until.is_some_and(|until| now < until) {
+    /// Takes the place of that name, if it is free: only one piece of work of the isolate has it at a time.
+    pub fn try_take(self: &Arc<Self>, name: &str, now: Millis) -> Option<Place> {
+        let mut places = lock(&self.places);
+        places.retain(|_, until| now < *until);
+        if places.contains_key(name) {
             return None;
         }
-        let until = now.plus(BUILD_SLOT_TTL);
-        *building_until = Some(until);
-        Some(BuildSlot { memory: self.clone(), until })
+        let until = now.plus(PLACE_TTL);
+        places.insert(name.to_owned(), until);
+        Some(Place { memory: self.clone(), name: name.to_owned(), until })
+    }
+
+    /// Notes that an upstream repository failed, and why.
+    pub fn note_failure(&self, repository_id: i64, reason: &str, now: Millis) {
+        lock(&self.resting).insert(repository_id, (now.plus(UPSTREAM_REST), reason.to_owned()));
+    }
+
+    /// Why an upstream repository is not to be asked at the moment, if so.
+    pub fn recent_failure(&self, repository_id: i64, now: Millis) -> Option<String> {
+        let mut resting = lock(&self.resting);
+        resting.retain(|_, (until, _)| now < *until);
+        resting.get(&repository_id).map(|(_, reason)| reason.clone())
     }
 
     /// Forgets everything published: something of it has just changed.
@@ -185,17 +205,29 @@ impl Memory {
     }
 }
 
-/// The place for building archives; given back when it is dropped.
-pub struct BuildSlot {
+/// A place that one piece of work has for itself; given back when it is dropped.
+pub struct Place {
     memory: Arc<Memory>,
+    name: String,
     until: Millis,
 }
 
-impl Drop for BuildSlot {
+impl Place {
+    /// Keeps it for longer: the work goes on.
+    pub fn renew(&mut self, now: Millis) {
+        let mut places = lock(&self.memory.places);
+        if places.get(&self.name).is_none_or(|until| *until == self.until) {
+            self.until = now.plus(PLACE_TTL);
+            places.insert(self.name.clone(), self.until);
+        }
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut building_until = lock(&self.memory.building_until);
-        if *building_until == Some(self.until) {
-            *building_until = None;
+        let mut places = lock(&self.memory.places);
+        if places.get(&self.name) == Some(&self.until) {
+            places.remove(&self.name);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! p2 documents as one caller sees them.
 //!
-//! What is stored was rendered when the package was published. A caller who sees every version is handed those bytes;
+//! What is stored was rendered when the package was published; a name that is not our own is the `mirror`'s to look up. A caller who sees every version is handed those bytes;
 //! for others the versions are filtered by [`Scope::sees`] and minified again. Both are kept in the isolate's memory
 //! under what they were made from, so that a warm request asks nobody.
 
@@ -17,7 +17,10 @@ use crate::registry::App;
 use crate::registry::access::{Fingerprint, Scope, View};
 use crate::registry::failure::Failure;
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
+use crate::registry::mirror::lookup;
+use crate::registry::notices::Notices;
 use crate::registry::render::{absolute, released_at};
+use crate::store::mirrors::Facts;
 use crate::store::packages::{self, DocumentPart};
 use crate::store::run;
 
@@ -36,9 +39,15 @@ pub struct PackageDocuments {
     revision: i64,
     stable: String,
     dev: String,
+    notices: Notices,
 }
 
 impl PackageDocuments {
+    /// The two documents of a package at `revision` (unix seconds), about which there are no notices.
+    pub fn new(revision: i64, stable: String, dev: String) -> Self {
+        Self { revision, stable, dev, notices: Notices::default() }
+    }
+
     fn text(&self, part: Part) -> &str {
         match part {
             Part::Stable => &self.stable,
@@ -46,6 +55,28 @@ impl PackageDocuments {
         }
     }
 }
+
+/// What is known of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// The documents of the package; `None`: there is no such package.
+    Documents(Option<Arc<PackageDocuments>>),
+    /// There is no version of it, and it is not to be looked for elsewhere.
+    Claimed,
+}
+
+impl Known {
+    /// About how many bytes it holds.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Documents(Some(documents)) => documents.stable.len() + documents.dev.len(),
+            Self::Documents(None) | Self::Claimed => 0,
+        }
+    }
+}
+
+/// The revision of every document that only claims a name: no published one is as old.
+const CLAIM_REVISION: i64 = 1;
 
 /// A body with its validators, ready to be sent.
 #[derive(Clone, PartialEq, Eq)]
@@ -117,14 +148,19 @@ pub fn companion(app: &App, organization_id: i64, name: &PackageName) -> Option<
 /// The document as `view` sees it. `rows` are those of [`companion`], if it was run.
 ///
 /// # Errors
-/// `NotFound` when there is no such package or the view sees no version of it: the two cannot be told apart.
+/// `NotFound` when there is no such package or the view sees no version of it: the two cannot be told apart. `Upstream`
+/// when an upstream has to be asked for it that fails.
 pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<Rows>) -> Result<Arc<Body>, Failure> {
     let absent = || Failure::not_found(&format!("Package {}", wanted.name));
-    let documents = load(app, wanted.organization_id, wanted.name, rows).await?.ok_or_else(absent)?;
+    // Before anybody is asked: what the view does not see does not make us ask an upstream either.
     let scope = view.scope(wanted.name.as_str());
     if matches!(scope, Scope::Nothing) {
         return Err(absent());
     }
+    let documents = match load(app, wanted.organization_id, wanted.name, rows).await? {
+        Known::Documents(documents) => documents.ok_or_else(absent)?,
+        Known::Claimed => return Ok(claim(wanted)),
+    };
     let key = BodyKey {
         organization_id: wanted.organization_id,
         name: wanted.name.as_str().to_owned(),
@@ -144,13 +180,14 @@ pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<R
     body.ok_or_else(absent)
 }
 
-/// The stored documents, from memory while they are fresh.
-async fn load(
-    app: &App,
-    organization_id: i64,
-    name: &PackageName,
-    rows: Option<Rows>,
-) -> Result<Option<Arc<PackageDocuments>>, Failure> {
+/// A document without versions: composer takes the name for known, and looks for it nowhere else.
+fn claim(wanted: Wanted<'_>) -> Arc<Body> {
+    let text = composer::document_json(wanted.name, &[], wanted.form);
+    Arc::new(Body::new(text, CLAIM_REVISION, Fingerprint::default()))
+}
+
+/// What is known of a name, from memory while it is fresh.
+async fn load(app: &App, organization_id: i64, name: &PackageName, rows: Option<Rows>) -> Result<Known, Failure> {
     let now = app.now();
     let key = (organization_id, name.as_str().to_owned());
     let remembered = app.memory.documents().get(&key);
@@ -160,68 +197,100 @@ async fn load(
     {
         return Ok(entry.value.clone());
     }
-    let known = remembered.and_then(|entry| entry.value);
+    let known = match remembered.map(|entry| entry.value) {
+        Some(Known::Documents(documents)) => documents,
+        Some(Known::Claimed) | None => None,
+    };
     let rows = if let Some(rows) = rows {
         rows
     } else {
         let stmt = packages::documents(organization_id, name.as_str(), known.as_ref().map(|known| known.revision));
         run(&*app.ports.database, stmt).await?
     };
-    let documents = assemble(rows, known)?;
-    let bytes = key.1.len() + documents.as_ref().map_or(0, |documents| documents.stable.len() + documents.dev.len());
-    app.memory.documents().put(key, Dated { value: documents.clone(), read_at: now }, bytes);
-    Ok(documents)
+    let known = match assemble(rows, known)? {
+        (documents, None) => Known::Documents(documents),
+        (documents, Some(facts)) => lookup::resolve(app, organization_id, name, facts, documents).await?,
+    };
+    let bytes = key.1.len() + known.bytes();
+    app.memory.documents().put(key, Dated { value: known.clone(), read_at: app.now() }, bytes);
+    Ok(known)
 }
 
-fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Option<Arc<PackageDocuments>>, Fault> {
-    let parts: Vec<DocumentPart> = rows.decode()?;
-    let Some(first) = parts.first() else { return Ok(None) };
-    if let Some(known) = known.filter(|known| known.revision == first.revision && first.body.is_none()) {
-        return Ok(Some(known));
-    }
-    let mut documents = PackageDocuments { revision: first.revision, stable: String::new(), dev: String::new() };
-    for part in parts {
-        let text = part.body.unwrap_or_default();
+/// What the database has of a name: its documents, and what decides about it when it is not our own.
+pub async fn stored(app: &App, organization_id: i64, name: &PackageName) -> Result<Stored, Failure> {
+    let stmt = packages::documents(organization_id, name.as_str(), None);
+    Ok(assemble(run(&*app.ports.database, stmt).await?, None)?)
+}
+
+/// Documents, and facts of a name that is not our own.
+type Stored = (Option<Arc<PackageDocuments>>, Option<Facts>);
+
+fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stored, Fault> {
+    let (mut documents, mut facts): (Option<PackageDocuments>, _) = (None, None);
+    let mut is_known = false;
+    for part in rows.decode::<DocumentPart>()? {
+        if let Some(text) = part.facts {
+            facts = Some(serde_json::from_str(&text).map_err(|error| Fault::new("database", error))?);
+            continue;
+        }
+        is_known |= part.body.is_none();
+        let documents =
+            documents.get_or_insert_with(|| PackageDocuments::new(part.revision, String::new(), String::new()));
+        let Some(text) = part.body else { continue };
         match part.stability.as_str() {
             "dev" => documents.dev.push_str(&text),
+            "notices" => documents.notices = Notices::parse(&text)?,
             _ => documents.stable.push_str(&text),
         }
     }
-    Ok(Some(Arc::new(documents)))
+    let same = |documents: &PackageDocuments| known.filter(|known| is_known && known.revision == documents.revision);
+    Ok((documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))), facts))
 }
 
 /// The asked document with what `scope` lets through, or `None` when nothing of the package is visible.
 fn visible_text(documents: &PackageDocuments, scope: &Scope<'_>, wanted: Wanted<'_>) -> Result<Option<String>, Fault> {
     let text = documents.text(wanted.part);
-    if matches!(scope, Scope::All) && wanted.form == DocumentForm::Minified {
-        return Ok(Some(absolute(text, wanted.base_url)));
-    }
     let name = wanted.name;
+    if matches!(scope, Scope::All) {
+        let mut text = match wanted.form {
+            DocumentForm::Minified => absolute(text, wanted.base_url),
+            DocumentForm::KeyedByVersion => {
+                let entries = visible_entries(text, name, scope)?;
+                absolute(&composer::document_json(name, &entries, wanted.form), wanted.base_url)
+            }
+        };
+        documents.notices.add_to(&mut text);
+        return Ok(Some(text));
+    }
     let visible = visible_entries(text, name, scope)?;
     let other = match wanted.part {
         Part::Stable => Part::Dev,
         Part::Dev => Part::Stable,
     };
+    let others = visible_entries(documents.text(other), name, scope)?;
     // A package of which nothing is visible is absent; one with other versions answers with an empty list, so that
     // its name is not looked for elsewhere.
-    if visible.is_empty()
-        && !matches!(scope, Scope::All)
-        && visible_entries(documents.text(other), name, scope)?.is_empty()
-    {
+    if visible.is_empty() && others.is_empty() {
         return Ok(None);
     }
-    let text = composer::document_json(name, &visible, wanted.form);
-    Ok(Some(absolute(&text, wanted.base_url)))
+    let mut text = absolute(&composer::document_json(name, &visible, wanted.form), wanted.base_url);
+    let seen: Vec<NormalizedVersion> = visible.iter().chain(&others).map(version_of).collect();
+    documents.notices.concerning(Some(&seen)).add_to(&mut text);
+    Ok(Some(text))
 }
 
 fn visible_entries(text: &str, name: &PackageName, scope: &Scope<'_>) -> Result<Vec<composer::Map>, Fault> {
     let mut entries = composer::expand(entries_of(text, name)?);
     entries.retain(|entry| {
-        let normalized = entry.get("version_normalized").and_then(Value::as_str).unwrap_or_default();
         let released: Option<Millis> = released_at(entry);
-        scope.sees(&NormalizedVersion::from_stored(normalized.to_owned()), released)
+        scope.sees(&version_of(entry), released)
     });
     Ok(entries)
+}
+
+fn version_of(entry: &composer::Map) -> NormalizedVersion {
+    let normalized = entry.get("version_normalized").and_then(Value::as_str).unwrap_or_default();
+    NormalizedVersion::from_stored(normalized.to_owned())
 }
 
 fn entries_of(text: &str, name: &PackageName) -> Result<Vec<composer::Map>, Fault> {

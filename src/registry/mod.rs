@@ -1,6 +1,7 @@
 //! The use cases: authenticate, limit, publish, sync, hand out metadata and archives. No HTTP, no SQL.
 
 pub mod access;
+pub mod advisories;
 pub mod archives;
 pub mod artifacts;
 pub mod audit;
@@ -16,22 +17,27 @@ pub mod limit;
 pub mod listing;
 pub mod memory;
 pub mod metadata;
+pub mod mirror;
+pub mod notices;
 pub mod packages;
 pub mod publish;
 pub mod render;
 pub mod repositories;
 pub mod secrets;
+pub mod settings;
 pub mod sync;
 pub mod tokens;
 pub mod uploads;
 pub mod upstream;
+pub mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ports::{Blobs, Cache, Clock, Database, Entropy, Job, MAX_JOBS, Millis, Tasks, Upstream};
-use crate::registry::memory::Memory;
+use crate::registry::memory::{Memory, Place};
 use crate::registry::secrets::{Keyring, TokenHash};
+use crate::registry::upstream::Reach;
 
 /// Everything from outside that the registry needs.
 #[derive(Clone)]
@@ -83,6 +89,8 @@ impl Default for Config {
     }
 }
 
+const PLACE_POLL: Duration = Duration::from_millis(50);
+
 /// The registry as one request or one queue message sees it.
 #[derive(Clone)]
 pub struct App {
@@ -98,6 +106,23 @@ impl App {
     /// Now.
     pub fn now(&self) -> Millis {
         self.ports.clock.now()
+    }
+
+    /// Which addresses may be asked.
+    pub fn reach(&self) -> Reach {
+        if self.config.allow_private_upstreams { Reach::Anywhere } else { Reach::Public }
+    }
+
+    /// Waits for one of the isolate's places with these names; `None` when none gets free within `patience`. They are
+    /// polled: a request cannot be woken by another one in workerd.
+    pub async fn wait_for_place(&self, names: &[&str], patience: Duration) -> Option<Place> {
+        for _ in 0..patience.as_millis() / PLACE_POLL.as_millis() {
+            if let Some(place) = names.iter().find_map(|name| self.memory.try_take(name, self.now())) {
+                return Some(place);
+            }
+            self.ports.clock.sleep(PLACE_POLL).await;
+        }
+        None
     }
 
     /// Puts `job` on the queue. A queue that does not answer is no failure: what is due is found again by cron.

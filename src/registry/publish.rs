@@ -5,7 +5,9 @@ use crate::ports::{Millis, Stmt};
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
+use crate::registry::mirror::withdraw_reserved;
 use crate::registry::render::render;
+use crate::store::mirrors;
 use crate::store::organizations::{self, Touched};
 use crate::store::packages::{self, DocumentPart, LiveVersion, PackageState};
 use crate::store::publication::{self, FileUpsert, Target, VersionUpsert};
@@ -72,6 +74,7 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
     let mut batch = vec![
         sync_runs::guard(found.run_id, found.organization_id, target.name, found.repository_id),
         publication::guard_revision(target, found.known_revision),
+        publication::take_over(target),
         organizations::touch(found.organization_id, found.touched, now),
         publication::upsert_package(target, &uid, &rendered.summary),
     ];
@@ -83,9 +86,15 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
     batch.extend(publication::retire_other_packages(target));
     batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
     batch.extend(publication::replace_refs(found.repository_id, found.refs, found.refs_digest, found.capabilities));
+    batch.push(mirrors::contested(found.organization_id));
     batch.push(sync_runs::finish(found.run_id, found.report, now, found.next_due_at));
-    let finished: Option<Finished> = app.ports.database.batch(batch).await?.pop().unwrap_or_default().first()?;
+    let mut results = app.ports.database.batch(batch).await?;
+    let finished: Option<Finished> = results.pop().unwrap_or_default().first()?;
     app.memory.forget_published();
+    // The package's vendor is reserved from now on.
+    if let Err(failure) = withdraw_reserved(app, found.organization_id, results.pop()).await {
+        log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
+    }
     Ok(finished.is_some_and(|finished| finished.asked_again))
 }
 

@@ -26,10 +26,10 @@ pub fn absolute(text: &str, base_url: &str) -> String {
     text.replace(ORIGIN_MARKER, &format!("\"url\":\"{base_url}/"))
 }
 
-/// The path of a version's zip: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names the commit, so what it
-/// leads to never changes.
-fn dist_path(name: &PackageName, pretty: &str, reference: &str) -> String {
-    format!("/dist/{name}/{}/{reference}.zip", percent_encoded(pretty))
+/// The address of a version's zip, without its origin: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names the
+/// commit, so what it leads to never changes.
+pub fn dist_url(name: &PackageName, pretty: &str, reference: &str) -> String {
+    format!("rostrum:/dist/{name}/{}/{reference}.zip", percent_encoded(pretty))
 }
 
 /// Everything but RFC 3986's unreserved characters and `+` percent-encoded: a branch may hold slashes, and composer
@@ -58,7 +58,8 @@ pub fn released_at(entry: &Map) -> Option<Millis> {
     Some(Millis::from_seconds(moment.unix_timestamp()))
 }
 
-fn rfc3339(moment: Millis) -> Option<String> {
+/// A moment as metadata has it.
+pub fn rfc3339(moment: Millis) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(moment.seconds()).ok()?.format(&Rfc3339).ok()
 }
 
@@ -96,13 +97,17 @@ pub fn render(
         entries.push(entry);
         index.push(IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()));
     }
+    Ok(render_entries(name, entries, &index))
+}
+
+/// Renders a package from the entries of its versions; `index` is its version index.
+pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVersion]) -> Rendered {
     let documents = composer::split(entries);
-    let summary = summarize(&documents.stable, &documents.dev, &index);
-    Ok(Rendered {
+    Rendered {
         stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
         dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
-        summary,
-    })
+        summary: summarize(&documents.stable, &documents.dev, index),
+    }
 }
 
 fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<Map, InvalidManifest> {
@@ -121,7 +126,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
             reference: version.reference.clone(),
         }),
         dist: Some(Dist {
-            url: format!("rostrum:{}", dist_path(name, &version.pretty, &version.reference)),
+            url: dist_url(name, &version.pretty, &version.reference),
             reference: version.reference.clone(),
             shasum: version.shasum.clone(),
         }),
@@ -198,8 +203,8 @@ mod tests {
     #[test]
     fn a_branch_with_slashes_and_signs_stays_one_path_segment() {
         assert_eq!(
-            dist_path(&name(), "dev-feature/ä%#b+c", "abc"),
-            "/dist/acme/lib/dev-feature%2F%C3%A4%25%23b+c/abc.zip"
+            dist_url(&name(), "dev-feature/ä%#b+c", "abc"),
+            "rostrum:/dist/acme/lib/dev-feature%2F%C3%A4%25%23b+c/abc.zip"
         );
     }
 

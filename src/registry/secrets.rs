@@ -1,7 +1,8 @@
 //! Secrets: how tokens are made and recognised, and how credentials lie encrypted in the database.
 //!
-//! A token is `rst_` + 40 random base62 characters + 6 characters of CRC-32 over what stands before: a mistyped or
-//! made-up one is refused without a look-up, and secret scanners can find it. Only its SHA-256 is stored.
+//! A token is a prefix (`rst_`; sessions and links have others) + 40 random base62 characters + 6 characters of CRC-32
+//! over what stands before: a mistyped or made-up one is refused without a look-up, and secret scanners can find it.
+//! Only its SHA-256 is stored.
 //! Credentials are sealed with AES-256-GCM; the key's id and the row's id are authenticated with them, so that a
 //! sealed text cannot be moved to another row.
 
@@ -16,7 +17,27 @@ use subtle::ConstantTimeEq;
 
 use crate::ports::{Entropy, Fault};
 
-const TOKEN_PREFIX: &str = "rst_";
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// To call the registry.
+    Access,
+    /// To call it as a user who has logged in.
+    Session,
+    /// To become a user, once.
+    Invitation,
+    /// To choose a new password, once.
+    Reset,
+}
+
+/// All of the same length.
+const TOKEN_PREFIXES: [(TokenKind, &str); 4] = [
+    (TokenKind::Access, "rst_"),
+    (TokenKind::Session, "rss_"),
+    (TokenKind::Invitation, "rsi_"),
+    (TokenKind::Reset, "rsr_"),
+];
+const TOKEN_PREFIX_CHARACTERS: usize = 4;
 const TOKEN_RANDOM_CHARACTERS: usize = 40; // log2(62^40) = 238 bits
 const TOKEN_CHECKSUM_CHARACTERS: usize = 6; // 62^6 > 2^32
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -33,9 +54,10 @@ impl fmt::Debug for PlainToken {
 
 impl PlainToken {
     /// A new random token.
-    pub fn generate(entropy: &dyn Entropy) -> Result<Self, Fault> {
-        let mut text = String::from(TOKEN_PREFIX);
-        let limit = TOKEN_PREFIX.len() + TOKEN_RANDOM_CHARACTERS;
+    pub fn generate(kind: TokenKind, entropy: &dyn Entropy) -> Result<Self, Fault> {
+        let prefix = TOKEN_PREFIXES.iter().find(|(known, _)| *known == kind).map_or("", |(_, prefix)| prefix);
+        let mut text = String::from(prefix);
+        let limit = TOKEN_PREFIX_CHARACTERS + TOKEN_RANDOM_CHARACTERS;
         let mut bytes = [0; 64];
         while text.len() < limit {
             entropy.fill(&mut bytes)?;
@@ -48,13 +70,19 @@ impl PlainToken {
         Ok(Self(text))
     }
 
-    /// Recognises a token by its form; `None` is certainly not one of ours.
-    pub fn parse(text: &str) -> Option<Self> {
-        let form = text.len() == TOKEN_PREFIX.len() + TOKEN_RANDOM_CHARACTERS + TOKEN_CHECKSUM_CHARACTERS
-            && text.starts_with(TOKEN_PREFIX)
+    /// Recognises a token and what it is for by its form; `None` is certainly not one of ours.
+    pub fn parse(text: &str) -> Option<(TokenKind, Self)> {
+        let (kind, _) = TOKEN_PREFIXES.iter().find(|(_, prefix)| text.starts_with(prefix))?;
+        let form = text.len() == TOKEN_PREFIX_CHARACTERS + TOKEN_RANDOM_CHARACTERS + TOKEN_CHECKSUM_CHARACTERS
             && text.is_ascii();
         let (body, sum) = form.then(|| text.split_at(text.len() - TOKEN_CHECKSUM_CHARACTERS))?;
-        (checksum(body) == sum).then(|| Self(text.to_owned()))
+        (checksum(body) == sum).then(|| (*kind, Self(text.to_owned())))
+    }
+
+    /// What is stored of the token in `text`, if it is one of this kind.
+    pub fn hash_of(text: &str, kind: TokenKind) -> Option<TokenHash> {
+        let (found, plain) = Self::parse(text.trim())?;
+        (found == kind).then(|| plain.hash())
     }
 
     /// The token itself, to be shown once.
@@ -209,20 +237,31 @@ mod tests {
 
     #[test]
     fn a_generated_token_is_recognised_and_a_changed_one_is_not() {
-        let token = PlainToken::generate(&entropy()).expect("entropy");
-        assert_eq!(token.reveal().len(), 50);
-        assert!(PlainToken::parse(token.reveal()).is_some());
-        let mut changed = token.reveal().to_owned();
-        changed.replace_range(10..11, if &changed[10..11] == "x" { "y" } else { "x" });
-        assert!(PlainToken::parse(&changed).is_none());
-        for other in ["", "rst_", "ä".repeat(25).as_str(), &token.reveal()[1..]] {
-            assert!(PlainToken::parse(other).is_none(), "{other}");
+        for (kind, prefix) in TOKEN_PREFIXES {
+            let token = PlainToken::generate(kind, &entropy()).expect("entropy");
+            assert_eq!(token.reveal().len(), 50);
+            assert!(token.reveal().starts_with(prefix));
+            assert_eq!(PlainToken::parse(token.reveal()).map(|(kind, _)| kind), Some(kind));
+            let mut changed = token.reveal().to_owned();
+            changed.replace_range(10..11, if &changed[10..11] == "x" { "y" } else { "x" });
+            assert!(PlainToken::parse(&changed).is_none());
+            for other in ["", prefix, "ä".repeat(25).as_str(), &token.reveal()[1..]] {
+                assert!(PlainToken::parse(other).is_none(), "{other}");
+            }
         }
     }
 
     #[test]
+    fn a_token_of_one_kind_cannot_pass_for_another() {
+        let token = PlainToken::generate(TokenKind::Reset, &entropy()).expect("entropy");
+        assert_eq!(PlainToken::hash_of(token.reveal(), TokenKind::Reset), Some(token.hash()));
+        assert_eq!(PlainToken::hash_of(token.reveal(), TokenKind::Invitation), None);
+        assert!(PlainToken::parse(&token.reveal().replace("rsr_", "rst_")).is_none());
+    }
+
+    #[test]
     fn debug_output_shows_no_secret() {
-        let token = PlainToken::generate(&entropy()).expect("entropy");
+        let token = PlainToken::generate(TokenKind::Access, &entropy()).expect("entropy");
         assert!(!format!("{token:?}").contains(&token.reveal()[4..]));
         let ring = Keyring::parse(&STANDARD.encode([7; 32])).expect("a key");
         assert!(!format!("{ring:?}").contains("Bw"));

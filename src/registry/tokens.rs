@@ -9,7 +9,7 @@ use crate::registry::audit::{Actor, Deed};
 use crate::registry::authenticate::learn;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
-use crate::registry::secrets::{PlainToken, TokenHash};
+use crate::registry::secrets::{PlainToken, TokenHash, TokenKind};
 use crate::store::tokens::{GrantRow, HashedTokenRow, NewToken, TokenChanges, TokenRow};
 use crate::store::{Page, Update, tokens};
 
@@ -32,9 +32,21 @@ pub enum Scope {
     TokensWrite,
     /// Read the audit log.
     AuditRead,
+    /// Read advisories and filter lists.
+    AdvisoriesRead,
+    /// Write advisories and filter lists.
+    AdvisoriesWrite,
+    /// Read users and invitations.
+    UsersRead,
+    /// Invite, change and remove users.
+    UsersWrite,
+    /// Read settings.
+    SettingsRead,
+    /// Change settings.
+    SettingsWrite,
 }
 
-const SCOPES: [(Scope, &str); 8] = [
+const SCOPES: [(Scope, &str); 14] = [
     (Scope::Admin, "admin"),
     (Scope::PackagesRead, "packages:read"),
     (Scope::PackagesWrite, "packages:write"),
@@ -43,6 +55,12 @@ const SCOPES: [(Scope, &str); 8] = [
     (Scope::TokensRead, "tokens:read"),
     (Scope::TokensWrite, "tokens:write"),
     (Scope::AuditRead, "audit:read"),
+    (Scope::AdvisoriesRead, "advisories:read"),
+    (Scope::AdvisoriesWrite, "advisories:write"),
+    (Scope::UsersRead, "users:read"),
+    (Scope::UsersWrite, "users:write"),
+    (Scope::SettingsRead, "settings:read"),
+    (Scope::SettingsWrite, "settings:write"),
 ];
 
 impl Scope {
@@ -57,7 +75,7 @@ impl Scope {
     }
 
     fn only_reads(self) -> bool {
-        matches!(self, Self::PackagesRead | Self::RepositoriesRead | Self::TokensRead | Self::AuditRead)
+        self.as_str().ends_with(":read")
     }
 }
 
@@ -209,7 +227,7 @@ pub async fn issue(app: &App, by: &Actor, spec: TokenSpec) -> Result<(PlainToken
     };
     spec.check()?;
     let now = app.now();
-    let plain = PlainToken::generate(&*app.ports.entropy)?;
+    let plain = PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?;
     let hash = plain.hash();
     let uid = new_uid(&*app.ports.entropy, now)?;
     let grants = TokenSpec::grants(spec.allowed_package_prefixes.into_value());

@@ -147,6 +147,13 @@ impl Authorization {
         value.set_sensitive(true);
         Some(Self(value))
     }
+
+    /// A bearer token.
+    pub fn bearer(token: &str) -> Option<Self> {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
 }
 
 /// Why an upstream request brought nothing.
@@ -200,7 +207,7 @@ pub struct Answer {
 /// Asks, and follows redirects. Method and body are kept: git servers redirect renamed repositories, and a `POST` must
 /// arrive there as one.
 pub async fn ask(app: &App, ask: Ask, authorization: Option<&Authorization>) -> Result<Answer, RequestError> {
-    let reach = if app.config.allow_private_upstreams { Reach::Anywhere } else { Reach::Public };
+    let reach = app.reach();
     let origin = ask.url.origin();
     let mut url = ask.url;
     for requests in 1..=MAX_REDIRECTS + 1 {

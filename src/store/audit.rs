@@ -14,7 +14,7 @@ pub struct NewEntry<'a> {
     pub organization_id: i64,
     /// Now.
     pub at: Millis,
-    /// `admin`, `token:{uid}`.
+    /// `admin`, `token:{uid}`, `user:{uid}`, `anonymous`.
     pub actor: &'a str,
     /// The client's IP address.
     pub address: Option<&'a str>,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::run;
+use crate::store::{flag, run};
 
 /// A published reference with all that a download decides on.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,16 +28,20 @@ pub struct DistRow {
     pub size: Option<i64>,
     /// Why it cannot be built.
     pub error: Option<String>,
-    /// The repository to build it from.
+    /// The repository to build it from, or to fetch it by.
     pub repository_id: i64,
     /// The ref it comes from, in full, or [`UPLOADED`](crate::store::uploads::UPLOADED).
     pub ref_name: String,
+    /// JSON array of URLs that it is fetched from; `None` when it is built here.
+    pub upstream_urls: Option<String>,
+    /// SHA-1 that its upstream promises; empty promises nothing.
+    pub upstream_shasum: Option<String>,
 }
 
 macro_rules! dist_columns {
     () => {
         "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at, d.reference, a.sha256, a.sha1, a.size,
-                d.error, p.repository_id, v.ref_name
+                d.error, p.repository_id, v.ref_name, d.upstream_urls, d.upstream_shasum
            FROM packages p
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id
@@ -118,6 +122,48 @@ pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
             [dist_id.into(), artifact.sha256.as_str().into()],
         ),
     ]
+}
+
+/// The statements that attach a stored zip to a dist that has none, and read what it has then, as an [`AttachedRow`]: of
+/// two that fetch the same one, the first decides what it is for good.
+pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 3] {
+    [
+        Stmt::new(
+            "INSERT INTO artifacts (sha256, sha1, size, created_at)
+             SELECT ?2, ?3, ?4, ?5 FROM dists WHERE id = ?1 AND artifact_sha256 IS NULL
+             ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
+            [
+                dist_id.into(),
+                artifact.sha256.as_str().into(),
+                artifact.sha1.as_str().into(),
+                artifact.size.into(),
+                now.into(),
+            ],
+        ),
+        Stmt::new(
+            "UPDATE dists SET artifact_sha256 = ?2, error = NULL WHERE id = ?1 AND artifact_sha256 IS NULL",
+            [dist_id.into(), artifact.sha256.as_str().into()],
+        ),
+        Stmt::new(
+            "SELECT a.sha256, a.sha1, a.size, EXISTS (SELECT 1 FROM artifacts b WHERE b.sha256 = ?2) AS is_known
+               FROM dists d JOIN artifacts a ON a.sha256 = d.artifact_sha256 WHERE d.id = ?1",
+            [dist_id.into(), artifact.sha256.as_str().into()],
+        ),
+    ]
+}
+
+/// What a dist has, and whether the zip that was stored for it is anybody's.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AttachedRow {
+    /// SHA-256 of what it has.
+    pub sha256: String,
+    /// SHA-1 of what it has.
+    pub sha1: String,
+    /// Bytes of what it has.
+    pub size: i64,
+    /// Whether the stored zip is named by the database.
+    #[serde(deserialize_with = "flag")]
+    pub is_known: bool,
 }
 
 /// The statement that notes why a dist cannot be built.

@@ -4,20 +4,28 @@
 //! Not for decisions: who may see what, and what is written when, is the `registry`'s. Functions that return a
 //! [`Stmt`] are for a use case to put into one batch with others; functions that take a [`Database`] run alone.
 
+pub mod advisories;
 pub mod artifacts;
 pub mod audit;
 pub mod dists;
 pub mod downloads;
+pub mod invitations;
+pub mod mirror_publication;
+pub mod mirrors;
 pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
+pub mod sessions;
+pub mod settings;
 pub mod sync_runs;
+pub mod throttles;
 pub mod tokens;
 pub mod uploads;
+pub mod users;
 pub mod versions;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
 
@@ -33,10 +41,19 @@ pub async fn run(db: &dyn Database, stmt: Stmt) -> Result<Rows, DatabaseError> {
 /// Packs `items` (each one JSON value) into as few JSON arrays as fit [`MAX_ARGUMENT_BYTES`] each, so that a list
 /// of any length travels in a number of parameters that grows with its bytes, not with its rows.
 pub fn json_arguments(items: impl IntoIterator<Item = serde_json::Value>) -> Vec<String> {
+    packed(items.into_iter().map(|item| item.to_string()))
+}
+
+/// As [`json_arguments`], for rows.
+fn json_rows<T: Serialize>(rows: &[T]) -> Vec<String> {
+    // Rows are plain structs of texts and numbers, which always can be written.
+    packed(rows.iter().map(|row| serde_json::to_string(row).unwrap_or_default()))
+}
+
+fn packed(items: impl Iterator<Item = String>) -> Vec<String> {
     let mut arguments = Vec::new();
     let mut current = String::new();
     for item in items {
-        let item = item.to_string();
         if !current.is_empty() && current.len() + item.len() > MAX_ARGUMENT_BYTES {
             current.push(']');
             arguments.push(std::mem::take(&mut current));
@@ -72,12 +89,12 @@ pub struct Page {
 }
 
 impl Page {
-    /// This part of what is here as a whole, and how many there are in all.
-    pub fn of<T>(self, all: Vec<T>) -> (Vec<T>, i64) {
-        let total = i64::try_from(all.len()).unwrap_or(i64::MAX);
+    /// This part of `rows`, which are the whole list, and how many they are.
+    pub fn of<T>(self, rows: Vec<T>) -> (Vec<T>, i64) {
+        let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let skip = usize::try_from(self.offset).unwrap_or(usize::MAX);
         let take = usize::try_from(self.limit).unwrap_or(0);
-        (all.into_iter().skip(skip).take(take).collect(), total)
+        (rows.into_iter().skip(skip).take(take).collect(), total)
     }
 }
 

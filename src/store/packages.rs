@@ -5,26 +5,79 @@ use serde::Deserialize;
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
 use crate::store::{Page, Update, flag, total};
 
-/// One part of one rendered document, with its package's revision.
+/// One part of one rendered document, with its package's revision; or what decides about a name that is not our own.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DocumentPart {
     /// Unix seconds; dates the documents.
     pub revision: i64,
-    /// `stable` or `dev`.
+    /// `stable`, `dev`, or `notices`: an object of the package's `advisories` and `filter` entries.
     pub stability: String,
     /// The text, or `None` when the revision is the one the asker knows already.
     pub body: Option<String>,
+    /// JSON of [`crate::store::mirrors::Facts`], in a row of its own.
+    #[serde(default)]
+    pub facts: Option<String>,
 }
 
-/// Reads both documents of a package in the order of their parts, as [`DocumentPart`]s; the texts are left out when
-/// the package still has `known_revision`. No row: there is no such package, or nothing of it is published.
+/// Reads both documents of a package in the order of their parts, and its notices, as [`DocumentPart`]s; the texts are
+/// left out when the package still has `known_revision`. No part: there is no such package, or nothing of it is
+/// published. When there are upstreams, or the vendor is reserved, a name that is not published here from git or an
+/// upload brings one more row with its `facts`.
 pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) -> Stmt {
+    let vendor = name.split_once('/').map_or(name, |(vendor, _)| vendor);
     Stmt::new(
-        "SELECT p.revision, d.stability, CASE WHEN p.revision IS ?3 THEN NULL ELSE d.body END AS body
-           FROM packages p JOIN documents d ON d.package_id = p.id
-          WHERE p.organization_id = ?1 AND p.name = ?2 AND p.version_index <> '[]'
-          ORDER BY d.stability, d.part",
-        [organization_id.into(), name.into(), known_revision.into()],
+        "WITH package AS (
+           SELECT id, organization_id, name, revision, revision IS ?3 AS is_known FROM packages
+            WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'
+         )
+         SELECT p.revision, d.stability, d.part, CASE WHEN p.is_known THEN NULL ELSE d.body END AS body, NULL AS facts
+           FROM package p JOIN documents d ON d.package_id = p.id
+         UNION ALL
+         SELECT p.revision, 'notices', 0, CASE WHEN p.is_known THEN NULL ELSE json_object(
+                  'advisories', json((SELECT json_group_array(json_object(
+                      'advisoryId', a.advisory_id, 'affectedVersions', a.affected_versions))
+                    FROM advisories a WHERE a.organization_id = p.organization_id AND a.package_name = p.name)),
+                  'filter', json((SELECT json_group_array(json_object(
+                      'list', e.list, 'constraint', e.version_constraint, 'reason', e.reason, 'url', e.url, 'id', e.uid))
+                    FROM filter_entries e WHERE e.organization_id = p.organization_id AND e.package_name = p.name))
+                ) END, NULL
+           FROM package p
+         UNION ALL
+         SELECT 0, '', 0, NULL, (
+           SELECT json_object('owner', o.repository_id, 'owner_provider', o.provider, 'revision', o.revision,
+                    'is_own', coalesce(o.kind <> 'composer', 0),
+                    'has_notices', EXISTS (
+                      SELECT 1 FROM advisories a WHERE a.organization_id = ?1 AND a.package_name = ?2
+                      UNION ALL
+                      SELECT 1 FROM filter_entries e WHERE e.organization_id = ?1 AND e.package_name = ?2),
+                    'has_own_vendor', EXISTS (
+                      SELECT 1 FROM packages q JOIN repositories r ON r.id = q.repository_id
+                       WHERE q.organization_id = ?1 AND r.kind <> 'composer'
+                         AND q.name >= ?4 || '/' AND q.name < ?4 || '0'),
+                    'is_reserved', EXISTS (
+                      SELECT 1 FROM settings s, json_each(s.value) v
+                       WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors' AND v.value = ?4),
+                    'upstreams', json((
+                      SELECT json_group_array(json_object('id', r.id, 'uid', r.uid, 'url', r.url,
+                               'provider', r.provider, 'credential_type', r.credential_type,
+                               'credentials', r.credentials, 'package_filter', json(r.package_filter),
+                               'root', json(r.capabilities), 'answer', m.answer, 'checked_at', m.checked_at,
+                               'validators', json(m.validators), 'digest', m.digest))
+                        FROM repositories r LEFT JOIN mirrors m ON m.repository_id = r.id AND m.name = ?2
+                       WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1)))
+             FROM (SELECT 1) LEFT JOIN (
+               SELECT p.repository_id, p.revision, r.provider, r.kind
+                 FROM packages p JOIN repositories r ON r.id = p.repository_id
+                WHERE p.organization_id = ?1 AND p.name = ?2) o)
+          WHERE NOT EXISTS (SELECT 1 FROM packages p JOIN repositories r ON r.id = p.repository_id
+                             WHERE p.organization_id = ?1 AND p.name = ?2 AND p.version_index <> '[]'
+                               AND r.kind <> 'composer')
+            AND (EXISTS (SELECT 1 FROM repositories r
+                          WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1)
+                 OR EXISTS (SELECT 1 FROM settings s, json_each(s.value) v
+                             WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors' AND v.value = ?4))
+          ORDER BY 2, 3",
+        [organization_id.into(), name.into(), known_revision.into(), vendor.into()],
     )
 }
 
@@ -312,6 +365,24 @@ pub fn state(organization_id: i64, key: &str) -> [Stmt; 2] {
         Stmt::new(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
         Stmt::new(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
     ]
+}
+
+/// A package's name and revision.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NameAndRevision {
+    /// `vendor/package`.
+    pub name: String,
+    /// Unix seconds.
+    pub revision: i64,
+}
+
+/// Reads the packages `names` (a JSON array) as [`NameAndRevision`]s.
+pub fn revisions(organization_id: i64, names: String) -> Stmt {
+    Stmt::new(
+        "SELECT p.name, p.revision FROM json_each(?2) j
+           JOIN packages p ON p.organization_id = ?1 AND p.name = j.value",
+        [organization_id.into(), names.into()],
+    )
 }
 
 /// Whose package it is.

@@ -22,11 +22,12 @@ pub struct Target<'a> {
 }
 
 /// The statement that aborts its batch when the package is no longer at the revision it was rendered from (`None`: it
-/// was not there), so that of two writers the later one renders again instead of undoing the other's work. `json('…')`
+/// was not there, or an upstream's), so that of two writers the later one renders again instead of undoing the other's work. `json('…')`
 /// of a text that is no JSON is an error, and D1 has no other way to raise one.
 pub fn guard_revision(target: Target<'_>, revision: Option<i64>) -> Stmt {
     Stmt::new(
-        "SELECT CASE WHEN (SELECT revision FROM packages WHERE organization_id = ?1 AND name = ?2) IS NOT ?3
+        "SELECT CASE WHEN (SELECT p.revision FROM packages p JOIN repositories r ON r.id = p.repository_id
+                            WHERE p.organization_id = ?1 AND p.name = ?2 AND r.kind <> 'composer') IS NOT ?3
              THEN json('the package was published meanwhile') END AS guard",
         [target.organization_id.into(), target.name.into(), revision.into()],
     )
@@ -47,6 +48,17 @@ pub struct Summary {
     pub version_index: String,
 }
 
+/// Makes a package that an upstream had the repository's own: the name belongs to who publishes it here. The zips of the
+/// versions that were mirrored stay downloadable.
+pub fn take_over(target: Target<'_>) -> Stmt {
+    Stmt::new(
+        "UPDATE packages SET repository_id = ?3
+          WHERE organization_id = ?1 AND name = ?2
+            AND repository_id IN (SELECT id FROM repositories WHERE kind = 'composer')",
+        [target.organization_id.into(), target.name.into(), target.repository_id.into()],
+    )
+}
+
 /// Makes or updates the package and gives it the organization's revision, which must have been moved before.
 pub fn upsert_package(target: Target<'_>, uid: &str, summary: &Summary) -> Stmt {
     Stmt::new(
@@ -54,7 +66,8 @@ pub fn upsert_package(target: Target<'_>, uid: &str, summary: &Summary) -> Stmt 
                 latest_version, version_index, revision, created_at, updated_at)
          SELECT ?1, o.id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, o.revision, ?10, ?10 FROM organizations o WHERE o.id = ?2
          ON CONFLICT (organization_id, name) DO UPDATE SET
-           description = coalesce(description_override, excluded.description), type = excluded.type, abandoned = excluded.abandoned,
+           description = coalesce(description_override, excluded.description), type = excluded.type,
+           abandoned = excluded.abandoned,
            latest_version = excluded.latest_version, version_index = excluded.version_index,
            revision = excluded.revision, updated_at = excluded.updated_at",
         [
@@ -230,7 +243,7 @@ pub fn replace_documents(target: Target<'_>, stable: &str, dev: &str) -> Vec<Stm
         [target.organization_id.into(), target.name.into()],
     )];
     for (stability, document) in [("stable", stable), ("dev", dev)] {
-        for (part, body) in (0_i64..).zip(parts(document)) {
+        for (part, body) in (0_i64..).zip(parts(document, DOCUMENT_PART_BYTES)) {
             stmts.push(Stmt::new(
                 "INSERT INTO documents (package_id, stability, part, body)
                  SELECT id, ?3, ?4, ?5 FROM packages WHERE organization_id = ?1 AND name = ?2",
@@ -241,10 +254,11 @@ pub fn replace_documents(target: Target<'_>, stable: &str, dev: &str) -> Vec<Stm
     stmts
 }
 
-fn parts(mut document: &str) -> Vec<&str> {
+/// A document in parts of at most `bytes`.
+pub fn parts(mut document: &str, bytes: usize) -> Vec<&str> {
     let mut parts = Vec::new();
-    while document.len() > DOCUMENT_PART_BYTES {
-        let (part, rest) = document.split_at(document.floor_char_boundary(DOCUMENT_PART_BYTES));
+    while document.len() > bytes {
+        let (part, rest) = document.split_at(document.floor_char_boundary(bytes));
         parts.push(part);
         document = rest;
     }
@@ -279,7 +293,7 @@ mod tests {
     #[test]
     fn a_document_is_cut_between_characters_and_joins_again() {
         let document = "ü".repeat(DOCUMENT_PART_BYTES);
-        let parts = parts(&document);
+        let parts = parts(&document, DOCUMENT_PART_BYTES);
         assert!(parts.iter().all(|part| part.len() <= DOCUMENT_PART_BYTES));
         assert_eq!(parts.concat(), document);
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{Page, run, total};
+use crate::store::{Page, Update, run, total};
 
 /// A repository with what its latest sync run tells of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,7 +16,7 @@ pub struct RepositoryRow {
     pub organization_id: i64,
     /// `git`, `composer` or `artifact`.
     pub kind: String,
-    /// `git`, `github`, `gitlab`, `bitbucket` or `gitea`.
+    /// `git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer` or `packagist`.
     pub provider: String,
     /// Where it is.
     pub url: String,
@@ -26,11 +26,13 @@ pub struct RepositoryRow {
     pub tag_filter: Option<String>,
     /// JSON array of globs.
     pub branch_filter: Option<String>,
+    /// JSON array of names and globs.
+    pub package_filter: Option<String>,
     /// `none`, `token` or `basic`.
     pub credential_type: String,
     /// Sealed.
     pub credentials: Option<String>,
-    /// JSON of the git server's capabilities.
+    /// JSON of the git server's capabilities, or of an upstream's root.
     pub capabilities: Option<String>,
     /// SHA-256 over the refs of the last sync that was carried through.
     pub refs_digest: Option<String>,
@@ -65,8 +67,8 @@ pub struct LastRun {
 macro_rules! repository_columns {
     () => {
         "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_filter, r.branch_filter,
-         r.credential_type, r.credentials, r.capabilities, r.refs_digest, r.request_seq, r.created_at,
-         (SELECT name FROM packages p WHERE p.repository_id = r.id ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
+         r.package_filter, r.credential_type, r.credentials, r.capabilities, r.refs_digest, r.request_seq, r.created_at,
+         (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
             AS package_name,
          l.request_seq AS run_request_seq, l.lease_until AS run_lease_until, l.finished_at AS run_finished_at,
          l.outcome AS run_outcome, l.error AS run_error,
@@ -90,10 +92,12 @@ pub fn by_id(id: i64) -> Stmt {
     Stmt::new(concat!("SELECT ", repository_columns!(), " WHERE r.id = ?1"), [id.into()])
 }
 
-/// A page of an organization's repositories in the order they were registered, and how many there are in all.
+/// A page of an organization's repositories, those of `kind` if there is one, in the order they were registered, and how
+/// many there are in all.
 pub async fn page(
     db: &dyn Database,
     organization_id: i64,
+    kind: Option<&str>,
     page: Page,
 ) -> Result<(Vec<RepositoryRow>, i64), DatabaseError> {
     let mut results = db
@@ -102,13 +106,14 @@ pub async fn page(
                 concat!(
                     "SELECT ",
                     repository_columns!(),
-                    " WHERE r.organization_id = ?1 ORDER BY r.id LIMIT ?2 OFFSET ?3"
+                    " WHERE r.organization_id = ?1 AND (?2 IS NULL OR r.kind = ?2)
+                      ORDER BY r.id LIMIT ?3 OFFSET ?4"
                 ),
-                [organization_id.into(), page.limit.into(), page.offset.into()],
+                [organization_id.into(), kind.into(), page.limit.into(), page.offset.into()],
             ),
             Stmt::new(
-                "SELECT count(*) AS total FROM repositories WHERE organization_id = ?1",
-                [organization_id.into()],
+                "SELECT count(*) AS total FROM repositories WHERE organization_id = ?1 AND (?2 IS NULL OR kind = ?2)",
+                [organization_id.into(), kind.into()],
             ),
         ])
         .await?
@@ -135,6 +140,8 @@ pub struct NewRepository<'a> {
     pub tag_filter: Option<String>,
     /// JSON array of globs.
     pub branch_filter: Option<String>,
+    /// JSON array of names and globs.
+    pub package_filter: Option<String>,
     /// `none`, `token` or `basic`.
     pub credential_type: &'a str,
     /// Sealed.
@@ -152,8 +159,8 @@ pub async fn insert(
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO repositories (uid, organization_id, kind, provider, url, path, tag_filter, branch_filter,
-                credential_type, credentials, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                package_filter, credential_type, credentials, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         [
             new.uid.into(),
             new.organization_id.into(),
@@ -163,6 +170,7 @@ pub async fn insert(
             new.path.into(),
             new.tag_filter.into(),
             new.branch_filter.into(),
+            new.package_filter.into(),
             new.credential_type.into(),
             new.credentials.into(),
             new.created_at.into(),
@@ -188,10 +196,108 @@ pub async fn request_sync(
     Ok(results.pop().unwrap_or_default().first()?)
 }
 
-/// The statement that removes a repository with its packages, versions and documents; returns its `id`.
+/// What an update sets; a field that is `None` stays as it is.
+#[derive(Debug, Default)]
+pub struct RepositoryChanges {
+    /// Where it is.
+    pub url: Option<String>,
+    /// The host's kind.
+    pub provider: Option<String>,
+    /// The package's sub-directory, or empty.
+    pub path: Option<String>,
+    /// JSON array of globs; cleared is all.
+    pub tag_filter: Update<String>,
+    /// JSON array of globs; cleared is all.
+    pub branch_filter: Update<String>,
+    /// JSON array of names and globs; cleared is all.
+    pub package_filter: Update<String>,
+    /// Type and sealed credentials.
+    pub credentials: Option<(&'static str, Option<String>)>,
+    /// Whether what was learnt of its refs and of its server holds no longer.
+    pub is_another: bool,
+}
+
+/// The statement that aborts its batch when a repository is no longer at `known`, its address and its type of
+/// credentials. See `sync_runs::guard` for how.
+pub fn guard(organization_id: i64, uid: &str, known: (&str, &str)) -> Stmt {
+    Stmt::new(
+        "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM repositories WHERE organization_id = ?1 AND uid = ?2 AND url = ?3
+                                         AND credential_type = ?4)
+             THEN json('the repository was changed meanwhile') END AS guard",
+        [organization_id.into(), uid.into(), known.0.into(), known.1.into()],
+    )
+}
+
+/// Updates a repository, and asks for its sync.
+pub fn update(organization_id: i64, uid: &str, changes: RepositoryChanges) -> Stmt {
+    let (credential_type, credentials) = match changes.credentials {
+        Some((credential_type, sealed)) => (Some(credential_type), sealed),
+        None => (None, None),
+    };
+    Stmt::new(
+        "UPDATE repositories SET url = coalesce(?3, url), provider = coalesce(?4, provider), path = coalesce(?5, path),
+                tag_filter = CASE WHEN ?6 THEN ?7 ELSE tag_filter END,
+                branch_filter = CASE WHEN ?8 THEN ?9 ELSE branch_filter END,
+                package_filter = CASE WHEN ?10 THEN ?11 ELSE package_filter END,
+                credential_type = coalesce(?12, credential_type),
+                credentials = CASE WHEN ?12 IS NOT NULL THEN ?13 ELSE credentials END,
+                refs_digest = CASE WHEN ?14 THEN NULL ELSE refs_digest END,
+                capabilities = CASE WHEN ?14 THEN NULL ELSE capabilities END,
+                request_seq = request_seq + 1
+          WHERE organization_id = ?1 AND uid = ?2",
+        [
+            organization_id.into(),
+            uid.into(),
+            changes.url.into(),
+            changes.provider.into(),
+            changes.path.into(),
+            changes.tag_filter.is_set().into(),
+            changes.tag_filter.into_value().into(),
+            changes.branch_filter.is_set().into(),
+            changes.branch_filter.into_value().into(),
+            changes.package_filter.is_set().into(),
+            changes.package_filter.into_value().into(),
+            credential_type.into(),
+            credentials.into(),
+            changes.is_another.into(),
+        ],
+    )
+}
+
+/// The statement that forgets the refs of a repository: each is looked at again.
+pub fn forget_refs(repository_id: i64) -> Stmt {
+    Stmt::new("DELETE FROM repository_refs WHERE repository_id = ?1", [repository_id.into()])
+}
+
+/// The statement that removes the packages of a repository.
+pub fn delete_packages(repository_id: i64) -> Stmt {
+    Stmt::new("DELETE FROM packages WHERE repository_id = ?1", [repository_id.into()])
+}
+
+/// The statement that keeps an upstream's root (JSON of [`crate::store::mirrors::StoredRoot`]), if it is still at `url`.
+pub fn keep_root(repository_id: i64, url: &str, root: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE repositories SET capabilities = ?3 WHERE id = ?1 AND url = ?2",
+        [repository_id.into(), url.into(), root.into()],
+    )
+}
+
+/// The statement that asks for a sync of a repository whose latest one went well, unless one is asked for already.
+pub fn ask_for_check(repository_id: i64) -> Stmt {
+    Stmt::new(
+        "UPDATE repositories SET request_seq = request_seq + 1
+          WHERE id = ?1 AND (SELECT s.outcome = 'ok' AND s.request_seq = repositories.request_seq FROM sync_runs s
+                              WHERE s.repository_id = ?1 ORDER BY s.id DESC LIMIT 1)",
+        [repository_id.into()],
+    )
+}
+
+/// The statement that removes a repository with its packages, versions and documents, unless it is the implicit one of
+/// Packagist; returns its `id`.
 pub fn delete(organization_id: i64, uid: &str) -> Stmt {
     Stmt::new(
-        "DELETE FROM repositories WHERE organization_id = ?1 AND uid = ?2 RETURNING id",
+        "DELETE FROM repositories
+          WHERE organization_id = ?1 AND uid = ?2 AND provider <> 'packagist' RETURNING id",
         [organization_id.into(), uid.into()],
     )
 }
@@ -205,7 +311,7 @@ pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseErr
     let stmt = Stmt::new(
         "SELECT r.id FROM repositories r
            LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
-          WHERE r.kind = 'git'
+          WHERE r.kind IN ('git', 'composer') AND r.is_active = 1
             AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?1)
             AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?1)
           ORDER BY l.started_at LIMIT 500",

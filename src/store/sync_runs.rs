@@ -27,6 +27,8 @@ pub struct ClaimedRepository {
     pub uid: String,
     /// The organization it belongs to.
     pub organization_id: i64,
+    /// `git` or `composer`.
+    pub kind: String,
     /// The host's kind.
     pub provider: String,
     /// Where it is.
@@ -37,6 +39,8 @@ pub struct ClaimedRepository {
     pub tag_filter: Option<String>,
     /// JSON array of globs.
     pub branch_filter: Option<String>,
+    /// JSON array of names and globs.
+    pub package_filter: Option<String>,
     /// `none`, `token` or `basic`.
     pub credential_type: String,
     /// Sealed.
@@ -57,8 +61,9 @@ impl Claim {
 macro_rules! claim_columns {
     () => {
         "id, failures,
-           (SELECT json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'provider', provider,
-                   'url', url, 'path', path, 'tag_filter', tag_filter, 'branch_filter', branch_filter,
+           (SELECT json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'kind', kind,
+                   'provider', provider, 'url', url, 'path', path, 'tag_filter', tag_filter,
+                   'branch_filter', branch_filter, 'package_filter', package_filter,
                    'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
                    'refs_digest', refs_digest)
               FROM repositories WHERE id = repository_id) AS repository"
@@ -80,7 +85,7 @@ pub async fn claim(
                 CASE WHEN l.id IS NULL OR l.outcome = 'ok' THEN 0 ELSE l.failures + 1 END
            FROM repositories r
            LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
-          WHERE r.id = ?2
+          WHERE r.id = ?2 AND r.is_active = 1
             AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?3)
             AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?3)
          RETURNING ",
@@ -168,6 +173,17 @@ pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stm
     )
 }
 
+/// The statement that ends a repository's run that is under way: what it looks for is no longer what is wanted. It can
+/// publish nothing from then on, and another one may begin at once.
+pub fn supersede(repository_id: i64, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE sync_runs SET finished_at = ?2, outcome = 'failed', next_due_at = ?2,
+                error = 'The repository was changed while it was synced. It is synced again.'
+          WHERE repository_id = ?1 AND finished_at IS NULL",
+        [repository_id.into(), now.into()],
+    )
+}
+
 /// What finishing a run returned.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Finished {
@@ -187,15 +203,16 @@ pub fn finished(id: i64) -> Stmt {
 }
 
 /// The statement that aborts its batch when the run no longer holds its lease, or when a package of that name belongs
-/// to another repository: `json('…')` of a text that is no JSON is an error, and D1 has no other way to raise one.
+/// to another repository that is no upstream: `json('…')` of a text that is no JSON is an error, and D1 has no other way to raise one.
 pub fn guard(run_id: i64, organization_id: i64, package: &str, repository_id: i64) -> Stmt {
     Stmt::new(
         "SELECT CASE
            WHEN NOT EXISTS (SELECT 1 FROM sync_runs s WHERE s.id = ?1 AND s.finished_at IS NULL
                               AND s.id = (SELECT max(id) FROM sync_runs WHERE repository_id = ?4))
              THEN json('the lease is lost')
-           WHEN EXISTS (SELECT 1 FROM packages p
-                         WHERE p.organization_id = ?2 AND p.name = ?3 AND p.repository_id <> ?4)
+           WHEN EXISTS (SELECT 1 FROM packages p JOIN repositories r ON r.id = p.repository_id
+                         WHERE p.organization_id = ?2 AND p.name = ?3 AND p.repository_id <> ?4
+                           AND r.kind <> 'composer')
              THEN json('the package belongs to another repository')
          END AS guard",
         [run_id.into(), organization_id.into(), package.into(), repository_id.into()],

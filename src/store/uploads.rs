@@ -38,6 +38,8 @@ pub fn insert_repository(organization_id: i64, uid: &str, now: Millis) -> Stmt {
 pub struct TakenVersion {
     /// Public id.
     pub uid: String,
+    /// [`UPLOADED`], or where else it came from while the package was an upstream's.
+    pub ref_name: String,
     /// SHA-256 of its zip, when there is one.
     pub sha256: Option<String>,
 }
@@ -45,7 +47,7 @@ pub struct TakenVersion {
 /// Finds a version of a package, whatever has become of it; one [`TakenVersion`] or none.
 pub fn taken(organization_id: i64, name: &str, normalized: &str) -> Stmt {
     Stmt::new(
-        "SELECT v.uid, d.artifact_sha256 AS sha256
+        "SELECT v.uid, v.ref_name, d.artifact_sha256 AS sha256
            FROM packages p JOIN versions v ON v.package_id = p.id
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
           WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3",

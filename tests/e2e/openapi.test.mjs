@@ -39,7 +39,10 @@ test("every handler with an entry is registered, under its own name", () => {
 });
 
 /** What everybody may ask. */
-const PUBLIC = ["/api/openapi.json", "/api/swagger", "/health"];
+const PUBLIC = [
+  "/api/auth/accept-invitation", "/api/auth/login", "/api/auth/reset", "/api/auth/setup", "/api/openapi.json", "/api/swagger",
+  "/health",
+];
 
 test("every operation is there, and asks for credentials unless it says that it is public", async () => {
   const open = [];

@@ -78,7 +78,7 @@ async fn a_repository_that_cannot_be_one_is_refused_field_by_field() {
         (
             json!({"url": url, "vcs_type": "svn"}),
             "vcs_type",
-            "`svn` is none of `git`, `github`, `gitlab`, `bitbucket`, `gitea`",
+            "`svn` is none of `git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer`",
         ),
         (
             json!({"url": url, "path": "../secret"}),

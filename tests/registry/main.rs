@@ -2,6 +2,7 @@
 
 mod support;
 
+mod advisories;
 mod archives;
 mod artifacts;
 mod audit;
@@ -12,13 +13,26 @@ mod curate;
 mod dist;
 mod faults;
 mod limits;
+mod links;
+mod login;
 mod metadata;
+mod mirror;
+mod mirror_archives;
+mod mirror_faults;
+mod mirror_names;
+mod mirror_whole;
 mod notify;
 mod packages;
+mod repositories;
 mod search;
+mod sessions;
+mod settings;
 mod sync;
 mod sync_runs;
 mod tokens;
+mod two_factor;
 mod uploads;
 mod upstream_faults;
+mod user_faults;
+mod users;
 mod visibility;

@@ -40,8 +40,8 @@ async fn a_registered_repository_is_pending_until_its_sync_and_then_ok() {
     let id = reply.id();
     let mut expected = json!({
         "id": id, "url": "https://git.test/acme/lib.git", "kind": "git", "vcs_type": "git", "provider": "git",
-        "credential_type": "none", "path": null, "tag_filter": null, "branch_filter": null, "package": null,
-        "sync_status": "pending", "last_synced_at": null, "error": null, "created_at": DAWN.seconds(),
+        "credential_type": "none", "path": null, "tag_filter": null, "branch_filter": null,
+        "package_filter": null, "package": null, "sync_status": "pending", "last_synced_at": null, "error": null, "created_at": DAWN.seconds(),
     });
     assert_eq!(reply.json(), expected);
     assert_eq!(world.repository_view(&id).await, expected);

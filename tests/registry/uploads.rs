@@ -291,6 +291,27 @@ async fn a_name_has_one_source() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_only_mirrored_belongs_to_who_uploads_it() {
+    let world = World::new();
+    world.database.execute(
+        "INSERT INTO repositories (id, uid, organization_id, kind, provider, url, created_at)
+         VALUES (7, 'r', 1, 'composer', 'composer', 'https://upstream.test', 0);
+         INSERT INTO packages (id, uid, organization_id, repository_id, name, type, revision, version_index, created_at, updated_at)
+         VALUES (7, 'p', 1, 7, 'acme/lib', 'library', 1, '[[\"9.0.0.0\",0,\"9.0.0\"]]', 0, 0);
+         INSERT INTO versions (id, uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at, created_at, updated_at)
+         VALUES (7, 'v', 7, '1.0.0.0', '1.0.0', '', 'a', '{}', 0, 0, 0), (8, 'w', 7, '9.0.0.0', '9.0.0', '', 'b', '{}', 0, 0, 0)",
+    );
+    let made = upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(201);
+    assert_eq!(made.id(), "v");
+    assert_eq!(world.fresh("/p2/acme/lib.json").await.version_names("acme/lib"), ["1.0.0"]);
+    assert_eq!(world.fresh("/dist/acme/lib/1.0.0.zip").await.expect(200).body, package("acme/lib", "one"));
+    upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(200);
+    assert_eq!(upload(&world, "9.0.0", package("acme/lib", "nine")).await.expect(201).id(), "w");
+    upload(&world, "9.0.0", package("acme/lib", "ten")).await.expect(409);
+    assert_eq!(world.fresh("/p2/acme/lib.json").await.version_names("acme/lib"), ["9.0.0", "1.0.0"]);
+}
+
+#[tokio::test]
 async fn the_repository_of_uploads_has_nothing_to_sync() {
     let world = World::new();
     upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(201);

@@ -3,9 +3,11 @@
 //! * `GET /packages.json`, `GET /p2/{vendor}/{package}.json`, `…~dev.json`: metadata
 //! * `GET /dist/{vendor}/{package}/{version}/{reference}.zip` and `…/{version}.zip`: archives
 //! * `POST /notify-batch`, `GET /list.json`, `GET /search.json`
+//! * `POST /security-advisories`, `POST /filter-lists`, `GET /filter-lists/summary.json`
 
 mod dist;
 mod metadata;
+mod notices;
 mod notify;
 mod search;
 
@@ -25,6 +27,9 @@ pub fn routes() -> Routes {
         .routes(routes!(notify::post_notify_batch))
         .routes(routes!(search::list_package_names))
         .routes(routes!(search::search_packages))
+        .routes(routes!(notices::post_security_advisories))
+        .routes(routes!(notices::post_filter_lists))
+        .routes(routes!(notices::get_filter_summary))
 }
 
 /// The surface with its layers and its answers to what it does not have.

@@ -194,10 +194,9 @@ pub async fn clean_up_artifacts(
     session: Session,
     body: Result<JsonBody<CleanupRequest>, Failure>,
 ) -> Result<Json<CleanupView>, Failure> {
-    let (caller, by) = session.editor(Scope::PackagesWrite).await?;
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
     let spec = CleanupSpec::from(request);
-    let view = caller.view(session.app.now());
     let cleanup = artifacts::clean_up(&session.app, &by, &view, &spec).await?;
     Ok(Json(CleanupView::new(cleanup, spec.dry_run)))
 }

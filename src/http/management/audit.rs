@@ -23,7 +23,7 @@ pub struct EntryView {
     id: String,
     /// Unix seconds.
     at: i64,
-    /// Who: `admin`, `token:{id}`.
+    /// Who: `admin`, `token:{id}`, `user:{id}`; `anonymous` when a login fails.
     actor: String,
     /// The client's IP address.
     address: Option<String>,
@@ -83,7 +83,7 @@ impl EntryQuery {
     path = "/audit-log",
     tag = "audit",
     params(
-        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`"),
+        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`, `user:{id}`"),
         ("action" = Option<String>, Query, description = "Only actions that begin like this: `token.`"),
         ("target" = Option<String>, Query, description = "Only what was done to the thing with this id"),
         ("since" = Option<i64>, Query, description = "Unix seconds, included"),
@@ -119,7 +119,7 @@ const MAX_EXPORTED: i64 = 10_000;
     path = "/audit-log/export",
     tag = "audit",
     params(
-        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`"),
+        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`, `user:{id}`"),
         ("action" = Option<String>, Query, description = "Only actions that begin like this: `token.`"),
         ("target" = Option<String>, Query, description = "Only what was done to the thing with this id"),
         ("since" = Option<i64>, Query, description = "Unix seconds, included"),

@@ -1,12 +1,18 @@
 //! The management surface: what operators and shops ask of the root organization.
 
+mod advisories;
 mod artifacts;
 mod audit;
+mod auth;
+mod filter_entries;
+mod invitations;
 mod packages;
 mod repositories;
+mod settings;
 mod statistics;
 mod tokens;
 mod uploads;
+mod users;
 mod versions;
 
 use axum::Router;
@@ -29,11 +35,22 @@ pub fn routes() -> Routes {
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::get_token, tokens::update_token, tokens::delete_token))
         .routes(routes!(repositories::list_repositories, repositories::create_repository))
-        .routes(routes!(repositories::get_repository, repositories::delete_repository))
+        .routes(routes!(
+            repositories::get_repository,
+            repositories::update_repository,
+            repositories::replace_repository,
+            repositories::delete_repository
+        ))
+        .routes(routes!(repositories::verify_repository))
         .routes(routes!(repositories::sync_repository))
         .routes(routes!(repositories::list_syncs))
+        .routes(routes!(settings::get_settings, settings::update_settings))
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))
+        .routes(routes!(advisories::list_advisories, advisories::create_advisory))
+        .routes(routes!(advisories::get_advisory, advisories::update_advisory, advisories::delete_advisory))
+        .routes(routes!(filter_entries::list_filter_entries, filter_entries::create_filter_entry))
+        .routes(routes!(filter_entries::delete_filter_entry))
         .routes(routes!(packages::list_packages))
         .routes(routes!(packages::get_package, packages::update_package, packages::delete_package))
         .routes(routes!(packages::get_package_by_name))
@@ -50,11 +67,17 @@ pub fn routes() -> Routes {
         .routes(routes!(artifacts::clean_up_artifacts))
         .routes(routes!(assets::get_openapi_document))
         .routes(routes!(assets::get_swagger))
+        .routes(routes!(users::list_users, users::create_user))
+        .routes(routes!(users::get_user, users::update_user, users::delete_user))
+        .routes(routes!(users::create_reset_link))
+        .routes(routes!(invitations::list_invitations, invitations::create_invitation))
+        .routes(routes!(invitations::delete_invitation))
+        .routes(Routes::new().nest("/auth", auth::routes()))
 }
 
 /// The surface with its layers and its answers to what it does not have.
 pub fn with_layers(router: Router) -> Router {
-    router
+    assets::account_page(router)
         .route("/api/swagger/", get(assets::get_swagger))
         .route("/api/swagger/{*file}", get(assets::get_swagger))
         .route("/api", any(fallback))

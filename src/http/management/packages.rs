@@ -271,11 +271,10 @@ pub async fn update_package(
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<PackageRequest>, Failure>,
 ) -> Result<Json<PackageDetails>, Failure> {
-    let (caller, by) = session.editor(Scope::PackagesWrite).await?;
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
-    let view = caller.view(session.app.now());
     curate::change_package(&session.app, &by, &view, &id, request.into()).await?;
-    details(&session.app, caller.organization_id, &view, &id).await
+    details(&session.app, by.organization_id, &view, &id).await
 }
 
 /// Deletes an uploaded package with all its versions: nobody can download them any more. One that comes from a
@@ -295,7 +294,7 @@ pub async fn update_package(
     )
 )]
 pub async fn delete_package(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
-    let (caller, by) = session.editor(Scope::PackagesWrite).await?;
-    curate::delete_package(&session.app, &by, &caller.view(session.app.now()), &id).await?;
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    curate::delete_package(&session.app, &by, &view, &id).await?;
     Ok(Json(json!({ "message": "Package deleted" })))
 }

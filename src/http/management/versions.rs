@@ -158,10 +158,9 @@ async fn changed(
     (id, version): (String, String),
     change: VersionChange,
 ) -> Result<Json<VersionDetails>, Failure> {
-    let (caller, by) = session.editor(Scope::PackagesWrite).await?;
-    let view = caller.view(session.app.now());
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
     change_version(&session.app, &by, &view, (&id, &version), change).await?;
-    let row = packages::version(&session.app, caller.organization_id, &view, (&id, &version)).await?;
+    let row = packages::version(&session.app, by.organization_id, &view, (&id, &version)).await?;
     Ok(Json(row.into()))
 }
 
@@ -239,8 +238,7 @@ pub async fn delete_version(
     session: Session,
     PathOf((id, version)): PathOf<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
-    let (caller, by) = session.editor(Scope::PackagesWrite).await?;
-    let view = caller.view(session.app.now());
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
     change_version(&session.app, &by, &view, (&id, &version), VersionChange::Delete).await?;
     Ok(Json(json!({ "message": "Version deleted" })))
 }

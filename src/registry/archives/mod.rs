@@ -15,7 +15,7 @@ use crate::git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip
 use crate::ports::{Job, Stmt};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::memory::BuildSlot;
+use crate::registry::memory::Place;
 use crate::registry::publish::render_again;
 use crate::registry::sync::remote::is_too_large;
 use crate::registry::sync::{SyncError, remote_of};
@@ -144,20 +144,17 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
     }
 }
 
-/// How long a builder waits for another one in the same isolate.
-const SLOT_PATIENCE: Duration = Duration::from_secs(25);
-const SLOT_POLL: Duration = Duration::from_millis(200);
+/// Waits for the isolate's one place for building: two at a time would not fit its memory.
+pub async fn wait_for_slot(app: &App) -> Result<Place, Failure> {
+    app.wait_for_place(&["archives"], SLOT_PATIENCE).await.ok_or_else(busy)
+}
 
-/// Waits for the isolate's one place for building. It is polled: a request cannot be woken by another one in workerd.
-pub async fn wait_for_slot(app: &App) -> Result<BuildSlot, Failure> {
-    let polls = SLOT_PATIENCE.as_millis() / SLOT_POLL.as_millis();
-    for _ in 0..polls {
-        if let Some(slot) = app.memory.try_start_building(app.now()) {
-            return Ok(slot);
-        }
-        app.ports.clock.sleep(SLOT_POLL).await;
-    }
-    Err(Failure::new(Kind::Upstream, "Other archives are being built here. Try again in a moment."))
+/// How long a builder, or who fetches an archive, waits for others in the same isolate.
+pub const SLOT_PATIENCE: Duration = Duration::from_secs(25);
+
+/// What a client is told when it has waited that long.
+pub fn busy() -> Failure {
+    Failure::new(Kind::Upstream, "Other archives are being built here. Try again in a moment.")
 }
 
 /// What a client is told of a version whose zip cannot be built.

@@ -1,4 +1,5 @@
-//! Syncing a git repository: from its refs to published versions.
+//! Syncing a git repository: from its refs to published versions. (What an upstream composer repository's sync does
+//! instead of steps 2 to 4 is the `mirror`'s.)
 //!
 //! 1. *Claim* the repository: one statement, a lease for [`LEASE`].
 //! 2. *Ask* for the refs: one request, when the server's capabilities are known. Their digest is the same as last
@@ -28,6 +29,9 @@ use crate::registry::App;
 use crate::registry::artifacts::sweep_on_the_hour;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
+use crate::registry::mirror;
+use crate::registry::mirror::refresh::{Progress, refresh};
+use crate::registry::mirror::remote::MirrorError;
 use crate::registry::publish::{Publication, publish};
 use crate::registry::repositories::{Credentials, Provider};
 use crate::registry::upstream::RequestError;
@@ -37,7 +41,8 @@ use crate::store::packages::{self, LiveVersion, PackageState};
 use crate::store::repositories::{self, RefRow};
 use crate::store::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
 
-use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name, short};
+pub use changes::short;
+use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
 use contents::fetch_contents;
 use remote::Remote;
 
@@ -112,9 +117,21 @@ pub enum SyncError {
         /// The package.
         name: String,
     },
+    /// An upstream repository cannot be read.
+    #[error(transparent)]
+    Mirror(MirrorError),
     /// The registry failed; the text for the owner is the refusal's own.
     #[error("{}", .0.detail)]
     Internal(Failure),
+}
+
+impl From<MirrorError> for SyncError {
+    fn from(error: MirrorError) -> Self {
+        match error {
+            MirrorError::Internal(failure) => Self::Internal(failure),
+            other => Self::Mirror(other),
+        }
+    }
 }
 
 impl From<Failure> for SyncError {
@@ -155,18 +172,30 @@ pub async fn run(app: &App, repository_id: i64) -> Result<(), Failure> {
     let Some(claim) = claim(app, repository_id).await? else { return Ok(()) };
     let repository = claim.repository()?;
     let mut report = Report::default();
-    let asked_again = match sync(app, &claim, &repository, &mut report).await {
+    let ended = match repository.kind.as_str() {
+        "composer" => refresh(app, &repository, &mut report).await.map(Ended::Refreshed).map_err(SyncError::from),
+        _ => sync(app, &claim, &repository, &mut report).await,
+    };
+    let asked_again = match ended {
         Ok(Ended::Published { asked_again }) => {
             app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
             asked_again
         }
-        Ok(Ended::NothingNew) => finish(app, &claim, &report, app.config.sync_interval).await?,
+        Ok(Ended::NothingNew | Ended::Refreshed(Progress::Done)) => {
+            finish(app, &claim, &report, app.config.sync_interval).await?
+        }
+        Ok(Ended::Refreshed(Progress::More)) => {
+            finish(app, &claim, &report, Duration::ZERO).await?;
+            true
+        }
         Err(error) => {
             if let SyncError::Internal(failure) = &error {
                 log::error!("sync of repository {} failed: {failure:?}", repository.uid);
             }
             report.error = Some(error.to_string());
-            finish(app, &claim, &report, back_off(app.config.sync_interval, claim.failures)).await?
+            // An upstream's failure is over when look-ups succeed again, which its owner is to see soon.
+            let failures = if repository.kind == "composer" { 0 } else { claim.failures };
+            finish(app, &claim, &report, back_off(app.config.sync_interval, failures)).await?
         }
     };
     if asked_again {
@@ -215,6 +244,7 @@ async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -> Re
 enum Ended {
     NothingNew,
     Published { asked_again: bool },
+    Refreshed(Progress),
 }
 
 /// A git server at the address and with the credentials of a claimed repository.
@@ -470,6 +500,7 @@ pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
         let builds: Vec<Job> = behind.into_iter().map(|repository_id| Job::BuildArchives { repository_id }).collect();
         app.enqueue_all(&builds, Duration::ZERO).await;
         sync_runs::prune(&*app.ports.database, now.minus(RUNS_KEPT)).await?;
+        mirror::prune(app).await?;
     }
     sweep_on_the_hour(app).await?;
     Ok(syncs.len())

@@ -21,7 +21,7 @@ use crate::registry::audit::{Actor, Deed};
 use crate::registry::edit::{Draft, Edit};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::memory::BuildSlot;
+use crate::registry::memory::Place;
 use crate::store::dists::NewArtifact;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::{self, FileUpsert, VersionUpsert};
@@ -72,7 +72,7 @@ impl UploadAddress {
 pub struct Room {
     /// Bytes.
     pub bytes: usize,
-    _slot: Option<BuildSlot>,
+    _slot: Option<Place>,
 }
 
 /// Waits until there is memory for an upload of `announced` bytes, or of any allowed size when nobody said.
@@ -130,15 +130,18 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
     publisher.announce().await?;
     app.ports.blobs.put(&blob_key(&publisher.artifact.sha256), vec![bytes]).await?;
     for _ in 0..ATTEMPTS {
-        let Err(failure) = publisher.write(&stored).await else { return Ok(publisher.uploaded(None)) };
+        let written = publisher.write(&stored).await;
+        if written.is_ok() && !stored.takes_row {
+            return Ok(publisher.uploaded(None));
+        }
         let now = publisher.read().await?;
         // The answer may have got lost, or somebody else was faster.
         if let Some(settled) = publisher.settled(&now)? {
             app.memory.forget_published();
-            return Ok(settled);
+            return Ok(Uploaded { is_new: settled.is_new || written.is_ok(), ..settled });
         }
         if now.revision() == stored.revision() {
-            return Err(failure);
+            written?;
         }
         stored = now;
     }
@@ -168,9 +171,28 @@ struct Stored {
     taken: Option<TakenVersion>,
     /// The organization's repository of uploaded zips.
     repository: Option<Id>,
+    /// Whether an upstream has the name so far, which belongs to who publishes it here.
+    takes_over: bool,
+    /// Whether the version was mirrored once, so that its row is there.
+    takes_row: bool,
 }
 
 impl Stored {
+    /// What an upstream has of a package is as if it were not there.
+    fn without_mirrored(mut self) -> Self {
+        let kind = self.draft.package.as_ref().map(|package| package.kind.as_str());
+        self.takes_over = kind == Some("composer");
+        let is_uploads = matches!(kind, Some("artifact" | "composer"));
+        self.takes_row = is_uploads && self.taken.as_ref().is_some_and(|taken| taken.ref_name != UPLOADED);
+        if self.takes_row {
+            self.taken = None;
+        }
+        if self.takes_over {
+            self.draft = Draft { package: None, versions: Vec::new() };
+        }
+        self
+    }
+
     fn revision(&self) -> Option<i64> {
         self.draft.package.as_ref().map(|package| package.revision)
     }
@@ -192,11 +214,14 @@ impl Publisher<'_> {
         batch.push(uploads::taken(organization_id, name, self.address.version.as_str()));
         batch.push(uploads::repository(organization_id));
         let mut results = self.app.ports.database.batch(batch).await?.into_iter();
-        Ok(Stored {
+        let stored = Stored {
             draft: Draft::read(&mut results)?,
             taken: results.next().unwrap_or_default().first()?,
             repository: results.next().unwrap_or_default().first()?,
-        })
+            takes_over: false,
+            takes_row: false,
+        };
+        Ok(stored.without_mirrored())
     }
 
     /// What has become of the upload already, if anything has.
@@ -280,6 +305,11 @@ impl Publisher<'_> {
             changes: Vec::new(),
         };
         edit.changes = self.changes(&edit)?;
+        if stored.takes_over {
+            edit.before.push(publication::take_over(edit.target(self.app)));
+            let live = [self.address.version.as_str()];
+            edit.changes.push(publication::settle_versions(edit.target(self.app), live, None));
+        }
         edit.write(self.app, &stored.draft).await
     }
 

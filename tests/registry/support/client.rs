@@ -81,6 +81,23 @@ impl Ask {
     }
 }
 
+/// Sends them all at once; the answers in their order.
+pub async fn at_once(asks: impl IntoIterator<Item = Ask>) -> Vec<Reply> {
+    let running: Vec<_> = asks.into_iter().map(|ask| tokio::spawn(ask.send())).collect();
+    let mut replies = Vec::new();
+    for request in running {
+        replies.push(request.await.expect("no panic"));
+    }
+    replies
+}
+
+/// The statuses of the answers to requests that are sent at once, the lowest first.
+pub async fn statuses_at_once(asks: impl IntoIterator<Item = Ask>) -> Vec<u16> {
+    let mut statuses: Vec<u16> = at_once(asks).await.iter().map(|reply| reply.status).collect();
+    statuses.sort_unstable();
+    statuses
+}
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -93,7 +110,7 @@ impl Reply {
     /// This reply, if it has that status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.status, status, "{}\n{}", self.text(), super::logs::text());
         self
     }
 

@@ -4,11 +4,13 @@
 //! still until the test moves it; its background work and jobs wait for [`World::settle`].
 
 pub mod client;
+pub mod composer_host;
 pub mod database;
 pub mod faults;
 pub mod git_host;
 pub mod logs;
 pub mod meter;
+pub mod people;
 pub mod repo;
 pub mod storage;
 pub mod surroundings;
@@ -28,12 +30,16 @@ use rostrum::registry::secrets::{Keyring, TokenHash};
 use rostrum::registry::{App, Config, Ports, sync};
 use serde_json::{Value, json};
 
-pub use client::{Ask, ORIGIN, Reply};
+pub use client::{Ask, ORIGIN, Reply, at_once, statuses_at_once};
+
+pub use composer_host::{ComposerHost, Heard, sha1_of, upstream_version, zip_of};
 pub use git_host::{GitHost, Step, Trouble};
 pub use meter::{Calls, Meter, Moment, Port};
+pub use people::{PASSWORD, Person, token_of};
 pub use repo::{File, Repo, file, manifest};
 pub use surroundings::DAWN;
 
+use composer_host::Internet;
 use database::Sqlite;
 use storage::{Kv, Shelf};
 use surroundings::{Chance, Desk, ManualClock};
@@ -64,6 +70,7 @@ pub struct World {
     pub blobs: Arc<Shelf>,
     pub cache: Arc<Kv>,
     pub host: GitHost,
+    pub far: ComposerHost,
     pub desk: Arc<Desk>,
     pub meter: Meter,
     clock: Arc<ManualClock>,
@@ -87,6 +94,7 @@ impl World {
         let blobs = Arc::new(Shelf::new(meter.clone()));
         let cache = Arc::new(Kv::new(clock.clone(), meter.clone()));
         let host = GitHost::new(meter.clone());
+        let far = ComposerHost::new(meter.clone());
         let desk = Arc::new(Desk::new(meter.clone()));
         let mut config = Config {
             admin_token: Some(TokenHash::of(ADMIN)),
@@ -98,13 +106,13 @@ impl World {
             database: database.clone(),
             blobs: blobs.clone(),
             cache: cache.clone(),
-            upstream: Arc::new(host.clone()),
+            upstream: Arc::new(Internet { git: host.clone(), composer: far.clone() }),
             clock: clock.clone(),
             entropy: Arc::new(Chance::default()),
             tasks: desk.clone(),
         };
         let app = App { ports, config: Arc::new(config), memory: Arc::new(Memory::default()) };
-        Self { database, blobs, cache, host, desk, meter, clock, isolate: Isolate { app, router: router() } }
+        Self { database, blobs, cache, host, far, desk, meter, clock, isolate: Isolate { app, router: router() } }
     }
 
     /// Another isolate of the same deployment, that remembers nothing yet.
@@ -166,6 +174,26 @@ impl World {
 
     pub async fn register_as(&self, spec: Value) -> String {
         self.post("/api/repositories").bearer(ADMIN).json(&spec).send().await.expect(201).id()
+    }
+
+    /// Registers the upstream at `origin`, which is asked by name, and reads its root; says its id.
+    pub async fn upstream(&self, origin: &str) -> String {
+        self.upstream_as(json!({ "url": origin })).await
+    }
+
+    pub async fn upstream_as(&self, mut spec: Value) -> String {
+        spec["kind"] = json!("composer");
+        let id = self.register_as(spec).await;
+        self.settle().await;
+        self.far.take_heard();
+        id
+    }
+
+    /// Changes the settings.
+    pub async fn set(&self, settings: Value) {
+        self.patch("/api/settings").bearer(ADMIN).json(&settings).send().await.expect(200);
+        self.settle().await;
+        self.far.take_heard();
     }
 
     /// A repository with these tags on its only commit, registered and synced.

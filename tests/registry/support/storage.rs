@@ -5,20 +5,25 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rostrum::ports::{Blob, Blobs, BoxFuture, ByteRange, Cache, CacheEntry, Clock, Fault, Millis, Whole};
+use rostrum::ports::{
+    Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Cache, CacheEntry, Clock, Fault, Millis, PART_BYTES, Whole,
+};
 
 use super::meter::{Meter, Port};
 use super::surroundings::ManualClock;
 
 /// A blob store.
+#[derive(Clone)]
 pub struct Shelf {
-    pub blobs: Mutex<BTreeMap<String, Bytes>>,
+    pub blobs: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    /// Uploads that were begun and neither completed nor aborted.
+    pub open_uploads: Arc<Mutex<usize>>,
     meter: Meter,
 }
 
 impl Shelf {
     pub fn new(meter: Meter) -> Self {
-        Self { blobs: Mutex::default(), meter }
+        Self { blobs: Arc::default(), open_uploads: Arc::default(), meter }
     }
 
     pub fn keys(&self) -> Vec<String> {
@@ -53,11 +58,72 @@ impl Blobs for Shelf {
         })
     }
 
+    fn upload(&self, key: &str) -> BoxFuture<'_, Result<Box<dyn BlobUpload>, Fault>> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            let begin = || *self.open_uploads.lock().expect("not poisoned") += 1;
+            self.meter.run(Port::Blobs, begin).await?;
+            Ok(Box::new(Parts { shelf: self.clone(), key, stored: Vec::new() }) as Box<dyn BlobUpload>)
+        })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> BoxFuture<'_, Result<(), Fault>> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Box::pin(async move {
+            let rename = || {
+                let mut blobs = self.blobs.lock().expect("not poisoned");
+                let bytes = blobs.remove(&from).expect("it is there");
+                blobs.insert(to, bytes);
+            };
+            self.meter.run(Port::Blobs, rename).await
+        })
+    }
+
     fn delete(&self, keys: Vec<String>) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(async move {
             let delete = || self.blobs.lock().expect("not poisoned").retain(|key, _| !keys.contains(key));
             self.meter.run(Port::Blobs, delete).await
         })
+    }
+}
+
+/// An upload as strict as R2's.
+struct Parts {
+    shelf: Shelf,
+    key: String,
+    stored: Vec<Bytes>,
+}
+
+impl Parts {
+    fn close(&self) {
+        *self.shelf.open_uploads.lock().expect("not poisoned") -= 1;
+    }
+}
+
+impl BlobUpload for Parts {
+    fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
+        assert!(self.stored.iter().all(|part| part.len() == PART_BYTES), "only the last part may be of another size");
+        assert!(!bytes.is_empty() && bytes.len() <= PART_BYTES, "a part of {} bytes", bytes.len());
+        Box::pin(async move {
+            self.shelf.meter.count(|calls| calls.blob_writes += 1);
+            let meter = self.shelf.meter.clone();
+            meter.run(Port::Blobs, || self.stored.push(bytes)).await
+        })
+    }
+
+    fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+        Box::pin(async move {
+            let join = || {
+                self.close();
+                let whole = Bytes::from(self.stored.concat());
+                self.shelf.blobs.lock().expect("not poisoned").insert(self.key.clone(), whole);
+            };
+            self.shelf.meter.run(Port::Blobs, join).await
+        })
+    }
+
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+        Box::pin(async move { self.shelf.meter.run(Port::Blobs, || self.close()).await })
     }
 }
 

@@ -1,8 +1,12 @@
-//! Registering, syncing on demand and removing repositories.
+//! Registering, changing, verifying, syncing on demand and removing repositories.
+
+mod change;
+mod credentials;
+mod verify;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::git::PackagePath;
 use crate::ports::{DatabaseError, Job, Millis};
@@ -10,11 +14,15 @@ use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::upstream::{Authorization, Reach, check_url};
+use crate::registry::upstream::check_url;
 use crate::store::organizations;
 use crate::store::repositories::{self, NewRepository, RepositoryRow};
 use crate::store::sync_runs::{self, RunRow};
 use crate::store::{Page, run};
+
+pub use change::{RepositoryChange, change};
+pub use credentials::Credentials;
+pub use verify::{Verification, verify};
 
 /// What kind of host serves a repository: decides how credentials are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +37,17 @@ pub enum Provider {
     Bitbucket,
     /// Gitea or Forgejo.
     Gitea,
+    /// A Composer repository.
+    Composer,
 }
 
-const PROVIDERS: [(Provider, &str); 5] = [
+const PROVIDERS: [(Provider, &str); 6] = [
     (Provider::Git, "git"),
     (Provider::GitHub, "github"),
     (Provider::GitLab, "gitlab"),
     (Provider::Bitbucket, "bitbucket"),
     (Provider::Gitea, "gitea"),
+    (Provider::Composer, "composer"),
 ];
 
 impl Provider {
@@ -56,127 +67,9 @@ impl Provider {
         match self {
             Self::GitLab => "oauth2",
             Self::Bitbucket => "x-token-auth",
-            Self::Git | Self::GitHub | Self::Gitea => "x-access-token",
+            Self::Git | Self::GitHub | Self::Gitea | Self::Composer => "x-access-token",
         }
     }
-}
-
-/// Credentials for a repository's host.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// A public repository.
-    None,
-    /// An access token.
-    Token(String),
-    /// User name and password.
-    Basic {
-        /// User name.
-        username: String,
-        /// Password.
-        password: String,
-    },
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials::{}(…)", self.type_name())
-    }
-}
-
-impl Credentials {
-    /// Reads `credential_type` and `auth_credentials` of a request: a string (`token`, or `user:password`) or an object
-    /// (`{token}`, or `{username, password}`). Without a type, the form of the credentials tells it.
-    pub fn read(credential_type: Option<&str>, given: Option<&Value>) -> Result<Self, Failure> {
-        let wrong = |detail: &str| Failure::invalid_field("auth_credentials", detail);
-        let text = |key: &str| given.and_then(|value| value.get(key)).and_then(Value::as_str).map(str::to_owned);
-        let token = || given.and_then(Value::as_str).map(str::to_owned).or_else(|| text("token"));
-        let basic = || {
-            let pair = given.and_then(Value::as_str).and_then(|text| text.split_once(':'));
-            pair.map(|(user, password)| (user.to_owned(), password.to_owned()))
-                .or_else(|| Some((text("username")?, text("password")?)))
-        };
-        let credentials = match credential_type {
-            None | Some("none") if given.is_none() => Self::None,
-            None if text("username").is_some() => {
-                let (username, password) = basic().ok_or_else(|| wrong("needs a `password` beside `username`"))?;
-                Self::Basic { username, password }
-            }
-            None | Some("token") => {
-                Self::Token(token().ok_or_else(|| wrong("must be the token, or an object with `token`"))?)
-            }
-            Some("basic" | "http_basic") => {
-                let (username, password) = basic()
-                    .ok_or_else(|| wrong("must be `user:password`, or an object with `username` and `password`"))?;
-                Self::Basic { username, password }
-            }
-            Some("none") => return Err(wrong("must be absent when `credential_type` is `none`")),
-            Some(other) => {
-                let detail = format!("`{}` is none of `none`, `token`, `basic`", other.escape_default());
-                return Err(Failure::invalid_field("credential_type", detail));
-            }
-        };
-        credentials.check(given)?;
-        Ok(credentials)
-    }
-
-    fn check(&self, given: Option<&Value>) -> Result<(), Failure> {
-        let wrong = |detail: &str| Err(Failure::invalid_field("auth_credentials", detail));
-        let parts: &[&str] = match self {
-            Self::None => &[],
-            Self::Token(token) => &[token],
-            Self::Basic { username, password } => &[username, password],
-        };
-        if parts.iter().any(|part| part.is_empty() || part.len() > 4096 || part.contains(char::is_control)) {
-            return wrong("must be neither empty nor longer than 4096 bytes, without control characters");
-        }
-        if let Some(Value::Object(object)) = given
-            && let Some(key) = object.keys().find(|key| !["token", "username", "password"].contains(&key.as_str()))
-        {
-            return wrong(&format!("has an unknown field `{}`", key.escape_default()));
-        }
-        Ok(())
-    }
-
-    /// The stored name of their type.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Token(_) => "token",
-            Self::Basic { .. } => "basic",
-        }
-    }
-
-    fn to_sealable(&self) -> Option<String> {
-        match self {
-            Self::None => None,
-            Self::Token(token) => Some(json!({ "token": token }).to_string()),
-            Self::Basic { username, password } => {
-                Some(json!({ "username": username, "password": password }).to_string())
-            }
-        }
-    }
-
-    /// Opens the stored credentials of the repository with public id `uid`.
-    pub fn open(app: &App, uid: &str, type_name: &str, sealed: Option<&str>) -> Result<Self, Failure> {
-        let Some(sealed) = sealed else { return Ok(Self::None) };
-        let opened = app.config.keyring.open(&seal_row(uid), sealed).map_err(Failure::internal)?;
-        let value: Value = serde_json::from_str(&opened).map_err(Failure::internal)?;
-        Self::read(Some(type_name), Some(&value))
-    }
-
-    /// How they are sent to `provider`.
-    pub fn authorization(&self, provider: Provider) -> Option<Authorization> {
-        match self {
-            Self::None => None,
-            Self::Token(token) => Authorization::basic(provider.token_user(), token),
-            Self::Basic { username, password } => Authorization::basic(username, password),
-        }
-    }
-}
-
-/// What a repository's credentials are sealed to.
-fn seal_row(uid: &str) -> String {
-    format!("repository/{uid}/credentials")
 }
 
 /// A request to register a repository.
@@ -184,7 +77,7 @@ fn seal_row(uid: &str) -> String {
 pub struct RepositorySpec {
     /// Where it is.
     pub url: String,
-    /// The host's kind.
+    /// The host's kind; a Composer repository is one of kind `composer`, every other of kind `git`.
     pub provider: Provider,
     /// Credentials.
     pub credentials: Credentials,
@@ -194,6 +87,8 @@ pub struct RepositorySpec {
     pub tag_filter: Option<Vec<String>>,
     /// Globs; only branches that match one become versions.
     pub branch_filter: Option<Vec<String>>,
+    /// Names and globs; only packages that match one are mirrored.
+    pub package_filter: Option<Vec<String>>,
 }
 
 const MAX_URL: usize = 2048;
@@ -210,41 +105,82 @@ fn checked_filter(field: &str, filter: Option<Vec<String>>) -> Result<Option<Str
     Ok(Some(json!(globs).to_string()))
 }
 
-/// Registers a repository and asks for its first sync.
-pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
-    let reach = if app.config.allow_private_upstreams { Reach::Anywhere } else { Reach::Public };
-    if spec.url.len() > MAX_URL {
+/// As [`checked_filter`], for package names, which have an alphabet.
+fn checked_package_filter(filter: Option<Vec<String>>) -> Result<Option<String>, Failure> {
+    let names: Option<Vec<String>> = filter.map(|filter| filter.iter().map(|glob| glob.to_ascii_lowercase()).collect());
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./*".contains(&byte);
+    if let Some(odd) = names.iter().flatten().find(|glob| !glob.bytes().all(is_known)) {
+        let detail = format!("`{}` is neither a package name nor one with `*` in it", odd.escape_default());
+        return Err(Failure::invalid_field("package_filter", detail));
+    }
+    checked_filter("package_filter", names)
+}
+
+/// Checks the address of a repository, as it is stored.
+fn checked_url(app: &App, url: &str) -> Result<String, Failure> {
+    if url.len() > MAX_URL {
         return Err(Failure::invalid_field("url", format!("must not be longer than {MAX_URL} characters")));
     }
-    let url = check_url(&spec.url, reach).map_err(|error| Failure::invalid_field("url", error.to_string()))?;
-    let path = match spec.path.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty()) {
-        Some(path) => PackagePath::parse(path)
-            .map_err(|error| Failure::invalid_field("path", error.to_string()))?
-            .as_str()
-            .to_owned(),
-        None => String::new(),
-    };
-    let tag_filter = checked_filter("tag_filter", spec.tag_filter)?;
-    let branch_filter = checked_filter("branch_filter", spec.branch_filter)?;
+    let url = check_url(url, app.reach()).map_err(|error| Failure::invalid_field("url", error.to_string()))?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Checks the sub-directory of a package, as it is stored: empty is the root.
+fn checked_path(path: Option<&str>) -> Result<String, Failure> {
+    match path.map(|path| path.trim_matches('/')).filter(|path| !path.is_empty()) {
+        Some(path) => {
+            let path = PackagePath::parse(path).map_err(|error| Failure::invalid_field("path", error.to_string()))?;
+            Ok(path.as_str().to_owned())
+        }
+        None => Ok(String::new()),
+    }
+}
+
+/// Refuses fields that a repository of the other kind has.
+fn refuse_foreign(kind: &str, fields: &[(&str, bool)]) -> Result<(), Failure> {
+    let foreign = fields.iter().filter(|(field, given)| *given && (*field == "package_filter") != (kind == "composer"));
+    match foreign.map(|(field, _)| *field).next() {
+        Some(field) => Err(Failure::invalid_field(
+            field,
+            format!("is nothing that a repository of kind `{kind}` has; leave it out"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What is told when a repository's address is that of another one.
+fn taken() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "A repository with this URL and path is registered already. Ask for its sync, or remove it first.",
+    )
+}
+
+/// Registers a repository and asks for its first sync.
+pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
+    let kind = if spec.provider == Provider::Composer { "composer" } else { "git" };
+    let given = [
+        ("path", spec.path.is_some()),
+        ("tag_filter", spec.tag_filter.is_some()),
+        ("branch_filter", spec.branch_filter.is_some()),
+        ("package_filter", spec.package_filter.is_some()),
+    ];
+    refuse_foreign(kind, &given)?;
+    let (url, path) = (checked_url(app, &spec.url)?, checked_path(spec.path.as_deref())?);
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
-    let credentials = spec
-        .credentials
-        .to_sealable()
-        .map(|text| app.config.keyring.seal(&*app.ports.entropy, &seal_row(&uid), &text))
-        .transpose()
-        .map_err(|error| Failure { detail: error.to_string(), ..Failure::internal(error) })?;
     let new = NewRepository {
         uid: &uid,
         organization_id: by.organization_id,
-        kind: "git",
+        kind,
         provider: spec.provider.as_str(),
-        url: url.as_str().trim_end_matches('/'),
+        url: &url,
         path: &path,
-        tag_filter,
-        branch_filter,
+        tag_filter: checked_filter("tag_filter", spec.tag_filter)?,
+        branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
+        package_filter: checked_package_filter(spec.package_filter)?,
         credential_type: spec.credentials.type_name(),
-        credentials,
+        credentials: spec.credentials.seal(app, &uid)?,
         created_at: now,
     };
     let deed = Deed {
@@ -255,13 +191,12 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     };
     let noted = by.note(app, &deed)?;
     let row = repositories::insert(&*app.ports.database, new, noted).await.map_err(|error| match error {
-        DatabaseError::Conflict(_) => Failure::new(
-            Kind::Conflict,
-            "A repository with this URL and path is registered already. Ask for its sync, or remove it first.",
-        ),
+        DatabaseError::Conflict(_) => taken(),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
+    // Which names are asked for here, packages.json tells.
+    app.memory.forget_published();
     app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     Ok(row)
 }
@@ -285,9 +220,33 @@ pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<Repositor
     row.ok_or_else(|| Failure::not_found("Repository"))
 }
 
+/// Which repositories a list holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RepositoryFilter<'a> {
+    /// `git` or `composer`.
+    pub kind: Option<&'a str>,
+    /// Only those with this status.
+    pub status: Option<SyncStatus>,
+}
+
+/// Most repositories that are looked through for a status, which is not stored.
+const MAX_LOOKED_THROUGH: i64 = 10_000;
+
 /// A page of repositories, and how many there are in all.
-pub async fn list(app: &App, organization_id: i64, page: Page) -> Result<(Vec<RepositoryRow>, i64), Failure> {
-    Ok(repositories::page(&*app.ports.database, organization_id, page).await?)
+pub async fn list(
+    app: &App,
+    organization_id: i64,
+    filter: RepositoryFilter<'_>,
+    page: Page,
+) -> Result<(Vec<RepositoryRow>, i64), Failure> {
+    let database = &*app.ports.database;
+    let Some(wanted) = filter.status else {
+        return Ok(repositories::page(database, organization_id, filter.kind, page).await?);
+    };
+    let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
+    let (rows, _) = repositories::page(database, organization_id, filter.kind, all).await?;
+    let now = app.now();
+    Ok(page.of(rows.into_iter().filter(|row| status(row, now).0 == wanted).collect()))
 }
 
 /// A page of a repository's sync runs, newest first, and how many there are in all.
@@ -296,15 +255,26 @@ pub async fn history(app: &App, organization_id: i64, uid: &str, page: Page) -> 
     runs.ok_or_else(|| Failure::not_found("Repository"))
 }
 
+/// What is told of the implicit repository of Packagist.
+fn managed_by_settings() -> Failure {
+    let words = "This repository stands for Packagist. Change it with `packagist_mirroring` and `packagist_url` at PATCH /api/settings.";
+    Failure::new(Kind::Conflict, words)
+}
+
 /// Removes a repository with its packages.
 pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let batch = vec![
         organizations::touch_for_repository(by.organization_id, uid, app.now()),
         repositories::delete(by.organization_id, uid),
         by.note(app, &Deed { action: "repository.removed", target: uid, label: None, details: json!({}) })?,
+        repositories::by_uid(by.organization_id, uid),
     ];
-    let deleted = app.ports.database.batch(batch).await?.into_iter().nth(1).unwrap_or_default();
-    if deleted.0.is_empty() {
+    let mut results = app.ports.database.batch(batch).await?;
+    let left: Option<RepositoryRow> = results.pop().unwrap_or_default().first()?;
+    if left.is_some() {
+        return Err(managed_by_settings());
+    }
+    if results.into_iter().nth(1).unwrap_or_default().0.is_empty() {
         return Err(Failure::not_found("Repository"));
     }
     app.memory.forget_published();
@@ -325,6 +295,11 @@ pub enum SyncStatus {
 }
 
 impl SyncStatus {
+    /// Reads a status' name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Pending, Self::Syncing, Self::Ok, Self::Failed].into_iter().find(|status| status.as_str() == name)
+    }
+
     /// `pending`, `syncing`, `ok` or `failed`.
     pub fn as_str(self) -> &'static str {
         match self {

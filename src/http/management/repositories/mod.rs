@@ -1,181 +1,21 @@
 //! `/api/repositories`.
 
+mod shapes;
+
 use axum::response::{Json, Response};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery, page};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
-use crate::ports::Millis;
 use crate::registry::failure::Failure;
-use crate::registry::repositories::{self, Credentials, Provider, RepositorySpec, run_status, status};
+use crate::registry::repositories;
 use crate::registry::tokens::Scope;
-use crate::store::repositories::RepositoryRow;
-use crate::store::sync_runs::RunRow;
 
-/// A request to register a repository.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(example = json!({
-    "url": "https://github.com/org/repo", "vcs_type": "github", "credential_type": "token",
-    "auth_credentials": "ghp_xxx"
-}))]
-pub struct RepositoryRequest {
-    /// https address of the repository, without credentials.
-    url: String,
-    /// `git` (the default), `github`, `gitlab`, `bitbucket` or `gitea`.
-    vcs_type: Option<String>,
-    /// `none`, `token` or `basic`; told by the credentials when it is absent.
-    credential_type: Option<String>,
-    /// The token; or `user:password`; or an object `{token}` or `{username, password}`. Never shown again.
-    #[schema(value_type = Option<Value>)]
-    auth_credentials: Option<Value>,
-    /// The package's directory, when it is not the root of the repository.
-    path: Option<String>,
-    /// Only tags that match one of these globs become versions.
-    tag_filter: Option<Vec<String>>,
-    /// Only branches that match one of these globs become versions.
-    branch_filter: Option<Vec<String>>,
-}
-
-impl TryFrom<RepositoryRequest> for RepositorySpec {
-    type Error = Failure;
-
-    fn try_from(request: RepositoryRequest) -> Result<Self, Failure> {
-        let provider = match request.vcs_type.as_deref() {
-            None => Provider::Git,
-            Some(name) => Provider::parse(name).ok_or_else(|| {
-                let detail =
-                    format!("`{}` is none of `git`, `github`, `gitlab`, `bitbucket`, `gitea`", name.escape_default());
-                Failure::invalid_field("vcs_type", detail)
-            })?,
-        };
-        let credentials = Credentials::read(request.credential_type.as_deref(), request.auth_credentials.as_ref())?;
-        Ok(Self {
-            url: request.url,
-            provider,
-            credentials,
-            path: request.path,
-            tag_filter: request.tag_filter,
-            branch_filter: request.branch_filter,
-        })
-    }
-}
-
-/// A repository, without its credentials.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RepositoryView {
-    id: String,
-    url: String,
-    /// `git`: packages come from a git repository.
-    kind: String,
-    /// As it was given.
-    vcs_type: String,
-    /// The host's kind.
-    provider: String,
-    credential_type: String,
-    path: Option<String>,
-    tag_filter: Option<Vec<String>>,
-    branch_filter: Option<Vec<String>>,
-    /// The package it publishes.
-    package: Option<String>,
-    /// `pending`, `syncing`, `ok` or `failed`.
-    sync_status: &'static str,
-    /// Unix seconds of the last sync that went through.
-    last_synced_at: Option<i64>,
-    /// Why the last sync failed.
-    error: Option<String>,
-    /// Unix seconds.
-    created_at: i64,
-}
-
-impl RepositoryView {
-    fn new(row: RepositoryRow, now: Millis) -> Self {
-        let (sync_status, error) = status(&row, now);
-        let (sync_status, error) = (sync_status.as_str(), error.map(str::to_owned));
-        let globs = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
-        Self {
-            id: row.uid,
-            url: row.url,
-            kind: row.kind,
-            vcs_type: row.provider.clone(),
-            provider: row.provider,
-            credential_type: row.credential_type,
-            path: Some(row.path).filter(|path| !path.is_empty()),
-            tag_filter: globs(row.tag_filter),
-            branch_filter: globs(row.branch_filter),
-            package: row.package_name,
-            sync_status,
-            last_synced_at: row.last_run.last_synced_at.map(Millis::seconds),
-            error,
-            created_at: row.created_at.seconds(),
-        }
-    }
-}
-
-/// One sync of a repository.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SyncRunView {
-    id: String,
-    /// `syncing`, `ok` or `failed`.
-    status: &'static str,
-    /// Why it failed.
-    error: Option<String>,
-    /// Unix seconds.
-    started_at: i64,
-    /// Unix seconds.
-    finished_at: Option<i64>,
-    /// Milliseconds from beginning to end.
-    duration_ms: Option<i64>,
-    /// Requests sent to the git server.
-    requests: i64,
-    /// Bytes received from it.
-    received_bytes: i64,
-    /// Versions that appeared.
-    added: i64,
-    /// Versions whose commit changed.
-    changed: i64,
-    /// Versions that vanished.
-    removed: i64,
-    /// Refs that did not become versions.
-    skipped: Vec<SkippedView>,
-}
-
-/// A ref that did not become a version.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SkippedView {
-    /// Its full name.
-    r#ref: String,
-    /// Why.
-    reason: String,
-}
-
-impl SyncRunView {
-    fn new(row: RunRow, now: Millis) -> Self {
-        let (status, error) = run_status(&row, now);
-        let (status, error) = (status.as_str(), error.map(str::to_owned));
-        Self {
-            id: row.uid,
-            status,
-            error,
-            started_at: row.started_at.seconds(),
-            finished_at: row.finished_at.map(Millis::seconds),
-            duration_ms: row.finished_at.map(|end| end.0 - row.started_at.0),
-            requests: row.requests,
-            received_bytes: row.received_bytes,
-            added: row.added,
-            changed: row.changed,
-            removed: row.removed,
-            skipped: row
-                .skipped
-                .into_iter()
-                .map(|skipped| SkippedView { r#ref: skipped.name, reason: skipped.reason })
-                .collect(),
-        }
-    }
-}
+use shapes::{
+    RepositoriesQuery, RepositoryChangeRequest, RepositoryRequest, RepositoryView, SyncRunView, VerificationView,
+};
 
 /// Repositories in the order in which they were registered.
 #[utoipa::path(
@@ -183,6 +23,8 @@ impl SyncRunView {
     path = "/repositories",
     tag = "repositories",
     params(
+        ("kind" = Option<String>, Query, description = "Only those of this kind: `git` or `composer`"),
+        ("sync_status" = Option<String>, Query, description = "Only those that are `pending`, `syncing`, `ok` or `failed`"),
         ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
@@ -196,12 +38,12 @@ impl SyncRunView {
 )]
 pub async fn list_repositories(
     session: Session,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    query: Result<StrictQuery<RepositoriesQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let caller = session.require(Scope::RepositoriesRead).await?;
     let StrictQuery(query) = query?;
-    let page = query.page()?;
-    let (rows, total) = repositories::list(&session.app, caller.organization_id, page).await?;
+    let page = page(query.limit, query.offset)?;
+    let (rows, total) = repositories::list(&session.app, caller.organization_id, query.filter()?, page).await?;
     let now = session.app.now();
     Ok(list(rows.into_iter().map(|row| RepositoryView::new(row, now)).collect(), total))
 }
@@ -251,6 +93,85 @@ pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Res
     Ok(Json(RepositoryView::new(row, session.app.now())))
 }
 
+/// Changes what the request names and asks for a sync.
+#[utoipa::path(
+    patch,
+    path = "/repositories/{id}",
+    tag = "repositories",
+    params(("id" = String, Path, description = "The repository's id")),
+    request_body = RepositoryChangeRequest,
+    responses(
+        (status = 200, description = "The repository as it is now", body = RepositoryView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
+        (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_repository(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<RepositoryChangeRequest>, Failure>,
+) -> Result<Json<RepositoryView>, Failure> {
+    let by = session.actor(Scope::RepositoriesWrite).await?;
+    let JsonBody(request) = body?;
+    let row = repositories::change(&session.app, &by, &id, request.try_into()?).await?;
+    Ok(Json(RepositoryView::new(row, session.app.now())))
+}
+
+/// Replaces everything about a repository but its kind: what the request does not name gets its default back, less
+/// credentials whose `credential_type` is named.
+#[utoipa::path(
+    put,
+    path = "/repositories/{id}",
+    tag = "repositories",
+    params(("id" = String, Path, description = "The repository's id")),
+    request_body = RepositoryRequest,
+    responses(
+        (status = 200, description = "The repository as it is now", body = RepositoryView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
+        (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn replace_repository(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<RepositoryRequest>, Failure>,
+) -> Result<Json<RepositoryView>, Failure> {
+    let by = session.actor(Scope::RepositoriesWrite).await?;
+    let JsonBody(request) = body?;
+    let row = repositories::change(&session.app, &by, &id, request.try_into()?).await?;
+    Ok(Json(RepositoryView::new(row, session.app.now())))
+}
+
+/// Tries a repository out with its credentials, and says what is there. Nothing is imported.
+#[utoipa::path(
+    post,
+    path = "/repositories/{id}/verify",
+    tag = "repositories",
+    params(("id" = String, Path, description = "The repository's id")),
+    responses(
+        (status = 200, description = "What it answered, or why it could not be read", body = VerificationView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
+        (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn verify_repository(
+    session: Session,
+    PathOf(id): PathOf<String>,
+) -> Result<Json<VerificationView>, Failure> {
+    let caller = session.require(Scope::RepositoriesWrite).await?;
+    Ok(Json(repositories::verify(&session.app, caller.organization_id, &id).await?.into()))
+}
+
 /// Removes a repository with its packages: they leave the metadata, and their archives can no longer be downloaded.
 #[utoipa::path(
     delete,
@@ -262,6 +183,7 @@ pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Res
         (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
         (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 409, description = "It stands for Packagist, which the settings switch off", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]

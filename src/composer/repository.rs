@@ -1,0 +1,386 @@
+//! What a Composer repository publishes: its root, `packages.json`, and the documents that the root leads to.
+//!
+//! A repository is asked by name (`metadata-url`, and Composer 1's `providers-lazy-url`), or read as a whole: inline
+//! `packages`, `includes`, and Composer 1's `provider-includes`. What the client ignores is ignored here, too: inline
+//! packages beside a `metadata-url`, and an empty `available-packages`.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Map;
+use super::minifier::Expander;
+use super::name::PackageName;
+use super::version::NormalizedVersion;
+
+/// Names that a root keeps as they are; more of them are kept as their vendors.
+const MAX_NAMES: usize = 100;
+/// Patterns that a root keeps; with more of them it counts as one that may have any package.
+const MAX_PATTERNS: usize = 200;
+/// Mirrors of archives that a root keeps.
+const MAX_MIRRORS: usize = 5;
+
+/// Why a document of a repository cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRepository {
+    /// Not JSON: a web page, or the first half of a document.
+    #[error("the answer is not JSON ({0})")]
+    NotJson(String),
+    /// JSON, but not an object.
+    #[error("the answer is JSON, but not an object")]
+    NotAnObject,
+    /// A field is not what it must be.
+    #[error("`{field}` {reason}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+}
+
+/// What of a root is worth keeping.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// Where the documents of one package are; `%package%` stands for its name. `None`: the repository is read whole.
+    pub metadata_url: Option<String>,
+    /// The names it may have, with `*` for any characters; `None` is any name.
+    pub patterns: Option<Vec<String>>,
+    /// Other places of its archives.
+    pub mirrors: Vec<DistMirror>,
+}
+
+/// Another place of a repository's archives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DistMirror {
+    /// With placeholders.
+    pub url: String,
+    /// Whether it is tried before the archive's own place.
+    pub preferred: bool,
+}
+
+/// What a document holds of a repository that is read as a whole.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Catalogue {
+    /// Name → versions, as a list or keyed by version.
+    pub packages: Map,
+    /// More documents like this one.
+    pub includes: Vec<Reference>,
+    /// Documents that hold `providers`; `%hash%` in their addresses stands for their hash.
+    pub provider_includes: Vec<Reference>,
+    /// Packages with a document of their own, at `providers_url`.
+    pub providers: Vec<Reference>,
+    /// Where those are; `%package%` and `%hash%` stand for name and hash.
+    pub providers_url: Option<String>,
+    /// How many names `available-packages` has.
+    pub announced: usize,
+}
+
+/// A document or a package that another document names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Address or name.
+    pub name: String,
+    /// SHA-1 or SHA-256 of its document, lowercase hex, if it is told.
+    pub hash: Option<String>,
+}
+
+fn object(bytes: &[u8]) -> Result<Map, InvalidRepository> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(InvalidRepository::NotAnObject),
+        Err(error) => Err(InvalidRepository::NotJson(error.to_string())),
+    }
+}
+
+/// PHP writes an empty object as an empty list.
+fn members(document: &mut Map, field: &'static str) -> Result<Map, InvalidRepository> {
+    match document.remove(field) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(members)) => Ok(members),
+        Some(Value::Array(list)) if list.is_empty() => Ok(Map::new()),
+        Some(_) => Err(InvalidRepository::Field { field, reason: "must be an object" }),
+    }
+}
+
+fn template(document: &Map, field: &'static str) -> Result<Option<String>, InvalidRepository> {
+    match document.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(url)) if url.is_empty() => Ok(None),
+        Some(Value::String(url)) if url.contains("%package%") => Ok(Some(url.clone())),
+        Some(_) => Err(InvalidRepository::Field { field, reason: "must be an address with `%package%` in it" }),
+    }
+}
+
+fn texts<'d>(document: &'d Map, field: &str) -> impl Iterator<Item = &'d str> {
+    document.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn references(members: Map) -> Vec<Reference> {
+    let hash = |about: &Value| {
+        let hash = about.get("sha256").or_else(|| about.get("sha1")).and_then(Value::as_str);
+        hash.map(str::to_ascii_lowercase)
+    };
+    members.into_iter().map(|(name, about)| Reference { hash: hash(&about), name }).collect()
+}
+
+/// Reads a root.
+///
+/// # Errors
+/// [`InvalidRepository`] for what the client could not read either.
+pub fn read_root(bytes: &[u8]) -> Result<(Root, Catalogue), InvalidRepository> {
+    let document = object(bytes)?;
+    let metadata_url = match template(&document, "metadata-url")? {
+        Some(url) => Some(url),
+        None => template(&document, "providers-lazy-url")?,
+    };
+    let names: Vec<&str> = texts(&document, "available-packages").collect();
+    let announced = names.len();
+    let patterns = summarize(names.into_iter().chain(texts(&document, "available-package-patterns")));
+    let mirrors = document.get("mirrors").and_then(Value::as_array).into_iter().flatten();
+    let mirrors = mirrors.filter_map(|mirror| {
+        let url = mirror.get("dist-url")?.as_str()?.to_owned();
+        Some(DistMirror { url, preferred: mirror.get("preferred").and_then(Value::as_bool).unwrap_or(false) })
+    });
+    let root = Root { metadata_url, patterns, mirrors: mirrors.take(MAX_MIRRORS).collect() };
+    if root.metadata_url.is_some() {
+        return Ok((root, Catalogue { announced, ..Catalogue::default() }));
+    }
+    Ok((root, catalogue(document)?))
+}
+
+/// Reads a document that a root, or another such document, includes.
+///
+/// # Errors
+/// [`InvalidRepository`] for what the client could not read either.
+pub fn read_included(bytes: &[u8]) -> Result<Catalogue, InvalidRepository> {
+    catalogue(object(bytes)?)
+}
+
+fn catalogue(mut document: Map) -> Result<Catalogue, InvalidRepository> {
+    Ok(Catalogue {
+        packages: members(&mut document, "packages")?,
+        includes: references(members(&mut document, "includes")?),
+        provider_includes: references(members(&mut document, "provider-includes")?),
+        providers: references(members(&mut document, "providers")?),
+        providers_url: template(&document, "providers-url")?,
+        announced: 0,
+    })
+}
+
+/// Names and patterns in a form that is kept with a repository: the same ones, or the vendors of many.
+pub fn summarize<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Vec<String>> {
+    let names = names.into_iter().filter(|name| name.len() <= PackageName::MAX_BYTES);
+    let exact: BTreeSet<String> = names.map(str::to_ascii_lowercase).collect();
+    if exact.is_empty() {
+        return None;
+    }
+    if exact.len() <= MAX_NAMES {
+        return Some(exact.into_iter().collect());
+    }
+    let vendor = |name: &String| name.split_once('/').map_or_else(|| name.clone(), |(vendor, _)| format!("{vendor}/*"));
+    let vendors: BTreeSet<String> = exact.iter().map(vendor).collect();
+    (vendors.len() <= MAX_PATTERNS).then(|| vendors.into_iter().collect())
+}
+
+/// The versions in a document of the package `name`, one after the other; `None` when it does not speak of that
+/// package.
+///
+/// # Errors
+/// [`InvalidRepository`] for a document that is not one.
+pub fn versions_in(bytes: &[u8], name: &PackageName) -> Result<Option<Versions>, InvalidRepository> {
+    let mut document = object(bytes)?;
+    let is_minified = document.get("minified").is_some_and(|form| form == "composer/2.0");
+    let packages = members(&mut document, "packages")?;
+    let own = packages.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_str()));
+    own.map(|(_, versions)| Versions::of(versions, is_minified)).transpose()
+}
+
+/// The versions of one package, in full.
+#[derive(Debug)]
+pub struct Versions {
+    entries: Vec<Value>,
+    expander: Option<Expander>,
+}
+
+impl Versions {
+    /// Those in the value of a package: a list, or an object keyed by version.
+    ///
+    /// # Errors
+    /// [`InvalidRepository`] when it is neither.
+    pub fn of(value: Value, is_minified: bool) -> Result<Self, InvalidRepository> {
+        let mut entries: Vec<Value> = match value {
+            Value::Array(list) => list,
+            Value::Object(keyed) => keyed.into_iter().map(|(_, version)| version).collect(),
+            _ => return Err(InvalidRepository::Field { field: "packages", reason: "must hold lists of versions" }),
+        };
+        entries.reverse();
+        Ok(Self { entries, expander: is_minified.then(Expander::default) })
+    }
+}
+
+impl Iterator for Versions {
+    type Item = Map;
+
+    /// What is no object has nothing in it.
+    fn next(&mut self) -> Option<Map> {
+        let entry = match self.entries.pop()? {
+            Value::Object(entry) => entry,
+            _ => Map::new(),
+        };
+        Some(match &mut self.expander {
+            Some(expander) => expander.next(entry),
+            None => entry,
+        })
+    }
+}
+
+/// What an archive's address may be made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Archived<'a> {
+    /// The package.
+    pub name: &'a PackageName,
+    /// The version as it is compared.
+    pub version: &'a NormalizedVersion,
+    /// The version as it is written.
+    pub pretty: &'a str,
+    /// The commit.
+    pub reference: Option<&'a str>,
+}
+
+impl Archived<'_> {
+    /// Where the archive with the address `url` may be, in the order in which the client tries them
+    /// (`ComposerMirror::processUrl`). A mirror that wants an MD5 is left out: branches with slashes and references
+    /// that are no hashes.
+    pub fn urls(&self, url: &str, mirrors: &[DistMirror]) -> Vec<String> {
+        let fill = |mirror: &DistMirror| self.fill(&mirror.url);
+        let preferred = mirrors.iter().filter(|mirror| mirror.preferred).filter_map(fill);
+        let others = mirrors.iter().filter(|mirror| !mirror.preferred).filter_map(fill);
+        preferred.chain(self.fill(url)).chain(others).collect()
+    }
+
+    fn fill(&self, template: &str) -> Option<String> {
+        if !template.contains('%') {
+            return Some(template.to_owned());
+        }
+        let reference = self.reference.unwrap_or_default();
+        let is_plain = reference.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let wants_md5 = (template.contains("%version%") && self.version.as_str().contains('/'))
+            || (template.contains("%reference%") && !is_plain);
+        (!wants_md5).then(|| {
+            template
+                .replace("%package%", self.name.as_str())
+                .replace("%version%", self.version.as_str())
+                .replace("%reference%", reference)
+                .replace("%type%", "zip")
+                .replace("%prettyVersion%", self.pretty)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::composer::version::normalize;
+
+    fn name() -> PackageName {
+        PackageName::parse("acme/lib").expect("a name")
+    }
+
+    fn root(document: &Value) -> Result<(Root, Catalogue), InvalidRepository> {
+        read_root(document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_lazy_root_is_asked_by_name_and_its_inline_packages_are_ignored() {
+        let (root, catalogue) = root(&json!({
+            "packages": {"acme/old": []}, "metadata-url": "/p2/%package%.json", "providers-url": "/p/%package%.json",
+            "available-packages": ["Acme/Lib"], "available-package-patterns": ["other/*"],
+            "mirrors": [{"dist-url": "https://m.test/%package%.zip", "preferred": true}, {"git-url": "x"}],
+        }))
+        .expect("a root");
+        assert_eq!(root.metadata_url.as_deref(), Some("/p2/%package%.json"));
+        assert_eq!(root.patterns, Some(vec!["acme/lib".to_owned(), "other/*".to_owned()]));
+        assert_eq!(root.mirrors, [DistMirror { url: "https://m.test/%package%.zip".to_owned(), preferred: true }]);
+        assert_eq!(catalogue, Catalogue { announced: 1, ..Catalogue::default() });
+    }
+
+    #[test]
+    fn an_empty_list_of_names_is_no_list() {
+        let (root, _) = root(&json!({"metadata-url": "/p2/%package%.json", "available-packages": []})).expect("a root");
+        assert_eq!(root.patterns, None);
+    }
+
+    #[test]
+    fn many_names_are_kept_as_their_vendors_and_very_many_vendors_not_at_all() {
+        let names: Vec<String> = (0..150).map(|number| format!("v{}/p{number}", number % 3)).collect();
+        let kept = summarize(names.iter().map(String::as_str));
+        assert_eq!(kept, Some(vec!["v0/*".to_owned(), "v1/*".to_owned(), "v2/*".to_owned()]));
+        let names: Vec<String> = (0..201).map(|number| format!("v{number}/p")).collect();
+        assert_eq!(summarize(names.iter().map(String::as_str)), None);
+    }
+
+    #[test]
+    fn a_whole_root_tells_its_packages_and_what_it_includes() {
+        let (root, catalogue) = root(&json!({
+            "packages": {"acme/lib": {"1.0": {}}}, "includes": {"include/all.json": {"sha1": "AB"}},
+            "provider-includes": {"p/latest$%hash%.json": {"sha256": "cd"}}, "providers-url": "/p/%package%$%hash%.json",
+        }))
+        .expect("a root");
+        assert_eq!(root, Root::default());
+        let reference = |name: &str, hash: &str| Reference { name: name.to_owned(), hash: Some(hash.to_owned()) };
+        assert_eq!(catalogue.includes, [reference("include/all.json", "ab")]);
+        assert_eq!(catalogue.provider_includes, [reference("p/latest$%hash%.json", "cd")]);
+        assert_eq!(catalogue.packages.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_repository_is_refused_with_the_reason() {
+        let refused = |bytes: &[u8]| read_root(bytes).expect_err("refused").to_string();
+        assert!(refused(b"<!doctype html>").starts_with("the answer is not JSON (expected value"));
+        assert!(refused(b"{\"packages\": {").starts_with("the answer is not JSON (EOF"));
+        assert_eq!(refused(b"[]"), "the answer is JSON, but not an object");
+        assert_eq!(refused(br#"{"packages": 5}"#), "`packages` must be an object");
+        assert_eq!(refused(br#"{"metadata-url": "/p2/"}"#), "`metadata-url` must be an address with `%package%` in it");
+    }
+
+    #[test]
+    fn versions_are_read_from_lists_minified_or_not_and_from_objects() {
+        let read = |document: Value| {
+            let versions = versions_in(document.to_string().as_bytes(), &name()).expect("a document")?;
+            Some(versions.map(|version| Value::Object(version).to_string()).collect::<Vec<_>>())
+        };
+        let full = [r#"{"version":"2","type":"library"}"#, r#"{"version":"1"}"#].map(str::to_owned);
+        let list = json!([{"version": "2", "type": "library"}, {"version": "1", "type": "__unset"}]);
+        assert_eq!(read(json!({"minified": "composer/2.0", "packages": {"acme/lib": list}})), Some(full.to_vec()));
+        let keyed = json!({"2": {"version": "2", "type": "library"}, "1": {"version": "1"}});
+        assert_eq!(read(json!({"packages": {"Acme/Lib": keyed}})), Some(full.to_vec()));
+        assert_eq!(read(json!({"packages": {"acme/lib": []}})), Some(vec![]));
+        assert_eq!(read(json!({"packages": {"acme/other": []}})), None);
+        assert_eq!(read(json!({"packages": []})), None);
+    }
+
+    #[test]
+    fn placeholders_are_filled_as_the_client_does_it() {
+        let version = normalize("v1.2").expect("a version");
+        let name = name();
+        let archived = Archived { name: &name, version: &version, pretty: "v1.2", reference: Some("abc123") };
+        let mirrors = [
+            DistMirror { url: "https://b.test/%package%/%prettyVersion%.%type%".to_owned(), preferred: false },
+            DistMirror { url: "https://a.test/%package%/%version%/r%reference%".to_owned(), preferred: true },
+        ];
+        let urls = archived.urls("https://host.test/a%20b.zip", &mirrors);
+        let expected = [
+            "https://a.test/acme/lib/1.2.0.0/rabc123",
+            "https://host.test/a%20b.zip",
+            "https://b.test/acme/lib/v1.2.zip",
+        ];
+        assert_eq!(urls, expected);
+        let branch = normalize("dev-feature/x").expect("a branch");
+        let archived = Archived { version: &branch, reference: Some("trunk@5"), ..archived };
+        assert_eq!(archived.urls("https://host.test/x", &mirrors).len(), 2);
+    }
+}

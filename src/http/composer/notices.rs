@@ -1,0 +1,135 @@
+//! `/security-advisories` and `/filter-lists`: what is known to be wrong with the packages of a project, as
+//! `composer audit` and `composer install` ask for it.
+
+use axum::extract::Request;
+use axum::response::Json;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::http::extract::read_body;
+use crate::http::session::Session;
+use crate::registry::failure::Failure;
+use crate::registry::notices::{filter_of, filter_summary, full_advisories};
+use crate::registry::tokens::Scope;
+use crate::store::organizations::ROOT;
+
+/// Most bytes of a question: 5000 packages.
+const MAX_QUESTION_BYTES: usize = 512 << 10;
+/// Most packages of a question.
+const MAX_PACKAGES: usize = 5000;
+/// What composer writes before a package's name.
+const PURL_PREFIX: &str = "pkg://composer/";
+
+fn bounded(names: Vec<String>) -> Result<Vec<String>, Failure> {
+    if names.len() > MAX_PACKAGES {
+        return Err(Failure::invalid(format!("Ask for at most {MAX_PACKAGES} packages at a time.")));
+    }
+    Ok(names)
+}
+
+/// The values of `packages[]` and `packages[0]`, … in a form.
+fn packages_of(form: &[u8]) -> Vec<String> {
+    url::form_urlencoded::parse(form)
+        .filter(|(key, _)| key == "packages" || (key.starts_with("packages[") && key.ends_with(']')))
+        .map(|(_, value)| value.into_owned())
+        .collect()
+}
+
+/// Security advisories.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"packages[0]": "acme/lib"}))]
+#[expect(dead_code, reason = "only describes the form")]
+struct AdvisoryQuestion {
+    /// Package names, as `packages[]` or `packages[0]`, `packages[1]`, …
+    #[schema(rename = "packages[]")]
+    packages: Vec<String>,
+}
+
+/// The advisories of a project's packages, in full.
+#[utoipa::path(
+    post,
+    path = "/security-advisories",
+    tag = "composer",
+    request_body(content = AdvisoryQuestion, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "`{\"advisories\": {\"acme/lib\": [{advisoryId, affectedVersions, title, …}]}}`"),
+        (status = 400, description = "Too much is asked"),
+        (status = 401, description = "No valid token"),
+        (status = 429, description = "The token's hour is used up")
+    )
+)]
+pub async fn post_security_advisories(session: Session, request: Request) -> Result<Json<Value>, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let names = bounded(packages_of(&read_body(request, MAX_QUESTION_BYTES).await?))?;
+    let view = caller.view(session.app.now());
+    let advisories = full_advisories(&session.app, ROOT, &view, &names).await?;
+    Ok(Json(json!({ "advisories": advisories })))
+}
+
+/// Which entries of filter lists are wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"packages": ["pkg://composer/acme/lib"], "lists": ["malware"]}))]
+struct FilterQuestion {
+    /// `pkg://composer/{vendor}/{package}`.
+    packages: Vec<String>,
+    /// All lists when it is left out.
+    #[serde(default)]
+    lists: Vec<String>,
+}
+
+/// What stands on the filter lists of a project's packages.
+#[utoipa::path(
+    post,
+    path = "/filter-lists",
+    tag = "composer",
+    request_body = FilterQuestion,
+    responses(
+        (status = 200, description = "`{\"filter\": {\"malware\": [{package, constraint, reason, url, id}]}}`"),
+        (status = 400, description = "Not a question, or too much is asked"),
+        (status = 401, description = "No valid token"),
+        (status = 429, description = "The token's hour is used up")
+    )
+)]
+pub async fn post_filter_lists(session: Session, request: Request) -> Result<Json<Value>, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let bytes = read_body(request, MAX_QUESTION_BYTES).await?;
+    let question: FilterQuestion = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::invalid(format!("The question is not {{\"packages\": […], \"lists\": […]}}: {error}"))
+    })?;
+    let plain = |purl: String| purl.strip_prefix(PURL_PREFIX).map_or(purl.clone(), str::to_owned);
+    let names = bounded(question.packages.into_iter().map(plain).collect())?;
+    let lists = bounded(question.lists)?;
+    let view = caller.view(session.app.now());
+    let filter = filter_of(&session.app, ROOT, &view, &names, &lists).await?;
+    Ok(Json(json!({ "filter": filter })))
+}
+
+/// Every filter list in brief.
+#[utoipa::path(
+    get,
+    path = "/filter-lists/summary.json",
+    tag = "composer",
+    responses(
+        (status = 200, description = "`{\"filter\": {\"malware\": {\"acme/lib\": \"1.4.1\"}}}`"),
+        (status = 401, description = "No valid token"),
+        (status = 429, description = "The token's hour is used up")
+    )
+)]
+pub async fn get_filter_summary(session: Session) -> Result<Json<Map<String, Value>>, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let view = caller.view(session.app.now());
+    let summary = filter_summary(&session.app, ROOT, &view).await?;
+    Ok(Json(Map::from_iter([("filter".to_owned(), Value::Object(summary))])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::packages_of;
+
+    #[test]
+    fn packages_are_read_with_and_without_an_index() {
+        let form = b"packages%5B0%5D=acme%2Flib&packages%5B%5D=acme/app&other=1&packages[7]=a%2Fb";
+        assert_eq!(packages_of(form), ["acme/lib", "acme/app", "a/b"]);
+    }
+}

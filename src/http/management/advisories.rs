@@ -1,0 +1,258 @@
+//! `/api/advisories`: security advisories for the organization's packages.
+
+use axum::response::{Json, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::ports::Millis;
+use crate::registry::advisories::{self, AdvisorySpec, Source};
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::store::Update;
+use crate::store::advisories::{AdvisoryRow, NoticeFilter};
+
+/// Where an advisory was published elsewhere.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct SourceRequest {
+    /// `GitHub`.
+    name: String,
+    /// Its id there, which composer's ignore list takes.
+    remote_id: String,
+}
+
+/// A request to write down or to change an advisory.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "package": "acme/lib", "title": "Path traversal in the importer", "affected_versions": ">=1.0,<1.4.2",
+    "severity": "high", "cve": "CVE-2026-12345", "link": "https://acme.example/security/1",
+    "sources": [{"name": "GitHub", "remote_id": "GHSA-aaaa-bbbb-cccc"}]
+}))]
+pub struct AdvisoryRequest {
+    /// What people call it; made up when it is left out, and never changed.
+    advisory_id: Option<String>,
+    /// A published package; needed when the advisory is made, and never changed.
+    package: Option<String>,
+    /// A Composer constraint; needed when the advisory is made.
+    affected_versions: Option<String>,
+    /// One line; needed when the advisory is made.
+    title: Option<String>,
+    /// Its CVE.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    cve: Update<String>,
+    /// Where to read more.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    link: Update<String>,
+    /// `low`, `medium`, `high` or `critical`.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    severity: Update<String>,
+    /// Where it was published elsewhere.
+    sources: Option<Vec<SourceRequest>>,
+    /// Unix seconds; now when it is left out.
+    reported_at: Option<i64>,
+}
+
+impl From<AdvisoryRequest> for AdvisorySpec {
+    fn from(request: AdvisoryRequest) -> Self {
+        let source = |source: SourceRequest| Source { name: source.name, remote_id: source.remote_id };
+        Self {
+            advisory_id: request.advisory_id,
+            package: request.package,
+            affected_versions: request.affected_versions,
+            title: request.title,
+            cve: request.cve,
+            link: request.link,
+            severity: request.severity,
+            sources: request.sources.map(|sources| sources.into_iter().map(source).collect()),
+            reported_at: request.reported_at.map(Millis::from_seconds),
+        }
+    }
+}
+
+/// An advisory.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AdvisoryView {
+    id: String,
+    advisory_id: String,
+    package: String,
+    affected_versions: String,
+    title: String,
+    cve: Option<String>,
+    link: Option<String>,
+    severity: Option<String>,
+    /// `{name, remoteId}`, as composer reads them.
+    #[schema(value_type = Vec<Object>)]
+    sources: Vec<Value>,
+    /// Unix seconds.
+    reported_at: i64,
+    /// Unix seconds.
+    created_at: i64,
+    /// Unix seconds.
+    updated_at: i64,
+}
+
+impl From<AdvisoryRow> for AdvisoryView {
+    fn from(row: AdvisoryRow) -> Self {
+        Self {
+            id: row.uid,
+            advisory_id: row.advisory_id,
+            package: row.package_name,
+            affected_versions: row.affected_versions,
+            title: row.title,
+            cve: row.cve,
+            link: row.link,
+            severity: row.severity,
+            sources: row.sources,
+            reported_at: row.reported_at.seconds(),
+            created_at: row.created_at.seconds(),
+            updated_at: row.updated_at.seconds(),
+        }
+    }
+}
+
+/// Which advisories.
+#[derive(Debug, Default, Deserialize)]
+pub struct AdvisoryQuery {
+    package: Option<String>,
+    severity: Option<String>,
+    limit: Option<i64>,
+    offset: Option<i64>,
+}
+
+/// Advisories, newest first.
+#[utoipa::path(
+    get,
+    path = "/advisories",
+    tag = "advisories",
+    params(
+        ("package" = Option<String>, Query, description = "Only those of this package"),
+        ("severity" = Option<String>, Query, description = "Only those of this severity"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<AdvisoryView>),
+        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_advisories(
+    session: Session,
+    query: Result<StrictQuery<AdvisoryQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::AdvisoriesRead).await?;
+    let StrictQuery(query) = query?;
+    let filter = NoticeFilter { package: query.package.as_deref(), class: query.severity.as_deref() };
+    let page = page(query.limit, query.offset)?;
+    let view = caller.view(session.app.now());
+    let (rows, total) = advisories::list(&session.app, caller.organization_id, &view, filter, page).await?;
+    Ok(list(rows.into_iter().map(AdvisoryView::from).collect(), total))
+}
+
+/// Writes an advisory down; `composer audit` and `composer update` know it from the next request on.
+#[utoipa::path(
+    post,
+    path = "/advisories",
+    tag = "advisories",
+    request_body = AdvisoryRequest,
+    responses(
+        (status = 201, description = "The advisory", body = AdvisoryView),
+        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
+        (status = 409, description = "It is there already", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_advisory(
+    session: Session,
+    body: Result<JsonBody<AdvisoryRequest>, Failure>,
+) -> Result<(StatusCode, Json<AdvisoryView>), Failure> {
+    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
+    let JsonBody(request) = body?;
+    let row = advisories::report(&session.app, &by, &view, request.into()).await?;
+    Ok((StatusCode::CREATED, Json(row.into())))
+}
+
+/// One advisory.
+#[utoipa::path(
+    get,
+    path = "/advisories/{id}",
+    tag = "advisories",
+    params(
+        ("id" = String, Path, description = "The advisory's id")
+    ),
+    responses(
+        (status = 200, description = "The advisory", body = AdvisoryView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody),
+        (status = 404, description = "No such advisory", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Json<AdvisoryView>, Failure> {
+    let caller = session.require(Scope::AdvisoriesRead).await?;
+    let view = caller.view(session.app.now());
+    let row = advisories::get(&session.app, caller.organization_id, &view, &id).await?;
+    Ok(Json(row.into()))
+}
+
+/// Changes what the request names, and nothing else.
+#[utoipa::path(
+    patch,
+    path = "/advisories/{id}",
+    tag = "advisories",
+    params(
+        ("id" = String, Path, description = "The advisory's id")
+    ),
+    request_body = AdvisoryRequest,
+    responses(
+        (status = 200, description = "The advisory as it is now", body = AdvisoryView),
+        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
+        (status = 404, description = "No such advisory", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_advisory(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<AdvisoryRequest>, Failure>,
+) -> Result<Json<AdvisoryView>, Failure> {
+    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
+    let JsonBody(request) = body?;
+    let row = advisories::change(&session.app, &by, &view, &id, request.into()).await?;
+    Ok(Json(row.into()))
+}
+
+/// Removes an advisory.
+#[utoipa::path(
+    delete,
+    path = "/advisories/{id}",
+    tag = "advisories",
+    params(
+        ("id" = String, Path, description = "The advisory's id")
+    ),
+    responses(
+        (status = 200, description = "Removed"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
+        (status = 404, description = "No such advisory", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
+    advisories::withdraw(&session.app, &by, &view, &id).await?;
+    Ok(Json(json!({ "message": "Advisory removed" })))
+}

@@ -1,0 +1,224 @@
+//! One's own account: name, password, sessions.
+
+use axum::response::{Json, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::auth::{Done, Secret, UserView, done};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::registry::failure::Failure;
+use crate::registry::users::{account, role_of, session};
+use crate::store::sessions::SessionRow;
+use crate::store::users::UserRow;
+
+/// The user who asks.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MeView {
+    #[serde(flatten)]
+    user: UserView,
+    /// What the user may do, one by one.
+    scopes: Vec<&'static str>,
+}
+
+impl TryFrom<UserRow> for MeView {
+    type Error = Failure;
+
+    fn try_from(row: UserRow) -> Result<Self, Failure> {
+        let scopes = role_of(&row)?.scopes().into_iter().map(crate::registry::tokens::Scope::as_str).collect();
+        Ok(Self { user: row.try_into()?, scopes })
+    }
+}
+
+/// Ends the session that asks.
+#[utoipa::path(
+    post,
+    path = "/logout",
+    tag = "authentication",
+    responses(
+        (status = 200, description = "Ended", body = Done),
+        (status = 401, description = "No valid session", body = ErrorBody),
+        (status = 403, description = "Not a session", body = ErrorBody),
+        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn log_out(session: Session) -> Result<Json<Done>, Failure> {
+    let me = session.me().await?;
+    session::end(&session.app, &me, &me.account.session_uid).await?;
+    Ok(done("Logged out"))
+}
+
+/// The user who asks.
+#[utoipa::path(
+    get,
+    path = "/me",
+    tag = "authentication",
+    responses(
+        (status = 200, description = "The user", body = MeView),
+        (status = 401, description = "No valid session", body = ErrorBody),
+        (status = 403, description = "Not a session", body = ErrorBody),
+        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_me(session: Session) -> Result<Json<MeView>, Failure> {
+    Ok(Json(session.me().await?.account.user.try_into()?))
+}
+
+/// A request to change one's own account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"name": "Ada Lovelace"}))]
+pub struct MeRequest {
+    name: Option<String>,
+}
+
+/// Changes one's own name.
+#[utoipa::path(
+    patch,
+    path = "/me",
+    tag = "authentication",
+    request_body = MeRequest,
+    responses(
+        (status = 200, description = "The user as it is now", body = MeView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid session", body = ErrorBody),
+        (status = 403, description = "Not a session", body = ErrorBody),
+        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_me(session: Session, body: Result<JsonBody<MeRequest>, Failure>) -> Result<Json<MeView>, Failure> {
+    let me = session.me().await?;
+    let JsonBody(request) = body?;
+    Ok(Json(account::rename(&session.app, &me, request.name).await?.try_into()?))
+}
+
+/// A request to change one's own password.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"current_password": "correct horse battery", "password": "another horse battery"}))]
+pub struct PasswordRequest {
+    current_password: Secret,
+    /// The new one: 12 to 1024 bytes.
+    password: Secret,
+}
+
+/// Changes one's own password. All other sessions end.
+#[utoipa::path(
+    post,
+    path = "/password",
+    tag = "authentication",
+    request_body = PasswordRequest,
+    responses(
+        (status = 200, description = "Changed", body = Done),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid session", body = ErrorBody),
+        (status = 403, description = "Not a session", body = ErrorBody),
+        (status = 429, description = "Too many wrong passwords, or the account's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn change_password(
+    session: Session,
+    body: Result<JsonBody<PasswordRequest>, Failure>,
+) -> Result<Json<Done>, Failure> {
+    let me = session.me().await?;
+    let JsonBody(PasswordRequest { current_password, password }) = body?;
+    account::change_password(&session.app, &me, &current_password.0, &password.0).await?;
+    Ok(done("Password changed"))
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionView {
+    id: String,
+    /// Whether it is the one that asks.
+    current: bool,
+    /// The client's IP address at login.
+    address: Option<String>,
+    /// What the client called itself at login.
+    user_agent: Option<String>,
+    /// Unix seconds.
+    created_at: i64,
+    /// Unix seconds; up to a quarter of an hour behind.
+    last_used_at: i64,
+    /// Unix seconds; it also ends when it was not used for 12 hours.
+    expires_at: i64,
+}
+
+impl SessionView {
+    fn new(row: SessionRow, current: &str) -> Self {
+        Self {
+            current: row.uid == current,
+            id: row.uid,
+            address: row.address,
+            user_agent: row.user_agent,
+            created_at: row.created_at.seconds(),
+            last_used_at: row.seen_at.seconds(),
+            expires_at: row.expires_at.seconds(),
+        }
+    }
+}
+
+/// One's sessions, newest first.
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    tag = "authentication",
+    params(
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SessionView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid session", body = ErrorBody),
+        (status = 403, description = "Not a session", body = ErrorBody),
+        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_sessions(
+    session: Session,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let me = session.me().await?;
+    let StrictQuery(query) = query?;
+    let (rows, total) = session::list(&session.app, &me, query.page()?).await?;
+    let current = &me.account.session_uid;
+    Ok(list(rows.into_iter().map(|row| SessionView::new(row, current)).collect(), total))
+}
+
+/// Ends one of one's sessions, at once and everywhere.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{id}",
+    tag = "authentication",
+    params(("id" = String, Path, description = "The session's id")),
+    responses(
+        (status = 200, description = "Ended", body = Done),
+        (status = 401, description = "No valid session", body = ErrorBody),
+        (status = 403, description = "Not a session", body = ErrorBody),
+        (status = 404, description = "No such session", body = ErrorBody),
+        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_session(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Done>, Failure> {
+    let me = session.me().await?;
+    session::end(&session.app, &me, &id).await?;
+    Ok(done("Session ended"))
+}
+
+/// Ends all of one's sessions, the one that asks too.
+#[utoipa::path(
+    delete,
+    path = "/sessions",
+    tag = "authentication",
+    responses(
+        (status = 200, description = "Ended", body = Done),
+        (status = 401, description = "No valid session", body = ErrorBody),
+        (status = 403, description = "Not a session", body = ErrorBody),
+        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_sessions(session: Session) -> Result<Json<Done>, Failure> {
+    let me = session.me().await?;
+    session::end_all(&session.app, &me).await?;
+    Ok(done("All sessions ended"))
+}

@@ -1,0 +1,219 @@
+//! The ways in: first set-up, login, invitation, link to a new password.
+
+use axum::response::{Json, Response};
+use http::header::USER_AGENT;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::extract::JsonBody;
+use crate::http::management::ErrorBody;
+use crate::http::management::auth::{Done, Secret, UserView, done, shown_once};
+use crate::http::session::Session;
+use crate::registry::failure::Failure;
+use crate::registry::users::login::{Login, LoginSpec, log_in as start_session};
+use crate::registry::users::two_factor::Given;
+use crate::registry::users::{self, UserSpec, links};
+use crate::store::organizations::ROOT;
+
+/// Whether the registry has its first owner.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SetupView {
+    /// Whether `POST /api/auth/setup` is still to be asked.
+    setup_required: bool,
+}
+
+/// Whether the registry still needs its first owner.
+#[utoipa::path(
+    get,
+    path = "/setup",
+    tag = "authentication",
+    security(()),
+    responses((status = 200, description = "Whether it does", body = SetupView))
+)]
+pub async fn get_setup(session: Session) -> Result<Json<SetupView>, Failure> {
+    Ok(Json(SetupView { setup_required: users::needs_owner(&session.app, ROOT).await? }))
+}
+
+/// The first owner.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"email": "ada@example.org", "name": "Ada", "password": "correct horse battery"}))]
+pub struct SetupRequest {
+    email: String,
+    name: String,
+    /// 12 to 1024 bytes.
+    password: Secret,
+}
+
+/// Makes the first owner. Takes `ADMIN_TOKEN`, so that no visitor can come first.
+#[utoipa::path(
+    post,
+    path = "/setup",
+    tag = "authentication",
+    request_body = SetupRequest,
+    responses(
+        (status = 201, description = "The owner", body = UserView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "Another token than `ADMIN_TOKEN`", body = ErrorBody),
+        (status = 409, description = "There is an owner already", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn set_up(
+    session: Session,
+    body: Result<JsonBody<SetupRequest>, Failure>,
+) -> Result<(StatusCode, Json<UserView>), Failure> {
+    let by = session.administrator().await?;
+    let JsonBody(request) = body?;
+    let spec = UserSpec { email: request.email, name: request.name, password: request.password.0 };
+    let user = users::set_up(&session.app, &by, &spec).await?;
+    Ok((StatusCode::CREATED, Json(user.try_into()?)))
+}
+
+/// What somebody logs in with.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"email": "ada@example.org", "password": "correct horse battery", "totp_code": "123456"}))]
+pub struct LoginRequest {
+    email: String,
+    password: Secret,
+    /// What the authenticator app shows, when the account has a second factor.
+    totp_code: Option<Secret>,
+    /// One of the recovery codes instead; it is used up by that.
+    recovery_code: Option<Secret>,
+}
+
+impl LoginRequest {
+    fn into_spec(self, headers: &HeaderMap) -> Result<LoginSpec, Failure> {
+        if self.totp_code.is_some() && self.recovery_code.is_some() {
+            return Err(Failure::invalid_field("recovery_code", "must not stand beside `totp_code`: give one of them"));
+        }
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Ok(LoginSpec {
+            email: self.email,
+            password: self.password.0,
+            given: Given {
+                totp_code: self.totp_code.map(|code| code.0),
+                recovery_code: self.recovery_code.map(|code| code.0),
+            },
+            // Header values that are text are ASCII.
+            user_agent: agent.map(|agent| agent[..agent.len().min(MAX_USER_AGENT)].to_owned()),
+        })
+    }
+}
+
+/// Most bytes that are kept of what a client calls itself.
+const MAX_USER_AGENT: usize = 255;
+
+/// A session that has begun.
+#[derive(Serialize, ToSchema)]
+pub struct LoginView {
+    /// The session's token, to be sent as Bearer token; shown this once and stored nowhere.
+    token: String,
+    /// Unix seconds; the session also ends when it was not used for 12 hours.
+    expires_at: i64,
+    user: UserView,
+}
+
+impl TryFrom<Login> for LoginView {
+    type Error = Failure;
+
+    fn try_from(login: Login) -> Result<Self, Failure> {
+        let token = login.plain.reveal().to_owned();
+        Ok(Self { token, expires_at: login.expires_at.seconds(), user: login.user.try_into()? })
+    }
+}
+
+/// Begins a session.
+///
+/// An unknown e-mail address and a wrong password get the same answer. After ten failures of an account, or fifty from
+/// an address, nothing more is let through for the rest of their quarter of an hour.
+#[utoipa::path(
+    post,
+    path = "/login",
+    tag = "authentication",
+    security(()),
+    request_body = LoginRequest,
+    responses(
+        (status = 200, description = "The session", body = LoginView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "`INVALID_CREDENTIALS`: something is wrong. `TWO_FACTOR_REQUIRED`: the password is right, send a code too", body = ErrorBody),
+        (status = 403, description = "The password is right, and the account is blocked", body = ErrorBody),
+        (status = 429, description = "Too many failures; `Retry-After` says for how long", body = ErrorBody)
+    )
+)]
+pub async fn log_in(
+    session: Session,
+    headers: HeaderMap,
+    body: Result<JsonBody<LoginRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let JsonBody(request) = body?;
+    let login = start_session(&session.app, &session.visitor(), request.into_spec(&headers)?).await?;
+    Ok(shown_once(StatusCode::OK, LoginView::try_from(login)?))
+}
+
+/// What an invitation's holder becomes.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"token": "rsi_…", "name": "Grace", "password": "correct horse battery"}))]
+pub struct AcceptRequest {
+    /// The invitation's, which stands in its link behind the `#`.
+    token: Secret,
+    name: String,
+    /// 12 to 1024 bytes.
+    password: Secret,
+}
+
+/// Makes the user whom an invitation is for. Log in afterwards.
+#[utoipa::path(
+    post,
+    path = "/accept-invitation",
+    tag = "authentication",
+    security(()),
+    request_body = AcceptRequest,
+    responses(
+        (status = 201, description = "The user", body = UserView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 404, description = "The invitation is not valid (any more)", body = ErrorBody),
+        (status = 409, description = "There is a user with this address already", body = ErrorBody)
+    )
+)]
+pub async fn accept_invitation(
+    session: Session,
+    body: Result<JsonBody<AcceptRequest>, Failure>,
+) -> Result<(StatusCode, Json<UserView>), Failure> {
+    let JsonBody(AcceptRequest { token, name, password }) = body?;
+    let user = links::accept(&session.app, &session.visitor(), &token.0, &name, &password.0).await?;
+    Ok((StatusCode::CREATED, Json(user.try_into()?)))
+}
+
+/// A new password.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"token": "rsr_…", "password": "correct horse battery"}))]
+pub struct ResetRequest {
+    /// The link's, which stands behind its `#`.
+    token: Secret,
+    /// 12 to 1024 bytes.
+    password: Secret,
+}
+
+/// Sets the password that the holder of a link chooses. All sessions of the user end; a second factor stays.
+#[utoipa::path(
+    post,
+    path = "/reset",
+    tag = "authentication",
+    security(()),
+    request_body = ResetRequest,
+    responses(
+        (status = 200, description = "Set", body = Done),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 404, description = "The link is not valid (any more)", body = ErrorBody)
+    )
+)]
+pub async fn reset_password(
+    session: Session,
+    body: Result<JsonBody<ResetRequest>, Failure>,
+) -> Result<Json<Done>, Failure> {
+    let JsonBody(ResetRequest { token, password }) = body?;
+    links::reset(&session.app, &session.visitor(), &token.0, &password.0).await?;
+    Ok(done("Password set"))
+}

@@ -1,0 +1,155 @@
+//! `/api/filter-entries`: versions that composer refuses to install.
+
+use axum::response::{Json, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::registry::advisories::{self, EntrySpec};
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::store::advisories::{FilterEntryRow, NoticeFilter};
+
+/// A request to put versions of a package on a filter list.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "package": "acme/lib", "constraint": "1.4.1", "reason": "Published from a stolen account"
+}))]
+pub struct FilterEntryRequest {
+    /// `malware` when it is left out, which composer 2.10 and later heeds by itself; a project has to configure others.
+    list: Option<String>,
+    /// A published package; needed.
+    package: Option<String>,
+    /// A Composer constraint; every version when it is left out.
+    constraint: Option<String>,
+    /// What people are told.
+    reason: Option<String>,
+    /// Where to read more.
+    url: Option<String>,
+}
+
+impl From<FilterEntryRequest> for EntrySpec {
+    fn from(request: FilterEntryRequest) -> Self {
+        let FilterEntryRequest { list, package, constraint, reason, url } = request;
+        Self { list, package, constraint, reason, url }
+    }
+}
+
+/// An entry of a filter list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FilterEntryView {
+    id: String,
+    list: String,
+    package: String,
+    constraint: String,
+    reason: Option<String>,
+    url: Option<String>,
+    /// Unix seconds.
+    created_at: i64,
+}
+
+impl From<FilterEntryRow> for FilterEntryView {
+    fn from(row: FilterEntryRow) -> Self {
+        Self {
+            id: row.uid,
+            list: row.list,
+            package: row.package_name,
+            constraint: row.version_constraint,
+            reason: row.reason,
+            url: row.url,
+            created_at: row.created_at.seconds(),
+        }
+    }
+}
+
+/// Which entries.
+#[derive(Debug, Default, Deserialize)]
+pub struct FilterEntryQuery {
+    package: Option<String>,
+    list: Option<String>,
+    limit: Option<i64>,
+    offset: Option<i64>,
+}
+
+/// Entries of filter lists, newest first.
+#[utoipa::path(
+    get,
+    path = "/filter-entries",
+    tag = "advisories",
+    params(
+        ("package" = Option<String>, Query, description = "Only those of this package"),
+        ("list" = Option<String>, Query, description = "Only those of this list"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<FilterEntryView>),
+        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_filter_entries(
+    session: Session,
+    query: Result<StrictQuery<FilterEntryQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::AdvisoriesRead).await?;
+    let StrictQuery(query) = query?;
+    let filter = NoticeFilter { package: query.package.as_deref(), class: query.list.as_deref() };
+    let page = page(query.limit, query.offset)?;
+    let view = caller.view(session.app.now());
+    let (rows, total) = advisories::entries(&session.app, caller.organization_id, &view, filter, page).await?;
+    Ok(list(rows.into_iter().map(FilterEntryView::from).collect(), total))
+}
+
+/// Puts versions of a package on a filter list; composer refuses them from the next request on.
+#[utoipa::path(
+    post,
+    path = "/filter-entries",
+    tag = "advisories",
+    request_body = FilterEntryRequest,
+    responses(
+        (status = 201, description = "The entry", body = FilterEntryView),
+        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
+        (status = 409, description = "It is there already", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_filter_entry(
+    session: Session,
+    body: Result<JsonBody<FilterEntryRequest>, Failure>,
+) -> Result<(StatusCode, Json<FilterEntryView>), Failure> {
+    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
+    let JsonBody(request) = body?;
+    let row = advisories::flag(&session.app, &by, &view, request.into()).await?;
+    Ok((StatusCode::CREATED, Json(row.into())))
+}
+
+/// Takes versions off a filter list.
+#[utoipa::path(
+    delete,
+    path = "/filter-entries/{id}",
+    tag = "advisories",
+    params(
+        ("id" = String, Path, description = "The entry's id")
+    ),
+    responses(
+        (status = 200, description = "Removed"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
+        (status = 404, description = "No such entry", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_filter_entry(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
+    advisories::unflag(&session.app, &by, &view, &id).await?;
+    Ok(Json(json!({ "message": "Filter entry removed" })))
+}

@@ -1,0 +1,133 @@
+//! `/api/invitations`.
+
+use axum::response::{Json, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::auth::{Done, RoleName, done, shown_once};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::registry::users::links;
+use crate::store::invitations::InvitationRow;
+
+/// An open invitation.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InvitationView {
+    id: String,
+    email: String,
+    /// `owner`, `admin`, `member` or `viewer`.
+    role: String,
+    /// Unix seconds.
+    created_at: i64,
+    /// Unix seconds.
+    expires_at: i64,
+}
+
+impl From<InvitationRow> for InvitationView {
+    fn from(row: InvitationRow) -> Self {
+        Self {
+            id: row.uid,
+            email: row.email,
+            role: row.role,
+            created_at: row.created_at.seconds(),
+            expires_at: row.expires_at.seconds(),
+        }
+    }
+}
+
+/// An invitation that has just been made.
+#[derive(Serialize, ToSchema)]
+pub struct NewInvitationView {
+    #[serde(flatten)]
+    view: InvitationView,
+    /// Opens a page that takes it; shown this once.
+    link: String,
+    /// The secret in it, for clients with a page of their own.
+    token: String,
+}
+
+/// Open invitations, newest first.
+#[utoipa::path(
+    get,
+    path = "/invitations",
+    tag = "users",
+    params(
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<InvitationView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_invitations(
+    session: Session,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::UsersRead).await?;
+    let StrictQuery(query) = query?;
+    let (rows, total) = links::list(&session.app, caller.organization_id, query.page()?).await?;
+    Ok(list(rows.into_iter().map(InvitationView::from).collect(), total))
+}
+
+/// A request to invite somebody.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"email": "grace@example.org", "role": "member"}))]
+pub struct InvitationRequest {
+    email: String,
+    role: RoleName,
+}
+
+/// Invites somebody. The answer is the only place that ever shows the link; hand it over yourself, no mail is sent.
+#[utoipa::path(
+    post,
+    path = "/invitations",
+    tag = "users",
+    request_body = InvitationRequest,
+    responses(
+        (status = 201, description = "The invitation with its link, good for a week", body = NewInvitationView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:write`, or the role is above one's own", body = ErrorBody),
+        (status = 409, description = "The address is a user's or invited already", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_invitation(
+    session: Session,
+    BaseUrl(base_url): BaseUrl,
+    body: Result<JsonBody<InvitationRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let manager = session.manager().await?;
+    let JsonBody(request) = body?;
+    let (link, row) = links::invite(&session.app, &manager, &request.email, request.role.into()).await?;
+    let view = NewInvitationView { view: row.into(), link: link.url(&base_url), token: link.plain.reveal().to_owned() };
+    Ok(shown_once(StatusCode::CREATED, view))
+}
+
+/// Revokes an open invitation.
+#[utoipa::path(
+    delete,
+    path = "/invitations/{id}",
+    tag = "users",
+    params(("id" = String, Path, description = "The invitation's id")),
+    responses(
+        (status = 200, description = "Revoked", body = Done),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:write`", body = ErrorBody),
+        (status = 404, description = "No such invitation", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_invitation(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Done>, Failure> {
+    let by = session.actor(Scope::UsersWrite).await?;
+    links::revoke(&session.app, &by, &id).await?;
+    Ok(done("Invitation revoked"))
+}

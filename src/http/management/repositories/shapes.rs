@@ -1,0 +1,337 @@
+//! What `/api/repositories` takes and shows.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::http::extract::update;
+use crate::ports::Millis;
+use crate::registry::failure::Failure;
+use crate::registry::repositories::{
+    Credentials, Provider, RepositoryChange, RepositoryFilter, RepositorySpec, SyncStatus, Verification, run_status,
+    status,
+};
+use crate::store::Update;
+use crate::store::repositories::RepositoryRow;
+use crate::store::sync_runs::RunRow;
+
+/// A request to register a repository, or to replace what is registered.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "url": "https://github.com/org/repo", "vcs_type": "github", "credential_type": "token",
+    "auth_credentials": "ghp_xxx"
+}))]
+pub struct RepositoryRequest {
+    /// https address of the repository, without credentials.
+    url: String,
+    /// `git` (the default): its refs become versions of a package. `composer`: its packages are mirrored.
+    kind: Option<String>,
+    /// `git` (the default), `github`, `gitlab`, `bitbucket` or `gitea`; `composer` is the kind `composer`.
+    vcs_type: Option<String>,
+    /// `none`, `token` or `basic`; told by the credentials when it is absent. A token is sent to a git host as a password,
+    /// and to a Composer repository as a bearer token.
+    credential_type: Option<String>,
+    /// The token; or `user:password`; or an object `{token}` or `{username, password}`. Never shown again.
+    #[schema(value_type = Option<Value>)]
+    auth_credentials: Option<Value>,
+    /// The package's directory, when it is not the root of the repository. Only for git.
+    path: Option<String>,
+    /// Only tags that match one of these globs become versions. Only for git.
+    tag_filter: Option<Vec<String>>,
+    /// Only branches that match one of these globs become versions. Only for git.
+    branch_filter: Option<Vec<String>>,
+    /// Only packages that match one of these names and globs are mirrored. Only for composer.
+    package_filter: Option<Vec<String>>,
+}
+
+/// A request to change a repository; what it does not name stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"tag_filter": ["v2.*"]}))]
+pub struct RepositoryChangeRequest {
+    /// https address. When it leads to another host, `auth_credentials` must be given too.
+    url: Option<String>,
+    /// What it is already; it cannot be changed.
+    kind: Option<String>,
+    /// `git`, `github`, `gitlab`, `bitbucket` or `gitea`.
+    vcs_type: Option<String>,
+    /// `none`, `token` or `basic`.
+    credential_type: Option<String>,
+    /// As in a new repository; null is none.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Value>)]
+    auth_credentials: Update<Value>,
+    /// The package's directory; null is the root.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    path: Update<String>,
+    /// Globs; null is every tag.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<String>>)]
+    tag_filter: Update<Vec<String>>,
+    /// Globs; null is every branch.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<String>>)]
+    branch_filter: Update<Vec<String>>,
+    /// Names and globs; null is every package.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<String>>)]
+    package_filter: Update<Vec<String>>,
+}
+
+const KINDS: [&str; 2] = ["git", "composer"];
+
+fn check_kind(kind: Option<&str>) -> Result<(), Failure> {
+    match kind.filter(|kind| !KINDS.contains(kind)) {
+        Some(kind) => {
+            Err(Failure::invalid_field("kind", format!("`{}` is none of `git`, `composer`", kind.escape_default())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The provider that `kind` and `vcs_type` name together, if they do.
+fn provider(kind: Option<&str>, vcs_type: Option<&str>) -> Result<Option<Provider>, Failure> {
+    check_kind(kind)?;
+    let named = match vcs_type {
+        None => return Ok((kind == Some("composer")).then_some(Provider::Composer)),
+        Some(name) => Provider::parse(name).ok_or_else(|| {
+            let all = "`git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer`";
+            Failure::invalid_field("vcs_type", format!("`{}` is none of {all}", name.escape_default()))
+        })?,
+    };
+    if kind.is_some_and(|kind| (kind == "composer") != (named == Provider::Composer)) {
+        return Err(Failure::invalid_field("vcs_type", "is that of another `kind`"));
+    }
+    Ok(Some(named))
+}
+
+impl TryFrom<RepositoryRequest> for RepositorySpec {
+    type Error = Failure;
+
+    fn try_from(request: RepositoryRequest) -> Result<Self, Failure> {
+        let provider = provider(request.kind.as_deref(), request.vcs_type.as_deref())?;
+        let credentials = Credentials::read(request.credential_type.as_deref(), request.auth_credentials.as_ref())?;
+        Ok(Self {
+            url: request.url,
+            provider: provider.unwrap_or(Provider::Git),
+            credentials,
+            path: request.path,
+            tag_filter: request.tag_filter,
+            branch_filter: request.branch_filter,
+            package_filter: request.package_filter,
+        })
+    }
+}
+
+impl TryFrom<RepositoryChangeRequest> for RepositoryChange {
+    type Error = Failure;
+
+    fn try_from(request: RepositoryChangeRequest) -> Result<Self, Failure> {
+        let provider = provider(request.kind.as_deref(), request.vcs_type.as_deref())?;
+        Ok(Self {
+            url: request.url,
+            kind: request.kind,
+            provider: provider.map_or(Update::Keep, |provider| Update::Set(Some(provider))),
+            credential_type: request.credential_type,
+            auth_credentials: request.auth_credentials,
+            path: request.path,
+            tag_filter: request.tag_filter,
+            branch_filter: request.branch_filter,
+            package_filter: request.package_filter,
+        })
+    }
+}
+
+/// What a replacement does not name gets its default back; but credentials stay whose type is named, because nobody can
+/// read them to give them again.
+impl TryFrom<RepositoryRequest> for RepositoryChange {
+    type Error = Failure;
+
+    fn try_from(request: RepositoryRequest) -> Result<Self, Failure> {
+        let provider = provider(request.kind.as_deref(), request.vcs_type.as_deref())?;
+        let auth_credentials = match (request.auth_credentials, &request.credential_type) {
+            (None, Some(_)) => Update::Keep,
+            (given, _) => Update::Set(given),
+        };
+        Ok(Self {
+            url: Some(request.url),
+            kind: request.kind,
+            provider: Update::Set(provider),
+            credential_type: request.credential_type,
+            auth_credentials,
+            path: Update::Set(request.path),
+            tag_filter: Update::Set(request.tag_filter),
+            branch_filter: Update::Set(request.branch_filter),
+            package_filter: Update::Set(request.package_filter),
+        })
+    }
+}
+
+/// A repository, without its credentials.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RepositoryView {
+    id: String,
+    url: String,
+    /// `git`: its refs become versions of a package. `composer`: its packages are mirrored.
+    kind: String,
+    /// As it was given.
+    vcs_type: String,
+    /// The host's kind.
+    provider: String,
+    credential_type: String,
+    path: Option<String>,
+    tag_filter: Option<Vec<String>>,
+    branch_filter: Option<Vec<String>>,
+    package_filter: Option<Vec<String>>,
+    /// The package that a git repository publishes.
+    package: Option<String>,
+    /// `pending`, `syncing`, `ok` or `failed`.
+    sync_status: &'static str,
+    /// Unix seconds of the last sync that went through.
+    last_synced_at: Option<i64>,
+    /// Why the last sync failed.
+    error: Option<String>,
+    /// Unix seconds.
+    created_at: i64,
+}
+
+impl RepositoryView {
+    pub(super) fn new(row: RepositoryRow, now: Millis) -> Self {
+        let (sync_status, error) = status(&row, now);
+        let (sync_status, error) = (sync_status.as_str(), error.map(str::to_owned));
+        let globs = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
+        Self {
+            id: row.uid,
+            url: row.url,
+            kind: row.kind.clone(),
+            vcs_type: row.provider.clone(),
+            provider: row.provider,
+            credential_type: row.credential_type,
+            path: Some(row.path).filter(|path| !path.is_empty() && row.kind == "git"),
+            tag_filter: globs(row.tag_filter),
+            branch_filter: globs(row.branch_filter),
+            package_filter: globs(row.package_filter),
+            package: row.package_name,
+            sync_status,
+            last_synced_at: row.last_run.last_synced_at.map(Millis::seconds),
+            error,
+            created_at: row.created_at.seconds(),
+        }
+    }
+}
+
+/// One sync of a repository.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SyncRunView {
+    id: String,
+    /// `syncing`, `ok` or `failed`.
+    status: &'static str,
+    /// Why it failed.
+    error: Option<String>,
+    /// Unix seconds.
+    started_at: i64,
+    /// Unix seconds.
+    finished_at: Option<i64>,
+    /// Milliseconds from beginning to end.
+    duration_ms: Option<i64>,
+    /// Requests sent to the git server.
+    requests: i64,
+    /// Bytes received from it.
+    received_bytes: i64,
+    /// Versions that appeared.
+    added: i64,
+    /// Versions whose commit changed.
+    changed: i64,
+    /// Versions that vanished.
+    removed: i64,
+    /// Refs that did not become versions.
+    skipped: Vec<SkippedView>,
+}
+
+/// A ref that did not become a version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SkippedView {
+    /// Its full name.
+    r#ref: String,
+    /// Why.
+    reason: String,
+}
+
+impl SyncRunView {
+    pub(super) fn new(row: RunRow, now: Millis) -> Self {
+        let (status, error) = run_status(&row, now);
+        let (status, error) = (status.as_str(), error.map(str::to_owned));
+        Self {
+            id: row.uid,
+            status,
+            error,
+            started_at: row.started_at.seconds(),
+            finished_at: row.finished_at.map(Millis::seconds),
+            duration_ms: row.finished_at.map(|end| end.0 - row.started_at.0),
+            requests: row.requests,
+            received_bytes: row.received_bytes,
+            added: row.added,
+            changed: row.changed,
+            removed: row.removed,
+            skipped: row
+                .skipped
+                .into_iter()
+                .map(|skipped| SkippedView { r#ref: skipped.name, reason: skipped.reason })
+                .collect(),
+        }
+    }
+}
+
+/// What a repository answered when it was tried out.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "ok": true, "error": null, "default_branch": "main", "branches": 3, "tags": 12, "packages": null
+}))]
+pub struct VerificationView {
+    /// Whether it can be read.
+    ok: bool,
+    /// Why it cannot.
+    error: Option<String>,
+    /// Of a git repository.
+    default_branch: Option<String>,
+    /// Of a git repository.
+    branches: Option<usize>,
+    /// Of a git repository.
+    tags: Option<usize>,
+    /// Of a Composer repository, if its `packages.json` tells.
+    packages: Option<usize>,
+}
+
+impl From<Verification> for VerificationView {
+    fn from(seen: Verification) -> Self {
+        Self {
+            ok: seen.error.is_none(),
+            error: seen.error,
+            default_branch: seen.default_branch,
+            branches: seen.branches,
+            tags: seen.tags,
+            packages: seen.packages,
+        }
+    }
+}
+
+/// What narrows a list of repositories.
+#[derive(Debug, Default, Deserialize)]
+pub struct RepositoriesQuery {
+    kind: Option<String>,
+    sync_status: Option<String>,
+    pub(super) limit: Option<i64>,
+    pub(super) offset: Option<i64>,
+}
+
+impl RepositoriesQuery {
+    /// Which repositories are asked for.
+    pub(super) fn filter(&self) -> Result<RepositoryFilter<'_>, Failure> {
+        check_kind(self.kind.as_deref())?;
+        let status = self.sync_status.as_deref().map(|name| {
+            let detail = || format!("`{}` is none of `pending`, `syncing`, `ok`, `failed`", name.escape_default());
+            SyncStatus::parse(name).ok_or_else(|| Failure::invalid_field("sync_status", detail()))
+        });
+        Ok(RepositoryFilter { kind: self.kind.as_deref(), status: status.transpose()? })
+    }
+}

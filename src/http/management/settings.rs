@@ -1,0 +1,105 @@
+//! `/api/settings`.
+
+use axum::response::Json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::extract::{JsonBody, update};
+use crate::http::management::ErrorBody;
+use crate::http::session::Session;
+use crate::registry::failure::Failure;
+use crate::registry::settings::{self, Settings, SettingsChange};
+use crate::registry::tokens::Scope;
+use crate::store::Update;
+
+/// What an operator sets while the registry runs.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"]
+}))]
+pub struct SettingsView {
+    /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
+    packagist_mirroring: bool,
+    /// Where Packagist is.
+    packagist_url: String,
+    /// Vendors whose packages no public upstream is asked for. Those of packages published here are reserved anyway.
+    reserved_vendors: Vec<String>,
+}
+
+impl From<Settings> for SettingsView {
+    fn from(settings: Settings) -> Self {
+        Self {
+            packagist_mirroring: settings.packagist_mirroring,
+            packagist_url: settings.packagist_url,
+            reserved_vendors: settings.reserved_vendors,
+        }
+    }
+}
+
+/// A request to change settings; what it does not name stays, null is the default.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"packagist_mirroring": true}))]
+pub struct SettingsRequest {
+    /// Whether packages that nobody else has are mirrored from Packagist.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<bool>)]
+    packagist_mirroring: Update<bool>,
+    /// https address of Packagist, or of a mirror of it.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    packagist_url: Update<String>,
+    /// Vendors whose packages no public upstream is asked for.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<String>>)]
+    reserved_vendors: Update<Vec<String>>,
+}
+
+impl From<SettingsRequest> for SettingsChange {
+    fn from(request: SettingsRequest) -> Self {
+        Self {
+            packagist_mirroring: request.packagist_mirroring,
+            packagist_url: request.packagist_url,
+            reserved_vendors: request.reserved_vendors,
+        }
+    }
+}
+
+/// All settings.
+#[utoipa::path(
+    get,
+    path = "/settings",
+    tag = "settings",
+    responses(
+        (status = 200, description = "The settings", body = SettingsView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `settings:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_settings(session: Session) -> Result<Json<SettingsView>, Failure> {
+    let caller = session.require(Scope::SettingsRead).await?;
+    Ok(Json(settings::get(&session.app, caller.organization_id).await?.into()))
+}
+
+/// Changes what the request names, and nothing else.
+#[utoipa::path(
+    patch,
+    path = "/settings",
+    tag = "settings",
+    request_body = SettingsRequest,
+    responses(
+        (status = 200, description = "The settings as they are now", body = SettingsView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `settings:write`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_settings(
+    session: Session,
+    body: Result<JsonBody<SettingsRequest>, Failure>,
+) -> Result<Json<SettingsView>, Failure> {
+    let by = session.actor(Scope::SettingsWrite).await?;
+    let JsonBody(request) = body?;
+    Ok(Json(settings::change(&session.app, &by, request.into()).await?.into()))
+}

@@ -1,0 +1,220 @@
+//! `/api/users`.
+
+use axum::response::{Json, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::auth::{Done, RoleName, Secret, UserView, done, shown_once};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::registry::users::links;
+use crate::registry::users::{self, UserSpec, UserUpdate};
+
+/// Users, newest first.
+#[utoipa::path(
+    get,
+    path = "/users",
+    tag = "users",
+    params(
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<UserView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_users(session: Session, query: Result<StrictQuery<PageQuery>, Failure>) -> Result<Response, Failure> {
+    let caller = session.require(Scope::UsersRead).await?;
+    let StrictQuery(query) = query?;
+    let (rows, total) = users::list(&session.app, caller.organization_id, query.page()?).await?;
+    let views = rows.into_iter().map(UserView::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(list(views, total))
+}
+
+/// A request to make a user.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({
+    "email": "grace@example.org", "name": "Grace", "role": "member", "password": "correct horse battery"
+}))]
+pub struct UserRequest {
+    email: String,
+    name: String,
+    role: RoleName,
+    /// 12 to 1024 bytes.
+    password: Secret,
+}
+
+/// Makes a user who can log in at once. With an invitation, people choose their password themselves.
+#[utoipa::path(
+    post,
+    path = "/users",
+    tag = "users",
+    request_body = UserRequest,
+    responses(
+        (status = 201, description = "The user", body = UserView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:write`, or the role is above one's own", body = ErrorBody),
+        (status = 409, description = "There is a user with this address already", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_user(
+    session: Session,
+    body: Result<JsonBody<UserRequest>, Failure>,
+) -> Result<(StatusCode, Json<UserView>), Failure> {
+    let manager = session.manager().await?;
+    let JsonBody(UserRequest { email, name, role, password }) = body?;
+    let spec = UserSpec { email, name, password: password.0 };
+    let user = users::create(&session.app, &manager, &spec, role.into()).await?;
+    Ok((StatusCode::CREATED, Json(user.try_into()?)))
+}
+
+/// One user.
+#[utoipa::path(
+    get,
+    path = "/users/{id}",
+    tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses(
+        (status = 200, description = "The user", body = UserView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:read`", body = ErrorBody),
+        (status = 404, description = "No such user", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_user(session: Session, PathOf(id): PathOf<String>) -> Result<Json<UserView>, Failure> {
+    let caller = session.require(Scope::UsersRead).await?;
+    Ok(Json(users::get(&session.app, caller.organization_id, &id).await?.try_into()?))
+}
+
+/// A request to change a user.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"role": "admin", "blocked": false}))]
+pub struct UserChangeRequest {
+    email: Option<String>,
+    name: Option<String>,
+    /// Another role ends the user's sessions.
+    role: Option<RoleName>,
+    /// A blocked user cannot log in, and has no sessions.
+    blocked: Option<bool>,
+    /// `false` takes the second factor away from somebody who has lost it; only users themselves turn it on.
+    two_factor_enabled: Option<bool>,
+}
+
+impl TryFrom<UserChangeRequest> for UserUpdate {
+    type Error = Failure;
+
+    fn try_from(request: UserChangeRequest) -> Result<Self, Failure> {
+        if request.two_factor_enabled == Some(true) {
+            let detail = "can only be false here; users turn it on themselves with POST /api/auth/2fa/setup";
+            return Err(Failure::invalid_field("two_factor_enabled", detail));
+        }
+        Ok(Self {
+            email: request.email,
+            name: request.name,
+            role: request.role.map(Into::into),
+            is_blocked: request.blocked,
+            without_second_factor: request.two_factor_enabled.is_some(),
+        })
+    }
+}
+
+/// Changes what the request names, and nothing else.
+#[utoipa::path(
+    patch,
+    path = "/users/{id}",
+    tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    request_body = UserChangeRequest,
+    responses(
+        (status = 200, description = "The user as it is now", body = UserView),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:write`, or the user or role is above one's own", body = ErrorBody),
+        (status = 404, description = "No such user", body = ErrorBody),
+        (status = 409, description = "It is the last owner, or the address is taken", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_user(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<UserChangeRequest>, Failure>,
+) -> Result<Json<UserView>, Failure> {
+    let manager = session.manager().await?;
+    let JsonBody(request) = body?;
+    let user = users::change(&session.app, &manager, &id, request.try_into()?).await?;
+    Ok(Json(user.try_into()?))
+}
+
+/// Removes a user. The sessions end at once, and the links that the user has issued are void.
+#[utoipa::path(
+    delete,
+    path = "/users/{id}",
+    tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses(
+        (status = 200, description = "Removed", body = Done),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:write`, or the user is above one's own role", body = ErrorBody),
+        (status = 404, description = "No such user", body = ErrorBody),
+        (status = 409, description = "It is the last owner", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_user(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Done>, Failure> {
+    let manager = session.manager().await?;
+    users::remove(&session.app, &manager, &id).await?;
+    Ok(done("User removed"))
+}
+
+/// A link to hand over.
+#[derive(Serialize, ToSchema)]
+pub struct LinkView {
+    /// Opens a page that takes it; shown this once.
+    link: String,
+    /// The secret in it, for clients with a page of their own.
+    token: String,
+    /// Unix seconds.
+    expires_at: i64,
+}
+
+/// Issues a link with which a user chooses a new password, within a day. It replaces the one before.
+#[utoipa::path(
+    post,
+    path = "/users/{id}/reset-link",
+    tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses(
+        (status = 201, description = "The link", body = LinkView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `users:write`, or the user is above one's own role", body = ErrorBody),
+        (status = 404, description = "No such user", body = ErrorBody),
+        (status = 409, description = "The user is blocked", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_reset_link(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    BaseUrl(base_url): BaseUrl,
+) -> Result<Response, Failure> {
+    let manager = session.manager().await?;
+    let link = links::issue_reset(&session.app, &manager, &id).await?;
+    let view = LinkView {
+        link: link.url(&base_url),
+        token: link.plain.reveal().to_owned(),
+        expires_at: link.expires_at.seconds(),
+    };
+    Ok(shown_once(StatusCode::CREATED, view))
+}

@@ -1,0 +1,261 @@
+//! What is known to be wrong with a package's versions, as composer reads it: security advisories and filter lists.
+//!
+//! Composer finds both at the top of the p2 documents, and asks for the full text of an advisory, or for a filter list
+//! of many packages, at an address that `packages.json` names (composer-protocol, section 5). A notice that concerns no
+//! version that the caller sees is not shown: it would tell of versions that are hidden.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::composer::{Constraint, NormalizedVersion, PackageName};
+use crate::ports::{Fault, Millis};
+use crate::registry::App;
+use crate::registry::access::{Scope, View};
+use crate::registry::failure::Failure;
+use crate::store::advisories::{AdvisoryRow, FilterEntryRow, WithVersions, advisories_for, filter_entries_for};
+
+/// The filter list that composer heeds without being told to.
+pub const MALWARE: &str = "malware";
+
+/// What a package's documents carry beside its versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Notices {
+    advisories: Vec<BriefAdvisory>,
+    filter: Vec<BriefEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BriefAdvisory {
+    advisory_id: String,
+    affected_versions: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct BriefEntry {
+    list: String,
+    constraint: String,
+    reason: Option<String>,
+    url: Option<String>,
+    id: String,
+}
+
+impl BriefEntry {
+    fn of(row: FilterEntryRow) -> Self {
+        let FilterEntryRow { uid, list, version_constraint, reason, url, .. } = row;
+        Self { list, constraint: version_constraint, reason, url, id: uid }
+    }
+
+    /// As composer reads it; `package` where it does not follow from the place.
+    fn json(&self, package: Option<&str>) -> Value {
+        let mut entry = Map::new();
+        let mut put = |key: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                entry.insert(key.to_owned(), json!(value));
+            }
+        };
+        put("package", package);
+        put("constraint", Some(&self.constraint));
+        put("reason", self.reason.as_deref());
+        put("url", self.url.as_deref());
+        put("id", Some(&self.id));
+        Value::Object(entry)
+    }
+}
+
+impl Notices {
+    /// Reads what the database has put together.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        serde_json::from_str(text).map_err(|error| Fault::new("database", format!("notices: {error}")))
+    }
+
+    /// Those that concern one of the versions that are `seen`; `None`: every version is.
+    #[must_use]
+    pub fn concerning(&self, seen: Option<&[NormalizedVersion]>) -> Self {
+        let Some(seen) = seen else { return self.clone() };
+        Self {
+            advisories: self.advisories.iter().filter(|a| concerns(&a.affected_versions, seen)).cloned().collect(),
+            filter: self.filter.iter().filter(|e| concerns(&e.constraint, seen)).cloned().collect(),
+        }
+    }
+
+    /// Adds them to the text of a document, a JSON object. Both keys are always there: without them composer would ask
+    /// for each package elsewhere.
+    pub fn add_to(&self, document: &mut String) {
+        let mut lists: Map<String, Value> = Map::new();
+        for entry in &self.filter {
+            let list = lists.entry(entry.list.clone()).or_insert_with(|| json!([]));
+            list.as_array_mut().into_iter().for_each(|list| list.push(entry.json(None)));
+        }
+        document.pop();
+        document.push_str(",\"security-advisories\":");
+        document.push_str(&json!(self.advisories).to_string());
+        document.push_str(",\"filter\":");
+        document.push_str(&Value::Object(lists).to_string());
+        document.push('}');
+    }
+}
+
+fn concerns(constraint: &str, versions: &[NormalizedVersion]) -> bool {
+    // A constraint is checked before it is written down; one that cannot be read concerns everything.
+    Constraint::parse(constraint).map_or(true, |constraint| versions.iter().any(|version| constraint.matches(version)))
+}
+
+fn is_shown<T>(found: &WithVersions<T>, scope: &Scope<'_>, constraint: &str) -> bool {
+    match scope {
+        Scope::All => true,
+        Scope::Nothing => false,
+        Scope::Some(..) => {
+            let seen: Vec<NormalizedVersion> =
+                scope.seen_in(&found.version_index).into_iter().map(|(version, _)| version).collect();
+            concerns(constraint, &seen)
+        }
+    }
+}
+
+/// What a packages.json says of where notices are; `lists` are the filter lists with entries.
+pub fn addresses(base_url: &str, lists: &[String]) -> Map<String, Value> {
+    let names = lists.iter().map(String::as_str).chain([MALWARE]);
+    let lists: Map<String, Value> = names.map(|name| (name.to_owned(), json!({ "enabled": true }))).collect();
+    let mut root = Map::new();
+    root.insert(
+        "security-advisories".to_owned(),
+        json!({ "metadata": true, "api-url": format!("{base_url}/security-advisories") }),
+    );
+    root.insert(
+        "filter".to_owned(),
+        json!({
+            "metadata": true,
+            "lists": lists,
+            "api-url": format!("{base_url}/filter-lists"),
+            "summary-url": format!("{base_url}/filter-lists/summary.json"),
+        }),
+    );
+    root
+}
+
+/// The full advisories of the packages among `names` that `view` sees: name → advisories. Names that are none are
+/// passed over.
+pub async fn full_advisories(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    names: &[String],
+) -> Result<Map<String, Value>, Failure> {
+    let names: Vec<String> = visible(view, names);
+    let mut answer = Map::new();
+    if names.is_empty() {
+        return Ok(answer);
+    }
+    for found in advisories_for(&*app.ports.database, organization_id, &names).await? {
+        if !is_shown(&found, &view.scope(&found.row.package_name), &found.row.affected_versions) {
+            continue;
+        }
+        let list = answer.entry(found.row.package_name.clone()).or_insert_with(|| json!([]));
+        list.as_array_mut().into_iter().for_each(|list| list.push(full(&found.row)));
+    }
+    Ok(answer)
+}
+
+/// An advisory in full, as composer reads it.
+fn full(row: &AdvisoryRow) -> Value {
+    json!({
+        "advisoryId": row.advisory_id,
+        "packageName": row.package_name,
+        "affectedVersions": row.affected_versions,
+        "title": row.title,
+        "cve": row.cve,
+        "link": row.link,
+        "severity": row.severity,
+        "sources": row.sources,
+        "reportedAt": php_date(row.reported_at),
+    })
+}
+
+/// A moment as composer reads it, in UTC: `2026-01-31 12:00:00`.
+fn php_date(moment: Millis) -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    let date = time::OffsetDateTime::from_unix_timestamp(moment.seconds()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    date.format(format).unwrap_or_default()
+}
+
+/// The names of packages, in lower case, of which `view` may see something.
+fn visible(view: &View, names: &[String]) -> Vec<String> {
+    let names = names.iter().filter_map(|name| PackageName::parse(&name.to_ascii_lowercase()).ok());
+    names
+        .filter(|name| !matches!(view.scope(name.as_str()), Scope::Nothing))
+        .map(|name| name.as_str().to_owned())
+        .collect()
+}
+
+/// The entries of `lists` (empty: all lists) for the packages among `names` that `view` sees: list → entries.
+pub async fn filter_of(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    names: &[String],
+    lists: &[String],
+) -> Result<Map<String, Value>, Failure> {
+    let names = visible(view, names);
+    let mut answer: Map<String, Value> = lists.iter().map(|list| (list.clone(), json!([]))).collect();
+    if names.is_empty() {
+        return Ok(answer);
+    }
+    let lists = (!lists.is_empty()).then_some(lists);
+    for found in filter_entries_for(&*app.ports.database, organization_id, Some(&names), lists).await? {
+        if is_shown(&found, &view.scope(&found.row.package_name), &found.row.version_constraint) {
+            let package = found.row.package_name.clone();
+            let list = answer.entry(found.row.list.clone()).or_insert_with(|| json!([]));
+            list.as_array_mut()
+                .into_iter()
+                .for_each(|list| list.push(BriefEntry::of(found.row.clone()).json(Some(&package))));
+        }
+    }
+    Ok(answer)
+}
+
+/// Every filter list in brief: list → package → the constraint of its entries.
+pub async fn filter_summary(app: &App, organization_id: i64, view: &View) -> Result<Map<String, Value>, Failure> {
+    let mut answer: Map<String, Value> = Map::from_iter([(MALWARE.to_owned(), json!({}))]);
+    for found in filter_entries_for(&*app.ports.database, organization_id, None, None).await? {
+        let row = &found.row;
+        if !is_shown(&found, &view.scope(&row.package_name), &row.version_constraint) {
+            continue;
+        }
+        let list = answer.entry(row.list.clone()).or_insert_with(|| json!({}));
+        let joined = match list[&row.package_name].as_str() {
+            Some(others) => format!("{others} || {}", row.version_constraint),
+            None => row.version_constraint.clone(),
+        };
+        list[&row.package_name] = json!(joined);
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_stand_behind_the_versions_of_a_document() {
+        let notices = Notices::parse(
+            r#"{"advisories":[{"advisoryId":"A-1","affectedVersions":"<2"}],
+                "filter":[{"list":"malware","constraint":"1.*","reason":"stolen","url":null,"id":"u"}]}"#,
+        )
+        .expect("readable");
+        let mut document = r#"{"packages":{}}"#.to_owned();
+        notices.concerning(None).add_to(&mut document);
+        let expected = r#"{"packages":{},"security-advisories":[{"advisoryId":"A-1","affectedVersions":"<2"}],"filter":{"malware":[{"constraint":"1.*","reason":"stolen","id":"u"}]}}"#;
+        assert_eq!(document, expected);
+
+        let seen = [NormalizedVersion::from_stored("3.0.0.0".to_owned())];
+        let mut document = r#"{"packages":{}}"#.to_owned();
+        notices.concerning(Some(&seen)).add_to(&mut document);
+        assert_eq!(document, r#"{"packages":{},"security-advisories":[],"filter":{}}"#);
+    }
+
+    #[test]
+    fn composer_reads_dates_without_a_zone_as_utc() {
+        assert_eq!(php_date(Millis::from_seconds(1_700_000_000)), "2023-11-14 22:13:20");
+    }
+}

@@ -1,0 +1,74 @@
+//! Trying a repository out: whether it can be reached, and what is there. Nothing is imported.
+
+use crate::git::Advertised;
+use crate::registry::App;
+use crate::registry::failure::Failure;
+use crate::registry::mirror::remote::{Address, MirrorError, Remote};
+use crate::registry::repositories::get;
+use crate::registry::sync::{SyncError, remote_of, short};
+use crate::store::repositories::RepositoryRow;
+
+/// What was seen.
+#[derive(Debug, Clone, Default)]
+pub struct Verification {
+    /// Why it cannot be read, if so.
+    pub error: Option<String>,
+    /// The default branch of a git repository.
+    pub default_branch: Option<String>,
+    /// Its branches.
+    pub branches: Option<usize>,
+    /// Its tags.
+    pub tags: Option<usize>,
+    /// The packages of a Composer repository, if its `packages.json` tells.
+    pub packages: Option<usize>,
+}
+
+impl Verification {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self { error: Some(error.to_string()), ..Self::default() }
+    }
+}
+
+/// Asks a repository with its credentials: a git repository for its refs, a Composer repository for its root.
+///
+/// # Errors
+/// Only when the registry itself failed; what the repository says is a result.
+pub async fn verify(app: &App, organization_id: i64, uid: &str) -> Result<Verification, Failure> {
+    let row = get(app, organization_id, uid).await?;
+    if row.kind == "composer" {
+        return match look_at_composer(app, &row).await {
+            Ok(packages) => Ok(Verification { packages, ..Verification::default() }),
+            Err(MirrorError::Internal(failure)) => Err(failure),
+            Err(error) => Ok(Verification::failed(error)),
+        };
+    }
+    match look_at_git(app, &row).await {
+        Ok(advertised) => Ok(Verification {
+            default_branch: advertised.default_branch().map(|branch| short(&branch.name).to_owned()),
+            branches: Some(advertised.branches().count()),
+            tags: Some(advertised.tags().count()),
+            ..Verification::default()
+        }),
+        Err(SyncError::Internal(failure)) => Err(failure),
+        Err(error) => Ok(Verification::failed(error)),
+    }
+}
+
+async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<Advertised, SyncError> {
+    let credentials = (row.credential_type.as_str(), row.credentials.as_deref());
+    let mut remote = remote_of(app, &row.uid, &row.url, &row.provider, credentials)?;
+    let capabilities = remote.capabilities().await?;
+    remote.refs(&capabilities).await
+}
+
+/// How many packages the root names; `None` when it does not tell.
+async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, MirrorError> {
+    let credentials = (row.credential_type.as_str(), row.credentials.as_deref());
+    let mut remote = Remote::new(app, Address { uid: &row.uid, url: &row.url, credentials })?;
+    let (stored, catalogue) = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+    if stored.root.metadata_url.is_some() {
+        return Ok((catalogue.announced > 0).then_some(catalogue.announced));
+    }
+    let is_all = catalogue.includes.is_empty() && catalogue.provider_includes.is_empty();
+    Ok(is_all.then(|| catalogue.packages.len() + catalogue.providers.len()))
+}

@@ -1,0 +1,203 @@
+//! What an operator sets while the registry runs. A setting is a field of [`Settings`], whose default holds until it is
+//! set, and one of [`SettingsChange`]; it is stored as a row of JSON under its name.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::composer::PackageName;
+use crate::ports::{Job, Stmt};
+use crate::registry::App;
+use crate::registry::audit::{Actor, Deed};
+use crate::registry::failure::Failure;
+use crate::registry::ids::new_uid;
+use crate::registry::mirror::withdraw_reserved;
+use crate::registry::upstream::check_url;
+use crate::store::mirror_publication::{Leaving, retire};
+use crate::store::organizations::{self, Touched};
+use crate::store::settings::{self, SettingRow};
+use crate::store::{Update, mirrors, run};
+
+const PACKAGIST_URL: &str = "https://repo.packagist.org";
+
+const MAX_URL: usize = 2048;
+const MAX_VENDORS: usize = 500;
+
+/// Every setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Whether packages that nobody else has are mirrored from Packagist.
+    pub packagist_mirroring: bool,
+    /// Where Packagist is.
+    pub packagist_url: String,
+    /// Vendors whose packages no public upstream is asked for.
+    pub reserved_vendors: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { packagist_mirroring: false, packagist_url: PACKAGIST_URL.to_owned(), reserved_vendors: Vec::new() }
+    }
+}
+
+impl Settings {
+    fn from_rows(rows: Vec<SettingRow>) -> Result<Self, Failure> {
+        let map: Map<String, Value> = rows.into_iter().map(|row| (row.key, row.value)).collect();
+        serde_json::from_value(Value::Object(map)).map_err(Failure::internal)
+    }
+
+    /// The rows of the settings that differ from those of `before`.
+    fn changed_rows(&self, before: &Self) -> Vec<SettingRow> {
+        let map = |settings: &Self| match json!(settings) {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        let before = map(before);
+        let changed = map(self).into_iter().filter(|(key, value)| before.get(key) != Some(value));
+        changed.map(|(key, value)| SettingRow { key, value }).collect()
+    }
+}
+
+/// A request to change settings; what it does not name stays, what it clears gets its default back.
+#[derive(Debug, Clone, Default)]
+pub struct SettingsChange {
+    /// Whether packages that nobody else has are mirrored from Packagist.
+    pub packagist_mirroring: Update<bool>,
+    /// Where Packagist is.
+    pub packagist_url: Update<String>,
+    /// Vendors whose packages no public upstream is asked for.
+    pub reserved_vendors: Update<Vec<String>>,
+}
+
+impl SettingsChange {
+    fn apply(self, app: &App, before: &Settings) -> Result<Settings, Failure> {
+        let default = Settings::default();
+        Ok(Settings {
+            packagist_mirroring: chosen(
+                self.packagist_mirroring,
+                before.packagist_mirroring,
+                default.packagist_mirroring,
+            ),
+            packagist_url: match self.packagist_url {
+                Update::Set(Some(url)) => checked_url(app, &url)?,
+                update => chosen(update, before.packagist_url.clone(), default.packagist_url),
+            },
+            reserved_vendors: match self.reserved_vendors {
+                Update::Set(Some(vendors)) => checked_vendors(&vendors)?,
+                update => chosen(update, before.reserved_vendors.clone(), default.reserved_vendors),
+            },
+        })
+    }
+}
+
+fn chosen<T>(update: Update<T>, before: T, default: T) -> T {
+    match update {
+        Update::Keep => before,
+        Update::Set(value) => value.unwrap_or(default),
+    }
+}
+
+fn checked_url(app: &App, url: &str) -> Result<String, Failure> {
+    if url.len() > MAX_URL {
+        return Err(Failure::invalid_field("packagist_url", format!("must not be longer than {MAX_URL} characters")));
+    }
+    let url =
+        check_url(url, app.reach()).map_err(|error| Failure::invalid_field("packagist_url", error.to_string()))?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
+    let refuse = |detail: String| Err(Failure::invalid_field("reserved_vendors", detail));
+    if vendors.len() > MAX_VENDORS {
+        return refuse(format!("must not hold more than {MAX_VENDORS} vendors"));
+    }
+    let mut checked: Vec<String> = vendors.iter().map(|vendor| vendor.to_ascii_lowercase()).collect();
+    if let Some(odd) = checked.iter().find(|vendor| PackageName::parse(&format!("{vendor}/x")).is_err()) {
+        return refuse(format!(
+            "`{}` is no vendor; it is what stands before the slash of a package name",
+            odd.escape_default()
+        ));
+    }
+    checked.sort_unstable();
+    checked.dedup();
+    Ok(checked)
+}
+
+/// The settings of an organization.
+pub async fn get(app: &App, organization_id: i64) -> Result<Settings, Failure> {
+    Settings::from_rows(run(&*app.ports.database, settings::all(organization_id)).await?.decode()?)
+}
+
+#[derive(Deserialize)]
+struct Packagist {
+    id: i64,
+}
+
+/// Changes what the request names; the settings as they are then. What mirroring no longer covers leaves the metadata,
+/// and what was downloaded before stays downloadable.
+pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Settings, Failure> {
+    let organization_id = by.organization_id;
+    let batch = vec![settings::all(organization_id), settings::packagist_repository(organization_id)];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let before = Settings::from_rows(results.next().unwrap_or_default().decode()?)?;
+    let packagist: Option<Packagist> = results.next().unwrap_or_default().first()?;
+    let after = change.apply(app, &before)?;
+    let rows = after.changed_rows(&before);
+    if rows.is_empty() {
+        return Ok(after);
+    }
+    let now = app.now();
+    let details: Map<String, Value> = rows.iter().map(|row| (row.key.clone(), row.value.clone())).collect();
+    let deed = Deed { action: "settings.changed", target: "settings", label: None, details: Value::Object(details) };
+    let mut batch: Vec<Stmt> = vec![
+        settings::set(organization_id, &rows, now),
+        by.note(app, &deed)?,
+        organizations::touch(organization_id, Touched::Names, now),
+    ];
+    let has_moved = before.packagist_url != after.packagist_url;
+    if let Some(Packagist { id }) = packagist
+        && (has_moved || !after.packagist_mirroring)
+    {
+        batch.extend(retire(&[Leaving::all(id)], now));
+        batch.push(mirrors::forget_answers(id));
+    }
+    batch.extend(settings::apply_packagist(organization_id, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now));
+    batch.push(settings::packagist_repository(organization_id));
+    let packagist = app.ports.database.batch(batch).await?.pop().unwrap_or_default().first::<Packagist>()?;
+    app.memory.forget_published();
+    if let (true, Some(Packagist { id })) = (after.packagist_mirroring, packagist) {
+        app.enqueue(Job::SyncRepository { repository_id: id }, Duration::ZERO).await;
+    }
+    if let Err(failure) = withdraw_reserved(app, organization_id, None).await {
+        log::warn!("packages of reserved vendors stay listed until their upstream's next sync: {failure:?}");
+    }
+    Ok(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_stored_has_its_default_and_only_what_differs_is_written() {
+        let row = |key: &str, value: Value| SettingRow { key: key.to_owned(), value };
+        let read =
+            Settings::from_rows(vec![row("packagist_mirroring", json!(true)), row("of_a_later_version", json!(1))]);
+        let read = read.expect("settings");
+        assert_eq!(read, Settings { packagist_mirroring: true, ..Settings::default() });
+        assert_eq!(read.changed_rows(&Settings::default()), [row("packagist_mirroring", json!(true))]);
+        assert_eq!(read.changed_rows(&read), []);
+    }
+
+    #[test]
+    fn vendors_are_lowercased_sorted_and_checked() {
+        let vendors =
+            |list: &[&str]| checked_vendors(&list.iter().map(|vendor| (*vendor).to_owned()).collect::<Vec<_>>());
+        assert_eq!(vendors(&["Zend", "acme", "ACME"]).expect("vendors"), ["acme", "zend"]);
+        for odd in ["acme/lib", "", "a b", "acme/*"] {
+            assert!(vendors(&[odd]).is_err(), "{odd}");
+        }
+    }
+}

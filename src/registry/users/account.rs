@@ -1,0 +1,75 @@
+//! What users change of their own account.
+
+use serde_json::json;
+
+use crate::registry::App;
+use crate::registry::audit::Deed;
+use crate::registry::failure::Failure;
+use crate::registry::users::password::{self, Verdict};
+use crate::registry::users::role::Role;
+use crate::registry::users::session::{IDLE, MOST_SESSIONS, Me};
+use crate::registry::users::throttle::{self, Attempt};
+use crate::registry::users::two_factor::{Given, Proof, prove, wrong_code};
+use crate::registry::users::{Manager, UserUpdate, change};
+use crate::store::invitations::forget_reset;
+use crate::store::sessions::prune;
+use crate::store::users::{CredentialRow, Factor, UserRow, credentials, set_password};
+
+/// Changes one's own name.
+pub async fn rename(app: &App, me: &Me, name: Option<String>) -> Result<UserRow, Failure> {
+    // Nothing that only a manager may change is changed: the greatest role keeps the guards out of the way.
+    let own = Manager { by: me.by.clone(), role: Role::Owner, user_id: Some(me.account.user.id) };
+    change(app, &own, &me.account.user.uid, UserUpdate { name, ..UserUpdate::default() }).await
+}
+
+/// Has the holder of a session prove again who they are. A stolen session is not to be turned into an account: wrong
+/// answers count as failed logins.
+///
+/// # Errors
+/// A wrong password is told of the request's field `field`, a wrong or missing second factor (if `given` is some) of
+/// the field `code`.
+pub async fn confirm(
+    app: &App,
+    me: &Me,
+    field: &str,
+    password: &str,
+    given: Option<&Given>,
+) -> Result<(CredentialRow, Factor, Attempt), Failure> {
+    let user = &me.account.user;
+    let attempt = Attempt::new(&user.email, me.by.address.as_deref());
+    let row = throttle::begin(app, &me.by, &attempt, credentials(user.id)).await?;
+    let row = row.ok_or_else(|| Failure::not_found("User"))?;
+    if password::verify(Some(&row.password), password)? == Verdict::Wrong {
+        throttle::failed(app, &me.by, Some(&row), "password").await?;
+        return Err(Failure::invalid_field(field, "is not the password of this account"));
+    }
+    let proof = given.map_or(Ok(Proof::Good(Factor::None)), |given| prove(app, &row, given))?;
+    match proof {
+        Proof::Good(factor) => Ok((row, factor, attempt)),
+        Proof::Missing | Proof::Wrong => {
+            throttle::failed(app, &me.by, Some(&row), "code").await?;
+            Err(wrong_code())
+        }
+    }
+}
+
+/// Changes one's own password; all other sessions end.
+pub async fn change_password(app: &App, me: &Me, current: &str, new: &str) -> Result<(), Failure> {
+    password::check("password", new, &me.account.user.email)?;
+    let (row, _, attempt) = confirm(app, me, "current_password", current, None).await?;
+    let user = &row.user;
+    let hashed = password::hash(&*app.ports.entropy, new)?;
+    let deed = Deed { action: "user.password_changed", target: &user.uid, label: None, details: json!({}) };
+    let now = app.now();
+    let noted = me.by.note(app, &deed)?;
+    let mut batch = set_password(user.id, user.session_epoch, &hashed, Some(me.account.session_id), noted);
+    batch.push(prune(user.id, now, now.minus(IDLE), MOST_SESSIONS));
+    batch.push(forget_reset(user.id, &hashed));
+    batch.extend(attempt.settled());
+    let changed = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
+    if changed.0.is_empty() {
+        // Another change came first: what was typed in is not the password any more.
+        return Err(Failure::invalid_field("current_password", "is not the password of this account"));
+    }
+    Ok(())
+}

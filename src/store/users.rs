@@ -1,0 +1,421 @@
+//! `users` and `recovery_codes`: who may sign in, and with what.
+//!
+//! An organization always keeps an owner who is not blocked. The statements that could take the last one away see to
+//! that themselves, so that two of them at once cannot do it either.
+
+use serde::Deserialize;
+
+use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
+use crate::store::{Page, json_text, run, total};
+
+/// A user, without what it signs in with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct UserRow {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// The organization it belongs to.
+    pub organization_id: i64,
+    /// E-mail address, trimmed and in lower case.
+    pub email: String,
+    /// What people call the user.
+    pub name: String,
+    /// `owner`, `admin`, `member` or `viewer`.
+    pub role: String,
+    /// Sessions of an earlier epoch are void.
+    pub session_epoch: i64,
+    /// Since when it may not sign in.
+    pub blocked_at: Option<Millis>,
+    /// Since when a second factor is needed.
+    pub totp_enabled_at: Option<Millis>,
+    /// When it was made.
+    pub created_at: Millis,
+    /// When it last signed in.
+    pub last_login_at: Option<Millis>,
+    /// Recovery codes that it has not used.
+    pub recovery_codes_left: i64,
+}
+
+macro_rules! user_columns {
+    () => {
+        "id, uid, organization_id, email, name, role, session_epoch, blocked_at, totp_enabled_at, created_at, last_login_at,
+         (SELECT count(*) FROM recovery_codes r WHERE r.user_id = users.id) AS recovery_codes_left"
+    };
+}
+
+/// A user with what it signs in with.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CredentialRow {
+    /// The user.
+    #[serde(flatten)]
+    pub user: UserRow,
+    /// argon2id as a PHC string.
+    pub password: String,
+    /// Sealed.
+    pub totp_secret: Option<String>,
+    /// The latest time step whose code was used.
+    pub totp_last_step: i64,
+    /// Hashes of the recovery codes that are left.
+    #[serde(deserialize_with = "json_text")]
+    pub recovery_codes: Vec<String>,
+}
+
+macro_rules! credential_columns {
+    () => {
+        concat!(
+            user_columns!(),
+            ", password, totp_secret, totp_last_step,
+             (SELECT json_group_array(r.hash) FROM recovery_codes r WHERE r.user_id = users.id) AS recovery_codes"
+        )
+    };
+}
+
+/// Looks a user up by e-mail address; one [`CredentialRow`] or none.
+pub fn credentials_by_email(email: &str) -> Stmt {
+    Stmt::new(concat!("SELECT ", credential_columns!(), " FROM users WHERE email = ?1"), [email.into()])
+}
+
+/// Looks a user up by primary key; one [`CredentialRow`] or none.
+pub fn credentials(id: i64) -> Stmt {
+    Stmt::new(concat!("SELECT ", credential_columns!(), " FROM users WHERE id = ?1"), [id.into()])
+}
+
+/// Looks a user up by public id; one [`UserRow`] or none.
+pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
+    Stmt::new(
+        concat!("SELECT ", user_columns!(), " FROM users WHERE organization_id = ?1 AND uid = ?2"),
+        [organization_id.into(), uid.into()],
+    )
+}
+
+/// How many owners an organization has.
+pub async fn owners(db: &dyn Database, organization_id: i64) -> Result<i64, DatabaseError> {
+    let stmt = Stmt::new(
+        "SELECT count(*) AS total FROM users WHERE organization_id = ?1 AND role = 'owner'",
+        [organization_id.into()],
+    );
+    total(run(db, stmt).await?)
+}
+
+/// Whether a new user is made whoever there is already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// In any case.
+    Always,
+    /// Only while the organization has no owner.
+    WithoutOwner,
+}
+
+/// A user about to be made.
+pub struct NewUser<'a> {
+    /// Public id.
+    pub uid: &'a str,
+    /// The organization it belongs to.
+    pub organization_id: i64,
+    /// Normalized.
+    pub email: &'a str,
+    /// What people call the user.
+    pub name: &'a str,
+    /// `owner`, `admin`, `member` or `viewer`.
+    pub role: &'a str,
+    /// argon2id as a PHC string.
+    pub password: String,
+    /// Now.
+    pub created_at: Millis,
+}
+
+/// Makes a user and reads it back; `None` when `only` forbids it. `noted` is run right behind the change, here and
+/// below. A [`DatabaseError::Conflict`] says that the address is taken.
+pub async fn insert(
+    db: &dyn Database,
+    new: NewUser<'_>,
+    only: Only,
+    noted: Stmt,
+) -> Result<Option<UserRow>, DatabaseError> {
+    let insert = Stmt::new(
+        "INSERT INTO users (uid, organization_id, email, name, role, password, created_at)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+          WHERE NOT ?8 OR NOT EXISTS (SELECT 1 FROM users WHERE organization_id = ?2 AND role = 'owner')",
+        [
+            new.uid.into(),
+            new.organization_id.into(),
+            new.email.into(),
+            new.name.into(),
+            new.role.into(),
+            new.password.into(),
+            new.created_at.into(),
+            (only == Only::WithoutOwner).into(),
+        ],
+    );
+    let batch = vec![insert, noted, by_uid(new.organization_id, new.uid)];
+    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+}
+
+/// A page of an organization's users, newest first, and how many there are in all.
+pub async fn page(db: &dyn Database, organization_id: i64, page: Page) -> Result<(Vec<UserRow>, i64), DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                concat!(
+                    "SELECT ",
+                    user_columns!(),
+                    " FROM users WHERE organization_id = ?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3"
+                ),
+                [organization_id.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new("SELECT count(*) AS total FROM users WHERE organization_id = ?1", [organization_id.into()]),
+        ])
+        .await?
+        .into_iter();
+    let users = results.next().unwrap_or_default().decode()?;
+    Ok((users, total(results.next().unwrap_or_default())?))
+}
+
+/// What an update sets; a field that is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UserChanges<'a> {
+    /// Normalized e-mail address.
+    pub email: Option<&'a str>,
+    /// What people call the user.
+    pub name: Option<&'a str>,
+    /// Ends the sessions when it differs.
+    pub role: Option<&'a str>,
+    /// Ends the sessions when it is true.
+    pub is_blocked: Option<bool>,
+    /// Takes the second factor away.
+    pub without_second_factor: bool,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was made; the user as it is now, or was before it was removed.
+    Done(UserRow),
+    /// A guard objected; the user as it is.
+    Refused(UserRow),
+    /// There is no such user.
+    Absent,
+}
+
+/// Changes a user whose role is one of `roles` (a JSON array), unless that would take the last owner away.
+pub async fn update(
+    db: &dyn Database,
+    organization_id: i64,
+    uid: &str,
+    roles: &str,
+    changes: UserChanges<'_>,
+    now: Millis,
+    noted: Stmt,
+) -> Result<Outcome, DatabaseError> {
+    let update = Stmt::new(
+        concat!(
+            "UPDATE users SET email = coalesce(?4, email), name = coalesce(?5, name), role = coalesce(?6, role),
+                    blocked_at = CASE WHEN ?7 IS NULL THEN blocked_at WHEN ?7 THEN coalesce(blocked_at, ?8) END,
+                    totp_secret = CASE WHEN ?9 THEN NULL ELSE totp_secret END,
+                    totp_enabled_at = CASE WHEN ?9 THEN NULL ELSE totp_enabled_at END,
+                    session_epoch = session_epoch + (coalesce(?6, role) <> role OR coalesce(?7, 0))
+              WHERE organization_id = ?1 AND uid = ?2 AND role IN (SELECT value FROM json_each(?3))
+                AND (role <> 'owner' OR blocked_at IS NOT NULL
+                     OR (coalesce(?6, role) = 'owner' AND NOT coalesce(?7, 0))
+                     OR EXISTS (SELECT 1 FROM users o
+                                 WHERE o.organization_id = ?1 AND o.role = 'owner' AND o.blocked_at IS NULL
+                                   AND o.id <> users.id))
+             RETURNING ",
+            user_columns!()
+        ),
+        [
+            organization_id.into(),
+            uid.into(),
+            roles.into(),
+            changes.email.into(),
+            changes.name.into(),
+            changes.role.into(),
+            changes.is_blocked.into(),
+            now.into(),
+            changes.without_second_factor.into(),
+        ],
+    );
+    let codes = Stmt::new(
+        "DELETE FROM recovery_codes WHERE user_id =
+            (SELECT id FROM users WHERE organization_id = ?1 AND uid = ?2 AND totp_enabled_at IS NULL)",
+        [organization_id.into(), uid.into()],
+    );
+    outcome(db.batch(vec![update, noted, codes, by_uid(organization_id, uid)]).await?)
+}
+
+/// Removes a user whose role is one of `roles` (a JSON array) with all that hangs on it, unless it is the last owner.
+pub async fn delete(
+    db: &dyn Database,
+    organization_id: i64,
+    uid: &str,
+    roles: &str,
+    noted: Stmt,
+) -> Result<Outcome, DatabaseError> {
+    let delete = Stmt::new(
+        concat!(
+            "DELETE FROM users
+              WHERE organization_id = ?1 AND uid = ?2 AND role IN (SELECT value FROM json_each(?3))
+                AND (role <> 'owner' OR blocked_at IS NOT NULL
+                     OR EXISTS (SELECT 1 FROM users o
+                                 WHERE o.organization_id = ?1 AND o.role = 'owner' AND o.blocked_at IS NULL
+                                   AND o.id <> users.id))
+             RETURNING ",
+            user_columns!()
+        ),
+        [organization_id.into(), uid.into(), roles.into()],
+    );
+    outcome(db.batch(vec![delete, noted, by_uid(organization_id, uid)]).await?)
+}
+
+/// The first result of a batch tells what was changed, the last what is there.
+fn outcome(mut results: Vec<Rows>) -> Result<Outcome, DatabaseError> {
+    let found = results.pop().unwrap_or_default().first()?;
+    let changed = results.into_iter().next().unwrap_or_default().first()?;
+    Ok(match (changed, found) {
+        (Some(user), found) => Outcome::Done(found.unwrap_or(user)),
+        (None, Some(user)) => Outcome::Refused(user),
+        (None, None) => Outcome::Absent,
+    })
+}
+
+/// Notes a refused login of the user with this primary key, if there is one; changes a row or none.
+pub fn touch_failed(id: Option<i64>, now: Millis) -> Stmt {
+    Stmt::new("UPDATE users SET last_failed_at = ?2 WHERE id = ?1", [id.into(), now.into()])
+}
+
+/// Notes a login, and keeps the password's hash with newer parameters if there is one, once session `session_uid` of
+/// this user is made.
+pub fn touch_login(id: i64, session_uid: &str, rehashed: Option<String>, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE users SET last_login_at = ?4, password = coalesce(?3, password)
+          WHERE id = ?1 AND EXISTS (SELECT 1 FROM sessions WHERE uid = ?2 AND user_id = ?1)",
+        [id.into(), session_uid.into(), rehashed.into(), now.into()],
+    )
+}
+
+/// Sets the password and ends all sessions but `kept`; changes a row, or none when the user was changed or blocked
+/// since `epoch`. Three statements: the change, which yields a row, `noted`, and the session that is kept.
+pub fn set_password(id: i64, epoch: i64, password: &str, kept: Option<i64>, noted: Stmt) -> Vec<Stmt> {
+    vec![
+        Stmt::new(
+            "UPDATE users SET password = ?3, session_epoch = session_epoch + 1
+              WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL RETURNING id",
+            [id.into(), epoch.into(), password.into()],
+        ),
+        noted,
+        Stmt::new(
+            "UPDATE sessions SET epoch = ?2 + 1
+              WHERE id = ?4 AND user_id = ?1 AND epoch = ?2
+                AND EXISTS (SELECT 1 FROM users WHERE id = ?1 AND password = ?3)",
+            [id.into(), epoch.into(), password.into(), kept.into()],
+        ),
+    ]
+}
+
+/// Ends all sessions of a user.
+pub fn end_sessions(id: i64) -> Stmt {
+    Stmt::new("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = ?1", [id.into()])
+}
+
+// ---------------------------------------------------------------------------------------------- second factor
+
+/// What proves the second factor, to be spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Factor {
+    /// The user needs none.
+    None,
+    /// The code of this time step.
+    Totp(i64),
+    /// A recovery code, SHA-256 in lowercase hex.
+    RecoveryCode(String),
+}
+
+/// Spends a second factor; changes a row when it was good and unspent, and the user neither changed nor blocked since
+/// `epoch`. What depends on that goes right behind it, under the condition `changes() > 0`.
+pub fn spend(id: i64, epoch: i64, factor: &Factor) -> Stmt {
+    match factor {
+        Factor::None => Stmt::new(
+            "UPDATE users SET totp_last_step = totp_last_step
+              WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NULL",
+            [id.into(), epoch.into()],
+        ),
+        Factor::Totp(step) => Stmt::new(
+            "UPDATE users SET totp_last_step = ?3
+              WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NOT NULL
+                AND totp_last_step < ?3",
+            [id.into(), epoch.into(), (*step).into()],
+        ),
+        Factor::RecoveryCode(hash) => Stmt::new(
+            "DELETE FROM recovery_codes
+              WHERE hash = ?3 AND user_id =
+                (SELECT id FROM users
+                  WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NOT NULL)",
+            [id.into(), epoch.into(), hash.into()],
+        ),
+    }
+}
+
+/// Keeps a sealed secret that is not in force yet; yields a row, or none when one is in force.
+pub fn prepare_totp(id: i64, sealed: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE users SET totp_secret = ?2 WHERE id = ?1 AND totp_enabled_at IS NULL RETURNING id",
+        [id.into(), sealed.into()],
+    )
+}
+
+/// Puts the prepared secret in force, the code of `step` being spent, with its recovery codes (a JSON array of hashes).
+/// Three statements: the change, which yields a row or, when the secret is another or in force, none; `noted`; the codes.
+pub fn enable_totp(id: i64, sealed: &str, step: i64, codes: &str, now: Millis, noted: Stmt) -> Vec<Stmt> {
+    vec![
+        Stmt::new(
+            "UPDATE users SET totp_enabled_at = ?4, totp_last_step = ?3
+              WHERE id = ?1 AND totp_secret = ?2 AND totp_enabled_at IS NULL RETURNING id",
+            [id.into(), sealed.into(), step.into(), now.into()],
+        ),
+        noted,
+        insert_codes(id, codes),
+    ]
+}
+
+/// Takes the second factor away if the statement before has spent it. Four statements with that one; the second yields
+/// a row when it was done.
+pub fn disable_totp(id: i64, spent: Stmt, noted: Stmt) -> Vec<Stmt> {
+    vec![
+        spent,
+        Stmt::new(
+            "UPDATE users SET totp_secret = NULL, totp_enabled_at = NULL WHERE id = ?1 AND changes() > 0 RETURNING id",
+            [id.into()],
+        ),
+        noted,
+        Stmt::new(
+            "DELETE FROM recovery_codes
+              WHERE user_id = ?1 AND EXISTS (SELECT 1 FROM users WHERE id = ?1 AND totp_enabled_at IS NULL)",
+            [id.into()],
+        ),
+    ]
+}
+
+/// Replaces the recovery codes (a JSON array of hashes) if the statement before has spent the second factor. Four
+/// statements with that one; the second yields a row a code when it was done.
+pub fn replace_codes(id: i64, spent: Stmt, codes: &str, noted: Stmt) -> Vec<Stmt> {
+    vec![
+        spent,
+        insert_codes(id, codes),
+        noted,
+        Stmt::new(
+            "DELETE FROM recovery_codes
+              WHERE user_id = ?1 AND hash NOT IN (SELECT value FROM json_each(?2))
+                AND EXISTS (SELECT 1 FROM recovery_codes n WHERE n.user_id = ?1 AND n.hash = ?2 ->> '$[0]')",
+            [id.into(), codes.into()],
+        ),
+    ]
+}
+
+fn insert_codes(id: i64, codes: &str) -> Stmt {
+    Stmt::new(
+        "INSERT INTO recovery_codes (user_id, hash) SELECT ?1, value FROM json_each(?2) WHERE changes() > 0
+         RETURNING user_id",
+        [id.into(), codes.into()],
+    )
+}

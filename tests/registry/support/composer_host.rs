@@ -1,0 +1,329 @@
+//! Composer repositories of other people: documents and zips at addresses, conditional requests, logins, and everything
+//! that can go wrong.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use rostrum::ports::{BoxFuture, ByteStream, Fault, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Whole};
+use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
+
+use super::git_host::{GitHost, Trouble};
+use super::meter::Meter;
+
+/// One request that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    pub url: String,
+    pub authorization: Option<String>,
+    /// Whether it came on condition that something has changed.
+    pub is_conditional: bool,
+    pub status: u16,
+}
+
+struct Document {
+    body: Bytes,
+    /// Counts its changes.
+    revision: usize,
+}
+
+#[derive(Default)]
+struct State {
+    documents: HashMap<String, Document>,
+    /// Origin → the `Authorization` that it wants.
+    logins: HashMap<String, String>,
+    /// Part of an address → what happens there.
+    troubles: Vec<(String, Trouble)>,
+    heard: Vec<Heard>,
+    no_validators: bool,
+    /// How much longer than it is everything is said to be; `None` when nothing is said.
+    length_lie: Option<usize>,
+    held: Option<(String, bool)>,
+}
+
+/// The servers, whatever their names.
+#[derive(Clone)]
+pub struct ComposerHost {
+    state: Arc<Mutex<State>>,
+    meter: Meter,
+}
+
+impl ComposerHost {
+    pub fn new(meter: Meter) -> Self {
+        let state = State { length_lie: Some(0), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), meter }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    /// Puts something at an address.
+    pub fn put(&self, url: &str, body: impl Into<Bytes>) {
+        let mut state = self.state();
+        let revision = state.documents.get(url).map_or(1, |document| document.revision + 1);
+        state.documents.insert(url.to_owned(), Document { body: body.into(), revision });
+    }
+
+    pub fn put_json(&self, url: &str, document: &Value) {
+        self.put(url, document.to_string());
+    }
+
+    pub fn remove(&self, url: &str) {
+        self.state().documents.remove(url);
+    }
+
+    /// A repository that is asked by name.
+    pub fn lazy(&self, origin: &str) {
+        self.put_json(
+            &format!("{origin}/packages.json"),
+            &json!({"packages": [], "metadata-url": "/p2/%package%.json"}),
+        );
+    }
+
+    /// The versions of a package in a repository that is asked by name, minified, divided by stability.
+    pub fn publish(&self, origin: &str, name: &str, versions: &[Value]) {
+        let is_dev = |version: &&Value| version["version"].as_str().is_some_and(|text| text.contains("dev"));
+        let (dev, stable): (Vec<&Value>, Vec<&Value>) = versions.iter().partition(is_dev);
+        for (part, versions) in [("", stable), ("~dev", dev)] {
+            let maps = versions.iter().map(|version| version.as_object().expect("an object").clone()).collect();
+            let minified = rostrum::composer::minify(maps);
+            let document = json!({"minified": "composer/2.0", "packages": {name: minified}});
+            self.put_json(&format!("{origin}/p2/{name}{part}.json"), &document);
+        }
+    }
+
+    pub fn unpublish(&self, origin: &str, name: &str) {
+        self.remove(&format!("{origin}/p2/{name}.json"));
+        self.remove(&format!("{origin}/p2/{name}~dev.json"));
+    }
+
+    pub fn require_basic(&self, origin: &str, user: &str, password: &str) {
+        let wanted = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        self.state().logins.insert(origin.to_owned(), wanted);
+    }
+
+    pub fn require_bearer(&self, origin: &str, token: &str) {
+        self.state().logins.insert(origin.to_owned(), format!("Bearer {token}"));
+    }
+
+    /// Every request to an address with `part` in it ends so, until [`ComposerHost::recover`].
+    pub fn trouble(&self, part: &str, trouble: Trouble) {
+        self.state().troubles.push((part.to_owned(), trouble));
+    }
+
+    pub fn recover(&self) {
+        self.state().troubles.clear();
+    }
+
+    /// From now on nobody is told when something was changed.
+    pub fn without_validators(&self) {
+        self.state().no_validators = true;
+    }
+
+    /// From now on everything is said to be so much longer than it is; `None`: nothing is said.
+    pub fn say_length(&self, lie: Option<usize>) {
+        self.state().length_lie = lie;
+    }
+
+    /// The next request to an address with `part` in it waits until [`ComposerHost::let_go`].
+    pub fn hold(&self, part: &str) {
+        self.state().held = Some((part.to_owned(), false));
+    }
+
+    pub fn let_go(&self) {
+        self.state().held = None;
+    }
+
+    /// Waits until a request waits.
+    pub async fn until_held(&self) {
+        for _ in 0..10_000 {
+            if matches!(self.state().held, Some((_, true))) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("no request came");
+    }
+
+    /// The requests since the last time that somebody asked.
+    pub fn take_heard(&self) -> Vec<Heard> {
+        std::mem::take(&mut self.state().heard)
+    }
+
+    /// Their addresses.
+    pub fn take_urls(&self) -> Vec<String> {
+        self.take_heard().into_iter().map(|heard| heard.url).collect()
+    }
+
+    async fn answer(&self, request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
+        self.meter.count(|calls| calls.upstream += 1);
+        let url = request.url.to_string();
+        tokio::task::yield_now().await;
+        self.wait_if_held(&url).await;
+        let text = |name: HeaderName| request.headers.get(name).map(|value| value.to_str().expect("ASCII").to_owned());
+        let (authorization, etag, since) = (text(AUTHORIZATION), text(IF_NONE_MATCH), text(IF_MODIFIED_SINCE));
+        let result = self.respond(&request, authorization.as_deref(), etag.as_deref(), since.as_deref());
+        self.state().heard.push(Heard {
+            url,
+            authorization,
+            is_conditional: etag.is_some() || since.is_some(),
+            status: result.as_ref().map_or(0, |response| response.status.as_u16()),
+        });
+        result
+    }
+
+    async fn wait_if_held(&self, url: &str) {
+        match &mut self.state().held {
+            Some((part, waits)) if !*waits && url.contains(part.as_str()) => *waits = true,
+            _ => return,
+        }
+        while self.state().held.is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn respond(
+        &self,
+        request: &UpstreamRequest,
+        authorization: Option<&str>,
+        etag: Option<&str>,
+        since: Option<&str>,
+    ) -> Result<UpstreamResponse, UpstreamError> {
+        let state = self.state();
+        let url = request.url.as_str();
+        let trouble = state.troubles.iter().find(|(part, _)| url.contains(part.as_str())).map(|(_, trouble)| trouble);
+        match trouble {
+            Some(Trouble::Status(status)) => {
+                return Ok(plain(*status, Bytes::from_static(b"{\"error\":\"in our words\"}")));
+            }
+            Some(Trouble::Html) => return Ok(plain(200, Bytes::from_static(b"<!doctype html><title>Sign in</title>"))),
+            Some(Trouble::Unreachable) => return Err(UpstreamError::Unreachable("connection refused".to_owned())),
+            Some(Trouble::TimedOut) => return Err(UpstreamError::TimedOut(request.patience)),
+            Some(Trouble::Redirect(target)) => {
+                let mut response = plain(302, Bytes::new());
+                response.headers.insert(LOCATION, HeaderValue::try_from(target).expect("a URL"));
+                return Ok(response);
+            }
+            Some(Trouble::Says(bytes)) => return Ok(plain(200, Bytes::from(bytes.clone()))),
+            Some(Trouble::BrokenOff | Trouble::Truncated | Trouble::Corrupted) | None => {}
+        }
+        let wanted = state.logins.iter().find(|(origin, _)| url.starts_with(&format!("{origin}/")));
+        if wanted.is_some_and(|(_, wanted)| authorization != Some(wanted)) {
+            return Ok(plain(401, Bytes::from_static(b"{\"message\":\"who are you?\"}")));
+        }
+        let Some(document) = state.documents.get(url) else { return Ok(plain(404, Bytes::from_static(b"{}"))) };
+        let tag = format!("\"{}\"", document.revision);
+        let date = httpdate::fmt_http_date(
+            std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000 + document.revision as u64),
+        );
+        if etag == Some(&tag) || (etag.is_none() && since == Some(&date)) {
+            return Ok(plain(304, Bytes::new()));
+        }
+        let mut response = body_in(trouble, &document.body);
+        if !state.no_validators {
+            response.headers.insert(ETAG, HeaderValue::try_from(tag).expect("a tag"));
+            response.headers.insert(LAST_MODIFIED, HeaderValue::try_from(date).expect("a date"));
+        }
+        if let Some(lie) = state.length_lie {
+            response.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.body.len() + lie));
+        }
+        Ok(response)
+    }
+}
+
+/// A body as it arrives when there is trouble on the way.
+fn body_in(trouble: Option<&Trouble>, body: &Bytes) -> UpstreamResponse {
+    let half = body.slice(..body.len() / 2);
+    match trouble {
+        Some(Trouble::BrokenOff) => {
+            let mut response = plain(200, Bytes::new());
+            response.body = Box::new(Pieces(vec![Err(Fault::new("upstream", "connection reset")), Ok(half)]));
+            response
+        }
+        Some(Trouble::Truncated) => plain(200, half),
+        Some(Trouble::Corrupted) => {
+            let mut bytes = body.to_vec();
+            let at = bytes.len() / 2;
+            bytes[at] ^= 0xff;
+            plain(200, Bytes::from(bytes))
+        }
+        _ => {
+            let mut response = plain(200, Bytes::new());
+            // In pieces as a network has them.
+            let pieces: Vec<_> = body.chunks(64 << 10).map(|piece| Ok(body.slice_ref(piece))).collect();
+            response.body = Box::new(Pieces(pieces.into_iter().rev().collect()));
+            response
+        }
+    }
+}
+
+fn plain(status: u16, body: Bytes) -> UpstreamResponse {
+    let status = StatusCode::from_u16(status).expect("a status");
+    UpstreamResponse { status, headers: HeaderMap::new(), body: Box::new(Whole(Some(body))) }
+}
+
+/// Pieces that come from the last to the first.
+struct Pieces(Vec<Result<Bytes, Fault>>);
+
+impl ByteStream for Pieces {
+    fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.0.pop()
+        })
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {
+        self
+    }
+}
+
+/// Everything outside: git servers where an address names a git repository, Composer repositories everywhere else.
+pub struct Internet {
+    pub git: GitHost,
+    pub composer: ComposerHost,
+}
+
+impl Upstream for Internet {
+    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
+        if request.url.path().contains(".git/") || request.url.host_str() == Some("git.test") {
+            self.git.send(request)
+        } else {
+            Box::pin(self.composer.answer(request))
+        }
+    }
+}
+
+/// A version as a repository publishes it, with its zip at `{origin}/zips/{name}/{version}.zip`.
+pub fn upstream_version(origin: &str, name: &str, version: &str) -> Value {
+    let reference = hex::encode(Sha1::digest(format!("{name} {version}")));
+    json!({
+        "name": name, "version": version, "description": "From upstream", "type": "library",
+        "source": {"type": "git", "url": format!("https://hidden.test/{name}.git"), "reference": reference},
+        "dist": {
+            "type": "zip", "url": format!("{origin}/zips/{name}/{version}.zip"), "reference": reference, "shasum": "",
+        },
+        "time": "2023-11-14T22:13:20+00:00",
+    })
+}
+
+/// A zip with one file.
+pub fn zip_of(content: &[u8]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    writer.start_file("composer.json", options).expect("a file");
+    writer.write_all(content).expect("written");
+    writer.finish().expect("a zip").into_inner()
+}
+
+/// SHA-1 as Composer writes it.
+pub fn sha1_of(bytes: &[u8]) -> String {
+    hex::encode(Sha1::digest(bytes))
+}
