@@ -316,8 +316,16 @@ async fn the_repository_of_uploads_has_nothing_to_sync() {
     let world = World::new();
     upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(201);
     let list: Value = world.get("/api/repositories").bearer(ADMIN).send().await.expect(200).json();
-    let path = format!("/api/repositories/{}/sync", list[0]["id"].as_str().expect("an id"));
-    world.post(&path).bearer(ADMIN).send().await.expect(409);
+    let path = format!("/api/repositories/{}", list[0]["id"].as_str().expect("an id"));
+    for refused in [world.post(&format!("{path}/sync")), world.post(&format!("{path}/verify")), world.patch(&path)] {
+        let reply = refused.bearer(ADMIN).json(&json!({})).send().await.expect(409);
+        assert_eq!(
+            words(&reply),
+            "This repository holds uploaded zips: there is nothing to sync, to verify or to change."
+        );
+    }
+    let kind = world.get("/api/repositories?kind=artifact").bearer(ADMIN).send().await.expect(200).json();
+    assert_eq!(kind, list);
     assert_eq!(world.cron().await, 0);
     assert_eq!(world.database.rows("SELECT 1 FROM audit_log WHERE action = 'repository.sync_requested'").len(), 0);
 }
