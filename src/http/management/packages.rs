@@ -67,9 +67,9 @@ pub struct PackageDetails {
 }
 
 /// What a list of packages is sorted by.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SortName {
+enum SortName {
     /// Name.
     Name,
     /// When it last changed.
@@ -81,9 +81,9 @@ pub enum SortName {
 }
 
 /// Which end comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OrderName {
+enum OrderName {
     /// The smallest.
     Asc,
     /// The largest.
@@ -124,8 +124,8 @@ pub struct PackagesQuery {
         ("repo_id" = Option<String>, Query, description = "Only those of this repository"),
         ("search" = Option<String>, Query, description = "Only those whose name or description holds this"),
         ("type" = Option<String>, Query, description = "Only those of this Composer type"),
-        ("sort" = Option<SortName>, Query, description = "`name` by default"),
-        ("order" = Option<OrderName>, Query, description = "`asc` for names, `desc` for the others by default"),
+        ("sort" = Option<String>, Query, description = "`name` (the default), `updated_at`, `created_at` or `downloads`"),
+        ("order" = Option<String>, Query, description = "`asc` (the default for names) or `desc` (for the others)"),
         ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
