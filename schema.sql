@@ -23,7 +23,7 @@ CREATE TABLE artifacts (
   sha1 TEXT NOT NULL, -- Composer's shasum
   size INTEGER NOT NULL, -- bytes
   created_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, doomed_at INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit_log (
   id INTEGER PRIMARY KEY,
@@ -160,7 +160,7 @@ CREATE TABLE packages (
   revision INTEGER NOT NULL, -- unix seconds, strictly increasing: Last-Modified of its documents
   version_index TEXT NOT NULL DEFAULT '[]', -- JSON array of [normalized, released_at, pretty], a published version each
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT,
   UNIQUE (organization_id, name)
 ) STRICT;
 
@@ -310,11 +310,13 @@ CREATE TABLE versions (
   released_at INTEGER NOT NULL,
   removed_at INTEGER, -- gone upstream: out of the metadata, its dists stay downloadable
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL, yanked_at INTEGER,
   UNIQUE (package_id, normalized)
 ) STRICT;
 
 CREATE INDEX advisories_by_package ON advisories (organization_id, package_name);
+
+CREATE INDEX artifacts_by_age ON artifacts (created_at);
 
 CREATE INDEX audit_log_by_organization ON audit_log (organization_id, id);
 

@@ -33,9 +33,9 @@ use worker::{
 
 use crate::http::assets::StaticAsset;
 use crate::ports::Job;
+use crate::registry::cron;
 use crate::registry::failure::Failure;
 use crate::registry::jobs::perform;
-use crate::registry::sync;
 
 /// How long a failed job waits before it is tried again.
 const RETRY_SECONDS: u32 = 60;
@@ -73,7 +73,7 @@ async fn answer(request: web_sys::Request, env: Env, context: Context) -> worker
 #[worker::event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, context: ScheduleContext) {
     let due = match isolate::app(&env, tasks::Event::Schedule(context)) {
-        Ok(app) => sync::enqueue_due(&app).await.map_err(|failure| explain(&failure)),
+        Ok(app) => cron::tick(&app).await.map_err(|failure| explain(&failure)),
         Err(reason) => Err(reason.to_string()),
     };
     if let Err(reason) = due {

@@ -63,9 +63,14 @@ pub use object::{Commit, Object, ObjectError, ObjectKind, Stamp, Tag};
 pub use oid::{InvalidObjectId, ObjectId};
 pub use pack::{ObjectDefect, Pack, PackError, PackLimits};
 pub use packs::Packs;
-pub use path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason};
+pub use path_safety::{
+    InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_relative_path, check_symlink,
+};
 pub use pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_delim, encode_flush};
 pub use plan::MetadataPlan;
 pub use selection::{missing_files, missing_rule_files};
-pub use tree::{BlobRef, PackageFiles, TreeError, find_package_files, list_files, missing_blobs, read_commit, tree_at};
+pub use tree::{
+    BlobRef, PackageFiles, READABLE_FILES, TreeError, best_name, find_package_files, list_files, missing_blobs,
+    read_commit, tree_at,
+};
 pub use tree_object::{EntryMode, Tree, TreeEntries, TreeEntry};

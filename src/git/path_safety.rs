@@ -68,6 +68,15 @@ pub(super) fn check_path(path: &str) -> Result<(), UnsafeReason> {
     Ok(())
 }
 
+/// Checks a whole path that comes from elsewhere (an uploaded zip): each of its names, and all of it.
+///
+/// # Errors
+/// Why unpacking it would not be safe everywhere.
+pub fn check_relative_path(path: &str) -> Result<(), UnsafeReason> {
+    path.split('/').try_for_each(|name| check_name(name.as_bytes()).map(drop))?;
+    check_path(path)
+}
+
 fn has_drive(path: &str) -> bool {
     matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
 }
@@ -104,7 +113,10 @@ pub enum SymlinkRefusal {
 /// `..` is accepted at the front only. There it climbs through the real directories that hold the
 /// link, so `depth` of them stay inside. What follows only descends: through real directories,
 /// or through other symlinks that have passed the same check.
-pub(super) fn check_symlink(depth: usize, target: &[u8]) -> Result<&str, SymlinkRefusal> {
+///
+/// # Errors
+/// Why the link would not be safe.
+pub fn check_symlink(depth: usize, target: &[u8]) -> Result<&str, SymlinkRefusal> {
     let target = std::str::from_utf8(target).map_err(|_| SymlinkRefusal::Odd)?;
     if target.is_empty() || target.len() > PATH_BYTES || target.contains(char::is_control) {
         return Err(SymlinkRefusal::Odd);

@@ -132,9 +132,9 @@ pub fn find_package_files(
         commit,
         tree,
         manifest: files.iter().find(|file| file.name == "composer.json").cloned(),
-        readme: best(&files, &["readme"]),
-        changelog: best(&files, &["changelog"]),
-        license: best(&files, &["license", "licence", "copying"]),
+        readme: best(&files, README_STEMS),
+        changelog: best(&files, CHANGELOG_STEMS),
+        license: best(&files, LICENSE_STEMS),
     }))
 }
 
@@ -182,11 +182,23 @@ pub(super) fn directory(packs: &Packs, root: ObjectId, path: &PackagePath) -> Re
     Ok(Some(at))
 }
 
-/// The file whose name fits best: the earlier stem, then the kind of text that renders best, then
-/// the name that sorts first.
+const README_STEMS: &[&str] = &["readme"];
+const CHANGELOG_STEMS: &[&str] = &["changelog"];
+const LICENSE_STEMS: &[&str] = &["license", "licence", "copying"];
+
+/// The kinds of file that people read, and how their names begin.
+pub const READABLE_FILES: [(&str, &[&str]); 3] =
+    [("readme", README_STEMS), ("changelog", CHANGELOG_STEMS), ("license", LICENSE_STEMS)];
+
 fn best(files: &[BlobRef], stems: &[&str]) -> Option<BlobRef> {
-    let rank = |file: &BlobRef| {
-        let name = file.name.to_ascii_lowercase();
+    let name = best_name(files.iter().map(|file| file.name.as_str()), stems)?;
+    files.iter().find(|file| file.name == name).cloned()
+}
+
+/// The name that fits best: the earlier stem, then the kind of text that renders best, then the name that sorts first.
+pub fn best_name<'n>(names: impl Iterator<Item = &'n str>, stems: &[&str]) -> Option<&'n str> {
+    let rank = |name: &str| {
+        let name = name.to_ascii_lowercase();
         stems.iter().enumerate().find_map(|(order, stem)| {
             let kind = match name.strip_prefix(stem)? {
                 ".md" => 0,
@@ -201,11 +213,7 @@ fn best(files: &[BlobRef], stems: &[&str]) -> Option<BlobRef> {
             Some((order, kind))
         })
     };
-    files
-        .iter()
-        .filter_map(|file| Some((rank(file)?, file)))
-        .min_by_key(|(rank, file)| (*rank, file.name.as_str()))
-        .map(|(_, file)| file.clone())
+    names.filter_map(|name| Some((rank(name)?, name))).min().map(|(_, name)| name)
 }
 
 #[cfg(test)]

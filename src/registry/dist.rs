@@ -11,6 +11,7 @@ use crate::registry::failure::{Failure, Kind};
 use crate::registry::mirror::archive::fetch;
 use crate::store::dists::{DistRow, NewArtifact, find};
 use crate::store::run;
+use crate::store::uploads::UPLOADED;
 
 /// Which zip is asked for.
 #[derive(Debug, Clone)]
@@ -91,11 +92,15 @@ pub async fn locate(
 }
 
 /// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.
-/// One that came from an upstream is fetched again, and has to be the same.
+/// One that came from an upstream is fetched again, and has to be the same. One that was
+/// uploaded cannot be had again.
 pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
     let key = blob_key(&dist.sha256);
     if let Some(blob) = app.ports.blobs.get(&key, range).await? {
         return Ok(blob.body);
+    }
+    if dist.row.ref_name == UPLOADED {
+        return Err(Fault::new("blobs", format!("zip {} was uploaded and is gone", dist.sha256)).into());
     }
     log::error!("zip {} is gone from the blob store and is built again", dist.sha256);
     match dist.row.upstream_urls {

@@ -1,9 +1,14 @@
-//! Counting installs that composer reports.
+//! Counting installs that composer reports, and telling what was counted.
+
+use std::collections::{BTreeMap, HashMap};
 
 use crate::composer::PackageName;
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::authenticate::Caller;
-use crate::store::downloads::{Install, count};
+use crate::registry::failure::Failure;
+use crate::registry::packages::seen;
+use crate::store::downloads::{Install, count, of_versions};
 use crate::store::run;
 
 /// Most installs that one report may hold; a run of composer sends one report.
@@ -34,4 +39,58 @@ pub fn count_installs(app: &App, caller: &Caller, installs: Vec<(String, String)
             log::warn!("installs were not counted: {error}");
         }
     }));
+}
+
+/// Days since 1970-01-01 UTC, first and last.
+pub type Days = (i64, i64);
+
+/// Most days that are told one by one.
+pub const MAX_DAYS: i64 = 100;
+
+/// How often a package was installed, as far as a view sees its versions.
+#[derive(Debug, Clone, Default)]
+pub struct Statistics {
+    /// The package's name.
+    pub name: String,
+    /// Version, installs of all time, installs of the asked days; newest first.
+    pub versions: Vec<(String, i64, i64)>,
+    /// Day → version → installs; days and versions without any are left out.
+    pub days: BTreeMap<i64, BTreeMap<String, i64>>,
+}
+
+/// Today.
+pub fn today(app: &App) -> i64 {
+    app.now().seconds().div_euclid(DAY_SECONDS)
+}
+
+/// How often a package, named by its public id or its name, was installed: each version that `view` sees, or the named
+/// one alone.
+pub async fn statistics(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    (key, version): (&str, Option<&str>),
+    days: Days,
+) -> Result<Statistics, Failure> {
+    let mut seen = seen(app, organization_id, view, key).await?;
+    if let Some(version) = version {
+        seen.versions = vec![seen.version(version)?.clone()];
+    }
+    let ids: Vec<i64> = seen.versions.iter().map(|row| row.id).collect();
+    let names: HashMap<i64, &str> = seen.versions.iter().map(|row| (row.id, row.pretty.as_str())).collect();
+    let (mut ever, mut in_days) = (HashMap::new(), HashMap::<i64, i64>::new());
+    let mut by_day = BTreeMap::<i64, BTreeMap<String, i64>>::new();
+    for row in of_versions(&*app.ports.database, &ids, days).await? {
+        let Some(day) = row.day else {
+            ever.insert(row.version_id, row.count);
+            continue;
+        };
+        *in_days.entry(row.version_id).or_default() += row.count;
+        let name = names.get(&row.version_id).copied().unwrap_or_default();
+        by_day.entry(day).or_default().insert(name.to_owned(), row.count);
+    }
+    let of = |counts: &HashMap<i64, i64>, id| counts.get(&id).copied().unwrap_or_default();
+    let versions =
+        seen.versions.iter().map(|row| (row.pretty.clone(), of(&ever, row.id), of(&in_days, row.id))).collect();
+    Ok(Statistics { name: seen.package.name, versions, days: by_day })
 }

@@ -3,10 +3,14 @@
 pub mod access;
 pub mod advisories;
 pub mod archives;
+pub mod artifacts;
 pub mod audit;
 pub mod authenticate;
+pub mod cron;
+pub mod curate;
 pub mod dist;
 pub mod downloads;
+pub mod edit;
 pub mod encryption;
 pub mod failure;
 pub mod idempotency;
@@ -29,6 +33,7 @@ pub mod sync;
 pub mod token_rotation;
 pub mod token_spec;
 pub mod tokens;
+pub mod uploads;
 pub mod upstream;
 pub mod users;
 

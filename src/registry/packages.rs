@@ -1,35 +1,38 @@
 //! Reading packages for people: lists, search, details.
 
-use std::cmp::Ordering;
+use std::collections::HashMap;
 
-use crate::composer::{NormalizedVersion, Stability, sort_order};
+use crate::composer::{NormalizedVersion, Stability, normalize, sort_order};
+use crate::ports::Rows;
 use crate::registry::App;
 use crate::registry::access::{Scope, View};
-use crate::registry::failure::Failure;
-use crate::store::Page;
-use crate::store::packages::{self, PackageFilter, PackageRow, VersionRow};
+use crate::registry::failure::{Failure, Kind};
+use crate::store::packages::{self, PackageFilter, PackageRow, Sort};
+use crate::store::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
+use crate::store::{Page, run};
 
 /// Most packages that are looked through for a caller who does not see all of them.
 const MAX_LOOKED_THROUGH: i64 = 10_000;
 
-/// A page of the packages that `view` sees, by name, and how many there are in all.
+/// A page of the packages that `view` sees, and how many there are in all.
 pub async fn list(
     app: &App,
     organization_id: i64,
     view: &View,
     filter: PackageFilter<'_>,
+    sort: Sort,
     page: Page,
 ) -> Result<(Vec<PackageRow>, i64), Failure> {
     let database = &*app.ports.database;
     if view.sees_everything() {
-        return Ok(packages::page(database, organization_id, filter, page).await?);
+        return Ok(packages::page(database, organization_id, filter, sort, page).await?);
     }
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
-    let (rows, _) = packages::page(database, organization_id, filter, all).await?;
+    let (rows, _) = packages::page(database, organization_id, filter, sort, all).await?;
     Ok(page.of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect()))
 }
 
-/// A package with the versions of it that `view` sees, newest first.
+/// A package, named by its public id or its name, with the versions of it that `view` sees, newest first.
 ///
 /// # Errors
 /// `NotFound` when there is no such package or none of its versions is visible.
@@ -37,13 +40,14 @@ pub async fn details(
     app: &App,
     organization_id: i64,
     view: &View,
-    uid: &str,
+    key: &str,
 ) -> Result<(PackageRow, Vec<VersionRow>), Failure> {
     let database = &*app.ports.database;
     let absent = || Failure::not_found("Package");
-    let package = packages::by_uid(database, organization_id, uid).await?.ok_or_else(absent)?;
+    let package: PackageRow =
+        run(database, packages::by_key(organization_id, key)).await?.first()?.ok_or_else(absent)?;
     let scope = view.scope(&package.name);
-    let mut versions: Vec<(NormalizedVersion, VersionRow)> = packages::versions(database, package.id)
+    let versions: Vec<(NormalizedVersion, VersionRow)> = versions::of_package(database, package.id)
         .await?
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
@@ -52,9 +56,137 @@ pub async fn details(
     if versions.is_empty() {
         return Err(absent());
     }
-    versions.sort_by(|(a, _), (b, _)| newest_first(a, b));
-    let package = as_seen(package, view).ok_or_else(absent)?;
-    Ok((package, versions.into_iter().map(|(_, row)| row).collect()))
+    let versions = newest_first(versions);
+    // What it has may all be yanked.
+    let nothing_published = PackageRow { latest_version: None, ..package.clone() };
+    let package = as_seen(package, view).unwrap_or(nothing_published);
+    Ok((package, versions))
+}
+
+/// A package with those of its versions that a view sees, newest first.
+pub struct Seen {
+    /// The package.
+    pub package: PackageRow,
+    /// The versions.
+    pub versions: Vec<SlimVersion>,
+}
+
+/// A package, named by its public id or its name, as `view` sees it.
+///
+/// # Errors
+/// As [`details`].
+pub async fn seen(app: &App, organization_id: i64, view: &View, key: &str) -> Result<Seen, Failure> {
+    let batch = vec![packages::by_key(organization_id, key), versions::slim(organization_id, key)];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let absent = || Failure::not_found("Package");
+    let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
+    let versions = sorted(view, &package.name, results.next().unwrap_or_default())?;
+    if versions.is_empty() {
+        return Err(absent());
+    }
+    Ok(Seen { package, versions })
+}
+
+fn sorted(view: &View, package: &str, rows: Rows) -> Result<Vec<SlimVersion>, Failure> {
+    let scope = view.scope(package);
+    let versions: Vec<(NormalizedVersion, SlimVersion)> = rows
+        .decode::<SlimVersion>()?
+        .into_iter()
+        .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
+        .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
+        .collect();
+    Ok(newest_first(versions))
+}
+
+impl Seen {
+    /// The version that is written so, as people write it or as Composer compares it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or it is not visible.
+    pub fn version(&self, version: &str) -> Result<&SlimVersion, Failure> {
+        let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
+        let exact = self.versions.iter().find(|known| known.pretty == version);
+        let found = exact.or_else(|| self.versions.iter().find(|known| known.normalized == normalized));
+        found.ok_or_else(|| Failure::not_found("Version"))
+    }
+
+    /// The version that is meant when nobody says one: the newest stable one, else the newest; a yanked one only when
+    /// there is nothing else.
+    pub fn latest(&self) -> Option<&SlimVersion> {
+        let is_stable = |row: &&SlimVersion| {
+            NormalizedVersion::from_stored(row.normalized.clone()).stability() == Stability::Stable
+        };
+        let live = || self.versions.iter().filter(|row| !row.yanked);
+        live().find(is_stable).or_else(|| live().next()).or_else(|| self.versions.first())
+    }
+}
+
+/// A page of a package's versions with their composer.json, newest first, and how many there are in all.
+pub async fn version_page(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    key: &str,
+    page: Page,
+) -> Result<(Vec<VersionRow>, i64), Failure> {
+    let seen = seen(app, organization_id, view, key).await?;
+    let (part, total) = page.of(seen.versions);
+    let ids: Vec<i64> = part.iter().map(|row| row.id).collect();
+    let rows = versions::by_ids(&*app.ports.database, &ids).await?;
+    let mut by_id: HashMap<i64, VersionRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    Ok((ids.iter().filter_map(|id| by_id.remove(id)).collect(), total))
+}
+
+/// One version with its composer.json.
+pub async fn version(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    (key, version): (&str, &str),
+) -> Result<VersionRow, Failure> {
+    let seen = seen(app, organization_id, view, key).await?;
+    let id = seen.version(version)?.id;
+    let row = versions::by_ids(&*app.ports.database, &[id]).await?.pop();
+    row.ok_or_else(|| Failure::not_found("Version"))
+}
+
+/// A text that people read (`readme`, `changelog`), and the version that it belongs to; the latest if none is named.
+pub async fn text(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    (key, version): (&str, Option<&str>),
+    kind: &'static str,
+) -> Result<(String, TextRow), Failure> {
+    let seen = seen(app, organization_id, view, key).await?;
+    let absent = || Failure::not_found("Version");
+    let version = match version {
+        Some(version) => seen.version(version)?,
+        None => seen.latest().ok_or_else(absent)?,
+    };
+    let text = versions::text(&*app.ports.database, version.id, kind).await?;
+    let text = text.ok_or_else(|| {
+        let words = format!("Version {} has no {kind}, or one of more than 200 kB", version.pretty);
+        Failure::new(Kind::NotFound, words)
+    })?;
+    Ok((version.pretty.clone(), text))
+}
+
+/// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.
+pub async fn dependents(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    key: &str,
+    page: Page,
+) -> Result<(Vec<DependentRow>, i64), Failure> {
+    let name = seen(app, organization_id, view, key).await?.package.name;
+    let rows = versions::dependents(&*app.ports.database, organization_id, &name, MAX_LOOKED_THROUGH).await?;
+    let sees = |row: &DependentRow| {
+        let version = NormalizedVersion::from_stored(row.normalized.clone());
+        view.scope(&row.name).sees(&version, Some(row.released_at))
+    };
+    Ok(page.of(rows.into_iter().filter(sees).collect()))
 }
 
 /// A package with nothing in it that `view` does not see; `None` when that leaves nothing.
@@ -63,14 +195,28 @@ fn as_seen(mut row: PackageRow, view: &View) -> Option<PackageRow> {
     if matches!(scope, Scope::All) {
         return Some(row);
     }
-    let mut versions = scope.seen_in(&row.version_index);
-    versions.sort_by(|(a, _), (b, _)| newest_first(a, b));
+    let versions = scope.seen_in(&row.version_index);
+    let versions =
+        newest_first(versions.into_iter().map(|(version, pretty)| (version.clone(), (version, pretty))).collect());
     let stable = versions.iter().find(|(version, _)| version.stability() == Stability::Stable);
     let (_, latest) = stable.or(versions.first())?;
     row.latest_version = Some(latest.clone());
     Some(row)
 }
 
-fn newest_first(a: &NormalizedVersion, b: &NormalizedVersion) -> Ordering {
-    sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str()))
+/// What belongs to versions, the newest version's first.
+pub fn newest_first<T>(versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
+    let (keys, items): (Vec<NormalizedVersion>, Vec<T>) = versions.into_iter().unzip();
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    order(&keys).into_iter().filter_map(|at| items[at].take()).collect()
+}
+
+/// The places of versions, the newest one's first. Sorting is compiled once, whatever belongs to the versions.
+fn order(versions: &[NormalizedVersion]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..versions.len()).collect();
+    places.sort_by(|a, b| {
+        let (a, b) = (&versions[*a], &versions[*b]);
+        sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str()))
+    });
+    places
 }

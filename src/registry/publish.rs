@@ -9,7 +9,7 @@ use crate::registry::mirror::withdraw_reserved;
 use crate::registry::render::render;
 use crate::store::mirrors;
 use crate::store::organizations::{self, Touched};
-use crate::store::packages::{self, DocumentPart, LiveVersion};
+use crate::store::packages::{self, DocumentPart, LiveVersion, PackageState};
 use crate::store::publication::{self, FileUpsert, Target, VersionUpsert};
 use crate::store::repositories;
 use crate::store::repositories::{RefRow, RepositoryRow};
@@ -29,6 +29,8 @@ pub struct Publication<'a> {
     pub name: &'a PackageName,
     /// The revision that the present versions were read at; `None` when the package is new.
     pub known_revision: Option<i64>,
+    /// What the operator says of it: `true`, `false` or the replacement's name.
+    pub abandoned: Option<&'a str>,
     /// All versions that are published from now on.
     pub versions: &'a [LiveVersion],
     /// Those of them that are new or moved.
@@ -66,7 +68,7 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
         name: found.name.as_str(),
         now,
     };
-    let rendered = render(found.name, found.source_url, found.versions).map_err(Failure::internal)?;
+    let rendered = render(found.name, found.source_url, found.abandoned, found.versions).map_err(Failure::internal)?;
     let uid = new_uid(&*app.ports.entropy, now)?;
     let live = found.versions.iter().map(|version| version.normalized.as_str());
     let mut batch = vec![
@@ -116,14 +118,18 @@ async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> 
         packages::live_versions(repository_id),
         repositories::by_id(repository_id),
         packages::documents_of_repository(repository_id),
+        packages::of_repository(repository_id),
     ];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
     let repository: Option<RepositoryRow> = results.next().unwrap_or_default().first()?;
     let (Some(first), Some(repository)) = (versions.first(), repository) else { return Ok(()) };
     let name = PackageName::parse(&first.package_name).map_err(Failure::internal)?;
-    let rendered = render(&name, &repository.url, &versions).map_err(Failure::internal)?;
     let stored: Vec<DocumentPart> = results.next().unwrap_or_default().decode()?;
+    let states: Vec<PackageState> = results.next().unwrap_or_default().decode()?;
+    let state = states.iter().find(|state| state.name == first.package_name);
+    let abandoned = state.and_then(|state| state.abandoned_override.as_deref());
+    let rendered = render(&name, &repository.url, abandoned, &versions).map_err(Failure::internal)?;
     let text = |stability: &str| -> String {
         stored.iter().filter(|part| part.stability == stability).filter_map(|part| part.body.as_deref()).collect()
     };

@@ -15,6 +15,7 @@ use crate::ports::Millis;
 use crate::registry::access::IndexedVersion;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::Summary;
+use crate::store::uploads::UPLOADED;
 
 /// Stands for the origin in stored documents. Quotes inside of JSON strings are escaped, so only a key `url` can
 /// be found by it.
@@ -72,19 +73,30 @@ pub struct Rendered {
     pub summary: Summary,
 }
 
-/// Renders a package from its published versions.
+/// Renders a package from those of its versions that are not yanked. `abandoned` is what the operator says in place of
+/// composer.json: `true`, `false` or the replacement's name.
 ///
 /// # Errors
 /// When a stored manifest does not parse any more; they are checked before they are stored.
-pub fn render(name: &PackageName, source_url: &str, versions: &[LiveVersion]) -> Result<Rendered, InvalidManifest> {
+pub fn render(
+    name: &PackageName,
+    source_url: &str,
+    abandoned: Option<&str>,
+    versions: &[LiveVersion],
+) -> Result<Rendered, InvalidManifest> {
     let mut entries = Vec::with_capacity(versions.len());
-    for version in versions {
-        entries.push(entry(name, source_url, version)?);
+    let mut index: Vec<IndexedVersion> = Vec::with_capacity(versions.len());
+    for version in versions.iter().filter(|version| !version.yanked) {
+        let mut entry = entry(name, source_url, version)?;
+        match abandoned {
+            None => {}
+            Some("false") => drop(entry.shift_remove("abandoned")),
+            Some("true") => drop(entry.insert("abandoned".to_owned(), true.into())),
+            Some(replacement) => drop(entry.insert("abandoned".to_owned(), replacement.into())),
+        }
+        entries.push(entry);
+        index.push(IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()));
     }
-    let index: Vec<IndexedVersion> = versions
-        .iter()
-        .map(|version| IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()))
-        .collect();
     Ok(render_entries(name, entries, &index))
 }
 
@@ -108,7 +120,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
         name,
         version: &ref_version,
         manifest: &manifest,
-        source: Some(Source {
+        source: (version.ref_name != UPLOADED).then(|| Source {
             kind: "git".to_owned(),
             url: source_url.to_owned(),
             reference: version.reference.clone(),
@@ -162,6 +174,7 @@ mod tests {
             manifest: manifest.to_owned(),
             released_at: Millis(1_700_000_000_000),
             shasum: None,
+            yanked: false,
         }
     }
 
@@ -172,7 +185,7 @@ mod tests {
     #[test]
     fn a_documents_urls_get_the_origin_that_was_asked() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
-        let rendered = render(&name(), "https://git.example/lib", &versions).expect("renders");
+        let rendered = render(&name(), "https://git.example/lib", None, &versions).expect("renders");
         let text = absolute(&rendered.stable, "https://registry.example");
         let url = format!("\"url\":\"https://registry.example/dist/acme/lib/1.0.0/{}.zip\"", "a".repeat(40));
         assert!(text.contains(&url), "{text}");
@@ -182,7 +195,7 @@ mod tests {
     #[test]
     fn a_description_cannot_forge_the_origin_marker() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"say \"rostrum:/x\""}"#)];
-        let rendered = render(&name(), "https://git.example/lib", &versions).expect("renders");
+        let rendered = render(&name(), "https://git.example/lib", None, &versions).expect("renders");
         let text = absolute(&rendered.stable, "https://registry.example");
         assert!(text.contains(r#"say \"rostrum:/x\""#), "{text}");
     }
@@ -202,7 +215,7 @@ mod tests {
             version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"old","type":"project"}"#),
             version("1.1.0", "1.1.0.0", r#"{"name":"acme/lib","description":"new","abandoned":"acme/next"}"#),
         ];
-        let summary = render(&name(), "https://git.example/lib", &versions).expect("renders").summary;
+        let summary = render(&name(), "https://git.example/lib", None, &versions).expect("renders").summary;
         assert_eq!(summary.description.as_deref(), Some("new"));
         assert_eq!(summary.latest_version.as_deref(), Some("1.1.0"));
         assert_eq!(summary.package_type, "library");

@@ -30,6 +30,8 @@ pub struct DistRow {
     pub error: Option<String>,
     /// The repository to build it from, or to fetch it by.
     pub repository_id: i64,
+    /// The ref it comes from, in full, or [`UPLOADED`](crate::store::uploads::UPLOADED).
+    pub ref_name: String,
     /// JSON array of URLs that it is fetched from; `None` when it is built here.
     pub upstream_urls: Option<String>,
     /// SHA-1 that its upstream promises; empty promises nothing.
@@ -39,7 +41,7 @@ pub struct DistRow {
 macro_rules! dist_columns {
     () => {
         "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at, d.reference, a.sha256, a.sha1, a.size,
-                d.error, p.repository_id, d.upstream_urls, d.upstream_shasum
+                d.error, p.repository_id, v.ref_name, d.upstream_urls, d.upstream_shasum
            FROM packages p
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id
@@ -111,7 +113,8 @@ pub struct NewArtifact {
 pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
     [
         Stmt::new(
-            "INSERT OR IGNORE INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
             [artifact.sha256.as_str().into(), artifact.sha1.as_str().into(), artifact.size.into(), now.into()],
         ),
         Stmt::new(
@@ -126,8 +129,9 @@ pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
 pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 3] {
     [
         Stmt::new(
-            "INSERT OR IGNORE INTO artifacts (sha256, sha1, size, created_at)
-             SELECT ?2, ?3, ?4, ?5 FROM dists WHERE id = ?1 AND artifact_sha256 IS NULL",
+            "INSERT INTO artifacts (sha256, sha1, size, created_at)
+             SELECT ?2, ?3, ?4, ?5 FROM dists WHERE id = ?1 AND artifact_sha256 IS NULL
+             ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
             [
                 dist_id.into(),
                 artifact.sha256.as_str().into(),

@@ -5,6 +5,7 @@
 //! [`Stmt`] are for a use case to put into one batch with others; functions that take a [`Database`] run alone.
 
 pub mod advisories;
+pub mod artifacts;
 pub mod audit;
 pub mod dists;
 pub mod downloads;
@@ -24,7 +25,9 @@ pub mod statistics;
 pub mod sync_runs;
 pub mod throttles;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
+pub mod versions;
 
 use serde::{Deserialize, Deserializer};
 

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{Page, flag, json_text, run, total};
+use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
+use crate::store::{Page, Update, flag, total};
 
 /// One part of one rendered document, with its package's revision; or what decides about a name that is not our own.
 #[derive(Debug, Clone, Deserialize)]
@@ -146,22 +146,75 @@ macro_rules! package_filter {
     };
 }
 
-/// A page of the published packages by name, and how many there are in all.
+/// What a list of packages is sorted by; equal ones stand by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortKey {
+    /// Name.
+    #[default]
+    Name,
+    /// When it last changed.
+    UpdatedAt,
+    /// When it first appeared.
+    CreatedAt,
+    /// Installs that composer reported.
+    Downloads,
+}
+
+/// In which order a list of packages stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sort {
+    /// What decides.
+    pub key: SortKey,
+    /// Whether the largest comes first.
+    pub descending: bool,
+}
+
+/// The statement of one page. By name it can stop at the page's end; else every package has to be looked at.
+fn page_stmt(filter: &[Value; 4], sort: Sort, page: Page) -> Stmt {
+    let mut args = filter.to_vec();
+    args.extend([page.limit.into(), page.offset.into()]);
+    let key = match sort.key {
+        SortKey::Name if sort.descending => {
+            return Stmt::new(
+                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name DESC LIMIT ?5 OFFSET ?6"),
+                args,
+            );
+        }
+        SortKey::Name => {
+            return Stmt::new(
+                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name LIMIT ?5 OFFSET ?6"),
+                args,
+            );
+        }
+        SortKey::UpdatedAt => "updated_at",
+        SortKey::CreatedAt => "created_at",
+        SortKey::Downloads => "downloads",
+    };
+    args.extend([key.into(), if sort.descending { (-1).into() } else { 1.into() }]);
+    Stmt::new(
+        concat!(
+            "SELECT ",
+            package_columns!(),
+            package_filter!(),
+            " ORDER BY ?8 * CASE ?7 WHEN 'updated_at' THEN p.updated_at WHEN 'created_at' THEN p.created_at
+                            ELSE downloads END, p.name LIMIT ?5 OFFSET ?6"
+        ),
+        args,
+    )
+}
+
+/// A page of the published packages, and how many there are in all.
 pub async fn page(
     db: &dyn Database,
     organization_id: i64,
     filter: PackageFilter<'_>,
+    sort: Sort,
     page: Page,
 ) -> Result<(Vec<PackageRow>, i64), DatabaseError> {
     let args = [organization_id.into(), filter.repository_uid.into(), filter.search.into(), filter.package_type.into()];
-    let mut paged = args.to_vec();
-    paged.extend([page.limit.into(), page.offset.into()]);
     let mut results = db
         .batch(vec![
-            Stmt::new(
-                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name LIMIT ?5 OFFSET ?6"),
-                paged,
-            ),
+            page_stmt(&args, sort, page),
             Stmt::new(
                 concat!(
                     "SELECT count(*) AS total FROM packages p JOIN repositories r ON r.id = p.repository_id",
@@ -176,17 +229,46 @@ pub async fn page(
     Ok((packages, total(results.next().unwrap_or_default())?))
 }
 
-/// Looks a published package up by its public id.
-pub async fn by_uid(db: &dyn Database, organization_id: i64, uid: &str) -> Result<Option<PackageRow>, DatabaseError> {
-    let stmt = Stmt::new(
+/// Looks a package up by its public id or its name, unless nothing is left of it; one [`PackageRow`] or none.
+pub fn by_key(organization_id: i64, key: &str) -> Stmt {
+    Stmt::new(
         concat!(
             "SELECT ",
             package_columns!(),
-            " WHERE p.organization_id = ?1 AND p.uid = ?2 AND p.version_index <> '[]'"
+            " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)
+                AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.removed_at IS NULL)"
         ),
-        [organization_id.into(), uid.into()],
-    );
-    Ok(run(db, stmt).await?.first()?)
+        [organization_id.into(), key.into()],
+    )
+}
+
+/// The statement that sets what an operator says of a package over its composer.json.
+pub fn override_manifest(package_id: i64, abandoned: Update<String>, description: Update<String>) -> Stmt {
+    Stmt::new(
+        "UPDATE packages SET abandoned_override = CASE WHEN ?2 THEN ?3 ELSE abandoned_override END,
+                description_override = CASE WHEN ?4 THEN ?5 ELSE description_override END
+          WHERE id = ?1",
+        [
+            package_id.into(),
+            abandoned.is_set().into(),
+            abandoned.into_value().into(),
+            description.is_set().into(),
+            description.into_value().into(),
+        ],
+    )
+}
+
+/// The statement that deletes a package with its versions.
+pub fn delete(package_id: i64) -> Stmt {
+    Stmt::new("DELETE FROM packages WHERE id = ?1", [package_id.into()])
+}
+
+/// The statement that deletes a package that has no version left.
+pub fn delete_empty(package_id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM packages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM versions WHERE package_id = ?1)",
+        [package_id.into()],
+    )
 }
 
 /// A published version, as rendering needs it.
@@ -213,20 +295,72 @@ pub struct LiveVersion {
     pub released_at: Millis,
     /// SHA-1 of its zip, once that is built.
     pub shasum: Option<String>,
+    /// Whether an operator took it out of the metadata.
+    #[serde(deserialize_with = "flag")]
+    pub yanked: bool,
 }
 
-/// Reads the published versions of all packages of a repository as [`LiveVersion`]s.
-pub fn live_versions(repository_id: i64) -> Stmt {
-    Stmt::new(
+macro_rules! live_columns {
+    () => {
         "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
-                v.manifest, v.released_at, a.sha1 AS shasum
+                v.manifest, v.released_at, a.sha1 AS shasum, v.yanked_at IS NOT NULL AS yanked
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
-           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
-          WHERE p.repository_id = ?1",
-        [repository_id.into()],
-    )
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
+    };
+}
+
+/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked ones too.
+pub fn live_versions(repository_id: i64) -> Stmt {
+    Stmt::new(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+}
+
+/// A package as whoever is about to write it needs it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PackageState {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// `vendor/package`.
+    pub name: String,
+    /// Unix seconds.
+    pub revision: i64,
+    /// Primary key of the repository it comes from.
+    pub repository_id: i64,
+    /// `git`, `composer` or `artifact`.
+    pub kind: String,
+    /// Address of the repository.
+    pub source_url: String,
+    /// What the operator says: `true`, `false` or the replacement's name.
+    pub abandoned_override: Option<String>,
+    /// What the operator says in place of composer.json's.
+    pub description_override: Option<String>,
+    /// JSON array of `[normalized version, released_at, pretty version]`.
+    pub version_index: String,
+}
+
+macro_rules! state_columns {
+    () => {
+        "SELECT p.id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url, p.abandoned_override,
+                p.description_override, p.version_index
+           FROM packages p JOIN repositories r ON r.id = p.repository_id"
+    };
+}
+
+/// Reads the packages that a repository ever published as [`PackageState`]s.
+pub fn of_repository(repository_id: i64) -> Stmt {
+    Stmt::new(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+}
+
+/// Reads a package by its public id or its name, as one [`PackageState`] or none, and its versions as [`LiveVersion`]s.
+pub fn state(organization_id: i64, key: &str) -> [Stmt; 2] {
+    let args = || [organization_id.into(), key.into()];
+    [
+        Stmt::new(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+        Stmt::new(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+    ]
 }
 
 /// A package's name and revision.
@@ -238,9 +372,13 @@ pub struct NameAndRevision {
     pub revision: i64,
 }
 
-/// Reads the packages that a repository ever published as [`NameAndRevision`]s.
-pub fn of_repository(repository_id: i64) -> Stmt {
-    Stmt::new("SELECT name, revision FROM packages WHERE repository_id = ?1", [repository_id.into()])
+/// Reads the packages `names` (a JSON array) as [`NameAndRevision`]s.
+pub fn revisions(organization_id: i64, names: String) -> Stmt {
+    Stmt::new(
+        "SELECT p.name, p.revision FROM json_each(?2) j
+           JOIN packages p ON p.organization_id = ?1 AND p.name = j.value",
+        [organization_id.into(), names.into()],
+    )
 }
 
 /// Whose package it is.
@@ -256,47 +394,4 @@ pub fn owner(organization_id: i64, name: &str) -> Stmt {
         "SELECT repository_id FROM packages WHERE organization_id = ?1 AND name = ?2",
         [organization_id.into(), name.into()],
     )
-}
-
-/// One version in a package's details.
-#[derive(Debug, Clone, Deserialize)]
-pub struct VersionRow {
-    /// Public id (`UUIDv7`).
-    pub uid: String,
-    /// What people read.
-    pub pretty: String,
-    /// What Composer compares.
-    pub normalized: String,
-    /// Commit id.
-    pub reference: String,
-    /// Whether it is the default branch.
-    #[serde(deserialize_with = "flag")]
-    pub is_default_branch: bool,
-    /// When its commit was made.
-    pub released_at: Millis,
-    /// SHA-1 of its zip, once that is built.
-    pub shasum: Option<String>,
-    /// Size of its zip in bytes, once that is built.
-    pub size: Option<i64>,
-    /// Why its zip cannot be built.
-    pub dist_error: Option<String>,
-    /// JSON array of `[kind, file name]` of what people read.
-    #[serde(deserialize_with = "json_text")]
-    pub files: Vec<(String, String)>,
-}
-
-/// The published versions of a package in no order.
-pub async fn versions(db: &dyn Database, package_id: i64) -> Result<Vec<VersionRow>, DatabaseError> {
-    let stmt = Stmt::new(
-        "SELECT v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at, a.sha1 AS shasum,
-                a.size, d.error AS dist_error,
-                (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f WHERE f.version_id = v.id)
-                  AS files
-           FROM versions v
-           LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
-           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
-          WHERE v.package_id = ?1 AND v.removed_at IS NULL",
-        [package_id.into()],
-    );
-    Ok(run(db, stmt).await?.decode()?)
 }

@@ -66,7 +66,8 @@ pub fn upsert_package(target: Target<'_>, uid: &str, summary: &Summary) -> Stmt 
                 latest_version, version_index, revision, created_at, updated_at)
          SELECT ?1, o.id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, o.revision, ?10, ?10 FROM organizations o WHERE o.id = ?2
          ON CONFLICT (organization_id, name) DO UPDATE SET
-           description = excluded.description, type = excluded.type, abandoned = excluded.abandoned,
+           description = coalesce(description_override, excluded.description), type = excluded.type,
+           abandoned = excluded.abandoned,
            latest_version = excluded.latest_version, version_index = excluded.version_index,
            revision = excluded.revision, updated_at = excluded.updated_at",
         [

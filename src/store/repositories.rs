@@ -206,7 +206,8 @@ pub async fn request_sync(
     noted: Stmt,
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let ask = Stmt::new(
-        "UPDATE repositories SET request_seq = request_seq + 1 WHERE organization_id = ?1 AND uid = ?2",
+        "UPDATE repositories SET request_seq = request_seq + 1
+          WHERE organization_id = ?1 AND uid = ?2 AND kind <> 'artifact'",
         [organization_id.into(), uid.into()],
     );
     let mut results = db.batch(vec![ask, noted, by_uid(organization_id, uid)]).await?;

@@ -103,6 +103,12 @@ async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
     let version = |pretty: &str, normalized: &str, built: bool| {
         json!({
             "id": uid(normalized), "version": pretty, "normalized_version": normalized, "reference": repo.id("main"),
+            "stability": match pretty {
+                "dev-main" => "dev",
+                "1.0.0" => "stable",
+                _ => "beta",
+            },
+            "yanked": false, "yanked_at": null,
             "default_branch": pretty == "dev-main", "shasum": if built { &artifact["sha1"] } else { &Value::Null },
             "size": if built { &artifact["size"] } else { &Value::Null }, "dist_error": null, "files": [],
             "released_at": crate::support::repo::FIRST_COMMIT_SECONDS,

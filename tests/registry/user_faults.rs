@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::faults::{Break, break_every_call, count};
+use crate::support::faults::{Break, break_every_call, count};
 use crate::support::{ADMIN, Moment, PASSWORD, Port, Reply, World, token_of};
 
 const NEW: &str = "another horse battery";

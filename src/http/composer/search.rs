@@ -12,7 +12,7 @@ use crate::registry::packages;
 use crate::registry::tokens::Scope;
 use crate::store::Page;
 use crate::store::organizations::ROOT;
-use crate::store::packages::PackageFilter;
+use crate::store::packages::{PackageFilter, Sort};
 
 /// What narrows a list of names.
 #[derive(Debug, Default, Deserialize)]
@@ -85,7 +85,7 @@ pub async fn search_packages(
         package_type: query.package_type.as_deref().filter(|text| !text.is_empty()),
     };
     let page = Page { limit: MAX_RESULTS, offset: 0 };
-    let (rows, total) = packages::list(app, ROOT, &caller.view(app.now()), filter, page).await?;
+    let (rows, total) = packages::list(app, ROOT, &caller.view(app.now()), filter, Sort::default(), page).await?;
     let results: Vec<Value> = rows
         .into_iter()
         .map(|row| {

@@ -1,17 +1,21 @@
 //! The management surface: what operators and shops ask of the root organization.
 
 mod advisories;
+mod artifacts;
 mod audit;
 mod auth;
 mod encryption;
 mod filter_entries;
 mod invitations;
+mod package_statistics;
 mod packages;
 mod repositories;
 mod settings;
 mod statistics;
 mod tokens;
+mod uploads;
 mod users;
+mod versions;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -54,7 +58,19 @@ pub fn routes() -> Routes {
         .routes(routes!(filter_entries::list_filter_entries, filter_entries::create_filter_entry))
         .routes(routes!(filter_entries::delete_filter_entry))
         .routes(routes!(packages::list_packages))
-        .routes(routes!(packages::get_package))
+        .routes(routes!(packages::get_package, packages::update_package, packages::delete_package))
+        .routes(routes!(packages::get_package_by_name))
+        .routes(routes!(versions::list_versions))
+        .routes(routes!(versions::get_version, versions::delete_version))
+        .routes(routes!(versions::yank_version))
+        .routes(routes!(versions::unyank_version))
+        .routes(routes!(versions::get_readme))
+        .routes(routes!(versions::get_changelog))
+        .routes(routes!(package_statistics::get_package_stats))
+        .routes(routes!(package_statistics::list_dependents))
+        .routes(routes!(uploads::upload_version))
+        .routes(routes!(artifacts::list_artifacts))
+        .routes(routes!(artifacts::clean_up_artifacts))
         .routes(routes!(assets::get_openapi_document))
         .routes(routes!(assets::get_swagger))
         .routes(routes!(users::list_users, users::create_user))

@@ -2,15 +2,21 @@
 
 use axum::response::{Json, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::http::extract::{PathOf, StrictQuery, page};
+use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
+use crate::http::management::versions::VersionView;
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
+use crate::registry::App;
+use crate::registry::access::View;
+use crate::registry::curate::{self, PackageChanges};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
 use crate::registry::tokens::Scope;
-use crate::store::packages::{PackageFilter, PackageRow, VersionRow};
+use crate::store::Update;
+use crate::store::packages::{PackageFilter, PackageRow, Sort, SortKey};
 
 /// A package.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,50 +58,48 @@ impl From<PackageRow> for PackageView {
     }
 }
 
-/// A version of a package.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct VersionView {
-    id: String,
-    version: String,
-    normalized_version: String,
-    /// Commit id.
-    reference: String,
-    default_branch: bool,
-    /// SHA-1 of its zip, once that is built.
-    shasum: Option<String>,
-    /// Bytes of its zip, once that is built.
-    size: Option<i64>,
-    /// Why its zip cannot be built.
-    dist_error: Option<String>,
-    /// README, CHANGELOG and licence files that it has.
-    files: Vec<String>,
-    /// Unix seconds.
-    released_at: i64,
-}
-
-impl From<VersionRow> for VersionView {
-    fn from(row: VersionRow) -> Self {
-        Self {
-            id: row.uid,
-            version: row.pretty,
-            normalized_version: row.normalized,
-            reference: row.reference,
-            default_branch: row.is_default_branch,
-            shasum: row.shasum,
-            size: row.size,
-            dist_error: row.dist_error,
-            files: row.files.into_iter().map(|(_, name)| name).collect(),
-            released_at: row.released_at.seconds(),
-        }
-    }
-}
-
 /// A package with its versions, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PackageDetails {
     #[serde(flatten)]
     package: PackageView,
     versions: Vec<VersionView>,
+}
+
+/// What a list of packages is sorted by.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SortName {
+    /// Name.
+    Name,
+    /// When it last changed.
+    UpdatedAt,
+    /// When it first appeared.
+    CreatedAt,
+    /// Installs that composer reported.
+    Downloads,
+}
+
+/// Which end comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OrderName {
+    /// The smallest.
+    Asc,
+    /// The largest.
+    Desc,
+}
+
+/// Names ascend by themselves, moments and counts descend.
+fn sort(key: Option<SortName>, order: Option<OrderName>) -> Sort {
+    let key = match key {
+        None | Some(SortName::Name) => SortKey::Name,
+        Some(SortName::UpdatedAt) => SortKey::UpdatedAt,
+        Some(SortName::CreatedAt) => SortKey::CreatedAt,
+        Some(SortName::Downloads) => SortKey::Downloads,
+    };
+    let descending = order.map_or(key != SortKey::Name, |order| order == OrderName::Desc);
+    Sort { key, descending }
 }
 
 /// What narrows a list of packages.
@@ -105,11 +109,13 @@ pub struct PackagesQuery {
     search: Option<String>,
     #[serde(rename = "type")]
     package_type: Option<String>,
+    sort: Option<SortName>,
+    order: Option<OrderName>,
     limit: Option<i64>,
     offset: Option<i64>,
 }
 
-/// The visible packages by name.
+/// The visible packages.
 #[utoipa::path(
     get,
     path = "/packages",
@@ -118,6 +124,8 @@ pub struct PackagesQuery {
         ("repo_id" = Option<String>, Query, description = "Only those of this repository"),
         ("search" = Option<String>, Query, description = "Only those whose name or description holds this"),
         ("type" = Option<String>, Query, description = "Only those of this Composer type"),
+        ("sort" = Option<String>, Query, description = "`name` (the default), `updated_at`, `created_at` or `downloads`"),
+        ("order" = Option<String>, Query, description = "`asc` (the default for names) or `desc` (for the others)"),
         ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
@@ -142,16 +150,27 @@ pub async fn list_packages(
     };
     let page = page(query.limit, query.offset)?;
     let view = caller.view(session.app.now());
-    let (rows, total) = packages::list(&session.app, caller.organization_id, &view, filter, page).await?;
+    let (rows, total) =
+        packages::list(&session.app, caller.organization_id, &view, filter, sort(query.sort, query.order), page)
+            .await?;
     Ok(list(rows.into_iter().map(PackageView::from).collect(), total))
 }
 
-/// One package with its visible versions.
+async fn details(app: &App, organization_id: i64, view: &View, key: &str) -> Result<Json<PackageDetails>, Failure> {
+    let (package, versions) = packages::details(app, organization_id, view, key).await?;
+    Ok(Json(PackageDetails {
+        package: package.into(),
+        versions: versions.into_iter().map(VersionView::from).collect(),
+    }))
+}
+
+/// One package with its visible versions. It can be named by its name too, with the slash as `%2F`, here and wherever
+/// else its id stands.
 #[utoipa::path(
     get,
     path = "/packages/{id}",
     tag = "packages",
-    params(("id" = String, Path, description = "The package's id")),
+    params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
     responses(
         (status = 200, description = "The package", body = PackageDetails),
         (status = 401, description = "No valid token", body = ErrorBody),
@@ -163,9 +182,119 @@ pub async fn list_packages(
 pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result<Json<PackageDetails>, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let view = caller.view(session.app.now());
-    let (package, versions) = packages::details(&session.app, caller.organization_id, &view, &id).await?;
-    Ok(Json(PackageDetails {
-        package: package.into(),
-        versions: versions.into_iter().map(VersionView::from).collect(),
-    }))
+    details(&session.app, caller.organization_id, &view, &id).await
+}
+
+/// The same by its name.
+#[utoipa::path(
+    get,
+    path = "/packages/{vendor}/{name}",
+    tag = "packages",
+    params(
+        ("vendor" = String, Path, description = "The vendor"),
+        ("name" = String, Path, description = "The package's name without its vendor")
+    ),
+    responses(
+        (status = 200, description = "The package", body = PackageDetails),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_package_by_name(
+    session: Session,
+    PathOf((vendor, name)): PathOf<(String, String)>,
+) -> Result<Json<PackageDetails>, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let view = caller.view(session.app.now());
+    details(&session.app, caller.organization_id, &view, &format!("{vendor}/{name}")).await
+}
+
+/// What an operator says of a package over its composer.json.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(example = json!({"abandoned": "acme/successor"}))]
+pub struct PackageRequest {
+    /// Whether it is abandoned, or the package to use instead; null leaves it to composer.json.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Value>)]
+    abandoned: Update<Abandoned>,
+    /// In lists and searches; null leaves it to composer.json.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    description: Update<String>,
+}
+
+/// Whether a package is abandoned.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Abandoned {
+    Flag(bool),
+    Replacement(String),
+}
+
+impl From<PackageRequest> for PackageChanges {
+    fn from(request: PackageRequest) -> Self {
+        let text = |abandoned| match abandoned {
+            Abandoned::Flag(flag) => flag.to_string(),
+            Abandoned::Replacement(name) => name,
+        };
+        Self {
+            abandoned: match request.abandoned {
+                Update::Keep => Update::Keep,
+                Update::Set(value) => Update::Set(value.map(text)),
+            },
+            description: request.description,
+        }
+    }
+}
+
+/// Says that a package is abandoned, or describes it, whatever its composer.json says; composer warns of it.
+#[utoipa::path(
+    patch,
+    path = "/packages/{id}",
+    tag = "packages",
+    params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
+    request_body = PackageRequest,
+    responses(
+        (status = 200, description = "The package as it is now", body = PackageDetails),
+        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:write`, or does not cover all versions", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 409, description = "It is mirrored: it is as its upstream has it", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_package(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<PackageRequest>, Failure>,
+) -> Result<Json<PackageDetails>, Failure> {
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    let JsonBody(request) = body?;
+    curate::change_package(&session.app, &by, &view, &id, request.into()).await?;
+    details(&session.app, by.organization_id, &view, &id).await
+}
+
+/// Deletes an uploaded package with all its versions: nobody can download them any more. One that comes from a
+/// repository would come back with its next sync: remove the repository instead.
+#[utoipa::path(
+    delete,
+    path = "/packages/{id}",
+    tag = "packages",
+    params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
+    responses(
+        (status = 200, description = "Deleted"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:write`, or does not cover all versions", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 409, description = "It comes from a repository", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_package(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    curate::delete_package(&session.app, &by, &view, &id).await?;
+    Ok(Json(json!({ "message": "Package deleted" })))
 }

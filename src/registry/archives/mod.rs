@@ -145,7 +145,7 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
 }
 
 /// Waits for the isolate's one place for building: two at a time would not fit its memory.
-async fn wait_for_slot(app: &App) -> Result<Place, Failure> {
+pub async fn wait_for_slot(app: &App) -> Result<Place, Failure> {
     app.wait_for_place(&["archives"], SLOT_PATIENCE).await.ok_or_else(busy)
 }
 

@@ -12,7 +12,7 @@ use crate::registry::failure::{Failure, Kind};
 use crate::registry::mirror::PACKAGIST;
 use crate::registry::repositories::{
     Credentials, Provider, checked_filter, checked_package_filter, checked_path, checked_url, get, managed_by_settings,
-    refuse_foreign, taken,
+    refuse_foreign, refuse_uploads, taken,
 };
 use crate::store::mirror_publication::{Leaving, retire};
 use crate::store::organizations::{self, Touched};
@@ -107,6 +107,7 @@ fn checked(
 }
 
 fn difference(app: &App, row: &RepositoryRow, change: RepositoryChange) -> Result<Difference, Failure> {
+    refuse_uploads(row)?;
     change.refuse_foreign(row)?;
     let credentials = change.credentials(row)?;
     let url = change.url.as_deref().map(|url| checked_url(app, url)).transpose()?.filter(|url| *url != row.url);

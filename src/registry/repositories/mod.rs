@@ -201,12 +201,22 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     Ok(row)
 }
 
+/// Refuses to do to the repository of uploaded zips what only makes sense for one that lies elsewhere.
+fn refuse_uploads(row: &RepositoryRow) -> Result<(), Failure> {
+    if row.kind == "artifact" {
+        let words = "This repository holds uploaded zips: there is nothing to sync, to verify or to change.";
+        return Err(Failure::new(Kind::Conflict, words));
+    }
+    Ok(())
+}
+
 /// Asks for a sync. When one is running already, another follows it.
 pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<RepositoryRow, Failure> {
     let deed = Deed { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
     let noted = by.note(app, &deed)?;
     let row = repositories::request_sync(&*app.ports.database, by.organization_id, uid, noted).await?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
+    refuse_uploads(&row)?;
     app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     Ok(row)
 }
@@ -323,6 +333,9 @@ pub fn run_status(run: &RunRow, now: Millis) -> (SyncStatus, Option<&str>) {
 
 /// A repository's status at `now`, and what to tell of its latest failure.
 pub fn status(row: &RepositoryRow, now: Millis) -> (SyncStatus, Option<&str>) {
+    if row.kind == "artifact" {
+        return (SyncStatus::Ok, None);
+    }
     let run = &row.last_run;
     let Some(answered) = run.run_request_seq else { return (SyncStatus::Pending, None) };
     if run.run_finished_at.is_none() {

@@ -4,7 +4,7 @@ use crate::git::Advertised;
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::mirror::remote::{MirrorError, Remote};
-use crate::registry::repositories::get;
+use crate::registry::repositories::{get, refuse_uploads};
 use crate::registry::sync::{SyncError, remote_of, short};
 use crate::store::repositories::RepositoryRow;
 
@@ -32,9 +32,10 @@ impl Verification {
 /// Asks a repository with its credentials: a git repository for its refs, a Composer repository for its root.
 ///
 /// # Errors
-/// Only when the registry itself failed; what the repository says is a result.
+/// When there is nothing to verify, or the registry itself failed; what the repository says is a result.
 pub async fn verify(app: &App, organization_id: i64, uid: &str) -> Result<Verification, Failure> {
     let row = get(app, organization_id, uid).await?;
+    refuse_uploads(&row)?;
     if row.kind == "composer" {
         return match look_at_composer(app, &row).await {
             Ok(packages) => Ok(Verification { packages, ..Verification::default() }),

@@ -88,12 +88,16 @@ pub fn digest(advertised: &Advertised, repository: &ClaimedRepository) -> String
 pub struct Known {
     refs: HashMap<String, RefRow>,
     versions: HashMap<String, LiveVersion>,
+    /// Normalized versions that an operator took out of the metadata.
+    yanked: HashSet<String>,
 }
 
 impl Known {
     /// Puts stored rows into the form that is asked below.
     pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>) -> Self {
+        let yanked = versions.iter().filter(|version| version.yanked).map(|version| version.normalized.clone());
         Self {
+            yanked: yanked.collect(),
             refs: refs.into_iter().map(|row| (row.name.clone(), row)).collect(),
             versions: versions.into_iter().map(|version| (version.ref_name.clone(), version)).collect(),
         }
@@ -131,9 +135,9 @@ impl Known {
         self.version(default).map(|version| version.package_name.as_str())
     }
 
-    /// Whether nothing is published.
-    pub fn is_empty(&self) -> bool {
-        self.versions.is_empty()
+    /// Whether any version is in the metadata.
+    pub fn is_listed(&self) -> bool {
+        self.versions.values().any(|version| !version.yanked)
     }
 
     /// Whether what is published has another name than `name`.
@@ -228,6 +232,7 @@ impl Deciding<'_> {
         let RefVersion { pretty, normalized } =
             ref_version(&candidate.ref_name, &manifest).map_err(|error| error.to_string())?;
         let version = LiveVersion {
+            yanked: self.known.yanked.contains(normalized.as_str()),
             package_name: self.name.as_str().to_owned(),
             revision: 0,
             normalized: normalized.as_str().to_owned(),

@@ -19,7 +19,13 @@ const FILTERED_BATCH: usize = 1000;
 
 /// Most bytes of one file: JSON doubles them at worst, and D1 takes 2 MB a value. A longer text is left out, a version
 /// with a longer composer.json is skipped.
-const MAX_FILE_BYTES: u64 = 200_000;
+pub const MAX_FILE_BYTES: u64 = 200_000;
+
+/// A file's bytes as the text that is kept of it, and the text's SHA-256.
+pub fn readable_text(bytes: &[u8]) -> (String, String) {
+    let text = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+    (hex::encode(Sha256::digest(text.as_bytes())), text)
+}
 
 /// A file that people read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,10 +102,8 @@ impl Contents {
         if let Some(sha256) = self.seen_texts.get(&blob.oid) {
             return Ok(sha256.clone());
         }
-        let bytes = read(packs, &blob.oid)?;
-        let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}"));
-        let sha256 = text.map(|text| {
-            let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
+        let sha256 = read(packs, &blob.oid)?.map(|bytes| {
+            let (sha256, text) = readable_text(&bytes);
             self.texts.insert(sha256.clone(), text);
             sha256
         });

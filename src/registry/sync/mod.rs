@@ -34,10 +34,9 @@ use crate::registry::publish::{Publication, publish};
 use crate::registry::repositories::{Credentials, Provider};
 use crate::registry::upstream::RequestError;
 use crate::store::organizations::Touched;
-use crate::store::packages::{self, LiveVersion};
+use crate::store::packages::{self, LiveVersion, PackageState};
 use crate::store::repositories::{self, RefRow};
 use crate::store::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
-use crate::store::{dists, idempotency, mirrors};
 
 pub use changes::short;
 use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
@@ -350,8 +349,8 @@ struct Found<'a> {
 /// What the database has of a repository.
 struct Stored {
     known: Known,
-    /// Name and revision of every package that the repository ever published.
-    packages: Vec<(String, i64)>,
+    /// Every package that the repository ever published.
+    packages: Vec<PackageState>,
 }
 
 impl Found<'_> {
@@ -406,11 +405,8 @@ impl Found<'_> {
         let mut results = self.app.ports.database.batch(batch).await?.into_iter();
         let refs: Vec<RefRow> = results.next().unwrap_or_default().decode()?;
         let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
-        let packages = results.next().unwrap_or_default().decode::<packages::NameAndRevision>()?;
-        Ok(Stored {
-            known: Known::new(refs, versions),
-            packages: packages.into_iter().map(|package| (package.name, package.revision)).collect(),
-        })
+        let packages = results.next().unwrap_or_default().decode()?;
+        Ok(Stored { known: Known::new(refs, versions), packages })
     }
 
     /// The name of the package: the default branch tells it for all versions.
@@ -446,10 +442,9 @@ impl Found<'_> {
         contents: &contents::Contents,
         report: &Report,
     ) -> Result<bool, Failure> {
-        let known_revision =
-            stored.packages.iter().find(|(known, _)| known == name.as_str()).map(|(_, revision)| *revision);
+        let state = stored.packages.iter().find(|state| state.name == name.as_str());
         let stays_listed = !stored.known.is_published_under_another_name(name)
-            && stored.known.is_empty() == changes.versions.is_empty();
+            && stored.known.is_listed() == changes.versions.iter().any(|version| !version.yanked);
         let texts: Vec<(String, String)> =
             contents.texts.iter().map(|(sha256, text)| (sha256.clone(), text.clone())).collect();
         let capabilities = serde_json::json!(self.capabilities).to_string();
@@ -461,7 +456,8 @@ impl Found<'_> {
                 source_url: &self.repository.url,
                 run_id: self.claim.id,
                 name,
-                known_revision,
+                known_revision: state.map(|state| state.revision),
+                abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
                 versions: &changes.versions,
                 changed: &changes.upserts,
                 files: &changes.files,
@@ -488,39 +484,6 @@ impl Found<'_> {
         }
     }
 }
-
-/// What cron does: puts one job on the queue for every repository that is due. Every tenth minute also for those whose
-/// archives are behind, because their job was lost; and forgets old runs.
-pub async fn enqueue_due(app: &App) -> Result<usize, Failure> {
-    let now = app.now();
-    let due = repositories::due(&*app.ports.database, now).await?;
-    let syncs: Vec<Job> = due.into_iter().map(|repository_id| Job::SyncRepository { repository_id }).collect();
-    app.enqueue_all(&syncs, Duration::ZERO).await;
-    if now.seconds().div_euclid(60) % CLEAN_UP_EVERY_MINUTES == 0 {
-        let behind = dists::behind(&*app.ports.database, now.minus(ARCHIVES_MAY_TAKE)).await?;
-        let builds: Vec<Job> = behind.into_iter().map(|repository_id| Job::BuildArchives { repository_id }).collect();
-        app.enqueue_all(&builds, Duration::ZERO).await;
-        let old = vec![
-            sync_runs::prune(now.minus(RUNS_KEPT)),
-            idempotency::sweep(now),
-            mirrors::prune(now.minus(ABSENCES_KEPT)),
-        ];
-        app.ports.database.batch(old).await?;
-    }
-    Ok(syncs.len())
-}
-
-/// How often cron looks for what was lost.
-const CLEAN_UP_EVERY_MINUTES: i64 = 10;
-
-/// How long the jobs that build a repository's archives may take before they count as lost.
-const ARCHIVES_MAY_TAKE: Duration = Duration::from_mins(30);
-
-/// How long the names are kept that no upstream had.
-const ABSENCES_KEPT: Duration = Duration::from_hours(24);
-
-/// How long finished runs are kept.
-const RUNS_KEPT: Duration = Duration::from_hours(720);
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod composer_host;
 pub mod database;
+pub mod faults;
 pub mod git_host;
 pub mod logs;
 pub mod meter;
@@ -13,6 +14,7 @@ pub mod people;
 pub mod repo;
 pub mod storage;
 pub mod surroundings;
+pub mod zips;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,7 @@ use rostrum::registry::failure::Failure;
 use rostrum::registry::jobs::perform;
 use rostrum::registry::memory::Memory;
 use rostrum::registry::secrets::{Keyring, TokenHash};
-use rostrum::registry::{App, Config, Ports, sync};
+use rostrum::registry::{App, Config, Ports, cron};
 use serde_json::{Value, json};
 
 pub use client::{Ask, ORIGIN, Reply, at_once, statuses_at_once};
@@ -234,6 +236,16 @@ impl World {
         skipped.iter().map(|skipped| (text(&skipped["ref"]), text(&skipped["reason"]))).collect()
     }
 
+    /// Uploads a zip as a version of the package `name`.
+    pub async fn upload(&self, name: &str, version: &str, zip: impl Into<bytes::Bytes>) -> Reply {
+        self.put(&format!("/api/packages/{name}/versions/{version}")).bearer(ADMIN).body(zip).send().await
+    }
+
+    /// What the administrator's composer gets from an isolate that remembers nothing.
+    pub async fn fresh(&self, path: &str) -> Reply {
+        self.another_isolate().get(path).bearer(ADMIN).composer().send().await
+    }
+
     // ------------------------------------------------------------------------------------------ time and work
 
     pub fn advance(&self, span: Duration) {
@@ -269,7 +281,7 @@ impl World {
 
     /// What cron does: puts the due repositories on the queue; says how many.
     pub async fn cron(&self) -> usize {
-        sync::enqueue_due(&self.isolate.app).await.expect("cron works")
+        cron::tick(&self.isolate.app).await.expect("cron works")
     }
 
     /// The calls of the ports while `work` is done.

@@ -21,7 +21,7 @@ use shapes::{RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, 
     path = "/repositories",
     tag = "repositories",
     params(
-        ("kind" = Option<String>, Query, description = "Only those of this kind: `git` or `composer`"),
+        ("kind" = Option<String>, Query, description = "Only those of this kind: `git`, `composer` or `artifact`"),
         ("sync_status" = Option<String>, Query, description = "Only those that are `pending`, `syncing`, `ok` or `failed`"),
         ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
@@ -159,6 +159,7 @@ pub async fn replace_repository(
         (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
         (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 409, description = "It holds uploaded zips", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
@@ -202,6 +203,7 @@ pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> 
         (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
         (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 409, description = "It holds uploaded zips", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]

@@ -55,12 +55,15 @@ pub struct RepositoryRequest {
     package_filter: Update<Vec<String>>,
 }
 
-const KINDS: [&str; 2] = ["git", "composer"];
+/// The kinds of repository that can be registered; the one of uploaded zips is made by the first upload.
+const REGISTERED_KINDS: [&str; 2] = ["git", "composer"];
+const KINDS: [&str; 3] = ["git", "composer", "artifact"];
 
-fn check_kind(kind: Option<&str>) -> Result<(), Failure> {
-    match kind.filter(|kind| !KINDS.contains(kind)) {
+fn check_kind(kind: Option<&str>, known: &[&str]) -> Result<(), Failure> {
+    match kind.filter(|kind| !known.contains(kind)) {
         Some(kind) => {
-            Err(Failure::invalid_field("kind", format!("`{}` is none of `git`, `composer`", kind.escape_default())))
+            let names = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            Err(Failure::invalid_field("kind", format!("`{}` is none of {names}", kind.escape_default())))
         }
         None => Ok(()),
     }
@@ -68,7 +71,7 @@ fn check_kind(kind: Option<&str>) -> Result<(), Failure> {
 
 /// The provider that `kind` and `vcs_type` name together, if they do.
 fn provider(kind: Option<&str>, vcs_type: Option<&str>) -> Result<Option<Provider>, Failure> {
-    check_kind(kind)?;
+    check_kind(kind, &REGISTERED_KINDS)?;
     let named = match vcs_type {
         None => return Ok((kind == Some("composer")).then_some(Provider::Composer)),
         Some(name) => Provider::parse(name).ok_or_else(|| {
@@ -302,7 +305,7 @@ pub struct RepositoriesQuery {
 impl RepositoriesQuery {
     /// Which repositories are asked for.
     pub(super) fn filter(&self) -> Result<RepositoryFilter<'_>, Failure> {
-        check_kind(self.kind.as_deref())?;
+        check_kind(self.kind.as_deref(), &KINDS)?;
         let status = self.sync_status.as_deref().map(|name| {
             let detail = || format!("`{}` is none of `pending`, `syncing`, `ok`, `failed`", name.escape_default());
             SyncStatus::parse(name).ok_or_else(|| Failure::invalid_field("sync_status", detail()))

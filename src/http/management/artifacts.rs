@@ -1,0 +1,202 @@
+//! `/api/artifacts`: the zips, and the removal of old uploads.
+
+use axum::response::{Json, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::extract::{JsonBody, StrictQuery, page};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::store::artifacts::{ArtifactFilter, ArtifactRow, UploadedVersion, Use};
+
+/// A zip.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ArtifactView {
+    sha256: String,
+    /// Composer's checksum.
+    sha1: String,
+    /// Bytes.
+    size: i64,
+    /// The versions that need it; lock files may name earlier commits of a branch, which count too.
+    versions: Vec<UseView>,
+    /// Unix seconds of when it was stored last.
+    created_at: i64,
+}
+
+/// A version that needs a zip.
+#[derive(Debug, Serialize, ToSchema)]
+struct UseView {
+    name: String,
+    version: String,
+}
+
+impl From<Use> for UseView {
+    fn from(used: Use) -> Self {
+        Self { name: used.name, version: used.pretty }
+    }
+}
+
+impl From<ArtifactRow> for ArtifactView {
+    fn from(row: ArtifactRow) -> Self {
+        Self {
+            sha256: row.sha256,
+            sha1: row.sha1,
+            size: row.size,
+            versions: row.uses.into_iter().map(UseView::from).collect(),
+            created_at: row.created_at.seconds(),
+        }
+    }
+}
+
+/// Which zips are asked for.
+#[derive(Debug, Default, Deserialize)]
+pub struct ArtifactsQuery {
+    package: Option<String>,
+    unused: Option<bool>,
+    limit: Option<i64>,
+    offset: Option<i64>,
+}
+
+impl ArtifactsQuery {
+    fn filter(&self) -> Result<ArtifactFilter<'_>, Failure> {
+        match (self.package.as_deref(), self.unused) {
+            (Some(_), Some(true)) => {
+                Err(Failure::invalid_field("unused", "cannot be asked for together with `package`"))
+            }
+            (Some(package), _) => Ok(ArtifactFilter::UsedBy(package)),
+            (None, Some(true)) => Ok(ArtifactFilter::Unused),
+            (None, _) => Ok(ArtifactFilter::Used),
+        }
+    }
+}
+
+/// The zips that visible versions need, the latest first. Those that nobody needs (`unused=true`) are removed by
+/// themselves, an hour after they were stored at the earliest; only a token for all packages is shown them.
+#[utoipa::path(
+    get,
+    path = "/artifacts",
+    tag = "artifacts",
+    params(
+        ("package" = Option<String>, Query, description = "Only those of the package of this name"),
+        ("unused" = Option<bool>, Query, description = "Those that nobody needs"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<ArtifactView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_artifacts(
+    session: Session,
+    query: Result<StrictQuery<ArtifactsQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let StrictQuery(query) = query?;
+    let (view, page) = (caller.view(session.app.now()), page(query.limit, query.offset)?);
+    let (rows, total) = artifacts::list(&session.app, caller.organization_id, &view, query.filter()?, page).await?;
+    Ok(list(rows.into_iter().map(ArtifactView::from).collect(), total))
+}
+
+/// Which uploaded versions are to go; of `keep_versions` and `older_than_days` one is needed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"package": "acme/*", "keep_versions": 10, "older_than_days": 365, "dry_run": true}))]
+pub struct CleanupRequest {
+    /// Whether it is only told what would be removed; true by default.
+    dry_run: Option<bool>,
+    /// How many of a package's newest versions stay; 1 when only an age is given.
+    #[schema(minimum = 0)]
+    keep_versions: Option<u32>,
+    /// Only versions that were uploaded longer ago.
+    #[schema(minimum = 0)]
+    older_than_days: Option<u32>,
+    /// Only packages that match; `*` stands for any characters. Every package by default.
+    package: Option<String>,
+}
+
+impl From<CleanupRequest> for CleanupSpec {
+    fn from(request: CleanupRequest) -> Self {
+        Self {
+            dry_run: request.dry_run.unwrap_or(true),
+            keep_versions: request.keep_versions.map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+            older_than_days: request.older_than_days,
+            package: request.package.unwrap_or_else(|| "*".to_owned()),
+        }
+    }
+}
+
+/// What was removed, or would be.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CleanupView {
+    /// Whether nothing was removed.
+    dry_run: bool,
+    versions: Vec<CleanedView>,
+    /// Zips that nobody needs then; they leave the store within two hours.
+    zips: usize,
+    /// Their bytes.
+    bytes: i64,
+    /// Whether there is more to remove: ask again.
+    more: bool,
+}
+
+/// A version that was removed, or would be.
+#[derive(Debug, Serialize, ToSchema)]
+struct CleanedView {
+    name: String,
+    version: String,
+    /// Bytes of its zip.
+    size: i64,
+    /// Unix seconds.
+    released_at: i64,
+}
+
+impl From<UploadedVersion> for CleanedView {
+    fn from(row: UploadedVersion) -> Self {
+        Self { name: row.name, version: row.pretty, size: row.size, released_at: row.released_at.seconds() }
+    }
+}
+
+impl CleanupView {
+    fn new(cleanup: Cleanup, dry_run: bool) -> Self {
+        Self {
+            dry_run,
+            versions: cleanup.versions.into_iter().map(CleanedView::from).collect(),
+            zips: cleanup.zips,
+            bytes: cleanup.bytes,
+            more: cleanup.more,
+        }
+    }
+}
+
+/// Deletes old uploaded versions, or tells which it would delete: at most ten packages' a call. What comes from a
+/// repository stays.
+#[utoipa::path(
+    post,
+    path = "/artifacts/cleanup",
+    tag = "artifacts",
+    request_body = CleanupRequest,
+    responses(
+        (status = 200, description = "What was deleted, or would be", body = CleanupView),
+        (status = 400, description = "A field is wrong, unknown or missing", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
+        (status = 409, description = "Others keep publishing one of the packages", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn clean_up_artifacts(
+    session: Session,
+    body: Result<JsonBody<CleanupRequest>, Failure>,
+) -> Result<Json<CleanupView>, Failure> {
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    let JsonBody(request) = body?;
+    let spec = CleanupSpec::from(request);
+    let cleanup = artifacts::clean_up(&session.app, &by, &view, &spec).await?;
+    Ok(Json(CleanupView::new(cleanup, spec.dry_run)))
+}

@@ -1,0 +1,209 @@
+//! Who installs a package, and who requires it.
+
+use std::collections::BTreeMap;
+
+use axum::response::{Json, Response};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
+
+use crate::http::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
+use crate::registry::failure::Failure;
+use crate::registry::packages;
+use crate::registry::tokens::Scope;
+use crate::store::versions::DependentRow;
+
+/// Days that are told when nobody says which.
+const DEFAULT_DAYS: i64 = 30;
+
+const DAY_SECONDS: i64 = 24 * 3600;
+/// Bytes of a day: `2026-01-31`.
+const DAY_BYTES: usize = 10;
+
+/// Which installs are asked for.
+#[derive(Debug, Default, Deserialize)]
+pub struct StatisticsQuery {
+    from: Option<String>,
+    to: Option<String>,
+    version: Option<String>,
+}
+
+impl StatisticsQuery {
+    /// The asked days; up to `today` and thirty of them when the query does not say.
+    fn days(&self, today: i64) -> Result<Days, Failure> {
+        let last = self.to.as_deref().map_or(Ok(today), |text| day_of("to", text))?;
+        let first = self.from.as_deref().map_or(Ok(last - DEFAULT_DAYS + 1), |text| day_of("from", text))?;
+        if first > last || last - first >= MAX_DAYS {
+            let reason = format!("must not be after `to`, nor more than {} days before it", MAX_DAYS - 1);
+            return Err(Failure::invalid_field("from", reason));
+        }
+        Ok((first, last))
+    }
+}
+
+fn day_of(field: &str, text: &str) -> Result<i64, Failure> {
+    let wrong = || Failure::invalid_field(field, "must be a day, like 2026-01-31");
+    if text.len() != DAY_BYTES {
+        return Err(wrong());
+    }
+    let midnight = OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339).map_err(|_| wrong())?;
+    Ok(midnight.unix_timestamp().div_euclid(DAY_SECONDS))
+}
+
+fn text_of(day: i64) -> String {
+    let midnight = OffsetDateTime::from_unix_timestamp(day.saturating_mul(DAY_SECONDS)).ok();
+    let mut text = midnight.and_then(|midnight| midnight.format(&Rfc3339).ok()).unwrap_or_default();
+    text.truncate(DAY_BYTES);
+    text
+}
+
+/// Installs of a package, as composer reports them; those of versions that the caller does not see are not counted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PackageStatisticsView {
+    name: String,
+    /// Installs of all time.
+    total: i64,
+    /// First day, UTC.
+    from: String,
+    /// Last day, UTC.
+    to: String,
+    /// Installs of these days.
+    downloads: i64,
+    /// Newest first.
+    versions: Vec<VersionCount>,
+    /// Each day on which there were any.
+    days: Vec<DayCount>,
+}
+
+/// Installs of a version.
+#[derive(Debug, Serialize, ToSchema)]
+struct VersionCount {
+    version: String,
+    /// Installs of all time.
+    total: i64,
+    /// Installs of the asked days.
+    downloads: i64,
+}
+
+/// Installs of a day.
+#[derive(Debug, Serialize, ToSchema)]
+struct DayCount {
+    /// UTC.
+    day: String,
+    downloads: i64,
+    /// Version → installs.
+    versions: BTreeMap<String, i64>,
+}
+
+impl PackageStatisticsView {
+    fn new(counted: Statistics, (first, last): Days) -> Self {
+        let versions: Vec<VersionCount> = counted
+            .versions
+            .into_iter()
+            .map(|(version, total, downloads)| VersionCount { version, total, downloads })
+            .collect();
+        let days = counted.days.into_iter().map(|(day, versions)| DayCount {
+            day: text_of(day),
+            downloads: versions.values().sum(),
+            versions,
+        });
+        Self {
+            name: counted.name,
+            total: versions.iter().map(|version| version.total).sum(),
+            from: text_of(first),
+            to: text_of(last),
+            downloads: versions.iter().map(|version| version.downloads).sum(),
+            versions,
+            days: days.collect(),
+        }
+    }
+}
+
+/// How often a package was installed: each visible version, and each day of a range of at most 100.
+#[utoipa::path(
+    get,
+    path = "/packages/{id}/stats",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("from" = Option<String>, Query, description = "First day, `2026-01-31`; 29 days before the last by default"),
+        ("to" = Option<String>, Query, description = "Last day; today by default"),
+        ("version" = Option<String>, Query, description = "Only this version")
+    ),
+    responses(
+        (status = 200, description = "The installs", body = PackageStatisticsView),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
+        (status = 404, description = "No such package or version", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_package_stats(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<StatisticsQuery>, Failure>,
+) -> Result<Json<PackageStatisticsView>, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let StrictQuery(query) = query?;
+    let app = &session.app;
+    let days = query.days(today(app))?;
+    let asked = (id.as_str(), query.version.as_deref());
+    let counted = statistics(app, caller.organization_id, &caller.view(app.now()), asked, days).await?;
+    Ok(Json(PackageStatisticsView::new(counted, days)))
+}
+
+/// A package that requires another.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DependentView {
+    /// The package's id.
+    id: String,
+    name: String,
+    /// Its latest version.
+    version: String,
+    /// `require` or `require-dev`.
+    link: String,
+    /// Which versions it requires.
+    constraint: String,
+}
+
+impl From<DependentRow> for DependentView {
+    fn from(row: DependentRow) -> Self {
+        Self { id: row.uid, name: row.name, version: row.pretty, link: row.link, constraint: row.constraint }
+    }
+}
+
+/// The visible packages whose latest version requires this one, by name.
+#[utoipa::path(
+    get,
+    path = "/packages/{id}/dependents",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<DependentView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_dependents(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let StrictQuery(query) = query?;
+    let (view, page) = (caller.view(session.app.now()), query.page()?);
+    let (rows, total) = packages::dependents(&session.app, caller.organization_id, &view, &id, page).await?;
+    Ok(list(rows.into_iter().map(DependentView::from).collect(), total))
+}

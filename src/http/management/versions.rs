@@ -1,0 +1,348 @@
+//! `/api/packages/{id}/versions`, and the texts of a version.
+
+use axum::response::{IntoResponse, Json, Response};
+use http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::composer::NormalizedVersion;
+use crate::http::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::ports::Millis;
+use crate::registry::curate::{VersionChange, change_version};
+use crate::registry::failure::Failure;
+use crate::registry::packages;
+use crate::registry::tokens::Scope;
+use crate::store::versions::VersionRow;
+
+/// A version of a package.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VersionView {
+    id: String,
+    version: String,
+    normalized_version: String,
+    /// `stable`, `RC`, `beta`, `alpha` or `dev`.
+    stability: &'static str,
+    /// Commit id, or SHA-1 of the uploaded zip.
+    reference: String,
+    default_branch: bool,
+    /// Whether it was taken out of the metadata; lock files that name it still work.
+    yanked: bool,
+    /// Unix seconds.
+    yanked_at: Option<i64>,
+    /// SHA-1 of its zip, once that is built.
+    shasum: Option<String>,
+    /// Bytes of its zip, once that is built.
+    size: Option<i64>,
+    /// Why its zip cannot be built.
+    dist_error: Option<String>,
+    /// README, CHANGELOG and licence files that it has.
+    files: Vec<String>,
+    /// Unix seconds.
+    released_at: i64,
+}
+
+impl From<VersionRow> for VersionView {
+    fn from(row: VersionRow) -> Self {
+        Self {
+            id: row.uid,
+            stability: NormalizedVersion::from_stored(row.normalized.clone()).stability().as_str(),
+            version: row.pretty,
+            normalized_version: row.normalized,
+            reference: row.reference,
+            default_branch: row.is_default_branch,
+            yanked: row.yanked_at.is_some(),
+            yanked_at: row.yanked_at.map(Millis::seconds),
+            shasum: row.shasum,
+            size: row.size,
+            dist_error: row.dist_error,
+            files: row.files.into_iter().map(|(_, name)| name).collect(),
+            released_at: row.released_at.seconds(),
+        }
+    }
+}
+
+/// A version with what it requires.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RequiringVersionView {
+    #[serde(flatten)]
+    version: VersionView,
+    /// Package → constraint.
+    #[schema(value_type = Object)]
+    require: Map<String, Value>,
+}
+
+/// A version with its composer.json.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VersionDetails {
+    #[serde(flatten)]
+    version: RequiringVersionView,
+    /// composer.json, as its author wrote it.
+    #[schema(value_type = Object)]
+    composer: Map<String, Value>,
+}
+
+impl From<VersionRow> for VersionDetails {
+    fn from(mut row: VersionRow) -> Self {
+        let manifest = row.manifest.take().unwrap_or_default();
+        let composer: Map<String, Value> = serde_json::from_str(&manifest).unwrap_or_default();
+        let require = composer.get("require").and_then(Value::as_object).cloned().unwrap_or_default();
+        Self { version: RequiringVersionView { version: row.into(), require }, composer }
+    }
+}
+
+/// The visible versions of a package, newest first, the yanked ones among them.
+#[utoipa::path(
+    get,
+    path = "/packages/{id}/versions",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RequiringVersionView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_versions(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let StrictQuery(query) = query?;
+    let (view, page) = (caller.view(session.app.now()), query.page()?);
+    let (rows, total) = packages::version_page(&session.app, caller.organization_id, &view, &id, page).await?;
+    Ok(list(rows.into_iter().map(|row| VersionDetails::from(row).version).collect(), total))
+}
+
+/// One version with its composer.json.
+#[utoipa::path(
+    get,
+    path = "/packages/{id}/versions/{version}",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("version" = String, Path, description = "The version")
+    ),
+    responses(
+        (status = 200, description = "The version", body = VersionDetails),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
+        (status = 404, description = "No such package or version", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_version(
+    session: Session,
+    PathOf((id, version)): PathOf<(String, String)>,
+) -> Result<Json<VersionDetails>, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let view = caller.view(session.app.now());
+    let row = packages::version(&session.app, caller.organization_id, &view, (&id, &version)).await?;
+    Ok(Json(row.into()))
+}
+
+/// Carries a change of a version out, and shows the version as it is then.
+async fn changed(
+    session: &Session,
+    (id, version): (String, String),
+    change: VersionChange,
+) -> Result<Json<VersionDetails>, Failure> {
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    change_version(&session.app, &by, &view, (&id, &version), change).await?;
+    let row = packages::version(&session.app, by.organization_id, &view, (&id, &version)).await?;
+    Ok(Json(row.into()))
+}
+
+/// Takes a version out of the metadata: nobody comes to require it any more. Whoever has it in a lock file goes on
+/// downloading it. A yanked version stays yanked whatever a sync finds.
+#[utoipa::path(
+    post,
+    path = "/packages/{id}/versions/{version}/yank",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("version" = String, Path, description = "The version")
+    ),
+    responses(
+        (status = 200, description = "The version, yanked", body = VersionDetails),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
+        (status = 404, description = "No such package or version", body = ErrorBody),
+        (status = 409, description = "The package is mirrored", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn yank_version(
+    session: Session,
+    PathOf(address): PathOf<(String, String)>,
+) -> Result<Json<VersionDetails>, Failure> {
+    changed(&session, address, VersionChange::Yank).await
+}
+
+/// Puts a yanked version back into the metadata.
+#[utoipa::path(
+    post,
+    path = "/packages/{id}/versions/{version}/unyank",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("version" = String, Path, description = "The version")
+    ),
+    responses(
+        (status = 200, description = "The version, as it was before it was yanked", body = VersionDetails),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
+        (status = 404, description = "No such package or version", body = ErrorBody),
+        (status = 409, description = "The package is mirrored", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn unyank_version(
+    session: Session,
+    PathOf(address): PathOf<(String, String)>,
+) -> Result<Json<VersionDetails>, Failure> {
+    changed(&session, address, VersionChange::Unyank).await
+}
+
+/// Deletes an uploaded version: nobody can download it any more, and its number is free again. With the last version,
+/// the package goes. To keep lock files working, yank it instead.
+#[utoipa::path(
+    delete,
+    path = "/packages/{id}/versions/{version}",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("version" = String, Path, description = "The version")
+    ),
+    responses(
+        (status = 200, description = "Deleted"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
+        (status = 404, description = "No such package or version", body = ErrorBody),
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_version(
+    session: Session,
+    PathOf((id, version)): PathOf<(String, String)>,
+) -> Result<Json<Value>, Failure> {
+    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    change_version(&session.app, &by, &view, (&id, &version), VersionChange::Delete).await?;
+    Ok(Json(json!({ "message": "Version deleted" })))
+}
+
+/// Whose text is asked for.
+#[derive(Debug, Default, Deserialize)]
+pub struct TextQuery {
+    version: Option<String>,
+}
+
+/// A text with its version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TextView {
+    version: String,
+    /// The file's name.
+    name: String,
+    /// The text.
+    content: String,
+}
+
+async fn text(
+    session: &Session,
+    id: &str,
+    query: Result<StrictQuery<TextQuery>, Failure>,
+    headers: &HeaderMap,
+    kind: &'static str,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::PackagesRead).await?;
+    let StrictQuery(query) = query?;
+    let (view, asked) = (caller.view(session.app.now()), (id, query.version.as_deref()));
+    let (version, text) = packages::text(&session.app, caller.organization_id, &view, asked, kind).await?;
+    let wants_json = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
+        accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
+    });
+    let mut response = if wants_json {
+        Json(TextView { version, name: text.name, content: text.content }).into_response()
+    } else {
+        let kind = text.name.rsplit_once('.').map(|(_, kind)| kind.to_ascii_lowercase());
+        let is_markdown = matches!(kind.as_deref(), None | Some("md" | "markdown"));
+        let media_type = if is_markdown { "text/markdown; charset=utf-8" } else { "text/plain; charset=utf-8" };
+        ([(CONTENT_TYPE, HeaderValue::from_static(media_type))], text.content).into_response()
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Authorization"));
+    Ok(response)
+}
+
+/// The README of a version, as its author wrote it; as JSON with version and file name when `Accept` asks for that.
+#[utoipa::path(
+    get,
+    path = "/packages/{id}/readme",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("version" = Option<String>, Query, description = "The latest by default")
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The text; `text/plain` when the file is no Markdown",
+            content((String = "text/markdown"), (String = "text/plain"), (TextView = "application/json"))
+        ),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
+        (status = 404, description = "No such package or version, or it has no README", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_readme(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    headers: HeaderMap,
+    query: Result<StrictQuery<TextQuery>, Failure>,
+) -> Result<Response, Failure> {
+    text(&session, &id, query, &headers, "readme").await
+}
+
+/// The CHANGELOG of a version, in the same forms as the README.
+#[utoipa::path(
+    get,
+    path = "/packages/{id}/changelog",
+    tag = "packages",
+    params(
+        ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
+        ("version" = Option<String>, Query, description = "The latest by default")
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The text; `text/plain` when the file is no Markdown",
+            content((String = "text/markdown"), (String = "text/plain"), (TextView = "application/json"))
+        ),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
+        (status = 404, description = "No such package or version, or it has no CHANGELOG", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_changelog(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    headers: HeaderMap,
+    query: Result<StrictQuery<TextQuery>, Failure>,
+) -> Result<Response, Failure> {
+    text(&session, &id, query, &headers, "changelog").await
+}

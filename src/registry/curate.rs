@@ -1,0 +1,349 @@
+//! What operators do to packages by hand: yank a version and put it back, delete, say that a package is abandoned.
+//!
+//! A yanked version leaves the metadata, so that nobody comes to require it; whoever has it in a lock file goes on
+//! downloading it. A deleted one is gone, its zip too when nothing else needs it. Only what was uploaded can be deleted:
+//! what comes from a repository would come back with its next sync.
+
+use serde_json::{Value, json};
+
+use crate::composer::{NormalizedVersion, PackageName, normalize};
+use crate::ports::Stmt;
+use crate::registry::App;
+use crate::registry::access::{Scope, View};
+use crate::registry::audit::{Actor, Deed};
+use crate::registry::edit::{Draft, Edit};
+use crate::registry::failure::{Failure, Kind};
+use crate::store::packages::{LiveVersion, PackageState, delete, delete_empty, override_manifest};
+use crate::store::{Update, organizations, publication, versions};
+
+/// Attempts before giving up to others who keep publishing the same package.
+const ATTEMPTS: usize = 5;
+
+/// What is done to a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionChange {
+    /// It leaves the metadata.
+    Yank,
+    /// It comes back.
+    Unyank,
+    /// It is gone for good.
+    Delete,
+}
+
+impl VersionChange {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Yank => "version.yanked",
+            Self::Unyank => "version.unyanked",
+            Self::Delete => "version.deleted",
+        }
+    }
+}
+
+/// Changes one version of a package, named by its public id or its name. Doing it again changes nothing.
+///
+/// # Errors
+/// `NotFound` for what is not there and for what `view` does not see, `Conflict` for what cannot be changed by hand.
+pub async fn change_version(
+    app: &App,
+    by: &Actor,
+    view: &View,
+    (key, version): (&str, &str),
+    change: VersionChange,
+) -> Result<(), Failure> {
+    let mut draft = read(app, by, key).await?;
+    find(&draft, view, version)?;
+    for _ in 0..ATTEMPTS {
+        let Some((package, at)) = find(&draft, view, version).ok().filter(|found| !is_done(&draft, *found, change))
+        else {
+            return Ok(());
+        };
+        check_kind(package, change == VersionChange::Delete && !draft.versions.is_empty())?;
+        let Err(failure) = write_version(app, by, &draft, package, at, change).await else { return Ok(()) };
+        let now = read(app, by, key).await?;
+        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
+            return Err(failure);
+        }
+        app.memory.forget_published();
+        draft = now;
+    }
+    Err(busy())
+}
+
+fn busy() -> Failure {
+    Failure::new(Kind::Conflict, "Others keep publishing this package. Try again in a moment.")
+}
+
+async fn read(app: &App, by: &Actor, key: &str) -> Result<Draft, Failure> {
+    let batch = Vec::from(Draft::statements(by.organization_id, key));
+    Draft::read(&mut app.ports.database.batch(batch).await?.into_iter())
+}
+
+/// The package and the place of the version in it, if `view` sees that.
+fn find<'d>(draft: &'d Draft, view: &View, version: &str) -> Result<(&'d PackageState, usize), Failure> {
+    let package = draft.package.as_ref().ok_or_else(|| Failure::not_found("Package"))?;
+    let scope = view.scope(&package.name);
+    if matches!(scope, Scope::Nothing) {
+        return Err(Failure::not_found("Package"));
+    }
+    let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
+    let is_meant = |known: &LiveVersion| {
+        (known.pretty == version || known.normalized == normalized)
+            && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released_at))
+    };
+    let at = draft.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
+    Ok((package, at))
+}
+
+fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange) -> bool {
+    match change {
+        VersionChange::Yank => draft.versions[at].yanked,
+        VersionChange::Unyank => !draft.versions[at].yanked,
+        VersionChange::Delete => false,
+    }
+}
+
+/// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted.
+fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
+    let name = &package.name;
+    let words = match package.kind.as_str() {
+        "composer" => format!("{name} is mirrored: it is as its upstream has it. Change it there."),
+        "git" if deletes => format!(
+            "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
+             there, or remove the repository from here."
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Kind::Conflict, words))
+}
+
+fn name_of(package: &PackageState) -> Result<PackageName, Failure> {
+    PackageName::parse(&package.name).map_err(Failure::internal)
+}
+
+async fn write_version(
+    app: &App,
+    by: &Actor,
+    draft: &Draft,
+    package: &PackageState,
+    at: usize,
+    change: VersionChange,
+) -> Result<(), Failure> {
+    let mut left = draft.versions.clone();
+    let normalized = left[at].normalized.clone();
+    let (organization_id, name) = (by.organization_id, package.name.as_str());
+    let stmt = match change {
+        VersionChange::Yank | VersionChange::Unyank => {
+            left[at].yanked = change == VersionChange::Yank;
+            let moment = left[at].yanked.then(|| app.now());
+            versions::yank(organization_id, name, &normalized, moment)
+        }
+        VersionChange::Delete => {
+            left.remove(at);
+            versions::delete(organization_id, name, &normalized)
+        }
+    };
+    let label = format!("{name} {}", draft.versions[at].pretty);
+    let details = json!({ "version": normalized, "reference": draft.versions[at].reference });
+    let deed = Deed { action: change.action(), target: &package.uid, label: Some(&label), details };
+    let mut changes = vec![stmt, by.note(app, &deed)?];
+    if left.is_empty() {
+        changes.push(delete_empty(package.id));
+    }
+    edit(app, by, draft, package, &left, (Vec::new(), changes), package.abandoned_override.as_deref()).await
+}
+
+async fn edit(
+    app: &App,
+    by: &Actor,
+    draft: &Draft,
+    package: &PackageState,
+    versions: &[LiveVersion],
+    (before, changes): (Vec<Stmt>, Vec<Stmt>),
+    abandoned: Option<&str>,
+) -> Result<(), Failure> {
+    let name = name_of(package)?;
+    let edit = Edit {
+        organization_id: by.organization_id,
+        repository_id: package.repository_id,
+        source_url: &package.source_url,
+        name: &name,
+        abandoned,
+        versions,
+        before,
+        changes,
+    };
+    edit.write(app, draft).await
+}
+
+/// Deletes several versions (normalized) of an uploaded package at once; those that are gone already are passed over.
+pub async fn delete_versions(app: &App, by: &Actor, name: &str, normalized: &[&str]) -> Result<(), Failure> {
+    for _ in 0..ATTEMPTS {
+        let draft = read(app, by, name).await?;
+        let goes = |version: &&LiveVersion| normalized.contains(&version.normalized.as_str());
+        let gone: Vec<&str> = draft.versions.iter().filter(goes).map(|version| version.normalized.as_str()).collect();
+        let Some(package) = draft.package.as_ref().filter(|_| !gone.is_empty()) else {
+            app.memory.forget_published();
+            return Ok(());
+        };
+        check_kind(package, true)?;
+        let left: Vec<LiveVersion> = draft
+            .versions
+            .iter()
+            .filter(|version| !normalized.contains(&version.normalized.as_str()))
+            .cloned()
+            .collect();
+        let details = json!({ "versions": gone });
+        let deed = Deed { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
+        let changes = vec![
+            versions::delete_all(by.organization_id, &package.name, &gone),
+            by.note(app, &deed)?,
+            delete_empty(package.id),
+        ];
+        let abandoned = package.abandoned_override.as_deref();
+        let Err(failure) = edit(app, by, &draft, package, &left, (Vec::new(), changes), abandoned).await else {
+            return Ok(());
+        };
+        let now = read(app, by, name).await?;
+        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
+            return Err(failure);
+        }
+    }
+    Err(busy())
+}
+
+/// What an operator says of a package over its composer.json.
+#[derive(Debug, Clone, Default)]
+pub struct PackageChanges {
+    /// `true`, `false` or the replacement's name; cleared leaves it to composer.json.
+    pub abandoned: Update<String>,
+    /// Cleared leaves it to composer.json.
+    pub description: Update<String>,
+}
+
+/// Longest description, in characters.
+const MAX_DESCRIPTION: usize = 1000;
+
+impl PackageChanges {
+    fn check(&self, package: &PackageState) -> Result<(), Failure> {
+        if let Update::Set(Some(replacement)) = &self.abandoned
+            && !matches!(replacement.as_str(), "true" | "false")
+        {
+            let wrong = |reason: String| Failure::invalid_field("abandoned", reason);
+            let name = PackageName::parse(replacement).map_err(|error| wrong(error.to_string()))?;
+            if name.as_str() == package.name {
+                return Err(wrong("must not be the package itself".to_owned()));
+            }
+        }
+        match &self.description {
+            Update::Set(Some(text)) if text.chars().count() > MAX_DESCRIPTION || text.contains(char::is_control) => {
+                let reason = format!("must have at most {MAX_DESCRIPTION} characters, and none that control anything");
+                Err(Failure::invalid_field("description", reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn are_made(&self, package: &PackageState) -> bool {
+        let is = |update: &Update<String>, known: &Option<String>| match update {
+            Update::Keep => true,
+            Update::Set(value) => value == known,
+        };
+        is(&self.abandoned, &package.abandoned_override) && is(&self.description, &package.description_override)
+    }
+
+    fn named(&self) -> Value {
+        let text = |update: &Update<String>| match update {
+            Update::Keep => None,
+            Update::Set(value) => Some(json!(value)),
+        };
+        let named = [("abandoned", text(&self.abandoned)), ("description", text(&self.description))];
+        named.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect()
+    }
+}
+
+/// The package that `key` names, if all of it is `view`'s to change.
+fn whole<'d>(draft: &'d Draft, view: &View) -> Result<&'d PackageState, Failure> {
+    let absent = || Failure::not_found("Package");
+    let package = draft.package.as_ref().ok_or_else(absent)?;
+    match view.scope(&package.name) {
+        Scope::All => Ok(package),
+        scope if scope.sees_any(&package.version_index) => {
+            let words = format!("This token does not cover all versions of {}. Use one whose grants do.", package.name);
+            Err(Failure::new(Kind::Forbidden, words))
+        }
+        _ => Err(absent()),
+    }
+}
+
+/// Sets what an operator says of a package.
+pub async fn change_package(
+    app: &App,
+    by: &Actor,
+    view: &View,
+    key: &str,
+    changes: PackageChanges,
+) -> Result<(), Failure> {
+    let mut draft = read(app, by, key).await?;
+    whole(&draft, view)?;
+    for _ in 0..ATTEMPTS {
+        let package = whole(&draft, view)?;
+        check_kind(package, false)?;
+        changes.check(package)?;
+        if changes.are_made(package) {
+            app.memory.forget_published();
+            return Ok(());
+        }
+        let deed = Deed {
+            action: "package.changed",
+            target: &package.uid,
+            label: Some(&package.name),
+            details: changes.named(),
+        };
+        let stmt = override_manifest(package.id, changes.abandoned.clone(), changes.description.clone());
+        let abandoned = match &changes.abandoned {
+            Update::Keep => package.abandoned_override.as_deref(),
+            Update::Set(value) => value.as_deref(),
+        };
+        let before = vec![stmt, by.note(app, &deed)?];
+        let written = edit(app, by, &draft, package, &draft.versions, (before, Vec::new()), abandoned).await;
+        let Err(failure) = written else { return Ok(()) };
+        let now = read(app, by, key).await?;
+        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
+            return Err(failure);
+        }
+        draft = now;
+    }
+    Err(busy())
+}
+
+/// Deletes a package that was uploaded, or of which nothing is left, with all its versions.
+pub async fn delete_package(app: &App, by: &Actor, view: &View, key: &str) -> Result<(), Failure> {
+    let draft = read(app, by, key).await?;
+    let package = whole(&draft, view)?;
+    check_kind(package, !draft.versions.is_empty())?;
+    let now = app.now();
+    let details = json!({ "versions": draft.versions.len() });
+    let deed = Deed { action: "package.deleted", target: &package.uid, label: Some(&package.name), details };
+    let target = publication::Target {
+        organization_id: by.organization_id,
+        repository_id: package.repository_id,
+        name: &package.name,
+        now,
+    };
+    let batch = vec![
+        publication::guard_revision(target, Some(package.revision)),
+        organizations::touch(by.organization_id, organizations::Touched::Names, now),
+        delete(package.id),
+        by.note(app, &deed)?,
+    ];
+    let deleted = app.ports.database.batch(batch).await;
+    app.memory.forget_published();
+    let Err(error) = deleted else { return Ok(()) };
+    // Somebody else may have deleted or published it meanwhile, or the answer got lost.
+    match read(app, by, key).await?.package {
+        None => Ok(()),
+        Some(left) if left.revision == package.revision => Err(error.into()),
+        Some(_) => Err(busy()),
+    }
+}

@@ -1,0 +1,174 @@
+//! `artifacts` as operators see them: which zips there are, who needs them, and the removal of those that nobody needs.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::{Page, json_text, run, total};
+
+/// A version that needs a zip.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Use {
+    /// The package.
+    pub name: String,
+    /// The version as people read it.
+    pub pretty: String,
+    /// What Composer compares.
+    pub normalized: String,
+    /// When it was released.
+    pub released_at: Millis,
+}
+
+/// A zip.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ArtifactRow {
+    /// SHA-256, lowercase hex.
+    pub sha256: String,
+    /// SHA-1, lowercase hex.
+    pub sha1: String,
+    /// Bytes.
+    pub size: i64,
+    /// When it was stored, or uploaded again.
+    pub created_at: Millis,
+    /// JSON array of [`Use`]s.
+    #[serde(deserialize_with = "json_text")]
+    pub uses: Vec<Use>,
+}
+
+macro_rules! artifact_filter {
+    () => {
+        " FROM artifacts a
+         WHERE a.doomed_at IS NULL
+           AND CASE
+             WHEN ?3 THEN NOT EXISTS (SELECT 1 FROM dists d WHERE d.artifact_sha256 = a.sha256)
+             ELSE EXISTS (SELECT 1 FROM dists d JOIN versions v ON v.id = d.version_id
+                            JOIN packages p ON p.id = v.package_id
+                           WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
+                             AND (?2 IS NULL OR p.name = ?2))
+           END"
+    };
+}
+
+/// Which zips a list holds.
+#[derive(Debug, Clone, Copy)]
+pub enum ArtifactFilter<'a> {
+    /// Those that some version needs.
+    Used,
+    /// Those that a version of this package needs.
+    UsedBy(&'a str),
+    /// Those that nobody needs, which are about to be removed.
+    Unused,
+}
+
+/// A page of the zips, the latest first, and how many there are in all.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    filter: ArtifactFilter<'_>,
+    page: Page,
+) -> Result<(Vec<ArtifactRow>, i64), DatabaseError> {
+    let (package, unused) = match filter {
+        ArtifactFilter::Used => (None, false),
+        ArtifactFilter::UsedBy(package) => (Some(package), false),
+        ArtifactFilter::Unused => (None, true),
+    };
+    let args = [organization_id.into(), package.into(), unused.into()];
+    let mut paged = args.to_vec();
+    paged.extend([page.limit.into(), page.offset.into()]);
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                concat!(
+                    "SELECT a.sha256, a.sha1, a.size, a.created_at,
+                            (SELECT json_group_array(json_object('name', p.name, 'pretty', v.pretty,
+                                    'normalized', v.normalized, 'released_at', v.released_at))
+                               FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
+                              WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1) AS uses",
+                    artifact_filter!(),
+                    " ORDER BY a.created_at DESC, a.sha256 LIMIT ?4 OFFSET ?5"
+                ),
+                paged,
+            ),
+            Stmt::new(concat!("SELECT count(*) AS total", artifact_filter!()), args),
+        ])
+        .await?
+        .into_iter();
+    let artifacts = results.next().unwrap_or_default().decode()?;
+    Ok((artifacts, total(results.next().unwrap_or_default())?))
+}
+
+/// An uploaded version, as a cleanup decides about it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct UploadedVersion {
+    /// The package.
+    pub name: String,
+    /// The version as people read it.
+    pub pretty: String,
+    /// What Composer compares.
+    pub normalized: String,
+    /// When it was uploaded.
+    pub released_at: Millis,
+    /// SHA-256 of its zip.
+    pub sha256: String,
+    /// Bytes of its zip.
+    pub size: i64,
+}
+
+/// The uploaded versions of the packages whose name matches `pattern` (with `*`), package by package. At most `limit`.
+pub async fn uploaded(
+    db: &dyn Database,
+    organization_id: i64,
+    pattern: &str,
+    limit: i64,
+) -> Result<Vec<UploadedVersion>, DatabaseError> {
+    // GLOB reads a pattern with `*` just as registry::access does: what else it knows stands in no name.
+    let stmt = Stmt::new(
+        "SELECT p.name, v.pretty, v.normalized, v.released_at, a.sha256, a.size
+           FROM packages p JOIN repositories r ON r.id = p.repository_id AND r.kind = 'artifact'
+           JOIN versions v ON v.package_id = p.id
+           JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
+           JOIN artifacts a ON a.sha256 = d.artifact_sha256
+          WHERE p.organization_id = ?1 AND p.name GLOB ?2 ORDER BY p.name, v.id LIMIT ?3",
+        [organization_id.into(), pattern.into(), limit.into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}
+
+/// A zip that is being removed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Doomed {
+    /// SHA-256, lowercase hex.
+    pub sha256: String,
+}
+
+/// The statement that dooms zips that nobody needs and that were stored before `before`, and those that were doomed
+/// before it and are still there; yields [`Doomed`]s, at most 500.
+pub fn doom(before: Millis, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE artifacts SET doomed_at = ?2 WHERE sha256 IN
+           (SELECT a.sha256 FROM artifacts a
+             WHERE a.created_at < ?1 AND (a.doomed_at IS NULL OR a.doomed_at < ?1)
+               AND NOT EXISTS (SELECT 1 FROM dists d WHERE d.artifact_sha256 = a.sha256) LIMIT 500)
+         RETURNING sha256",
+        [before.into(), now.into()],
+    )
+}
+
+/// The statement that forgets doomed zips, whose blobs are gone.
+pub fn bury(sha256s: &[String]) -> Stmt {
+    Stmt::new(
+        "DELETE FROM artifacts WHERE doomed_at IS NOT NULL AND sha256 IN (SELECT value FROM json_each(?1))
+            AND NOT EXISTS (SELECT 1 FROM dists d WHERE d.artifact_sha256 = artifacts.sha256)",
+        [json!(sha256s).to_string().into()],
+    )
+}
+
+/// The statement that forgets texts that no version has any more; at most 500.
+pub fn bury_texts() -> Stmt {
+    Stmt::new(
+        "DELETE FROM texts WHERE sha256 IN
+           (SELECT t.sha256 FROM texts t
+             WHERE NOT EXISTS (SELECT 1 FROM version_files f WHERE f.text_sha256 = t.sha256) LIMIT 500)",
+        [],
+    )
+}

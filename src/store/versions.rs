@@ -1,0 +1,183 @@
+//! `versions` and what hangs on them, as people read them: details, texts, downloads, and who requires a package.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::{flag, json_text, run};
+
+/// A version with no more than it takes to decide who sees it, and where in a list it stands.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SlimVersion {
+    /// Primary key.
+    pub id: i64,
+    /// What people read.
+    pub pretty: String,
+    /// What Composer compares.
+    pub normalized: String,
+    /// When it was released.
+    pub released_at: Millis,
+    /// Whether an operator took it out of the metadata.
+    #[serde(deserialize_with = "flag")]
+    pub yanked: bool,
+}
+
+/// Reads the versions of a package (its public id or its name) as [`SlimVersion`]s, in no order.
+pub fn slim(organization_id: i64, key: &str) -> Stmt {
+    Stmt::new(
+        "SELECT v.id, v.pretty, v.normalized, v.released_at, v.yanked_at IS NOT NULL AS yanked
+           FROM packages p JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
+          WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)",
+        [organization_id.into(), key.into()],
+    )
+}
+
+/// One version in a package's details.
+#[derive(Debug, Clone, Deserialize)]
+pub struct VersionRow {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// What people read.
+    pub pretty: String,
+    /// What Composer compares.
+    pub normalized: String,
+    /// Commit id, or SHA-1 of the uploaded zip.
+    pub reference: String,
+    /// Whether it is the default branch.
+    #[serde(deserialize_with = "flag")]
+    pub is_default_branch: bool,
+    /// When it was released.
+    pub released_at: Millis,
+    /// When an operator took it out of the metadata.
+    pub yanked_at: Option<Millis>,
+    /// SHA-1 of its zip, once that is built.
+    pub shasum: Option<String>,
+    /// Size of its zip in bytes, once that is built.
+    pub size: Option<i64>,
+    /// Why its zip cannot be built.
+    pub dist_error: Option<String>,
+    /// JSON array of `[kind, file name]` of what people read.
+    #[serde(deserialize_with = "json_text")]
+    pub files: Vec<(String, String)>,
+    /// composer.json, when it was asked for.
+    pub manifest: Option<String>,
+}
+
+macro_rules! version_columns {
+    () => {
+        "v.id, v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at, v.yanked_at,
+         a.sha1 AS shasum, a.size, d.error AS dist_error,
+         (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f WHERE f.version_id = v.id) AS files
+       FROM versions v
+       LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
+       LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
+    };
+}
+
+/// The versions of a package in no order, the yanked ones too, without their composer.json.
+pub async fn of_package(db: &dyn Database, package_id: i64) -> Result<Vec<VersionRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!("SELECT NULL AS manifest, ", version_columns!(), " WHERE v.package_id = ?1 AND v.removed_at IS NULL"),
+        [package_id.into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}
+
+/// The versions with these primary keys in no order, with their composer.json.
+pub async fn by_ids(db: &dyn Database, ids: &[i64]) -> Result<Vec<VersionRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!("SELECT v.manifest, ", version_columns!(), " WHERE v.id IN (SELECT value FROM json_each(?1))"),
+        [json!(ids).to_string().into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}
+
+/// A text that people read.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TextRow {
+    /// File name, as in the repository.
+    pub name: String,
+    /// The text.
+    pub content: String,
+}
+
+/// The text of one kind (`readme`, `changelog`, `license`) of a version, if it has one.
+pub async fn text(db: &dyn Database, version_id: i64, kind: &str) -> Result<Option<TextRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        "SELECT f.name, t.content FROM version_files f JOIN texts t ON t.sha256 = f.text_sha256
+          WHERE f.version_id = ?1 AND f.kind = ?2",
+        [version_id.into(), kind.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// The statement that takes a version out of the metadata (at a moment) or puts it back (`None`).
+pub fn yank(organization_id: i64, package: &str, normalized: &str, at: Option<Millis>) -> Stmt {
+    Stmt::new(
+        "UPDATE versions SET yanked_at = ?4
+          WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
+        [organization_id.into(), package.into(), normalized.into(), at.into()],
+    )
+}
+
+/// The statement that deletes a version with its dists.
+pub fn delete(organization_id: i64, package: &str, normalized: &str) -> Stmt {
+    Stmt::new(
+        "DELETE FROM versions
+          WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
+        [organization_id.into(), package.into(), normalized.into()],
+    )
+}
+
+/// The statement that deletes several versions (normalized) with their dists.
+pub fn delete_all(organization_id: i64, package: &str, normalized: &[&str]) -> Stmt {
+    Stmt::new(
+        "DELETE FROM versions
+          WHERE normalized IN (SELECT value FROM json_each(?3))
+            AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
+        [organization_id.into(), package.into(), json!(normalized).to_string().into()],
+    )
+}
+
+/// A package whose newest version requires another.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DependentRow {
+    /// Public id.
+    pub uid: String,
+    /// `vendor/package`.
+    pub name: String,
+    /// Its newest version.
+    pub pretty: String,
+    /// What Composer compares.
+    pub normalized: String,
+    /// When that was released.
+    pub released_at: Millis,
+    /// `require` or `require-dev`.
+    pub link: String,
+    /// The constraint.
+    #[serde(rename = "wanted")]
+    pub constraint: String,
+}
+
+/// The packages whose newest version requires the package `name` (lowercase), by name. At most `limit`.
+pub async fn dependents(
+    db: &dyn Database,
+    organization_id: i64,
+    name: &str,
+    limit: i64,
+) -> Result<Vec<DependentRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        "SELECT p.uid, p.name, v.pretty, v.normalized, v.released_at, l.value AS link, j.value AS wanted
+           FROM packages p
+           JOIN versions v ON v.package_id = p.id AND v.pretty = p.latest_version
+                          AND v.removed_at IS NULL AND v.yanked_at IS NULL
+           JOIN json_each('[\"require\",\"require-dev\"]') l
+           JOIN json_each(v.manifest, '$.\"' || l.value || '\"') j
+          WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND j.type = 'text' AND lower(j.key) = ?2
+          ORDER BY p.name, l.value LIMIT ?3",
+        [organization_id.into(), name.into(), limit.into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}

@@ -1,0 +1,57 @@
+//! Zips as people upload them, good and bad.
+
+use std::io::{Cursor, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// An entry of a zip.
+pub enum Entry<'a> {
+    File(&'a str, Vec<u8>),
+    Link(&'a str, &'a str),
+    Directory(&'a str),
+}
+
+pub fn text<'a>(path: &'a str, content: &str) -> Entry<'a> {
+    Entry::File(path, content.as_bytes().to_vec())
+}
+
+pub fn zip_of(entries: &[Entry<'_>]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).unix_permissions(0o644);
+    for entry in entries {
+        match entry {
+            Entry::File(path, content) => {
+                zip.start_file(*path, options).expect("begins");
+                zip.write_all(content).expect("is written");
+            }
+            Entry::Link(path, target) => zip.add_symlink(*path, *target, options).expect("is written"),
+            Entry::Directory(path) => zip.add_directory(*path, options).expect("is written"),
+        }
+    }
+    zip.finish().expect("ends").into_inner()
+}
+
+/// A package with one file, whose content is `note`.
+pub fn package(name: &str, note: &str) -> Vec<u8> {
+    let manifest =
+        format!(r#"{{"name":"{name}","description":"Uploaded","autoload":{{"psr-4":{{"Acme\\":"src/"}}}}}}"#);
+    zip_of(&[text("composer.json", &manifest), text("README.md", "# Read me\n"), text("src/note.txt", note)])
+}
+
+/// A package with one more entry.
+pub fn package_with(extra: Entry<'_>) -> Vec<u8> {
+    zip_of(&[text("composer.json", r#"{"name":"acme/lib"}"#), extra])
+}
+
+/// `bytes` with every `old` replaced by `new`, which is as long.
+pub fn patched(mut bytes: Vec<u8>, old: &str, new: &str) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(old.len()).position(|window| window == old.as_bytes()) {
+        bytes[at + found..at + found + old.len()].copy_from_slice(new.as_bytes());
+        at += found + old.len();
+    }
+    assert!(at > 0, "{old} is not there");
+    bytes
+}
