@@ -6,7 +6,9 @@ use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
+use crate::ports::json::{self, Wrong};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::store::{Page, Update};
@@ -28,32 +30,20 @@ pub async fn read_body(request: Request, limit: usize) -> Result<Vec<u8>, Failur
 
 /// Reads `T` from JSON; names every unknown field, and the place of whatever is wrong.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let mut unknown = Vec::new();
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string().replace(".?", ""));
-    let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
-    let value = serde_ignored::deserialize(tracked, &mut note);
-    let value = value.map_err(|error: serde_json::Error| {
-        let path = track.path().to_string();
-        if error.is_data() && path != "." {
-            let message = without_position(&error);
-            Failure::invalid_field(&path, message)
-        } else {
-            Failure::invalid(format!("The request body is not the JSON that is expected here: {error}"))
-        }
-    })?;
-    deserializer.end().map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?;
+    let value =
+        json::parse(bytes).map_err(|wrong| Failure::invalid(format!("The request body is not JSON: {wrong}")))?;
+    let (read, unknown) = json::read_strictly(&value);
+    let read = read.map_err(|wrong| misfit("request body is not the JSON", &wrong))?;
     refuse_unknown("field", unknown)?;
-    Ok(value)
+    Ok(read)
 }
 
-fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
+/// The refusal of a value that is not what was asked for.
+fn misfit(what: &str, wrong: &Wrong) -> Failure {
+    if wrong.place().is_empty() {
+        return Failure::invalid(format!("The {what} that is expected here: {}", wrong.reason()));
     }
+    Failure::invalid_field(wrong.place(), wrong.reason())
 }
 
 fn refuse_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
@@ -92,18 +82,22 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for StrictQuery<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let query = parts.uri.query().unwrap_or_default();
-        let mut unknown = Vec::new();
-        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded(query));
-        let value = serde_ignored::deserialize(deserializer, |path| unknown.push(path.to_string()))
-            .map_err(|error| Failure::invalid(format!("The query is not what is expected here: {error}")))?;
+        let parameters = parameters(parts.uri.query().unwrap_or_default())?;
+        let (read, unknown) = json::read_texts_strictly(&parameters);
         refuse_unknown("query parameter", unknown)?;
-        Ok(Self(value))
+        read.map(Self).map_err(|wrong| misfit("query is not the one", &wrong))
     }
 }
 
-fn form_urlencoded(query: &str) -> url::form_urlencoded::Parse<'_> {
-    url::form_urlencoded::parse(query.as_bytes())
+/// The parameters of a query, as an object of texts.
+fn parameters(query: &str) -> Result<Value, Failure> {
+    let mut parameters = Map::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if parameters.insert(name.to_string(), Value::from(value)).is_some() {
+            return Err(Failure::invalid_field(&name, "is given more than once"));
+        }
+    }
+    Ok(Value::Object(parameters))
 }
 
 /// The query; unknown parameters are passed over, and what cannot be read is taken as absent. For composer, which must

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::composer::{Constraint, NormalizedVersion, PackageName};
+use crate::ports::json::read_text;
 use crate::ports::{Fault, Millis};
 use crate::registry::App;
 use crate::registry::access::{Scope, View};
@@ -66,7 +67,7 @@ impl BriefEntry {
 impl Notices {
     /// Reads what the database has put together.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        serde_json::from_str(text).map_err(|error| Fault::new("database", format!("notices: {error}")))
+        read_text(text).map_err(|error| Fault::new("database", format!("notices: {error}")))
     }
 
     /// Those that concern one of the versions that are `seen`; `None`: every version is.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::composer::Root;
+use crate::ports::json::read_text;
 use crate::ports::{Fault, Millis, Row, Rows, Stmt};
 use crate::store::{json_arguments, texts};
 
@@ -223,7 +224,7 @@ impl NameRow {
     /// Reads the rows of the statements below that yield them.
     pub fn read(rows: Rows) -> Result<Vec<Self>, Fault> {
         rows.read(|row| {
-            let validators = row.text("validators").and_then(|text| serde_json::from_str(&text).ok());
+            let validators = row.text("validators").and_then(|text| read_text(&text).ok());
             Ok(Self {
                 name: row.needed_text("name")?,
                 ownership: Ownership::read(row),

@@ -31,6 +31,7 @@ pub mod versions;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::ports::json::read_text;
 use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
 
 /// Bytes of JSON that travel as one bound parameter: D1 takes 2 MB a value, and a character may need two.
@@ -76,7 +77,7 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
 /// A column that holds JSON text.
 fn json_text<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
-    serde_json::from_str(&text).map_err(serde::de::Error::custom)
+    read_text(&text).map_err(serde::de::Error::custom)
 }
 
 /// A part of a list.

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::ports::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::mirrors::{Upstream, stored_root};
 use crate::store::sealed::SealedColumn;
@@ -59,7 +60,7 @@ impl RepositoryRow {
             provider: self.provider,
             credential_type: self.credential_type,
             credentials: self.credentials,
-            filter: self.package_filter.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            filter: self.package_filter.as_deref().and_then(|text| read_text(text).ok()),
             root: stored_root(self.capabilities.as_deref()),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use crate::ports::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::users::UserRow;
 use crate::store::{Page, total};
@@ -30,9 +31,7 @@ pub struct SessionRow {
 
 fn optional_json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UserRow>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-    // By way of a value, as rows are read: what reads a user is there only once.
-    let value = serde_json::from_str(&text).and_then(serde_json::from_value::<UserRow>);
-    value.map(Some).map_err(serde::de::Error::custom)
+    read_text(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 macro_rules! session_columns {

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ports::json::read_text;
 use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
 use crate::store::{Page, flag, json_text, run, total};
 
@@ -54,7 +55,7 @@ pub struct ClaimedRepository {
 impl Claim {
     /// The repository that was claimed.
     pub fn repository(&self) -> Result<ClaimedRepository, Fault> {
-        serde_json::from_str(&self.repository).map_err(|e| Fault::new("database", e))
+        read_text(&self.repository).map_err(|e| Fault::new("database", e))
     }
 }
 

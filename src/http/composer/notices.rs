@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::http::extract::read_body;
 use crate::http::session::Session;
+use crate::ports::json::read_bytes;
 use crate::registry::failure::Failure;
 use crate::registry::notices::{filter_of, filter_summary, full_advisories};
 use crate::registry::tokens::Scope;
@@ -94,7 +95,7 @@ struct FilterQuestion {
 pub async fn post_filter_lists(session: Session, request: Request) -> Result<Json<Value>, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let bytes = read_body(request, MAX_QUESTION_BYTES).await?;
-    let question: FilterQuestion = serde_json::from_slice(&bytes).map_err(|error| {
+    let question: FilterQuestion = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The question is not {{\"packages\": […], \"lists\": […]}}: {error}"))
     })?;
     let plain = |purl: String| purl.strip_prefix(PURL_PREFIX).map_or(purl.clone(), str::to_owned);

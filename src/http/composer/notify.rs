@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::http::extract::read_body;
 use crate::http::session::Session;
+use crate::ports::json::read_bytes;
 use crate::registry::downloads::count_installs;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -46,7 +47,7 @@ struct Download {
 pub async fn post_notify_batch(session: Session, request: Request) -> Result<StatusCode, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let bytes = read_body(request, MAX_REPORT_BYTES).await?;
-    let report: Report = serde_json::from_slice(&bytes).map_err(|error| {
+    let report: Report = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
     })?;
     let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();

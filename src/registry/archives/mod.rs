@@ -12,6 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
+use crate::ports::json::read_text;
 use crate::ports::{Job, Stmt};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
@@ -201,7 +202,7 @@ impl<'a> Builder<'a> {
         let credentials = (repository.credential_type.as_str(), repository.credentials.as_deref());
         let mut remote =
             remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials).map_err(failed)?;
-        let known = repository.capabilities.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
         let capabilities = match known {
             Some(capabilities) => capabilities,
             None => remote.capabilities().await.map_err(failed)?,

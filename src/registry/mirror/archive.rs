@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::composer::PackageName;
+use crate::ports::json::read_text;
 use crate::ports::{BlobUpload, Fault, PART_BYTES};
 use crate::registry::App;
 use crate::registry::archives::{blob_key, busy, unavailable};
@@ -90,8 +91,7 @@ pub async fn fetch(
     let upstream = upstream_of(app, organization_id, name, row).await?;
     let mut place = app.wait_for_place(&PLACES, PATIENCE).await.ok_or_else(busy)?;
     let mut remote = Remote::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
-    let urls: Vec<String> =
-        serde_json::from_str(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
+    let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
     let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
     let mut problem = ArchiveError::NotAZip;
     for url in urls {

@@ -25,6 +25,7 @@ pub mod refresh;
 pub mod remote;
 
 use crate::composer::PackageName;
+use crate::ports::json::read_text;
 use crate::ports::{Row, Rows};
 use crate::registry::App;
 use crate::registry::access::glob;
@@ -105,7 +106,7 @@ pub async fn withdraw_reserved(app: &App, organization_id: i64, contested: Optio
     };
     let mut leaving: Vec<Leaving> = Vec::new();
     for mut package in rows.0.into_iter().map(Row) {
-        let filter = package.text("package_filter").and_then(|text| serde_json::from_str::<Vec<String>>(&text).ok());
+        let filter = package.text("package_filter").and_then(|text| read_text::<Vec<String>>(&text).ok());
         let (name, repository_id) = (package.needed_text("name")?, package.needed_number("repository_id")?);
         let (provider, credential_type) = (package.needed_text("provider")?, package.needed_text("credential_type")?);
         let vendor = name.split_once('/').map_or("", |(vendor, _)| vendor);

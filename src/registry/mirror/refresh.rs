@@ -4,6 +4,7 @@
 
 use crate::composer::PackageName;
 use crate::ports::Row;
+use crate::ports::json::read_text;
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::mirror::harvest::Harvest;
@@ -35,7 +36,7 @@ pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Rep
         provider: repository.provider.clone(),
         credential_type: repository.credential_type.clone(),
         credentials: repository.credentials.clone(),
-        filter: repository.package_filter.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        filter: repository.package_filter.as_deref().and_then(|text| read_text(text).ok()),
         root: stored_root(repository.capabilities.as_deref()),
     };
     let mut harvest = Harvest::new(app, repository.organization_id, &upstream)?;
@@ -88,7 +89,7 @@ async fn tidy_up(harvest: &mut Harvest<'_>) -> Result<(), Failure> {
     let rows = run(&*harvest.app.ports.database, mirrors::left_out(harvest.upstream.id)).await?;
     for mut row in rows.0.into_iter().map(Row) {
         let name = row.needed_text("name")?;
-        let skipped = row.text("skipped").and_then(|text| serde_json::from_str::<Vec<(String, String)>>(&text).ok());
+        let skipped = row.text("skipped").and_then(|text| read_text::<Vec<(String, String)>>(&text).ok());
         for (version, reason) in skipped.into_iter().flatten() {
             harvest.skip(format!("{name} {version}"), reason);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::ports::json::read_text;
 use crate::ports::{DatabaseError, Job, Stmt};
 use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};
@@ -227,7 +228,7 @@ fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<
         batch.extend(retire(&[Leaving::all(row.id)], now));
         batch.push(mirrors::forget_answers(row.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
-        let globs = serde_json::from_str(filter).unwrap_or_default();
+        let globs = read_text(filter).unwrap_or_default();
         batch.extend(retire(&[Leaving { repository_id: row.id, globs, matching: false }], now));
     }
     batch

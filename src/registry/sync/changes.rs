@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::composer::{Manifest, PackageName, RefVersion, is_tag_version, version_of_branch, version_of_tag};
 use crate::git::{Advertised, ObjectId};
+use crate::ports::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
 use crate::registry::access::glob;
 use crate::registry::ids::new_uid;
@@ -54,7 +55,7 @@ pub fn candidates(advertised: &Advertised, repository: &ClaimedRepository) -> Ve
 }
 
 fn globs(stored: Option<&str>) -> Option<Vec<String>> {
-    serde_json::from_str(stored?).ok()
+    read_text(stored?).ok()
 }
 
 fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {

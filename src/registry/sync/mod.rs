@@ -24,6 +24,7 @@ use crate::git::{
     Advertised, AdvertisementError, Capabilities, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError,
     PackagePath,
 };
+use crate::ports::json::read_text;
 use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
 use crate::registry::failure::Failure;
@@ -320,7 +321,7 @@ async fn look(
     remote: &mut Remote<'_>,
     repository: &ClaimedRepository,
 ) -> Result<(Capabilities, Advertised), SyncError> {
-    let known = repository.capabilities.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
     if let Some(capabilities) = known {
         match remote.refs(&capabilities).await {
             Ok(advertised) => return Ok((capabilities, advertised)),

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::extract::update;
 use crate::ports::Millis;
+use crate::ports::json::read_text;
 use crate::registry::failure::Failure;
 use crate::registry::repositories::{
     Credentials, Provider, RepositoryChange, RepositoryFilter, RepositorySpec, SyncStatus, Verification, run_status,
@@ -177,7 +178,7 @@ impl RepositoryView {
     pub(super) fn new(row: RepositoryRow, now: Millis) -> Self {
         let (sync_status, error) = status(&row, now);
         let (sync_status, error) = (sync_status.as_str(), error.map(str::to_owned));
-        let globs = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
+        let globs = |text: Option<String>| text.and_then(|text| read_text(&text).ok());
         Self {
             id: row.uid,
             url: row.url,

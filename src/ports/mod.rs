@@ -5,6 +5,9 @@
 //! tests do it with in-memory SQLite and maps. Every future is boxed and `Send`, so that the whole stack above
 //! runs natively under `cargo test` as well as in workerd.
 
+pub mod json;
+mod rows;
+
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -13,9 +16,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+pub use rows::{Row, Rows};
 
 /// A boxed future that may move between threads; what every port returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -96,88 +100,6 @@ impl Stmt {
     /// A statement with `args` bound in order.
     pub fn new(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
         Self { sql, args: args.into() }
-    }
-}
-
-/// The rows one statement returned, each an object of column name → value, as D1 hands them out.
-#[derive(Debug, Clone, Default)]
-pub struct Rows(pub Vec<serde_json::Map<String, serde_json::Value>>);
-
-impl Rows {
-    /// Every row as `T`.
-    pub fn decode<T: DeserializeOwned>(self) -> Result<Vec<T>, Fault> {
-        self.0
-            .into_iter()
-            .map(|row| serde_json::from_value(serde_json::Value::Object(row)).map_err(|e| Fault::new("database", e)))
-            .collect()
-    }
-
-    /// The first row as `T`, if there is one.
-    pub fn first<T: DeserializeOwned>(mut self) -> Result<Option<T>, Fault> {
-        self.0.truncate(1);
-        Ok(self.decode()?.pop())
-    }
-}
-
-impl Rows {
-    /// Every row as `read` makes of it.
-    pub fn read<T>(self, read: impl Fn(&mut Row) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
-        self.0.into_iter().map(|columns| read(&mut Row(columns))).collect()
-    }
-}
-
-/// A row, or an object in a JSON column, that is read column by column. A derived reader costs some kilobytes of wasm for
-/// each kind of row; these must not be unfolded either.
-#[derive(Debug, Clone, Default)]
-pub struct Row(pub serde_json::Map<String, serde_json::Value>);
-
-impl Row {
-    /// The columns of an object; none of anything else.
-    #[inline(never)]
-    pub fn of(value: serde_json::Value) -> Self {
-        match value {
-            serde_json::Value::Object(columns) => Self(columns),
-            _ => Self::default(),
-        }
-    }
-
-    /// A column's value, or `null`.
-    #[inline(never)]
-    pub fn take(&mut self, column: &str) -> serde_json::Value {
-        self.0.get_mut(column).map(serde_json::Value::take).unwrap_or_default()
-    }
-
-    /// A column's text, if it has one.
-    #[inline(never)]
-    pub fn text(&mut self, column: &str) -> Option<String> {
-        match self.take(column) {
-            serde_json::Value::String(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// A column's text, which must be there.
-    #[inline(never)]
-    pub fn needed_text(&mut self, column: &str) -> Result<String, Fault> {
-        self.text(column).ok_or_else(|| Fault::new("database", format!("no text in column {column}")))
-    }
-
-    /// A column's number, if it has one.
-    #[inline(never)]
-    pub fn number(&self, column: &str) -> Option<i64> {
-        self.0.get(column)?.as_i64()
-    }
-
-    /// A column's number, which must be there.
-    #[inline(never)]
-    pub fn needed_number(&self, column: &str) -> Result<i64, Fault> {
-        self.number(column).ok_or_else(|| Fault::new("database", format!("no number in column {column}")))
-    }
-
-    /// Whether a column holds a truth.
-    #[inline(never)]
-    pub fn is_true(&self, column: &str) -> bool {
-        self.number(column).is_some_and(|number| number != 0)
     }
 }
 
