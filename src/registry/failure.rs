@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::ports::{DatabaseError, Fault};
@@ -46,9 +47,13 @@ pub enum Kind {
     Internal,
 }
 
-/// A refusal.
+/// A refusal. Boxed: nearly every `?` of the registry hands one on, and a pointer keeps that small.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct Failure(Box<Refusal>);
+
+/// What a [`Failure`] says.
+#[derive(Debug, Clone)]
+pub struct Refusal {
     /// What sort it is.
     pub kind: Kind,
     /// What was wrong and what to do, for the user.
@@ -62,7 +67,13 @@ pub struct Failure {
 impl Failure {
     /// A refusal of `kind` in the user's words.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), fields: BTreeMap::new(), source: None }
+        Self::because(kind, detail.into(), None)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn because(kind: Kind, detail: String, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
+        Self(Box::new(Refusal { kind, detail, fields: BTreeMap::new(), source }))
     }
 
     /// The request is wrong.
@@ -83,13 +94,13 @@ impl Failure {
 
     /// The registry failed; `source` goes to the log.
     pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
-        Self {
-            kind: Kind::Internal,
-            detail: "The registry failed to answer. Try again; if it keeps failing, tell its operator the request id."
-                .to_owned(),
-            fields: BTreeMap::new(),
-            source: Some(Arc::new(source)),
-        }
+        let detail = "The registry failed to answer. Try again; if it keeps failing, tell its operator the request id.";
+        Self::because(Kind::Internal, detail.to_owned(), Some(Arc::new(source)))
+    }
+
+    /// The registry failed, and `source` tells the user all there is to say.
+    pub fn told(source: impl Error + Send + Sync + 'static) -> Self {
+        Self::because(Kind::Internal, source.to_string(), Some(Arc::new(source)))
     }
 
     /// The same refusal, saying more of one field.
@@ -97,6 +108,20 @@ impl Failure {
     pub fn with_field(mut self, field: &str, detail: impl Into<String>) -> Self {
         self.fields.entry(field.to_owned()).or_default().push(detail.into());
         self
+    }
+}
+
+impl Deref for Failure {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Refusal {
+        &mut self.0
     }
 }
 

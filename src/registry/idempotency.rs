@@ -14,7 +14,6 @@ use crate::registry::App;
 use crate::registry::authenticate::Caller;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::secrets::SecretError;
 use crate::store::idempotency::{self, NewKey};
 
 const MAX_KEY: usize = 255;
@@ -125,8 +124,8 @@ impl Claim {
     /// ([`crate::registry::audit::Actor::note`]).
     pub fn keep(&self, app: &App, answer: &Answer) -> Result<Option<Stmt>, Failure> {
         let Some(uid) = &self.uid else { return Ok(None) };
-        let refused = |error: SecretError| Failure { detail: error.to_string(), ..Failure::internal(error) };
-        let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &answer.body).map_err(refused)?;
+        let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &answer.body);
+        let sealed = sealed.map_err(Failure::told)?;
         Ok(Some(idempotency::keep(uid, answer.status, sealed)))
     }
 

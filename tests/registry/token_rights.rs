@@ -165,7 +165,7 @@ async fn every_wrong_grant_is_named_with_its_place_and_reason() {
         ),
         (
             json!({"description": "x", "grants": [{"package": "acme/lib", "versions": "*"}]}),
-            "Unknown field: `grants.0.versions`",
+            "Unknown field: `grants[0].versions`",
         ),
         (
             json!({"description": "x", "grants": vec![json!({"package": "acme/lib"}); 1001]}),

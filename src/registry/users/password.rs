@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_password_must_be_long_and_not_the_address() {
         let refused =
-            |password: &str| check("password", password, "ada.lovelace@example.org").map_err(|f| f.detail).err();
+            |password: &str| check("password", password, "ada.lovelace@example.org").err().map(|f| f.detail.clone());
         assert_eq!(refused("elevenbytes").as_deref(), Some("`password`: must hold 12 to 1024 bytes"));
         assert_eq!(refused("twelve bytes"), None);
         assert_eq!(refused("ünïcödé€"), None, "14 bytes in 8 characters");

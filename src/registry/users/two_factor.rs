@@ -84,7 +84,7 @@ pub async fn set_up(app: &App, me: &Me) -> Result<Secret, Failure> {
         .config
         .keyring
         .seal(&*app.ports.entropy, &seal_row(&user.uid), &secret.to_stored())
-        .map_err(|error| Failure { detail: error.to_string(), ..Failure::internal(error) })?;
+        .map_err(Failure::told)?;
     let batch = vec![users::prepare_totp(user.id, &sealed), note(app, me, "user.two_factor_prepared")?];
     let prepared = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
     if prepared.0.is_empty() { Err(is_on()) } else { Ok(secret) }
