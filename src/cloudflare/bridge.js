@@ -11,18 +11,31 @@ export function headOf(request) {
   return head;
 }
 
-/** A response; `head` holds each header's name and value, `body` is null, bytes, text or a stream. */
-export function respond(status, head, body) {
+/**
+ * Headers by the text they were made of. A `Response` copies them in a fraction of the time that it takes to read names
+ * and values from JavaScript, and all but one of a warm answer's are those of the answer before.
+ */
+const made = new Map();
+const MOST_MADE = 512;
+
+function headersOf(head) {
+  let headers = made.get(head);
+  if (headers !== undefined) return headers;
+  headers = new Headers();
   const fields = head === "" ? [] : head.split("\n");
-  // The runtime reads an object faster than pairs; only what comes again has to be added one by one.
-  const headers = {};
-  const again = [];
-  for (let at = 0; at < fields.length; at += 2) {
-    if (headers[fields[at]] === undefined) headers[fields[at]] = fields[at + 1];
-    else again.push(at);
-  }
-  const response = new Response(body, { status, headers });
-  for (const at of again) response.headers.append(fields[at], fields[at + 1]);
+  for (let at = 0; at < fields.length; at += 2) headers.append(fields[at], fields[at + 1]);
+  if (made.size >= MOST_MADE) made.clear();
+  made.set(head, headers);
+  return headers;
+}
+
+/**
+ * A response; `head` holds each header's name and value, `remaining` is what is left of the caller's quota (negative:
+ * not to be said), `body` is null, bytes, text or a stream.
+ */
+export function respond(status, head, remaining, body) {
+  const response = new Response(body, { status, headers: headersOf(head) });
+  if (remaining >= 0) response.headers.set("x-ratelimit-remaining", remaining);
   return response;
 }
 
