@@ -1,7 +1,7 @@
 //! Reads what is ours out of JSON that others wrote: rows and JSON columns, bodies and queries of requests.
 //!
 //! It is one `Deserializer`, over borrowed values. Each derived reader is so compiled once and has nothing to drop on
-//! its way out; through serde_json's own, and wrappers that keep the place of what is wrong and the fields that nobody
+//! its way out; through `serde_json`'s own, and wrappers that keep the place of what is wrong and the fields that nobody
 //! asked for, the same readers cost three times as much wasm.
 
 use std::cell::RefCell;
@@ -148,7 +148,7 @@ struct Node<'de, 'p> {
     asked: &'p Asked,
 }
 
-impl<'de, 'p> Node<'de, 'p> {
+impl<'de> Node<'de, '_> {
     #[cold]
     #[inline(never)]
     fn wrong(self, expected: &dyn Expected) -> Wrong {
@@ -213,7 +213,9 @@ impl<'de, 'p> Node<'de, 'p> {
 
     fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match self.value {
-            Value::Array(items) => visitor.visit_seq(Items { items, next: 0, place: self.place, asked: self.asked }),
+            Value::Array(items) => {
+                visitor.visit_seq(List { values: items, next: 0, place: self.place, asked: self.asked })
+            }
             _ => Err(self.wrong(&visitor)),
         }
     }
@@ -357,18 +359,18 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
     }
 }
 
-struct Items<'de, 'p> {
-    items: &'de [Value],
+struct List<'de, 'p> {
+    values: &'de [Value],
     next: usize,
     place: &'p Place<'p>,
     asked: &'p Asked,
 }
 
-impl<'de> SeqAccess<'de> for Items<'de, '_> {
+impl<'de> SeqAccess<'de> for List<'de, '_> {
     type Error = Wrong;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
-        let Some(value) = self.items.get(self.next) else { return Ok(None) };
+        let Some(value) = self.values.get(self.next) else { return Ok(None) };
         let place = Place::Item(self.place, self.next);
         self.next += 1;
         let read = seed.deserialize(Node { value, place: &place, asked: self.asked });
@@ -376,6 +378,96 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len() - self.next)
+        Some(self.values.len() - self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Sample {
+        name: String,
+        inner: Option<Inner>,
+        #[serde(default)]
+        pairs: Vec<(String, i64)>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Inner {
+        count: i64,
+        form: Form,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Form {
+        InPieces,
+    }
+
+    fn wrong(value: &Value) -> String {
+        read::<Sample>(value).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn a_value_is_read_into_its_type() {
+        let value = json!({"name": "a", "inner": {"count": -1, "form": "in_pieces"}, "pairs": [["b", 2]]});
+        let inner = Some(Inner { count: -1, form: Form::InPieces });
+        assert_eq!(
+            read::<Sample>(&value).expect("read"),
+            Sample { name: "a".into(), inner, pairs: vec![("b".into(), 2)] }
+        );
+        assert_eq!(read::<Value>(&value).expect("read"), value);
+        assert_eq!(read::<f64>(&json!(1.5)).expect("read").to_string(), "1.5");
+        assert_eq!(read::<u64>(&json!(u64::MAX)).expect("read"), u64::MAX);
+        assert_eq!(read::<Option<i64>>(&json!(null)).expect("read"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_innermost_place() {
+        assert_eq!(wrong(&json!([])), "invalid type: sequence, expected struct Sample");
+        assert_eq!(wrong(&json!({})), "missing field `name`");
+        assert_eq!(wrong(&json!({"name": null})), "`name`: invalid type: null, expected a string");
+        assert_eq!(wrong(&json!({"name": "a", "inner": {"count": 1}})), "`inner`: missing field `form`");
+        assert_eq!(
+            wrong(&json!({"name": "a", "inner": {"count": 1, "form": "whole"}})),
+            "`inner.form`: unknown variant `whole`, expected `in_pieces`"
+        );
+        assert_eq!(
+            wrong(&json!({"name": "a", "pairs": [["b", 1], ["c", "2"]]})),
+            "`pairs[1][1]`: invalid type: string \"2\", expected i64"
+        );
+        assert_eq!(
+            wrong(&json!({"name": "a", "pairs": [["b"]]})),
+            "`pairs[0]`: invalid length 1, expected a tuple of size 2"
+        );
+    }
+
+    #[test]
+    fn fields_that_nobody_asked_for_are_named_where_that_matters() {
+        let value = json!({"name": "a", "x": {"y": 1}, "inner": {"count": 1, "form": "in_pieces", "z": null}});
+        let (read, unknown) = read_strictly::<Sample>(&value);
+        read.expect("read");
+        assert_eq!(unknown, ["x", "inner.z"]);
+    }
+
+    #[test]
+    fn numbers_and_truths_are_read_from_texts_only_where_all_are_texts() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Query {
+            limit: Option<i64>,
+            all: Option<bool>,
+        }
+        let texts = json!({"limit": "20", "all": "true"});
+        let (query, unknown) = read_texts_strictly::<Query>(&texts);
+        assert_eq!((query.expect("read"), unknown), (Query { limit: Some(20), all: Some(true) }, Vec::new()));
+        assert_eq!(
+            read::<Query>(&texts).expect_err("refused").to_string(),
+            "`limit`: invalid type: string \"20\", expected i64"
+        );
     }
 }
