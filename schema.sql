@@ -38,6 +38,21 @@ CREATE TABLE audit_log (
   details TEXT NOT NULL -- JSON object; never a secret
 ) STRICT;
 
+CREATE TABLE consumers (
+  id INTEGER PRIMARY KEY, -- from sequences: never given twice, because shops keep it
+  uid TEXT NOT NULL UNIQUE, -- its key pair is the token of the same uid
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  email TEXT NOT NULL, -- as given
+  public_key TEXT NOT NULL UNIQUE,
+  private_key TEXT NOT NULL, -- sealed (registry::secrets)
+  is_enabled INTEGER NOT NULL DEFAULT 1,
+  customer_id TEXT, -- the shop's own
+  order_id TEXT, -- the shop's own
+  seats INTEGER, -- tokens it may have besides its key pair; NULL is as many as anybody may
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE dists (
   id INTEGER PRIMARY KEY,
   version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
@@ -77,14 +92,18 @@ CREATE TABLE filter_entries (
   UNIQUE (organization_id, list, package_name, version_constraint)
 ) STRICT;
 
-CREATE TABLE grants (
-  id INTEGER PRIMARY KEY,
-  token_id INTEGER NOT NULL REFERENCES tokens (id) ON DELETE CASCADE,
+CREATE TABLE "grants" (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice, because shops keep it
+  token_id INTEGER REFERENCES tokens (id) ON DELETE CASCADE,
+  consumer_id INTEGER REFERENCES consumers (id) ON DELETE CASCADE,
   target TEXT NOT NULL, -- '*', a name ('acme/lib') or a pattern with '*' ('acme/*')
   version_constraint TEXT NOT NULL DEFAULT '*',
   updates_until INTEGER, -- only versions released up to this moment
   minimum_stability TEXT NOT NULL DEFAULT 'dev',
-  expires_at INTEGER
+  expires_at INTEGER,
+  created_at INTEGER, -- of a consumer's
+  updated_at INTEGER, -- of a consumer's
+  CHECK ((token_id IS NULL) <> (consumer_id IS NULL))
 ) STRICT;
 
 CREATE TABLE idempotency_answers (
@@ -207,6 +226,11 @@ CREATE TABLE repository_refs (
   PRIMARY KEY (repository_id, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE sequences (
+  name TEXT PRIMARY KEY,
+  last INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE sessions (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -269,7 +293,7 @@ CREATE TABLE tokens (
 , customer_id TEXT
   GENERATED ALWAYS AS (CAST(metadata ->> '$.customer_id' AS TEXT)) VIRTUAL, order_id TEXT
   GENERATED ALWAYS AS (CAST(metadata ->> '$.order_id' AS TEXT)) VIRTUAL, customer_email TEXT
-  GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER) STRICT;
+  GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER, consumer_id INTEGER REFERENCES consumers (id) ON DELETE CASCADE) STRICT;
 
 CREATE TABLE users (
   id INTEGER PRIMARY KEY,
@@ -322,9 +346,15 @@ CREATE INDEX audit_log_by_organization ON audit_log (organization_id, id);
 
 CREATE INDEX audit_log_by_target ON audit_log (target, id);
 
+CREATE INDEX consumers_by_email ON consumers (organization_id, lower(email), id);
+
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 
 CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, package_name);
+
+CREATE UNIQUE INDEX grants_by_consumer ON grants
+  (consumer_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability, ifnull(expires_at, -1))
+  WHERE consumer_id IS NOT NULL;
 
 CREATE INDEX grants_by_token ON grants (token_id);
 
@@ -343,6 +373,8 @@ CREATE INDEX repositories_upstream ON repositories (organization_id, id) WHERE k
 CREATE INDEX sessions_by_user ON sessions (user_id, id);
 
 CREATE INDEX sync_runs_by_repository ON sync_runs (repository_id, id);
+
+CREATE INDEX tokens_by_consumer ON tokens (consumer_id);
 
 CREATE INDEX tokens_by_customer ON tokens (organization_id, customer_id, id);
 

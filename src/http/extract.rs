@@ -207,6 +207,11 @@ impl PageQuery {
     pub fn page(&self) -> Result<Page, Failure> {
         page(self.limit, self.offset)
     }
+
+    /// The same of a list that shows all of itself, as far as one answer may, unless the query says otherwise.
+    pub fn whole(&self) -> Result<Page, Failure> {
+        page(self.limit.or(Some(MAX_LIMIT)), self.offset)
+    }
 }
 
 /// The answer to a path that leads nowhere.

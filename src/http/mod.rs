@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json` | [`composer`] |
 //! | Management | `/api/…` | [`management`] |
+//! | Storefront | `/api/storefront/…` | [`storefront`] |
 //!
 //! `/health`, `/api/openapi.json`, `/api/swagger` and the page that invitations lead to ([`assets::account_page`]) are
 //! public.
@@ -22,6 +23,7 @@ pub mod pass_through;
 pub mod range;
 pub mod routes;
 pub mod session;
+pub mod storefront;
 pub mod surface;
 
 use axum::Router;
@@ -35,7 +37,7 @@ pub fn router() -> Router {
 }
 
 fn surfaces() -> Routes {
-    let management = Routes::new().nest("/api", management::routes());
+    let management = Routes::new().nest("/api", management::routes()).nest("/api/storefront", storefront::routes());
     Routes::new()
         .routes(routes!(health::get_health))
         .routes(management.with(management::with_layers))

@@ -18,7 +18,7 @@ use crate::ports::{Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::audit::Actor;
-use crate::registry::authenticate::{Authenticated, Caller, Subject, authenticate};
+use crate::registry::authenticate::{Authenticated, Caller, Credential, Subject, authenticate};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::limit::{self, Quota};
 use crate::registry::tokens::{Issuer, Scope};
@@ -58,7 +58,7 @@ pub type SignedIn = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
 pub struct Session {
     /// The registry.
     pub app: App,
-    credential: Option<String>,
+    credential: Option<Credential>,
     address: Option<String>,
     signed_in: SignedIn,
 }
@@ -72,7 +72,7 @@ impl Session {
     /// Signs the caller in and counts the request; when the database has to be asked for the caller, `companion` is
     /// asked in the same round trip, and its rows come back.
     pub async fn sign_in_with(&self, companion: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
-        let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_deref(), companion).await?;
+        let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), companion).await?;
         let quota = limit::take(&self.app, &caller).await;
         *self.signed_in.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota));
         match quota.retry_after {
@@ -164,19 +164,19 @@ impl<S: Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// The token in a request: the Basic password (the user name is free) or the Bearer token.
-fn credential(headers: &HeaderMap) -> Option<String> {
+/// What a request presents: user name and password of Basic, or the Bearer token.
+fn credential(headers: &HeaderMap) -> Option<Credential> {
     let header = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     let (scheme, rest) = header.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.trim().to_owned());
+        return Some(Credential { user: None, secret: rest.trim().to_owned() });
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
     let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    let (_user, password) = decoded.split_once(':')?;
-    Some(password.to_owned())
+    let (user, password) = decoded.split_once(':')?;
+    Some(Credential { user: Some(user.to_owned()), secret: password.to_owned() })
 }
 
 /// Writes the caller's quota on the response to a caller, and keeps it out of shared caches.
@@ -206,13 +206,18 @@ mod tests {
         headers
     }
 
+    fn presented(value: &str) -> Option<(Option<String>, String)> {
+        credential(&header(value)).map(|credential| (credential.user, credential.secret))
+    }
+
     #[test]
-    fn a_token_is_taken_from_basic_with_any_user_and_from_bearer() {
+    fn user_and_password_are_taken_from_basic_and_a_token_alone_from_bearer() {
         let basic = STANDARD.encode("anybody:s3cret:with:colons");
-        assert_eq!(credential(&header(&format!("Basic {basic}"))).as_deref(), Some("s3cret:with:colons"));
-        assert_eq!(credential(&header("bearer  t0ken ")).as_deref(), Some("t0ken"));
+        let both = (Some("anybody".to_owned()), "s3cret:with:colons".to_owned());
+        assert_eq!(presented(&format!("Basic {basic}")), Some(both));
+        assert_eq!(presented("bearer  t0ken "), Some((None, "t0ken".to_owned())));
         for other in ["Digest x", "Basic", "Basic %%%", "token x"] {
-            assert_eq!(credential(&header(other)), None, "{other}");
+            assert_eq!(presented(other), None, "{other}");
         }
     }
 }

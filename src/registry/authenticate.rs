@@ -1,4 +1,4 @@
-//! Who is calling: from a presented token to a [`Caller`].
+//! Who is calling: from a presented token, or a consumer's key pair, to a [`Caller`].
 //!
 //! A token is looked up in the isolate's memory, then in KV, then in the database; see `memory` for how long each is
 //! believed. What KV holds is a copy: a revocation deletes it, and it ends by itself after [`CACHE_TTL`]. A session's token
@@ -14,7 +14,7 @@ use crate::registry::App;
 use crate::registry::access::{Grant, View, everything};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::memory::{CALLER_TTL, Dated};
-use crate::registry::secrets::{PlainToken, TokenHash, TokenKind};
+use crate::registry::secrets::{PlainToken, TokenHash, TokenKind, is_key};
 use crate::registry::tokens::Scope;
 use crate::registry::users::role::Role;
 use crate::registry::users::role_of;
@@ -59,7 +59,7 @@ impl Subject {
 pub struct Caller {
     /// Whose request it is.
     pub subject: Subject,
-    /// Its name in the audit log: `admin`, `token:{uid}`, `user:{uid}`.
+    /// Its name in the audit log: `admin`, `token:{uid}`, `user:{uid}`, `consumer:{id}`.
     pub name: String,
     /// The organization the credential belongs to.
     pub organization_id: i64,
@@ -76,6 +76,10 @@ pub struct Caller {
     pub account: Option<Account>,
     /// Up to which role it manages users, if its scopes let it do so at all.
     pub role: Role,
+    /// Primary key of the consumer whose key pair or token it is.
+    pub consumer_id: Option<i64>,
+    /// Whether that consumer is disabled; such a caller is not served.
+    is_disabled: bool,
 }
 
 impl Caller {
@@ -91,6 +95,11 @@ impl Caller {
     /// What the caller may see, ended or not.
     pub fn grants(&self) -> &[Grant] {
         &self.grants
+    }
+
+    /// Whose its downloads are: a consumer's, whichever of its tokens it used.
+    pub fn counted_as(&self) -> String {
+        self.consumer_id.map_or_else(|| self.subject.key(), |id| format!("consumer:{id}"))
     }
 
     /// Whether the caller holds `scope`.
@@ -130,6 +139,8 @@ impl Caller {
             expires_at: None,
             account: None,
             role: Role::Owner,
+            consumer_id: None,
+            is_disabled: false,
         })
     }
 
@@ -147,13 +158,18 @@ impl Caller {
             expires_at: None,
             account: Some(account),
             role,
+            consumer_id: None,
+            is_disabled: false,
         })
     }
 
     fn from_record(record: Record) -> Result<Self, Failure> {
         Ok(Self {
             subject: Subject::Token { id: record.id },
-            name: format!("token:{}", record.uid),
+            name: match record.consumer_id {
+                Some(id) => format!("consumer:{id}"),
+                None => format!("token:{}", record.uid),
+            },
             organization_id: record.organization_id,
             scopes: record.scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
             grants: record.grants.into_iter().map(Grant::from_row).collect::<Result<_, _>>()?,
@@ -163,6 +179,8 @@ impl Caller {
             account: None,
             // Whoever may issue tokens is no more than an admin, so neither is a token.
             role: Role::Admin,
+            consumer_id: record.consumer_id,
+            is_disabled: record.is_disabled,
         })
     }
 }
@@ -177,6 +195,9 @@ struct Record {
     grants: Vec<GrantRow>,
     rate_limit_max: Option<i64>,
     expires_at: Option<Millis>,
+    consumer_id: Option<i64>,
+    #[serde(default)]
+    is_disabled: bool,
 }
 
 impl From<TokenRow> for Record {
@@ -189,6 +210,8 @@ impl From<TokenRow> for Record {
             grants: row.grants,
             rate_limit_max: row.rate_limit_max,
             expires_at: row.expires_at,
+            consumer_id: row.consumer_id,
+            is_disabled: row.is_disabled,
         }
     }
 }
@@ -207,33 +230,55 @@ pub struct Authenticated {
     pub rows: Option<Rows>,
 }
 
-/// Finds out who presents `credential` (a token's text; `None` when the request has none).
+/// What a request presents.
+#[derive(Clone)]
+pub struct Credential {
+    /// The user name, when it came with one. Beside a token it may be any; beside a private key it is the public one.
+    pub user: Option<String>,
+    /// A token, or a private key.
+    pub secret: String,
+}
+
+impl Credential {
+    /// Under which hash it is looked up, and as what; `None` when it is certainly not one of ours.
+    fn known_by(&self, hash: TokenHash) -> Option<(TokenKind, TokenHash)> {
+        match PlainToken::parse(&self.secret) {
+            Some((kind @ (TokenKind::Access | TokenKind::Session), _)) => Some((kind, hash)),
+            Some((TokenKind::Invitation | TokenKind::Reset, _)) => None,
+            None => {
+                let user = self.user.as_deref().filter(|user| is_key(user) && is_key(&self.secret))?;
+                Some((TokenKind::Access, TokenHash::of_pair(user, &self.secret)))
+            }
+        }
+    }
+}
+
+/// Finds out who presents `credential` (`None` when the request has none).
 ///
 /// `companion` is a statement that the caller of this function would run next; when the token has to be looked up in
 /// the database, both go in one round trip.
 ///
 /// # Errors
 /// [`Kind::Unauthenticated`] for a missing, malformed, unknown, revoked or expired credential, all in the same words
-/// but for the missing and the expired one.
+/// but for the missing, the expired and the disabled one.
 pub async fn authenticate(
     app: &App,
-    credential: Option<&str>,
+    credential: Option<&Credential>,
     companion: Option<Stmt>,
 ) -> Result<Authenticated, Failure> {
-    let Some(credential) = credential.filter(|text| !text.is_empty()) else {
+    let Some(credential) = credential.filter(|credential| !credential.secret.is_empty()) else {
         return Err(Failure::new(
             Kind::Unauthenticated,
             "Authentication required. Send a token as HTTP Basic password (any user name) or as Bearer token.",
         ));
     };
-    let hash = TokenHash::of(credential);
+    let hash = TokenHash::of(&credential.secret);
     if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&hash)) {
         return Ok(Authenticated { caller: Arc::new(Caller::admin()?), rows: None });
     }
-    match PlainToken::parse(credential) {
-        Some((TokenKind::Access, _)) => {}
-        Some((TokenKind::Session, _)) => return session::present(app, &hash, companion).await,
-        Some((TokenKind::Invitation | TokenKind::Reset, _)) | None => return Err(refused()),
+    let (kind, hash) = credential.known_by(hash).ok_or_else(refused)?;
+    if kind == TokenKind::Session {
+        return session::present(app, &hash, companion).await;
     }
     let now = app.now();
     let remembered = app
@@ -247,6 +292,10 @@ pub async fn authenticate(
         None => look_up(app, &hash, companion).await?,
     };
     let caller = caller.ok_or_else(refused)?;
+    if caller.is_disabled {
+        let detail = "This account was disabled. Ask whoever sold you the packages.";
+        return Err(Failure::new(Kind::Unauthenticated, detail));
+    }
     if caller.expires_at.is_some_and(|end| end <= now) {
         return Err(Failure::new(Kind::Unauthenticated, "This token has expired. Ask for a new one."));
     }

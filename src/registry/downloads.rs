@@ -32,7 +32,7 @@ pub fn count_installs(app: &App, caller: &Caller, installs: Vec<(String, String)
         return;
     }
     let day = app.now().seconds().div_euclid(DAY_SECONDS);
-    let stmt = count(caller.organization_id, &caller.subject.key(), day, &installs);
+    let stmt = count(caller.organization_id, &caller.counted_as(), day, &installs);
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {
         if let Err(error) = run(&*database, stmt).await {

@@ -10,7 +10,7 @@ use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::secrets::SecretError;
 use crate::registry::users::two_factor;
-use crate::registry::{idempotency, repositories};
+use crate::registry::{consumers, idempotency, repositories};
 use crate::store;
 use crate::store::sealed::{KeyCount, Resealed, SealedColumn, SealedRow};
 
@@ -22,6 +22,7 @@ const SEALED: &[Sealed] = &[
     (store::repositories::SEALED, repositories::seal_row),
     (store::users::SEALED, two_factor::seal_row),
     (store::idempotency::SEALED, idempotency::seal_row),
+    (store::consumers::SEALED, consumers::seal_row),
 ];
 
 /// Texts of each column that one call seals anew at most.

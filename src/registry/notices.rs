@@ -173,8 +173,8 @@ fn full(row: &AdvisoryRow) -> Value {
     })
 }
 
-/// A moment as composer reads it, in UTC: `2026-01-31 12:00:00`.
-fn php_date(moment: Millis) -> String {
+/// A moment as PHP writes it, in UTC: `2026-01-31 12:00:00`.
+pub fn php_date(moment: Millis) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
     let date = time::OffsetDateTime::from_unix_timestamp(moment.seconds()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     date.format(format).unwrap_or_default()

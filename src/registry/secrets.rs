@@ -2,7 +2,7 @@
 //!
 //! A token is a prefix (`rst_`; sessions and links have others) + 40 random base62 characters + 6 characters of CRC-32
 //! over what stands before: a mistyped or made-up one is refused without a look-up, and secret scanners can find it.
-//! Only its SHA-256 is stored.
+//! Only its SHA-256 is stored. A consumer's key pair is looked up like a token, by a hash of both keys.
 //! Credentials are sealed with AES-256-GCM; the key's id and the row's id are authenticated with them, so that a
 //! sealed text cannot be moved to another row.
 
@@ -57,15 +57,7 @@ impl PlainToken {
     pub fn generate(kind: TokenKind, entropy: &dyn Entropy) -> Result<Self, Fault> {
         let prefix = TOKEN_PREFIXES.iter().find(|(known, _)| *known == kind).map_or("", |(_, prefix)| prefix);
         let mut text = String::from(prefix);
-        let limit = TOKEN_PREFIX_CHARACTERS + TOKEN_RANDOM_CHARACTERS;
-        let mut bytes = [0; 64];
-        while text.len() < limit {
-            entropy.fill(&mut bytes)?;
-            // 248 = 4 × 62: higher bytes are thrown away, so that every character is equally likely.
-            for byte in bytes.iter().filter(|byte| **byte < 248).take(limit - text.len()) {
-                text.push(char::from(BASE62[usize::from(byte % 62)]));
-            }
-        }
+        push_random(entropy, &mut text, TOKEN_PREFIX_CHARACTERS + TOKEN_RANDOM_CHARACTERS)?;
         text.push_str(&checksum(&text));
         Ok(Self(text))
     }
@@ -96,6 +88,34 @@ impl PlainToken {
     }
 }
 
+/// Makes `text` up to `length` with random base62 characters.
+fn push_random(entropy: &dyn Entropy, text: &mut String, length: usize) -> Result<(), Fault> {
+    let mut bytes = [0; 64];
+    while text.len() < length {
+        entropy.fill(&mut bytes)?;
+        // 248 = 4 × 62: higher bytes are thrown away, so that every character is equally likely.
+        for byte in bytes.iter().filter(|byte| **byte < 248).take(length - text.len()) {
+            text.push(char::from(BASE62[usize::from(byte % 62)]));
+        }
+    }
+    Ok(())
+}
+
+/// As many as the storefront document shows; log2(62^60) = 357 bits.
+const KEY_CHARACTERS: usize = 60;
+
+/// A new public or private key of a consumer.
+pub fn new_key(entropy: &dyn Entropy) -> Result<String, Fault> {
+    let mut key = String::new();
+    push_random(entropy, &mut key, KEY_CHARACTERS)?;
+    Ok(key)
+}
+
+/// Whether `text` may be a consumer's key: 16 to 255 visible ASCII characters.
+pub fn is_key(text: &str) -> bool {
+    (16..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn checksum(text: &str) -> String {
     let mut rest = crc32fast::hash(text.as_bytes());
     let mut characters = [b'0'; TOKEN_CHECKSUM_CHARACTERS];
@@ -114,6 +134,11 @@ impl TokenHash {
     /// Hashes a token's text.
     pub fn of(token: &str) -> Self {
         Self(hex::encode(Sha256::digest(token.as_bytes())))
+    }
+
+    /// Hashes a consumer's key pair. No token hashes to the same: none begins like this.
+    pub fn of_pair(public_key: &str, private_key: &str) -> Self {
+        Self::of(&["consumer:", public_key, ":", private_key].concat())
     }
 
     /// A hash read from the database.

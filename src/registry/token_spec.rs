@@ -68,7 +68,8 @@ pub struct CheckedSpec {
 }
 
 const MAX_DESCRIPTION: usize = 500;
-const MAX_GRANTS: usize = 1000;
+/// Most grants of a token or of a consumer.
+pub const MAX_GRANTS: usize = 1000;
 const MAX_TARGET: usize = 255;
 const MAX_CONSTRAINT: usize = 500;
 const MAX_METADATA_BYTES: usize = 16 << 10;
@@ -78,10 +79,11 @@ const MAX_MOMENT: Millis = Millis(253_402_300_799_000);
 
 /// What is wrong, by field.
 #[derive(Default)]
-struct Wrong(Vec<(String, String)>);
+pub struct Wrong(Vec<(String, String)>);
 
 impl Wrong {
-    fn push(&mut self, field: impl Into<String>, text: impl Into<String>) {
+    /// Notes what is wrong with a field.
+    pub fn push(&mut self, field: impl Into<String>, text: impl Into<String>) {
         self.0.push((field.into(), text.into()));
     }
 
@@ -91,7 +93,8 @@ impl Wrong {
         }
     }
 
-    fn into_result(self) -> Result<(), Failure> {
+    /// Refuses a request in which something is wrong.
+    pub fn into_result(self) -> Result<(), Failure> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -202,7 +205,8 @@ fn checked_grants(
             None
         }
         (Update::Keep, Update::Set(Some(grants))) => {
-            Some(grants.into_iter().enumerate().map(|(index, grant)| grant.check(index, wrong)).collect())
+            let names = |index| GrantFields { place: format!("grants[{index}]"), constraint: "constraint" };
+            Some(grants.into_iter().enumerate().map(|(index, grant)| grant.check(&names(index), wrong)).collect())
         }
         (Update::Set(_), Update::Set(_)) => {
             wrong.push("grants", "cannot stand beside `allowed_package_prefixes`, which is short for some of them");
@@ -211,9 +215,26 @@ fn checked_grants(
     }
 }
 
+/// What a surface calls the fields of a grant.
+pub struct GrantFields {
+    /// Where in the request it stands; empty when it is the request.
+    pub place: String,
+    /// The field of the Composer constraint.
+    pub constraint: &'static str,
+}
+
+impl GrantFields {
+    /// A field with its place.
+    pub fn at(&self, field: &str) -> String {
+        if self.place.is_empty() { field.to_owned() } else { format!("{}.{field}", self.place) }
+    }
+}
+
 impl GrantSpec {
-    fn check(self, index: usize, wrong: &mut Wrong) -> GrantRow {
-        let at = |field: &str| format!("grants[{index}].{field}");
+    /// Checks every field and notes what is wrong with each; of a grant with which something is wrong, the row means
+    /// nothing.
+    pub fn check(self, fields: &GrantFields, wrong: &mut Wrong) -> GrantRow {
+        let at = |field: &str| fields.at(field);
         let target = match (self.package, self.pattern) {
             (Some(package), None) => {
                 if let Err(error) = PackageName::parse(&package) {
@@ -229,15 +250,15 @@ impl GrantSpec {
                 pattern
             }
             _ => {
-                wrong.push(format!("grants[{index}]"), "needs either `package` or `pattern`");
+                wrong.push(fields.place.as_str(), "needs either `package` or `pattern`");
                 String::new()
             }
         };
         let version_constraint = self.constraint.as_deref().map_or("*", str::trim).to_owned();
         if version_constraint.len() > MAX_CONSTRAINT {
-            wrong.push(at("constraint"), format!("must not be longer than {MAX_CONSTRAINT} characters"));
+            wrong.push(at(fields.constraint), format!("must not be longer than {MAX_CONSTRAINT} characters"));
         } else if let Err(error) = Constraint::parse(&version_constraint) {
-            wrong.push(at("constraint"), format!("is not what composer understands: {error}"));
+            wrong.push(at(fields.constraint), format!("is not what composer understands: {error}"));
         }
         let stability = self.minimum_stability.as_deref().map_or(Ok(Stability::Dev), Stability::parse);
         if let Err(error) = &stability {

@@ -17,7 +17,7 @@ use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::secrets::{PlainToken, TokenKind};
 use crate::registry::token_spec::TokenSpec;
-use crate::store::tokens::{GrantRow, HashedTokenRow, SORTS, TokenChanges, TokenFilter, TokenRow};
+use crate::store::tokens::{GrantRow, HashedTokenRow, Holder, SORTS, TokenChanges, TokenFilter, TokenRow};
 use crate::store::{Page, Update, run, tokens};
 
 /// What a token may do.
@@ -175,7 +175,7 @@ impl Issuer {
     }
 
     /// Refuses grants that let more through than one of theirs.
-    fn check_grants(&self, grants: &[GrantRow]) -> Result<(), Failure> {
+    pub fn check_grants(&self, grants: &[GrantRow]) -> Result<(), Failure> {
         for row in grants {
             let grant = Grant::from_row(row.clone())?;
             if !self.caller.grants().iter().any(|own| own.includes(&grant)) {
@@ -228,7 +228,8 @@ pub fn crossed() -> Failure {
     Failure::new(Kind::Conflict, "The token was changed by somebody else just now. Look at it and try again.")
 }
 
-fn names(scopes: &[Scope]) -> Vec<String> {
+/// The scopes' names.
+pub fn names(scopes: &[Scope]) -> Vec<String> {
     scopes.iter().map(|scope| scope.as_str().to_owned()).collect()
 }
 
@@ -266,6 +267,8 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<Draft, Failu
         last_used_at: None,
         revoked_at: None,
         revision: 0,
+        consumer_id: None,
+        is_disabled: false,
         grants,
     };
     Ok(Draft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })
@@ -316,10 +319,11 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
 /// Revokes a token.
 pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
     let organization_id = issuer.by.organization_id;
-    let revision = issuer.checked_revision(app, tokens::known(organization_id, uid)).await?;
+    let revision = issuer.checked_revision(app, tokens::known(organization_id, Holder::Anybody, uid)).await?;
     let deed = Deed { action: "token.revoked", target: uid, label: None, details: json!({}) };
     let noted = issuer.by.note(app, &deed)?;
-    let revoked = tokens::revoke(&*app.ports.database, organization_id, uid, revision, app.now(), noted).await?;
+    let of = (organization_id, Holder::Anybody);
+    let revoked = tokens::revoke(&*app.ports.database, of, uid, revision, app.now(), noted).await?;
     let revocation = revoked.ok_or_else(absent)?;
     if revocation.token.token.revoked_at.is_none() {
         return Err(crossed());

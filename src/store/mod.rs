@@ -7,8 +7,10 @@
 pub mod advisories;
 pub mod artifacts;
 pub mod audit;
+pub mod consumers;
 pub mod dists;
 pub mod downloads;
+pub mod entitlements;
 pub mod grants;
 pub mod idempotency;
 pub mod invitations;
@@ -133,7 +135,7 @@ impl<T> Update<T> {
 }
 
 /// The single number that a `SELECT count(*) AS total` yields.
-fn total(rows: Rows) -> Result<i64, DatabaseError> {
+pub fn total(rows: Rows) -> Result<i64, DatabaseError> {
     #[derive(Deserialize)]
     struct Total {
         total: i64,

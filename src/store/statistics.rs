@@ -115,7 +115,8 @@ fn totals(organization_id: i64, now: Millis) -> Stmt {
               JOIN downloads d ON d.version_id = v.id WHERE p.organization_id = ?1) AS downloads
          FROM (SELECT count(*) FILTER (WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)) AS active,
                       count(*) FILTER (WHERE revoked_at IS NULL AND expires_at <= ?2) AS expired,
-                      count(revoked_at) AS revoked FROM tokens WHERE organization_id = ?1) t,
+                      count(revoked_at) AS revoked
+                 FROM tokens WHERE organization_id = ?1 AND consumer_id IS NULL) t,
               (SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes FROM artifacts
                 WHERE sha256 IN (SELECT d.artifact_sha256 FROM packages p JOIN versions v ON v.package_id = p.id
                                    JOIN dists d ON d.version_id = v.id WHERE p.organization_id = ?1)) a",

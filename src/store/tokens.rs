@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
 pub use crate::store::grants::GrantRow;
-use crate::store::{Page, Update, grants, json_text, total};
+use crate::store::{Page, Update, flag, grants, json_text, total};
 
 /// A live token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,12 @@ pub struct TokenRow {
     pub revoked_at: Option<Millis>,
     /// Counts its changes.
     pub revision: i64,
-    /// What it may see.
+    /// Primary key of the consumer whose key pair or further token it is.
+    pub consumer_id: Option<i64>,
+    /// Whether that consumer is disabled.
+    #[serde(deserialize_with = "flag")]
+    pub is_disabled: bool,
+    /// What it may see; of a consumer's, what that was granted.
     #[serde(deserialize_with = "json_text")]
     pub grants: Vec<GrantRow>,
 }
@@ -44,11 +49,12 @@ pub struct TokenRow {
 macro_rules! columns_but_expiry {
     () => {
         "id, uid, organization_id, description, scopes, rate_limit_max, metadata, created_at, last_used_at, revoked_at,
-         revision,
+         revision, consumer_id,
+         EXISTS (SELECT 1 FROM consumers c WHERE c.id = tokens.consumer_id AND c.is_enabled = 0) AS is_disabled,
          (SELECT json_group_array(json_object('target', g.target, 'version_constraint', g.version_constraint,
                  'updates_until', g.updates_until, 'minimum_stability', g.minimum_stability,
                  'expires_at', g.expires_at))
-            FROM grants g WHERE g.token_id = tokens.id) AS grants"
+            FROM grants g WHERE g.token_id = tokens.id OR g.consumer_id = tokens.consumer_id) AS grants"
     };
 }
 
@@ -157,7 +163,8 @@ pub async fn update(
                 expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END,
                 rate_limit_max = CASE WHEN ?7 THEN ?8 ELSE rate_limit_max END,
                 metadata = coalesce(?9, metadata), revision = revision + 1
-          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?10 IS NULL OR revision = ?10)
+          WHERE organization_id = ?1 AND uid = ?2 AND consumer_id IS NULL AND revoked_at IS NULL
+            AND (?10 IS NULL OR revision = ?10)
          RETURNING id",
         [
             organization_id.into(),
@@ -186,19 +193,55 @@ pub async fn update(
     Ok(row.filter(|_| has_changed))
 }
 
-/// Looks a live token up by its public id; one [`HashedTokenRow`] or none.
+/// Looks a live token up by its public id, unless it is a consumer's; one [`HashedTokenRow`] or none.
 pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
     Stmt::new(
-        concat!(hashed!(), " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL"),
+        concat!(
+            hashed!(),
+            " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND consumer_id IS NULL AND revoked_at IS NULL"
+        ),
         [organization_id.into(), uid.into()],
     )
 }
 
+/// Whose tokens are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// Nobody's: those of `/api/tokens`.
+    Anybody,
+    /// Those of the consumer with this primary key, less its key pair.
+    Consumer(i64),
+}
+
+impl From<Holder> for Value {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Anybody => Self::Null,
+            Holder::Consumer(id) => id.into(),
+        }
+    }
+}
+
 /// Looks a token up by its public id, a revoked one too; one [`HashedTokenRow`] or none.
-pub fn known(organization_id: i64, uid: &str) -> Stmt {
+pub fn known(organization_id: i64, holder: Holder, uid: &str) -> Stmt {
     Stmt::new(
-        concat!(hashed!(), " FROM tokens WHERE organization_id = ?1 AND uid = ?2"),
-        [organization_id.into(), uid.into()],
+        concat!(
+            hashed!(),
+            " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND consumer_id IS ?3
+                AND NOT EXISTS (SELECT 1 FROM consumers c WHERE c.uid = tokens.uid)"
+        ),
+        [organization_id.into(), uid.into(), holder.into()],
+    )
+}
+
+/// Reads the live tokens of a consumer, its key pair among them, as [`HashedTokenRow`]s: the oldest first.
+pub fn of_consumer(organization_id: i64, consumer_id: i64) -> Stmt {
+    Stmt::new(
+        concat!(
+            hashed!(),
+            " FROM tokens WHERE organization_id = ?1 AND consumer_id = ?2 AND revoked_at IS NULL ORDER BY id"
+        ),
+        [organization_id.into(), consumer_id.into()],
     )
 }
 
@@ -238,7 +281,7 @@ pub struct Revocation {
 /// any more, if one is given, is left alone.
 pub async fn revoke(
     db: &dyn Database,
-    organization_id: i64,
+    (organization_id, holder): (i64, Holder),
     uid: &str,
     revision: Option<i64>,
     now: Millis,
@@ -247,10 +290,11 @@ pub async fn revoke(
     let revoke = Stmt::new(
         "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
           WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
+            AND consumer_id IS ?5 AND NOT EXISTS (SELECT 1 FROM consumers c WHERE c.uid = tokens.uid)
          RETURNING id",
-        [organization_id.into(), uid.into(), now.into(), revision.into()],
+        [organization_id.into(), uid.into(), now.into(), revision.into(), holder.into()],
     );
-    let mut results = db.batch(vec![revoke, noted, known(organization_id, uid)]).await?;
+    let mut results = db.batch(vec![revoke, noted, known(organization_id, holder, uid)]).await?;
     let token = results.pop().unwrap_or_default().first()?;
     let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
     Ok(token.map(|token| Revocation { token, is_new }))
@@ -294,7 +338,7 @@ macro_rules! narrowed {
           AND (?5 IS NULL OR instr(lower(description), lower(?5)) > 0)
           AND (?6 IS NULL OR ?6 = NOT EXISTS (SELECT 1 FROM json_each(scopes) s WHERE s.value NOT LIKE '%:read'))
           AND (?7 IS NULL OR ?7 = (expires_at IS NOT NULL AND expires_at <= ?8))
-          AND ?9 = (revoked_at IS NOT NULL) AND (?10 IS NULL OR revoked_at >= ?10)"
+          AND ?9 = (revoked_at IS NOT NULL) AND (?10 IS NULL OR revoked_at >= ?10) AND consumer_id IS NULL"
     };
 }
 
@@ -473,7 +517,7 @@ pub async fn revoke_all(
     let list: Vec<_> = tokens.iter().map(|row| json!({"uid": row.token.uid, "revision": row.token.revision})).collect();
     let revoke = Stmt::new(
         "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
-          WHERE revoked_at IS NULL AND organization_id = ?1
+          WHERE revoked_at IS NULL AND organization_id = ?1 AND consumer_id IS NULL
             AND id IN (SELECT t.id FROM json_each(?2) j
                         CROSS JOIN tokens t ON t.uid = j.value ->> 'uid' AND t.revision = j.value ->> 'revision')
          RETURNING uid",

@@ -106,7 +106,7 @@ pub struct ErrorBody {
 }
 
 /// A page of a list: a plain array, and in `X-Total-Count` how many there are in all.
-fn list<T: Serialize>(items: Vec<T>, total: i64) -> Response {
+pub fn list<T: Serialize>(items: Vec<T>, total: i64) -> Response {
     let total = (HeaderName::from_static("x-total-count"), HeaderValue::from(total));
     ([total], Json(items)).into_response()
 }

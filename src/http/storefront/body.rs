@@ -1,0 +1,260 @@
+//! What requests to `/api/storefront` hold, and what is answered.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
+
+use crate::http::extract::update;
+use crate::ports::Millis;
+use crate::registry::consumers::{Consumer, ConsumerSpec};
+use crate::registry::entitlements::PermissionSpec;
+use crate::registry::failure::Failure;
+use crate::registry::notices::php_date;
+use crate::store::Update;
+use crate::store::entitlements::PermissionRow;
+use crate::store::packages::PackageRow;
+use crate::store::tokens::TokenRow;
+
+/// A request to make or to change a consumer. Each name may also be written without its underscore.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(example = json!({"email": "one@example.com", "customer_id": "42", "order_id": "1001"}))]
+pub struct ConsumerRequest {
+    /// Needed when the consumer is made.
+    email: Option<String>,
+    /// The user name for composer: 16 to 255 visible ASCII characters without a colon; made up when it is left out.
+    #[serde(alias = "publickey")]
+    public_key: Option<String>,
+    /// The password for composer: 16 to 255 visible ASCII characters; made up when it is left out.
+    #[serde(alias = "privatekey")]
+    private_key: Option<String>,
+    /// 1 is enabled, 0 is disabled: its credentials are refused until it is enabled again.
+    status: Option<i64>,
+    /// The shop's own.
+    #[serde(default, deserialize_with = "update", alias = "customerid")]
+    #[schema(value_type = Option<String>)]
+    customer_id: Update<String>,
+    /// The shop's own.
+    #[serde(default, deserialize_with = "update", alias = "orderid")]
+    #[schema(value_type = Option<String>)]
+    order_id: Update<String>,
+    /// How many tokens it may have besides its key pair: 0 to 100; null is 100.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<i64>)]
+    seats: Update<i64>,
+}
+
+impl From<ConsumerRequest> for ConsumerSpec {
+    fn from(request: ConsumerRequest) -> Self {
+        Self {
+            email: request.email,
+            public_key: request.public_key,
+            private_key: request.private_key,
+            status: request.status,
+            customer_id: request.customer_id,
+            order_id: request.order_id,
+            seats: request.seats,
+        }
+    }
+}
+
+/// A customer with the credentials that composer takes.
+#[derive(Serialize, ToSchema)]
+pub struct ConsumerView {
+    id: i64,
+    email: String,
+    /// The user name for composer.
+    public_key: String,
+    /// The password for composer.
+    private_key: String,
+    /// `YYYY-MM-DD HH:MM:SS`, in UTC, like every time here.
+    created_at: String,
+    updated_at: String,
+    /// 1 is enabled, 0 is disabled.
+    status: i64,
+    customer_id: Option<String>,
+    order_id: Option<String>,
+    /// How many tokens it may have besides its key pair; null is 100.
+    seats: Option<i64>,
+}
+
+impl From<Consumer> for ConsumerView {
+    fn from(Consumer { row, private_key }: Consumer) -> Self {
+        Self {
+            id: row.id,
+            email: row.email,
+            public_key: row.public_key,
+            private_key,
+            created_at: php_date(row.created_at),
+            updated_at: php_date(row.updated_at),
+            status: i64::from(row.is_enabled),
+            customer_id: row.customer_id,
+            order_id: row.order_id,
+            seats: row.seats,
+        }
+    }
+}
+
+/// A request to give or to change a permission. Each name may also be written without its underscore.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(example = json!({"consumer_id": 1, "package_id": 2, "version": "5.*"}))]
+pub struct PermissionRequest {
+    /// Needed when one permission is given.
+    #[serde(alias = "consumerid")]
+    consumer_id: Option<i64>,
+    /// The package; or else
+    #[serde(alias = "packageid")]
+    package_id: Option<i64>,
+    /// its name, or a pattern: `acme/*`, `*`.
+    package: Option<String>,
+    /// As composer writes it: `5.*`, `^2.1 || ^3.0`; `*` is every version. Needed when the permission is given.
+    version: Option<String>,
+    /// `YYYY-MM-DD HH:MM:SS` in UTC: when it ends; null is never.
+    #[serde(default, deserialize_with = "update", alias = "expiresat")]
+    #[schema(value_type = Option<String>)]
+    expires_at: Update<String>,
+    /// `YYYY-MM-DD HH:MM:SS` in UTC: only versions that were released up to then; null is all.
+    #[serde(default, deserialize_with = "update", alias = "updatesuntil")]
+    #[schema(value_type = Option<String>)]
+    updates_until: Update<String>,
+    /// `stable`, `RC`, `beta`, `alpha` or `dev` (the default, which leaves none out).
+    #[serde(alias = "minimumstability")]
+    minimum_stability: Option<String>,
+}
+
+impl PermissionRequest {
+    /// What it says; `place` is where it stands in the request.
+    pub fn into_spec(self, place: &str) -> Result<PermissionSpec, Failure> {
+        Ok(PermissionSpec {
+            consumer_id: self.consumer_id,
+            package_id: self.package_id,
+            package: self.package,
+            version: self.version,
+            expires_at: moment(place, "expires_at", self.expires_at)?,
+            updates_until: moment(place, "updates_until", self.updates_until)?,
+            minimum_stability: self.minimum_stability,
+        })
+    }
+}
+
+fn moment(place: &str, field: &str, text: Update<String>) -> Result<Update<Millis>, Failure> {
+    let Update::Set(Some(text)) = text else { return Ok(text.map(|_| Millis(0))) };
+    let form = (text.len() == "2018-01-01 00:00:00".len()).then(|| text.replacen(' ', "T", 1) + "Z");
+    let date = form.and_then(|form| OffsetDateTime::parse(&form, &Rfc3339).ok());
+    let wrong = || Failure::invalid_field(&format!("{place}{field}"), "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
+    let date = date.ok_or_else(wrong)?;
+    Ok(Update::Set(Some(Millis::from_seconds(date.unix_timestamp()))))
+}
+
+/// What a consumer may install.
+#[derive(Serialize, ToSchema)]
+pub struct PermissionView {
+    id: i64,
+    consumer_id: i64,
+    /// Null for a pattern, and while there is no package of that name.
+    package_id: Option<i64>,
+    /// Which versions, as composer writes it.
+    version: String,
+    created_at: String,
+    updated_at: String,
+    /// The package's name, or a pattern of names.
+    package: String,
+    /// When it ends.
+    expires_at: Option<String>,
+    /// Only versions that were released up to then.
+    updates_until: Option<String>,
+    minimum_stability: String,
+}
+
+impl From<PermissionRow> for PermissionView {
+    fn from(row: PermissionRow) -> Self {
+        Self {
+            id: row.id,
+            consumer_id: row.consumer_id,
+            package_id: row.package_id,
+            version: row.grant.version_constraint,
+            created_at: php_date(row.created_at),
+            updated_at: php_date(row.updated_at),
+            package: row.grant.target,
+            expires_at: row.grant.expires_at.map(php_date),
+            updates_until: row.grant.updates_until.map(php_date),
+            minimum_stability: row.grant.minimum_stability,
+        }
+    }
+}
+
+/// A package as shops see it.
+#[derive(Serialize, ToSchema)]
+pub struct StorefrontPackageView {
+    id: i64,
+    name: String,
+    description: Option<String>,
+    /// 1: composer sees it.
+    status: i64,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<PackageRow> for StorefrontPackageView {
+    fn from(row: PackageRow) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            description: row.description,
+            status: 1,
+            created_at: php_date(row.created_at),
+            updated_at: php_date(row.updated_at),
+        }
+    }
+}
+
+/// A request to make a token of a consumer.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"description": "build server"}))]
+pub struct ConsumerTokenRequest {
+    /// Who it is for.
+    pub description: String,
+}
+
+/// A token of a consumer.
+#[derive(Serialize, ToSchema)]
+pub struct ConsumerTokenView {
+    id: String,
+    description: String,
+    /// The token itself: the password for composer, with any user name. Only in the answer to its making.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    created_at: String,
+    /// Up to six minutes behind.
+    last_used_at: Option<String>,
+}
+
+impl ConsumerTokenView {
+    /// A token, with its text when it was just made.
+    pub fn new(row: TokenRow, token: Option<String>) -> Self {
+        Self {
+            id: row.uid,
+            description: row.description,
+            token,
+            created_at: php_date(row.created_at),
+            last_used_at: row.last_used_at.map(php_date),
+        }
+    }
+}
+
+/// What a shop shows its customer, to be copied.
+#[derive(Serialize, ToSchema)]
+pub struct InstructionsView {
+    /// For `auth.json`.
+    #[schema(value_type = Object, example = json!({"http-basic": {"registry.example.com": {"username": "zPMm…", "password": "XzVT…"}}}))]
+    pub auth_json: Value,
+    /// For `composer.json`.
+    #[schema(value_type = Vec<Object>, example = json!([{"type": "composer", "url": "https://registry.example.com"}]))]
+    pub repositories: Value,
+    /// For `composer.json`: package → constraint, for just what was bought.
+    #[schema(value_type = Object, example = json!({"acme/extension": "5.*"}))]
+    pub require: Value,
+    /// The same as commands.
+    pub commands: Vec<String>,
+}

@@ -1,0 +1,171 @@
+//! All that a consumer was granted: packages, permissions as a list, and what to tell composer.
+
+use axum::response::{IntoResponse, Json, Response};
+use serde_json::json;
+
+use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
+use crate::http::storefront::id_of;
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::registry::{entitlements, instructions};
+use crate::store::entitlements::PermissionRow;
+
+fn shown(rows: Vec<PermissionRow>) -> Response {
+    Json(rows.into_iter().map(PermissionView::from).collect::<Vec<_>>()).into_response()
+}
+
+/// The packages of which a consumer sees a version, by name.
+#[utoipa::path(
+    get,
+    path = "/consumers/{id}/packages",
+    tag = "storefront",
+    params(
+        ("id" = i64, Path, description = "The consumer's id"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such consumer", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_consumer_packages(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let StrictQuery(query) = query?;
+    let (id, page) = (id_of(&id, "Consumer")?, query.whole()?);
+    let (rows, total) = instructions::visible(&session.app, caller.organization_id, id, page).await?;
+    Ok(list(rows.into_iter().map(StorefrontPackageView::from).collect(), total))
+}
+
+/// The permissions of a consumer that name a package, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/consumers/{id}/packages/{package}",
+    tag = "storefront",
+    params(
+        ("id" = i64, Path, description = "The consumer's id"),
+        ("package" = i64, Path, description = "The package's id")
+    ),
+    responses(
+        (status = 200, description = "Permissions", body = Vec<PermissionView>),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such consumer or package", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_consumer_permissions(
+    session: Session,
+    PathOf((consumer, package)): PathOf<(String, String)>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let (consumer, package) = (id_of(&consumer, "Consumer")?, id_of(&package, "Package")?);
+    Ok(shown(entitlements::of_package(&session.app, caller.organization_id, consumer, package).await?))
+}
+
+/// All permissions of a consumer, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/consumers/{id}/entitlements",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The consumer's id")),
+    responses(
+        (status = 200, description = "Permissions, 1000 at most", body = Vec<PermissionView>),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such consumer", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_entitlements(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    Ok(shown(entitlements::list(&session.app, caller.organization_id, id_of(&id, "Consumer")?).await?))
+}
+
+/// Makes a list the complete list of a consumer's permissions. What is on it already stays, with its id; doing it twice
+/// does nothing more.
+#[utoipa::path(
+    put,
+    path = "/consumers/{id}/entitlements",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The consumer's id")),
+    request_body = Vec<PermissionRequest>,
+    responses(
+        (status = 200, description = "All permissions as they are now", body = Vec<PermissionView>),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
+        (status = 404, description = "No such consumer", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn set_entitlements(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<Vec<PermissionRequest>>, Failure>,
+) -> Result<Response, Failure> {
+    let issuer = session.issuer(Scope::StorefrontWrite).await?;
+    let JsonBody(requests) = body?;
+    let specs = requests.into_iter().enumerate().map(|(index, request)| request.into_spec(&format!("[{index}].")));
+    let specs = specs.collect::<Result<_, _>>()?;
+    Ok(shown(entitlements::set(&session.app, &issuer, id_of(&id, "Consumer")?, specs).await?))
+}
+
+/// What a shop shows a consumer, to be copied: credentials, repository, and requirements for just what was bought.
+#[utoipa::path(
+    get,
+    path = "/consumers/{id}/instructions",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The consumer's id")),
+    responses(
+        (status = 200, description = "Instructions", body = InstructionsView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such consumer", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_instructions(
+    session: Session,
+    BaseUrl(url): BaseUrl,
+    PathOf(id): PathOf<String>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let id = id_of(&id, "Consumer")?;
+    let (consumer, require) = instructions::bought(&session.app, caller.organization_id, id).await?;
+    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+    let credentials = json!({"username": consumer.row.public_key, "password": consumer.private_key});
+    let mut commands = vec![format!("composer config repositories.{} composer {url}", name_of(host))];
+    commands.extend(require.iter().map(|(name, limit)| format!("composer require {}", quoted(name, limit))));
+    let view = InstructionsView {
+        auth_json: json!({"http-basic": {host: credentials}}),
+        repositories: json!([{"type": "composer", "url": url}]),
+        require: json!(require),
+        commands,
+    };
+    Ok(Json(view).into_response())
+}
+
+/// A repository's name as composer's `config` takes it: a dot would begin the name of a setting.
+fn name_of(host: &str) -> String {
+    host.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
+/// A requirement as a shell takes it.
+fn quoted(name: &str, limit: &str) -> String {
+    if limit == "*" {
+        return name.to_owned();
+    }
+    format!("'{name}:{}'", limit.replace('\'', r"'\''"))
+}

@@ -1,0 +1,55 @@
+//! `/api/storefront`: what the back end of a shop asks, so that each customer may install just what was paid for.
+//!
+//! The paths, fields and times are those of the storefront document, where there are any; ids are integers. Errors are
+//! the management surface's, whose layer this one shares.
+
+mod body;
+mod consumers;
+mod entitlements;
+mod permissions;
+mod tokens;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::http::routes::{Routes, routes};
+use crate::registry::failure::Failure;
+
+/// The surface's routes, with their entries in the API document.
+pub fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(consumers::list_consumers, consumers::create_consumer))
+        .routes(routes!(consumers::list_consumers_by_email))
+        .routes(routes!(
+            consumers::get_consumer,
+            consumers::update_consumer,
+            consumers::replace_consumer,
+            consumers::delete_consumer
+        ))
+        .routes(routes!(entitlements::list_consumer_packages))
+        .routes(routes!(entitlements::list_consumer_permissions))
+        .routes(routes!(entitlements::list_entitlements, entitlements::set_entitlements))
+        .routes(routes!(entitlements::get_instructions))
+        .routes(routes!(tokens::list_consumer_tokens, tokens::create_consumer_token))
+        .routes(routes!(tokens::delete_consumer_token))
+        .routes(routes!(permissions::list_permissions))
+        .routes(routes!(permissions::create_permission))
+        .routes(routes!(
+            permissions::get_permission,
+            permissions::update_permission,
+            permissions::replace_permission,
+            permissions::delete_permission
+        ))
+}
+
+/// An id in an address; one that is no number names nothing that exists.
+fn id_of(text: &str, what: &str) -> Result<i64, Failure> {
+    // Further than 2^53 the database would round.
+    let id = text.parse().ok().filter(|id| (1..1 << 53).contains(id));
+    id.ok_or_else(|| Failure::not_found(what))
+}
+
+/// The answer to a deletion.
+fn gone() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

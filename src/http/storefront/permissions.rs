@@ -1,0 +1,152 @@
+//! Permissions one by one: which versions of which packages a consumer may install.
+
+use axum::response::{IntoResponse, Json, Response};
+use http::StatusCode;
+
+use crate::http::extract::{JsonBody, PathOf};
+use crate::http::management::ErrorBody;
+use crate::http::session::Session;
+use crate::http::storefront::body::{PermissionRequest, PermissionView};
+use crate::http::storefront::{entitlements, gone, id_of};
+use crate::registry::entitlements::{change, get, grant, revoke};
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+
+/// The permissions of a consumer that name a package, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/permissions/consumer/{consumer}/package/{package}",
+    tag = "storefront",
+    params(
+        ("consumer" = i64, Path, description = "The consumer's id"),
+        ("package" = i64, Path, description = "The package's id")
+    ),
+    responses(
+        (status = 200, description = "Permissions", body = Vec<PermissionView>),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such consumer or package", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_permissions(session: Session, ids: PathOf<(String, String)>) -> Result<Response, Failure> {
+    entitlements::list_consumer_permissions(session, ids).await
+}
+
+/// Gives a consumer a permission.
+#[utoipa::path(
+    post,
+    path = "/permissions",
+    tag = "storefront",
+    request_body = PermissionRequest,
+    responses(
+        (status = 201, description = "The permission", body = PermissionView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
+        (status = 409, description = "The consumer has this very permission, or as many as there can be", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_permission(
+    session: Session,
+    body: Result<JsonBody<PermissionRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let issuer = session.issuer(Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    let row = grant(&session.app, &issuer, request.into_spec("")?).await?;
+    Ok((StatusCode::CREATED, Json(PermissionView::from(row))).into_response())
+}
+
+/// One permission.
+#[utoipa::path(
+    get,
+    path = "/permissions/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The permission's id")),
+    responses(
+        (status = 200, description = "The permission", body = PermissionView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such permission", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let row = get(&session.app, caller.organization_id, id_of(&id, "Permission")?).await?;
+    Ok(Json(PermissionView::from(row)).into_response())
+}
+
+/// Changes what the request names, and nothing else.
+#[utoipa::path(
+    patch,
+    path = "/permissions/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The permission's id")),
+    request_body = PermissionRequest,
+    responses(
+        (status = 200, description = "The permission as it is now", body = PermissionView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
+        (status = 404, description = "No such permission", body = ErrorBody),
+        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_permission(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<PermissionRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let issuer = session.issuer(Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    let row = change(&session.app, &issuer, id_of(&id, "Permission")?, request.into_spec("")?).await?;
+    Ok(Json(PermissionView::from(row)).into_response())
+}
+
+/// The same as PATCH.
+#[utoipa::path(
+    put,
+    path = "/permissions/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The permission's id")),
+    request_body = PermissionRequest,
+    responses(
+        (status = 200, description = "The permission as it is now", body = PermissionView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
+        (status = 404, description = "No such permission", body = ErrorBody),
+        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn replace_permission(
+    session: Session,
+    id: PathOf<String>,
+    body: Result<JsonBody<PermissionRequest>, Failure>,
+) -> Result<Response, Failure> {
+    update_permission(session, id, body).await
+}
+
+/// Takes a permission back.
+#[utoipa::path(
+    delete,
+    path = "/permissions/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The permission's id")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
+        (status = 404, description = "No such permission", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let issuer = session.issuer(Scope::StorefrontWrite).await?;
+    revoke(&session.app, &issuer, id_of(&id, "Permission")?).await?;
+    Ok(gone())
+}

@@ -1,0 +1,89 @@
+//! Further tokens of a consumer, one for each seat.
+
+use axum::response::{IntoResponse, Json, Response};
+use http::StatusCode;
+
+use crate::http::extract::{JsonBody, PathOf};
+use crate::http::management::ErrorBody;
+use crate::http::session::Session;
+use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
+use crate::http::storefront::{gone, id_of};
+use crate::registry::consumer_tokens;
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+
+/// A consumer's tokens, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/consumers/{id}/tokens",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The consumer's id")),
+    responses(
+        (status = 200, description = "Tokens, 100 at most", body = Vec<ConsumerTokenView>),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such consumer", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_consumer_tokens(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let rows = consumer_tokens::list(&session.app, caller.organization_id, id_of(&id, "Consumer")?).await?;
+    Ok(Json(rows.into_iter().map(|row| ConsumerTokenView::new(row, None)).collect::<Vec<_>>()).into_response())
+}
+
+/// Makes a token of a consumer, which sees what that sees; the answer is the only place that ever shows it.
+#[utoipa::path(
+    post,
+    path = "/consumers/{id}/tokens",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The consumer's id")),
+    request_body = ConsumerTokenRequest,
+    responses(
+        (status = 201, description = "The token", body = ConsumerTokenView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
+        (status = 404, description = "No such consumer", body = ErrorBody),
+        (status = 409, description = "Every seat is taken", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_consumer_token(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<ConsumerTokenRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let by = session.actor(Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    let id = id_of(&id, "Consumer")?;
+    let (plain, row) = consumer_tokens::issue(&session.app, &by, id, &request.description).await?;
+    let view = ConsumerTokenView::new(row, Some(plain.reveal().to_owned()));
+    Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+/// Revokes a token of a consumer.
+#[utoipa::path(
+    delete,
+    path = "/consumers/{id}/tokens/{token}",
+    tag = "storefront",
+    params(
+        ("id" = i64, Path, description = "The consumer's id"),
+        ("token" = String, Path, description = "The token's id")
+    ),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
+        (status = 404, description = "No such consumer or token", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_consumer_token(
+    session: Session,
+    PathOf((id, token)): PathOf<(String, String)>,
+) -> Result<Response, Failure> {
+    let by = session.actor(Scope::StorefrontWrite).await?;
+    consumer_tokens::revoke(&session.app, &by, id_of(&id, "Consumer")?, &token).await?;
+    Ok(gone())
+}

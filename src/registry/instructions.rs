@@ -1,0 +1,51 @@
+//! What a consumer sees, and what a shop tells it to do with composer.
+
+use std::collections::BTreeMap;
+
+use crate::registry::App;
+use crate::registry::access::{Grant, View};
+use crate::registry::consumers::{Consumer, found};
+use crate::registry::entitlements;
+use crate::registry::failure::Failure;
+use crate::registry::packages;
+use crate::store::Page;
+use crate::store::consumers::by_id;
+use crate::store::packages::{PackageFilter, PackageRow, Sort};
+use crate::store::run;
+
+/// Most packages that are named to a consumer with a pattern.
+const MOST: Page = Page { limit: 1000, offset: 0 };
+
+async fn view_of(app: &App, organization_id: i64, consumer_id: i64) -> Result<View, Failure> {
+    let rows = entitlements::list(app, organization_id, consumer_id).await?;
+    let grants = rows.into_iter().map(|row| Grant::from_row(row.grant)).collect::<Result<Vec<_>, _>>()?;
+    Ok(View::at(&grants, app.now()))
+}
+
+/// A page of the packages of which a consumer sees a version, by name, and how many there are in all.
+pub async fn visible(
+    app: &App,
+    organization_id: i64,
+    consumer_id: i64,
+    page: Page,
+) -> Result<(Vec<PackageRow>, i64), Failure> {
+    let view = view_of(app, organization_id, consumer_id).await?;
+    packages::list(app, organization_id, &view, PackageFilter::default(), Sort::default(), page).await
+}
+
+/// A consumer, and what it may require: package → constraint. Those are the packages that its permissions name, and
+/// those that it sees by a pattern.
+pub async fn bought(
+    app: &App,
+    organization_id: i64,
+    consumer_id: i64,
+) -> Result<(Consumer, BTreeMap<String, String>), Failure> {
+    let rows = run(&*app.ports.database, by_id(organization_id, consumer_id)).await?;
+    let consumer = found(app, rows)?;
+    let view = view_of(app, organization_id, consumer_id).await?;
+    let filter = PackageFilter::default();
+    let (seen, _) = packages::list(app, organization_id, &view, filter, Sort::default(), MOST).await?;
+    let named = view.targets().filter(|target| !target.contains('*')).map(str::to_owned);
+    let names = named.chain(seen.into_iter().map(|row| row.name));
+    Ok((consumer, names.map(|name| (view.constraint(&name), name)).map(|(limit, name)| (name, limit)).collect()))
+}
