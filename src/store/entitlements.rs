@@ -139,7 +139,7 @@ pub fn delete(consumer_id: i64, id: i64) -> Stmt {
     Stmt::new("DELETE FROM grants WHERE id = ?2 AND consumer_id = ?1 RETURNING id", [consumer_id.into(), id.into()])
 }
 
-/// The statements that make a list the complete list of a consumer's permissions: the first says that it changed, if
+/// The statements that make a list, on which nothing stands twice, the complete list of a consumer's permissions: the first says that it changed, if
 /// it does, and returns the consumer's id then; the note belongs behind that one. What is on the list already stays.
 pub fn replace(organization_id: i64, consumer_id: i64, grants: &[GrantRow], now: Millis) -> [Stmt; 3] {
     let list = json!(grants).to_string();
@@ -164,12 +164,17 @@ pub fn replace(organization_id: i64, consumer_id: i64, grants: &[GrantRow], now:
         [organization_id.into(), consumer_id.into(), (&list).into()],
     );
     let insert = Stmt::new(
-        "INSERT OR IGNORE INTO grants (consumer_id, target, version_constraint, updates_until, minimum_stability,
+        "INSERT INTO grants (consumer_id, target, version_constraint, updates_until, minimum_stability,
                 expires_at, created_at, updated_at)
          SELECT c.id, j.value ->> 'target', j.value ->> 'version_constraint', j.value ->> 'updates_until',
                 j.value ->> 'minimum_stability', j.value ->> 'expires_at', ?4, ?4
            FROM consumers c CROSS JOIN json_each(?3) j
-          WHERE c.organization_id = ?1 AND c.id = ?2 ORDER BY j.key",
+          WHERE c.organization_id = ?1 AND c.id = ?2
+            AND json_array(j.value ->> 'target', j.value ->> 'version_constraint', j.value ->> 'updates_until',
+                           j.value ->> 'minimum_stability', j.value ->> 'expires_at')
+         NOT IN (SELECT json_array(g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at)
+                   FROM grants g WHERE g.consumer_id = ?2)
+          ORDER BY j.key",
         [organization_id.into(), consumer_id.into(), (&list).into(), now.into()],
     );
     [change, delete, insert]

@@ -1,4 +1,4 @@
-//! `grants`: what each token may see.
+//! `grants`: what each token may see. Those of consumers are `entitlements`'s.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,7 +20,7 @@ pub struct GrantRow {
     pub expires_at: Option<Millis>,
 }
 
-/// The statement that gives grants to a live token, if it is still at `revision`, when one is given.
+/// The statement that gives grants to a live token that is no consumer's, if it is still at `revision`, when one is given.
 pub fn insert(organization_id: i64, uid: &str, revision: Option<i64>, grants: &[GrantRow]) -> Stmt {
     Stmt::new(
         "INSERT INTO grants (token_id, target, version_constraint, updates_until, minimum_stability, expires_at)
@@ -28,7 +28,7 @@ pub fn insert(organization_id: i64, uid: &str, revision: Option<i64>, grants: &[
                 g.value ->> 'minimum_stability', g.value ->> 'expires_at'
            FROM json_each(?3) g
            JOIN tokens t ON t.organization_id = ?1 AND t.uid = ?2 AND t.revoked_at IS NULL
-                        AND (?4 IS NULL OR t.revision = ?4)",
+                        AND t.consumer_id IS NULL AND (?4 IS NULL OR t.revision = ?4)",
         [organization_id.into(), uid.into(), json!(grants).to_string().into(), revision.into()],
     )
 }
@@ -37,7 +37,7 @@ pub fn insert(organization_id: i64, uid: &str, revision: Option<i64>, grants: &[
 pub fn delete(organization_id: i64, uid: &str, revision: Option<i64>) -> Stmt {
     Stmt::new(
         "DELETE FROM grants WHERE token_id =
-            (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL
+            (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND consumer_id IS NULL
                 AND (?3 IS NULL OR revision = ?3))",
         [organization_id.into(), uid.into(), revision.into()],
     )

@@ -35,7 +35,12 @@ impl Ask {
 
     /// With the token as composer sends it: as the password of any user.
     pub fn basic(self, token: &str) -> Self {
-        self.header(AUTHORIZATION, &format!("Basic {}", STANDARD.encode(format!("anybody:{token}"))))
+        self.pair("anybody", token)
+    }
+
+    /// With user name and password, like a public and a private key.
+    pub fn pair(self, user: &str, password: &str) -> Self {
+        self.header(AUTHORIZATION, &format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
     }
 
     pub fn bearer(self, token: &str) -> Self {

@@ -12,6 +12,7 @@ pub mod logs;
 pub mod meter;
 pub mod people;
 pub mod repo;
+pub mod shop;
 pub mod storage;
 pub mod surroundings;
 pub mod zips;
@@ -37,6 +38,7 @@ pub use git_host::{GitHost, Step, Trouble};
 pub use meter::{Calls, Meter, Moment, Port};
 pub use people::{PASSWORD, Person, token_of};
 pub use repo::{File, Repo, file, manifest};
+pub use shop::Customer;
 pub use surroundings::DAWN;
 
 use composer_host::Internet;
