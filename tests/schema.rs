@@ -100,3 +100,32 @@ fn every_foreign_key_can_be_followed_by_an_index() {
         .collect();
     assert_eq!(missing, Vec::<String>::new(), "deleting a parent would read the whole child table");
 }
+
+#[test]
+fn grants_of_tokens_outlive_the_migration_that_rebuilds_their_table() {
+    let connection = Connection::open_in_memory().expect("SQLite opens");
+    connection.pragma_update(None, "foreign_keys", true).expect("foreign keys are checked");
+    for path in migrations() {
+        let sql = fs::read_to_string(&path).expect("UTF-8");
+        if path.ends_with("0008_storefront.sql") {
+            connection
+                .execute_batch(
+                    "INSERT INTO tokens (id, uid, organization_id, hash, description, scopes, metadata, created_at)
+                     VALUES (7, 'u', 1, 'h', 'd', '[]', '{}', 1);
+                     INSERT INTO grants (id, token_id, target, version_constraint, updates_until, expires_at)
+                     VALUES (3, 7, 'acme/lib', '5.*', 10, 20), (9, 7, '*', '*', NULL, NULL);",
+                )
+                .expect("rows as they were");
+        }
+        connection.execute_batch(&sql).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    let mut statement = connection
+        .prepare(
+            "SELECT json_array(id, token_id, consumer_id, target, version_constraint, updates_until,
+                    minimum_stability, expires_at) FROM grants ORDER BY id",
+        )
+        .expect("valid SQL");
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+    let rows: Vec<String> = rows.map(|row| row.expect("text")).collect();
+    assert_eq!(rows, [r#"[3,7,null,"acme/lib","5.*",10,"dev",20]"#, r#"[9,7,null,"*","*",null,"dev",null]"#]);
+}

@@ -56,7 +56,7 @@ fn names(rows: Rows) -> Result<Names, Fault> {
 impl PermissionSpec {
     /// The grant that it is, over `old` when there is one.
     fn check(self, place: String, old: Option<&GrantRow>, names: &Names, wrong: &mut Wrong) -> GrantRow {
-        let fields = GrantFields { place, constraint: "version" };
+        let fields = GrantFields { place, pattern: "package", constraint: "version" };
         let target = match (self.package_id, self.package) {
             (Some(id), None) => {
                 let name = names.get(&id).cloned();

@@ -45,7 +45,11 @@ pub async fn bought(
     let view = view_of(app, organization_id, consumer_id).await?;
     let filter = PackageFilter::default();
     let (seen, _) = packages::list(app, organization_id, &view, filter, Sort::default(), MOST).await?;
-    let named = view.targets().filter(|target| !target.contains('*')).map(str::to_owned);
-    let names = named.chain(seen.into_iter().map(|row| row.name));
-    Ok((consumer, names.map(|name| (view.constraint(&name), name)).map(|(limit, name)| (name, limit)).collect()))
+    let by_name = view.targets().filter(|target| !target.contains('*')).map(str::to_owned);
+    let packages = by_name.chain(seen.into_iter().map(|row| row.name));
+    let require = packages.map(|name| {
+        let limit = view.constraint(&name);
+        (name, limit)
+    });
+    Ok((consumer, require.collect()))
 }

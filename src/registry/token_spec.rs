@@ -205,7 +205,8 @@ fn checked_grants(
             None
         }
         (Update::Keep, Update::Set(Some(grants))) => {
-            let names = |index| GrantFields { place: format!("grants[{index}]"), constraint: "constraint" };
+            let names =
+                |index| GrantFields { place: format!("grants[{index}]"), pattern: "pattern", constraint: "constraint" };
             Some(grants.into_iter().enumerate().map(|(index, grant)| grant.check(&names(index), wrong)).collect())
         }
         (Update::Set(_), Update::Set(_)) => {
@@ -219,6 +220,8 @@ fn checked_grants(
 pub struct GrantFields {
     /// Where in the request it stands; empty when it is the request.
     pub place: String,
+    /// The field of a pattern of names.
+    pub pattern: &'static str,
     /// The field of the Composer constraint.
     pub constraint: &'static str,
 }
@@ -245,7 +248,7 @@ impl GrantSpec {
             (None, Some(pattern)) => {
                 if !is_pattern(&pattern) {
                     let text = "must be part of a package name in lower case with `*` for the rest, like `acme/*`";
-                    wrong.push(at("pattern"), text);
+                    wrong.push(at(fields.pattern), text);
                 }
                 pattern
             }

@@ -156,34 +156,30 @@ pub fn by_id(organization_id: i64, id: i64) -> Stmt {
 /// those with an e-mail address, in whatever case, or all.
 pub fn page(organization_id: i64, email: Option<&str>, page: Page) -> Vec<Stmt> {
     let range = [page.limit.into(), page.offset.into()];
-    match email {
-        Some(email) => {
-            let args = [organization_id.into(), email.into()];
-            vec![
-                Stmt::new(
-                    concat!(
-                        columns!(),
-                        " WHERE organization_id = ?1 AND lower(email) = lower(?2) ORDER BY id LIMIT ?3 OFFSET ?4"
-                    ),
-                    [args.to_vec(), range.to_vec()].concat(),
-                ),
-                Stmt::new(
-                    "SELECT count(*) AS total FROM consumers WHERE organization_id = ?1 AND lower(email) = lower(?2)",
-                    args,
-                ),
-            ]
-        }
-        None => {
-            let args = [organization_id.into()];
-            vec![
-                Stmt::new(
-                    concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id LIMIT ?2 OFFSET ?3"),
-                    [args.to_vec(), range.to_vec()].concat(),
-                ),
-                Stmt::new("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", args),
-            ]
-        }
-    }
+    let Some(email) = email else {
+        let args = [organization_id.into()];
+        return vec![
+            Stmt::new(
+                concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id LIMIT ?2 OFFSET ?3"),
+                [args.to_vec(), range.to_vec()].concat(),
+            ),
+            Stmt::new("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", args),
+        ];
+    };
+    let args = [organization_id.into(), email.into()];
+    vec![
+        Stmt::new(
+            concat!(
+                columns!(),
+                " WHERE organization_id = ?1 AND lower(email) = lower(?2) ORDER BY id LIMIT ?3 OFFSET ?4"
+            ),
+            [args.to_vec(), range.to_vec()].concat(),
+        ),
+        Stmt::new(
+            "SELECT count(*) AS total FROM consumers WHERE organization_id = ?1 AND lower(email) = lower(?2)",
+            args,
+        ),
+    ]
 }
 
 /// A further token of a consumer about to be made.

@@ -53,7 +53,10 @@ async fn rotate(world: &World) -> Value {
 fn key(id: u8, seals: bool, configured: bool, credentials: i64, answers: i64) -> Value {
     json!({
         "id": id_of(id), "seals": seals, "configured": configured,
-        "sealed": {"idempotency_answers.body": answers, "repositories.credentials": credentials, "users.totp_secret": 0},
+        "sealed": {
+            "consumers.private_key": 0, "idempotency_answers.body": answers, "repositories.credentials": credentials,
+            "users.totp_secret": 0,
+        },
     })
 }
 
@@ -196,4 +199,21 @@ async fn only_an_administrator_sees_or_rotates_keys_and_never_the_keys_themselve
     let refused = world.post("/api/encryption/rotate").bearer(ADMIN).send().await.expect(409);
     assert!(refused.json()["error"].as_str().expect("text").starts_with("ENCRYPTION_KEY is not set"));
     assert_eq!(keys(&world).await, json!([key(7, false, false, 1, 1)]));
+}
+
+#[tokio::test]
+async fn the_private_keys_of_consumers_are_sealed_anew_too() {
+    let mut world = World::new();
+    let customer = world.customer().await;
+    let path = format!("/consumers/{}", customer.id);
+    with_keys(&mut world, &[8, 7]);
+    assert_eq!(rotate(&world).await, json!({"resealed": 1, "remaining": 0, "unreadable": 0}));
+    with_keys(&mut world, &[8]);
+    let shown = world.shop_gets(&path).send().await.expect(200).json();
+    assert_eq!(shown["private_key"], customer.private_key);
+    with_keys(&mut world, &[9]);
+    let refused = world.shop_gets(&path).send().await.expect(500);
+    assert!(refused.text().contains("that sealed this is not in ENCRYPTION_KEY any more"), "{}", refused.text());
+    // What composer presents is compared with its hash.
+    customer.asks(&world.isolate, "/packages.json").send().await.expect(200);
 }

@@ -295,7 +295,7 @@ async fn every_change_is_noted_and_no_note_or_row_holds_a_private_key() {
 }
 
 #[tokio::test]
-async fn a_private_key_is_stored_sealed_and_hashed_alone_and_survives_a_new_encryption_key() {
+async fn a_private_key_is_stored_sealed_and_hashed_alone() {
     let world = World::new();
     let customer = world.customer().await;
     for table in ["consumers", "tokens"] {

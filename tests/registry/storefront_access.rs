@@ -1,5 +1,6 @@
 //! What consumers see with their key pairs and their further tokens, and how soon a change shows.
 
+use rostrum::store::{Page, consumers, entitlements, tokens};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Calls, Customer, World};
@@ -287,10 +288,78 @@ async fn an_old_copy_of_a_token_in_kv_is_still_read() {
     let mut old: Value = serde_json::from_str(&copy).expect("JSON");
     let old_fields = old.as_object_mut().expect("an object");
     assert!(old_fields.remove("consumer_id").is_some() && old_fields.remove("is_disabled").is_some());
-    let ttl = std::time::Duration::from_secs(300);
+    let ttl = std::time::Duration::from_mins(5);
     world.isolate.app.ports.cache.put(&key, old.to_string(), ttl, None).await.expect("KV works");
     let (reply, calls) =
         world.counted(world.another_isolate().get("/p2/acme/lib.json").basic(&token).composer().send()).await;
     reply.expect(200);
     assert_eq!(calls.statements, 1);
+}
+
+#[tokio::test]
+async fn a_shop_sells_renews_upgrades_and_refunds() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/extension", &["5.0.0"]).await;
+    let (_, shop) = world.token(&json!({"description": "shop", "scopes": ["storefront:*"]})).await;
+    let order = json!({"email": "one@example.com", "customer_id": "42", "order_id": "1001"});
+    let made =
+        world.post("/api/storefront/consumers").bearer(&shop).header("idempotency-key", "order-1001").json(&order);
+    let customer = Customer::of(&made.send().await.expect(201));
+    let list = format!("/api/storefront/consumers/{}/entitlements", customer.id);
+    let set =
+        async |permissions: Value| world.put(&list).bearer(&shop).json(&permissions).send().await.expect(200).json();
+    let seen = async || {
+        // Another minute, and in an isolate that remembers nothing.
+        world.advance_seconds(60);
+        let reply = customer.asks(&world.another_isolate(), "/p2/acme/extension.json").send().await;
+        if reply.status == 404 { Vec::new() } else { reply.expect(200).version_names("acme/extension") }
+    };
+    let paid_until = |text: &str| json!({"package": "acme/extension", "version": "5.*", "updates_until": text});
+
+    set(json!([paid_until("2030-01-01 00:00:00")])).await;
+    assert_eq!(seen().await, ["5.0.0"]);
+    for tag in ["5.1.0", "6.0.0"] {
+        repo.commit(&[crate::support::manifest("acme/extension"), crate::support::file("src/New.php", tag)]);
+        repo.tag(tag);
+    }
+    world.sync(&id).await;
+    assert_eq!(seen().await, ["5.1.0", "5.0.0"]);
+    let renewed = set(json!([paid_until("2031-01-01 00:00:00")])).await;
+    assert_eq!(renewed.as_array().map(Vec::len), Some(1));
+    assert_eq!(seen().await, ["5.1.0", "5.0.0"]);
+    let next = json!({"package": "acme/extension", "version": "6.*", "updates_until": "2031-01-01 00:00:00"});
+    let upgraded = set(json!([paid_until("2031-01-01 00:00:00"), next])).await;
+    assert_eq!(upgraded[0]["id"], renewed[0]["id"]);
+    assert_eq!(seen().await, ["6.0.0", "5.1.0", "5.0.0"]);
+    set(json!([])).await;
+    assert!(seen().await.is_empty());
+    customer.asks(&world.isolate, "/dist/acme/extension/6.0.0.zip").send().await.expect(404);
+}
+
+#[tokio::test]
+async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
+    let (world, _, _) = shop().await;
+    let page = Page { limit: 10, offset: 0 };
+    let now = world.isolate.app.now();
+    let grant = rostrum::registry::access::packages("acme/lib");
+    let mut stmts = vec![
+        tokens::present("0", now),
+        tokens::of_consumer(1, 1),
+        tokens::known(1, tokens::Holder::Consumer(1), "x"),
+        consumers::by_id(1, 1),
+        consumers::delete(1, 1),
+        entitlements::by_id(1, 1),
+        entitlements::of_consumer(1, 1),
+        entitlements::latest(1, 1),
+        entitlements::insert(1, 1, &grant, now, 1000),
+        entitlements::delete(1, 1),
+    ];
+    stmts.extend(consumers::page(1, Some("one@example.com"), page));
+    stmts.extend(entitlements::replace(1, 1, &[grant], now));
+    for stmt in stmts {
+        let plan = world.database.plan(&stmt);
+        let scans: Vec<&str> =
+            plan.lines().filter(|step| step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE")).collect();
+        assert!(plan.contains("SEARCH") && scans.is_empty(), "{}\n{plan}", stmt.sql);
+    }
 }

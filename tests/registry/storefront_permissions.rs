@@ -89,7 +89,7 @@ async fn a_wrong_permission_is_refused_with_the_reason() {
         (json!({"package_id": 99}), "package_id", "is no package's id"),
         (json!({"package": "acme/lib"}), "package", "cannot stand beside `package_id`"),
         (json!({"package_id": "none", "package": "No Name"}), "package", "is no package's name"),
-        (json!({"package_id": "none", "package": "Acme/*"}), "pattern", "must be part of a package name"),
+        (json!({"package_id": "none", "package": "Acme/*"}), "package", "must be part of a package name"),
         (json!({"version": "none"}), "version", "is required; `*` is every version"),
         (json!({"version": "not a constraint!"}), "version", "is not what composer understands"),
         (json!({"version": ""}), "version", "is not what composer understands"),
