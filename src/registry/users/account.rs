@@ -34,7 +34,7 @@ pub async fn update(app: &App, me: &Me, update: OwnUpdate) -> Result<UserRow, Fa
     }
     // Nothing that only a manager may change is changed: the greatest role keeps the guards out of the way.
     let own = Manager { by: me.by.clone(), role: Role::Owner, user_id: Some(me.account.user.id) };
-    change(app, &own, &me.account.user.uid, UserUpdate { name, email, ..UserUpdate::default() }).await
+    change(app, &own, &me.account.user.uid, UserUpdate { email, name, ..UserUpdate::default() }).await
 }
 
 /// Has the holder of a session prove again who they are. A stolen session is not to be turned into an account: wrong
