@@ -257,11 +257,11 @@ test("tokens are issued once for each key, found, changed, rotated and revoked",
   assert.deepEqual([misspelt.status, Object.keys((await misspelt.json()).details)], [400, ["costumer_id"]]);
 
   const at = { id: issued.id };
-  const grants = [{ package: "acme/*" }, { package: "vendor/lib", constraint: "^2.0" }];
+  const grants = [{ package: "acme/app" }, { package: "acme/uploaded" }, { package: "vendor/lib", constraint: "^2.0" }];
   const change = { grants, rate_limit_max: 5000, expires_at: Math.floor(Date.now() / 1000) + 3600 };
   assert.equal((await ask("update_token", { at, json: change })).rate_limit_max, 5000);
   customer = (await ask("rotate_token", { at, json: { grace_seconds: 0 } })).token;
-  assert.deepEqual((await ask("get_token", { at })).grants.map((grant) => grant.package), ["acme/*", "vendor/lib"]);
+  assert.deepEqual((await ask("get_token", { at })).grants.map((grant) => grant.package), grants.map((grant) => grant.package));
   const { id } = await ask("create_token", { json: { description: "A mistake", scopes: ["packages:read"] } });
   await ask("delete_token", { at: { id } });
   await ask("delete_tokens", { status: 400 });
@@ -305,7 +305,7 @@ test("composer warns of what the operator calls abandoned", async () => {
 test("composer audit tells of an advisory for as long as it stands", async () => {
   const spec = { package: "acme/uploaded", title: "Path traversal", affected_versions: "<1.1", severity: "high" };
   const { id } = await ask("create_advisory", { json: spec });
-  const audit = async () => JSON.parse((await project.composer("audit", "--format=json", "--abandoned=ignore")).stdout).advisories;
+  const audit = async () => JSON.parse((await project.composer("audit", "--format=json")).stdout).advisories;
   assert.equal((await audit())["acme/uploaded"][0].title, "Path traversal");
   await ask("update_advisory", { at: { id }, json: { cve: "CVE-2026-0001" } });
   assert.equal((await ask("get_advisory", { at: { id } })).cve, "CVE-2026-0001");
