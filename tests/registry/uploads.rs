@@ -333,7 +333,7 @@ async fn the_repository_of_uploads_has_nothing_to_sync() {
 #[tokio::test]
 async fn the_repository_for_uploads_can_be_made_before_the_first_of_them() {
     let world = World::new();
-    let make = async |body: Value| world.post("/api/repositories").bearer(ADMIN).json(&body).send().await;
+    let register = async |body: Value| world.post("/api/repositories").bearer(ADMIN).json(&body).send().await;
     for (field, value) in [
         ("url", json!("https://git.test/acme/lib.git")),
         ("vcs_type", json!("git")),
@@ -342,18 +342,18 @@ async fn the_repository_for_uploads_can_be_made_before_the_first_of_them() {
         ("tag_filter", json!(["*"])),
         ("package_filter", json!(["acme/*"])),
     ] {
-        let refused = make(json!({"kind": "artifact", field: value})).await.expect(400).json();
+        let refused = register(json!({"kind": "artifact", field: value})).await.expect(400).json();
         let named: Vec<&String> = refused["details"].as_object().expect("fields").keys().collect();
         assert_eq!(named, [if field == "auth_credentials" { "credential_type" } else { field }], "{refused}");
     }
-    let made = make(json!({"kind": "artifact"})).await.expect(201);
+    let made = register(json!({"kind": "artifact"})).await.expect(201);
     let view = made.json();
     assert_eq!(
         (&view["kind"], &view["sync_status"], &view["package"]),
         (&json!("artifact"), &json!("ok"), &json!(null))
     );
     assert_eq!(world.desk.jobs(), [], "there is nothing to sync");
-    let again = make(json!({"kind": "artifact"})).await.expect(409).json();
+    let again = register(json!({"kind": "artifact"})).await.expect(409).json();
     assert_eq!(again["error"], "This repository is registered already. Ask for its sync, or remove it first.");
     upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(201);
     let list = world.get("/api/repositories").bearer(ADMIN).send().await.expect(200).json();
