@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Port, Repo, Step, World, file, manifest};
+use crate::support::faults::break_every_call;
+use crate::support::{ADMIN, Moment, Port, Repo, Step, World, file, manifest};
 
 async fn refs(world: &World, id: &str, query: &str) -> (Vec<Value>, String) {
     let path = format!("/api/repositories/{id}/refs{query}");
@@ -93,11 +94,20 @@ async fn a_zip_that_was_refused_is_tried_again_once_a_sync_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_sync_that_is_not_asked_for_because_the_database_fails_forgets_no_refusal() {
-    let world = World::new();
-    let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
-    world.database.execute("UPDATE dists SET error = 'too large'");
-    world.meter.break_nth(Port::Database, 1, crate::support::Moment::Before);
-    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(500);
-    assert_eq!(world.database.rows("SELECT DISTINCT error FROM dists"), [json!({"error": "too large"})]);
+async fn a_sync_is_asked_for_and_refusals_are_forgotten_together_or_not_at_all() {
+    break_every_call(&[Port::Database], async |case| {
+        let world = World::new();
+        let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
+        world.database.execute("UPDATE dists SET error = 'too large'");
+        case.arm(&world);
+        let reply = world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await;
+        let is_broken = world.meter.mend() > 0;
+        assert_eq!(reply.status, if is_broken { 500 } else { 200 }, "{case:?}");
+        let done = !(is_broken && case.moment == Moment::Before);
+        assert_eq!(world.audited("repository.sync_requested").await.len(), usize::from(done), "{case:?}");
+        let errors = world.database.rows("SELECT count(error) AS n FROM dists");
+        assert_eq!(errors == [json!({"n": 0})], done, "{case:?}");
+        is_broken
+    })
+    .await;
 }

@@ -414,6 +414,17 @@ async fn people_change_their_own_address_with_their_password() {
 }
 
 #[tokio::test]
+async fn of_two_who_take_the_same_address_at_once_one_has_it() {
+    let world = World::new();
+    let people = [world.user("ada", "member").await, world.user("grace", "viewer").await];
+    let body = json!({"email": "shared@example.org", "current_password": PASSWORD});
+    let asks = people.iter().map(|person| world.patch("/api/auth/me").bearer(&person.token).json(&body));
+    assert_eq!(statuses_at_once(asks).await, [200, 409]);
+    assert_eq!(world.database.rows("SELECT 1 FROM users WHERE email = 'shared@example.org'").len(), 1);
+    assert_eq!(world.audited("user.changed").await.len(), 1);
+}
+
+#[tokio::test]
 async fn guessing_the_password_of_a_session_by_changing_its_address_is_throttled() {
     let world = World::new();
     let user = world.user("grace", "viewer").await;
