@@ -354,7 +354,7 @@ async fn the_repository_for_uploads_can_be_made_before_the_first_of_them() {
     );
     assert_eq!(world.desk.jobs(), [], "there is nothing to sync");
     let again = register(json!({"kind": "artifact"})).await.expect(409).json();
-    assert_eq!(again["error"], "This repository is registered already. Ask for its sync, or remove it first.");
+    assert_eq!(again["error"], "This repository is registered already. Use that one, or remove it first.");
     upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(201);
     let list = world.get("/api/repositories").bearer(ADMIN).send().await.expect(200).json();
     assert_eq!(list, json!([view]));

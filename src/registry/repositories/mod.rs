@@ -163,7 +163,7 @@ fn refuse_foreign(kind: &str, fields: &[(&str, bool)]) -> Result<(), Failure> {
 
 /// What is told when a repository's address is that of another one.
 fn taken() -> Failure {
-    Failure::new(Kind::Conflict, "This repository is registered already. Ask for its sync, or remove it first.")
+    Failure::new(Kind::Conflict, "This repository is registered already. Use that one, or remove it first.")
 }
 
 /// Registers a repository and asks for its first sync.
