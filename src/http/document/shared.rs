@@ -4,15 +4,21 @@
 use serde_json::{Map, Value, json};
 
 use crate::http::extract::{MAX_LIMIT, MAX_OFFSET};
+use crate::http::failure;
+use crate::registry::failure::Kind;
 
 /// The operation's part of the document.
 type Operation = Map<String, Value>;
+
+/// What is left of a token's hour.
+const QUOTA: [&str; 3] = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
 
 /// Adds to the document what its operations share.
 pub fn complete(document: &mut Value) {
     document["components"]["headers"] = headers();
     document["components"]["parameters"] = parameters();
     document["components"]["responses"] = responses();
+    document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"] = json!(KINDS.map(failure::code));
     refuse_unknown_fields(document);
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
@@ -52,33 +58,50 @@ fn parameters() -> Value {
     })
 }
 
+/// The failures that operations share: status, name, when.
+const FAILURES: [(&str, &str, &str); 7] = [
+    ("400", "Invalid", "A field or a parameter is wrong or unknown"),
+    ("401", "Unauthenticated", "No valid token"),
+    ("403", "Forbidden", "The token does not cover this"),
+    ("404", "NotFound", "There is nothing at this address"),
+    ("406", "NotAcceptable", "The client is Composer 1"),
+    ("429", "RateLimited", "The token's hour is used up"),
+    ("500", "InternalError", "The registry failed; the log says why, under the request's id"),
+];
+
 fn responses() -> Value {
-    let failure = |description: &str| json!({ "description": description });
-    let mut all = json!({
-        "Invalid": failure("A field or a parameter is wrong or unknown"),
-        "Unauthenticated": failure("No valid token"),
-        "Forbidden": failure("The token does not cover this"),
-        "NotFound": failure("There is nothing at this address"),
-        "NotAcceptable": failure("The client is Composer 1"),
-        "RateLimited": failure("The token's hour is used up"),
-        "InternalError": failure("The registry failed; the log says why, under the request's id"),
-    });
-    for (name, response) in all.as_object_mut().into_iter().flatten() {
-        let status = if name == "Unauthenticated" { "401" } else { "500" };
-        describe_failure(status, response);
-        if name == "RateLimited" {
-            add_references(
-                response,
-                &["Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"],
-            );
-        }
+    let mut all = json!({});
+    for (status, name, description) in FAILURES {
+        all[name]["description"] = json!(description);
+        describe_failure(status, &mut all[name]);
     }
+    add_references(&mut all["RateLimited"], &QUOTA);
     all
 }
 
+/// Every kind of failure, the first of each status in front.
+const KINDS: [Kind; 13] = [
+    Kind::Unauthenticated,
+    Kind::WrongCredentials,
+    Kind::TwoFactorRequired,
+    Kind::Forbidden,
+    Kind::NotFound,
+    Kind::MethodNotAllowed,
+    Kind::NotAcceptable,
+    Kind::Conflict,
+    Kind::Invalid,
+    Kind::RangeNotSatisfiable { size: 0 },
+    Kind::TooMany { retry_after: 60 },
+    Kind::Upstream,
+    Kind::Internal,
+];
+
 /// The body and the headers of a failure.
 fn describe_failure(status: &str, response: &mut Value) {
-    response["content"] = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/ErrorBody" } } });
+    let code = KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status).map(failure::code);
+    let schema = json!({ "$ref": "#/components/schemas/ErrorBody" });
+    let example = json!({ "error": response["description"], "code": code, "details": {} });
+    response["content"] = json!({ "application/json": { "schema": schema, "example": example } });
     add_references(response, &["X-Request-Id"]);
     match status {
         "401" => add_references(response, &["WWW-Authenticate"]),
@@ -150,23 +173,16 @@ fn add_failures(operation: &mut Operation) {
     // What composer adds to a query one day is passed over.
     let reads = operation.contains_key("requestBody") || (has(operation, "query") && !is_composer);
     let asks_nothing = is_of(operation, "registry");
-    let applying = [
-        ("400", "Invalid", reads),
-        ("401", "Unauthenticated", !is_public(operation)),
-        ("403", "Forbidden", !is_public(operation)),
-        ("404", "NotFound", has(operation, "path")),
-        ("406", "NotAcceptable", is_composer),
-        ("429", "RateLimited", !is_public(operation)),
-        ("500", "InternalError", !asks_nothing),
-    ];
+    let takes_token = !is_public(operation);
+    let applies = [reads, takes_token, takes_token, has(operation, "path"), is_composer, takes_token, !asks_nothing];
     let responses = &mut operation["responses"];
     for (status, response) in responses.as_object_mut().into_iter().flatten() {
         if status.as_str() >= "400" {
             describe_failure(status, response);
         }
     }
-    for (status, name, _) in applying.into_iter().filter(|(_, _, applies)| *applies) {
-        if responses.get(status).is_none() {
+    for ((status, name, _), applies) in FAILURES.into_iter().zip(applies) {
+        if applies && responses.get(status).is_none() {
             responses[status] = json!({ "$ref": format!("#/components/responses/{name}") });
         }
     }
@@ -181,7 +197,7 @@ fn add_headers(operation: &mut Operation) {
     let responses = operation["responses"].as_object_mut().into_iter().flatten();
     for (_, response) in responses.filter(|(status, _)| status.as_str() < "400") {
         if !is_public {
-            add_references(response, &["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]);
+            add_references(response, &QUOTA);
         }
         if is_page {
             add_references(response, &["X-Total-Count"]);
