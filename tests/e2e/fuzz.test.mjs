@@ -20,7 +20,7 @@ const CHECKS = [
 const SEED = "20260131";
 /** It stops asking after so many seconds, and is stopped after so many milliseconds whatever hangs. */
 const ASKING = 80;
-const LIMIT = 110_000;
+const LIMIT = 150_000;
 /** How many questions an operation gets besides the systematic ones. */
 const EXAMPLES = 15;
 
@@ -74,10 +74,11 @@ async function session(name) {
   return (await answer.json()).token;
 }
 
+const document = async () => (await registry.request("/api/openapi.json")).json();
+
 /** The operations of users about themselves: the administrator's token is refused there. */
 async function sessionOperations() {
-  const { paths } = await (await registry.request("/api/openapi.json")).json();
-  const operations = Object.values(paths).flatMap((item) => Object.values(item));
+  const operations = Object.values((await document()).paths).flatMap((item) => Object.values(item));
   const own = operations.filter(({ tags, security }) => tags[0] === "authentication" && security === undefined);
   return own.map(({ operationId }) => operationId).filter((id) => id !== "set_up");
 }
@@ -149,7 +150,9 @@ test("no operation ends in a server error or in anything that the document does 
     { cwd: folder, timeout: LIMIT, env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" } },
   );
   assert.equal(code, 0, stdout + stderr);
-  assert.match(stdout, /Tested: 8\d/);
+  // All but the one that serves the document, which schemathesis takes for its own.
+  const operations = Object.values((await document()).paths).flatMap((item) => Object.keys(item));
+  assert.equal(Number(/Tested: (\d+)/.exec(stdout)?.[1]), operations.length - 1, stdout);
   const crashes = registry.logs.filter(({ message }) => /panicked|RuntimeError/.test(message));
   assert.deepEqual(crashes, []);
 });

@@ -248,19 +248,20 @@ fn archive(dist: &Map) -> Result<Archive, String> {
 fn moment(value: &Value) -> Option<Millis> {
     let text = match value {
         Value::String(text) => text.trim(),
-        Value::Number(seconds) => return seconds.as_i64().map(Millis::from_seconds).filter(is_date),
+        Value::Number(seconds) => return seconds.as_i64().and_then(date),
         _ => return None,
     };
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().ok().map(Millis::from_seconds).filter(is_date);
+        return text.parse().ok().and_then(date);
     }
     let forms = [text.to_owned(), format!("{}Z", text.replacen(' ', "T", 1)), format!("{text}T00:00:00Z")];
     let moment = forms.iter().find_map(|form| OffsetDateTime::parse(form, &Rfc3339).ok())?;
     Some(Millis::from_seconds(moment.unix_timestamp()))
 }
 
-fn is_date(moment: &Millis) -> bool {
-    (Millis(0)..=Millis::LAST).contains(moment)
+/// The moment `seconds` after the epoch, if it is one that can be written as a date.
+fn date(seconds: i64) -> Option<Millis> {
+    Some(Millis::from_seconds(seconds)).filter(|moment| (Millis(0)..=Millis::LAST).contains(moment))
 }
 
 #[cfg(test)]
