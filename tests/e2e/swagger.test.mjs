@@ -13,8 +13,8 @@ before(async () => {
   page = await browser.open(`${registry.url}/api/swagger`);
 });
 after(async () => {
-  await browser?.stop();
   await registry?.stop();
+  await browser?.stop();
 });
 
 /** Tries an operation out with what the page suggests; the status and the body that it shows. */

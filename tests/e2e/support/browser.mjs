@@ -19,15 +19,18 @@ export async function startBrowser() {
     // Chromium's sandbox refuses to run as root, which is what a container's only user is.
     ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
   ];
-  const child = spawn(await browser(), flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+  const child = spawn(await browser(), flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true });
   const ended = new Promise((resolve) => child.once("close", resolve));
   const { send, onEvent } = protocol(child, ended);
   return {
     open: (url) => openPage(send, onEvent, url),
     async stop() {
-      child.kill("SIGKILL");
+      // Its own way of ending takes its helpers along, which would go on writing into the profile.
+      await send("Browser.close").catch(() => {});
+      const late = setTimeout(() => process.kill(-child.pid, "SIGKILL"), 5_000);
       await ended;
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+      clearTimeout(late);
+      rmSync(profile, { recursive: true, force: true, maxRetries: 20 });
     },
   };
 }
