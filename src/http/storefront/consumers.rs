@@ -34,10 +34,7 @@ fn page_of((consumers, total): (Vec<Consumer>, i64)) -> Response {
     ),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody)
     )
 )]
 pub async fn list_consumers(
@@ -61,10 +58,7 @@ pub async fn list_consumers(
     ),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody)
     )
 )]
 pub async fn list_consumers_by_email(
@@ -85,10 +79,8 @@ pub async fn list_consumers_by_email(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "The consumer", body = ConsumerView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
 pub async fn get_consumer(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -106,11 +98,8 @@ pub async fn get_consumer(session: Session, PathOf(id): PathOf<String>) -> Resul
     request_body = ConsumerRequest,
     responses(
         (status = 201, description = "The consumer", body = ConsumerView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 409, description = "The public key is taken; or the key came with another request, or this one is still in progress", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The public key is taken; or the key came with another request, or this one is still in progress", body = ErrorBody)
     )
 )]
 pub async fn create_consumer(
@@ -143,12 +132,9 @@ pub async fn create_consumer(
     request_body = ConsumerRequest,
     responses(
         (status = 200, description = "The consumer as it is now", body = ConsumerView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
         (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time", body = ErrorBody)
     )
 )]
 pub async fn update_consumer(
@@ -171,12 +157,9 @@ pub async fn update_consumer(
     request_body = ConsumerRequest,
     responses(
         (status = 200, description = "The consumer as it is now", body = ConsumerView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
         (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time", body = ErrorBody)
     )
 )]
 pub async fn replace_consumer(
@@ -195,10 +178,8 @@ pub async fn replace_consumer(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
 pub async fn delete_consumer(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {

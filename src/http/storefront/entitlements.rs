@@ -29,11 +29,8 @@ fn shown(rows: Vec<PermissionRow>) -> Response {
     ),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
 pub async fn list_consumer_packages(
@@ -59,10 +56,8 @@ pub async fn list_consumer_packages(
     ),
     responses(
         (status = 200, description = "Permissions", body = Vec<PermissionView>),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer or package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer or package", body = ErrorBody)
     )
 )]
 pub async fn list_consumer_permissions(
@@ -82,10 +77,8 @@ pub async fn list_consumer_permissions(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "Permissions, 1000 at most", body = Vec<PermissionView>),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
 pub async fn list_entitlements(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -100,14 +93,11 @@ pub async fn list_entitlements(session: Session, PathOf(id): PathOf<String>) -> 
     path = "/consumers/{id}/entitlements",
     tag = "storefront",
     params(("id" = i64, Path, description = "The consumer's id")),
-    request_body = Vec<PermissionRequest>,
+    request_body(content = Vec<PermissionRequest>, example = json!([{"package_id": 2, "version": "5.*"}])),
     responses(
         (status = 200, description = "All permissions as they are now", body = Vec<PermissionView>),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
 pub async fn set_entitlements(
@@ -130,10 +120,8 @@ pub async fn set_entitlements(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "Instructions", body = InstructionsView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
 pub async fn get_instructions(

@@ -23,10 +23,8 @@ use crate::registry::tokens::Scope;
     ),
     responses(
         (status = 200, description = "Permissions", body = Vec<PermissionView>),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer or package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer or package", body = ErrorBody)
     )
 )]
 pub async fn list_permissions(session: Session, ids: PathOf<(String, String)>) -> Result<Response, Failure> {
@@ -41,11 +39,8 @@ pub async fn list_permissions(session: Session, ids: PathOf<(String, String)>) -
     request_body = PermissionRequest,
     responses(
         (status = 201, description = "The permission", body = PermissionView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
-        (status = 409, description = "The consumer has this very permission, or as many as there can be", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The consumer has this very permission, or as many as there can be", body = ErrorBody)
     )
 )]
 pub async fn create_permission(
@@ -66,10 +61,8 @@ pub async fn create_permission(
     params(("id" = i64, Path, description = "The permission's id")),
     responses(
         (status = 200, description = "The permission", body = PermissionView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such permission", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such permission", body = ErrorBody)
     )
 )]
 pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -87,12 +80,9 @@ pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Res
     request_body = PermissionRequest,
     responses(
         (status = 200, description = "The permission as it is now", body = PermissionView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
         (status = 404, description = "No such permission", body = ErrorBody),
-        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time", body = ErrorBody)
     )
 )]
 pub async fn update_permission(
@@ -115,12 +105,9 @@ pub async fn update_permission(
     request_body = PermissionRequest,
     responses(
         (status = 200, description = "The permission as it is now", body = PermissionView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
         (status = 404, description = "No such permission", body = ErrorBody),
-        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time", body = ErrorBody)
     )
 )]
 pub async fn replace_permission(
@@ -139,10 +126,8 @@ pub async fn replace_permission(
     params(("id" = i64, Path, description = "The permission's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such permission", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such permission", body = ErrorBody)
     )
 )]
 pub async fn delete_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {

@@ -20,10 +20,8 @@ use crate::registry::tokens::Scope;
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "Tokens, 100 at most", body = Vec<ConsumerTokenView>),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
 pub async fn list_consumer_tokens(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -41,12 +39,9 @@ pub async fn list_consumer_tokens(session: Session, PathOf(id): PathOf<String>) 
     request_body = ConsumerTokenRequest,
     responses(
         (status = 201, description = "The token", body = ConsumerTokenView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
         (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 409, description = "Every seat is taken", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "Every seat is taken", body = ErrorBody)
     )
 )]
 pub async fn create_consumer_token(
@@ -73,10 +68,8 @@ pub async fn create_consumer_token(
     ),
     responses(
         (status = 204, description = "Revoked"),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer or token", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer or token", body = ErrorBody)
     )
 )]
 pub async fn delete_consumer_token(
