@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::json;
+
 use crate::composer::PackageName;
+use crate::ports::Stmt;
 use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::authenticate::Caller;
 use crate::registry::failure::Failure;
 use crate::registry::packages::seen;
+use crate::store::deliveries::tell_first_downloads;
 use crate::store::downloads::{Install, count, of_versions};
-use crate::store::run;
 
 /// Most installs that one report may hold; a run of composer sends one report.
 pub const MAX_INSTALLS: usize = 2000;
@@ -32,10 +35,15 @@ pub fn count_installs(app: &App, caller: &Caller, installs: Vec<(String, String)
         return;
     }
     let day = app.now().seconds().div_euclid(DAY_SECONDS);
-    let stmt = count(caller.organization_id, &caller.counted_as(), day, &installs);
+    let (organization_id, subject) = (caller.organization_id, caller.counted_as());
+    let tell = caller.consumer_id.map(|consumer_id| {
+        let list = json!(installs).to_string();
+        tell_first_downloads(organization_id, consumer_id, &subject, list, app.now())
+    });
+    let batch: Vec<Stmt> = tell.into_iter().chain([count(organization_id, &subject, day, &installs)]).collect();
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {
-        if let Err(error) = run(&*database, stmt).await {
+        if let Err(error) = database.batch(batch).await {
             log::warn!("installs were not counted: {error}");
         }
     }));

@@ -10,6 +10,7 @@ pub mod consumer_tokens;
 pub mod consumers;
 pub mod cron;
 pub mod curate;
+pub mod deliveries;
 pub mod dist;
 pub mod downloads;
 pub mod edit;
@@ -40,6 +41,7 @@ pub mod tokens;
 pub mod uploads;
 pub mod upstream;
 pub mod users;
+pub mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;

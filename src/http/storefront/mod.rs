@@ -8,6 +8,7 @@ mod consumers;
 mod entitlements;
 mod permissions;
 mod tokens;
+mod webhooks;
 
 use axum::response::{IntoResponse, Json, Response};
 use http::StatusCode;
@@ -41,6 +42,16 @@ pub fn routes() -> Routes {
             permissions::replace_permission,
             permissions::delete_permission
         ))
+        .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
+        .routes(routes!(
+            webhooks::get_webhook,
+            webhooks::update_webhook,
+            webhooks::replace_webhook,
+            webhooks::delete_webhook
+        ))
+        .routes(routes!(webhooks::list_deliveries))
+        .routes(routes!(webhooks::redeliver))
+        .routes(routes!(webhooks::test_webhook))
 }
 
 /// An id in an address; one that is no number names nothing that exists.

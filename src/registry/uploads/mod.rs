@@ -22,6 +22,7 @@ use crate::registry::edit::{Draft, Edit};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::memory::Place;
+use crate::registry::publish::tell_published;
 use crate::store::dists::NewArtifact;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::{self, FileUpsert, VersionUpsert};
@@ -362,6 +363,7 @@ impl Publisher<'_> {
         };
         let mut changes = vec![uploads::guard_announced(&self.artifact.sha256)];
         changes.extend(publication::insert_texts(&texts));
+        changes.push(tell_published(target, &upsert));
         changes.extend(publication::upsert_versions(target, &upsert));
         changes.push(self.by.note(self.app, &deed)?);
         changes.extend(publication::replace_files(target, &upsert, &files));
