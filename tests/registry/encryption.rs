@@ -55,7 +55,7 @@ fn key(id: u8, seals: bool, configured: bool, credentials: i64, answers: i64) ->
         "id": id_of(id), "seals": seals, "configured": configured,
         "sealed": {
             "consumers.private_key": 0, "idempotency_answers.body": answers, "repositories.credentials": credentials,
-            "users.totp_secret": 0,
+            "users.totp_secret": 0, "webhooks.secret": 0,
         },
     })
 }

@@ -48,3 +48,4 @@ mod upstream_faults;
 mod user_faults;
 mod users;
 mod visibility;
+mod webhooks;
