@@ -6,8 +6,10 @@
 mod body;
 mod consumers;
 mod entitlements;
+mod packages;
 mod permissions;
 mod tokens;
+mod versions;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -18,6 +20,21 @@ use crate::registry::failure::Failure;
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
     Routes::new()
+        .routes(routes!(packages::list_storefront_packages, packages::create_storefront_package))
+        .routes(routes!(
+            packages::get_storefront_package,
+            packages::update_storefront_package,
+            packages::replace_storefront_package,
+            packages::delete_storefront_package
+        ))
+        .routes(routes!(versions::list_storefront_versions, versions::create_storefront_version))
+        .routes(routes!(
+            versions::get_storefront_version,
+            versions::update_storefront_version,
+            versions::replace_storefront_version,
+            versions::delete_storefront_version
+        ))
+        .routes(routes!(versions::upload_storefront_file))
         .routes(routes!(consumers::list_consumers, consumers::create_consumer))
         .routes(routes!(consumers::list_consumers_by_email))
         .routes(routes!(
