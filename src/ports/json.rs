@@ -23,6 +23,8 @@ struct Misfit {
     /// `a.b[3]`; empty for the value as a whole.
     place: String,
     reason: String,
+    /// Whether nobody has said yet where the object is whose field `place` names.
+    is_relative: bool,
 }
 
 impl Wrong {
@@ -38,14 +40,18 @@ impl Wrong {
 
     #[cold]
     fn new(reason: String) -> Self {
-        Self(Box::new(Misfit { place: String::new(), reason }))
+        Self(Box::new(Misfit { place: String::new(), reason, is_relative: false }))
     }
 
     /// The same, with the place of the innermost value that could not be read.
     #[cold]
     fn at(mut self, place: &Place<'_>) -> Self {
-        if self.0.place.is_empty() {
-            self.0.place = place.to_string();
+        let Misfit { place: known, is_relative, .. } = &mut *self.0;
+        if *is_relative {
+            *known = format!("{place}.{known}");
+            *is_relative = false;
+        } else if known.is_empty() {
+            *known = place.to_string();
         }
         self
     }
@@ -53,7 +59,7 @@ impl Wrong {
 
 impl Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Misfit { place, reason } = &*self.0;
+        let Misfit { place, reason, .. } = &*self.0;
         if place.is_empty() { f.write_str(reason) } else { write!(f, "`{place}`: {reason}") }
     }
 }
@@ -64,6 +70,11 @@ impl Error for Wrong {
     #[cold]
     fn custom<T: Display>(reason: T) -> Self {
         Self::new(reason.to_string())
+    }
+
+    #[cold]
+    fn missing_field(field: &'static str) -> Self {
+        Self(Box::new(Misfit { place: field.to_owned(), reason: "is missing".to_owned(), is_relative: true }))
     }
 
     #[cold]
@@ -430,9 +441,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_the_innermost_place() {
         assert_eq!(wrong(&json!([])), "invalid type: sequence, expected struct Sample");
-        assert_eq!(wrong(&json!({})), "missing field `name`");
+        assert_eq!(wrong(&json!({})), "`name`: is missing");
         assert_eq!(wrong(&json!({"name": null})), "`name`: invalid type: null, expected a string");
-        assert_eq!(wrong(&json!({"name": "a", "inner": {"count": 1}})), "`inner`: missing field `form`");
+        assert_eq!(wrong(&json!({"name": "a", "inner": {"count": 1}})), "`inner.form`: is missing");
         assert_eq!(
             wrong(&json!({"name": "a", "inner": {"count": 1, "form": "whole"}})),
             "`inner.form`: unknown variant `whole`, expected `in_pieces`"

@@ -11,6 +11,7 @@ use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::secrets::{PlainToken, TokenKind};
 use crate::store::consumers::{NewToken, by_id, insert_token};
+use crate::store::revocations;
 use crate::store::tokens::{self, HashedTokenRow, Holder, TokenRow};
 
 const MAX_DESCRIPTION: usize = 500;
@@ -66,7 +67,7 @@ pub async fn issue(
 pub async fn revoke(app: &App, by: &Actor, consumer_id: i64, uid: &str) -> Result<(), Failure> {
     let noted = note(app, by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
     let of = (by.organization_id, Holder::Consumer(consumer_id));
-    let revoked = tokens::revoke(&*app.ports.database, of, uid, None, app.now(), noted).await?;
+    let revoked = revocations::revoke(&*app.ports.database, of, uid, None, app.now(), noted).await?;
     let revocation = revoked.ok_or_else(crate::registry::tokens::absent)?;
     learn(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(crate::registry::tokens::absent()) }

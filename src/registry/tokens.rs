@@ -18,7 +18,7 @@ use crate::registry::ids::new_uid;
 use crate::registry::secrets::{PlainToken, TokenKind};
 use crate::registry::token_spec::TokenSpec;
 use crate::store::tokens::{GrantRow, HashedTokenRow, Holder, SORTS, TokenChanges, TokenFilter, TokenRow};
-use crate::store::{Page, Update, run, tokens};
+use crate::store::{Page, Update, revocations, run, tokens};
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -323,7 +323,7 @@ pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure
     let deed = Deed { action: "token.revoked", target: uid, label: None, details: json!({}) };
     let noted = issuer.by.note(app, &deed)?;
     let of = (organization_id, Holder::Anybody);
-    let revoked = tokens::revoke(&*app.ports.database, of, uid, revision, app.now(), noted).await?;
+    let revoked = revocations::revoke(&*app.ports.database, of, uid, revision, app.now(), noted).await?;
     let revocation = revoked.ok_or_else(absent)?;
     if revocation.token.token.revoked_at.is_none() {
         return Err(crossed());
@@ -374,7 +374,8 @@ pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) ->
     let database = &*app.ports.database;
     let organization_id = issuer.by.organization_id;
     let now = app.now();
-    let found = tokens::condemned(database, organization_id, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
+    let found =
+        revocations::condemned(database, organization_id, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
     if !issuer.holds_everything() {
         found.tokens.iter().try_for_each(|row| issuer.check_token(&row.token))?;
     }
@@ -382,7 +383,7 @@ pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) ->
     if !found.tokens.is_empty() {
         let deed = Deed { action: "token.revoked", target: "", label: None, details: json!({ "by_filter": true }) };
         let noted = issuer.by.note_revocations(app, &deed, &found.tokens)?;
-        ended = tokens::revoke_all(database, organization_id, &found.tokens, now, noted).await?;
+        ended = revocations::revoke_all(database, organization_id, &found.tokens, now, noted).await?;
     }
     let mut uids = Vec::new();
     for mut row in found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)) {

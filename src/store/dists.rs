@@ -98,6 +98,18 @@ pub async fn behind(db: &dyn Database, before: Millis) -> Result<Vec<i64>, Datab
     Ok(run(db, stmt).await?.decode::<Behind>()?.into_iter().map(|row| row.repository_id).collect())
 }
 
+/// The statement that has a repository's zips tried again which were refused: what was too large may fit by now.
+pub fn forget_refusals(organization_id: i64, repository_uid: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE dists SET error = NULL
+          WHERE error IS NOT NULL AND version_id IN (
+            SELECT v.id FROM repositories r JOIN packages p ON p.repository_id = r.id
+              JOIN versions v ON v.package_id = p.id
+             WHERE r.organization_id = ?1 AND r.uid = ?2)",
+        [organization_id.into(), repository_uid.into()],
+    )
+}
+
 /// A zip that lies in the blob store.
 #[derive(Debug, Clone)]
 pub struct NewArtifact {

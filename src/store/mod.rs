@@ -21,6 +21,7 @@ pub mod organizations;
 pub mod packages;
 pub mod publication;
 pub mod repositories;
+pub mod revocations;
 pub mod sealed;
 pub mod sessions;
 pub mod settings;

@@ -6,7 +6,7 @@ use crate::ports::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::mirrors::{Upstream, stored_root};
 use crate::store::sealed::SealedColumn;
-use crate::store::{Page, Update, run, total};
+use crate::store::{Page, Update, dists, run, total};
 
 /// A repository with what its latest sync run tells of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -199,7 +199,8 @@ pub async fn insert(
     Ok(results.pop().unwrap_or_default().first()?)
 }
 
-/// Asks for a sync: whatever run is under way, another one follows. One [`RepositoryRow`] as it is then, or none.
+/// Asks for a sync: whatever run is under way, another one follows, and zips that were refused are tried again. One
+/// [`RepositoryRow`] as it is then, or none.
 pub async fn request_sync(
     db: &dyn Database,
     organization_id: i64,
@@ -211,7 +212,8 @@ pub async fn request_sync(
           WHERE organization_id = ?1 AND uid = ?2 AND kind <> 'artifact'",
         [organization_id.into(), uid.into()],
     );
-    let mut results = db.batch(vec![ask, noted, by_uid(organization_id, uid)]).await?;
+    let again = dists::forget_refusals(organization_id, uid);
+    let mut results = db.batch(vec![ask, noted, again, by_uid(organization_id, uid)]).await?;
     Ok(results.pop().unwrap_or_default().first()?)
 }
 
@@ -358,6 +360,42 @@ pub fn refs(repository_id: i64) -> Stmt {
         "SELECT name, reference, version, reason FROM repository_refs WHERE repository_id = ?1",
         [repository_id.into()],
     )
+}
+
+/// A page of a repository's refs, those first that became no version, and how many there are in all; `None` without such
+/// a repository. A version is as people read it, and only there when it is published.
+pub async fn refs_page(
+    db: &dyn Database,
+    organization_id: i64,
+    uid: &str,
+    page: Page,
+) -> Result<Option<(Vec<RefRow>, i64)>, DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                "SELECT f.name, f.reference, f.reason,
+                        (SELECT v.pretty FROM packages p JOIN versions v ON v.package_id = p.id
+                          WHERE p.repository_id = f.repository_id AND v.normalized = f.version
+                            AND v.ref_name = f.name AND v.removed_at IS NULL) AS version
+                   FROM repositories r JOIN repository_refs f ON f.repository_id = r.id
+                  WHERE r.organization_id = ?1 AND r.uid = ?2
+                  ORDER BY f.reason IS NULL, f.name LIMIT ?3 OFFSET ?4",
+                [organization_id.into(), uid.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                "SELECT (SELECT count(*) FROM repository_refs f WHERE f.repository_id = r.id) AS total
+                   FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
+                [organization_id.into(), uid.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let refs = results.next().unwrap_or_default().decode()?;
+    let count = results.next().unwrap_or_default();
+    if count.0.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((refs, total(count)?)))
 }
 
 /// The credentials, for whoever re-seals them.

@@ -267,39 +267,6 @@ pub async fn rotate(
     Ok(results.first().is_some_and(|rows| !rows.0.is_empty()))
 }
 
-/// What became of a revocation.
-#[derive(Debug, Clone)]
-pub struct Revocation {
-    /// The token as it is now.
-    pub token: HashedTokenRow,
-    /// Whether it was this call that revoked it.
-    pub is_new: bool,
-}
-
-/// Revokes a token; `None` when there is none of that id. One that was revoked before is told as such, so that whoever
-/// asks again, because the first answer got lost, still has every copy of it forgotten. One that is not at `revision`
-/// any more, if one is given, is left alone.
-pub async fn revoke(
-    db: &dyn Database,
-    (organization_id, holder): (i64, Holder),
-    uid: &str,
-    revision: Option<i64>,
-    now: Millis,
-    noted: Stmt,
-) -> Result<Option<Revocation>, DatabaseError> {
-    let revoke = Stmt::new(
-        "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
-          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
-            AND consumer_id IS ?5 AND NOT EXISTS (SELECT 1 FROM consumers c WHERE c.uid = tokens.uid)
-         RETURNING id",
-        [organization_id.into(), uid.into(), now.into(), revision.into(), holder.into()],
-    );
-    let mut results = db.batch(vec![revoke, noted, known(organization_id, holder, uid)]).await?;
-    let token = results.pop().unwrap_or_default().first()?;
-    let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
-    Ok(token.map(|token| Revocation { token, is_new }))
-}
-
 /// Which tokens count: those that are valid or have expired, or those that were revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
@@ -465,64 +432,4 @@ pub async fn page(
     let rows: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
     let tokens = rows.into_iter().map(|row| row.token).collect();
     Ok((tokens, total(results.next().unwrap_or_default())?))
-}
-
-/// What is about to be revoked by a filter.
-pub struct Condemned {
-    /// At most as many as were asked for, each at the revision at which it may be revoked.
-    pub tokens: Vec<HashedTokenRow>,
-    /// How many there are in all.
-    pub total: i64,
-    /// At most as many that were revoked since the given moment.
-    pub gone: Vec<HashedTokenRow>,
-}
-
-/// The tokens that a filter condemns, and those that it has condemned since `since`.
-pub async fn condemned(
-    db: &dyn Database,
-    organization_id: i64,
-    filter: &TokenFilter<'_>,
-    limit: i64,
-    since: Millis,
-    now: Millis,
-) -> Result<Condemned, DatabaseError> {
-    let page = Page { limit, offset: 0 };
-    let gone = TokenFilter { standing: Standing::RevokedSince(since), ..*filter };
-    let batch = vec![
-        listed(organization_id, filter, None, page, now),
-        counted(organization_id, filter, now),
-        listed(organization_id, &gone, None, page, now),
-    ];
-    let mut results = db.batch(batch).await?.into_iter();
-    Ok(Condemned {
-        tokens: results.next().unwrap_or_default().decode()?,
-        total: total(results.next().unwrap_or_default())?,
-        gone: results.next().unwrap_or_default().decode()?,
-    })
-}
-
-/// Revokes live tokens that are still at their revisions and returns their public ids. `noted` comes first, so that it
-/// finds them as the revocation will.
-pub async fn revoke_all(
-    db: &dyn Database,
-    organization_id: i64,
-    tokens: &[HashedTokenRow],
-    now: Millis,
-    noted: Stmt,
-) -> Result<Vec<String>, DatabaseError> {
-    #[derive(Deserialize)]
-    struct Revoked {
-        uid: String,
-    }
-    let list: Vec<_> = tokens.iter().map(|row| json!({"uid": row.token.uid, "revision": row.token.revision})).collect();
-    let revoke = Stmt::new(
-        "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
-          WHERE revoked_at IS NULL AND organization_id = ?1 AND consumer_id IS NULL
-            AND id IN (SELECT t.id FROM json_each(?2) j
-                        CROSS JOIN tokens t ON t.uid = j.value ->> 'uid' AND t.revision = j.value ->> 'revision')
-         RETURNING uid",
-        [organization_id.into(), json!(list).to_string().into(), now.into()],
-    );
-    let rows = db.batch(vec![noted, revoke]).await?.pop().unwrap_or_default();
-    Ok(rows.decode::<Revoked>()?.into_iter().map(|row| row.uid).collect())
 }

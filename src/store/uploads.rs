@@ -9,6 +9,9 @@ use crate::store::publication::Target;
 /// `versions.ref_name` of what was uploaded; refs of a repository begin with `refs/`.
 pub const UPLOADED: &str = "upload";
 
+/// `repositories.url` of the organization's repository of uploaded zips: there is one.
+pub const UPLOADS_URL: &str = "artifact:uploads";
+
 /// Primary key of a row.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Id {
@@ -28,8 +31,8 @@ pub fn repository(organization_id: i64) -> Stmt {
 pub fn insert_repository(organization_id: i64, uid: &str, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT OR IGNORE INTO repositories (uid, organization_id, kind, provider, url, created_at)
-         VALUES (?2, ?1, 'artifact', 'artifact', 'artifact:uploads', ?3)",
-        [organization_id.into(), uid.into(), now.into()],
+         VALUES (?2, ?1, 'artifact', 'artifact', ?4, ?3)",
+        [organization_id.into(), uid.into(), now.into(), UPLOADS_URL.into()],
     )
 }
 

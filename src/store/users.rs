@@ -153,19 +153,33 @@ pub async fn insert(
     Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
 }
 
-/// A page of an organization's users, newest first, and how many there are in all.
-pub async fn page(db: &dyn Database, organization_id: i64, page: Page) -> Result<(Vec<UserRow>, i64), DatabaseError> {
+/// A page of an organization's users, newest first, and how many there are in all; only those whose address or name
+/// holds `search`, in whatever case.
+pub async fn page(
+    db: &dyn Database,
+    organization_id: i64,
+    search: Option<&str>,
+    page: Page,
+) -> Result<(Vec<UserRow>, i64), DatabaseError> {
     let mut results = db
         .batch(vec![
             Stmt::new(
                 concat!(
                     "SELECT ",
                     user_columns!(),
-                    " FROM users WHERE organization_id = ?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3"
+                    " FROM users
+                       WHERE organization_id = ?1
+                         AND (?2 IS NULL OR instr(lower(email || char(10) || name), lower(?2)) > 0)
+                       ORDER BY id DESC LIMIT ?3 OFFSET ?4"
                 ),
-                [organization_id.into(), page.limit.into(), page.offset.into()],
+                [organization_id.into(), search.into(), page.limit.into(), page.offset.into()],
             ),
-            Stmt::new("SELECT count(*) AS total FROM users WHERE organization_id = ?1", [organization_id.into()]),
+            Stmt::new(
+                "SELECT count(*) AS total FROM users
+                  WHERE organization_id = ?1
+                    AND (?2 IS NULL OR instr(lower(email || char(10) || name), lower(?2)) > 0)",
+                [organization_id.into(), search.into()],
+            ),
         ])
         .await?
         .into_iter();

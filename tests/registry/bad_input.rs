@@ -157,8 +157,7 @@ async fn the_same_repository_is_registered_once_for_each_path() {
     ] {
         let reply = world.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(status);
         if status == 409 {
-            let error =
-                "A repository with this URL and path is registered already. Ask for its sync, or remove it first.";
+            let error = "This repository is registered already. Use that one, or remove it first.";
             assert_eq!(reply.json(), json!({"error": error, "code": "CONFLICT", "details": {}}), "{body}");
         }
     }

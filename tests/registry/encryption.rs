@@ -121,7 +121,7 @@ async fn a_hundred_secrets_of_a_sort_are_sealed_anew_with_a_call_in_as_many_stat
     with_keys(&mut world, &[8, 7]);
     // The copies are sealed to another row than theirs: they do not open.
     let (found, calls) = world.counted(rotate(&world)).await;
-    assert_eq!((calls.round_trips, calls.statements), (2, 12));
+    assert_eq!((calls.round_trips, calls.statements), (2, 16));
     assert_eq!(found["remaining"].as_i64().expect("a number") + found["resealed"].as_i64().expect("a number"), 206);
     assert!(found["unreadable"].as_i64().expect("a number") >= 99);
     let uids = world.database.rows("SELECT uid FROM repositories WHERE uid LIKE 'copy%'");

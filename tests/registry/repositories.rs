@@ -288,7 +288,7 @@ async fn wrong_changes_are_refused_by_name_and_change_nothing() {
     for (body, field) in [
         (json!({"url": SATIS, "kind": "composer", "tag_filter": ["1.*"]}), "tag_filter"),
         (json!({"url": SATIS, "kind": "composer", "vcs_type": "git"}), "vcs_type"),
-        (json!({"url": SATIS, "kind": "artifact"}), "kind"),
+        (json!({"url": SATIS, "kind": "artifact"}), "url"),
         (json!({"url": SATIS, "package_filter": ["a/b"]}), "package_filter"),
     ] {
         let reply = world.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(400).json();

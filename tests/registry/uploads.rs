@@ -331,6 +331,41 @@ async fn the_repository_of_uploads_has_nothing_to_sync() {
 }
 
 #[tokio::test]
+async fn the_repository_for_uploads_can_be_made_before_the_first_of_them() {
+    let world = World::new();
+    let register = async |body: Value| world.post("/api/repositories").bearer(ADMIN).json(&body).send().await;
+    for (field, value) in [
+        ("url", json!("https://git.test/acme/lib.git")),
+        ("vcs_type", json!("git")),
+        ("auth_credentials", json!("secret")),
+        ("path", json!("a")),
+        ("tag_filter", json!(["*"])),
+        ("package_filter", json!(["acme/*"])),
+    ] {
+        let refused = register(json!({"kind": "artifact", field: value})).await.expect(400).json();
+        let named: Vec<&String> = refused["details"].as_object().expect("fields").keys().collect();
+        assert_eq!(named, [if field == "auth_credentials" { "credential_type" } else { field }], "{refused}");
+    }
+    let made = register(json!({"kind": "artifact"})).await.expect(201);
+    let view = made.json();
+    assert_eq!(
+        (&view["kind"], &view["sync_status"], &view["package"]),
+        (&json!("artifact"), &json!("ok"), &json!(null))
+    );
+    assert_eq!(world.desk.jobs(), [], "there is nothing to sync");
+    let again = register(json!({"kind": "artifact"})).await.expect(409).json();
+    assert_eq!(again["error"], "This repository is registered already. Use that one, or remove it first.");
+    upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(201);
+    let list = world.get("/api/repositories").bearer(ADMIN).send().await.expect(200).json();
+    assert_eq!(list, json!([view]));
+    let packages = world.get(&format!("/api/packages?repo_id={}", made.id())).bearer(ADMIN).send().await.expect(200);
+    assert_eq!(packages.json()[0]["name"], "acme/lib");
+    let git = world.register_as(json!({"url": "https://git.test/acme/other.git"})).await;
+    let change = json!({"vcs_type": "artifact"});
+    world.patch(&format!("/api/repositories/{git}")).bearer(ADMIN).json(&change).send().await.expect(400);
+}
+
+#[tokio::test]
 async fn of_two_uploads_at_once_one_is_published() {
     let world = World::new();
     let (one, two) = tokio::join!(

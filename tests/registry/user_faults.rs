@@ -179,6 +179,26 @@ async fn changing_the_password() {
 }
 
 #[tokio::test]
+async fn changing_ones_own_address() {
+    break_every_call(&[Port::Database], async |case| {
+        let world = World::new();
+        let user = world.user("user", "member").await;
+        let body = json!({"email": "other@example.org", "current_password": PASSWORD});
+        let ask = || world.patch("/api/auth/me").bearer(&user.token).json(&body).send();
+        let (_, is_broken, in_the_database) = broken(&world, case, ask()).await;
+        let changed = world.audited("user.changed").await.len() == 1;
+        assert!(changed || in_the_database, "{case:?}");
+        let (now, before) = ("other@example.org", user.email.as_str());
+        let (works, fails) = if changed { (now, before) } else { (before, now) };
+        world.log_in(works, PASSWORD, json!({})).await.expect(200);
+        world.log_in(fails, PASSWORD, json!({})).await.expect(401);
+        assert_eq!(ask().await.expect(200).json()["email"], now, "{case:?}");
+        is_broken
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn turning_the_second_factor_on_and_off() {
     break_every_call(&[Port::Database], async |case| {
         let world = World::new();

@@ -100,7 +100,7 @@ async fn every_wrong_field_of_a_user_is_named_and_nothing_is_made() {
         assert!(!reply.text().contains("123456789012"));
     }
     let reply = world.post("/api/users").bearer(ADMIN).json(&json!({"a": 1, "b": 2})).send().await.expect(400);
-    assert!(reply.text().contains("missing field `email`"), "{}", reply.text());
+    assert_eq!(reply.json()["details"], json!({"email": ["is missing"]}));
     assert_eq!(users(&world), Vec::<Value>::new());
     assert_eq!(world.audited("user.").await, Vec::<Value>::new());
 }
@@ -359,4 +359,79 @@ async fn two_owners_cannot_take_each_other_away_at_once() {
         let left = world.database.rows("SELECT 1 FROM users WHERE role = 'owner' AND blocked_at IS NULL");
         assert_eq!(left.len(), 1, "{bodies:?}");
     }
+}
+
+#[tokio::test]
+async fn users_are_found_by_a_part_of_their_address_or_name_in_any_case() {
+    let world = World::new();
+    world.owner().await;
+    for name in ["ada", "grace", "adalbert"] {
+        world.user(name, "viewer").await;
+    }
+    for (query, found, total) in [
+        ("", &["adalbert", "grace", "ada", "owner"][..], "4"),
+        ("?search=ADA", &["adalbert", "ada"], "2"),
+        ("?search=ada&limit=1&offset=1", &["ada"], "2"),
+        ("?search=grace%40EXAMPLE", &["grace"], "1"),
+        ("?search=Owner", &["owner"], "1"),
+        ("?search=%25", &[], "0"),
+    ] {
+        let reply = world.get(&format!("/api/users{query}")).bearer(ADMIN).send().await.expect(200);
+        let views = reply.json();
+        let emails: Vec<&str> =
+            views.as_array().expect("a list").iter().filter_map(|view| view["email"].as_str()).collect();
+        let expected: Vec<String> = found.iter().map(|name| format!("{name}@example.org")).collect();
+        assert_eq!(emails, expected, "{query}");
+        assert_eq!(reply.header("x-total-count"), total, "{query}");
+    }
+    world.get("/api/users?name=ada").bearer(ADMIN).send().await.expect(400);
+}
+
+#[tokio::test]
+async fn people_change_their_own_address_with_their_password() {
+    let world = World::new();
+    world.owner().await;
+    let user = world.user("grace", "viewer").await;
+    let ask = async |body: Value| world.patch("/api/auth/me").bearer(&user.token).json(&body).send().await;
+    let wrong = json!({"current_password": ["is not the password of this account"]});
+    for body in [
+        json!({"email": "hopper@example.org"}),
+        json!({"email": "hopper@example.org", "current_password": "another horse battery"}),
+    ] {
+        assert_eq!(ask(body).await.expect(400).json()["details"], wrong);
+    }
+    let taken = ask(json!({"email": "owner@example.org", "current_password": PASSWORD})).await.expect(409);
+    assert_eq!(taken.json()["error"], "A user with this e-mail address exists already. Change that one instead.");
+    ask(json!({"email": "nobody", "current_password": PASSWORD})).await.expect(400);
+    assert_eq!(world.audited("user.changed").await.len(), 0);
+    let changed = ask(json!({"email": " Hopper@Example.org", "name": "Hopper", "current_password": PASSWORD})).await;
+    let view = changed.expect(200).json();
+    assert_eq!((&view["email"], &view["name"]), (&json!("hopper@example.org"), &json!("Hopper")));
+    assert_eq!(world.audited("user.changed").await[0]["details"]["fields"], json!(["email", "name"]));
+    world.log_in("grace@example.org", PASSWORD, json!({})).await.expect(401);
+    world.session("hopper@example.org").await;
+    world.get("/api/auth/me").bearer(&user.token).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn of_two_who_take_the_same_address_at_once_one_has_it() {
+    let world = World::new();
+    let people = [world.user("ada", "member").await, world.user("grace", "viewer").await];
+    let body = json!({"email": "shared@example.org", "current_password": PASSWORD});
+    let asks = people.iter().map(|person| world.patch("/api/auth/me").bearer(&person.token).json(&body));
+    assert_eq!(statuses_at_once(asks).await, [200, 409]);
+    assert_eq!(world.database.rows("SELECT 1 FROM users WHERE email = 'shared@example.org'").len(), 1);
+    assert_eq!(world.audited("user.changed").await.len(), 1);
+}
+
+#[tokio::test]
+async fn guessing_the_password_of_a_session_by_changing_its_address_is_throttled() {
+    let world = World::new();
+    let user = world.user("grace", "viewer").await;
+    let guess = json!({"email": "hopper@example.org", "current_password": "another horse battery"});
+    let ask = async || world.patch("/api/auth/me").bearer(&user.token).json(&guess).send().await.status;
+    for _ in 0..10 {
+        assert_eq!(ask().await, 400);
+    }
+    assert_eq!(ask().await, 429);
 }

@@ -47,6 +47,7 @@ pub fn routes() -> Routes {
         .routes(routes!(repositories::verify_repository))
         .routes(routes!(repositories::sync_repository))
         .routes(routes!(repositories::list_syncs))
+        .routes(routes!(repositories::list_refs))
         .routes(routes!(settings::get_settings, settings::update_settings))
         .routes(routes!(audit::list_audit_log))
         .routes(routes!(audit::export_audit_log))

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::extract::{BaseUrl, JsonBody, PathOf, StrictQuery, page};
 use crate::http::management::auth::{Done, RoleName, Secret, UserView, done, shown_once};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
@@ -14,12 +14,21 @@ use crate::registry::tokens::Scope;
 use crate::registry::users::links;
 use crate::registry::users::{self, UserSpec, UserUpdate};
 
+/// What narrows a list of users.
+#[derive(Debug, Default, Deserialize)]
+pub struct UsersQuery {
+    search: Option<String>,
+    limit: Option<i64>,
+    offset: Option<i64>,
+}
+
 /// Users, newest first.
 #[utoipa::path(
     get,
     path = "/users",
     tag = "users",
     params(
+        ("search" = Option<String>, Query, description = "Only those whose e-mail address or name holds this"),
         ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
@@ -31,10 +40,14 @@ use crate::registry::users::{self, UserSpec, UserUpdate};
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn list_users(session: Session, query: Result<StrictQuery<PageQuery>, Failure>) -> Result<Response, Failure> {
+pub async fn list_users(
+    session: Session,
+    query: Result<StrictQuery<UsersQuery>, Failure>,
+) -> Result<Response, Failure> {
     let caller = session.require(Scope::UsersRead).await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = users::list(&session.app, caller.organization_id, query.page()?).await?;
+    let part = page(query.limit, query.offset)?;
+    let (rows, total) = users::list(&session.app, caller.organization_id, query.search.as_deref(), part).await?;
     let views = rows.into_iter().map(UserView::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(list(views, total))
 }

@@ -1,13 +1,13 @@
 //! Permissions one by one: which versions of which packages a consumer may install.
 
-use axum::response::{IntoResponse, Json, Response};
-use http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
 
 use crate::http::extract::{JsonBody, PathOf};
 use crate::http::management::ErrorBody;
 use crate::http::session::Session;
 use crate::http::storefront::body::{PermissionRequest, PermissionView};
-use crate::http::storefront::{entitlements, gone, id_of};
+use crate::http::storefront::{entitlements, gone, id_of, made, ok};
 use crate::registry::entitlements::{change, get, grant, revoke};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -55,7 +55,7 @@ pub async fn create_permission(
     let issuer = session.issuer(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let row = grant(&session.app, &issuer, request.into_spec("")?).await?;
-    Ok((StatusCode::CREATED, Json(PermissionView::from(row))).into_response())
+    Ok(made(json!(PermissionView::from(row))))
 }
 
 /// One permission.
@@ -75,7 +75,7 @@ pub async fn create_permission(
 pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::StorefrontRead).await?;
     let row = get(&session.app, caller.organization_id, id_of(&id, "Permission")?).await?;
-    Ok(Json(PermissionView::from(row)).into_response())
+    Ok(ok(json!(PermissionView::from(row))))
 }
 
 /// Changes what the request names, and nothing else.
@@ -103,7 +103,7 @@ pub async fn update_permission(
     let issuer = session.issuer(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let row = change(&session.app, &issuer, id_of(&id, "Permission")?, request.into_spec("")?).await?;
-    Ok(Json(PermissionView::from(row)).into_response())
+    Ok(ok(json!(PermissionView::from(row))))
 }
 
 /// The same as PATCH.

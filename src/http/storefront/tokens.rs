@@ -1,13 +1,13 @@
 //! Further tokens of a consumer, one for each seat.
 
-use axum::response::{IntoResponse, Json, Response};
-use http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
 
 use crate::http::extract::{JsonBody, PathOf};
 use crate::http::management::ErrorBody;
 use crate::http::session::Session;
 use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
-use crate::http::storefront::{gone, id_of};
+use crate::http::storefront::{gone, id_of, made, ok};
 use crate::registry::consumer_tokens;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -29,7 +29,7 @@ use crate::registry::tokens::Scope;
 pub async fn list_consumer_tokens(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::StorefrontRead).await?;
     let rows = consumer_tokens::list(&session.app, caller.organization_id, id_of(&id, "Consumer")?).await?;
-    Ok(Json(rows.into_iter().map(|row| ConsumerTokenView::new(row, None)).collect::<Vec<_>>()).into_response())
+    Ok(ok(rows.into_iter().map(|row| json!(ConsumerTokenView::new(row, None))).collect()))
 }
 
 /// Makes a token of a consumer, which sees what that sees; the answer is the only place that ever shows it.
@@ -59,7 +59,7 @@ pub async fn create_consumer_token(
     let id = id_of(&id, "Consumer")?;
     let (plain, row) = consumer_tokens::issue(&session.app, &by, id, &request.description).await?;
     let view = ConsumerTokenView::new(row, Some(plain.reveal().to_owned()));
-    Ok((StatusCode::CREATED, Json(view)).into_response())
+    Ok(made(json!(view)))
 }
 
 /// Revokes a token of a consumer.

@@ -45,12 +45,11 @@ pub struct RepositoryChange {
 
 impl RepositoryChange {
     fn refuse_foreign(&self, row: &RepositoryRow) -> Result<(), Failure> {
-        let is_other = |provider: Provider| (provider == Provider::Composer) != (row.kind == "composer");
         let detail = || format!("a repository of kind `{}` stays one; remove it and register another", row.kind);
         if self.kind.as_ref().is_some_and(|kind| *kind != row.kind) {
             return Err(Failure::invalid_field("kind", detail()));
         }
-        if matches!(self.provider, Update::Set(Some(provider)) if is_other(provider)) {
+        if matches!(self.provider, Update::Set(Some(provider)) if provider.kind() != row.kind) {
             return Err(Failure::invalid_field("vcs_type", detail()));
         }
         let given = [

@@ -16,8 +16,9 @@ use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::upstream::check_url;
 use crate::store::organizations;
-use crate::store::repositories::{self, NewRepository, RepositoryRow};
+use crate::store::repositories::{self, NewRepository, RefRow, RepositoryRow};
 use crate::store::sync_runs::{self, RunRow};
+use crate::store::uploads::UPLOADS_URL;
 use crate::store::{Page, run};
 
 pub use change::{RepositoryChange, change};
@@ -39,15 +40,18 @@ pub enum Provider {
     Gitea,
     /// A Composer repository.
     Composer,
+    /// Uploaded zips.
+    Artifact,
 }
 
-const PROVIDERS: [(Provider, &str); 6] = [
+const PROVIDERS: [(Provider, &str); 7] = [
     (Provider::Git, "git"),
     (Provider::GitHub, "github"),
     (Provider::GitLab, "gitlab"),
     (Provider::Bitbucket, "bitbucket"),
     (Provider::Gitea, "gitea"),
     (Provider::Composer, "composer"),
+    (Provider::Artifact, "artifact"),
 ];
 
 impl Provider {
@@ -61,13 +65,21 @@ impl Provider {
         PROVIDERS.iter().find(|(provider, _)| *provider == self).map_or("", |(_, name)| name)
     }
 
+    /// The kind of repository that it serves.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Composer | Self::Artifact => self.as_str(),
+            _ => "git",
+        }
+    }
+
     /// The user name that the host's documentation asks for beside an access token. Hosts that do not care get
     /// GitHub's.
     fn token_user(self) -> &'static str {
         match self {
             Self::GitLab => "oauth2",
             Self::Bitbucket => "x-token-auth",
-            Self::Git | Self::GitHub | Self::Gitea | Self::Composer => "x-access-token",
+            _ => "x-access-token",
         }
     }
 }
@@ -75,9 +87,9 @@ impl Provider {
 /// A request to register a repository.
 #[derive(Debug, Clone)]
 pub struct RepositorySpec {
-    /// Where it is.
-    pub url: String,
-    /// The host's kind; a Composer repository is one of kind `composer`, every other of kind `git`.
+    /// Where it is; nowhere else for uploaded zips.
+    pub url: Option<String>,
+    /// The host's kind, which tells the repository's.
     pub provider: Provider,
     /// Credentials.
     pub credentials: Credentials,
@@ -136,9 +148,10 @@ fn checked_path(path: Option<&str>) -> Result<String, Failure> {
     }
 }
 
-/// Refuses fields that a repository of the other kind has.
+/// Refuses fields that only repositories of other kinds have.
 fn refuse_foreign(kind: &str, fields: &[(&str, bool)]) -> Result<(), Failure> {
-    let foreign = fields.iter().filter(|(field, given)| *given && (*field == "package_filter") != (kind == "composer"));
+    let kind_of = |field: &str| if field == "package_filter" { "composer" } else { "git" };
+    let foreign = fields.iter().filter(|(field, given)| *given && kind_of(field) != kind);
     match foreign.map(|(field, _)| *field).next() {
         Some(field) => Err(Failure::invalid_field(
             field,
@@ -150,23 +163,23 @@ fn refuse_foreign(kind: &str, fields: &[(&str, bool)]) -> Result<(), Failure> {
 
 /// What is told when a repository's address is that of another one.
 fn taken() -> Failure {
-    Failure::new(
-        Kind::Conflict,
-        "A repository with this URL and path is registered already. Ask for its sync, or remove it first.",
-    )
+    Failure::new(Kind::Conflict, "This repository is registered already. Use that one, or remove it first.")
 }
 
 /// Registers a repository and asks for its first sync.
 pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
-    let kind = if spec.provider == Provider::Composer { "composer" } else { "git" };
+    let kind = spec.provider.kind();
     let given = [
+        ("url", kind == "artifact" && spec.url.is_some()),
+        ("credential_type", kind == "artifact" && spec.credentials.type_name() != "none"),
         ("path", spec.path.is_some()),
         ("tag_filter", spec.tag_filter.is_some()),
         ("branch_filter", spec.branch_filter.is_some()),
         ("package_filter", spec.package_filter.is_some()),
     ];
     refuse_foreign(kind, &given)?;
-    let (url, path) = (checked_url(app, &spec.url)?, checked_path(spec.path.as_deref())?);
+    let url = spec.url.as_deref().map(|url| checked_url(app, url)).transpose()?;
+    let path = checked_path(spec.path.as_deref())?;
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
     let new = NewRepository {
@@ -174,7 +187,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
         organization_id: by.organization_id,
         kind,
         provider: spec.provider.as_str(),
-        url: &url,
+        url: url.as_deref().unwrap_or(UPLOADS_URL),
         path: &path,
         tag_filter: checked_filter("tag_filter", spec.tag_filter)?,
         branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
@@ -197,7 +210,9 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     // Which names are asked for here, packages.json tells.
     app.memory.forget_published();
-    app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
+    if kind != "artifact" {
+        app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
+    }
     Ok(row)
 }
 
@@ -260,6 +275,13 @@ pub async fn list(
 pub async fn history(app: &App, organization_id: i64, uid: &str, page: Page) -> Result<(Vec<RunRow>, i64), Failure> {
     let runs = sync_runs::page(&*app.ports.database, organization_id, uid, page).await?;
     runs.ok_or_else(|| Failure::not_found("Repository"))
+}
+
+/// A page of a git repository's refs as the last sync saw them, those first that became no version, and how many there
+/// are in all.
+pub async fn refs(app: &App, organization_id: i64, uid: &str, page: Page) -> Result<(Vec<RefRow>, i64), Failure> {
+    let refs = repositories::refs_page(&*app.ports.database, organization_id, uid, page).await?;
+    refs.ok_or_else(|| Failure::not_found("Repository"))
 }
 
 /// What is told of the implicit repository of Packagist.

@@ -13,6 +13,7 @@
 
 pub mod changes;
 pub mod contents;
+mod error;
 pub mod remote;
 
 use std::time::Duration;
@@ -20,20 +21,15 @@ use std::time::Duration;
 use url::Url;
 
 use crate::composer::PackageName;
-use crate::git::{
-    Advertised, AdvertisementError, Capabilities, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError,
-    PackagePath,
-};
+use crate::git::{Advertised, Capabilities, PackagePath};
+use crate::ports::Job;
 use crate::ports::json::read_text;
-use crate::ports::{DatabaseError, Fault, Job, UpstreamError};
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::mirror::refresh::{Progress, refresh};
-use crate::registry::mirror::remote::MirrorError;
 use crate::registry::publish::{Publication, publish};
 use crate::registry::repositories::{Credentials, Provider};
-use crate::registry::upstream::RequestError;
 use crate::store::organizations::Touched;
 use crate::store::packages::{self, LiveVersion, PackageState};
 use crate::store::repositories::{self, RefRow};
@@ -42,6 +38,7 @@ use crate::store::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, 
 pub use changes::short;
 use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
 use contents::fetch_contents;
+pub use error::SyncError;
 use remote::Remote;
 
 /// How long a sync may take before another one may take its place: a queue consumer's wall time.
@@ -52,114 +49,6 @@ const LONGEST_BACK_OFF: Duration = Duration::from_hours(24);
 
 /// Attempts to publish before giving up to somebody who keeps publishing the same package.
 const PUBLISH_ATTEMPTS: usize = 3;
-
-/// Why a sync failed, in words for the repository's owner. Nothing here holds a credential.
-#[derive(Debug, thiserror::Error)]
-pub enum SyncError {
-    /// No answer.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// 401 or 403.
-    #[error("the server refuses the credentials (HTTP {status}); check `auth_credentials`")]
-    Refused {
-        /// HTTP status.
-        status: u16,
-    },
-    /// 404 or 410.
-    #[error("there is no repository at this address, or the credentials may not see it (HTTP {status})")]
-    NotFound {
-        /// HTTP status.
-        status: u16,
-    },
-    /// Any other status.
-    #[error("the server answers with HTTP {status}")]
-    Status {
-        /// HTTP status.
-        status: u16,
-    },
-    /// The address cannot be completed to that of a git service.
-    #[error("the address is not that of a git repository")]
-    NotARepository,
-    /// Not git, or an old one.
-    #[error(transparent)]
-    Advertisement(#[from] AdvertisementError),
-    /// The list of refs is unusable.
-    #[error(transparent)]
-    LsRefs(#[from] LsRefsError),
-    /// The fetch failed.
-    #[error(transparent)]
-    Fetch(FetchError),
-    /// The pack is unusable.
-    #[error(transparent)]
-    Pack(#[from] PackError),
-    /// An answer that is whole and well-formed, and not what was asked for.
-    #[error("the server did not send the object {0}, although it was asked for it")]
-    Withheld(ObjectId),
-    /// The sub-directory is no path.
-    #[error(transparent)]
-    Path(#[from] InvalidPackagePath),
-    /// There is nothing to publish.
-    #[error("the repository has no branches yet")]
-    Empty,
-    /// The package's name is unknown.
-    #[error("the default branch `{branch}` does not tell the package's name: {reason}")]
-    NoName {
-        /// The branch.
-        branch: String,
-        /// Why.
-        reason: String,
-    },
-    /// Another repository publishes it.
-    #[error("the package {name} is published by another repository already; remove that one first")]
-    NameTaken {
-        /// The package.
-        name: String,
-    },
-    /// An upstream repository cannot be read.
-    #[error(transparent)]
-    Mirror(MirrorError),
-    /// The registry failed; the text for the owner is the refusal's own.
-    #[error("{}", .0.detail)]
-    Internal(Failure),
-}
-
-impl From<MirrorError> for SyncError {
-    fn from(error: MirrorError) -> Self {
-        match error {
-            MirrorError::Internal(failure) => Self::Internal(failure),
-            other => Self::Mirror(other),
-        }
-    }
-}
-
-impl From<Failure> for SyncError {
-    fn from(failure: Failure) -> Self {
-        Self::Internal(failure)
-    }
-}
-
-impl From<DatabaseError> for SyncError {
-    fn from(error: DatabaseError) -> Self {
-        Self::Internal(error.into())
-    }
-}
-
-impl From<Fault> for SyncError {
-    fn from(fault: Fault) -> Self {
-        Self::Internal(fault.into())
-    }
-}
-
-impl SyncError {
-    /// Whether the same request may succeed a moment later.
-    fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Request(RequestError::NoAnswer(UpstreamError::Unreachable(_)))
-                | Self::Status { status: 500 | 502 | 503 | 504 }
-        )
-    }
-}
 
 /// Claims a due repository and syncs it. Does nothing when it is not due, is being synced already, or is gone.
 ///

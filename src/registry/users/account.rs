@@ -15,11 +15,26 @@ use crate::store::invitations::forget_reset;
 use crate::store::sessions::prune;
 use crate::store::users::{CredentialRow, Factor, UserRow, credentials, set_password};
 
-/// Changes one's own name.
-pub async fn rename(app: &App, me: &Me, name: Option<String>) -> Result<UserRow, Failure> {
+/// What users change of their own as they like; every field is optional.
+pub struct OwnUpdate {
+    /// What people call the user.
+    pub name: Option<String>,
+    /// As typed in; needs `password`, because who has the address has the account.
+    pub email: Option<String>,
+    /// The account's, to prove that it is its owner who asks.
+    pub password: Option<String>,
+}
+
+/// Changes one's own name and e-mail address.
+pub async fn update(app: &App, me: &Me, update: OwnUpdate) -> Result<UserRow, Failure> {
+    let OwnUpdate { name, email, password } = update;
+    if email.is_some() {
+        let (_, _, attempt) = confirm(app, me, "current_password", &password.unwrap_or_default(), None).await?;
+        app.ports.database.batch(attempt.settled().into()).await?;
+    }
     // Nothing that only a manager may change is changed: the greatest role keeps the guards out of the way.
     let own = Manager { by: me.by.clone(), role: Role::Owner, user_id: Some(me.account.user.id) };
-    change(app, &own, &me.account.user.uid, UserUpdate { name, ..UserUpdate::default() }).await
+    change(app, &own, &me.account.user.uid, UserUpdate { email, name, ..UserUpdate::default() }).await
 }
 
 /// Has the holder of a session prove again who they are. A stolen session is not to be turned into an account: wrong

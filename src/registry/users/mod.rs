@@ -109,9 +109,14 @@ pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<UserRow, 
     row.ok_or_else(|| Failure::not_found("User"))
 }
 
-/// A page of users, newest first, and how many there are in all.
-pub async fn list(app: &App, organization_id: i64, page: Page) -> Result<(Vec<UserRow>, i64), Failure> {
-    Ok(users::page(&*app.ports.database, organization_id, page).await?)
+/// A page of users, newest first, and how many there are in all; only those whose address or name holds `search`.
+pub async fn list(
+    app: &App,
+    organization_id: i64,
+    search: Option<&str>,
+    page: Page,
+) -> Result<(Vec<UserRow>, i64), Failure> {
+    Ok(users::page(&*app.ports.database, organization_id, search, page).await?)
 }
 
 /// What a request to change a user says; every field is optional.

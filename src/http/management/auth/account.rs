@@ -9,6 +9,7 @@ use crate::http::management::auth::{Done, Secret, UserView, done};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
+use crate::registry::users::account::OwnUpdate;
 use crate::registry::users::{account, role_of, session};
 use crate::store::sessions::SessionRow;
 use crate::store::users::UserRow;
@@ -66,13 +67,16 @@ pub async fn get_me(session: Session) -> Result<Json<MeView>, Failure> {
 }
 
 /// A request to change one's own account.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"name": "Ada Lovelace"}))]
 pub struct MeRequest {
     name: Option<String>,
+    /// Needs `current_password`.
+    email: Option<String>,
+    current_password: Option<Secret>,
 }
 
-/// Changes one's own name.
+/// Changes one's own name and e-mail address.
 #[utoipa::path(
     patch,
     path = "/me",
@@ -80,16 +84,18 @@ pub struct MeRequest {
     request_body = MeRequest,
     responses(
         (status = 200, description = "The user as it is now", body = MeView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
+        (status = 400, description = "The password is wrong, or a field is wrong or unknown", body = ErrorBody),
         (status = 401, description = "No valid session", body = ErrorBody),
         (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+        (status = 409, description = "There is a user with this address already", body = ErrorBody),
+        (status = 429, description = "Too many wrong passwords, or the account's hour is used up", body = ErrorBody)
     )
 )]
 pub async fn update_me(session: Session, body: Result<JsonBody<MeRequest>, Failure>) -> Result<Json<MeView>, Failure> {
     let me = session.me().await?;
-    let JsonBody(request) = body?;
-    Ok(Json(account::rename(&session.app, &me, request.name).await?.try_into()?))
+    let JsonBody(MeRequest { name, email, current_password }) = body?;
+    let update = OwnUpdate { name, email, password: current_password.map(|password| password.0) };
+    Ok(Json(account::update(&session.app, &me, update).await?.try_into()?))
 }
 
 /// A request to change one's own password.

@@ -13,7 +13,7 @@ use crate::registry::failure::Failure;
 use crate::registry::repositories;
 use crate::registry::tokens::Scope;
 
-use shapes::{RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
+use shapes::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
 
 /// Repositories in the order in which they were registered.
 #[utoipa::path(
@@ -46,7 +46,8 @@ pub async fn list_repositories(
     Ok(list(rows.into_iter().map(|row| RepositoryView::new(row, now)).collect(), total))
 }
 
-/// Registers a repository and asks for its first sync.
+/// Registers a repository and asks for its first sync. The one for uploaded zips, which has none, is also made by the
+/// first upload.
 #[utoipa::path(
     post,
     path = "/repositories",
@@ -57,7 +58,7 @@ pub async fn list_repositories(
         (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
         (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
-        (status = 409, description = "URL and path are registered already", body = ErrorBody),
+        (status = 409, description = "It is registered already", body = ErrorBody),
         (status = 429, description = "The token's hour is used up", body = ErrorBody)
     )
 )]
@@ -192,7 +193,8 @@ pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> 
     Ok(Json(json!({ "message": "Repository removed" })))
 }
 
-/// Asks for a sync. When one is running already, another follows it, so that no push is lost.
+/// Asks for a sync. When one is running already, another follows it, so that no push is lost. Zips that were refused for
+/// their size are tried again when they are next asked for.
 #[utoipa::path(
     post,
     path = "/repositories/{id}/sync",
@@ -243,4 +245,35 @@ pub async fn list_syncs(
     let (rows, total) = repositories::history(&session.app, caller.organization_id, &id, page).await?;
     let now = session.app.now();
     Ok(list(rows.into_iter().map(|row| SyncRunView::new(row, now)).collect(), total))
+}
+
+/// The refs of a git repository as the last sync saw them, those first that became no version: what each is published
+/// as, or why it is not. The filters of the repository leave refs out here too, with that reason.
+#[utoipa::path(
+    get,
+    path = "/repositories/{id}/refs",
+    tag = "repositories",
+    params(
+        ("id" = String, Path, description = "The repository's id"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RefView>),
+        (status = 400, description = "A parameter is wrong", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
+        (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_refs(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::RepositoriesRead).await?;
+    let StrictQuery(query) = query?;
+    let (rows, total) = repositories::refs(&session.app, caller.organization_id, &id, query.page()?).await?;
+    Ok(list(rows.into_iter().map(RefView::from).collect(), total))
 }

@@ -13,7 +13,7 @@ use crate::registry::repositories::{
     status,
 };
 use crate::store::Update;
-use crate::store::repositories::RepositoryRow;
+use crate::store::repositories::{RefRow, RepositoryRow};
 use crate::store::sync_runs::RunRow;
 
 /// A request to register, to change or to replace a repository.
@@ -23,11 +23,11 @@ use crate::store::sync_runs::RunRow;
     "auth_credentials": "ghp_xxx"
 }))]
 pub struct RepositoryRequest {
-    /// https address of the repository, without credentials; needed but for a change. When a change leads to another
-    /// host, `auth_credentials` must be given too.
+    /// https address of the repository, without credentials; needed but for a change and for kind `artifact`. When a
+    /// change leads to another host, `auth_credentials` must be given too.
     url: Option<String>,
-    /// `git` (the default): its refs become versions of a package. `composer`: its packages are mirrored. Cannot be
-    /// changed.
+    /// `git` (the default): its refs become versions of a package. `composer`: its packages are mirrored. `artifact`:
+    /// the one for uploaded zips, which has no other fields. Cannot be changed.
     kind: Option<String>,
     /// `git` (the default), `github`, `gitlab`, `bitbucket` or `gitea`; `composer` is the kind `composer`.
     vcs_type: Option<String>,
@@ -56,15 +56,11 @@ pub struct RepositoryRequest {
     package_filter: Update<Vec<String>>,
 }
 
-/// The kinds of repository that can be registered; the one of uploaded zips is made by the first upload.
-const REGISTERED_KINDS: [&str; 2] = ["git", "composer"];
-const KINDS: [&str; 3] = ["git", "composer", "artifact"];
-
-fn check_kind(kind: Option<&str>, known: &[&str]) -> Result<(), Failure> {
-    match kind.filter(|kind| !known.contains(kind)) {
+fn check_kind(kind: Option<&str>) -> Result<(), Failure> {
+    match kind.filter(|kind| !["git", "composer", "artifact"].contains(kind)) {
         Some(kind) => {
-            let names = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            Err(Failure::invalid_field("kind", format!("`{}` is none of {names}", kind.escape_default())))
+            let detail = format!("`{}` is none of `git`, `composer`, `artifact`", kind.escape_default());
+            Err(Failure::invalid_field("kind", detail))
         }
         None => Ok(()),
     }
@@ -72,15 +68,15 @@ fn check_kind(kind: Option<&str>, known: &[&str]) -> Result<(), Failure> {
 
 /// The provider that `kind` and `vcs_type` name together, if they do.
 fn provider(kind: Option<&str>, vcs_type: Option<&str>) -> Result<Option<Provider>, Failure> {
-    check_kind(kind, &REGISTERED_KINDS)?;
+    check_kind(kind)?;
     let named = match vcs_type {
-        None => return Ok((kind == Some("composer")).then_some(Provider::Composer)),
+        None => return Ok(kind.filter(|kind| *kind != "git").and_then(Provider::parse)),
         Some(name) => Provider::parse(name).ok_or_else(|| {
             let all = "`git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer`";
             Failure::invalid_field("vcs_type", format!("`{}` is none of {all}", name.escape_default()))
         })?,
     };
-    if kind.is_some_and(|kind| (kind == "composer") != (named == Provider::Composer)) {
+    if kind.is_some_and(|kind| kind != named.kind()) {
         return Err(Failure::invalid_field("vcs_type", "is that of another `kind`"));
     }
     Ok(Some(named))
@@ -96,9 +92,11 @@ impl RepositoryRequest {
         let provider = provider(self.kind.as_deref(), self.vcs_type.as_deref())?;
         let given = self.auth_credentials.clone().into_value();
         let credentials = Credentials::read(self.credential_type.as_deref(), given.as_ref())?;
+        let provider = provider.unwrap_or(Provider::Git);
+        let url = if provider == Provider::Artifact { self.url.take() } else { Some(self.needed_url()?) };
         Ok(RepositorySpec {
-            url: self.needed_url()?,
-            provider: provider.unwrap_or(Provider::Git),
+            url,
+            provider,
             credentials,
             path: self.path.into_value(),
             tag_filter: self.tag_filter.into_value(),
@@ -151,7 +149,7 @@ fn cleared<T>(update: Update<T>) -> Update<T> {
 pub struct RepositoryView {
     id: String,
     url: String,
-    /// `git`: its refs become versions of a package. `composer`: its packages are mirrored.
+    /// `git`: its refs become versions of a package. `composer`: its packages are mirrored. `artifact`: zips are uploaded.
     kind: String,
     /// As it was given.
     vcs_type: String,
@@ -261,6 +259,29 @@ impl SyncRunView {
     }
 }
 
+/// A ref of a git repository, and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "ref": "refs/tags/nightly", "commit": "c0ffee0000000000000000000000000000000000", "version": null,
+    "reason": "`nightly` is not a version"
+}))]
+pub struct RefView {
+    /// Its full name.
+    r#ref: String,
+    /// The commit id.
+    commit: String,
+    /// The version that is published from it.
+    version: Option<String>,
+    /// Why none is.
+    reason: Option<String>,
+}
+
+impl From<RefRow> for RefView {
+    fn from(row: RefRow) -> Self {
+        Self { r#ref: row.name, commit: row.reference, version: row.version, reason: row.reason }
+    }
+}
+
 /// What a repository answered when it was tried out.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
@@ -306,7 +327,7 @@ pub struct RepositoriesQuery {
 impl RepositoriesQuery {
     /// Which repositories are asked for.
     pub(super) fn filter(&self) -> Result<RepositoryFilter<'_>, Failure> {
-        check_kind(self.kind.as_deref(), &KINDS)?;
+        check_kind(self.kind.as_deref())?;
         let status = self.sync_status.as_deref().map(|name| {
             let detail = || format!("`{}` is none of `pending`, `syncing`, `ok`, `failed`", name.escape_default());
             SyncStatus::parse(name).ok_or_else(|| Failure::invalid_field("sync_status", detail()))
