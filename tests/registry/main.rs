@@ -8,6 +8,7 @@ mod artifacts;
 mod audit;
 mod bad_input;
 mod budget;
+mod catalog;
 mod cron;
 mod curate;
 mod dist;
