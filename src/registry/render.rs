@@ -75,6 +75,7 @@ pub struct Rendered {
 
 impl Rendered {
     /// The same of a hidden package: without any version, but with what is said of it.
+    #[must_use]
     pub fn withheld(self, name: &PackageName) -> Self {
         let summary = Summary { latest_version: None, ..self.summary };
         let nothing = render_entries(name, Vec::new(), &[]);

@@ -77,17 +77,19 @@ macro_rules! version_columns {
     };
 }
 
-/// The versions of a package in no order, the yanked ones too and the hidden ones not, without their composer.json.
-pub async fn of_package(db: &dyn Database, package_id: i64) -> Result<Vec<VersionRow>, DatabaseError> {
-    let stmt = Stmt::new(
+/// Reads the versions of a package (its public id or its name) as [`VersionRow`]s without their composer.json, in no
+/// order; the yanked ones too, not the hidden ones.
+pub fn of_package(organization_id: i64, key: &str) -> Stmt {
+    Stmt::new(
         concat!(
             "SELECT NULL AS manifest, ",
             version_columns!(),
-            " WHERE v.package_id = ?1 AND v.removed_at IS NULL AND v.hidden_at IS NULL"
+            " JOIN packages p ON p.id = v.package_id
+              WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL
+                AND v.removed_at IS NULL AND v.hidden_at IS NULL"
         ),
-        [package_id.into()],
-    );
-    Ok(run(db, stmt).await?.decode()?)
+        [organization_id.into(), key.into()],
+    )
 }
 
 /// The versions with these primary keys in no order, with their composer.json.

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod access_matrix;
 mod advisories;
 mod archives;
 mod artifacts;

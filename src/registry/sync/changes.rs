@@ -120,6 +120,7 @@ impl Known {
     }
 
     /// What is left of it when everything is looked at anew under another name.
+    #[must_use]
     pub fn under_another_name(&self) -> Self {
         Self { marks: self.marks.clone(), ..Self::default() }
     }
