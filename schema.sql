@@ -350,6 +350,8 @@ CREATE INDEX consumers_by_email ON consumers (organization_id, lower(email), id)
 
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 
+CREATE INDEX downloads_by_consumer ON downloads (subject) WHERE subject GLOB 'consumer:*';
+
 CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, package_name);
 
 CREATE UNIQUE INDEX grants_by_consumer ON grants

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::zips::package;
-use crate::support::{ADMIN, Reply, World, sha1_of};
+use crate::support::{ADMIN, Customer, Reply, World, sha1_of};
 
 fn path(kind: &str, shown: &Value) -> String {
     format!("/{kind}/{}", shown["id"])
@@ -283,4 +283,45 @@ async fn what_a_sync_finds_does_not_show_what_is_hidden() {
     assert_eq!(published(&world, "acme/lib").await, ["3.0.0", "2.0.0", "1.0.0"]);
     world.shop_deletes(&whole).send().await.expect(409);
     world.shop_deletes(&of("1.0.0")).send().await.expect(409);
+}
+
+#[tokio::test]
+async fn a_shop_reads_what_a_consumer_installed_when_and_from_where() {
+    let world = World::new();
+    world.published("acme/lib", &["1.0.0", "2.0.0"]).await;
+    let (customer, other) = (world.customer().await, world.customer().await);
+    for one in [&customer, &other] {
+        world.grant(one, "acme/lib", "*").await;
+    }
+    let installs = async |who: &Customer, address: &str, versions: &[&str]| {
+        let entries: Vec<Value> =
+            versions.iter().map(|version| json!({"name": "acme/lib", "version": version})).collect();
+        let ask = world.post("/notify-batch").pair(&who.public_key, &who.private_key).composer();
+        let ask = ask.header("cf-connecting-ip", address).json(&json!({ "downloads": entries }));
+        ask.send().await.expect(204);
+        world.settle().await;
+    };
+    let path = format!("/consumers/{}/statistics", customer.id);
+    let told = async || world.shop_gets(&path).send().await.expect(200).json();
+    assert_eq!(told().await, json!([]));
+    installs(&customer, "203.0.113.1", &["1.0.0.0", "2.0.0.0"]).await;
+    installs(&other, "203.0.113.9", &["1.0.0.0"]).await;
+    let first = told().await[0]["first_at"].clone();
+    world.advance_seconds(60);
+    installs(&customer, "203.0.113.2", &["2.0.0.0"]).await;
+    world.advance_seconds(24 * 3600);
+    installs(&customer, "203.0.113.3", &["2.0.0.0"]).await;
+    let found = told().await;
+    let row =
+        |version: &str| found.as_array().into_iter().flatten().find(|row| row["version"] == version).expect("a row");
+    let two = row("2.0.0");
+    assert_eq!(found.as_array().map(Vec::len), Some(2));
+    assert_eq!(json!([two["package"], two["package_id"]]), json!(["acme/lib", world.package_id("acme/lib")]));
+    assert_eq!(json!([two["downloads"], two["first_at"], two["last_address"]]), json!([3, first, "203.0.113.3"]));
+    assert_ne!(two["first_at"], two["last_at"]);
+    let one = row("1.0.0");
+    assert_eq!(json!([one["downloads"], one["last_at"], one["last_address"]]), json!([1, first, "203.0.113.1"]));
+    world.shop_gets("/consumers/99/statistics").send().await.expect(404);
+    let page = world.shop_gets(&format!("{path}?limit=1")).send().await.expect(200);
+    assert_eq!((page.header("x-total-count"), page.json()), ("2", json!([two])));
 }

@@ -8,6 +8,7 @@ mod consumers;
 mod entitlements;
 mod packages;
 mod permissions;
+mod statistics;
 mod tokens;
 mod versions;
 
@@ -48,6 +49,7 @@ pub fn routes() -> Routes {
         .routes(routes!(entitlements::list_consumer_permissions))
         .routes(routes!(entitlements::list_entitlements, entitlements::set_entitlements))
         .routes(routes!(entitlements::get_instructions))
+        .routes(routes!(statistics::list_consumer_statistics))
         .routes(routes!(tokens::list_consumer_tokens, tokens::create_consumer_token))
         .routes(routes!(tokens::delete_consumer_token))
         .routes(routes!(permissions::list_permissions))
