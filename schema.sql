@@ -75,7 +75,7 @@ CREATE TABLE downloads (
   day INTEGER NOT NULL, -- days since 1970-01-01 UTC
   version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
   subject TEXT NOT NULL, -- 'token:12', or 'admin'
-  count INTEGER NOT NULL,
+  count INTEGER NOT NULL, first_at INTEGER, last_at INTEGER, address TEXT,
   PRIMARY KEY (version_id, day, subject)
 ) STRICT, WITHOUT ROWID;
 
@@ -179,7 +179,7 @@ CREATE TABLE packages (
   revision INTEGER NOT NULL, -- unix seconds, strictly increasing: Last-Modified of its documents
   version_index TEXT NOT NULL DEFAULT '[]', -- JSON array of [normalized, released_at, pretty], a published version each
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT,
+  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT, hidden_at INTEGER,
   UNIQUE (organization_id, name)
 ) STRICT;
 
@@ -334,7 +334,7 @@ CREATE TABLE versions (
   released_at INTEGER NOT NULL,
   removed_at INTEGER, -- gone upstream: out of the metadata, its dists stay downloadable
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, yanked_at INTEGER,
+  updated_at INTEGER NOT NULL, yanked_at INTEGER, hidden_at INTEGER,
   UNIQUE (package_id, normalized)
 ) STRICT;
 
@@ -377,7 +377,7 @@ CREATE INDEX consumers_by_email ON consumers (organization_id, lower(email), id)
 
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 
-CREATE INDEX downloads_by_subject ON downloads (subject, version_id);
+CREATE INDEX downloads_by_consumer ON downloads (subject) WHERE subject GLOB 'consumer:*';
 
 CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, package_name);
 

@@ -36,6 +36,3 @@ CREATE INDEX webhook_deliveries_by_age ON webhook_deliveries (created_at);
 ALTER TABLE grants ADD COLUMN expiry_told INTEGER;
 UPDATE grants SET expiry_told = expires_at WHERE consumer_id IS NOT NULL AND expires_at <= unixepoch() * 1000;
 CREATE INDEX grants_ending ON grants (expires_at, id) WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told;
-
--- Whether somebody has installed a version before.
-CREATE INDEX downloads_by_subject ON downloads (subject, version_id);

@@ -6,6 +6,7 @@ pub mod archives;
 pub mod artifacts;
 pub mod audit;
 pub mod authenticate;
+pub mod catalog;
 pub mod consumer_tokens;
 pub mod consumers;
 pub mod cron;

@@ -34,6 +34,8 @@ pub struct Publication<'a> {
     pub known_revision: Option<i64>,
     /// What the operator says of it: `true`, `false` or the replacement's name.
     pub abandoned: Option<&'a str>,
+    /// Whether it is hidden.
+    pub hidden: bool,
     /// All versions that are published from now on.
     pub versions: &'a [LiveVersion],
     /// Those of them that are new or moved.
@@ -72,6 +74,7 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
         now,
     };
     let rendered = render(found.name, found.source_url, found.abandoned, found.versions).map_err(Failure::internal)?;
+    let rendered = if found.hidden { rendered.withheld(found.name) } else { rendered };
     let uid = new_uid(&*app.ports.entropy, now)?;
     let live = found.versions.iter().map(|version| version.normalized.as_str());
     let mut batch = vec![
@@ -146,6 +149,7 @@ async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> 
     let state = states.iter().find(|state| state.name == first.package_name);
     let abandoned = state.and_then(|state| state.abandoned_override.as_deref());
     let rendered = render(&name, &repository.url, abandoned, &versions).map_err(Failure::internal)?;
+    let rendered = if state.is_some_and(|state| state.hidden) { rendered.withheld(&name) } else { rendered };
     let text = |stability: &str| -> String {
         stored.iter().filter(|part| part.stability == stability).filter_map(|part| part.body.as_deref()).collect()
     };

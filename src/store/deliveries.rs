@@ -47,7 +47,9 @@ pub fn tell_first_downloads(
                            JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name'
                            JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'version'
                           WHERE c.organization_id = ?1 AND c.id = ?2
-                            AND NOT EXISTS (SELECT 1 FROM downloads d WHERE d.subject = ?3 AND d.version_id = v.id)
+                            AND NOT EXISTS (SELECT 1 FROM downloads d
+                                             WHERE d.subject = ?3 AND d.subject GLOB 'consumer:*'
+                                               AND d.version_id = v.id)
                           GROUP BY v.id) f) n
           CROSS JOIN webhooks w
           WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1

@@ -7,6 +7,7 @@
 pub mod advisories;
 pub mod artifacts;
 pub mod audit;
+pub mod catalog;
 pub mod consumers;
 pub mod deliveries;
 pub mod dists;
