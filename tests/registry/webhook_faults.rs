@@ -256,3 +256,53 @@ async fn with_every_call_of_the_database_broken_a_change_is_made_and_noted_or_ne
         }
     }
 }
+
+#[tokio::test]
+async fn a_first_download_is_told_if_and_only_if_it_is_counted() {
+    for (moment, told) in [(Moment::Before, 0), (Moment::After, 1)] {
+        let world = World::new();
+        world.published("acme/lib", &["1.0.0"]).await;
+        let spec = json!({"url": SHOP, "events": ["download.first"]});
+        world.shop_posts("/webhooks", &spec).send().await.expect(201);
+        let customer = world.customer().await;
+        world.grant(&customer, "acme/lib", "*").await;
+        customer.asks(&world.isolate, "/packages.json").send().await.expect(200);
+        world.settle().await;
+        let body = json!({"downloads": [{"name": "acme/lib", "version": "1.0.0.0"}]});
+        let report = || world.post("/notify-batch").pair(&customer.public_key, &customer.private_key).json(&body);
+        world.meter.break_nth(Port::Database, 1, moment);
+        report().send().await.expect(204);
+        world.settle().await;
+        assert_eq!(world.meter.mend(), 1);
+        assert_eq!((count(&world, "webhook_deliveries"), count(&world, "downloads")), (told, told), "{moment:?}");
+        let ((), calls) = world
+            .counted(async {
+                report().send().await.expect(204);
+                world.settle().await;
+            })
+            .await;
+        assert_eq!((calls.round_trips, calls.statements), (1, 2));
+        assert_eq!((count(&world, "webhook_deliveries"), count(&world, "downloads")), (1, 1), "{moment:?}");
+    }
+}
+
+#[test]
+fn what_is_looked_for_every_minute_and_at_every_report_is_found_by_an_index() {
+    use rostrum::ports::Millis;
+    use rostrum::store::deliveries::{claim, due, forget, tell_expired, tell_first_downloads};
+    let world = World::new();
+    let now = Millis(1);
+    let mut plans: Vec<String> = tell_expired(now).iter().map(|stmt| world.database.plan(stmt)).collect();
+    plans.extend(claim(1, now, now).iter().map(|stmt| world.database.plan(stmt)));
+    plans.extend([due(now), forget(now)].iter().map(|stmt| world.database.plan(stmt)));
+    let first = world.database.plan(&tell_first_downloads(1, 1, "consumer:1", "[]".to_owned(), now));
+    assert!(first.contains("SEARCH d USING COVERING INDEX downloads_by_consumer"), "{first}");
+    plans.push(first);
+    for plan in &plans {
+        for table in ["grants", "webhook_deliveries", "downloads", "versions", "packages", "consumers", "d", "c"] {
+            assert!(!plan.lines().any(|step| step == format!("SCAN {table}")), "{plan}");
+        }
+    }
+    assert!(plans[0].contains("grants_ending") && plans[1].contains("grants_ending"), "{plans:?}");
+    assert!(plans[4].contains("webhook_deliveries_due"), "{}", plans[4]);
+}
