@@ -114,7 +114,7 @@ pub fn tell_published(target: Target<'_>, versions: &[VersionUpsert]) -> Stmt {
         let VersionUpsert { normalized, pretty, released_at, .. } = version;
         json!({ "normalized": normalized, "pretty": pretty, "released_at": released_at })
     });
-    deliveries::tell_published(target, Value::from_iter(told).to_string())
+    deliveries::tell_published(target, told.collect::<Value>().to_string())
 }
 
 /// Attempts to render before giving up to somebody who keeps publishing.
