@@ -75,7 +75,7 @@ CREATE TABLE downloads (
   day INTEGER NOT NULL, -- days since 1970-01-01 UTC
   version_id INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
   subject TEXT NOT NULL, -- 'token:12', or 'admin'
-  count INTEGER NOT NULL,
+  count INTEGER NOT NULL, first_at INTEGER, last_at INTEGER, address TEXT,
   PRIMARY KEY (version_id, day, subject)
 ) STRICT, WITHOUT ROWID;
 
@@ -102,7 +102,7 @@ CREATE TABLE "grants" (
   minimum_stability TEXT NOT NULL DEFAULT 'dev',
   expires_at INTEGER,
   created_at INTEGER, -- of a consumer's
-  updated_at INTEGER, -- of a consumer's
+  updated_at INTEGER, expiry_told INTEGER, -- of a consumer's
   CHECK ((token_id IS NULL) <> (consumer_id IS NULL))
 ) STRICT;
 
@@ -179,7 +179,7 @@ CREATE TABLE packages (
   revision INTEGER NOT NULL, -- unix seconds, strictly increasing: Last-Modified of its documents
   version_index TEXT NOT NULL DEFAULT '[]', -- JSON array of [normalized, released_at, pretty], a published version each
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT,
+  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT, hidden_at INTEGER,
   UNIQUE (organization_id, name)
 ) STRICT;
 
@@ -334,8 +334,35 @@ CREATE TABLE versions (
   released_at INTEGER NOT NULL,
   removed_at INTEGER, -- gone upstream: out of the metadata, its dists stay downloadable
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, yanked_at INTEGER,
+  updated_at INTEGER NOT NULL, yanked_at INTEGER, hidden_at INTEGER,
   UNIQUE (package_id, normalized)
+) STRICT;
+
+CREATE TABLE webhook_deliveries (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice, because shops tell repetitions by it
+  webhook_id INTEGER NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+  event TEXT NOT NULL,
+  payload TEXT NOT NULL, -- JSON object
+  state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  next_attempt_at INTEGER NOT NULL,
+  lease_until INTEGER, -- somebody is sending it
+  last_status INTEGER, -- HTTP
+  last_error TEXT,
+  created_at INTEGER NOT NULL,
+  finished_at INTEGER
+) STRICT;
+
+CREATE TABLE webhooks (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  url TEXT NOT NULL,
+  secret TEXT NOT NULL, -- sealed (registry::secrets)
+  events TEXT NOT NULL, -- JSON array of names
+  is_enabled INTEGER NOT NULL DEFAULT 1,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX advisories_by_package ON advisories (organization_id, package_name);
@@ -350,6 +377,8 @@ CREATE INDEX consumers_by_email ON consumers (organization_id, lower(email), id)
 
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 
+CREATE INDEX downloads_by_consumer ON downloads (subject) WHERE subject GLOB 'consumer:*';
+
 CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, package_name);
 
 CREATE UNIQUE INDEX grants_by_consumer ON grants
@@ -357,6 +386,8 @@ CREATE UNIQUE INDEX grants_by_consumer ON grants
   WHERE consumer_id IS NOT NULL;
 
 CREATE INDEX grants_by_token ON grants (token_id);
+
+CREATE INDEX grants_ending ON grants (expires_at, id) WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told;
 
 CREATE INDEX idempotency_keys_by_end ON idempotency_keys (expires_at);
 
@@ -389,6 +420,14 @@ CREATE UNIQUE INDEX tokens_by_previous_hash ON tokens (previous_hash);
 CREATE INDEX users_by_organization ON users (organization_id, id);
 
 CREATE INDEX version_files_by_text ON version_files (text_sha256);
+
+CREATE INDEX webhook_deliveries_by_age ON webhook_deliveries (created_at);
+
+CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook_id, id);
+
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE state = 'pending';
+
+CREATE UNIQUE INDEX webhooks_by_url ON webhooks (organization_id, url);
 
 CREATE TRIGGER audit_log_is_never_changed BEFORE UPDATE ON audit_log
 BEGIN

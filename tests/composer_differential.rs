@@ -11,6 +11,9 @@ use rostrum::composer::{
     Constraint, ExcludeRules, NormalizedVersion, Stability, normalize, normalize_branch, numeric_alias_prefix,
     php_version_compare, version_of_branch,
 };
+use rostrum::ports::Millis;
+use rostrum::registry::access::{self, Grant, View};
+use rostrum::store::grants::GrantRow;
 use serde_json::{Value, json};
 
 const SEMVER: &str = "/usr/share/php/Composer/Semver/autoload.php";
@@ -35,6 +38,7 @@ foreach ($in['constraints'] as $c) { $out['constraints'][] = $try(fn () => (stri
 foreach ($in['satisfies'] as [$v, $c]) {
     $out['satisfies'][] = $try(fn () => @$p->parseConstraints($c)->matches(new Composer\Semver\Constraint\Constraint('==', $v)));
 }
+foreach ($in['visible'] as [$v, $c]) { $out['visible'][] = $try(fn () => @Composer\Semver\Semver::satisfies($v, $c)); }
 foreach ($in['compare'] as [$a, $b]) { $out['compare'][] = version_compare($a, $b); }
 $out['excludes'] = [];
 if (class_exists('Composer\Package\Archiver\ComposerExcludeFilter')) {
@@ -224,6 +228,15 @@ fn answer_satisfies(question: &Value) -> Value {
     Constraint::parse(constraint).map_or(Value::Null, |constraint| constraint.matches(&version).into())
 }
 
+/// Whether who was granted the versions of a constraint sees a version.
+fn answer_visible(question: &Value) -> Value {
+    let (version, constraint) = pair(question);
+    let row = GrantRow { version_constraint: constraint.to_owned(), ..access::packages("acme/lib") };
+    let Ok(grant) = Grant::from_row(row) else { return Value::Null };
+    let version = normalize(version).expect("a version");
+    View::at(&[grant], Millis(0)).scope("acme/lib").sees(&version, Some(Millis(0))).into()
+}
+
 fn answer_compare(question: &Value) -> Value {
     let (left, right) = pair(question);
     (php_version_compare(left, right) as i8).into()
@@ -263,6 +276,9 @@ fn questions() -> Value {
     let satisfies: Vec<Value> = (0..20_000)
         .map(|_| json!([normalized[dice.below(normalized.len())], parsed[dice.below(parsed.len())]]))
         .collect();
+    let readable: Vec<&String> = versions.iter().filter(|version| normalize(version).is_ok()).collect();
+    let visible: Vec<Value> =
+        (0..20_000).map(|_| json!([readable[dice.below(readable.len())], parsed[dice.below(parsed.len())]])).collect();
     let compare: Vec<Value> = (0..10_000)
         .map(|_| {
             let numeric = |dice: &mut Dice| match dice.below(3) {
@@ -278,7 +294,8 @@ fn questions() -> Value {
             json!([rules, dice.path()])
         })
         .collect();
-    json!({"versions": versions, "constraints": constraints, "satisfies": satisfies, "compare": compare, "excludes": excludes})
+    json!({"versions": versions, "constraints": constraints, "satisfies": satisfies,
+           "visible": visible, "compare": compare, "excludes": excludes})
 }
 
 /// Answers one question as this room does.
@@ -298,10 +315,11 @@ fn random_questions_get_the_references_answers() {
     let constraint_text = |question: &Value| {
         Constraint::parse(text_of(question)).map_or(Value::Null, |constraint| constraint.to_string().into())
     };
-    let kinds: [(&str, Answer<'_>); 5] = [
+    let kinds: [(&str, Answer<'_>); 6] = [
         ("versions", &|question| answer_version(text_of(question))),
         ("constraints", &constraint_text),
         ("satisfies", &answer_satisfies),
+        ("visible", &answer_visible),
         ("compare", &answer_compare),
         ("excludes", &answer_excludes),
     ];

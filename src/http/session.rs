@@ -137,6 +137,11 @@ impl Session {
         Ok(self.actor_of(&caller))
     }
 
+    /// The client's IP address, as the edge tells it.
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
     /// Whoever asks, without signing in: for what a password or a link opens.
     pub fn visitor(&self) -> Actor {
         Actor { organization_id: ROOT, name: "anonymous".to_owned(), address: self.address.clone() }

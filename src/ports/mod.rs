@@ -335,6 +335,11 @@ pub enum Job {
         /// Primary key of the repository.
         repository_id: i64,
     },
+    /// Tell a webhook something.
+    Deliver {
+        /// Primary key of the delivery.
+        delivery_id: i64,
+    },
 }
 
 /// Most jobs that one call of [`Tasks::enqueue`] takes: the queue's limit. Its other one, 256 KB, is out of reach for

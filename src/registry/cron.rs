@@ -1,13 +1,12 @@
-//! What the clock asks for, once a minute: repositories that are due, jobs that were lost, rows and zips that nobody
-//! needs any more.
+//! What the clock asks for, once a minute: repositories and deliveries that are due, jobs that were lost, rows and zips
+//! that nobody needs any more.
 
 use std::time::Duration;
 
 use crate::ports::{Job, Millis};
-use crate::registry::App;
-use crate::registry::artifacts;
 use crate::registry::failure::Failure;
-use crate::store::{dists, idempotency, mirrors, repositories, sync_runs};
+use crate::registry::{App, artifacts, deliveries};
+use crate::store::{self, dists, idempotency, mirrors, repositories, sync_runs};
 
 /// Minutes between two looks for lost jobs.
 const LOST_JOBS_EVERY: i64 = 10;
@@ -18,10 +17,13 @@ const ARCHIVES_MAY_TAKE: Duration = Duration::from_mins(30);
 /// How long the names are kept that no upstream had.
 const ABSENCES_KEPT: Duration = Duration::from_hours(24);
 
+/// How long the log of webhooks is kept.
+const DELIVERIES_KEPT: Duration = Duration::from_hours(720);
+
 /// How long finished runs are kept.
 const RUNS_KEPT: Duration = Duration::from_hours(720);
 
-/// Puts one job on the queue for every repository that is due. Every tenth minute also for those whose archives are
+/// Puts one job on the queue for every repository and every delivery that is due. Every tenth minute also for those whose archives are
 /// behind; every hour it removes what nobody needs. Says how many repositories were due.
 pub async fn tick(app: &App) -> Result<usize, Failure> {
     let now = app.now();
@@ -29,6 +31,7 @@ pub async fn tick(app: &App) -> Result<usize, Failure> {
     let due = repositories::due(&*app.ports.database, now).await?;
     let syncs: Vec<Job> = due.into_iter().map(|repository_id| Job::SyncRepository { repository_id }).collect();
     app.enqueue_all(&syncs, Duration::ZERO).await;
+    deliveries::tick(app, now).await?;
     if minute % LOST_JOBS_EVERY == 0 {
         enqueue_lost(app, now).await?;
     }
@@ -48,8 +51,12 @@ async fn enqueue_lost(app: &App, now: Millis) -> Result<(), Failure> {
 
 /// Removes the rows that are only kept for a while.
 async fn forget(app: &App, now: Millis) -> Result<(), Failure> {
-    let old =
-        vec![sync_runs::prune(now.minus(RUNS_KEPT)), idempotency::sweep(now), mirrors::prune(now.minus(ABSENCES_KEPT))];
+    let old = vec![
+        sync_runs::prune(now.minus(RUNS_KEPT)),
+        idempotency::sweep(now),
+        mirrors::prune(now.minus(ABSENCES_KEPT)),
+        store::deliveries::forget(now.minus(DELIVERIES_KEPT)),
+    ];
     app.ports.database.batch(old).await?;
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! What operators do to packages by hand: yank a version and put it back, delete, say that a package is abandoned.
+//! What operators and shops do to packages by hand: yank a version and put it back, hide it and show it again, delete,
+//! say that a package is abandoned.
 //!
 //! A yanked version leaves the metadata, so that nobody comes to require it; whoever has it in a lock file goes on
-//! downloading it. A deleted one is gone, its zip too when nothing else needs it. Only what was uploaded can be deleted:
+//! downloading it. A hidden one is as if it were not there, for everybody and for its zip too, until it is shown again; a
+//! hidden package is so with all its versions. A deleted one is gone, its zip too when nothing else needs it. Only what was uploaded can be deleted:
 //! what comes from a repository would come back with its next sync.
 
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use crate::registry::access::{Scope, View};
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::edit::{Draft, Edit};
 use crate::registry::failure::{Failure, Kind};
-use crate::store::packages::{LiveVersion, PackageState, delete, delete_empty, override_manifest};
+use crate::store::packages::{LiveVersion, PackageState, delete, delete_empty, hide, override_manifest};
 use crate::store::{Update, organizations, publication, versions};
 
 /// Attempts before giving up to others who keep publishing the same package.
@@ -26,8 +28,14 @@ pub enum VersionChange {
     Yank,
     /// It comes back.
     Unyank,
-    /// It is gone for good.
+    /// It is gone for good, and with the last one its package.
     Delete,
+    /// It is as if it were not there, its zip too.
+    Hide,
+    /// It is there again.
+    Show,
+    /// It is gone for good; its package stays, even without a version.
+    Remove,
 }
 
 impl VersionChange {
@@ -35,8 +43,19 @@ impl VersionChange {
         match self {
             Self::Yank => "version.yanked",
             Self::Unyank => "version.unyanked",
-            Self::Delete => "version.deleted",
+            Self::Delete | Self::Remove => "version.deleted",
+            Self::Hide => "version.hidden",
+            Self::Show => "version.shown",
         }
+    }
+
+    fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::Remove)
+    }
+
+    /// Whether it is a shop's, which goes on seeing what it hides.
+    fn is_of_a_shop(self) -> bool {
+        matches!(self, Self::Hide | Self::Show | Self::Remove)
     }
 }
 
@@ -52,13 +71,11 @@ pub async fn change_version(
     change: VersionChange,
 ) -> Result<(), Failure> {
     let mut draft = read(app, by, key).await?;
-    find(&draft, view, version)?;
+    find(&draft, view, version, change)?;
     for _ in 0..ATTEMPTS {
-        let Some((package, at)) = find(&draft, view, version).ok().filter(|found| !is_done(&draft, *found, change))
-        else {
-            return Ok(());
-        };
-        check_kind(package, change == VersionChange::Delete && !draft.versions.is_empty())?;
+        let found = find(&draft, view, version, change).ok();
+        let Some((package, at)) = found.filter(|found| !is_done(&draft, *found, change)) else { return Ok(()) };
+        check_kind(package, change.deletes() && !draft.versions.is_empty())?;
         let Err(failure) = write_version(app, by, &draft, package, at, change).await else { return Ok(()) };
         let now = read(app, by, key).await?;
         if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
@@ -80,15 +97,21 @@ async fn read(app: &App, by: &Actor, key: &str) -> Result<Draft, Failure> {
 }
 
 /// The package and the place of the version in it, if `view` sees that.
-fn find<'d>(draft: &'d Draft, view: &View, version: &str) -> Result<(&'d PackageState, usize), Failure> {
+fn find<'d>(
+    draft: &'d Draft,
+    view: &View,
+    version: &str,
+    change: VersionChange,
+) -> Result<(&'d PackageState, usize), Failure> {
     let package = draft.package.as_ref().ok_or_else(|| Failure::not_found("Package"))?;
     let scope = view.scope(&package.name);
-    if matches!(scope, Scope::Nothing) {
+    if matches!(scope, Scope::Nothing) || package.hidden && !change.is_of_a_shop() {
         return Err(Failure::not_found("Package"));
     }
     let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
     let is_meant = |known: &LiveVersion| {
         (known.pretty == version || known.normalized == normalized)
+            && (!known.hidden || change.is_of_a_shop())
             && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released_at))
     };
     let at = draft.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
@@ -99,7 +122,9 @@ fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange
     match change {
         VersionChange::Yank => draft.versions[at].yanked,
         VersionChange::Unyank => !draft.versions[at].yanked,
-        VersionChange::Delete => false,
+        VersionChange::Hide => draft.versions[at].hidden,
+        VersionChange::Show => !draft.versions[at].hidden,
+        VersionChange::Delete | VersionChange::Remove => false,
     }
 }
 
@@ -138,7 +163,11 @@ async fn write_version(
             let moment = left[at].yanked.then(|| app.now());
             versions::yank(organization_id, name, &normalized, moment)
         }
-        VersionChange::Delete => {
+        VersionChange::Hide | VersionChange::Show => {
+            left[at].hidden = change == VersionChange::Hide;
+            versions::hide(organization_id, name, &normalized, left[at].hidden, app.now())
+        }
+        VersionChange::Delete | VersionChange::Remove => {
             left.remove(at);
             versions::delete(organization_id, name, &normalized)
         }
@@ -147,12 +176,14 @@ async fn write_version(
     let details = json!({ "version": normalized, "reference": draft.versions[at].reference });
     let deed = Deed { action: change.action(), target: &package.uid, label: Some(&label), details };
     let mut changes = vec![stmt, by.note(app, &deed)?];
-    if left.is_empty() {
+    if left.is_empty() && change == VersionChange::Delete {
         changes.push(delete_empty(package.id));
     }
-    edit(app, by, draft, package, &left, (Vec::new(), changes), package.abandoned_override.as_deref()).await
+    let said = (package.abandoned_override.as_deref(), package.hidden);
+    edit(app, by, draft, package, &left, (Vec::new(), changes), said).await
 }
 
+/// Writes a change; `abandoned` and `hidden` are what is said of the package from now on.
 async fn edit(
     app: &App,
     by: &Actor,
@@ -160,7 +191,7 @@ async fn edit(
     package: &PackageState,
     versions: &[LiveVersion],
     (before, changes): (Vec<Stmt>, Vec<Stmt>),
-    abandoned: Option<&str>,
+    (abandoned, hidden): (Option<&str>, bool),
 ) -> Result<(), Failure> {
     let name = name_of(package)?;
     let edit = Edit {
@@ -169,6 +200,7 @@ async fn edit(
         source_url: &package.source_url,
         name: &name,
         abandoned,
+        hidden,
         versions,
         before,
         changes,
@@ -200,8 +232,8 @@ pub async fn delete_versions(app: &App, by: &Actor, name: &str, normalized: &[&s
             by.note(app, &deed)?,
             delete_empty(package.id),
         ];
-        let abandoned = package.abandoned_override.as_deref();
-        let Err(failure) = edit(app, by, &draft, package, &left, (Vec::new(), changes), abandoned).await else {
+        let said = (package.abandoned_override.as_deref(), package.hidden);
+        let Err(failure) = edit(app, by, &draft, package, &left, (Vec::new(), changes), said).await else {
             return Ok(());
         };
         let now = read(app, by, name).await?;
@@ -219,10 +251,23 @@ pub struct PackageChanges {
     pub abandoned: Update<String>,
     /// Cleared leaves it to composer.json.
     pub description: Update<String>,
+    /// Whether it is hidden from everybody; `None` leaves that as it is. Only shops say so.
+    pub hidden: Option<bool>,
 }
 
 /// Longest description, in characters.
 const MAX_DESCRIPTION: usize = 1000;
+
+/// Refuses a description that lists could not show.
+pub fn check_description(text: Option<&str>) -> Result<(), Failure> {
+    match text {
+        Some(text) if text.chars().count() > MAX_DESCRIPTION || text.contains(char::is_control) => {
+            let reason = format!("must have at most {MAX_DESCRIPTION} characters, and none that control anything");
+            Err(Failure::invalid_field("description", reason))
+        }
+        _ => Ok(()),
+    }
+}
 
 impl PackageChanges {
     fn check(&self, package: &PackageState) -> Result<(), Failure> {
@@ -236,12 +281,25 @@ impl PackageChanges {
             }
         }
         match &self.description {
-            Update::Set(Some(text)) if text.chars().count() > MAX_DESCRIPTION || text.contains(char::is_control) => {
-                let reason = format!("must have at most {MAX_DESCRIPTION} characters, and none that control anything");
-                Err(Failure::invalid_field("description", reason))
-            }
-            _ => Ok(()),
+            Update::Set(text) => check_description(text.as_deref()),
+            Update::Keep => Ok(()),
         }
+    }
+
+    /// The statements that make them.
+    fn statements(&self, app: &App, by: &Actor, package: &PackageState) -> Result<Vec<Stmt>, Failure> {
+        let mut batch = Vec::new();
+        let deed = |action, details| Deed { action, target: &package.uid, label: Some(&package.name), details };
+        if self.abandoned.is_set() || self.description.is_set() {
+            batch.push(override_manifest(package.id, self.abandoned.clone(), self.description.clone()));
+            batch.push(by.note(app, &deed("package.changed", self.named()))?);
+        }
+        if let Some(hidden) = self.hidden.filter(|hidden| *hidden != package.hidden) {
+            batch.push(hide(package.id, hidden.then(|| app.now())));
+            let action = if hidden { "package.hidden" } else { "package.shown" };
+            batch.push(by.note(app, &deed(action, json!({})))?);
+        }
+        Ok(batch)
     }
 
     fn are_made(&self, package: &PackageState) -> bool {
@@ -249,7 +307,9 @@ impl PackageChanges {
             Update::Keep => true,
             Update::Set(value) => value == known,
         };
-        is(&self.abandoned, &package.abandoned_override) && is(&self.description, &package.description_override)
+        is(&self.abandoned, &package.abandoned_override)
+            && is(&self.description, &package.description_override)
+            && self.hidden.is_none_or(|hidden| hidden == package.hidden)
     }
 
     fn named(&self) -> Value {
@@ -294,19 +354,13 @@ pub async fn change_package(
             app.memory.forget_published();
             return Ok(());
         }
-        let deed = Deed {
-            action: "package.changed",
-            target: &package.uid,
-            label: Some(&package.name),
-            details: changes.named(),
-        };
-        let stmt = override_manifest(package.id, changes.abandoned.clone(), changes.description.clone());
         let abandoned = match &changes.abandoned {
             Update::Keep => package.abandoned_override.as_deref(),
             Update::Set(value) => value.as_deref(),
         };
-        let before = vec![stmt, by.note(app, &deed)?];
-        let written = edit(app, by, &draft, package, &draft.versions, (before, Vec::new()), abandoned).await;
+        let before = changes.statements(app, by, package)?;
+        let said = (abandoned, changes.hidden.unwrap_or(package.hidden));
+        let written = edit(app, by, &draft, package, &draft.versions, (before, Vec::new()), said).await;
         let Err(failure) = written else { return Ok(()) };
         let now = read(app, by, key).await?;
         if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {

@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::composer::PackageName;
+use serde_json::json;
+
+use crate::composer::{NormalizedVersion, PackageName};
+use crate::ports::Stmt;
 use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::authenticate::Caller;
+use crate::registry::consumers::absent;
 use crate::registry::failure::Failure;
 use crate::registry::packages::seen;
-use crate::store::downloads::{Install, count, of_versions};
-use crate::store::run;
+use crate::store::Page;
+use crate::store::consumers::by_id;
+use crate::store::deliveries::tell_first_downloads;
+use crate::store::downloads::{By, ConsumerDownloads, Install, count, of_consumer, of_versions};
 
 /// Most installs that one report may hold; a run of composer sends one report.
 pub const MAX_INSTALLS: usize = 2000;
@@ -18,8 +24,8 @@ pub const MAX_INSTALLS: usize = 2000;
 pub const DAY_SECONDS: i64 = 24 * 3600;
 
 /// Counts `installs` in the background, for versions that the caller sees: others cannot have been installed from
-/// here. Unknown ones are passed over.
-pub fn count_installs(app: &App, caller: &Caller, installs: Vec<(String, String)>) {
+/// here. Unknown ones are passed over. `address` is the client's.
+pub fn count_installs(app: &App, caller: &Caller, address: Option<&str>, installs: Vec<(String, String)>) {
     let view = caller.view(app.now());
     let installs: Vec<Install> = installs
         .into_iter()
@@ -31,11 +37,16 @@ pub fn count_installs(app: &App, caller: &Caller, installs: Vec<(String, String)
     if installs.is_empty() {
         return;
     }
-    let day = app.now().seconds().div_euclid(DAY_SECONDS);
-    let stmt = count(caller.organization_id, &caller.counted_as(), day, &installs);
+    let (organization_id, subject) = (caller.organization_id, caller.counted_as());
+    let tell = caller.consumer_id.map(|consumer_id| {
+        let list = json!(installs).to_string();
+        tell_first_downloads(organization_id, consumer_id, &subject, list, app.now())
+    });
+    let by = By { subject: &subject, address, at: app.now(), day: today(app) };
+    let batch: Vec<Stmt> = tell.into_iter().chain([count(organization_id, by, &installs)]).collect();
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {
-        if let Err(error) = run(&*database, stmt).await {
+        if let Err(error) = database.batch(batch).await {
             log::warn!("installs were not counted: {error}");
         }
     }));
@@ -93,4 +104,30 @@ pub async fn statistics(
     let versions =
         seen.versions.iter().map(|row| (row.pretty.clone(), of(&ever, row.id), of(&in_days, row.id))).collect();
     Ok(Statistics { name: seen.package.name, versions, days: by_day })
+}
+
+/// Most versions that are told of one consumer.
+const MAX_VERSIONS: i64 = 10_000;
+
+/// A page of the versions that a consumer installed, as far as `view` sees them, the latest first, and how many they are.
+/// What was hidden meanwhile is told all the same.
+pub async fn of_one_consumer(
+    app: &App,
+    organization_id: i64,
+    view: &View,
+    consumer_id: i64,
+    page: Page,
+) -> Result<(Vec<ConsumerDownloads>, i64), Failure> {
+    let subject = format!("consumer:{consumer_id}");
+    let batch = vec![by_id(organization_id, consumer_id), of_consumer(organization_id, &subject, MAX_VERSIONS)];
+    let mut results = app.ports.database.batch(batch).await?;
+    let rows = results.pop().unwrap_or_default().read(ConsumerDownloads::read)?;
+    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {
+        return Err(absent());
+    }
+    let sees = |row: &ConsumerDownloads| {
+        let version = NormalizedVersion::from_stored(row.normalized.clone());
+        view.scope(&row.package).sees(&version, Some(row.released_at))
+    };
+    Ok(page.of(rows.into_iter().filter(sees).collect()))
 }

@@ -16,7 +16,7 @@ use crate::store::publication::{self, Target};
 pub struct Draft {
     /// The package.
     pub package: Option<PackageState>,
-    /// Its versions, the yanked ones too.
+    /// Its versions, the yanked and hidden ones too.
     pub versions: Vec<LiveVersion>,
 }
 
@@ -49,6 +49,8 @@ pub struct Edit<'a> {
     pub name: &'a PackageName,
     /// What the operator says of it: `true`, `false` or the replacement's name.
     pub abandoned: Option<&'a str>,
+    /// Whether it is hidden from now on.
+    pub hidden: bool,
     /// All its versions from now on.
     pub versions: &'a [LiveVersion],
     /// Statements that run before the package is written.
@@ -77,7 +79,8 @@ impl Edit<'_> {
         let (before, changes) = (std::mem::take(&mut self.before), std::mem::take(&mut self.changes));
         let target = self.target(app);
         let rendered = render(self.name, self.source_url, self.abandoned, self.versions).map_err(Failure::internal)?;
-        let is_listed = self.versions.iter().any(|version| !version.yanked);
+        let rendered = if self.hidden { rendered.withheld(self.name) } else { rendered };
+        let is_listed = rendered.summary.version_index != "[]";
         let touched = if is_listed == draft.is_listed() { Touched::Versions } else { Touched::Names };
         let uid = new_uid(&*app.ports.entropy, target.now)?;
         let mut batch = vec![

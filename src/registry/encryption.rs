@@ -10,7 +10,7 @@ use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::secrets::SecretError;
 use crate::registry::users::two_factor;
-use crate::registry::{consumers, idempotency, repositories};
+use crate::registry::{consumers, idempotency, repositories, webhooks};
 use crate::store;
 use crate::store::sealed::{KeyCount, Resealed, SealedColumn, SealedRow};
 
@@ -23,6 +23,7 @@ const SEALED: &[Sealed] = &[
     (store::users::SEALED, two_factor::seal_row),
     (store::idempotency::SEALED, idempotency::seal_row),
     (store::consumers::SEALED, consumers::seal_row),
+    (store::webhooks::SEALED, webhooks::seal_row),
 ];
 
 /// Texts of each column that one call seals anew at most.

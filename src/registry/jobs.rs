@@ -2,7 +2,7 @@
 
 use crate::ports::Job;
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::{App, archives, sync};
+use crate::registry::{App, archives, deliveries, sync};
 
 /// Does one job. An error means that it should be tried again later.
 pub async fn perform(app: &App, job: Job) -> Result<(), Failure> {
@@ -13,5 +13,6 @@ pub async fn perform(app: &App, job: Job) -> Result<(), Failure> {
             Err(failure) if failure.kind == Kind::NotFound => Ok(()),
             result => result,
         },
+        Job::Deliver { delivery_id } => deliveries::deliver(app, delivery_id).await,
     }
 }

@@ -7,9 +7,9 @@ use crate::ports::Rows;
 use crate::registry::App;
 use crate::registry::access::{Scope, View};
 use crate::registry::failure::{Failure, Kind};
+use crate::store::Page;
 use crate::store::packages::{self, PackageFilter, PackageRow, Sort};
 use crate::store::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
-use crate::store::{Page, run};
 
 /// Most packages that are looked through for a caller who does not see all of them.
 const MAX_LOOKED_THROUGH: i64 = 10_000;
@@ -42,13 +42,16 @@ pub async fn details(
     view: &View,
     key: &str,
 ) -> Result<(PackageRow, Vec<VersionRow>), Failure> {
-    let database = &*app.ports.database;
     let absent = || Failure::not_found("Package");
-    let package: PackageRow =
-        run(database, packages::by_key(organization_id, key)).await?.first()?.ok_or_else(absent)?;
+    // Both at once: what is not visible takes no other reads than what is not there.
+    let batch = vec![packages::by_key(organization_id, key), versions::of_package(organization_id, key)];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
     let scope = view.scope(&package.name);
-    let versions: Vec<(NormalizedVersion, VersionRow)> = versions::of_package(database, package.id)
-        .await?
+    let versions: Vec<(NormalizedVersion, VersionRow)> = results
+        .next()
+        .unwrap_or_default()
+        .decode::<VersionRow>()?
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
         .filter(|(version, row)| scope.sees(version, Some(row.released_at)))

@@ -1,5 +1,7 @@
 //! Writing a package: everything that a sync found, or the shasums of newly built zips, in one batch.
 
+use serde_json::{Value, json};
+
 use crate::composer::PackageName;
 use crate::ports::{Millis, Stmt};
 use crate::registry::App;
@@ -7,6 +9,7 @@ use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::mirror::withdraw_reserved;
 use crate::registry::render::render;
+use crate::store::deliveries;
 use crate::store::mirrors;
 use crate::store::organizations::{self, Touched};
 use crate::store::packages::{self, DocumentPart, LiveVersion, PackageState};
@@ -31,6 +34,8 @@ pub struct Publication<'a> {
     pub known_revision: Option<i64>,
     /// What the operator says of it: `true`, `false` or the replacement's name.
     pub abandoned: Option<&'a str>,
+    /// Whether it is hidden.
+    pub hidden: bool,
     /// All versions that are published from now on.
     pub versions: &'a [LiveVersion],
     /// Those of them that are new or moved.
@@ -69,6 +74,7 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
         now,
     };
     let rendered = render(found.name, found.source_url, found.abandoned, found.versions).map_err(Failure::internal)?;
+    let rendered = if found.hidden { rendered.withheld(found.name) } else { rendered };
     let uid = new_uid(&*app.ports.entropy, now)?;
     let live = found.versions.iter().map(|version| version.normalized.as_str());
     let mut batch = vec![
@@ -79,6 +85,7 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
         publication::upsert_package(target, &uid, &rendered.summary),
     ];
     batch.extend(publication::insert_texts(found.texts));
+    batch.push(tell_published(target, found.changed));
     batch.extend(publication::upsert_versions(target, found.changed));
     batch.push(publication::settle_versions(target, live, found.default_ref));
     batch.extend(publication::replace_files(target, found.changed, found.files));
@@ -96,6 +103,18 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
         log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
     }
     Ok(finished.is_some_and(|finished| finished.asked_again))
+}
+
+/// Most versions of one publication that shops are told of.
+const MAX_TOLD: usize = 1000;
+
+/// The statement that tells shops of those of `versions` that are new. It belongs before those that publish them.
+pub fn tell_published(target: Target<'_>, versions: &[VersionUpsert]) -> Stmt {
+    let told = versions.iter().take(MAX_TOLD).map(|version| {
+        let VersionUpsert { normalized, pretty, released_at, .. } = version;
+        json!({ "normalized": normalized, "pretty": pretty, "released_at": released_at })
+    });
+    deliveries::tell_published(target, told.collect::<Value>().to_string())
 }
 
 /// Attempts to render before giving up to somebody who keeps publishing.
@@ -130,6 +149,7 @@ async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> 
     let state = states.iter().find(|state| state.name == first.package_name);
     let abandoned = state.and_then(|state| state.abandoned_override.as_deref());
     let rendered = render(&name, &repository.url, abandoned, &versions).map_err(Failure::internal)?;
+    let rendered = if state.is_some_and(|state| state.hidden) { rendered.withheld(&name) } else { rendered };
     let text = |stability: &str| -> String {
         stored.iter().filter(|part| part.stability == stability).filter_map(|part| part.body.as_deref()).collect()
     };

@@ -73,7 +73,17 @@ pub struct Rendered {
     pub summary: Summary,
 }
 
-/// Renders a package from those of its versions that are not yanked. `abandoned` is what the operator says in place of
+impl Rendered {
+    /// The same of a hidden package: without any version, but with what is said of it.
+    #[must_use]
+    pub fn withheld(self, name: &PackageName) -> Self {
+        let summary = Summary { latest_version: None, ..self.summary };
+        let nothing = render_entries(name, Vec::new(), &[]);
+        Self { summary: Summary { version_index: nothing.summary.version_index, ..summary }, ..nothing }
+    }
+}
+
+/// Renders a package from those of its versions that are neither yanked nor hidden. `abandoned` is what the operator says in place of
 /// composer.json: `true`, `false` or the replacement's name.
 ///
 /// # Errors
@@ -86,7 +96,7 @@ pub fn render(
 ) -> Result<Rendered, InvalidManifest> {
     let mut entries = Vec::with_capacity(versions.len());
     let mut index: Vec<IndexedVersion> = Vec::with_capacity(versions.len());
-    for version in versions.iter().filter(|version| !version.yanked) {
+    for version in versions.iter().filter(|version| version.is_listed()) {
         let mut entry = entry(name, source_url, version)?;
         match abandoned {
             None => {}
@@ -175,6 +185,7 @@ mod tests {
             released_at: Millis(1_700_000_000_000),
             shasum: None,
             yanked: false,
+            hidden: false,
         }
     }
 

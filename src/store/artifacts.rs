@@ -44,7 +44,7 @@ macro_rules! artifact_filter {
              ELSE EXISTS (SELECT 1 FROM dists d JOIN versions v ON v.id = d.version_id
                             JOIN packages p ON p.id = v.package_id
                            WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
-                             AND (?2 IS NULL OR p.name = ?2))
+                             AND v.hidden_at IS NULL AND p.hidden_at IS NULL AND (?2 IS NULL OR p.name = ?2))
            END"
     };
 }
@@ -83,7 +83,8 @@ pub async fn page(
                             (SELECT json_group_array(json_object('name', p.name, 'pretty', v.pretty,
                                     'normalized', v.normalized, 'released_at', v.released_at))
                                FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
-                              WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1) AS uses",
+                              WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
+                                AND v.hidden_at IS NULL AND p.hidden_at IS NULL) AS uses",
                     artifact_filter!(),
                     " ORDER BY a.created_at DESC, a.sha256 LIMIT ?4 OFFSET ?5"
                 ),

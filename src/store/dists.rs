@@ -50,14 +50,14 @@ macro_rules! dist_columns {
 }
 
 /// Finds the dist of a package's version, at `reference` or else at the version's present one; one [`DistRow`] or
-/// none. Versions that vanished upstream are found too. A branch is found by its pretty version as well, which cannot be
+/// none. Versions that vanished upstream are found too, hidden ones are not. A branch is found by its pretty version as well, which cannot be
 /// normalized when the branch's name looks like more than a name (`dev-1.0@beta`).
 pub fn find(organization_id: i64, package: &str, normalized: &str, pretty: &str, reference: Option<&str>) -> Stmt {
     Stmt::new(
         concat!(
             dist_columns!(),
             " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4)
-                AND d.reference = coalesce(?5, v.reference)
+                AND d.reference = coalesce(?5, v.reference) AND v.hidden_at IS NULL AND p.hidden_at IS NULL
               ORDER BY v.pretty = ?4 DESC, v.normalized = ?3 DESC LIMIT 1"
         ),
         [organization_id.into(), package.into(), normalized.into(), pretty.into(), reference.into()],

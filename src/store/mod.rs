@@ -7,7 +7,9 @@
 pub mod advisories;
 pub mod artifacts;
 pub mod audit;
+pub mod catalog;
 pub mod consumers;
+pub mod deliveries;
 pub mod dists;
 pub mod downloads;
 pub mod entitlements;
@@ -31,6 +33,7 @@ pub mod tokens;
 pub mod uploads;
 pub mod users;
 pub mod versions;
+pub mod webhooks;
 
 use serde::{Deserialize, Deserializer};
 

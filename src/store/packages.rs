@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
-use crate::store::{Page, Update, flag, total};
+use crate::store::{Page, Update, flag, json_text, total};
 
 /// One part of one rendered document, with its package's revision; or what decides about a name that is not our own.
 #[derive(Debug, Clone, Deserialize)]
@@ -229,14 +229,16 @@ pub async fn page(
     Ok((packages, total(results.next().unwrap_or_default())?))
 }
 
-/// Looks a package up by its public id or its name, unless nothing is left of it; one [`PackageRow`] or none.
+/// Looks a package up by its public id or its name, unless nothing of it is left or shown; one [`PackageRow`] or none.
 pub fn by_key(organization_id: i64, key: &str) -> Stmt {
     Stmt::new(
         concat!(
             "SELECT ",
             package_columns!(),
             " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)
-                AND EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.removed_at IS NULL)"
+                AND p.hidden_at IS NULL
+                AND EXISTS (SELECT 1 FROM versions v
+                             WHERE v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL)"
         ),
         [organization_id.into(), key.into()],
     )
@@ -256,6 +258,11 @@ pub fn override_manifest(package_id: i64, abandoned: Update<String>, description
             description.into_value().into(),
         ],
     )
+}
+
+/// The statement that hides a package from everybody (at a moment) or shows it again (`None`).
+pub fn hide(package_id: i64, at: Option<Millis>) -> Stmt {
+    Stmt::new("UPDATE packages SET hidden_at = ?2 WHERE id = ?1", [package_id.into(), at.into()])
 }
 
 /// The statement that deletes a package with its versions.
@@ -298,12 +305,23 @@ pub struct LiveVersion {
     /// Whether an operator took it out of the metadata.
     #[serde(deserialize_with = "flag")]
     pub yanked: bool,
+    /// Whether it is hidden from everybody, its zip too.
+    #[serde(deserialize_with = "flag")]
+    pub hidden: bool,
+}
+
+impl LiveVersion {
+    /// Whether it is in the metadata, unless its package is hidden.
+    pub fn is_listed(&self) -> bool {
+        !self.yanked && !self.hidden
+    }
 }
 
 macro_rules! live_columns {
     () => {
         "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
-                v.manifest, v.released_at, a.sha1 AS shasum, v.yanked_at IS NOT NULL AS yanked
+                v.manifest, v.released_at, a.sha1 AS shasum, v.yanked_at IS NOT NULL AS yanked,
+                v.hidden_at IS NOT NULL AS hidden
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
@@ -311,10 +329,15 @@ macro_rules! live_columns {
     };
 }
 
-/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked ones too.
+/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked and hidden ones too.
 pub fn live_versions(repository_id: i64) -> Stmt {
     Stmt::new(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
 }
+
+/// In [`PackageState::marks`]: taken out of the metadata.
+pub const YANKED: &str = "yanked";
+/// In [`PackageState::marks`]: hidden from everybody.
+pub const HIDDEN: &str = "hidden";
 
 /// A package as whoever is about to write it needs it.
 #[derive(Debug, Clone, Deserialize)]
@@ -339,12 +362,22 @@ pub struct PackageState {
     pub description_override: Option<String>,
     /// JSON array of `[normalized version, released_at, pretty version]`.
     pub version_index: String,
+    /// Whether it is hidden from everybody.
+    #[serde(deserialize_with = "flag")]
+    pub hidden: bool,
+    /// JSON array of `[normalized version, `[`YANKED`]` or `[`HIDDEN`]`]` of what is not published: it will be so when it is.
+    #[serde(deserialize_with = "json_text")]
+    pub marks: Vec<(String, String)>,
 }
 
 macro_rules! state_columns {
     () => {
         "SELECT p.id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url, p.abandoned_override,
-                p.description_override, p.version_index
+                p.description_override, p.version_index, p.hidden_at IS NOT NULL AS hidden,
+                (SELECT json_group_array(json_array(v.normalized, m.value))
+                   FROM versions v JOIN json_each('[\"yanked\",\"hidden\"]') m
+                  WHERE v.package_id = p.id AND v.removed_at IS NOT NULL
+                    AND CASE m.value WHEN 'yanked' THEN v.yanked_at ELSE v.hidden_at END IS NOT NULL) AS marks
            FROM packages p JOIN repositories r ON r.id = p.repository_id"
     };
 }

@@ -22,12 +22,13 @@ pub struct SlimVersion {
     pub yanked: bool,
 }
 
-/// Reads the versions of a package (its public id or its name) as [`SlimVersion`]s, in no order.
+/// Reads the versions of a package (its public id or its name) as [`SlimVersion`]s, in no order; not the hidden
+/// ones.
 pub fn slim(organization_id: i64, key: &str) -> Stmt {
     Stmt::new(
         "SELECT v.id, v.pretty, v.normalized, v.released_at, v.yanked_at IS NOT NULL AS yanked
-           FROM packages p JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
-          WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)",
+           FROM packages p JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL
+          WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL",
         [organization_id.into(), key.into()],
     )
 }
@@ -76,13 +77,19 @@ macro_rules! version_columns {
     };
 }
 
-/// The versions of a package in no order, the yanked ones too, without their composer.json.
-pub async fn of_package(db: &dyn Database, package_id: i64) -> Result<Vec<VersionRow>, DatabaseError> {
-    let stmt = Stmt::new(
-        concat!("SELECT NULL AS manifest, ", version_columns!(), " WHERE v.package_id = ?1 AND v.removed_at IS NULL"),
-        [package_id.into()],
-    );
-    Ok(run(db, stmt).await?.decode()?)
+/// Reads the versions of a package (its public id or its name) as [`VersionRow`]s without their composer.json, in no
+/// order; the yanked ones too, not the hidden ones.
+pub fn of_package(organization_id: i64, key: &str) -> Stmt {
+    Stmt::new(
+        concat!(
+            "SELECT NULL AS manifest, ",
+            version_columns!(),
+            " JOIN packages p ON p.id = v.package_id
+              WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL
+                AND v.removed_at IS NULL AND v.hidden_at IS NULL"
+        ),
+        [organization_id.into(), key.into()],
+    )
 }
 
 /// The versions with these primary keys in no order, with their composer.json.
@@ -119,6 +126,15 @@ pub fn yank(organization_id: i64, package: &str, normalized: &str, at: Option<Mi
         "UPDATE versions SET yanked_at = ?4
           WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
         [organization_id.into(), package.into(), normalized.into(), at.into()],
+    )
+}
+
+/// The statement that hides a version from everybody or shows it again.
+pub fn hide(organization_id: i64, package: &str, normalized: &str, hidden: bool, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE versions SET hidden_at = CASE WHEN ?4 THEN ?5 END, updated_at = ?5
+          WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
+        [organization_id.into(), package.into(), normalized.into(), hidden.into(), now.into()],
     )
 }
 
@@ -172,7 +188,7 @@ pub async fn dependents(
         "SELECT p.uid, p.name, v.pretty, v.normalized, v.released_at, l.value AS link, j.value AS wanted
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.pretty = p.latest_version
-                          AND v.removed_at IS NULL AND v.yanked_at IS NULL
+                          AND v.removed_at IS NULL AND v.yanked_at IS NULL AND v.hidden_at IS NULL
            JOIN json_each('[\"require\",\"require-dev\"]') l
            JOIN json_each(v.manifest, '$.\"' || l.value || '\"') j
           WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND j.type = 'text' AND lower(j.key) = ?2

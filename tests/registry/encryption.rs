@@ -55,7 +55,7 @@ fn key(id: u8, seals: bool, configured: bool, credentials: i64, answers: i64) ->
         "id": id_of(id), "seals": seals, "configured": configured,
         "sealed": {
             "consumers.private_key": 0, "idempotency_answers.body": answers, "repositories.credentials": credentials,
-            "users.totp_secret": 0,
+            "users.totp_secret": 0, "webhooks.secret": 0,
         },
     })
 }
@@ -121,7 +121,7 @@ async fn a_hundred_secrets_of_a_sort_are_sealed_anew_with_a_call_in_as_many_stat
     with_keys(&mut world, &[8, 7]);
     // The copies are sealed to another row than theirs: they do not open.
     let (found, calls) = world.counted(rotate(&world)).await;
-    assert_eq!((calls.round_trips, calls.statements), (2, 16));
+    assert_eq!((calls.round_trips, calls.statements), (2, 20));
     assert_eq!(found["remaining"].as_i64().expect("a number") + found["resealed"].as_i64().expect("a number"), 206);
     assert!(found["unreadable"].as_i64().expect("a number") >= 99);
     let uids = world.database.rows("SELECT uid FROM repositories WHERE uid LIKE 'copy%'");
@@ -216,4 +216,30 @@ async fn the_private_keys_of_consumers_are_sealed_anew_too() {
     assert!(refused.text().contains("that sealed this is not in ENCRYPTION_KEY any more"), "{}", refused.text());
     // What composer presents is compared with its hash.
     customer.asks(&world.isolate, "/packages.json").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn the_secrets_of_webhooks_are_sealed_anew_too() {
+    let mut world = World::new();
+    world.far.put("https://shop.test/hooks", "thanks");
+    let spec = json!({"url": "https://shop.test/hooks", "events": ["download.first"], "secret": "0123456789abcdef"});
+    let id = world.shop_posts("/webhooks", &spec).send().await.expect(201).id();
+    let ping = format!("/webhooks/{id}/test");
+    let signed_with = |world: &World| {
+        let posted = world.far.take_posted().pop().expect("a delivery");
+        posted.headers["x-rostrum-signature"].to_str().expect("ASCII").len()
+    };
+    with_keys(&mut world, &[8, 7]);
+    assert_eq!(rotate(&world).await, json!({"resealed": 1, "remaining": 0, "unreadable": 0}));
+    with_keys(&mut world, &[8]);
+    world.shop_posts(&ping, &json!({})).send().await.expect(201);
+    world.settle().await;
+    assert_eq!(signed_with(&world), "sha256=".len() + 64);
+    with_keys(&mut world, &[9]);
+    world.shop_posts(&ping, &json!({})).send().await.expect(201);
+    world.settle().await;
+    assert!(world.far.take_posted().is_empty(), "nothing goes out unsigned");
+    let log = world.shop_gets(&format!("/webhooks/{id}/deliveries")).send().await.expect(200).json();
+    let error = log[0]["last_error"].as_str().expect("text");
+    assert!(error.ends_with("that sealed this is not in ENCRYPTION_KEY any more"), "{error}");
 }

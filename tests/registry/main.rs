@@ -2,12 +2,14 @@
 
 mod support;
 
+mod access_matrix;
 mod advisories;
 mod archives;
 mod artifacts;
 mod audit;
 mod bad_input;
 mod budget;
+mod catalog;
 mod cron;
 mod curate;
 mod dist;
@@ -48,3 +50,5 @@ mod upstream_faults;
 mod user_faults;
 mod users;
 mod visibility;
+mod webhook_faults;
+mod webhooks;

@@ -50,6 +50,6 @@ pub async fn post_notify_batch(session: Session, request: Request) -> Result<Sta
         Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
     })?;
     let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();
-    count_installs(&session.app, &caller, installs);
+    count_installs(&session.app, &caller, session.address(), installs);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,7 +13,7 @@ mod repositories;
 mod settings;
 mod statistics;
 mod tokens;
-mod uploads;
+pub(in crate::http) mod uploads;
 mod users;
 mod versions;
 

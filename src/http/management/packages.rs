@@ -239,6 +239,7 @@ impl From<PackageRequest> for PackageChanges {
                 Update::Set(value) => Update::Set(value.map(text)),
             },
             description: request.description,
+            hidden: None,
         }
     }
 }

@@ -102,12 +102,12 @@ pub struct ZipForm {
 }
 
 /// How long the body says it is.
-fn announced(headers: &HeaderMap) -> Option<u64> {
+pub fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The zip in a request: the body, or the one file of a form.
-async fn read_zip(request: Request, room: &Room) -> Result<Bytes, Failure> {
+pub async fn read_zip(request: Request, room: &Room) -> Result<Bytes, Failure> {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_form = content_type.trim_start().to_ascii_lowercase().starts_with("multipart/");
     let boundary = is_form.then(|| multer::parse_boundary(content_type)).transpose();

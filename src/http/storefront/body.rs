@@ -8,11 +8,13 @@ use utoipa::ToSchema;
 
 use crate::http::extract::update;
 use crate::ports::Millis;
+use crate::registry::catalog::{PackageSpec, VersionSpec};
 use crate::registry::consumers::{Consumer, ConsumerSpec};
 use crate::registry::entitlements::PermissionSpec;
 use crate::registry::failure::Failure;
 use crate::registry::notices::php_date;
 use crate::store::Update;
+use crate::store::catalog::{CatalogPackage, CatalogVersion};
 use crate::store::entitlements::PermissionRow;
 use crate::store::packages::PackageRow;
 use crate::store::tokens::TokenRow;
@@ -206,6 +208,86 @@ impl From<PackageRow> for StorefrontPackageView {
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),
         }
+    }
+}
+
+impl From<CatalogPackage> for StorefrontPackageView {
+    fn from(row: CatalogPackage) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            description: row.description,
+            status: i64::from(!row.hidden),
+            created_at: php_date(row.created_at),
+            updated_at: php_date(row.updated_at),
+        }
+    }
+}
+
+/// A request to make or to change a package.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(example = json!({"name": "acme/extension", "description": "Does it all", "status": 1}))]
+pub struct StorefrontPackageRequest {
+    /// Needed when the package is made; later it cannot change.
+    name: Option<String>,
+    /// What lists show, whatever composer.json says; null leaves it to composer.json.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    description: Update<String>,
+    /// 1 (the default) is shown, 0 is hidden: for everybody but shops it is as if it were not there.
+    status: Option<i64>,
+}
+
+impl From<StorefrontPackageRequest> for PackageSpec {
+    fn from(request: StorefrontPackageRequest) -> Self {
+        Self { name: request.name, description: request.description, status: request.status }
+    }
+}
+
+/// A version as shops see it.
+#[derive(Serialize, ToSchema)]
+pub struct StorefrontVersionView {
+    id: i64,
+    package_id: i64,
+    /// The version, as its author wrote it.
+    name: String,
+    /// The name of its zip: its SHA-1 with `.zip`; null until there is one.
+    filename: Option<String>,
+    /// 1 is shown, 0 is hidden.
+    status: i64,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<CatalogVersion> for StorefrontVersionView {
+    fn from(row: CatalogVersion) -> Self {
+        Self {
+            id: row.id,
+            package_id: row.package_id,
+            name: row.pretty,
+            filename: row.sha1.map(|sha1| sha1 + ".zip"),
+            status: i64::from(!row.hidden),
+            created_at: php_date(row.created_at),
+            updated_at: php_date(row.updated_at),
+        }
+    }
+}
+
+/// A request to make or to change a version.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(example = json!({"name": "1.2.0", "status": 1}))]
+pub struct StorefrontVersionRequest {
+    /// Needed when the version is made; what is published keeps it.
+    name: Option<String>,
+    /// The name of a zip that the package has: its SHA-1 or SHA-256 with `.zip`. Left out, the zip is uploaded later.
+    filename: Option<String>,
+    /// 1 (the default) is shown, 0 is hidden: for everybody but shops it is as if it were not there.
+    status: Option<i64>,
+}
+
+impl From<StorefrontVersionRequest> for VersionSpec {
+    fn from(request: StorefrontVersionRequest) -> Self {
+        Self { name: request.name, filename: request.filename, status: request.status }
     }
 }
 

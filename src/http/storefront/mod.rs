@@ -6,8 +6,12 @@
 mod body;
 mod consumers;
 mod entitlements;
+mod packages;
 mod permissions;
+mod statistics;
 mod tokens;
+mod versions;
+mod webhooks;
 
 use axum::response::{IntoResponse, Json, Response};
 use http::StatusCode;
@@ -19,6 +23,21 @@ use crate::registry::failure::Failure;
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
     Routes::new()
+        .routes(routes!(packages::list_storefront_packages, packages::create_storefront_package))
+        .routes(routes!(
+            packages::get_storefront_package,
+            packages::update_storefront_package,
+            packages::replace_storefront_package,
+            packages::delete_storefront_package
+        ))
+        .routes(routes!(versions::list_storefront_versions, versions::create_storefront_version))
+        .routes(routes!(
+            versions::get_storefront_version,
+            versions::update_storefront_version,
+            versions::replace_storefront_version,
+            versions::delete_storefront_version
+        ))
+        .routes(routes!(versions::upload_storefront_file))
         .routes(routes!(consumers::list_consumers, consumers::create_consumer))
         .routes(routes!(consumers::list_consumers_by_email))
         .routes(routes!(
@@ -31,6 +50,7 @@ pub fn routes() -> Routes {
         .routes(routes!(entitlements::list_consumer_permissions))
         .routes(routes!(entitlements::list_entitlements, entitlements::set_entitlements))
         .routes(routes!(entitlements::get_instructions))
+        .routes(routes!(statistics::list_consumer_statistics))
         .routes(routes!(tokens::list_consumer_tokens, tokens::create_consumer_token))
         .routes(routes!(tokens::delete_consumer_token))
         .routes(routes!(permissions::list_permissions))
@@ -41,6 +61,16 @@ pub fn routes() -> Routes {
             permissions::replace_permission,
             permissions::delete_permission
         ))
+        .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
+        .routes(routes!(
+            webhooks::get_webhook,
+            webhooks::update_webhook,
+            webhooks::replace_webhook,
+            webhooks::delete_webhook
+        ))
+        .routes(routes!(webhooks::list_deliveries))
+        .routes(routes!(webhooks::redeliver))
+        .routes(routes!(webhooks::test_webhook))
 }
 
 /// An id in an address; one that is no number names nothing that exists.

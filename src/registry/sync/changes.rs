@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
-use crate::composer::{Manifest, PackageName, RefVersion, is_tag_version, version_of_branch, version_of_tag};
+use crate::composer::{
+    Manifest, NormalizedVersion, PackageName, RefVersion, is_tag_version, version_of_branch, version_of_tag,
+};
 use crate::git::{Advertised, ObjectId};
 use crate::ports::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
 use crate::registry::access::glob;
 use crate::registry::ids::new_uid;
 use crate::registry::sync::contents::{Content, Contents};
-use crate::store::packages::LiveVersion;
+use crate::store::packages::{HIDDEN, LiveVersion, PackageState, YANKED};
 use crate::store::publication::{FileUpsert, VersionUpsert};
 use crate::store::repositories::RefRow;
 use crate::store::sync_runs::{ClaimedRepository, SkippedRef};
@@ -84,24 +86,47 @@ pub fn digest(advertised: &Advertised, repository: &ClaimedRepository) -> String
     hex::encode(hasher.finalize())
 }
 
+/// What operators did to versions, whatever syncs find: package, normalized version, and `yanked` or `hidden`.
+pub type Marks = HashSet<(String, String, &'static str)>;
+
 /// What the registry has of a repository already.
 #[derive(Debug, Default)]
 pub struct Known {
     refs: HashMap<String, RefRow>,
     versions: HashMap<String, LiveVersion>,
-    /// Normalized versions that an operator took out of the metadata.
-    yanked: HashSet<String>,
+    marks: Marks,
 }
 
 impl Known {
     /// Puts stored rows into the form that is asked below.
-    pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>) -> Self {
-        let yanked = versions.iter().filter(|version| version.yanked).map(|version| version.normalized.clone());
+    pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>, packages: &[PackageState]) -> Self {
+        let mut marks = Marks::new();
+        for version in &versions {
+            for (mark, _) in [(YANKED, version.yanked), (HIDDEN, version.hidden)].iter().filter(|(_, is)| *is) {
+                marks.insert((version.package_name.clone(), version.normalized.clone(), mark));
+            }
+        }
+        for package in packages {
+            for (normalized, mark) in &package.marks {
+                let mark = if mark == HIDDEN { HIDDEN } else { YANKED };
+                marks.insert((package.name.clone(), normalized.clone(), mark));
+            }
+        }
         Self {
-            yanked: yanked.collect(),
+            marks,
             refs: refs.into_iter().map(|row| (row.name.clone(), row)).collect(),
             versions: versions.into_iter().map(|version| (version.ref_name.clone(), version)).collect(),
         }
+    }
+
+    /// What is left of it when everything is looked at anew under another name.
+    #[must_use]
+    pub fn under_another_name(&self) -> Self {
+        Self { marks: self.marks.clone(), ..Self::default() }
+    }
+
+    fn is_marked(&self, name: &PackageName, normalized: &NormalizedVersion, mark: &'static str) -> bool {
+        self.marks.contains(&(name.as_str().to_owned(), normalized.as_str().to_owned(), mark))
     }
 
     /// The version that `candidate` has become already, if it has not moved since.
@@ -138,7 +163,7 @@ impl Known {
 
     /// Whether any version is in the metadata.
     pub fn is_listed(&self) -> bool {
-        self.versions.values().any(|version| !version.yanked)
+        self.versions.values().any(LiveVersion::is_listed)
     }
 
     /// Whether what is published has another name than `name`.
@@ -233,7 +258,8 @@ impl Deciding<'_> {
         let RefVersion { pretty, normalized } =
             ref_version(&candidate.ref_name, &manifest).map_err(|error| error.to_string())?;
         let version = LiveVersion {
-            yanked: self.known.yanked.contains(normalized.as_str()),
+            yanked: self.known.is_marked(self.name, &normalized, YANKED),
+            hidden: self.known.is_marked(self.name, &normalized, HIDDEN),
             package_name: self.name.as_str().to_owned(),
             revision: 0,
             normalized: normalized.as_str().to_owned(),

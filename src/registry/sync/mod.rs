@@ -296,7 +296,7 @@ impl Found<'_> {
         let refs: Vec<RefRow> = results.next().unwrap_or_default().decode()?;
         let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
         let packages = results.next().unwrap_or_default().decode()?;
-        Ok(Stored { known: Known::new(refs, versions), packages })
+        Ok(Stored { known: Known::new(refs, versions, &packages), packages })
     }
 
     /// The name of the package: the default branch tells it for all versions.
@@ -312,7 +312,7 @@ impl Found<'_> {
 
     fn decide(&self, name: &PackageName, stored: &Stored, contents: &contents::Contents) -> Result<Changes, SyncError> {
         let renamed = stored.known.is_published_under_another_name(name);
-        let nothing = Known::default();
+        let nothing = stored.known.under_another_name();
         let deciding = Deciding {
             name,
             default_ref: &self.default.ref_name,
@@ -334,7 +334,7 @@ impl Found<'_> {
     ) -> Result<bool, Failure> {
         let state = stored.packages.iter().find(|state| state.name == name.as_str());
         let stays_listed = !stored.known.is_published_under_another_name(name)
-            && stored.known.is_listed() == changes.versions.iter().any(|version| !version.yanked);
+            && stored.known.is_listed() == changes.versions.iter().any(LiveVersion::is_listed);
         let texts: Vec<(String, String)> =
             contents.texts.iter().map(|(sha256, text)| (sha256.clone(), text.clone())).collect();
         let capabilities = serde_json::json!(self.capabilities).to_string();
@@ -348,6 +348,7 @@ impl Found<'_> {
                 name,
                 known_revision: state.map(|state| state.revision),
                 abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
+                hidden: state.is_some_and(|state| state.hidden),
                 versions: &changes.versions,
                 changed: &changes.upserts,
                 files: &changes.files,

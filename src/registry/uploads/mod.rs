@@ -22,10 +22,12 @@ use crate::registry::edit::{Draft, Edit};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::memory::Place;
+use crate::registry::publish::tell_published;
 use crate::store::dists::NewArtifact;
-use crate::store::packages::LiveVersion;
+use crate::store::packages::{HIDDEN, LiveVersion, PackageState};
 use crate::store::publication::{self, FileUpsert, VersionUpsert};
 use crate::store::uploads::{self, Id, TakenVersion, UPLOADED};
+use crate::store::versions::hide;
 
 use inspect::{Contents, MAX_ZIP_BYTES, inspect};
 
@@ -36,7 +38,7 @@ pub const SMALL_ZIP_BYTES: usize = 4 << 20;
 const ATTEMPTS: usize = 5;
 
 /// Most versions of one package, as with a repository's.
-const MAX_VERSIONS: usize = 5000;
+pub const MAX_VERSIONS: usize = 5000;
 
 /// Which version of which package a zip is uploaded as.
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub struct UploadAddress {
     name: PackageName,
     pretty: String,
     version: NormalizedVersion,
+    /// Whether it is to be hidden; `None` leaves that as it is.
+    pub hidden: Option<bool>,
 }
 
 impl UploadAddress {
@@ -53,19 +57,25 @@ impl UploadAddress {
     /// `Invalid` for what is no name or no version, `Forbidden` for what the view does not cover.
     pub fn parse(view: &View, name: &str, version: &str, now: Millis) -> Result<Self, Failure> {
         let name = PackageName::parse(name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
-        let wrong = |reason: String| Failure::invalid_field("version", reason);
-        if version.trim() != version || version.contains(char::is_control) {
-            return Err(wrong("must have no blanks at its ends and no control characters".to_owned()));
-        }
-        let normalized = normalize(version).map_err(|error| wrong(error.to_string()))?;
-        // Nobody could require a branch whose name is no constraint.
-        Constraint::parse(normalized.as_str()).map_err(|error| wrong(error.to_string()))?;
+        let normalized = check_version("version", version)?;
         if !view.scope(name.as_str()).sees(&normalized, Some(now)) {
             let words = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
             return Err(Failure::new(Kind::Forbidden, words));
         }
-        Ok(Self { name, pretty: version.to_owned(), version: normalized })
+        Ok(Self { name, pretty: version.to_owned(), version: normalized, hidden: None })
     }
+}
+
+/// A version that a zip may be published as; `field` is what the request calls it.
+pub fn check_version(field: &str, version: &str) -> Result<NormalizedVersion, Failure> {
+    let wrong = |reason: String| Failure::invalid_field(field, reason);
+    if version.trim() != version || version.contains(char::is_control) {
+        return Err(wrong("must have no blanks at its ends and no control characters".to_owned()));
+    }
+    let normalized = normalize(version).map_err(|error| wrong(error.to_string()))?;
+    // Nobody could require a branch whose name is no constraint.
+    Constraint::parse(normalized.as_str()).map_err(|error| wrong(error.to_string()))?;
+    Ok(normalized)
 }
 
 /// How much may be read of an upload, and what has to be held meanwhile.
@@ -293,18 +303,20 @@ impl Publisher<'_> {
             }
         };
         let mut versions = stored.draft.versions.clone();
-        versions.push(self.version());
+        let version = self.version(self.is_hidden(package));
+        versions.push(version.clone());
         let mut edit = Edit {
             organization_id: self.by.organization_id,
             repository_id,
             source_url: "",
             name: &self.address.name,
             abandoned: package.and_then(|package| package.abandoned_override.as_deref()),
+            hidden: package.is_some_and(|package| package.hidden),
             versions: &versions,
             before: Vec::new(),
             changes: Vec::new(),
         };
-        edit.changes = self.changes(&edit)?;
+        edit.changes = self.changes(&edit, version)?;
         if stored.takes_over {
             edit.before.push(publication::take_over(edit.target(self.app)));
             let live = [self.address.version.as_str()];
@@ -313,7 +325,16 @@ impl Publisher<'_> {
         edit.write(self.app, &stored.draft).await
     }
 
-    fn version(&self) -> LiveVersion {
+    /// Whether the version is hidden: its row may have been so before it had a zip.
+    fn is_hidden(&self, package: Option<&PackageState>) -> bool {
+        let is_marked = |package: &PackageState| {
+            let mut marks = package.marks.iter();
+            marks.any(|(version, mark)| version == self.address.version.as_str() && mark == HIDDEN)
+        };
+        self.address.hidden.unwrap_or_else(|| package.is_some_and(is_marked))
+    }
+
+    fn version(&self, hidden: bool) -> LiveVersion {
         LiveVersion {
             package_name: self.address.name.as_str().to_owned(),
             revision: 0,
@@ -326,12 +347,12 @@ impl Publisher<'_> {
             released_at: self.app.now(),
             shasum: Some(self.artifact.sha1.clone()),
             yanked: false,
+            hidden,
         }
     }
 
-    fn changes(&self, edit: &Edit<'_>) -> Result<Vec<Stmt>, Failure> {
+    fn changes(&self, edit: &Edit<'_>, version: LiveVersion) -> Result<Vec<Stmt>, Failure> {
         let target = edit.target(self.app);
-        let version = self.version();
         let upsert = [VersionUpsert {
             uid: self.uid.clone(),
             normalized: version.normalized,
@@ -362,9 +383,13 @@ impl Publisher<'_> {
         };
         let mut changes = vec![uploads::guard_announced(&self.artifact.sha256)];
         changes.extend(publication::insert_texts(&texts));
+        changes.push(tell_published(target, &upsert));
         changes.extend(publication::upsert_versions(target, &upsert));
         changes.push(self.by.note(self.app, &deed)?);
         changes.extend(publication::replace_files(target, &upsert, &files));
+        if let Some(hidden) = self.address.hidden {
+            changes.push(hide(target.organization_id, target.name, &upsert[0].normalized, hidden, target.now));
+        }
         changes.push(uploads::insert_dist(target, &upsert[0].normalized, &self.artifact.sha256));
         Ok(changes)
     }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rostrum::ports::{BoxFuture, ByteStream, Fault, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Whole};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -27,6 +27,14 @@ pub struct Heard {
     pub status: u16,
 }
 
+/// What was posted.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    pub url: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
 struct Document {
     body: Bytes,
     /// Counts its changes.
@@ -41,6 +49,7 @@ struct State {
     /// Part of an address → what happens there.
     troubles: Vec<(String, Trouble)>,
     heard: Vec<Heard>,
+    posted: Vec<Posted>,
     no_validators: bool,
     /// How much longer than it is everything is said to be; `None` when nothing is said.
     length_lie: Option<usize>,
@@ -157,6 +166,11 @@ impl ComposerHost {
         std::mem::take(&mut self.state().heard)
     }
 
+    /// What was posted since the last time that somebody asked.
+    pub fn take_posted(&self) -> Vec<Posted> {
+        std::mem::take(&mut self.state().posted)
+    }
+
     /// Their addresses.
     pub fn take_urls(&self) -> Vec<String> {
         self.take_heard().into_iter().map(|heard| heard.url).collect()
@@ -165,6 +179,10 @@ impl ComposerHost {
     async fn answer(&self, request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
         self.meter.count(|calls| calls.upstream += 1);
         let url = request.url.to_string();
+        if request.method == Method::POST {
+            let (headers, body) = (request.headers.clone(), request.body.clone());
+            self.state().posted.push(Posted { url: url.clone(), headers, body });
+        }
         tokio::task::yield_now().await;
         self.wait_if_held(&url).await;
         let text = |name: HeaderName| request.headers.get(name).map(|value| value.to_str().expect("ASCII").to_owned());

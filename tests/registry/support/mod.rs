@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 
 pub use client::{Ask, ORIGIN, Reply, at_once, statuses_at_once};
 
-pub use composer_host::{ComposerHost, Heard, sha1_of, upstream_version, zip_of};
+pub use composer_host::{ComposerHost, Heard, Posted, sha1_of, upstream_version, zip_of};
 pub use git_host::{GitHost, Step, Trouble};
 pub use meter::{Calls, Meter, Moment, Port};
 pub use people::{PASSWORD, Person, token_of};

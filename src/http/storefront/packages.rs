@@ -1,0 +1,161 @@
+//! Packages as shops keep them, the hidden ones too.
+
+use axum::response::{IntoResponse, Json, Response};
+use http::StatusCode;
+
+use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
+use crate::http::storefront::{gone, id_of};
+use crate::registry::catalog;
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+
+/// Packages, the oldest first, with those that are hidden.
+#[utoipa::path(
+    get,
+    path = "/packages",
+    tag = "storefront",
+    params(
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_storefront_packages(
+    session: Session,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let StrictQuery(query) = query?;
+    let (app, view, page) = (&session.app, caller.view(session.app.now()), query.whole()?);
+    let (rows, total) = catalog::packages(app, caller.organization_id, &view, page).await?;
+    Ok(list(rows.into_iter().map(StorefrontPackageView::from).collect(), total))
+}
+
+/// Makes a package without versions; their zips are uploaded.
+#[utoipa::path(
+    post,
+    path = "/packages",
+    tag = "storefront",
+    request_body = StorefrontPackageRequest,
+    responses(
+        (status = 201, description = "The package", body = StorefrontPackageView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 409, description = "There is a package of that name", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_storefront_package(
+    session: Session,
+    body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    let row = catalog::create_package(&session.app, &by, &view, request.into()).await?;
+    Ok((StatusCode::CREATED, Json(StorefrontPackageView::from(row))).into_response())
+}
+
+/// One package.
+#[utoipa::path(
+    get,
+    path = "/packages/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The package's id")),
+    responses(
+        (status = 200, description = "The package", body = StorefrontPackageView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_storefront_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let (id, view) = (id_of(&id, "Package")?, caller.view(session.app.now()));
+    let row = catalog::package(&session.app, caller.organization_id, &view, id).await?;
+    Ok(Json(StorefrontPackageView::from(row)).into_response())
+}
+
+/// Changes what the request names, and nothing else.
+#[utoipa::path(
+    patch,
+    path = "/packages/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The package's id")),
+    request_body = StorefrontPackageRequest,
+    responses(
+        (status = 201, description = "The package as it is now", body = StorefrontPackageView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 409, description = "The package is mirrored", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_storefront_package(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    let row = catalog::change_package(&session.app, &by, &view, id_of(&id, "Package")?, request.into()).await?;
+    Ok((StatusCode::CREATED, Json(StorefrontPackageView::from(row))).into_response())
+}
+
+/// The same as PATCH.
+#[utoipa::path(
+    put,
+    path = "/packages/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The package's id")),
+    request_body = StorefrontPackageRequest,
+    responses(
+        (status = 201, description = "The package as it is now", body = StorefrontPackageView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 409, description = "The package is mirrored", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn replace_storefront_package(
+    session: Session,
+    id: PathOf<String>,
+    body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
+) -> Result<Response, Failure> {
+    update_storefront_package(session, id, body).await
+}
+
+/// Deletes a package with all its versions. To keep it for later, set its status to 0.
+#[utoipa::path(
+    delete,
+    path = "/packages/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The package's id")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_storefront_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    catalog::delete_package(&session.app, &by, &view, id_of(&id, "Package")?).await?;
+    Ok(gone())
+}

@@ -1,0 +1,77 @@
+//! What a consumer installed.
+
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::http::storefront::id_of;
+use crate::registry::downloads::of_one_consumer;
+use crate::registry::failure::Failure;
+use crate::registry::notices::php_date;
+use crate::registry::tokens::Scope;
+use crate::store::downloads::ConsumerDownloads;
+
+/// What a consumer installed of one version.
+#[derive(Serialize, ToSchema)]
+pub struct ConsumerStatisticsView {
+    package_id: i64,
+    package: String,
+    version_id: i64,
+    version: String,
+    /// How often composer reported an install.
+    downloads: i64,
+    /// `YYYY-MM-DD HH:MM:SS`, in UTC.
+    first_at: String,
+    last_at: String,
+    /// From which IP address the last one was reported; null when that is not known.
+    last_address: Option<String>,
+}
+
+impl From<ConsumerDownloads> for ConsumerStatisticsView {
+    fn from(row: ConsumerDownloads) -> Self {
+        Self {
+            package_id: row.package_id,
+            package: row.package,
+            version_id: row.version_id,
+            version: row.pretty,
+            downloads: row.count,
+            first_at: php_date(row.first_at),
+            last_at: php_date(row.last_at),
+            last_address: row.last_address,
+        }
+    }
+}
+
+/// The versions that a consumer installed, with any of its credentials: how often, when and from where; the latest first.
+#[utoipa::path(
+    get,
+    path = "/consumers/{id}/statistics",
+    tag = "storefront",
+    params(
+        ("id" = i64, Path, description = "The consumer's id"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<ConsumerStatisticsView>),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such consumer", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_consumer_statistics(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let StrictQuery(query) = query?;
+    let (app, view, page) = (&session.app, caller.view(session.app.now()), query.whole()?);
+    let (rows, total) = of_one_consumer(app, caller.organization_id, &view, id_of(&id, "Consumer")?, page).await?;
+    Ok(list(rows.into_iter().map(ConsumerStatisticsView::from).collect(), total))
+}

@@ -1,0 +1,209 @@
+//! Versions of packages as shops keep them, and their zips.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Json, Response};
+use http::StatusCode;
+
+use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::uploads::{announced, read_zip};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
+use crate::http::storefront::{gone, id_of};
+use crate::registry::failure::Failure;
+use crate::registry::tokens::Scope;
+use crate::registry::{catalog, uploads};
+
+/// A package's versions, the oldest first, with those that are hidden and those that wait for their zip.
+#[utoipa::path(
+    get,
+    path = "/versions/package/{id}",
+    tag = "storefront",
+    params(
+        ("id" = i64, Path, description = "The package's id"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<StorefrontVersionView>),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_storefront_versions(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let StrictQuery(query) = query?;
+    let (id, view, page) = (id_of(&id, "Package")?, caller.view(session.app.now()), query.whole()?);
+    let (rows, total) = catalog::versions(&session.app, caller.organization_id, &view, id, page).await?;
+    Ok(list(rows.into_iter().map(StorefrontVersionView::from).collect(), total))
+}
+
+/// Makes a version: one that waits for its zip, or at once with a zip that the package has.
+#[utoipa::path(
+    post,
+    path = "/versions/package/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The package's id")),
+    request_body = StorefrontVersionRequest,
+    responses(
+        (status = 201, description = "The version", body = StorefrontVersionView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 404, description = "No such package", body = ErrorBody),
+        (status = 409, description = "The package has the version, or comes from a repository", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_storefront_version(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    let row = catalog::create_version(&session.app, &by, &view, id_of(&id, "Package")?, request.into()).await?;
+    Ok((StatusCode::CREATED, Json(StorefrontVersionView::from(row))).into_response())
+}
+
+/// One version.
+#[utoipa::path(
+    get,
+    path = "/versions/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The version's id")),
+    responses(
+        (status = 200, description = "The version", body = StorefrontVersionView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
+        (status = 404, description = "No such version", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_storefront_version(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let caller = session.require(Scope::StorefrontRead).await?;
+    let (id, view) = (id_of(&id, "Version")?, caller.view(session.app.now()));
+    let row = catalog::version(&session.app, caller.organization_id, &view, id).await?;
+    Ok(Json(StorefrontVersionView::from(row)).into_response())
+}
+
+/// Changes what the request names, and nothing else. What is published keeps its name and its zip.
+#[utoipa::path(
+    patch,
+    path = "/versions/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The version's id")),
+    request_body = StorefrontVersionRequest,
+    responses(
+        (status = 200, description = "The version as it is now", body = StorefrontVersionView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 404, description = "No such version", body = ErrorBody),
+        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_storefront_version(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    let row = catalog::change_version(&session.app, &by, &view, id_of(&id, "Version")?, request.into()).await?;
+    Ok(Json(StorefrontVersionView::from(row)).into_response())
+}
+
+/// The same as PATCH.
+#[utoipa::path(
+    put,
+    path = "/versions/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The version's id")),
+    request_body = StorefrontVersionRequest,
+    responses(
+        (status = 200, description = "The version as it is now", body = StorefrontVersionView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 404, description = "No such version", body = ErrorBody),
+        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn replace_storefront_version(
+    session: Session,
+    id: PathOf<String>,
+    body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
+) -> Result<Response, Failure> {
+    update_storefront_version(session, id, body).await
+}
+
+/// Deletes a version with its zip; its package stays. To keep it for later, set its status to 0.
+#[utoipa::path(
+    delete,
+    path = "/versions/{id}",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The version's id")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 404, description = "No such version", body = ErrorBody),
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_storefront_version(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    catalog::delete_version(&session.app, &by, &view, id_of(&id, "Version")?).await?;
+    Ok(gone())
+}
+
+/// Publishes the zip of a version: the body (`curl -T package.zip`), or the one file of a form. Its composer.json must
+/// state the package's name, and the version if it states one. What is published stays as it is: the same zip again
+/// changes nothing, another one is refused.
+#[utoipa::path(
+    put,
+    path = "/versions/{id}/file",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The version's id")),
+    request_body(
+        description = "The zip, of at most 32 MiB",
+        content((Vec<u8> = "application/zip"), (Vec<u8> = "application/octet-stream"))
+    ),
+    responses(
+        (status = 200, description = "It is published already, with these very bytes", body = StorefrontVersionView),
+        (status = 201, description = "Published; hidden while the status is 0", body = StorefrontVersionView),
+        (status = 400, description = "The zip or its composer.json will not do", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
+        (status = 404, description = "No such version", body = ErrorBody),
+        (status = 409, description = "The version has other bytes, or comes from a repository", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody),
+        (status = 502, description = "Too many large zips at once; try again", body = ErrorBody)
+    )
+)]
+pub async fn upload_storefront_file(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let (app, id) = (&session.app, id_of(&id, "Version")?);
+    let address = catalog::address(app, &by, &view, id).await?;
+    let room = uploads::wait_for_room(app, announced(request.headers())).await?;
+    let zip = read_zip(request, &room).await?;
+    let uploaded = uploads::publish(app, &by, address, zip).await?;
+    let row = catalog::version(app, by.organization_id, &view, id).await?;
+    let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(StorefrontVersionView::from(row))).into_response())
+}

@@ -1,0 +1,326 @@
+//! Webhooks: where a shop is told what happens, and the log of what it was told.
+//!
+//! Each tells of every package, so only a caller that sees everything may look at them or change them.
+
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::{ErrorBody, list};
+use crate::http::session::Session;
+use crate::http::storefront::{gone, id_of, made, ok};
+use crate::ports::json::parse;
+use crate::registry::audit::Actor;
+use crate::registry::failure::{Failure, Kind};
+use crate::registry::notices::php_date;
+use crate::registry::tokens::Scope;
+use crate::registry::webhooks::{self, WebhookSpec};
+use crate::store::deliveries::DeliveryRow;
+use crate::store::webhooks::WebhookRow;
+
+/// A request to make or to change a webhook.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"url": "https://shop.example.com/hooks", "events": ["permission.expired"]}))]
+pub struct WebhookRequest {
+    /// Where it is told, by POST: https, no query. Needed when the webhook is made.
+    url: Option<String>,
+    /// `version.published`, `download.first`, `permission.expired`. Needed when the webhook is made.
+    events: Option<Vec<String>>,
+    /// What signs: 16 to 255 visible ASCII characters; made up when the webhook is made without.
+    secret: Option<String>,
+    /// 1 is enabled, 0 is disabled: nothing is told, and what was not delivered yet waits.
+    status: Option<i64>,
+}
+
+impl From<WebhookRequest> for WebhookSpec {
+    fn from(request: WebhookRequest) -> Self {
+        Self { url: request.url, events: request.events, secret: request.secret, status: request.status }
+    }
+}
+
+/// A webhook.
+#[derive(Serialize, ToSchema)]
+pub struct WebhookView {
+    id: String,
+    url: String,
+    #[schema(value_type = Vec<String>)]
+    events: Value,
+    /// 1 is enabled, 0 is disabled.
+    status: i64,
+    /// What signs. Only in the answer to its making.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    created_at: String,
+    updated_at: String,
+}
+
+fn view(row: WebhookRow, secret: Option<String>) -> Value {
+    json!(WebhookView {
+        id: row.uid,
+        url: row.url,
+        events: parse(row.events.as_bytes()).unwrap_or_default(),
+        status: i64::from(row.is_enabled),
+        secret,
+        created_at: php_date(row.created_at),
+        updated_at: php_date(row.updated_at),
+    })
+}
+
+/// What a webhook was told, or is to be told.
+#[derive(Serialize, ToSchema)]
+pub struct DeliveryView {
+    /// The same in every attempt.
+    id: i64,
+    event: String,
+    #[schema(value_type = Object)]
+    data: Value,
+    /// `pending`, `delivered` or `failed`.
+    state: String,
+    /// How often it was sent, seven times at most.
+    attempts: i64,
+    /// When it is sent again, while it is pending.
+    next_attempt_at: Option<String>,
+    /// The HTTP status that the shop answered last.
+    last_status: Option<i64>,
+    /// What was wrong last.
+    last_error: Option<String>,
+    created_at: String,
+    /// When it was delivered or given up.
+    finished_at: Option<String>,
+}
+
+fn entry(row: DeliveryRow) -> Value {
+    let next_attempt_at = (row.state == "pending").then(|| php_date(row.next_attempt_at));
+    json!(DeliveryView {
+        id: row.id,
+        event: row.event,
+        data: parse(row.payload.as_bytes()).unwrap_or_default(),
+        state: row.state,
+        attempts: row.attempts,
+        next_attempt_at,
+        last_status: row.last_status,
+        last_error: row.last_error,
+        created_at: php_date(row.created_at),
+        finished_at: row.finished_at.map(php_date),
+    })
+}
+
+async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
+    let (actor, view) = session.acting(scope).await?;
+    if view.sees_everything() {
+        return Ok(actor);
+    }
+    Err(Failure::new(Kind::Forbidden, "Webhooks tell of every package. Use a token that is limited to none."))
+}
+
+/// All webhooks, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/webhooks",
+    tag = "storefront",
+    responses(
+        (status = 200, description = "Webhooks, 20 at most", body = Vec<WebhookView>),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_webhooks(session: Session) -> Result<Response, Failure> {
+    let by = keeper(&session, Scope::StorefrontRead).await?;
+    let rows = webhooks::list(&session.app, by.organization_id).await?;
+    Ok(ok(rows.into_iter().map(|row| view(row, None)).collect()))
+}
+
+/// Makes a webhook; the answer is the only place that ever shows its secret.
+#[utoipa::path(
+    post,
+    path = "/webhooks",
+    tag = "storefront",
+    request_body = WebhookRequest,
+    responses(
+        (status = 201, description = "The webhook", body = WebhookView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
+        (status = 409, description = "There is one with this address, or there are 20", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn create_webhook(
+    session: Session,
+    body: Result<JsonBody<WebhookRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let by = keeper(&session, Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    let (row, secret) = webhooks::create(&session.app, &by, request.into()).await?;
+    Ok(made(view(row, Some(secret))))
+}
+
+/// One webhook.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{id}",
+    tag = "storefront",
+    params(("id" = String, Path, description = "The webhook's id")),
+    responses(
+        (status = 200, description = "The webhook", body = WebhookView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
+        (status = 404, description = "No such webhook", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn get_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let by = keeper(&session, Scope::StorefrontRead).await?;
+    Ok(ok(view(webhooks::get(&session.app, by.organization_id, &id).await?, None)))
+}
+
+/// Changes what the request names, and nothing else.
+#[utoipa::path(
+    patch,
+    path = "/webhooks/{id}",
+    tag = "storefront",
+    params(("id" = String, Path, description = "The webhook's id")),
+    request_body = WebhookRequest,
+    responses(
+        (status = 200, description = "The webhook as it is now", body = WebhookView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
+        (status = 404, description = "No such webhook", body = ErrorBody),
+        (status = 409, description = "There is another with this address", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn update_webhook(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    body: Result<JsonBody<WebhookRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let by = keeper(&session, Scope::StorefrontWrite).await?;
+    let JsonBody(request) = body?;
+    Ok(ok(view(webhooks::change(&session.app, &by, &id, request.into()).await?, None)))
+}
+
+/// The same as PATCH.
+#[utoipa::path(
+    put,
+    path = "/webhooks/{id}",
+    tag = "storefront",
+    params(("id" = String, Path, description = "The webhook's id")),
+    request_body = WebhookRequest,
+    responses(
+        (status = 200, description = "The webhook as it is now", body = WebhookView),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
+        (status = 404, description = "No such webhook", body = ErrorBody),
+        (status = 409, description = "There is another with this address", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn replace_webhook(
+    session: Session,
+    id: PathOf<String>,
+    body: Result<JsonBody<WebhookRequest>, Failure>,
+) -> Result<Response, Failure> {
+    update_webhook(session, id, body).await
+}
+
+/// Deletes a webhook with its log.
+#[utoipa::path(
+    delete,
+    path = "/webhooks/{id}",
+    tag = "storefront",
+    params(("id" = String, Path, description = "The webhook's id")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
+        (status = 404, description = "No such webhook", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn delete_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let by = keeper(&session, Scope::StorefrontWrite).await?;
+    webhooks::delete(&session.app, &by, &id).await?;
+    Ok(gone())
+}
+
+/// What a webhook was told and is to be told, the latest first; of the last 30 days.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{id}/deliveries",
+    tag = "storefront",
+    params(
+        ("id" = String, Path, description = "The webhook's id"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over")
+    ),
+    responses(
+        (status = 200, description = "Deliveries; `X-Total-Count` says how many there are", body = Vec<DeliveryView>),
+        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
+        (status = 404, description = "No such webhook", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn list_deliveries(
+    session: Session,
+    PathOf(id): PathOf<String>,
+    query: Result<StrictQuery<PageQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let by = keeper(&session, Scope::StorefrontRead).await?;
+    let StrictQuery(query) = query?;
+    let (rows, total) = webhooks::log(&session.app, by.organization_id, &id, query.page()?).await?;
+    Ok(list(rows.into_iter().map(entry).collect(), total))
+}
+
+/// Sends a delivery again, with the same id, whatever became of it.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{id}/deliveries/{delivery}/redeliver",
+    tag = "storefront",
+    params(
+        ("id" = String, Path, description = "The webhook's id"),
+        ("delivery" = i64, Path, description = "The delivery's id")
+    ),
+    responses(
+        (status = 200, description = "The delivery, which is sent now", body = DeliveryView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
+        (status = 404, description = "No such webhook or delivery", body = ErrorBody),
+        (status = 409, description = "The webhook is disabled", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn redeliver(
+    session: Session,
+    PathOf((id, delivery)): PathOf<(String, String)>,
+) -> Result<Response, Failure> {
+    let by = keeper(&session, Scope::StorefrontWrite).await?;
+    Ok(ok(entry(webhooks::redeliver(&session.app, &by, &id, id_of(&delivery, "Delivery")?).await?)))
+}
+
+/// Sends a `ping`, to see whether the webhook works.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{id}/test",
+    tag = "storefront",
+    params(("id" = String, Path, description = "The webhook's id")),
+    responses(
+        (status = 201, description = "The delivery, which is sent now", body = DeliveryView),
+        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
+        (status = 404, description = "No such webhook", body = ErrorBody),
+        (status = 409, description = "The webhook is disabled", body = ErrorBody),
+        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+    )
+)]
+pub async fn test_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
+    let by = keeper(&session, Scope::StorefrontWrite).await?;
+    Ok(made(entry(webhooks::ping(&session.app, &by, &id).await?)))
+}

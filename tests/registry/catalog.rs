@@ -1,0 +1,327 @@
+//! What a shop keeps: packages and versions by number, with their zips.
+
+use serde_json::{Value, json};
+
+use crate::support::zips::package;
+use crate::support::{ADMIN, Customer, Reply, World, sha1_of};
+
+fn path(kind: &str, shown: &Value) -> String {
+    format!("/{kind}/{}", shown["id"])
+}
+
+async fn made(world: &World, name: &str) -> Value {
+    world.shop_posts("/packages", &json!({"name": name})).send().await.expect(201).json()
+}
+
+async fn version(world: &World, of: &Value, body: Value) -> Reply {
+    world.shop_posts(&format!("/versions/package/{}", of["id"]), &body).send().await
+}
+
+async fn file(world: &World, version: &Value, zip: Vec<u8>) -> Reply {
+    let address = format!("/api/storefront/versions/{}/file", version["id"]);
+    world.put(&address).bearer(ADMIN).body(zip).send().await
+}
+
+async fn status(world: &World, path: &str, status: i64) -> Reply {
+    world.shop_patches(path, &json!({"status": status})).send().await
+}
+
+async fn published(world: &World, name: &str) -> Vec<String> {
+    let reply = world.fresh(&format!("/p2/{name}.json")).await;
+    if reply.status == 404 { Vec::new() } else { reply.expect(200).version_names(name) }
+}
+
+fn actions(world: &World) -> Vec<Value> {
+    world
+        .database
+        .rows("SELECT action FROM audit_log ORDER BY id")
+        .into_iter()
+        .map(|row| row["action"].clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_package_is_made_read_changed_and_deleted_as_documented() {
+    let world = World::new();
+    let body = json!({"name": "acme/lib", "description": "Does it all", "status": 0});
+    let made = world.shop_posts("/packages", &body).send().await.expect(201).json();
+    let time = "2026-01-01 00:00:00";
+    let shape = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(shape(&made), ["id", "name", "description", "status", "created_at", "updated_at"]);
+    assert_eq!(json!([made["name"], made["description"], made["status"]]), json!(["acme/lib", "Does it all", 0]));
+    assert_eq!(made["created_at"].as_str().map(str::len), Some(time.len()));
+    let path = path("packages", &made);
+    assert_eq!(world.shop_gets(&path).send().await.expect(200).json(), made);
+    let list = world.shop_gets("/packages").send().await.expect(200);
+    assert_eq!((list.header("x-total-count"), list.json()), ("1", json!([made])));
+
+    let changed = json!({"name": "acme/lib", "description": "Does more", "status": 1});
+    let changed = world.shop_puts(&path, &changed).send().await.expect(201).json();
+    assert_eq!(json!([changed["id"], changed["description"], changed["status"]]), json!([made["id"], "Does more", 1]));
+    let cleared = world.shop_patches(&path, &json!({"description": null})).send().await.expect(201).json();
+    assert_eq!(json!([cleared["description"], cleared["status"]]), json!([null, 1]));
+
+    world.shop_deletes(&path).send().await.expect(204);
+    for ask in [world.shop_gets(&path), world.shop_deletes(&path), world.shop_patches(&path, &json!({}))] {
+        assert_eq!(ask.send().await.expect(404).json()["error"], "Package not found");
+    }
+    assert_eq!(
+        actions(&world),
+        [
+            "repository.created",
+            "package.created",
+            "package.changed",
+            "package.shown",
+            "package.changed",
+            "package.deleted"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_package_that_cannot_be_one_is_refused_with_the_reason() {
+    let world = World::new();
+    world.published("acme/git", &["1.0.0"]).await;
+    let lib = made(&world, "acme/lib").await;
+    for (body, field) in [
+        (json!({}), "name"),
+        (json!({"name": "no name"}), "name"),
+        (json!({"name": "acme/x", "status": 2}), "status"),
+        (json!({"name": "acme/x", "description": "a\nb"}), "description"),
+        (json!({"name": "acme/x", "color": "red"}), "color"),
+    ] {
+        let refused = world.shop_posts("/packages", &body).send().await.expect(400).json();
+        assert!(refused["details"][field].is_array(), "{body}: {refused}");
+    }
+    for name in ["acme/lib", "acme/git"] {
+        let refused = world.shop_posts("/packages", &json!({"name": name})).send().await.expect(409).json();
+        assert_eq!(refused["error"], format!("There is a package {name} already."));
+    }
+    let path = path("packages", &lib);
+    for body in [json!({"name": "acme/other"}), json!({"status": -1}), json!({"description": "x".repeat(1001)})] {
+        world.shop_patches(&path, &body).send().await.expect(400);
+    }
+    let ask = || world.shop_posts("/packages", &json!({"name": "acme/two"}));
+    let mut statuses = crate::support::statuses_at_once([ask(), ask()]).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+}
+
+#[tokio::test]
+async fn a_version_waits_for_its_zip_and_is_published_with_it() {
+    let world = World::new();
+    let lib = made(&world, "acme/lib").await;
+    let waiting = version(&world, &lib, json!({"name": "1.2.0"})).await.expect(201).json();
+    let shape = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(shape(&waiting), ["id", "package_id", "name", "filename", "status", "created_at", "updated_at"]);
+    assert_eq!(
+        json!([waiting["package_id"], waiting["name"], waiting["filename"], waiting["status"]]),
+        json!([lib["id"], "1.2.0", null, 1])
+    );
+    assert_eq!(published(&world, "acme/lib").await, [""; 0]);
+    world.fresh("/dist/acme/lib/1.2.0.zip").await.expect(404);
+    world.get("/api/packages/acme%2Flib/versions").bearer(ADMIN).send().await.expect(404);
+
+    let zip = package("acme/lib", "one");
+    let done = file(&world, &waiting, zip.clone()).await.expect(201).json();
+    assert_eq!(json!([done["id"], done["filename"]]), json!([waiting["id"], format!("{}.zip", sha1_of(&zip))]));
+    assert_eq!(file(&world, &waiting, zip.clone()).await.expect(200).json(), done);
+    file(&world, &waiting, package("acme/lib", "two")).await.expect(409);
+    file(&world, &waiting, b"no zip".to_vec()).await.expect(400);
+    file(&world, &json!({"id": 99}), zip.clone()).await.expect(404);
+    assert_eq!(published(&world, "acme/lib").await, ["1.2.0"]);
+    assert_eq!(world.fresh("/dist/acme/lib/1.2.0.zip").await.expect(200).body, zip);
+    let path = path("versions", &done);
+    assert_eq!(world.shop_gets(&path).send().await.expect(200).json(), done);
+    let list = world.shop_gets(&format!("/versions/package/{}", lib["id"])).send().await.expect(200);
+    assert_eq!((list.header("x-total-count"), list.json()), ("1", json!([done])));
+
+    world.shop_deletes(&path).send().await.expect(204);
+    world.shop_gets(&path).send().await.expect(404);
+    assert_eq!(published(&world, "acme/lib").await, [""; 0]);
+    world.shop_gets(&format!("/packages/{}", lib["id"])).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_version_that_is_hidden_before_its_zip_comes_stays_so_until_it_is_shown() {
+    let world = World::new();
+    let lib = made(&world, "acme/lib").await;
+    let first = version(&world, &lib, json!({"name": "1.0.0"})).await.expect(201).json();
+    file(&world, &first, package("acme/lib", "1")).await.expect(201);
+    let hidden = version(&world, &lib, json!({"name": "2.0.0", "status": 0})).await.expect(201).json();
+    let hidden = file(&world, &hidden, package("acme/lib", "2")).await.expect(201).json();
+    assert_eq!(hidden["status"], 0);
+    assert_eq!(published(&world, "acme/lib").await, ["1.0.0"]);
+    world.fresh("/dist/acme/lib/2.0.0.zip").await.expect(404);
+    let path = path("versions", &hidden);
+    assert_eq!(status(&world, &path, 1).await.expect(200).json()["status"], 1);
+    assert_eq!(published(&world, "acme/lib").await, ["2.0.0", "1.0.0"]);
+    world.fresh("/dist/acme/lib/2.0.0.zip").await.expect(200);
+    status(&world, &path, 0).await.expect(200);
+    let noted = actions(&world).len();
+    status(&world, &path, 0).await.expect(200);
+    assert_eq!(actions(&world).len(), noted, "doing it again is not noted");
+    assert_eq!(published(&world, "acme/lib").await, ["1.0.0"]);
+    // Neither another upload nor another version shows it.
+    world.upload("acme/lib", "2.0.0", package("acme/lib", "2")).await.expect(200);
+    world.upload("acme/lib", "1.1.0", package("acme/lib", "1.1")).await.expect(201);
+    assert_eq!(published(&world, "acme/lib").await, ["1.1.0", "1.0.0"]);
+}
+
+#[tokio::test]
+async fn a_version_is_made_of_a_zip_that_the_package_has() {
+    let world = World::new();
+    let zip = package("acme/lib", "one");
+    world.upload("acme/lib", "1.0.0", zip.clone()).await.expect(201);
+    world.upload("acme/other", "1.0.0", package("acme/other", "one")).await.expect(201);
+    let lib = json!({"id": world.package_id("acme/lib")});
+    let name = format!("{}.zip", sha1_of(&zip));
+    let made = version(&world, &lib, json!({"name": "1.0.1", "filename": name, "status": 0})).await.expect(201).json();
+    assert_eq!(json!([made["name"], made["filename"], made["status"]]), json!(["1.0.1", name, 0]));
+    assert_eq!(published(&world, "acme/lib").await, ["1.0.0"]);
+    status(&world, &path("versions", &made), 1).await.expect(200);
+    assert_eq!(published(&world, "acme/lib").await, ["1.0.1", "1.0.0"]);
+    version(&world, &lib, json!({"name": "1.0.1", "filename": name})).await.expect(409);
+    version(&world, &lib, json!({"name": "v1.0.1"})).await.expect(409);
+    let others = format!("{}.zip", sha1_of(&package("acme/other", "one")));
+    for unknown in [others.as_str(), "1.zip", &"a".repeat(40)] {
+        let refused = version(&world, &lib, json!({"name": "3.0.0", "filename": unknown})).await.expect(400).json();
+        assert!(refused["details"]["filename"].is_array(), "{refused}");
+    }
+    let waiting = version(&world, &lib, json!({"name": "4.0.0"})).await.expect(201).json();
+    let renamed = json!({"name": "5.0.0", "filename": name});
+    let renamed = world.shop_puts(&path("versions", &waiting), &renamed).send().await.expect(200).json();
+    assert_eq!(json!([renamed["id"], renamed["name"], renamed["filename"]]), json!([waiting["id"], "5.0.0", name]));
+    assert_eq!(published(&world, "acme/lib").await, ["5.0.0", "1.0.1", "1.0.0"]);
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_be_one_is_refused_with_the_reason() {
+    let world = World::new();
+    let lib = made(&world, "acme/lib").await;
+    for (body, field) in [
+        (json!({}), "name"),
+        (json!({"name": "one"}), "name"),
+        (json!({"name": " 1.0"}), "name"),
+        (json!({"name": "1.0", "status": 5}), "status"),
+        (json!({"name": "1.0", "color": 5}), "color"),
+    ] {
+        let refused = version(&world, &lib, body.clone()).await.expect(400).json();
+        assert!(refused["details"][field].is_array(), "{body}: {refused}");
+    }
+    let done = version(&world, &lib, json!({"name": "1.0"})).await.expect(201).json();
+    let waiting = version(&world, &lib, json!({"name": "2.0"})).await.expect(201).json();
+    world.shop_patches(&path("versions", &waiting), &json!({"name": "1.0.0"})).send().await.expect(409);
+    file(&world, &done, package("acme/lib", "1")).await.expect(201);
+    world.shop_patches(&path("versions", &done), &json!({"name": "3.0"})).send().await.expect(400);
+    world.shop_patches(&path("versions", &done), &json!({"name": "v1.0.0"})).send().await.expect(200);
+    world.published("acme/git", &["1.0.0"]).await;
+    let git = json!({"id": world.package_id("acme/git")});
+    version(&world, &git, json!({"name": "9.0.0"})).await.expect(409);
+    version(&world, &json!({"id": 77}), json!({"name": "9.0.0"})).await.expect(404);
+    let ask = || world.shop_posts(&format!("/versions/package/{}", lib["id"]), &json!({"name": "7.0"}));
+    let mut statuses = crate::support::statuses_at_once([ask(), ask()]).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+}
+
+#[tokio::test]
+async fn only_who_may_write_and_sees_it_changes_anything() {
+    let world = World::new();
+    let lib = made(&world, "acme/lib").await;
+    let done = version(&world, &lib, json!({"name": "1.0"})).await.expect(201).json();
+    file(&world, &done, package("acme/lib", "1")).await.expect(201);
+    let (_, reader) = world.token(&json!({"description": "r", "scopes": ["storefront:read"]})).await;
+    let elsewhere = json!({"description": "w", "scopes": ["storefront:read", "storefront:write"],
+                           "allowed_package_prefixes": ["other/"]});
+    let (_, elsewhere) = world.token(&elsewhere).await;
+    let patch = |token: &str, path: &str| {
+        world.patch(&format!("/api/storefront{path}")).bearer(token).json(&json!({"status": 0})).send()
+    };
+    for path in [path("packages", &lib), path("versions", &done)] {
+        patch(&reader, &path).await.expect(403);
+        patch(&elsewhere, &path).await.expect(404);
+        world.get(&format!("/api/storefront{path}")).bearer(&elsewhere).send().await.expect(404);
+        world.get(&format!("/api/storefront{path}")).bearer(&reader).send().await.expect(200);
+        world.get(&format!("/api/storefront{path}")).send().await.expect(401);
+    }
+    let list = world.get("/api/storefront/packages").bearer(&elsewhere).send().await.expect(200);
+    assert_eq!((list.header("x-total-count"), list.json()), ("0", json!([])));
+    let body = json!({"name": "acme/new"});
+    world.post("/api/storefront/packages").bearer(&elsewhere).json(&body).send().await.expect(403);
+    assert_eq!(published(&world, "acme/lib").await, ["1.0"]);
+}
+
+#[tokio::test]
+async fn what_a_sync_finds_does_not_show_what_is_hidden() {
+    let world = World::new();
+    let (repo, id) = world.published("acme/lib", &["1.0.0", "1.1.0"]).await;
+    let package = world.package_id("acme/lib");
+    let versions = world.shop_gets(&format!("/versions/package/{package}")).send().await.expect(200).json();
+    let of = |name: &str| {
+        let found = versions.as_array().into_iter().flatten().find(|version| version["name"] == name);
+        path("versions", found.expect("a version"))
+    };
+    status(&world, &of("1.1.0"), 0).await.expect(200);
+    repo.tag("2.0.0");
+    world.sync(&id).await;
+    assert_eq!(published(&world, "acme/lib").await, ["2.0.0", "1.0.0"]);
+    // A tag that goes and comes back is hidden as before.
+    repo.delete("refs/tags/1.1.0");
+    world.sync(&id).await;
+    repo.tag("1.1.0");
+    world.sync(&id).await;
+    assert_eq!(published(&world, "acme/lib").await, ["2.0.0", "1.0.0"]);
+    world.fresh("/dist/acme/lib/1.1.0.zip").await.expect(404);
+
+    let whole = format!("/packages/{package}");
+    status(&world, &whole, 0).await.expect(201);
+    repo.tag("3.0.0");
+    world.sync(&id).await;
+    assert_eq!(published(&world, "acme/lib").await, [""; 0]);
+    assert_eq!(status(&world, &whole, 1).await.expect(201).json()["description"], "A library");
+    assert_eq!(published(&world, "acme/lib").await, ["3.0.0", "2.0.0", "1.0.0"]);
+    world.shop_deletes(&whole).send().await.expect(409);
+    world.shop_deletes(&of("1.0.0")).send().await.expect(409);
+}
+
+#[tokio::test]
+async fn a_shop_reads_what_a_consumer_installed_when_and_from_where() {
+    let world = World::new();
+    world.published("acme/lib", &["1.0.0", "2.0.0"]).await;
+    let (customer, other) = (world.customer().await, world.customer().await);
+    for one in [&customer, &other] {
+        world.grant(one, "acme/lib", "*").await;
+    }
+    let installs = async |who: &Customer, address: &str, versions: &[&str]| {
+        let entries: Vec<Value> =
+            versions.iter().map(|version| json!({"name": "acme/lib", "version": version})).collect();
+        let ask = world.post("/notify-batch").pair(&who.public_key, &who.private_key).composer();
+        let ask = ask.header("cf-connecting-ip", address).json(&json!({ "downloads": entries }));
+        ask.send().await.expect(204);
+        world.settle().await;
+    };
+    let path = format!("/consumers/{}/statistics", customer.id);
+    let told = async || world.shop_gets(&path).send().await.expect(200).json();
+    assert_eq!(told().await, json!([]));
+    installs(&customer, "203.0.113.1", &["1.0.0.0", "2.0.0.0"]).await;
+    installs(&other, "203.0.113.9", &["1.0.0.0"]).await;
+    let first = told().await[0]["first_at"].clone();
+    world.advance_seconds(60);
+    installs(&customer, "203.0.113.2", &["2.0.0.0"]).await;
+    world.advance_seconds(24 * 3600);
+    installs(&customer, "203.0.113.3", &["2.0.0.0"]).await;
+    let found = told().await;
+    let row =
+        |version: &str| found.as_array().into_iter().flatten().find(|row| row["version"] == version).expect("a row");
+    let two = row("2.0.0");
+    assert_eq!(found.as_array().map(Vec::len), Some(2));
+    assert_eq!(json!([two["package"], two["package_id"]]), json!(["acme/lib", world.package_id("acme/lib")]));
+    assert_eq!(json!([two["downloads"], two["first_at"], two["last_address"]]), json!([3, first, "203.0.113.3"]));
+    assert_ne!(two["first_at"], two["last_at"]);
+    let one = row("1.0.0");
+    assert_eq!(json!([one["downloads"], one["last_at"], one["last_address"]]), json!([1, first, "203.0.113.1"]));
+    world.shop_gets("/consumers/99/statistics").send().await.expect(404);
+    let page = world.shop_gets(&format!("{path}?limit=1")).send().await.expect(200);
+    assert_eq!((page.header("x-total-count"), page.json()), ("2", json!([two])));
+}
