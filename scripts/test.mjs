@@ -7,7 +7,8 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./lib/paths.mjs";
 import { ensurePackages } from "./lib/npm.mjs";
-import { requirePrograms } from "./lib/programs.mjs";
+import { browser, requirePrograms } from "./lib/programs.mjs";
+import { schemathesis } from "./lib/python.mjs";
 import { attempt } from "./lib/run.mjs";
 import { Stop, main, say } from "./lib/say.mjs";
 import { requireRust } from "./lib/toolchain.mjs";
@@ -28,6 +29,8 @@ await main(async () => {
   if (chosen.includes("e2e")) {
     await ensurePackages();
     await requirePrograms();
+    await browser();
+    await schemathesis();
   }
   const outcomes = [];
   for (const name of chosen) outcomes.push({ name, ...(await PARTS[name](filter)) });

@@ -1,4 +1,4 @@
-// The programs the end-to-end tests talk to: real PHP, real Composer, real git.
+// The programs the end-to-end tests talk to: real PHP, real Composer, real git, a real browser.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -29,4 +29,14 @@ export async function requirePrograms() {
 async function hasHttpBackend() {
   const { code, stdout } = await attempt("git", ["--exec-path"], { timeout: 20_000 });
   return code === 0 && existsSync(join(stdout.trim(), "git-http-backend"));
+}
+
+/** What the browser may be called. */
+const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
+
+/** A browser that runs without a window; installed where that is possible. */
+export async function browser() {
+  for (const name of BROWSERS) if (await answers(name)) return name;
+  await installPackages(["chromium"], "The end-to-end tests need Chromium or Chrome on the PATH: install it and try again.");
+  return BROWSERS[0];
 }

@@ -51,7 +51,7 @@ pub fn read(request: &web_sys::Request) -> Result<Request<Body>, String> {
 /// The answer to a request that [`read`] could not make sense of.
 pub fn refuse(reason: &str) -> worker::Result<web_sys::Response> {
     let text = format!("Bad request: {reason}\n");
-    Ok(respond(StatusCode::BAD_REQUEST.as_u16(), "", -1.0, &JsValue::from(text))?)
+    Ok(respond(StatusCode::BAD_REQUEST.as_u16(), "", -1, &JsValue::from(text))?)
 }
 
 // ---------------------------------------------------------------------------------------------- responses
@@ -70,7 +70,7 @@ pub async fn write(response: Response<Body>, method: &Method) -> worker::Result<
         _ => {}
     }
     let content = content(&mut parts, body, headers_only).await?;
-    let remaining = parts.headers.remove(REMAINING).and_then(|text| text.to_str().ok()?.parse().ok()).unwrap_or(-1.0);
+    let remaining = parts.headers.remove(REMAINING).and_then(|text| text.to_str().ok()?.parse().ok()).unwrap_or(-1);
     Ok(respond(parts.status.as_u16(), &head_text(&parts.headers), remaining, &content)?)
 }
 
@@ -118,7 +118,7 @@ extern "C" {
     /// A response; `head` as [`head_text`] writes it, `remaining` is what is left of the caller's quota (negative: not to
     /// be said), `body` is null, bytes, text or a stream.
     #[wasm_bindgen(catch)]
-    fn respond(status: u16, head: &str, remaining: f64, body: &JsValue) -> Result<web_sys::Response, JsValue>;
+    fn respond(status: u16, head: &str, remaining: i32, body: &JsValue) -> Result<web_sys::Response, JsValue>;
 
     /// `stream`, which has `length` bytes, as one whose length is known.
     #[wasm_bindgen(catch, js_name = ofLength)]

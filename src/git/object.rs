@@ -102,6 +102,9 @@ pub enum ObjectError {
     },
 }
 
+/// The last second of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 /// When something was signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamp {
@@ -149,7 +152,8 @@ impl Stamp {
         let after = signature.iter().rposition(|byte| *byte == b'>').map_or(0, |at| at + 1);
         let text = String::from_utf8_lossy(&signature[after..]);
         let mut words = text.split_ascii_whitespace();
-        let Some(seconds) = words.next().and_then(|word| word.parse().ok()) else {
+        let Some(seconds) = words.next().and_then(|word| word.parse().ok()).filter(|seconds| *seconds <= LAST_SECOND)
+        else {
             return Self::default();
         };
         let zone: i32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
@@ -219,7 +223,9 @@ mod tests {
 
     #[test]
     fn a_damaged_time_is_the_epoch() {
-        for author in ["A <a@x>", "A <a@x> x +0100", "A", "", "A <a@x> 99999999999999999999 +1"] {
+        for author in
+            ["A <a@x>", "A <a@x> x +0100", "A", "", "A <a@x> 99999999999999999999 +1", "A <a@x> 253402300800 +1"]
+        {
             let parsed = Commit::parse(commit(author).as_bytes()).expect("tolerated");
             assert_eq!(parsed.authored, Stamp::default(), "{author}");
         }

@@ -28,7 +28,7 @@ fn static_asset() -> Response {
     path = "/openapi.json",
     tag = "registry",
     responses(
-        (status = 200, description = "The document", content_type = "application/json"),
+        (status = 200, description = "The document", content_type = "application/json", body = Object),
         (status = 304, description = "Nothing has changed")
     ),
     security(())

@@ -180,7 +180,9 @@ impl<S: Sync> FromRequestParts<S> for Client {
 /// Rows of a list when the request does not say.
 const DEFAULT_LIMIT: i64 = 100;
 /// Rows of a list at most.
-const MAX_LIMIT: i64 = 1000;
+pub const MAX_LIMIT: i64 = 1000;
+/// Rows that a list may pass over at most.
+pub const MAX_OFFSET: i64 = 1_000_000_000;
 
 /// The part of a list that a query's `limit` and `offset` ask for.
 pub fn page(limit: Option<i64>, offset: Option<i64>) -> Result<Page, Failure> {
@@ -189,7 +191,7 @@ pub fn page(limit: Option<i64>, offset: Option<i64>) -> Result<Page, Failure> {
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Failure::invalid_field("limit", format!("must be between 1 and {MAX_LIMIT}")));
     }
-    if !(0..=1_000_000_000).contains(&offset) {
+    if !(0..=MAX_OFFSET).contains(&offset) {
         return Err(Failure::invalid_field("offset", "must not be negative"));
     }
     Ok(Page { limit, offset })

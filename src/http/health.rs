@@ -2,13 +2,23 @@
 
 use axum::response::Json;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// How the registry is.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes the answer")]
+#[schema(example = json!({"status": "ok"}))]
+struct Health {
+    /// `ok`.
+    status: String,
+}
 
 /// Whether the registry runs. Asks nothing of the database or the stores.
 #[utoipa::path(
     get,
     path = "/health",
     tag = "registry",
-    responses((status = 200, description = "`{\"status\": \"ok\"}`")),
+    responses((status = 200, description = "It runs", body = Health)),
     security(())
 )]
 pub async fn get_health() -> Json<Value> {

@@ -275,6 +275,9 @@ pub trait Upstream: Send + Sync {
 pub struct Millis(pub i64);
 
 impl Millis {
+    /// The last second of the year 9999: no later moment can be stored and written as a date.
+    pub const LAST: Self = Self(253_402_300_799_000);
+
     /// Whole seconds since the epoch, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)

@@ -138,6 +138,9 @@ impl AdvisorySpec {
         if named(&self.severity).is_some_and(|severity| !SEVERITIES.contains(&severity.as_str())) {
             wrong.add("severity", format!("must be one of {}", SEVERITIES.join(", ")));
         }
+        if self.reported_at.is_some_and(|moment| !(Millis(0)..=Millis::LAST).contains(&moment)) {
+            wrong.add("reported_at", "must be unix time in seconds");
+        }
         let sources = self.sources.as_deref().unwrap_or_default();
         if sources.len() > MAX_SOURCES {
             wrong.add("sources", format!("must not hold more than {MAX_SOURCES}"));

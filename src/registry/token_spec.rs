@@ -74,8 +74,6 @@ const MAX_TARGET: usize = 255;
 const MAX_CONSTRAINT: usize = 500;
 const MAX_METADATA_BYTES: usize = 16 << 10;
 const MAX_RATE_LIMIT: i64 = 1_000_000_000;
-/// The year 9999.
-const MAX_MOMENT: Millis = Millis(253_402_300_799_000);
 
 /// What is wrong, by field.
 #[derive(Default)]
@@ -88,7 +86,7 @@ impl Wrong {
     }
 
     fn check_moment(&mut self, field: impl Into<String>, moment: Option<Millis>) {
-        if moment.is_some_and(|moment| !(Millis(0)..=MAX_MOMENT).contains(&moment)) {
+        if moment.is_some_and(|moment| !(Millis(0)..=Millis::LAST).contains(&moment)) {
             self.push(field, "must be unix time in seconds");
         }
     }

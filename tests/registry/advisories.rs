@@ -175,6 +175,8 @@ async fn what_cannot_be_is_refused_and_leaves_nothing_behind() {
         ("link", json!("javascript:alert(1)")),
         ("advisory_id", json!("a b")),
         ("reported_at", json!("yesterday")),
+        ("reported_at", json!(-1)),
+        ("reported_at", json!(i64::MAX)),
         ("colour", json!("red")),
     ] {
         let refused = world.post("/api/advisories").bearer(ADMIN).json(&with(field, value)).send().await.expect(400);

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use crate::composer::{PackageName, normalize};
 use crate::git::ObjectId;
 use crate::http::caching::{Conditions, PRIVATE};
+use crate::http::composer::shapes::Zip;
 use crate::http::extract::PathOf;
 use crate::http::pass_through::pass_through;
 use crate::http::range::requested;
@@ -41,13 +42,11 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
         ("version" = String, Path, description = "`{version}.zip` or `{version}/{reference}.zip`")
     ),
     responses(
-        (status = 200, description = "The zip", content_type = "application/zip"),
-        (status = 206, description = "The asked part of it", content_type = "application/zip"),
+        (status = 200, description = "The zip", content_type = "application/zip", body = Zip),
+        (status = 206, description = "The asked part of it", content_type = "application/zip", body = Zip),
         (status = 304, description = "Nothing has changed"),
-        (status = 401, description = "No valid token"),
         (status = 404, description = "There is no such version, or it is not visible"),
         (status = 416, description = "The asked range lies outside of the zip"),
-        (status = 429, description = "The token's hour is used up"),
         (status = 502, description = "The zip has to be built first, and its repository does not deliver")
     )
 )]

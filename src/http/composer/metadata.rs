@@ -4,6 +4,7 @@ use axum::response::Response;
 
 use crate::composer::{DocumentForm, PackageName};
 use crate::http::caching::{Conditions, answer};
+use crate::http::composer::shapes::{PackageMetadata, PackagesJson};
 use crate::http::extract::{BaseUrl, Client, PathOf};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
@@ -18,10 +19,8 @@ use crate::store::organizations::ROOT;
     path = "/packages.json",
     tag = "composer",
     responses(
-        (status = 200, description = "Where composer finds everything, and the names of the visible packages"),
-        (status = 304, description = "Nothing has changed"),
-        (status = 401, description = "No valid token"),
-        (status = 429, description = "The token's hour is used up")
+        (status = 200, description = "Where composer finds everything, and the names of the visible packages", body = PackagesJson),
+        (status = 304, description = "Nothing has changed")
     )
 )]
 pub async fn get_packages_json(
@@ -57,11 +56,10 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, Part)> {
         ("file" = String, Path, description = "`{package}.json` or `{package}~dev.json`")
     ),
     responses(
-        (status = 200, description = "The visible versions"),
+        (status = 200, description = "The visible versions", body = PackageMetadata),
         (status = 304, description = "Nothing has changed"),
-        (status = 401, description = "No valid token"),
         (status = 404, description = "There is no such package, or nothing of it is visible"),
-        (status = 429, description = "The token's hour is used up")
+        (status = 502, description = "Its upstream does not answer, and nothing of it was mirrored before")
     )
 )]
 pub async fn get_package_metadata(

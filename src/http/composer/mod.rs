@@ -10,6 +10,7 @@ mod metadata;
 mod notices;
 mod notify;
 mod search;
+pub mod shapes;
 
 use axum::Router;
 use axum::middleware::from_fn;

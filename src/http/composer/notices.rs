@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::http::composer::shapes::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
 use crate::http::extract::read_body;
 use crate::http::session::Session;
 use crate::ports::json::read_bytes;
@@ -54,10 +55,8 @@ struct AdvisoryQuestion {
     tag = "composer",
     request_body(content = AdvisoryQuestion, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "`{\"advisories\": {\"acme/lib\": [{advisoryId, affectedVersions, title, …}]}}`"),
-        (status = 400, description = "Too much is asked"),
-        (status = 401, description = "No valid token"),
-        (status = 429, description = "The token's hour is used up")
+        (status = 200, description = "The advisories of those packages that have some", body = AdvisoriesByPackage),
+        (status = 400, description = "Too much is asked")
     )
 )]
 pub async fn post_security_advisories(session: Session, request: Request) -> Result<Json<Value>, Failure> {
@@ -86,10 +85,8 @@ struct FilterQuestion {
     tag = "composer",
     request_body = FilterQuestion,
     responses(
-        (status = 200, description = "`{\"filter\": {\"malware\": [{package, constraint, reason, url, id}]}}`"),
-        (status = 400, description = "Not a question, or too much is asked"),
-        (status = 401, description = "No valid token"),
-        (status = 429, description = "The token's hour is used up")
+        (status = 200, description = "The entries of those packages", body = FilterAnswer),
+        (status = 400, description = "Not a question, or too much is asked")
     )
 )]
 pub async fn post_filter_lists(session: Session, request: Request) -> Result<Json<Value>, Failure> {
@@ -112,9 +109,7 @@ pub async fn post_filter_lists(session: Session, request: Request) -> Result<Jso
     path = "/filter-lists/summary.json",
     tag = "composer",
     responses(
-        (status = 200, description = "`{\"filter\": {\"malware\": {\"acme/lib\": \"1.4.1\"}}}`"),
-        (status = 401, description = "No valid token"),
-        (status = 429, description = "The token's hour is used up")
+        (status = 200, description = "The constraints of every list, by package", body = FilterSummary)
     )
 )]
 pub async fn get_filter_summary(session: Session) -> Result<Json<Map<String, Value>>, Failure> {

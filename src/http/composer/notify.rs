@@ -17,6 +17,7 @@ const MAX_REPORT_BYTES: usize = 512 << 10;
 
 /// What composer reports at the end of a run.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"downloads": [{"name": "acme/lib", "version": "1.0.0.0"}]}))]
 struct Report {
     /// One entry an install.
     downloads: Vec<Download>,
@@ -39,9 +40,7 @@ struct Download {
     request_body = Report,
     responses(
         (status = 204, description = "Taken"),
-        (status = 400, description = "Not a report"),
-        (status = 401, description = "No valid token"),
-        (status = 429, description = "The token's hour is used up")
+        (status = 400, description = "Not a report")
     )
 )]
 pub async fn post_notify_batch(session: Session, request: Request) -> Result<StatusCode, Failure> {

@@ -4,6 +4,7 @@ use axum::response::Json;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::http::composer::shapes::{PackageNames, SearchResults};
 use crate::http::extract::{BaseUrl, LenientQuery};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
@@ -31,9 +32,7 @@ pub struct ListQuery {
         ("vendor" = Option<String>, Query, description = "A vendor")
     ),
     responses(
-        (status = 200, description = "`{\"packageNames\": [\"acme/lib\"]}`"),
-        (status = 401, description = "No valid token"),
-        (status = 429, description = "The token's hour is used up")
+        (status = 200, description = "The names", body = PackageNames)
     )
 )]
 pub async fn list_package_names(
@@ -67,9 +66,7 @@ const MAX_RESULTS: i64 = 100;
         ("type" = Option<String>, Query, description = "A Composer package type")
     ),
     responses(
-        (status = 200, description = "`{\"results\": [{name, description, url, repository, downloads, favers}], \"total\": 1}`"),
-        (status = 401, description = "No valid token"),
-        (status = 429, description = "The token's hour is used up")
+        (status = 200, description = "The first 100 of them", body = SearchResults)
     )
 )]
 pub async fn search_packages(

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
+use crate::http::management::auth::Done;
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::ports::Millis;
@@ -139,10 +140,7 @@ pub struct AdvisoryQuery {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<AdvisoryView>),
-        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody)
     )
 )]
 pub async fn list_advisories(
@@ -166,11 +164,8 @@ pub async fn list_advisories(
     request_body = AdvisoryRequest,
     responses(
         (status = 201, description = "The advisory", body = AdvisoryView),
-        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 409, description = "It is there already", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It is there already", body = ErrorBody)
     )
 )]
 pub async fn create_advisory(
@@ -193,10 +188,8 @@ pub async fn create_advisory(
     ),
     responses(
         (status = 200, description = "The advisory", body = AdvisoryView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
 pub async fn get_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Json<AdvisoryView>, Failure> {
@@ -217,11 +210,8 @@ pub async fn get_advisory(session: Session, PathOf(id): PathOf<String>) -> Resul
     request_body = AdvisoryRequest,
     responses(
         (status = 200, description = "The advisory as it is now", body = AdvisoryView),
-        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
 pub async fn update_advisory(
@@ -244,11 +234,9 @@ pub async fn update_advisory(
         ("id" = String, Path, description = "The advisory's id")
     ),
     responses(
-        (status = 200, description = "Removed"),
-        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 200, description = "Removed", body = Done),
         (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
 pub async fn delete_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {

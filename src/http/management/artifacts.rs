@@ -87,10 +87,7 @@ impl ArtifactsQuery {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<ArtifactView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody)
     )
 )]
 pub async fn list_artifacts(
@@ -184,10 +181,8 @@ impl CleanupView {
     responses(
         (status = 200, description = "What was deleted, or would be", body = CleanupView),
         (status = 400, description = "A field is wrong, unknown or missing", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 409, description = "Others keep publishing one of the packages", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "Others keep publishing one of the packages", body = ErrorBody)
     )
 )]
 pub async fn clean_up_artifacts(

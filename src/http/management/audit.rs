@@ -93,10 +93,7 @@ impl EntryQuery {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<EntryView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody)
     )
 )]
 pub async fn list_audit_log(
@@ -129,10 +126,7 @@ const MAX_EXPORTED: i64 = 10_000;
     ),
     responses(
         (status = 200, description = "One entry a line", content_type = "application/x-ndjson", body = String),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody)
     )
 )]
 pub async fn export_audit_log(

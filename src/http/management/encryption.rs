@@ -42,9 +42,7 @@ impl From<KeyUse> for KeyView {
     tag = "encryption",
     responses(
         (status = 200, description = "The keys of `ENCRYPTION_KEY` in their order, then others that have sealed something", body = Vec<KeyView>),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `admin`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `admin`", body = ErrorBody)
     )
 )]
 pub async fn list_encryption_keys(session: Session) -> Result<Json<Vec<KeyView>>, Failure> {
@@ -71,10 +69,8 @@ pub struct RotatedView {
     tag = "encryption",
     responses(
         (status = 200, description = "What was sealed anew, and how many are left", body = RotatedView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `admin`", body = ErrorBody),
-        (status = 409, description = "`ENCRYPTION_KEY` is not set", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "`ENCRYPTION_KEY` is not set", body = ErrorBody)
     )
 )]
 pub async fn rotate_encryption_key(session: Session) -> Result<Json<RotatedView>, Failure> {

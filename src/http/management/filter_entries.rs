@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
+use crate::http::management::auth::Done;
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::registry::advisories::{self, EntrySpec};
@@ -88,10 +89,7 @@ pub struct FilterEntryQuery {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<FilterEntryView>),
-        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody)
     )
 )]
 pub async fn list_filter_entries(
@@ -115,11 +113,8 @@ pub async fn list_filter_entries(
     request_body = FilterEntryRequest,
     responses(
         (status = 201, description = "The entry", body = FilterEntryView),
-        (status = 400, description = "A field or a parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 409, description = "It is there already", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It is there already", body = ErrorBody)
     )
 )]
 pub async fn create_filter_entry(
@@ -141,11 +136,9 @@ pub async fn create_filter_entry(
         ("id" = String, Path, description = "The entry's id")
     ),
     responses(
-        (status = 200, description = "Removed"),
-        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 200, description = "Removed", body = Done),
         (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such entry", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such entry", body = ErrorBody)
     )
 )]
 pub async fn delete_filter_entry(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {

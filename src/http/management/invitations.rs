@@ -61,10 +61,7 @@ pub struct NewInvitationView {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<InvitationView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `users:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `users:read`", body = ErrorBody)
     )
 )]
 pub async fn list_invitations(
@@ -93,11 +90,8 @@ pub struct InvitationRequest {
     request_body = InvitationRequest,
     responses(
         (status = 201, description = "The invitation with its link, good for a week", body = NewInvitationView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `users:write`, or the role is above one's own", body = ErrorBody),
-        (status = 409, description = "The address is a user's or invited already", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The address is a user's or invited already", body = ErrorBody)
     )
 )]
 pub async fn create_invitation(
@@ -120,10 +114,8 @@ pub async fn create_invitation(
     params(("id" = String, Path, description = "The invitation's id")),
     responses(
         (status = 200, description = "Revoked", body = Done),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `users:write`", body = ErrorBody),
-        (status = 404, description = "No such invitation", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such invitation", body = ErrorBody)
     )
 )]
 pub async fn delete_invitation(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Done>, Failure> {

@@ -104,6 +104,9 @@ pub struct ErrorBody {
     code: String,
     /// Field name → what is wrong with it.
     details: Map<String, Value>,
+    /// The same as `error`, on the Composer surface: composer prints it.
+    #[schema(required = false)]
+    warning: String,
 }
 
 /// A page of a list: a plain array, and in `X-Total-Count` how many there are in all.

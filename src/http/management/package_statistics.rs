@@ -136,11 +136,8 @@ impl PackageStatisticsView {
     ),
     responses(
         (status = 200, description = "The installs", body = PackageStatisticsView),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package or version", body = ErrorBody)
     )
 )]
 pub async fn get_package_stats(
@@ -189,11 +186,8 @@ impl From<DependentRow> for DependentView {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<DependentView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
 pub async fn list_dependents(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
+use crate::http::management::auth::Done;
 use crate::http::management::versions::VersionView;
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
@@ -131,10 +132,7 @@ pub struct PackagesQuery {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<PackageView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody)
     )
 )]
 pub async fn list_packages(
@@ -173,10 +171,8 @@ async fn details(app: &App, organization_id: i64, view: &View, key: &str) -> Res
     params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
     responses(
         (status = 200, description = "The package", body = PackageDetails),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
 pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result<Json<PackageDetails>, Failure> {
@@ -196,10 +192,8 @@ pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result
     ),
     responses(
         (status = 200, description = "The package", body = PackageDetails),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
 pub async fn get_package_by_name(
@@ -259,12 +253,9 @@ impl From<PackageRequest> for PackageChanges {
     request_body = PackageRequest,
     responses(
         (status = 200, description = "The package as it is now", body = PackageDetails),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:write`, or does not cover all versions", body = ErrorBody),
         (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "It is mirrored: it is as its upstream has it", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It is mirrored: it is as its upstream has it", body = ErrorBody)
     )
 )]
 pub async fn update_package(
@@ -286,12 +277,10 @@ pub async fn update_package(
     tag = "packages",
     params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
     responses(
-        (status = 200, description = "Deleted"),
-        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 200, description = "Deleted", body = Done),
         (status = 403, description = "The token lacks `packages:write`, or does not cover all versions", body = ErrorBody),
         (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "It comes from a repository", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It comes from a repository", body = ErrorBody)
     )
 )]
 pub async fn delete_package(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {

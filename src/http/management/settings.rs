@@ -71,9 +71,7 @@ impl From<SettingsRequest> for SettingsChange {
     tag = "settings",
     responses(
         (status = 200, description = "The settings", body = SettingsView),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `settings:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
     )
 )]
 pub async fn get_settings(session: Session) -> Result<Json<SettingsView>, Failure> {
@@ -89,10 +87,7 @@ pub async fn get_settings(session: Session) -> Result<Json<SettingsView>, Failur
     request_body = SettingsRequest,
     responses(
         (status = 200, description = "The settings as they are now", body = SettingsView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `settings:write`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `settings:write`", body = ErrorBody)
     )
 )]
 pub async fn update_settings(

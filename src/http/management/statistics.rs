@@ -115,9 +115,7 @@ impl From<Statistics> for StatisticsView {
     tag = "statistics",
     responses(
         (status = 200, description = "The totals", body = StatisticsView),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `settings:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
     )
 )]
 pub async fn get_statistics(session: Session) -> Result<Json<StatisticsView>, Failure> {

@@ -11,6 +11,7 @@ use multer::{Constraints, Multipart, SizeLimit};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::composer::shapes::Zip;
 use crate::http::extract::PathOf;
 use crate::http::management::ErrorBody;
 use crate::http::session::Session;
@@ -65,16 +66,14 @@ impl From<Uploaded> for UploadedView {
     ),
     request_body(
         description = "The zip, of at most 32 MiB",
-        content((Vec<u8> = "application/zip"), (Vec<u8> = "application/octet-stream"), (ZipForm = "multipart/form-data"))
+        content((Zip = "application/zip"), (Zip = "application/octet-stream"), (ZipForm = "multipart/form-data"))
     ),
     responses(
         (status = 200, description = "It is published already, with these very bytes", body = UploadedView),
         (status = 201, description = "Published", body = UploadedView),
         (status = 400, description = "The zip, its composer.json or the address will not do", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:write`, or does not cover the version", body = ErrorBody),
         (status = 409, description = "The version has other bytes, or the name belongs to a repository", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody),
         (status = 502, description = "Too many large zips at once; try again", body = ErrorBody)
     )
 )]
@@ -98,8 +97,8 @@ pub async fn upload_version(
 #[expect(dead_code, reason = "only describes the form")]
 pub struct ZipForm {
     /// The zip.
-    #[schema(format = Binary, content_media_type = "application/zip")]
-    file: Vec<u8>,
+    #[schema(value_type = String, format = Binary)]
+    file: (),
 }
 
 /// How long the body says it is.

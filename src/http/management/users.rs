@@ -34,10 +34,7 @@ pub struct UsersQuery {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<UserView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `users:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `users:read`", body = ErrorBody)
     )
 )]
 pub async fn list_users(
@@ -73,11 +70,8 @@ pub struct UserRequest {
     request_body = UserRequest,
     responses(
         (status = 201, description = "The user", body = UserView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `users:write`, or the role is above one's own", body = ErrorBody),
-        (status = 409, description = "There is a user with this address already", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "There is a user with this address already", body = ErrorBody)
     )
 )]
 pub async fn create_user(
@@ -99,10 +93,8 @@ pub async fn create_user(
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 200, description = "The user", body = UserView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `users:read`", body = ErrorBody),
-        (status = 404, description = "No such user", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such user", body = ErrorBody)
     )
 )]
 pub async fn get_user(session: Session, PathOf(id): PathOf<String>) -> Result<Json<UserView>, Failure> {
@@ -151,12 +143,9 @@ impl TryFrom<UserChangeRequest> for UserUpdate {
     request_body = UserChangeRequest,
     responses(
         (status = 200, description = "The user as it is now", body = UserView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `users:write`, or the user or role is above one's own", body = ErrorBody),
         (status = 404, description = "No such user", body = ErrorBody),
-        (status = 409, description = "It is the last owner, or the address is taken", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It is the last owner, or the address is taken", body = ErrorBody)
     )
 )]
 pub async fn update_user(
@@ -178,11 +167,9 @@ pub async fn update_user(
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 200, description = "Removed", body = Done),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `users:write`, or the user is above one's own role", body = ErrorBody),
         (status = 404, description = "No such user", body = ErrorBody),
-        (status = 409, description = "It is the last owner", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It is the last owner", body = ErrorBody)
     )
 )]
 pub async fn delete_user(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Done>, Failure> {
@@ -210,11 +197,9 @@ pub struct LinkView {
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 201, description = "The link", body = LinkView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `users:write`, or the user is above one's own role", body = ErrorBody),
         (status = 404, description = "No such user", body = ErrorBody),
-        (status = 409, description = "The user is blocked", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The user is blocked", body = ErrorBody)
     )
 )]
 pub async fn create_reset_link(

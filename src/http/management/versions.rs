@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::composer::NormalizedVersion;
 use crate::http::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::management::auth::Done;
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::ports::Millis;
@@ -106,11 +107,8 @@ impl From<VersionRow> for VersionDetails {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RequiringVersionView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
 pub async fn list_versions(
@@ -136,10 +134,8 @@ pub async fn list_versions(
     ),
     responses(
         (status = 200, description = "The version", body = VersionDetails),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package or version", body = ErrorBody)
     )
 )]
 pub async fn get_version(
@@ -176,11 +172,9 @@ async fn changed(
     ),
     responses(
         (status = 200, description = "The version, yanked", body = VersionDetails),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
         (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
 pub async fn yank_version(
@@ -201,11 +195,9 @@ pub async fn yank_version(
     ),
     responses(
         (status = 200, description = "The version, as it was before it was yanked", body = VersionDetails),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
         (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
 pub async fn unyank_version(
@@ -226,12 +218,10 @@ pub async fn unyank_version(
         ("version" = String, Path, description = "The version")
     ),
     responses(
-        (status = 200, description = "Deleted"),
-        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 200, description = "Deleted", body = Done),
         (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
         (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
     )
 )]
 pub async fn delete_version(
@@ -300,11 +290,8 @@ async fn text(
             description = "The text; `text/plain` when the file is no Markdown",
             content((String = "text/markdown"), (String = "text/plain"), (TextView = "application/json"))
         ),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version, or it has no README", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package or version, or it has no README", body = ErrorBody)
     )
 )]
 pub async fn get_readme(
@@ -331,11 +318,8 @@ pub async fn get_readme(
             description = "The text; `text/plain` when the file is no Markdown",
             content((String = "text/markdown"), (String = "text/plain"), (TextView = "application/json"))
         ),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version, or it has no CHANGELOG", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package or version, or it has no CHANGELOG", body = ErrorBody)
     )
 )]
 pub async fn get_changelog(

@@ -100,7 +100,10 @@ pub async fn list_entitlements(session: Session, PathOf(id): PathOf<String>) -> 
     path = "/consumers/{id}/entitlements",
     tag = "storefront",
     params(("id" = i64, Path, description = "The consumer's id")),
-    request_body = Vec<PermissionRequest>,
+    request_body(
+        content = Vec<PermissionRequest>,
+        example = json!([{"package": "acme/extension", "version": "5.*", "updates_until": "2028-01-01 00:00:00"}])
+    ),
     responses(
         (status = 200, description = "All permissions as they are now", body = Vec<PermissionView>),
         (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),

@@ -248,19 +248,21 @@ fn archive(dist: &Map) -> Result<Archive, String> {
 fn moment(value: &Value) -> Option<Millis> {
     let text = match value {
         Value::String(text) => text.trim(),
-        Value::Number(seconds) => return seconds.as_i64().map(Millis::from_seconds),
+        Value::Number(seconds) => return seconds.as_i64().and_then(date),
         _ => return None,
     };
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().ok().filter(|seconds| *seconds < MAX_SECONDS).map(Millis::from_seconds);
+        return text.parse().ok().and_then(date);
     }
     let forms = [text.to_owned(), format!("{}Z", text.replacen(' ', "T", 1)), format!("{text}T00:00:00Z")];
     let moment = forms.iter().find_map(|form| OffsetDateTime::parse(form, &Rfc3339).ok())?;
     Some(Millis::from_seconds(moment.unix_timestamp()))
 }
 
-/// The year 9999.
-const MAX_SECONDS: i64 = 253_402_300_800;
+/// The moment `seconds` after the epoch, if it is one that can be written as a date.
+fn date(seconds: i64) -> Option<Millis> {
+    Some(Millis::from_seconds(seconds)).filter(|moment| (Millis(0)..=Millis::LAST).contains(moment))
+}
 
 #[cfg(test)]
 mod tests {
@@ -305,6 +307,21 @@ mod tests {
         ] {
             let error = admitted(changes.clone()).err().unwrap_or_else(|| panic!("{changes}"));
             assert!(error.contains(reason), "{changes}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_moment_that_is_no_date_is_none() {
+        for (value, expected) in [
+            (json!(1_700_000_000), Some(1_700_000_000)),
+            (json!("1700000000"), Some(1_700_000_000)),
+            (json!("2023-11-14 22:13:20"), Some(1_700_000_000)),
+            (json!(i64::MAX), None),
+            (json!(i64::MAX.to_string()), None),
+            (json!(-1), None),
+            (json!("soon"), None),
+        ] {
+            assert_eq!(moment(&value).map(Millis::seconds), expected, "{value}");
         }
     }
 

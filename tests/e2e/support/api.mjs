@@ -44,7 +44,7 @@ export async function readDocument(registry) {
   async function ask(id, { token, at = {}, query = {}, headers = {}, json, body, status, whole = false } = {}) {
     const operation = operations.get(id);
     assert.ok(operation, `the document knows no operation ${id}`);
-    const parameters = operation.parameters ?? [];
+    const parameters = (operation.parameters ?? []).map(named);
     const has = (name, place) => parameters.some((parameter) => parameter.in === place && parameter.name === name);
     for (const name of Object.keys(query)) assert.ok(has(name, "query"), `${id} has no parameter ${name}`);
     for (const name of Object.keys(headers)) assert.ok(has(name, "header"), `${id} has no header ${name}`);
@@ -74,7 +74,7 @@ export async function readDocument(registry) {
     const expected = status ?? Number(Object.keys(operation.responses)[0]);
     assert.equal(answer.status, expected, what);
     const type = answer.headers.get("content-type")?.split(";")[0];
-    const schema = operation.responses[answer.status].content?.[type]?.schema;
+    const schema = named(operation.responses[answer.status]).content?.[type]?.schema;
     const parsed = type === "application/json" ? JSON.parse(text) : text;
     assert.deepEqual(unknown(parsed, schema), [], `the document does not tell of this in ${what}`);
     if (answer.status < 400) well.add(id);

@@ -13,16 +13,17 @@ const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
 const PATIENCE = 30_000;
 
 /**
- * Starts a registry with empty state. `bindings` adds to or replaces its variables and secrets.
- * The result's `logs` holds what the Worker wrote to its console, `{ level, message }` each.
+ * Starts a registry with empty state. `bindings` adds to or replaces its variables and secrets, `options` is added to
+ * Miniflare's. The result's `logs` holds what the Worker wrote to its console, `{ level, message }` each.
  */
-export async function startRegistry({ bindings = {} } = {}) {
+export async function startRegistry({ bindings = {}, options } = {}) {
   const state = mkdtempSync(join(tmpdir(), "rostrum-e2e-"));
   const logs = [];
   const start = (port, changed) =>
     startWorker({
       state,
       port,
+      options,
       bindings: { ADMIN_TOKEN, ENCRYPTION_KEY, ...bindings, ...changed },
       onLog: ({ level, message }) => logs.push({ level, message }),
     });

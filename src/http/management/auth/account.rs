@@ -115,7 +115,6 @@ pub struct PasswordRequest {
     request_body = PasswordRequest,
     responses(
         (status = 200, description = "Changed", body = Done),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
         (status = 401, description = "No valid session", body = ErrorBody),
         (status = 403, description = "Not a session", body = ErrorBody),
         (status = 429, description = "Too many wrong passwords, or the account's hour is used up", body = ErrorBody)
@@ -174,7 +173,6 @@ impl SessionView {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SessionView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
         (status = 401, description = "No valid session", body = ErrorBody),
         (status = 403, description = "Not a session", body = ErrorBody),
         (status = 429, description = "The account's hour is used up", body = ErrorBody)

@@ -53,11 +53,8 @@ pub struct SetupRequest {
     request_body = SetupRequest,
     responses(
         (status = 201, description = "The owner", body = UserView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "Another token than `ADMIN_TOKEN`", body = ErrorBody),
-        (status = 409, description = "There is an owner already", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "There is an owner already", body = ErrorBody)
     )
 )]
 pub async fn set_up(
@@ -136,7 +133,6 @@ impl TryFrom<Login> for LoginView {
     request_body = LoginRequest,
     responses(
         (status = 200, description = "The session", body = LoginView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
         (status = 401, description = "`INVALID_CREDENTIALS`: something is wrong. `TWO_FACTOR_REQUIRED`: the password is right, send a code too", body = ErrorBody),
         (status = 403, description = "The password is right, and the account is blocked", body = ErrorBody),
         (status = 429, description = "Too many failures; `Retry-After` says for how long", body = ErrorBody)
@@ -172,7 +168,6 @@ pub struct AcceptRequest {
     request_body = AcceptRequest,
     responses(
         (status = 201, description = "The user", body = UserView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
         (status = 404, description = "The invitation is not valid (any more)", body = ErrorBody),
         (status = 409, description = "There is a user with this address already", body = ErrorBody)
     )
@@ -205,7 +200,6 @@ pub struct ResetRequest {
     request_body = ResetRequest,
     responses(
         (status = 200, description = "Set", body = Done),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
         (status = 404, description = "The link is not valid (any more)", body = ErrorBody)
     )
 )]

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery, page};
+use crate::http::management::auth::Done;
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
@@ -28,10 +29,7 @@ use shapes::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, Sync
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RepositoryView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody)
     )
 )]
 pub async fn list_repositories(
@@ -55,11 +53,8 @@ pub async fn list_repositories(
     request_body = RepositoryRequest,
     responses(
         (status = 201, description = "The repository; its sync is pending", body = RepositoryView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
-        (status = 409, description = "It is registered already", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It is registered already", body = ErrorBody)
     )
 )]
 pub async fn create_repository(
@@ -80,10 +75,8 @@ pub async fn create_repository(
     params(("id" = String, Path, description = "The repository's id")),
     responses(
         (status = 200, description = "The repository", body = RepositoryView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such repository", body = ErrorBody)
     )
 )]
 pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<RepositoryView>, Failure> {
@@ -101,12 +94,9 @@ pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Res
     request_body = RepositoryRequest,
     responses(
         (status = 200, description = "The repository as it is now", body = RepositoryView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
         (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile", body = ErrorBody)
     )
 )]
 pub async fn update_repository(
@@ -130,12 +120,9 @@ pub async fn update_repository(
     request_body = RepositoryRequest,
     responses(
         (status = 200, description = "The repository as it is now", body = RepositoryView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
         (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile", body = ErrorBody)
     )
 )]
 pub async fn replace_repository(
@@ -157,11 +144,9 @@ pub async fn replace_repository(
     params(("id" = String, Path, description = "The repository's id")),
     responses(
         (status = 200, description = "What it answered, or why it could not be read", body = VerificationView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
         (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "It holds uploaded zips", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It holds uploaded zips", body = ErrorBody)
     )
 )]
 pub async fn verify_repository(
@@ -179,12 +164,10 @@ pub async fn verify_repository(
     tag = "repositories",
     params(("id" = String, Path, description = "The repository's id")),
     responses(
-        (status = 200, description = "Removed"),
-        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 200, description = "Removed", body = Done),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
         (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "It stands for Packagist, which the settings switch off", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It stands for Packagist, which the settings switch off", body = ErrorBody)
     )
 )]
 pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
@@ -202,11 +185,9 @@ pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> 
     params(("id" = String, Path, description = "The repository's id")),
     responses(
         (status = 200, description = "The repository; its sync is pending, or another one is running", body = RepositoryView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
         (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "It holds uploaded zips", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It holds uploaded zips", body = ErrorBody)
     )
 )]
 pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<RepositoryView>, Failure> {
@@ -227,11 +208,8 @@ pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Re
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SyncRunView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such repository", body = ErrorBody)
     )
 )]
 pub async fn list_syncs(
@@ -260,11 +238,8 @@ pub async fn list_syncs(
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RefView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such repository", body = ErrorBody)
     )
 )]
 pub async fn list_refs(

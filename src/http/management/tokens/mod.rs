@@ -13,6 +13,7 @@ use body::{
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
 use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
+use crate::http::management::auth::Done;
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::registry::authenticate::Subject;
@@ -40,10 +41,7 @@ use crate::registry::{limit, token_rotation};
     ),
     responses(
         (status = 200, description = "A page of tokens; `X-Total-Count` says how many there are", body = Vec<TokenView>),
-        (status = 400, description = "A parameter is wrong", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody)
     )
 )]
 pub async fn list_tokens(
@@ -75,9 +73,7 @@ pub async fn list_tokens(
     responses(
         (status = 200, description = "What was revoked, and how many are left", body = RevokedView),
         (status = 400, description = "A filter is unknown or wrong, or there is none", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`, or one of these holds more than it", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `tokens:write`, or one of these holds more than it", body = ErrorBody)
     )
 )]
 pub async fn delete_tokens(
@@ -101,11 +97,8 @@ pub async fn delete_tokens(
     request_body = TokenRequest,
     responses(
         (status = 201, description = "The token", body = NewTokenView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 409, description = "The key came with another request, or this one is still in progress", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The key came with another request, or this one is still in progress", body = ErrorBody)
     )
 )]
 pub async fn create_token(
@@ -134,10 +127,8 @@ pub async fn create_token(
     params(("id" = String, Path, description = "The token's id")),
     responses(
         (status = 200, description = "The token", body = TokenDetails),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such token", body = ErrorBody)
     )
 )]
 pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<TokenDetails>, Failure> {
@@ -156,12 +147,9 @@ pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<J
     request_body = TokenRequest,
     responses(
         (status = 200, description = "The token as it is now", body = TokenView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
         (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
     )
 )]
 pub async fn update_token(
@@ -187,12 +175,9 @@ pub async fn update_token(
     request_body = Option<RotationRequest>,
     responses(
         (status = 200, description = "The token with its new secret", body = RotatedTokenView),
-        (status = 400, description = "A field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `tokens:write`, or this one holds more than it", body = ErrorBody),
         (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress", body = ErrorBody)
     )
 )]
 pub async fn rotate_token(
@@ -221,12 +206,10 @@ pub async fn rotate_token(
     tag = "tokens",
     params(("id" = String, Path, description = "The token's id")),
     responses(
-        (status = 200, description = "Revoked"),
-        (status = 401, description = "No valid token", body = ErrorBody),
+        (status = 200, description = "Revoked", body = Done),
         (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
         (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
     )
 )]
 pub async fn delete_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {

@@ -1,0 +1,82 @@
+//! The API document of all surfaces. Written natively into `public/api/openapi.json`, which a test keeps fresh; the
+//! worker does not hold it.
+//!
+//! What one operation takes and gives stands at its handler; what many have in common is added by [`shared`].
+
+mod shared;
+
+use serde_json::Value;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::surfaces;
+
+/// The ways to send credentials: name, scheme, what to send.
+const CREDENTIALS: [(&str, HttpAuthScheme, &str); 2] = [
+    ("bearer", HttpAuthScheme::Bearer, "ADMIN_TOKEN, a token from POST /api/tokens, or that of POST /api/auth/login."),
+    ("composer", HttpAuthScheme::Basic, "Any user name, and the token as the password; as composer sends it."),
+];
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        for (name, scheme, words) in CREDENTIALS {
+            let scheme = HttpBuilder::new().scheme(scheme).description(Some(words));
+            components.add_security_scheme(name, SecurityScheme::Http(scheme.build()));
+        }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Rostrum",
+        description = "A private Composer registry. Times are unix seconds. Lists are plain arrays, a page at a time: \
+            `limit` and `offset` choose the page, `X-Total-Count` says how many there are in all. Every failure has the \
+            same body: what was wrong and what to do, a code for programs, and what is wrong with which field. \
+            Unknown fields and parameters are refused. `HEAD` works wherever `GET` does.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    servers((url = "/", description = "The registry that serves this document")),
+    modifiers(&Credentials),
+    security(("bearer" = []), ("composer" = [])),
+    tags(
+        (name = "composer", description = "What `composer` itself asks for: metadata, archives, search, and what is \
+            known to be wrong with packages. Whoever asks is shown what their token covers; anything else does not exist."),
+        (name = "repositories", description = "Where packages come from: git repositories, whose tags and branches \
+            become versions, and Composer repositories, which are mirrored."),
+        (name = "packages", description = "Packages and their versions: texts, downloads, dependents, and what an \
+            operator decides about them."),
+        (name = "artifacts", description = "Zips: uploading one as a version, what is stored, and clearing up."),
+        (name = "tokens", description = "Tokens for whoever installs or automates: what each may do and see, until \
+            when, and how often. A token is shown once, when it is made."),
+        (name = "storefront", description = "What the back end of a shop sells and to whom: packages and versions with their \
+            zips, consumers with the keys that composer takes, and what each of them may install."),
+        (name = "advisories", description = "Security advisories and filter lists for packages, which `composer audit` \
+            and `composer update` heed."),
+        (name = "authentication", description = "One's own account: logging in and out, password, second factor, \
+            sessions. Setting up the first owner needs ADMIN_TOKEN."),
+        (name = "users", description = "The people who may log in, their roles, and invitations. `owner` and `admin` \
+            manage users, `member` everything else, `viewer` changes nothing."),
+        (name = "settings", description = "How the registry behaves: mirroring of Packagist, reserved vendors."),
+        (name = "statistics", description = "Totals of the registry."),
+        (name = "audit", description = "Who changed what, when, and from where. Entries are never changed."),
+        (name = "encryption", description = "The keys that secrets of repositories and users are stored under."),
+        (name = "registry", description = "The registry itself. Open to everybody.")
+    )
+)]
+struct Frame;
+
+/// The document as JSON, ready to be read by people too.
+pub fn document() -> serde_json::Result<String> {
+    let mut frame = Frame::openapi();
+    frame.merge(surfaces().into_document());
+    // OpenAPI knows no `{*rest}`: there it is a parameter like any other.
+    let paths = std::mem::take(&mut frame.paths.paths);
+    frame.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    let mut document: Value = serde_json::to_value(frame)?;
+    shared::complete(&mut document);
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}

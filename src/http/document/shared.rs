@@ -1,0 +1,212 @@
+//! What many operations have in common: failures that any of them can end in, and headers. Declared once, as components,
+//! and added wherever it applies; a handler's own words about a status stand.
+
+use serde_json::{Map, Value, json};
+
+use crate::http::extract::{MAX_LIMIT, MAX_OFFSET};
+use crate::http::failure;
+use crate::registry::failure::Kind;
+
+/// The operation's part of the document.
+type Operation = Map<String, Value>;
+
+/// What is left of a token's hour.
+const QUOTA: [&str; 3] = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
+
+/// Adds to the document what its operations share.
+pub fn complete(document: &mut Value) {
+    document["components"]["headers"] = headers();
+    document["components"]["parameters"] = parameters();
+    document["components"]["responses"] = responses();
+    document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"] = json!(KINDS.map(failure::code));
+    refuse_unknown_fields(document);
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+        add_parameters(operation);
+        add_failures(operation);
+        add_headers(operation);
+    }
+}
+
+fn headers() -> Value {
+    let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+    let number =
+        |description: &str| json!({ "description": description, "schema": { "type": "integer", "minimum": 0 } });
+    let always = |mut header: Value| {
+        header["required"] = json!(true);
+        header
+    };
+    json!({
+        "X-RateLimit-Limit": always(number("How many requests the token may make in an hour")),
+        "X-RateLimit-Remaining": always(number("How many of them are left")),
+        "X-RateLimit-Reset": always(number("When the next hour begins, in unix seconds")),
+        "Retry-After": always(number("Seconds to wait")),
+        "X-Total-Count": always(number("How many there are in all")),
+        "X-Request-Id": always(text("Names the request in the log")),
+        "WWW-Authenticate": always(text("How to send credentials")),
+        "ETag": always(text("Names this state of the answer, for `If-None-Match`")),
+        "Last-Modified": text("When the answer last changed, for `If-Modified-Since`; compared for equality"),
+        "Idempotency-Replayed": text("`true` on an answer that was given before, to a request with the same `Idempotency-Key`"),
+    })
+}
+
+fn parameters() -> Value {
+    let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "required": false, "description": description, "schema": { "type": "string" } });
+    json!({
+        "If-None-Match": header("If-None-Match", "The `ETag` of what one has; `304` if it is still that"),
+        "If-Modified-Since": header("If-Modified-Since", "The `Last-Modified` of what one has; `304` if it is still that"),
+    })
+}
+
+/// The failures that operations share: status, name, when.
+const FAILURES: [(&str, &str, &str); 7] = [
+    ("400", "Invalid", "A field or a parameter is wrong or unknown"),
+    ("401", "Unauthenticated", "No valid token"),
+    ("403", "Forbidden", "The token does not cover this"),
+    ("404", "NotFound", "There is nothing at this address"),
+    ("406", "NotAcceptable", "The client is Composer 1"),
+    ("429", "RateLimited", "The token's hour is used up"),
+    ("500", "InternalError", "The registry failed; the log says why, under the request's id"),
+];
+
+fn responses() -> Value {
+    let mut all = json!({});
+    for (status, name, description) in FAILURES {
+        all[name]["description"] = json!(description);
+        describe_failure(status, &mut all[name]);
+    }
+    add_references(&mut all["RateLimited"], &QUOTA);
+    all
+}
+
+/// Every kind of failure, the first of each status in front.
+const KINDS: [Kind; 13] = [
+    Kind::Unauthenticated,
+    Kind::WrongCredentials,
+    Kind::TwoFactorRequired,
+    Kind::Forbidden,
+    Kind::NotFound,
+    Kind::MethodNotAllowed,
+    Kind::NotAcceptable,
+    Kind::Conflict,
+    Kind::Invalid,
+    Kind::RangeNotSatisfiable { size: 0 },
+    Kind::TooMany { retry_after: 60 },
+    Kind::Upstream,
+    Kind::Internal,
+];
+
+/// The body and the headers of a failure.
+fn describe_failure(status: &str, response: &mut Value) {
+    let code = KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status).map(failure::code);
+    let schema = json!({ "$ref": "#/components/schemas/ErrorBody" });
+    let example = json!({ "error": response["description"], "code": code, "details": {} });
+    response["content"] = json!({ "application/json": { "schema": schema, "example": example } });
+    add_references(response, &["X-Request-Id"]);
+    match status {
+        "401" => add_references(response, &["WWW-Authenticate"]),
+        "429" => add_references(response, &["Retry-After"]),
+        _ => {}
+    }
+}
+
+fn add_references(response: &mut Value, names: &[&str]) {
+    if response.get("headers").is_none() {
+        response["headers"] = json!({});
+    }
+    for name in names {
+        response["headers"][*name] = json!({ "$ref": format!("#/components/headers/{name}") });
+    }
+}
+
+/// The management surface names every field that it does not know; so no other may be sent.
+fn refuse_unknown_fields(document: &mut Value) {
+    let schemas = document["components"]["schemas"].as_object_mut().into_iter().flatten();
+    for (_, schema) in schemas.filter(|(name, _)| name.ends_with("Request")) {
+        schema["additionalProperties"] = json!(false);
+    }
+}
+
+fn has(operation: &Operation, place: &str) -> bool {
+    let parameters = operation.get("parameters").and_then(Value::as_array);
+    parameters.into_iter().flatten().any(|parameter| parameter["in"] == place)
+}
+
+fn names(operation: &Operation, parameter: &str) -> bool {
+    let parameters = operation.get("parameters").and_then(Value::as_array);
+    parameters.into_iter().flatten().any(|found| found["name"] == parameter)
+}
+
+fn is_of(operation: &Operation, tag: &str) -> bool {
+    operation["tags"][0] == tag
+}
+
+/// Whether everybody may ask, without credentials.
+fn is_public(operation: &Operation) -> bool {
+    operation.get("security").is_some_and(|security| *security == json!([{}]))
+}
+
+/// The bounds of pages; and, to operations that can say that nothing has changed, what the client has.
+fn add_parameters(operation: &mut Operation) {
+    let is_conditional = operation["responses"].get("304").is_some();
+    if !is_conditional && !operation.contains_key("parameters") {
+        return;
+    }
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    let Some(parameters) = parameters.as_array_mut() else { return };
+    for parameter in parameters.iter_mut() {
+        let (least, most) = match parameter["name"].as_str() {
+            Some("limit") => (1, MAX_LIMIT),
+            Some("offset") => (0, MAX_OFFSET),
+            _ => continue,
+        };
+        parameter["schema"]["minimum"] = json!(least);
+        parameter["schema"]["maximum"] = json!(most);
+    }
+    for name in ["If-None-Match", "If-Modified-Since"].iter().filter(|_| is_conditional) {
+        parameters.push(json!({ "$ref": format!("#/components/parameters/{name}") }));
+    }
+}
+
+fn add_failures(operation: &mut Operation) {
+    let is_composer = is_of(operation, "composer");
+    // What composer adds to a query one day is passed over.
+    let reads = operation.contains_key("requestBody") || (has(operation, "query") && !is_composer);
+    let asks_nothing = is_of(operation, "registry");
+    let takes_token = !is_public(operation);
+    let applies = [reads, takes_token, takes_token, has(operation, "path"), is_composer, takes_token, !asks_nothing];
+    let responses = &mut operation["responses"];
+    for (status, response) in responses.as_object_mut().into_iter().flatten() {
+        if status.as_str() >= "400" {
+            describe_failure(status, response);
+        }
+    }
+    for ((status, name, _), applies) in FAILURES.into_iter().zip(applies) {
+        if applies && responses.get(status).is_none() {
+            responses[status] = json!({ "$ref": format!("#/components/responses/{name}") });
+        }
+    }
+    responses.as_object_mut().into_iter().for_each(Map::sort_keys);
+}
+
+fn add_headers(operation: &mut Operation) {
+    let is_page = names(operation, "limit")
+        && operation["responses"]["200"]["content"]["application/json"]["schema"]["type"] == "array";
+    let takes_key = names(operation, "Idempotency-Key");
+    let (is_public, is_conditional) = (is_public(operation), operation["responses"].get("304").is_some());
+    let responses = operation["responses"].as_object_mut().into_iter().flatten();
+    for (_, response) in responses.filter(|(status, _)| status.as_str() < "400") {
+        if !is_public {
+            add_references(response, &QUOTA);
+        }
+        if is_page {
+            add_references(response, &["X-Total-Count"]);
+        }
+        if takes_key {
+            add_references(response, &["Idempotency-Replayed"]);
+        }
+        if is_conditional {
+            add_references(response, &["ETag", "Last-Modified"]);
+        }
+    }
+}
