@@ -292,6 +292,24 @@ pub async fn address(app: &App, by: &Actor, view: &View, id: i64) -> Result<Uplo
     UploadAddress::parse(view, &version.package, &version.pretty, app.now())
 }
 
+/// Gives a version whose zip has yet to come another name or status.
+async fn change_awaited(
+    app: &App,
+    by: &Actor,
+    view: &View,
+    old: &CatalogVersion,
+    (normalized, name, hidden): (&str, &str, bool),
+) -> Result<(), Failure> {
+    if (old.pretty.as_str(), old.hidden) == (name, hidden) {
+        return Ok(());
+    }
+    UploadAddress::parse(view, &old.package, name, app.now())?;
+    let stmt = catalog::update_awaited(old.id, (normalized, name), hidden, app.now());
+    let deed = ("version.changed", old.uid.as_str(), json!({ "name": name, "status": i64::from(!hidden) }));
+    let written = write_awaited(app, by, (&old.package, name), old.package_id, stmt, deed).await?;
+    if written { Ok(()) } else { Err(crossed("version")) }
+}
+
 /// Changes what the request names, and nothing else. What is published keeps its name and its zip.
 pub async fn change_version(
     app: &App,
@@ -309,17 +327,10 @@ pub async fn change_version(
         None => None,
     };
     if old.awaited {
-        let address = UploadAddress::parse(view, &old.package, &name, app.now())?;
         let state = hidden.unwrap_or(old.hidden);
-        if (old.pretty.as_str(), old.hidden) != (name.as_str(), state) {
-            let stmt = catalog::update_awaited(id, (normalized.as_str(), &name), state, app.now());
-            let details = json!({ "name": name, "status": i64::from(!state) });
-            let deed = ("version.changed", old.uid.as_str(), details);
-            if !write_awaited(app, by, (&old.package, &name), old.package_id, stmt, deed).await? {
-                return Err(crossed("version"));
-            }
-        }
+        change_awaited(app, by, view, &old, (normalized.as_str(), &name, state)).await?;
         if let Some(zip) = zip {
+            let address = UploadAddress::parse(view, &old.package, &name, app.now())?;
             publish(app, by, address, zip).await?;
         }
         return version(app, by.organization_id, view, id).await;

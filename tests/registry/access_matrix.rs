@@ -139,13 +139,13 @@ async fn a_new_hour(world: &World, customer: &Customer) {
 async fn check_packages(world: &World, customer: &Customer, sees: &impl Fn(&str, &str) -> bool) {
     a_new_hour(world, customer).await;
     let ask = async |path: &str| customer.asks(&world.isolate, path).send().await;
-    let seen = |name: &str, versions: &[(&'static str, bool)]| -> BTreeSet<String> {
-        let seen = versions.iter().map(|(version, _)| *version).filter(|version| sees(name, version));
-        seen.map(str::to_owned).collect()
+    let expected_of = |name: &str, versions: &[(&'static str, bool)]| -> BTreeSet<String> {
+        let names = versions.iter().map(|(version, _)| *version).filter(|version| sees(name, version));
+        names.map(str::to_owned).collect()
     };
     let visible: BTreeSet<String> = SOLD
         .iter()
-        .filter(|(name, versions, _)| !seen(name, versions).is_empty())
+        .filter(|(name, versions, _)| !expected_of(name, versions).is_empty())
         .map(|(name, ..)| (*name).to_owned())
         .collect();
     let root = ask("/packages.json").await.expect(200).json();
@@ -166,7 +166,7 @@ async fn check_packages(world: &World, customer: &Customer, sees: &impl Fn(&str,
     assert_eq!(concerned.collect::<BTreeSet<_>>(), visible);
 
     for (name, versions, _) in SOLD {
-        let expected = seen(name, versions);
+        let expected = expected_of(name, versions);
         let absent = name.replace('/', "/no-");
         if expected.is_empty() {
             for part in ["", "~dev"] {
@@ -186,7 +186,7 @@ async fn check_packages(world: &World, customer: &Customer, sees: &impl Fn(&str,
         for part in ["", "~dev"] {
             let reply = ask(&format!("/p2/{name}{part}.json")).await.expect(200);
             let names = reply.version_names(name);
-            assert!(names.iter().all(|version| version.starts_with("dev-") == !part.is_empty()), "{name}{part}");
+            assert!(names.iter().all(|version| version.starts_with("dev-") != part.is_empty()), "{name}{part}");
             found.extend(names);
             ask(&format!("/p2/{name}{part}.json")).await.expect(200);
             let again = customer.asks(&world.isolate, &format!("/p2/{name}{part}.json")).since(&reply);

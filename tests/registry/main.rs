@@ -10,6 +10,7 @@ mod audit;
 mod bad_input;
 mod budget;
 mod catalog;
+mod catalog_faults;
 mod cron;
 mod curate;
 mod dist;

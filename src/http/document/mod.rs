@@ -52,8 +52,8 @@ impl Modify for Credentials {
         (name = "artifacts", description = "Zips: uploading one as a version, what is stored, and clearing up."),
         (name = "tokens", description = "Tokens for whoever installs or automates: what each may do and see, until \
             when, and how often. A token is shown once, when it is made."),
-        (name = "storefront", description = "For a shop that sells packages: consumers with their key pairs, and what each \
-            of them may install, in which versions, and until when. Ids are integers, times are texts in UTC."),
+        (name = "storefront", description = "What the back end of a shop sells and to whom: packages and versions with their \
+            zips, consumers with the keys that composer takes, and what each of them may install."),
         (name = "advisories", description = "Security advisories and filter lists for packages, which `composer audit` \
             and `composer update` heed."),
         (name = "authentication", description = "One's own account: logging in and out, password, second factor, \

@@ -93,7 +93,10 @@ pub async fn list_entitlements(session: Session, PathOf(id): PathOf<String>) -> 
     path = "/consumers/{id}/entitlements",
     tag = "storefront",
     params(("id" = i64, Path, description = "The consumer's id")),
-    request_body(content = Vec<PermissionRequest>, example = json!([{"package_id": 2, "version": "5.*"}])),
+    request_body(
+        content = Vec<PermissionRequest>,
+        example = json!([{"package": "acme/extension", "version": "5.*", "updates_until": "2028-01-01 00:00:00"}])
+    ),
     responses(
         (status = 200, description = "All permissions as they are now", body = Vec<PermissionView>),
         (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),

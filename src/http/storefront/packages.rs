@@ -23,10 +23,7 @@ use crate::registry::tokens::Scope;
     ),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody)
     )
 )]
 pub async fn list_storefront_packages(
@@ -48,11 +45,8 @@ pub async fn list_storefront_packages(
     request_body = StorefrontPackageRequest,
     responses(
         (status = 201, description = "The package", body = StorefrontPackageView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 409, description = "There is a package of that name", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "There is a package of that name", body = ErrorBody)
     )
 )]
 pub async fn create_storefront_package(
@@ -73,10 +67,8 @@ pub async fn create_storefront_package(
     params(("id" = i64, Path, description = "The package's id")),
     responses(
         (status = 200, description = "The package", body = StorefrontPackageView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
 pub async fn get_storefront_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -95,12 +87,9 @@ pub async fn get_storefront_package(session: Session, PathOf(id): PathOf<String>
     request_body = StorefrontPackageRequest,
     responses(
         (status = 201, description = "The package as it is now", body = StorefrontPackageView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
         (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
 pub async fn update_storefront_package(
@@ -123,12 +112,9 @@ pub async fn update_storefront_package(
     request_body = StorefrontPackageRequest,
     responses(
         (status = 201, description = "The package as it is now", body = StorefrontPackageView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
         (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
 pub async fn replace_storefront_package(
@@ -147,11 +133,9 @@ pub async fn replace_storefront_package(
     params(("id" = i64, Path, description = "The package's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
         (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
     )
 )]
 pub async fn delete_storefront_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {

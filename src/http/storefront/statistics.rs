@@ -57,11 +57,8 @@ impl From<ConsumerDownloads> for ConsumerStatisticsView {
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<ConsumerStatisticsView>),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
 pub async fn list_consumer_statistics(

@@ -26,11 +26,8 @@ use crate::registry::{catalog, uploads};
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<StorefrontVersionView>),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
 pub async fn list_storefront_versions(
@@ -54,12 +51,9 @@ pub async fn list_storefront_versions(
     request_body = StorefrontVersionRequest,
     responses(
         (status = 201, description = "The version", body = StorefrontVersionView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
         (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "The package has the version, or comes from a repository", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The package has the version, or comes from a repository", body = ErrorBody)
     )
 )]
 pub async fn create_storefront_version(
@@ -81,10 +75,8 @@ pub async fn create_storefront_version(
     params(("id" = i64, Path, description = "The version's id")),
     responses(
         (status = 200, description = "The version", body = StorefrontVersionView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such version", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such version", body = ErrorBody)
     )
 )]
 pub async fn get_storefront_version(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -103,12 +95,9 @@ pub async fn get_storefront_version(session: Session, PathOf(id): PathOf<String>
     request_body = StorefrontVersionRequest,
     responses(
         (status = 200, description = "The version as it is now", body = StorefrontVersionView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
         (status = 404, description = "No such version", body = ErrorBody),
-        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time", body = ErrorBody)
     )
 )]
 pub async fn update_storefront_version(
@@ -131,12 +120,9 @@ pub async fn update_storefront_version(
     request_body = StorefrontVersionRequest,
     responses(
         (status = 200, description = "The version as it is now", body = StorefrontVersionView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
         (status = 404, description = "No such version", body = ErrorBody),
-        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time", body = ErrorBody)
     )
 )]
 pub async fn replace_storefront_version(
@@ -155,11 +141,9 @@ pub async fn replace_storefront_version(
     params(("id" = i64, Path, description = "The version's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
         (status = 404, description = "No such version", body = ErrorBody),
-        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
     )
 )]
 pub async fn delete_storefront_version(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -184,11 +168,9 @@ pub async fn delete_storefront_version(session: Session, PathOf(id): PathOf<Stri
         (status = 200, description = "It is published already, with these very bytes", body = StorefrontVersionView),
         (status = 201, description = "Published; hidden while the status is 0", body = StorefrontVersionView),
         (status = 400, description = "The zip or its composer.json will not do", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
         (status = 404, description = "No such version", body = ErrorBody),
         (status = 409, description = "The version has other bytes, or comes from a repository", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody),
         (status = 502, description = "Too many large zips at once; try again", body = ErrorBody)
     )
 )]

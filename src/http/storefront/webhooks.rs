@@ -122,9 +122,7 @@ async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
     tag = "storefront",
     responses(
         (status = 200, description = "Webhooks, 20 at most", body = Vec<WebhookView>),
-        (status = 401, description = "No valid token", body = ErrorBody),
-        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody)
     )
 )]
 pub async fn list_webhooks(session: Session) -> Result<Response, Failure> {
@@ -141,11 +139,8 @@ pub async fn list_webhooks(session: Session) -> Result<Response, Failure> {
     request_body = WebhookRequest,
     responses(
         (status = 201, description = "The webhook", body = WebhookView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 409, description = "There is one with this address, or there are 20", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "There is one with this address, or there are 20", body = ErrorBody)
     )
 )]
 pub async fn create_webhook(
@@ -166,10 +161,8 @@ pub async fn create_webhook(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, description = "The webhook", body = WebhookView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such webhook", body = ErrorBody)
     )
 )]
 pub async fn get_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -186,12 +179,9 @@ pub async fn get_webhook(session: Session, PathOf(id): PathOf<String>) -> Result
     request_body = WebhookRequest,
     responses(
         (status = 200, description = "The webhook as it is now", body = WebhookView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
         (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 409, description = "There is another with this address", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "There is another with this address", body = ErrorBody)
     )
 )]
 pub async fn update_webhook(
@@ -213,12 +203,9 @@ pub async fn update_webhook(
     request_body = WebhookRequest,
     responses(
         (status = 200, description = "The webhook as it is now", body = WebhookView),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
         (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 409, description = "There is another with this address", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "There is another with this address", body = ErrorBody)
     )
 )]
 pub async fn replace_webhook(
@@ -237,10 +224,8 @@ pub async fn replace_webhook(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such webhook", body = ErrorBody)
     )
 )]
 pub async fn delete_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
@@ -261,11 +246,8 @@ pub async fn delete_webhook(session: Session, PathOf(id): PathOf<String>) -> Res
     ),
     responses(
         (status = 200, description = "Deliveries; `X-Total-Count` says how many there are", body = Vec<DeliveryView>),
-        (status = 400, description = "A parameter or field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such webhook", body = ErrorBody)
     )
 )]
 pub async fn list_deliveries(
@@ -290,11 +272,9 @@ pub async fn list_deliveries(
     ),
     responses(
         (status = 200, description = "The delivery, which is sent now", body = DeliveryView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
         (status = 404, description = "No such webhook or delivery", body = ErrorBody),
-        (status = 409, description = "The webhook is disabled", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The webhook is disabled", body = ErrorBody)
     )
 )]
 pub async fn redeliver(
@@ -313,11 +293,9 @@ pub async fn redeliver(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 201, description = "The delivery, which is sent now", body = DeliveryView),
-        (status = 401, description = "No valid token", body = ErrorBody),
         (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
         (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 409, description = "The webhook is disabled", body = ErrorBody),
-        (status = 429, description = "The token's hour is used up", body = ErrorBody)
+        (status = 409, description = "The webhook is disabled", body = ErrorBody)
     )
 )]
 pub async fn test_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
