@@ -13,7 +13,7 @@ use crate::registry::access::{Scope, View};
 use crate::registry::archives::blob_key;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::consumers::crossed;
-use crate::registry::curate::{self, PackageChanges, VersionChange};
+use crate::registry::curate::{self, PackageChanges, VersionChange, Who};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version, wait_for_room};
@@ -156,14 +156,14 @@ pub async fn change_package(
         spec.description
     };
     let changes = PackageChanges { abandoned: Update::Keep, description: said, hidden };
-    curate::change_package(app, by, view, &old.uid, changes).await?;
+    curate::change_package(app, by, (view, Who::Shop), &old.uid, changes).await?;
     package(app, by.organization_id, view, id).await
 }
 
 /// Deletes a package with all its versions.
 pub async fn delete_package(app: &App, by: &Actor, view: &View, id: i64) -> Result<(), Failure> {
     let old = package(app, by.organization_id, view, id).await?;
-    curate::delete_package(app, by, view, &old.uid).await
+    curate::delete_package(app, by, (view, Who::Shop), &old.uid).await
 }
 
 // ---------------------------------------------------------------------------------------------- versions

@@ -322,10 +322,23 @@ impl PackageChanges {
     }
 }
 
-/// The package that `key` names, if all of it is `view`'s to change.
-fn whole<'d>(draft: &'d Draft, view: &View) -> Result<&'d PackageState, Failure> {
+/// Who changes a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// An operator, for whom nothing is there that is hidden.
+    Operator,
+    /// A shop, which goes on seeing what it hides.
+    Shop,
+}
+
+/// The package that was read, if all of it is `view`'s to change.
+fn whole<'d>(draft: &'d Draft, view: &View, who: Who) -> Result<&'d PackageState, Failure> {
     let absent = || Failure::not_found("Package");
     let package = draft.package.as_ref().ok_or_else(absent)?;
+    let nothing_shown = || !draft.versions.is_empty() && draft.versions.iter().all(|version| version.hidden);
+    if who == Who::Operator && (package.hidden || nothing_shown()) {
+        return Err(absent());
+    }
     match view.scope(&package.name) {
         Scope::All => Ok(package),
         scope if scope.sees_any(&package.version_index) => {
@@ -340,14 +353,14 @@ fn whole<'d>(draft: &'d Draft, view: &View) -> Result<&'d PackageState, Failure>
 pub async fn change_package(
     app: &App,
     by: &Actor,
-    view: &View,
+    (view, who): (&View, Who),
     key: &str,
     changes: PackageChanges,
 ) -> Result<(), Failure> {
     let mut draft = read(app, by, key).await?;
-    whole(&draft, view)?;
+    whole(&draft, view, who)?;
     for _ in 0..ATTEMPTS {
-        let package = whole(&draft, view)?;
+        let package = whole(&draft, view, who)?;
         check_kind(package, false)?;
         changes.check(package)?;
         if changes.are_made(package) {
@@ -372,9 +385,9 @@ pub async fn change_package(
 }
 
 /// Deletes a package that was uploaded, or of which nothing is left, with all its versions.
-pub async fn delete_package(app: &App, by: &Actor, view: &View, key: &str) -> Result<(), Failure> {
+pub async fn delete_package(app: &App, by: &Actor, (view, who): (&View, Who), key: &str) -> Result<(), Failure> {
     let draft = read(app, by, key).await?;
-    let package = whole(&draft, view)?;
+    let package = whole(&draft, view, who)?;
     check_kind(package, !draft.versions.is_empty())?;
     let now = app.now();
     let details = json!({ "versions": draft.versions.len() });

@@ -325,3 +325,25 @@ async fn a_shop_reads_what_a_consumer_installed_when_and_from_where() {
     let page = world.shop_gets(&format!("{path}?limit=1")).send().await.expect(200);
     assert_eq!((page.header("x-total-count"), page.json()), ("2", json!([two])));
 }
+
+#[tokio::test]
+async fn what_is_hidden_is_not_there_for_operators_to_change() {
+    let world = World::new();
+    world.upload("acme/lib", "1.0.0", package("acme/lib", "1")).await.expect(201);
+    let id = world.package_id("acme/lib");
+    let versions = world.shop_gets(&format!("/versions/package/{id}")).send().await.expect(200).json();
+    let (whole, one) = (format!("/packages/{id}"), path("versions", &versions[0]));
+    for hidden in [&whole, &one] {
+        world.shop_patches(hidden, &json!({"status": 0})).send().await;
+        let noted = actions(&world).len();
+        let address = "/api/packages/acme%2Flib";
+        let version = format!("{address}/versions/1.0.0");
+        world.patch(address).bearer(ADMIN).json(&json!({"abandoned": true})).send().await.expect(404);
+        world.delete(address).bearer(ADMIN).send().await.expect(404);
+        world.post(&format!("{version}/yank")).bearer(ADMIN).send().await.expect(404);
+        world.delete(&version).bearer(ADMIN).send().await.expect(404);
+        assert_eq!(actions(&world).len(), noted);
+        world.shop_patches(hidden, &json!({"status": 1})).send().await;
+        assert_eq!(published(&world, "acme/lib").await, ["1.0.0"]);
+    }
+}

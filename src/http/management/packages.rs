@@ -12,7 +12,7 @@ use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::curate::{self, PackageChanges};
+use crate::registry::curate::{self, PackageChanges, Who};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
 use crate::registry::tokens::Scope;
@@ -265,7 +265,7 @@ pub async fn update_package(
 ) -> Result<Json<PackageDetails>, Failure> {
     let (by, view) = session.acting(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
-    curate::change_package(&session.app, &by, &view, &id, request.into()).await?;
+    curate::change_package(&session.app, &by, (&view, Who::Operator), &id, request.into()).await?;
     details(&session.app, by.organization_id, &view, &id).await
 }
 
@@ -285,6 +285,6 @@ pub async fn update_package(
 )]
 pub async fn delete_package(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
     let (by, view) = session.acting(Scope::PackagesWrite).await?;
-    curate::delete_package(&session.app, &by, &view, &id).await?;
+    curate::delete_package(&session.app, &by, (&view, Who::Operator), &id).await?;
     Ok(Json(json!({ "message": "Package deleted" })))
 }
