@@ -36,7 +36,7 @@ export async function buildWorker() {
     // worker-build keeps the names of all functions, an eighth of the whole. They are of use once more: what has nearly
     // the same name has nearly the same code, and gzip, which looks back 32 KiB, finds it there: 3 % less.
     const wasm = join(build, "index_bg.wasm");
-    const passes = ["--reorder-functions-by-name", "--strip-debug"];
+    const passes = ["-Oz", "--reorder-functions-by-name", "--strip-debug"];
     await run(env.WASM_OPT_BIN, [...WASM_FEATURES.map((name) => `--enable-${name}`), ...passes, wasm, "-o", wasm]);
     const inputs = rustInputs(join(target, "wasm32-unknown-unknown/release/rostrum.d"));
     remember(RECORD, [...inputs, ...OTHER_INPUTS]);

@@ -14,8 +14,8 @@ use url::Url;
 
 use crate::ports::{Job, Millis, Row, Rows, UpstreamRequest};
 use crate::registry::App;
+use crate::registry::dates::php_date;
 use crate::registry::failure::Failure;
-use crate::registry::notices::php_date;
 use crate::registry::upstream::{check_target, read_all};
 use crate::registry::webhooks::seal_row;
 use crate::store::deliveries::{Attempt, Sending, claim, due, settle, tell_expired};

@@ -11,6 +11,7 @@ pub mod consumer_tokens;
 pub mod consumers;
 pub mod cron;
 pub mod curate;
+pub mod dates;
 pub mod deliveries;
 pub mod dist;
 pub mod downloads;

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::composer::{Constraint, NormalizedVersion, PackageName};
+use crate::ports::Fault;
 use crate::ports::json::read_text;
-use crate::ports::{Fault, Millis};
 use crate::registry::App;
 use crate::registry::access::{Scope, View};
+use crate::registry::dates::php_date;
 use crate::registry::failure::Failure;
 use crate::store::advisories::{AdvisoryRow, FilterEntryRow, WithVersions, advisories_for, filter_entries_for};
 
@@ -173,13 +174,6 @@ fn full(row: &AdvisoryRow) -> Value {
     })
 }
 
-/// A moment as PHP writes it, in UTC: `2026-01-31 12:00:00`.
-pub fn php_date(moment: Millis) -> String {
-    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-    let date = time::OffsetDateTime::from_unix_timestamp(moment.seconds()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-    date.format(format).unwrap_or_default()
-}
-
 /// The names of packages, in lower case, of which `view` may see something.
 fn visible(view: &View, names: &[String]) -> Vec<String> {
     let names = names.iter().filter_map(|name| PackageName::parse(&name.to_ascii_lowercase()).ok());
@@ -253,10 +247,5 @@ mod tests {
         let mut document = r#"{"packages":{}}"#.to_owned();
         notices.concerning(Some(&seen)).add_to(&mut document);
         assert_eq!(document, r#"{"packages":{},"security-advisories":[],"filter":{}}"#);
-    }
-
-    #[test]
-    fn composer_reads_dates_without_a_zone_as_utc() {
-        assert_eq!(php_date(Millis::from_seconds(1_700_000_000)), "2023-11-14 22:13:20");
     }
 }

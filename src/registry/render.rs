@@ -4,8 +4,6 @@
 //! handed out ([`absolute`]): a publish comes from a queue and knows of none.
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::composer::{
     self, Dist, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
@@ -13,6 +11,7 @@ use crate::composer::{
 };
 use crate::ports::Millis;
 use crate::registry::access::IndexedVersion;
+use crate::registry::dates::{read_rfc3339, rfc3339};
 use crate::store::packages::LiveVersion;
 use crate::store::publication::Summary;
 use crate::store::uploads::UPLOADED;
@@ -54,13 +53,7 @@ fn hex_digit(value: u8) -> char {
 /// When a rendered entry says that it was released.
 pub fn released_at(entry: &Map) -> Option<Millis> {
     let text = entry.get("time").and_then(Value::as_str)?;
-    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    Some(Millis::from_seconds(moment.unix_timestamp()))
-}
-
-/// A moment as metadata has it.
-pub fn rfc3339(moment: Millis) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(moment.seconds()).ok()?.format(&Rfc3339).ok()
+    read_rfc3339(text)
 }
 
 /// A package's documents and what lists show of it.
@@ -140,7 +133,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
             reference: version.reference.clone(),
             shasum: version.shasum.clone(),
         }),
-        released_at_rfc3339: rfc3339(version.released_at),
+        released_at_rfc3339: Some(rfc3339(version.released_at)),
         default_branch: version.is_default_branch,
     }))
 }

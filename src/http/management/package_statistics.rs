@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::response::{Json, Response};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 use crate::http::extract::{PageQuery, PathOf, StrictQuery};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
+use crate::ports::Millis;
+use crate::registry::dates::{day as day_text, read_day};
 use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
@@ -21,8 +21,6 @@ use crate::store::versions::DependentRow;
 const DEFAULT_DAYS: i64 = 30;
 
 const DAY_SECONDS: i64 = 24 * 3600;
-/// Bytes of a day: `2026-01-31`.
-const DAY_BYTES: usize = 10;
 
 /// Which installs are asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -46,19 +44,12 @@ impl StatisticsQuery {
 }
 
 fn day_of(field: &str, text: &str) -> Result<i64, Failure> {
-    let wrong = || Failure::invalid_field(field, "must be a day, like 2026-01-31");
-    if text.len() != DAY_BYTES {
-        return Err(wrong());
-    }
-    let midnight = OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339).map_err(|_| wrong())?;
-    Ok(midnight.unix_timestamp().div_euclid(DAY_SECONDS))
+    let midnight = read_day(text).ok_or_else(|| Failure::invalid_field(field, "must be a day, like 2026-01-31"))?;
+    Ok(midnight.seconds().div_euclid(DAY_SECONDS))
 }
 
 fn text_of(day: i64) -> String {
-    let midnight = OffsetDateTime::from_unix_timestamp(day.saturating_mul(DAY_SECONDS)).ok();
-    let mut text = midnight.and_then(|midnight| midnight.format(&Rfc3339).ok()).unwrap_or_default();
-    text.truncate(DAY_BYTES);
-    text
+    day_text(Millis::from_seconds(day.saturating_mul(DAY_SECONDS)))
 }
 
 /// Installs of a package, as composer reports them; those of versions that the caller does not see are not counted.

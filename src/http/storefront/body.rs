@@ -2,17 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 use crate::http::extract::update;
 use crate::ports::Millis;
 use crate::registry::catalog::{PackageSpec, VersionSpec};
 use crate::registry::consumers::{Consumer, ConsumerSpec};
+use crate::registry::dates::php_date;
+use crate::registry::dates::read_php_date;
 use crate::registry::entitlements::PermissionSpec;
 use crate::registry::failure::Failure;
-use crate::registry::notices::php_date;
 use crate::store::Update;
 use crate::store::catalog::{CatalogPackage, CatalogVersion};
 use crate::store::entitlements::PermissionRow;
@@ -142,11 +141,8 @@ impl PermissionRequest {
 
 fn moment(place: &str, field: &str, text: Update<String>) -> Result<Update<Millis>, Failure> {
     let Update::Set(Some(text)) = text else { return Ok(text.map(|_| Millis(0))) };
-    let form = (text.len() == "2018-01-01 00:00:00".len()).then(|| text.replacen(' ', "T", 1) + "Z");
-    let date = form.and_then(|form| OffsetDateTime::parse(&form, &Rfc3339).ok());
     let wrong = || Failure::invalid_field(&format!("{place}{field}"), "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
-    let date = date.ok_or_else(wrong)?;
-    Ok(Update::Set(Some(Millis::from_seconds(date.unix_timestamp()))))
+    Ok(Update::Set(Some(read_php_date(&text).ok_or_else(wrong)?)))
 }
 
 /// What a consumer may install.

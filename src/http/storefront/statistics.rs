@@ -8,9 +8,9 @@ use crate::http::extract::{PageQuery, PathOf, StrictQuery};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
 use crate::http::storefront::id_of;
+use crate::registry::dates::php_date;
 use crate::registry::downloads::of_one_consumer;
 use crate::registry::failure::Failure;
-use crate::registry::notices::php_date;
 use crate::registry::tokens::Scope;
 use crate::store::downloads::ConsumerDownloads;
 

@@ -7,8 +7,6 @@
 
 use serde_json::Value;
 use sha1::{Digest, Sha1};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::composer::{
     self, Archived, Dist, DistMirror, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
@@ -18,9 +16,10 @@ use crate::git::ObjectId;
 use crate::ports::{Fault, Millis};
 use crate::registry::App;
 use crate::registry::access::IndexedVersion;
+use crate::registry::dates::{read_rfc3339, rfc3339};
 use crate::registry::ids::new_uid;
 use crate::registry::mirror::harvest::find_version;
-use crate::registry::render::{Rendered, dist_url, render_entries, rfc3339};
+use crate::registry::render::{Rendered, dist_url, render_entries};
 use crate::store::mirror_publication::{MirroredDist, MirroredVersion};
 use crate::store::mirrors::KnownVersion;
 
@@ -175,7 +174,7 @@ impl Taking<'_> {
             manifest: &admitted.manifest,
             source: None,
             dist,
-            released_at_rfc3339: rfc3339(released_at),
+            released_at_rfc3339: Some(rfc3339(released_at)),
             default_branch: admitted.is_default_branch,
         }));
         self.taken.index.push(IndexedVersion(normalized.as_str().to_owned(), released_at, pretty.clone()));
@@ -255,8 +254,7 @@ fn moment(value: &Value) -> Option<Millis> {
         return text.parse().ok().and_then(date);
     }
     let forms = [text.to_owned(), format!("{}Z", text.replacen(' ', "T", 1)), format!("{text}T00:00:00Z")];
-    let moment = forms.iter().find_map(|form| OffsetDateTime::parse(form, &Rfc3339).ok())?;
-    Some(Millis::from_seconds(moment.unix_timestamp()))
+    forms.iter().find_map(|form| read_rfc3339(form))
 }
 
 /// The moment `seconds` after the epoch, if it is one that can be written as a date.
