@@ -20,11 +20,23 @@ pub fn complete(document: &mut Value) {
     document["components"]["responses"] = responses();
     document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"] = json!(KINDS.map(failure::code));
     refuse_unknown_fields(document);
+    tell_twins_apart(document);
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
         add_parameters(operation);
         add_failures(operation);
         add_headers(operation);
+    }
+}
+
+/// One handler may answer PUT and PATCH alike; in the document each operation has a name of its own.
+fn tell_twins_apart(document: &mut Value) {
+    for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let name =
+            item["patch"]["operationId"].as_str().and_then(|name| name.strip_prefix("update_")).map(str::to_owned);
+        if let Some(name) = name.filter(|_| item["put"]["operationId"] == item["patch"]["operationId"]) {
+            item["put"]["operationId"] = json!(format!("replace_{name}"));
+        }
     }
 }
 

@@ -125,7 +125,7 @@ pub async fn create_consumer(
 /// Changes what the request names, and nothing else. Its old keys end at once where this was done, elsewhere within a
 /// minute and a half as a rule.
 #[utoipa::path(
-    patch,
+    method(put, patch),
     path = "/consumers/{id}",
     tag = "storefront",
     params(("id" = i64, Path, description = "The consumer's id")),
@@ -146,28 +146,6 @@ pub async fn update_consumer(
     let JsonBody(request) = body?;
     let consumer = consumers::change(&session.app, &by, id_of(&id, "Consumer")?, request.into()).await?;
     Ok(ok(view(consumer)))
-}
-
-/// The same as PATCH.
-#[utoipa::path(
-    put,
-    path = "/consumers/{id}",
-    tag = "storefront",
-    params(("id" = i64, Path, description = "The consumer's id")),
-    request_body = ConsumerRequest,
-    responses(
-        (status = 200, description = "The consumer as it is now", body = ConsumerView),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time", body = ErrorBody)
-    )
-)]
-pub async fn replace_consumer(
-    session: Session,
-    id: PathOf<String>,
-    body: Result<JsonBody<ConsumerRequest>, Failure>,
-) -> Result<Response, Failure> {
-    update_consumer(session, id, body).await
 }
 
 /// Deletes a consumer with its permissions; its credentials end.

@@ -27,25 +27,18 @@ pub fn routes() -> Routes {
         .routes(routes!(
             packages::get_storefront_package,
             packages::update_storefront_package,
-            packages::replace_storefront_package,
             packages::delete_storefront_package
         ))
         .routes(routes!(versions::list_storefront_versions, versions::create_storefront_version))
         .routes(routes!(
             versions::get_storefront_version,
             versions::update_storefront_version,
-            versions::replace_storefront_version,
             versions::delete_storefront_version
         ))
         .routes(routes!(versions::upload_storefront_file))
         .routes(routes!(consumers::list_consumers, consumers::create_consumer))
         .routes(routes!(consumers::list_consumers_by_email))
-        .routes(routes!(
-            consumers::get_consumer,
-            consumers::update_consumer,
-            consumers::replace_consumer,
-            consumers::delete_consumer
-        ))
+        .routes(routes!(consumers::get_consumer, consumers::update_consumer, consumers::delete_consumer))
         .routes(routes!(entitlements::list_consumer_packages))
         .routes(routes!(entitlements::list_consumer_permissions))
         .routes(routes!(entitlements::list_entitlements, entitlements::set_entitlements))
@@ -55,19 +48,9 @@ pub fn routes() -> Routes {
         .routes(routes!(tokens::delete_consumer_token))
         .routes(routes!(permissions::list_permissions))
         .routes(routes!(permissions::create_permission))
-        .routes(routes!(
-            permissions::get_permission,
-            permissions::update_permission,
-            permissions::replace_permission,
-            permissions::delete_permission
-        ))
+        .routes(routes!(permissions::get_permission, permissions::update_permission, permissions::delete_permission))
         .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
-        .routes(routes!(
-            webhooks::get_webhook,
-            webhooks::update_webhook,
-            webhooks::replace_webhook,
-            webhooks::delete_webhook
-        ))
+        .routes(routes!(webhooks::get_webhook, webhooks::update_webhook, webhooks::delete_webhook))
         .routes(routes!(webhooks::list_deliveries))
         .routes(routes!(webhooks::redeliver))
         .routes(routes!(webhooks::test_webhook))

@@ -80,7 +80,7 @@ pub async fn get_storefront_package(session: Session, PathOf(id): PathOf<String>
 
 /// Changes what the request names, and nothing else.
 #[utoipa::path(
-    patch,
+    method(put, patch),
     path = "/packages/{id}",
     tag = "storefront",
     params(("id" = i64, Path, description = "The package's id")),
@@ -101,28 +101,6 @@ pub async fn update_storefront_package(
     let JsonBody(request) = body?;
     let row = catalog::change_package(&session.app, &by, &view, id_of(&id, "Package")?, request.into()).await?;
     Ok((StatusCode::CREATED, Json(StorefrontPackageView::from(row))).into_response())
-}
-
-/// The same as PATCH.
-#[utoipa::path(
-    put,
-    path = "/packages/{id}",
-    tag = "storefront",
-    params(("id" = i64, Path, description = "The package's id")),
-    request_body = StorefrontPackageRequest,
-    responses(
-        (status = 201, description = "The package as it is now", body = StorefrontPackageView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody)
-    )
-)]
-pub async fn replace_storefront_package(
-    session: Session,
-    id: PathOf<String>,
-    body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
-) -> Result<Response, Failure> {
-    update_storefront_package(session, id, body).await
 }
 
 /// Deletes a package with all its versions. To keep it for later, set its status to 0.

@@ -73,7 +73,7 @@ pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Res
 
 /// Changes what the request names, and nothing else.
 #[utoipa::path(
-    patch,
+    method(put, patch),
     path = "/permissions/{id}",
     tag = "storefront",
     params(("id" = i64, Path, description = "The permission's id")),
@@ -94,28 +94,6 @@ pub async fn update_permission(
     let JsonBody(request) = body?;
     let row = change(&session.app, &issuer, id_of(&id, "Permission")?, request.into_spec("")?).await?;
     Ok(ok(json!(PermissionView::from(row))))
-}
-
-/// The same as PATCH.
-#[utoipa::path(
-    put,
-    path = "/permissions/{id}",
-    tag = "storefront",
-    params(("id" = i64, Path, description = "The permission's id")),
-    request_body = PermissionRequest,
-    responses(
-        (status = 200, description = "The permission as it is now", body = PermissionView),
-        (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
-        (status = 404, description = "No such permission", body = ErrorBody),
-        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time", body = ErrorBody)
-    )
-)]
-pub async fn replace_permission(
-    session: Session,
-    id: PathOf<String>,
-    body: Result<JsonBody<PermissionRequest>, Failure>,
-) -> Result<Response, Failure> {
-    update_permission(session, id, body).await
 }
 
 /// Takes a permission back.

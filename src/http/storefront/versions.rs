@@ -88,7 +88,7 @@ pub async fn get_storefront_version(session: Session, PathOf(id): PathOf<String>
 
 /// Changes what the request names, and nothing else. What is published keeps its name and its zip.
 #[utoipa::path(
-    patch,
+    method(put, patch),
     path = "/versions/{id}",
     tag = "storefront",
     params(("id" = i64, Path, description = "The version's id")),
@@ -109,28 +109,6 @@ pub async fn update_storefront_version(
     let JsonBody(request) = body?;
     let row = catalog::change_version(&session.app, &by, &view, id_of(&id, "Version")?, request.into()).await?;
     Ok(Json(StorefrontVersionView::from(row)).into_response())
-}
-
-/// The same as PATCH.
-#[utoipa::path(
-    put,
-    path = "/versions/{id}",
-    tag = "storefront",
-    params(("id" = i64, Path, description = "The version's id")),
-    request_body = StorefrontVersionRequest,
-    responses(
-        (status = 200, description = "The version as it is now", body = StorefrontVersionView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 404, description = "No such version", body = ErrorBody),
-        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time", body = ErrorBody)
-    )
-)]
-pub async fn replace_storefront_version(
-    session: Session,
-    id: PathOf<String>,
-    body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
-) -> Result<Response, Failure> {
-    update_storefront_version(session, id, body).await
 }
 
 /// Deletes a version with its zip; its package stays. To keep it for later, set its status to 0.

@@ -172,7 +172,7 @@ pub async fn get_webhook(session: Session, PathOf(id): PathOf<String>) -> Result
 
 /// Changes what the request names, and nothing else.
 #[utoipa::path(
-    patch,
+    method(put, patch),
     path = "/webhooks/{id}",
     tag = "storefront",
     params(("id" = String, Path, description = "The webhook's id")),
@@ -192,28 +192,6 @@ pub async fn update_webhook(
     let by = keeper(&session, Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     Ok(ok(view(webhooks::change(&session.app, &by, &id, request.into()).await?, None)))
-}
-
-/// The same as PATCH.
-#[utoipa::path(
-    put,
-    path = "/webhooks/{id}",
-    tag = "storefront",
-    params(("id" = String, Path, description = "The webhook's id")),
-    request_body = WebhookRequest,
-    responses(
-        (status = 200, description = "The webhook as it is now", body = WebhookView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 409, description = "There is another with this address", body = ErrorBody)
-    )
-)]
-pub async fn replace_webhook(
-    session: Session,
-    id: PathOf<String>,
-    body: Result<JsonBody<WebhookRequest>, Failure>,
-) -> Result<Response, Failure> {
-    update_webhook(session, id, body).await
 }
 
 /// Deletes a webhook with its log.
