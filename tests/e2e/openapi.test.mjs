@@ -28,7 +28,10 @@ function handlers() {
   const folder = join(root, "src/http");
   const files = readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".rs"));
   const source = files.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
-  return [...source.matchAll(/#\[utoipa::path\([^]*?\)\]\s*pub async fn (\w+)/g)].map((match) => match[1]).sort();
+  const entries = [...source.matchAll(/#\[utoipa::path\(([^]*?)\)\]\s*pub async fn (\w+)/g)];
+  // A handler of PUT and PATCH has two names.
+  const twins = entries.filter(([, entry]) => entry.includes("method(put, patch)")).map((match) => match[2].replace("update_", "replace_"));
+  return [...entries.map((match) => match[2]), ...twins].sort();
 }
 
 test("every handler with an entry is registered, under its own name", () => {

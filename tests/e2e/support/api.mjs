@@ -85,7 +85,7 @@ export async function readDocument(registry) {
     ask,
     /** All operations: `{ operationId, method, path, … }` as the document has them. */
     operations: () => [...operations.values()],
-    /** The operations of the management API that were never asked with success. */
-    unasked: () => [...operations].filter(([id, { path }]) => path.startsWith("/api/") && !well.has(id)).map(([id]) => id),
+    /** The operations of the management API, the storefront's aside, that were never asked with success. */
+    unasked: () => [...operations].filter(([id, { path }]) => /^\/api\/(?!storefront\/)/.test(path) && !well.has(id)).map(([id]) => id),
   };
 }
