@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::composer::{Constraint, NormalizedVersion, Stability};
 use crate::ports::Millis;
-use crate::registry::failure::Failure;
+use crate::registry::failure::{Failure, Kind};
 use crate::store::tokens::GrantRow;
 
 fn first_bytes(digest: &[u8]) -> [u8; 8] {
@@ -251,6 +251,11 @@ impl View {
     /// Whether nothing is hidden from this view.
     pub fn sees_everything(&self) -> bool {
         self.fingerprint == Fingerprint::default()
+    }
+
+    /// Refuses a view that something is hidden from; `words` tell why everything has to be seen, and what to do.
+    pub fn require_everything(&self, words: &str) -> Result<(), Failure> {
+        if self.sees_everything() { Ok(()) } else { Err(Failure::new(Kind::Forbidden, words)) }
     }
 
     /// Identifies what the view lets through of all packages.

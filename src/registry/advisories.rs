@@ -294,10 +294,7 @@ pub async fn list(
 }
 
 fn require_all(view: &View) -> Result<(), Failure> {
-    if view.sees_everything() {
-        return Ok(());
-    }
-    Err(Failure::new(Kind::Forbidden, "This token sees only some packages. Use one that sees all of them."))
+    view.require_everything("This token sees only some packages. Use one that sees all of them.")
 }
 
 /// An entry of a filter list about to be written down.

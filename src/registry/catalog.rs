@@ -12,7 +12,6 @@ use crate::registry::App;
 use crate::registry::access::{Scope, View};
 use crate::registry::archives::blob_key;
 use crate::registry::audit::{Actor, Deed};
-use crate::registry::consumers::crossed;
 use crate::registry::curate::{self, PackageChanges, VersionChange, Who};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
@@ -307,7 +306,7 @@ async fn change_awaited(
     let stmt = catalog::update_awaited(old.id, (normalized, name), hidden, app.now());
     let deed = ("version.changed", old.uid.as_str(), json!({ "name": name, "status": i64::from(!hidden) }));
     let written = write_awaited(app, by, (&old.package, name), old.package_id, stmt, deed).await?;
-    if written { Ok(()) } else { Err(crossed("version")) }
+    if written { Ok(()) } else { Err(Failure::crossed("version")) }
 }
 
 /// Changes what the request names, and nothing else. What is published keeps its name and its zip.

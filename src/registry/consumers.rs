@@ -63,11 +63,6 @@ pub fn absent() -> Failure {
     Failure::not_found("Consumer")
 }
 
-/// What is answered when something changed between the look at it and the change of it.
-pub fn crossed(what: &str) -> Failure {
-    Failure::new(Kind::Conflict, format!("The {what} was changed by somebody else just now. Look at it and try again."))
-}
-
 /// What whoever holds a consumer's credentials may do, as a JSON array of scope names.
 pub fn scopes() -> String {
     json!(names(&Permissions::ReadOnly.scopes())).to_string()
@@ -91,9 +86,7 @@ impl ConsumerSpec {
                 wrong.push("private_key", "must not be a token of this registry");
             }
         }
-        if self.status.is_some_and(|status| !(0..=1).contains(&status)) {
-            wrong.push("status", "must be 1 for enabled or 0 for disabled");
-        }
+        wrong.check_enabled(self.status);
         for (field, id) in [("customer_id", &self.customer_id), ("order_id", &self.order_id)] {
             if let Update::Set(Some(id)) = id
                 && !(1..=MAX_EXTERNAL_ID).contains(&id.chars().count())
@@ -281,7 +274,7 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     let rows = results.pop().unwrap_or_default();
     if results.first().is_none_or(|changed| changed.0.is_empty()) {
-        return Err(crossed("consumer"));
+        return Err(Failure::crossed("consumer"));
     }
     if known != hash {
         learn_by(app, &known, None).await;

@@ -8,6 +8,18 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::ports::Millis;
 
+const DAY_SECONDS: i64 = 24 * 3600;
+
+/// The number of a moment's day: days since 1970-01-01.
+pub fn day_number(moment: Millis) -> i64 {
+    moment.seconds().div_euclid(DAY_SECONDS)
+}
+
+/// The first moment of a day.
+pub fn start_of_day(number: i64) -> Millis {
+    Millis::from_seconds(number.saturating_mul(DAY_SECONDS))
+}
+
 /// The date and the time of day.
 fn parts(moment: Millis) -> (String, String) {
     let at = OffsetDateTime::from_unix_timestamp(moment.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -65,6 +77,8 @@ mod tests {
         assert_eq!(day(moment), "2026-01-31");
         assert_eq!((read_php_date(&php_date(moment)), read_rfc3339(&rfc3339(moment))), (Some(moment), Some(moment)));
         assert_eq!(read_day("2026-01-31").map(php_date).as_deref(), Some("2026-01-31 00:00:00"));
+        assert_eq!(day(start_of_day(day_number(moment))), "2026-01-31");
+        assert_eq!((day_number(Millis(0)), day_number(Millis(-1))), (0, -1));
         assert_eq!(rfc3339(Millis::from_seconds(-1)), "1969-12-31T23:59:59Z");
         assert_eq!(rfc3339(Millis::LAST), "9999-12-31T23:59:59Z");
     }

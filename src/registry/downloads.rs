@@ -10,6 +10,7 @@ use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::authenticate::Caller;
 use crate::registry::consumers::absent;
+use crate::registry::dates::day_number;
 use crate::registry::failure::Failure;
 use crate::registry::packages::seen;
 use crate::store::Page;
@@ -19,9 +20,6 @@ use crate::store::downloads::{By, ConsumerDownloads, Install, count, of_consumer
 
 /// Most installs that one report may hold; a run of composer sends one report.
 pub const MAX_INSTALLS: usize = 2000;
-
-/// A day, in UTC and without leap seconds.
-pub const DAY_SECONDS: i64 = 24 * 3600;
 
 /// Counts `installs` in the background, for versions that the caller sees: others cannot have been installed from
 /// here. Unknown ones are passed over. `address` is the client's.
@@ -71,7 +69,7 @@ pub struct Statistics {
 
 /// Today.
 pub fn today(app: &App) -> i64 {
-    app.now().seconds().div_euclid(DAY_SECONDS)
+    day_number(app.now())
 }
 
 /// How often a package, named by its public id or its name, was installed: each version that `view` sees, or the named

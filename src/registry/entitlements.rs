@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::ports::{DatabaseError, Fault, Millis, Row, Rows, Stmt};
 use crate::registry::App;
-use crate::registry::consumers::{absent, crossed, learn_all, note};
+use crate::registry::consumers::{absent, learn_all, note};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::token_spec::{GrantFields, GrantSpec, MAX_GRANTS, Wrong};
 use crate::registry::tokens::Issuer;
@@ -180,7 +180,7 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
         return Err(no_consumer());
     }
     if results.first().is_none_or(|changed| changed.0.is_empty()) {
-        return Err(crossed("permission"));
+        return Err(Failure::crossed("permission"));
     }
     if consumer_id != old.consumer_id {
         learn_all(app, old_tokens).await?;

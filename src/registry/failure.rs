@@ -92,6 +92,12 @@ impl Failure {
         Self::new(Kind::NotFound, format!("{what} not found"))
     }
 
+    /// `what` changed between the look at it and the change of it.
+    pub fn crossed(what: &str) -> Self {
+        let words = format!("The {what} was changed by somebody else just now. Look at it and try again.");
+        Self::new(Kind::Conflict, words)
+    }
+
     /// The registry failed; `source` goes to the log.
     pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
         let detail = "The registry failed to answer. Try again; if it keeps failing, tell its operator the request id.";

@@ -10,7 +10,7 @@ use crate::registry::audit::Deed;
 use crate::registry::authenticate::{learn, learn_by};
 use crate::registry::failure::Failure;
 use crate::registry::secrets::{PlainToken, TokenHash, TokenKind};
-use crate::registry::tokens::{Issuer, absent, crossed};
+use crate::registry::tokens::{Issuer, absent};
 use crate::store::tokens::{self, HashedTokenRow};
 
 /// A week: for as long as it takes to bring a new secret everywhere, and no second token.
@@ -59,7 +59,7 @@ pub async fn rotate(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Optio
     let noted = issuer.by.note(app, &deed)?;
     let hash = plain.hash();
     if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), *previous_until, noted, keep).await? {
-        return Err(crossed());
+        return Err(Failure::crossed("token"));
     }
     if let Some(older) = &row.previous_hash {
         learn_by(app, &TokenHash::from_stored(older.clone()), None).await;

@@ -85,6 +85,13 @@ impl Wrong {
         self.0.push((field.into(), text.into()));
     }
 
+    /// Notes a `status` that says neither enabled nor disabled.
+    pub fn check_enabled(&mut self, status: Option<i64>) {
+        if status.is_some_and(|status| !(0..=1).contains(&status)) {
+            self.push("status", "must be 1 for enabled or 0 for disabled");
+        }
+    }
+
     fn check_moment(&mut self, field: impl Into<String>, moment: Option<Millis>) {
         if moment.is_some_and(|moment| !(Millis(0)..=Millis::LAST).contains(&moment)) {
             self.push(field, "must be unix time in seconds");

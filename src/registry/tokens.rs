@@ -223,11 +223,6 @@ pub fn absent() -> Failure {
     Failure::not_found("Token")
 }
 
-/// What is answered when a token changed between the look at it and the change of it.
-pub fn crossed() -> Failure {
-    Failure::new(Kind::Conflict, "The token was changed by somebody else just now. Look at it and try again.")
-}
-
 /// The scopes' names.
 pub fn names(scopes: &[Scope]) -> Vec<String> {
     scopes.iter().map(|scope| scope.as_str().to_owned()).collect()
@@ -311,7 +306,7 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
         grants: spec.grants,
     };
     let row = tokens::update(&*app.ports.database, organization_id, uid, revision, changes, noted).await?;
-    let row = row.ok_or_else(|| if revision.is_some() { crossed() } else { absent() })?;
+    let row = row.ok_or_else(|| if revision.is_some() { Failure::crossed("token") } else { absent() })?;
     learn(app, row.clone()).await;
     Ok(row.token)
 }
@@ -326,7 +321,7 @@ pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure
     let revoked = revocations::revoke(&*app.ports.database, of, uid, revision, app.now(), noted).await?;
     let revocation = revoked.ok_or_else(absent)?;
     if revocation.token.token.revoked_at.is_none() {
-        return Err(crossed());
+        return Err(Failure::crossed("token"));
     }
     learn(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(absent()) }

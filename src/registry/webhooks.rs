@@ -79,9 +79,7 @@ impl WebhookSpec {
         if self.secret.as_deref().is_some_and(|secret| !is_key(secret)) {
             wrong.push("secret", "must be 16 to 255 visible ASCII characters");
         }
-        if self.status.is_some_and(|status| !(0..=1).contains(&status)) {
-            wrong.push("status", "must be 1 for enabled or 0 for disabled");
-        }
+        wrong.check_enabled(self.status);
         wrong.into_result()
     }
 

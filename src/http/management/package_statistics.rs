@@ -9,8 +9,7 @@ use utoipa::ToSchema;
 use crate::http::extract::{PageQuery, PathOf, StrictQuery};
 use crate::http::management::{ErrorBody, list};
 use crate::http::session::Session;
-use crate::ports::Millis;
-use crate::registry::dates::{day as day_text, read_day};
+use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
@@ -19,8 +18,6 @@ use crate::store::versions::DependentRow;
 
 /// Days that are told when nobody says which.
 const DEFAULT_DAYS: i64 = 30;
-
-const DAY_SECONDS: i64 = 24 * 3600;
 
 /// Which installs are asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -45,11 +42,11 @@ impl StatisticsQuery {
 
 fn day_of(field: &str, text: &str) -> Result<i64, Failure> {
     let midnight = read_day(text).ok_or_else(|| Failure::invalid_field(field, "must be a day, like 2026-01-31"))?;
-    Ok(midnight.seconds().div_euclid(DAY_SECONDS))
+    Ok(day_number(midnight))
 }
 
 fn text_of(day: i64) -> String {
-    day_text(Millis::from_seconds(day.saturating_mul(DAY_SECONDS)))
+    day_text(start_of_day(day))
 }
 
 /// Installs of a package, as composer reports them; those of versions that the caller does not see are not counted.

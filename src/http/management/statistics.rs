@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::management::ErrorBody;
 use crate::http::session::Session;
-use crate::registry::downloads::DAY_SECONDS;
+use crate::registry::dates::start_of_day;
 use crate::registry::failure::Failure;
 use crate::registry::statistics;
 use crate::registry::tokens::Scope;
@@ -80,7 +80,7 @@ impl From<Statistics> for StatisticsView {
     fn from(statistics: Statistics) -> Self {
         let Statistics { totals, repositories, days, top } = statistics;
         let with = |status: &str| repositories.iter().find(|row| row.status == status).map_or(0, |row| row.count);
-        let day = |day: i64, count: i64| DayTotal { day: day * DAY_SECONDS, count };
+        let day = |day: i64, count: i64| DayTotal { day: start_of_day(day).seconds(), count };
         let package = |name, downloads, last_30_days| PackageTotal { name, downloads, last_30_days };
         Self {
             packages: totals.packages,

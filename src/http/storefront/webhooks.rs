@@ -14,7 +14,7 @@ use crate::http::storefront::{gone, id_of, made, ok};
 use crate::ports::json::parse;
 use crate::registry::audit::Actor;
 use crate::registry::dates::php_date;
-use crate::registry::failure::{Failure, Kind};
+use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
 use crate::registry::webhooks::{self, WebhookSpec};
 use crate::store::deliveries::DeliveryRow;
@@ -109,10 +109,8 @@ fn entry(row: DeliveryRow) -> Value {
 
 async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
     let (actor, view) = session.acting(scope).await?;
-    if view.sees_everything() {
-        return Ok(actor);
-    }
-    Err(Failure::new(Kind::Forbidden, "Webhooks tell of every package. Use a token that is limited to none."))
+    view.require_everything("Webhooks tell of every package. Use a token that is limited to none.")?;
+    Ok(actor)
 }
 
 /// All webhooks, the oldest first.
