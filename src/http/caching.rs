@@ -4,16 +4,15 @@
 //! a date: another view of the same document has another date, later or earlier (composer-protocol, section 0,
 //! rules 3-5). Other clients get an entity tag too; when they send one, it decides.
 
-use std::convert::Infallible;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::http::extract::Client;
+use crate::http::handler::{Incoming, Take};
+use crate::registry::failure::Failure;
 use crate::registry::metadata::Body;
 
 /// Of `Cache-Control`: private, and to be asked for again each time.
@@ -56,11 +55,9 @@ impl Conditions {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Conditions {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers))
+impl Take for Conditions {
+    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        Ok(Self::of(&incoming.parts.headers))
     }
 }
 

@@ -1,13 +1,17 @@
 //! Extractors that refuse in our words: bodies, queries, paths, the client's kind, the origin that was asked.
 
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Query};
 use http::header::{HOST, USER_AGENT};
-use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::http::handler::{Incoming, Take};
 use crate::ports::json::{self, Wrong};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
@@ -16,9 +20,9 @@ use crate::store::{Page, Update};
 /// Most bytes of a JSON body.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Reads a request's body of at most `limit` bytes.
-pub async fn read_body(request: Request, limit: usize) -> Result<Vec<u8>, Failure> {
-    let body = Limited::new(request.into_body(), limit);
+/// Reads a body of at most `limit` bytes.
+pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
+    let body = Limited::new(body, limit);
     match body.collect().await {
         Ok(collected) => Ok(collected.to_bytes().into()),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -63,11 +67,11 @@ pub fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -
 /// A JSON body.
 pub struct JsonBody<T>(pub T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
-    type Rejection = Failure;
+impl<T: DeserializeOwned> Take for JsonBody<T> {
+    const READS_BODY: bool = true;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let bytes = read_body(request, MAX_BODY_BYTES).await?;
+    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        let bytes = incoming.body()?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Failure::invalid("The request needs a JSON body."));
         }
@@ -78,11 +82,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 /// The query; an unknown parameter is refused.
 pub struct StrictQuery<T>(pub T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for StrictQuery<T> {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let parameters = parameters(parts.uri.query().unwrap_or_default())?;
+impl<T: DeserializeOwned> Take for StrictQuery<T> {
+    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        let parameters = parameters(incoming.parts.uri.query().unwrap_or_default())?;
         let (read, unknown) = json::read_texts_strictly(&parameters);
         refuse_unknown("query parameter", unknown)?;
         read.map(Self).map_err(|wrong| misfit("query is not the one", &wrong))
@@ -104,24 +106,21 @@ fn parameters(query: &str) -> Result<Value, Failure> {
 /// get an answer whatever it adds one day.
 pub struct LenientQuery<T>(pub T);
 
-impl<S: Sync, T: DeserializeOwned + Default> FromRequestParts<S> for LenientQuery<T> {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        Ok(Self(Query::try_from_uri(&parts.uri).map(|Query(value)| value).unwrap_or_default()))
+impl<T: DeserializeOwned + Default> Take for LenientQuery<T> {
+    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        Ok(Self(Query::try_from_uri(&incoming.parts.uri).map(|Query(value)| value).unwrap_or_default()))
     }
 }
 
 /// A path capture; one that does not parse names nothing that exists.
 pub struct PathOf<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<T> {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path(value)) => Ok(Self(value)),
-            Err(_) => Err(no_route()),
+impl<T: DeserializeOwned + Send> Take for PathOf<T> {
+    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        let captures = pin!(Path::from_request_parts(&mut incoming.parts, &()));
+        match captures.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(Path(value))) => Ok(Self(value)),
+            _ => Err(no_route()),
         }
     }
 }
@@ -129,10 +128,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<
 /// The origin of the URLs that the answer holds, without a slash at the end.
 pub struct BaseUrl(pub String);
 
-impl<S: Sync> FromRequestParts<S> for BaseUrl {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+impl Take for BaseUrl {
+    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        let parts = &incoming.parts;
         let configured = parts.extensions.get::<App>().and_then(|app| app.config.public_url.clone());
         if let Some(url) = configured {
             return Ok(Self(url));
@@ -166,14 +164,6 @@ impl Client {
             Some(_) => Self::Composer,
             None => Self::Other,
         }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Client {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        Ok(Self::of(&parts.headers))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: the extractor of requests that may carry one, and the answers to them.
 
-use axum::extract::{FromRequest, MatchedPath, Request};
+use axum::extract::MatchedPath;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::http::extract::{MAX_BODY_BYTES, from_json, read_body};
+use crate::http::extract::from_json;
+use crate::http::handler::{Incoming, Take};
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{Answer, IdempotencyKey};
 
@@ -24,19 +25,17 @@ pub struct KeyedJson<T> {
     pub key: Option<IdempotencyKey>,
 }
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for KeyedJson<T> {
-    type Rejection = Failure;
+impl<T: DeserializeOwned> Take for KeyedJson<T> {
+    const READS_BODY: bool = true;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
-        let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
-        let key = request.headers().get(HEADER).cloned();
-        let bytes = read_body(request, MAX_BODY_BYTES).await?;
+    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        let bytes = incoming.body()?;
         let is_empty = bytes.iter().all(u8::is_ascii_whitespace);
         let value = from_json(if is_empty { b"{}" } else { &bytes })?;
-        let asked = [method.as_str().as_bytes(), route.as_bytes(), path.as_bytes(), &bytes];
-        let text = key.as_ref().map(|key| key.to_str().unwrap_or_default());
+        let parts = &incoming.parts;
+        let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+        let asked = [parts.method.as_str().as_bytes(), route.as_bytes(), parts.uri.path().as_bytes(), &bytes];
+        let text = parts.headers.get(HEADER).map(|key| key.to_str().unwrap_or_default());
         Ok(Self { value, key: text.map(|text| IdempotencyKey::parse(text, &asked)).transpose()? })
     }
 }

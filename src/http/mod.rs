@@ -16,6 +16,7 @@ pub mod composer;
 pub mod document;
 pub mod extract;
 pub mod failure;
+pub mod handler;
 pub mod health;
 pub mod idempotency;
 pub mod management;

@@ -4,15 +4,16 @@
 //! `utoipa-axum` does the same, but its router puts the document together wherever it is built, so that the worker
 //! would carry every operation and schema: 120 KiB of gzipped wasm for a text that never changes. Here the wasm takes
 //! nothing but path and method from what `#[utoipa::path]` generates, and the linker drops the rest. Natively, where
-//! the document is written and tested, the same routes go through `utoipa-axum` as well.
+//! the document is written and tested, the same routes make their part of it as well.
 
 use axum::Router;
-use axum::handler::Handler;
 use axum::routing::{MethodFilter, on};
 use utoipa::Path;
 use utoipa::openapi::HttpMethod;
 #[cfg(not(target_arch = "wasm32"))]
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa::openapi::OpenApi;
+
+use crate::http::handler::Endpoint;
 
 /// Handlers at their addresses and, natively, their part of the API document.
 #[derive(Default)]
@@ -20,7 +21,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 pub struct Routes {
     router: Router,
     #[cfg(not(target_arch = "wasm32"))]
-    described: OpenApiRouter,
+    described: OpenApi,
 }
 
 impl Routes {
@@ -34,7 +35,7 @@ impl Routes {
         Self {
             router: self.router.merge(other.router),
             #[cfg(not(target_arch = "wasm32"))]
-            described: self.described.merge(other.described),
+            described: self.described.merge_from(other.described),
         }
     }
 
@@ -58,25 +59,41 @@ impl Routes {
         self.router
     }
 
-    /// The handler that `P` describes; for [`routes!`].
-    pub fn on<P: Path, H: Handler<T, ()>, T: 'static>(mut self, handler: H) -> Self {
-        if let Some(methods) = P::methods().iter().map(filter).reduce(MethodFilter::or) {
-            self.router = self.router.route(&P::path(), on(methods, handler));
-        }
-        self
-    }
-
-    /// What the document says of these; for [`routes!`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn described(mut self, described: UtoipaMethodRouter) -> Self {
-        self.described = self.described.routes(described);
-        self
-    }
-
     /// What the document says of all of them: paths, and the schemas that they name.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn into_document(self) -> utoipa::openapi::OpenApi {
-        self.described.into_openapi()
+    pub fn into_document(self) -> OpenApi {
+        self.described
+    }
+}
+
+/// A handler and its address; for [`routes!`].
+pub struct Described {
+    path: fn() -> String,
+    methods: fn() -> Vec<HttpMethod>,
+    endpoint: Endpoint,
+}
+
+impl Described {
+    /// `endpoint` at the address that `P` describes.
+    pub const fn new<P: Path>(endpoint: Endpoint) -> Self {
+        Self { path: P::path, methods: P::methods, endpoint }
+    }
+}
+
+impl Routes {
+    /// `handlers` at their addresses, and what the document says of them; for [`routes!`].
+    pub fn of(handlers: &[Described], #[cfg(not(target_arch = "wasm32"))] described: OpenApi) -> Self {
+        let router = handlers.iter().fold(Router::new(), |router, handler| {
+            match (handler.methods)().iter().map(filter).reduce(MethodFilter::or) {
+                Some(methods) => router.route(&(handler.path)(), on(methods, handler.endpoint)),
+                None => router,
+            }
+        });
+        Self {
+            router,
+            #[cfg(not(target_arch = "wasm32"))]
+            described,
+        }
     }
 }
 
@@ -93,14 +110,23 @@ fn filter(method: &HttpMethod) -> MethodFilter {
     }
 }
 
-/// Handlers, each named with its module, as [`Routes`]. Several of one address stand best in one line.
+/// Handlers, each named with its module, as [`Routes`].
 macro_rules! routes {
     ($($module:ident::$handler:ident),+ $(,)?) => {{
-        let routes = $crate::http::routes::Routes::new()
-            $(.on::<pastey::paste!($module::[<__path_ $handler>]), _, _>($module::$handler))+;
+        const HANDLERS: &[$crate::http::routes::Described] = &[
+            $($crate::http::routes::Described::new::<pastey::paste!($module::[<__path_ $handler>])>(
+                $crate::http::handler::endpoint!($module::$handler)
+            )),+
+        ];
         #[cfg(not(target_arch = "wasm32"))]
-        let routes = routes.described(utoipa_axum::routes!($($module::$handler),+));
-        routes
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($module::$handler),+))]
+        struct Document;
+        $crate::http::routes::Routes::of(
+            HANDLERS,
+            #[cfg(not(target_arch = "wasm32"))]
+            <Document as utoipa::OpenApi>::openapi(),
+        )
     }};
 }
 pub(crate) use routes;

@@ -5,15 +5,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::FromRequestParts;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::caching::PRIVATE;
+use crate::http::handler::{Incoming, Take};
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;
@@ -155,10 +154,9 @@ impl Session {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Session {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+impl Take for Session {
+    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        let parts = &incoming.parts;
         let app = parts.extensions.get::<App>().cloned();
         let signed_in = parts.extensions.get::<SignedIn>().cloned();
         let (Some(app), Some(signed_in)) = (app, signed_in) else {

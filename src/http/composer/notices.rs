@@ -61,7 +61,7 @@ struct AdvisoryQuestion {
 )]
 pub async fn post_security_advisories(session: Session, request: Request) -> Result<Json<Value>, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
-    let names = bounded(packages_of(&read_body(request, MAX_QUESTION_BYTES).await?))?;
+    let names = bounded(packages_of(&read_body(request.into_body(), MAX_QUESTION_BYTES).await?))?;
     let view = caller.view(session.app.now());
     let advisories = full_advisories(&session.app, ROOT, &view, &names).await?;
     Ok(Json(json!({ "advisories": advisories })))
@@ -91,7 +91,7 @@ struct FilterQuestion {
 )]
 pub async fn post_filter_lists(session: Session, request: Request) -> Result<Json<Value>, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
-    let bytes = read_body(request, MAX_QUESTION_BYTES).await?;
+    let bytes = read_body(request.into_body(), MAX_QUESTION_BYTES).await?;
     let question: FilterQuestion = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The question is not {{\"packages\": […], \"lists\": […]}}: {error}"))
     })?;

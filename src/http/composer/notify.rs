@@ -45,7 +45,7 @@ struct Download {
 )]
 pub async fn post_notify_batch(session: Session, request: Request) -> Result<StatusCode, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
-    let bytes = read_body(request, MAX_REPORT_BYTES).await?;
+    let bytes = read_body(request.into_body(), MAX_REPORT_BYTES).await?;
     let report: Report = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
     })?;
