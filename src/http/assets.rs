@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::http::extract::no_route;
+use crate::http::handler::endpoint;
+use crate::registry::failure::Failure;
 use crate::registry::users::links;
 
 /// On a response: if there is a static asset at the address of the request, it is the answer, and else the response.
@@ -16,10 +18,10 @@ use crate::registry::users::links;
 pub struct StaticAsset;
 
 /// The answer for the address of a static asset.
-fn static_asset() -> Response {
+pub async fn get_static_asset() -> Result<Response, Failure> {
     let mut response = no_route().into_response();
     response.extensions_mut().insert(StaticAsset);
-    response
+    Ok(response)
 }
 
 /// This document.
@@ -33,8 +35,8 @@ fn static_asset() -> Response {
     ),
     security(())
 )]
-pub async fn get_openapi_document() -> Response {
-    static_asset()
+pub async fn get_openapi_document() -> Result<Response, Failure> {
+    get_static_asset().await
 }
 
 /// This document in a browser, where each request can be tried out.
@@ -45,13 +47,13 @@ pub async fn get_openapi_document() -> Response {
     responses((status = 307, description = "The page stands at `/api/swagger/`")),
     security(())
 )]
-pub async fn get_swagger() -> Response {
-    static_asset()
+pub async fn get_swagger() -> Result<Response, Failure> {
+    get_static_asset().await
 }
 
 /// The page that [`links`] lead to, and what it loads.
 pub fn account_page(router: Router) -> Router {
-    let page = || get(async || static_asset());
+    let page = || get(endpoint!(get_static_asset));
     router.route(links::PAGE, page()).route(&format!("{}{{*file}}", links::PAGE), page())
 }
 

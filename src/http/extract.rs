@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query};
+use axum::response::Response;
 use http::header::{HOST, USER_AGENT};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -212,13 +213,14 @@ pub fn no_route() -> Failure {
 }
 
 /// The fallback of a surface; signs nobody in.
-pub async fn fallback() -> Failure {
-    no_route()
+pub async fn fallback() -> Result<Response, Failure> {
+    Err(no_route())
 }
 
 /// The answer to a method that a path does not have.
-pub async fn method_not_allowed() -> Failure {
-    Failure::new(Kind::MethodNotAllowed, "This address does not take this method. See /api/openapi.json.")
+pub async fn method_not_allowed() -> Result<Response, Failure> {
+    let words = "This address does not take this method. See /api/openapi.json.";
+    Err(Failure::new(Kind::MethodNotAllowed, words))
 }
 
 #[cfg(test)]

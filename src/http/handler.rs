@@ -1,12 +1,12 @@
-//! What a handler is: an async function of up to five arguments, each [`Take`]n from the request, whose result is an
-//! answer.
+//! What a handler is: an async function of up to five arguments, each [`Take`]n from the request, that answers or fails.
 //!
 //! axum would make every handler a type of its own all the way down: its extractors, its service, its route. Here
-//! all of that is made once, for [`Endpoint`]; a handler adds nothing but taking its arguments and itself. That is half
-//! the size, and one box less on the way of every request.
+//! all of that is made once, for [`Endpoint`]; a handler adds nothing but taking its arguments and itself.
 
 use std::future::ready;
-use std::mem::take;
+use std::mem::{replace, take};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -20,7 +20,21 @@ use crate::ports::BoxFuture;
 use crate::registry::failure::Failure;
 
 /// The answer of a handler, on its way.
-pub type Answering = BoxFuture<'static, Response>;
+pub struct Answering(BoxFuture<'static, Result<Response, Failure>>);
+
+impl Answering {
+    fn refused(failure: Failure) -> Self {
+        Self(Box::pin(ready(Err(failure))))
+    }
+}
+
+impl Future for Answering {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        self.0.as_mut().poll(context).map(IntoResponse::into_response)
+    }
+}
 
 /// A request as the arguments of a handler are taken from it, one after the other.
 pub struct Incoming {
@@ -36,22 +50,22 @@ impl Incoming {
         Self { parts, body, bytes: Ok(Vec::new()) }
     }
 
-    /// The body, for an argument that says [`Take::READS_BODY`]; of others it is empty.
+    /// The body, for an argument that says [`Take::READS_BODY`]; for others it is empty.
     pub fn body(&mut self) -> Result<Vec<u8>, Failure> {
-        std::mem::replace(&mut self.bytes, Ok(Vec::new()))
+        replace(&mut self.bytes, Ok(Vec::new()))
     }
 }
 
-/// What a handler may take from a request. It waits for nothing: a body is there before.
+/// What a handler may take from a request. It waits for nothing: the body is read before.
 pub trait Take: Sized {
-    /// Whether the body, of at most [`MAX_BODY_BYTES`], is to be read before.
+    /// Whether it is made of the body, of at most [`MAX_BODY_BYTES`].
     const READS_BODY: bool = false;
 
     /// Takes it. A failure is the answer to the request.
     fn take(incoming: &mut Incoming) -> Result<Self, Failure>;
 }
 
-/// The failure is the handler's to answer with, when it has looked at who asks.
+/// The failure is left to the handler, which looks first at who asks.
 impl<T: Take> Take for Result<T, Failure> {
     const READS_BODY: bool = T::READS_BODY;
 
@@ -72,51 +86,56 @@ impl Take for HeaderMap {
     }
 }
 
-/// All that is left, the body unread; so it comes last.
+/// All that is left, with the body unread; so it comes last.
 impl Take for Request {
     fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
         let (nothing, ()) = http::Request::new(()).into_parts();
-        let parts = std::mem::replace(&mut incoming.parts, nothing);
-        Ok(Self::from_parts(parts, take(&mut incoming.body)))
+        Ok(Self::from_parts(replace(&mut incoming.parts, nothing), take(&mut incoming.body)))
     }
 }
 
-/// A function that answers requests with what it takes from them; `A` is a tuple of what that is.
-pub trait Handle<A>: Sized {
+/// A function that answers requests with what it takes from them: a tuple `A`.
+pub trait Handle<A> {
     /// Whether one of the arguments is made of the body.
     const READS_BODY: bool;
 
     /// Takes the arguments and calls the function.
-    fn answer(self, incoming: &mut Incoming) -> Answering;
+    fn answer(&self, incoming: &mut Incoming) -> Answering;
 }
 
-fn refused(failure: Failure) -> Answering {
-    Box::pin(ready(failure.into_response()))
+impl<F, R> Handle<()> for F
+where
+    F: Fn() -> R,
+    R: Future<Output = Result<Response, Failure>> + Send + 'static,
+{
+    const READS_BODY: bool = false;
+
+    fn answer(&self, _: &mut Incoming) -> Answering {
+        Answering(Box::pin(self()))
+    }
 }
 
 macro_rules! handle {
-    ($($argument:ident)*) => {
-        impl<F, R, $($argument),*> Handle<($($argument,)*)> for F
+    ($($argument:ident)+) => {
+        impl<F, R, $($argument),+> Handle<($($argument,)+)> for F
         where
-            F: Fn($($argument),*) -> R,
-            R: Future<Output: IntoResponse> + Send + 'static,
-            $($argument: Take,)*
+            F: Fn($($argument),+) -> R,
+            R: Future<Output = Result<Response, Failure>> + Send + 'static,
+            $($argument: Take,)+
         {
-            const READS_BODY: bool = false $(|| $argument::READS_BODY)*;
+            const READS_BODY: bool = $($argument::READS_BODY)||+;
 
-            #[expect(non_snake_case, reason = "one name for the type and the value")]
-            fn answer(self, incoming: &mut Incoming) -> Answering {
+            #[expect(non_snake_case, reason = "each argument is named like its type")]
+            fn answer(&self, incoming: &mut Incoming) -> Answering {
                 $(let $argument = match $argument::take(incoming) {
                     Ok(value) => value,
-                    Err(failure) => return refused(failure),
-                };)*
-                let answer = self($($argument),*);
-                Box::pin(async move { answer.await.into_response() })
+                    Err(failure) => return Answering::refused(failure),
+                };)+
+                Answering(Box::pin(self($($argument),+)))
             }
         }
     };
 }
-handle!();
 handle!(A);
 handle!(A B);
 handle!(A B C);
@@ -131,7 +150,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The handler that `answer` calls; `_handler` is the same one. For [`endpoint!`].
+    /// The handler that `answer` calls, which is `_handler`; for [`endpoint!`].
     pub const fn new<A, H: Handle<A> + Copy>(_handler: H, answer: fn(&mut Incoming) -> Answering) -> Self {
         Self { reads_body: H::READS_BODY, answer }
     }
@@ -145,10 +164,10 @@ impl Handler<Self, ()> for Endpoint {
         if !self.reads_body {
             return (self.answer)(&mut incoming);
         }
-        Box::pin(async move {
+        Answering(Box::pin(async move {
             incoming.bytes = read_body(take(&mut incoming.body), MAX_BODY_BYTES).await;
-            (self.answer)(&mut incoming).await
-        })
+            (self.answer)(&mut incoming).0.await
+        }))
     }
 }
 
@@ -156,7 +175,7 @@ impl Handler<Self, ()> for Endpoint {
 macro_rules! endpoint {
     ($handler:path) => {
         $crate::http::handler::Endpoint::new($handler, |incoming| {
-            $crate::http::handler::Handle::answer($handler, incoming)
+            $crate::http::handler::Handle::answer(&$handler, incoming)
         })
     };
 }

@@ -1,7 +1,9 @@
 //! `/health`.
 
-use axum::response::Json;
-use serde_json::{Value, json};
+use crate::http::reply::ok;
+use crate::registry::failure::Failure;
+use axum::response::Response;
+use serde_json::json;
 use utoipa::ToSchema;
 
 /// How the registry is.
@@ -21,6 +23,6 @@ struct Health {
     responses((status = 200, description = "It runs", body = Health)),
     security(())
 )]
-pub async fn get_health() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+pub async fn get_health() -> Result<Response, Failure> {
+    Ok(ok(&json!({ "status": "ok" })))
 }

@@ -6,7 +6,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use crate::http::extract::from_json;
 use crate::http::handler::{Incoming, Take};
@@ -41,8 +40,9 @@ impl<T: DeserializeOwned> Take for KeyedJson<T> {
 }
 
 /// The answer that a request gets, and others with its key.
-pub fn answer(status: StatusCode, body: &impl Serialize) -> Answer {
-    Answer { status: status.as_u16(), body: json!(body).to_string() }
+pub fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answer, Failure> {
+    let body = serde_json::to_string(body).map_err(Failure::internal)?;
+    Ok(Answer { status: status.as_u16(), body })
 }
 
 /// An answer that was just made.

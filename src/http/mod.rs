@@ -22,6 +22,7 @@ pub mod idempotency;
 pub mod management;
 pub mod pass_through;
 pub mod range;
+pub mod reply;
 pub mod routes;
 pub mod session;
 pub mod storefront;

@@ -2,8 +2,9 @@
 //!
 //! One layer does all three: each layer of its own would cost every request a copy of everything inside it.
 
+use axum::Router;
 use axum::extract::Request;
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::extract::Client;
@@ -12,8 +13,24 @@ use crate::http::session::{RequestId, SignedIn, show_quota};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 
-/// Answers a request to the Composer surface.
-pub async fn composer(request: Request, next: Next) -> Response {
+/// A part of the registry for one kind of caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// What `composer` asks.
+    Composer,
+    /// What operators and shops ask.
+    Management,
+}
+
+/// `router` with the layer of `surface`.
+pub fn with_layer(router: Router, surface: Surface) -> Router {
+    router.layer(from_fn(move |request, next| answer(surface, request, next)))
+}
+
+async fn answer(surface: Surface, request: Request, next: Next) -> Response {
+    if surface == Surface::Management {
+        return serve(Dialect::Management, request, next).await;
+    }
     // Composer 1 reads another protocol; it would fail with words that help nobody.
     if Client::of(request.headers()) == Client::Composer1 {
         let words = "This registry serves Composer 2 and later. Update with `composer self-update --2`.";
@@ -24,11 +41,6 @@ pub async fn composer(request: Request, next: Next) -> Response {
     // (composer-protocol, section 0, rule 19).
     let is_report = request.uri().path() == "/notify-batch";
     serve(if is_report { Dialect::Management } else { Dialect::Composer }, request, next).await
-}
-
-/// Answers a request to the management surface.
-pub async fn management(request: Request, next: Next) -> Response {
-    serve(Dialect::Management, request, next).await
 }
 
 async fn serve(dialect: Dialect, mut request: Request, next: Next) -> Response {

@@ -13,11 +13,11 @@ mod search;
 pub mod shapes;
 
 use axum::Router;
-use axum::middleware::from_fn;
 
 use crate::http::extract::{fallback, method_not_allowed};
+use crate::http::handler::endpoint;
 use crate::http::routes::{Routes, routes};
-use crate::http::surface;
+use crate::http::surface::{Surface, with_layer};
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
@@ -35,5 +35,6 @@ pub fn routes() -> Routes {
 
 /// The surface with its layers and its answers to what it does not have.
 pub fn with_layers(router: Router) -> Router {
-    router.fallback(fallback).method_not_allowed_fallback(method_not_allowed).layer(from_fn(surface::composer))
+    let router = router.fallback(endpoint!(fallback)).method_not_allowed_fallback(endpoint!(method_not_allowed));
+    with_layer(router, Surface::Composer)
 }

@@ -2,13 +2,14 @@
 //! `composer audit` and `composer install` ask for it.
 
 use axum::extract::Request;
-use axum::response::Json;
+use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::http::composer::shapes::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
 use crate::http::extract::read_body;
+use crate::http::reply::ok;
 use crate::http::session::Session;
 use crate::ports::json::read_bytes;
 use crate::registry::failure::Failure;
@@ -59,12 +60,12 @@ struct AdvisoryQuestion {
         (status = 400, description = "Too much is asked")
     )
 )]
-pub async fn post_security_advisories(session: Session, request: Request) -> Result<Json<Value>, Failure> {
+pub async fn post_security_advisories(session: Session, request: Request) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let names = bounded(packages_of(&read_body(request.into_body(), MAX_QUESTION_BYTES).await?))?;
     let view = caller.view(session.app.now());
     let advisories = full_advisories(&session.app, ROOT, &view, &names).await?;
-    Ok(Json(json!({ "advisories": advisories })))
+    Ok(ok(&json!({ "advisories": advisories })))
 }
 
 /// Which entries of filter lists are wanted.
@@ -89,7 +90,7 @@ struct FilterQuestion {
         (status = 400, description = "Not a question, or too much is asked")
     )
 )]
-pub async fn post_filter_lists(session: Session, request: Request) -> Result<Json<Value>, Failure> {
+pub async fn post_filter_lists(session: Session, request: Request) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let bytes = read_body(request.into_body(), MAX_QUESTION_BYTES).await?;
     let question: FilterQuestion = read_bytes(&bytes).map_err(|error| {
@@ -100,7 +101,7 @@ pub async fn post_filter_lists(session: Session, request: Request) -> Result<Jso
     let lists = bounded(question.lists)?;
     let view = caller.view(session.app.now());
     let filter = filter_of(&session.app, ROOT, &view, &names, &lists).await?;
-    Ok(Json(json!({ "filter": filter })))
+    Ok(ok(&json!({ "filter": filter })))
 }
 
 /// Every filter list in brief.
@@ -112,11 +113,11 @@ pub async fn post_filter_lists(session: Session, request: Request) -> Result<Jso
         (status = 200, description = "The constraints of every list, by package", body = FilterSummary)
     )
 )]
-pub async fn get_filter_summary(session: Session) -> Result<Json<Map<String, Value>>, Failure> {
+pub async fn get_filter_summary(session: Session) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let view = caller.view(session.app.now());
     let summary = filter_summary(&session.app, ROOT, &view).await?;
-    Ok(Json(Map::from_iter([("filter".to_owned(), Value::Object(summary))])))
+    Ok(ok(&json!({ "filter": summary })))
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! `notify-batch`: what composer has installed.
 
 use axum::extract::Request;
-use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::http::extract::read_body;
+use crate::http::reply::gone;
 use crate::http::session::Session;
 use crate::ports::json::read_bytes;
 use crate::registry::downloads::count_installs;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
+use axum::response::Response;
 
 /// Most bytes of a report: 2000 installs of 250 bytes.
 const MAX_REPORT_BYTES: usize = 512 << 10;
@@ -43,7 +44,7 @@ struct Download {
         (status = 400, description = "Not a report")
     )
 )]
-pub async fn post_notify_batch(session: Session, request: Request) -> Result<StatusCode, Failure> {
+pub async fn post_notify_batch(session: Session, request: Request) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let bytes = read_body(request.into_body(), MAX_REPORT_BYTES).await?;
     let report: Report = read_bytes(&bytes).map_err(|error| {
@@ -51,5 +52,5 @@ pub async fn post_notify_batch(session: Session, request: Request) -> Result<Sta
     })?;
     let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();
     count_installs(&session.app, &caller, session.address(), installs);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(gone())
 }

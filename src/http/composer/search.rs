@@ -1,11 +1,12 @@
 //! `list.json` and `search.json`, which `composer search`, `composer show -a` and shell completion ask.
 
-use axum::response::Json;
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::composer::shapes::{PackageNames, SearchResults};
 use crate::http::extract::{BaseUrl, LenientQuery};
+use crate::http::reply::ok;
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::listing::{filtered, visible_names};
@@ -38,11 +39,11 @@ pub struct ListQuery {
 pub async fn list_package_names(
     session: Session,
     LenientQuery(query): LenientQuery<ListQuery>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let listing = visible_names(&session.app, ROOT, &caller.view(session.app.now())).await?;
     let names = filtered(&listing, query.filter.as_deref(), query.vendor.as_deref());
-    Ok(Json(json!({ "packageNames": names })))
+    Ok(ok(&json!({ "packageNames": names })))
 }
 
 /// What is searched for.
@@ -73,7 +74,7 @@ pub async fn search_packages(
     session: Session,
     LenientQuery(query): LenientQuery<SearchQuery>,
     BaseUrl(base_url): BaseUrl,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let app = &session.app;
     let filter = PackageFilter {
@@ -102,5 +103,5 @@ pub async fn search_packages(
             result
         })
         .collect();
-    Ok(Json(json!({ "results": results, "total": total })))
+    Ok(ok(&json!({ "results": results, "total": total })))
 }

@@ -1,14 +1,14 @@
 //! `/api/advisories`: security advisories for the organization's packages.
 
-use axum::response::{Json, Response};
-use http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
-use crate::http::management::auth::Done;
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::management::auth::{Done, done};
+use crate::http::reply::{list, made, ok};
 use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::advisories::{self, AdvisorySpec, Source};
@@ -153,7 +153,7 @@ pub async fn list_advisories(
     let page = page(query.limit, query.offset)?;
     let view = caller.view(session.app.now());
     let (rows, total) = advisories::list(&session.app, caller.organization_id, &view, filter, page).await?;
-    Ok(list(rows.into_iter().map(AdvisoryView::from).collect(), total))
+    Ok(list(rows.into_iter().map(AdvisoryView::from), total))
 }
 
 /// Writes an advisory down; `composer audit` and `composer update` know it from the next request on.
@@ -171,11 +171,11 @@ pub async fn list_advisories(
 pub async fn create_advisory(
     session: Session,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
-) -> Result<(StatusCode, Json<AdvisoryView>), Failure> {
+) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
     let row = advisories::report(&session.app, &by, &view, request.into()).await?;
-    Ok((StatusCode::CREATED, Json(row.into())))
+    Ok(made(&AdvisoryView::from(row)))
 }
 
 /// One advisory.
@@ -192,11 +192,11 @@ pub async fn create_advisory(
         (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
-pub async fn get_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Json<AdvisoryView>, Failure> {
+pub async fn get_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::AdvisoriesRead).await?;
     let view = caller.view(session.app.now());
     let row = advisories::get(&session.app, caller.organization_id, &view, &id).await?;
-    Ok(Json(row.into()))
+    Ok(ok(&AdvisoryView::from(row)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -218,11 +218,11 @@ pub async fn update_advisory(
     session: Session,
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
-) -> Result<Json<AdvisoryView>, Failure> {
+) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
     let row = advisories::change(&session.app, &by, &view, &id, request.into()).await?;
-    Ok(Json(row.into()))
+    Ok(ok(&AdvisoryView::from(row)))
 }
 
 /// Removes an advisory.
@@ -239,8 +239,8 @@ pub async fn update_advisory(
         (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
-pub async fn delete_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+pub async fn delete_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
     advisories::withdraw(&session.app, &by, &view, &id).await?;
-    Ok(Json(json!({ "message": "Advisory removed" })))
+    Ok(done("Advisory removed"))
 }

@@ -1,11 +1,12 @@
 //! `/api/artifacts`: the zips, and the removal of old uploads.
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, StrictQuery, page};
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
 use crate::registry::failure::Failure;
@@ -98,7 +99,7 @@ pub async fn list_artifacts(
     let StrictQuery(query) = query?;
     let (view, page) = (caller.view(session.app.now()), page(query.limit, query.offset)?);
     let (rows, total) = artifacts::list(&session.app, caller.organization_id, &view, query.filter()?, page).await?;
-    Ok(list(rows.into_iter().map(ArtifactView::from).collect(), total))
+    Ok(list(rows.into_iter().map(ArtifactView::from), total))
 }
 
 /// Which uploaded versions are to go; of `keep_versions` and `older_than_days` one is needed.
@@ -188,10 +189,10 @@ impl CleanupView {
 pub async fn clean_up_artifacts(
     session: Session,
     body: Result<JsonBody<CleanupRequest>, Failure>,
-) -> Result<Json<CleanupView>, Failure> {
+) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
     let spec = CleanupSpec::from(request);
     let cleanup = artifacts::clean_up(&session.app, &by, &view, &spec).await?;
-    Ok(Json(CleanupView::new(cleanup, spec.dry_run)))
+    Ok(ok(&CleanupView::new(cleanup, spec.dry_run)))
 }

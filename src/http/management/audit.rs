@@ -4,11 +4,12 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::extract::{StrictQuery, page};
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::reply::list;
 use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::audit;
@@ -104,7 +105,7 @@ pub async fn list_audit_log(
     let StrictQuery(query) = query?;
     let part = page(query.limit, query.offset)?;
     let (rows, total) = audit::list(&session.app, caller.organization_id, query.filter(), part).await?;
-    Ok(list(rows.into_iter().map(EntryView::from).collect(), total))
+    Ok(list(rows.into_iter().map(EntryView::from), total))
 }
 
 /// Most entries of one export; `offset` reaches the rest.
@@ -139,10 +140,10 @@ pub async fn export_audit_log(
     let limit = if query.limit.is_some() { asked.limit } else { MAX_EXPORTED };
     let part = Page { limit, ..asked };
     let (rows, _) = audit::list(&session.app, caller.organization_id, query.filter(), part).await?;
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for row in rows {
-        lines.push_str(&json!(EntryView::from(row)).to_string());
-        lines.push('\n');
+        serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;
+        lines.push(b'\n');
     }
     let head = [
         (CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::response::Json;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::management::ErrorBody;
+use crate::http::reply::ok;
 use crate::http::session::Session;
 use crate::registry::encryption::{self, KeyUse, Rotated};
 use crate::registry::failure::Failure;
@@ -45,10 +46,10 @@ impl From<KeyUse> for KeyView {
         (status = 403, description = "The token lacks `admin`", body = ErrorBody)
     )
 )]
-pub async fn list_encryption_keys(session: Session) -> Result<Json<Vec<KeyView>>, Failure> {
+pub async fn list_encryption_keys(session: Session) -> Result<Response, Failure> {
     session.require(Scope::Admin).await?;
     let keys = encryption::keys(&session.app).await?;
-    Ok(Json(keys.into_iter().map(KeyView::from).collect()))
+    Ok(ok(&keys.into_iter().map(KeyView::from).collect::<Vec<_>>()))
 }
 
 /// What sealing anew did.
@@ -73,8 +74,8 @@ pub struct RotatedView {
         (status = 409, description = "`ENCRYPTION_KEY` is not set", body = ErrorBody)
     )
 )]
-pub async fn rotate_encryption_key(session: Session) -> Result<Json<RotatedView>, Failure> {
+pub async fn rotate_encryption_key(session: Session) -> Result<Response, Failure> {
     let by = session.actor(Scope::Admin).await?;
     let Rotated { resealed, remaining, unreadable } = encryption::rotate(&session.app, &by).await?;
-    Ok(Json(RotatedView { resealed, remaining, unreadable }))
+    Ok(ok(&RotatedView { resealed, remaining, unreadable }))
 }

@@ -1,14 +1,13 @@
 //! `/api/filter-entries`: versions that composer refuses to install.
 
-use axum::response::{Json, Response};
-use http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
-use crate::http::management::auth::Done;
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::management::auth::{Done, done};
+use crate::http::reply::{list, made};
 use crate::http::session::Session;
 use crate::registry::advisories::{self, EntrySpec};
 use crate::registry::failure::Failure;
@@ -102,7 +101,7 @@ pub async fn list_filter_entries(
     let page = page(query.limit, query.offset)?;
     let view = caller.view(session.app.now());
     let (rows, total) = advisories::entries(&session.app, caller.organization_id, &view, filter, page).await?;
-    Ok(list(rows.into_iter().map(FilterEntryView::from).collect(), total))
+    Ok(list(rows.into_iter().map(FilterEntryView::from), total))
 }
 
 /// Puts versions of a package on a filter list; composer refuses them from the next request on.
@@ -120,11 +119,11 @@ pub async fn list_filter_entries(
 pub async fn create_filter_entry(
     session: Session,
     body: Result<JsonBody<FilterEntryRequest>, Failure>,
-) -> Result<(StatusCode, Json<FilterEntryView>), Failure> {
+) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
     let row = advisories::flag(&session.app, &by, &view, request.into()).await?;
-    Ok((StatusCode::CREATED, Json(row.into())))
+    Ok(made(&FilterEntryView::from(row)))
 }
 
 /// Takes versions off a filter list.
@@ -141,8 +140,8 @@ pub async fn create_filter_entry(
         (status = 404, description = "No such entry", body = ErrorBody)
     )
 )]
-pub async fn delete_filter_entry(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+pub async fn delete_filter_entry(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
     advisories::unflag(&session.app, &by, &view, &id).await?;
-    Ok(Json(json!({ "message": "Filter entry removed" })))
+    Ok(done("Filter entry removed"))
 }

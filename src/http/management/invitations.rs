@@ -1,13 +1,14 @@
 //! `/api/invitations`.
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, RoleName, done, shown_once};
-use crate::http::management::{ErrorBody, list};
+use crate::http::reply::list;
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -71,7 +72,7 @@ pub async fn list_invitations(
     let caller = session.require(Scope::UsersRead).await?;
     let StrictQuery(query) = query?;
     let (rows, total) = links::list(&session.app, caller.organization_id, query.page()?).await?;
-    Ok(list(rows.into_iter().map(InvitationView::from).collect(), total))
+    Ok(list(rows.into_iter().map(InvitationView::from), total))
 }
 
 /// A request to invite somebody.
@@ -103,7 +104,7 @@ pub async fn create_invitation(
     let JsonBody(request) = body?;
     let (link, row) = links::invite(&session.app, &manager, &request.email, request.role.into()).await?;
     let view = NewInvitationView { view: row.into(), link: link.url(&base_url), token: link.plain.reveal().to_owned() };
-    Ok(shown_once(StatusCode::CREATED, view))
+    Ok(shown_once(StatusCode::CREATED, &view))
 }
 
 /// Revokes an open invitation.
@@ -118,7 +119,7 @@ pub async fn create_invitation(
         (status = 404, description = "No such invitation", body = ErrorBody)
     )
 )]
-pub async fn delete_invitation(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Done>, Failure> {
+pub async fn delete_invitation(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let by = session.actor(Scope::UsersWrite).await?;
     links::revoke(&session.app, &by, &id).await?;
     Ok(done("Invitation revoked"))

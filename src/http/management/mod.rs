@@ -18,18 +18,16 @@ mod users;
 mod versions;
 
 use axum::Router;
-use axum::middleware::from_fn;
-use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
-use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::assets;
 use crate::http::extract::{fallback, method_not_allowed};
+use crate::http::handler::endpoint;
 use crate::http::routes::{Routes, routes};
-use crate::http::surface;
+use crate::http::surface::{Surface, with_layer};
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
@@ -84,14 +82,14 @@ pub fn routes() -> Routes {
 
 /// The surface with its layers and its answers to what it does not have.
 pub fn with_layers(router: Router) -> Router {
-    assets::account_page(router)
-        .route("/api/swagger/", get(assets::get_swagger))
-        .route("/api/swagger/{*file}", get(assets::get_swagger))
-        .route("/api", any(fallback))
-        .route("/api/", any(fallback))
-        .route("/api/{*rest}", any(fallback))
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(surface::management))
+    let router = assets::account_page(router)
+        .route("/api/swagger/", get(endpoint!(assets::get_static_asset)))
+        .route("/api/swagger/{*file}", get(endpoint!(assets::get_static_asset)))
+        .route("/api", any(endpoint!(fallback)))
+        .route("/api/", any(endpoint!(fallback)))
+        .route("/api/{*rest}", any(endpoint!(fallback)))
+        .method_not_allowed_fallback(endpoint!(method_not_allowed));
+    with_layer(router, Surface::Management)
 }
 
 /// The body of every failure.
@@ -107,10 +105,4 @@ pub struct ErrorBody {
     /// The same as `error`, on the Composer surface: composer prints it.
     #[schema(required = false)]
     warning: String,
-}
-
-/// A page of a list: a plain array, and in `X-Total-Count` how many there are in all.
-pub fn list<T: Serialize>(items: Vec<T>, total: i64) -> Response {
-    let total = (HeaderName::from_static("x-total-count"), HeaderValue::from(total));
-    ([total], Json(items)).into_response()
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::extract::{PageQuery, PathOf, StrictQuery};
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
@@ -132,14 +133,14 @@ pub async fn get_package_stats(
     session: Session,
     PathOf(id): PathOf<String>,
     query: Result<StrictQuery<StatisticsQuery>, Failure>,
-) -> Result<Json<PackageStatisticsView>, Failure> {
+) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let app = &session.app;
     let days = query.days(today(app))?;
     let asked = (id.as_str(), query.version.as_deref());
     let counted = statistics(app, caller.organization_id, &caller.view(app.now()), asked, days).await?;
-    Ok(Json(PackageStatisticsView::new(counted, days)))
+    Ok(ok(&PackageStatisticsView::new(counted, days)))
 }
 
 /// A package that requires another.
@@ -187,5 +188,5 @@ pub async fn list_dependents(
     let StrictQuery(query) = query?;
     let (view, page) = (caller.view(session.app.now()), query.page()?);
     let (rows, total) = packages::dependents(&session.app, caller.organization_id, &view, &id, page).await?;
-    Ok(list(rows.into_iter().map(DependentView::from).collect(), total))
+    Ok(list(rows.into_iter().map(DependentView::from), total))
 }

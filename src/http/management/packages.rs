@@ -1,14 +1,14 @@
 //! `/api/packages`.
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
-use crate::http::management::auth::Done;
+use crate::http::management::ErrorBody;
+use crate::http::management::auth::{Done, done};
 use crate::http::management::versions::VersionView;
-use crate::http::management::{ErrorBody, list};
+use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::registry::App;
 use crate::registry::access::View;
@@ -151,15 +151,12 @@ pub async fn list_packages(
     let (rows, total) =
         packages::list(&session.app, caller.organization_id, &view, filter, sort(query.sort, query.order), page)
             .await?;
-    Ok(list(rows.into_iter().map(PackageView::from).collect(), total))
+    Ok(list(rows.into_iter().map(PackageView::from), total))
 }
 
-async fn details(app: &App, organization_id: i64, view: &View, key: &str) -> Result<Json<PackageDetails>, Failure> {
+async fn details(app: &App, organization_id: i64, view: &View, key: &str) -> Result<Response, Failure> {
     let (package, versions) = packages::details(app, organization_id, view, key).await?;
-    Ok(Json(PackageDetails {
-        package: package.into(),
-        versions: versions.into_iter().map(VersionView::from).collect(),
-    }))
+    Ok(ok(&PackageDetails { package: package.into(), versions: versions.into_iter().map(VersionView::from).collect() }))
 }
 
 /// One package with its visible versions. It can be named by its name too, with the slash as `%2F`, here and wherever
@@ -175,7 +172,7 @@ async fn details(app: &App, organization_id: i64, view: &View, key: &str) -> Res
         (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
-pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result<Json<PackageDetails>, Failure> {
+pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let view = caller.view(session.app.now());
     details(&session.app, caller.organization_id, &view, &id).await
@@ -199,7 +196,7 @@ pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result
 pub async fn get_package_by_name(
     session: Session,
     PathOf((vendor, name)): PathOf<(String, String)>,
-) -> Result<Json<PackageDetails>, Failure> {
+) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let view = caller.view(session.app.now());
     details(&session.app, caller.organization_id, &view, &format!("{vendor}/{name}")).await
@@ -262,7 +259,7 @@ pub async fn update_package(
     session: Session,
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<PackageRequest>, Failure>,
-) -> Result<Json<PackageDetails>, Failure> {
+) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
     curate::change_package(&session.app, &by, (&view, Who::Operator), &id, request.into()).await?;
@@ -283,8 +280,8 @@ pub async fn update_package(
         (status = 409, description = "It comes from a repository", body = ErrorBody)
     )
 )]
-pub async fn delete_package(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+pub async fn delete_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::PackagesWrite).await?;
     curate::delete_package(&session.app, &by, (&view, Who::Operator), &id).await?;
-    Ok(Json(json!({ "message": "Package deleted" })))
+    Ok(done("Package deleted"))
 }

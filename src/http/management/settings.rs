@@ -1,11 +1,12 @@
 //! `/api/settings`.
 
-use axum::response::Json;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, update};
 use crate::http::management::ErrorBody;
+use crate::http::reply::ok;
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::settings::{self, Settings, SettingsChange};
@@ -74,9 +75,9 @@ impl From<SettingsRequest> for SettingsChange {
         (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
     )
 )]
-pub async fn get_settings(session: Session) -> Result<Json<SettingsView>, Failure> {
+pub async fn get_settings(session: Session) -> Result<Response, Failure> {
     let caller = session.require(Scope::SettingsRead).await?;
-    Ok(Json(settings::get(&session.app, caller.organization_id).await?.into()))
+    Ok(ok(&SettingsView::from(settings::get(&session.app, caller.organization_id).await?)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -93,8 +94,8 @@ pub async fn get_settings(session: Session) -> Result<Json<SettingsView>, Failur
 pub async fn update_settings(
     session: Session,
     body: Result<JsonBody<SettingsRequest>, Failure>,
-) -> Result<Json<SettingsView>, Failure> {
+) -> Result<Response, Failure> {
     let by = session.actor(Scope::SettingsWrite).await?;
     let JsonBody(request) = body?;
-    Ok(Json(settings::change(&session.app, &by, request.into()).await?.into()))
+    Ok(ok(&SettingsView::from(settings::change(&session.app, &by, request.into()).await?)))
 }

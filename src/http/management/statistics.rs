@@ -1,10 +1,11 @@
 //! `/api/statistics`.
 
-use axum::response::Json;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::management::ErrorBody;
+use crate::http::reply::ok;
 use crate::http::session::Session;
 use crate::registry::dates::start_of_day;
 use crate::registry::failure::Failure;
@@ -118,7 +119,7 @@ impl From<Statistics> for StatisticsView {
         (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
     )
 )]
-pub async fn get_statistics(session: Session) -> Result<Json<StatisticsView>, Failure> {
+pub async fn get_statistics(session: Session) -> Result<Response, Failure> {
     let caller = session.require(Scope::SettingsRead).await?;
-    Ok(Json(statistics::read(&session.app, caller.organization_id).await?.into()))
+    Ok(ok(&StatisticsView::from(statistics::read(&session.app, caller.organization_id).await?)))
 }

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Json;
+use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::http::composer::shapes::Zip;
 use crate::http::extract::PathOf;
 use crate::http::management::ErrorBody;
+use crate::http::reply::with_status;
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -81,7 +82,7 @@ pub async fn upload_version(
     session: Session,
     PathOf((vendor, name, version)): PathOf<(String, String, String)>,
     request: Request,
-) -> Result<(StatusCode, Json<UploadedView>), Failure> {
+) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::PackagesWrite).await?;
     let now = session.app.now();
     let address = UploadAddress::parse(&view, &format!("{vendor}/{name}"), &version, now)?;
@@ -89,7 +90,7 @@ pub async fn upload_version(
     let zip = read_zip(request, &room).await?;
     let uploaded = uploads::publish(&session.app, &by, address, zip).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(uploaded.into())))
+    Ok(with_status(status, &UploadedView::from(uploaded)))
 }
 
 /// A form with a zip.

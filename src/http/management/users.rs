@@ -1,13 +1,14 @@
 //! `/api/users`.
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::extract::{BaseUrl, JsonBody, PathOf, StrictQuery, page};
+use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, RoleName, Secret, UserView, done, shown_once};
-use crate::http::management::{ErrorBody, list};
+use crate::http::reply::{list, made, ok};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -74,15 +75,12 @@ pub struct UserRequest {
         (status = 409, description = "There is a user with this address already", body = ErrorBody)
     )
 )]
-pub async fn create_user(
-    session: Session,
-    body: Result<JsonBody<UserRequest>, Failure>,
-) -> Result<(StatusCode, Json<UserView>), Failure> {
+pub async fn create_user(session: Session, body: Result<JsonBody<UserRequest>, Failure>) -> Result<Response, Failure> {
     let manager = session.manager().await?;
     let JsonBody(UserRequest { email, name, role, password }) = body?;
     let spec = UserSpec { email, name, password: password.0 };
     let user = users::create(&session.app, &manager, &spec, role.into()).await?;
-    Ok((StatusCode::CREATED, Json(user.try_into()?)))
+    Ok(made(&UserView::try_from(user)?))
 }
 
 /// One user.
@@ -97,9 +95,9 @@ pub async fn create_user(
         (status = 404, description = "No such user", body = ErrorBody)
     )
 )]
-pub async fn get_user(session: Session, PathOf(id): PathOf<String>) -> Result<Json<UserView>, Failure> {
+pub async fn get_user(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::UsersRead).await?;
-    Ok(Json(users::get(&session.app, caller.organization_id, &id).await?.try_into()?))
+    Ok(ok(&UserView::try_from(users::get(&session.app, caller.organization_id, &id).await?)?))
 }
 
 /// A request to change a user.
@@ -152,11 +150,11 @@ pub async fn update_user(
     session: Session,
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<UserChangeRequest>, Failure>,
-) -> Result<Json<UserView>, Failure> {
+) -> Result<Response, Failure> {
     let manager = session.manager().await?;
     let JsonBody(request) = body?;
     let user = users::change(&session.app, &manager, &id, request.try_into()?).await?;
-    Ok(Json(user.try_into()?))
+    Ok(ok(&UserView::try_from(user)?))
 }
 
 /// Removes a user. The sessions end at once, and the links that the user has issued are void.
@@ -172,7 +170,7 @@ pub async fn update_user(
         (status = 409, description = "It is the last owner", body = ErrorBody)
     )
 )]
-pub async fn delete_user(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Done>, Failure> {
+pub async fn delete_user(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let manager = session.manager().await?;
     users::remove(&session.app, &manager, &id).await?;
     Ok(done("User removed"))
@@ -214,5 +212,5 @@ pub async fn create_reset_link(
         token: link.plain.reveal().to_owned(),
         expires_at: link.expires_at.seconds(),
     };
-    Ok(shown_once(StatusCode::CREATED, view))
+    Ok(shown_once(StatusCode::CREATED, &view))
 }

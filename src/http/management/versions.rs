@@ -1,16 +1,17 @@
 //! `/api/packages/{id}/versions`, and the texts of a version.
 
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::composer::NormalizedVersion;
 use crate::http::extract::{PageQuery, PathOf, StrictQuery};
-use crate::http::management::auth::Done;
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::management::auth::{Done, done};
+use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::curate::{VersionChange, change_version};
@@ -120,7 +121,7 @@ pub async fn list_versions(
     let StrictQuery(query) = query?;
     let (view, page) = (caller.view(session.app.now()), query.page()?);
     let (rows, total) = packages::version_page(&session.app, caller.organization_id, &view, &id, page).await?;
-    Ok(list(rows.into_iter().map(|row| VersionDetails::from(row).version).collect(), total))
+    Ok(list(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
 }
 
 /// One version with its composer.json.
@@ -141,11 +142,11 @@ pub async fn list_versions(
 pub async fn get_version(
     session: Session,
     PathOf((id, version)): PathOf<(String, String)>,
-) -> Result<Json<VersionDetails>, Failure> {
+) -> Result<Response, Failure> {
     let caller = session.require(Scope::PackagesRead).await?;
     let view = caller.view(session.app.now());
     let row = packages::version(&session.app, caller.organization_id, &view, (&id, &version)).await?;
-    Ok(Json(row.into()))
+    Ok(ok(&VersionDetails::from(row)))
 }
 
 /// Carries a change of a version out, and shows the version as it is then.
@@ -153,11 +154,11 @@ async fn changed(
     session: &Session,
     (id, version): (String, String),
     change: VersionChange,
-) -> Result<Json<VersionDetails>, Failure> {
+) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::PackagesWrite).await?;
     change_version(&session.app, &by, &view, (&id, &version), change).await?;
     let row = packages::version(&session.app, by.organization_id, &view, (&id, &version)).await?;
-    Ok(Json(row.into()))
+    Ok(ok(&VersionDetails::from(row)))
 }
 
 /// Takes a version out of the metadata: nobody comes to require it any more. Whoever has it in a lock file goes on
@@ -177,10 +178,7 @@ async fn changed(
         (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
-pub async fn yank_version(
-    session: Session,
-    PathOf(address): PathOf<(String, String)>,
-) -> Result<Json<VersionDetails>, Failure> {
+pub async fn yank_version(session: Session, PathOf(address): PathOf<(String, String)>) -> Result<Response, Failure> {
     changed(&session, address, VersionChange::Yank).await
 }
 
@@ -200,10 +198,7 @@ pub async fn yank_version(
         (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
-pub async fn unyank_version(
-    session: Session,
-    PathOf(address): PathOf<(String, String)>,
-) -> Result<Json<VersionDetails>, Failure> {
+pub async fn unyank_version(session: Session, PathOf(address): PathOf<(String, String)>) -> Result<Response, Failure> {
     changed(&session, address, VersionChange::Unyank).await
 }
 
@@ -227,10 +222,10 @@ pub async fn unyank_version(
 pub async fn delete_version(
     session: Session,
     PathOf((id, version)): PathOf<(String, String)>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
     let (by, view) = session.acting(Scope::PackagesWrite).await?;
     change_version(&session.app, &by, &view, (&id, &version), VersionChange::Delete).await?;
-    Ok(Json(json!({ "message": "Version deleted" })))
+    Ok(done("Version deleted"))
 }
 
 /// Whose text is asked for.
@@ -264,7 +259,7 @@ async fn text(
         accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
     });
     let mut response = if wants_json {
-        Json(TextView { version, name: text.name, content: text.content }).into_response()
+        ok(&TextView { version, name: text.name, content: text.content })
     } else {
         let kind = text.name.rsplit_once('.').map(|(_, kind)| kind.to_ascii_lowercase());
         let is_markdown = matches!(kind.as_deref(), None | Some("md" | "markdown"));

@@ -2,25 +2,21 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::{Value, json};
 
 use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
 use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::reply::{gone, list, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
-use crate::http::storefront::{gone, id_of, ok};
+use crate::http::storefront::id_of;
 use crate::registry::consumers::{self, Consumer, ConsumerSpec};
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
 use crate::registry::tokens::Scope;
 
-fn view(consumer: Consumer) -> Value {
-    json!(ConsumerView::from(consumer))
-}
-
 fn page_of((consumers, total): (Vec<Consumer>, i64)) -> Response {
-    list(consumers.into_iter().map(view).collect(), total)
+    list(consumers.into_iter().map(ConsumerView::from), total)
 }
 
 /// Consumers, the oldest first.
@@ -86,7 +82,7 @@ pub async fn list_consumers_by_email(
 pub async fn get_consumer(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::StorefrontRead).await?;
     let consumer = consumers::get(&session.app, caller.organization_id, id_of(&id, "Consumer")?).await?;
-    Ok(ok(view(consumer)))
+    Ok(ok(&ConsumerView::from(consumer)))
 }
 
 /// Makes a consumer, with keys of the shop's or with new ones.
@@ -116,7 +112,7 @@ pub async fn create_consumer(
         Begun::Claimed(claim) => claim,
     };
     let consumer = consumers::draft(app, spec).await?;
-    let answer = answer(StatusCode::CREATED, &view(consumer.clone()));
+    let answer = answer(StatusCode::CREATED, &ConsumerView::from(consumer.clone()))?;
     let keep = claim.keep(app, &answer)?;
     claim.settle(app, consumers::create(app, &issuer.by, &consumer, keep).await).await?;
     Ok(fresh(answer))
@@ -145,7 +141,7 @@ pub async fn update_consumer(
     let by = session.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let consumer = consumers::change(&session.app, &by, id_of(&id, "Consumer")?, request.into()).await?;
-    Ok(ok(view(consumer)))
+    Ok(ok(&ConsumerView::from(consumer)))
 }
 
 /// Deletes a consumer with its permissions; its credentials end.

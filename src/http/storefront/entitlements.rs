@@ -4,17 +4,18 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
-use crate::http::storefront::{id_of, ok};
+use crate::http::storefront::id_of;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
 use crate::registry::{entitlements, instructions};
 use crate::store::entitlements::PermissionRow;
 
 fn shown(rows: Vec<PermissionRow>) -> Response {
-    ok(rows.into_iter().map(|row| json!(PermissionView::from(row))).collect())
+    ok(&rows.into_iter().map(PermissionView::from).collect::<Vec<_>>())
 }
 
 /// The packages of which a consumer sees a version, by name.
@@ -42,7 +43,7 @@ pub async fn list_consumer_packages(
     let StrictQuery(query) = query?;
     let (id, page) = (id_of(&id, "Consumer")?, query.whole()?);
     let (rows, total) = instructions::visible(&session.app, caller.organization_id, id, page).await?;
-    Ok(list(rows.into_iter().map(|row| json!(StorefrontPackageView::from(row))).collect(), total))
+    Ok(list(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
 /// The permissions of a consumer that name a package, the oldest first.
@@ -145,7 +146,7 @@ pub async fn get_instructions(
         require: json!(require),
         commands,
     };
-    Ok(ok(json!(view)))
+    Ok(ok(&view))
 }
 
 /// A repository's name as composer's `config` takes it: a dot would begin the name of a setting.

@@ -13,10 +13,6 @@ mod tokens;
 mod versions;
 mod webhooks;
 
-use axum::response::{IntoResponse, Json, Response};
-use http::StatusCode;
-use serde_json::Value;
-
 use crate::http::routes::{Routes, routes};
 use crate::registry::failure::Failure;
 
@@ -61,19 +57,4 @@ fn id_of(text: &str, what: &str) -> Result<i64, Failure> {
     // Further than 2^53 the database would round.
     let id = text.parse().ok().filter(|id| (1..1 << 53).contains(id));
     id.ok_or_else(|| Failure::not_found(what))
-}
-
-/// What is shown. Every view goes through the same one type: each of its own would cost kilobytes of wasm.
-fn ok(view: Value) -> Response {
-    Json(view).into_response()
-}
-
-/// The same of what was just made.
-fn made(view: Value) -> Response {
-    (StatusCode::CREATED, Json(view)).into_response()
-}
-
-/// The answer to a deletion.
-fn gone() -> Response {
-    StatusCode::NO_CONTENT.into_response()
 }

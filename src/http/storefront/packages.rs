@@ -1,13 +1,13 @@
 //! Packages as shops keep them, the hidden ones too.
 
-use axum::response::{IntoResponse, Json, Response};
-use http::StatusCode;
+use axum::response::Response;
 
 use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::reply::{gone, list, made, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
-use crate::http::storefront::{gone, id_of};
+use crate::http::storefront::id_of;
 use crate::registry::catalog;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -34,7 +34,7 @@ pub async fn list_storefront_packages(
     let StrictQuery(query) = query?;
     let (app, view, page) = (&session.app, caller.view(session.app.now()), query.whole()?);
     let (rows, total) = catalog::packages(app, caller.organization_id, &view, page).await?;
-    Ok(list(rows.into_iter().map(StorefrontPackageView::from).collect(), total))
+    Ok(list(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
 /// Makes a package without versions; their zips are uploaded.
@@ -56,7 +56,7 @@ pub async fn create_storefront_package(
     let (by, view) = session.acting(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let row = catalog::create_package(&session.app, &by, &view, request.into()).await?;
-    Ok((StatusCode::CREATED, Json(StorefrontPackageView::from(row))).into_response())
+    Ok(made(&StorefrontPackageView::from(row)))
 }
 
 /// One package.
@@ -75,7 +75,7 @@ pub async fn get_storefront_package(session: Session, PathOf(id): PathOf<String>
     let caller = session.require(Scope::StorefrontRead).await?;
     let (id, view) = (id_of(&id, "Package")?, caller.view(session.app.now()));
     let row = catalog::package(&session.app, caller.organization_id, &view, id).await?;
-    Ok(Json(StorefrontPackageView::from(row)).into_response())
+    Ok(ok(&StorefrontPackageView::from(row)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -100,7 +100,7 @@ pub async fn update_storefront_package(
     let (by, view) = session.acting(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let row = catalog::change_package(&session.app, &by, &view, id_of(&id, "Package")?, request.into()).await?;
-    Ok((StatusCode::CREATED, Json(StorefrontPackageView::from(row))).into_response())
+    Ok(made(&StorefrontPackageView::from(row)))
 }
 
 /// Deletes a package with all its versions. To keep it for later, set its status to 0.

@@ -1,13 +1,13 @@
 //! Permissions one by one: which versions of which packages a consumer may install.
 
 use axum::response::Response;
-use serde_json::json;
 
 use crate::http::extract::{JsonBody, PathOf};
 use crate::http::management::ErrorBody;
+use crate::http::reply::{gone, made, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{PermissionRequest, PermissionView};
-use crate::http::storefront::{entitlements, gone, id_of, made, ok};
+use crate::http::storefront::{entitlements, id_of};
 use crate::registry::entitlements::{change, get, grant, revoke};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -50,7 +50,7 @@ pub async fn create_permission(
     let issuer = session.issuer(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let row = grant(&session.app, &issuer, request.into_spec("")?).await?;
-    Ok(made(json!(PermissionView::from(row))))
+    Ok(made(&PermissionView::from(row)))
 }
 
 /// One permission.
@@ -68,7 +68,7 @@ pub async fn create_permission(
 pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::StorefrontRead).await?;
     let row = get(&session.app, caller.organization_id, id_of(&id, "Permission")?).await?;
-    Ok(ok(json!(PermissionView::from(row))))
+    Ok(ok(&PermissionView::from(row)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -93,7 +93,7 @@ pub async fn update_permission(
     let issuer = session.issuer(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let row = change(&session.app, &issuer, id_of(&id, "Permission")?, request.into_spec("")?).await?;
-    Ok(ok(json!(PermissionView::from(row))))
+    Ok(ok(&PermissionView::from(row)))
 }
 
 /// Takes a permission back.

@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::extract::{PageQuery, PathOf, StrictQuery};
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::reply::list;
 use crate::http::session::Session;
 use crate::http::storefront::id_of;
 use crate::registry::dates::php_date;
@@ -70,5 +71,5 @@ pub async fn list_consumer_statistics(
     let StrictQuery(query) = query?;
     let (app, view, page) = (&session.app, caller.view(session.app.now()), query.whole()?);
     let (rows, total) = of_one_consumer(app, caller.organization_id, &view, id_of(&id, "Consumer")?, page).await?;
-    Ok(list(rows.into_iter().map(ConsumerStatisticsView::from).collect(), total))
+    Ok(list(rows.into_iter().map(ConsumerStatisticsView::from), total))
 }

@@ -1,13 +1,13 @@
 //! Further tokens of a consumer, one for each seat.
 
 use axum::response::Response;
-use serde_json::json;
 
 use crate::http::extract::{JsonBody, PathOf};
 use crate::http::management::ErrorBody;
+use crate::http::reply::{gone, made, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
-use crate::http::storefront::{gone, id_of, made, ok};
+use crate::http::storefront::id_of;
 use crate::registry::consumer_tokens;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -27,7 +27,7 @@ use crate::registry::tokens::Scope;
 pub async fn list_consumer_tokens(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::StorefrontRead).await?;
     let rows = consumer_tokens::list(&session.app, caller.organization_id, id_of(&id, "Consumer")?).await?;
-    Ok(ok(rows.into_iter().map(|row| json!(ConsumerTokenView::new(row, None))).collect()))
+    Ok(ok(&rows.into_iter().map(|row| ConsumerTokenView::new(row, None)).collect::<Vec<_>>()))
 }
 
 /// Makes a token of a consumer, which sees what that sees; the answer is the only place that ever shows it.
@@ -54,7 +54,7 @@ pub async fn create_consumer_token(
     let id = id_of(&id, "Consumer")?;
     let (plain, row) = consumer_tokens::issue(&session.app, &by, id, &request.description).await?;
     let view = ConsumerTokenView::new(row, Some(plain.reveal().to_owned()));
-    Ok(made(json!(view)))
+    Ok(made(&view))
 }
 
 /// Revokes a token of a consumer.

@@ -1,15 +1,16 @@
 //! Versions of packages as shops keep them, and their zips.
 
 use axum::extract::Request;
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::Response;
 use http::StatusCode;
 
 use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::ErrorBody;
 use crate::http::management::uploads::{announced, read_zip};
-use crate::http::management::{ErrorBody, list};
+use crate::http::reply::{gone, list, made, ok, with_status};
 use crate::http::session::Session;
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
-use crate::http::storefront::{gone, id_of};
+use crate::http::storefront::id_of;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
 use crate::registry::{catalog, uploads};
@@ -39,7 +40,7 @@ pub async fn list_storefront_versions(
     let StrictQuery(query) = query?;
     let (id, view, page) = (id_of(&id, "Package")?, caller.view(session.app.now()), query.whole()?);
     let (rows, total) = catalog::versions(&session.app, caller.organization_id, &view, id, page).await?;
-    Ok(list(rows.into_iter().map(StorefrontVersionView::from).collect(), total))
+    Ok(list(rows.into_iter().map(StorefrontVersionView::from), total))
 }
 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.
@@ -64,7 +65,7 @@ pub async fn create_storefront_version(
     let (by, view) = session.acting(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let row = catalog::create_version(&session.app, &by, &view, id_of(&id, "Package")?, request.into()).await?;
-    Ok((StatusCode::CREATED, Json(StorefrontVersionView::from(row))).into_response())
+    Ok(made(&StorefrontVersionView::from(row)))
 }
 
 /// One version.
@@ -83,7 +84,7 @@ pub async fn get_storefront_version(session: Session, PathOf(id): PathOf<String>
     let caller = session.require(Scope::StorefrontRead).await?;
     let (id, view) = (id_of(&id, "Version")?, caller.view(session.app.now()));
     let row = catalog::version(&session.app, caller.organization_id, &view, id).await?;
-    Ok(Json(StorefrontVersionView::from(row)).into_response())
+    Ok(ok(&StorefrontVersionView::from(row)))
 }
 
 /// Changes what the request names, and nothing else. What is published keeps its name and its zip.
@@ -108,7 +109,7 @@ pub async fn update_storefront_version(
     let (by, view) = session.acting(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let row = catalog::change_version(&session.app, &by, &view, id_of(&id, "Version")?, request.into()).await?;
-    Ok(Json(StorefrontVersionView::from(row)).into_response())
+    Ok(ok(&StorefrontVersionView::from(row)))
 }
 
 /// Deletes a version with its zip; its package stays. To keep it for later, set its status to 0.
@@ -165,5 +166,5 @@ pub async fn upload_storefront_file(
     let uploaded = uploads::publish(app, &by, address, zip).await?;
     let row = catalog::version(app, by.organization_id, &view, id).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(StorefrontVersionView::from(row))).into_response())
+    Ok(with_status(status, &StorefrontVersionView::from(row)))
 }

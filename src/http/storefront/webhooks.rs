@@ -4,13 +4,14 @@
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::reply::{gone, list, made, ok};
 use crate::http::session::Session;
-use crate::http::storefront::{gone, id_of, made, ok};
+use crate::http::storefront::id_of;
 use crate::ports::json::parse;
 use crate::registry::audit::Actor;
 use crate::registry::dates::php_date;
@@ -56,8 +57,8 @@ pub struct WebhookView {
     updated_at: String,
 }
 
-fn view(row: WebhookRow, secret: Option<String>) -> Value {
-    json!(WebhookView {
+fn view(row: WebhookRow, secret: Option<String>) -> WebhookView {
+    WebhookView {
         id: row.uid,
         url: row.url,
         events: parse(row.events.as_bytes()).unwrap_or_default(),
@@ -65,7 +66,7 @@ fn view(row: WebhookRow, secret: Option<String>) -> Value {
         secret,
         created_at: php_date(row.created_at),
         updated_at: php_date(row.updated_at),
-    })
+    }
 }
 
 /// What a webhook was told, or is to be told.
@@ -91,9 +92,9 @@ pub struct DeliveryView {
     finished_at: Option<String>,
 }
 
-fn entry(row: DeliveryRow) -> Value {
+fn entry(row: DeliveryRow) -> DeliveryView {
     let next_attempt_at = (row.state == "pending").then(|| php_date(row.next_attempt_at));
-    json!(DeliveryView {
+    DeliveryView {
         id: row.id,
         event: row.event,
         data: parse(row.payload.as_bytes()).unwrap_or_default(),
@@ -104,7 +105,7 @@ fn entry(row: DeliveryRow) -> Value {
         last_error: row.last_error,
         created_at: php_date(row.created_at),
         finished_at: row.finished_at.map(php_date),
-    })
+    }
 }
 
 async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
@@ -126,7 +127,7 @@ async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
 pub async fn list_webhooks(session: Session) -> Result<Response, Failure> {
     let by = keeper(&session, Scope::StorefrontRead).await?;
     let rows = webhooks::list(&session.app, by.organization_id).await?;
-    Ok(ok(rows.into_iter().map(|row| view(row, None)).collect()))
+    Ok(ok(&rows.into_iter().map(|row| view(row, None)).collect::<Vec<_>>()))
 }
 
 /// Makes a webhook; the answer is the only place that ever shows its secret.
@@ -148,7 +149,7 @@ pub async fn create_webhook(
     let by = keeper(&session, Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let (row, secret) = webhooks::create(&session.app, &by, request.into()).await?;
-    Ok(made(view(row, Some(secret))))
+    Ok(made(&view(row, Some(secret))))
 }
 
 /// One webhook.
@@ -165,7 +166,7 @@ pub async fn create_webhook(
 )]
 pub async fn get_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let by = keeper(&session, Scope::StorefrontRead).await?;
-    Ok(ok(view(webhooks::get(&session.app, by.organization_id, &id).await?, None)))
+    Ok(ok(&view(webhooks::get(&session.app, by.organization_id, &id).await?, None)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -189,7 +190,7 @@ pub async fn update_webhook(
 ) -> Result<Response, Failure> {
     let by = keeper(&session, Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    Ok(ok(view(webhooks::change(&session.app, &by, &id, request.into()).await?, None)))
+    Ok(ok(&view(webhooks::change(&session.app, &by, &id, request.into()).await?, None)))
 }
 
 /// Deletes a webhook with its log.
@@ -234,7 +235,7 @@ pub async fn list_deliveries(
     let by = keeper(&session, Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
     let (rows, total) = webhooks::log(&session.app, by.organization_id, &id, query.page()?).await?;
-    Ok(list(rows.into_iter().map(entry).collect(), total))
+    Ok(list(rows.into_iter().map(entry), total))
 }
 
 /// Sends a delivery again, with the same id, whatever became of it.
@@ -258,7 +259,7 @@ pub async fn redeliver(
     PathOf((id, delivery)): PathOf<(String, String)>,
 ) -> Result<Response, Failure> {
     let by = keeper(&session, Scope::StorefrontWrite).await?;
-    Ok(ok(entry(webhooks::redeliver(&session.app, &by, &id, id_of(&delivery, "Delivery")?).await?)))
+    Ok(ok(&entry(webhooks::redeliver(&session.app, &by, &id, id_of(&delivery, "Delivery")?).await?)))
 }
 
 /// Sends a `ping`, to see whether the webhook works.
@@ -276,5 +277,5 @@ pub async fn redeliver(
 )]
 pub async fn test_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let by = keeper(&session, Scope::StorefrontWrite).await?;
-    Ok(made(entry(webhooks::ping(&session.app, &by, &id).await?)))
+    Ok(made(&entry(webhooks::ping(&session.app, &by, &id).await?)))
 }

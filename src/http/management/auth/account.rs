@@ -1,12 +1,13 @@
 //! One's own account: name, password, sessions.
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, Secret, UserView, done};
-use crate::http::management::{ErrorBody, list};
+use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::users::account::OwnUpdate;
@@ -44,7 +45,7 @@ impl TryFrom<UserRow> for MeView {
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn log_out(session: Session) -> Result<Json<Done>, Failure> {
+pub async fn log_out(session: Session) -> Result<Response, Failure> {
     let me = session.me().await?;
     session::end(&session.app, &me, &me.account.session_uid).await?;
     Ok(done("Logged out"))
@@ -62,8 +63,8 @@ pub async fn log_out(session: Session) -> Result<Json<Done>, Failure> {
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn get_me(session: Session) -> Result<Json<MeView>, Failure> {
-    Ok(Json(session.me().await?.account.user.try_into()?))
+pub async fn get_me(session: Session) -> Result<Response, Failure> {
+    Ok(ok(&MeView::try_from(session.me().await?.account.user)?))
 }
 
 /// A request to change one's own account.
@@ -91,11 +92,11 @@ pub struct MeRequest {
         (status = 429, description = "Too many wrong passwords, or the account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn update_me(session: Session, body: Result<JsonBody<MeRequest>, Failure>) -> Result<Json<MeView>, Failure> {
+pub async fn update_me(session: Session, body: Result<JsonBody<MeRequest>, Failure>) -> Result<Response, Failure> {
     let me = session.me().await?;
     let JsonBody(MeRequest { name, email, current_password }) = body?;
     let update = OwnUpdate { name, email, password: current_password.map(|password| password.0) };
-    Ok(Json(account::update(&session.app, &me, update).await?.try_into()?))
+    Ok(ok(&MeView::try_from(account::update(&session.app, &me, update).await?)?))
 }
 
 /// A request to change one's own password.
@@ -123,7 +124,7 @@ pub struct PasswordRequest {
 pub async fn change_password(
     session: Session,
     body: Result<JsonBody<PasswordRequest>, Failure>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Response, Failure> {
     let me = session.me().await?;
     let JsonBody(PasswordRequest { current_password, password }) = body?;
     account::change_password(&session.app, &me, &current_password.0, &password.0).await?;
@@ -186,7 +187,7 @@ pub async fn list_sessions(
     let StrictQuery(query) = query?;
     let (rows, total) = session::list(&session.app, &me, query.page()?).await?;
     let current = &me.account.session_uid;
-    Ok(list(rows.into_iter().map(|row| SessionView::new(row, current)).collect(), total))
+    Ok(list(rows.into_iter().map(|row| SessionView::new(row, current)), total))
 }
 
 /// Ends one of one's sessions, at once and everywhere.
@@ -203,7 +204,7 @@ pub async fn list_sessions(
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn delete_session(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Done>, Failure> {
+pub async fn delete_session(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let me = session.me().await?;
     session::end(&session.app, &me, &id).await?;
     Ok(done("Session ended"))
@@ -221,7 +222,7 @@ pub async fn delete_session(session: Session, PathOf(id): PathOf<String>) -> Res
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn delete_sessions(session: Session) -> Result<Json<Done>, Failure> {
+pub async fn delete_sessions(session: Session) -> Result<Response, Failure> {
     let me = session.me().await?;
     session::end_all(&session.app, &me).await?;
     Ok(done("All sessions ended"))

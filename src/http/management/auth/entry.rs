@@ -1,6 +1,6 @@
 //! The ways in: first set-up, login, invitation, link to a new password.
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use http::header::USER_AGENT;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::http::extract::JsonBody;
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, Secret, UserView, done, shown_once};
+use crate::http::reply::{made, ok};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::users::login::{Login, LoginSpec, log_in as start_session};
@@ -31,8 +32,8 @@ pub struct SetupView {
     security(()),
     responses((status = 200, description = "Whether it does", body = SetupView))
 )]
-pub async fn get_setup(session: Session) -> Result<Json<SetupView>, Failure> {
-    Ok(Json(SetupView { setup_required: users::needs_owner(&session.app, ROOT).await? }))
+pub async fn get_setup(session: Session) -> Result<Response, Failure> {
+    Ok(ok(&SetupView { setup_required: users::needs_owner(&session.app, ROOT).await? }))
 }
 
 /// The first owner.
@@ -57,15 +58,12 @@ pub struct SetupRequest {
         (status = 409, description = "There is an owner already", body = ErrorBody)
     )
 )]
-pub async fn set_up(
-    session: Session,
-    body: Result<JsonBody<SetupRequest>, Failure>,
-) -> Result<(StatusCode, Json<UserView>), Failure> {
+pub async fn set_up(session: Session, body: Result<JsonBody<SetupRequest>, Failure>) -> Result<Response, Failure> {
     let by = session.administrator().await?;
     let JsonBody(request) = body?;
     let spec = UserSpec { email: request.email, name: request.name, password: request.password.0 };
     let user = users::set_up(&session.app, &by, &spec).await?;
-    Ok((StatusCode::CREATED, Json(user.try_into()?)))
+    Ok(made(&UserView::try_from(user)?))
 }
 
 /// What somebody logs in with.
@@ -145,7 +143,7 @@ pub async fn log_in(
 ) -> Result<Response, Failure> {
     let JsonBody(request) = body?;
     let login = start_session(&session.app, &session.visitor(), request.into_spec(&headers)?).await?;
-    Ok(shown_once(StatusCode::OK, LoginView::try_from(login)?))
+    Ok(shown_once(StatusCode::OK, &LoginView::try_from(login)?))
 }
 
 /// What an invitation's holder becomes.
@@ -175,10 +173,10 @@ pub struct AcceptRequest {
 pub async fn accept_invitation(
     session: Session,
     body: Result<JsonBody<AcceptRequest>, Failure>,
-) -> Result<(StatusCode, Json<UserView>), Failure> {
+) -> Result<Response, Failure> {
     let JsonBody(AcceptRequest { token, name, password }) = body?;
     let user = links::accept(&session.app, &session.visitor(), &token.0, &name, &password.0).await?;
-    Ok((StatusCode::CREATED, Json(user.try_into()?)))
+    Ok(made(&UserView::try_from(user)?))
 }
 
 /// A new password.
@@ -206,7 +204,7 @@ pub struct ResetRequest {
 pub async fn reset_password(
     session: Session,
     body: Result<JsonBody<ResetRequest>, Failure>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Response, Failure> {
     let JsonBody(ResetRequest { token, password }) = body?;
     links::reset(&session.app, &session.visitor(), &token.0, &password.0).await?;
     Ok(done("Password set"))

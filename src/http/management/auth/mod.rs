@@ -6,13 +6,14 @@ mod two_factor;
 
 use std::fmt;
 
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::Response;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use crate::http::reply::{ok, with_status};
 use crate::http::routes::{Routes, routes};
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
@@ -160,11 +161,13 @@ pub struct Done {
 }
 
 /// Says that it is done.
-pub fn done(message: &'static str) -> Json<Done> {
-    Json(Done { message })
+pub fn done(message: &'static str) -> Response {
+    ok(&Done { message })
 }
 
 /// An answer with a secret that is shown once: nobody keeps a copy.
-pub fn shown_once(status: StatusCode, body: impl Serialize) -> Response {
-    (status, [(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(body)).into_response()
+pub fn shown_once(status: StatusCode, view: &impl Serialize) -> Response {
+    let mut response = with_status(status, view);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -1,6 +1,6 @@
 //! One's own second factor.
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,7 +42,7 @@ pub async fn set_up_two_factor(session: Session) -> Result<Response, Failure> {
     let me = session.me().await?;
     let secret = two_factor::set_up(&session.app, &me).await?;
     let view = TwoFactorView { secret: secret.to_base32(), otpauth_uri: secret.to_uri(&me.account.user.email) };
-    Ok(shown_once(StatusCode::OK, view))
+    Ok(shown_once(StatusCode::OK, &view))
 }
 
 /// A code of the app.
@@ -83,7 +83,7 @@ pub async fn enable_two_factor(
     let me = session.me().await?;
     let JsonBody(request) = body?;
     let recovery_codes = two_factor::enable(&session.app, &me, &request.code.0).await?;
-    Ok(shown_once(StatusCode::OK, RecoveryCodesView { recovery_codes }))
+    Ok(shown_once(StatusCode::OK, &RecoveryCodesView { recovery_codes }))
 }
 
 /// The proof that it is the account's owner who asks.
@@ -126,7 +126,7 @@ impl ProofRequest {
 pub async fn disable_two_factor(
     session: Session,
     body: Result<JsonBody<ProofRequest>, Failure>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Response, Failure> {
     let me = session.me().await?;
     let JsonBody(request) = body?;
     let (password, given) = request.given()?;
@@ -157,5 +157,5 @@ pub async fn renew_recovery_codes(
     let JsonBody(request) = body?;
     let (password, given) = request.given()?;
     let recovery_codes = two_factor::renew_codes(&session.app, &me, &password, &given).await?;
-    Ok(shown_once(StatusCode::OK, RecoveryCodesView { recovery_codes }))
+    Ok(shown_once(StatusCode::OK, &RecoveryCodesView { recovery_codes }))
 }

@@ -2,13 +2,12 @@
 
 mod shapes;
 
-use axum::response::{Json, Response};
-use http::StatusCode;
-use serde_json::{Value, json};
+use axum::response::Response;
 
 use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery, page};
-use crate::http::management::auth::Done;
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::management::auth::{Done, done};
+use crate::http::reply::{list, made, ok};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::repositories;
@@ -41,7 +40,7 @@ pub async fn list_repositories(
     let page = page(query.limit, query.offset)?;
     let (rows, total) = repositories::list(&session.app, caller.organization_id, query.filter()?, page).await?;
     let now = session.app.now();
-    Ok(list(rows.into_iter().map(|row| RepositoryView::new(row, now)).collect(), total))
+    Ok(list(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
 }
 
 /// Registers a repository and asks for its first sync. The one for uploaded zips, which has none, is also made by the
@@ -60,11 +59,11 @@ pub async fn list_repositories(
 pub async fn create_repository(
     session: Session,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
-) -> Result<(StatusCode, Json<RepositoryView>), Failure> {
+) -> Result<Response, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
     let row = repositories::register(&session.app, &by, request.into_spec()?).await?;
-    Ok((StatusCode::CREATED, Json(RepositoryView::new(row, session.app.now()))))
+    Ok(made(&RepositoryView::new(row, session.app.now())))
 }
 
 /// One repository.
@@ -79,10 +78,10 @@ pub async fn create_repository(
         (status = 404, description = "No such repository", body = ErrorBody)
     )
 )]
-pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<RepositoryView>, Failure> {
+pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::RepositoriesRead).await?;
     let row = repositories::get(&session.app, caller.organization_id, &id).await?;
-    Ok(Json(RepositoryView::new(row, session.app.now())))
+    Ok(ok(&RepositoryView::new(row, session.app.now())))
 }
 
 /// Changes what the request names and asks for a sync.
@@ -103,11 +102,11 @@ pub async fn update_repository(
     session: Session,
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
-) -> Result<Json<RepositoryView>, Failure> {
+) -> Result<Response, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
     let row = repositories::change(&session.app, &by, &id, request.into_change()?).await?;
-    Ok(Json(RepositoryView::new(row, session.app.now())))
+    Ok(ok(&RepositoryView::new(row, session.app.now())))
 }
 
 /// Replaces everything about a repository but its kind: what the request does not name gets its default back, less
@@ -129,11 +128,11 @@ pub async fn replace_repository(
     session: Session,
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
-) -> Result<Json<RepositoryView>, Failure> {
+) -> Result<Response, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
     let row = repositories::change(&session.app, &by, &id, request.into_replacement()?).await?;
-    Ok(Json(RepositoryView::new(row, session.app.now())))
+    Ok(ok(&RepositoryView::new(row, session.app.now())))
 }
 
 /// Tries a repository out with its credentials, and says what is there. Nothing is imported.
@@ -149,12 +148,9 @@ pub async fn replace_repository(
         (status = 409, description = "It holds uploaded zips", body = ErrorBody)
     )
 )]
-pub async fn verify_repository(
-    session: Session,
-    PathOf(id): PathOf<String>,
-) -> Result<Json<VerificationView>, Failure> {
+pub async fn verify_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::RepositoriesWrite).await?;
-    Ok(Json(repositories::verify(&session.app, caller.organization_id, &id).await?.into()))
+    Ok(ok(&VerificationView::from(repositories::verify(&session.app, caller.organization_id, &id).await?)))
 }
 
 /// Removes a repository with its packages: they leave the metadata, and their archives can no longer be downloaded.
@@ -170,10 +166,10 @@ pub async fn verify_repository(
         (status = 409, description = "It stands for Packagist, which the settings switch off", body = ErrorBody)
     )
 )]
-pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     repositories::remove(&session.app, &by, &id).await?;
-    Ok(Json(json!({ "message": "Repository removed" })))
+    Ok(done("Repository removed"))
 }
 
 /// Asks for a sync. When one is running already, another follows it, so that no push is lost. Zips that were refused for
@@ -190,10 +186,10 @@ pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> 
         (status = 409, description = "It holds uploaded zips", body = ErrorBody)
     )
 )]
-pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Json<RepositoryView>, Failure> {
+pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let row = repositories::request_sync(&session.app, &by, &id).await?;
-    Ok(Json(RepositoryView::new(row, session.app.now())))
+    Ok(ok(&RepositoryView::new(row, session.app.now())))
 }
 
 /// The syncs of a repository, newest first: what each did, and which refs it skipped for which reason.
@@ -222,7 +218,7 @@ pub async fn list_syncs(
     let page = query.page()?;
     let (rows, total) = repositories::history(&session.app, caller.organization_id, &id, page).await?;
     let now = session.app.now();
-    Ok(list(rows.into_iter().map(|row| SyncRunView::new(row, now)).collect(), total))
+    Ok(list(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
 }
 
 /// The refs of a git repository as the last sync saw them, those first that became no version: what each is published
@@ -250,5 +246,5 @@ pub async fn list_refs(
     let caller = session.require(Scope::RepositoriesRead).await?;
     let StrictQuery(query) = query?;
     let (rows, total) = repositories::refs(&session.app, caller.organization_id, &id, query.page()?).await?;
-    Ok(list(rows.into_iter().map(RefView::from).collect(), total))
+    Ok(list(rows.into_iter().map(RefView::from), total))
 }

@@ -2,9 +2,8 @@
 
 mod body;
 
-use axum::response::{Json, Response};
+use axum::response::Response;
 use http::StatusCode;
-use serde_json::Value;
 
 use body::{
     NewTokenView, PermissionName, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails,
@@ -13,8 +12,9 @@ use body::{
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
 use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
-use crate::http::management::auth::Done;
-use crate::http::management::{ErrorBody, list};
+use crate::http::management::ErrorBody;
+use crate::http::management::auth::{Done, done};
+use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::registry::authenticate::Subject;
 use crate::registry::failure::Failure;
@@ -54,7 +54,7 @@ pub async fn list_tokens(
     let filter = query.filter()?;
     let (rows, total) =
         tokens::list(&session.app, caller.organization_id, &filter, query.sort.as_deref(), page).await?;
-    Ok(list(rows.into_iter().map(TokenView::from).collect(), total))
+    Ok(list(rows.into_iter().map(TokenView::from), total))
 }
 
 /// Revokes the tokens that the filters mean, up to 100 with each call.
@@ -79,11 +79,11 @@ pub async fn list_tokens(
 pub async fn delete_tokens(
     session: Session,
     query: Result<StrictQuery<RevocationQuery>, Failure>,
-) -> Result<Json<RevokedView>, Failure> {
+) -> Result<Response, Failure> {
     let issuer = session.issuer(Scope::TokensWrite).await?;
     let StrictQuery(query) = query?;
     let revoked = tokens::revoke_all(&session.app, &issuer, &query.filter()?).await?;
-    Ok(Json(revoked.into()))
+    Ok(ok(&RevokedView::from(revoked)))
 }
 
 /// Makes a token; the answer is the only place that ever shows it.
@@ -113,7 +113,7 @@ pub async fn create_token(
         Begun::Answered(answer) => return Ok(replayed(answer)),
         Begun::Claimed(claim) => claim,
     };
-    let answer = answer(StatusCode::CREATED, &NewTokenView::new(&draft));
+    let answer = answer(StatusCode::CREATED, &NewTokenView::new(&draft))?;
     let keep = claim.keep(app, &answer)?;
     claim.settle(app, tokens::issue(app, &issuer, &draft, keep).await).await?;
     Ok(fresh(answer))
@@ -131,11 +131,11 @@ pub async fn create_token(
         (status = 404, description = "No such token", body = ErrorBody)
     )
 )]
-pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<TokenDetails>, Failure> {
+pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let caller = session.require(Scope::TokensRead).await?;
     let row = tokens::get(&session.app, caller.organization_id, &id).await?;
     let used = limit::used(&session.app, Subject::Token { id: row.id }).await;
-    Ok(Json(TokenDetails::new(row, used)))
+    Ok(ok(&TokenDetails::new(row, used)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -156,11 +156,11 @@ pub async fn update_token(
     session: Session,
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<TokenRequest>, Failure>,
-) -> Result<Json<TokenView>, Failure> {
+) -> Result<Response, Failure> {
     let issuer = session.issuer(Scope::TokensWrite).await?;
     let JsonBody(request) = body?;
     let row = tokens::change(&session.app, &issuer, &id, request.into()).await?;
-    Ok(Json(row.into()))
+    Ok(ok(&TokenView::from(row)))
 }
 
 /// Replaces a token's secret; everything else of it stays. The answer is the only place that ever shows the new one.
@@ -193,7 +193,7 @@ pub async fn rotate_token(
         Begun::Answered(answer) => return Ok(replayed(answer)),
         Begun::Claimed(claim) => claim,
     };
-    let answer = answer(StatusCode::OK, &RotatedTokenView::new(&rotation));
+    let answer = answer(StatusCode::OK, &RotatedTokenView::new(&rotation))?;
     let keep = claim.keep(app, &answer)?;
     claim.settle(app, token_rotation::rotate(app, &issuer, &rotation, keep).await).await?;
     Ok(fresh(answer))
@@ -212,8 +212,8 @@ pub async fn rotate_token(
         (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
     )
 )]
-pub async fn delete_token(session: Session, PathOf(id): PathOf<String>) -> Result<Json<Value>, Failure> {
+pub async fn delete_token(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let issuer = session.issuer(Scope::TokensWrite).await?;
     tokens::revoke(&session.app, &issuer, &id).await?;
-    Ok(Json(serde_json::json!({ "message": "Token revoked" })))
+    Ok(done("Token revoked"))
 }

@@ -1,0 +1,50 @@
+//! Answers of handlers: JSON, mostly.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::{Serialize, Serializer};
+
+use crate::registry::failure::Failure;
+
+/// What was asked for, as JSON.
+pub fn ok(view: &impl Serialize) -> Response {
+    with_status(StatusCode::OK, view)
+}
+
+/// What was just made, as JSON.
+pub fn made(view: &impl Serialize) -> Response {
+    with_status(StatusCode::CREATED, view)
+}
+
+/// `view` as JSON.
+pub fn with_status(status: StatusCode, view: &impl Serialize) -> Response {
+    json(status, serde_json::to_vec(view))
+}
+
+/// A page of a list: a plain array, and in `X-Total-Count` how many there are in all.
+pub fn list(items: impl IntoIterator<Item: Serialize>, total: i64) -> Response {
+    let mut bytes = Vec::new();
+    let written = serde_json::Serializer::new(&mut bytes).collect_seq(items);
+    let mut response = json(StatusCode::OK, written.map(|()| bytes));
+    response.headers_mut().insert(HeaderName::from_static("x-total-count"), HeaderValue::from(total));
+    response
+}
+
+/// The answer to a deletion that has nothing to show.
+pub fn gone() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn json(status: StatusCode, bytes: serde_json::Result<Vec<u8>>) -> Response {
+    match bytes {
+        Ok(bytes) => {
+            let mut response = Response::new(Body::from(bytes));
+            *response.status_mut() = status;
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(error) => Failure::internal(error).into_response(),
+    }
+}
