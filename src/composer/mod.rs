@@ -33,7 +33,7 @@ pub use manifest_links::LINK_TYPES;
 pub use minifier::{expand, minify};
 pub use name::{InvalidPackageName, PackageName, is_platform};
 pub use refs::{RefVersion, Skipped, is_tag_version, version_of_branch, version_of_tag};
-pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, split};
+pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, newest_first, split};
 pub use repository::{
     Archived, Catalogue, DistMirror, InvalidRepository, Reference, Root, Versions, insert_sorted, read_included,
     read_root, summarize, versions_in,

@@ -1,7 +1,5 @@
 //! Published metadata: the entry of one version, and the documents of a package.
 
-use std::cmp::Ordering;
-
 use serde_json::{Value, json};
 
 use super::Map;
@@ -150,17 +148,27 @@ pub struct Documents {
 /// Equal versions (named branches are equal to each other) are in the order of their names, so that the same
 /// entries always make the same documents.
 pub fn split(entries: Vec<Map>) -> Documents {
-    let mut keyed: Vec<(NormalizedVersion, Map)> =
-        entries.into_iter().map(|entry| (version_of(&entry), entry)).collect();
-    keyed.sort_by(|(left, _), (right, _)| newest_first(left, right));
-    let (dev, stable): (Vec<_>, Vec<_>) =
-        keyed.into_iter().partition(|(version, _)| version.stability() == Stability::Dev);
-    let entries = |keyed: Vec<(NormalizedVersion, Map)>| keyed.into_iter().map(|(_, entry)| entry).collect();
-    Documents { stable: entries(stable), dev: entries(dev) }
+    let keyed = entries.into_iter().map(|entry| (version_of(&entry), entry));
+    let (dev, stable) = keyed.partition(|(version, _)| version.stability() == Stability::Dev);
+    Documents { stable: newest_first(stable), dev: newest_first(dev) }
 }
 
-fn newest_first(left: &NormalizedVersion, right: &NormalizedVersion) -> Ordering {
-    sort_order(right, left).then_with(|| left.as_str().cmp(right.as_str()))
+/// What belongs to versions, the newest version's first; equal ones (named branches are equal to each other) in the order of
+/// their names.
+pub fn newest_first<T>(versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
+    let (keys, items): (Vec<NormalizedVersion>, Vec<T>) = versions.into_iter().unzip();
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    order(&keys).into_iter().filter_map(|at| items[at].take()).collect()
+}
+
+/// The places of versions, the newest one's first. Sorting is compiled once, whatever belongs to the versions.
+fn order(versions: &[NormalizedVersion]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..versions.len()).collect();
+    places.sort_by(|a, b| {
+        let (a, b) = (&versions[*a], &versions[*b]);
+        sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str()))
+    });
+    places
 }
 
 fn version_of(entry: &Map) -> NormalizedVersion {

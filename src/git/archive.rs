@@ -114,6 +114,13 @@ pub struct LeftOut {
     pub reason: LeftOutReason,
 }
 
+impl LeftOut {
+    /// Sorts by path.
+    pub(super) fn sort(left_out: &mut [Self]) {
+        left_out.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    }
+}
+
 /// Why something is not in an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LeftOutReason {
@@ -302,7 +309,7 @@ impl<'a> Writer<'a> {
         let limits = self.limits;
         let buffer = self.zip.finish().map_err(|error| limits.zip_error(error))?;
         let mut left_out = self.left_out;
-        left_out.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        LeftOut::sort(&mut left_out);
         Ok(Archive { pieces: buffer.into_pieces(), entries: self.entries, manifest, left_out })
     }
 }

@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
             self.enter(&directory)?;
         }
         self.planned.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        self.left_out.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        LeftOut::sort(&mut self.left_out);
         Ok((self.planned, self.left_out))
     }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path};
 use axum::response::Response;
 use http::header::{HOST, USER_AGENT};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -85,22 +85,25 @@ pub struct StrictQuery<T>(pub T);
 
 impl<T: DeserializeOwned> Take for StrictQuery<T> {
     fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        let parameters = parameters(incoming.parts.uri.query().unwrap_or_default())?;
+        let parameters = parameters(incoming.parts.uri.query().unwrap_or_default());
+        if let Some((name, _)) = parameters.iter().find(|(_, value)| !value.is_string()) {
+            return Err(Failure::invalid_field(name, "is given more than once"));
+        }
+        let parameters = Value::Object(parameters);
         let (read, unknown) = json::read_texts_strictly(&parameters);
         refuse_unknown("query parameter", unknown)?;
         read.map(Self).map_err(|wrong| misfit("query is not the one", &wrong))
     }
 }
 
-/// The parameters of a query, as an object of texts.
-fn parameters(query: &str) -> Result<Value, Failure> {
+/// The parameters of a query as texts; as a list, which none of them is, the one that is given more than once.
+fn parameters(query: &str) -> Map<String, Value> {
     let mut parameters = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        if parameters.insert(name.to_string(), Value::from(value)).is_some() {
-            return Err(Failure::invalid_field(&name, "is given more than once"));
-        }
+        let value = if parameters.contains_key(&*name) { Value::Array(Vec::new()) } else { Value::from(value) };
+        parameters.insert(name.into_owned(), value);
     }
-    Ok(Value::Object(parameters))
+    parameters
 }
 
 /// The query; unknown parameters are passed over, and what cannot be read is taken as absent. For composer, which must
@@ -109,7 +112,8 @@ pub struct LenientQuery<T>(pub T);
 
 impl<T: DeserializeOwned + Default> Take for LenientQuery<T> {
     fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        Ok(Self(Query::try_from_uri(&incoming.parts.uri).map(|Query(value)| value).unwrap_or_default()))
+        let parameters = Value::Object(parameters(incoming.parts.uri.query().unwrap_or_default()));
+        Ok(Self(json::read_texts_strictly(&parameters).0.unwrap_or_default()))
     }
 }
 
@@ -118,6 +122,7 @@ pub struct PathOf<T>(pub T);
 
 impl<T: DeserializeOwned + Send> Take for PathOf<T> {
     fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+        // They are there already: axum waits for nothing.
         let captures = pin!(Path::from_request_parts(&mut incoming.parts, &()));
         match captures.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(Path(value))) => Ok(Self(value)),

@@ -27,7 +27,11 @@ pub fn with_status(status: StatusCode, view: &impl Serialize) -> Response {
 pub fn list(items: impl IntoIterator<Item: Serialize>, total: i64) -> Response {
     let mut bytes = Vec::new();
     let written = serde_json::Serializer::new(&mut bytes).collect_seq(items);
-    let mut response = json(StatusCode::OK, written.map(|()| bytes));
+    page(written.map(|()| bytes), total)
+}
+
+fn page(bytes: serde_json::Result<Vec<u8>>, total: i64) -> Response {
+    let mut response = json(StatusCode::OK, bytes);
     response.headers_mut().insert(HeaderName::from_static("x-total-count"), HeaderValue::from(total));
     response
 }

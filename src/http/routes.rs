@@ -30,6 +30,15 @@ impl Routes {
         Self::default()
     }
 
+    /// `handlers` at their addresses, and what the document says of them; for [`routes!`].
+    pub fn of(handlers: &[Described], #[cfg(not(target_arch = "wasm32"))] described: OpenApi) -> Self {
+        Self {
+            router: handlers.iter().fold(Router::new(), |router, handler| handler.added_to(router)),
+            #[cfg(not(target_arch = "wasm32"))]
+            described,
+        }
+    }
+
     /// These, and those of `other`.
     pub fn routes(self, other: Self) -> Self {
         Self {
@@ -78,21 +87,11 @@ impl Described {
     pub const fn new<P: Path>(endpoint: Endpoint) -> Self {
         Self { path: P::path, methods: P::methods, endpoint }
     }
-}
 
-impl Routes {
-    /// `handlers` at their addresses, and what the document says of them; for [`routes!`].
-    pub fn of(handlers: &[Described], #[cfg(not(target_arch = "wasm32"))] described: OpenApi) -> Self {
-        let router = handlers.iter().fold(Router::new(), |router, handler| {
-            match (handler.methods)().iter().map(filter).reduce(MethodFilter::or) {
-                Some(methods) => router.route(&(handler.path)(), on(methods, handler.endpoint)),
-                None => router,
-            }
-        });
-        Self {
-            router,
-            #[cfg(not(target_arch = "wasm32"))]
-            described,
+    fn added_to(&self, router: Router) -> Router {
+        match (self.methods)().iter().map(filter).reduce(MethodFilter::or) {
+            Some(methods) => router.route(&(self.path)(), on(methods, self.endpoint)),
+            None => router,
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use crate::composer::NormalizedVersion;
+use crate::composer::{NormalizedVersion, newest_first};
 use crate::ports::Millis;
 use crate::registry::App;
 use crate::registry::access::View;
@@ -17,7 +17,6 @@ use crate::registry::archives::blob_key;
 use crate::registry::audit::Actor;
 use crate::registry::curate::delete_versions;
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::packages::newest_first;
 use crate::store::artifacts::{
     self, ArtifactFilter, ArtifactRow, Doomed, UploadedVersion, Use, bury, bury_texts, doom, uploaded,
 };

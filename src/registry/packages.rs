@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::composer::{NormalizedVersion, Stability, normalize, sort_order};
+use crate::composer::{NormalizedVersion, Stability, newest_first, normalize};
 use crate::ports::Rows;
 use crate::registry::App;
 use crate::registry::access::{Scope, View};
@@ -205,21 +205,4 @@ fn as_seen(mut row: PackageRow, view: &View) -> Option<PackageRow> {
     let (_, latest) = stable.or(versions.first())?;
     row.latest_version = Some(latest.clone());
     Some(row)
-}
-
-/// What belongs to versions, the newest version's first.
-pub fn newest_first<T>(versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
-    let (keys, items): (Vec<NormalizedVersion>, Vec<T>) = versions.into_iter().unzip();
-    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
-    order(&keys).into_iter().filter_map(|at| items[at].take()).collect()
-}
-
-/// The places of versions, the newest one's first. Sorting is compiled once, whatever belongs to the versions.
-fn order(versions: &[NormalizedVersion]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..versions.len()).collect();
-    places.sort_by(|a, b| {
-        let (a, b) = (&versions[*a], &versions[*b]);
-        sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str()))
-    });
-    places
 }
