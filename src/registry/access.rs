@@ -123,7 +123,7 @@ pub fn packages(target: &str) -> GrantRow {
     }
 }
 
-/// Identifies what a set of grants lets through: equal grants, equal fingerprint. Zero sees everything.
+/// Identifies what a set of grants lets through, by the grants or by the versions. Zero sees everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Fingerprint(u64);
 
@@ -135,7 +135,12 @@ impl Fingerprint {
         let mut digests: Vec<[u8; 8]> = grants.into_iter().map(|grant| grant.digest).collect();
         digests.sort_unstable();
         digests.dedup();
-        Self(u64::from_be_bytes(first_bytes(Sha256::digest(digests.concat()).as_slice())).max(1))
+        Self::from_digest(Sha256::digest(digests.concat()).as_slice())
+    }
+
+    /// The fingerprint of whatever has this digest, which is not everything.
+    pub fn from_digest(digest: &[u8]) -> Self {
+        Self(u64::from_be_bytes(first_bytes(digest)).max(1))
     }
 
     /// By how many seconds a view's `Last-Modified` lies before the revision: composer compares dates for equality

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createProject } from "./support/composer.mjs";
 import { startGitHost } from "./support/git-host.mjs";
-import { issueToken, register, startRegistry, syncAgain } from "./support/registry.mjs";
+import { register, startRegistry, syncAgain } from "./support/registry.mjs";
+import { openShop } from "./support/shop.mjs";
 
 const EXTENSION = "acme/extension";
 const OTHER = "acme/other";
@@ -20,7 +21,7 @@ const RENEWED = "2026-06-30 23:59:59";
 let host;
 let extension;
 let registry;
-let shop;
+let ask;
 let consumer;
 let project;
 
@@ -33,18 +34,6 @@ function publish(name, releases) {
     repository.tag(version);
   }
   return repository;
-}
-
-/** A request of the shop's back end; the answer's body, when the status is the one expected. */
-async function ask(method, path, { json, status = 200, headers = {} } = {}) {
-  const answer = await registry.request(`/api/storefront${path}`, {
-    method,
-    body: json === undefined ? undefined : JSON.stringify(json),
-    headers: { authorization: `Bearer ${shop}`, connection: "close", ...headers },
-  });
-  const text = await answer.text();
-  assert.equal(answer.status, status, `${method} ${path}: ${text}`);
-  return text === "" ? null : JSON.parse(text);
 }
 
 const sell = (list) => ask("PUT", `/consumers/${consumer.id}/entitlements`, { json: list });
@@ -70,7 +59,7 @@ before(async () => {
     });
     assert.equal(sync_status, "ok", error);
   }
-  shop = (await issueToken(registry, { description: "The shop", scopes: ["storefront:*"] })).token;
+  ({ ask } = await openShop(registry));
 });
 after(async () => {
   project?.remove();
