@@ -92,7 +92,7 @@ proptest! {
         let read = expand(minify(versions));
         let kept: Vec<Map> = positions.iter().map(|&position| read[position].clone()).collect();
         let outline = Outline::of(&text, &name).expect("an outline");
-        let excerpt = outline.excerpt(&text, &name, &positions);
+        let excerpt = outline.excerpt(&text, &name, &positions, None);
         prop_assert_eq!(excerpt, document_json(&name, &kept, DocumentForm::Minified));
     }
 
@@ -103,7 +103,7 @@ proptest! {
         let document = all.replace("[]", &format!("[{text}"));
         if let Some(outline) = Outline::of(&document, &name) {
             let positions: Vec<usize> = (0..=outline.len()).collect();
-            outline.excerpt(&document, &name, &positions);
+            outline.excerpt(&document, &name, &positions, None);
         }
     }
 

@@ -92,6 +92,11 @@ impl Outline {
         u32::try_from(at).unwrap_or(u32::MAX)
     }
 
+    /// A key's position among the keys.
+    fn position(&self, key: &str) -> Option<u32> {
+        u32::try_from(self.keys.iter().position(|known| known.trim_matches('"') == key)?).ok()
+    }
+
     /// How many versions there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -104,34 +109,42 @@ impl Outline {
 
     /// The value of a text field of the version at `position` in the document, whose text is `text`.
     pub fn text_field(&self, text: &str, position: usize, key: &str) -> Option<String> {
-        let is_asked = |known: &String| known.trim_matches('"') == key;
-        let key = u32::try_from(self.keys.iter().position(is_asked)?).ok()?;
+        let key = self.position(key)?;
         let field = self.entries.get(position)?.iter().find(|field| field.key == key)?;
         serde_json::from_str(field.value(text)).ok()
     }
 
-    /// The document with nothing but the versions at these positions, minified. `text` is the whole document's.
-    pub fn excerpt(&self, text: &str, name: &PackageName, positions: &[usize]) -> String {
+    /// The document with nothing but the versions at these positions, minified, and without their field `left_out`.
+    /// `text` is the whole document's.
+    pub fn excerpt(&self, text: &str, name: &PackageName, positions: &[usize], left_out: Option<&str>) -> String {
+        let left_out = left_out.and_then(|key| self.position(key));
         let mut excerpt = beginning(name);
         let mut known: &[Field] = &[];
         for (nth, entry) in positions.iter().filter_map(|&position| self.entries.get(position)).enumerate() {
             if nth > 0 {
                 excerpt.push(',');
             }
-            self.write_difference(text, known, entry, &mut excerpt);
+            self.write_difference(text, known, entry, left_out, &mut excerpt);
             known = entry;
         }
         excerpt.push_str("]}}");
         excerpt
     }
 
-    fn write_difference(&self, text: &str, known: &[Field], entry: &[Field], excerpt: &mut String) {
+    fn write_difference(
+        &self,
+        text: &str,
+        known: &[Field],
+        entry: &[Field],
+        left_out: Option<u32>,
+        excerpt: &mut String,
+    ) {
         let find = |fields: &[Field], key: u32| fields.iter().find(|field| field.key == key).copied();
         let is_same = |field: &Field| find(known, field.key).is_some_and(|old| old.value(text) == field.value(text));
         let changed = entry.iter().filter(|field| !is_same(field)).map(|field| (field.key, field.value(text)));
         let gone = known.iter().filter(|field| find(entry, field.key).is_none()).map(|field| (field.key, UNSET));
         let mut separator = '{';
-        for (key, value) in changed.chain(gone) {
+        for (key, value) in changed.chain(gone).filter(|(key, _)| Some(*key) != left_out) {
             excerpt.push(separator);
             excerpt.push_str(self.keys.get(key as usize).map_or("", String::as_str));
             excerpt.push(':');
@@ -245,8 +258,22 @@ mod tests {
         for chosen in 0_u32..16 {
             let positions: Vec<usize> = (0..4).filter(|position| chosen >> position & 1 == 1).collect();
             let kept: Vec<&Value> = positions.iter().map(|&position| &all[position]).collect();
-            assert_eq!(outline.excerpt(&text, &name(), &positions), document(&json!(kept)), "{positions:?}");
+            assert_eq!(outline.excerpt(&text, &name(), &positions, None), document(&json!(kept)), "{positions:?}");
         }
+    }
+
+    #[test]
+    fn a_field_that_is_left_out_is_nowhere() {
+        let all = versions();
+        let text = document(&all);
+        let outline = Outline::of(&text, &name()).expect("an outline");
+        let mut without: Vec<Map> = serde_json::from_value(all).expect("objects");
+        for version in &mut without {
+            version.shift_remove("type");
+        }
+        let excerpt = outline.excerpt(&text, &name(), &[0, 1, 2, 3], Some("type"));
+        assert_eq!(excerpt, document(&json!(without)));
+        assert_eq!(outline.excerpt(&text, &name(), &[0, 1, 2, 3], Some("none")), text);
     }
 
     #[test]
@@ -265,7 +292,7 @@ mod tests {
         let text = document(&json!([]));
         let outline = Outline::of(&text, &name()).expect("an outline");
         assert!(outline.is_empty());
-        assert_eq!(outline.excerpt(&text, &name(), &[0]), text);
+        assert_eq!(outline.excerpt(&text, &name(), &[0], None), text);
     }
 
     #[test]

@@ -157,6 +157,7 @@ pub struct View {
     fingerprint: Fingerprint,
     /// When the first of its grants ends.
     ends_at: Option<Millis>,
+    shows_source: bool,
 }
 
 /// One version in a package's stored index: normalized, released at, pretty.
@@ -222,7 +223,26 @@ impl View {
         let unlimited = grants.iter().any(|grant| grant.target == Target::Everything && grant.is_unlimited());
         let fingerprint = if unlimited { Fingerprint::default() } else { Fingerprint::of(&grants) };
         let ends_at = grants.iter().filter_map(|grant| grant.row.expires_at).min();
-        Self { grants, fingerprint, ends_at }
+        Self { grants, fingerprint, ends_at, shows_source: true }
+    }
+
+    /// The same for a customer, who is not told where the sources are.
+    #[must_use]
+    pub fn without_source(self) -> Self {
+        Self { shows_source: false, ..self }
+    }
+
+    /// Whether it shows where a version's sources are: the address of a git repository.
+    pub fn shows_source(&self) -> bool {
+        self.shows_source
+    }
+
+    /// Identifies what has this fingerprint, as this view shows it.
+    pub fn shown(&self, fingerprint: Fingerprint) -> Fingerprint {
+        if self.shows_source {
+            return fingerprint;
+        }
+        Fingerprint::from_digest(&Sha256::digest(fingerprint.0.to_be_bytes()))
     }
 
     /// Whether it still holds at `now`, some time after it was made: none of its grants has ended.

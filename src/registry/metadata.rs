@@ -20,7 +20,7 @@ use crate::registry::memory::{DOCUMENT_TTL, Dated};
 use crate::registry::mirror::lookup;
 use crate::registry::notices::Notices;
 use crate::registry::render::absolute;
-use crate::registry::visible::{Outlined, Seen, entries};
+use crate::registry::visible::{Outlined, Seen, keyed};
 use crate::store::mirrors::Facts;
 use crate::store::packages::{self, DocumentPart};
 use crate::store::run;
@@ -195,22 +195,23 @@ pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<R
         form: wanted.form,
         base_url: wanted.base_url.to_owned(),
         revision: documents.revision,
-        fingerprint: scope.fingerprint(),
+        fingerprint: view.shown(scope.fingerprint()),
     };
+    let is_whole = matches!(scope, Scope::All) && view.shows_source();
     let mut seen = None;
-    if matches!(scope, Scope::Some(..)) {
+    if !is_whole {
         let fingerprint;
         (fingerprint, seen) = narrow(app, &documents, &scope, wanted.name, &key)?;
-        key.fingerprint = fingerprint.ok_or_else(absent)?;
+        key.fingerprint = view.shown(fingerprint.ok_or_else(absent)?);
     }
     if let Some(Made::Body(body)) = app.memory.bodies().get(&key) {
         return Ok(body);
     }
-    let text = if matches!(scope, Scope::Some(..)) {
-        let seen = seen.map_or_else(|| documents.seen(&scope, wanted.name), Ok)?;
-        excerpt(&documents, &seen, wanted)?
-    } else {
+    let text = if is_whole {
         whole(&documents, wanted)?
+    } else {
+        let seen = seen.map_or_else(|| documents.seen(&scope, wanted.name), Ok)?;
+        excerpt(&documents, &seen, view, wanted)?
     };
     let body = Arc::new(Body::new(text, documents.revision, key.fingerprint));
     app.memory.bodies().put(key, Made::Body(body.clone()), body.bytes.len());
@@ -308,10 +309,7 @@ fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fau
     let text = documents.text(wanted.part);
     let mut text = match wanted.form {
         DocumentForm::Minified => absolute(text, wanted.base_url),
-        DocumentForm::KeyedByVersion => {
-            let entries = entries(text, wanted.name)?;
-            absolute(&composer::document_json(wanted.name, &entries, wanted.form), wanted.base_url)
-        }
+        DocumentForm::KeyedByVersion => absolute(&keyed(text, wanted.name)?, wanted.base_url),
     };
     documents.notices.add_to(&mut text);
     Ok(text)
@@ -319,12 +317,14 @@ fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fau
 
 /// A document with the versions that are seen. One without any, of a package with visible versions in its other
 /// document, is an empty list, so that the name is not looked for elsewhere.
-fn excerpt(documents: &PackageDocuments, seen: &Seen, wanted: Wanted<'_>) -> Result<String, Fault> {
+fn excerpt(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted<'_>) -> Result<String, Fault> {
     let [stable, dev] = documents.outlined(wanted.name)?;
-    let text = match wanted.part {
-        Part::Stable => stable.excerpt(&documents.stable, wanted.name, &seen.stable, wanted.form)?,
-        Part::Dev => dev.excerpt(&documents.dev, wanted.name, &seen.dev, wanted.form)?,
+    let (outlined, positions) = match wanted.part {
+        Part::Stable => (stable, &seen.stable),
+        Part::Dev => (dev, &seen.dev),
     };
+    let left_out = (!view.shows_source()).then_some("source");
+    let text = outlined.excerpt(documents.text(wanted.part), wanted.name, positions, left_out, wanted.form)?;
     let mut text = absolute(&text, wanted.base_url);
     documents.notices.concerning(Some(&seen.versions)).add_to(&mut text);
     Ok(text)

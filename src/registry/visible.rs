@@ -40,22 +40,19 @@ impl Outlined {
         versions.filter(|(_, (version, released))| scope.sees(version, *released)).map(|(at, _)| at).collect()
     }
 
-    /// The text `document` with nothing but the versions at these positions.
+    /// The text `document` with nothing but the versions at these positions, and without their field `left_out`.
     pub fn excerpt(
         &self,
         document: &str,
         name: &PackageName,
         positions: &[usize],
+        left_out: Option<&str>,
         form: DocumentForm,
     ) -> Result<String, Fault> {
+        let minified = self.outline.excerpt(document, name, positions, left_out);
         match form {
-            DocumentForm::Minified => Ok(self.outline.excerpt(document, name, positions)),
-            DocumentForm::KeyedByVersion => {
-                let entries = entries(document, name)?.into_iter().enumerate();
-                let kept = entries.filter(|(at, _)| positions.binary_search(at).is_ok());
-                let kept: Vec<composer::Map> = kept.map(|(_, entry)| entry).collect();
-                Ok(composer::document_json(name, &kept, form))
-            }
+            DocumentForm::Minified => Ok(minified),
+            DocumentForm::KeyedByVersion => keyed(&minified, name),
         }
     }
 }
@@ -93,15 +90,16 @@ impl Seen {
     }
 }
 
-/// The entries of a minified document in full.
-pub fn entries(text: &str, name: &PackageName) -> Result<Vec<composer::Map>, Fault> {
+/// A minified document as clients other than composer get it: each version in full under its name.
+pub fn keyed(text: &str, name: &PackageName) -> Result<String, Fault> {
     let mut document: composer::Map = serde_json::from_str(text).map_err(|error| damaged(name, &error))?;
     let entries = document
         .get_mut("packages")
         .and_then(|packages| packages.get_mut(name.as_str()))
         .map(Value::take)
         .ok_or_else(|| damaged(name, &"no entries"))?;
-    Ok(composer::expand(serde_json::from_value(entries).map_err(|error| damaged(name, &error))?))
+    let entries = composer::expand(serde_json::from_value(entries).map_err(|error| damaged(name, &error))?);
+    Ok(composer::document_json(name, &entries, DocumentForm::KeyedByVersion))
 }
 
 fn damaged(name: &PackageName, reason: &dyn fmt::Display) -> Fault {

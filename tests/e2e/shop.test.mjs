@@ -91,6 +91,7 @@ test("with what the shop shows, composer installs the newest version that was pa
   assert.equal(code, 0, said);
   assert.equal(lockedVersion(EXTENSION), "5.1.0");
   assert.equal(project.read(`vendor/${EXTENSION}/VERSION`), "5.1.0");
+  assert.ok(!project.read("composer.lock").includes(host.urlOf(EXTENSION)), "where the sources are is the shop's affair");
   const other = await composer("require", OTHER);
   assert.notEqual(other.code, 0, other.said);
   assert.match(other.output, /could not be found|Could not find/);

@@ -97,6 +97,30 @@ async fn customers_who_see_the_same_versions_share_one_document_whatever_they_pa
 }
 
 #[tokio::test]
+async fn a_customer_is_not_told_where_the_sources_are_and_a_token_is() {
+    let (world, customer, _) = shop().await;
+    let reader = world.reader().await;
+    for granted in ["5.*", "*"] {
+        world.grant(&customer, "acme/lib", granted).await;
+        for path in ["/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
+            let told = world.get(path).basic(&reader).composer().send().await.expect(200);
+            let untold = customer.asks(&world.isolate, path).send().await.expect(200);
+            let pair = (customer.public_key.as_str(), customer.private_key.as_str());
+            let plain = world.get(path).pair(pair.0, pair.1).send().await.expect(200);
+            assert!(plain.json()["packages"]["acme/lib"].is_object(), "each version by its name, in full");
+            assert!(told.text().contains("\"source\""), "{path}");
+            assert!(!untold.text().contains("\"source\""), "{path} {granted}");
+            assert!(!plain.text().contains("\"source\""), "{path} {granted}");
+            assert_ne!(told.header("etag"), untold.header("etag"));
+            assert_ne!(told.header("last-modified"), untold.header("last-modified"), "composer shares a cache");
+            for version in untold.versions("acme/lib") {
+                assert_eq!(version["dist"]["type"], "zip");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_believed_at_once_here_and_within_the_bound_elsewhere() {
     let (world, customer, _) = shop().await;
     let made = world.grant(&customer, "acme/lib", "5.*").await;
