@@ -198,8 +198,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
             if (now.url.as_str(), now.credential_type.as_str()) == known {
                 return Err(fault.into());
             }
-            let words = "The repository was changed by somebody else meanwhile. Look at it and try again.";
-            return Err(Failure::new(Kind::Conflict, words));
+            return Err(Failure::crossed("repository"));
         }
     };
     app.memory.forget_published();
