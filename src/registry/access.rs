@@ -189,21 +189,21 @@ impl Scope<'_> {
         match self {
             Self::Nothing => false,
             Self::All => true,
-            Self::Some(..) => !self.seen_in(index).is_empty(),
+            Self::Some(..) => self.among(index).next().is_some(),
         }
     }
 
     /// The versions of a stored index that are visible.
     pub fn seen_in(&self, index: &str) -> Vec<(NormalizedVersion, String)> {
+        self.among(index).collect()
+    }
+
+    fn among(&self, index: &str) -> impl Iterator<Item = (NormalizedVersion, String)> {
         let versions: Vec<IndexedVersion> = serde_json::from_str(index).unwrap_or_default();
-        versions
-            .into_iter()
-            .map(|IndexedVersion(version, released, pretty)| {
-                (NormalizedVersion::from_stored(version), released, pretty)
-            })
-            .filter(|(version, released, _)| self.sees(version, Some(*released)))
-            .map(|(version, _, pretty)| (version, pretty))
-            .collect()
+        versions.into_iter().filter_map(|IndexedVersion(version, released, pretty)| {
+            let version = NormalizedVersion::from_stored(version);
+            self.sees(&version, Some(released)).then_some((version, pretty))
+        })
     }
 
     /// Identifies what is let through of this package.

@@ -9,7 +9,7 @@ use crate::ports::json::read_text;
 use crate::ports::{DatabaseError, Job, Stmt};
 use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};
-use crate::registry::failure::{Failure, Kind};
+use crate::registry::failure::Failure;
 use crate::registry::mirror::PACKAGIST;
 use crate::registry::repositories::{
     Credentials, Provider, checked_filter, checked_package_filter, checked_path, checked_url, get, managed_by_settings,
