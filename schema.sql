@@ -438,3 +438,25 @@ CREATE TRIGGER audit_log_is_never_shortened BEFORE DELETE ON audit_log
 BEGIN
   SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
+
+CREATE TRIGGER package_id_was_given AFTER INSERT ON packages
+WHEN NEW.id <= (SELECT last FROM sequences WHERE name = 'deleted_packages')
+BEGIN
+  UPDATE packages SET id = 1 + (SELECT last FROM sequences WHERE name = 'deleted_packages') WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER package_is_deleted AFTER DELETE ON packages
+BEGIN
+  UPDATE sequences SET last = max(last, OLD.id) WHERE name = 'deleted_packages';
+END;
+
+CREATE TRIGGER version_id_was_given AFTER INSERT ON versions
+WHEN NEW.id <= (SELECT last FROM sequences WHERE name = 'deleted_versions')
+BEGIN
+  UPDATE versions SET id = 1 + (SELECT last FROM sequences WHERE name = 'deleted_versions') WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER version_is_deleted AFTER DELETE ON versions
+BEGIN
+  UPDATE sequences SET last = max(last, OLD.id) WHERE name = 'deleted_versions';
+END;

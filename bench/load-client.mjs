@@ -23,13 +23,16 @@ export function startLoad() {
   };
 }
 
-/** A GET as Composer sends it. */
-export function get(path, { token, headers = {} } = {}) {
+/** HTTP Basic, as Composer sends it: a token beside some user name, or a consumer's key pair. */
+export const basic = ({ user = "token", token }) => `Basic ${Buffer.from(`${user}:${token}`).toString("base64")}`;
+
+/** A GET as Composer sends it, with a `token`, or a consumer's keys as `user` and `token`. */
+export function get(path, { user, token, headers = {} } = {}) {
   const all = {
     Host: "registry.test",
     Accept: "*/*",
     "User-Agent": "Composer/2.8.1 (Linux; 6.1.0; PHP 8.2.20; cURL 7.88.1)",
-    ...(token && { Authorization: `Basic ${Buffer.from(`token:${token}`).toString("base64")}` }),
+    ...(token && { Authorization: basic({ user, token }) }),
     ...headers,
   };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);

@@ -64,13 +64,14 @@ function converse(port, next, done) {
       answer.reset();
       socket.write(request);
     };
-    socket.setTimeout(PATIENCE, () => {
+    const soFar = () => {
       const seen = answer.status ? `status ${answer.status} and ${answer.received} bytes` : "nothing";
-      socket.destroy(new Error(`of the answer to ${request?.split("\r\n", 1)[0]} ${seen} came`));
-    });
+      return `${seen} of the answer to ${request?.split("\r\n", 1)[0]}`;
+    };
+    socket.setTimeout(PATIENCE, () => socket.destroy(new Error(`only ${soFar()} came`)));
     socket.on("connect", ask);
     socket.on("error", reject);
-    socket.on("close", () => reject(new Error("the server hung up")));
+    socket.on("close", () => reject(new Error(`the server hung up when ${soFar()} had come`)));
     socket.on("data", (piece) => {
       if (!answer.take(piece)) return;
       done(answer.status, answer.received, performance.now() - begun);

@@ -28,11 +28,16 @@ export function residentMegabytes() {
 /** Clock ticks in a second: what `getconf CLK_TCK` says on every Linux. */
 const TICKS = 100;
 
-/** The seconds of CPU time that workerd has used, all its threads together; `NaN` where that is not to be had. */
+/**
+ * The seconds of CPU time that workerd has used, all its processes and threads together; `NaN` where that is not to be
+ * had.
+ */
 export function cpuSeconds() {
   if (unmeasured) return NaN;
-  const [user, system] = readFileSync(`/proc/${workerds()[0]}/stat`, "utf8").split(") ")[1].split(" ").slice(11, 13);
-  return (Number(user) + Number(system)) / TICKS;
+  const ticks = workerds().flatMap((pid) =>
+    readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ").slice(11, 13).map(Number),
+  );
+  return ticks.reduce((sum, each) => sum + each, 0) / TICKS;
 }
 
 /** Does `work` and watches the memory meanwhile: `{ before, peak, after, result }`, in MB. */

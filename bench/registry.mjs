@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { startWorker } from "../scripts/lib/local.mjs";
 import { build } from "../scripts/lib/paths.mjs";
 import { Stop } from "../scripts/lib/say.mjs";
+import { basic } from "./load-client.mjs";
 
 const ADMIN_TOKEN = "bench-admin-token";
 const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
@@ -45,7 +46,7 @@ const REPORT = /^bench: (.*)$/;
 
 /**
  * Starts the registry, with the workers `beside` in the same process. `state`: a folder to keep, or else a new one that
- * vanishes at the end. An `instrumented` one tells what its jobs take (`job`) and its memory (`wasmMegabytes`).
+ * vanishes at the end. An `instrumented` one tells what its jobs take (`job`), its memory (`wasmMegabytes`) and what it asks the database (`calls`).
  */
 export async function startRegistry({ state, instrumented = false, beside } = {}) {
   const folder = state ?? temporaryFolder();
@@ -85,6 +86,8 @@ export async function startRegistry({ state, instrumented = false, beside } = {}
       }),
     /** The wasm memory, in MB; it never shrinks. */
     wasmMegabytes: async () => Number(await (await fetch(`${url.origin}/bench/wasm-bytes`)).text()) / 1e6,
+    /** What an instrumented one has asked the database so far: `{ batches, statements }`. */
+    calls: async () => (await fetch(`${url.origin}/bench/calls`)).json(),
     /** The first column of a query's only row. */
     async count(sql, ...args) {
       return Object.values(await database.prepare(sql).bind(...args).first())[0];
@@ -94,6 +97,15 @@ export async function startRegistry({ state, instrumented = false, beside } = {}
       if (state === undefined) rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** One answer as composer gets it; `credential` as {@link get} takes it. */
+export async function look(registry, path, credential) {
+  const headers = { authorization: basic(credential), "user-agent": "Composer/2.8.1", host: "registry.test" };
+  const answer = await fetch(registry.url + path, { headers });
+  const text = await answer.text();
+  if (!answer.ok) throw new Stop(`${path} answered ${answer.status}: ${text}`);
+  return { text, date: answer.headers.get("last-modified") };
 }
 
 /** A folder for a registry's state. */
@@ -135,6 +147,38 @@ export async function insertTokens(registry, number, grants) {
     await registry.database.batch([insertToken, insertGrants]);
   }
   return tokens;
+}
+
+/**
+ * Puts `number` consumers with key pairs into the database, as `{ user, token }`, the one at `n` with the grants
+ * `grantsOf(n)` (`{ target, version_constraint, updates_until }`), without asking the registry, which then knows none of
+ * them. Their private keys are not sealed, so that the storefront cannot show them.
+ */
+export async function insertConsumers(registry, number, grantsOf) {
+  const first = (await registry.count("SELECT coalesce(max(id), 0) FROM consumers")) + 1;
+  const consumers = Array.from({ length: number }, (_, at) => {
+    const [user, token] = [randomBytes(24).toString("hex"), randomBytes(24).toString("hex")];
+    const hash = createHash("sha256").update(`consumer:${user}:${token}`).digest("hex");
+    return { id: first + at, uid: hash.slice(0, 32), hash, user, token, grants: grantsOf(at) };
+  });
+  const statements = [
+    `INSERT INTO consumers (id, uid, organization_id, email, public_key, private_key, created_at, updated_at)
+     SELECT value ->> 'id', value ->> 'uid', 1, value ->> 'id' || '@example.com', value ->> 'user', '', 0, 0
+       FROM json_each(?1)`,
+    `INSERT INTO tokens (uid, organization_id, hash, description, scopes, rate_limit_max, metadata, created_at, consumer_id)
+     SELECT value ->> 'uid', 1, value ->> 'hash', 'bench', '["packages:read"]', ${UNLIMITED}, '{}', 0, value ->> 'id'
+       FROM json_each(?1)`,
+    `INSERT INTO grants (consumer_id, target, version_constraint, updates_until)
+     SELECT c.value ->> 'id', g.value ->> 'target', g.value ->> 'version_constraint', g.value ->> 'updates_until'
+       FROM json_each(?1) c, json_each(c.value -> 'grants') g`,
+  ];
+  for (let at = 0; at < number; at += 500) {
+    const rows = JSON.stringify(consumers.slice(at, at + 500));
+    await registry.database.batch(statements.map((sql) => registry.database.prepare(sql).bind(rows)));
+  }
+  const given = "UPDATE sequences SET last = max(last, ?) WHERE name = 'consumers'";
+  await registry.database.prepare(given).bind(first + number).run();
+  return consumers;
 }
 
 const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -6,7 +6,7 @@ import { answers, attempt } from "./run.mjs";
 import { installPackages } from "./system.mjs";
 
 /** What Debian calls them. */
-const PACKAGES = ["composer", "php-cli", "php-zip", "php-mbstring", "php-xml", "php-curl", "unzip", "git"];
+const PACKAGES = ["composer", "php-cli", "php-zip", "php-mbstring", "php-xml", "php-curl", "unzip", "git", "curl"];
 
 /** The PHP extensions Composer needs to unpack a zip and talk HTTP. */
 const EXTENSIONS = ["zip", "mbstring", "dom", "curl", "openssl"];
@@ -18,10 +18,11 @@ export async function requirePrograms() {
   const { code, stdout } = await attempt("php", ["-m"], { timeout: 20_000 });
   const loaded = stdout.toLowerCase().split(/\r?\n/);
   const php = code === 0 && EXTENSIONS.every((name) => loaded.includes(name));
-  if (composer && git && php && (await answers("unzip", ["-v"]))) return;
+  const others = (await answers("unzip", ["-v"])) && (await answers("curl", ["--version"]));
+  if (composer && git && php && others) return;
   await installPackages(
     PACKAGES,
-    `The end-to-end tests need composer 2, PHP with ${EXTENSIONS.join(", ")}, unzip and git with http-backend: install them and try again.`,
+    `The end-to-end tests need composer 2, PHP with ${EXTENSIONS.join(", ")}, unzip, curl and git with http-backend: install them and try again.`,
   );
 }
 

@@ -17,6 +17,7 @@ mod manifest_links;
 mod manifest_rules;
 pub mod minifier;
 pub mod name;
+pub mod outline;
 pub mod refs;
 pub mod release;
 pub mod repository;
@@ -32,6 +33,7 @@ pub use manifest::{InvalidManifest, Manifest, Violation};
 pub use manifest_links::LINK_TYPES;
 pub use minifier::{expand, minify};
 pub use name::{InvalidPackageName, PackageName, is_platform};
+pub use outline::Outline;
 pub use refs::{RefVersion, Skipped, is_tag_version, version_of_branch, version_of_tag};
 pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, newest_first, split};
 pub use repository::{

@@ -123,7 +123,7 @@ pub fn packages(target: &str) -> GrantRow {
     }
 }
 
-/// Identifies what a set of grants lets through: equal grants, equal fingerprint. Zero sees everything.
+/// Identifies what a set of grants lets through, by the grants or by the versions. Zero sees everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Fingerprint(u64);
 
@@ -135,7 +135,12 @@ impl Fingerprint {
         let mut digests: Vec<[u8; 8]> = grants.into_iter().map(|grant| grant.digest).collect();
         digests.sort_unstable();
         digests.dedup();
-        Self(u64::from_be_bytes(first_bytes(Sha256::digest(digests.concat()).as_slice())).max(1))
+        Self::from_digest(Sha256::digest(digests.concat()).as_slice())
+    }
+
+    /// The fingerprint of whatever has this digest, which is not everything.
+    pub fn from_digest(digest: &[u8]) -> Self {
+        Self(u64::from_be_bytes(first_bytes(digest)).max(1))
     }
 
     /// By how many seconds a view's `Last-Modified` lies before the revision: composer compares dates for equality
@@ -152,6 +157,7 @@ pub struct View {
     fingerprint: Fingerprint,
     /// When the first of its grants ends.
     ends_at: Option<Millis>,
+    shows_source: bool,
 }
 
 /// One version in a package's stored index: normalized, released at, pretty.
@@ -183,21 +189,21 @@ impl Scope<'_> {
         match self {
             Self::Nothing => false,
             Self::All => true,
-            Self::Some(..) => !self.seen_in(index).is_empty(),
+            Self::Some(..) => self.among(index).next().is_some(),
         }
     }
 
     /// The versions of a stored index that are visible.
     pub fn seen_in(&self, index: &str) -> Vec<(NormalizedVersion, String)> {
+        self.among(index).collect()
+    }
+
+    fn among(&self, index: &str) -> impl Iterator<Item = (NormalizedVersion, String)> {
         let versions: Vec<IndexedVersion> = serde_json::from_str(index).unwrap_or_default();
-        versions
-            .into_iter()
-            .map(|IndexedVersion(version, released, pretty)| {
-                (NormalizedVersion::from_stored(version), released, pretty)
-            })
-            .filter(|(version, released, _)| self.sees(version, Some(*released)))
-            .map(|(version, _, pretty)| (version, pretty))
-            .collect()
+        versions.into_iter().filter_map(|IndexedVersion(version, released, pretty)| {
+            let version = NormalizedVersion::from_stored(version);
+            self.sees(&version, Some(released)).then_some((version, pretty))
+        })
     }
 
     /// Identifies what is let through of this package.
@@ -217,7 +223,26 @@ impl View {
         let unlimited = grants.iter().any(|grant| grant.target == Target::Everything && grant.is_unlimited());
         let fingerprint = if unlimited { Fingerprint::default() } else { Fingerprint::of(&grants) };
         let ends_at = grants.iter().filter_map(|grant| grant.row.expires_at).min();
-        Self { grants, fingerprint, ends_at }
+        Self { grants, fingerprint, ends_at, shows_source: true }
+    }
+
+    /// The same for a customer, who is not told where the sources are.
+    #[must_use]
+    pub fn without_source(self) -> Self {
+        Self { shows_source: false, ..self }
+    }
+
+    /// Whether it shows where a version's sources are: the address of a git repository.
+    pub fn shows_source(&self) -> bool {
+        self.shows_source
+    }
+
+    /// Identifies what has this fingerprint, as this view shows it.
+    pub fn shown(&self, fingerprint: Fingerprint) -> Fingerprint {
+        if self.shows_source {
+            return fingerprint;
+        }
+        Fingerprint::from_digest(&Sha256::digest(fingerprint.0.to_be_bytes()))
     }
 
     /// Whether it still holds at `now`, some time after it was made: none of its grants has ended.

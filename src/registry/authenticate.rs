@@ -88,7 +88,11 @@ impl Caller {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         match &*view {
             Some(view) if view.holds_at(now) => view.clone(),
-            _ => view.insert(Arc::new(View::at(&self.grants, now))).clone(),
+            _ => {
+                let current = View::at(&self.grants, now);
+                let current = if self.consumer_id.is_some() { current.without_source() } else { current };
+                view.insert(Arc::new(current)).clone()
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::registry::App;
 use crate::registry::access::{Fingerprint, View, glob};
 use crate::registry::failure::Failure;
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
-use crate::registry::metadata::{Body, BodyKey};
+use crate::registry::metadata::{Body, BodyKey, Made};
 use crate::registry::notices::addresses;
 use crate::store::organizations::{self, Announced, Revisions};
 
@@ -127,7 +127,7 @@ pub async fn root_document(app: &App, organization_id: i64, view: &View, base_ur
         revision: listing.revision,
         fingerprint: view.fingerprint(),
     };
-    if let Some(Some(body)) = app.memory.bodies().get(&key) {
+    if let Some(Made::Body(body)) = app.memory.bodies().get(&key) {
         return Ok(body);
     }
     let mut root = json!({
@@ -147,7 +147,7 @@ pub async fn root_document(app: &App, organization_id: i64, view: &View, base_ur
         }
     }
     let body = Arc::new(Body::new(root.to_string(), listing.revision, key.fingerprint));
-    app.memory.bodies().put(key, Some(body.clone()), body.bytes.len());
+    app.memory.bodies().put(key, Made::Body(body.clone()), body.bytes.len());
     Ok(body)
 }
 

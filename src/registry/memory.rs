@@ -23,7 +23,7 @@ use crate::ports::Millis;
 use crate::registry::authenticate::Caller;
 use crate::registry::limit::{Counter, CounterKey};
 use crate::registry::listing::{Listing, ListingKey};
-use crate::registry::metadata::{Body, BodyKey, Known};
+use crate::registry::metadata::{BodyKey, Known, Made};
 use crate::registry::secrets::TokenHash;
 
 /// How long an isolate believes what it knows of a token.
@@ -126,7 +126,7 @@ pub struct Memory {
     counters: Mutex<LruCache<CounterKey, Counter>>,
     documents: Mutex<Documents>,
     listings: Mutex<Weighed<ListingKey, Dated<Arc<Listing>>>>,
-    bodies: Mutex<Weighed<BodyKey, Option<Arc<Body>>>>,
+    bodies: Mutex<Weighed<BodyKey, Made>>,
 }
 
 impl Default for Memory {
@@ -169,8 +169,8 @@ impl Memory {
         lock(&self.listings)
     }
 
-    /// Bodies made for one view; `None` is a view that sees nothing.
-    pub fn bodies(&self) -> MutexGuard<'_, Weighed<BodyKey, Option<Arc<Body>>>> {
+    /// Bodies made for one view, and what the view sees.
+    pub fn bodies(&self) -> MutexGuard<'_, Weighed<BodyKey, Made>> {
         lock(&self.bodies)
     }
 

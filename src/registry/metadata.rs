@@ -1,25 +1,26 @@
 //! p2 documents as one caller sees them.
 //!
-//! What is stored was rendered when the package was published; a name that is not our own is the `mirror`'s to look up. A caller who sees every version is handed those bytes;
-//! for others the versions are filtered by [`Scope::sees`] and minified again. Both are kept in the isolate's memory
-//! under what they were made from, so that a warm request asks nobody.
+//! What is stored was rendered when the package was published; a name that is not our own is the `mirror`'s to look up.
+//! A caller who sees every version is handed those bytes; for others `visible` makes a document of the versions that
+//! [`Scope::sees`] lets through. Both are kept in the isolate's memory under what they were made from, so that a warm
+//! request asks nobody.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::composer::{self, DocumentForm, NormalizedVersion, PackageName};
-use crate::ports::{BoxFuture, Fault, Millis, Rows, Stmt};
+use crate::composer::{self, DocumentForm, PackageName};
+use crate::ports::{BoxFuture, Fault, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::{Fingerprint, Scope, View};
 use crate::registry::failure::Failure;
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
 use crate::registry::mirror::lookup;
 use crate::registry::notices::Notices;
-use crate::registry::render::{absolute, released_at};
+use crate::registry::render::absolute;
+use crate::registry::visible::{Outlined, Seen, keyed};
 use crate::store::mirrors::Facts;
 use crate::store::packages::{self, DocumentPart};
 use crate::store::run;
@@ -40,12 +41,28 @@ pub struct PackageDocuments {
     stable: String,
     dev: String,
     notices: Notices,
+    /// Where the versions stand in the two, once somebody has asked who does not see all of them.
+    outlined: OnceLock<[Outlined; 2]>,
 }
 
 impl PackageDocuments {
     /// The two documents of a package at `revision` (unix seconds), about which there are no notices.
     pub fn new(revision: i64, stable: String, dev: String) -> Self {
-        Self { revision, stable, dev, notices: Notices::default() }
+        Self { revision, stable, dev, notices: Notices::default(), outlined: OnceLock::new() }
+    }
+
+    /// Where the versions stand in the stable document and in the other.
+    fn outlined(&self, name: &PackageName) -> Result<&[Outlined; 2], Fault> {
+        if let Some(outlined) = self.outlined.get() {
+            return Ok(outlined);
+        }
+        let outlined = [Outlined::of(&self.stable, name)?, Outlined::of(&self.dev, name)?];
+        Ok(self.outlined.get_or_init(|| outlined))
+    }
+
+    fn seen(&self, scope: &Scope<'_>, name: &PackageName) -> Result<Seen, Fault> {
+        let [stable, dev] = self.outlined(name)?;
+        Ok(Seen::of(scope, stable, dev))
     }
 
     fn text(&self, part: Part) -> &str {
@@ -69,7 +86,8 @@ impl Known {
     /// About how many bytes it holds.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Documents(Some(documents)) => documents.stable.len() + documents.dev.len(),
+            // A half more for the outlines.
+            Self::Documents(Some(documents)) => (documents.stable.len() + documents.dev.len()) * 3 / 2,
             Self::Documents(None) | Self::Claimed => 0,
         }
     }
@@ -118,8 +136,17 @@ pub struct BodyKey {
     pub base_url: String,
     /// Unix seconds.
     pub revision: i64,
-    /// For which view.
+    /// For which view: of its grants, or of the versions that they let through.
     pub fingerprint: Fingerprint,
+}
+
+/// What is made of a package's documents for one view.
+#[derive(Debug, Clone)]
+pub enum Made {
+    /// Which versions it sees; `None` is none. The body is kept under this fingerprint.
+    Seen(Option<Fingerprint>),
+    /// A body.
+    Body(Arc<Body>),
 }
 
 /// Which document is asked for, and how.
@@ -161,23 +188,53 @@ pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<R
         Known::Documents(documents) => documents.ok_or_else(absent)?,
         Known::Claimed => return Ok(claim(wanted)),
     };
-    let key = BodyKey {
+    let mut key = BodyKey {
         organization_id: wanted.organization_id,
         name: wanted.name.as_str().to_owned(),
         part: Some(wanted.part),
         form: wanted.form,
         base_url: wanted.base_url.to_owned(),
         revision: documents.revision,
-        fingerprint: scope.fingerprint(),
+        fingerprint: view.shown(scope.fingerprint()),
     };
-    if let Some(body) = app.memory.bodies().get(&key) {
-        return body.ok_or_else(absent);
+    let is_whole = matches!(scope, Scope::All) && view.shows_source();
+    let mut seen = None;
+    if !is_whole {
+        let fingerprint;
+        (fingerprint, seen) = narrow(app, &documents, &scope, wanted.name, &key)?;
+        key.fingerprint = view.shown(fingerprint.ok_or_else(absent)?);
     }
-    let text = visible_text(&documents, &scope, wanted)?;
-    let body = text.map(|text| Arc::new(Body::new(text, documents.revision, key.fingerprint)));
-    let bytes = body.as_ref().map_or(0, |body| body.bytes.len());
-    app.memory.bodies().put(key, body.clone(), bytes);
-    body.ok_or_else(absent)
+    if let Some(Made::Body(body)) = app.memory.bodies().get(&key) {
+        return Ok(body);
+    }
+    let text = if is_whole {
+        whole(&documents, wanted)?
+    } else {
+        let seen = seen.map_or_else(|| documents.seen(&scope, wanted.name), Ok)?;
+        excerpt(&documents, &seen, view, wanted)?
+    };
+    let body = Arc::new(Body::new(text, documents.revision, key.fingerprint));
+    app.memory.bodies().put(key, Made::Body(body.clone()), body.bytes.len());
+    Ok(body)
+}
+
+/// Identifies the versions that `scope` lets through, so that equal documents are kept once; `None` is no version. Tells
+/// which they are, if that had to be found out. `key` goes by the grants.
+fn narrow(
+    app: &App,
+    documents: &PackageDocuments,
+    scope: &Scope<'_>,
+    name: &PackageName,
+    key: &BodyKey,
+) -> Result<(Option<Fingerprint>, Option<Seen>), Failure> {
+    let known = app.memory.bodies().get(key);
+    if let Some(Made::Seen(fingerprint)) = known {
+        return Ok((fingerprint, None));
+    }
+    let seen = documents.seen(scope, name)?;
+    let fingerprint = seen.fingerprint();
+    app.memory.bodies().put(key.clone(), Made::Seen(fingerprint), size_of::<BodyKey>());
+    Ok((fingerprint, Some(seen)))
 }
 
 /// A document without versions: composer takes the name for known, and looks for it nowhere else.
@@ -247,59 +304,28 @@ fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stored, 
     Ok((documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))), facts))
 }
 
-/// The asked document with what `scope` lets through, or `None` when nothing of the package is visible.
-fn visible_text(documents: &PackageDocuments, scope: &Scope<'_>, wanted: Wanted<'_>) -> Result<Option<String>, Fault> {
+/// A document as everybody sees it who sees all of it.
+fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fault> {
     let text = documents.text(wanted.part);
-    let name = wanted.name;
-    if matches!(scope, Scope::All) {
-        let mut text = match wanted.form {
-            DocumentForm::Minified => absolute(text, wanted.base_url),
-            DocumentForm::KeyedByVersion => {
-                let entries = visible_entries(text, name, scope)?;
-                absolute(&composer::document_json(name, &entries, wanted.form), wanted.base_url)
-            }
-        };
-        documents.notices.add_to(&mut text);
-        return Ok(Some(text));
-    }
-    let visible = visible_entries(text, name, scope)?;
-    let other = match wanted.part {
-        Part::Stable => Part::Dev,
-        Part::Dev => Part::Stable,
+    let mut text = match wanted.form {
+        DocumentForm::Minified => absolute(text, wanted.base_url),
+        DocumentForm::KeyedByVersion => absolute(&keyed(text, wanted.name)?, wanted.base_url),
     };
-    let others = visible_entries(documents.text(other), name, scope)?;
-    // A package of which nothing is visible is absent; one with other versions answers with an empty list, so that
-    // its name is not looked for elsewhere.
-    if visible.is_empty() && others.is_empty() {
-        return Ok(None);
-    }
-    let mut text = absolute(&composer::document_json(name, &visible, wanted.form), wanted.base_url);
-    let seen: Vec<NormalizedVersion> = visible.iter().chain(&others).map(version_of).collect();
-    documents.notices.concerning(Some(&seen)).add_to(&mut text);
-    Ok(Some(text))
+    documents.notices.add_to(&mut text);
+    Ok(text)
 }
 
-fn visible_entries(text: &str, name: &PackageName, scope: &Scope<'_>) -> Result<Vec<composer::Map>, Fault> {
-    let mut entries = composer::expand(entries_of(text, name)?);
-    entries.retain(|entry| {
-        let released: Option<Millis> = released_at(entry);
-        scope.sees(&version_of(entry), released)
-    });
-    Ok(entries)
-}
-
-fn version_of(entry: &composer::Map) -> NormalizedVersion {
-    let normalized = entry.get("version_normalized").and_then(Value::as_str).unwrap_or_default();
-    NormalizedVersion::from_stored(normalized.to_owned())
-}
-
-fn entries_of(text: &str, name: &PackageName) -> Result<Vec<composer::Map>, Fault> {
-    let damaged = |reason: &dyn fmt::Display| Fault::new("database", format!("document of {name}: {reason}"));
-    let mut document: composer::Map = serde_json::from_str(text).map_err(|e| damaged(&e))?;
-    let entries = document
-        .get_mut("packages")
-        .and_then(|packages| packages.get_mut(name.as_str()))
-        .map(Value::take)
-        .ok_or_else(|| damaged(&"no entries"))?;
-    serde_json::from_value(entries).map_err(|e| damaged(&e))
+/// A document with the versions that are seen. One without any, of a package with visible versions in its other
+/// document, is an empty list, so that the name is not looked for elsewhere.
+fn excerpt(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted<'_>) -> Result<String, Fault> {
+    let [stable, dev] = documents.outlined(wanted.name)?;
+    let (outlined, positions) = match wanted.part {
+        Part::Stable => (stable, &seen.stable),
+        Part::Dev => (dev, &seen.dev),
+    };
+    let left_out = (!view.shows_source()).then_some("source");
+    let text = outlined.excerpt(documents.text(wanted.part), wanted.name, positions, left_out, wanted.form)?;
+    let mut text = absolute(&text, wanted.base_url);
+    documents.notices.concerning(Some(&seen.versions)).add_to(&mut text);
+    Ok(text)
 }

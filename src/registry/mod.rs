@@ -43,6 +43,7 @@ pub mod tokens;
 pub mod uploads;
 pub mod upstream;
 pub mod users;
+pub mod visible;
 pub mod webhooks;
 
 use std::sync::Arc;

@@ -9,9 +9,8 @@ use crate::composer::{
     self, Dist, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
     Source, Stability,
 };
-use crate::ports::Millis;
 use crate::registry::access::IndexedVersion;
-use crate::registry::dates::{read_rfc3339, rfc3339};
+use crate::registry::dates::rfc3339;
 use crate::store::packages::LiveVersion;
 use crate::store::publication::Summary;
 use crate::store::uploads::UPLOADED;
@@ -48,12 +47,6 @@ fn percent_encoded(segment: &str) -> String {
 
 fn hex_digit(value: u8) -> char {
     char::from(b"0123456789ABCDEF"[usize::from(value & 15)])
-}
-
-/// When a rendered entry says that it was released.
-pub fn released_at(entry: &Map) -> Option<Millis> {
-    let text = entry.get("time").and_then(Value::as_str)?;
-    read_rfc3339(text)
 }
 
 /// A package's documents and what lists show of it.
@@ -164,6 +157,8 @@ fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Millis;
+    use crate::registry::dates::read_rfc3339;
 
     fn version(pretty: &str, normalized: &str, manifest: &str) -> LiveVersion {
         LiveVersion {
@@ -231,6 +226,7 @@ mod tests {
     fn an_entrys_time_is_read_back_as_it_was_rendered() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
         let entry = entry(&name(), "https://git.example/lib", &versions[0]).expect("renders");
-        assert_eq!(released_at(&entry), Some(Millis(1_700_000_000_000)));
+        let time = entry.get("time").and_then(Value::as_str).and_then(read_rfc3339);
+        assert_eq!(time, Some(Millis(1_700_000_000_000)));
     }
 }

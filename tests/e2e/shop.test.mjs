@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createProject } from "./support/composer.mjs";
 import { startGitHost } from "./support/git-host.mjs";
-import { issueToken, register, startRegistry, syncAgain } from "./support/registry.mjs";
+import { register, startRegistry, syncAgain } from "./support/registry.mjs";
+import { openShop } from "./support/shop.mjs";
 
 const EXTENSION = "acme/extension";
 const OTHER = "acme/other";
@@ -20,7 +21,7 @@ const RENEWED = "2026-06-30 23:59:59";
 let host;
 let extension;
 let registry;
-let shop;
+let ask;
 let consumer;
 let project;
 
@@ -33,18 +34,6 @@ function publish(name, releases) {
     repository.tag(version);
   }
   return repository;
-}
-
-/** A request of the shop's back end; the answer's body, when the status is the one expected. */
-async function ask(method, path, { json, status = 200, headers = {} } = {}) {
-  const answer = await registry.request(`/api/storefront${path}`, {
-    method,
-    body: json === undefined ? undefined : JSON.stringify(json),
-    headers: { authorization: `Bearer ${shop}`, connection: "close", ...headers },
-  });
-  const text = await answer.text();
-  assert.equal(answer.status, status, `${method} ${path}: ${text}`);
-  return text === "" ? null : JSON.parse(text);
 }
 
 const sell = (list) => ask("PUT", `/consumers/${consumer.id}/entitlements`, { json: list });
@@ -70,7 +59,7 @@ before(async () => {
     });
     assert.equal(sync_status, "ok", error);
   }
-  shop = (await issueToken(registry, { description: "The shop", scopes: ["storefront:*"] })).token;
+  ({ ask } = await openShop(registry));
 });
 after(async () => {
   project?.remove();
@@ -102,6 +91,7 @@ test("with what the shop shows, composer installs the newest version that was pa
   assert.equal(code, 0, said);
   assert.equal(lockedVersion(EXTENSION), "5.1.0");
   assert.equal(project.read(`vendor/${EXTENSION}/VERSION`), "5.1.0");
+  assert.ok(!project.read("composer.lock").includes(host.urlOf(EXTENSION)), "where the sources are is the shop's affair");
   const other = await composer("require", OTHER);
   assert.notEqual(other.code, 0, other.said);
   assert.match(other.output, /could not be found|Could not find/);

@@ -41,6 +41,37 @@ fn actions(world: &World) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn no_id_of_a_package_or_a_version_is_given_twice() {
+    let world = World::new();
+    let number = |shown: &Value| shown["id"].as_i64().expect("a number");
+    let mut packages = Vec::new();
+    let mut versions = Vec::new();
+    for round in 0..3 {
+        let name = format!("acme/lib-{round}");
+        let package = made(&world, &name).await;
+        packages.push(number(&package));
+        for name in ["1.0.0", "2.0.0", "3.0.0"] {
+            versions.push(number(&version(&world, &package, json!({"name": name})).await.expect(201).json()));
+        }
+        world.shop_deletes(&format!("/versions/{}", versions.last().expect("one"))).send().await.expect(204);
+        let again = version(&world, &package, json!({"name": "3.0.0"})).await.expect(201).json();
+        versions.push(number(&again));
+        // Its versions go with it.
+        world.shop_deletes(&path("packages", &package)).send().await.expect(204);
+    }
+    // What a sync brings gets new ones too, several at once.
+    world.published("acme/synced", &["1.0.0", "2.0.0"]).await;
+    let list = world.shop_gets("/packages").send().await.expect(200).json();
+    packages.push(number(&list[0]));
+    let synced = world.shop_gets(&format!("/versions{}", path("package", &list[0]))).send().await.expect(200).json();
+    versions.extend(synced.as_array().expect("a list").iter().map(number));
+    assert_eq!((packages.len(), versions.len()), (4, 15));
+    for ids in [packages, versions] {
+        assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_package_is_made_read_changed_and_deleted_as_documented() {
     let world = World::new();
     let body = json!({"name": "acme/lib", "description": "Does it all", "status": 0});

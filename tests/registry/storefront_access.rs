@@ -73,6 +73,54 @@ async fn a_changed_permission_is_another_view_so_that_composer_gets_everything_a
 }
 
 #[tokio::test]
+async fn customers_who_see_the_same_versions_share_one_document_whatever_they_paid_for() {
+    let (world, customer, _) = shop().await;
+    let other = world.customer().await;
+    let third = world.customer().await;
+    world.grant(&customer, "acme/lib", "5.*").await;
+    permit(&world, &other, json!({"version": ">=5", "updates_until": "2999-01-01 00:00:00"})).await;
+    permit(&world, &other, json!({"version": "5.0.0"})).await;
+    world.grant(&third, "acme/lib", "*").await;
+    for path in ["/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
+        let ask = async |customer: &Customer| customer.asks(&world.isolate, path).send().await.expect(200);
+        let (one, same, more) = (ask(&customer).await, ask(&other).await, ask(&third).await);
+        for header in ["etag", "last-modified"] {
+            assert_eq!(one.header(header), same.header(header), "{path} {header}");
+            assert_ne!(one.header(header), more.header(header), "{path} {header}");
+        }
+        assert_eq!(one.text(), same.text(), "{path}");
+        other.asks(&world.isolate, path).since(&one).send().await.expect(304);
+        third.asks(&world.isolate, path).since(&one).send().await.expect(200);
+        let elsewhere = world.another_isolate();
+        other.asks(&elsewhere, path).since(&one).send().await.expect(304);
+    }
+}
+
+#[tokio::test]
+async fn a_customer_is_not_told_where_the_sources_are_and_a_token_is() {
+    let (world, customer, _) = shop().await;
+    let reader = world.reader().await;
+    for granted in ["5.*", "*"] {
+        world.grant(&customer, "acme/lib", granted).await;
+        for path in ["/p2/acme/lib.json", "/p2/acme/lib~dev.json"] {
+            let told = world.get(path).basic(&reader).composer().send().await.expect(200);
+            let untold = customer.asks(&world.isolate, path).send().await.expect(200);
+            let pair = (customer.public_key.as_str(), customer.private_key.as_str());
+            let plain = world.get(path).pair(pair.0, pair.1).send().await.expect(200);
+            assert!(plain.json()["packages"]["acme/lib"].is_object(), "each version by its name, in full");
+            assert!(told.text().contains("\"source\""), "{path}");
+            assert!(!untold.text().contains("\"source\""), "{path} {granted}");
+            assert!(!plain.text().contains("\"source\""), "{path} {granted}");
+            assert_ne!(told.header("etag"), untold.header("etag"));
+            assert_ne!(told.header("last-modified"), untold.header("last-modified"), "composer shares a cache");
+            for version in untold.versions("acme/lib") {
+                assert_eq!(version["dist"]["type"], "zip");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_believed_at_once_here_and_within_the_bound_elsewhere() {
     let (world, customer, _) = shop().await;
     let made = world.grant(&customer, "acme/lib", "5.*").await;

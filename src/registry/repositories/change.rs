@@ -9,7 +9,7 @@ use crate::ports::json::read_text;
 use crate::ports::{DatabaseError, Job, Stmt};
 use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};
-use crate::registry::failure::{Failure, Kind};
+use crate::registry::failure::Failure;
 use crate::registry::mirror::PACKAGIST;
 use crate::registry::repositories::{
     Credentials, Provider, checked_filter, checked_package_filter, checked_path, checked_url, get, managed_by_settings,
@@ -198,8 +198,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
             if (now.url.as_str(), now.credential_type.as_str()) == known {
                 return Err(fault.into());
             }
-            let words = "The repository was changed by somebody else meanwhile. Look at it and try again.";
-            return Err(Failure::new(Kind::Conflict, words));
+            return Err(Failure::crossed("repository"));
         }
     };
     app.memory.forget_published();
