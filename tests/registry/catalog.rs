@@ -224,6 +224,17 @@ async fn a_version_is_made_of_a_zip_that_the_package_has() {
     let renamed = world.shop_puts(&path("versions", &waiting), &renamed).send().await.expect(200).json();
     assert_eq!(json!([renamed["id"], renamed["name"], renamed["filename"]]), json!([waiting["id"], "5.0.0", name]));
     assert_eq!(published(&world, "acme/lib").await, ["5.0.0", "1.0.1", "1.0.0"]);
+    // What is published keeps its zip, also when the package has the other one.
+    let second = package("acme/lib", "two");
+    world.upload("acme/lib", "2.0.0", second.clone()).await.expect(201);
+    let other = json!({"filename": format!("{}.zip", sha1_of(&second)), "status": 0});
+    let refused = world.shop_patches(&path("versions", &made), &other).send().await.expect(409).json();
+    let words = "The version is published with another zip, which lock files rely on. Make another version.";
+    assert_eq!(refused["error"], words);
+    let same = json!({"filename": name, "name": "1.0.1", "status": 1});
+    let kept = world.shop_puts(&path("versions", &made), &same).send().await.expect(200).json();
+    assert_eq!(json!([kept["filename"], kept["status"]]), json!([name, 1]));
+    assert_eq!(published(&world, "acme/lib").await, ["5.0.0", "2.0.0", "1.0.1", "1.0.0"]);
 }
 
 #[tokio::test]

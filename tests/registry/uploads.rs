@@ -451,3 +451,25 @@ async fn an_uploaded_zip_that_the_store_has_lost_is_told_as_such() {
     world.blobs.blobs.lock().expect("not poisoned").clear();
     world.fresh("/dist/acme/lib/1.0.0.zip").await.expect(500);
 }
+
+#[tokio::test]
+async fn a_package_holds_five_thousand_versions_and_not_one_more() {
+    let world = World::new();
+    upload(&world, "1.0.0", package("acme/lib", "one")).await.expect(201);
+    world.database.execute(
+        "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 4999)
+         INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at,
+                created_at, updated_at)
+         SELECT 'uid' || n, package_id, n || '.0.0.0', n || '.0.0', ref_name, reference, manifest, released_at,
+                created_at, updated_at FROM versions, n",
+    );
+    let id = world.shop_gets("/packages").send().await.expect(200).json()[0]["id"].clone();
+    let awaited = |name: &str| world.shop_posts(&format!("/versions/package/{id}"), &json!({"name": name}));
+    let made = awaited("5000.0.0").send().await.expect(201).json();
+    let full = "acme/lib has 5000 versions already. Delete some of them first.";
+    assert_eq!(words(&awaited("5001.0.0").send().await.expect(409)), full);
+    world.shop_deletes(&format!("/versions/{}", made["id"])).send().await.expect(204);
+    upload(&world, "5000.0.0", package("acme/lib", "last")).await.expect(201);
+    assert_eq!(words(&upload(&world, "5001.0.0", package("acme/lib", "more")).await.expect(409)), full);
+    assert_eq!(world.database.rows("SELECT count(*) AS number FROM versions"), [json!({"number": 5000})]);
+}
