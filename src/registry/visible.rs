@@ -105,3 +105,19 @@ pub fn keyed(text: &str, name: &PackageName) -> Result<String, Fault> {
 fn damaged(name: &PackageName, reason: &dyn fmt::Display) -> Fault {
     Fault::new("database", format!("document of {name}: {reason}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_versions_have_another_fingerprint_however_their_names_run_together() {
+        let fingerprint = |names: &[&str]| {
+            let versions = names.iter().map(|name| NormalizedVersion::from_stored((*name).to_owned())).collect();
+            Seen { stable: Vec::new(), dev: Vec::new(), versions }.fingerprint()
+        };
+        assert_eq!(fingerprint(&[]), None);
+        assert_ne!(fingerprint(&["dev-a", "dev-b"]), fingerprint(&["dev-adev-b"]));
+        assert_ne!(fingerprint(&["1.0.0.0"]), fingerprint(&["1.0.0.0", "1.1.0.0"]));
+    }
+}
