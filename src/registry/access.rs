@@ -21,14 +21,25 @@ fn first_bytes(digest: &[u8]) -> [u8; 8] {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     Everything,
-    /// An exact name, or a pattern in which `*` stands for any characters, the slash included.
+    Name(String),
+    /// A pattern in which `*` stands for any characters, the slash included.
     Pattern(String),
 }
 
 impl Target {
+    fn parse(text: &str) -> Self {
+        let lower = text.to_ascii_lowercase();
+        match lower.as_str() {
+            "*" => Self::Everything,
+            _ if lower.contains('*') => Self::Pattern(lower),
+            _ => Self::Name(lower),
+        }
+    }
+
     fn covers(&self, package: &str) -> bool {
         match self {
             Self::Everything => true,
+            Self::Name(name) => name == package,
             Self::Pattern(pattern) => glob(pattern, package),
         }
     }
@@ -68,8 +79,7 @@ impl Grant {
     /// # Errors
     /// When its constraint or stability does not parse; they are checked on write, so that is the registry's fault.
     pub fn from_row(row: GrantRow) -> Result<Self, Failure> {
-        let target =
-            if row.target == "*" { Target::Everything } else { Target::Pattern(row.target.to_ascii_lowercase()) };
+        let target = Target::parse(&row.target);
         let versions = Constraint::parse(&row.version_constraint).map_err(Failure::internal)?;
         let minimum_stability = Stability::parse(&row.minimum_stability).map_err(Failure::internal)?;
         let digest = first_bytes(Sha256::digest(serde_json::json!(row).to_string().as_bytes()).as_slice());
@@ -254,7 +264,7 @@ impl View {
     pub fn targets(&self) -> impl Iterator<Item = &str> {
         self.grants.iter().map(|grant| match &grant.target {
             Target::Everything => "*",
-            Target::Pattern(pattern) => pattern.as_str(),
+            Target::Name(text) | Target::Pattern(text) => text.as_str(),
         })
     }
 
