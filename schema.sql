@@ -334,7 +334,7 @@ CREATE TABLE versions (
   released_at INTEGER NOT NULL,
   removed_at INTEGER, -- gone upstream: out of the metadata, its dists stay downloadable
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, yanked_at INTEGER, hidden_at INTEGER,
+  updated_at INTEGER NOT NULL, yanked_at INTEGER, hidden_at INTEGER, told_at INTEGER,
   UNIQUE (package_id, normalized)
 ) STRICT;
 
@@ -420,6 +420,8 @@ CREATE UNIQUE INDEX tokens_by_previous_hash ON tokens (previous_hash);
 CREATE INDEX users_by_organization ON users (organization_id, id);
 
 CREATE INDEX version_files_by_text ON version_files (text_sha256);
+
+CREATE INDEX versions_untold ON versions (package_id) WHERE told_at IS NULL;
 
 CREATE INDEX webhook_deliveries_by_age ON webhook_deliveries (created_at);
 

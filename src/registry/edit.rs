@@ -7,6 +7,7 @@ use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::render::render;
+use crate::store::deliveries;
 use crate::store::organizations::{self, Touched};
 use crate::store::packages::{LiveVersion, PackageState, state};
 use crate::store::publication::{self, Target};
@@ -90,6 +91,7 @@ impl Edit<'_> {
         batch.extend(before);
         batch.push(publication::upsert_package(target, &uid, &rendered.summary));
         batch.extend(changes);
+        batch.extend(deliveries::tell_published(target));
         batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
         app.ports.database.batch(batch).await?;
         app.memory.forget_published();

@@ -1,7 +1,5 @@
 //! Writing a package: everything that a sync found, or the shasums of newly built zips, in one batch.
 
-use serde_json::{Value, json};
-
 use crate::composer::PackageName;
 use crate::ports::{Millis, Stmt};
 use crate::registry::App;
@@ -85,9 +83,9 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
         publication::upsert_package(target, &uid, &rendered.summary),
     ];
     batch.extend(publication::insert_texts(found.texts));
-    batch.push(tell_published(target, found.changed));
     batch.extend(publication::upsert_versions(target, found.changed));
     batch.push(publication::settle_versions(target, live, found.default_ref));
+    batch.extend(deliveries::tell_published(target));
     batch.extend(publication::replace_files(target, found.changed, found.files));
     batch.push(publication::note_dists(target));
     batch.extend(publication::retire_other_packages(target));
@@ -103,18 +101,6 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
         log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
     }
     Ok(finished.is_some_and(|finished| finished.asked_again))
-}
-
-/// Most versions of one publication that shops are told of.
-const MAX_TOLD: usize = 1000;
-
-/// The statement that tells shops of those of `versions` that are new. It belongs before those that publish them.
-pub fn tell_published(target: Target<'_>, versions: &[VersionUpsert]) -> Stmt {
-    let told = versions.iter().take(MAX_TOLD).map(|version| {
-        let VersionUpsert { normalized, pretty, released_at, .. } = version;
-        json!({ "normalized": normalized, "pretty": pretty, "released_at": released_at })
-    });
-    deliveries::tell_published(target, told.collect::<Value>().to_string())
 }
 
 /// Attempts to render before giving up to somebody who keeps publishing.

@@ -4,25 +4,36 @@ use crate::ports::{Fault, Millis, Row, Stmt};
 use crate::store::Page;
 use crate::store::publication::Target;
 
-/// The statement that tells of those versions (JSON array of `{normalized, pretty, released_at}`) that are not published
-/// yet: one delivery for all of them to each webhook that wants it. It belongs before the statement that publishes them.
-pub fn tell_published(target: Target<'_>, versions: String) -> Stmt {
-    Stmt::new(
+/// The statements that tell of those versions of a package that have come to be shown, if that was not told yet: one
+/// delivery for all of them, 1,000 at most, to each webhook that wants it. They belong behind the statements that show
+/// the versions.
+pub fn tell_published(target: Target<'_>) -> [Stmt; 2] {
+    let tell = Stmt::new(
         "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
-         SELECT w.id, 'version.published', n.payload, ?4, ?4
+         SELECT w.id, 'version.published', n.payload, ?3, ?3
            FROM (SELECT count(*) AS versions,
                         json_object('package', ?2, 'versions', json_group_array(json_object(
-                            'version', j.value ->> 'pretty',
-                            'released_at', datetime(j.value ->> 'released_at' / 1000, 'unixepoch')))) AS payload
-                   FROM json_each(?3) j
-                  WHERE NOT EXISTS (SELECT 1 FROM packages p JOIN versions v ON v.package_id = p.id
-                                     WHERE p.organization_id = ?1 AND p.name = ?2 AND v.removed_at IS NULL
-                                       AND v.normalized = j.value ->> 'normalized')) n
+                            'version', u.pretty,
+                            'released_at', datetime(u.released_at / 1000, 'unixepoch')))) AS payload
+                   FROM (SELECT v.pretty, v.released_at
+                           FROM packages p CROSS JOIN versions v ON v.package_id = p.id
+                          WHERE p.organization_id = ?1 AND p.name = ?2 AND p.hidden_at IS NULL
+                            AND v.told_at IS NULL AND v.removed_at IS NULL AND v.hidden_at IS NULL
+                            AND v.yanked_at IS NULL
+                          ORDER BY v.id LIMIT 1000) u) n
           CROSS JOIN webhooks w
           WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1
             AND EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'version.published')",
-        [target.organization_id.into(), target.name.into(), versions.into(), target.now.into()],
-    )
+        [target.organization_id.into(), target.name.into(), target.now.into()],
+    );
+    let note = Stmt::new(
+        "UPDATE versions SET told_at = ?3
+          WHERE package_id = (SELECT id FROM packages
+                               WHERE organization_id = ?1 AND name = ?2 AND hidden_at IS NULL)
+            AND told_at IS NULL AND removed_at IS NULL AND hidden_at IS NULL AND yanked_at IS NULL",
+        [target.organization_id.into(), target.name.into(), target.now.into()],
+    );
+    [tell, note]
 }
 
 /// The statement that tells of those `installs` (JSON array of `{name, version}`) whose version the consumer, which is

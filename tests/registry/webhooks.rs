@@ -5,7 +5,7 @@ use rostrum::ports::Job;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::{Customer, Posted, World, file, logs, manifest, statuses_at_once, zip_of};
+use crate::support::{ADMIN, Customer, Posted, World, file, logs, manifest, statuses_at_once, zip_of};
 
 const SHOP: &str = "https://shop.test/hooks";
 
@@ -27,6 +27,11 @@ async fn a_minute_later(world: &World) -> Vec<Posted> {
 
 fn event(posted: &Posted) -> Value {
     serde_json::from_slice(&posted.body).expect("JSON")
+}
+
+/// The names of the versions that an event tells of.
+fn names(versions: &Value) -> Value {
+    versions.as_array().expect("a list").iter().map(|version| version["version"].clone()).collect()
 }
 
 async fn log(world: &World, id: &str) -> Vec<Value> {
@@ -239,6 +244,42 @@ async fn new_versions_are_told_once_and_all_of_a_sync_together() {
     let told = a_minute_later(&world).await;
     assert_eq!(event(&told[0])["data"]["package"], "acme/zip");
     assert_eq!(log(&world, &id).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_hidden_version_is_told_once_when_it_is_shown() {
+    let world = World::new();
+    hooked(&world).await;
+    let told = async || -> Vec<Value> {
+        let events = a_minute_later(&world).await;
+        events.iter().map(|posted| event(posted)["data"]["versions"].clone()).map(|versions| names(&versions)).collect()
+    };
+    let package = world.shop_posts("/packages", &json!({"name": "acme/zip"})).send().await.expect(201).json();
+    let versions = format!("/versions/package/{}", package["id"]);
+    let hidden = json!({"name": "1.0.0", "status": 0});
+    let version = world.shop_posts(&versions, &hidden).send().await.expect(201).json();
+    let of = async |path: String, status: i64| world.shop_patches(&path, &json!({"status": status})).send().await;
+    let version = format!("/versions/{}", version["id"]);
+    let zip = |version: &str| zip_of(format!(r#"{{"name": "acme/zip", "version": "{version}"}}"#).as_bytes());
+    let address = format!("/api/storefront{version}/file");
+    world.put(&address).bearer(ADMIN).body(zip("1.0.0")).send().await.expect(201);
+    assert_eq!(told().await, Vec::<Value>::new());
+    of(version.clone(), 1).await.expect(200);
+    assert_eq!(told().await, [json!(["1.0.0"])]);
+    of(version.clone(), 0).await.expect(200);
+    of(version.clone(), 1).await.expect(200);
+    // The same with a whole package.
+    let package = format!("/packages/{}", package["id"]);
+    of(package.clone(), 0).await.expect(201);
+    for (name, status) in [("2.0.0", 1), ("3.0.0", 0)] {
+        let made = json!({"name": name, "status": status});
+        let made = world.shop_posts(&versions, &made).send().await.expect(201).json();
+        let address = format!("/api/storefront/versions/{}/file", made["id"]);
+        world.put(&address).bearer(ADMIN).body(zip(name)).send().await.expect(201);
+    }
+    assert_eq!(told().await, Vec::<Value>::new());
+    of(package, 1).await.expect(201);
+    assert_eq!(told().await, [json!(["2.0.0"])]);
 }
 
 #[tokio::test]

@@ -22,7 +22,6 @@ use crate::registry::edit::{Draft, Edit};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::memory::Place;
-use crate::registry::publish::tell_published;
 use crate::store::dists::NewArtifact;
 use crate::store::packages::{HIDDEN, LiveVersion, PackageState};
 use crate::store::publication::{self, FileUpsert, VersionUpsert};
@@ -383,7 +382,6 @@ impl Publisher<'_> {
         };
         let mut changes = vec![uploads::guard_announced(&self.artifact.sha256)];
         changes.extend(publication::insert_texts(&texts));
-        changes.push(tell_published(target, &upsert));
         changes.extend(publication::upsert_versions(target, &upsert));
         changes.push(self.by.note(self.app, &deed)?);
         changes.extend(publication::replace_files(target, &upsert, &files));
