@@ -120,10 +120,10 @@ export async function issueToken(registry, fields = {}) {
 }
 
 /**
- * Puts `number` tokens into the database, each with these `grants` (`{ target, version_constraint }`), without asking
- * the registry, which then knows none of them.
+ * Puts `number` tokens that see everything into the database, without asking the registry, which then knows none of
+ * them.
  */
-export async function insertTokens(registry, number, grants) {
+export async function insertTokens(registry, number) {
   const tokens = Array.from({ length: number }, plainToken);
   for (let at = 0; at < tokens.length; at += 1000) {
     const rows = tokens.slice(at, at + 1000).map((token) => {
@@ -139,11 +139,10 @@ export async function insertTokens(registry, number, grants) {
       .bind(JSON.stringify(rows));
     const insertGrants = registry.database
       .prepare(
-        `INSERT INTO grants (token_id, target, version_constraint)
-         SELECT t.id, g.value ->> 'target', coalesce(g.value ->> 'version_constraint', '*')
-           FROM json_each(?1) r JOIN tokens t ON t.uid = r.value ->> 'uid', json_each(?2) g`,
+        `INSERT INTO grants (token_id, target)
+         SELECT t.id, '*' FROM json_each(?1) r JOIN tokens t ON t.uid = r.value ->> 'uid'`,
       )
-      .bind(JSON.stringify(rows), JSON.stringify(grants));
+      .bind(JSON.stringify(rows));
     await registry.database.batch([insertToken, insertGrants]);
   }
   return tokens;

@@ -56,7 +56,7 @@ async function measure(host, bare) {
 async function scenarios(registry) {
   const token = await issueToken(registry);
   const prefixed = await issueToken(registry, { allowed_package_prefixes: ["bench/"] });
-  const cold = await insertTokens(registry, COLD_TOKENS, [{ target: "*" }]);
+  const cold = await insertTokens(registry, COLD_TOKENS);
   const path = ({ name }) => `/p2/${name}.json`;
   const small = await look(registry, path(SMALL), { token });
   const large = await look(registry, path(LARGE), { token });

@@ -11,6 +11,9 @@ use super::Map;
 /// The value that removes a key.
 pub const UNSET: &str = "__unset";
 
+/// The same as JSON text.
+pub(super) const UNSET_JSON: &str = "\"__unset\"";
+
 /// Writes each version as its difference to the one before; the first in full.
 pub fn minify(versions: Vec<Map>) -> Vec<Map> {
     let differences = differences(&versions);

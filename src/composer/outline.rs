@@ -9,10 +9,9 @@
 
 use std::ops::Range;
 
+use super::minifier::UNSET_JSON;
 use super::name::PackageName;
-
-/// JSON text of the value that removes a key.
-const UNSET: &str = "\"__unset\"";
+use super::release::{MINIFIED_END, minified_start};
 
 /// Where the fields of each version stand in the text of one document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,16 +38,15 @@ impl Field {
     }
 }
 
-fn beginning(name: &PackageName) -> String {
-    format!("{{\"minified\":\"composer/2.0\",\"packages\":{{\"{name}\":[")
-}
-
 impl Outline {
     /// The outline of a minified document as [`document_json`](super::document_json) writes it; `None` for another text.
     pub fn of(text: &str, name: &PackageName) -> Option<Self> {
-        let beginning = beginning(name);
+        let start = minified_start(name);
         let mut outline = Self::default();
-        let mut text = Scanner { bytes: text.strip_prefix(&beginning)?.as_bytes(), at: 0, offset: beginning.len() };
+        let mut text = Scanner { bytes: text.strip_prefix(&start)?.as_bytes(), at: 0, offset: start.len() };
+        if !text.takes(b'[') {
+            return None;
+        }
         let mut known: Vec<Field> = Vec::new();
         while !text.takes(b']') {
             outline.apply(&mut known, &mut text)?;
@@ -70,7 +68,7 @@ impl Outline {
                 return None;
             }
             let value = text.value()?;
-            let is_unset = text.slice(&value) == UNSET;
+            let is_unset = text.slice(&value) == UNSET_JSON;
             let [start, end] = [value.start, value.end].map(|at| u32::try_from(at + text.offset).ok());
             let field = Field { key, start: start?, end: end? };
             match known.iter().position(|field| field.key == key) {
@@ -118,7 +116,8 @@ impl Outline {
     /// `text` is the whole document's.
     pub fn excerpt(&self, text: &str, name: &PackageName, positions: &[usize], left_out: Option<&str>) -> String {
         let left_out = left_out.and_then(|key| self.position(key));
-        let mut excerpt = beginning(name);
+        let mut excerpt = minified_start(name);
+        excerpt.push('[');
         let mut known: &[Field] = &[];
         for (nth, entry) in positions.iter().filter_map(|&position| self.entries.get(position)).enumerate() {
             if nth > 0 {
@@ -127,7 +126,8 @@ impl Outline {
             self.write_difference(text, known, entry, left_out, &mut excerpt);
             known = entry;
         }
-        excerpt.push_str("]}}");
+        excerpt.push(']');
+        excerpt.push_str(MINIFIED_END);
         excerpt
     }
 
@@ -142,7 +142,7 @@ impl Outline {
         let find = |fields: &[Field], key: u32| fields.iter().find(|field| field.key == key).copied();
         let is_same = |field: &Field| find(known, field.key).is_some_and(|old| old.value(text) == field.value(text));
         let changed = entry.iter().filter(|field| !is_same(field)).map(|field| (field.key, field.value(text)));
-        let gone = known.iter().filter(|field| find(entry, field.key).is_none()).map(|field| (field.key, UNSET));
+        let gone = known.iter().filter(|field| find(entry, field.key).is_none()).map(|field| (field.key, UNSET_JSON));
         let mut separator = '{';
         for (key, value) in changed.chain(gone).filter(|(key, _)| Some(*key) != left_out) {
             excerpt.push(separator);

@@ -189,19 +189,25 @@ pub enum DocumentForm {
 /// One metadata document of a package as JSON text. `entries` are full entries in the order they are written;
 /// [`DocumentForm::Minified`] does the minifying.
 pub fn document_json(name: &PackageName, entries: &[Map], form: DocumentForm) -> String {
-    let document = match form {
-        DocumentForm::Minified => json!({
-            "minified": "composer/2.0",
-            "packages": {name.as_str(): differences(entries)},
-        }),
+    match form {
+        DocumentForm::Minified => {
+            [minified_start(name).as_str(), &json!(differences(entries)).to_string(), MINIFIED_END].concat()
+        }
         DocumentForm::KeyedByVersion => {
             let key = |entry: &Map| entry.get("version").and_then(Value::as_str).unwrap_or_default().to_owned();
             let versions: Map = entries.iter().map(|entry| (key(entry), Value::Object(entry.clone()))).collect();
-            json!({"packages": {name.as_str(): versions}})
+            json!({"packages": {name.as_str(): versions}}).to_string()
         }
-    };
-    document.to_string()
+    }
 }
+
+/// What stands before the list of versions in a minified document. A name has nothing that JSON escapes.
+pub(super) fn minified_start(name: &PackageName) -> String {
+    format!("{{\"minified\":\"composer/2.0\",\"packages\":{{\"{name}\":")
+}
+
+/// What stands behind it.
+pub(super) const MINIFIED_END: &str = "}}";
 
 #[cfg(test)]
 mod tests {
