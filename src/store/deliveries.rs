@@ -19,7 +19,6 @@ pub fn tell_published(target: Target<'_>) -> [Stmt; 2] {
                            FROM packages p CROSS JOIN versions v ON v.package_id = p.id
                           WHERE p.organization_id = ?1 AND p.name = ?2 AND p.hidden_at IS NULL
                             AND v.told_at IS NULL AND v.removed_at IS NULL AND v.hidden_at IS NULL
-                            AND v.yanked_at IS NULL
                           ORDER BY v.id LIMIT 1000) u) n
           CROSS JOIN webhooks w
           WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1
@@ -30,7 +29,7 @@ pub fn tell_published(target: Target<'_>) -> [Stmt; 2] {
         "UPDATE versions SET told_at = ?3
           WHERE package_id = (SELECT id FROM packages
                                WHERE organization_id = ?1 AND name = ?2 AND hidden_at IS NULL)
-            AND told_at IS NULL AND removed_at IS NULL AND hidden_at IS NULL AND yanked_at IS NULL",
+            AND told_at IS NULL AND removed_at IS NULL AND hidden_at IS NULL",
         [target.organization_id.into(), target.name.into(), target.now.into()],
     );
     [tell, note]
