@@ -35,6 +35,7 @@ pub mod users;
 pub mod versions;
 pub mod webhooks;
 
+pub use organizations::OrganizationId;
 use serde::{Deserialize, Deserializer};
 
 use crate::ports::json::read_text;

@@ -53,6 +53,8 @@ macro_rules! is_alive {
     };
 }
 
+// Across organizations: a session belongs to a user, who is one in every organization.
+
 /// The session whose token has this hash (SHA-256, lowercase hex), if it was seen after `idle_since` and is not over;
 /// one [`SessionRow`] or none.
 pub fn look_up(hash: &str, now: Millis, idle_since: Millis) -> Stmt {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
 use crate::store::sealed::SealedColumn;
-use crate::store::{Page, json_text, run, total};
+use crate::store::{OrganizationId, Page, json_text, run, total};
 
 /// A user, without what it signs in with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -17,7 +17,8 @@ pub struct UserRow {
     /// Public id (`UUIDv7`).
     pub uid: String,
     /// The organization it belongs to.
-    pub organization_id: i64,
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
     /// E-mail address, trimmed and in lower case.
     pub email: String,
     /// What people call the user.
@@ -72,6 +73,8 @@ macro_rules! credential_columns {
     };
 }
 
+// Across organizations: an account is one in every organization, and is found by what its user signs in with.
+
 /// Looks a user up by e-mail address; one [`CredentialRow`] or none.
 pub fn credentials_by_email(email: &str) -> Stmt {
     Stmt::new(concat!("SELECT ", credential_columns!(), " FROM users WHERE email = ?1"), [email.into()])
@@ -82,19 +85,21 @@ pub fn credentials(id: i64) -> Stmt {
     Stmt::new(concat!("SELECT ", credential_columns!(), " FROM users WHERE id = ?1"), [id.into()])
 }
 
+// ---------------------------------------------------------------------------------------------- of one organization
+
 /// Looks a user up by public id; one [`UserRow`] or none.
-pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
     Stmt::new(
         concat!("SELECT ", user_columns!(), " FROM users WHERE organization_id = ?1 AND uid = ?2"),
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     )
 }
 
 /// How many owners an organization has.
-pub async fn owners(db: &dyn Database, organization_id: i64) -> Result<i64, DatabaseError> {
+pub async fn owners(db: &dyn Database, organization: OrganizationId) -> Result<i64, DatabaseError> {
     let stmt = Stmt::new(
         "SELECT count(*) AS total FROM users WHERE organization_id = ?1 AND role = 'owner'",
-        [organization_id.into()],
+        [organization.into()],
     );
     total(run(db, stmt).await?)
 }
@@ -113,7 +118,7 @@ pub struct NewUser<'a> {
     /// Public id.
     pub uid: &'a str,
     /// The organization it belongs to.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// Normalized.
     pub email: &'a str,
     /// What people call the user.
@@ -140,7 +145,7 @@ pub async fn insert(
           WHERE NOT ?8 OR NOT EXISTS (SELECT 1 FROM users WHERE organization_id = ?2 AND role = 'owner')",
         [
             new.uid.into(),
-            new.organization_id.into(),
+            new.organization.into(),
             new.email.into(),
             new.name.into(),
             new.role.into(),
@@ -149,7 +154,7 @@ pub async fn insert(
             (only == Only::WithoutOwner).into(),
         ],
     );
-    let batch = vec![insert, noted, by_uid(new.organization_id, new.uid)];
+    let batch = vec![insert, noted, by_uid(new.organization, new.uid)];
     Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
 }
 
@@ -157,7 +162,7 @@ pub async fn insert(
 /// holds `search`, in whatever case.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     search: Option<&str>,
     page: Page,
 ) -> Result<(Vec<UserRow>, i64), DatabaseError> {
@@ -172,13 +177,13 @@ pub async fn page(
                          AND (?2 IS NULL OR instr(lower(email || char(10) || name), lower(?2)) > 0)
                        ORDER BY id DESC LIMIT ?3 OFFSET ?4"
                 ),
-                [organization_id.into(), search.into(), page.limit.into(), page.offset.into()],
+                [organization.into(), search.into(), page.limit.into(), page.offset.into()],
             ),
             Stmt::new(
                 "SELECT count(*) AS total FROM users
                   WHERE organization_id = ?1
                     AND (?2 IS NULL OR instr(lower(email || char(10) || name), lower(?2)) > 0)",
-                [organization_id.into(), search.into()],
+                [organization.into(), search.into()],
             ),
         ])
         .await?
@@ -216,7 +221,7 @@ pub enum Outcome {
 /// Changes a user whose role is one of `roles` (a JSON array), unless that would take the last owner away.
 pub async fn update(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
     roles: &str,
     changes: UserChanges<'_>,
@@ -240,7 +245,7 @@ pub async fn update(
             user_columns!()
         ),
         [
-            organization_id.into(),
+            organization.into(),
             uid.into(),
             roles.into(),
             changes.email.into(),
@@ -254,15 +259,15 @@ pub async fn update(
     let codes = Stmt::new(
         "DELETE FROM recovery_codes WHERE user_id =
             (SELECT id FROM users WHERE organization_id = ?1 AND uid = ?2 AND totp_enabled_at IS NULL)",
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     );
-    outcome(db.batch(vec![update, noted, codes, by_uid(organization_id, uid)]).await?)
+    outcome(db.batch(vec![update, noted, codes, by_uid(organization, uid)]).await?)
 }
 
 /// Removes a user whose role is one of `roles` (a JSON array) with all that hangs on it, unless it is the last owner.
 pub async fn delete(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
     roles: &str,
     noted: Stmt,
@@ -278,9 +283,9 @@ pub async fn delete(
              RETURNING ",
             user_columns!()
         ),
-        [organization_id.into(), uid.into(), roles.into()],
+        [organization.into(), uid.into(), roles.into()],
     );
-    outcome(db.batch(vec![delete, noted, by_uid(organization_id, uid)]).await?)
+    outcome(db.batch(vec![delete, noted, by_uid(organization, uid)]).await?)
 }
 
 /// The first result of a batch tells what was changed, the last what is there.
@@ -293,6 +298,8 @@ fn outcome(mut results: Vec<Rows>) -> Result<Outcome, DatabaseError> {
         (None, None) => Outcome::Absent,
     })
 }
+
+// Across organizations: an account is one in every organization.
 
 /// Notes a refused login of the user with this primary key, if there is one; changes a row or none.
 pub fn touch_failed(id: Option<i64>, now: Millis) -> Stmt {
@@ -332,8 +339,6 @@ pub fn set_password(id: i64, epoch: i64, password: &str, kept: Option<i64>, note
 pub fn end_sessions(id: i64) -> Stmt {
     Stmt::new("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = ?1", [id.into()])
 }
-
-// ---------------------------------------------------------------------------------------------- second factor
 
 /// What proves the second factor, to be spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -434,6 +439,8 @@ fn insert_codes(id: i64, codes: &str) -> Stmt {
         [id.into(), codes.into()],
     )
 }
+
+// Across organizations: a key of ENCRYPTION_KEY seals for all of them.
 
 /// The second factors' secrets, for whoever re-seals them.
 pub const SEALED: SealedColumn = SealedColumn { name: "users.totp_secret", counts, sealed_by, replace };

@@ -41,6 +41,7 @@ mod storefront_faults;
 mod storefront_permissions;
 mod sync;
 mod sync_runs;
+mod tenants;
 mod token_lists;
 mod token_rights;
 mod token_rotation;

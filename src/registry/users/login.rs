@@ -114,7 +114,7 @@ async fn start(
         created_at: now,
         expires_at,
     };
-    let by = Actor { name: format!("user:{}", user.uid), ..by.clone() };
+    let by = Actor::without_view(user.organization, format!("user:{}", user.uid), by.address.clone());
     let second_factor = match factor {
         Factor::None => None,
         Factor::Totp(_) => Some("totp"),
