@@ -38,7 +38,7 @@ async fn answer(surface: Surface, request: Request, next: Next) -> Response {
         return render_failure(Dialect::Composer, &About::of(&request), refused);
     }
     // Composer prints the `warning` of every answer but that to its report, which must not hold one
-    // (composer-protocol, section 0, rule 19).
+    // (docs/composer-protocol.md, section 0, rule 19).
     let is_report = request.uri().path() == "/notify-batch";
     let dialect = if is_report { Dialect::Management } else { Dialect::Composer };
     serve(surface, dialect, request, next).await

@@ -23,7 +23,7 @@ const MAX_CONSTRAINT: usize = 1000;
 const MAX_SOURCES: usize = 20;
 const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 
-/// Names that composer does not take for a filter list (composer-protocol, section 1.2).
+/// Names that composer does not take for a filter list (docs/composer-protocol.md, section 1.2).
 const RESERVED_LISTS: [&str; 10] = [
     "advisories",
     "abandoned",

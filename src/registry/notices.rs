@@ -1,8 +1,8 @@
 //! What is known to be wrong with a package's versions, as composer reads it: security advisories and filter lists.
 //!
 //! Composer finds both at the top of the p2 documents, and asks for the full text of an advisory, or for a filter list
-//! of many packages, at an address that `packages.json` names (composer-protocol, section 5). A notice that concerns no
-//! version that the caller sees is not shown: it would tell of versions that are hidden.
+//! of many packages, at an address that `packages.json` names (docs/composer-protocol.md, section 5). A notice that
+//! concerns no version that the caller sees is not shown: it would tell of versions that are hidden.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
