@@ -12,10 +12,10 @@
 //! * [`http`]: routes, extractors, error dialects, caching headers.
 //! * `cloudflare`: entry points and adapters; the only room that names the `worker` crate.
 
+pub use {composer, git};
+
 #[cfg(any(target_arch = "wasm32", lint_cloudflare))]
 mod cloudflare;
-pub mod composer;
-pub mod git;
 pub mod http;
 pub mod ports;
 pub mod registry;

@@ -313,7 +313,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::composer::version::normalize;
+    use crate::version::normalize;
 
     fn name() -> PackageName {
         PackageName::parse("acme/lib").expect("a name")
