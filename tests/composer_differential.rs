@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rostrum::composer::{
+use composer::{
     Constraint, ExcludeRules, NormalizedVersion, Stability, normalize, normalize_branch, numeric_alias_prefix,
     php_version_compare, version_of_branch,
 };

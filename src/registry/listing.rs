@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use composer::{DocumentForm, insert_sorted};
 use serde_json::json;
 
-use crate::composer::{DocumentForm, insert_sorted};
 use crate::registry::App;
 use crate::registry::access::{Fingerprint, View, glob};
 use crate::registry::failure::Failure;

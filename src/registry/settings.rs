@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use composer::{PackageName, insert_sorted};
 use serde_json::{Map, Value, json};
 
-use crate::composer::{PackageName, insert_sorted};
 use crate::ports::{Job, Row, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};

@@ -3,13 +3,11 @@
 
 use std::collections::VecDeque;
 
+use composer::{Catalogue, PackageName, Reference, Versions, insert_sorted, read_included, summarize, versions_in};
 use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::composer::{
-    Catalogue, PackageName, Reference, Versions, insert_sorted, read_included, summarize, versions_in,
-};
 use crate::registry::mirror::harvest::Harvest;
 use crate::registry::mirror::refresh::Progress;
 use crate::registry::mirror::remote::MirrorError;

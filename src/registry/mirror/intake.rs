@@ -5,14 +5,14 @@
 //! other host, neither with `--prefer-source` nor when a download fails. A version without a zip is left out for the
 //! same reason, unless it is a metapackage.
 
+use composer::{
+    Archived, Dist, DistMirror, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, insert_sorted,
+    normalize,
+};
+use git::ObjectId;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
-use crate::composer::{
-    self, Archived, Dist, DistMirror, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
-    insert_sorted, normalize,
-};
-use crate::git::ObjectId;
 use crate::ports::{Fault, Millis};
 use crate::registry::App;
 use crate::registry::access::IndexedVersion;
