@@ -3,7 +3,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness, no HTTP. What is written here is what `composer` itself does with
 //! the same input; the vectors under `tests/vectors/` were produced by the reference implementation, and
-//! `tests/composer_differential.rs` asks it again whenever PHP is at hand.
+//! `tests/differential.rs` asks it again whenever PHP is at hand.
 
 pub mod archive;
 pub mod branch_alias;
