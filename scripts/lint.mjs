@@ -7,7 +7,7 @@ import { attempt } from "./lib/run.mjs";
 import { Stop, main, step } from "./lib/say.mjs";
 import { requireRust } from "./lib/toolchain.mjs";
 
-const CLIPPY = ["clippy", "--all-targets", "--quiet", "--", "-D", "warnings"];
+const CLIPPY = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
 
 await main(async () => {
   await requireRust();
@@ -18,7 +18,7 @@ await main(async () => {
       if (code !== 0) failed.push(line);
       if (code !== 0) process.stderr.write(stdout + stderr);
     });
-  await check("Formatting", "cargo", ["fmt", "--check"]);
+  await check("Formatting", "cargo", ["fmt", "--all", "--check"]);
   await check("Clippy", "cargo", CLIPPY);
   // The Cloudflare room exists only for wasm; this cfg brings it in natively, where clippy always works.
   const native = { RUSTFLAGS: "--cfg lint_cloudflare", CARGO_TARGET_DIR: join(root, "target/lint-cloudflare") };

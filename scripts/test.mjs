@@ -45,7 +45,7 @@ await main(async () => {
 async function testRust(filter) {
   await requireRust();
   say("Running the Rust tests …");
-  const { code, output } = await watched("cargo", ["test", ...(filter === undefined ? [] : [filter])]);
+  const { code, output } = await watched("cargo", ["test", "--workspace", ...(filter === undefined ? [] : [filter])]);
   const lines = [...output.matchAll(/^test result: .* (\d+) passed; (\d+) failed;/gm)];
   const sum = (group) => lines.reduce((total, line) => total + Number(line[group]), 0);
   return { code, passed: sum(1), failed: sum(2) };

@@ -1,25 +1,37 @@
-//! The rooms of the crate import only leftwards: `composer`, `git` ← `ports` ← `store` ← `registry` ← `http` ←
-//! `cloudflare`. `composer` and `git` import no other room, and only `cloudflare` names the `worker` crate.
+//! The rooms of the crate import only leftwards: `ports` ← `store` ← `registry` ← `http` ← `cloudflare`, and only
+//! `cloudflare` names the `worker` crate. `composer` and `git` are crates of their own, which cannot import a room; they
+//! depend on nothing that does I/O, and do none themselves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room, and the rooms that it may import.
-const ROOMS: [(&str, &[&str]); 7] = [
-    ("composer", &[]),
-    ("git", &[]),
-    ("ports", &["composer", "git"]),
-    ("store", &["composer", "git", "ports"]),
-    ("registry", &["composer", "git", "ports", "store"]),
-    ("http", &["composer", "git", "ports", "store", "registry"]),
-    ("cloudflare", &["composer", "git", "ports", "store", "registry", "http"]),
+const ROOMS: [(&str, &[&str]); 5] = [
+    ("ports", &[]),
+    ("store", &["ports"]),
+    ("registry", &["ports", "store"]),
+    ("http", &["ports", "store", "registry"]),
+    ("cloudflare", &["ports", "store", "registry", "http"]),
 ];
+
+/// Each crate under crates/, and all that it may depend on: formats, codecs and derives, of which none does I/O.
+const CRATES: [(&str, &[&str]); 2] = [
+    ("composer", &["serde", "serde_json", "thiserror"]),
+    ("git", &["bytes", "flate2", "hex", "serde", "sha1", "thiserror", "time", "zip"]),
+];
+
+/// Modules of the standard library for I/O, clocks, surroundings and threads, which those crates do not name.
+const IMPURE: [&str; 7] = ["env", "fs", "net", "os", "process", "thread", "time"];
 
 /// Crates of the platform, which only `cloudflare` may name.
 const PLATFORM: [&str; 4] = ["worker", "wasm_bindgen", "js_sys", "web_sys"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates")
 }
 
 fn files_below(path: &Path) -> Vec<PathBuf> {
@@ -54,11 +66,11 @@ fn code_of(path: &Path) -> String {
     lines.flat_map(|line| line.chars().chain(" ".chars())).collect()
 }
 
-/// The rooms that code names after `crate::`, one by one or in braces.
-fn imported(code: &str) -> Vec<String> {
+/// What code names after `root` (`crate::`, `std::`), one by one or in braces.
+fn imported(code: &str, root: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = code[at + "crate::".len()..].trim_start();
+    for (at, _) in code.match_indices(root) {
+        let rest = code[at + root.len()..].trim_start();
         match rest.strip_prefix('{') {
             None => found.push(first_name(rest)),
             Some(list) => found.extend(names_in_braces(list)),
@@ -90,6 +102,14 @@ fn names_in_braces(list: &str) -> Vec<String> {
     names
 }
 
+/// The names in the table `[dependencies]` of a manifest, which are written one a line.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let table = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
+    let lines =
+        table.take_while(|line| !line.starts_with('[')).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter_map(|line| line.split(['.', ' ', '=']).next()).collect()
+}
+
 /// Whether code names this crate.
 fn names_crate(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
@@ -115,7 +135,7 @@ fn imports_point_only_leftwards() {
     let mut seen = 0;
     for (room, allowed) in ROOMS {
         for path in files_of(room) {
-            for name in imported(&code_of(&path)) {
+            for name in imported(&code_of(&path), "crate::") {
                 let is_fine = name == room || !rooms.contains(&name.as_str()) || allowed.contains(&name.as_str());
                 assert!(is_fine, "{} imports from {name}", path.display());
                 seen += usize::from(rooms.contains(&name.as_str()));
@@ -126,9 +146,33 @@ fn imports_point_only_leftwards() {
 }
 
 #[test]
+fn the_crates_are_pure() {
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(crates()).expect("a folder").map(|entry| entry.expect("readable").path()).collect();
+    folders.sort();
+    assert_eq!(folders, CRATES.map(|(name, _)| crates().join(name)));
+    let mut seen = 0;
+    for (name, allowed) in CRATES {
+        let folder = crates().join(name);
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("UTF-8");
+        assert_eq!(dependencies(&manifest), allowed, "{name}");
+        assert!(!manifest.contains("build-dependencies") && !manifest.contains("[target"), "{name}");
+        for path in files_below(&folder.join("src")) {
+            let code = code_of(&path);
+            for module in imported(&code, "std::") {
+                assert!(!IMPURE.contains(&module.as_str()), "{} names std::{module}", path.display());
+                seen += 1;
+            }
+            assert!(!code.contains("print!(") && !code.contains("println!("), "{} prints", path.display());
+        }
+    }
+    assert!(seen > 20, "the imports were not recognised: {seen}");
+}
+
+#[test]
 fn only_the_cloudflare_room_names_the_platform() {
     let mut seen = 0;
-    for path in files_below(&source()) {
+    for path in files_below(&source()).into_iter().chain(files_below(&crates())) {
         let code = code_of(&path);
         let is_inside = path.starts_with(source().join("cloudflare"));
         for name in PLATFORM {
@@ -142,8 +186,9 @@ fn only_the_cloudflare_room_names_the_platform() {
 
 #[test]
 fn only_the_store_holds_sql_and_only_http_knows_the_router() {
-    for (room, _) in ROOMS {
-        for path in files_of(room) {
+    let crates = CRATES.map(|(name, _)| (name, files_below(&crates().join(name))));
+    for (room, files) in ROOMS.map(|(room, _)| (room, files_of(room))).into_iter().chain(crates) {
+        for path in files {
             let code = code_of(&path);
             assert!(room == "store" || !code.contains("Stmt::new("), "{} holds SQL", path.display());
             let may_route = ["http", "cloudflare"].contains(&room);
@@ -155,8 +200,8 @@ fn only_the_store_holds_sql_and_only_http_knows_the_router() {
 #[test]
 fn the_reader_of_imports_understands_every_form() {
     let code =
-        "use crate::git::Pack; use crate::{ports::Stmt, store::{run, Page}, http}; let x = crate::composer::f();";
-    assert_eq!(imported(code), ["git", "ports", "store", "http", "composer"]);
+        "use crate::registry::App; use crate::{ports::Stmt, store::{run, Page}, http}; let x = crate::cloudflare::f();";
+    assert_eq!(imported(code, "crate::"), ["registry", "ports", "store", "http", "cloudflare"]);
     assert!(names_crate("use worker::Env;", "worker"));
     assert!(!names_crate("a_worker::x, my::worker::x, worker_y::z", "worker"));
 }

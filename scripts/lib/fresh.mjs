@@ -25,7 +25,10 @@ export function remember(record, files) {
   writeFileSync(record, JSON.stringify({ hash: fingerprint(files), files }, null, 1));
 }
 
-/** The inputs that rustc wrote into a dep-info file (`target/…/NAME.d`), which include `include_str!`ed ones. */
+/**
+ * The inputs that cargo wrote into a dep-info file beside a product (`target/…/release/NAME.d`): the sources of the
+ * package and of those it depends on by path, and what they include with `include_str!`.
+ */
 export function rustInputs(depInfo) {
   const line = readFileSync(depInfo, "utf8").split("\n")[0];
   const list = line.slice(line.indexOf(": ") + 2);

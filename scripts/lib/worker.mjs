@@ -1,6 +1,6 @@
 // Builds the Worker into build/ when its inputs have changed since the last time, and completes its static assets.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { copySwaggerUi } from "./assets.mjs";
 import { isFresh, remember, rustInputs } from "./fresh.mjs";
@@ -13,7 +13,8 @@ import { wasmEnvironment } from "./toolchain.mjs";
 
 /** What the build depends on besides the Rust sources, which cargo lists itself. */
 const OTHER_INPUTS = [
-  "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/lib/worker.mjs", "scripts/lib/order.mjs",
+  "Cargo.toml", "Cargo.lock", ...readdirSync(join(root, "crates")).map((name) => `crates/${name}/Cargo.toml`),
+  "package-lock.json", "scripts/lib/worker.mjs", "scripts/lib/order.mjs",
 ].map((name) => join(root, name));
 
 /** What the wasm may use: the features that rustc turns on by itself, and exceptions, which wasm-bindgen catches. */

@@ -5,10 +5,10 @@
 //! which updates were paid for, and by a minimum stability. A version is visible when one grant that is in force
 //! covers it; a package is visible when one of its versions is. What is not visible does not exist.
 
+use composer::{Constraint, NormalizedVersion, Stability};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::composer::{Constraint, NormalizedVersion, Stability};
 use crate::ports::Millis;
 use crate::registry::failure::{Failure, Kind};
 use crate::store::OrganizationId;

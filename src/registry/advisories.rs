@@ -3,9 +3,9 @@
 //! Both are about published packages of the organization, and a caller may only speak of packages that it sees. How
 //! composer reads them is `notices`'.
 
+use composer::{Constraint, PackageName};
 use serde_json::{Value, json};
 
-use crate::composer::{Constraint, PackageName};
 use crate::ports::{DatabaseError, Millis};
 use crate::registry::App;
 use crate::registry::access::{Scope, View};

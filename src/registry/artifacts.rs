@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use crate::composer::{NormalizedVersion, newest_first};
+use composer::{NormalizedVersion, newest_first};
+
 use crate::ports::Millis;
 use crate::registry::App;
 use crate::registry::access::View;

@@ -4,9 +4,9 @@
 //! uploaded. What becomes of the metadata is `curate`'s and `uploads`'.
 
 use bytes::Bytes;
+use composer::{NormalizedVersion, PackageName};
 use serde_json::json;
 
-use crate::composer::{NormalizedVersion, PackageName};
 use crate::ports::{DatabaseError, Fault, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::{Scope, View};

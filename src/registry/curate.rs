@@ -6,9 +6,9 @@
 //! hidden package is so with all its versions. A deleted one is gone, its zip too when nothing else needs it. Only what was uploaded can be deleted:
 //! what comes from a repository would come back with its next sync.
 
+use composer::{NormalizedVersion, PackageName, normalize};
 use serde_json::{Value, json};
 
-use crate::composer::{NormalizedVersion, PackageName, normalize};
 use crate::ports::Stmt;
 use crate::registry::App;
 use crate::registry::access::{Scope, View};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::composer::{NormalizedVersion, PackageName};
+use composer::{NormalizedVersion, PackageName};
+
 use crate::ports::{ByteRange, ByteStream, Fault, Job, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;

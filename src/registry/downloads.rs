@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use composer::{NormalizedVersion, PackageName};
 use serde_json::json;
 
-use crate::composer::{NormalizedVersion, PackageName};
 use crate::ports::Stmt;
 use crate::registry::App;
 use crate::registry::access::View;

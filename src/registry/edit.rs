@@ -1,7 +1,8 @@
 //! Changing a package by hand: an upload, a yank, what an operator says of it. The package is read at one revision,
 //! rendered as it will be, and written only if nobody has written it meanwhile.
 
-use crate::composer::PackageName;
+use composer::PackageName;
+
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
 use crate::registry::failure::Failure;

@@ -4,11 +4,12 @@
 //! which names composer is to ask for here, or tells nothing of names when that may be any. The patterns of reserved
 //! vendors are among them, so that composer asks here, and is told that there is nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use composer::DocumentForm;
 use serde_json::json;
 
-use crate::composer::{DocumentForm, insert_sorted};
 use crate::registry::App;
 use crate::registry::access::{Fingerprint, View, glob};
 use crate::registry::failure::Failure;
@@ -77,23 +78,14 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<Listing>, Failu
 /// The patterns of names that `view` may ask for besides those that are listed. Who does not see everything is shown
 /// nothing but the patterns of its own grants.
 fn patterns(announced: &Announced, view: &View) -> Option<Vec<String>> {
-    let mut open = Vec::new();
-    for names in &announced.upstreams {
-        for pattern in names.as_deref().unwrap_or(&["*".to_owned()]) {
-            insert_sorted(&mut open, pattern.clone());
-        }
-    }
-    for vendor in &announced.reserved_vendors {
-        insert_sorted(&mut open, format!("{vendor}/*"));
-    }
+    let upstreams = announced.upstreams.iter().flat_map(|names| names.clone().unwrap_or_else(|| vec!["*".to_owned()]));
+    let reserved = announced.reserved_vendors.iter().map(|vendor| format!("{vendor}/*"));
+    let mut open: BTreeSet<String> = upstreams.chain(reserved).collect();
     if !view.sees_everything() {
-        let mut granted = Vec::new();
-        for target in view.targets().filter(|target| open.iter().any(|pattern| may_meet(pattern, target))) {
-            insert_sorted(&mut granted, target.to_owned());
-        }
-        open = granted;
+        let targets = view.targets().filter(|target| open.iter().any(|pattern| may_meet(pattern, target)));
+        open = targets.map(str::to_owned).collect();
     }
-    Some(open).filter(|open| !open.iter().any(|pattern| pattern == "*"))
+    (!open.contains("*")).then(|| open.into_iter().collect())
 }
 
 /// Whether there may be a name that matches both patterns.

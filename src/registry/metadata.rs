@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use composer::{DocumentForm, PackageName};
 use sha2::{Digest, Sha256};
 
-use crate::composer::{self, DocumentForm, PackageName};
 use crate::ports::{BoxFuture, Fault, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::{Fingerprint, Scope, View};

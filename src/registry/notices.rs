@@ -4,10 +4,10 @@
 //! of many packages, at an address that `packages.json` names (docs/composer-protocol.md, section 5). A notice that
 //! concerns no version that the caller sees is not shown: it would tell of versions that are hidden.
 
+use composer::{Constraint, NormalizedVersion, PackageName};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::composer::{Constraint, NormalizedVersion, PackageName};
 use crate::ports::Fault;
 use crate::ports::json::read_text;
 use crate::registry::App;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::composer::{NormalizedVersion, Stability, newest_first, normalize};
+use composer::{NormalizedVersion, Stability, newest_first, normalize};
+
 use crate::ports::Rows;
 use crate::registry::App;
 use crate::registry::access::{Scope, View};

@@ -1,6 +1,7 @@
 //! Writing a package: everything that a sync found, or the shasums of newly built zips, in one batch.
 
-use crate::composer::PackageName;
+use composer::PackageName;
+
 use crate::ports::{Millis, Stmt};
 use crate::registry::App;
 use crate::registry::failure::Failure;

@@ -3,12 +3,12 @@
 //! Dist URLs are written without an origin (`rostrum:/dist/…`) and get the one that the reader asked at when they are
 //! handed out ([`absolute`]): a publish comes from a queue and knows of none.
 
+use composer::{
+    Dist, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, Source,
+    Stability,
+};
 use serde_json::{Value, json};
 
-use crate::composer::{
-    self, Dist, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
-    Source, Stability,
-};
 use crate::registry::access::IndexedVersion;
 use crate::registry::dates::rfc3339;
 use crate::store::packages::LiveVersion;

@@ -2,11 +2,12 @@
 //! set, and one of [`SettingsChange`]; it is stored as a row of JSON under its name. To add one, follow the others through
 //! this file and `http::management::settings`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use composer::PackageName;
 use serde_json::{Map, Value, json};
 
-use crate::composer::{PackageName, insert_sorted};
 use crate::ports::{Job, Row, Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;
@@ -124,17 +125,14 @@ fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
     if vendors.len() > MAX_VENDORS {
         return refuse(format!("must not hold more than {MAX_VENDORS} vendors"));
     }
-    let mut checked = Vec::new();
-    for vendor in vendors {
-        insert_sorted(&mut checked, vendor.to_ascii_lowercase());
-    }
+    let checked: BTreeSet<String> = vendors.iter().map(|vendor| vendor.to_ascii_lowercase()).collect();
     if let Some(odd) = checked.iter().find(|vendor| PackageName::parse(&format!("{vendor}/x")).is_err()) {
         return refuse(format!(
             "`{}` is no vendor; it is what stands before the slash of a package name",
             odd.escape_default()
         ));
     }
-    Ok(checked)
+    Ok(checked.into_iter().collect())
 }
 
 /// The settings of an organization.

@@ -1,8 +1,8 @@
 //! What a request says that a token should be, and whether it may be so.
 
+use composer::{Constraint, PackageName, Stability};
 use serde_json::{Map, Value, json};
 
-use crate::composer::{Constraint, PackageName, Stability};
 use crate::ports::Millis;
 use crate::registry::access::{everything, packages};
 use crate::registry::failure::Failure;

@@ -5,10 +5,10 @@
 
 use std::fmt;
 
+use composer::{DocumentForm, NormalizedVersion, Outline, PackageName};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::composer::{self, DocumentForm, NormalizedVersion, Outline, PackageName};
 use crate::ports::{Fault, Millis};
 use crate::registry::access::{Fingerprint, Scope};
 use crate::registry::dates::read_rfc3339;

@@ -1,8 +1,8 @@
 //! `mirrors`: what upstream repositories answered when they were asked for a name, and whose a name is.
 
+use composer::Root;
 use serde_json::{Value, json};
 
-use crate::composer::Root;
 use crate::ports::json::read_text;
 use crate::ports::{Fault, Millis, Row, Rows, Stmt};
 use crate::store::{OrganizationId, json_arguments, texts};

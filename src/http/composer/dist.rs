@@ -1,13 +1,13 @@
 //! Archives.
 
 use axum::response::{IntoResponse, Response};
+use composer::{PackageName, normalize};
+use git::ObjectId;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::composer::{PackageName, normalize};
-use crate::git::ObjectId;
 use crate::http::caching::{Conditions, PRIVATE};
 use crate::http::composer::shapes::Zip;
 use crate::http::extract::PathOf;

@@ -1,8 +1,8 @@
 //! `packages.json` and the p2 documents.
 
 use axum::response::Response;
+use composer::{DocumentForm, PackageName};
 
-use crate::composer::{DocumentForm, PackageName};
 use crate::http::caching::{Conditions, answer};
 use crate::http::composer::shapes::{PackageMetadata, PackagesJson};
 use crate::http::extract::{BaseUrl, Client, PathOf};

@@ -1,13 +1,13 @@
 //! `/api/packages/{id}/versions`, and the texts of a version.
 
 use axum::response::{IntoResponse, Response};
+use composer::NormalizedVersion;
 use http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::composer::NormalizedVersion;
 use crate::http::extract::{PageQuery, PathOf, StrictQuery};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};

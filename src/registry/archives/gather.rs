@@ -7,11 +7,12 @@
 
 use std::collections::HashSet;
 
-use crate::composer::{ExcludeRules, Manifest};
-use crate::git::{
+use composer::{ExcludeRules, Manifest};
+use git::{
     ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, PackError, PackLimits, Packs,
     TreeError, find_package_files, limits, missing_files, missing_rule_files,
 };
+
 use crate::registry::sync::SyncError;
 use crate::registry::sync::remote::{Remote, is_too_large};
 

@@ -8,10 +8,10 @@ mod gather;
 use std::time::Duration;
 
 use bytes::Bytes;
+use git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
 use crate::ports::json::read_text;
 use crate::ports::{Job, Stmt};
 use crate::registry::App;

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use composer::PackageName;
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::composer::PackageName;
 use crate::ports::json::read_text;
 use crate::ports::{BlobUpload, Fault, PART_BYTES};
 use crate::registry::App;

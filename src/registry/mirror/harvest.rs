@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use composer::{PackageName, Versions};
 use serde_json::json;
 
-use crate::composer::{PackageName, Versions};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;

@@ -1,15 +1,13 @@
 //! Reading an upstream repository as a whole: inline `packages`, `includes` (Satis without `metadata-url`), and Composer
 //! 1's `provider-includes`. Its root tells by hashes what has changed; only that is read and published.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
+use composer::{Catalogue, PackageName, Reference, Versions, read_included, summarize, versions_in};
 use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::composer::{
-    Catalogue, PackageName, Reference, Versions, insert_sorted, read_included, summarize, versions_in,
-};
 use crate::registry::mirror::harvest::Harvest;
 use crate::registry::mirror::refresh::Progress;
 use crate::registry::mirror::remote::MirrorError;
@@ -34,7 +32,7 @@ pub async fn import(
 ) -> Result<Progress, MirrorError> {
     let rows = run(&*harvest.app.ports.database, found(harvest.upstream.id)).await?;
     let published = rows.read(|row| Ok((row.needed_text("name")?, row.text("digest").unwrap_or_default())))?;
-    let mut whole = Whole { harvest, published, seen: Vec::new(), providers: Vec::new() };
+    let mut whole = Whole { harvest, published, seen: BTreeSet::new(), providers: Vec::new() };
     let template = root.providers_url.clone();
     whole.read_documents(root).await?;
     let progress = match template {
@@ -43,7 +41,7 @@ pub async fn import(
     };
     let Whole { published, seen, harvest, .. } = whole;
     if progress == Progress::Done {
-        let gone = published.into_iter().map(|(name, _)| name).filter(|name| seen.binary_search(name).is_err());
+        let gone = published.into_iter().map(|(name, _)| name).filter(|name| !seen.contains(name));
         harvest.retire(gone.collect());
     }
     harvest.flush().await?;
@@ -51,7 +49,7 @@ pub async fn import(
         // Without validators, the next sync reads the root again.
         stored.validators = Validators::default();
     }
-    stored.root.patterns = if seen.is_empty() { Some(seen) } else { summarize(seen.iter().map(String::as_str)) };
+    stored.root.patterns = if seen.is_empty() { Some(Vec::new()) } else { summarize(seen.iter().map(String::as_str)) };
     harvest.keep_root(stored).await?;
     Ok(progress)
 }
@@ -61,8 +59,8 @@ struct Whole<'w, 'a> {
     harvest: &'w mut Harvest<'a>,
     /// Name and digest of what is published, by name.
     published: Vec<(String, String)>,
-    /// The names that were met, sorted.
-    seen: Vec<String>,
+    /// The names that were met.
+    seen: BTreeSet<String>,
     /// Packages with documents of their own.
     providers: Vec<Reference>,
 }
@@ -122,7 +120,7 @@ impl Whole<'_, '_> {
             self.harvest.skip(parsed.as_str(), reason);
             return None;
         }
-        insert_sorted(&mut self.seen, parsed.to_string()).then_some(parsed)
+        self.seen.insert(parsed.to_string()).then_some(parsed)
     }
 
     fn is_published(&self, name: &PackageName, digest: &str) -> bool {

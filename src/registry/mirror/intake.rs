@@ -5,14 +5,15 @@
 //! other host, neither with `--prefer-source` nor when a download fails. A version without a zip is left out for the
 //! same reason, unless it is a metapackage.
 
+use std::collections::BTreeSet;
+
+use composer::{
+    Archived, Dist, DistMirror, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, normalize,
+};
+use git::ObjectId;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
-use crate::composer::{
-    self, Archived, Dist, DistMirror, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
-    insert_sorted, normalize,
-};
-use crate::git::ObjectId;
 use crate::ports::{Fault, Millis};
 use crate::registry::App;
 use crate::registry::access::IndexedVersion;
@@ -74,7 +75,7 @@ pub fn take_in(
     mirrors: &[DistMirror],
     known: &[KnownVersion],
 ) -> Result<Intake, Fault> {
-    let mut taking = Taking { app, name, mirrors, known, seen: Vec::new(), bytes: 0, taken: Taken::default() };
+    let mut taking = Taking { app, name, mirrors, known, seen: BTreeSet::new(), bytes: 0, taken: Taken::default() };
     let mut skipped = Skipped::default();
     for version in versions {
         let label = version.get("version").and_then(Value::as_str).unwrap_or("?").chars().take(100).collect();
@@ -122,8 +123,8 @@ struct Taking<'a> {
     name: &'a PackageName,
     mirrors: &'a [DistMirror],
     known: &'a [KnownVersion],
-    /// Normalized versions, sorted.
-    seen: Vec<String>,
+    /// Normalized versions.
+    seen: BTreeSet<String>,
     bytes: usize,
     taken: Taken,
 }
@@ -142,7 +143,7 @@ impl Taking<'_> {
             Ok(admitted) => admitted,
             Err(reason) => return Ok(Err(reason)),
         };
-        if !insert_sorted(&mut self.seen, admitted.version.normalized.as_str().to_owned()) {
+        if !self.seen.insert(admitted.version.normalized.as_str().to_owned()) {
             return Ok(Err("another version before it is the same one".to_owned()));
         }
         self.bytes += text.len();

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::composer::PackageName;
+use composer::PackageName;
+
 use crate::ports::Job;
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};

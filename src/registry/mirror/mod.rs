@@ -24,7 +24,8 @@ pub mod lookup;
 pub mod refresh;
 pub mod remote;
 
-use crate::composer::PackageName;
+use composer::PackageName;
+
 use crate::ports::json::read_text;
 use crate::ports::{Row, Rows};
 use crate::registry::App;

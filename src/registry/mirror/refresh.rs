@@ -2,7 +2,8 @@
 //! answers first. A look-up that finds an answer too old asks for itself; this keeps old ones from piling up, tells the
 //! repository's owner when the upstream fails, and finds out when it no longer does.
 
-use crate::composer::PackageName;
+use composer::PackageName;
+
 use crate::ports::Row;
 use crate::ports::json::read_text;
 use crate::registry::App;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use composer::{Catalogue, InvalidRepository, PackageName, Versions, read_root, versions_in};
 use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::composer::{Catalogue, InvalidRepository, PackageName, Versions, read_root, versions_in};
 use crate::ports::{DatabaseError, Fault, UpstreamError};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};

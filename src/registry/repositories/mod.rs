@@ -6,9 +6,9 @@ mod verify;
 
 use std::time::Duration;
 
+use git::PackagePath;
 use serde_json::json;
 
-use crate::git::PackagePath;
 use crate::ports::{DatabaseError, Job, Millis};
 use crate::registry::App;
 use crate::registry::access::View;

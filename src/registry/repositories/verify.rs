@@ -1,6 +1,7 @@
 //! Trying a repository out: whether it can be reached, and what is there. Nothing is imported.
 
-use crate::git::Advertised;
+use git::Advertised;
+
 use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::failure::Failure;

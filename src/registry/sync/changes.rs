@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sha2::{Digest, Sha256};
-
-use crate::composer::{
+use composer::{
     Manifest, NormalizedVersion, PackageName, RefVersion, is_tag_version, version_of_branch, version_of_tag,
 };
-use crate::git::{Advertised, ObjectId};
+use git::{Advertised, ObjectId};
+use sha2::{Digest, Sha256};
+
 use crate::ports::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
 use crate::registry::access::glob;
@@ -320,7 +320,7 @@ impl Changes {
     }
 }
 
-fn ref_version(ref_name: &str, manifest: &Manifest) -> Result<RefVersion, crate::composer::Skipped> {
+fn ref_version(ref_name: &str, manifest: &Manifest) -> Result<RefVersion, composer::Skipped> {
     match ref_name.strip_prefix(TAGS) {
         Some(tag) => version_of_tag(tag, manifest),
         None => version_of_branch(ref_name.strip_prefix(BRANCHES).unwrap_or(ref_name)),

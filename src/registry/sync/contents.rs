@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
-use crate::git::{
+use git::{
     BlobRef, Capabilities, FetchError, FetchRequest, MetadataPlan, Object, ObjectId, PackLimits, PackageFiles,
     PackagePath, Packs, TreeError, find_package_files, missing_blobs,
 };
+use sha2::{Digest, Sha256};
+
 use crate::ports::Millis;
 use crate::registry::sync::SyncError;
 use crate::registry::sync::remote::{Remote, is_too_large};

@@ -1,6 +1,7 @@
 //! Why a sync fails.
 
-use crate::git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError};
+use git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError};
+
 use crate::ports::{DatabaseError, Fault, UpstreamError};
 use crate::registry::failure::Failure;
 use crate::registry::mirror::remote::MirrorError;

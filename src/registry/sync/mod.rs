@@ -18,10 +18,10 @@ pub mod remote;
 
 use std::time::Duration;
 
+use composer::PackageName;
+use git::{Advertised, Capabilities, PackagePath};
 use url::Url;
 
-use crate::composer::PackageName;
-use crate::git::{Advertised, Capabilities, PackagePath};
 use crate::ports::Job;
 use crate::ports::json::read_text;
 use crate::registry::App;

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use git::{
+    ADVERTISEMENT_PATH, Advertised, Capabilities, FetchError, FetchRequest, Pack, PackError, PackLimits, PackReceiver,
+    UPLOAD_PACK_PATH, ls_refs_request, parse_ls_refs,
+};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::git::{
-    ADVERTISEMENT_PATH, Advertised, Capabilities, FetchError, FetchRequest, Pack, PackError, PackLimits, PackReceiver,
-    UPLOAD_PACK_PATH, ls_refs_request, parse_ls_refs,
-};
 use crate::ports::{Fault, UpstreamResponse};
 use crate::registry::App;
 use crate::registry::sync::SyncError;

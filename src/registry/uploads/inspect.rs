@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::io::{Cursor, Read};
 
+use composer::{NoManifest, manifest_path};
+use git::{READABLE_FILES, SymlinkRefusal, UnsafeReason, best_name, check_relative_path, check_symlink, limits};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ExtraField, ZipArchive};
 
-use crate::composer::{NoManifest, manifest_path};
-use crate::git::{READABLE_FILES, SymlinkRefusal, UnsafeReason, best_name, check_relative_path, check_symlink, limits};
 use crate::registry::sync::contents::{MAX_FILE_BYTES, readable_text};
 
 /// Most bytes of an uploaded zip: it is in memory as a whole, and once more while the blob store takes it.

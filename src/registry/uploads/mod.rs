@@ -8,11 +8,11 @@
 pub mod inspect;
 
 use bytes::Bytes;
+use composer::{Constraint, Manifest, NormalizedVersion, PackageName, normalize};
 use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::composer::{Constraint, Manifest, NormalizedVersion, PackageName, normalize};
 use crate::ports::{Millis, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;

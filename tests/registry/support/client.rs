@@ -150,7 +150,7 @@ impl Reply {
         let document = self.json();
         assert_eq!(document["minified"], "composer/2.0", "{document}");
         let entries = serde_json::from_value(document["packages"][name].clone()).expect("a list of versions");
-        rostrum::composer::expand(entries).into_iter().map(Value::Object).collect()
+        composer::expand(entries).into_iter().map(Value::Object).collect()
     }
 
     /// Their pretty versions.

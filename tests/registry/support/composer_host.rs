@@ -102,7 +102,7 @@ impl ComposerHost {
         let (dev, stable): (Vec<&Value>, Vec<&Value>) = versions.iter().partition(is_dev);
         for (part, versions) in [("", stable), ("~dev", dev)] {
             let maps = versions.iter().map(|version| version.as_object().expect("an object").clone()).collect();
-            let minified = rostrum::composer::minify(maps);
+            let minified = composer::minify(maps);
             let document = json!({"minified": "composer/2.0", "packages": {name: minified}});
             self.put_json(&format!("{origin}/p2/{name}{part}.json"), &document);
         }

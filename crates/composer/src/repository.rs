@@ -4,6 +4,8 @@
 //! `packages`, `includes`, and Composer 1's `provider-includes`. What the client ignores is ignored here, too: inline
 //! packages beside a `metadata-url`, and an empty `available-packages`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Map;
@@ -189,28 +191,15 @@ fn catalogue(mut document: Map) -> Result<Catalogue, InvalidRepository> {
 
 /// Names and patterns in a form that is kept with a repository: the same ones, or the vendors of many.
 pub fn summarize<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Vec<String>> {
-    let (mut exact, mut vendors) = (Vec::new(), Vec::new());
+    let (mut exact, mut vendors) = (BTreeSet::new(), BTreeSet::new());
     for name in names.into_iter().filter(|name| name.len() <= PackageName::MAX_BYTES) {
         let name = name.to_ascii_lowercase();
         let vendor = name.split_once('/').map_or_else(|| name.clone(), |(vendor, _)| format!("{vendor}/*"));
-        insert_sorted(&mut vendors, vendor);
-        insert_sorted(&mut exact, name);
+        vendors.insert(vendor);
+        exact.insert(name);
     }
     let kept = if exact.len() <= MAX_NAMES { exact } else { vendors };
-    (1..=MAX_PATTERNS).contains(&kept.len()).then_some(kept)
-}
-
-/// Inserts a text into a sorted list, if it is not there yet; says whether it was inserted. For lists that are made in
-/// about their order: a set would cost more wasm than it saves time.
-#[inline(never)]
-pub fn insert_sorted(list: &mut Vec<String>, text: String) -> bool {
-    match list.binary_search(&text) {
-        Ok(_) => false,
-        Err(place) => {
-            list.insert(place, text);
-            true
-        }
-    }
+    (1..=MAX_PATTERNS).contains(&kept.len()).then(|| kept.into_iter().collect())
 }
 
 /// The versions in a document of the package `name`, one after the other; `None` when it does not speak of that
@@ -313,7 +302,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::composer::version::normalize;
+    use crate::version::normalize;
 
     fn name() -> PackageName {
         PackageName::parse("acme/lib").expect("a name")

@@ -200,7 +200,7 @@ fn section_named(name: &[u8]) -> Result<Section, FetchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::encode_delim;
+    use crate::encode_delim;
 
     fn id(byte: u8) -> ObjectId {
         ObjectId::from_bytes([byte; 20])

@@ -1,12 +1,12 @@
 //! Packs from a real git, compared object by object, whole, damaged and cut.
 
 #[expect(dead_code, reason = "each test file uses its part")]
-mod git_support;
+mod support;
 
-use git_support::Repo;
 use proptest::prelude::*;
-use rostrum::git::{ObjectId, Pack, PackError, PackLimits};
+use rostrum_git::{ObjectId, Pack, PackError, PackLimits};
 use sha1::{Digest, Sha1};
+use support::Repo;
 
 fn open(bytes: &[u8]) -> Result<Pack, PackError> {
     Pack::open(bytes.to_vec(), &PackLimits::default())

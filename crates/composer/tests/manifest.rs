@@ -1,7 +1,7 @@
 //! What a composer.json may say: which faults refuse it, which only cost a field, and what is read from it.
 
-use rostrum::composer::manifest::{MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH};
-use rostrum::composer::{InvalidManifest, Manifest, PackageName};
+use rostrum_composer::manifest::{MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH};
+use rostrum_composer::{InvalidManifest, Manifest, PackageName};
 use serde_json::{Value, json};
 
 /// A composer.json of `acme/blog` with some more fields.

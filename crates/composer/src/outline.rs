@@ -227,7 +227,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::composer::{DocumentForm, Map, document_json};
+    use crate::{DocumentForm, Map, document_json};
 
     fn name() -> PackageName {
         PackageName::parse("acme/blog").expect("name")

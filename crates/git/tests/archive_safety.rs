@@ -1,12 +1,12 @@
 //! Trees that no archive may hold, and the limits of those it may.
 
 #[expect(dead_code, reason = "each test file uses its part")]
-mod git_support;
+mod support;
 
-use git_support::{Filters, Repo, archive, fetched, open, read_zip};
-use rostrum::git::{
+use rostrum_git::{
     Archive, ArchiveError, ArchiveLimits, ArchiveOptions, FetchRequest, ObjectId, TreeError, UnsafeReason, build_zip,
 };
+use support::{Filters, Repo, archive, fetched, open, read_zip};
 
 /// The content of a tree with these entries, sorted or not, valid or not.
 fn raw_tree(entries: &[(&str, &[u8], ObjectId)]) -> Vec<u8> {

@@ -2,20 +2,20 @@
 //! bring the manifests of a package.
 
 #[expect(dead_code, reason = "each test file uses its part")]
-mod git_support;
+mod support;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use git_support::{Filters, Repo, fetched, open};
-use rostrum::git::{
+use rostrum_git::{
     AdvertisementError, Capabilities, FetchError, FetchRequest, MetadataPlan, ObjectId, ObjectKind, Pack, PackError,
     PackLimits, PackReceiver, PackageFiles, PackagePath, Packs, SkipReason, TreeError, find_package_files, list_files,
     ls_refs_request, missing_blobs, parse_ls_refs, read_commit, tree_at,
 };
+use support::{Filters, Repo, fetched, open};
 
-fn refs(repo: &Repo) -> rostrum::git::Advertised {
+fn refs(repo: &Repo) -> rostrum_git::Advertised {
     let request = ls_refs_request(&repo.capabilities(Filters::Off));
     parse_ls_refs(&repo.post(Filters::Off, &request)).expect("a list of refs")
 }

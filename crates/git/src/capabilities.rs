@@ -167,7 +167,7 @@ fn bounded(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::{encode_data, encode_flush};
+    use crate::{encode_data, encode_flush};
 
     fn advertisement(lines: &[&str]) -> Vec<u8> {
         let mut out = Vec::new();

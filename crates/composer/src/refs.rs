@@ -127,7 +127,7 @@ fn undev(version: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::composer::name::PackageName;
+    use crate::name::PackageName;
 
     fn manifest(version: &str) -> Manifest {
         let json = match version {

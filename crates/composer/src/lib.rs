@@ -3,7 +3,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness, no HTTP. What is written here is what `composer` itself does with
 //! the same input; the vectors under `tests/vectors/` were produced by the reference implementation, and
-//! `tests/composer_differential.rs` asks it again whenever PHP is at hand.
+//! `tests/differential.rs` asks it again whenever PHP is at hand.
 
 pub mod archive;
 pub mod branch_alias;
@@ -37,8 +37,8 @@ pub use outline::Outline;
 pub use refs::{RefVersion, Skipped, is_tag_version, version_of_branch, version_of_tag};
 pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, newest_first, split};
 pub use repository::{
-    Archived, Catalogue, DistMirror, InvalidRepository, Reference, Root, Versions, insert_sorted, read_included,
-    read_root, summarize, versions_in,
+    Archived, Catalogue, DistMirror, InvalidRepository, Reference, Root, Versions, read_included, read_root, summarize,
+    versions_in,
 };
 pub use stability::{InvalidStability, Stability};
 pub use version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch, numeric_alias_prefix};

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::{Compression, write::ZlibEncoder};
 use proptest::prelude::*;
-use rostrum::git::{DeltaError, InflateError, ObjectDefect, ObjectId, ObjectKind, Pack, PackError, PackLimits};
+use rostrum_git::{DeltaError, InflateError, ObjectDefect, ObjectId, ObjectKind, Pack, PackError, PackLimits};
 use sha1::{Digest, Sha1};
 
 fn open(bytes: &[u8]) -> Result<Pack, PackError> {

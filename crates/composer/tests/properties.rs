@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rostrum::composer::{
+use rostrum_composer::{
     Constraint, DocumentForm, ExcludeRules, Manifest, Map, NormalizedVersion, Outline, PackageName, Stability,
     branch_alias, document_json, expand, manifest_path, minify, normalize, normalize_branch, numeric_alias_prefix,
     php_version_compare, sort_order, version_of_branch,

@@ -212,8 +212,8 @@ pub(super) const MINIFIED_END: &str = "}}";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::composer::minifier::expand;
-    use crate::composer::refs::version_of_branch;
+    use crate::minifier::expand;
+    use crate::refs::version_of_branch;
 
     fn name() -> PackageName {
         PackageName::parse("acme/blog").expect("name")

@@ -239,7 +239,7 @@ impl std::str::FromStr for Constraint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::composer::version::normalize;
+    use crate::version::normalize;
 
     fn satisfies(version: &str, constraint: &str) -> bool {
         Constraint::parse(constraint).expect(constraint).matches(&normalize(version).expect(version))

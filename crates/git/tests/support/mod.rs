@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use rostrum::git::{
+use rostrum_git::{
     Archive, ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, Pack, PackLimits,
     PackReceiver, Packs, build_zip,
 };
@@ -129,7 +129,7 @@ impl Repo {
     /// Fetches, in the odd chunks of a network.
     pub fn fetch(&self, filters: Filters, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
         let answer = self.post(filters, &request.encode(&self.capabilities(filters)));
-        let mut receiver = PackReceiver::new(rostrum::git::limits::PACK_BYTES);
+        let mut receiver = PackReceiver::new(rostrum_git::limits::PACK_BYTES);
         for chunk in answer.chunks(1_391) {
             receiver.push(chunk)?;
         }

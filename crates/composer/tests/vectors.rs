@@ -1,9 +1,9 @@
 //! Every case of the vectors, which the reference implementation (composer/semver, composer/metadata-minifier and
 //! composer itself) produced. A test runs all cases of its list and names all that differ.
 
-use rostrum::composer::compare::compares;
-use rostrum::composer::constraint::Operator;
-use rostrum::composer::{
+use rostrum_composer::compare::compares;
+use rostrum_composer::constraint::Operator;
+use rostrum_composer::{
     Constraint, InvalidPackageName, Map, NormalizedVersion, PackageName, Stability, branch_alias, expand, is_platform,
     minify, normalize, normalize_branch, numeric_alias_prefix,
 };

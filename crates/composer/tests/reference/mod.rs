@@ -1,20 +1,16 @@
-//! The same questions to this room and to the reference implementation, where PHP and Composer's library are at
-//! hand: random versions, constraints and exclude rules from a fixed seed, asked in one PHP process.
+//! Random questions from a fixed seed, and the answers of the reference implementation where PHP and Composer's library
+//! are at hand: all of them are asked in one PHP process.
 //!
-//! Without PHP the test says so and passes; `ROSTRUM_REQUIRE_PHP=1` makes that a failure.
+//! Without PHP a test says so and passes; `ROSTRUM_REQUIRE_PHP=1` makes that a failure. Whoever includes this module has
+//! `Constraint` and `normalize` in scope, from the crate by the name that it knows it by.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rostrum::composer::{
-    Constraint, ExcludeRules, NormalizedVersion, Stability, normalize, normalize_branch, numeric_alias_prefix,
-    php_version_compare, version_of_branch,
-};
-use rostrum::ports::Millis;
-use rostrum::registry::access::{self, Grant, View};
-use rostrum::store::grants::GrantRow;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::{Constraint, normalize};
 
 const SEMVER: &str = "/usr/share/php/Composer/Semver/autoload.php";
 const COMPOSER: &str = "/usr/share/php/Composer/autoload.php";
@@ -27,22 +23,22 @@ $in = json_decode(stream_get_contents(STDIN), true, 512, JSON_THROW_ON_ERROR);
 $p = new Composer\Semver\VersionParser();
 $try = function (callable $f) { try { return $f(); } catch (\Exception $e) { return null; } };
 $out = [];
-foreach ($in['versions'] as $v) {
+foreach ($in['versions'] ?? [] as $v) {
     $out['versions'][] = [
         $try(fn () => $p->normalize($v)), $p->normalizeBranch($v),
         $p->parseNumericAliasPrefix($v) ?: null, $p->parseStability($v),
         $try(fn () => (string) $p->parseConstraints($p->normalizeBranch($v))),
     ];
 }
-foreach ($in['constraints'] as $c) { $out['constraints'][] = $try(fn () => (string) @$p->parseConstraints($c)); }
-foreach ($in['satisfies'] as [$v, $c]) {
-    $out['satisfies'][] = $try(fn () => @$p->parseConstraints($c)->matches(new Composer\Semver\Constraint\Constraint('==', $v)));
+foreach ($in['constraints'] ?? [] as $c) { $out['constraints'][] = $try(fn () => (string) @$p->parseConstraints($c)); }
+foreach ($in['matches'] ?? [] as [$v, $c]) {
+    $out['matches'][] = $try(fn () => @$p->parseConstraints($c)->matches(new Composer\Semver\Constraint\Constraint('==', $v)));
 }
-foreach ($in['visible'] as [$v, $c]) { $out['visible'][] = $try(fn () => @Composer\Semver\Semver::satisfies($v, $c)); }
-foreach ($in['compare'] as [$a, $b]) { $out['compare'][] = version_compare($a, $b); }
+foreach ($in['satisfies'] ?? [] as [$v, $c]) { $out['satisfies'][] = $try(fn () => @Composer\Semver\Semver::satisfies($v, $c)); }
+foreach ($in['compare'] ?? [] as [$a, $b]) { $out['compare'][] = version_compare($a, $b); }
 $out['excludes'] = [];
 if (class_exists('Composer\Package\Archiver\ComposerExcludeFilter')) {
-    foreach ($in['excludes'] as [$rules, $path]) {
+    foreach ($in['excludes'] ?? [] as [$rules, $path]) {
         $f = new Composer\Package\Archiver\ComposerExcludeFilter('/', $rules);
         $out['excludes'][] = @$f->filter('/'.$path, false);
     }
@@ -205,55 +201,6 @@ fn ask(questions: &Value) -> Result<Value, String> {
     Ok(serde_json::from_slice(&output.stdout).expect("php answers in JSON"))
 }
 
-fn answer_version(version: &str) -> Value {
-    let branch = normalize_branch(version);
-    let as_constraint = Constraint::parse(branch.as_str()).ok().map(|constraint| constraint.to_string());
-    assert_eq!(as_constraint.is_some(), version_of_branch(version).is_ok(), "{version}");
-    json!([
-        normalize(version).ok().map(|version| version.to_string()),
-        branch.as_str(),
-        numeric_alias_prefix(version),
-        Stability::of(version).as_str(),
-        as_constraint,
-    ])
-}
-
-fn pair(question: &Value) -> (&str, &str) {
-    (question[0].as_str().expect("text"), question[1].as_str().expect("text"))
-}
-
-fn answer_satisfies(question: &Value) -> Value {
-    let (version, constraint) = pair(question);
-    let version = NormalizedVersion::from_stored(version.to_owned());
-    Constraint::parse(constraint).map_or(Value::Null, |constraint| constraint.matches(&version).into())
-}
-
-/// Whether who was granted the versions of a constraint sees a version.
-fn answer_visible(question: &Value) -> Value {
-    let (version, constraint) = pair(question);
-    let row = GrantRow { version_constraint: constraint.to_owned(), ..access::packages("acme/lib") };
-    let Ok(grant) = Grant::from_row(row) else { return Value::Null };
-    let version = normalize(version).expect("a version");
-    View::at(rostrum::store::OrganizationId::ROOT, &[grant], Millis(0))
-        .scope("acme/lib")
-        .sees(&version, Some(Millis(0)))
-        .into()
-}
-
-fn answer_compare(question: &Value) -> Value {
-    let (left, right) = pair(question);
-    (php_version_compare(left, right) as i8).into()
-}
-
-fn answer_excludes(question: &Value) -> Value {
-    let rules: Vec<String> = serde_json::from_value(question[0].clone()).expect("rules");
-    ExcludeRules::parse(&rules).excludes(question[1].as_str().expect("a path"), false).into()
-}
-
-fn text_of(question: &Value) -> &str {
-    question.as_str().expect("text")
-}
-
 /// Whether the installed reference may be too old to read a date in the text: until 3.4.3 a date could have only
 /// one short number at its end.
 fn has_long_date(question: &Value) -> bool {
@@ -263,7 +210,10 @@ fn has_long_date(question: &Value) -> bool {
     })
 }
 
-fn questions() -> Value {
+/// Every list of questions: `versions` and `constraints` as texts; pairs of a normalized version and a constraint
+/// (`matches`), of a version as written and a constraint (`satisfies`), of two versions (`compare`), and of exclude rules
+/// and a path (`excludes`).
+pub fn questions() -> Value {
     let mut dice = Dice(0x005e_ed0f_c0de);
     let versions: Vec<String> = (0..6000).map(|_| dice.version()).collect();
     let constraints: Vec<String> = (0..6000).map(|_| dice.constraint()).collect();
@@ -276,11 +226,11 @@ fn questions() -> Value {
         normalized.len(),
         parsed.len()
     );
-    let satisfies: Vec<Value> = (0..20_000)
+    let matches: Vec<Value> = (0..20_000)
         .map(|_| json!([normalized[dice.below(normalized.len())], parsed[dice.below(parsed.len())]]))
         .collect();
     let readable: Vec<&String> = versions.iter().filter(|version| normalize(version).is_ok()).collect();
-    let visible: Vec<Value> =
+    let satisfies: Vec<Value> =
         (0..20_000).map(|_| json!([readable[dice.below(readable.len())], parsed[dice.below(parsed.len())]])).collect();
     let compare: Vec<Value> = (0..10_000)
         .map(|_| {
@@ -297,17 +247,18 @@ fn questions() -> Value {
             json!([rules, dice.path()])
         })
         .collect();
-    json!({"versions": versions, "constraints": constraints, "satisfies": satisfies,
-           "visible": visible, "compare": compare, "excludes": excludes})
+    json!({"versions": versions, "constraints": constraints, "matches": matches,
+           "satisfies": satisfies, "compare": compare, "excludes": excludes})
 }
 
-/// Answers one question as this room does.
-type Answer<'a> = &'a dyn Fn(&Value) -> Value;
+/// Answers one question as we do.
+pub type Answer<'a> = &'a dyn Fn(&Value) -> Value;
 
-#[test]
-fn random_questions_get_the_references_answers() {
-    let questions = questions();
-    let answers = match ask(&questions) {
+/// Compares our answers to some lists of [`questions`] with the reference's.
+pub fn compare(questions: &Value, kinds: &[(&str, Answer<'_>)]) {
+    let asked: Map<String, Value> =
+        kinds.iter().map(|(kind, _)| ((*kind).to_owned(), questions[*kind].clone())).collect();
+    let answers = match ask(&Value::Object(asked)) {
         Ok(answers) => answers,
         Err(reason) => {
             assert!(std::env::var("ROSTRUM_REQUIRE_PHP").is_err(), "PHP is required: {reason}");
@@ -315,19 +266,8 @@ fn random_questions_get_the_references_answers() {
             return;
         }
     };
-    let constraint_text = |question: &Value| {
-        Constraint::parse(text_of(question)).map_or(Value::Null, |constraint| constraint.to_string().into())
-    };
-    let kinds: [(&str, Answer<'_>); 6] = [
-        ("versions", &|question| answer_version(text_of(question))),
-        ("constraints", &constraint_text),
-        ("satisfies", &answer_satisfies),
-        ("visible", &answer_visible),
-        ("compare", &answer_compare),
-        ("excludes", &answer_excludes),
-    ];
     let mut mismatches = Vec::new();
-    for (kind, answer) in kinds {
+    for (kind, answer) in kinds.iter().copied() {
         let (asked, answered) = (questions[kind].as_array().expect(kind), answers[kind].as_array().expect(kind));
         let (mut compared, mut older) = (0, 0);
         for (question, wanted) in asked.iter().zip(answered) {

@@ -1,17 +1,17 @@
 //! Archives compared with `git archive` of the same commit.
 
 #[expect(dead_code, reason = "each test file uses its part")]
-mod git_support;
+mod support;
 
 use std::fmt::Write;
 use std::io::Cursor;
 
-use git_support::{Filters, Listing, Repo, archive, fetched, open, read_zip};
-use rostrum::git::{
+use rostrum_git::{
     ArchiveError, ArchiveOptions, Attributes, FetchRequest, LeftOutReason, ObjectId, Packs, SymlinkRefusal, build_zip,
     missing_files, missing_rule_files,
 };
 use sha1::{Digest, Sha1};
+use support::{Filters, Listing, Repo, archive, fetched, open, read_zip};
 use zip::{CompressionMethod, ZipArchive};
 
 /// What `git archive` makes of the same, without its directories.
