@@ -23,23 +23,9 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("sync_runs", &["claim", "claimed", "finish", "finished", "prune"]),
     ("throttles", &["clean", "clear", "count", "give_back", "is_first_beyond"]),
     ("tokens", &["present"]),
+    ("two_factor", &["disable_totp", "enable_totp", "prepare_totp", "replace_codes", "spend"]),
     ("uploads", &["announce", "guard_announced"]),
-    (
-        "users",
-        &[
-            "credentials",
-            "credentials_by_email",
-            "disable_totp",
-            "enable_totp",
-            "end_sessions",
-            "prepare_totp",
-            "replace_codes",
-            "set_password",
-            "spend",
-            "touch_failed",
-            "touch_login",
-        ],
-    ),
+    ("users", &["credentials", "credentials_by_email", "end_sessions", "set_password", "touch_failed", "touch_login"]),
 ];
 
 /// The heading, which holds until the end of the file or the next line of dashes.

@@ -1,7 +1,7 @@
 //! `invitations` and `password_resets`: links that let their holder become a user, or choose a new password, once.
 //!
 //! A link can do no more than whoever issued it still may: it rests while its issuer is blocked or may not do that any
-//! more, and goes when the issuer is removed.
+//! more, in whichever organization, and goes when the issuer is removed from the last of its own.
 
 use serde::Deserialize;
 
@@ -37,9 +37,9 @@ macro_rules! invitation_columns {
 macro_rules! is_open {
     () => {
         " expires_at > ?2 AND (invited_by IS NULL OR EXISTS
-            (SELECT 1 FROM users i
-              WHERE i.id = invited_by AND i.blocked_at IS NULL
-                AND (i.role = 'owner' OR (i.role = 'admin' AND invitations.role <> 'owner'))))"
+            (SELECT 1 FROM users i JOIN memberships m ON m.user_id = i.id
+              WHERE i.id = invited_by AND i.blocked_at IS NULL AND m.organization_id = invitations.organization_id
+                AND (m.role = 'owner' OR (m.role = 'admin' AND invitations.role <> 'owner'))))"
     };
 }
 
@@ -167,26 +167,33 @@ pub async fn accept(
 ) -> Result<Option<UserRow>, DatabaseError> {
     let insert = Stmt::new(
         concat!(
-            "INSERT INTO users (uid, organization_id, email, name, role, password, created_at)
-             SELECT ?3, organization_id, email, ?4, role, ?5, ?2 FROM invitations WHERE hash = ?1 AND",
+            "INSERT INTO users (uid, email, name, password, created_at)
+             SELECT ?3, email, ?4, ?5, ?2 FROM invitations WHERE hash = ?1 AND",
             is_open!()
         ),
         [by.hash.into(), by.now.into(), by.user_uid.into(), by.name.into(), by.password.into()],
     );
+    // There is a user of this new public id only if that has made it.
+    let membership = Stmt::new(
+        "INSERT INTO memberships (user_id, organization_id, role, created_at)
+         SELECT u.id, i.organization_id, i.role, ?2 FROM invitations i JOIN users u ON u.uid = ?3 WHERE i.hash = ?1",
+        [by.hash.into(), by.now.into(), by.user_uid.into()],
+    );
     let delete = Stmt::new("DELETE FROM invitations WHERE hash = ?1", [by.hash.into()]);
-    let batch = vec![insert, noted, delete, by_uid(organization, by.user_uid)];
+    let batch = vec![insert, membership, noted, delete, by_uid(organization, by.user_uid)];
     Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
 }
 
 // ---------------------------------------------------------------------------------------------- new passwords
 
-/// What makes a link good at `?2`, `users u` being whom it is for.
+/// What makes a link good at `?2`, `users u` being whom it is for and `memberships m` one of theirs: that they are
+/// managed there by its issuer, if a user has issued it.
 macro_rules! is_good {
     () => {
         " r.expires_at > ?2 AND u.blocked_at IS NULL AND (r.issued_by IS NULL OR EXISTS
-            (SELECT 1 FROM users i
-              WHERE i.id = r.issued_by AND i.blocked_at IS NULL
-                AND (i.role = 'owner' OR (i.role = 'admin' AND u.role <> 'owner'))))"
+            (SELECT 1 FROM users i JOIN memberships n ON n.user_id = i.id
+              WHERE i.id = r.issued_by AND i.blocked_at IS NULL AND n.organization_id = m.organization_id
+                AND (n.role = 'owner' OR (n.role = 'admin' AND m.role <> 'owner'))))"
     };
 }
 
@@ -216,9 +223,9 @@ pub async fn insert_reset(
 ) -> Result<(bool, Option<UserRow>), DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO password_resets (user_id, hash, issued_by, created_at, expires_at)
-         SELECT id, ?4, ?5, ?6, ?7 FROM users
-          WHERE organization_id = ?1 AND uid = ?2 AND blocked_at IS NULL
-            AND role IN (SELECT value FROM json_each(?3))
+         SELECT u.id, ?4, ?5, ?6, ?7 FROM users u JOIN memberships m ON m.user_id = u.id
+          WHERE m.organization_id = ?1 AND u.uid = ?2 AND u.blocked_at IS NULL
+            AND m.role IN (SELECT value FROM json_each(?3))
          ON CONFLICT (user_id) DO UPDATE SET hash = ?4, issued_by = ?5, created_at = ?6, expires_at = ?7
          RETURNING user_id",
         [
@@ -244,7 +251,7 @@ pub struct ResetRow {
     pub id: i64,
     /// Public id.
     pub uid: String,
-    /// The organization it belongs to.
+    /// The first of its organizations in which the link is good.
     #[serde(rename = "organization_id")]
     pub organization: OrganizationId,
     /// E-mail address.
@@ -268,9 +275,11 @@ pub async fn by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Optio
 pub async fn reset_by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<ResetRow>, DatabaseError> {
     let stmt = Stmt::new(
         concat!(
-            "SELECT u.id, u.uid, u.organization_id, u.email, u.session_epoch
-               FROM password_resets r JOIN users u ON u.id = r.user_id WHERE r.hash = ?1 AND",
-            is_good!()
+            "SELECT u.id, u.uid, m.organization_id, u.email, u.session_epoch
+               FROM password_resets r JOIN users u ON u.id = r.user_id JOIN memberships m ON m.user_id = u.id
+              WHERE r.hash = ?1 AND",
+            is_good!(),
+            " ORDER BY m.organization_id LIMIT 1"
         ),
         [hash.into(), now.into()],
     );
@@ -285,6 +294,7 @@ pub fn reset(hash: &str, password: &str, now: Millis, noted: Stmt) -> Vec<Stmt> 
             concat!(
                 "UPDATE users SET password = ?3, session_epoch = session_epoch + 1
                   WHERE id = (SELECT u.id FROM password_resets r JOIN users u ON u.id = r.user_id
+                                JOIN memberships m ON m.user_id = u.id
                                WHERE r.hash = ?1 AND",
                 is_good!(),
                 ") RETURNING id"

@@ -30,6 +30,7 @@ pub mod statistics;
 pub mod sync_runs;
 pub mod throttles;
 pub mod tokens;
+pub mod two_factor;
 pub mod uploads;
 pub mod users;
 pub mod versions;

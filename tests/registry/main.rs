@@ -20,6 +20,7 @@ mod idempotency;
 mod limits;
 mod links;
 mod login;
+mod memberships;
 mod metadata;
 mod mirror;
 mod mirror_archives;

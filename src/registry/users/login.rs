@@ -14,7 +14,8 @@ use crate::registry::users::session::{IDLE, LONGEST, MOST_SESSIONS, remember};
 use crate::registry::users::throttle::{self, Attempt};
 use crate::registry::users::two_factor::{Given, Proof, prove};
 use crate::store::sessions::{self, NewSession};
-use crate::store::users::{CredentialRow, Factor, UserRow, credentials_by_email, spend, touch_login};
+use crate::store::two_factor::{Factor, spend};
+use crate::store::users::{CredentialRow, UserRow, credentials_by_email, touch_login};
 
 /// What somebody logs in with.
 pub struct LoginSpec {

@@ -166,7 +166,8 @@ pub async fn change(app: &App, manager: &Manager, uid: &str, update: UserUpdate)
     done(manager, outcome.map_err(taken)?)
 }
 
-/// Removes a user; its sessions end, and the links it has issued go.
+/// Removes a user from the organization; its sessions end, and the links it has issued there are void. From its last
+/// organization the user is removed altogether.
 pub async fn remove(app: &App, manager: &Manager, uid: &str) -> Result<(), Failure> {
     let noted = note(app, &manager.by, "user.removed", uid, json!({}))?;
     let roles = manager.role.managed();
@@ -192,7 +193,7 @@ fn done(manager: &Manager, outcome: Outcome) -> Result<UserRow, Failure> {
     }
 }
 
-/// A user's role.
+/// A user's role in the organization that it was looked up in.
 pub fn role_of(user: &UserRow) -> Result<Role, Failure> {
     let unknown = || crate::ports::Fault::new("database", format!("user {} has no role that is known", user.id));
     Role::parse(&user.role).ok_or_else(|| unknown().into())
