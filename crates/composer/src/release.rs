@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::Map;
-use super::branch_alias::resolve;
-use super::compare::sort_order;
-use super::manifest::Manifest;
-use super::manifest_links::LINK_TYPES;
-use super::minifier::differences;
-use super::name::PackageName;
-use super::refs::RefVersion;
-use super::stability::Stability;
-use super::version::NormalizedVersion;
+use crate::Map;
+use crate::branch_alias::resolve;
+use crate::compare::sort_order;
+use crate::manifest::Manifest;
+use crate::manifest_links::LINK_TYPES;
+use crate::minifier::differences;
+use crate::name::PackageName;
+use crate::refs::RefVersion;
+use crate::stability::Stability;
+use crate::version::NormalizedVersion;
 
 /// Where the files of a version are in version control.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,12 +191,12 @@ pub fn document_json(name: &PackageName, entries: &[Map], form: DocumentForm) ->
 }
 
 /// What stands before the list of versions in a minified document. A name has nothing that JSON escapes.
-pub(super) fn minified_start(name: &PackageName) -> String {
+pub(crate) fn minified_start(name: &PackageName) -> String {
     format!("{{\"minified\":\"composer/2.0\",\"packages\":{{\"{name}\":")
 }
 
 /// What stands behind it.
-pub(super) const MINIFIED_END: &str = "}}";
+pub(crate) const MINIFIED_END: &str = "}}";
 
 #[cfg(test)]
 mod tests {

@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Map;
-use super::minifier::Expander;
-use super::name::PackageName;
-use super::version::NormalizedVersion;
+use crate::Map;
+use crate::minifier::Expander;
+use crate::name::PackageName;
+use crate::version::NormalizedVersion;
 
 /// Names that a root keeps as they are; more of them are kept as their vendors.
 const MAX_NAMES: usize = 100;
