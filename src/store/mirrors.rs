@@ -1,6 +1,7 @@
 //! `mirrors`: what upstream repositories answered when they were asked for a name, and whose a name is.
 
 use composer::Root;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::ports::json::read_text;
@@ -49,11 +50,11 @@ pub struct StoredRoot {
 impl StoredRoot {
     /// As it is kept.
     pub fn to_json(&self) -> String {
-        json!({"root": self.root.to_json(), "validators": self.validators.to_json()}).to_string()
+        json!({"root": self.root, "validators": self.validators.to_json()}).to_string()
     }
 
     fn from_json(kept: &Value) -> Option<Self> {
-        let root = Root::from_json(kept.get("root")?);
+        let root = Root::deserialize(kept.get("root")?).ok()?;
         Some(Self { root, validators: Validators::from_json(kept.get("validators")?) })
     }
 }

@@ -1,6 +1,6 @@
 //! The layout of an archive: which composer.json describes it, and what `archive.exclude` leaves out of one.
 
-use super::glob::Glob;
+use crate::glob::Glob;
 
 /// Why no composer.json of an archive describes it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

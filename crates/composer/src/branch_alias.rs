@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::Map;
-use super::version::{NormalizedVersion, normalize_branch, numeric_alias_prefix};
+use crate::Map;
+use crate::version::{NormalizedVersion, normalize_branch, numeric_alias_prefix};
 
 /// What every branch that is the default one, and has no better alias, can also be called.
 pub const DEFAULT_BRANCH_ALIAS: &str = "9999999-dev";
@@ -61,7 +61,7 @@ fn default_alias() -> NormalizedVersion {
 ///
 /// # Errors
 /// [`InvalidAlias`] if Composer would ignore the entry.
-pub(super) fn resolve(source: &str, target: &str) -> Result<NormalizedVersion, InvalidAlias> {
+pub(crate) fn resolve(source: &str, target: &str) -> Result<NormalizedVersion, InvalidAlias> {
     let branch = target.strip_suffix("-dev").ok_or_else(|| InvalidAlias::NotDev(target.to_owned()))?;
     let normalized = if target == DEFAULT_BRANCH_ALIAS { default_alias() } else { normalize_branch(branch) };
     if !normalized.as_str().ends_with("-dev") {
@@ -74,7 +74,7 @@ pub(super) fn resolve(source: &str, target: &str) -> Result<NormalizedVersion, I
 }
 
 /// `1.9999999.9999999.9999999-dev` → `1.x-dev`: every run of `.9999999` becomes one `.x`.
-pub(super) fn pretty(normalized: &str) -> String {
+pub(crate) fn pretty(normalized: &str) -> String {
     let mut pretty = String::with_capacity(normalized.len());
     let mut rest = normalized;
     while let Some((head, tail)) = rest.split_once(".9999999") {

@@ -1,10 +1,10 @@
 //! From a git ref to a Composer version, as `VcsRepository` does it.
 
-use super::branch_alias::pretty;
-use super::constraint::{Constraint, InvalidConstraint};
-use super::manifest::Manifest;
-use super::text::{starts_with_ci, strip_dev_suffix};
-use super::version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch};
+use crate::branch_alias::pretty;
+use crate::constraint::{Constraint, InvalidConstraint};
+use crate::manifest::Manifest;
+use crate::text::{starts_with_ci, strip_dev_suffix};
+use crate::version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch};
 
 /// A version as people write it and as Composer compares it.
 #[derive(Debug, Clone, PartialEq, Eq)]

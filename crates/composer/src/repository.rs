@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::Map;
-use super::minifier::Expander;
-use super::name::PackageName;
-use super::version::NormalizedVersion;
+use crate::Map;
+use crate::minifier::Expander;
+use crate::name::PackageName;
+use crate::version::NormalizedVersion;
 
 /// Names that a root keeps as they are; more of them are kept as their vendors.
 const MAX_NAMES: usize = 100;
@@ -40,7 +41,8 @@ pub enum InvalidRepository {
 }
 
 /// What of a root is worth keeping.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Root {
     /// Where the documents of one package are; `%package%` stands for its name. `None`: the repository is read whole.
     pub metadata_url: Option<String>,
@@ -50,8 +52,9 @@ pub struct Root {
     pub mirrors: Vec<DistMirror>,
 }
 
-/// Another place of a repository's archives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Another place of a repository's archives; serialized as a pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, bool)", into = "(String, bool)")]
 pub struct DistMirror {
     /// With placeholders.
     pub url: String,
@@ -59,24 +62,15 @@ pub struct DistMirror {
     pub preferred: bool,
 }
 
-impl Root {
-    /// As it is kept.
-    pub fn to_json(&self) -> Value {
-        let mirrors: Vec<Value> = self.mirrors.iter().map(|mirror| json!([mirror.url, mirror.preferred])).collect();
-        json!({"metadata_url": self.metadata_url, "patterns": self.patterns, "mirrors": mirrors})
+impl From<(String, bool)> for DistMirror {
+    fn from((url, preferred): (String, bool)) -> Self {
+        Self { url, preferred }
     }
+}
 
-    /// As [`Root::to_json`] wrote it.
-    pub fn from_json(kept: &Value) -> Self {
-        let list = |key: &str| kept.get(key).and_then(Value::as_array);
-        let mirror = |kept: &Value| {
-            Some(DistMirror { url: kept.get(0)?.as_str()?.to_owned(), preferred: kept.get(1)?.as_bool()? })
-        };
-        Self {
-            metadata_url: kept.get("metadata_url").and_then(Value::as_str).map(str::to_owned),
-            patterns: list("patterns").map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
-            mirrors: list("mirrors").into_iter().flatten().filter_map(mirror).collect(),
-        }
+impl From<DistMirror> for (String, bool) {
+    fn from(mirror: DistMirror) -> Self {
+        (mirror.url, mirror.preferred)
     }
 }
 
@@ -322,7 +316,12 @@ mod tests {
         .expect("a root");
         assert_eq!(root.metadata_url.as_deref(), Some("/p2/%package%.json"));
         assert_eq!(root.patterns, Some(vec!["acme/lib".to_owned(), "other/*".to_owned()]));
-        assert_eq!(Root::from_json(&root.to_json()), root);
+        let kept = json!({
+            "metadata_url": "/p2/%package%.json", "patterns": ["acme/lib", "other/*"],
+            "mirrors": [["https://m.test/%package%.zip", true]],
+        });
+        assert_eq!(json!(root), kept);
+        assert_eq!(serde_json::from_value::<Root>(kept).expect("kept"), root);
         assert_eq!(root.mirrors, [DistMirror { url: "https://m.test/%package%.zip".to_owned(), preferred: true }]);
         assert_eq!(catalogue, Catalogue { announced: 1, ..Catalogue::default() });
     }

@@ -15,7 +15,7 @@
 //! time in UTC, and have the modes 0644, 0755 and, for symlinks, 120777.
 //!
 //! Peak memory is the packs, the zip, the paths, and one file with what rebuilding it takes; see
-//! [`super::limits`].
+//! [`limits`].
 
 use std::io::{self, Write};
 
@@ -25,20 +25,20 @@ use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
-use super::attributes::TooManyRules;
-use super::limits;
-use super::object::{Commit, ObjectKind};
-use super::oid::ObjectId;
-use super::pack::PackError;
-use super::packs::Packs;
-use super::path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_symlink};
-use super::pieces::PieceBuffer;
-use super::tree::{TreeError, directory, read_commit, read_kind, with_tree};
-use super::tree_object::EntryMode;
-use super::walk::{Planned, PlannedKind, Walk};
+use crate::attributes::TooManyRules;
+use crate::limits;
+use crate::object::{Commit, ObjectKind};
+use crate::oid::ObjectId;
+use crate::pack::PackError;
+use crate::packs::Packs;
+use crate::path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_symlink};
+use crate::pieces::PieceBuffer;
+use crate::tree::{TreeError, directory, read_commit, read_kind, with_tree};
+use crate::tree_object::EntryMode;
+use crate::walk::{Planned, PlannedKind, Walk};
 
 /// The file that makes a directory a package.
-pub(super) const MANIFEST: &str = "composer.json";
+pub(crate) const MANIFEST: &str = "composer.json";
 /// zlib's default: 9 costs twice the time for one percent.
 const DEFLATE_LEVEL: i64 = 6;
 /// 1980-01-01T00:00:00Z in unix seconds: the first moment that a zip can express.
@@ -116,7 +116,7 @@ pub struct LeftOut {
 
 impl LeftOut {
     /// Sorts by path.
-    pub(super) fn sort(left_out: &mut [Self]) {
+    pub(crate) fn sort(left_out: &mut [Self]) {
         left_out.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     }
 }
@@ -224,7 +224,7 @@ pub fn build_zip(packs: &Packs, commit: &ObjectId, options: &ArchiveOptions<'_>)
 }
 
 /// The tree of the package's directory.
-pub(super) fn package_root(packs: &Packs, commit: &Commit, path: Option<&str>) -> Result<ObjectId, ArchiveError> {
+pub(crate) fn package_root(packs: &Packs, commit: &Commit, path: Option<&str>) -> Result<ObjectId, ArchiveError> {
     let path = PackagePath::parse(path.unwrap_or_default())?;
     directory(packs, commit.tree, &path)?.ok_or_else(|| ArchiveError::PathNotFound(path.as_str().to_owned()))
 }

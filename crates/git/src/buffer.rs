@@ -2,13 +2,13 @@
 
 /// The content would exceed the buffer's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OverLimit;
+pub(crate) struct OverLimit;
 
 /// A `Vec` that refuses to exceed `limit` bytes and grows so that memory never holds more than
 /// `limit` + `limit` / 4 for it: it doubles up to a quarter of the limit, then takes the limit at
 /// once. A plain `Vec` doubling past half of the limit would hold 3 × the limit while it copies.
 #[derive(Debug)]
-pub(super) struct BoundedBuffer {
+pub(crate) struct BoundedBuffer {
     bytes: Vec<u8>,
     limit: usize,
 }
@@ -16,12 +16,12 @@ pub(super) struct BoundedBuffer {
 impl BoundedBuffer {
     const FIRST_BYTES: usize = 16 * 1024;
 
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { bytes: Vec::new(), limit }
     }
 
     /// Appends `data`.
-    pub(super) fn put(&mut self, data: &[u8]) -> Result<(), OverLimit> {
+    pub(crate) fn put(&mut self, data: &[u8]) -> Result<(), OverLimit> {
         let end = self.bytes.len() + data.len();
         if end > self.limit {
             return Err(OverLimit);
@@ -33,7 +33,7 @@ impl BoundedBuffer {
 
     /// The content, without the room that was kept for more. The allocator of wasm gives such
     /// room back in place; where it has to copy, memory holds both for a moment.
-    pub(super) fn into_vec(mut self) -> Vec<u8> {
+    pub(crate) fn into_vec(mut self) -> Vec<u8> {
         self.bytes.shrink_to_fit();
         self.bytes
     }

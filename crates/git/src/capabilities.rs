@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::pkt_line::{Packet, line, packets, remote_error};
+use crate::oid::ObjectId;
+use crate::pkt_line::{Packet, PktLineError, encode_data, encode_delim, line, packets, remote_error, remote_words};
 
 /// Where the advertisement is, relative to the repository's URL. Ask with the request header
 /// `Git-Protocol: version=2`, or the server answers in version 0.
@@ -86,16 +87,16 @@ impl Capabilities {
     }
 
     /// The lines that every request carries between its command and its arguments.
-    pub(super) fn request_header(&self, command: &str) -> Vec<u8> {
+    pub(crate) fn request_header(&self, command: &str) -> Vec<u8> {
         let mut out = Vec::new();
-        super::pkt_line::encode_data(&mut out, format!("command={command}\n"));
+        encode_data(&mut out, format!("command={command}\n"));
         if self.agent.is_some() {
-            super::pkt_line::encode_data(&mut out, format!("{AGENT}\n"));
+            encode_data(&mut out, format!("{AGENT}\n"));
         }
         if self.object_format_sha1 {
-            super::pkt_line::encode_data(&mut out, "object-format=sha1\n");
+            encode_data(&mut out, "object-format=sha1\n");
         }
-        super::pkt_line::encode_delim(&mut out);
+        encode_delim(&mut out);
         out
     }
 }
@@ -147,7 +148,7 @@ impl Found {
 }
 
 fn next_data<'a>(
-    packets: &mut impl Iterator<Item = Result<Packet<'a>, super::PktLineError>>,
+    packets: &mut impl Iterator<Item = Result<Packet<'a>, PktLineError>>,
 ) -> Result<&'a [u8], AdvertisementError> {
     match packets.next() {
         Some(Ok(Packet::Data(data))) => Ok(data),
@@ -157,17 +158,17 @@ fn next_data<'a>(
 
 /// `version 1`, or version 0's first ref: an object id, a space, a name, NUL, capabilities.
 fn speaks_older_version(first: &[u8]) -> bool {
-    line(first) == b"version 1" || first.get(..40).is_some_and(|hex| super::ObjectId::parse(hex).is_ok())
+    line(first) == b"version 1" || first.get(..40).is_some_and(|hex| ObjectId::parse(hex).is_ok())
 }
 
 fn bounded(value: &str) -> String {
-    super::pkt_line::remote_words(value.as_bytes())
+    remote_words(value.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{encode_data, encode_flush};
+    use crate::encode_flush;
 
     fn advertisement(lines: &[&str]) -> Vec<u8> {
         let mut out = Vec::new();

@@ -26,18 +26,18 @@ pub enum DeltaError {
 
 /// The sizes in a delta's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DeltaHeader {
-    pub(super) base_size: u64,
-    pub(super) result_size: u64,
+pub(crate) struct DeltaHeader {
+    pub(crate) base_size: u64,
+    pub(crate) result_size: u64,
     /// Where the instructions start.
     instructions: usize,
 }
 
 impl DeltaHeader {
     /// Longest header: two sizes of 64 bits, seven bits in a byte.
-    pub(super) const MAX_BYTES: usize = 2 * 10;
+    pub(crate) const MAX_BYTES: usize = 2 * 10;
 
-    pub(super) fn parse(delta: &[u8]) -> Result<Self, DeltaError> {
+    pub(crate) fn parse(delta: &[u8]) -> Result<Self, DeltaError> {
         let mut at = 0;
         let base_size = size(delta, &mut at)?;
         let result_size = size(delta, &mut at)?;
@@ -46,7 +46,7 @@ impl DeltaHeader {
 }
 
 /// Rebuilds an object. The caller has bounded the result's declared size.
-pub(super) fn apply(base: &[u8], delta: &[u8]) -> Result<Vec<u8>, DeltaError> {
+pub(crate) fn apply(base: &[u8], delta: &[u8]) -> Result<Vec<u8>, DeltaError> {
     let header = DeltaHeader::parse(delta)?;
     if header.base_size != base.len() as u64 {
         return Err(DeltaError::BaseMismatch);

@@ -1,9 +1,9 @@
 //! The `fetch` command: ask for objects, receive a pack (gitprotocol-v2(5)).
 
-use super::buffer::BoundedBuffer;
-use super::capabilities::Capabilities;
-use super::oid::ObjectId;
-use super::pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_words};
+use crate::buffer::BoundedBuffer;
+use crate::capabilities::Capabilities;
+use crate::oid::ObjectId;
+use crate::pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_words};
 
 /// What to ask for. We never have anything ourselves, so the request ends the negotiation (`done`)
 /// and one answer brings the pack. `thin-pack` is never asked for: every delta's base is inside.
@@ -66,7 +66,7 @@ pub enum FetchError {
         limit: usize,
     },
     /// The server refused, in its own words. A filter that it does not allow ends like this too,
-    /// see [`MetadataPlan::after_refusal`](super::MetadataPlan::after_refusal).
+    /// see [`MetadataPlan::after_refusal`](crate::MetadataPlan::after_refusal).
     #[error("the server says: {0}")]
     Remote(String),
     /// A section, or a band of the pack's section, that the protocol does not have here.

@@ -20,7 +20,7 @@ pub enum InflateError {
 }
 
 /// A reusable zlib decoder: 64 KiB, allocated once.
-pub(super) struct Inflater {
+pub(crate) struct Inflater {
     state: Decompress,
     window: Box<[u8]>,
 }
@@ -28,13 +28,13 @@ pub(super) struct Inflater {
 impl Inflater {
     const WINDOW_BYTES: usize = 16 * 1024;
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: Decompress::new(true), window: vec![0; Self::WINDOW_BYTES].into_boxed_slice() }
     }
 
     /// Inflates the stream at the start of `input` piece by piece into `sink`, and returns how
     /// many bytes of `input` it took. `sink` never gets more than `declared` bytes.
-    pub(super) fn pieces(
+    pub(crate) fn pieces(
         &mut self,
         input: &[u8],
         declared: u64,
@@ -70,7 +70,7 @@ impl Inflater {
     }
 
     /// Inflates the stream at the start of `input` whole. The caller has bounded `declared`.
-    pub(super) fn whole(&mut self, input: &[u8], declared: u32) -> Result<Vec<u8>, InflateError> {
+    pub(crate) fn whole(&mut self, input: &[u8], declared: u32) -> Result<Vec<u8>, InflateError> {
         let mut content = Vec::with_capacity(declared as usize);
         self.pieces(input, u64::from(declared), |piece| {
             content.extend_from_slice(piece);

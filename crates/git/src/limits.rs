@@ -1,7 +1,7 @@
 //! Every default bound of this room in one place, with the arithmetic that leads to it.
 //!
 //! The budget is a Cloudflare isolate: 128 MiB in all, of which some 20 MiB are left for the wasm
-//! module, the HTTP stack and other requests in flight. The table in [`super`] adds these up.
+//! module, the HTTP stack and other requests in flight. The table in [`crate`] adds these up.
 
 /// One mebibyte, in bytes.
 pub const MIB: usize = 1024 * 1024;

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::capabilities::Capabilities;
-use super::limits::{REF_NAME_BYTES, REFS, SKIPPED_REFS};
-use super::oid::ObjectId;
-use super::pkt_line::{Packet, PktLineError, encode_data, encode_flush, line, packets, remote_error};
+use crate::capabilities::Capabilities;
+use crate::limits::{REF_NAME_BYTES, REFS, SKIPPED_REFS};
+use crate::oid::ObjectId;
+use crate::pkt_line::{Packet, PktLineError, encode_data, encode_flush, line, packets, remote_error};
 
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
-use super::oid::ObjectId;
+use crate::oid::ObjectId;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ impl fmt::Display for ObjectKind {
 }
 
 /// A hasher that has seen an object's header and awaits its content.
-pub(super) fn hasher(kind: ObjectKind, size: u64) -> Sha1 {
+pub(crate) fn hasher(kind: ObjectKind, size: u64) -> Sha1 {
     let mut hasher = Sha1::new();
     hasher.update(format!("{kind} {size}\0"));
     hasher
@@ -54,7 +54,7 @@ pub struct Object {
 }
 
 impl Object {
-    pub(super) fn new(kind: ObjectKind, data: Arc<Vec<u8>>) -> Self {
+    pub(crate) fn new(kind: ObjectKind, data: Arc<Vec<u8>>) -> Self {
         Self { kind, data }
     }
 

@@ -42,7 +42,7 @@ impl ObjectId {
     }
 
     /// What a hasher fed with `<kind> <size>\0<content>` ends with.
-    pub(super) fn from_hasher(hasher: Sha1) -> Self {
+    pub(crate) fn from_hasher(hasher: Sha1) -> Self {
         Self(hasher.finalize().into())
     }
 }

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::delta::{self, DeltaError};
-use super::inflate::{InflateError, Inflater};
-use super::limits;
-use super::object::{Object, ObjectKind};
-use super::oid::ObjectId;
-use super::pack_scan::{self, EntryHeader};
+use crate::delta::{self, DeltaError};
+use crate::inflate::{InflateError, Inflater};
+use crate::limits;
+use crate::object::{Object, ObjectKind};
+use crate::oid::ObjectId;
+use crate::pack_scan::{self, EntryHeader};
 
 /// What a pack may cost. The defaults are the constants of [`limits`] with the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,21 +139,21 @@ pub enum ObjectDefect {
 
 /// One object's place in the pack: 16 bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Where its header starts, in bytes.
-    pub(super) offset: u32,
+    pub(crate) offset: u32,
     /// The entry that its delta builds on, or [`Entry::WHOLE`].
-    pub(super) base: u32,
+    pub(crate) base: u32,
     /// Its size when rebuilt, in bytes.
-    pub(super) size: u32,
+    pub(crate) size: u32,
     /// Its kind; of a delta, known once the base is.
-    pub(super) kind: ObjectKind,
+    pub(crate) kind: ObjectKind,
     /// Whether some delta builds on it.
-    pub(super) is_base: bool,
+    pub(crate) is_base: bool,
 }
 
 impl Entry {
-    pub(super) const WHOLE: u32 = u32::MAX;
+    pub(crate) const WHOLE: u32 = u32::MAX;
 }
 
 /// A verified pack. See [`limits`] for what it costs.
@@ -238,21 +238,21 @@ impl Pack {
         Some(self.index[at].1)
     }
 
-    pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
+    pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
         &mut self.entries
     }
 
-    pub(super) fn limits(&self) -> &PackLimits {
+    pub(crate) fn limits(&self) -> &PackLimits {
         &self.limits
     }
 
     /// Keeps an object's content because deltas will ask for it.
-    pub(super) fn keep_base(&self, at: u32, content: &Arc<Vec<u8>>) {
+    pub(crate) fn keep_base(&self, at: u32, content: &Arc<Vec<u8>>) {
         self.workshop().cache.put(at, content);
     }
 
     /// The content of one entry: down its chain to a base that is cached or whole, and up again.
-    pub(super) fn content(&self, wanted: u32, work_left: &mut u64) -> Result<Arc<Vec<u8>>, PackError> {
+    pub(crate) fn content(&self, wanted: u32, work_left: &mut u64) -> Result<Arc<Vec<u8>>, PackError> {
         let mut workshop = self.workshop();
         let mut chain = Vec::new();
         let mut at = wanted;

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use sha1::{Digest, Sha1};
 
-use super::delta::{DeltaError, DeltaHeader};
-use super::inflate::{InflateError, Inflater};
-use super::object::{ObjectKind, hasher};
-use super::oid::ObjectId;
-use super::pack::{Entry, ObjectDefect, Pack, PackError, PackLimits};
+use crate::delta::{DeltaError, DeltaHeader};
+use crate::inflate::{InflateError, Inflater};
+use crate::object::{ObjectKind, hasher};
+use crate::oid::ObjectId;
+use crate::pack::{Entry, ObjectDefect, Pack, PackError, PackLimits};
 
 /// `PACK`, the version and the number of objects.
 const HEADER_BYTES: usize = 12;
@@ -18,14 +18,14 @@ const TRAILER_BYTES: usize = 20;
 const NONE: u32 = u32::MAX;
 
 /// What the first pass found.
-pub(super) struct Scanned {
-    pub(super) entries: Vec<Entry>,
-    pub(super) graph: Graph,
-    pub(super) work_left: u64,
+pub(crate) struct Scanned {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) graph: Graph,
+    pub(crate) work_left: u64,
 }
 
 /// Which deltas build on what. Kept while opening only.
-pub(super) struct Graph {
+pub(crate) struct Graph {
     /// The ids known so far, with the entry that has each.
     known: Vec<(ObjectId, u32)>,
     /// Deltas that name a base whose entry is not known yet.
@@ -37,12 +37,12 @@ pub(super) struct Graph {
 }
 
 /// One object's header.
-pub(super) struct EntryHeader {
+pub(crate) struct EntryHeader {
     stored: Stored,
     /// Size of what is stored (the object, or its delta), in bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Where the zlib stream starts.
-    pub(super) data: usize,
+    pub(crate) data: usize,
 }
 
 enum Stored {
@@ -54,7 +54,7 @@ enum Stored {
 
 impl EntryHeader {
     /// Reads the header at `start`. `bytes` may include what follows the last object.
-    pub(super) fn parse(bytes: &[u8], start: usize) -> Result<Self, PackError> {
+    pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Self, PackError> {
         let bad = |defect| PackError::BadObject { offset: start, defect };
         let mut at = start;
         let mut next = || {
@@ -108,7 +108,7 @@ impl EntryHeader {
 }
 
 /// The first pass: header, checksum, and every object's stream.
-pub(super) fn scan(bytes: &[u8], limits: &PackLimits, inflater: &mut Inflater) -> Result<Scanned, PackError> {
+pub(crate) fn scan(bytes: &[u8], limits: &PackLimits, inflater: &mut Inflater) -> Result<Scanned, PackError> {
     let limit = limits.pack_bytes.min(u32::MAX as usize);
     if bytes.len() > limit {
         return Err(PackError::PackTooLarge { bytes: bytes.len(), limit });
@@ -300,7 +300,7 @@ impl Graph {
 
 /// The second pass: rebuilds each delta after its base, depth first so that the base is still in
 /// the cache, and returns the id of every object with its entry.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     pack: &mut Pack,
     mut graph: Graph,
     mut work_left: u64,

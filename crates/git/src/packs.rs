@@ -1,8 +1,8 @@
 //! [`Packs`]: several packs read as one.
 
-use super::object::Object;
-use super::oid::ObjectId;
-use super::pack::{Pack, PackError};
+use crate::object::Object;
+use crate::oid::ObjectId;
+use crate::pack::{Pack, PackError};
 
 /// One pack, or several that hold together what is needed: trees that came first, and the files
 /// that were asked for by id when the trees were known.
@@ -39,7 +39,7 @@ impl Packs {
     /// The object, or nothing if it is not there.
     ///
     /// Fails with [`PackError::ObjectTooLarge`] if it exceeds
-    /// [`PackLimits::object_bytes`](super::PackLimits::object_bytes).
+    /// [`PackLimits::object_bytes`](crate::PackLimits::object_bytes).
     pub fn read(&self, id: &ObjectId) -> Result<Option<Object>, PackError> {
         self.holding(id).map_or(Ok(None), |pack| pack.read(id))
     }

@@ -1,7 +1,7 @@
 //! Which paths may enter an archive: none that could write outside the directory it is unpacked
 //! to, on any system that Composer runs on.
 
-use super::limits::{PATH_BYTES, PATH_DEPTH};
+use crate::limits::{PATH_BYTES, PATH_DEPTH};
 
 /// Why a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum UnsafeReason {
 }
 
 /// Checks one name of a path.
-pub(super) fn check_name(name: &[u8]) -> Result<&str, UnsafeReason> {
+pub(crate) fn check_name(name: &[u8]) -> Result<&str, UnsafeReason> {
     let name = std::str::from_utf8(name).map_err(|_| UnsafeReason::NotUtf8)?;
     if matches!(name, "" | "." | "..") {
         return Err(UnsafeReason::Traversal);
@@ -55,7 +55,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<&str, UnsafeReason> {
 }
 
 /// Checks a whole path whose names have passed [`check_name`].
-pub(super) fn check_path(path: &str) -> Result<(), UnsafeReason> {
+pub(crate) fn check_path(path: &str) -> Result<(), UnsafeReason> {
     if path.len() > PATH_BYTES {
         return Err(UnsafeReason::TooLong);
     }
@@ -167,7 +167,7 @@ impl PackagePath {
         &self.0
     }
 
-    /// How many names it has: the depth that [`MetadataPlan`](super::MetadataPlan) asks for.
+    /// How many names it has: the depth that [`MetadataPlan`](crate::MetadataPlan) asks for.
     pub fn depth(&self) -> usize {
         self.names().count()
     }

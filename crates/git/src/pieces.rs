@@ -10,7 +10,7 @@ const PIECE_BYTES: usize = 1024 * 1024;
 
 /// Refuses to exceed `limit` bytes, with [`io::ErrorKind::StorageFull`].
 #[derive(Debug)]
-pub(super) struct PieceBuffer {
+pub(crate) struct PieceBuffer {
     /// All full but the last.
     pieces: Vec<Vec<u8>>,
     limit: usize,
@@ -18,12 +18,12 @@ pub(super) struct PieceBuffer {
 }
 
 impl PieceBuffer {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { pieces: Vec::new(), limit, position: 0 }
     }
 
     /// The content, as pieces of a mebibyte and a rest.
-    pub(super) fn into_pieces(mut self) -> Vec<Bytes> {
+    pub(crate) fn into_pieces(mut self) -> Vec<Bytes> {
         if let Some(last) = self.pieces.last_mut() {
             last.shrink_to_fit();
         }

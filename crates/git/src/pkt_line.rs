@@ -1,7 +1,7 @@
 //! pkt-lines: git's framing, four hexadecimal digits of length before each piece of data
 //! (gitprotocol-common(5)).
 
-use super::limits::REMOTE_WORDS_BYTES;
+use crate::limits::REMOTE_WORDS_BYTES;
 
 /// Longest packet including its four length digits, in bytes (`LARGE_PACKET_MAX`).
 pub const MAX_PACKET: usize = 65_520;
@@ -102,7 +102,7 @@ impl PktDecoder {
 }
 
 /// All packets of a complete message.
-pub(super) fn packets(mut bytes: &[u8]) -> impl Iterator<Item = Result<Packet<'_>, PktLineError>> {
+pub(crate) fn packets(mut bytes: &[u8]) -> impl Iterator<Item = Result<Packet<'_>, PktLineError>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
             return None;
@@ -125,12 +125,12 @@ pub(super) fn packets(mut bytes: &[u8]) -> impl Iterator<Item = Result<Packet<'_
 }
 
 /// The words of an `ERR` packet, or nothing if it is another packet.
-pub(super) fn remote_error(data: &[u8]) -> Option<String> {
+pub(crate) fn remote_error(data: &[u8]) -> Option<String> {
     data.strip_prefix(b"ERR ").map(remote_words)
 }
 
 /// What a server said, fit to be shown: trimmed, bounded and without control characters.
-pub(super) fn remote_words(raw: &[u8]) -> String {
+pub(crate) fn remote_words(raw: &[u8]) -> String {
     // A character has at most four bytes, so cutting the bytes first cannot cost one that is kept.
     let head = &raw[..raw.len().min(REMOTE_WORDS_BYTES * 4)];
     let mut words = String::new();
@@ -152,7 +152,7 @@ pub(super) fn remote_words(raw: &[u8]) -> String {
 }
 
 /// A payload without its trailing line feed, which senders may leave out.
-pub(super) fn line(data: &[u8]) -> &[u8] {
+pub(crate) fn line(data: &[u8]) -> &[u8] {
     data.strip_suffix(b"\n").unwrap_or(data)
 }
 

@@ -9,18 +9,18 @@
 //! Objects that a request names in `want` are never filtered away, so the second request of
 //! [`MetadataPlan::TreeThenBlobs`] carries no filter.
 
-use super::capabilities::Capabilities;
+use crate::capabilities::Capabilities;
 
 /// How to fetch the metadata of commits. Requests are for any number of commits at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetadataPlan {
     /// One request: commits, their root trees and the small files in them.
     Combined {
-        /// For [`FetchRequest::commits`](super::FetchRequest::commits).
+        /// For [`FetchRequest::commits`](crate::FetchRequest::commits).
         filter: String,
     },
     /// Two requests: commits with trees down to the package's directory, then the files by id
-    /// ([`missing_blobs`](super::missing_blobs)).
+    /// ([`missing_blobs`](crate::missing_blobs)).
     TreeThenBlobs {
         /// For the first request.
         filter: String,
@@ -54,7 +54,7 @@ impl MetadataPlan {
     }
 
     /// The next plan to try when the server answered this one with
-    /// [`FetchError::Remote`](super::FetchError::Remote); nothing is left after
+    /// [`FetchError::Remote`](crate::FetchError::Remote); nothing is left after
     /// [`MetadataPlan::Unfiltered`]. Servers may forbid kinds of filters (`combine`, or `tree`
     /// beyond some depth) without advertising it, and each has its own words for that.
     pub fn after_refusal(&self, depth: usize) -> Option<Self> {

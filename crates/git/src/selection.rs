@@ -3,16 +3,16 @@
 //!
 //! 1. fetch the commit with all its trees and no blob (`filter blob:none`);
 //! 2. fetch [`missing_rule_files`], which decide what is left out;
-//! 3. fetch [`missing_files`]; [`build_zip`](super::build_zip) has all that it needs then.
+//! 3. fetch [`missing_files`]; [`build_zip`](crate::build_zip) has all that it needs then.
 
 use std::collections::HashSet;
 
-use super::archive::{ArchiveError, ArchiveOptions, MANIFEST, package_root};
-use super::oid::ObjectId;
-use super::packs::Packs;
-use super::tree::{read_commit, with_tree};
-use super::tree_object::EntryMode;
-use super::walk::{ATTRIBUTES, Walk};
+use crate::archive::{ArchiveError, ArchiveOptions, MANIFEST, package_root};
+use crate::oid::ObjectId;
+use crate::packs::Packs;
+use crate::tree::{read_commit, with_tree};
+use crate::tree_object::EntryMode;
+use crate::walk::{ATTRIBUTES, Walk};
 
 /// The files that say what an archive of `commit` leaves out, composer.json and every
 /// `.gitattributes` in and below the package's directory `path` (`None`: the root), without those

@@ -1,11 +1,11 @@
 //! Finding things in a commit's tree: a directory, its files, and the few that describe a package.
 
-use super::object::{Commit, Object, ObjectError, ObjectKind, Tag};
-use super::oid::ObjectId;
-use super::pack::PackError;
-use super::packs::Packs;
-use super::path_safety::{InvalidPackagePath, PackagePath};
-use super::tree_object::{EntryMode, Tree};
+use crate::object::{Commit, Object, ObjectError, ObjectKind, Tag};
+use crate::oid::ObjectId;
+use crate::pack::PackError;
+use crate::packs::Packs;
+use crate::path_safety::{InvalidPackagePath, PackagePath};
+use crate::tree_object::{EntryMode, Tree};
 
 /// Tags of tags that are followed before giving up. Nobody nests them on purpose.
 const TAG_DEPTH: usize = 8;
@@ -139,7 +139,7 @@ pub fn find_package_files(
 }
 
 /// The contents of `files` that are not there, each once in ascending order: what the second
-/// request of a [`MetadataPlan`](super::MetadataPlan) asks for.
+/// request of a [`MetadataPlan`](crate::MetadataPlan) asks for.
 pub fn missing_blobs<'a>(packs: &Packs, files: impl IntoIterator<Item = &'a PackageFiles>) -> Vec<ObjectId> {
     let mut missing: Vec<ObjectId> =
         files.into_iter().flat_map(PackageFiles::blobs).map(|blob| blob.oid).filter(|id| !packs.contains(id)).collect();
@@ -149,12 +149,12 @@ pub fn missing_blobs<'a>(packs: &Packs, files: impl IntoIterator<Item = &'a Pack
 }
 
 /// Reads an object that must be there.
-pub(super) fn read(packs: &Packs, id: &ObjectId) -> Result<Object, TreeError> {
+pub(crate) fn read(packs: &Packs, id: &ObjectId) -> Result<Object, TreeError> {
     packs.read(id)?.ok_or(TreeError::MissingObject(*id))
 }
 
 /// Reads an object that must be there and of that kind.
-pub(super) fn read_kind(packs: &Packs, id: &ObjectId, expected: ObjectKind) -> Result<Object, TreeError> {
+pub(crate) fn read_kind(packs: &Packs, id: &ObjectId, expected: ObjectKind) -> Result<Object, TreeError> {
     let object = read(packs, id)?;
     match object.kind() {
         found if found == expected => Ok(object),
@@ -163,14 +163,14 @@ pub(super) fn read_kind(packs: &Packs, id: &ObjectId, expected: ObjectKind) -> R
 }
 
 /// Reads a tree and looks at it.
-pub(super) fn with_tree<T>(packs: &Packs, id: &ObjectId, look: impl FnOnce(Tree<'_>) -> T) -> Result<T, TreeError> {
+pub(crate) fn with_tree<T>(packs: &Packs, id: &ObjectId, look: impl FnOnce(Tree<'_>) -> T) -> Result<T, TreeError> {
     let object = read_kind(packs, id, ObjectKind::Tree)?;
     let tree = Tree::parse(object.data()).map_err(|source| TreeError::Malformed { id: *id, source })?;
     Ok(look(tree))
 }
 
 /// Walks from a root tree down to a directory.
-pub(super) fn directory(packs: &Packs, root: ObjectId, path: &PackagePath) -> Result<Option<ObjectId>, TreeError> {
+pub(crate) fn directory(packs: &Packs, root: ObjectId, path: &PackagePath) -> Result<Option<ObjectId>, TreeError> {
     let mut at = root;
     for name in path.names() {
         let entry = with_tree(packs, &at, |tree| tree.get(name.as_bytes()).map(|entry| (entry.mode, entry.oid)))?;

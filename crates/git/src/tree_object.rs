@@ -1,7 +1,7 @@
 //! The content of a tree object: a directory's entries (gitformat-pack(5), git-fsck(1)).
 
-use super::object::ObjectError;
-use super::oid::ObjectId;
+use crate::object::ObjectError;
+use crate::oid::ObjectId;
 
 /// What a tree entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

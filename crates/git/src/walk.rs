@@ -4,29 +4,29 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
-use super::archive::{ArchiveError, ArchiveOptions, LeftOut, LeftOutReason};
-use super::attributes::Attributes;
-use super::object::{ObjectError, ObjectKind};
-use super::oid::ObjectId;
-use super::packs::Packs;
-use super::path_safety::{UnsafeReason, check_name, check_path};
-use super::tree::{TreeError, read_kind, with_tree};
-use super::tree_object::EntryMode;
+use crate::archive::{ArchiveError, ArchiveOptions, LeftOut, LeftOutReason};
+use crate::attributes::Attributes;
+use crate::object::{ObjectError, ObjectKind};
+use crate::oid::ObjectId;
+use crate::packs::Packs;
+use crate::path_safety::{UnsafeReason, check_name, check_path};
+use crate::tree::{TreeError, read_kind, with_tree};
+use crate::tree_object::EntryMode;
 
 /// The file whose rules hold in its directory and below.
-pub(super) const ATTRIBUTES: &[u8] = b".gitattributes";
+pub(crate) const ATTRIBUTES: &[u8] = b".gitattributes";
 
 /// A file or symlink to be archived.
 #[derive(Debug)]
-pub(super) struct Planned {
-    pub(super) path: String,
-    pub(super) kind: PlannedKind,
-    pub(super) oid: ObjectId,
+pub(crate) struct Planned {
+    pub(crate) path: String,
+    pub(crate) kind: PlannedKind,
+    pub(crate) oid: ObjectId,
 }
 
 /// How an entry is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PlannedKind {
+pub(crate) enum PlannedKind {
     File,
     Executable,
     Symlink,
@@ -47,7 +47,7 @@ struct Child {
     oid: ObjectId,
 }
 
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     packs: &'a Packs,
     options: &'a ArchiveOptions<'a>,
     attributes: Attributes,
@@ -62,7 +62,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(packs: &'a Packs, options: &'a ArchiveOptions<'a>) -> Self {
+    pub(crate) fn new(packs: &'a Packs, options: &'a ArchiveOptions<'a>) -> Self {
         Self {
             packs,
             options,
@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The entries below `root` in the order of their paths' bytes, and what was left out.
-    pub(super) fn run(mut self, root: ObjectId) -> Result<(Vec<Planned>, Vec<LeftOut>), ArchiveError> {
+    pub(crate) fn run(mut self, root: ObjectId) -> Result<(Vec<Planned>, Vec<LeftOut>), ArchiveError> {
         self.pending.push(Pending { path: String::new(), oid: root, depth: 0 });
         while let Some(directory) = self.pending.pop() {
             self.enter(&directory)?;

@@ -5,7 +5,7 @@
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wildmatch {
+pub(crate) struct Wildmatch {
     tokens: Vec<Token>,
 }
 
@@ -29,7 +29,7 @@ enum Token {
 }
 
 impl Wildmatch {
-    pub(super) fn new(pattern: &[u8]) -> Self {
+    pub(crate) fn new(pattern: &[u8]) -> Self {
         let mut tokens = Vec::new();
         let mut at = 0;
         let mut seen_special = false;
@@ -71,7 +71,7 @@ impl Wildmatch {
 
     /// Whether the whole of `text` matches: every state that the pattern can be in is tracked at
     /// once.
-    pub(super) fn matches(&self, text: &[u8]) -> bool {
+    pub(crate) fn matches(&self, text: &[u8]) -> bool {
         let end = self.tokens.len();
         let mut states = vec![false; end + 1];
         let mut next = vec![false; end + 1];

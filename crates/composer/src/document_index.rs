@@ -5,13 +5,13 @@
 //! them together again, takes a tenth. [`Outline`] keeps where they stand. It reads what [`document_json`] writes and
 //! nothing else.
 //!
-//! [`document_json`]: super::document_json
+//! [`document_json`]: crate::document_json
 
 use std::ops::Range;
 
-use super::minifier::UNSET_JSON;
-use super::name::PackageName;
-use super::release::{MINIFIED_END, minified_start};
+use crate::minifier::UNSET_JSON;
+use crate::name::PackageName;
+use crate::release::{MINIFIED_END, minified_start};
 
 /// Where the fields of each version stand in the text of one document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,7 +39,7 @@ impl Field {
 }
 
 impl Outline {
-    /// The outline of a minified document as [`document_json`](super::document_json) writes it; `None` for another text.
+    /// The outline of a minified document as [`document_json`](crate::document_json) writes it; `None` for another text.
     pub fn of(text: &str, name: &PackageName) -> Option<Self> {
         let start = minified_start(name);
         let mut outline = Self::default();
