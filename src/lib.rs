@@ -2,10 +2,11 @@
 //!
 //! The crate is a row of rooms, and imports point only leftwards (a test proves it):
 //!
-//! `composer`, `git` ← `ports` ← `store` ← `registry` ← `http` ← `cloudflare`
+//! `composer`, `git` ← `json`, `ports` ← `store` ← `registry` ← `http` ← `cloudflare`
 //!
 //! * [`composer`]: Composer's own rules (names, versions, constraints, metadata). Pure.
 //! * [`git`]: git's wire protocol v2, pack format and "commit → zip". Pure.
+//! * [`json`]: reads JSON that others wrote, and says where it is wrong.
 //! * [`ports`]: what we need from outside, as a few small traits.
 //! * [`store`]: SQL, one file per table family.
 //! * [`registry`]: the use cases: publish, sync, authenticate, limit. No HTTP, no SQL.
@@ -17,6 +18,7 @@ mod cloudflare;
 pub mod composer;
 pub mod git;
 pub mod http;
+pub mod json;
 pub mod ports;
 pub mod registry;
 pub mod store;

@@ -1,18 +1,19 @@
-//! The rooms of the crate import only leftwards: `composer`, `git` ← `ports` ← `store` ← `registry` ← `http` ←
-//! `cloudflare`. `composer` and `git` import no other room, and only `cloudflare` names the `worker` crate.
+//! The rooms of the crate import only leftwards: `composer`, `git` ← `json`, `ports` ← `store` ← `registry` ← `http` ←
+//! `cloudflare`. `composer`, `git` and `json` import no other room, and only `cloudflare` names the `worker` crate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room, and the rooms that it may import.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     ("composer", &[]),
     ("git", &[]),
-    ("ports", &["composer", "git"]),
-    ("store", &["composer", "git", "ports"]),
-    ("registry", &["composer", "git", "ports", "store"]),
-    ("http", &["composer", "git", "ports", "store", "registry"]),
-    ("cloudflare", &["composer", "git", "ports", "store", "registry", "http"]),
+    ("json", &[]),
+    ("ports", &["composer", "git", "json"]),
+    ("store", &["composer", "git", "json", "ports"]),
+    ("registry", &["composer", "git", "json", "ports", "store"]),
+    ("http", &["composer", "git", "json", "ports", "store", "registry"]),
+    ("cloudflare", &["composer", "git", "json", "ports", "store", "registry", "http"]),
 ];
 
 /// Crates of the platform, which only `cloudflare` may name.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::http::handler::{Incoming, Take};
-use crate::ports::json::{self, Wrong};
+use crate::json::{self, Wrong};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::store::{Page, Update};

@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::json::read_object;
 use crate::ports::Fault;
-use crate::ports::json::read_object;
 
 /// The rows one statement returned, each an object of column name → value, as D1 hands them out.
 #[derive(Debug, Clone, Default)]

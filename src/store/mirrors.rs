@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::composer::Root;
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Fault, Millis, Row, Rows, Stmt};
 use crate::store::{json_arguments, texts};
 

@@ -25,7 +25,7 @@ pub mod refresh;
 pub mod remote;
 
 use crate::composer::PackageName;
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Row, Rows};
 use crate::registry::App;
 use crate::registry::access::glob;

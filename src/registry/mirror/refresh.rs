@@ -3,8 +3,8 @@
 //! repository's owner when the upstream fails, and finds out when it no longer does.
 
 use crate::composer::PackageName;
+use crate::json::read_text;
 use crate::ports::Row;
-use crate::ports::json::read_text;
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::mirror::harvest::Harvest;

@@ -8,7 +8,7 @@ use crate::composer::{
     Manifest, NormalizedVersion, PackageName, RefVersion, is_tag_version, version_of_branch, version_of_tag,
 };
 use crate::git::{Advertised, ObjectId};
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
 use crate::registry::access::glob;
 use crate::registry::ids::new_uid;
