@@ -8,8 +8,8 @@ use composer::{Constraint, NormalizedVersion, PackageName};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::json::read_text;
 use crate::ports::Fault;
-use crate::ports::json::read_text;
 use crate::registry::App;
 use crate::registry::access::{Scope, View};
 use crate::registry::dates::php_date;

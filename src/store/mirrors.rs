@@ -4,7 +4,7 @@ use composer::Root;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Fault, Millis, Row, Rows, Stmt};
 use crate::store::{OrganizationId, json_arguments, texts};
 

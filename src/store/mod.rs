@@ -39,7 +39,7 @@ pub mod webhooks;
 pub use organizations::OrganizationId;
 use serde::{Deserialize, Deserializer};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
 
 /// Bytes of JSON that travel as one bound parameter: D1 takes 2 MB a value, and a character may need two.

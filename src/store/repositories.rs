@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::mirrors::{Upstream, stored_root};
 use crate::store::sealed::SealedColumn;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::users::UserRow;
 use crate::store::{Page, total};

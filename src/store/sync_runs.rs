@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
 use crate::store::{OrganizationId, Page, flag, json_text, run, total};
 

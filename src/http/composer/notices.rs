@@ -11,7 +11,7 @@ use crate::http::composer::shapes::{AdvisoriesByPackage, FilterAnswer, FilterSum
 use crate::http::extract::read_body;
 use crate::http::reply::ok;
 use crate::http::session::Session;
-use crate::ports::json::read_bytes;
+use crate::json::read_bytes;
 use crate::registry::failure::Failure;
 use crate::registry::notices::{filter_of, filter_summary, full_advisories};
 use crate::registry::tokens::Scope;

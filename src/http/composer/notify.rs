@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::http::extract::read_body;
 use crate::http::reply::gone;
 use crate::http::session::Session;
-use crate::ports::json::read_bytes;
+use crate::json::read_bytes;
 use crate::registry::downloads::count_installs;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;

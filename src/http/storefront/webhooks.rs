@@ -12,7 +12,7 @@ use crate::http::management::ErrorBody;
 use crate::http::reply::{gone, list, made, ok};
 use crate::http::session::Session;
 use crate::http::storefront::id_of;
-use crate::ports::json::parse;
+use crate::json::parse;
 use crate::registry::audit::Actor;
 use crate::registry::dates::php_date;
 use crate::registry::failure::Failure;

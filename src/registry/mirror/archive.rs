@@ -12,7 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{BlobUpload, Fault, PART_BYTES};
 use crate::registry::App;
 use crate::registry::archives::{blob_key, busy, unavailable};

@@ -26,7 +26,7 @@ pub mod remote;
 
 use composer::PackageName;
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Row, Rows};
 use crate::registry::App;
 use crate::registry::access::glob;

@@ -4,8 +4,8 @@
 
 use composer::PackageName;
 
+use crate::json::read_text;
 use crate::ports::Row;
-use crate::ports::json::read_text;
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::mirror::harvest::Harvest;

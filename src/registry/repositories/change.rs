@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{DatabaseError, Job, Stmt};
 use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};

@@ -22,8 +22,8 @@ use composer::PackageName;
 use git::{Advertised, Capabilities, PackagePath};
 use url::Url;
 
+use crate::json::read_text;
 use crate::ports::Job;
-use crate::ports::json::read_text;
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
