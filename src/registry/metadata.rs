@@ -20,7 +20,7 @@ use crate::registry::memory::{DOCUMENT_TTL, Dated};
 use crate::registry::mirror::lookup;
 use crate::registry::notices::Notices;
 use crate::registry::render::absolute;
-use crate::registry::visible::{Outlined, Seen, keyed};
+use crate::registry::visible::{IndexedDocument, Seen, keyed};
 use crate::store::mirrors::Facts;
 use crate::store::packages::{self, DocumentPart};
 use crate::store::run;
@@ -42,26 +42,26 @@ pub struct PackageDocuments {
     dev: String,
     notices: Notices,
     /// Where the versions stand in the two, once somebody has asked who does not see all of them.
-    outlined: OnceLock<[Outlined; 2]>,
+    indexed: OnceLock<[IndexedDocument; 2]>,
 }
 
 impl PackageDocuments {
     /// The two documents of a package at `revision` (unix seconds), about which there are no notices.
     pub fn new(revision: i64, stable: String, dev: String) -> Self {
-        Self { revision, stable, dev, notices: Notices::default(), outlined: OnceLock::new() }
+        Self { revision, stable, dev, notices: Notices::default(), indexed: OnceLock::new() }
     }
 
     /// Where the versions stand in the stable document and in the other.
-    fn outlined(&self, name: &PackageName) -> Result<&[Outlined; 2], Fault> {
-        if let Some(outlined) = self.outlined.get() {
-            return Ok(outlined);
+    fn indexed(&self, name: &PackageName) -> Result<&[IndexedDocument; 2], Fault> {
+        if let Some(indexed) = self.indexed.get() {
+            return Ok(indexed);
         }
-        let outlined = [Outlined::of(&self.stable, name)?, Outlined::of(&self.dev, name)?];
-        Ok(self.outlined.get_or_init(|| outlined))
+        let indexed = [IndexedDocument::of(&self.stable, name)?, IndexedDocument::of(&self.dev, name)?];
+        Ok(self.indexed.get_or_init(|| indexed))
     }
 
     fn seen(&self, scope: &Scope<'_>, name: &PackageName) -> Result<Seen, Fault> {
-        let [stable, dev] = self.outlined(name)?;
+        let [stable, dev] = self.indexed(name)?;
         Ok(Seen::of(scope, stable, dev))
     }
 
@@ -86,7 +86,7 @@ impl Known {
     /// About how many bytes it holds.
     pub fn bytes(&self) -> usize {
         match self {
-            // A half more for the outlines.
+            // A half more for the indexes.
             Self::Documents(Some(documents)) => (documents.stable.len() + documents.dev.len()) * 3 / 2,
             Self::Documents(None) | Self::Claimed => 0,
         }
@@ -211,7 +211,7 @@ pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<R
         whole(&documents, wanted)?
     } else {
         let seen = seen.map_or_else(|| documents.seen(&scope, wanted.name), Ok)?;
-        excerpt(&documents, &seen, view, wanted)?
+        subset(&documents, &seen, view, wanted)?
     };
     let body = Arc::new(Body::new(text, documents.revision, key.fingerprint));
     app.memory.bodies().put(key, Made::Body(body.clone()), body.bytes.len());
@@ -317,14 +317,14 @@ fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fau
 
 /// A document with the versions that are seen. One without any, of a package with visible versions in its other
 /// document, is an empty list, so that the name is not looked for elsewhere.
-fn excerpt(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted<'_>) -> Result<String, Fault> {
-    let [stable, dev] = documents.outlined(wanted.name)?;
-    let (outlined, positions) = match wanted.part {
+fn subset(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted<'_>) -> Result<String, Fault> {
+    let [stable, dev] = documents.indexed(wanted.name)?;
+    let (indexed, positions) = match wanted.part {
         Part::Stable => (stable, &seen.stable),
         Part::Dev => (dev, &seen.dev),
     };
-    let left_out = (!view.shows_source()).then_some("source");
-    let text = outlined.excerpt(documents.text(wanted.part), wanted.name, positions, left_out, wanted.form)?;
+    let omitted_field = (!view.shows_source()).then_some("source");
+    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, omitted_field, wanted.form)?;
     let mut text = absolute(&text, wanted.base_url);
     documents.notices.concerning(Some(&seen.versions)).add_to(&mut text);
     Ok(text)

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use composer::{DocumentForm, NormalizedVersion, Outline, PackageName};
+use composer::{DocumentForm, DocumentIndex, NormalizedVersion, PackageName};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -15,23 +15,24 @@ use crate::registry::dates::read_rfc3339;
 
 /// The versions of one document, and where they stand in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlined {
-    outline: Outline,
+pub struct IndexedDocument {
+    index: DocumentIndex,
     /// In the order of the document, with when they were released.
     versions: Vec<(NormalizedVersion, Option<Millis>)>,
 }
 
-impl Outlined {
+impl IndexedDocument {
     /// Looks where the versions stand in `text`, the minified document of the package `name`.
     pub fn of(text: &str, name: &PackageName) -> Result<Self, Fault> {
-        let outline = Outline::of(text, name).ok_or_else(|| damaged(name, &"it is cut off, or not a minified one"))?;
+        let index =
+            DocumentIndex::parse(text, name).ok_or_else(|| damaged(name, &"it is cut off, or not a minified one"))?;
         let version = |position| {
-            let field = |key| outline.text_field(text, position, key);
+            let field = |key| index.text_field(text, position, key);
             let normalized = field("version_normalized").unwrap_or_default();
             (NormalizedVersion::from_stored(normalized), field("time").as_deref().and_then(read_rfc3339))
         };
-        let versions = (0..outline.len()).map(version).collect();
-        Ok(Self { outline, versions })
+        let versions = (0..index.len()).map(version).collect();
+        Ok(Self { index, versions })
     }
 
     /// The positions of the versions that `scope` lets through.
@@ -40,16 +41,16 @@ impl Outlined {
         versions.filter(|(_, (version, released))| scope.sees(version, *released)).map(|(at, _)| at).collect()
     }
 
-    /// The text `document` with nothing but the versions at these positions, and without their field `left_out`.
-    pub fn excerpt(
+    /// The text `document` with nothing but the versions at these positions, and without their field `omitted_field`.
+    pub fn subset(
         &self,
         document: &str,
         name: &PackageName,
         positions: &[usize],
-        left_out: Option<&str>,
+        omitted_field: Option<&str>,
         form: DocumentForm,
     ) -> Result<String, Fault> {
-        let minified = self.outline.excerpt(document, name, positions, left_out);
+        let minified = self.index.subset(document, name, positions, omitted_field);
         match form {
             DocumentForm::Minified => Ok(minified),
             DocumentForm::KeyedByVersion => keyed(&minified, name),
@@ -69,7 +70,7 @@ pub struct Seen {
 
 impl Seen {
     /// What `scope` lets through of both documents.
-    pub fn of(scope: &Scope<'_>, stable: &Outlined, dev: &Outlined) -> Self {
+    pub fn of(scope: &Scope<'_>, stable: &IndexedDocument, dev: &IndexedDocument) -> Self {
         let positions = [stable, dev].map(|document| document.seen(scope));
         let versions = [stable, dev].into_iter().zip(&positions).flat_map(|(document, positions)| {
             positions.iter().filter_map(|&at| document.versions.get(at)).map(|(version, _)| version.clone())

@@ -29,16 +29,18 @@ pub use archive::{ExcludeRules, NoManifest, manifest_path};
 pub use branch_alias::{BranchAlias, branch_alias};
 pub use compare::{php_version_compare, sort_order};
 pub use constraint::{Constraint, InvalidConstraint, Operator};
-pub use document_index::Outline;
+pub use document_index::DocumentIndex;
 pub use manifest::{InvalidManifest, Manifest, Violation};
 pub use manifest_links::LINK_TYPES;
 pub use minifier::{expand, minify};
 pub use name::{InvalidPackageName, PackageName, is_platform};
-pub use refs::{RefVersion, Skipped, is_tag_version, version_of_branch, version_of_tag};
-pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, newest_first, split};
+pub use refs::{InvalidRef, RefVersion, normalize_tag, version_of_branch, version_of_tag};
+pub use release::{
+    Dist, DocumentForm, Documents, Release, Source, document_json, metadata_entry, newest_first, split_by_stability,
+};
 pub use repository::{
-    Archived, Catalogue, DistMirror, InvalidRepository, Reference, Root, Versions, read_included, read_root, summarize,
-    versions_in,
+    DistMirror, DistPlaceholders, FileReference, InvalidRepository, RepositoryFile, RepositoryRoot, Versions,
+    package_patterns, read_included, read_root, read_versions,
 };
 pub use stability::{InvalidStability, Stability};
 pub use version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch, numeric_alias_prefix};

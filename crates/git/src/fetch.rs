@@ -3,7 +3,9 @@
 use crate::buffer::BoundedBuffer;
 use crate::capabilities::Capabilities;
 use crate::oid::ObjectId;
-use crate::pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_words};
+use crate::pkt_line::{
+    Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_message,
+};
 
 /// What to ask for. We never have anything ourselves, so the request ends the negotiation (`done`)
 /// and one answer brings the pack. `thin-pack` is never asked for: every delta's base is inside.
@@ -179,7 +181,7 @@ impl Demux {
             }
             // Progress, or an empty keep-alive.
             Some((2, _)) => Ok(()),
-            Some((3, words)) => Err(FetchError::Remote(remote_words(words))),
+            Some((3, words)) => Err(FetchError::Remote(remote_message(words))),
             _ => match remote_error(data) {
                 Some(words) => Err(FetchError::Remote(words)),
                 None => Err(FetchError::Unexpected("an unknown band")),

@@ -32,6 +32,7 @@ mod archive;
 mod attributes;
 mod buffer;
 mod capabilities;
+mod chunked_buffer;
 mod delta;
 mod fetch;
 mod inflate;
@@ -43,7 +44,6 @@ mod pack;
 mod pack_scan;
 mod packs;
 mod path_safety;
-mod pieces;
 mod pkt_line;
 mod plan;
 mod selection;
@@ -52,14 +52,14 @@ mod tree_object;
 mod walk;
 mod wildmatch;
 
-pub use archive::{Archive, ArchiveError, ArchiveLimits, ArchiveOptions, LeftOut, LeftOutReason, build_zip};
+pub use archive::{Archive, ArchiveError, ArchiveLimits, ArchiveOptions, OmissionReason, OmittedEntry, build_zip};
 pub use attributes::{Attributes, TooManyRules};
 pub use capabilities::{ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, UPLOAD_PACK_PATH};
 pub use delta::DeltaError;
 pub use fetch::{FetchError, FetchRequest, PackReceiver};
 pub use inflate::InflateError;
-pub use ls_refs::{Advertised, LsRefsError, RemoteRef, SkipReason, SkippedRef, ls_refs_request, parse_ls_refs};
-pub use object::{Commit, Object, ObjectError, ObjectKind, Stamp, Tag};
+pub use ls_refs::{LsRefsError, RemoteRef, RemoteRefs, SkipReason, SkippedRef, ls_refs_request, parse_ls_refs};
+pub use object::{Commit, Object, ObjectError, ObjectKind, Tag, Timestamp};
 pub use oid::{InvalidObjectId, ObjectId};
 pub use pack::{ObjectDefect, Pack, PackError, PackLimits};
 pub use packs::Packs;
@@ -70,7 +70,7 @@ pub use pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_delim, 
 pub use plan::MetadataPlan;
 pub use selection::{missing_files, missing_rule_files};
 pub use tree::{
-    BlobRef, PackageFiles, READABLE_FILES, TreeError, best_name, find_package_files, list_files, missing_blobs,
-    read_commit, tree_at,
+    BlobRef, DOCUMENTATION_FILES, PackageFiles, TreeError, find_package_files, list_files, missing_blobs,
+    preferred_name, read_commit, tree_at,
 };
 pub use tree_object::{EntryMode, Tree, TreeEntries, TreeEntry};

@@ -75,4 +75,4 @@ pub const REF_NAME_BYTES: usize = 1024;
 pub const SKIPPED_REFS: usize = 100;
 
 /// Most bytes of the server's own words that an error carries.
-pub const REMOTE_WORDS_BYTES: usize = 500;
+pub const REMOTE_MESSAGE_BYTES: usize = 500;

@@ -19,7 +19,7 @@ pub mod remote;
 use std::time::Duration;
 
 use composer::PackageName;
-use git::{Advertised, Capabilities, PackagePath};
+use git::{Capabilities, PackagePath, RemoteRefs};
 use url::Url;
 
 use crate::ports::Job;
@@ -192,7 +192,7 @@ async fn sync_with(
 }
 
 /// The refs whose names nobody could use.
-fn skipped_by_name(advertised: &Advertised) -> Vec<SkippedRef> {
+fn skipped_by_name(advertised: &RemoteRefs) -> Vec<SkippedRef> {
     let mut skipped: Vec<SkippedRef> = advertised
         .skipped
         .iter()
@@ -209,7 +209,7 @@ fn skipped_by_name(advertised: &Advertised) -> Vec<SkippedRef> {
 async fn look(
     remote: &mut Remote<'_>,
     repository: &ClaimedRepository,
-) -> Result<(Capabilities, Advertised), SyncError> {
+) -> Result<(Capabilities, RemoteRefs), SyncError> {
     let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
     if let Some(capabilities) = known {
         match remote.refs(&capabilities).await {
