@@ -29,48 +29,28 @@
 //! An archive of 25 MB that nothing compresses was measured to need 58 MB of wasm memory in all.
 
 mod archive;
-mod attributes;
-mod buffer;
-mod capabilities;
-mod chunked_buffer;
-mod delta;
-mod fetch;
-mod inflate;
 pub mod limits;
-mod ls_refs;
 mod object;
-mod oid;
 mod pack;
-mod pack_scan;
-mod packs;
-mod path_safety;
-mod pkt_line;
-mod plan;
-mod selection;
+mod protocol;
 mod tree;
-mod tree_object;
-mod walk;
-mod wildmatch;
 
-pub use archive::{Archive, ArchiveError, ArchiveLimits, ArchiveOptions, OmissionReason, OmittedEntry, build_zip};
-pub use attributes::{Attributes, TooManyRules};
-pub use capabilities::{ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, UPLOAD_PACK_PATH};
-pub use delta::DeltaError;
-pub use fetch::{FetchError, FetchRequest, PackReceiver};
-pub use inflate::InflateError;
-pub use ls_refs::{LsRefsError, RemoteRef, RemoteRefs, SkipReason, SkippedRef, ls_refs_request, parse_ls_refs};
-pub use object::{Commit, Object, ObjectError, ObjectKind, Tag, Timestamp};
-pub use oid::{InvalidObjectId, ObjectId};
-pub use pack::{ObjectDefect, Pack, PackError, PackLimits};
-pub use packs::Packs;
-pub use path_safety::{
-    InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_relative_path, check_symlink,
+pub use archive::{
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, Attributes, OmissionReason, OmittedEntry, TooManyRules,
+    build_zip, missing_files, missing_rule_files,
 };
-pub use pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_delim, encode_flush};
-pub use plan::MetadataPlan;
-pub use selection::{missing_files, missing_rule_files};
+pub use object::{
+    Commit, EntryMode, InvalidObjectId, Object, ObjectError, ObjectId, ObjectKind, Tag, Timestamp, Tree, TreeEntries,
+    TreeEntry,
+};
+pub use pack::{DeltaError, InflateError, ObjectDefect, Pack, PackError, PackLimits, Packs};
+pub use protocol::{
+    ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, FetchError, FetchRequest, LsRefsError, MetadataPlan,
+    PackReceiver, Packet, PktDecoder, PktLineError, RemoteRef, RemoteRefs, SkipReason, SkippedRef, UPLOAD_PACK_PATH,
+    encode_data, encode_delim, encode_flush, ls_refs_request, parse_ls_refs,
+};
 pub use tree::{
-    BlobRef, DOCUMENTATION_FILES, PackageFiles, TreeError, find_package_files, list_files, missing_blobs,
-    preferred_name, read_commit, tree_at,
+    BlobRef, DOCUMENTATION_FILES, InvalidPackagePath, PackageFiles, PackagePath, SymlinkRefusal, TreeError,
+    UnsafeReason, check_relative_path, check_symlink, find_package_files, list_files, missing_blobs, preferred_name,
+    read_commit, tree_at,
 };
-pub use tree_object::{EntryMode, Tree, TreeEntries, TreeEntry};

@@ -1,12 +1,16 @@
 //! The four kinds of objects, and the content of commits, trees and tags
 //! (gitformat-pack(5), git-fsck(1)).
 
+mod oid;
+mod tree;
+
+pub use oid::{InvalidObjectId, ObjectId};
+pub use tree::{EntryMode, Tree, TreeEntries, TreeEntry};
+
 use std::fmt;
 use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
-
-use crate::oid::ObjectId;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::oid::ObjectId;
-use crate::pkt_line::{Packet, PktLineError, encode_data, encode_delim, line, packets, remote_error, remote_message};
+use crate::object::ObjectId;
+use crate::protocol::pkt_line::{
+    Packet, PktLineError, encode_data, encode_delim, line, packets, remote_error, remote_message,
+};
 
 /// Where the advertisement is, relative to the repository's URL. Ask with the request header
 /// `Git-Protocol: version=2`, or the server answers in version 0.

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 
 use sha1::{Digest, Sha1};
 
-use crate::delta::{DeltaError, DeltaHeader};
-use crate::inflate::{InflateError, Inflater};
-use crate::object::{ObjectKind, hasher};
-use crate::oid::ObjectId;
+use crate::object::{ObjectId, ObjectKind, hasher};
+use crate::pack::delta::{DeltaError, DeltaHeader};
+use crate::pack::inflate::{InflateError, Inflater};
 use crate::pack::{Entry, ObjectDefect, Pack, PackError, PackLimits};
 
 /// `PACK`, the version and the number of objects.

@@ -17,6 +17,15 @@
 //! Peak memory is the packs, the zip, the paths, and one file with what rebuilding it takes; see
 //! [`limits`].
 
+mod attributes;
+mod chunked_buffer;
+mod missing;
+mod walk;
+mod wildmatch;
+
+pub use attributes::{Attributes, TooManyRules};
+pub use missing::{missing_files, missing_rule_files};
+
 use std::io::{self, Write};
 
 use bytes::Bytes;
@@ -25,17 +34,15 @@ use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
-use crate::attributes::TooManyRules;
-use crate::chunked_buffer::ChunkedBuffer;
+use crate::archive::chunked_buffer::ChunkedBuffer;
+use crate::archive::walk::{Planned, PlannedKind, Walk};
 use crate::limits;
-use crate::object::{Commit, ObjectKind};
-use crate::oid::ObjectId;
-use crate::pack::PackError;
-use crate::packs::Packs;
-use crate::path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_symlink};
-use crate::tree::{TreeError, directory, read_commit, read_kind, with_tree};
-use crate::tree_object::EntryMode;
-use crate::walk::{Planned, PlannedKind, Walk};
+use crate::object::{Commit, EntryMode, ObjectId, ObjectKind};
+use crate::pack::{PackError, Packs};
+use crate::tree::{
+    InvalidPackagePath, PackagePath, SymlinkRefusal, TreeError, UnsafeReason, check_symlink, directory, read_commit,
+    read_kind, with_tree,
+};
 
 /// The file that makes a directory a package.
 pub(crate) const MANIFEST: &str = "composer.json";

@@ -1,9 +1,9 @@
 //! The `fetch` command: ask for objects, receive a pack (gitprotocol-v2(5)).
 
-use crate::buffer::BoundedBuffer;
-use crate::capabilities::Capabilities;
-use crate::oid::ObjectId;
-use crate::pkt_line::{
+use crate::object::ObjectId;
+use crate::protocol::bounded_buffer::BoundedBuffer;
+use crate::protocol::capabilities::Capabilities;
+use crate::protocol::pkt_line::{
     Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_message,
 };
 

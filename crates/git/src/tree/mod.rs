@@ -1,11 +1,14 @@
 //! Finding things in a commit's tree: a directory, its files, and the few that describe a package.
 
-use crate::object::{Commit, Object, ObjectError, ObjectKind, Tag};
-use crate::oid::ObjectId;
-use crate::pack::PackError;
-use crate::packs::Packs;
-use crate::path_safety::{InvalidPackagePath, PackagePath};
-use crate::tree_object::{EntryMode, Tree};
+mod path_safety;
+
+pub use path_safety::{
+    InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_relative_path, check_symlink,
+};
+pub(crate) use path_safety::{check_name, check_path};
+
+use crate::object::{Commit, EntryMode, Object, ObjectError, ObjectId, ObjectKind, Tag, Tree};
+use crate::pack::{PackError, Packs};
 
 /// Tags of tags that are followed before giving up. Nobody nests them on purpose.
 const TAG_DEPTH: usize = 8;

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::capabilities::Capabilities;
 use crate::limits::{REF_NAME_BYTES, REFS, SKIPPED_REFS};
-use crate::oid::ObjectId;
-use crate::pkt_line::{Packet, PktLineError, encode_data, encode_flush, line, packets, remote_error};
+use crate::object::ObjectId;
+use crate::protocol::capabilities::Capabilities;
+use crate::protocol::pkt_line::{Packet, PktLineError, encode_data, encode_flush, line, packets, remote_error};
 
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";

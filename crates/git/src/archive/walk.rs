@@ -4,14 +4,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
+use crate::archive::attributes::Attributes;
 use crate::archive::{ArchiveError, ArchiveOptions, OmissionReason, OmittedEntry};
-use crate::attributes::Attributes;
-use crate::object::{ObjectError, ObjectKind};
-use crate::oid::ObjectId;
-use crate::packs::Packs;
-use crate::path_safety::{UnsafeReason, check_name, check_path};
-use crate::tree::{TreeError, read_kind, with_tree};
-use crate::tree_object::EntryMode;
+use crate::object::{EntryMode, ObjectError, ObjectId, ObjectKind};
+use crate::pack::Packs;
+use crate::tree::{TreeError, UnsafeReason, check_name, check_path, read_kind, with_tree};
 
 /// The file whose rules hold in its directory and below.
 pub(crate) const ATTRIBUTES: &[u8] = b".gitattributes";

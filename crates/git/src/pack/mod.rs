@@ -3,16 +3,23 @@
 //! The pack stays compressed in memory. Opening it inflates every object once to verify it and to
 //! learn its id; reading inflates again, helped by a small cache of delta bases.
 
+mod delta;
+mod inflate;
+mod packs;
+mod scan;
+
+pub use delta::DeltaError;
+pub use inflate::InflateError;
+pub use packs::Packs;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::delta::{self, DeltaError};
-use crate::inflate::{InflateError, Inflater};
 use crate::limits;
-use crate::object::{Object, ObjectKind};
-use crate::oid::ObjectId;
-use crate::pack_scan::{self, EntryHeader};
+use crate::object::{Object, ObjectId, ObjectKind};
+use crate::pack::inflate::Inflater;
+use crate::pack::scan::EntryHeader;
 
 /// What a pack may cost. The defaults are the constants of [`limits`] with the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,10 +180,10 @@ impl Pack {
     /// [`PackError::Truncated`], so the other errors blame the sender, not the transport.
     pub fn open(bytes: Vec<u8>, limits: &PackLimits) -> Result<Self, PackError> {
         let mut state = ReadState::new(limits.base_cache_bytes);
-        let scanned = pack_scan::scan(&bytes, limits, &mut state.inflater)?;
+        let scanned = scan::scan(&bytes, limits, &mut state.inflater)?;
         let mut pack =
             Self { bytes, entries: scanned.entries, index: Vec::new(), limits: *limits, state: Mutex::new(state) };
-        pack.index = pack_scan::resolve(&mut pack, scanned.graph, scanned.work_left)?;
+        pack.index = scan::resolve(&mut pack, scanned.graph, scanned.work_left)?;
         pack.index.sort_unstable();
         Ok(pack)
     }
