@@ -17,7 +17,7 @@
 //! protocol older than v2 (git 2.18 and every public host speak v2).
 //!
 //! # Memory
-//! An isolate has 128 MiB in all. The worst moment of each step, with the default limits
+//! An isolate of a Cloudflare Worker has 128 MiB in all. The worst moment of each step, with the default limits
 //! ([`limits`]):
 //!
 //! | step | held | MiB |
@@ -27,6 +27,34 @@
 //! | archive | packs 24 + index 6 + zip 32 + paths 8 + delta 24 + base caches 12 | 106 |
 //!
 //! An archive of 25 MB that nothing compresses was measured to need 58 MB of wasm memory in all.
+//!
+//! # Example
+//! ```
+//! use rostrum_git::{Capabilities, FetchRequest, encode_data, encode_flush, parse_ls_refs};
+//!
+//! // What a server answers to `GET …/info/refs?service=git-upload-pack`, …
+//! let mut advertisement = Vec::new();
+//! for line in ["version 2\n", "agent=git/2.47.3\n", "ls-refs\n", "fetch=shallow filter\n"] {
+//!     encode_data(&mut advertisement, line);
+//! }
+//! encode_flush(&mut advertisement);
+//! let capabilities = Capabilities::parse(&advertisement)?;
+//! assert!(capabilities.filter);
+//!
+//! // … and to the request for its refs.
+//! let mut answer = Vec::new();
+//! encode_data(&mut answer, "1a7ec78d9fbdb28c1d12aabc70c695277cd91ba6 refs/tags/v1.0.0\n");
+//! encode_flush(&mut answer);
+//! let refs = parse_ls_refs(&answer)?;
+//! let (tag, commit) = refs.tags().next().expect("a tag");
+//! assert_eq!(tag, "v1.0.0");
+//!
+//! let request = FetchRequest::commits([commit], Some("tree:1")).encode(&capabilities);
+//! assert!(request.ends_with(b"want 1a7ec78d9fbdb28c1d12aabc70c695277cd91ba6\n0009done\n0000"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The README shows the whole conversation, from the advertisement to the zip of a tag.
 
 mod archive;
 pub mod limits;
@@ -54,3 +82,8 @@ pub use tree::{
     UnsafeReason, check_relative_path, check_symlink, find_package_files, list_files, missing_blobs, preferred_name,
     read_commit, tree_at,
 };
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;
