@@ -1,4 +1,4 @@
-//! Every default bound of this room in one place, with the arithmetic that leads to it.
+//! Every default bound of this crate in one place, with the arithmetic that leads to it.
 //!
 //! The budget is a Cloudflare isolate: 128 MiB in all, of which some 20 MiB are left for the wasm
 //! module, the HTTP stack and other requests in flight. The table in [`crate`] adds these up.
