@@ -141,6 +141,14 @@ CREATE TABLE login_throttles (
   is_noted INTEGER NOT NULL DEFAULT 0 -- whether the audit log has an entry of this window's lockout
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE memberships (
+  user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (user_id, organization_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE mirrors (
   repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
   name TEXT NOT NULL, -- vendor/package, lowercase
@@ -298,10 +306,8 @@ CREATE TABLE tokens (
 CREATE TABLE users (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
-  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
   email TEXT NOT NULL UNIQUE, -- trimmed, lower case
   name TEXT NOT NULL,
-  role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
   password TEXT NOT NULL, -- argon2id as a PHC string
   session_epoch INTEGER NOT NULL DEFAULT 0, -- moves when all sessions end: those of an earlier epoch are void
   blocked_at INTEGER,
@@ -395,6 +401,8 @@ CREATE INDEX invitations_by_inviter ON invitations (invited_by);
 
 CREATE INDEX login_throttles_by_end ON login_throttles (ends_at);
 
+CREATE INDEX memberships_by_organization ON memberships (organization_id, user_id);
+
 CREATE INDEX packages_by_repository ON packages (repository_id);
 
 CREATE INDEX password_resets_by_issuer ON password_resets (issued_by);
@@ -416,8 +424,6 @@ CREATE INDEX tokens_by_order ON tokens (organization_id, order_id, id);
 CREATE INDEX tokens_by_organization ON tokens (organization_id, id);
 
 CREATE UNIQUE INDEX tokens_by_previous_hash ON tokens (previous_hash);
-
-CREATE INDEX users_by_organization ON users (organization_id, id);
 
 CREATE INDEX version_files_by_text ON version_files (text_sha256);
 

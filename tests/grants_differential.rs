@@ -16,7 +16,10 @@ fn sees(question: &Value) -> Value {
     let row = GrantRow { version_constraint: constraint.to_owned(), ..access::packages("acme/lib") };
     let Ok(grant) = Grant::from_row(row) else { return Value::Null };
     let version = normalize(version).expect("a version");
-    View::at(&[grant], Millis(0)).scope("acme/lib").sees(&version, Some(Millis(0))).into()
+    View::at(rostrum::store::OrganizationId::ROOT, &[grant], Millis(0))
+        .scope("acme/lib")
+        .sees(&version, Some(Millis(0)))
+        .into()
 }
 
 #[test]

@@ -24,13 +24,35 @@ fn migrations() -> Vec<PathBuf> {
 }
 
 fn migrated() -> Connection {
+    migrated_with(None)
+}
+
+/// What is there before a migration.
+struct Before {
+    /// The migration's file name.
+    migration: &'static str,
+    rows: &'static str,
+}
+
+/// A database that had rows before one of its migrations.
+fn migrated_with(before: Option<&Before>) -> Connection {
     let connection = Connection::open_in_memory().expect("SQLite opens");
     connection.pragma_update(None, "foreign_keys", true).expect("foreign keys are checked");
     for path in migrations() {
         let sql = fs::read_to_string(&path).expect("UTF-8");
+        if let Some(before) = before.filter(|before| path.ends_with(before.migration)) {
+            connection.execute_batch(before.rows).expect("rows as they were");
+        }
         connection.execute_batch(&sql).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     connection
+}
+
+/// The single column of text that a query yields.
+fn texts(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(sql).expect("valid SQL");
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+    rows.map(|row| row.expect("text")).collect()
 }
 
 fn dump(connection: &Connection) -> String {
@@ -103,29 +125,70 @@ fn every_foreign_key_can_be_followed_by_an_index() {
 
 #[test]
 fn grants_of_tokens_outlive_the_migration_that_rebuilds_their_table() {
-    let connection = Connection::open_in_memory().expect("SQLite opens");
-    connection.pragma_update(None, "foreign_keys", true).expect("foreign keys are checked");
-    for path in migrations() {
-        let sql = fs::read_to_string(&path).expect("UTF-8");
-        if path.ends_with("0008_storefront.sql") {
-            connection
-                .execute_batch(
-                    "INSERT INTO tokens (id, uid, organization_id, hash, description, scopes, metadata, created_at)
-                     VALUES (7, 'u', 1, 'h', 'd', '[]', '{}', 1);
-                     INSERT INTO grants (id, token_id, target, version_constraint, updates_until, expires_at)
-                     VALUES (3, 7, 'acme/lib', '5.*', 10, 20), (9, 7, '*', '*', NULL, NULL);",
-                )
-                .expect("rows as they were");
-        }
-        connection.execute_batch(&sql).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    }
-    let mut statement = connection
-        .prepare(
-            "SELECT json_array(id, token_id, consumer_id, target, version_constraint, updates_until,
-                    minimum_stability, expires_at) FROM grants ORDER BY id",
-        )
-        .expect("valid SQL");
-    let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
-    let rows: Vec<String> = rows.map(|row| row.expect("text")).collect();
+    let connection = migrated_with(Some(&Before {
+        migration: "0008_storefront.sql",
+        rows: "INSERT INTO tokens (id, uid, organization_id, hash, description, scopes, metadata, created_at)
+         VALUES (7, 'u', 1, 'h', 'd', '[]', '{}', 1);
+         INSERT INTO grants (id, token_id, target, version_constraint, updates_until, expires_at)
+         VALUES (3, 7, 'acme/lib', '5.*', 10, 20), (9, 7, '*', '*', NULL, NULL);",
+    }));
+    let rows = texts(
+        &connection,
+        "SELECT json_array(id, token_id, consumer_id, target, version_constraint, updates_until,
+                minimum_stability, expires_at) FROM grants ORDER BY id",
+    );
     assert_eq!(rows, [r#"[3,7,null,"acme/lib","5.*",10,"dev",20]"#, r#"[9,7,null,"*","*",null,"dev",null]"#]);
+}
+
+#[test]
+fn users_keep_their_role_and_all_that_hangs_on_them_when_they_become_members() {
+    let connection = migrated_with(Some(&Before {
+        migration: "0013_memberships.sql",
+        rows: "INSERT INTO organizations (id, uid, slug, name, created_at) VALUES (2, 'o2', 'second', 'Second', 1);
+         INSERT INTO users (id, uid, organization_id, email, name, role, password, session_epoch, blocked_at,
+                            totp_secret, totp_enabled_at, totp_last_step, created_at, last_login_at, last_failed_at)
+         VALUES (1, 'a', 1, 'a@x', 'A', 'owner', 'pa', 3, NULL, 'v1.sealed', 50, 7, 10, 60, 61),
+                (2, 'b', 1, 'b@x', 'B', 'admin', 'pb', 0, 40, NULL, NULL, 0, 20, NULL, NULL),
+                (3, 'c', 2, 'c@x', 'C', 'member', 'pc', 0, NULL, NULL, NULL, 0, 30, NULL, NULL),
+                (9, 'd', 1, 'd@x', 'D', 'viewer', 'pd', 1, NULL, NULL, NULL, 0, 40, NULL, NULL);
+         INSERT INTO recovery_codes (user_id, hash) VALUES (1, 'r1'), (1, 'r2');
+         INSERT INTO sessions (id, uid, user_id, hash, epoch, created_at, seen_at, expires_at)
+         VALUES (5, 's5', 1, 'h5', 3, 60, 60, 90), (6, 's6', 9, 'h6', 1, 60, 60, 90);
+         INSERT INTO invitations (id, uid, organization_id, email, role, hash, invited_by, created_at, expires_at)
+         VALUES (4, 'i', 1, 'e@x', 'viewer', 'hi', 1, 60, 90);
+         INSERT INTO password_resets (user_id, hash, issued_by, created_at, expires_at) VALUES (9, 'hr', 1, 60, 90);",
+    }));
+    let memberships =
+        texts(&connection, "SELECT json_array(user_id, organization_id, role, created_at) FROM memberships");
+    assert_eq!(
+        memberships,
+        [r#"[1,1,"owner",10]"#, r#"[2,1,"admin",20]"#, r#"[3,2,"member",30]"#, r#"[9,1,"viewer",40]"#]
+    );
+    let users = texts(
+        &connection,
+        "SELECT json_array(id, uid, email, name, password, session_epoch, blocked_at, totp_secret, totp_enabled_at,
+                totp_last_step, created_at, last_login_at, last_failed_at) FROM users ORDER BY id",
+    );
+    assert_eq!(
+        users,
+        [
+            r#"[1,"a","a@x","A","pa",3,null,"v1.sealed",50,7,10,60,61]"#,
+            r#"[2,"b","b@x","B","pb",0,40,null,null,0,20,null,null]"#,
+            r#"[3,"c","c@x","C","pc",0,null,null,null,0,30,null,null]"#,
+            r#"[9,"d","d@x","D","pd",1,null,null,null,0,40,null,null]"#,
+        ]
+    );
+    for (what, expected) in [
+        ("user_id || hash FROM recovery_codes", &["1r1", "1r2"][..]),
+        ("user_id || uid || epoch FROM sessions", &["1s53", "9s61"]),
+        ("uid || invited_by FROM invitations", &["i1"]),
+        ("user_id || hash || issued_by FROM password_resets", &["9hr1"]),
+    ] {
+        assert_eq!(texts(&connection, &format!("SELECT {what} ORDER BY 1")), expected, "{what}");
+    }
+    connection
+        .execute_batch("DELETE FROM organizations WHERE id = 2; DELETE FROM users WHERE id = 9")
+        .expect("deleted");
+    assert_eq!(texts(&connection, "SELECT uid FROM users ORDER BY id"), ["a", "b", "c"], "an account is nobody's");
+    assert_eq!(texts(&connection, "SELECT role FROM memberships ORDER BY user_id"), ["owner", "admin"]);
 }

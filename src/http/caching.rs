@@ -1,7 +1,7 @@
 //! Conditional answers.
 //!
 //! Composer validates by `Last-Modified` alone and sends it back as it got it, so it is compared for equality, never as
-//! a date: another view of the same document has another date, later or earlier (composer-protocol, section 0,
+//! a date: another view of the same document has another date, later or earlier (docs/composer-protocol.md, section 0,
 //! rules 3-5). Other clients get an entity tag too; when they send one, it decides.
 
 use std::time::{Duration, UNIX_EPOCH};

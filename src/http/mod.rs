@@ -27,6 +27,7 @@ pub mod routes;
 pub mod session;
 pub mod storefront;
 pub mod surface;
+pub mod tenant;
 
 use axum::Router;
 

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::caching::PRIVATE;
 use crate::http::handler::{Incoming, Take};
+use crate::http::tenant::Tenant;
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;
@@ -23,7 +24,7 @@ use crate::registry::limit::{self, Quota};
 use crate::registry::tokens::{Issuer, Scope};
 use crate::registry::users::Manager;
 use crate::registry::users::session::Me;
-use crate::store::organizations::ROOT;
+use crate::store::OrganizationId;
 
 /// Names one request in failures and in the log.
 #[derive(Debug, Clone)]
@@ -57,6 +58,7 @@ pub type SignedIn = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
 pub struct Session {
     /// The registry.
     pub app: App,
+    tenant: Tenant,
     credential: Option<Credential>,
     address: Option<String>,
     signed_in: SignedIn,
@@ -64,13 +66,13 @@ pub struct Session {
 
 impl Session {
     /// Signs the caller in and counts the request.
-    pub async fn sign_in(&self) -> Result<Arc<Caller>, Failure> {
+    async fn sign_in(&self) -> Result<Arc<Caller>, Failure> {
         self.sign_in_with(None).await.map(|(caller, _)| caller)
     }
 
     /// Signs the caller in and counts the request; when the database has to be asked for the caller, `companion` is
     /// asked in the same round trip, and its rows come back.
-    pub async fn sign_in_with(&self, companion: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
+    async fn sign_in_with(&self, companion: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
         let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), companion).await?;
         let quota = limit::take(&self.app, &caller).await;
         *self.signed_in.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota));
@@ -87,32 +89,58 @@ impl Session {
         }
     }
 
-    /// Signs a caller in who must hold `scope` and is about to change something; what the audit log will say of them.
-    pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
-        self.acting(scope).await.map(|(actor, _)| actor)
+    /// What `caller` sees of the organization that the request is about.
+    async fn view_of(&self, caller: &Caller) -> Result<Arc<View>, Failure> {
+        caller.view_of(self.tenant.of(&self.app, caller).await?, self.app.now())
     }
 
-    /// The same, and what that caller sees.
-    pub async fn acting(&self, scope: Scope) -> Result<(Actor, Arc<View>), Failure> {
+    /// Signs a caller in who must hold `scope`, and is about to read what it sees.
+    pub async fn view(&self, scope: Scope) -> Result<Arc<View>, Failure> {
+        self.caller_and_view(scope).await.map(|(_, view)| view)
+    }
+
+    /// The same, and the caller.
+    pub async fn caller_and_view(&self, scope: Scope) -> Result<(Arc<Caller>, Arc<View>), Failure> {
         let caller = self.require(scope).await?;
-        Ok((self.actor_of(&caller), caller.view(self.app.now())))
+        let view = self.view_of(&caller).await?;
+        Ok((caller, view))
     }
 
-    fn actor_of(&self, caller: &Caller) -> Actor {
-        Actor { organization_id: caller.organization_id, name: caller.name.clone(), address: self.address.clone() }
+    /// Signs a caller in who must hold `scope`, and is about to read what it sees. When the database has to be asked for
+    /// the caller, the statement that `companion` makes for the organization is asked in the same round trip, and its
+    /// rows come back.
+    pub async fn view_with(
+        &self,
+        scope: Scope,
+        companion: impl FnOnce(OrganizationId) -> Option<Stmt>,
+    ) -> Result<(Arc<View>, Option<Rows>), Failure> {
+        let (caller, rows) = self.sign_in_with(self.tenant.known().and_then(companion)).await?;
+        caller.require(scope)?;
+        Ok((self.view_of(&caller).await?, rows))
+    }
+
+    /// Signs a caller in who must hold `scope` and is about to change something.
+    pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
+        let caller = self.require(scope).await?;
+        self.actor_of(&caller).await
+    }
+
+    async fn actor_of(&self, caller: &Caller) -> Result<Actor, Failure> {
+        let view = self.view_of(caller).await?;
+        Ok(Actor { view, name: caller.name.clone(), address: self.address.clone() })
     }
 
     /// The same of a caller who is about to issue, change or revoke tokens.
     pub async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
         let caller = self.require(scope).await?;
-        Ok(Issuer { by: self.actor_of(&caller), caller })
+        Ok(Issuer { by: self.actor_of(&caller).await?, caller })
     }
 
     /// Signs a caller in who may manage users.
     pub async fn manager(&self) -> Result<Manager, Failure> {
         let caller = self.require(Scope::UsersWrite).await?;
         let user_id = caller.account.as_ref().map(|account| account.user.id);
-        Ok(Manager { by: self.actor_of(&caller), role: caller.role, user_id })
+        Ok(Manager { by: self.actor_of(&caller).await?, role: caller.role, user_id })
     }
 
     /// Signs in a user who has logged in, for what is only about their own account.
@@ -124,7 +152,7 @@ impl Session {
                 "This is about a user's own account. Send the token of a session, from POST /api/auth/login.",
             ));
         };
-        Ok(Me { by: self.actor_of(&caller), account })
+        Ok(Me { by: self.actor_of(&caller).await?, account })
     }
 
     /// Signs the administrator in.
@@ -133,7 +161,7 @@ impl Session {
         if caller.subject != Subject::Admin {
             return Err(Failure::new(Kind::Forbidden, "Only ADMIN_TOKEN may do this."));
         }
-        Ok(self.actor_of(&caller))
+        self.actor_of(&caller).await
     }
 
     /// The client's IP address, as the edge tells it.
@@ -143,7 +171,7 @@ impl Session {
 
     /// Whoever asks, without signing in: for what a password or a link opens.
     pub fn visitor(&self) -> Actor {
-        Actor { organization_id: ROOT, name: "anonymous".to_owned(), address: self.address.clone() }
+        Actor::without_view(Tenant::OF_VISITORS, "anonymous".to_owned(), self.address.clone())
     }
 
     /// Signs a caller in who must hold `scope`.
@@ -160,10 +188,12 @@ impl Take for Session {
         let app = parts.extensions.get::<App>().cloned();
         let signed_in = parts.extensions.get::<SignedIn>().cloned();
         let (Some(app), Some(signed_in)) = (app, signed_in) else {
-            return Err(Failure::new(Kind::Internal, "The registry is not wired up: a request came without it."));
+            return Err(Failure::unwired());
         };
+        let tenant = Tenant::take(incoming)?;
+        let parts = &incoming.parts;
         let address = parts.headers.get(CLIENT_ADDRESS).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Self { app, credential: credential(&parts.headers), address, signed_in })
+        Ok(Self { app, tenant, credential: credential(&parts.headers), address, signed_in })
     }
 }
 

@@ -29,7 +29,7 @@ pub fn with_layer(router: Router, surface: Surface) -> Router {
 
 async fn answer(surface: Surface, request: Request, next: Next) -> Response {
     if surface == Surface::Management {
-        return serve(Dialect::Management, request, next).await;
+        return serve(surface, Dialect::Management, request, next).await;
     }
     // Composer 1 reads another protocol; it would fail with words that help nobody.
     if Client::of(request.headers()) == Client::Composer1 {
@@ -38,16 +38,18 @@ async fn answer(surface: Surface, request: Request, next: Next) -> Response {
         return render_failure(Dialect::Composer, &About::of(&request), refused);
     }
     // Composer prints the `warning` of every answer but that to its report, which must not hold one
-    // (composer-protocol, section 0, rule 19).
+    // (docs/composer-protocol.md, section 0, rule 19).
     let is_report = request.uri().path() == "/notify-batch";
-    serve(if is_report { Dialect::Management } else { Dialect::Composer }, request, next).await
+    let dialect = if is_report { Dialect::Management } else { Dialect::Composer };
+    serve(surface, dialect, request, next).await
 }
 
-async fn serve(dialect: Dialect, mut request: Request, next: Next) -> Response {
+async fn serve(surface: Surface, dialect: Dialect, mut request: Request, next: Next) -> Response {
     let about = About::of(&request);
     let app = request.extensions().get::<App>().cloned();
     let signed_in = SignedIn::default();
     request.extensions_mut().insert(signed_in.clone());
+    request.extensions_mut().insert(surface);
     let mut response = next.run(request).await;
     if let Some(app) = app {
         show_quota(&app, &signed_in, &mut response);

@@ -5,7 +5,6 @@
 //! tests do it with in-memory SQLite and maps. Every future is boxed and `Send`, so that the whole stack above
 //! runs natively under `cargo test` as well as in workerd.
 
-pub mod json;
 mod rows;
 
 use std::any::Any;

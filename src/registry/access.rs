@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ports::Millis;
 use crate::registry::failure::{Failure, Kind};
+use crate::store::OrganizationId;
 use crate::store::tokens::GrantRow;
 
 fn first_bytes(digest: &[u8]) -> [u8; 8] {
@@ -160,9 +161,11 @@ impl Fingerprint {
     }
 }
 
-/// What a caller sees at one moment: its grants that are in force.
+/// What a caller sees of one organization at one moment: its grants that are in force. Whoever reads for somebody reads
+/// through a view, so that nothing is read of another organization.
 #[derive(Debug, Clone)]
 pub struct View {
+    organization: OrganizationId,
     grants: Vec<Grant>,
     fingerprint: Fingerprint,
     /// When the first of its grants ends.
@@ -226,14 +229,24 @@ impl Scope<'_> {
 }
 
 impl View {
-    /// The view that `grants` give at `now`.
-    pub fn at(grants: &[Grant], now: Millis) -> Self {
+    /// The view that `grants` give of `organization` at `now`.
+    pub fn at(organization: OrganizationId, grants: &[Grant], now: Millis) -> Self {
         let grants: Vec<Grant> =
             grants.iter().filter(|grant| grant.row.expires_at.is_none_or(|end| now < end)).cloned().collect();
         let unlimited = grants.iter().any(|grant| grant.target == Target::Everything && grant.is_unlimited());
         let fingerprint = if unlimited { Fingerprint::default() } else { Fingerprint::of(&grants) };
         let ends_at = grants.iter().filter_map(|grant| grant.row.expires_at).min();
-        Self { grants, fingerprint, ends_at, shows_source: true }
+        Self { organization, grants, fingerprint, ends_at, shows_source: true }
+    }
+
+    /// The view of somebody who sees nothing of `organization`: who has not signed in.
+    pub fn of_nothing(organization: OrganizationId) -> Self {
+        Self::at(organization, &[], Millis(0))
+    }
+
+    /// The organization that is seen.
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
     }
 
     /// The same for a customer, who is not told where the sources are.
@@ -338,10 +351,11 @@ mod tests {
     }
 
     const NOW: Millis = Millis(1_000_000);
+    const HERE: OrganizationId = OrganizationId::ROOT;
 
     #[test]
     fn a_caller_without_grants_sees_nothing() {
-        let view = View::at(&[], NOW);
+        let view = View::at(HERE, &[], NOW);
         assert!(!view.sees_everything());
         assert!(!view.scope("acme/lib").sees(&version("1.0.0.0"), None));
     }
@@ -366,7 +380,7 @@ mod tests {
     #[test]
     fn a_constraint_lets_only_its_versions_through() {
         let grants = [grant("acme/lib", "5.*"), grant("acme/other", "*")];
-        let view = View::at(&grants, NOW);
+        let view = View::at(HERE, &grants, NOW);
         let scope = view.scope("acme/lib");
         assert!(scope.sees(&version("5.1.0.0"), None));
         assert!(!scope.sees(&version("6.0.0.0"), None));
@@ -410,7 +424,7 @@ mod tests {
     fn updates_until_hides_what_was_released_later_or_at_an_unknown_time() {
         let mut row = packages("acme/lib");
         row.updates_until = Some(Millis(500));
-        let view = View::at(&[Grant::from_row(row).expect("valid")], NOW);
+        let view = View::at(HERE, &[Grant::from_row(row).expect("valid")], NOW);
         let scope = view.scope("acme/lib");
         assert!(scope.sees(&version("1.0.0.0"), Some(Millis(500))));
         assert!(!scope.sees(&version("1.0.0.0"), Some(Millis(501))));
@@ -422,8 +436,8 @@ mod tests {
         let mut row = packages("acme/lib");
         row.expires_at = Some(Millis(100));
         let grants = [Grant::from_row(row).expect("valid"), grant("acme/other", "*")];
-        let before = View::at(&grants, Millis(99));
-        let after = View::at(&grants, Millis(100));
+        let before = View::at(HERE, &grants, Millis(99));
+        let after = View::at(HERE, &grants, Millis(100));
         assert!(matches!(before.scope("acme/lib"), Scope::All));
         assert!(matches!(after.scope("acme/lib"), Scope::Nothing));
         assert_ne!(before.fingerprint(), after.fingerprint());
@@ -432,8 +446,8 @@ mod tests {
     #[test]
     fn the_same_grants_in_another_order_are_the_same_view() {
         let (a, b) = (grant("acme/a", "1.*"), grant("acme/b", "*"));
-        let one = View::at(&[a.clone(), b.clone()], NOW);
-        let other = View::at(&[b, a], NOW);
+        let one = View::at(HERE, &[a.clone(), b.clone()], NOW);
+        let other = View::at(HERE, &[b, a], NOW);
         assert_eq!(one.fingerprint(), other.fingerprint());
         assert_ne!(one.fingerprint().seconds(), 0);
     }
@@ -442,7 +456,7 @@ mod tests {
     fn minimum_stability_hides_what_is_less_stable() {
         let mut row = packages("acme/lib");
         row.minimum_stability = "RC".to_owned();
-        let view = View::at(&[Grant::from_row(row).expect("valid")], NOW);
+        let view = View::at(HERE, &[Grant::from_row(row).expect("valid")], NOW);
         let scope = view.scope("acme/lib");
         assert!(scope.sees(&version("1.0.0.0-RC1"), None));
         assert!(!scope.sees(&version("1.0.0.0-beta1"), None));

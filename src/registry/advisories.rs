@@ -23,7 +23,7 @@ const MAX_CONSTRAINT: usize = 1000;
 const MAX_SOURCES: usize = 20;
 const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 
-/// Names that composer does not take for a filter list (composer-protocol, section 1.2).
+/// Names that composer does not take for a filter list (docs/composer-protocol.md, section 1.2).
 const RESERVED_LISTS: [&str; 10] = [
     "advisories",
     "abandoned",
@@ -197,9 +197,9 @@ fn conflict(words: &'static str) -> impl FnOnce(DatabaseError) -> Failure {
 ///
 /// # Errors
 /// `Invalid` for a wrong field or a package that is not published; `Conflict` for an `advisory_id` that is taken.
-pub async fn report(app: &App, by: &Actor, view: &View, mut spec: AdvisorySpec) -> Result<AdvisoryRow, Failure> {
+pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<AdvisoryRow, Failure> {
     spec.check()?;
-    let package = package(spec.package.take(), view)?;
+    let package = package(spec.package.take(), &by.view)?;
     let required = |field: &str| Failure::invalid_field(field, "is required");
     let title = spec.title.as_deref().ok_or_else(|| required("title"))?;
     let affected = spec.affected_versions.as_deref().ok_or_else(|| required("affected_versions"))?;
@@ -227,29 +227,29 @@ pub async fn report(app: &App, by: &Actor, view: &View, mut spec: AdvisorySpec) 
         details: json!({ "package": new.package_name, "affected_versions": new.affected_versions }),
     };
     let noted = by.note(app, &deed)?;
-    let row = store::insert_advisory(&*app.ports.database, by.organization_id, new, now, noted).await.map_err(
+    let row = store::insert_advisory(&*app.ports.database, by.organization(), new, now, noted).await.map_err(
         conflict("There is an advisory with this `advisory_id` already. Change that one, or choose another id."),
     )?;
-    app.memory.forget_published();
+    app.memory.forget_published(by.organization());
     row.ok_or_else(|| unknown(&package))
 }
 
-/// An advisory that `view` may see.
-pub async fn get(app: &App, organization_id: i64, view: &View, uid: &str) -> Result<AdvisoryRow, Failure> {
-    let row = store::advisory(&*app.ports.database, organization_id, uid).await?;
+/// An advisory that `&by.view` may see.
+pub async fn get(app: &App, view: &View, uid: &str) -> Result<AdvisoryRow, Failure> {
+    let row = store::advisory(&*app.ports.database, view.organization(), uid).await?;
     row.filter(|row| !matches!(view.scope(&row.package_name), Scope::Nothing))
         .ok_or_else(|| Failure::not_found("Advisory"))
 }
 
 /// Changes what the request names, and nothing else.
-pub async fn change(app: &App, by: &Actor, view: &View, uid: &str, spec: AdvisorySpec) -> Result<AdvisoryRow, Failure> {
+pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Result<AdvisoryRow, Failure> {
     for (field, is_named) in [("package", spec.package.is_some()), ("advisory_id", spec.advisory_id.is_some())] {
         if is_named {
             return Err(Failure::invalid_field(field, "cannot be changed. Remove the advisory and write another."));
         }
     }
     spec.check()?;
-    let known = get(app, by.organization_id, view, uid).await?;
+    let known = get(app, &by.view, uid).await?;
     let deed = Deed { action: "advisory.changed", target: uid, label: Some(&known.advisory_id), details: spec.named() };
     let noted = by.note(app, &deed)?;
     let changes = AdvisoryChanges {
@@ -262,35 +262,33 @@ pub async fn change(app: &App, by: &Actor, view: &View, uid: &str, spec: Advisor
         reported_at: spec.reported_at,
     };
     let place = (uid, known.package_name.as_str());
-    let row =
-        store::update_advisory(&*app.ports.database, by.organization_id, place, changes, app.now(), noted).await?;
-    app.memory.forget_published();
+    let row = store::update_advisory(&*app.ports.database, by.organization(), place, changes, app.now(), noted).await?;
+    app.memory.forget_published(by.organization());
     row.ok_or_else(|| Failure::not_found("Advisory"))
 }
 
 /// Removes an advisory.
-pub async fn withdraw(app: &App, by: &Actor, view: &View, uid: &str) -> Result<(), Failure> {
-    let known = get(app, by.organization_id, view, uid).await?;
+pub async fn withdraw(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
+    let known = get(app, &by.view, uid).await?;
     let details = json!({ "package": known.package_name });
     let noted =
         by.note(app, &Deed { action: "advisory.removed", target: uid, label: Some(&known.advisory_id), details })?;
     let place = (uid, known.package_name.as_str());
-    store::delete_advisory(&*app.ports.database, by.organization_id, place, app.now(), noted).await?;
-    app.memory.forget_published();
+    store::delete_advisory(&*app.ports.database, by.organization(), place, app.now(), noted).await?;
+    app.memory.forget_published(by.organization());
     Ok(())
 }
 
-/// A page of the advisories, newest first, and how many match in all. `view` has to see everything: a page of what is
+/// A page of the advisories, newest first, and how many match in all. `&by.view` has to see everything: a page of what is
 /// left over after hiding some would give away how many are hidden.
 pub async fn list(
     app: &App,
-    organization_id: i64,
     view: &View,
     filter: NoticeFilter<'_>,
     page: Page,
 ) -> Result<(Vec<AdvisoryRow>, i64), Failure> {
     require_all(view)?;
-    Ok(store::advisories(&*app.ports.database, organization_id, filter, page).await?)
+    Ok(store::advisories(&*app.ports.database, view.organization(), filter, page).await?)
 }
 
 fn require_all(view: &View) -> Result<(), Failure> {
@@ -336,10 +334,10 @@ impl EntrySpec {
 ///
 /// # Errors
 /// `Invalid` for a wrong field or a package that is not published; `Conflict` when the list has the same versions.
-pub async fn flag(app: &App, by: &Actor, view: &View, spec: EntrySpec) -> Result<FilterEntryRow, Failure> {
+pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryRow, Failure> {
     let list = spec.list.clone().unwrap_or_else(|| crate::registry::notices::MALWARE.to_owned());
     spec.check(&list)?;
-    let package = package(spec.package, view)?;
+    let package = package(spec.package, &by.view)?;
     let now = app.now();
     let row = FilterEntryRow {
         uid: new_uid(&*app.ports.entropy, now)?,
@@ -357,35 +355,34 @@ pub async fn flag(app: &App, by: &Actor, view: &View, spec: EntrySpec) -> Result
         details: json!({ "list": row.list, "constraint": row.version_constraint }),
     };
     let noted = by.note(app, &deed)?;
-    let written = store::insert_filter_entry(&*app.ports.database, by.organization_id, &row, noted)
+    let written = store::insert_filter_entry(&*app.ports.database, by.organization(), &row, noted)
         .await
         .map_err(conflict("This list has these versions of the package already."))?;
-    app.memory.forget_published();
+    app.memory.forget_published(by.organization());
     if written { Ok(row) } else { Err(unknown(&package)) }
 }
 
 /// Takes versions off a filter list.
-pub async fn unflag(app: &App, by: &Actor, view: &View, uid: &str) -> Result<(), Failure> {
+pub async fn unflag(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let absent = || Failure::not_found("Filter entry");
-    let known = store::filter_entry(&*app.ports.database, by.organization_id, uid).await?;
-    let known = known.filter(|row| !matches!(view.scope(&row.package_name), Scope::Nothing)).ok_or_else(absent)?;
+    let known = store::filter_entry(&*app.ports.database, by.organization(), uid).await?;
+    let known = known.filter(|row| !matches!(by.view.scope(&row.package_name), Scope::Nothing)).ok_or_else(absent)?;
     let details = json!({ "list": known.list });
     let deed = Deed { action: "filter_entry.removed", target: uid, label: Some(&known.package_name), details };
     let noted = by.note(app, &deed)?;
     let place = (uid, known.package_name.as_str());
-    store::delete_filter_entry(&*app.ports.database, by.organization_id, place, app.now(), noted).await?;
-    app.memory.forget_published();
+    store::delete_filter_entry(&*app.ports.database, by.organization(), place, app.now(), noted).await?;
+    app.memory.forget_published(by.organization());
     Ok(())
 }
 
-/// A page of the filter entries, newest first, and how many match in all; see [`list`] on `view`.
+/// A page of the filter entries, newest first, and how many match in all; see [`list`] on `&by.view`.
 pub async fn entries(
     app: &App,
-    organization_id: i64,
     view: &View,
     filter: NoticeFilter<'_>,
     page: Page,
 ) -> Result<(Vec<FilterEntryRow>, i64), Failure> {
     require_all(view)?;
-    Ok(store::filter_entries(&*app.ports.database, organization_id, filter, page).await?)
+    Ok(store::filter_entries(&*app.ports.database, view.organization(), filter, page).await?)
 }

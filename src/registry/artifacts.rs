@@ -34,17 +34,16 @@ pub const PACKAGES_PER_CLEANUP: usize = 10;
 /// that a version which it sees needs, and no other version of them.
 pub async fn list(
     app: &App,
-    organization_id: i64,
     view: &View,
     filter: ArtifactFilter<'_>,
     page: Page,
 ) -> Result<(Vec<ArtifactRow>, i64), Failure> {
     let database = &*app.ports.database;
     if view.sees_everything() {
-        return Ok(artifacts::page(database, organization_id, filter, page).await?);
+        return Ok(artifacts::page(database, view.organization(), filter, page).await?);
     }
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
-    let (rows, _) = artifacts::page(database, organization_id, filter, all).await?;
+    let (rows, _) = artifacts::page(database, view.organization(), filter, all).await?;
     let sees = |used: &Use| {
         let version = NormalizedVersion::from_stored(used.normalized.clone());
         view.scope(&used.name).sees(&version, Some(used.released_at))
@@ -83,11 +82,11 @@ pub struct Cleanup {
 }
 
 /// Removes uploaded versions that `view` sees, or tells which it would remove.
-pub async fn clean_up(app: &App, by: &Actor, view: &View, spec: &CleanupSpec) -> Result<Cleanup, Failure> {
+pub async fn clean_up(app: &App, by: &Actor, spec: &CleanupSpec) -> Result<Cleanup, Failure> {
     check(spec)?;
-    let rows = uploaded(&*app.ports.database, by.organization_id, &spec.package, MAX_UPLOADED).await?;
+    let rows = uploaded(&*app.ports.database, by.organization(), &spec.package, MAX_UPLOADED).await?;
     let looked_at_all = i64::try_from(rows.len()).is_ok_and(|count| count < MAX_UPLOADED);
-    let (chosen, kept) = choose(rows, view, spec, app.now());
+    let (chosen, kept) = choose(rows, &by.view, spec, app.now());
     let more = chosen.len() > PACKAGES_PER_CLEANUP || !looked_at_all;
     let mut cleanup = Cleanup { more, ..Cleanup::default() };
     for (name, versions) in chosen.into_iter().take(PACKAGES_PER_CLEANUP) {

@@ -1,20 +1,24 @@
 //! The audit log: every mutation, with who asked for it and from where.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::ports::{Fault, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
+use crate::store::OrganizationId;
 use crate::store::Page;
 use crate::store::audit::{EntryFilter, EntryRow, NewEntry, note, note_revocations, page};
 use crate::store::tokens::HashedTokenRow;
 
 /// Who asks for a change, and from where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Actor {
-    /// The organization that is changed.
-    pub organization_id: i64,
+    /// What they see; it names the organization that they change.
+    pub view: Arc<View>,
     /// `admin`, `token:{uid}`, `user:{uid}`, `anonymous`.
     pub name: String,
     /// The client's IP address, as the edge tells it.
@@ -35,6 +39,16 @@ pub struct Deed<'a> {
 }
 
 impl Actor {
+    /// Somebody who has not signed in, or who is about to become a user of `organization`.
+    pub fn without_view(organization: OrganizationId, name: String, address: Option<String>) -> Self {
+        Self { view: Arc::new(View::of_nothing(organization)), name, address }
+    }
+
+    /// The organization that is changed.
+    pub fn organization(&self) -> OrganizationId {
+        self.view.organization()
+    }
+
     /// The statement that notes a deed. It belongs right behind the statement that does it: what changed no row is not
     /// noted.
     pub fn note(&self, app: &App, deed: &Deed<'_>) -> Result<Stmt, Fault> {
@@ -59,7 +73,7 @@ impl Actor {
         let at = app.now();
         Ok(NewEntry {
             uid: new_uid(&*app.ports.entropy, at)?,
-            organization_id: self.organization_id,
+            organization: self.organization(),
             at,
             actor: &self.name,
             address: self.address.as_deref(),
@@ -77,9 +91,9 @@ impl Actor {
 /// A page of the log, newest first, and how many entries match in all.
 pub async fn list(
     app: &App,
-    organization_id: i64,
+    view: &View,
     filter: EntryFilter<'_>,
     part: Page,
 ) -> Result<(Vec<EntryRow>, i64), Failure> {
-    Ok(page(&*app.ports.database, organization_id, filter, part).await?)
+    Ok(page(&*app.ports.database, view.organization(), filter, part).await?)
 }

@@ -19,7 +19,7 @@ use crate::registry::tokens::Scope;
 use crate::registry::users::role::Role;
 use crate::registry::users::role_of;
 use crate::registry::users::session::{self, Account};
-use crate::store::organizations::ROOT;
+use crate::store::OrganizationId;
 use crate::store::tokens::{GrantRow, HashedTokenRow, TokenRow, present};
 
 /// How long KV keeps a token that nobody changes; each time it runs out, the look-up in the database notes that the
@@ -61,12 +61,13 @@ pub struct Caller {
     pub subject: Subject,
     /// Its name in the audit log: `admin`, `token:{uid}`, `user:{uid}`, `consumer:{id}`.
     pub name: String,
-    /// The organization the credential belongs to.
-    pub organization_id: i64,
+    /// The organization that the credential belongs to; `None` is `ADMIN_TOKEN`'s, which belongs to all of them.
+    home: Option<OrganizationId>,
     /// What it may do.
     pub scopes: Vec<Scope>,
     grants: Vec<Grant>,
-    /// What the grants let through; made when it is asked for, and again when a grant has ended.
+    /// What the grants let through; made when it is asked for, and again when a grant has ended or another organization
+    /// is asked for.
     view: Mutex<Option<Arc<View>>>,
     /// Requests an hour, when it has a limit of its own.
     pub rate_limit_max: Option<i64>,
@@ -83,15 +84,26 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// What the caller sees at `now`.
-    pub fn view(&self, now: Millis) -> Arc<View> {
+    /// The organization that the credential belongs to; `None` when it belongs to all of them.
+    pub fn home(&self) -> Option<OrganizationId> {
+        self.home
+    }
+
+    /// What the caller sees of `organization` at `now`.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for a stranger: an organization that is not the caller's is like one that does not exist.
+    pub fn view_of(&self, organization: OrganizationId, now: Millis) -> Result<Arc<View>, Failure> {
+        if self.home.is_some_and(|home| home != organization) {
+            return Err(Failure::not_found("Organization"));
+        }
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         match &*view {
-            Some(view) if view.holds_at(now) => view.clone(),
+            Some(view) if view.organization() == organization && view.holds_at(now) => Ok(view.clone()),
             _ => {
-                let current = View::at(&self.grants, now);
+                let current = View::at(organization, &self.grants, now);
                 let current = if self.consumer_id.is_some() { current.without_source() } else { current };
-                view.insert(Arc::new(current)).clone()
+                Ok(view.insert(Arc::new(current)).clone())
             }
         }
     }
@@ -135,7 +147,7 @@ impl Caller {
         Ok(Self {
             subject: Subject::Admin,
             name: "admin".to_owned(),
-            organization_id: ROOT,
+            home: None,
             scopes: vec![Scope::Admin],
             grants: vec![Grant::from_row(everything())?],
             view: Mutex::default(),
@@ -154,7 +166,7 @@ impl Caller {
         Ok(Self {
             subject: Subject::User { id: account.user.id },
             name: format!("user:{}", account.user.uid),
-            organization_id: account.user.organization_id,
+            home: Some(account.user.organization),
             scopes: role.scopes(),
             grants: vec![Grant::from_row(everything())?],
             view: Mutex::default(),
@@ -174,7 +186,7 @@ impl Caller {
                 Some(id) => format!("consumer:{id}"),
                 None => format!("token:{}", record.uid),
             },
-            organization_id: record.organization_id,
+            home: Some(record.organization),
             scopes: record.scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
             grants: record.grants.into_iter().map(Grant::from_row).collect::<Result<_, _>>()?,
             view: Mutex::default(),
@@ -194,7 +206,8 @@ impl Caller {
 struct Record {
     id: i64,
     uid: String,
-    organization_id: i64,
+    #[serde(rename = "organization_id")]
+    organization: OrganizationId,
     scopes: Vec<String>,
     grants: Vec<GrantRow>,
     rate_limit_max: Option<i64>,
@@ -209,7 +222,7 @@ impl From<TokenRow> for Record {
         Self {
             id: row.id,
             uid: row.uid,
-            organization_id: row.organization_id,
+            organization: row.organization,
             scopes: row.scopes,
             grants: row.grants,
             rate_limit_max: row.rate_limit_max,

@@ -20,7 +20,7 @@ use crate::store::catalog::{self, CatalogPackage, CatalogVersion};
 use crate::store::dists::NewArtifact;
 use crate::store::organizations::{Touched, touch};
 use crate::store::uploads::insert_repository;
-use crate::store::{Page, Update, run, total};
+use crate::store::{OrganizationId, Page, Update, run, total};
 
 /// Most packages that are looked through for a caller who does not see all of them.
 const MAX_LOOKED_THROUGH: i64 = 10_000;
@@ -76,15 +76,10 @@ fn sees_version(view: &View, version: &CatalogVersion) -> bool {
 // ---------------------------------------------------------------------------------------------- packages
 
 /// A page of the packages, by number, and how many there are in all.
-pub async fn packages(
-    app: &App,
-    organization_id: i64,
-    view: &View,
-    page: Page,
-) -> Result<(Vec<CatalogPackage>, i64), Failure> {
+pub async fn packages(app: &App, view: &View, page: Page) -> Result<(Vec<CatalogPackage>, i64), Failure> {
     let limited = !view.sees_everything();
     let part = if limited { Page { limit: MAX_LOOKED_THROUGH, offset: 0 } } else { page };
-    let batch = Vec::from(catalog::packages(organization_id, part, limited));
+    let batch = Vec::from(catalog::packages(view.organization(), part, limited));
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     let rows = results.next().unwrap_or_default().read(CatalogPackage::read)?;
     if limited {
@@ -99,20 +94,20 @@ fn one_package(rows: Option<Rows>, view: &View) -> Result<CatalogPackage, Failur
 }
 
 /// One package.
-pub async fn package(app: &App, organization_id: i64, view: &View, id: i64) -> Result<CatalogPackage, Failure> {
-    let stmt = catalog::package(organization_id, id, !view.sees_everything());
+pub async fn package(app: &App, view: &View, id: i64) -> Result<CatalogPackage, Failure> {
+    let stmt = catalog::package(view.organization(), id, !view.sees_everything());
     one_package(Some(run(&*app.ports.database, stmt).await?), view)
 }
 
 /// Makes a package without versions; its zips are uploaded.
-pub async fn create_package(app: &App, by: &Actor, view: &View, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
+pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
     let name = PackageName::parse(&name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
     let name = name.as_str();
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
     let description = spec.description.into_value();
     curate::check_description(description.as_deref())?;
-    if !matches!(view.scope(name), Scope::All) {
+    if !matches!(by.view.scope(name), Scope::All) {
         let words = format!("This token does not cover all versions of {name}. Use one whose grants do.");
         return Err(Failure::new(Kind::Forbidden, words));
     }
@@ -120,29 +115,23 @@ pub async fn create_package(app: &App, by: &Actor, view: &View, spec: PackageSpe
     let (uid, repository) = (new_uid(&*app.ports.entropy, now)?, new_uid(&*app.ports.entropy, now)?);
     let deed = |action, target, label, details| by.note(app, &Deed { action, target, label, details });
     let batch = vec![
-        insert_repository(by.organization_id, &repository, now),
+        insert_repository(by.organization(), &repository, now),
         deed("repository.created", &repository, None, json!({ "kind": "artifact" }))?,
-        catalog::insert_package(by.organization_id, (&uid, name), description.as_deref(), hidden, now),
+        catalog::insert_package(by.organization(), (&uid, name), description.as_deref(), hidden, now),
         deed("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
-        catalog::package_by_name(by.organization_id, name),
+        catalog::package_by_name(by.organization(), name),
     ];
     let mut results = app.ports.database.batch(batch).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => Failure::new(Kind::Conflict, format!("There is a package {name} already.")),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
-    app.memory.forget_published();
-    one_package(results.pop(), view)
+    app.memory.forget_published(by.organization());
+    one_package(results.pop(), &by.view)
 }
 
 /// Changes what the request names, and nothing else.
-pub async fn change_package(
-    app: &App,
-    by: &Actor,
-    view: &View,
-    id: i64,
-    spec: PackageSpec,
-) -> Result<CatalogPackage, Failure> {
-    let old = package(app, by.organization_id, view, id).await?;
+pub async fn change_package(app: &App, by: &Actor, id: i64, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
+    let old = package(app, &by.view, id).await?;
     let hidden = hidden_of(spec.status)?;
     if spec.name.is_some_and(|name| name.to_ascii_lowercase() != old.name) {
         let words = "cannot be changed: the zips of a package name it. Make another package";
@@ -155,14 +144,14 @@ pub async fn change_package(
         spec.description
     };
     let changes = PackageChanges { abandoned: Update::Keep, description: said, hidden };
-    curate::change_package(app, by, (view, Who::Shop), &old.uid, changes).await?;
-    package(app, by.organization_id, view, id).await
+    curate::change_package(app, by, Who::Shop, &old.uid, changes).await?;
+    package(app, &by.view, id).await
 }
 
 /// Deletes a package with all its versions.
-pub async fn delete_package(app: &App, by: &Actor, view: &View, id: i64) -> Result<(), Failure> {
-    let old = package(app, by.organization_id, view, id).await?;
-    curate::delete_package(app, by, (view, Who::Shop), &old.uid).await
+pub async fn delete_package(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
+    let old = package(app, &by.view, id).await?;
+    curate::delete_package(app, by, Who::Shop, &old.uid).await
 }
 
 // ---------------------------------------------------------------------------------------------- versions
@@ -170,14 +159,13 @@ pub async fn delete_package(app: &App, by: &Actor, view: &View, id: i64) -> Resu
 /// A page of a package's versions, by number, and how many there are in all.
 pub async fn versions(
     app: &App,
-    organization_id: i64,
     view: &View,
     package_id: i64,
     page: Page,
 ) -> Result<(Vec<CatalogVersion>, i64), Failure> {
     let batch = vec![
-        catalog::package(organization_id, package_id, !view.sees_everything()),
-        catalog::versions(organization_id, package_id),
+        catalog::package(view.organization(), package_id, !view.sees_everything()),
+        catalog::versions(view.organization(), package_id),
     ];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     one_package(results.next(), view)?;
@@ -191,19 +179,18 @@ async fn one_version(app: &App, view: &View, stmt: Stmt) -> Result<CatalogVersio
 }
 
 /// One version.
-pub async fn version(app: &App, organization_id: i64, view: &View, id: i64) -> Result<CatalogVersion, Failure> {
-    one_version(app, view, catalog::version(organization_id, id)).await
+pub async fn version(app: &App, view: &View, id: i64) -> Result<CatalogVersion, Failure> {
+    one_version(app, view, catalog::version(view.organization(), id)).await
 }
 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.
 pub async fn create_version(
     app: &App,
     by: &Actor,
-    view: &View,
     package_id: i64,
     spec: VersionSpec,
 ) -> Result<CatalogVersion, Failure> {
-    let package = package(app, by.organization_id, view, package_id).await?;
+    let package = package(app, &by.view, package_id).await?;
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
     let normalized = check_version("name", &name)?;
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
@@ -211,11 +198,11 @@ pub async fn create_version(
         let words = format!("The versions of {} come from its repository. Make them there.", package.name);
         return Err(Failure::new(Kind::Conflict, words));
     }
-    let mut address = UploadAddress::parse(view, &package.name, &name, app.now())?;
-    let same = catalog::version_of(by.organization_id, package_id, normalized.as_str());
+    let mut address = UploadAddress::parse(&by.view, &package.name, &name, app.now())?;
+    let same = catalog::version_of(by.organization(), package_id, normalized.as_str());
     if let Some(filename) = &spec.filename {
         address.hidden = Some(hidden);
-        let zip = find_zip(app, package_id, filename).await?;
+        let zip = find_zip(app, by.organization(), package_id, filename).await?;
         if !publish(app, by, address, zip).await?.is_new {
             return Err(version_exists(&name));
         }
@@ -223,7 +210,7 @@ pub async fn create_version(
         let uid = new_uid(&*app.ports.entropy, app.now())?;
         let most = i64::try_from(MAX_VERSIONS).unwrap_or(i64::MAX);
         let row = (uid.as_str(), normalized.as_str(), name.as_str());
-        let stmt = catalog::insert_version(package_id, row, hidden, (app.now(), most));
+        let stmt = catalog::insert_version(by.organization(), package_id, row, hidden, (app.now(), most));
         let details = json!({ "status": i64::from(!hidden) });
         let made = write_awaited(app, by, (&package.name, &name), package_id, stmt, ("version.created", &uid, details));
         if !made.await? {
@@ -231,7 +218,7 @@ pub async fn create_version(
             return Err(Failure::new(Kind::Conflict, words));
         }
     }
-    one_version(app, view, same).await
+    one_version(app, &by.view, same).await
 }
 
 fn version_exists(name: &str) -> Failure {
@@ -249,23 +236,33 @@ async fn write_awaited(
 ) -> Result<bool, Failure> {
     let label = format!("{package} {version}");
     let noted = by.note(app, &Deed { action, target, label: Some(&label), details })?;
-    let batch = vec![touch(by.organization_id, Touched::Versions, app.now()), stmt, noted, catalog::bump(package_id)];
+    let batch = vec![
+        touch(by.organization(), Touched::Versions, app.now()),
+        stmt,
+        noted,
+        catalog::bump(by.organization(), package_id),
+    ];
     let results = app.ports.database.batch(batch).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => version_exists(version),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
-    app.memory.forget_published();
+    app.memory.forget_published(by.organization());
     Ok(results.get(1).is_some_and(|rows| !rows.0.is_empty()))
 }
 
 /// A zip that the package has, by the name of its file.
-async fn find_zip(app: &App, package_id: i64, filename: &str) -> Result<NewArtifact, Failure> {
+async fn find_zip(
+    app: &App,
+    organization: OrganizationId,
+    package_id: i64,
+    filename: &str,
+) -> Result<NewArtifact, Failure> {
     let unknown = || {
         let words = "is no zip of this package. Upload it with PUT /api/storefront/versions/{id}/file instead";
         Failure::invalid_field("filename", words)
     };
     let hash = catalog::hash_of(filename).ok_or_else(unknown)?;
-    let rows = run(&*app.ports.database, catalog::zip(package_id, hash)).await?;
+    let rows = run(&*app.ports.database, catalog::zip(organization, package_id, hash)).await?;
     let mut found = rows.read(|row| {
         let (sha256, sha1) = (row.needed_text("sha256")?, row.needed_text("sha1")?);
         Ok(NewArtifact { sha256, sha1, size: row.needed_number("size")? })
@@ -286,53 +283,46 @@ async fn publish(app: &App, by: &Actor, address: UploadAddress, zip: NewArtifact
 }
 
 /// Where the zip of a version is uploaded to.
-pub async fn address(app: &App, by: &Actor, view: &View, id: i64) -> Result<UploadAddress, Failure> {
-    let version = version(app, by.organization_id, view, id).await?;
-    UploadAddress::parse(view, &version.package, &version.pretty, app.now())
+pub async fn address(app: &App, by: &Actor, id: i64) -> Result<UploadAddress, Failure> {
+    let version = version(app, &by.view, id).await?;
+    UploadAddress::parse(&by.view, &version.package, &version.pretty, app.now())
 }
 
 /// Gives a version whose zip has yet to come another name or status.
 async fn change_awaited(
     app: &App,
     by: &Actor,
-    view: &View,
     old: &CatalogVersion,
     (normalized, name, hidden): (&str, &str, bool),
 ) -> Result<(), Failure> {
     if (old.pretty.as_str(), old.hidden) == (name, hidden) {
         return Ok(());
     }
-    UploadAddress::parse(view, &old.package, name, app.now())?;
-    let stmt = catalog::update_awaited(old.id, (normalized, name), hidden, app.now());
+    UploadAddress::parse(&by.view, &old.package, name, app.now())?;
+    let stmt = catalog::update_awaited(by.organization(), old.id, (normalized, name), hidden, app.now());
     let deed = ("version.changed", old.uid.as_str(), json!({ "name": name, "status": i64::from(!hidden) }));
     let written = write_awaited(app, by, (&old.package, name), old.package_id, stmt, deed).await?;
     if written { Ok(()) } else { Err(Failure::crossed("version")) }
 }
 
 /// Changes what the request names, and nothing else. What is published keeps its name and its zip.
-pub async fn change_version(
-    app: &App,
-    by: &Actor,
-    view: &View,
-    id: i64,
-    spec: VersionSpec,
-) -> Result<CatalogVersion, Failure> {
-    let old = version(app, by.organization_id, view, id).await?;
+pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -> Result<CatalogVersion, Failure> {
+    let old = version(app, &by.view, id).await?;
     let hidden = hidden_of(spec.status)?;
     let name = spec.name.unwrap_or_else(|| old.pretty.clone());
     let normalized = check_version("name", &name)?;
     let zip = match &spec.filename {
-        Some(filename) => Some(find_zip(app, old.package_id, filename).await?),
+        Some(filename) => Some(find_zip(app, by.organization(), old.package_id, filename).await?),
         None => None,
     };
     if old.awaited {
         let state = hidden.unwrap_or(old.hidden);
-        change_awaited(app, by, view, &old, (normalized.as_str(), &name, state)).await?;
+        change_awaited(app, by, &old, (normalized.as_str(), &name, state)).await?;
         if let Some(zip) = zip {
-            let address = UploadAddress::parse(view, &old.package, &name, app.now())?;
+            let address = UploadAddress::parse(&by.view, &old.package, &name, app.now())?;
             publish(app, by, address, zip).await?;
         }
-        return version(app, by.organization_id, view, id).await;
+        return version(app, &by.view, id).await;
     }
     if normalized.as_str() != old.normalized {
         let words = "cannot be changed: lock files name the version that is published. Make another one";
@@ -344,19 +334,19 @@ pub async fn change_version(
     }
     if let Some(hidden) = hidden {
         let change = if hidden { VersionChange::Hide } else { VersionChange::Show };
-        curate::change_version(app, by, view, (&old.package_uid, &old.pretty), change).await?;
+        curate::change_version(app, by, (&old.package_uid, &old.pretty), change).await?;
     }
-    version(app, by.organization_id, view, id).await
+    version(app, &by.view, id).await
 }
 
 /// Deletes a version; its package stays.
-pub async fn delete_version(app: &App, by: &Actor, view: &View, id: i64) -> Result<(), Failure> {
-    let old = version(app, by.organization_id, view, id).await?;
+pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
+    let old = version(app, &by.view, id).await?;
     if !old.awaited {
-        return curate::change_version(app, by, view, (&old.package_uid, &old.pretty), VersionChange::Remove).await;
+        return curate::change_version(app, by, (&old.package_uid, &old.pretty), VersionChange::Remove).await;
     }
     let deed = ("version.deleted", old.uid.as_str(), json!({ "version": old.normalized }));
-    let stmt = catalog::delete_awaited(id);
+    let stmt = catalog::delete_awaited(by.organization(), id);
     let deleted = write_awaited(app, by, (&old.package, &old.pretty), old.package_id, stmt, deed).await?;
     if deleted { Ok(()) } else { Err(no_version()) }
 }

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::Actor;
 use crate::registry::authenticate::learn;
 use crate::registry::consumers::{MAX_SEATS, absent, note, scopes};
@@ -17,8 +18,8 @@ use crate::store::tokens::{self, HashedTokenRow, Holder, TokenRow};
 const MAX_DESCRIPTION: usize = 500;
 
 /// A consumer's tokens but for its key pair, the oldest first.
-pub async fn list(app: &App, organization_id: i64, consumer_id: i64) -> Result<Vec<TokenRow>, Failure> {
-    let rows = crate::store::run(&*app.ports.database, tokens::of_consumer(organization_id, consumer_id)).await?;
+pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<TokenRow>, Failure> {
+    let rows = crate::store::run(&*app.ports.database, tokens::of_consumer(view.organization(), consumer_id)).await?;
     let rows: Vec<HashedTokenRow> = rows.decode()?;
     if rows.is_empty() {
         return Err(absent());
@@ -42,13 +43,13 @@ pub async fn issue(
     let plain = PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?;
     let (uid, hash) = (new_uid(&*app.ports.entropy, app.now())?, plain.hash());
     let new = NewToken { uid: &uid, hash: hash.as_str(), description, scopes: scopes(), created_at: app.now() };
-    let organization_id = by.organization_id;
+    let organization = by.organization();
     let noted = note(app, by, "consumer.token_created", consumer_id, json!({ "token": uid }))?;
     let batch = vec![
-        insert_token(organization_id, consumer_id, &new, MAX_SEATS),
+        insert_token(organization, consumer_id, &new, MAX_SEATS),
         noted,
-        by_id(organization_id, consumer_id),
-        tokens::known(organization_id, Holder::Consumer(consumer_id), &uid),
+        by_id(organization, consumer_id),
+        tokens::known(organization, Holder::Consumer(consumer_id), &uid),
     ];
     let mut results = app.ports.database.batch(batch).await?;
     let made: Option<HashedTokenRow> = results.pop().unwrap_or_default().first()?;
@@ -66,8 +67,9 @@ pub async fn issue(
 /// Revokes a token.
 pub async fn revoke(app: &App, by: &Actor, consumer_id: i64, uid: &str) -> Result<(), Failure> {
     let noted = note(app, by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
-    let of = (by.organization_id, Holder::Consumer(consumer_id));
-    let revoked = revocations::revoke(&*app.ports.database, of, uid, None, app.now(), noted).await?;
+    let holder = Holder::Consumer(consumer_id);
+    let revoked =
+        revocations::revoke(&*app.ports.database, by.organization(), holder, uid, None, app.now(), noted).await?;
     let revocation = revoked.ok_or_else(crate::registry::tokens::absent)?;
     learn(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(crate::registry::tokens::absent()) }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Row, Rows, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::authenticate::{learn, learn_by};
 use crate::registry::failure::{Failure, Kind};
@@ -221,17 +222,17 @@ pub async fn create(app: &App, by: &Actor, consumer: &Consumer, keep: Option<Stm
     let details =
         json!({ "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id });
     let noted = note(app, by, "consumer.created", row.id, details)?;
-    let mut batch = vec![consumers::insert(by.organization_id, row), noted];
+    let mut batch = vec![consumers::insert(by.organization(), row), noted];
     batch.extend(keep);
-    batch.push(consumers::insert_keys(row, consumer.hash().as_str(), scopes()));
-    batch.push(tokens::of_consumer(by.organization_id, row.id));
+    batch.push(consumers::insert_keys(by.organization(), row, consumer.hash().as_str(), scopes()));
+    batch.push(tokens::of_consumer(by.organization(), row.id));
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     learn_all(app, results.pop().unwrap_or_default()).await
 }
 
 /// One consumer.
-pub async fn get(app: &App, organization_id: i64, id: i64) -> Result<Consumer, Failure> {
-    let rows = run(&*app.ports.database, consumers::by_id(organization_id, id)).await?;
+pub async fn get(app: &App, view: &View, id: i64) -> Result<Consumer, Failure> {
+    let rows = run(&*app.ports.database, consumers::by_id(view.organization(), id)).await?;
     found(app, rows)
 }
 
@@ -242,14 +243,9 @@ pub fn found(app: &App, rows: Rows) -> Result<Consumer, Failure> {
 }
 
 /// A page of consumers, the oldest first, and how many there are in all: those with an address, or all.
-pub async fn list(
-    app: &App,
-    organization_id: i64,
-    email: Option<&str>,
-    page: Page,
-) -> Result<(Vec<Consumer>, i64), Failure> {
+pub async fn list(app: &App, view: &View, email: Option<&str>, page: Page) -> Result<(Vec<Consumer>, i64), Failure> {
     let email = email.map(str::trim);
-    let mut results = app.ports.database.batch(consumers::page(organization_id, email, page)).await?.into_iter();
+    let mut results = app.ports.database.batch(consumers::page(view.organization(), email, page)).await?.into_iter();
     let rows = results.next().unwrap_or_default().read(ConsumerRow::read)?;
     let total = crate::store::total(results.next().unwrap_or_default())?;
     let opened = rows.into_iter().map(|row| Consumer::open(app, row)).collect::<Result<_, _>>()?;
@@ -259,17 +255,17 @@ pub async fn list(
 /// Changes what the request names, and nothing else.
 pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Result<Consumer, Failure> {
     spec.check()?;
-    let organization_id = by.organization_id;
-    let old = get(app, organization_id, id).await?;
+    let organization = by.organization();
+    let old = get(app, &by.view, id).await?;
     let noted = note(app, by, "consumer.changed", id, spec.named())?;
     let mut new = old.clone();
     spec.apply(app, &mut new)?;
     let (known, hash) = (old.hash(), new.hash());
     let batch = vec![
-        consumers::update(organization_id, &old.row, &new.row),
+        consumers::update(organization, &old.row, &new.row),
         noted,
-        consumers::update_keys(&new.row, hash.as_str()),
-        tokens::of_consumer(organization_id, id),
+        consumers::update_keys(organization, &new.row, hash.as_str()),
+        tokens::of_consumer(organization, id),
     ];
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     let rows = results.pop().unwrap_or_default();
@@ -285,9 +281,9 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
 
 /// Deletes a consumer: its credentials end, and what it was granted is gone.
 pub async fn delete(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
-    let organization_id = by.organization_id;
+    let organization = by.organization();
     let noted = note(app, by, "consumer.deleted", id, json!({}))?;
-    let batch = vec![tokens::of_consumer(organization_id, id), consumers::delete(organization_id, id), noted];
+    let batch = vec![tokens::of_consumer(organization, id), consumers::delete(organization, id), noted];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     let known: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
     if results.next().is_none_or(|deleted| deleted.0.is_empty()) {

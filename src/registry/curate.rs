@@ -66,14 +66,13 @@ impl VersionChange {
 pub async fn change_version(
     app: &App,
     by: &Actor,
-    view: &View,
     (key, version): (&str, &str),
     change: VersionChange,
 ) -> Result<(), Failure> {
     let mut draft = read(app, by, key).await?;
-    find(&draft, view, version, change)?;
+    find(&draft, &by.view, version, change)?;
     for _ in 0..ATTEMPTS {
-        let found = find(&draft, view, version, change).ok();
+        let found = find(&draft, &by.view, version, change).ok();
         let Some((package, at)) = found.filter(|found| !is_done(&draft, *found, change)) else { return Ok(()) };
         check_kind(package, change.deletes() && !draft.versions.is_empty())?;
         let Err(failure) = write_version(app, by, &draft, package, at, change).await else { return Ok(()) };
@@ -81,7 +80,7 @@ pub async fn change_version(
         if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
             return Err(failure);
         }
-        app.memory.forget_published();
+        app.memory.forget_published(by.organization());
         draft = now;
     }
     Err(busy())
@@ -92,7 +91,7 @@ fn busy() -> Failure {
 }
 
 async fn read(app: &App, by: &Actor, key: &str) -> Result<Draft, Failure> {
-    let batch = Vec::from(Draft::statements(by.organization_id, key));
+    let batch = Vec::from(Draft::statements(by.organization(), key));
     Draft::read(&mut app.ports.database.batch(batch).await?.into_iter())
 }
 
@@ -156,20 +155,20 @@ async fn write_version(
 ) -> Result<(), Failure> {
     let mut left = draft.versions.clone();
     let normalized = left[at].normalized.clone();
-    let (organization_id, name) = (by.organization_id, package.name.as_str());
+    let (organization, name) = (by.organization(), package.name.as_str());
     let stmt = match change {
         VersionChange::Yank | VersionChange::Unyank => {
             left[at].yanked = change == VersionChange::Yank;
             let moment = left[at].yanked.then(|| app.now());
-            versions::yank(organization_id, name, &normalized, moment)
+            versions::yank(organization, name, &normalized, moment)
         }
         VersionChange::Hide | VersionChange::Show => {
             left[at].hidden = change == VersionChange::Hide;
-            versions::hide(organization_id, name, &normalized, left[at].hidden, app.now())
+            versions::hide(organization, name, &normalized, left[at].hidden, app.now())
         }
         VersionChange::Delete | VersionChange::Remove => {
             left.remove(at);
-            versions::delete(organization_id, name, &normalized)
+            versions::delete(organization, name, &normalized)
         }
     };
     let label = format!("{name} {}", draft.versions[at].pretty);
@@ -177,7 +176,7 @@ async fn write_version(
     let deed = Deed { action: change.action(), target: &package.uid, label: Some(&label), details };
     let mut changes = vec![stmt, by.note(app, &deed)?];
     if left.is_empty() && change == VersionChange::Delete {
-        changes.push(delete_empty(package.id));
+        changes.push(delete_empty(by.organization(), package.id));
     }
     let said = (package.abandoned_override.as_deref(), package.hidden);
     edit(app, by, draft, package, &left, (Vec::new(), changes), said).await
@@ -195,7 +194,7 @@ async fn edit(
 ) -> Result<(), Failure> {
     let name = name_of(package)?;
     let edit = Edit {
-        organization_id: by.organization_id,
+        organization: by.organization(),
         repository_id: package.repository_id,
         source_url: &package.source_url,
         name: &name,
@@ -215,7 +214,7 @@ pub async fn delete_versions(app: &App, by: &Actor, name: &str, normalized: &[&s
         let goes = |version: &&LiveVersion| normalized.contains(&version.normalized.as_str());
         let gone: Vec<&str> = draft.versions.iter().filter(goes).map(|version| version.normalized.as_str()).collect();
         let Some(package) = draft.package.as_ref().filter(|_| !gone.is_empty()) else {
-            app.memory.forget_published();
+            app.memory.forget_published(by.organization());
             return Ok(());
         };
         check_kind(package, true)?;
@@ -228,9 +227,9 @@ pub async fn delete_versions(app: &App, by: &Actor, name: &str, normalized: &[&s
         let details = json!({ "versions": gone });
         let deed = Deed { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
         let changes = vec![
-            versions::delete_all(by.organization_id, &package.name, &gone),
+            versions::delete_all(by.organization(), &package.name, &gone),
             by.note(app, &deed)?,
-            delete_empty(package.id),
+            delete_empty(by.organization(), package.id),
         ];
         let said = (package.abandoned_override.as_deref(), package.hidden);
         let Err(failure) = edit(app, by, &draft, package, &left, (Vec::new(), changes), said).await else {
@@ -291,11 +290,16 @@ impl PackageChanges {
         let mut batch = Vec::new();
         let deed = |action, details| Deed { action, target: &package.uid, label: Some(&package.name), details };
         if self.abandoned.is_set() || self.description.is_set() {
-            batch.push(override_manifest(package.id, self.abandoned.clone(), self.description.clone()));
+            batch.push(override_manifest(
+                by.organization(),
+                package.id,
+                self.abandoned.clone(),
+                self.description.clone(),
+            ));
             batch.push(by.note(app, &deed("package.changed", self.named()))?);
         }
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != package.hidden) {
-            batch.push(hide(package.id, hidden.then(|| app.now())));
+            batch.push(hide(by.organization(), package.id, hidden.then(|| app.now())));
             let action = if hidden { "package.hidden" } else { "package.shown" };
             batch.push(by.note(app, &deed(action, json!({})))?);
         }
@@ -353,18 +357,18 @@ fn whole<'d>(draft: &'d Draft, view: &View, who: Who) -> Result<&'d PackageState
 pub async fn change_package(
     app: &App,
     by: &Actor,
-    (view, who): (&View, Who),
+    who: Who,
     key: &str,
     changes: PackageChanges,
 ) -> Result<(), Failure> {
     let mut draft = read(app, by, key).await?;
-    whole(&draft, view, who)?;
+    whole(&draft, &by.view, who)?;
     for _ in 0..ATTEMPTS {
-        let package = whole(&draft, view, who)?;
+        let package = whole(&draft, &by.view, who)?;
         check_kind(package, false)?;
         changes.check(package)?;
         if changes.are_made(package) {
-            app.memory.forget_published();
+            app.memory.forget_published(by.organization());
             return Ok(());
         }
         let abandoned = match &changes.abandoned {
@@ -385,27 +389,27 @@ pub async fn change_package(
 }
 
 /// Deletes a package that was uploaded, or of which nothing is left, with all its versions.
-pub async fn delete_package(app: &App, by: &Actor, (view, who): (&View, Who), key: &str) -> Result<(), Failure> {
+pub async fn delete_package(app: &App, by: &Actor, who: Who, key: &str) -> Result<(), Failure> {
     let draft = read(app, by, key).await?;
-    let package = whole(&draft, view, who)?;
+    let package = whole(&draft, &by.view, who)?;
     check_kind(package, !draft.versions.is_empty())?;
     let now = app.now();
     let details = json!({ "versions": draft.versions.len() });
     let deed = Deed { action: "package.deleted", target: &package.uid, label: Some(&package.name), details };
     let target = publication::Target {
-        organization_id: by.organization_id,
+        organization: by.organization(),
         repository_id: package.repository_id,
         name: &package.name,
         now,
     };
     let batch = vec![
         publication::guard_revision(target, Some(package.revision)),
-        organizations::touch(by.organization_id, organizations::Touched::Names, now),
-        delete(package.id),
+        organizations::touch(by.organization(), organizations::Touched::Names, now),
+        delete(by.organization(), package.id),
         by.note(app, &deed)?,
     ];
     let deleted = app.ports.database.batch(batch).await;
-    app.memory.forget_published();
+    app.memory.forget_published(by.organization());
     let Err(error) = deleted else { return Ok(()) };
     // Somebody else may have deleted or published it meanwhile, or the answer got lost.
     match read(app, by, key).await?.package {

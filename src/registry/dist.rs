@@ -10,6 +10,7 @@ use crate::registry::access::View;
 use crate::registry::archives::{blob_key, build_one, unavailable};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::mirror::archive::fetch;
+use crate::store::OrganizationId;
 use crate::store::dists::{DistRow, NewArtifact, find};
 use crate::store::run;
 use crate::store::uploads::UPLOADED;
@@ -29,14 +30,14 @@ pub struct DistAddress {
 
 impl DistAddress {
     /// The statement that finds it.
-    pub fn statement(&self, organization_id: i64) -> Stmt {
-        find(organization_id, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref())
+    pub fn statement(&self, organization: OrganizationId) -> Stmt {
+        find(organization, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref())
     }
 }
 
 /// A zip that the caller may have.
 pub struct Dist {
-    organization_id: i64,
+    organization: OrganizationId,
     name: PackageName,
     /// Composer's shasum: SHA-1, lowercase hex.
     pub sha1: String,
@@ -51,17 +52,11 @@ pub struct Dist {
 ///
 /// # Errors
 /// `NotFound` for what is not there and for what the view does not see, in the same words.
-pub async fn locate(
-    app: &App,
-    organization_id: i64,
-    view: &View,
-    address: &DistAddress,
-    rows: Option<Rows>,
-) -> Result<Dist, Failure> {
+pub async fn locate(app: &App, view: &View, address: &DistAddress, rows: Option<Rows>) -> Result<Dist, Failure> {
     let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version", address.name));
     let rows = match rows {
         Some(rows) => rows,
-        None => run(&*app.ports.database, address.statement(organization_id)).await?,
+        None => run(&*app.ports.database, address.statement(view.organization())).await?,
     };
     let row: DistRow = rows.first()?.ok_or_else(absent)?;
     let version = NormalizedVersion::from_stored(row.normalized.clone());
@@ -70,7 +65,7 @@ pub async fn locate(
     }
     let (name, is_mirrored) = (address.name.clone(), row.upstream_urls.is_some());
     let dist = |NewArtifact { sha256, sha1, size }, row| Dist {
-        organization_id,
+        organization: view.organization(),
         name,
         sha1,
         sha256,
@@ -84,7 +79,7 @@ pub async fn locate(
         return Err(unavailable(&row.pretty, error));
     }
     if is_mirrored {
-        return Ok(dist(fetch(app, organization_id, &address.name, &row, None).await?, row));
+        return Ok(dist(fetch(app, view.organization(), &address.name, &row, None).await?, row));
     }
     let artifact = build_one(app, &row).await?;
     // The metadata is to learn the shasum, and the other tags may be waiting too.
@@ -105,7 +100,7 @@ pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Bo
     }
     log::error!("zip {} is gone from the blob store and is built again", dist.sha256);
     match dist.row.upstream_urls {
-        Some(_) => fetch(app, dist.organization_id, &dist.name, &dist.row, Some(&dist.sha1)).await?,
+        Some(_) => fetch(app, dist.organization, &dist.name, &dist.row, Some(&dist.sha1)).await?,
         None => build_one(app, &dist.row).await?,
     };
     let blob = app.ports.blobs.get(&key, range).await?;

@@ -23,8 +23,12 @@ pub const MAX_INSTALLS: usize = 2000;
 
 /// Counts `installs` in the background, for versions that the caller sees: others cannot have been installed from
 /// here. Unknown ones are passed over. `address` is the client's.
-pub fn count_installs(app: &App, caller: &Caller, address: Option<&str>, installs: Vec<(String, String)>) {
-    let view = caller.view(app.now());
+pub fn count_installs(
+    app: &App,
+    (caller, view): (&Caller, &View),
+    address: Option<&str>,
+    installs: Vec<(String, String)>,
+) {
     let installs: Vec<Install> = installs
         .into_iter()
         .take(MAX_INSTALLS)
@@ -35,13 +39,13 @@ pub fn count_installs(app: &App, caller: &Caller, address: Option<&str>, install
     if installs.is_empty() {
         return;
     }
-    let (organization_id, subject) = (caller.organization_id, caller.counted_as());
+    let (organization, subject) = (view.organization(), caller.counted_as());
     let tell = caller.consumer_id.map(|consumer_id| {
         let list = json!(installs).to_string();
-        tell_first_downloads(organization_id, consumer_id, &subject, list, app.now())
+        tell_first_downloads(organization, consumer_id, &subject, list, app.now())
     });
     let by = By { subject: &subject, address, at: app.now(), day: today(app) };
-    let batch: Vec<Stmt> = tell.into_iter().chain([count(organization_id, by, &installs)]).collect();
+    let batch: Vec<Stmt> = tell.into_iter().chain([count(organization, by, &installs)]).collect();
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {
         if let Err(error) = database.batch(batch).await {
@@ -76,12 +80,11 @@ pub fn today(app: &App) -> i64 {
 /// one alone.
 pub async fn statistics(
     app: &App,
-    organization_id: i64,
     view: &View,
     (key, version): (&str, Option<&str>),
     days: Days,
 ) -> Result<Statistics, Failure> {
-    let mut seen = seen(app, organization_id, view, key).await?;
+    let mut seen = seen(app, view, key).await?;
     if let Some(version) = version {
         seen.versions = vec![seen.version(version)?.clone()];
     }
@@ -89,7 +92,7 @@ pub async fn statistics(
     let names: HashMap<i64, &str> = seen.versions.iter().map(|row| (row.id, row.pretty.as_str())).collect();
     let (mut ever, mut in_days) = (HashMap::new(), HashMap::<i64, i64>::new());
     let mut by_day = BTreeMap::<i64, BTreeMap<String, i64>>::new();
-    for row in of_versions(&*app.ports.database, &ids, days).await? {
+    for row in of_versions(&*app.ports.database, view.organization(), &ids, days).await? {
         let Some(day) = row.day else {
             ever.insert(row.version_id, row.count);
             continue;
@@ -111,13 +114,12 @@ const MAX_VERSIONS: i64 = 10_000;
 /// What was hidden meanwhile is told all the same.
 pub async fn of_one_consumer(
     app: &App,
-    organization_id: i64,
     view: &View,
     consumer_id: i64,
     page: Page,
 ) -> Result<(Vec<ConsumerDownloads>, i64), Failure> {
     let subject = format!("consumer:{consumer_id}");
-    let batch = vec![by_id(organization_id, consumer_id), of_consumer(organization_id, &subject, MAX_VERSIONS)];
+    let batch = vec![by_id(view.organization(), consumer_id), of_consumer(view.organization(), &subject, MAX_VERSIONS)];
     let mut results = app.ports.database.batch(batch).await?;
     let rows = results.pop().unwrap_or_default().read(ConsumerDownloads::read)?;
     if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {

@@ -8,6 +8,7 @@ use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::render::render;
+use crate::store::OrganizationId;
 use crate::store::deliveries;
 use crate::store::organizations::{self, Touched};
 use crate::store::packages::{LiveVersion, PackageState, state};
@@ -24,8 +25,8 @@ pub struct Draft {
 
 impl Draft {
     /// The statements that read the package with this public id or name.
-    pub fn statements(organization_id: i64, key: &str) -> [Stmt; 2] {
-        state(organization_id, key)
+    pub fn statements(organization: OrganizationId, key: &str) -> [Stmt; 2] {
+        state(organization, key)
     }
 
     /// What these statements yielded; takes the first two results.
@@ -42,7 +43,7 @@ impl Draft {
 /// A change of a package.
 pub struct Edit<'a> {
     /// The organization.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// The repository that it comes from.
     pub repository_id: i64,
     /// Address of that, for `source`.
@@ -65,7 +66,7 @@ impl Edit<'_> {
     /// Where the change is written to.
     pub fn target(&self, app: &App) -> Target<'_> {
         Target {
-            organization_id: self.organization_id,
+            organization: self.organization,
             repository_id: self.repository_id,
             name: self.name.as_str(),
             now: app.now(),
@@ -87,7 +88,7 @@ impl Edit<'_> {
         let uid = new_uid(&*app.ports.entropy, target.now)?;
         let mut batch = vec![
             publication::guard_revision(target, draft.package.as_ref().map(|package| package.revision)),
-            organizations::touch(self.organization_id, touched, target.now),
+            organizations::touch(self.organization, touched, target.now),
         ];
         batch.extend(before);
         batch.push(publication::upsert_package(target, &uid, &rendered.summary));
@@ -95,7 +96,7 @@ impl Edit<'_> {
         batch.extend(deliveries::tell_published(target));
         batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
         app.ports.database.batch(batch).await?;
-        app.memory.forget_published();
+        app.memory.forget_published(target.organization);
         Ok(())
     }
 }

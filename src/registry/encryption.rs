@@ -20,7 +20,7 @@ type Sealed = (SealedColumn, fn(&str) -> String);
 /// Everything that lies sealed. Who seals something new adds it here.
 const SEALED: &[Sealed] = &[
     (store::repositories::SEALED, repositories::seal_row),
-    (store::users::SEALED, two_factor::seal_row),
+    (store::two_factor::SEALED, two_factor::seal_row),
     (store::idempotency::SEALED, idempotency::seal_row),
     (store::consumers::SEALED, consumers::seal_row),
     (store::webhooks::SEALED, webhooks::seal_row),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::ports::{DatabaseError, Fault, Millis, Row, Rows, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::consumers::{absent, learn_all, note};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::token_spec::{GrantFields, GrantSpec, MAX_GRANTS, Wrong};
@@ -15,7 +16,7 @@ use crate::registry::tokens::Issuer;
 use crate::store::consumers::by_id as consumer_by_id;
 use crate::store::entitlements::{self, PermissionRow};
 use crate::store::tokens::{self, GrantRow};
-use crate::store::{Update, run};
+use crate::store::{OrganizationId, Update, run};
 
 /// What a request says that a permission should be; every field is optional here.
 #[derive(Debug, Clone, Default)]
@@ -43,9 +44,9 @@ fn no_permission() -> Failure {
 }
 
 /// The names of the packages that `specs` mean by their ids.
-fn named_by<'s>(organization_id: i64, specs: impl IntoIterator<Item = &'s PermissionSpec>) -> Stmt {
+fn named_by<'s>(organization: OrganizationId, specs: impl IntoIterator<Item = &'s PermissionSpec>) -> Stmt {
     let ids: Vec<i64> = specs.into_iter().filter_map(|spec| spec.package_id).collect();
-    entitlements::packages(organization_id, json!(ids).to_string())
+    entitlements::packages(organization, json!(ids).to_string())
 }
 
 fn names(rows: Rows) -> Result<Names, Fault> {
@@ -118,9 +119,9 @@ fn no_consumer() -> Failure {
 
 /// Grants something to a consumer.
 pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
-    let organization_id = issuer.by.organization_id;
+    let organization = issuer.by.organization();
     let consumer_id = spec.consumer_id.ok_or_else(|| Failure::invalid_field("consumer_id", "is required"))?;
-    let names = names(run(&*app.ports.database, named_by(organization_id, [&spec])).await?)?;
+    let names = names(run(&*app.ports.database, named_by(organization, [&spec])).await?)?;
     let mut wrong = Wrong::default();
     let grant = spec.check(String::new(), None, &names, &mut wrong);
     wrong.into_result()?;
@@ -128,10 +129,10 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
     let most = i64::try_from(MAX_GRANTS).unwrap_or(i64::MAX);
     let noted = note(app, &issuer.by, "permission.created", consumer_id, json!(grant))?;
     let batch = vec![
-        entitlements::insert(organization_id, consumer_id, &grant, app.now(), most),
+        entitlements::insert(organization, consumer_id, &grant, app.now(), most),
         noted,
-        entitlements::latest(organization_id, consumer_id),
-        tokens::of_consumer(organization_id, consumer_id),
+        entitlements::latest(organization, consumer_id),
+        tokens::of_consumer(organization, consumer_id),
     ];
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     let tokens = results.pop().unwrap_or_default();
@@ -148,15 +149,15 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
 }
 
 /// One permission.
-pub async fn get(app: &App, organization_id: i64, id: i64) -> Result<PermissionRow, Failure> {
-    let rows = run(&*app.ports.database, entitlements::by_id(organization_id, id)).await?;
+pub async fn get(app: &App, view: &View, id: i64) -> Result<PermissionRow, Failure> {
+    let rows = run(&*app.ports.database, entitlements::by_id(view.organization(), id)).await?;
     rows.read(PermissionRow::read)?.pop().ok_or_else(no_permission)
 }
 
 /// Changes what the request names, and nothing else.
 pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
-    let organization_id = issuer.by.organization_id;
-    let look = vec![entitlements::by_id(organization_id, id), named_by(organization_id, [&spec])];
+    let organization = issuer.by.organization();
+    let look = vec![entitlements::by_id(organization, id), named_by(organization, [&spec])];
     let mut results = app.ports.database.batch(look).await?;
     let names = names(results.pop().unwrap_or_default())?;
     let old = results.pop().unwrap_or_default().read(PermissionRow::read)?.pop().ok_or_else(no_permission)?;
@@ -167,11 +168,11 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
     issuer.check_grants(std::slice::from_ref(&grant))?;
     let noted = note(app, &issuer.by, "permission.changed", consumer_id, json!({ "permission": id, "grant": grant }))?;
     let batch = vec![
-        entitlements::update(organization_id, &old, consumer_id, &grant, app.now()),
+        entitlements::update(organization, &old, consumer_id, &grant, app.now()),
         noted,
-        entitlements::by_id(organization_id, id),
-        tokens::of_consumer(organization_id, old.consumer_id),
-        tokens::of_consumer(organization_id, consumer_id),
+        entitlements::by_id(organization, id),
+        tokens::of_consumer(organization, old.consumer_id),
+        tokens::of_consumer(organization, consumer_id),
     ];
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     let (new_tokens, old_tokens) = (results.pop().unwrap_or_default(), results.pop().unwrap_or_default());
@@ -191,12 +192,15 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
 
 /// Takes a permission back.
 pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> {
-    let organization_id = issuer.by.organization_id;
-    let old = get(app, organization_id, id).await?;
+    let organization = issuer.by.organization();
+    let old = get(app, &issuer.by.view, id).await?;
     let details = json!({ "permission": id, "grant": old.grant });
     let noted = note(app, &issuer.by, "permission.deleted", old.consumer_id, details)?;
-    let batch =
-        vec![entitlements::delete(old.consumer_id, id), noted, tokens::of_consumer(organization_id, old.consumer_id)];
+    let batch = vec![
+        entitlements::delete(organization, old.consumer_id, id),
+        noted,
+        tokens::of_consumer(organization, old.consumer_id),
+    ];
     let mut results = app.ports.database.batch(batch).await?;
     let tokens = results.pop().unwrap_or_default();
     learn_all(app, tokens).await?;
@@ -204,9 +208,11 @@ pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> 
 }
 
 /// All permissions of a consumer, the oldest first.
-pub async fn list(app: &App, organization_id: i64, consumer_id: i64) -> Result<Vec<PermissionRow>, Failure> {
-    let batch =
-        vec![consumer_by_id(organization_id, consumer_id), entitlements::of_consumer(organization_id, consumer_id)];
+pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<PermissionRow>, Failure> {
+    let batch = vec![
+        consumer_by_id(view.organization(), consumer_id),
+        entitlements::of_consumer(view.organization(), consumer_id),
+    ];
     let mut results = app.ports.database.batch(batch).await?;
     let rows = results.pop().unwrap_or_default().read(PermissionRow::read)?;
     if results.pop().is_none_or(|consumer| consumer.0.is_empty()) { Err(absent()) } else { Ok(rows) }
@@ -215,14 +221,14 @@ pub async fn list(app: &App, organization_id: i64, consumer_id: i64) -> Result<V
 /// The permissions of a consumer that name a package, the oldest first.
 pub async fn of_package(
     app: &App,
-    organization_id: i64,
+    view: &View,
     consumer_id: i64,
     package_id: i64,
 ) -> Result<Vec<PermissionRow>, Failure> {
     let batch = vec![
-        consumer_by_id(organization_id, consumer_id),
-        entitlements::packages(organization_id, json!([package_id]).to_string()),
-        entitlements::of_consumer(organization_id, consumer_id),
+        consumer_by_id(view.organization(), consumer_id),
+        entitlements::packages(view.organization(), json!([package_id]).to_string()),
+        entitlements::of_consumer(view.organization(), consumer_id),
     ];
     let mut results = app.ports.database.batch(batch).await?;
     let rows = results.pop().unwrap_or_default().read(PermissionRow::read)?;
@@ -246,8 +252,8 @@ pub async fn set(
     if specs.len() > MAX_GRANTS {
         return Err(Failure::invalid(format!("A consumer has at most {MAX_GRANTS} permissions.")));
     }
-    let organization_id = issuer.by.organization_id;
-    let names = names(run(&*app.ports.database, named_by(organization_id, &specs)).await?)?;
+    let organization = issuer.by.organization();
+    let names = names(run(&*app.ports.database, named_by(organization, &specs)).await?)?;
     let mut wrong = Wrong::default();
     let mut grants: Vec<GrantRow> = Vec::new();
     for (index, spec) in specs.into_iter().enumerate() {
@@ -263,14 +269,14 @@ pub async fn set(
     wrong.into_result()?;
     issuer.check_grants(&grants)?;
     let noted = note(app, &issuer.by, "entitlements.set", consumer_id, json!({ "grants": grants }))?;
-    let [change, delete, insert] = entitlements::replace(organization_id, consumer_id, &grants, app.now());
+    let [change, delete, insert] = entitlements::replace(organization, consumer_id, &grants, app.now());
     let batch = vec![
         change,
         noted,
         delete,
         insert,
-        entitlements::of_consumer(organization_id, consumer_id),
-        tokens::of_consumer(organization_id, consumer_id),
+        entitlements::of_consumer(organization, consumer_id),
+        tokens::of_consumer(organization, consumer_id),
     ];
     let mut results = app.ports.database.batch(batch).await?;
     let tokens = results.pop().unwrap_or_default();

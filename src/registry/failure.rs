@@ -109,6 +109,11 @@ impl Failure {
         Self::because(Kind::Internal, source.to_string(), Some(Arc::new(source)))
     }
 
+    /// A request came without what the entry point gives every one.
+    pub fn unwired() -> Self {
+        Self::new(Kind::Internal, "The registry is not wired up: a request came without it.")
+    }
+
     /// The same refusal, saying more of one field.
     #[must_use]
     pub fn with_field(mut self, field: &str, detail: impl Into<String>) -> Self {

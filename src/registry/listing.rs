@@ -16,12 +16,14 @@ use crate::registry::failure::Failure;
 use crate::registry::memory::{DOCUMENT_TTL, Dated};
 use crate::registry::metadata::{Body, BodyKey, Made};
 use crate::registry::notices::addresses;
+use crate::store::OrganizationId;
 use crate::store::organizations::{self, Announced, Revisions};
 
 /// Which listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListingKey {
-    organization_id: i64,
+    /// The organization.
+    pub organization: OrganizationId,
     fingerprint: Fingerprint,
 }
 
@@ -43,9 +45,9 @@ pub struct Listing {
 const MATCHES_NOTHING: &str = "rostrum/has-no-package-for-this-token";
 
 /// The names that `view` sees.
-pub async fn visible_names(app: &App, organization_id: i64, view: &View) -> Result<Arc<Listing>, Failure> {
+pub async fn visible_names(app: &App, view: &View) -> Result<Arc<Listing>, Failure> {
     let now = app.now();
-    let key = ListingKey { organization_id, fingerprint: view.fingerprint() };
+    let key = ListingKey { organization: view.organization(), fingerprint: view.fingerprint() };
     let remembered = app.memory.listings().get(&key);
     if let Some(entry) = &remembered
         && entry.is_fresh(now, DOCUMENT_TTL)
@@ -55,12 +57,12 @@ pub async fn visible_names(app: &App, organization_id: i64, view: &View) -> Resu
     let limited = view.version_limited_targets();
     let date = |revisions: Revisions| if limited.is_empty() { revisions.names_revision } else { revisions.revision };
     if let Some(entry) = &remembered
-        && let Some(revisions) = organizations::revisions(&*app.ports.database, organization_id).await?
+        && let Some(revisions) = organizations::revisions(&*app.ports.database, view.organization()).await?
         && date(revisions) == entry.value.revision
     {
         return Ok(keep(app, key, entry.value.clone()));
     }
-    let (announced, packages) = organizations::listing(&*app.ports.database, organization_id, &limited)
+    let (announced, packages) = organizations::listing(&*app.ports.database, view.organization(), &limited)
         .await?
         .ok_or_else(|| Failure::not_found("Organization"))?;
     let names = packages
@@ -108,10 +110,10 @@ fn keep(app: &App, key: ListingKey, listing: Arc<Listing>) -> Arc<Listing> {
 
 /// `packages.json` as `view` sees it. All URLs in it are absolute: composer resolves the other forms differently from
 /// version to version, and one of them writes credentials into lock files.
-pub async fn root_document(app: &App, organization_id: i64, view: &View, base_url: &str) -> Result<Arc<Body>, Failure> {
-    let listing = visible_names(app, organization_id, view).await?;
+pub async fn root_document(app: &App, view: &View, base_url: &str) -> Result<Arc<Body>, Failure> {
+    let listing = visible_names(app, view).await?;
     let key = BodyKey {
-        organization_id,
+        organization: view.organization(),
         name: String::new(),
         part: None,
         form: DocumentForm::Minified,

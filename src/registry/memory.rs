@@ -25,6 +25,7 @@ use crate::registry::limit::{Counter, CounterKey};
 use crate::registry::listing::{Listing, ListingKey};
 use crate::registry::metadata::{BodyKey, Known, Made};
 use crate::registry::secrets::TokenHash;
+use crate::store::OrganizationId;
 
 /// How long an isolate believes what it knows of a token.
 pub const CALLER_TTL: Duration = Duration::from_secs(30);
@@ -102,9 +103,13 @@ impl<K: Hash + Eq, V: Clone> Weighed<K, V> {
         }
     }
 
-    fn clear(&mut self) {
-        self.entries.clear();
-        self.bytes = 0;
+    /// Forgets every key that `is_meant`.
+    fn remove_all(&mut self, is_meant: impl Fn(&K) -> bool)
+    where
+        K: Clone,
+    {
+        let meant: Vec<K> = self.entries.iter().map(|(key, _)| key).filter(|key| is_meant(key)).cloned().collect();
+        meant.iter().for_each(|key| self.remove(key));
     }
 }
 
@@ -113,7 +118,7 @@ fn capacity(entries: usize) -> NonZeroUsize {
 }
 
 /// What is known of packages, by organization and name.
-pub type Documents = Weighed<(i64, String), Dated<Known>>;
+pub type Documents = Weighed<(OrganizationId, String), Dated<Known>>;
 
 /// How long a place stays taken when it is not given back: a request that its client has left may never be carried on.
 const PLACE_TTL: Duration = Duration::from_mins(1);
@@ -198,10 +203,10 @@ impl Memory {
         resting.get(&repository_id).map(|(_, reason)| reason.clone())
     }
 
-    /// Forgets everything published: something of it has just changed.
-    pub fn forget_published(&self) {
-        self.documents().clear();
-        self.listings().clear();
+    /// Forgets everything that an organization publishes: something of it has just changed.
+    pub fn forget_published(&self, organization: OrganizationId) {
+        self.documents().remove_all(|(of, _)| *of == organization);
+        self.listings().remove_all(|key| key.organization == organization);
     }
 }
 

@@ -21,6 +21,7 @@ use crate::registry::mirror::lookup;
 use crate::registry::notices::Notices;
 use crate::registry::render::absolute;
 use crate::registry::visible::{IndexedDocument, Seen, keyed};
+use crate::store::OrganizationId;
 use crate::store::mirrors::Facts;
 use crate::store::packages::{self, DocumentPart};
 use crate::store::run;
@@ -125,7 +126,7 @@ impl Body {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BodyKey {
     /// The organization.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// The package, or empty for the list of packages.
     pub name: String,
     /// Which document; `None` for the list of packages.
@@ -152,8 +153,6 @@ pub enum Made {
 /// Which document is asked for, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The organization.
-    pub organization_id: i64,
     /// The package.
     pub name: &'a PackageName,
     /// Which of its documents.
@@ -166,10 +165,10 @@ pub struct Wanted<'a> {
 
 /// The statement that [`document`] would run for this package, for a caller who asks the database anyway; `None` when
 /// memory has the answer.
-pub fn companion(app: &App, organization_id: i64, name: &PackageName) -> Option<Stmt> {
-    let key = (organization_id, name.as_str().to_owned());
+pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Stmt> {
+    let key = (organization, name.as_str().to_owned());
     let fresh = app.memory.documents().get(&key).is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL));
-    (!fresh).then(|| packages::documents(organization_id, name.as_str(), None))
+    (!fresh).then(|| packages::documents(organization, name.as_str(), None))
 }
 
 /// The document as `view` sees it. `rows` are those of [`companion`], if it was run.
@@ -184,12 +183,12 @@ pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<R
     if matches!(scope, Scope::Nothing) {
         return Err(absent());
     }
-    let documents = match load(app, wanted.organization_id, wanted.name, rows).await? {
+    let documents = match load(app, view.organization(), wanted.name, rows).await? {
         Known::Documents(documents) => documents.ok_or_else(absent)?,
         Known::Claimed => return Ok(claim(wanted)),
     };
     let mut key = BodyKey {
-        organization_id: wanted.organization_id,
+        organization: view.organization(),
         name: wanted.name.as_str().to_owned(),
         part: Some(wanted.part),
         form: wanted.form,
@@ -244,9 +243,14 @@ fn claim(wanted: Wanted<'_>) -> Arc<Body> {
 }
 
 /// What is known of a name, from memory while it is fresh.
-async fn load(app: &App, organization_id: i64, name: &PackageName, rows: Option<Rows>) -> Result<Known, Failure> {
+async fn load(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    rows: Option<Rows>,
+) -> Result<Known, Failure> {
     let now = app.now();
-    let key = (organization_id, name.as_str().to_owned());
+    let key = (organization, name.as_str().to_owned());
     let remembered = app.memory.documents().get(&key);
     if rows.is_none()
         && let Some(entry) = &remembered
@@ -261,12 +265,12 @@ async fn load(app: &App, organization_id: i64, name: &PackageName, rows: Option<
     let rows = if let Some(rows) = rows {
         rows
     } else {
-        let stmt = packages::documents(organization_id, name.as_str(), known.as_ref().map(|known| known.revision));
+        let stmt = packages::documents(organization, name.as_str(), known.as_ref().map(|known| known.revision));
         run(&*app.ports.database, stmt).await?
     };
     let known = match assemble(rows, known)? {
         (documents, None) => Known::Documents(documents),
-        (documents, Some(facts)) => lookup::resolve(app, organization_id, name, facts, documents).await?,
+        (documents, Some(facts)) => lookup::resolve(app, organization, name, facts, documents).await?,
     };
     let bytes = key.1.len() + known.bytes();
     app.memory.documents().put(key, Dated { value: known.clone(), read_at: app.now() }, bytes);
@@ -274,8 +278,12 @@ async fn load(app: &App, organization_id: i64, name: &PackageName, rows: Option<
 }
 
 /// What the database has of a name: its documents, and what decides about it when it is not our own.
-pub fn stored<'a>(app: &'a App, organization_id: i64, name: &PackageName) -> BoxFuture<'a, Result<Stored, Failure>> {
-    let stmt = packages::documents(organization_id, name.as_str(), None);
+pub fn stored<'a>(
+    app: &'a App,
+    organization: OrganizationId,
+    name: &PackageName,
+) -> BoxFuture<'a, Result<Stored, Failure>> {
+    let stmt = packages::documents(organization, name.as_str(), None);
     Box::pin(async move { Ok(assemble(run(&*app.ports.database, stmt).await?, None)?) })
 }
 

@@ -1,15 +1,15 @@
 //! What is known to be wrong with a package's versions, as composer reads it: security advisories and filter lists.
 //!
 //! Composer finds both at the top of the p2 documents, and asks for the full text of an advisory, or for a filter list
-//! of many packages, at an address that `packages.json` names (composer-protocol, section 5). A notice that concerns no
-//! version that the caller sees is not shown: it would tell of versions that are hidden.
+//! of many packages, at an address that `packages.json` names (docs/composer-protocol.md, section 5). A notice that
+//! concerns no version that the caller sees is not shown: it would tell of versions that are hidden.
 
 use composer::{Constraint, NormalizedVersion, PackageName};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::json::read_text;
 use crate::ports::Fault;
-use crate::ports::json::read_text;
 use crate::registry::App;
 use crate::registry::access::{Scope, View};
 use crate::registry::dates::php_date;
@@ -138,18 +138,13 @@ pub fn addresses(base_url: &str, lists: &[String]) -> Map<String, Value> {
 
 /// The full advisories of the packages among `names` that `view` sees: name → advisories. Names that are none are
 /// passed over.
-pub async fn full_advisories(
-    app: &App,
-    organization_id: i64,
-    view: &View,
-    names: &[String],
-) -> Result<Map<String, Value>, Failure> {
+pub async fn full_advisories(app: &App, view: &View, names: &[String]) -> Result<Map<String, Value>, Failure> {
     let names: Vec<String> = visible(view, names);
     let mut answer = Map::new();
     if names.is_empty() {
         return Ok(answer);
     }
-    for found in advisories_for(&*app.ports.database, organization_id, &names).await? {
+    for found in advisories_for(&*app.ports.database, view.organization(), &names).await? {
         if !is_shown(&found, &view.scope(&found.row.package_name), &found.row.affected_versions) {
             continue;
         }
@@ -186,7 +181,6 @@ fn visible(view: &View, names: &[String]) -> Vec<String> {
 /// The entries of `lists` (empty: all lists) for the packages among `names` that `view` sees: list → entries.
 pub async fn filter_of(
     app: &App,
-    organization_id: i64,
     view: &View,
     names: &[String],
     lists: &[String],
@@ -197,7 +191,7 @@ pub async fn filter_of(
         return Ok(answer);
     }
     let lists = (!lists.is_empty()).then_some(lists);
-    for found in filter_entries_for(&*app.ports.database, organization_id, Some(&names), lists).await? {
+    for found in filter_entries_for(&*app.ports.database, view.organization(), Some(&names), lists).await? {
         if is_shown(&found, &view.scope(&found.row.package_name), &found.row.version_constraint) {
             let package = found.row.package_name.clone();
             let list = answer.entry(found.row.list.clone()).or_insert_with(|| json!([]));
@@ -210,9 +204,9 @@ pub async fn filter_of(
 }
 
 /// Every filter list in brief: list → package → the constraint of its entries.
-pub async fn filter_summary(app: &App, organization_id: i64, view: &View) -> Result<Map<String, Value>, Failure> {
+pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>, Failure> {
     let mut answer: Map<String, Value> = Map::from_iter([(MALWARE.to_owned(), json!({}))]);
-    for found in filter_entries_for(&*app.ports.database, organization_id, None, None).await? {
+    for found in filter_entries_for(&*app.ports.database, view.organization(), None, None).await? {
         let row = &found.row;
         if !is_shown(&found, &view.scope(&row.package_name), &row.version_constraint) {
             continue;

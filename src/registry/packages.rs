@@ -18,7 +18,6 @@ const MAX_LOOKED_THROUGH: i64 = 10_000;
 /// A page of the packages that `view` sees, and how many there are in all.
 pub async fn list(
     app: &App,
-    organization_id: i64,
     view: &View,
     filter: PackageFilter<'_>,
     sort: Sort,
@@ -26,10 +25,10 @@ pub async fn list(
 ) -> Result<(Vec<PackageRow>, i64), Failure> {
     let database = &*app.ports.database;
     if view.sees_everything() {
-        return Ok(packages::page(database, organization_id, filter, sort, page).await?);
+        return Ok(packages::page(database, view.organization(), filter, sort, page).await?);
     }
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
-    let (rows, _) = packages::page(database, organization_id, filter, sort, all).await?;
+    let (rows, _) = packages::page(database, view.organization(), filter, sort, all).await?;
     Ok(page.of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect()))
 }
 
@@ -37,15 +36,10 @@ pub async fn list(
 ///
 /// # Errors
 /// `NotFound` when there is no such package or none of its versions is visible.
-pub async fn details(
-    app: &App,
-    organization_id: i64,
-    view: &View,
-    key: &str,
-) -> Result<(PackageRow, Vec<VersionRow>), Failure> {
+pub async fn details(app: &App, view: &View, key: &str) -> Result<(PackageRow, Vec<VersionRow>), Failure> {
     let absent = || Failure::not_found("Package");
     // Both at once: what is not visible takes no other reads than what is not there.
-    let batch = vec![packages::by_key(organization_id, key), versions::of_package(organization_id, key)];
+    let batch = vec![packages::by_key(view.organization(), key), versions::of_package(view.organization(), key)];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
     let scope = view.scope(&package.name);
@@ -79,8 +73,8 @@ pub struct Seen {
 ///
 /// # Errors
 /// As [`details`].
-pub async fn seen(app: &App, organization_id: i64, view: &View, key: &str) -> Result<Seen, Failure> {
-    let batch = vec![packages::by_key(organization_id, key), versions::slim(organization_id, key)];
+pub async fn seen(app: &App, view: &View, key: &str) -> Result<Seen, Failure> {
+    let batch = vec![packages::by_key(view.organization(), key), versions::slim(view.organization(), key)];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     let absent = || Failure::not_found("Package");
     let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
@@ -126,49 +120,37 @@ impl Seen {
 }
 
 /// A page of a package's versions with their composer.json, newest first, and how many there are in all.
-pub async fn version_page(
-    app: &App,
-    organization_id: i64,
-    view: &View,
-    key: &str,
-    page: Page,
-) -> Result<(Vec<VersionRow>, i64), Failure> {
-    let seen = seen(app, organization_id, view, key).await?;
+pub async fn version_page(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<VersionRow>, i64), Failure> {
+    let seen = seen(app, view, key).await?;
     let (part, total) = page.of(seen.versions);
     let ids: Vec<i64> = part.iter().map(|row| row.id).collect();
-    let rows = versions::by_ids(&*app.ports.database, &ids).await?;
+    let rows = versions::by_ids(&*app.ports.database, view.organization(), &ids).await?;
     let mut by_id: HashMap<i64, VersionRow> = rows.into_iter().map(|row| (row.id, row)).collect();
     Ok((ids.iter().filter_map(|id| by_id.remove(id)).collect(), total))
 }
 
 /// One version with its composer.json.
-pub async fn version(
-    app: &App,
-    organization_id: i64,
-    view: &View,
-    (key, version): (&str, &str),
-) -> Result<VersionRow, Failure> {
-    let seen = seen(app, organization_id, view, key).await?;
+pub async fn version(app: &App, view: &View, (key, version): (&str, &str)) -> Result<VersionRow, Failure> {
+    let seen = seen(app, view, key).await?;
     let id = seen.version(version)?.id;
-    let row = versions::by_ids(&*app.ports.database, &[id]).await?.pop();
+    let row = versions::by_ids(&*app.ports.database, view.organization(), &[id]).await?.pop();
     row.ok_or_else(|| Failure::not_found("Version"))
 }
 
 /// A text that people read (`readme`, `changelog`), and the version that it belongs to; the latest if none is named.
 pub async fn text(
     app: &App,
-    organization_id: i64,
     view: &View,
     (key, version): (&str, Option<&str>),
     kind: &'static str,
 ) -> Result<(String, TextRow), Failure> {
-    let seen = seen(app, organization_id, view, key).await?;
+    let seen = seen(app, view, key).await?;
     let absent = || Failure::not_found("Version");
     let version = match version {
         Some(version) => seen.version(version)?,
         None => seen.latest().ok_or_else(absent)?,
     };
-    let text = versions::text(&*app.ports.database, version.id, kind).await?;
+    let text = versions::text(&*app.ports.database, view.organization(), version.id, kind).await?;
     let text = text.ok_or_else(|| {
         let words = format!("Version {} has no {kind}, or one of more than 200 kB", version.pretty);
         Failure::new(Kind::NotFound, words)
@@ -177,15 +159,9 @@ pub async fn text(
 }
 
 /// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.
-pub async fn dependents(
-    app: &App,
-    organization_id: i64,
-    view: &View,
-    key: &str,
-    page: Page,
-) -> Result<(Vec<DependentRow>, i64), Failure> {
-    let name = seen(app, organization_id, view, key).await?.package.name;
-    let rows = versions::dependents(&*app.ports.database, organization_id, &name, MAX_LOOKED_THROUGH).await?;
+pub async fn dependents(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<DependentRow>, i64), Failure> {
+    let name = seen(app, view, key).await?.package.name;
+    let rows = versions::dependents(&*app.ports.database, view.organization(), &name, MAX_LOOKED_THROUGH).await?;
     let sees = |row: &DependentRow| {
         let version = NormalizedVersion::from_stored(row.normalized.clone());
         view.scope(&row.name).sees(&version, Some(row.released_at))

@@ -8,6 +8,7 @@ use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
 use crate::registry::mirror::withdraw_reserved;
 use crate::registry::render::render;
+use crate::store::OrganizationId;
 use crate::store::deliveries;
 use crate::store::mirrors;
 use crate::store::organizations::{self, Touched};
@@ -20,7 +21,7 @@ use crate::store::sync_runs::{self, Finished, Report};
 /// What a sync found.
 pub struct Publication<'a> {
     /// The organization.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// The repository.
     pub repository_id: i64,
     /// Its address, for `source`.
@@ -66,21 +67,17 @@ pub struct Publication<'a> {
 /// nothing is written then.
 pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure> {
     let now = app.now();
-    let target = Target {
-        organization_id: found.organization_id,
-        repository_id: found.repository_id,
-        name: found.name.as_str(),
-        now,
-    };
+    let target =
+        Target { organization: found.organization, repository_id: found.repository_id, name: found.name.as_str(), now };
     let rendered = render(found.name, found.source_url, found.abandoned, found.versions).map_err(Failure::internal)?;
     let rendered = if found.hidden { rendered.withheld(found.name) } else { rendered };
     let uid = new_uid(&*app.ports.entropy, now)?;
     let live = found.versions.iter().map(|version| version.normalized.as_str());
     let mut batch = vec![
-        sync_runs::guard(found.run_id, found.organization_id, target.name, found.repository_id),
+        sync_runs::guard(found.organization, found.run_id, target.name, found.repository_id),
         publication::guard_revision(target, found.known_revision),
         publication::take_over(target),
-        organizations::touch(found.organization_id, found.touched, now),
+        organizations::touch(found.organization, found.touched, now),
         publication::upsert_package(target, &uid, &rendered.summary),
     ];
     batch.extend(publication::insert_texts(found.texts));
@@ -92,13 +89,13 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
     batch.extend(publication::retire_other_packages(target));
     batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
     batch.extend(publication::replace_refs(found.repository_id, found.refs, found.refs_digest, found.capabilities));
-    batch.push(mirrors::contested(found.organization_id));
+    batch.push(mirrors::contested(found.organization));
     batch.push(sync_runs::finish(found.run_id, found.report, now, found.next_due_at));
     let mut results = app.ports.database.batch(batch).await?;
     let finished: Option<Finished> = results.pop().unwrap_or_default().first()?;
-    app.memory.forget_published();
+    app.memory.forget_published(target.organization);
     // The package's vendor is reserved from now on.
-    if let Err(failure) = withdraw_reserved(app, found.organization_id, results.pop()).await {
+    if let Err(failure) = withdraw_reserved(app, found.organization, results.pop()).await {
         log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
     }
     Ok(finished.is_some_and(|finished| finished.asked_again))
@@ -144,15 +141,15 @@ async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> 
         return Ok(());
     }
     let now = app.now();
-    let target = Target { organization_id: repository.organization_id, repository_id, name: name.as_str(), now };
+    let target = Target { organization: repository.organization, repository_id, name: name.as_str(), now };
     let uid = new_uid(&*app.ports.entropy, now)?;
     let mut batch: Vec<Stmt> = vec![
         publication::guard_revision(target, Some(first.revision)),
-        organizations::touch(repository.organization_id, Touched::Versions, now),
+        organizations::touch(repository.organization, Touched::Versions, now),
         publication::upsert_package(target, &uid, &rendered.summary),
     ];
     batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
     app.ports.database.batch(batch).await?;
-    app.memory.forget_published();
+    app.memory.forget_published(target.organization);
     Ok(())
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ports::{Job, Row, Rows, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
@@ -135,8 +136,8 @@ fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
 }
 
 /// The settings of an organization.
-pub async fn get(app: &App, organization_id: i64) -> Result<Settings, Failure> {
-    let rows = run(&*app.ports.database, settings::all(organization_id)).await?;
+pub async fn get(app: &App, view: &View) -> Result<Settings, Failure> {
+    let rows = run(&*app.ports.database, settings::all(view.organization())).await?;
     Ok(Settings::read(settings::read(rows)?))
 }
 
@@ -148,8 +149,8 @@ fn id_in(rows: Rows) -> Result<Option<i64>, Failure> {
 /// Changes what the request names; the settings as they are then. What mirroring no longer covers leaves the metadata,
 /// and what was downloaded before stays downloadable.
 pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Settings, Failure> {
-    let organization_id = by.organization_id;
-    let batch = vec![settings::all(organization_id), settings::packagist_repository(organization_id)];
+    let organization = by.organization();
+    let batch = vec![settings::all(organization), settings::packagist_repository(organization)];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     let before = Settings::read(settings::read(results.next().unwrap_or_default())?);
     let packagist = id_in(results.next().unwrap_or_default())?;
@@ -162,25 +163,25 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     let details: Map<String, Value> = rows.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let deed = Deed { action: "settings.changed", target: "settings", label: None, details: Value::Object(details) };
     let mut batch: Vec<Stmt> = vec![
-        settings::set(organization_id, &rows, now),
+        settings::set(organization, &rows, now),
         by.note(app, &deed)?,
-        organizations::touch(organization_id, Touched::Names, now),
+        organizations::touch(organization, Touched::Names, now),
     ];
     let has_moved = before.packagist_url != after.packagist_url;
     if let Some(id) = packagist
         && (has_moved || !after.packagist_mirroring)
     {
-        batch.extend(retire(&[Leaving::all(id)], now));
-        batch.push(mirrors::forget_answers(id));
+        batch.extend(retire(organization, &[Leaving::all(id)], now));
+        batch.push(mirrors::forget_answers(organization, id));
     }
-    batch.extend(settings::apply_packagist(organization_id, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now));
-    batch.push(settings::packagist_repository(organization_id));
+    batch.extend(settings::apply_packagist(organization, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now));
+    batch.push(settings::packagist_repository(organization));
     let packagist = id_in(app.ports.database.batch(batch).await?.pop().unwrap_or_default())?;
-    app.memory.forget_published();
+    app.memory.forget_published(by.organization());
     if let (true, Some(repository_id)) = (after.packagist_mirroring, packagist) {
         app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
     }
-    if let Err(failure) = withdraw_reserved(app, organization_id, None).await {
+    if let Err(failure) = withdraw_reserved(app, organization, None).await {
         log::warn!("packages of reserved vendors stay listed until their upstream's next sync: {failure:?}");
     }
     Ok(after)

@@ -1,6 +1,7 @@
 //! Totals for people who run the registry.
 
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::dates::day_number;
 use crate::registry::failure::Failure;
 use crate::store::statistics::{self, DayRow, Statistics};
@@ -11,11 +12,11 @@ pub const DAYS: i64 = 30;
 const TOP: i64 = 10;
 
 /// Everything that is told of an organization, with a row for each of the last [`DAYS`] days.
-pub async fn read(app: &App, organization_id: i64) -> Result<Statistics, Failure> {
+pub async fn read(app: &App, view: &View) -> Result<Statistics, Failure> {
     let now = app.now();
     let today = day_number(now);
     let first = today - DAYS + 1;
-    let found = statistics::read(&*app.ports.database, organization_id, now, first, TOP).await?;
+    let found = statistics::read(&*app.ports.database, view.organization(), now, first, TOP).await?;
     let count = |day: i64| found.days.iter().find(|row| row.day == day).map_or(0, |row| row.count);
     let days = (first..=today).map(|day| DayRow { day, count: count(day) }).collect();
     Ok(Statistics { days, ..found })

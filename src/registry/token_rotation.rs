@@ -32,7 +32,7 @@ pub async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) ->
         let detail = format!("must be between 0 and {MAX_GRACE_SECONDS}, a week");
         return Err(Failure::invalid_field("grace_seconds", detail));
     }
-    let look_up = tokens::by_uid(issuer.by.organization_id, uid);
+    let look_up = tokens::by_uid(issuer.by.organization(), uid);
     let row: Option<HashedTokenRow> = crate::store::run(&*app.ports.database, look_up).await?.first()?;
     let row = row.ok_or_else(absent)?;
     issuer.check_token(&row.token)?;

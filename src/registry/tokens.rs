@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
 use crate::registry::App;
-use crate::registry::access::{Grant, everything};
+use crate::registry::access::{Grant, View, everything};
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::authenticate::{CACHE_TTL, Caller, learn};
 use crate::registry::failure::{Failure, Kind};
@@ -252,7 +252,7 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<Draft, Failu
     let row = TokenRow {
         id: 0,
         uid: new_uid(&*app.ports.entropy, now)?,
-        organization_id: issuer.by.organization_id,
+        organization: issuer.by.organization(),
         description: spec.description.unwrap_or_default(),
         scopes: names(&scopes),
         expires_at,
@@ -279,7 +279,7 @@ pub async fn issue(app: &App, issuer: &Issuer, draft: &Draft, keep: Option<Stmt>
         details: json!({ "scopes": row.scopes, "expires_at": row.expires_at, "grants": row.grants }),
     };
     let noted = issuer.by.note(app, &deed)?;
-    Ok(tokens::insert(&*app.ports.database, draft.plain.hash().as_str(), row, noted, keep).await?)
+    Ok(tokens::insert(&*app.ports.database, row, draft.plain.hash().as_str(), noted, keep).await?)
 }
 
 /// Changes what the request names, and nothing else.
@@ -290,8 +290,8 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
     if let Update::Set(expires_at) = spec.expires_at {
         issuer.check_end(expires_at)?;
     }
-    let organization_id = issuer.by.organization_id;
-    let revision = issuer.checked_revision(app, tokens::by_uid(organization_id, uid)).await?;
+    let organization = issuer.by.organization();
+    let revision = issuer.checked_revision(app, tokens::by_uid(organization, uid)).await?;
     let deed = Deed { action: "token.changed", target: uid, label: None, details: spec.named };
     let noted = issuer.by.note(app, &deed)?;
     let changes = TokenChanges {
@@ -305,7 +305,7 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
         },
         grants: spec.grants,
     };
-    let row = tokens::update(&*app.ports.database, organization_id, uid, revision, changes, noted).await?;
+    let row = tokens::update(&*app.ports.database, organization, uid, revision, changes, noted).await?;
     let row = row.ok_or_else(|| if revision.is_some() { Failure::crossed("token") } else { absent() })?;
     learn(app, row.clone()).await;
     Ok(row.token)
@@ -313,12 +313,13 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
 
 /// Revokes a token.
 pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
-    let organization_id = issuer.by.organization_id;
-    let revision = issuer.checked_revision(app, tokens::known(organization_id, Holder::Anybody, uid)).await?;
+    let organization = issuer.by.organization();
+    let revision = issuer.checked_revision(app, tokens::known(organization, Holder::Anybody, uid)).await?;
     let deed = Deed { action: "token.revoked", target: uid, label: None, details: json!({}) };
     let noted = issuer.by.note(app, &deed)?;
-    let of = (organization_id, Holder::Anybody);
-    let revoked = revocations::revoke(&*app.ports.database, of, uid, revision, app.now(), noted).await?;
+    let revoked =
+        revocations::revoke(&*app.ports.database, organization, Holder::Anybody, uid, revision, app.now(), noted)
+            .await?;
     let revocation = revoked.ok_or_else(absent)?;
     if revocation.token.token.revoked_at.is_none() {
         return Err(Failure::crossed("token"));
@@ -328,8 +329,8 @@ pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure
 }
 
 /// One token.
-pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<TokenRow, Failure> {
-    let rows = run(&*app.ports.database, tokens::by_uid(organization_id, uid)).await?;
+pub async fn get(app: &App, view: &View, uid: &str) -> Result<TokenRow, Failure> {
+    let rows = run(&*app.ports.database, tokens::by_uid(view.organization(), uid)).await?;
     let row: Option<HashedTokenRow> = rows.first()?;
     row.map(|row| row.token).ok_or_else(absent)
 }
@@ -337,7 +338,7 @@ pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<TokenRow,
 /// A page of tokens, by one of [`SORTS`] or else newest first, and how many there are in all.
 pub async fn list(
     app: &App,
-    organization_id: i64,
+    view: &View,
     filter: &TokenFilter<'_>,
     sort: Option<&str>,
     page: Page,
@@ -348,7 +349,7 @@ pub async fn list(
         let detail = format!("`{}` is none of `{}`", sort.escape_default(), SORTS.join("`, `"));
         return Err(Failure::invalid_field("sort", detail));
     }
-    Ok(tokens::page(&*app.ports.database, organization_id, filter, sort, page, app.now()).await?)
+    Ok(tokens::page(&*app.ports.database, view.organization(), filter, sort, page, app.now()).await?)
 }
 
 /// Most tokens that one call revokes by a filter: each is one or two deletions in KV, of the 1,000 calls that a request
@@ -367,10 +368,9 @@ pub struct Revoked {
 /// again: whoever asks twice may not have got the first answer.
 pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) -> Result<Revoked, Failure> {
     let database = &*app.ports.database;
-    let organization_id = issuer.by.organization_id;
+    let organization = issuer.by.organization();
     let now = app.now();
-    let found =
-        revocations::condemned(database, organization_id, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
+    let found = revocations::condemned(database, organization, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
     if !issuer.holds_everything() {
         found.tokens.iter().try_for_each(|row| issuer.check_token(&row.token))?;
     }
@@ -378,7 +378,7 @@ pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) ->
     if !found.tokens.is_empty() {
         let deed = Deed { action: "token.revoked", target: "", label: None, details: json!({ "by_filter": true }) };
         let noted = issuer.by.note_revocations(app, &deed, &found.tokens)?;
-        ended = revocations::revoke_all(database, organization_id, &found.tokens, now, noted).await?;
+        ended = revocations::revoke_all(database, organization, &found.tokens, now, noted).await?;
     }
     let mut uids = Vec::new();
     for mut row in found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)) {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Rows, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::deliveries::jobs;
 use crate::registry::failure::{Failure, Kind};
@@ -105,13 +106,13 @@ fn note(app: &App, by: &Actor, action: &'static str, uid: &str, details: Value) 
 }
 
 /// All webhooks, the oldest first.
-pub async fn list(app: &App, organization_id: i64) -> Result<Vec<WebhookRow>, Failure> {
-    Ok(run(&*app.ports.database, webhooks::all(organization_id)).await?.read(WebhookRow::read)?)
+pub async fn list(app: &App, view: &View) -> Result<Vec<WebhookRow>, Failure> {
+    Ok(run(&*app.ports.database, webhooks::all(view.organization())).await?.read(WebhookRow::read)?)
 }
 
 /// One webhook.
-pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<WebhookRow, Failure> {
-    found(run(&*app.ports.database, webhooks::by_uid(organization_id, uid)).await?)
+pub async fn get(app: &App, view: &View, uid: &str) -> Result<WebhookRow, Failure> {
+    found(run(&*app.ports.database, webhooks::by_uid(view.organization(), uid)).await?)
 }
 
 fn found(rows: Rows) -> Result<WebhookRow, Failure> {
@@ -133,7 +134,7 @@ pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<(Webhook
     let url = spec.url.unwrap_or_default();
     let is_enabled = spec.status != Some(0);
     let row = WebhookRow { uid, url, events, is_enabled, created_at: now, updated_at: now };
-    let batch = vec![webhooks::insert(by.organization_id, &row, &sealed, MAX_WEBHOOKS), noted];
+    let batch = vec![webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted];
     let results = app.ports.database.batch(batch).await.map_err(taken)?;
     if results.first().is_none_or(|made| made.0.is_empty()) {
         let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the most there can be. Delete some.");
@@ -152,23 +153,23 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: WebhookSpec) -> Resu
         is_enabled: spec.status.map(|status| status == 1),
         url: spec.url,
     };
-    let organization_id = by.organization_id;
+    let organization = by.organization();
     let batch =
-        vec![webhooks::update(organization_id, uid, change, app.now()), noted, webhooks::by_uid(organization_id, uid)];
+        vec![webhooks::update(organization, uid, change, app.now()), noted, webhooks::by_uid(organization, uid)];
     found(app.ports.database.batch(batch).await.map_err(taken)?.pop().unwrap_or_default())
 }
 
 /// Deletes a webhook with its log.
 pub async fn delete(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let noted = note(app, by, "webhook.deleted", uid, json!({}))?;
-    let results = app.ports.database.batch(vec![webhooks::delete(by.organization_id, uid), noted]).await?;
+    let results = app.ports.database.batch(vec![webhooks::delete(by.organization(), uid), noted]).await?;
     if results.first().is_none_or(|deleted| deleted.0.is_empty()) { Err(absent()) } else { Ok(()) }
 }
 
 /// A page of a webhook's log, the latest first, and how many entries there are in all.
-pub async fn log(app: &App, organization_id: i64, uid: &str, page: Page) -> Result<(Vec<DeliveryRow>, i64), Failure> {
-    let mut batch = vec![webhooks::by_uid(organization_id, uid)];
-    batch.extend(deliveries::page(organization_id, uid, page));
+pub async fn log(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<DeliveryRow>, i64), Failure> {
+    let mut batch = vec![webhooks::by_uid(view.organization(), uid)];
+    batch.extend(deliveries::page(view.organization(), uid, page));
     let mut results = app.ports.database.batch(batch).await?;
     let total = crate::store::total(results.pop().unwrap_or_default())?;
     let rows = results.pop().unwrap_or_default().read(DeliveryRow::read)?;
@@ -179,13 +180,13 @@ pub async fn log(app: &App, organization_id: i64, uid: &str, page: Page) -> Resu
 /// Has a webhook told that it is being tried.
 pub async fn ping(app: &App, by: &Actor, uid: &str) -> Result<DeliveryRow, Failure> {
     let noted = note(app, by, "webhook.tested", uid, json!({}))?;
-    tell(app, by, uid, deliveries::ping(by.organization_id, uid, app.now()), noted, None).await
+    tell(app, by, uid, deliveries::ping(by.organization(), uid, app.now()), noted, None).await
 }
 
 /// Has a delivery sent again, with its id, whatever became of it.
 pub async fn redeliver(app: &App, by: &Actor, uid: &str, id: i64) -> Result<DeliveryRow, Failure> {
     let noted = note(app, by, "webhook.redelivered", uid, json!({ "delivery": id }))?;
-    tell(app, by, uid, deliveries::send_again(by.organization_id, uid, id, app.now()), noted, Some(id)).await
+    tell(app, by, uid, deliveries::send_again(by.organization(), uid, id, app.now()), noted, Some(id)).await
 }
 
 async fn tell(
@@ -196,8 +197,8 @@ async fn tell(
     noted: Stmt,
     id: Option<i64>,
 ) -> Result<DeliveryRow, Failure> {
-    let organization_id = by.organization_id;
-    let batch = vec![stmt, noted, webhooks::by_uid(organization_id, uid), deliveries::by_id(organization_id, uid, id)];
+    let organization = by.organization();
+    let batch = vec![stmt, noted, webhooks::by_uid(organization, uid), deliveries::by_id(organization, uid, id)];
     let mut results = app.ports.database.batch(batch).await?;
     let row = results.pop().unwrap_or_default().read(DeliveryRow::read)?.pop();
     if !found(results.pop().unwrap_or_default())?.is_enabled {

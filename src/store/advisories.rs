@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
 use crate::store::organizations::{Touched, touch};
-use crate::store::{Page, Update, json_text, run, total};
+use crate::store::{OrganizationId, Page, Update, json_text, run, total};
 
 /// An advisory.
 #[derive(Debug, Clone, Deserialize)]
@@ -105,17 +105,17 @@ macro_rules! entries_filtered {
 /// A page of an organization's advisories, newest first, and how many there are in all.
 pub async fn advisories(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     filter: NoticeFilter<'_>,
     page: Page,
 ) -> Result<(Vec<AdvisoryRow>, i64), DatabaseError> {
     let rows = Stmt::new(
         concat!("SELECT ", advisory_columns!(), advisories_filtered!(), " ORDER BY a.id DESC LIMIT ?4 OFFSET ?5"),
-        [organization_id.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
+        [organization.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
     );
     let count = Stmt::new(
         concat!("SELECT count(*) AS total", advisories_filtered!()),
-        [organization_id.into(), filter.package.into(), filter.class.into()],
+        [organization.into(), filter.package.into(), filter.class.into()],
     );
     rows_and_total(db.batch(vec![rows, count]).await?)
 }
@@ -123,17 +123,17 @@ pub async fn advisories(
 /// A page of an organization's filter entries, newest first, and how many there are in all.
 pub async fn filter_entries(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     filter: NoticeFilter<'_>,
     page: Page,
 ) -> Result<(Vec<FilterEntryRow>, i64), DatabaseError> {
     let rows = Stmt::new(
         concat!("SELECT ", entry_columns!(), entries_filtered!(), " ORDER BY e.id DESC LIMIT ?4 OFFSET ?5"),
-        [organization_id.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
+        [organization.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
     );
     let count = Stmt::new(
         concat!("SELECT count(*) AS total", entries_filtered!()),
-        [organization_id.into(), filter.package.into(), filter.class.into()],
+        [organization.into(), filter.package.into(), filter.class.into()],
     );
     rows_and_total(db.batch(vec![rows, count]).await?)
 }
@@ -144,31 +144,31 @@ fn rows_and_total<T: serde::de::DeserializeOwned>(results: Vec<Rows>) -> Result<
     Ok((rows, total(results.next().unwrap_or_default())?))
 }
 
-fn advisory_by_uid(organization_id: i64, uid: &str) -> Stmt {
+fn advisory_by_uid(organization: OrganizationId, uid: &str) -> Stmt {
     Stmt::new(
         concat!("SELECT ", advisory_columns!(), " FROM advisories a WHERE a.organization_id = ?1 AND a.uid = ?2"),
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     )
 }
 
 /// Looks an advisory up by its public id.
 pub async fn advisory(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
 ) -> Result<Option<AdvisoryRow>, DatabaseError> {
-    Ok(run(db, advisory_by_uid(organization_id, uid)).await?.first()?)
+    Ok(run(db, advisory_by_uid(organization, uid)).await?.first()?)
 }
 
 /// Looks a filter entry up by its public id.
 pub async fn filter_entry(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
 ) -> Result<Option<FilterEntryRow>, DatabaseError> {
     let stmt = Stmt::new(
         concat!("SELECT ", entry_columns!(), " FROM filter_entries e WHERE e.organization_id = ?1 AND e.uid = ?2"),
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     );
     Ok(run(db, stmt).await?.first()?)
 }
@@ -176,7 +176,7 @@ pub async fn filter_entry(
 /// The advisories of the published packages among `names`, at most [`MOST_ADVISORIES`].
 pub async fn advisories_for(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     names: &[String],
 ) -> Result<Vec<WithVersions<AdvisoryRow>>, DatabaseError> {
     let stmt = Stmt::new(
@@ -188,7 +188,7 @@ pub async fn advisories_for(
                CROSS JOIN advisories a ON a.organization_id = ?1 AND a.package_name = p.name
              ORDER BY a.id LIMIT ?3"
         ),
-        [organization_id.into(), serde_json::json!(names).to_string().into(), MOST_NOTICES.into()],
+        [organization.into(), serde_json::json!(names).to_string().into(), MOST_NOTICES.into()],
     );
     Ok(run(db, stmt).await?.decode()?)
 }
@@ -196,7 +196,7 @@ pub async fn advisories_for(
 /// The filter entries of the published packages among `names` (`None`: all packages) on `lists` (`None`: all lists).
 pub async fn filter_entries_for(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     names: Option<&[String]>,
     lists: Option<&[String]>,
 ) -> Result<Vec<WithVersions<FilterEntryRow>>, DatabaseError> {
@@ -212,7 +212,7 @@ pub async fn filter_entries_for(
                 AND (?3 IS NULL OR e.list IN (SELECT value FROM json_each(?3)))
               ORDER BY e.id LIMIT ?4"
         ),
-        [organization_id.into(), json(names).into(), json(lists).into(), MOST_NOTICES.into()],
+        [organization.into(), json(names).into(), json(lists).into(), MOST_NOTICES.into()],
     );
     Ok(run(db, stmt).await?.decode()?)
 }
@@ -250,7 +250,7 @@ pub struct NewAdvisory<'a> {
 /// `Conflict` when there is one with this `advisory_id`.
 pub async fn insert_advisory(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     new: NewAdvisory<'_>,
     now: Millis,
     noted: Stmt,
@@ -262,7 +262,7 @@ pub async fn insert_advisory(
            FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND p.version_index <> '[]'",
         [
             new.uid.into(),
-            organization_id.into(),
+            organization.into(),
             new.advisory_id.into(),
             new.package_name.into(),
             new.affected_versions.into(),
@@ -275,8 +275,8 @@ pub async fn insert_advisory(
             now.into(),
         ],
     );
-    let stmts = change(organization_id, insert, noted, new.package_name, now);
-    read_back(db, stmts, advisory_by_uid(organization_id, new.uid)).await
+    let stmts = change(organization, insert, noted, new.package_name, now);
+    read_back(db, stmts, advisory_by_uid(organization, new.uid)).await
 }
 
 /// What of an advisory is changed; `None` and `Keep` are left alone.
@@ -301,7 +301,7 @@ pub struct AdvisoryChanges {
 /// Changes an advisory of `package`; its row, or nothing if there is none.
 pub async fn update_advisory(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     (uid, package): (&str, &str),
     changes: AdvisoryChanges,
     now: Millis,
@@ -315,7 +315,7 @@ pub async fn update_advisory(
                 reported_at = coalesce(?12, reported_at), updated_at = ?13
           WHERE organization_id = ?1 AND uid = ?2",
         [
-            organization_id.into(),
+            organization.into(),
             uid.into(),
             changes.affected_versions.into(),
             changes.title.into(),
@@ -330,23 +330,21 @@ pub async fn update_advisory(
             now.into(),
         ],
     );
-    let stmts = change(organization_id, update, noted, package, now);
-    read_back(db, stmts, advisory_by_uid(organization_id, uid)).await
+    let stmts = change(organization, update, noted, package, now);
+    read_back(db, stmts, advisory_by_uid(organization, uid)).await
 }
 
 /// Removes an advisory of `package`.
 pub async fn delete_advisory(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     (uid, package): (&str, &str),
     now: Millis,
     noted: Stmt,
 ) -> Result<(), DatabaseError> {
-    let delete = Stmt::new(
-        "DELETE FROM advisories WHERE organization_id = ?1 AND uid = ?2",
-        [organization_id.into(), uid.into()],
-    );
-    db.batch(change(organization_id, delete, noted, package, now)).await?;
+    let delete =
+        Stmt::new("DELETE FROM advisories WHERE organization_id = ?1 AND uid = ?2", [organization.into(), uid.into()]);
+    db.batch(change(organization, delete, noted, package, now)).await?;
     Ok(())
 }
 
@@ -356,7 +354,7 @@ pub async fn delete_advisory(
 /// `Conflict` when the list has the same versions already.
 pub async fn insert_filter_entry(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     new: &FilterEntryRow,
     noted: Stmt,
 ) -> Result<bool, DatabaseError> {
@@ -367,7 +365,7 @@ pub async fn insert_filter_entry(
          RETURNING id",
         [
             new.uid.as_str().into(),
-            organization_id.into(),
+            organization.into(),
             new.list.as_str().into(),
             new.package_name.as_str().into(),
             new.version_constraint.as_str().into(),
@@ -376,7 +374,7 @@ pub async fn insert_filter_entry(
             new.created_at.into(),
         ],
     );
-    let stmts = change(organization_id, insert, noted, &new.package_name, new.created_at);
+    let stmts = change(organization, insert, noted, &new.package_name, new.created_at);
     let results = db.batch(stmts).await?;
     Ok(results.first().is_some_and(|rows| !rows.0.is_empty()))
 }
@@ -384,27 +382,27 @@ pub async fn insert_filter_entry(
 /// Removes a filter entry of `package`.
 pub async fn delete_filter_entry(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     (uid, package): (&str, &str),
     now: Millis,
     noted: Stmt,
 ) -> Result<(), DatabaseError> {
     let delete = Stmt::new(
         "DELETE FROM filter_entries WHERE organization_id = ?1 AND uid = ?2",
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     );
-    db.batch(change(organization_id, delete, noted, package, now)).await?;
+    db.batch(change(organization, delete, noted, package, now)).await?;
     Ok(())
 }
 
 /// A mutation with its note right behind it, and what tells readers of it: the package's documents carry its advisories
 /// and filter entries, and the root document names the lists.
-fn change(organization_id: i64, mutation: Stmt, noted: Stmt, package: &str, now: Millis) -> Vec<Stmt> {
+fn change(organization: OrganizationId, mutation: Stmt, noted: Stmt, package: &str, now: Millis) -> Vec<Stmt> {
     let moved = Stmt::new(
         "UPDATE packages SET revision = max(revision + 1, ?3) WHERE organization_id = ?1 AND name = ?2",
-        [organization_id.into(), package.into(), now.seconds().into()],
+        [organization.into(), package.into(), now.seconds().into()],
     );
-    vec![mutation, noted, moved, touch(organization_id, Touched::Names, now)]
+    vec![mutation, noted, moved, touch(organization, Touched::Names, now)]
 }
 
 async fn read_back<T: serde::de::DeserializeOwned>(

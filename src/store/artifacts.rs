@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{Page, json_text, run, total};
+use crate::store::{OrganizationId, Page, json_text, run, total};
 
 /// A version that needs a zip.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -63,7 +63,7 @@ pub enum ArtifactFilter<'a> {
 /// A page of the zips, the latest first, and how many there are in all.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     filter: ArtifactFilter<'_>,
     page: Page,
 ) -> Result<(Vec<ArtifactRow>, i64), DatabaseError> {
@@ -72,7 +72,7 @@ pub async fn page(
         ArtifactFilter::UsedBy(package) => (Some(package), false),
         ArtifactFilter::Unused => (None, true),
     };
-    let args = [organization_id.into(), package.into(), unused.into()];
+    let args = [organization.into(), package.into(), unused.into()];
     let mut paged = args.to_vec();
     paged.extend([page.limit.into(), page.offset.into()]);
     let mut results = db
@@ -118,7 +118,7 @@ pub struct UploadedVersion {
 /// The uploaded versions of the packages whose name matches `pattern` (with `*`), package by package. At most `limit`.
 pub async fn uploaded(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     pattern: &str,
     limit: i64,
 ) -> Result<Vec<UploadedVersion>, DatabaseError> {
@@ -130,7 +130,7 @@ pub async fn uploaded(
            JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
            JOIN artifacts a ON a.sha256 = d.artifact_sha256
           WHERE p.organization_id = ?1 AND p.name GLOB ?2 ORDER BY p.name, v.id LIMIT ?3",
-        [organization_id.into(), pattern.into(), limit.into()],
+        [organization.into(), pattern.into(), limit.into()],
     );
     Ok(run(db, stmt).await?.decode()?)
 }
@@ -141,6 +141,8 @@ pub struct Doomed {
     /// SHA-256, lowercase hex.
     pub sha256: String,
 }
+
+// Across organizations: a zip belongs to whatever content it has, whoever published it.
 
 /// The statement that dooms zips that nobody needs and that were stored before `before`, and those that were doomed
 /// before it and are still there; yields [`Doomed`]s, at most 500.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{Page, json_text, total};
+use crate::store::{OrganizationId, Page, json_text, total};
 
 /// An entry about to be written.
 #[derive(Debug, Clone)]
@@ -11,7 +11,7 @@ pub struct NewEntry<'a> {
     /// Public id.
     pub uid: String,
     /// The organization it belongs to.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// Now.
     pub at: Millis,
     /// `admin`, `token:{uid}`, `user:{uid}`, `anonymous`.
@@ -36,7 +36,7 @@ pub fn note(entry: NewEntry<'_>) -> Stmt {
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE changes() > 0",
         [
             entry.uid.into(),
-            entry.organization_id.into(),
+            entry.organization.into(),
             entry.at.into(),
             entry.actor.into(),
             entry.address.into(),
@@ -59,7 +59,7 @@ pub fn note_revocations(entry: NewEntry<'_>, tokens: String) -> Stmt {
           CROSS JOIN tokens t ON t.uid = j.value ->> 'uid' AND t.revision = j.value ->> 'revision'
                              AND t.organization_id = ?1 AND t.revoked_at IS NULL",
         [
-            entry.organization_id.into(),
+            entry.organization.into(),
             entry.at.into(),
             entry.actor.into(),
             entry.address.into(),
@@ -121,12 +121,12 @@ macro_rules! filter {
 /// A page of the log, newest first, and how many entries match in all.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     filter: EntryFilter<'_>,
     page: Page,
 ) -> Result<(Vec<EntryRow>, i64), DatabaseError> {
     let args = [
-        organization_id.into(),
+        organization.into(),
         filter.actor.into(),
         filter.action.into(),
         filter.target.into(),

@@ -1,6 +1,7 @@
 //! `packages` and `versions` as shops know them: by number, the hidden ones too, and before they have a zip.
 
 use crate::ports::{Fault, Millis, Row, Stmt};
+use crate::store::OrganizationId;
 use crate::store::Page;
 
 /// `versions.ref_name` of a version whose zip has yet to come. `removed_at` keeps it out of everything else until then.
@@ -57,30 +58,30 @@ macro_rules! packages {
 }
 
 /// Reads a package as one [`CatalogPackage`] or none, `with_versions` or without.
-pub fn package(organization_id: i64, id: i64, with_versions: bool) -> Stmt {
-    Stmt::new(concat!(packages!(), " AND p.id = ?2"), [organization_id.into(), id.into(), with_versions.into()])
+pub fn package(organization: OrganizationId, id: i64, with_versions: bool) -> Stmt {
+    Stmt::new(concat!(packages!(), " AND p.id = ?2"), [organization.into(), id.into(), with_versions.into()])
 }
 
 /// Reads the package of this name; see [`package`].
-pub fn package_by_name(organization_id: i64, name: &str) -> Stmt {
-    Stmt::new(concat!(packages!(), " AND p.name = ?2"), [organization_id.into(), name.into(), false.into()])
+pub fn package_by_name(organization: OrganizationId, name: &str) -> Stmt {
+    Stmt::new(concat!(packages!(), " AND p.name = ?2"), [organization.into(), name.into(), false.into()])
 }
 
 /// The statements that read a page of the packages by number, and how many there are in all; see [`package`].
-pub fn packages(organization_id: i64, page: Page, with_versions: bool) -> [Stmt; 2] {
+pub fn packages(organization: OrganizationId, page: Page, with_versions: bool) -> [Stmt; 2] {
     [
         Stmt::new(
             concat!(packages!(), " ORDER BY p.id LIMIT ?2 OFFSET ?4"),
-            [organization_id.into(), page.limit.into(), with_versions.into(), page.offset.into()],
+            [organization.into(), page.limit.into(), with_versions.into(), page.offset.into()],
         ),
-        Stmt::new("SELECT count(*) AS total FROM packages WHERE organization_id = ?1", [organization_id.into()]),
+        Stmt::new("SELECT count(*) AS total FROM packages WHERE organization_id = ?1", [organization.into()]),
     ]
 }
 
 /// The statement that makes a package without versions in the organization's repository of uploaded zips. Its batch
 /// fails with a conflict when the name is taken.
 pub fn insert_package(
-    organization_id: i64,
+    organization: OrganizationId,
     (uid, name): (&str, &str),
     description: Option<&str>,
     hidden: bool,
@@ -92,7 +93,7 @@ pub fn insert_package(
          SELECT ?2, o.id, r.id, ?3, ?4, ?4, 'library', o.revision, CASE WHEN ?5 THEN ?6 END, ?6, ?6
            FROM organizations o JOIN repositories r ON r.organization_id = o.id AND r.kind = 'artifact'
           WHERE o.id = ?1 ORDER BY r.id LIMIT 1",
-        [organization_id.into(), uid.into(), name.into(), description.into(), hidden.into(), now.into()],
+        [organization.into(), uid.into(), name.into(), description.into(), hidden.into(), now.into()],
     )
 }
 
@@ -161,26 +162,27 @@ macro_rules! versions {
 }
 
 /// Reads a version as one [`CatalogVersion`] or none. What is gone upstream is none.
-pub fn version(organization_id: i64, id: i64) -> Stmt {
-    Stmt::new(concat!(versions!(), " AND v.id = ?2"), [organization_id.into(), id.into()])
+pub fn version(organization: OrganizationId, id: i64) -> Stmt {
+    Stmt::new(concat!(versions!(), " AND v.id = ?2"), [organization.into(), id.into()])
 }
 
 /// Reads the version of a package that Composer compares as `normalized`; see [`version`].
-pub fn version_of(organization_id: i64, package_id: i64, normalized: &str) -> Stmt {
+pub fn version_of(organization: OrganizationId, package_id: i64, normalized: &str) -> Stmt {
     Stmt::new(
         concat!(versions!(), " AND v.package_id = ?2 AND v.normalized = ?3"),
-        [organization_id.into(), package_id.into(), normalized.into()],
+        [organization.into(), package_id.into(), normalized.into()],
     )
 }
 
 /// Reads all versions of a package by number; see [`version`].
-pub fn versions(organization_id: i64, package_id: i64) -> Stmt {
-    Stmt::new(concat!(versions!(), " AND v.package_id = ?2 ORDER BY v.id"), [organization_id.into(), package_id.into()])
+pub fn versions(organization: OrganizationId, package_id: i64) -> Stmt {
+    Stmt::new(concat!(versions!(), " AND v.package_id = ?2 ORDER BY v.id"), [organization.into(), package_id.into()])
 }
 
 /// The statement that makes a version whose zip has yet to come, unless the package has `most`; returns its id. Its batch
 /// fails with a conflict when the package has the version.
 pub fn insert_version(
+    organization: OrganizationId,
     package_id: i64,
     (uid, normalized, pretty): (&str, &str, &str),
     hidden: bool,
@@ -190,43 +192,66 @@ pub fn insert_version(
         "INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at,
                 removed_at, hidden_at, created_at, updated_at)
          SELECT ?2, p.id, ?3, ?4, 'awaited', '', '{}', ?6, ?6, CASE WHEN ?5 THEN ?6 END, ?6, ?6 FROM packages p
-          WHERE p.id = ?1 AND (SELECT count(*) FROM versions v WHERE v.package_id = p.id) < ?7
+          WHERE p.id = ?1 AND p.organization_id = ?8
+            AND (SELECT count(*) FROM versions v WHERE v.package_id = p.id) < ?7
          RETURNING id",
-        [package_id.into(), uid.into(), normalized.into(), pretty.into(), hidden.into(), now.into(), most.into()],
+        [
+            package_id.into(),
+            uid.into(),
+            normalized.into(),
+            pretty.into(),
+            hidden.into(),
+            now.into(),
+            most.into(),
+            organization.into(),
+        ],
     )
 }
 
 /// The statement that changes a version whose zip has yet to come; returns its id. Its batch fails with a conflict when
 /// the package has another version of that name.
-pub fn update_awaited(id: i64, (normalized, pretty): (&str, &str), hidden: bool, now: Millis) -> Stmt {
+pub fn update_awaited(
+    organization: OrganizationId,
+    id: i64,
+    (normalized, pretty): (&str, &str),
+    hidden: bool,
+    now: Millis,
+) -> Stmt {
     Stmt::new(
         "UPDATE versions SET normalized = ?2, pretty = ?3, hidden_at = CASE WHEN ?4 THEN ?5 END, updated_at = ?5
-          WHERE id = ?1 AND ref_name = 'awaited' RETURNING id",
-        [id.into(), normalized.into(), pretty.into(), hidden.into(), now.into()],
+          WHERE id = ?1 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?6)
+         RETURNING id",
+        [id.into(), normalized.into(), pretty.into(), hidden.into(), now.into(), organization.into()],
     )
 }
 
 /// The statement that deletes a version whose zip has yet to come; returns its id.
-pub fn delete_awaited(id: i64) -> Stmt {
-    Stmt::new("DELETE FROM versions WHERE id = ?1 AND ref_name = 'awaited' RETURNING id", [id.into()])
+pub fn delete_awaited(organization: OrganizationId, id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM versions
+          WHERE id = ?2 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?1)
+         RETURNING id",
+        [organization.into(), id.into()],
+    )
 }
 
 /// The statement that gives a package the organization's revision, which must have been moved before: whoever is about
 /// to publish something of it has to look at it again.
-pub fn bump(package_id: i64) -> Stmt {
+pub fn bump(organization: OrganizationId, package_id: i64) -> Stmt {
     Stmt::new(
-        "UPDATE packages SET revision = (SELECT o.revision FROM organizations o WHERE o.id = organization_id) WHERE id = ?1",
-        [package_id.into()],
+        "UPDATE packages SET revision = (SELECT o.revision FROM organizations o WHERE o.id = ?1)
+          WHERE id = ?2 AND organization_id = ?1",
+        [organization.into(), package_id.into()],
     )
 }
 
 /// Finds a zip that a version of the package has, by its SHA-1 or SHA-256: `sha256`, `sha1` and `size`, one row or none.
-pub fn zip(package_id: i64, hash: &str) -> Stmt {
+pub fn zip(organization: OrganizationId, package_id: i64, hash: &str) -> Stmt {
     Stmt::new(
-        "SELECT a.sha256, a.sha1, a.size FROM versions v JOIN dists d ON d.version_id = v.id
-           JOIN artifacts a ON a.sha256 = d.artifact_sha256
-          WHERE v.package_id = ?1 AND (a.sha256 = ?2 OR a.sha1 = ?2) AND a.doomed_at IS NULL LIMIT 1",
-        [package_id.into(), hash.into()],
+        "SELECT a.sha256, a.sha1, a.size FROM packages p JOIN versions v ON v.package_id = p.id
+           JOIN dists d ON d.version_id = v.id JOIN artifacts a ON a.sha256 = d.artifact_sha256
+          WHERE p.id = ?1 AND p.organization_id = ?3 AND (a.sha256 = ?2 OR a.sha1 = ?2) AND a.doomed_at IS NULL LIMIT 1",
+        [package_id.into(), hash.into(), organization.into()],
     )
 }
 

@@ -1,6 +1,7 @@
 //! `consumers`: customers of a shop, with their key pairs. What they were granted is `entitlements`'s.
 
 use crate::ports::{Fault, Millis, Row, Stmt};
+use crate::store::OrganizationId;
 use crate::store::Page;
 use crate::store::sealed::SealedColumn;
 
@@ -50,23 +51,14 @@ impl ConsumerRow {
     }
 }
 
-/// Gives the next id away, whatever becomes of it: `last`.
-pub fn reserve() -> Stmt {
-    Stmt::new(
-        "INSERT INTO sequences (name, last) VALUES ('consumers', 1)
-         ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
-        [],
-    )
-}
-
 /// The statement that makes a consumer. Its batch fails with a conflict when the public key is taken.
-pub fn insert(organization_id: i64, row: &ConsumerRow) -> Stmt {
+pub fn insert(organization: OrganizationId, row: &ConsumerRow) -> Stmt {
     Stmt::new(
         "INSERT INTO consumers (organization_id, id, uid, email, public_key, private_key, is_enabled, customer_id,
                 order_id, seats, created_at, updated_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
         [
-            organization_id.into(),
+            organization.into(),
             row.id.into(),
             (&row.uid).into(),
             (&row.email).into(),
@@ -83,17 +75,17 @@ pub fn insert(organization_id: i64, row: &ConsumerRow) -> Stmt {
 
 /// The statement that makes the token that a new consumer's key pair is; `hash` is that of both keys, `scopes` a JSON
 /// array of names.
-pub fn insert_keys(row: &ConsumerRow, hash: &str, scopes: String) -> Stmt {
+pub fn insert_keys(organization: OrganizationId, row: &ConsumerRow, hash: &str, scopes: String) -> Stmt {
     Stmt::new(
         "INSERT INTO tokens (uid, organization_id, hash, description, scopes, metadata, created_at, consumer_id)
          SELECT c.uid, c.organization_id, ?2, 'keys of consumer ' || c.id, ?3, '{}', c.created_at, c.id
-           FROM consumers c WHERE c.id = ?1",
-        [row.id.into(), hash.into(), scopes.into()],
+           FROM consumers c WHERE c.id = ?1 AND c.organization_id = ?4",
+        [row.id.into(), hash.into(), scopes.into(), organization.into()],
     )
 }
 
 /// The statement that makes a consumer what `new` says, if it still is what `old` says; returns its id.
-pub fn update(organization_id: i64, old: &ConsumerRow, new: &ConsumerRow) -> Stmt {
+pub fn update(organization: OrganizationId, old: &ConsumerRow, new: &ConsumerRow) -> Stmt {
     Stmt::new(
         "UPDATE consumers SET email = ?3, public_key = ?4, private_key = ?5, is_enabled = ?6, customer_id = ?7,
                 order_id = ?8, seats = ?9, updated_at = ?10
@@ -101,7 +93,7 @@ pub fn update(organization_id: i64, old: &ConsumerRow, new: &ConsumerRow) -> Stm
             AND is_enabled = ?14 AND customer_id IS ?15 AND order_id IS ?16 AND seats IS ?17
          RETURNING id",
         [
-            organization_id.into(),
+            organization.into(),
             old.id.into(),
             (&new.email).into(),
             (&new.public_key).into(),
@@ -123,19 +115,20 @@ pub fn update(organization_id: i64, old: &ConsumerRow, new: &ConsumerRow) -> Stm
 }
 
 /// The statement that has a consumer known by the hash of its keys, if they are those of `row`.
-pub fn update_keys(row: &ConsumerRow, hash: &str) -> Stmt {
+pub fn update_keys(organization: OrganizationId, row: &ConsumerRow, hash: &str) -> Stmt {
     Stmt::new(
         "UPDATE tokens SET hash = ?4 WHERE uid = (
-            SELECT c.uid FROM consumers c WHERE c.id = ?1 AND c.public_key = ?2 AND c.private_key = ?3)",
-        [row.id.into(), (&row.public_key).into(), (&row.private_key).into(), hash.into()],
+            SELECT c.uid FROM consumers c
+             WHERE c.id = ?1 AND c.public_key = ?2 AND c.private_key = ?3 AND c.organization_id = ?5)",
+        [row.id.into(), (&row.public_key).into(), (&row.private_key).into(), hash.into(), organization.into()],
     )
 }
 
 /// The statement that deletes a consumer with its keys, tokens and grants; returns its id.
-pub fn delete(organization_id: i64, id: i64) -> Stmt {
+pub fn delete(organization: OrganizationId, id: i64) -> Stmt {
     Stmt::new(
         "DELETE FROM consumers WHERE organization_id = ?1 AND id = ?2 RETURNING id",
-        [organization_id.into(), id.into()],
+        [organization.into(), id.into()],
     )
 }
 
@@ -148,16 +141,16 @@ macro_rules! columns {
 }
 
 /// Looks a consumer up; one [`ConsumerRow`] or none.
-pub fn by_id(organization_id: i64, id: i64) -> Stmt {
-    Stmt::new(concat!(columns!(), " WHERE organization_id = ?1 AND id = ?2"), [organization_id.into(), id.into()])
+pub fn by_id(organization: OrganizationId, id: i64) -> Stmt {
+    Stmt::new(concat!(columns!(), " WHERE organization_id = ?1 AND id = ?2"), [organization.into(), id.into()])
 }
 
 /// The statements of a page of consumers, the oldest first, as [`ConsumerRow`]s, and of how many there are in all:
 /// those with an e-mail address, in whatever case, or all.
-pub fn page(organization_id: i64, email: Option<&str>, page: Page) -> Vec<Stmt> {
+pub fn page(organization: OrganizationId, email: Option<&str>, page: Page) -> Vec<Stmt> {
     let range = [page.limit.into(), page.offset.into()];
     let Some(email) = email else {
-        let args = [organization_id.into()];
+        let args = [organization.into()];
         return vec![
             Stmt::new(
                 concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id LIMIT ?2 OFFSET ?3"),
@@ -166,7 +159,7 @@ pub fn page(organization_id: i64, email: Option<&str>, page: Page) -> Vec<Stmt> 
             Stmt::new("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", args),
         ];
     };
-    let args = [organization_id.into(), email.into()];
+    let args = [organization.into(), email.into()];
     vec![
         Stmt::new(
             concat!(
@@ -198,7 +191,7 @@ pub struct NewToken<'a> {
 
 /// The statement that makes a further token of a consumer, unless that has as many as its seats, or `most`; returns
 /// its id.
-pub fn insert_token(organization_id: i64, consumer_id: i64, token: &NewToken<'_>, most: i64) -> Stmt {
+pub fn insert_token(organization: OrganizationId, consumer_id: i64, token: &NewToken<'_>, most: i64) -> Stmt {
     Stmt::new(
         "INSERT INTO tokens (uid, organization_id, hash, description, scopes, metadata, created_at, consumer_id)
          SELECT ?3, c.organization_id, ?4, ?5, ?6, '{}', ?7, c.id FROM consumers c
@@ -207,7 +200,7 @@ pub fn insert_token(organization_id: i64, consumer_id: i64, token: &NewToken<'_>
                 < coalesce(c.seats, ?8)
          RETURNING id",
         [
-            organization_id.into(),
+            organization.into(),
             consumer_id.into(),
             token.uid.into(),
             token.hash.into(),
@@ -218,6 +211,19 @@ pub fn insert_token(organization_id: i64, consumer_id: i64, token: &NewToken<'_>
         ],
     )
 }
+
+// Across organizations: ids are given out of one sequence.
+
+/// Gives the next id away, whatever becomes of it: `last`.
+pub fn reserve() -> Stmt {
+    Stmt::new(
+        "INSERT INTO sequences (name, last) VALUES ('consumers', 1)
+         ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
+        [],
+    )
+}
+
+// Across organizations: a key of ENCRYPTION_KEY seals for all of them.
 
 /// The private keys.
 pub const SEALED: SealedColumn = SealedColumn { name: "consumers.private_key", counts, sealed_by, replace };

@@ -1,6 +1,7 @@
 //! `webhook_deliveries`: what shops are told, from the batch in which it happened until it is delivered or given up.
 
 use crate::ports::{Fault, Millis, Row, Stmt};
+use crate::store::OrganizationId;
 use crate::store::Page;
 use crate::store::publication::Target;
 
@@ -23,14 +24,14 @@ pub fn tell_published(target: Target<'_>) -> [Stmt; 2] {
           CROSS JOIN webhooks w
           WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1
             AND EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'version.published')",
-        [target.organization_id.into(), target.name.into(), target.now.into()],
+        [target.organization.into(), target.name.into(), target.now.into()],
     );
     let note = Stmt::new(
         "UPDATE versions SET told_at = ?3
           WHERE package_id = (SELECT id FROM packages
                                WHERE organization_id = ?1 AND name = ?2 AND hidden_at IS NULL)
             AND told_at IS NULL AND removed_at IS NULL AND hidden_at IS NULL",
-        [target.organization_id.into(), target.name.into(), target.now.into()],
+        [target.organization.into(), target.name.into(), target.now.into()],
     );
     [tell, note]
 }
@@ -39,7 +40,7 @@ pub fn tell_published(target: Target<'_>) -> [Stmt; 2] {
 /// counted as `subject`, has never installed before: one delivery for all of them to each webhook that wants it. It
 /// belongs before the statement that counts them.
 pub fn tell_first_downloads(
-    organization_id: i64,
+    organization: OrganizationId,
     consumer_id: i64,
     subject: &str,
     installs: String,
@@ -64,64 +65,28 @@ pub fn tell_first_downloads(
           CROSS JOIN webhooks w
           WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1
             AND EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'download.first')",
-        [organization_id.into(), consumer_id.into(), subject.into(), installs.into(), now.into()],
+        [organization.into(), consumer_id.into(), subject.into(), installs.into(), now.into()],
     )
 }
 
-/// The statements that tell of the permissions that ended, at most 1000 of them, and note that it is told.
-pub fn tell_expired(now: Millis) -> [Stmt; 2] {
-    let tell = Stmt::new(
-        "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
-         SELECT w.id, 'permission.expired',
-                json_object('permission_id', g.id, 'consumer_id', c.id, 'customer_id', c.customer_id,
-                    'order_id', c.order_id, 'package', g.target, 'version', g.version_constraint,
-                    'expires_at', datetime(g.expires_at / 1000, 'unixepoch')), ?1, ?1
-           FROM (SELECT id, consumer_id, target, version_constraint, expires_at FROM grants
-                  WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told AND expires_at <= ?1
-                  ORDER BY expires_at, id LIMIT 1000) g
-           JOIN consumers c ON c.id = g.consumer_id
-           JOIN webhooks w ON w.organization_id = c.organization_id AND w.is_enabled = 1
-          WHERE EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'permission.expired')",
-        [now.into()],
-    );
-    let note = Stmt::new(
-        "UPDATE grants SET expiry_told = expires_at
-          WHERE id IN (SELECT id FROM grants
-                        WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told AND expires_at <= ?1
-                        ORDER BY expires_at, id LIMIT 1000)",
-        [now.into()],
-    );
-    [tell, note]
-}
-
 /// The statement that tells an enabled webhook that it is being tried; returns the delivery's id.
-pub fn ping(organization_id: i64, webhook: &str, now: Millis) -> Stmt {
+pub fn ping(organization: OrganizationId, webhook: &str, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
          SELECT id, 'ping', json_object('webhook_id', uid), ?3, ?3 FROM webhooks
           WHERE organization_id = ?1 AND uid = ?2 AND is_enabled = 1 RETURNING id",
-        [organization_id.into(), webhook.into(), now.into()],
+        [organization.into(), webhook.into(), now.into()],
     )
 }
 
 /// The statement that has a delivery of an enabled webhook sent again, whatever became of it; returns its id.
-pub fn send_again(organization_id: i64, webhook: &str, id: i64, now: Millis) -> Stmt {
+pub fn send_again(organization: OrganizationId, webhook: &str, id: i64, now: Millis) -> Stmt {
     Stmt::new(
         "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = ?4, finished_at = NULL
           WHERE id = ?3 AND webhook_id = (
                 SELECT w.id FROM webhooks w WHERE w.organization_id = ?1 AND w.uid = ?2 AND w.is_enabled = 1)
          RETURNING id",
-        [organization_id.into(), webhook.into(), id.into(), now.into()],
-    )
-}
-
-/// Finds what is to be sent and is not being sent, at most 200: `id` of each, the longest due first.
-pub fn due(now: Millis) -> Stmt {
-    Stmt::new(
-        "SELECT d.id FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id AND w.is_enabled = 1
-          WHERE d.state = 'pending' AND d.next_attempt_at <= ?1 AND coalesce(d.lease_until, 0) <= ?1
-          ORDER BY d.next_attempt_at LIMIT 200",
-        [now.into()],
+        [organization.into(), webhook.into(), id.into(), now.into()],
     )
 }
 
@@ -161,25 +126,6 @@ impl Sending {
     }
 }
 
-/// The statements that claim a delivery until `lease_until`: the first returns its id if it is to be sent and nobody else
-/// is sending it, the second reads it as a [`Sending`].
-pub fn claim(id: i64, now: Millis, lease_until: Millis) -> Vec<Stmt> {
-    vec![
-        Stmt::new(
-            "UPDATE webhook_deliveries SET attempts = attempts + 1, lease_until = ?3
-              WHERE id = ?1 AND state = 'pending' AND next_attempt_at <= ?2 AND coalesce(lease_until, 0) <= ?2
-                AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.is_enabled = 1)
-             RETURNING id",
-            [id.into(), now.into(), lease_until.into()],
-        ),
-        Stmt::new(
-            "SELECT d.id, d.event, d.payload, d.attempts, d.created_at, w.uid AS webhook, w.url, w.secret
-               FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.id = ?1",
-            [id.into()],
-        ),
-    ]
-}
-
 /// How an attempt ended.
 pub struct Attempt<'a> {
     /// `pending`, `delivered` or `failed`.
@@ -192,24 +138,6 @@ pub struct Attempt<'a> {
     pub next_attempt_at: Millis,
     /// When the last one ended.
     pub finished_at: Option<Millis>,
-}
-
-/// The statement that ends an attempt, if it still holds its lease.
-pub fn settle(id: i64, lease_until: Millis, attempt: &Attempt<'_>) -> Stmt {
-    Stmt::new(
-        "UPDATE webhook_deliveries SET state = ?3, last_status = ?4, last_error = ?5, next_attempt_at = ?6,
-                finished_at = ?7, lease_until = NULL
-          WHERE id = ?1 AND lease_until = ?2",
-        [
-            id.into(),
-            lease_until.into(),
-            attempt.state.into(),
-            attempt.status.into(),
-            attempt.error.into(),
-            attempt.next_attempt_at.into(),
-            attempt.finished_at.into(),
-        ],
-    )
 }
 
 /// An entry of the log.
@@ -265,26 +193,101 @@ macro_rules! deliveries {
 }
 
 /// Looks a delivery of a webhook up, the latest without an id; one [`DeliveryRow`] or none.
-pub fn by_id(organization_id: i64, webhook: &str, id: Option<i64>) -> Stmt {
+pub fn by_id(organization: OrganizationId, webhook: &str, id: Option<i64>) -> Stmt {
     Stmt::new(
         concat!(deliveries!(), " AND (?3 IS NULL OR d.id = ?3) ORDER BY d.id DESC LIMIT 1"),
-        [organization_id.into(), webhook.into(), id.into()],
+        [organization.into(), webhook.into(), id.into()],
     )
 }
 
 /// The statements of a page of a webhook's log, the latest first, as [`DeliveryRow`]s, and of how many there are in all.
-pub fn page(organization_id: i64, webhook: &str, page: Page) -> Vec<Stmt> {
+pub fn page(organization: OrganizationId, webhook: &str, page: Page) -> Vec<Stmt> {
     vec![
         Stmt::new(
             concat!(deliveries!(), " ORDER BY d.id DESC LIMIT ?3 OFFSET ?4"),
-            [organization_id.into(), webhook.into(), page.limit.into(), page.offset.into()],
+            [organization.into(), webhook.into(), page.limit.into(), page.offset.into()],
         ),
         Stmt::new(
             "SELECT count(*) AS total FROM webhook_deliveries WHERE webhook_id =
                 (SELECT id FROM webhooks WHERE organization_id = ?1 AND uid = ?2)",
-            [organization_id.into(), webhook.into()],
+            [organization.into(), webhook.into()],
         ),
     ]
+}
+
+// Across organizations: the cron and the queue send what is due, whoever it is told.
+
+/// The statements that tell of the permissions that ended, at most 1000 of them, and note that it is told.
+pub fn tell_expired(now: Millis) -> [Stmt; 2] {
+    let tell = Stmt::new(
+        "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
+         SELECT w.id, 'permission.expired',
+                json_object('permission_id', g.id, 'consumer_id', c.id, 'customer_id', c.customer_id,
+                    'order_id', c.order_id, 'package', g.target, 'version', g.version_constraint,
+                    'expires_at', datetime(g.expires_at / 1000, 'unixepoch')), ?1, ?1
+           FROM (SELECT id, consumer_id, target, version_constraint, expires_at FROM grants
+                  WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told AND expires_at <= ?1
+                  ORDER BY expires_at, id LIMIT 1000) g
+           JOIN consumers c ON c.id = g.consumer_id
+           JOIN webhooks w ON w.organization_id = c.organization_id AND w.is_enabled = 1
+          WHERE EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'permission.expired')",
+        [now.into()],
+    );
+    let note = Stmt::new(
+        "UPDATE grants SET expiry_told = expires_at
+          WHERE id IN (SELECT id FROM grants
+                        WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told AND expires_at <= ?1
+                        ORDER BY expires_at, id LIMIT 1000)",
+        [now.into()],
+    );
+    [tell, note]
+}
+
+/// Finds what is to be sent and is not being sent, at most 200: `id` of each, the longest due first.
+pub fn due(now: Millis) -> Stmt {
+    Stmt::new(
+        "SELECT d.id FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id AND w.is_enabled = 1
+          WHERE d.state = 'pending' AND d.next_attempt_at <= ?1 AND coalesce(d.lease_until, 0) <= ?1
+          ORDER BY d.next_attempt_at LIMIT 200",
+        [now.into()],
+    )
+}
+
+/// The statements that claim a delivery until `lease_until`: the first returns its id if it is to be sent and nobody else
+/// is sending it, the second reads it as a [`Sending`].
+pub fn claim(id: i64, now: Millis, lease_until: Millis) -> Vec<Stmt> {
+    vec![
+        Stmt::new(
+            "UPDATE webhook_deliveries SET attempts = attempts + 1, lease_until = ?3
+              WHERE id = ?1 AND state = 'pending' AND next_attempt_at <= ?2 AND coalesce(lease_until, 0) <= ?2
+                AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.is_enabled = 1)
+             RETURNING id",
+            [id.into(), now.into(), lease_until.into()],
+        ),
+        Stmt::new(
+            "SELECT d.id, d.event, d.payload, d.attempts, d.created_at, w.uid AS webhook, w.url, w.secret
+               FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.id = ?1",
+            [id.into()],
+        ),
+    ]
+}
+
+/// The statement that ends an attempt, if it still holds its lease.
+pub fn settle(id: i64, lease_until: Millis, attempt: &Attempt<'_>) -> Stmt {
+    Stmt::new(
+        "UPDATE webhook_deliveries SET state = ?3, last_status = ?4, last_error = ?5, next_attempt_at = ?6,
+                finished_at = ?7, lease_until = NULL
+          WHERE id = ?1 AND lease_until = ?2",
+        [
+            id.into(),
+            lease_until.into(),
+            attempt.state.into(),
+            attempt.status.into(),
+            attempt.error.into(),
+            attempt.next_attempt_at.into(),
+            attempt.finished_at.into(),
+        ],
+    )
 }
 
 /// The statement that forgets at most 1000 deliveries that are older than `before`.

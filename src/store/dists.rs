@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Fault, Millis, Rows, Stmt};
+use crate::store::OrganizationId;
 use crate::store::run;
 
 /// A published reference with all that a download decides on.
@@ -52,7 +53,13 @@ macro_rules! dist_columns {
 /// Finds the dist of a package's version, at `reference` or else at the version's present one; one [`DistRow`] or
 /// none. Versions that vanished upstream are found too, hidden ones are not. A branch is found by its pretty version as well, which cannot be
 /// normalized when the branch's name looks like more than a name (`dev-1.0@beta`).
-pub fn find(organization_id: i64, package: &str, normalized: &str, pretty: &str, reference: Option<&str>) -> Stmt {
+pub fn find(
+    organization: OrganizationId,
+    package: &str,
+    normalized: &str,
+    pretty: &str,
+    reference: Option<&str>,
+) -> Stmt {
     Stmt::new(
         concat!(
             dist_columns!(),
@@ -60,9 +67,34 @@ pub fn find(organization_id: i64, package: &str, normalized: &str, pretty: &str,
                 AND d.reference = coalesce(?5, v.reference) AND v.hidden_at IS NULL AND p.hidden_at IS NULL
               ORDER BY v.pretty = ?4 DESC, v.normalized = ?3 DESC LIMIT 1"
         ),
-        [organization_id.into(), package.into(), normalized.into(), pretty.into(), reference.into()],
+        [organization.into(), package.into(), normalized.into(), pretty.into(), reference.into()],
     )
 }
+
+/// The statement that has a repository's zips tried again which were refused: what was too large may fit by now.
+pub fn forget_refusals(organization: OrganizationId, repository_uid: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE dists SET error = NULL
+          WHERE error IS NOT NULL AND version_id IN (
+            SELECT v.id FROM repositories r JOIN packages p ON p.repository_id = r.id
+              JOIN versions v ON v.package_id = p.id
+             WHERE r.organization_id = ?1 AND r.uid = ?2)",
+        [organization.into(), repository_uid.into()],
+    )
+}
+
+/// A zip that lies in the blob store.
+#[derive(Debug, Clone)]
+pub struct NewArtifact {
+    /// Its key: SHA-256, lowercase hex.
+    pub sha256: String,
+    /// Composer's shasum: SHA-1, lowercase hex.
+    pub sha1: String,
+    /// Bytes.
+    pub size: i64,
+}
+
+// Across organizations: a job names a repository by its primary key, and builds what that has.
 
 /// The dists of a repository's tags that are neither built nor known to be impossible, newest first.
 pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> Result<Vec<DistRow>, DatabaseError> {
@@ -96,29 +128,6 @@ pub async fn behind(db: &dyn Database, before: Millis) -> Result<Vec<i64>, Datab
         [before.into()],
     );
     Ok(run(db, stmt).await?.decode::<Behind>()?.into_iter().map(|row| row.repository_id).collect())
-}
-
-/// The statement that has a repository's zips tried again which were refused: what was too large may fit by now.
-pub fn forget_refusals(organization_id: i64, repository_uid: &str) -> Stmt {
-    Stmt::new(
-        "UPDATE dists SET error = NULL
-          WHERE error IS NOT NULL AND version_id IN (
-            SELECT v.id FROM repositories r JOIN packages p ON p.repository_id = r.id
-              JOIN versions v ON v.package_id = p.id
-             WHERE r.organization_id = ?1 AND r.uid = ?2)",
-        [organization_id.into(), repository_uid.into()],
-    )
-}
-
-/// A zip that lies in the blob store.
-#[derive(Debug, Clone)]
-pub struct NewArtifact {
-    /// Its key: SHA-256, lowercase hex.
-    pub sha256: String,
-    /// Composer's shasum: SHA-1, lowercase hex.
-    pub sha1: String,
-    /// Bytes.
-    pub size: i64,
 }
 
 /// The statements that attach a stored zip to a dist.

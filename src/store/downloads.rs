@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Fault, Millis, Row, Stmt, Value};
+use crate::store::OrganizationId;
 use crate::store::run;
 
 /// One reported install.
@@ -29,7 +30,7 @@ pub struct By<'a> {
 }
 
 /// The statement that counts `installs`. Names and versions that are not there are passed over.
-pub fn count(organization_id: i64, by: By<'_>, installs: &[Install]) -> Stmt {
+pub fn count(organization: OrganizationId, by: By<'_>, installs: &[Install]) -> Stmt {
     let list: Value = json!(installs).to_string().into();
     Stmt::new(
         "INSERT INTO downloads (day, version_id, subject, count, first_at, last_at, address)
@@ -40,7 +41,7 @@ pub fn count(organization_id: i64, by: By<'_>, installs: &[Install]) -> Stmt {
           GROUP BY v.id
          ON CONFLICT (version_id, day, subject) DO UPDATE SET count = count + excluded.count,
            last_at = excluded.last_at, address = excluded.address",
-        [organization_id.into(), by.subject.into(), by.day.into(), list, by.at.into(), by.address.into()],
+        [organization.into(), by.subject.into(), by.day.into(), list, by.at.into(), by.address.into()],
     )
 }
 
@@ -58,17 +59,20 @@ pub struct CountRow {
 /// The installs of these versions: of all time, a row each without a day, and of the days from `first` to `last`.
 pub async fn of_versions(
     db: &dyn Database,
+    organization: OrganizationId,
     version_ids: &[i64],
     (first, last): (i64, i64),
 ) -> Result<Vec<CountRow>, DatabaseError> {
     let stmt = Stmt::new(
-        "SELECT version_id, NULL AS day, sum(count) AS count FROM downloads
-          WHERE version_id IN (SELECT value FROM json_each(?1)) GROUP BY version_id
+        "WITH meant AS (SELECT v.id FROM json_each(?1) j JOIN versions v ON v.id = j.value
+                           JOIN packages p ON p.id = v.package_id WHERE p.organization_id = ?4)
+         SELECT version_id, NULL AS day, sum(count) AS count FROM downloads
+          WHERE version_id IN (SELECT id FROM meant) GROUP BY version_id
          UNION ALL
          SELECT version_id, day, sum(count) AS count FROM downloads
-          WHERE version_id IN (SELECT value FROM json_each(?1)) AND day BETWEEN ?2 AND ?3
+          WHERE version_id IN (SELECT id FROM meant) AND day BETWEEN ?2 AND ?3
           GROUP BY version_id, day",
-        [json!(version_ids).to_string().into(), first.into(), last.into()],
+        [json!(version_ids).to_string().into(), first.into(), last.into(), organization.into()],
     );
     Ok(run(db, stmt).await?.decode()?)
 }
@@ -117,7 +121,7 @@ impl ConsumerDownloads {
 }
 
 /// Reads what a consumer installed, the latest first, as [`ConsumerDownloads`]; at most `limit` versions.
-pub fn of_consumer(organization_id: i64, subject: &str, limit: i64) -> Stmt {
+pub fn of_consumer(organization: OrganizationId, subject: &str, limit: i64) -> Stmt {
     Stmt::new(
         "SELECT v.id AS version_id, p.id AS package_id, p.name AS package, v.pretty, v.normalized, v.released_at,
                 sum(d.count) AS count, min(coalesce(d.first_at, d.day * 86400000)) AS first_at,
@@ -128,6 +132,6 @@ pub fn of_consumer(organization_id: i64, subject: &str, limit: i64) -> Stmt {
            JOIN packages p ON p.id = v.package_id AND p.organization_id = ?1
           WHERE d.subject = ?2 AND d.subject GLOB 'consumer:*'
           GROUP BY v.id ORDER BY last_at DESC, v.id DESC LIMIT ?3",
-        [organization_id.into(), subject.into(), limit.into()],
+        [organization.into(), subject.into(), limit.into()],
     )
 }

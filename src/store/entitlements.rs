@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::ports::{Fault, Millis, Row, Stmt};
+use crate::store::OrganizationId;
 use crate::store::grants::GrantRow;
 
 /// A grant of a consumer.
@@ -52,37 +53,37 @@ macro_rules! permissions {
 }
 
 /// Looks a permission up; one [`PermissionRow`] or none.
-pub fn by_id(organization_id: i64, id: i64) -> Stmt {
-    Stmt::new(concat!(permissions!(), " WHERE g.id = ?2"), [organization_id.into(), id.into()])
+pub fn by_id(organization: OrganizationId, id: i64) -> Stmt {
+    Stmt::new(concat!(permissions!(), " WHERE g.id = ?2"), [organization.into(), id.into()])
 }
 
 /// Reads all permissions of a consumer, the oldest first, as [`PermissionRow`]s.
-pub fn of_consumer(organization_id: i64, consumer_id: i64) -> Stmt {
+pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Stmt {
     Stmt::new(
         concat!(permissions!(), " WHERE g.consumer_id = ?2 ORDER BY g.id"),
-        [organization_id.into(), consumer_id.into()],
+        [organization.into(), consumer_id.into()],
     )
 }
 
 /// Reads the latest permission of a consumer; one [`PermissionRow`] or none.
-pub fn latest(organization_id: i64, consumer_id: i64) -> Stmt {
+pub fn latest(organization: OrganizationId, consumer_id: i64) -> Stmt {
     Stmt::new(
         concat!(permissions!(), " WHERE g.id = (SELECT max(id) FROM grants WHERE consumer_id = ?2)"),
-        [organization_id.into(), consumer_id.into()],
+        [organization.into(), consumer_id.into()],
     )
 }
 
 /// Finds the packages with these primary keys (JSON array): `id` and `name` of each.
-pub fn packages(organization_id: i64, ids: String) -> Stmt {
+pub fn packages(organization: OrganizationId, ids: String) -> Stmt {
     Stmt::new(
         "SELECT p.id, p.name FROM json_each(?2) j CROSS JOIN packages p ON p.id = j.value WHERE p.organization_id = ?1",
-        [organization_id.into(), ids.into()],
+        [organization.into(), ids.into()],
     )
 }
 
 /// The statement that grants something to a consumer, unless that has `most` permissions; returns its id. Its batch
 /// fails with a conflict when the consumer has the very same.
-pub fn insert(organization_id: i64, consumer_id: i64, grant: &GrantRow, now: Millis, most: i64) -> Stmt {
+pub fn insert(organization: OrganizationId, consumer_id: i64, grant: &GrantRow, now: Millis, most: i64) -> Stmt {
     Stmt::new(
         "INSERT INTO grants (consumer_id, target, version_constraint, updates_until, minimum_stability, expires_at,
                 created_at, updated_at)
@@ -91,7 +92,7 @@ pub fn insert(organization_id: i64, consumer_id: i64, grant: &GrantRow, now: Mil
             AND (SELECT count(*) FROM grants g WHERE g.consumer_id = c.id) < ?9
          RETURNING id",
         [
-            organization_id.into(),
+            organization.into(),
             consumer_id.into(),
             (&grant.target).into(),
             (&grant.version_constraint).into(),
@@ -106,7 +107,13 @@ pub fn insert(organization_id: i64, consumer_id: i64, grant: &GrantRow, now: Mil
 
 /// The statement that makes a permission that of `consumer_id` to `grant`, if it still is what `old` says; returns its
 /// id. Its batch fails with a conflict when the consumer has the very same in another row.
-pub fn update(organization_id: i64, old: &PermissionRow, consumer_id: i64, grant: &GrantRow, now: Millis) -> Stmt {
+pub fn update(
+    organization: OrganizationId,
+    old: &PermissionRow,
+    consumer_id: i64,
+    grant: &GrantRow,
+    now: Millis,
+) -> Stmt {
     Stmt::new(
         "UPDATE grants SET consumer_id = ?3, target = ?4, version_constraint = ?5, updates_until = ?6,
                 minimum_stability = ?7, expires_at = ?8, updated_at = ?9
@@ -115,7 +122,7 @@ pub fn update(organization_id: i64, old: &PermissionRow, consumer_id: i64, grant
             AND EXISTS (SELECT 1 FROM consumers c WHERE c.id = ?3 AND c.organization_id = ?1)
          RETURNING id",
         [
-            organization_id.into(),
+            organization.into(),
             old.id.into(),
             consumer_id.into(),
             (&grant.target).into(),
@@ -135,13 +142,18 @@ pub fn update(organization_id: i64, old: &PermissionRow, consumer_id: i64, grant
 }
 
 /// The statement that takes a permission back; returns its id.
-pub fn delete(consumer_id: i64, id: i64) -> Stmt {
-    Stmt::new("DELETE FROM grants WHERE id = ?2 AND consumer_id = ?1 RETURNING id", [consumer_id.into(), id.into()])
+pub fn delete(organization: OrganizationId, consumer_id: i64, id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM grants
+          WHERE id = ?3 AND consumer_id IN (SELECT c.id FROM consumers c WHERE c.id = ?2 AND c.organization_id = ?1)
+         RETURNING id",
+        [organization.into(), consumer_id.into(), id.into()],
+    )
 }
 
 /// The statements that make a list, on which nothing stands twice, the complete list of a consumer's permissions: the first says that it changed, if
 /// it does, and returns the consumer's id then; the note belongs behind that one. What is on the list already stays.
-pub fn replace(organization_id: i64, consumer_id: i64, grants: &[GrantRow], now: Millis) -> [Stmt; 3] {
+pub fn replace(organization: OrganizationId, consumer_id: i64, grants: &[GrantRow], now: Millis) -> [Stmt; 3] {
     let list = json!(grants).to_string();
     let change = Stmt::new(
         "UPDATE consumers SET updated_at = ?4 WHERE organization_id = ?1 AND id = ?2
@@ -152,7 +164,7 @@ pub fn replace(organization_id: i64, consumer_id: i64, grants: &[GrantRow], now:
                                 j.value ->> 'updates_until', j.value ->> 'minimum_stability', j.value ->> 'expires_at')
                            FROM json_each(?3) j)))
          RETURNING id",
-        [organization_id.into(), consumer_id.into(), (&list).into(), now.into()],
+        [organization.into(), consumer_id.into(), (&list).into(), now.into()],
     );
     let delete = Stmt::new(
         "DELETE FROM grants
@@ -161,7 +173,7 @@ pub fn replace(organization_id: i64, consumer_id: i64, grants: &[GrantRow], now:
          NOT IN (SELECT json_array(j.value ->> 'target', j.value ->> 'version_constraint',
                         j.value ->> 'updates_until', j.value ->> 'minimum_stability', j.value ->> 'expires_at')
                    FROM json_each(?3) j)",
-        [organization_id.into(), consumer_id.into(), (&list).into()],
+        [organization.into(), consumer_id.into(), (&list).into()],
     );
     let insert = Stmt::new(
         "INSERT INTO grants (consumer_id, target, version_constraint, updates_until, minimum_stability,
@@ -175,7 +187,7 @@ pub fn replace(organization_id: i64, consumer_id: i64, grants: &[GrantRow], now:
          NOT IN (SELECT json_array(g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at)
                    FROM grants g WHERE g.consumer_id = ?2)
           ORDER BY j.key",
-        [organization_id.into(), consumer_id.into(), (&list).into(), now.into()],
+        [organization.into(), consumer_id.into(), (&list).into(), now.into()],
     );
     [change, delete, insert]
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
+use crate::store::OrganizationId;
 
 /// A grant as stored; [`crate::registry::access`] gives it its meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub struct GrantRow {
 }
 
 /// The statement that gives grants to a live token that is no consumer's, if it is still at `revision`, when one is given.
-pub fn insert(organization_id: i64, uid: &str, revision: Option<i64>, grants: &[GrantRow]) -> Stmt {
+pub fn insert(organization: OrganizationId, uid: &str, revision: Option<i64>, grants: &[GrantRow]) -> Stmt {
     Stmt::new(
         "INSERT INTO grants (token_id, target, version_constraint, updates_until, minimum_stability, expires_at)
          SELECT t.id, g.value ->> 'target', g.value ->> 'version_constraint', g.value ->> 'updates_until',
@@ -29,16 +30,16 @@ pub fn insert(organization_id: i64, uid: &str, revision: Option<i64>, grants: &[
            FROM json_each(?3) g
            JOIN tokens t ON t.organization_id = ?1 AND t.uid = ?2 AND t.revoked_at IS NULL
                         AND t.consumer_id IS NULL AND (?4 IS NULL OR t.revision = ?4)",
-        [organization_id.into(), uid.into(), json!(grants).to_string().into(), revision.into()],
+        [organization.into(), uid.into(), json!(grants).to_string().into(), revision.into()],
     )
 }
 
 /// The statement that takes all grants from a live token, if it is still at `revision`, when one is given.
-pub fn delete(organization_id: i64, uid: &str, revision: Option<i64>) -> Stmt {
+pub fn delete(organization: OrganizationId, uid: &str, revision: Option<i64>) -> Stmt {
     Stmt::new(
         "DELETE FROM grants WHERE token_id =
             (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND consumer_id IS NULL
                 AND (?3 IS NULL OR revision = ?3))",
-        [organization_id.into(), uid.into(), revision.into()],
+        [organization.into(), uid.into(), revision.into()],
     )
 }

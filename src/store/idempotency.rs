@@ -35,6 +35,8 @@ pub struct KeyRow {
     pub body: Option<String>,
 }
 
+// Across organizations: a key belongs to its caller.
+
 /// Takes a key that is free, forgotten or left behind by somebody whose lease has ended; whoever has it then.
 pub async fn claim(db: &dyn Database, new: NewKey<'_>) -> Result<Option<KeyRow>, DatabaseError> {
     let batch = vec![

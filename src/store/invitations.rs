@@ -1,13 +1,13 @@
 //! `invitations` and `password_resets`: links that let their holder become a user, or choose a new password, once.
 //!
 //! A link can do no more than whoever issued it still may: it rests while its issuer is blocked or may not do that any
-//! more, and goes when the issuer is removed.
+//! more, in whichever organization, and goes when the issuer is removed from the last of its own.
 
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::users::{UserRow, by_uid};
-use crate::store::{Page, run, total};
+use crate::store::{OrganizationId, Page, run, total};
 
 /// An open invitation.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -15,7 +15,8 @@ pub struct InvitationRow {
     /// Public id (`UUIDv7`).
     pub uid: String,
     /// The organization it is for.
-    pub organization_id: i64,
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
     /// Who is invited; normalized.
     pub email: String,
     /// `owner`, `admin`, `member` or `viewer`.
@@ -36,9 +37,9 @@ macro_rules! invitation_columns {
 macro_rules! is_open {
     () => {
         " expires_at > ?2 AND (invited_by IS NULL OR EXISTS
-            (SELECT 1 FROM users i
-              WHERE i.id = invited_by AND i.blocked_at IS NULL
-                AND (i.role = 'owner' OR (i.role = 'admin' AND invitations.role <> 'owner'))))"
+            (SELECT 1 FROM users i JOIN memberships m ON m.user_id = i.id
+              WHERE i.id = invited_by AND i.blocked_at IS NULL AND m.organization_id = invitations.organization_id
+                AND (m.role = 'owner' OR (m.role = 'admin' AND invitations.role <> 'owner'))))"
     };
 }
 
@@ -47,7 +48,7 @@ pub struct NewInvitation<'a> {
     /// Public id.
     pub uid: &'a str,
     /// The organization it is for.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// Who is invited; normalized.
     pub email: &'a str,
     /// `owner`, `admin`, `member` or `viewer`.
@@ -72,7 +73,7 @@ pub async fn insert(
 ) -> Result<Option<InvitationRow>, DatabaseError> {
     let clean = Stmt::new(
         concat!("DELETE FROM invitations WHERE organization_id = ?1 AND NOT (", is_open!(), ")"),
-        [new.organization_id.into(), new.created_at.into()],
+        [new.organization.into(), new.created_at.into()],
     );
     let insert = Stmt::new(
         concat!(
@@ -83,7 +84,7 @@ pub async fn insert(
         ),
         [
             new.uid.into(),
-            new.organization_id.into(),
+            new.organization.into(),
             new.email.into(),
             new.role.into(),
             new.hash.into(),
@@ -99,7 +100,7 @@ pub async fn insert(
 /// A page of an organization's open invitations, newest first, and how many there are in all.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     now: Millis,
     page: Page,
 ) -> Result<(Vec<InvitationRow>, i64), DatabaseError> {
@@ -113,11 +114,11 @@ pub async fn page(
                     is_open!(),
                     " ORDER BY id DESC LIMIT ?3 OFFSET ?4"
                 ),
-                [organization_id.into(), now.into(), page.limit.into(), page.offset.into()],
+                [organization.into(), now.into(), page.limit.into(), page.offset.into()],
             ),
             Stmt::new(
                 concat!("SELECT count(*) AS total FROM invitations WHERE organization_id = ?1 AND", is_open!()),
-                [organization_id.into(), now.into()],
+                [organization.into(), now.into()],
             ),
         ])
         .await?
@@ -129,26 +130,17 @@ pub async fn page(
 /// Removes an open invitation; says whether there was one.
 pub async fn delete(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
     now: Millis,
     noted: Stmt,
 ) -> Result<bool, DatabaseError> {
     let delete = Stmt::new(
         concat!("DELETE FROM invitations WHERE organization_id = ?1 AND uid = ?3 AND", is_open!(), " RETURNING id"),
-        [organization_id.into(), now.into(), uid.into()],
+        [organization.into(), now.into(), uid.into()],
     );
     let deleted = db.batch(vec![delete, noted]).await?.into_iter().next();
     Ok(!deleted.unwrap_or_default().0.is_empty())
-}
-
-/// The open invitation whose token has this hash.
-pub async fn by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<InvitationRow>, DatabaseError> {
-    let stmt = Stmt::new(
-        concat!("SELECT ", invitation_columns!(), " FROM invitations WHERE hash = ?1 AND", is_open!()),
-        [hash.into(), now.into()],
-    );
-    Ok(run(db, stmt).await?.first()?)
 }
 
 /// A user about to be made from an invitation.
@@ -169,32 +161,39 @@ pub struct Acceptance<'a> {
 /// [`DatabaseError::Conflict`] says that the address is a user's already.
 pub async fn accept(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     by: Acceptance<'_>,
     noted: Stmt,
 ) -> Result<Option<UserRow>, DatabaseError> {
     let insert = Stmt::new(
         concat!(
-            "INSERT INTO users (uid, organization_id, email, name, role, password, created_at)
-             SELECT ?3, organization_id, email, ?4, role, ?5, ?2 FROM invitations WHERE hash = ?1 AND",
+            "INSERT INTO users (uid, email, name, password, created_at)
+             SELECT ?3, email, ?4, ?5, ?2 FROM invitations WHERE hash = ?1 AND",
             is_open!()
         ),
         [by.hash.into(), by.now.into(), by.user_uid.into(), by.name.into(), by.password.into()],
     );
+    // There is a user of this new public id only if that has made it.
+    let membership = Stmt::new(
+        "INSERT INTO memberships (user_id, organization_id, role, created_at)
+         SELECT u.id, i.organization_id, i.role, ?2 FROM invitations i JOIN users u ON u.uid = ?3 WHERE i.hash = ?1",
+        [by.hash.into(), by.now.into(), by.user_uid.into()],
+    );
     let delete = Stmt::new("DELETE FROM invitations WHERE hash = ?1", [by.hash.into()]);
-    let batch = vec![insert, noted, delete, by_uid(organization_id, by.user_uid)];
+    let batch = vec![insert, membership, noted, delete, by_uid(organization, by.user_uid)];
     Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
 }
 
 // ---------------------------------------------------------------------------------------------- new passwords
 
-/// What makes a link good at `?2`, `users u` being whom it is for.
+/// What makes a link good at `?2`, `users u` being whom it is for and `memberships m` one of theirs: that they are
+/// managed there by its issuer, if a user has issued it.
 macro_rules! is_good {
     () => {
         " r.expires_at > ?2 AND u.blocked_at IS NULL AND (r.issued_by IS NULL OR EXISTS
-            (SELECT 1 FROM users i
-              WHERE i.id = r.issued_by AND i.blocked_at IS NULL
-                AND (i.role = 'owner' OR (i.role = 'admin' AND u.role <> 'owner'))))"
+            (SELECT 1 FROM users i JOIN memberships n ON n.user_id = i.id
+              WHERE i.id = r.issued_by AND i.blocked_at IS NULL AND n.organization_id = m.organization_id
+                AND (n.role = 'owner' OR (n.role = 'admin' AND m.role <> 'owner'))))"
     };
 }
 
@@ -203,7 +202,7 @@ pub struct NewReset<'a> {
     /// Whom it is for, by public id.
     pub user_uid: &'a str,
     /// The organization of both.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// JSON array of the roles whose passwords the issuer may have reset.
     pub roles: &'a str,
     /// SHA-256 of its token, lowercase hex.
@@ -224,13 +223,13 @@ pub async fn insert_reset(
 ) -> Result<(bool, Option<UserRow>), DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO password_resets (user_id, hash, issued_by, created_at, expires_at)
-         SELECT id, ?4, ?5, ?6, ?7 FROM users
-          WHERE organization_id = ?1 AND uid = ?2 AND blocked_at IS NULL
-            AND role IN (SELECT value FROM json_each(?3))
+         SELECT u.id, ?4, ?5, ?6, ?7 FROM users u JOIN memberships m ON m.user_id = u.id
+          WHERE m.organization_id = ?1 AND u.uid = ?2 AND u.blocked_at IS NULL
+            AND m.role IN (SELECT value FROM json_each(?3))
          ON CONFLICT (user_id) DO UPDATE SET hash = ?4, issued_by = ?5, created_at = ?6, expires_at = ?7
          RETURNING user_id",
         [
-            new.organization_id.into(),
+            new.organization.into(),
             new.user_uid.into(),
             new.roles.into(),
             new.hash.into(),
@@ -239,7 +238,7 @@ pub async fn insert_reset(
             new.expires_at.into(),
         ],
     );
-    let mut results = db.batch(vec![insert, noted, by_uid(new.organization_id, new.user_uid)]).await?;
+    let mut results = db.batch(vec![insert, noted, by_uid(new.organization, new.user_uid)]).await?;
     let user = results.pop().unwrap_or_default().first()?;
     let is_made = results.first().is_some_and(|rows| !rows.0.is_empty());
     Ok((is_made, user))
@@ -252,21 +251,35 @@ pub struct ResetRow {
     pub id: i64,
     /// Public id.
     pub uid: String,
-    /// The organization it belongs to.
-    pub organization_id: i64,
+    /// The first of its organizations in which the link is good.
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
     /// E-mail address.
     pub email: String,
     /// Sessions of an earlier epoch are void.
     pub session_epoch: i64,
 }
 
+// Across organizations: who holds a link is found by its hash alone; the row names the organization.
+
+/// The open invitation whose token has this hash.
+pub async fn by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<InvitationRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!("SELECT ", invitation_columns!(), " FROM invitations WHERE hash = ?1 AND", is_open!()),
+        [hash.into(), now.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
 /// The user of the good link whose token has this hash.
 pub async fn reset_by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<ResetRow>, DatabaseError> {
     let stmt = Stmt::new(
         concat!(
-            "SELECT u.id, u.uid, u.organization_id, u.email, u.session_epoch
-               FROM password_resets r JOIN users u ON u.id = r.user_id WHERE r.hash = ?1 AND",
-            is_good!()
+            "SELECT u.id, u.uid, m.organization_id, u.email, u.session_epoch
+               FROM password_resets r JOIN users u ON u.id = r.user_id JOIN memberships m ON m.user_id = u.id
+              WHERE r.hash = ?1 AND",
+            is_good!(),
+            " ORDER BY m.organization_id LIMIT 1"
         ),
         [hash.into(), now.into()],
     );
@@ -281,6 +294,7 @@ pub fn reset(hash: &str, password: &str, now: Millis, noted: Stmt) -> Vec<Stmt> 
             concat!(
                 "UPDATE users SET password = ?3, session_epoch = session_epoch + 1
                   WHERE id = (SELECT u.id FROM password_resets r JOIN users u ON u.id = r.user_id
+                                JOIN memberships m ON m.user_id = u.id
                                WHERE r.hash = ?1 AND",
                 is_good!(),
                 ") RETURNING id"

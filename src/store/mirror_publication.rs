@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::ports::{Millis, Stmt};
+use crate::store::OrganizationId;
 use crate::store::json_arguments;
 use crate::store::organizations::{self, Touched};
 use crate::store::publication::{Summary, parts};
@@ -70,10 +71,8 @@ pub fn publish(source: Source<'_>, batch: Batch) -> Vec<Stmt> {
     let names: Vec<&str> = batch.packages.iter().map(|package| package.name.as_str()).collect();
     let names = json!(names).to_string();
     let dists = upsert_dists(source, &batch.versions);
-    let mut stmts = vec![
-        guard(source, &batch.packages),
-        organizations::touch(source.organization_id, Touched::Versions, source.now),
-    ];
+    let mut stmts =
+        vec![guard(source, &batch.packages), organizations::touch(source.organization, Touched::Versions, source.now)];
     stmts.extend(upsert_packages(source, batch.packages));
     stmts.extend(upsert_versions(source, batch.versions));
     stmts.push(settle_versions(source, names.clone()));
@@ -86,7 +85,7 @@ pub fn publish(source: Source<'_>, batch: Batch) -> Vec<Stmt> {
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// The organization.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// The repository.
     pub repository_id: i64,
     /// Its address when it was asked.
@@ -109,7 +108,7 @@ fn guard(source: Source<'_>, packages: &[PackageUpsert]) -> Stmt {
              THEN json('a package was published meanwhile')
          END AS guard",
         [
-            source.organization_id.into(),
+            source.organization.into(),
             source.repository_id.into(),
             source.url.into(),
             Value::Array(known).to_string().into(),
@@ -142,7 +141,7 @@ fn upsert_packages(source: Source<'_>, packages: Vec<PackageUpsert>) -> Vec<Stmt
                repository_id = excluded.repository_id, description = excluded.description, type = excluded.type,
                abandoned = excluded.abandoned, latest_version = excluded.latest_version,
                version_index = excluded.version_index, revision = excluded.revision, updated_at = excluded.updated_at",
-            [source.organization_id.into(), source.repository_id.into(), rows.into(), source.now.into()],
+            [source.organization.into(), source.repository_id.into(), rows.into(), source.now.into()],
         )
     };
     json_arguments(packages.into_iter().map(row)).into_iter().map(statement).collect()
@@ -174,7 +173,7 @@ fn upsert_versions(source: Source<'_>, versions: Vec<MirroredVersion>) -> Vec<St
                is_default_branch = excluded.is_default_branch, manifest = excluded.manifest,
                released_at = excluded.released_at, updated_at = excluded.updated_at, removed_at = NULL
               WHERE manifest <> excluded.manifest OR reference <> excluded.reference OR removed_at IS NOT NULL",
-            [source.organization_id.into(), rows.into(), source.now.into()],
+            [source.organization.into(), rows.into(), source.now.into()],
         )
     };
     json_arguments(versions.into_iter().map(row)).into_iter().map(statement).collect()
@@ -190,7 +189,7 @@ fn settle_versions(source: Source<'_>, names: String) -> Stmt {
             AND (package_id, normalized) NOT IN (
                   SELECT p.id, v.value ->> 0 FROM json_each(?2) j
                    CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value, json_each(p.version_index) v)",
-        [source.organization_id.into(), names.into(), source.now.into()],
+        [source.organization.into(), names.into(), source.now.into()],
     )
 }
 
@@ -211,7 +210,7 @@ fn upsert_dists(source: Source<'_>, versions: &[MirroredVersion]) -> Vec<Stmt> {
                upstream_urls = excluded.upstream_urls, upstream_shasum = excluded.upstream_shasum, error = NULL
               WHERE artifact_sha256 IS NULL
                 AND (upstream_urls IS NOT excluded.upstream_urls OR upstream_shasum IS NOT excluded.upstream_shasum)",
-            [source.organization_id.into(), rows.into(), source.now.into()],
+            [source.organization.into(), rows.into(), source.now.into()],
         )
     };
     json_arguments(versions.iter().filter_map(row)).into_iter().map(statement).collect()
@@ -234,14 +233,14 @@ fn replace_documents(source: Source<'_>, names: String, documents: Vec<Value>) -
     let mut stmts = vec![Stmt::new(
         "DELETE FROM documents WHERE package_id IN (
            SELECT p.id FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)",
-        [source.organization_id.into(), names.into()],
+        [source.organization.into(), names.into()],
     )];
     stmts.extend(json_arguments(documents).into_iter().map(|rows| {
         Stmt::new(
             "INSERT INTO documents (package_id, stability, part, body)
              SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3
                FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0",
-            [source.organization_id.into(), rows.into()],
+            [source.organization.into(), rows.into()],
         )
     }));
     stmts
@@ -267,38 +266,39 @@ impl Leaving {
 
 /// Takes packages out of the metadata; their zips that are here stay downloadable. The organization's revision must
 /// have been moved before. GLOB reads names and globs as `registry::access` does.
-pub fn retire(leaving: &[Leaving], now: Millis) -> [Stmt; 4] {
+pub fn retire(organization: OrganizationId, leaving: &[Leaving], now: Millis) -> [Stmt; 4] {
     let row = |one: &Leaving| json!([one.repository_id, one.globs, one.matching]);
     let list = Value::Array(leaving.iter().map(row).collect()).to_string();
     [
         Stmt::new(
             "UPDATE packages SET version_index = '[]', latest_version = NULL, updated_at = ?2,
                     revision = (SELECT o.revision FROM organizations o WHERE o.id = organization_id)
-              WHERE version_index <> '[]' AND repository_id IN (SELECT l.value ->> 0 FROM json_each(?1) l)
+              WHERE version_index <> '[]' AND organization_id = ?3
+                AND repository_id IN (SELECT l.value ->> 0 FROM json_each(?1) l)
                 AND EXISTS (SELECT 1 FROM json_each(?1) l
                              WHERE l.value ->> 0 = repository_id
                                AND EXISTS (SELECT 1 FROM json_each(l.value, '$[1]') g WHERE name GLOB g.value)
                                    = (l.value ->> 2))",
-            [list.as_str().into(), now.into()],
+            [list.as_str().into(), now.into(), organization.into()],
         ),
         Stmt::new(
             "UPDATE versions SET removed_at = ?2 WHERE removed_at IS NULL AND package_id IN
                (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
-                 WHERE p.version_index = '[]')",
-            [list.as_str().into(), now.into()],
+                 WHERE p.version_index = '[]' AND p.organization_id = ?3)",
+            [list.as_str().into(), now.into(), organization.into()],
         ),
         Stmt::new(
             "DELETE FROM documents WHERE package_id IN
                (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
-                 WHERE p.version_index = '[]')",
-            [list.as_str().into()],
+                 WHERE p.version_index = '[]' AND p.organization_id = ?2)",
+            [list.as_str().into(), organization.into()],
         ),
         Stmt::new(
             "DELETE FROM dists WHERE +artifact_sha256 IS NULL AND upstream_urls IS NOT NULL AND version_id IN
                (SELECT v.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
                   JOIN versions v ON v.package_id = p.id
-                 WHERE p.version_index = '[]')",
-            [list.as_str().into()],
+                 WHERE p.version_index = '[]' AND p.organization_id = ?2)",
+            [list.as_str().into(), organization.into()],
         ),
     ]
 }

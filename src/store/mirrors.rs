@@ -4,9 +4,9 @@ use composer::RepositoryRoot;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Fault, Millis, Row, Rows, Stmt};
-use crate::store::{json_arguments, texts};
+use crate::store::{OrganizationId, json_arguments, texts};
 
 /// What a server wants to be told when it is asked for a document again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -257,7 +257,7 @@ macro_rules! owners {
 }
 
 /// Reads whose each of `names` (a JSON array) is, and what `repository_id` published of it, as [`NameRow`]s.
-pub fn ownership(organization_id: i64, repository_id: i64, names: String) -> Stmt {
+pub fn ownership(organization: OrganizationId, repository_id: i64, names: String) -> Stmt {
     Stmt::new(
         concat!(
             "SELECT n.validators, n.digest, ",
@@ -266,13 +266,13 @@ pub fn ownership(organization_id: i64, repository_id: i64, names: String) -> Stm
                       FROM json_each(?3) j LEFT JOIN mirrors m ON m.repository_id = ?2 AND m.name = j.value) n",
             owners!()
         ),
-        [organization_id.into(), repository_id.into(), names.into()],
+        [organization.into(), repository_id.into(), names.into()],
     )
 }
 
 /// Reads the names that an upstream has, and those that it failed to tell of, as [`NameRow`]s: what failed first, then
 /// the oldest answers, if they are from before `before`.
-pub fn oldest(organization_id: i64, repository_id: i64, before: Millis, limit: i64) -> Stmt {
+pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, limit: i64) -> Stmt {
     Stmt::new(
         concat!(
             "SELECT n.validators, n.digest, ",
@@ -284,21 +284,13 @@ pub fn oldest(organization_id: i64, repository_id: i64, before: Millis, limit: i
             owners!(),
             " ORDER BY n.error IS NULL, n.checked_at"
         ),
-        [organization_id.into(), repository_id.into(), before.into(), limit.into()],
-    )
-}
-
-/// Reads every name that an upstream has, in their order: rows with `name` and `digest`.
-pub fn found(repository_id: i64) -> Stmt {
-    Stmt::new(
-        "SELECT name, digest FROM mirrors WHERE repository_id = ?1 AND answer = 'found' ORDER BY name",
-        [repository_id.into()],
+        [organization.into(), repository_id.into(), before.into(), limit.into()],
     )
 }
 
 /// Reads the published packages of upstreams whose vendor is reserved or has packages of our own, each as a row with `name`,
 /// `repository_id`, and what decides whether that is a public one.
-pub fn contested(organization_id: i64) -> Stmt {
+pub fn contested(organization: OrganizationId) -> Stmt {
     Stmt::new(
         "SELECT p.name, p.repository_id, r.provider, r.credential_type, r.package_filter
            FROM repositories r CROSS JOIN packages p ON p.repository_id = r.id
@@ -310,7 +302,7 @@ pub fn contested(organization_id: i64) -> Stmt {
                   UNION
                   SELECT v.value FROM settings t, json_each(t.value) v
                    WHERE t.organization_id = ?1 AND t.key = 'reserved_vendors')",
-        [organization_id.into()],
+        [organization.into()],
     )
 }
 
@@ -345,7 +337,7 @@ impl KnownVersion {
 }
 
 /// Reads the published versions of `names` (a JSON array) as [`KnownVersion`]s, by name and version.
-pub fn known_versions(organization_id: i64, names: String) -> Stmt {
+pub fn known_versions(organization: OrganizationId, names: String) -> Stmt {
     Stmt::new(
         "SELECT p.name, v.normalized, v.reference, v.released_at, a.sha1 AS shasum
            FROM json_each(?2) j
@@ -354,7 +346,7 @@ pub fn known_versions(organization_id: i64, names: String) -> Stmt {
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
            LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
           ORDER BY p.name, v.normalized",
-        [organization_id.into(), names.into()],
+        [organization.into(), names.into()],
     )
 }
 
@@ -369,6 +361,25 @@ pub struct Noted {
     pub published: Before,
     /// Versions that were left out, and why. When the digest is the one that was noted before, so are these.
     pub skipped: Vec<(String, String)>,
+}
+
+/// Forgets what a repository answered: it is another one now.
+pub fn forget_answers(organization: OrganizationId, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM mirrors
+          WHERE repository_id IN (SELECT r.id FROM repositories r WHERE r.id = ?2 AND r.organization_id = ?1)",
+        [organization.into(), repository_id.into()],
+    )
+}
+
+// Across organizations: a sync holds the lease of the repository that it names by its primary key.
+
+/// Reads every name that an upstream has, in their order: rows with `name` and `digest`.
+pub fn found(repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT name, digest FROM mirrors WHERE repository_id = ?1 AND answer = 'found' ORDER BY name",
+        [repository_id.into()],
+    )
 }
 
 /// Notes what an upstream answered, if it is still there.
@@ -397,11 +408,6 @@ pub fn note(repository_id: i64, noted: Vec<Noted>, now: Millis) -> Vec<Stmt> {
         )
     };
     json_arguments(noted.into_iter().map(row)).into_iter().map(statement).collect()
-}
-
-/// Forgets what a repository answered: it is another one now.
-pub fn forget_answers(repository_id: i64) -> Stmt {
-    Stmt::new("DELETE FROM mirrors WHERE repository_id = ?1", [repository_id.into()])
 }
 
 /// Reads what is left out of a repository: rows with `name`, `error` (why none of it could be read at the latest attempt)

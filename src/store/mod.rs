@@ -30,14 +30,16 @@ pub mod statistics;
 pub mod sync_runs;
 pub mod throttles;
 pub mod tokens;
+pub mod two_factor;
 pub mod uploads;
 pub mod users;
 pub mod versions;
 pub mod webhooks;
 
+pub use organizations::OrganizationId;
 use serde::{Deserialize, Deserializer};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
 
 /// Bytes of JSON that travel as one bound parameter: D1 takes 2 MB a value, and a character may need two.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
-use crate::store::{Page, Update, flag, json_text, total};
+use crate::store::{OrganizationId, Page, Update, flag, json_text, total};
 
 /// One part of one rendered document, with its package's revision; or what decides about a name that is not our own.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,7 +23,7 @@ pub struct DocumentPart {
 /// left out when the package still has `known_revision`. No part: there is no such package, or nothing of it is
 /// published. When there are upstreams, or the vendor is reserved, a name that is not published here from git or an
 /// upload brings one more row with its `facts`.
-pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) -> Stmt {
+pub fn documents(organization: OrganizationId, name: &str, known_revision: Option<i64>) -> Stmt {
     let vendor = name.split_once('/').map_or(name, |(vendor, _)| vendor);
     Stmt::new(
         "WITH package AS (
@@ -73,16 +73,7 @@ pub fn documents(organization_id: i64, name: &str, known_revision: Option<i64>) 
                  OR EXISTS (SELECT 1 FROM settings s, json_each(s.value) v
                              WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors' AND v.value = ?4))
           ORDER BY 2, 3",
-        [organization_id.into(), name.into(), known_revision.into(), vendor.into()],
-    )
-}
-
-/// Reads the documents of the package that a repository publishes, as [`DocumentPart`]s in the order of their parts.
-pub fn documents_of_repository(repository_id: i64) -> Stmt {
-    Stmt::new(
-        "SELECT p.revision, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
-          WHERE p.repository_id = ?1 AND p.version_index <> '[]' ORDER BY d.stability, d.part",
-        [repository_id.into()],
+        [organization.into(), name.into(), known_revision.into(), vendor.into()],
     )
 }
 
@@ -206,12 +197,12 @@ fn page_stmt(filter: &[Value; 4], sort: Sort, page: Page) -> Stmt {
 /// A page of the published packages, and how many there are in all.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     filter: PackageFilter<'_>,
     sort: Sort,
     page: Page,
 ) -> Result<(Vec<PackageRow>, i64), DatabaseError> {
-    let args = [organization_id.into(), filter.repository_uid.into(), filter.search.into(), filter.package_type.into()];
+    let args = [organization.into(), filter.repository_uid.into(), filter.search.into(), filter.package_type.into()];
     let mut results = db
         .batch(vec![
             page_stmt(&args, sort, page),
@@ -230,7 +221,7 @@ pub async fn page(
 }
 
 /// Looks a package up by its public id or its name, unless nothing of it is left or shown; one [`PackageRow`] or none.
-pub fn by_key(organization_id: i64, key: &str) -> Stmt {
+pub fn by_key(organization: OrganizationId, key: &str) -> Stmt {
     Stmt::new(
         concat!(
             "SELECT ",
@@ -240,41 +231,51 @@ pub fn by_key(organization_id: i64, key: &str) -> Stmt {
                 AND EXISTS (SELECT 1 FROM versions v
                              WHERE v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL)"
         ),
-        [organization_id.into(), key.into()],
+        [organization.into(), key.into()],
     )
 }
 
 /// The statement that sets what an operator says of a package over its composer.json.
-pub fn override_manifest(package_id: i64, abandoned: Update<String>, description: Update<String>) -> Stmt {
+pub fn override_manifest(
+    organization: OrganizationId,
+    package_id: i64,
+    abandoned: Update<String>,
+    description: Update<String>,
+) -> Stmt {
     Stmt::new(
         "UPDATE packages SET abandoned_override = CASE WHEN ?2 THEN ?3 ELSE abandoned_override END,
                 description_override = CASE WHEN ?4 THEN ?5 ELSE description_override END
-          WHERE id = ?1",
+          WHERE id = ?1 AND organization_id = ?6",
         [
             package_id.into(),
             abandoned.is_set().into(),
             abandoned.into_value().into(),
             description.is_set().into(),
             description.into_value().into(),
+            organization.into(),
         ],
     )
 }
 
 /// The statement that hides a package from everybody (at a moment) or shows it again (`None`).
-pub fn hide(package_id: i64, at: Option<Millis>) -> Stmt {
-    Stmt::new("UPDATE packages SET hidden_at = ?2 WHERE id = ?1", [package_id.into(), at.into()])
+pub fn hide(organization: OrganizationId, package_id: i64, at: Option<Millis>) -> Stmt {
+    Stmt::new(
+        "UPDATE packages SET hidden_at = ?3 WHERE id = ?2 AND organization_id = ?1",
+        [organization.into(), package_id.into(), at.into()],
+    )
 }
 
 /// The statement that deletes a package with its versions.
-pub fn delete(package_id: i64) -> Stmt {
-    Stmt::new("DELETE FROM packages WHERE id = ?1", [package_id.into()])
+pub fn delete(organization: OrganizationId, package_id: i64) -> Stmt {
+    Stmt::new("DELETE FROM packages WHERE id = ?2 AND organization_id = ?1", [organization.into(), package_id.into()])
 }
 
 /// The statement that deletes a package that has no version left.
-pub fn delete_empty(package_id: i64) -> Stmt {
+pub fn delete_empty(organization: OrganizationId, package_id: i64) -> Stmt {
     Stmt::new(
-        "DELETE FROM packages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM versions WHERE package_id = ?1)",
-        [package_id.into()],
+        "DELETE FROM packages
+          WHERE id = ?2 AND organization_id = ?1 AND NOT EXISTS (SELECT 1 FROM versions WHERE package_id = ?2)",
+        [organization.into(), package_id.into()],
     )
 }
 
@@ -329,11 +330,6 @@ macro_rules! live_columns {
     };
 }
 
-/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked and hidden ones too.
-pub fn live_versions(repository_id: i64) -> Stmt {
-    Stmt::new(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
-}
-
 /// In [`PackageState::marks`]: taken out of the metadata.
 pub const YANKED: &str = "yanked";
 /// In [`PackageState::marks`]: hidden from everybody.
@@ -382,14 +378,9 @@ macro_rules! state_columns {
     };
 }
 
-/// Reads the packages that a repository ever published as [`PackageState`]s.
-pub fn of_repository(repository_id: i64) -> Stmt {
-    Stmt::new(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
-}
-
 /// Reads a package by its public id or its name, as one [`PackageState`] or none, and its versions as [`LiveVersion`]s.
-pub fn state(organization_id: i64, key: &str) -> [Stmt; 2] {
-    let args = || [organization_id.into(), key.into()];
+pub fn state(organization: OrganizationId, key: &str) -> [Stmt; 2] {
+    let args = || [organization.into(), key.into()];
     [
         Stmt::new(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
         Stmt::new(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
@@ -406,11 +397,11 @@ pub struct NameAndRevision {
 }
 
 /// Reads the packages `names` (a JSON array) as [`NameAndRevision`]s.
-pub fn revisions(organization_id: i64, names: String) -> Stmt {
+pub fn revisions(organization: OrganizationId, names: String) -> Stmt {
     Stmt::new(
         "SELECT p.name, p.revision FROM json_each(?2) j
            JOIN packages p ON p.organization_id = ?1 AND p.name = j.value",
-        [organization_id.into(), names.into()],
+        [organization.into(), names.into()],
     )
 }
 
@@ -422,9 +413,30 @@ pub struct Owner {
 }
 
 /// Reads the [`Owner`] of a package; one row or none.
-pub fn owner(organization_id: i64, name: &str) -> Stmt {
+pub fn owner(organization: OrganizationId, name: &str) -> Stmt {
     Stmt::new(
         "SELECT repository_id FROM packages WHERE organization_id = ?1 AND name = ?2",
-        [organization_id.into(), name.into()],
+        [organization.into(), name.into()],
     )
+}
+
+// Across organizations: a job names a repository by its primary key.
+
+/// Reads the documents of the package that a repository publishes, as [`DocumentPart`]s in the order of their parts.
+pub fn documents_of_repository(repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT p.revision, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
+          WHERE p.repository_id = ?1 AND p.version_index <> '[]' ORDER BY d.stability, d.part",
+        [repository_id.into()],
+    )
+}
+
+/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked and hidden ones too.
+pub fn live_versions(repository_id: i64) -> Stmt {
+    Stmt::new(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+}
+
+/// Reads the packages that a repository ever published as [`PackageState`]s.
+pub fn of_repository(repository_id: i64) -> Stmt {
+    Stmt::new(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
+use crate::store::OrganizationId;
 use crate::store::json_arguments;
 use crate::store::repositories::RefRow;
 
@@ -12,7 +13,7 @@ use crate::store::repositories::RefRow;
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// The organization.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// The repository it comes from.
     pub repository_id: i64,
     /// `vendor/package`.
@@ -29,7 +30,7 @@ pub fn guard_revision(target: Target<'_>, revision: Option<i64>) -> Stmt {
         "SELECT CASE WHEN (SELECT p.revision FROM packages p JOIN repositories r ON r.id = p.repository_id
                             WHERE p.organization_id = ?1 AND p.name = ?2 AND r.kind <> 'composer') IS NOT ?3
              THEN json('the package was published meanwhile') END AS guard",
-        [target.organization_id.into(), target.name.into(), revision.into()],
+        [target.organization.into(), target.name.into(), revision.into()],
     )
 }
 
@@ -55,7 +56,7 @@ pub fn take_over(target: Target<'_>) -> Stmt {
         "UPDATE packages SET repository_id = ?3
           WHERE organization_id = ?1 AND name = ?2
             AND repository_id IN (SELECT id FROM repositories WHERE kind = 'composer')",
-        [target.organization_id.into(), target.name.into(), target.repository_id.into()],
+        [target.organization.into(), target.name.into(), target.repository_id.into()],
     )
 }
 
@@ -72,7 +73,7 @@ pub fn upsert_package(target: Target<'_>, uid: &str, summary: &Summary) -> Stmt 
            revision = excluded.revision, updated_at = excluded.updated_at",
         [
             uid.into(),
-            target.organization_id.into(),
+            target.organization.into(),
             target.repository_id.into(),
             target.name.into(),
             summary.description.as_ref().into(),
@@ -133,7 +134,7 @@ pub fn upsert_versions(target: Target<'_>, versions: &[VersionUpsert]) -> Vec<St
                    pretty = excluded.pretty, ref_name = excluded.ref_name, reference = excluded.reference,
                    manifest = excluded.manifest, released_at = excluded.released_at,
                    updated_at = excluded.updated_at, removed_at = NULL",
-                [target.organization_id.into(), target.name.into(), list.into(), target.now.into()],
+                [target.organization.into(), target.name.into(), list.into(), target.now.into()],
             )
         })
         .collect()
@@ -154,7 +155,7 @@ pub fn settle_versions<'v>(
             AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)
             AND (is_default_branch <> (ref_name IS ?5) OR normalized NOT IN (SELECT value FROM json_each(?3)))",
         [
-            target.organization_id.into(),
+            target.organization.into(),
             target.name.into(),
             json!(live).to_string().into(),
             target.now.into(),
@@ -186,20 +187,6 @@ pub fn retire_other_packages(target: Target<'_>) -> [Stmt; 3] {
     ]
 }
 
-/// Stores texts by their hash: `(sha256, content)`.
-pub fn insert_texts(texts: &[(String, String)]) -> Vec<Stmt> {
-    json_arguments(texts.iter().map(|text| json!(text)))
-        .into_iter()
-        .map(|list| {
-            Stmt::new(
-                "INSERT OR IGNORE INTO texts (sha256, content)
-                 SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?1) j",
-                [list.into()],
-            )
-        })
-        .collect()
-}
-
 /// Replaces the files of the versions in `changed` by `files`.
 pub fn replace_files(target: Target<'_>, changed: &[VersionUpsert], files: &[FileUpsert]) -> Vec<Stmt> {
     let changed: Vec<&str> = changed.iter().map(|version| version.normalized.as_str()).collect();
@@ -208,7 +195,7 @@ pub fn replace_files(target: Target<'_>, changed: &[VersionUpsert], files: &[Fil
            SELECT v.id FROM versions v JOIN packages p ON p.id = v.package_id
             WHERE p.organization_id = ?1 AND p.name = ?2
               AND v.normalized IN (SELECT value FROM json_each(?3)))",
-        [target.organization_id.into(), target.name.into(), json!(changed).to_string().into()],
+        [target.organization.into(), target.name.into(), json!(changed).to_string().into()],
     )];
     stmts.extend(json_arguments(files.iter().map(|file| json!(file))).into_iter().map(|list| {
         Stmt::new(
@@ -217,7 +204,7 @@ pub fn replace_files(target: Target<'_>, changed: &[VersionUpsert], files: &[Fil
                FROM json_each(?3) j
                JOIN packages p ON p.organization_id = ?1 AND p.name = ?2
                JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'normalized'",
-            [target.organization_id.into(), target.name.into(), list.into()],
+            [target.organization.into(), target.name.into(), list.into()],
         )
     }));
     stmts
@@ -229,7 +216,7 @@ pub fn note_dists(target: Target<'_>) -> Stmt {
         "INSERT OR IGNORE INTO dists (version_id, reference, created_at)
          SELECT v.id, v.reference, ?3 FROM versions v JOIN packages p ON p.id = v.package_id
           WHERE p.organization_id = ?1 AND p.name = ?2 AND v.removed_at IS NULL",
-        [target.organization_id.into(), target.name.into(), target.now.into()],
+        [target.organization.into(), target.name.into(), target.now.into()],
     )
 }
 
@@ -240,14 +227,14 @@ const DOCUMENT_PART_BYTES: usize = 1_000_000;
 pub fn replace_documents(target: Target<'_>, stable: &str, dev: &str) -> Vec<Stmt> {
     let mut stmts = vec![Stmt::new(
         "DELETE FROM documents WHERE package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
-        [target.organization_id.into(), target.name.into()],
+        [target.organization.into(), target.name.into()],
     )];
     for (stability, document) in [("stable", stable), ("dev", dev)] {
         for (part, body) in (0_i64..).zip(parts(document, DOCUMENT_PART_BYTES)) {
             stmts.push(Stmt::new(
                 "INSERT INTO documents (package_id, stability, part, body)
                  SELECT id, ?3, ?4, ?5 FROM packages WHERE organization_id = ?1 AND name = ?2",
-                [target.organization_id.into(), target.name.into(), stability.into(), part.into(), body.into()],
+                [target.organization.into(), target.name.into(), stability.into(), part.into(), body.into()],
             ));
         }
     }
@@ -264,6 +251,22 @@ pub fn parts(mut document: &str, bytes: usize) -> Vec<&str> {
     }
     parts.push(document);
     parts
+}
+
+// Across organizations: a text belongs to whatever content it has; the refs are those of a repository whose lease the sync holds.
+
+/// Stores texts by their hash: `(sha256, content)`.
+pub fn insert_texts(texts: &[(String, String)]) -> Vec<Stmt> {
+    json_arguments(texts.iter().map(|text| json!(text)))
+        .into_iter()
+        .map(|list| {
+            Stmt::new(
+                "INSERT OR IGNORE INTO texts (sha256, content)
+                 SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?1) j",
+                [list.into()],
+            )
+        })
+        .collect()
 }
 
 /// Remembers the refs that were carried through, what became of each, and what the server can do.

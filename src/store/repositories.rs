@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::mirrors::{Upstream, stored_root};
 use crate::store::sealed::SealedColumn;
-use crate::store::{Page, Update, dists, run, total};
+use crate::store::{OrganizationId, Page, Update, dists, run, total};
 
 /// A repository with what its latest sync run tells of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,7 +16,8 @@ pub struct RepositoryRow {
     /// Public id (`UUIDv7`).
     pub uid: String,
     /// The organization it belongs to.
-    pub organization_id: i64,
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
     /// `git`, `composer` or `artifact`.
     pub kind: String,
     /// `git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer` or `packagist`.
@@ -99,23 +100,18 @@ macro_rules! repository_columns {
 }
 
 /// Looks a repository up by its public id; one [`RepositoryRow`] or none.
-pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
     Stmt::new(
         concat!("SELECT ", repository_columns!(), " WHERE r.organization_id = ?1 AND r.uid = ?2"),
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     )
-}
-
-/// Looks a repository up by its primary key; one [`RepositoryRow`] or none.
-pub fn by_id(id: i64) -> Stmt {
-    Stmt::new(concat!("SELECT ", repository_columns!(), " WHERE r.id = ?1"), [id.into()])
 }
 
 /// A page of an organization's repositories, those of `kind` if there is one, in the order they were registered, and how
 /// many there are in all.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     kind: Option<&str>,
     page: Page,
 ) -> Result<(Vec<RepositoryRow>, i64), DatabaseError> {
@@ -128,11 +124,11 @@ pub async fn page(
                     " WHERE r.organization_id = ?1 AND (?2 IS NULL OR r.kind = ?2)
                       ORDER BY r.id LIMIT ?3 OFFSET ?4"
                 ),
-                [organization_id.into(), kind.into(), page.limit.into(), page.offset.into()],
+                [organization.into(), kind.into(), page.limit.into(), page.offset.into()],
             ),
             Stmt::new(
                 "SELECT count(*) AS total FROM repositories WHERE organization_id = ?1 AND (?2 IS NULL OR kind = ?2)",
-                [organization_id.into(), kind.into()],
+                [organization.into(), kind.into()],
             ),
         ])
         .await?
@@ -146,7 +142,7 @@ pub struct NewRepository<'a> {
     /// Public id (`UUIDv7`).
     pub uid: &'a str,
     /// The organization it belongs to.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// `git`, `composer` or `artifact`.
     pub kind: &'a str,
     /// The host's kind.
@@ -182,7 +178,7 @@ pub async fn insert(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         [
             new.uid.into(),
-            new.organization_id.into(),
+            new.organization.into(),
             new.kind.into(),
             new.provider.into(),
             new.url.into(),
@@ -195,7 +191,7 @@ pub async fn insert(
             new.created_at.into(),
         ],
     );
-    let mut results = db.batch(vec![insert, noted, by_uid(new.organization_id, new.uid)]).await?;
+    let mut results = db.batch(vec![insert, noted, by_uid(new.organization, new.uid)]).await?;
     Ok(results.pop().unwrap_or_default().first()?)
 }
 
@@ -203,17 +199,17 @@ pub async fn insert(
 /// [`RepositoryRow`] as it is then, or none.
 pub async fn request_sync(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
     noted: Stmt,
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let ask = Stmt::new(
         "UPDATE repositories SET request_seq = request_seq + 1
           WHERE organization_id = ?1 AND uid = ?2 AND kind <> 'artifact'",
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     );
-    let again = dists::forget_refusals(organization_id, uid);
-    let mut results = db.batch(vec![ask, noted, again, by_uid(organization_id, uid)]).await?;
+    let again = dists::forget_refusals(organization, uid);
+    let mut results = db.batch(vec![ask, noted, again, by_uid(organization, uid)]).await?;
     Ok(results.pop().unwrap_or_default().first()?)
 }
 
@@ -240,17 +236,17 @@ pub struct RepositoryChanges {
 
 /// The statement that aborts its batch when a repository is no longer at `known`, its address and its type of
 /// credentials. See `sync_runs::guard` for how.
-pub fn guard(organization_id: i64, uid: &str, known: (&str, &str)) -> Stmt {
+pub fn guard(organization: OrganizationId, uid: &str, known: (&str, &str)) -> Stmt {
     Stmt::new(
         "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM repositories WHERE organization_id = ?1 AND uid = ?2 AND url = ?3
                                          AND credential_type = ?4)
              THEN json('the repository was changed meanwhile') END AS guard",
-        [organization_id.into(), uid.into(), known.0.into(), known.1.into()],
+        [organization.into(), uid.into(), known.0.into(), known.1.into()],
     )
 }
 
 /// Updates a repository, and asks for its sync.
-pub fn update(organization_id: i64, uid: &str, changes: RepositoryChanges) -> Stmt {
+pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChanges) -> Stmt {
     let (credential_type, credentials) = match changes.credentials {
         Some((credential_type, sealed)) => (Some(credential_type), sealed),
         None => (None, None),
@@ -267,7 +263,7 @@ pub fn update(organization_id: i64, uid: &str, changes: RepositoryChanges) -> St
                 request_seq = request_seq + 1
           WHERE organization_id = ?1 AND uid = ?2",
         [
-            organization_id.into(),
+            organization.into(),
             uid.into(),
             changes.url.into(),
             changes.provider.into(),
@@ -286,41 +282,105 @@ pub fn update(organization_id: i64, uid: &str, changes: RepositoryChanges) -> St
 }
 
 /// The statement that forgets the refs of a repository: each is looked at again.
-pub fn forget_refs(repository_id: i64) -> Stmt {
-    Stmt::new("DELETE FROM repository_refs WHERE repository_id = ?1", [repository_id.into()])
+pub fn forget_refs(organization: OrganizationId, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM repository_refs
+          WHERE repository_id IN (SELECT r.id FROM repositories r WHERE r.id = ?2 AND r.organization_id = ?1)",
+        [organization.into(), repository_id.into()],
+    )
 }
 
 /// The statement that removes the packages of a repository.
-pub fn delete_packages(repository_id: i64) -> Stmt {
-    Stmt::new("DELETE FROM packages WHERE repository_id = ?1", [repository_id.into()])
+pub fn delete_packages(organization: OrganizationId, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM packages WHERE repository_id = ?2 AND organization_id = ?1",
+        [organization.into(), repository_id.into()],
+    )
 }
 
 /// The statement that keeps an upstream's root (JSON of [`crate::store::mirrors::StoredRoot`]), if it is still at `url`.
-pub fn keep_root(repository_id: i64, url: &str, root: &str) -> Stmt {
+pub fn keep_root(organization: OrganizationId, repository_id: i64, url: &str, root: &str) -> Stmt {
     Stmt::new(
-        "UPDATE repositories SET capabilities = ?3 WHERE id = ?1 AND url = ?2",
-        [repository_id.into(), url.into(), root.into()],
+        "UPDATE repositories SET capabilities = ?4 WHERE id = ?2 AND organization_id = ?1 AND url = ?3",
+        [organization.into(), repository_id.into(), url.into(), root.into()],
     )
 }
 
 /// The statement that asks for a sync of a repository whose latest one went well, unless one is asked for already.
-pub fn ask_for_check(repository_id: i64) -> Stmt {
+pub fn ask_for_check(organization: OrganizationId, repository_id: i64) -> Stmt {
     Stmt::new(
         "UPDATE repositories SET request_seq = request_seq + 1
-          WHERE id = ?1 AND (SELECT s.outcome = 'ok' AND s.request_seq = repositories.request_seq FROM sync_runs s
-                              WHERE s.repository_id = ?1 ORDER BY s.id DESC LIMIT 1)",
-        [repository_id.into()],
+          WHERE id = ?2 AND organization_id = ?1
+            AND (SELECT s.outcome = 'ok' AND s.request_seq = repositories.request_seq FROM sync_runs s
+                  WHERE s.repository_id = ?2 ORDER BY s.id DESC LIMIT 1)",
+        [organization.into(), repository_id.into()],
     )
 }
 
 /// The statement that removes a repository with its packages, versions and documents, unless it is the implicit one of
 /// Packagist; returns its `id`.
-pub fn delete(organization_id: i64, uid: &str) -> Stmt {
+pub fn delete(organization: OrganizationId, uid: &str) -> Stmt {
     Stmt::new(
         "DELETE FROM repositories
           WHERE organization_id = ?1 AND uid = ?2 AND provider <> 'packagist' RETURNING id",
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     )
+}
+
+/// A ref as the last carried-through sync saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+pub struct RefRow {
+    /// Full name: `refs/tags/v1.0.0`.
+    pub name: String,
+    /// Commit id.
+    pub reference: String,
+    /// The normalized version it became, or `None` when it was skipped.
+    pub version: Option<String>,
+    /// Why it was skipped.
+    pub reason: Option<String>,
+}
+
+/// A page of a repository's refs, those first that became no version, and how many there are in all; `None` without such
+/// a repository. A version is as people read it, and only there when it is published.
+pub async fn refs_page(
+    db: &dyn Database,
+    organization: OrganizationId,
+    uid: &str,
+    page: Page,
+) -> Result<Option<(Vec<RefRow>, i64)>, DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                "SELECT f.name, f.reference, f.reason,
+                        (SELECT v.pretty FROM packages p JOIN versions v ON v.package_id = p.id
+                          WHERE p.repository_id = f.repository_id AND v.normalized = f.version
+                            AND v.ref_name = f.name AND v.removed_at IS NULL) AS version
+                   FROM repositories r JOIN repository_refs f ON f.repository_id = r.id
+                  WHERE r.organization_id = ?1 AND r.uid = ?2
+                  ORDER BY f.reason IS NULL, f.name LIMIT ?3 OFFSET ?4",
+                [organization.into(), uid.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                "SELECT (SELECT count(*) FROM repository_refs f WHERE f.repository_id = r.id) AS total
+                   FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
+                [organization.into(), uid.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let refs = results.next().unwrap_or_default().decode()?;
+    let count = results.next().unwrap_or_default();
+    if count.0.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((refs, total(count)?)))
+}
+
+// Across organizations: a job names a repository by its primary key, and the cron looks at all.
+
+/// Looks a repository up by its primary key; one [`RepositoryRow`] or none.
+pub fn by_id(id: i64) -> Stmt {
+    Stmt::new(concat!("SELECT ", repository_columns!(), " WHERE r.id = ?1"), [id.into()])
 }
 
 /// The repositories whose sync is due: asked for, never run, cut off, or past their interval. At most 500.
@@ -341,19 +401,6 @@ pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseErr
     Ok(run(db, stmt).await?.decode::<Due>()?.into_iter().map(|row| row.id).collect())
 }
 
-/// A ref as the last carried-through sync saw it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
-pub struct RefRow {
-    /// Full name: `refs/tags/v1.0.0`.
-    pub name: String,
-    /// Commit id.
-    pub reference: String,
-    /// The normalized version it became, or `None` when it was skipped.
-    pub version: Option<String>,
-    /// Why it was skipped.
-    pub reason: Option<String>,
-}
-
 /// Reads a repository's refs as [`RefRow`]s.
 pub fn refs(repository_id: i64) -> Stmt {
     Stmt::new(
@@ -362,41 +409,7 @@ pub fn refs(repository_id: i64) -> Stmt {
     )
 }
 
-/// A page of a repository's refs, those first that became no version, and how many there are in all; `None` without such
-/// a repository. A version is as people read it, and only there when it is published.
-pub async fn refs_page(
-    db: &dyn Database,
-    organization_id: i64,
-    uid: &str,
-    page: Page,
-) -> Result<Option<(Vec<RefRow>, i64)>, DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                "SELECT f.name, f.reference, f.reason,
-                        (SELECT v.pretty FROM packages p JOIN versions v ON v.package_id = p.id
-                          WHERE p.repository_id = f.repository_id AND v.normalized = f.version
-                            AND v.ref_name = f.name AND v.removed_at IS NULL) AS version
-                   FROM repositories r JOIN repository_refs f ON f.repository_id = r.id
-                  WHERE r.organization_id = ?1 AND r.uid = ?2
-                  ORDER BY f.reason IS NULL, f.name LIMIT ?3 OFFSET ?4",
-                [organization_id.into(), uid.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                "SELECT (SELECT count(*) FROM repository_refs f WHERE f.repository_id = r.id) AS total
-                   FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
-                [organization_id.into(), uid.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let refs = results.next().unwrap_or_default().decode()?;
-    let count = results.next().unwrap_or_default();
-    if count.0.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some((refs, total(count)?)))
-}
+// Across organizations: a key of ENCRYPTION_KEY seals for all of them.
 
 /// The credentials, for whoever re-seals them.
 pub const SEALED: SealedColumn = SealedColumn { name: "repositories.credentials", counts, sealed_by, replace };

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::tokens::{HashedTokenRow, Holder, Standing, TokenFilter, counted, known, listed};
-use crate::store::{Page, total};
+use crate::store::{OrganizationId, Page, total};
 
 /// What became of a revocation.
 #[derive(Debug, Clone)]
@@ -21,7 +21,8 @@ pub struct Revocation {
 /// any more, if one is given, is left alone.
 pub async fn revoke(
     db: &dyn Database,
-    (organization_id, holder): (i64, Holder),
+    organization: OrganizationId,
+    holder: Holder,
     uid: &str,
     revision: Option<i64>,
     now: Millis,
@@ -32,9 +33,9 @@ pub async fn revoke(
           WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
             AND consumer_id IS ?5 AND NOT EXISTS (SELECT 1 FROM consumers c WHERE c.uid = tokens.uid)
          RETURNING id",
-        [organization_id.into(), uid.into(), now.into(), revision.into(), holder.into()],
+        [organization.into(), uid.into(), now.into(), revision.into(), holder.into()],
     );
-    let mut results = db.batch(vec![revoke, noted, known(organization_id, holder, uid)]).await?;
+    let mut results = db.batch(vec![revoke, noted, known(organization, holder, uid)]).await?;
     let token = results.pop().unwrap_or_default().first()?;
     let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
     Ok(token.map(|token| Revocation { token, is_new }))
@@ -53,7 +54,7 @@ pub struct Condemned {
 /// The tokens that a filter condemns, and those that it has condemned since `since`.
 pub async fn condemned(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     filter: &TokenFilter<'_>,
     limit: i64,
     since: Millis,
@@ -62,9 +63,9 @@ pub async fn condemned(
     let page = Page { limit, offset: 0 };
     let gone = TokenFilter { standing: Standing::RevokedSince(since), ..*filter };
     let batch = vec![
-        listed(organization_id, filter, None, page, now),
-        counted(organization_id, filter, now),
-        listed(organization_id, &gone, None, page, now),
+        listed(organization, filter, None, page, now),
+        counted(organization, filter, now),
+        listed(organization, &gone, None, page, now),
     ];
     let mut results = db.batch(batch).await?.into_iter();
     Ok(Condemned {
@@ -78,7 +79,7 @@ pub async fn condemned(
 /// finds them as the revocation will.
 pub async fn revoke_all(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     tokens: &[HashedTokenRow],
     now: Millis,
     noted: Stmt,
@@ -94,7 +95,7 @@ pub async fn revoke_all(
             AND id IN (SELECT t.id FROM json_each(?2) j
                         CROSS JOIN tokens t ON t.uid = j.value ->> 'uid' AND t.revision = j.value ->> 'revision')
          RETURNING uid",
-        [organization_id.into(), json!(list).to_string().into(), now.into()],
+        [organization.into(), json!(list).to_string().into(), now.into()],
     );
     let rows = db.batch(vec![noted, revoke]).await?.pop().unwrap_or_default();
     Ok(rows.decode::<Revoked>()?.into_iter().map(|row| row.uid).collect())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::users::UserRow;
 use crate::store::{Page, total};
@@ -24,7 +24,8 @@ pub struct SessionRow {
     pub seen_at: Millis,
     /// When it ends whatever happens.
     pub expires_at: Millis,
-    /// The user; `None` when the user is blocked, or has ended all sessions of this one's epoch.
+    /// The user, in its first organization; `None` when the user is blocked or in none, or has ended all sessions of
+    /// this one's epoch.
     #[serde(deserialize_with = "optional_json_text")]
     pub user: Option<UserRow>,
 }
@@ -37,12 +38,13 @@ fn optional_json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 macro_rules! session_columns {
     () => {
         "id, uid, address, user_agent, created_at, seen_at, expires_at,
-         (SELECT json_object('id', u.id, 'uid', u.uid, 'organization_id', u.organization_id, 'email', u.email,
-                 'name', u.name, 'role', u.role, 'session_epoch', u.session_epoch, 'blocked_at', u.blocked_at,
+         (SELECT json_object('id', u.id, 'uid', u.uid, 'organization_id', m.organization_id, 'email', u.email,
+                 'name', u.name, 'role', m.role, 'session_epoch', u.session_epoch, 'blocked_at', u.blocked_at,
                  'totp_enabled_at', u.totp_enabled_at, 'created_at', u.created_at, 'last_login_at', u.last_login_at,
                  'recovery_codes_left', (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id))
-            FROM users u
-           WHERE u.id = sessions.user_id AND u.session_epoch = sessions.epoch AND u.blocked_at IS NULL) AS user"
+            FROM users u JOIN memberships m ON m.user_id = u.id
+           WHERE u.id = sessions.user_id AND u.session_epoch = sessions.epoch AND u.blocked_at IS NULL
+           ORDER BY m.organization_id LIMIT 1) AS user"
     };
 }
 
@@ -52,6 +54,8 @@ macro_rules! is_alive {
         " expires_at > ?2 AND seen_at > ?3"
     };
 }
+
+// Across organizations: a session belongs to a user, who is one in every organization.
 
 /// The session whose token has this hash (SHA-256, lowercase hex), if it was seen after `idle_since` and is not over;
 /// one [`SessionRow`] or none.

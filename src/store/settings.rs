@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::ports::{Fault, Millis, Row, Rows, Stmt};
+use crate::store::OrganizationId;
 
 /// Reads every setting of an organization, for [`read`].
-pub fn all(organization_id: i64) -> Stmt {
-    Stmt::new("SELECT key, value FROM settings WHERE organization_id = ?1", [organization_id.into()])
+pub fn all(organization: OrganizationId) -> Stmt {
+    Stmt::new("SELECT key, value FROM settings WHERE organization_id = ?1", [organization.into()])
 }
 
 /// The settings of [`all`] by their names.
@@ -20,13 +21,13 @@ pub fn read(rows: Rows) -> Result<Row, Fault> {
 }
 
 /// Sets all of `settings`, by their names.
-pub fn set(organization_id: i64, settings: &[(&'static str, Value)], now: Millis) -> Stmt {
+pub fn set(organization: OrganizationId, settings: &[(&'static str, Value)], now: Millis) -> Stmt {
     let rows: Vec<Value> = settings.iter().map(|(key, value)| json!([key, value.to_string()])).collect();
     Stmt::new(
         "INSERT INTO settings (organization_id, key, value, updated_at)
          SELECT ?1, j.value ->> 0, j.value ->> 1, ?3 FROM json_each(?2) j WHERE true
          ON CONFLICT (organization_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-        [organization_id.into(), Value::Array(rows).to_string().into(), now.into()],
+        [organization.into(), Value::Array(rows).to_string().into(), now.into()],
     )
 }
 
@@ -44,7 +45,7 @@ macro_rules! packagist_mirroring {
 
 /// Makes the implicit upstream repository of Packagist what the settings say, right after they were set: it is made when
 /// mirroring is first switched on. Its `path` keeps its address from clashing with that of a registered repository.
-pub fn apply_packagist(organization_id: i64, uid: &str, default_url: &str, now: Millis) -> [Stmt; 2] {
+pub fn apply_packagist(organization: OrganizationId, uid: &str, default_url: &str, now: Millis) -> [Stmt; 2] {
     [
         Stmt::new(
             concat!(
@@ -56,7 +57,7 @@ pub fn apply_packagist(organization_id: i64, uid: &str, default_url: &str, now: 
                 packagist_url!(),
                 " WHERE organization_id = ?1 AND provider = 'packagist'"
             ),
-            [organization_id.into(), default_url.into()],
+            [organization.into(), default_url.into()],
         ),
         Stmt::new(
             concat!(
@@ -68,15 +69,15 @@ pub fn apply_packagist(organization_id: i64, uid: &str, default_url: &str, now: 
                 packagist_mirroring!(),
                 " AND NOT EXISTS (SELECT 1 FROM repositories WHERE organization_id = ?1 AND provider = 'packagist')"
             ),
-            [organization_id.into(), default_url.into(), uid.into(), now.into()],
+            [organization.into(), default_url.into(), uid.into(), now.into()],
         ),
     ]
 }
 
 /// Reads the id of the implicit upstream repository of Packagist; one row with `id`, or none.
-pub fn packagist_repository(organization_id: i64) -> Stmt {
+pub fn packagist_repository(organization: OrganizationId) -> Stmt {
     Stmt::new(
         "SELECT id FROM repositories WHERE organization_id = ?1 AND provider = 'packagist'",
-        [organization_id.into()],
+        [organization.into()],
     )
 }

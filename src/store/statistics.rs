@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
+use crate::store::OrganizationId;
 
 /// How much of everything there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -69,20 +70,20 @@ pub struct Statistics {
 /// Counts everything at `now`; installs from `first_day` on, and the `top` most installed packages.
 pub async fn read(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     now: Millis,
     first_day: i64,
     top: i64,
 ) -> Result<Statistics, DatabaseError> {
     let batch = vec![
-        totals(organization_id, now),
-        statuses(organization_id, now),
+        totals(organization, now),
+        statuses(organization, now),
         Stmt::new(
             "SELECT d.day, sum(d.count) AS count FROM packages p
                JOIN versions v ON v.package_id = p.id
                JOIN downloads d ON d.version_id = v.id AND d.day >= ?2
               WHERE p.organization_id = ?1 GROUP BY d.day ORDER BY d.day",
-            [organization_id.into(), first_day.into()],
+            [organization.into(), first_day.into()],
         ),
         Stmt::new(
             "SELECT p.name, sum(d.count) AS total, sum(CASE WHEN d.day >= ?2 THEN d.count ELSE 0 END) AS recent
@@ -90,7 +91,7 @@ pub async fn read(
                JOIN versions v ON v.package_id = p.id
                JOIN downloads d ON d.version_id = v.id
               WHERE p.organization_id = ?1 GROUP BY p.id ORDER BY recent DESC, total DESC, p.name LIMIT ?3",
-            [organization_id.into(), first_day.into(), top.into()],
+            [organization.into(), first_day.into(), top.into()],
         ),
     ];
     let mut results = db.batch(batch).await?.into_iter();
@@ -103,7 +104,7 @@ pub async fn read(
     })
 }
 
-fn totals(organization_id: i64, now: Millis) -> Stmt {
+fn totals(organization: OrganizationId, now: Millis) -> Stmt {
     Stmt::new(
         "SELECT
            (SELECT count(*) FROM packages WHERE organization_id = ?1) AS packages,
@@ -120,12 +121,12 @@ fn totals(organization_id: i64, now: Millis) -> Stmt {
               (SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes FROM artifacts
                 WHERE sha256 IN (SELECT d.artifact_sha256 FROM packages p JOIN versions v ON v.package_id = p.id
                                    JOIN dists d ON d.version_id = v.id WHERE p.organization_id = ?1)) a",
-        [organization_id.into(), now.into()],
+        [organization.into(), now.into()],
     )
 }
 
 /// The same statuses as `registry::repositories` tells of each repository.
-fn statuses(organization_id: i64, now: Millis) -> Stmt {
+fn statuses(organization: OrganizationId, now: Millis) -> Stmt {
     Stmt::new(
         "SELECT CASE WHEN l.id IS NULL THEN 'pending'
                      WHEN l.finished_at IS NULL AND l.lease_until > ?2 THEN 'syncing'
@@ -136,6 +137,6 @@ fn statuses(organization_id: i64, now: Millis) -> Stmt {
            FROM repositories r
            LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
           WHERE r.organization_id = ?1 GROUP BY 1",
-        [organization_id.into(), now.into()],
+        [organization.into(), now.into()],
     )
 }

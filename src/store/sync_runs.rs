@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
-use crate::store::{Page, flag, json_text, run, total};
+use crate::store::{OrganizationId, Page, flag, json_text, run, total};
 
 /// A claimed run and what it needs to know of its repository.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,7 +27,8 @@ pub struct ClaimedRepository {
     /// Public id.
     pub uid: String,
     /// The organization it belongs to.
-    pub organization_id: i64,
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
     /// `git` or `composer`.
     pub kind: String,
     /// The host's kind.
@@ -69,41 +70,6 @@ macro_rules! claim_columns {
                    'refs_digest', refs_digest)
               FROM repositories WHERE id = repository_id) AS repository"
     };
-}
-
-/// Claims a due repository until `lease_until`; `None` when it is not due, is being synced, or is gone.
-pub async fn claim(
-    db: &dyn Database,
-    uid: &str,
-    repository_id: i64,
-    now: Millis,
-    lease_until: Millis,
-) -> Result<Option<Claim>, DatabaseError> {
-    let stmt = Stmt::new(
-        concat!(
-            "INSERT INTO sync_runs (uid, repository_id, request_seq, started_at, lease_until, failures)
-         SELECT ?1, r.id, r.request_seq, ?3, ?4,
-                CASE WHEN l.id IS NULL OR l.outcome = 'ok' THEN 0 ELSE l.failures + 1 END
-           FROM repositories r
-           LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
-          WHERE r.id = ?2 AND r.is_active = 1
-            AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?3)
-            AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?3)
-         RETURNING ",
-            claim_columns!()
-        ),
-        [uid.into(), repository_id.into(), now.into(), lease_until.into()],
-    );
-    Ok(run(db, stmt).await?.first()?)
-}
-
-/// The claim that was made under `uid` and has not ended; for when the answer to it got lost.
-pub async fn claimed(db: &dyn Database, uid: &str) -> Result<Option<Claim>, DatabaseError> {
-    let stmt = Stmt::new(
-        concat!("SELECT ", claim_columns!(), " FROM sync_runs WHERE uid = ?1 AND finished_at IS NULL"),
-        [uid.into()],
-    );
-    Ok(run(db, stmt).await?.first()?)
 }
 
 /// A ref or a version that a sync left out, and why.
@@ -150,38 +116,15 @@ impl Report {
     }
 }
 
-/// The statement that ends a run; decode its row with [`Finished`]. No row when its lease was taken over.
-pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stmt {
-    let outcome = if report.error.is_some() { "failed" } else { "ok" };
-    Stmt::new(
-        "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
-                received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11
-          WHERE id = ?1 AND finished_at IS NULL
-         RETURNING (SELECT r.request_seq FROM repositories r WHERE r.id = repository_id) > request_seq AS asked_again",
-        [
-            id.into(),
-            now.into(),
-            outcome.into(),
-            report.error.as_ref().into(),
-            next_due_at.into(),
-            report.requests.into(),
-            report.received_bytes.into(),
-            report.added.into(),
-            report.changed.into(),
-            report.removed.into(),
-            report.skipped_json().into(),
-        ],
-    )
-}
-
 /// The statement that ends a repository's run that is under way: what it looks for is no longer what is wanted. It can
 /// publish nothing from then on, and another one may begin at once.
-pub fn supersede(repository_id: i64, now: Millis) -> Stmt {
+pub fn supersede(organization: OrganizationId, repository_id: i64, now: Millis) -> Stmt {
     Stmt::new(
         "UPDATE sync_runs SET finished_at = ?2, outcome = 'failed', next_due_at = ?2,
                 error = 'The repository was changed while it was synced. It is synced again.'
-          WHERE repository_id = ?1 AND finished_at IS NULL",
-        [repository_id.into(), now.into()],
+          WHERE repository_id IN (SELECT r.id FROM repositories r WHERE r.id = ?1 AND r.organization_id = ?3)
+            AND finished_at IS NULL",
+        [repository_id.into(), now.into(), organization.into()],
     )
 }
 
@@ -193,19 +136,9 @@ pub struct Finished {
     pub asked_again: bool,
 }
 
-/// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; no row when it has not.
-pub fn finished(id: i64) -> Stmt {
-    Stmt::new(
-        "SELECT r.request_seq > s.request_seq AS asked_again
-           FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
-          WHERE s.id = ?1 AND s.finished_at IS NOT NULL",
-        [id.into()],
-    )
-}
-
 /// The statement that aborts its batch when the run no longer holds its lease, or when a package of that name belongs
 /// to another repository that is no upstream: `json('…')` of a text that is no JSON is an error, and D1 has no other way to raise one.
-pub fn guard(run_id: i64, organization_id: i64, package: &str, repository_id: i64) -> Stmt {
+pub fn guard(organization: OrganizationId, run_id: i64, package: &str, repository_id: i64) -> Stmt {
     Stmt::new(
         "SELECT CASE
            WHEN NOT EXISTS (SELECT 1 FROM sync_runs s WHERE s.id = ?1 AND s.finished_at IS NULL
@@ -216,7 +149,7 @@ pub fn guard(run_id: i64, organization_id: i64, package: &str, repository_id: i6
                            AND r.kind <> 'composer')
              THEN json('the package belongs to another repository')
          END AS guard",
-        [run_id.into(), organization_id.into(), package.into(), repository_id.into()],
+        [run_id.into(), organization.into(), package.into(), repository_id.into()],
     )
 }
 
@@ -254,7 +187,7 @@ pub struct RunRow {
 /// repository.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     repository_uid: &str,
     page: Page,
 ) -> Result<Option<(Vec<RunRow>, i64)>, DatabaseError> {
@@ -265,12 +198,12 @@ pub async fn page(
                         s.received_bytes, s.added, s.changed, s.removed, s.skipped
                    FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
                   WHERE r.organization_id = ?1 AND r.uid = ?2 ORDER BY s.id DESC LIMIT ?3 OFFSET ?4",
-                [organization_id.into(), repository_uid.into(), page.limit.into(), page.offset.into()],
+                [organization.into(), repository_uid.into(), page.limit.into(), page.offset.into()],
             ),
             Stmt::new(
                 "SELECT (SELECT count(*) FROM sync_runs s WHERE s.repository_id = r.id) AS total
                    FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
-                [organization_id.into(), repository_uid.into()],
+                [organization.into(), repository_uid.into()],
             ),
         ])
         .await?
@@ -281,6 +214,77 @@ pub async fn page(
         return Ok(None);
     }
     Ok(Some((runs, total(count)?)))
+}
+
+// Across organizations: a job names a repository by its primary key, and a run is whoever claimed it.
+
+/// Claims a due repository until `lease_until`; `None` when it is not due, is being synced, or is gone.
+pub async fn claim(
+    db: &dyn Database,
+    uid: &str,
+    repository_id: i64,
+    now: Millis,
+    lease_until: Millis,
+) -> Result<Option<Claim>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!(
+            "INSERT INTO sync_runs (uid, repository_id, request_seq, started_at, lease_until, failures)
+         SELECT ?1, r.id, r.request_seq, ?3, ?4,
+                CASE WHEN l.id IS NULL OR l.outcome = 'ok' THEN 0 ELSE l.failures + 1 END
+           FROM repositories r
+           LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
+          WHERE r.id = ?2 AND r.is_active = 1
+            AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?3)
+            AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?3)
+         RETURNING ",
+            claim_columns!()
+        ),
+        [uid.into(), repository_id.into(), now.into(), lease_until.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// The claim that was made under `uid` and has not ended; for when the answer to it got lost.
+pub async fn claimed(db: &dyn Database, uid: &str) -> Result<Option<Claim>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!("SELECT ", claim_columns!(), " FROM sync_runs WHERE uid = ?1 AND finished_at IS NULL"),
+        [uid.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// The statement that ends a run; decode its row with [`Finished`]. No row when its lease was taken over.
+pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stmt {
+    let outcome = if report.error.is_some() { "failed" } else { "ok" };
+    Stmt::new(
+        "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
+                received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11
+          WHERE id = ?1 AND finished_at IS NULL
+         RETURNING (SELECT r.request_seq FROM repositories r WHERE r.id = repository_id) > request_seq AS asked_again",
+        [
+            id.into(),
+            now.into(),
+            outcome.into(),
+            report.error.as_ref().into(),
+            next_due_at.into(),
+            report.requests.into(),
+            report.received_bytes.into(),
+            report.added.into(),
+            report.changed.into(),
+            report.removed.into(),
+            report.skipped_json().into(),
+        ],
+    )
+}
+
+/// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; no row when it has not.
+pub fn finished(id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT r.request_seq > s.request_seq AS asked_again
+           FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
+          WHERE s.id = ?1 AND s.finished_at IS NOT NULL",
+        [id.into()],
+    )
 }
 
 /// The statement that removes at most 5000 runs that ended before `before`, less each repository's latest and its latest

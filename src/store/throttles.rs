@@ -16,6 +16,8 @@ pub struct Tally {
     pub ends_at: Millis,
 }
 
+// Across organizations: failures are counted before anybody is known.
+
 /// Forgets the windows that have ended.
 pub fn clean(now: Millis) -> Stmt {
     Stmt::new("DELETE FROM login_throttles WHERE ends_at <= ?1", [now.into()])

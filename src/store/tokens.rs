@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
 pub use crate::store::grants::GrantRow;
-use crate::store::{Page, Update, flag, grants, json_text, total};
+use crate::store::{OrganizationId, Page, Update, flag, grants, json_text, total};
 
 /// A live token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,7 +15,8 @@ pub struct TokenRow {
     /// Public id (`UUIDv7`).
     pub uid: String,
     /// The organization it belongs to.
-    pub organization_id: i64,
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
     /// Free text of whoever made it.
     pub description: String,
     /// Scope names.
@@ -70,28 +71,13 @@ macro_rules! hashed {
     };
 }
 
-/// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used; one [`TokenRow`] or none.
-/// By the hash of the secret before the last rotation it is found until that one's time is over, and ends with it.
-pub fn present(hash: &str, now: Millis) -> Stmt {
-    Stmt::new(
-        concat!(
-            "UPDATE tokens SET last_used_at = ?2
-              WHERE (hash = ?1 OR (previous_hash = ?1 AND previous_until > ?2)) AND revoked_at IS NULL
-             RETURNING CASE WHEN hash = ?1 THEN expires_at
-                            ELSE min(previous_until, coalesce(expires_at, previous_until)) END AS expires_at, ",
-            columns_but_expiry!()
-        ),
-        [hash.into(), now.into()],
-    )
-}
-
 /// Makes a token with its grants, both or nothing. `hash` is the SHA-256 of its secret, lowercase hex; the row's primary
 /// key is the database's to give. `noted` is run right behind the change, here and below, and `keep`
 /// right behind that.
 pub async fn insert(
     db: &dyn Database,
-    hash: &str,
     row: &TokenRow,
+    hash: &str,
     noted: Stmt,
     keep: Option<Stmt>,
 ) -> Result<(), DatabaseError> {
@@ -101,7 +87,7 @@ pub async fn insert(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [
             (&row.uid).into(),
-            row.organization_id.into(),
+            row.organization.into(),
             hash.into(),
             (&row.description).into(),
             json!(row.scopes).to_string().into(),
@@ -113,7 +99,7 @@ pub async fn insert(
     );
     let mut batch = vec![token, noted];
     batch.extend(keep);
-    batch.push(grants::insert(row.organization_id, &row.uid, None, &row.grants));
+    batch.push(grants::insert(row.organization, &row.uid, None, &row.grants));
     db.batch(batch).await?;
     Ok(())
 }
@@ -152,7 +138,7 @@ pub struct HashedTokenRow {
 /// Updates a live token; `None` when there is none of that id, or when it is not at `revision` any more, if one is given.
 pub async fn update(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
     revision: Option<i64>,
     changes: TokenChanges,
@@ -167,7 +153,7 @@ pub async fn update(
             AND (?10 IS NULL OR revision = ?10)
          RETURNING id",
         [
-            organization_id.into(),
+            organization.into(),
             uid.into(),
             changes.description.into(),
             changes.scopes.into(),
@@ -182,11 +168,11 @@ pub async fn update(
     // The grants come first: all of the batch goes by the revision as it was before.
     let mut batch = Vec::new();
     if let Some(list) = &changes.grants {
-        batch.push(grants::delete(organization_id, uid, revision));
-        batch.push(grants::insert(organization_id, uid, revision, list));
+        batch.push(grants::delete(organization, uid, revision));
+        batch.push(grants::insert(organization, uid, revision, list));
     }
     let place = batch.len();
-    batch.extend([change, noted, by_uid(organization_id, uid)]);
+    batch.extend([change, noted, by_uid(organization, uid)]);
     let mut results = db.batch(batch).await?;
     let row = results.pop().unwrap_or_default().first()?;
     let has_changed = results.get(place).is_some_and(|rows| !rows.0.is_empty());
@@ -194,13 +180,13 @@ pub async fn update(
 }
 
 /// Looks a live token up by its public id, unless it is a consumer's; one [`HashedTokenRow`] or none.
-pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
     Stmt::new(
         concat!(
             hashed!(),
             " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND consumer_id IS NULL AND revoked_at IS NULL"
         ),
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     )
 }
 
@@ -223,25 +209,25 @@ impl From<Holder> for Value {
 }
 
 /// Looks a token up by its public id, a revoked one too; one [`HashedTokenRow`] or none.
-pub fn known(organization_id: i64, holder: Holder, uid: &str) -> Stmt {
+pub fn known(organization: OrganizationId, holder: Holder, uid: &str) -> Stmt {
     Stmt::new(
         concat!(
             hashed!(),
             " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND consumer_id IS ?3
                 AND NOT EXISTS (SELECT 1 FROM consumers c WHERE c.uid = tokens.uid)"
         ),
-        [organization_id.into(), uid.into(), holder.into()],
+        [organization.into(), uid.into(), holder.into()],
     )
 }
 
 /// Reads the live tokens of a consumer, its key pair among them, as [`HashedTokenRow`]s: the oldest first.
-pub fn of_consumer(organization_id: i64, consumer_id: i64) -> Stmt {
+pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Stmt {
     Stmt::new(
         concat!(
             hashed!(),
             " FROM tokens WHERE organization_id = ?1 AND consumer_id = ?2 AND revoked_at IS NULL ORDER BY id"
         ),
-        [organization_id.into(), consumer_id.into()],
+        [organization.into(), consumer_id.into()],
     )
 }
 
@@ -360,14 +346,14 @@ pub const SORTS: [&str; 8] = [
 ];
 
 impl TokenFilter<'_> {
-    fn args(&self, organization_id: i64, now: Millis) -> Vec<Value> {
+    fn args(&self, organization: OrganizationId, now: Millis) -> Vec<Value> {
         let (is_revoked, since) = match self.standing {
             Standing::Live => (false, None),
             Standing::Revoked => (true, None),
             Standing::RevokedSince(moment) => (true, Some(moment)),
         };
         vec![
-            organization_id.into(),
+            organization.into(),
             self.customer_id.into(),
             self.order_id.into(),
             self.customer_email.into(),
@@ -383,8 +369,14 @@ impl TokenFilter<'_> {
 
 /// Reads a page of an organization's tokens as [`HashedTokenRow`]s, by one of [`SORTS`] or else newest first. What it
 /// reads grows with the customer's, the order's or the address's tokens when the filter names one of them.
-pub fn listed(organization_id: i64, filter: &TokenFilter<'_>, sort: Option<&str>, page: Page, now: Millis) -> Stmt {
-    let mut args = filter.args(organization_id, now);
+pub fn listed(
+    organization: OrganizationId,
+    filter: &TokenFilter<'_>,
+    sort: Option<&str>,
+    page: Page,
+    now: Millis,
+) -> Stmt {
+    let mut args = filter.args(organization, now);
     args.extend([page.limit.into(), page.offset.into()]);
     if sort.is_none_or(|sort| sort == "-created_at") {
         return match filter {
@@ -404,8 +396,8 @@ pub fn listed(organization_id: i64, filter: &TokenFilter<'_>, sort: Option<&str>
 }
 
 /// Counts an organization's tokens: `total`.
-pub fn counted(organization_id: i64, filter: &TokenFilter<'_>, now: Millis) -> Stmt {
-    let args = filter.args(organization_id, now);
+pub fn counted(organization: OrganizationId, filter: &TokenFilter<'_>, now: Millis) -> Stmt {
+    let args = filter.args(organization, now);
     match filter {
         TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!("SELECT count(*) AS total", of_order!()), args),
         TokenFilter { customer_id: Some(_), .. } => {
@@ -421,15 +413,32 @@ pub fn counted(organization_id: i64, filter: &TokenFilter<'_>, now: Millis) -> S
 /// A page of an organization's tokens, as [`listed`] has it, and how many there are in all.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     filter: &TokenFilter<'_>,
     sort: Option<&str>,
     page: Page,
     now: Millis,
 ) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
-    let batch = vec![listed(organization_id, filter, sort, page, now), counted(organization_id, filter, now)];
+    let batch = vec![listed(organization, filter, sort, page, now), counted(organization, filter, now)];
     let mut results = db.batch(batch).await?.into_iter();
     let rows: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
     let tokens = rows.into_iter().map(|row| row.token).collect();
     Ok((tokens, total(results.next().unwrap_or_default())?))
+}
+
+// Across organizations: who presents a secret is found by its hash alone; the row names the organization.
+
+/// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used; one [`TokenRow`] or none.
+/// By the hash of the secret before the last rotation it is found until that one's time is over, and ends with it.
+pub fn present(hash: &str, now: Millis) -> Stmt {
+    Stmt::new(
+        concat!(
+            "UPDATE tokens SET last_used_at = ?2
+              WHERE (hash = ?1 OR (previous_hash = ?1 AND previous_until > ?2)) AND revoked_at IS NULL
+             RETURNING CASE WHEN hash = ?1 THEN expires_at
+                            ELSE min(previous_until, coalesce(expires_at, previous_until)) END AS expires_at, ",
+            columns_but_expiry!()
+        ),
+        [hash.into(), now.into()],
+    )
 }

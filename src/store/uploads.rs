@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
+use crate::store::OrganizationId;
 use crate::store::dists::NewArtifact;
 use crate::store::publication::Target;
 
@@ -20,19 +21,19 @@ pub struct Id {
 }
 
 /// Finds the organization's repository of uploaded zips; one [`Id`] or none.
-pub fn repository(organization_id: i64) -> Stmt {
+pub fn repository(organization: OrganizationId) -> Stmt {
     Stmt::new(
         "SELECT id FROM repositories WHERE organization_id = ?1 AND kind = 'artifact' ORDER BY id LIMIT 1",
-        [organization_id.into()],
+        [organization.into()],
     )
 }
 
 /// Makes the organization's repository of uploaded zips, unless there is one.
-pub fn insert_repository(organization_id: i64, uid: &str, now: Millis) -> Stmt {
+pub fn insert_repository(organization: OrganizationId, uid: &str, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT OR IGNORE INTO repositories (uid, organization_id, kind, provider, url, created_at)
          VALUES (?2, ?1, 'artifact', 'artifact', ?4, ?3)",
-        [organization_id.into(), uid.into(), now.into(), UPLOADS_URL.into()],
+        [organization.into(), uid.into(), now.into(), UPLOADS_URL.into()],
     )
 }
 
@@ -48,15 +49,27 @@ pub struct TakenVersion {
 }
 
 /// Finds a version of a package, whatever has become of it; one [`TakenVersion`] or none.
-pub fn taken(organization_id: i64, name: &str, normalized: &str) -> Stmt {
+pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Stmt {
     Stmt::new(
         "SELECT v.uid, v.ref_name, d.artifact_sha256 AS sha256
            FROM packages p JOIN versions v ON v.package_id = p.id
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
           WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3",
-        [organization_id.into(), name.into(), normalized.into()],
+        [organization.into(), name.into(), normalized.into()],
     )
 }
+
+/// Notes the reference of an uploaded version together with its zip.
+pub fn insert_dist(target: Target<'_>, normalized: &str, sha256: &str) -> Stmt {
+    Stmt::new(
+        "INSERT INTO dists (version_id, reference, artifact_sha256, created_at)
+         SELECT v.id, v.reference, ?4, ?5 FROM versions v JOIN packages p ON p.id = v.package_id
+          WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3",
+        [target.organization.into(), target.name.into(), normalized.into(), sha256.into(), target.now.into()],
+    )
+}
+
+// Across organizations: a zip belongs to whatever content it has.
 
 /// Announces a zip before it is stored, so that what is stored is always known to the database, and not removed as
 /// long as it is young. Returns its `size`; no row when the same zip is just being removed.
@@ -76,15 +89,5 @@ pub fn guard_announced(sha256: &str) -> Stmt {
         "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1 AND doomed_at IS NULL)
              THEN json('the zip was removed meanwhile') END AS guard",
         [sha256.into()],
-    )
-}
-
-/// Notes the reference of an uploaded version together with its zip.
-pub fn insert_dist(target: Target<'_>, normalized: &str, sha256: &str) -> Stmt {
-    Stmt::new(
-        "INSERT INTO dists (version_id, reference, artifact_sha256, created_at)
-         SELECT v.id, v.reference, ?4, ?5 FROM versions v JOIN packages p ON p.id = v.package_id
-          WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3",
-        [target.organization_id.into(), target.name.into(), normalized.into(), sha256.into(), target.now.into()],
     )
 }

@@ -1,4 +1,8 @@
-//! `users` and `recovery_codes`: who may sign in, and with what.
+//! `users` and `memberships`: who may sign in, with what, and with which role in which organizations. The second factor
+//! is in [`two_factor`](crate::store::two_factor).
+//!
+//! A user who is in no organization is not found by anything that signs in. One who is looked up without an organization
+//! is looked up in the first of its own.
 //!
 //! An organization always keeps an owner who is not blocked. The statements that could take the last one away see to
 //! that themselves, so that two of them at once cannot do it either.
@@ -6,23 +10,23 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
-use crate::store::sealed::SealedColumn;
-use crate::store::{Page, json_text, run, total};
+use crate::store::{OrganizationId, Page, json_text, run, total};
 
-/// A user, without what it signs in with.
+/// A user as a member of one of its organizations, without what it signs in with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct UserRow {
     /// Primary key.
     pub id: i64,
     /// Public id (`UUIDv7`).
     pub uid: String,
-    /// The organization it belongs to.
-    pub organization_id: i64,
+    /// The organization of the membership.
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
     /// E-mail address, trimmed and in lower case.
     pub email: String,
     /// What people call the user.
     pub name: String,
-    /// `owner`, `admin`, `member` or `viewer`.
+    /// In that organization: `owner`, `admin`, `member` or `viewer`.
     pub role: String,
     /// Sessions of an earlier epoch are void.
     pub session_epoch: i64,
@@ -38,10 +42,12 @@ pub struct UserRow {
     pub recovery_codes_left: i64,
 }
 
+/// Of the user `u` with the membership `m`.
 macro_rules! user_columns {
     () => {
-        "id, uid, organization_id, email, name, role, session_epoch, blocked_at, totp_enabled_at, created_at, last_login_at,
-         (SELECT count(*) FROM recovery_codes r WHERE r.user_id = users.id) AS recovery_codes_left"
+        "u.id, u.uid, m.organization_id, u.email, u.name, m.role, u.session_epoch, u.blocked_at, u.totp_enabled_at,
+         u.created_at, u.last_login_at,
+         (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id) AS recovery_codes_left"
     };
 }
 
@@ -66,35 +72,29 @@ macro_rules! credential_columns {
     () => {
         concat!(
             user_columns!(),
-            ", password, totp_secret, totp_last_step,
-             (SELECT json_group_array(r.hash) FROM recovery_codes r WHERE r.user_id = users.id) AS recovery_codes"
+            ", u.password, u.totp_secret, u.totp_last_step,
+             (SELECT json_group_array(r.hash) FROM recovery_codes r WHERE r.user_id = u.id) AS recovery_codes"
         )
     };
 }
 
-/// Looks a user up by e-mail address; one [`CredentialRow`] or none.
-pub fn credentials_by_email(email: &str) -> Stmt {
-    Stmt::new(concat!("SELECT ", credential_columns!(), " FROM users WHERE email = ?1"), [email.into()])
-}
-
-/// Looks a user up by primary key; one [`CredentialRow`] or none.
-pub fn credentials(id: i64) -> Stmt {
-    Stmt::new(concat!("SELECT ", credential_columns!(), " FROM users WHERE id = ?1"), [id.into()])
-}
-
-/// Looks a user up by public id; one [`UserRow`] or none.
-pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
+/// Looks a member of an organization up by public id; one [`UserRow`] or none.
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
     Stmt::new(
-        concat!("SELECT ", user_columns!(), " FROM users WHERE organization_id = ?1 AND uid = ?2"),
-        [organization_id.into(), uid.into()],
+        concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM users u JOIN memberships m ON m.user_id = u.id WHERE m.organization_id = ?1 AND u.uid = ?2"
+        ),
+        [organization.into(), uid.into()],
     )
 }
 
 /// How many owners an organization has.
-pub async fn owners(db: &dyn Database, organization_id: i64) -> Result<i64, DatabaseError> {
+pub async fn owners(db: &dyn Database, organization: OrganizationId) -> Result<i64, DatabaseError> {
     let stmt = Stmt::new(
-        "SELECT count(*) AS total FROM users WHERE organization_id = ?1 AND role = 'owner'",
-        [organization_id.into()],
+        "SELECT count(*) AS total FROM memberships WHERE organization_id = ?1 AND role = 'owner'",
+        [organization.into()],
     );
     total(run(db, stmt).await?)
 }
@@ -112,8 +112,8 @@ pub enum Only {
 pub struct NewUser<'a> {
     /// Public id.
     pub uid: &'a str,
-    /// The organization it belongs to.
-    pub organization_id: i64,
+    /// The organization it is to be a member of.
+    pub organization: OrganizationId,
     /// Normalized.
     pub email: &'a str,
     /// What people call the user.
@@ -126,8 +126,17 @@ pub struct NewUser<'a> {
     pub created_at: Millis,
 }
 
-/// Makes a user and reads it back; `None` when `only` forbids it. `noted` is run right behind the change, here and
-/// below. A [`DatabaseError::Conflict`] says that the address is taken.
+/// Makes the user with this public id, if there is one, a member of an organization that it is not in.
+pub fn insert_membership(organization: OrganizationId, uid: &str, role: &str, now: Millis) -> Stmt {
+    Stmt::new(
+        "INSERT INTO memberships (user_id, organization_id, role, created_at)
+         SELECT id, ?1, ?3, ?4 FROM users WHERE uid = ?2",
+        [organization.into(), uid.into(), role.into(), now.into()],
+    )
+}
+
+/// Makes a user with its first membership and reads it back; `None` when `only` forbids it. `noted` is run right behind
+/// the change, here and below. A [`DatabaseError::Conflict`] says that the address is taken.
 pub async fn insert(
     db: &dyn Database,
     new: NewUser<'_>,
@@ -135,21 +144,22 @@ pub async fn insert(
     noted: Stmt,
 ) -> Result<Option<UserRow>, DatabaseError> {
     let insert = Stmt::new(
-        "INSERT INTO users (uid, organization_id, email, name, role, password, created_at)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-          WHERE NOT ?8 OR NOT EXISTS (SELECT 1 FROM users WHERE organization_id = ?2 AND role = 'owner')",
+        "INSERT INTO users (uid, email, name, password, created_at)
+         SELECT ?1, ?3, ?4, ?5, ?6
+          WHERE NOT ?7 OR NOT EXISTS (SELECT 1 FROM memberships WHERE organization_id = ?2 AND role = 'owner')",
         [
             new.uid.into(),
-            new.organization_id.into(),
+            new.organization.into(),
             new.email.into(),
             new.name.into(),
-            new.role.into(),
             new.password.into(),
             new.created_at.into(),
             (only == Only::WithoutOwner).into(),
         ],
     );
-    let batch = vec![insert, noted, by_uid(new.organization_id, new.uid)];
+    // There is a user of this new public id only if that has made it.
+    let membership = insert_membership(new.organization, new.uid, new.role, new.created_at);
+    let batch = vec![insert, membership, noted, by_uid(new.organization, new.uid)];
     Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
 }
 
@@ -157,7 +167,7 @@ pub async fn insert(
 /// holds `search`, in whatever case.
 pub async fn page(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     search: Option<&str>,
     page: Page,
 ) -> Result<(Vec<UserRow>, i64), DatabaseError> {
@@ -167,18 +177,18 @@ pub async fn page(
                 concat!(
                     "SELECT ",
                     user_columns!(),
-                    " FROM users
-                       WHERE organization_id = ?1
-                         AND (?2 IS NULL OR instr(lower(email || char(10) || name), lower(?2)) > 0)
-                       ORDER BY id DESC LIMIT ?3 OFFSET ?4"
+                    " FROM memberships m JOIN users u ON u.id = m.user_id
+                       WHERE m.organization_id = ?1
+                         AND (?2 IS NULL OR instr(lower(u.email || char(10) || u.name), lower(?2)) > 0)
+                       ORDER BY m.user_id DESC LIMIT ?3 OFFSET ?4"
                 ),
-                [organization_id.into(), search.into(), page.limit.into(), page.offset.into()],
+                [organization.into(), search.into(), page.limit.into(), page.offset.into()],
             ),
             Stmt::new(
-                "SELECT count(*) AS total FROM users
-                  WHERE organization_id = ?1
-                    AND (?2 IS NULL OR instr(lower(email || char(10) || name), lower(?2)) > 0)",
-                [organization_id.into(), search.into()],
+                "SELECT count(*) AS total FROM memberships m JOIN users u ON u.id = m.user_id
+                  WHERE m.organization_id = ?1
+                    AND (?2 IS NULL OR instr(lower(u.email || char(10) || u.name), lower(?2)) > 0)",
+                [organization.into(), search.into()],
             ),
         ])
         .await?
@@ -213,10 +223,21 @@ pub enum Outcome {
     Absent,
 }
 
-/// Changes a user whose role is one of `roles` (a JSON array), unless that would take the last owner away.
+/// Whether `o` is the membership of the only owner of its organization who is not blocked.
+macro_rules! is_last_owner {
+    () => {
+        "o.role = 'owner' AND EXISTS (SELECT 1 FROM users WHERE id = o.user_id AND blocked_at IS NULL)
+         AND NOT EXISTS (SELECT 1 FROM memberships a JOIN users u ON u.id = a.user_id
+                          WHERE a.organization_id = o.organization_id AND a.user_id <> o.user_id
+                            AND a.role = 'owner' AND u.blocked_at IS NULL)"
+    };
+}
+
+/// Changes a member whose role is one of `roles` (a JSON array), unless that would take the last owner away: of this
+/// organization or, by blocking, of any other.
 pub async fn update(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
     roles: &str,
     changes: UserChanges<'_>,
@@ -225,22 +246,22 @@ pub async fn update(
 ) -> Result<Outcome, DatabaseError> {
     let update = Stmt::new(
         concat!(
-            "UPDATE users SET email = coalesce(?4, email), name = coalesce(?5, name), role = coalesce(?6, role),
+            "UPDATE users SET email = coalesce(?4, email), name = coalesce(?5, name),
                     blocked_at = CASE WHEN ?7 IS NULL THEN blocked_at WHEN ?7 THEN coalesce(blocked_at, ?8) END,
                     totp_secret = CASE WHEN ?9 THEN NULL ELSE totp_secret END,
                     totp_enabled_at = CASE WHEN ?9 THEN NULL ELSE totp_enabled_at END,
-                    session_epoch = session_epoch + (coalesce(?6, role) <> role OR coalesce(?7, 0))
-              WHERE organization_id = ?1 AND uid = ?2 AND role IN (SELECT value FROM json_each(?3))
-                AND (role <> 'owner' OR blocked_at IS NOT NULL
-                     OR (coalesce(?6, role) = 'owner' AND NOT coalesce(?7, 0))
-                     OR EXISTS (SELECT 1 FROM users o
-                                 WHERE o.organization_id = ?1 AND o.role = 'owner' AND o.blocked_at IS NULL
-                                   AND o.id <> users.id))
-             RETURNING ",
-            user_columns!()
+                    session_epoch = session_epoch + (coalesce(?6, m.role) <> m.role OR coalesce(?7, 0))
+               FROM memberships m
+              WHERE m.organization_id = ?1 AND m.user_id = users.id AND users.uid = ?2
+                AND m.role IN (SELECT value FROM json_each(?3))
+                AND NOT EXISTS (SELECT 1 FROM memberships o
+                                 WHERE o.user_id = users.id AND ",
+            is_last_owner!(),
+            "     AND (coalesce(?7, 0) OR (o.organization_id = ?1 AND coalesce(?6, o.role) <> 'owner')))
+             RETURNING id"
         ),
         [
-            organization_id.into(),
+            organization.into(),
             uid.into(),
             roles.into(),
             changes.email.into(),
@@ -251,47 +272,90 @@ pub async fn update(
             changes.without_second_factor.into(),
         ],
     );
+    let role = Stmt::new(
+        "UPDATE memberships SET role = coalesce(?3, role)
+          WHERE organization_id = ?1 AND user_id = (SELECT id FROM users WHERE uid = ?2) AND changes() > 0",
+        [organization.into(), uid.into(), changes.role.into()],
+    );
     let codes = Stmt::new(
         "DELETE FROM recovery_codes WHERE user_id =
-            (SELECT id FROM users WHERE organization_id = ?1 AND uid = ?2 AND totp_enabled_at IS NULL)",
-        [organization_id.into(), uid.into()],
+            (SELECT m.user_id FROM users u JOIN memberships m ON m.user_id = u.id
+              WHERE m.organization_id = ?1 AND u.uid = ?2 AND u.totp_enabled_at IS NULL)",
+        [organization.into(), uid.into()],
     );
-    outcome(db.batch(vec![update, noted, codes, by_uid(organization_id, uid)]).await?)
+    let mut results = db.batch(vec![update, role, noted, codes, by_uid(organization, uid)]).await?;
+    let found = results.pop().unwrap_or_default();
+    outcome(&results.into_iter().next().unwrap_or_default(), found)
 }
 
-/// Removes a user whose role is one of `roles` (a JSON array) with all that hangs on it, unless it is the last owner.
+/// Removes a member whose role is one of `roles` (a JSON array) from its organization, unless it is the last owner, and
+/// ends its sessions. When it is in no other organization, the user goes with all that hangs on it.
 pub async fn delete(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     uid: &str,
     roles: &str,
     noted: Stmt,
 ) -> Result<Outcome, DatabaseError> {
-    let delete = Stmt::new(
+    let leave = Stmt::new(
         concat!(
-            "DELETE FROM users
-              WHERE organization_id = ?1 AND uid = ?2 AND role IN (SELECT value FROM json_each(?3))
-                AND (role <> 'owner' OR blocked_at IS NOT NULL
-                     OR EXISTS (SELECT 1 FROM users o
-                                 WHERE o.organization_id = ?1 AND o.role = 'owner' AND o.blocked_at IS NULL
-                                   AND o.id <> users.id))
-             RETURNING ",
-            user_columns!()
+            "DELETE FROM memberships AS o
+              WHERE o.organization_id = ?1 AND o.user_id = (SELECT id FROM users WHERE uid = ?2)
+                AND o.role IN (SELECT value FROM json_each(?3)) AND NOT (",
+            is_last_owner!(),
+            ") RETURNING user_id"
         ),
-        [organization_id.into(), uid.into(), roles.into()],
+        [organization.into(), uid.into(), roles.into()],
     );
-    outcome(db.batch(vec![delete, noted, by_uid(organization_id, uid)]).await?)
+    // `noted` changes a row if the membership went, and only then: what follows goes by that.
+    let end_sessions =
+        Stmt::new("UPDATE users SET session_epoch = session_epoch + 1 WHERE uid = ?1 AND changes() > 0", [uid.into()]);
+    let delete = Stmt::new(
+        "DELETE FROM users
+          WHERE uid = ?1 AND changes() > 0 AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = users.id)",
+        [uid.into()],
+    );
+    let batch = vec![by_uid(organization, uid), leave, noted, end_sessions, delete];
+    let mut results = db.batch(batch).await?.into_iter();
+    let found = results.next().unwrap_or_default();
+    outcome(&results.next().unwrap_or_default(), found)
 }
 
-/// The first result of a batch tells what was changed, the last what is there.
-fn outcome(mut results: Vec<Rows>) -> Result<Outcome, DatabaseError> {
-    let found = results.pop().unwrap_or_default().first()?;
-    let changed = results.into_iter().next().unwrap_or_default().first()?;
-    Ok(match (changed, found) {
-        (Some(user), found) => Outcome::Done(found.unwrap_or(user)),
-        (None, Some(user)) => Outcome::Refused(user),
-        (None, None) => Outcome::Absent,
+/// What became of a change that yields a row when it is made, and of the user that was found in the same batch.
+fn outcome(changed: &Rows, found: Rows) -> Result<Outcome, DatabaseError> {
+    Ok(match found.first()? {
+        None => Outcome::Absent,
+        Some(user) if changed.0.is_empty() => Outcome::Refused(user),
+        Some(user) => Outcome::Done(user),
     })
+}
+
+// Across organizations: an account is one in every organization, and is found by what its user signs in with.
+
+/// Looks a user up by e-mail address, in its first organization; one [`CredentialRow`] or none.
+pub fn credentials_by_email(email: &str) -> Stmt {
+    Stmt::new(
+        concat!(
+            "SELECT ",
+            credential_columns!(),
+            " FROM users u JOIN memberships m ON m.user_id = u.id
+              WHERE u.email = ?1 ORDER BY m.organization_id LIMIT 1"
+        ),
+        [email.into()],
+    )
+}
+
+/// Looks a user up by primary key, in its first organization; one [`CredentialRow`] or none.
+pub fn credentials(id: i64) -> Stmt {
+    Stmt::new(
+        concat!(
+            "SELECT ",
+            credential_columns!(),
+            " FROM users u JOIN memberships m ON m.user_id = u.id
+              WHERE u.id = ?1 ORDER BY m.organization_id LIMIT 1"
+        ),
+        [id.into()],
+    )
 }
 
 /// Notes a refused login of the user with this primary key, if there is one; changes a row or none.
@@ -331,133 +395,4 @@ pub fn set_password(id: i64, epoch: i64, password: &str, kept: Option<i64>, note
 /// Ends all sessions of a user.
 pub fn end_sessions(id: i64) -> Stmt {
     Stmt::new("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = ?1", [id.into()])
-}
-
-// ---------------------------------------------------------------------------------------------- second factor
-
-/// What proves the second factor, to be spent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Factor {
-    /// The user needs none.
-    None,
-    /// The code of this time step.
-    Totp(i64),
-    /// A recovery code, SHA-256 in lowercase hex.
-    RecoveryCode(String),
-}
-
-/// Spends a second factor; changes a row when it was good and unspent, and the user neither changed nor blocked since
-/// `epoch`. What depends on that goes right behind it, under the condition `changes() > 0`.
-pub fn spend(id: i64, epoch: i64, factor: &Factor) -> Stmt {
-    match factor {
-        Factor::None => Stmt::new(
-            "UPDATE users SET totp_last_step = totp_last_step
-              WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NULL",
-            [id.into(), epoch.into()],
-        ),
-        Factor::Totp(step) => Stmt::new(
-            "UPDATE users SET totp_last_step = ?3
-              WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NOT NULL
-                AND totp_last_step < ?3",
-            [id.into(), epoch.into(), (*step).into()],
-        ),
-        Factor::RecoveryCode(hash) => Stmt::new(
-            "DELETE FROM recovery_codes
-              WHERE hash = ?3 AND user_id =
-                (SELECT id FROM users
-                  WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NOT NULL)",
-            [id.into(), epoch.into(), hash.into()],
-        ),
-    }
-}
-
-/// Keeps a sealed secret that is not in force yet; yields a row, or none when one is in force.
-pub fn prepare_totp(id: i64, sealed: &str) -> Stmt {
-    Stmt::new(
-        "UPDATE users SET totp_secret = ?2 WHERE id = ?1 AND totp_enabled_at IS NULL RETURNING id",
-        [id.into(), sealed.into()],
-    )
-}
-
-/// Puts the prepared secret in force, the code of `step` being spent, with its recovery codes (a JSON array of hashes).
-/// Three statements: the change, which yields a row or, when the secret is another or in force, none; `noted`; the codes.
-pub fn enable_totp(id: i64, sealed: &str, step: i64, codes: &str, now: Millis, noted: Stmt) -> Vec<Stmt> {
-    vec![
-        Stmt::new(
-            "UPDATE users SET totp_enabled_at = ?4, totp_last_step = ?3
-              WHERE id = ?1 AND totp_secret = ?2 AND totp_enabled_at IS NULL RETURNING id",
-            [id.into(), sealed.into(), step.into(), now.into()],
-        ),
-        noted,
-        insert_codes(id, codes),
-    ]
-}
-
-/// Takes the second factor away if the statement before has spent it. Four statements with that one; the second yields
-/// a row when it was done.
-pub fn disable_totp(id: i64, spent: Stmt, noted: Stmt) -> Vec<Stmt> {
-    vec![
-        spent,
-        Stmt::new(
-            "UPDATE users SET totp_secret = NULL, totp_enabled_at = NULL WHERE id = ?1 AND changes() > 0 RETURNING id",
-            [id.into()],
-        ),
-        noted,
-        Stmt::new(
-            "DELETE FROM recovery_codes
-              WHERE user_id = ?1 AND EXISTS (SELECT 1 FROM users WHERE id = ?1 AND totp_enabled_at IS NULL)",
-            [id.into()],
-        ),
-    ]
-}
-
-/// Replaces the recovery codes (a JSON array of hashes) if the statement before has spent the second factor. Four
-/// statements with that one; the second yields a row a code when it was done.
-pub fn replace_codes(id: i64, spent: Stmt, codes: &str, noted: Stmt) -> Vec<Stmt> {
-    vec![
-        spent,
-        insert_codes(id, codes),
-        noted,
-        Stmt::new(
-            "DELETE FROM recovery_codes
-              WHERE user_id = ?1 AND hash NOT IN (SELECT value FROM json_each(?2))
-                AND EXISTS (SELECT 1 FROM recovery_codes n WHERE n.user_id = ?1 AND n.hash = ?2 ->> '$[0]')",
-            [id.into(), codes.into()],
-        ),
-    ]
-}
-
-fn insert_codes(id: i64, codes: &str) -> Stmt {
-    Stmt::new(
-        "INSERT INTO recovery_codes (user_id, hash) SELECT ?1, value FROM json_each(?2) WHERE changes() > 0
-         RETURNING user_id",
-        [id.into(), codes.into()],
-    )
-}
-
-/// The second factors' secrets, for whoever re-seals them.
-pub const SEALED: SealedColumn = SealedColumn { name: "users.totp_secret", counts, sealed_by, replace };
-
-fn counts() -> Stmt {
-    Stmt::new(
-        "SELECT substr(totp_secret, 4, 8) AS key_id, count(*) AS count FROM users
-          WHERE totp_secret IS NOT NULL GROUP BY 1",
-        [],
-    )
-}
-
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
-        "SELECT uid, totp_secret AS sealed FROM users
-          WHERE substr(totp_secret, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
-        [keys.into(), limit.into()],
-    )
-}
-
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
-        "UPDATE users SET totp_secret = j.value ->> 'new' FROM json_each(?1) j
-          WHERE users.uid = j.value ->> 'uid' AND totp_secret = j.value ->> 'old' RETURNING id",
-        [texts.into()],
-    )
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{flag, json_text, run};
+use crate::store::{OrganizationId, flag, json_text, run};
 
 /// A version with no more than it takes to decide who sees it, and where in a list it stands.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,12 +24,12 @@ pub struct SlimVersion {
 
 /// Reads the versions of a package (its public id or its name) as [`SlimVersion`]s, in no order; not the hidden
 /// ones.
-pub fn slim(organization_id: i64, key: &str) -> Stmt {
+pub fn slim(organization: OrganizationId, key: &str) -> Stmt {
     Stmt::new(
         "SELECT v.id, v.pretty, v.normalized, v.released_at, v.yanked_at IS NOT NULL AS yanked
            FROM packages p JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL
           WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL",
-        [organization_id.into(), key.into()],
+        [organization.into(), key.into()],
     )
 }
 
@@ -79,7 +79,7 @@ macro_rules! version_columns {
 
 /// Reads the versions of a package (its public id or its name) as [`VersionRow`]s without their composer.json, in no
 /// order; the yanked ones too, not the hidden ones.
-pub fn of_package(organization_id: i64, key: &str) -> Stmt {
+pub fn of_package(organization: OrganizationId, key: &str) -> Stmt {
     Stmt::new(
         concat!(
             "SELECT NULL AS manifest, ",
@@ -88,15 +88,24 @@ pub fn of_package(organization_id: i64, key: &str) -> Stmt {
               WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL
                 AND v.removed_at IS NULL AND v.hidden_at IS NULL"
         ),
-        [organization_id.into(), key.into()],
+        [organization.into(), key.into()],
     )
 }
 
 /// The versions with these primary keys in no order, with their composer.json.
-pub async fn by_ids(db: &dyn Database, ids: &[i64]) -> Result<Vec<VersionRow>, DatabaseError> {
+pub async fn by_ids(
+    db: &dyn Database,
+    organization: OrganizationId,
+    ids: &[i64],
+) -> Result<Vec<VersionRow>, DatabaseError> {
     let stmt = Stmt::new(
-        concat!("SELECT v.manifest, ", version_columns!(), " WHERE v.id IN (SELECT value FROM json_each(?1))"),
-        [json!(ids).to_string().into()],
+        concat!(
+            "SELECT v.manifest, ",
+            version_columns!(),
+            " WHERE v.id IN (SELECT value FROM json_each(?2))
+                AND v.package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?1)"
+        ),
+        [organization.into(), json!(ids).to_string().into()],
     );
     Ok(run(db, stmt).await?.decode()?)
 }
@@ -111,49 +120,55 @@ pub struct TextRow {
 }
 
 /// The text of one kind (`readme`, `changelog`, `license`) of a version, if it has one.
-pub async fn text(db: &dyn Database, version_id: i64, kind: &str) -> Result<Option<TextRow>, DatabaseError> {
+pub async fn text(
+    db: &dyn Database,
+    organization: OrganizationId,
+    version_id: i64,
+    kind: &str,
+) -> Result<Option<TextRow>, DatabaseError> {
     let stmt = Stmt::new(
-        "SELECT f.name, t.content FROM version_files f JOIN texts t ON t.sha256 = f.text_sha256
-          WHERE f.version_id = ?1 AND f.kind = ?2",
-        [version_id.into(), kind.into()],
+        "SELECT f.name, t.content FROM versions v JOIN packages p ON p.id = v.package_id
+           JOIN version_files f ON f.version_id = v.id JOIN texts t ON t.sha256 = f.text_sha256
+          WHERE v.id = ?2 AND f.kind = ?3 AND p.organization_id = ?1",
+        [organization.into(), version_id.into(), kind.into()],
     );
     Ok(run(db, stmt).await?.first()?)
 }
 
 /// The statement that takes a version out of the metadata (at a moment) or puts it back (`None`).
-pub fn yank(organization_id: i64, package: &str, normalized: &str, at: Option<Millis>) -> Stmt {
+pub fn yank(organization: OrganizationId, package: &str, normalized: &str, at: Option<Millis>) -> Stmt {
     Stmt::new(
         "UPDATE versions SET yanked_at = ?4
           WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
-        [organization_id.into(), package.into(), normalized.into(), at.into()],
+        [organization.into(), package.into(), normalized.into(), at.into()],
     )
 }
 
 /// The statement that hides a version from everybody or shows it again.
-pub fn hide(organization_id: i64, package: &str, normalized: &str, hidden: bool, now: Millis) -> Stmt {
+pub fn hide(organization: OrganizationId, package: &str, normalized: &str, hidden: bool, now: Millis) -> Stmt {
     Stmt::new(
         "UPDATE versions SET hidden_at = CASE WHEN ?4 THEN ?5 END, updated_at = ?5
           WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
-        [organization_id.into(), package.into(), normalized.into(), hidden.into(), now.into()],
+        [organization.into(), package.into(), normalized.into(), hidden.into(), now.into()],
     )
 }
 
 /// The statement that deletes a version with its dists.
-pub fn delete(organization_id: i64, package: &str, normalized: &str) -> Stmt {
+pub fn delete(organization: OrganizationId, package: &str, normalized: &str) -> Stmt {
     Stmt::new(
         "DELETE FROM versions
           WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
-        [organization_id.into(), package.into(), normalized.into()],
+        [organization.into(), package.into(), normalized.into()],
     )
 }
 
 /// The statement that deletes several versions (normalized) with their dists.
-pub fn delete_all(organization_id: i64, package: &str, normalized: &[&str]) -> Stmt {
+pub fn delete_all(organization: OrganizationId, package: &str, normalized: &[&str]) -> Stmt {
     Stmt::new(
         "DELETE FROM versions
           WHERE normalized IN (SELECT value FROM json_each(?3))
             AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
-        [organization_id.into(), package.into(), json!(normalized).to_string().into()],
+        [organization.into(), package.into(), json!(normalized).to_string().into()],
     )
 }
 
@@ -180,7 +195,7 @@ pub struct DependentRow {
 /// The packages whose newest version requires the package `name` (lowercase), by name. At most `limit`.
 pub async fn dependents(
     db: &dyn Database,
-    organization_id: i64,
+    organization: OrganizationId,
     name: &str,
     limit: i64,
 ) -> Result<Vec<DependentRow>, DatabaseError> {
@@ -193,7 +208,7 @@ pub async fn dependents(
            JOIN json_each(v.manifest, '$.\"' || l.value || '\"') j
           WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND j.type = 'text' AND lower(j.key) = ?2
           ORDER BY p.name, l.value LIMIT ?3",
-        [organization_id.into(), name.into(), limit.into()],
+        [organization.into(), name.into(), limit.into()],
     );
     Ok(run(db, stmt).await?.decode()?)
 }

@@ -1,6 +1,7 @@
 //! `webhooks`: where a shop wants to be told, and of what. What it is told is `deliveries`'s.
 
 use crate::ports::{Fault, Millis, Row, Stmt};
+use crate::store::OrganizationId;
 use crate::store::sealed::SealedColumn;
 
 /// A webhook as stored, but for its secret.
@@ -36,13 +37,13 @@ impl WebhookRow {
 
 /// The statement that makes a webhook with a sealed secret, unless there are `most`; returns its id. Its batch fails with
 /// a conflict when the organization has one with this address.
-pub fn insert(organization_id: i64, row: &WebhookRow, secret: &str, most: i64) -> Stmt {
+pub fn insert(organization: OrganizationId, row: &WebhookRow, secret: &str, most: i64) -> Stmt {
     Stmt::new(
         "INSERT INTO webhooks (organization_id, uid, url, secret, events, is_enabled, created_at, updated_at)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7
           WHERE (SELECT count(*) FROM webhooks WHERE organization_id = ?1) < ?8 RETURNING id",
         [
-            organization_id.into(),
+            organization.into(),
             (&row.uid).into(),
             (&row.url).into(),
             secret.into(),
@@ -69,13 +70,13 @@ pub struct Change {
 
 /// The statement that changes a webhook; returns its id. Its batch fails with a conflict when the organization has
 /// another with its address.
-pub fn update(organization_id: i64, uid: &str, change: Change, now: Millis) -> Stmt {
+pub fn update(organization: OrganizationId, uid: &str, change: Change, now: Millis) -> Stmt {
     Stmt::new(
         "UPDATE webhooks SET url = coalesce(?3, url), secret = coalesce(?4, secret), events = coalesce(?5, events),
                 is_enabled = coalesce(?6, is_enabled), updated_at = ?7
           WHERE organization_id = ?1 AND uid = ?2 RETURNING id",
         [
-            organization_id.into(),
+            organization.into(),
             uid.into(),
             change.url.into(),
             change.secret.into(),
@@ -87,30 +88,32 @@ pub fn update(organization_id: i64, uid: &str, change: Change, now: Millis) -> S
 }
 
 /// The statement that deletes a webhook with its log; returns its id.
-pub fn delete(organization_id: i64, uid: &str) -> Stmt {
+pub fn delete(organization: OrganizationId, uid: &str) -> Stmt {
     Stmt::new(
         "DELETE FROM webhooks WHERE organization_id = ?1 AND uid = ?2 RETURNING id",
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     )
 }
 
 /// Looks a webhook up; one [`WebhookRow`] or none.
-pub fn by_uid(organization_id: i64, uid: &str) -> Stmt {
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
     Stmt::new(
         "SELECT uid, url, events, is_enabled, created_at, updated_at FROM webhooks
           WHERE organization_id = ?1 AND uid = ?2",
-        [organization_id.into(), uid.into()],
+        [organization.into(), uid.into()],
     )
 }
 
 /// Reads all webhooks of an organization, the oldest first, as [`WebhookRow`]s.
-pub fn all(organization_id: i64) -> Stmt {
+pub fn all(organization: OrganizationId) -> Stmt {
     Stmt::new(
         "SELECT uid, url, events, is_enabled, created_at, updated_at FROM webhooks
           WHERE organization_id = ?1 ORDER BY id",
-        [organization_id.into()],
+        [organization.into()],
     )
 }
+
+// Across organizations: a key of ENCRYPTION_KEY seals for all of them.
 
 /// The secrets.
 pub const SEALED: SealedColumn = SealedColumn { name: "webhooks.secret", counts, sealed_by, replace };

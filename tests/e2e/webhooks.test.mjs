@@ -1,4 +1,4 @@
-// A shop's back end in PHP receives what the registry tells it, and verifies it as docs/operations.md says.
+// A shop's back end in PHP receives what the registry tells it, and verifies it as docs/storefront.md says.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -25,12 +25,12 @@ let webhook;
 let consumer;
 
 /**
- * PHP's own server with the code of the operator's manual; it keeps what passes. `answer(code)` has it answer with that
+ * PHP's own server with the code of docs/storefront.md; it keeps what passes. `answer(code)` has it answer with that
  * HTTP status from now on.
  */
 async function startReceiver() {
-  const manual = readFileSync(new URL("../../docs/operations.md", import.meta.url), "utf8");
-  const [, verify] = /```php\n([^]*?)```/.exec(manual);
+  const guide = readFileSync(new URL("../../docs/storefront.md", import.meta.url), "utf8");
+  const [, verify] = /```php\n([^]*?)```/.exec(guide);
   const folder = mkdtempSync(join(tmpdir(), "rostrum-receiver-"));
   const [received, status] = [join(folder, "received"), join(folder, "status")];
   const script = `<?php

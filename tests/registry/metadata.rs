@@ -1,4 +1,4 @@
-//! `packages.json` and the p2 documents, by the rules of the real client (composer-protocol, section 0).
+//! `packages.json` and the p2 documents, by the rules of the real client (docs/composer-protocol.md, section 0).
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
 //! What consumers see with their key pairs and their further tokens, and how soon a change shows.
 
+use rostrum::store::OrganizationId;
 use rostrum::store::{Page, consumers, entitlements, tokens};
 use serde_json::{Value, json};
 
@@ -392,18 +393,18 @@ async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
     let grant = rostrum::registry::access::packages("acme/lib");
     let mut stmts = vec![
         tokens::present("0", now),
-        tokens::of_consumer(1, 1),
-        tokens::known(1, tokens::Holder::Consumer(1), "x"),
-        consumers::by_id(1, 1),
-        consumers::delete(1, 1),
-        entitlements::by_id(1, 1),
-        entitlements::of_consumer(1, 1),
-        entitlements::latest(1, 1),
-        entitlements::insert(1, 1, &grant, now, 1000),
-        entitlements::delete(1, 1),
+        tokens::of_consumer(OrganizationId::ROOT, 1),
+        tokens::known(OrganizationId::ROOT, tokens::Holder::Consumer(1), "x"),
+        consumers::by_id(OrganizationId::ROOT, 1),
+        consumers::delete(OrganizationId::ROOT, 1),
+        entitlements::by_id(OrganizationId::ROOT, 1),
+        entitlements::of_consumer(OrganizationId::ROOT, 1),
+        entitlements::latest(OrganizationId::ROOT, 1),
+        entitlements::insert(OrganizationId::ROOT, 1, &grant, now, 1000),
+        entitlements::delete(OrganizationId::ROOT, 1, 1),
     ];
-    stmts.extend(consumers::page(1, Some("one@example.com"), page));
-    stmts.extend(entitlements::replace(1, 1, &[grant], now));
+    stmts.extend(consumers::page(OrganizationId::ROOT, Some("one@example.com"), page));
+    stmts.extend(entitlements::replace(OrganizationId::ROOT, 1, &[grant], now));
     for stmt in stmts {
         let plan = world.database.plan(&stmt);
         let scans: Vec<&str> =

@@ -1,6 +1,7 @@
 //! Finding tokens by what a shop knows of them, and revoking them so.
 
 use rostrum::ports::Millis;
+use rostrum::store::OrganizationId;
 use rostrum::store::Page;
 use rostrum::store::tokens::{TokenFilter, counted, listed};
 use serde_json::{Value, json};
@@ -134,15 +135,15 @@ async fn a_list_by_customer_order_or_address_reads_only_their_tokens() {
     for field in ["customer", "order", "email"] {
         let filter = by(field);
         for stmt in [
-            listed(1, &filter, None, page, Millis(0)),
-            listed(1, &filter, Some("description"), page, Millis(0)),
-            counted(1, &filter, Millis(0)),
+            listed(OrganizationId::ROOT, &filter, None, page, Millis(0)),
+            listed(OrganizationId::ROOT, &filter, Some("description"), page, Millis(0)),
+            counted(OrganizationId::ROOT, &filter, Millis(0)),
         ] {
             let plan = world.database.plan(&stmt);
             assert!(plan.contains(&format!("SEARCH tokens USING INDEX tokens_by_{field} ")), "{plan}");
         }
     }
-    let all = listed(1, &TokenFilter::default(), None, page, Millis(0));
+    let all = listed(OrganizationId::ROOT, &TokenFilter::default(), None, page, Millis(0));
     let plan = world.database.plan(&all);
     assert!(plan.contains("tokens_by_organization") && !plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
 }

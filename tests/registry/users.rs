@@ -21,7 +21,10 @@ async fn change(world: &World, by: &str, id: &str, body: &Value) -> Reply {
 }
 
 fn users(world: &World) -> Vec<Value> {
-    world.database.rows("SELECT email, role, blocked_at IS NOT NULL AS blocked FROM users ORDER BY id")
+    world.database.rows(
+        "SELECT u.email, m.role, u.blocked_at IS NOT NULL AS blocked
+           FROM users u LEFT JOIN memberships m ON m.user_id = u.id ORDER BY u.id",
+    )
 }
 
 #[tokio::test]
@@ -356,7 +359,10 @@ async fn two_owners_cannot_take_each_other_away_at_once() {
         };
         let asks = [ask(&second.id, &bodies[0]).bearer(ADMIN), ask(&first.id, &bodies[1]).bearer(ADMIN)];
         assert_eq!(statuses_at_once(asks).await, [200, 409], "{bodies:?}");
-        let left = world.database.rows("SELECT 1 FROM users WHERE role = 'owner' AND blocked_at IS NULL");
+        let left = world.database.rows(
+            "SELECT 1 FROM memberships m JOIN users u ON u.id = m.user_id
+              WHERE m.role = 'owner' AND u.blocked_at IS NULL",
+        );
         assert_eq!(left.len(), 1, "{bodies:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use rostrum::ports::Job;
 use rostrum::registry::jobs::perform;
+use rostrum::store::OrganizationId;
 use serde_json::{Value, json};
 
 use crate::support::faults::{Break, break_every_call, count};
@@ -295,7 +296,7 @@ fn what_is_looked_for_every_minute_and_at_every_report_is_found_by_an_index() {
     let mut plans: Vec<String> = tell_expired(now).iter().map(|stmt| world.database.plan(stmt)).collect();
     plans.extend(claim(1, now, now).iter().map(|stmt| world.database.plan(stmt)));
     plans.extend([due(now), forget(now)].iter().map(|stmt| world.database.plan(stmt)));
-    let first = world.database.plan(&tell_first_downloads(1, 1, "consumer:1", "[]".to_owned(), now));
+    let first = world.database.plan(&tell_first_downloads(OrganizationId::ROOT, 1, "consumer:1", "[]".to_owned(), now));
     assert!(first.contains("SEARCH d USING COVERING INDEX downloads_by_consumer"), "{first}");
     plans.push(first);
     for plan in &plans {

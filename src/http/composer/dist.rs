@@ -17,7 +17,6 @@ use crate::http::session::Session;
 use crate::registry::dist::{Dist, DistAddress, locate, open};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
-use crate::store::organizations::ROOT;
 
 /// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
 fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress> {
@@ -61,9 +60,9 @@ pub async fn get_dist(
         return Err(Failure::not_found("Version"));
     };
     let app = &session.app;
-    let (caller, rows) = session.sign_in_with(Some(address.statement(ROOT))).await?;
-    caller.require(Scope::PackagesRead)?;
-    let dist = locate(app, ROOT, &caller.view(app.now()), &address, rows).await?;
+    let find = |organization| Some(address.statement(organization));
+    let (view, rows) = session.view_with(Scope::PackagesRead, find).await?;
+    let dist = locate(app, &view, &address, rows).await?;
     let etag = format!("\"{}\"", dist.sha1);
     let mut head = head_of(&dist, &address, &etag);
     if Conditions::of(&headers).are_met(&etag, None) {

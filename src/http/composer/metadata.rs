@@ -11,7 +11,6 @@ use crate::registry::failure::Failure;
 use crate::registry::listing::root_document;
 use crate::registry::metadata::{Part, Wanted, companion, document};
 use crate::registry::tokens::Scope;
-use crate::store::organizations::ROOT;
 
 /// The root document: where everything is, and which packages the caller sees.
 #[utoipa::path(
@@ -28,9 +27,8 @@ pub async fn get_packages_json(
     BaseUrl(base_url): BaseUrl,
     conditions: Conditions,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
-    let view = caller.view(session.app.now());
-    let body = root_document(&session.app, ROOT, &view, &base_url).await?;
+    let view = session.view(Scope::PackagesRead).await?;
+    let body = root_document(&session.app, &view, &base_url).await?;
     Ok(answer(&conditions, &body))
 }
 
@@ -73,13 +71,13 @@ pub async fn get_package_metadata(
         return Err(Failure::not_found("Package"));
     };
     let app = &session.app;
-    let (caller, rows) = session.sign_in_with(companion(app, ROOT, &name)).await?;
-    caller.require(Scope::PackagesRead)?;
+    let read = |organization| companion(app, organization, &name);
+    let (view, rows) = session.view_with(Scope::PackagesRead, read).await?;
     let form = match conditions.client {
         Client::Other => DocumentForm::KeyedByVersion,
         Client::Composer | Client::Composer1 => DocumentForm::Minified,
     };
-    let wanted = Wanted { organization_id: ROOT, name: &name, part, form, base_url: &base_url };
-    let body = document(app, &caller.view(app.now()), wanted, rows).await?;
+    let wanted = Wanted { name: &name, part, form, base_url: &base_url };
+    let body = document(app, &view, wanted, rows).await?;
     Ok(answer(&conditions, &body))
 }

@@ -11,11 +11,10 @@ use crate::http::composer::shapes::{AdvisoriesByPackage, FilterAnswer, FilterSum
 use crate::http::extract::read_body;
 use crate::http::reply::ok;
 use crate::http::session::Session;
-use crate::ports::json::read_bytes;
+use crate::json::read_bytes;
 use crate::registry::failure::Failure;
 use crate::registry::notices::{filter_of, filter_summary, full_advisories};
 use crate::registry::tokens::Scope;
-use crate::store::organizations::ROOT;
 
 /// Most bytes of a question: 5000 packages.
 const MAX_QUESTION_BYTES: usize = 512 << 10;
@@ -61,10 +60,9 @@ struct AdvisoryQuestion {
     )
 )]
 pub async fn post_security_advisories(session: Session, request: Request) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let names = bounded(packages_of(&read_body(request.into_body(), MAX_QUESTION_BYTES).await?))?;
-    let view = caller.view(session.app.now());
-    let advisories = full_advisories(&session.app, ROOT, &view, &names).await?;
+    let advisories = full_advisories(&session.app, &view, &names).await?;
     Ok(ok(&json!({ "advisories": advisories })))
 }
 
@@ -91,7 +89,7 @@ struct FilterQuestion {
     )
 )]
 pub async fn post_filter_lists(session: Session, request: Request) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let bytes = read_body(request.into_body(), MAX_QUESTION_BYTES).await?;
     let question: FilterQuestion = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The question is not {{\"packages\": […], \"lists\": […]}}: {error}"))
@@ -99,8 +97,7 @@ pub async fn post_filter_lists(session: Session, request: Request) -> Result<Res
     let plain = |purl: String| purl.strip_prefix(PURL_PREFIX).map_or(purl.clone(), str::to_owned);
     let names = bounded(question.packages.into_iter().map(plain).collect())?;
     let lists = bounded(question.lists)?;
-    let view = caller.view(session.app.now());
-    let filter = filter_of(&session.app, ROOT, &view, &names, &lists).await?;
+    let filter = filter_of(&session.app, &view, &names, &lists).await?;
     Ok(ok(&json!({ "filter": filter })))
 }
 
@@ -114,9 +111,8 @@ pub async fn post_filter_lists(session: Session, request: Request) -> Result<Res
     )
 )]
 pub async fn get_filter_summary(session: Session) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
-    let view = caller.view(session.app.now());
-    let summary = filter_summary(&session.app, ROOT, &view).await?;
+    let view = session.view(Scope::PackagesRead).await?;
+    let summary = filter_summary(&session.app, &view).await?;
     Ok(ok(&json!({ "filter": summary })))
 }
 

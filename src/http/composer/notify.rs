@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::http::extract::read_body;
 use crate::http::reply::gone;
 use crate::http::session::Session;
-use crate::ports::json::read_bytes;
+use crate::json::read_bytes;
 use crate::registry::downloads::count_installs;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -45,12 +45,12 @@ struct Download {
     )
 )]
 pub async fn post_notify_batch(session: Session, request: Request) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let (caller, view) = session.caller_and_view(Scope::PackagesRead).await?;
     let bytes = read_body(request.into_body(), MAX_REPORT_BYTES).await?;
     let report: Report = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
     })?;
     let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();
-    count_installs(&session.app, &caller, session.address(), installs);
+    count_installs(&session.app, (&caller, &view), session.address(), installs);
     Ok(gone())
 }

@@ -13,7 +13,6 @@ use crate::registry::listing::{filtered, visible_names};
 use crate::registry::packages;
 use crate::registry::tokens::Scope;
 use crate::store::Page;
-use crate::store::organizations::ROOT;
 use crate::store::packages::{PackageFilter, Sort};
 
 /// What narrows a list of names.
@@ -40,8 +39,8 @@ pub async fn list_package_names(
     session: Session,
     LenientQuery(query): LenientQuery<ListQuery>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
-    let listing = visible_names(&session.app, ROOT, &caller.view(session.app.now())).await?;
+    let view = session.view(Scope::PackagesRead).await?;
+    let listing = visible_names(&session.app, &view).await?;
     let names = filtered(&listing, query.filter.as_deref(), query.vendor.as_deref());
     Ok(ok(&json!({ "packageNames": names })))
 }
@@ -75,7 +74,7 @@ pub async fn search_packages(
     LenientQuery(query): LenientQuery<SearchQuery>,
     BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let app = &session.app;
     let filter = PackageFilter {
         repository_uid: None,
@@ -83,7 +82,7 @@ pub async fn search_packages(
         package_type: query.package_type.as_deref().filter(|text| !text.is_empty()),
     };
     let page = Page { limit: MAX_RESULTS, offset: 0 };
-    let (rows, total) = packages::list(app, ROOT, &caller.view(app.now()), filter, Sort::default(), page).await?;
+    let (rows, total) = packages::list(app, &view, filter, Sort::default(), page).await?;
     let results: Vec<Value> = rows
         .into_iter()
         .map(|row| {

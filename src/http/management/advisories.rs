@@ -147,12 +147,11 @@ pub async fn list_advisories(
     session: Session,
     query: Result<StrictQuery<AdvisoryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::AdvisoriesRead).await?;
+    let view = session.view(Scope::AdvisoriesRead).await?;
     let StrictQuery(query) = query?;
     let filter = NoticeFilter { package: query.package.as_deref(), class: query.severity.as_deref() };
     let page = page(query.limit, query.offset)?;
-    let view = caller.view(session.app.now());
-    let (rows, total) = advisories::list(&session.app, caller.organization_id, &view, filter, page).await?;
+    let (rows, total) = advisories::list(&session.app, &view, filter, page).await?;
     Ok(list(rows.into_iter().map(AdvisoryView::from), total))
 }
 
@@ -172,9 +171,9 @@ pub async fn create_advisory(
     session: Session,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
+    let by = session.actor(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = advisories::report(&session.app, &by, &view, request.into()).await?;
+    let row = advisories::report(&session.app, &by, request.into()).await?;
     Ok(made(&AdvisoryView::from(row)))
 }
 
@@ -193,9 +192,8 @@ pub async fn create_advisory(
     )
 )]
 pub async fn get_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::AdvisoriesRead).await?;
-    let view = caller.view(session.app.now());
-    let row = advisories::get(&session.app, caller.organization_id, &view, &id).await?;
+    let view = session.view(Scope::AdvisoriesRead).await?;
+    let row = advisories::get(&session.app, &view, &id).await?;
     Ok(ok(&AdvisoryView::from(row)))
 }
 
@@ -219,9 +217,9 @@ pub async fn update_advisory(
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
+    let by = session.actor(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = advisories::change(&session.app, &by, &view, &id, request.into()).await?;
+    let row = advisories::change(&session.app, &by, &id, request.into()).await?;
     Ok(ok(&AdvisoryView::from(row)))
 }
 
@@ -240,7 +238,7 @@ pub async fn update_advisory(
     )
 )]
 pub async fn delete_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
-    advisories::withdraw(&session.app, &by, &view, &id).await?;
+    let by = session.actor(Scope::AdvisoriesWrite).await?;
+    advisories::withdraw(&session.app, &by, &id).await?;
     Ok(done("Advisory removed"))
 }

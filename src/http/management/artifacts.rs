@@ -95,10 +95,10 @@ pub async fn list_artifacts(
     session: Session,
     query: Result<StrictQuery<ArtifactsQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
-    let (view, page) = (caller.view(session.app.now()), page(query.limit, query.offset)?);
-    let (rows, total) = artifacts::list(&session.app, caller.organization_id, &view, query.filter()?, page).await?;
+    let page = page(query.limit, query.offset)?;
+    let (rows, total) = artifacts::list(&session.app, &view, query.filter()?, page).await?;
     Ok(list(rows.into_iter().map(ArtifactView::from), total))
 }
 
@@ -190,9 +190,9 @@ pub async fn clean_up_artifacts(
     session: Session,
     body: Result<JsonBody<CleanupRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    let by = session.actor(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
     let spec = CleanupSpec::from(request);
-    let cleanup = artifacts::clean_up(&session.app, &by, &view, &spec).await?;
+    let cleanup = artifacts::clean_up(&session.app, &by, &spec).await?;
     Ok(ok(&CleanupView::new(cleanup, spec.dry_run)))
 }

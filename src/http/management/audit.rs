@@ -101,10 +101,10 @@ pub async fn list_audit_log(
     session: Session,
     query: Result<StrictQuery<EntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::AuditRead).await?;
+    let view = session.view(Scope::AuditRead).await?;
     let StrictQuery(query) = query?;
     let part = page(query.limit, query.offset)?;
-    let (rows, total) = audit::list(&session.app, caller.organization_id, query.filter(), part).await?;
+    let (rows, total) = audit::list(&session.app, &view, query.filter(), part).await?;
     Ok(list(rows.into_iter().map(EntryView::from), total))
 }
 
@@ -134,12 +134,12 @@ pub async fn export_audit_log(
     session: Session,
     query: Result<StrictQuery<EntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::AuditRead).await?;
+    let view = session.view(Scope::AuditRead).await?;
     let StrictQuery(query) = query?;
     let asked = page(query.limit, query.offset)?;
     let limit = if query.limit.is_some() { asked.limit } else { MAX_EXPORTED };
     let part = Page { limit, ..asked };
-    let (rows, _) = audit::list(&session.app, caller.organization_id, query.filter(), part).await?;
+    let (rows, _) = audit::list(&session.app, &view, query.filter(), part).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

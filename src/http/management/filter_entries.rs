@@ -95,12 +95,11 @@ pub async fn list_filter_entries(
     session: Session,
     query: Result<StrictQuery<FilterEntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::AdvisoriesRead).await?;
+    let view = session.view(Scope::AdvisoriesRead).await?;
     let StrictQuery(query) = query?;
     let filter = NoticeFilter { package: query.package.as_deref(), class: query.list.as_deref() };
     let page = page(query.limit, query.offset)?;
-    let view = caller.view(session.app.now());
-    let (rows, total) = advisories::entries(&session.app, caller.organization_id, &view, filter, page).await?;
+    let (rows, total) = advisories::entries(&session.app, &view, filter, page).await?;
     Ok(list(rows.into_iter().map(FilterEntryView::from), total))
 }
 
@@ -120,9 +119,9 @@ pub async fn create_filter_entry(
     session: Session,
     body: Result<JsonBody<FilterEntryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
+    let by = session.actor(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = advisories::flag(&session.app, &by, &view, request.into()).await?;
+    let row = advisories::flag(&session.app, &by, request.into()).await?;
     Ok(made(&FilterEntryView::from(row)))
 }
 
@@ -141,7 +140,7 @@ pub async fn create_filter_entry(
     )
 )]
 pub async fn delete_filter_entry(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::AdvisoriesWrite).await?;
-    advisories::unflag(&session.app, &by, &view, &id).await?;
+    let by = session.actor(Scope::AdvisoriesWrite).await?;
+    advisories::unflag(&session.app, &by, &id).await?;
     Ok(done("Filter entry removed"))
 }

@@ -69,9 +69,9 @@ pub async fn list_invitations(
     session: Session,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::UsersRead).await?;
+    let view = session.view(Scope::UsersRead).await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = links::list(&session.app, caller.organization_id, query.page()?).await?;
+    let (rows, total) = links::list(&session.app, &view, query.page()?).await?;
     Ok(list(rows.into_iter().map(InvitationView::from), total))
 }
 

@@ -134,12 +134,12 @@ pub async fn get_package_stats(
     PathOf(id): PathOf<String>,
     query: Result<StrictQuery<StatisticsQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let app = &session.app;
     let days = query.days(today(app))?;
     let asked = (id.as_str(), query.version.as_deref());
-    let counted = statistics(app, caller.organization_id, &caller.view(app.now()), asked, days).await?;
+    let counted = statistics(app, &view, asked, days).await?;
     Ok(ok(&PackageStatisticsView::new(counted, days)))
 }
 
@@ -184,9 +184,9 @@ pub async fn list_dependents(
     PathOf(id): PathOf<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
-    let (view, page) = (caller.view(session.app.now()), query.page()?);
-    let (rows, total) = packages::dependents(&session.app, caller.organization_id, &view, &id, page).await?;
+    let page = query.page()?;
+    let (rows, total) = packages::dependents(&session.app, &view, &id, page).await?;
     Ok(list(rows.into_iter().map(DependentView::from), total))
 }

@@ -139,7 +139,7 @@ pub async fn list_packages(
     session: Session,
     query: Result<StrictQuery<PackagesQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let filter = PackageFilter {
         repository_uid: query.repo_id.as_deref(),
@@ -147,15 +147,12 @@ pub async fn list_packages(
         package_type: query.package_type.as_deref(),
     };
     let page = page(query.limit, query.offset)?;
-    let view = caller.view(session.app.now());
-    let (rows, total) =
-        packages::list(&session.app, caller.organization_id, &view, filter, sort(query.sort, query.order), page)
-            .await?;
+    let (rows, total) = packages::list(&session.app, &view, filter, sort(query.sort, query.order), page).await?;
     Ok(list(rows.into_iter().map(PackageView::from), total))
 }
 
-async fn details(app: &App, organization_id: i64, view: &View, key: &str) -> Result<Response, Failure> {
-    let (package, versions) = packages::details(app, organization_id, view, key).await?;
+async fn details(app: &App, view: &View, key: &str) -> Result<Response, Failure> {
+    let (package, versions) = packages::details(app, view, key).await?;
     Ok(ok(&PackageDetails { package: package.into(), versions: versions.into_iter().map(VersionView::from).collect() }))
 }
 
@@ -173,9 +170,8 @@ async fn details(app: &App, organization_id: i64, view: &View, key: &str) -> Res
     )
 )]
 pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
-    let view = caller.view(session.app.now());
-    details(&session.app, caller.organization_id, &view, &id).await
+    let view = session.view(Scope::PackagesRead).await?;
+    details(&session.app, &view, &id).await
 }
 
 /// The same by its name.
@@ -197,9 +193,8 @@ pub async fn get_package_by_name(
     session: Session,
     PathOf((vendor, name)): PathOf<(String, String)>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
-    let view = caller.view(session.app.now());
-    details(&session.app, caller.organization_id, &view, &format!("{vendor}/{name}")).await
+    let view = session.view(Scope::PackagesRead).await?;
+    details(&session.app, &view, &format!("{vendor}/{name}")).await
 }
 
 /// What an operator says of a package over its composer.json.
@@ -260,10 +255,10 @@ pub async fn update_package(
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<PackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    let by = session.actor(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
-    curate::change_package(&session.app, &by, (&view, Who::Operator), &id, request.into()).await?;
-    details(&session.app, by.organization_id, &view, &id).await
+    curate::change_package(&session.app, &by, Who::Operator, &id, request.into()).await?;
+    details(&session.app, &by.view, &id).await
 }
 
 /// Deletes an uploaded package with all its versions: nobody can download them any more. One that comes from a
@@ -281,7 +276,7 @@ pub async fn update_package(
     )
 )]
 pub async fn delete_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::PackagesWrite).await?;
-    curate::delete_package(&session.app, &by, (&view, Who::Operator), &id).await?;
+    let by = session.actor(Scope::PackagesWrite).await?;
+    curate::delete_package(&session.app, &by, Who::Operator, &id).await?;
     Ok(done("Package deleted"))
 }

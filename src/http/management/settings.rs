@@ -76,8 +76,8 @@ impl From<SettingsRequest> for SettingsChange {
     )
 )]
 pub async fn get_settings(session: Session) -> Result<Response, Failure> {
-    let caller = session.require(Scope::SettingsRead).await?;
-    Ok(ok(&SettingsView::from(settings::get(&session.app, caller.organization_id).await?)))
+    let view = session.view(Scope::SettingsRead).await?;
+    Ok(ok(&SettingsView::from(settings::get(&session.app, &view).await?)))
 }
 
 /// Changes what the request names, and nothing else.

@@ -120,6 +120,6 @@ impl From<Statistics> for StatisticsView {
     )
 )]
 pub async fn get_statistics(session: Session) -> Result<Response, Failure> {
-    let caller = session.require(Scope::SettingsRead).await?;
-    Ok(ok(&StatisticsView::from(statistics::read(&session.app, caller.organization_id).await?)))
+    let view = session.view(Scope::SettingsRead).await?;
+    Ok(ok(&StatisticsView::from(statistics::read(&session.app, &view).await?)))
 }

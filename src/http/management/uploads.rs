@@ -83,9 +83,9 @@ pub async fn upload_version(
     PathOf((vendor, name, version)): PathOf<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::PackagesWrite).await?;
+    let by = session.actor(Scope::PackagesWrite).await?;
     let now = session.app.now();
-    let address = UploadAddress::parse(&view, &format!("{vendor}/{name}"), &version, now)?;
+    let address = UploadAddress::parse(&by.view, &format!("{vendor}/{name}"), &version, now)?;
     let room = uploads::wait_for_room(&session.app, announced(request.headers())).await?;
     let zip = read_zip(request, &room).await?;
     let uploaded = uploads::publish(&session.app, &by, address, zip).await?;

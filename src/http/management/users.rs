@@ -42,10 +42,10 @@ pub async fn list_users(
     session: Session,
     query: Result<StrictQuery<UsersQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::UsersRead).await?;
+    let view = session.view(Scope::UsersRead).await?;
     let StrictQuery(query) = query?;
     let part = page(query.limit, query.offset)?;
-    let (rows, total) = users::list(&session.app, caller.organization_id, query.search.as_deref(), part).await?;
+    let (rows, total) = users::list(&session.app, &view, query.search.as_deref(), part).await?;
     let views = rows.into_iter().map(UserView::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(list(views, total))
 }
@@ -96,8 +96,8 @@ pub async fn create_user(session: Session, body: Result<JsonBody<UserRequest>, F
     )
 )]
 pub async fn get_user(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::UsersRead).await?;
-    Ok(ok(&UserView::try_from(users::get(&session.app, caller.organization_id, &id).await?)?))
+    let view = session.view(Scope::UsersRead).await?;
+    Ok(ok(&UserView::try_from(users::get(&session.app, &view, &id).await?)?))
 }
 
 /// A request to change a user.

@@ -117,10 +117,10 @@ pub async fn list_versions(
     PathOf(id): PathOf<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
-    let (view, page) = (caller.view(session.app.now()), query.page()?);
-    let (rows, total) = packages::version_page(&session.app, caller.organization_id, &view, &id, page).await?;
+    let page = query.page()?;
+    let (rows, total) = packages::version_page(&session.app, &view, &id, page).await?;
     Ok(list(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
 }
 
@@ -143,9 +143,8 @@ pub async fn get_version(
     session: Session,
     PathOf((id, version)): PathOf<(String, String)>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
-    let view = caller.view(session.app.now());
-    let row = packages::version(&session.app, caller.organization_id, &view, (&id, &version)).await?;
+    let view = session.view(Scope::PackagesRead).await?;
+    let row = packages::version(&session.app, &view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -155,9 +154,9 @@ async fn changed(
     (id, version): (String, String),
     change: VersionChange,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::PackagesWrite).await?;
-    change_version(&session.app, &by, &view, (&id, &version), change).await?;
-    let row = packages::version(&session.app, by.organization_id, &view, (&id, &version)).await?;
+    let by = session.actor(Scope::PackagesWrite).await?;
+    change_version(&session.app, &by, (&id, &version), change).await?;
+    let row = packages::version(&session.app, &by.view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -223,8 +222,8 @@ pub async fn delete_version(
     session: Session,
     PathOf((id, version)): PathOf<(String, String)>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::PackagesWrite).await?;
-    change_version(&session.app, &by, &view, (&id, &version), VersionChange::Delete).await?;
+    let by = session.actor(Scope::PackagesWrite).await?;
+    change_version(&session.app, &by, (&id, &version), VersionChange::Delete).await?;
     Ok(done("Version deleted"))
 }
 
@@ -251,10 +250,10 @@ async fn text(
     headers: &HeaderMap,
     kind: &'static str,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::PackagesRead).await?;
+    let view = session.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
-    let (view, asked) = (caller.view(session.app.now()), (id, query.version.as_deref()));
-    let (version, text) = packages::text(&session.app, caller.organization_id, &view, asked, kind).await?;
+    let asked = (id, query.version.as_deref());
+    let (version, text) = packages::text(&session.app, &view, asked, kind).await?;
     let wants_json = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
     });

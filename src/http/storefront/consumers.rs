@@ -37,9 +37,9 @@ pub async fn list_consumers(
     session: Session,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    Ok(page_of(consumers::list(&session.app, caller.organization_id, None, query.whole()?).await?))
+    Ok(page_of(consumers::list(&session.app, &view, None, query.whole()?).await?))
 }
 
 /// Consumers with an e-mail address, in whatever case, the oldest first.
@@ -62,9 +62,9 @@ pub async fn list_consumers_by_email(
     PathOf(email): PathOf<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    Ok(page_of(consumers::list(&session.app, caller.organization_id, Some(&email), query.whole()?).await?))
+    Ok(page_of(consumers::list(&session.app, &view, Some(&email), query.whole()?).await?))
 }
 
 /// One consumer.
@@ -80,8 +80,8 @@ pub async fn list_consumers_by_email(
     )
 )]
 pub async fn get_consumer(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
-    let consumer = consumers::get(&session.app, caller.organization_id, id_of(&id, "Consumer")?).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
+    let consumer = consumers::get(&session.app, &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 

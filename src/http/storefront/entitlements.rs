@@ -39,10 +39,10 @@ pub async fn list_consumer_packages(
     PathOf(id): PathOf<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
     let (id, page) = (id_of(&id, "Consumer")?, query.whole()?);
-    let (rows, total) = instructions::visible(&session.app, caller.organization_id, id, page).await?;
+    let (rows, total) = instructions::visible(&session.app, &view, id, page).await?;
     Ok(list(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
@@ -65,9 +65,9 @@ pub async fn list_consumer_permissions(
     session: Session,
     PathOf((consumer, package)): PathOf<(String, String)>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
     let (consumer, package) = (id_of(&consumer, "Consumer")?, id_of(&package, "Package")?);
-    Ok(shown(entitlements::of_package(&session.app, caller.organization_id, consumer, package).await?))
+    Ok(shown(entitlements::of_package(&session.app, &view, consumer, package).await?))
 }
 
 /// All permissions of a consumer, the oldest first.
@@ -83,8 +83,8 @@ pub async fn list_consumer_permissions(
     )
 )]
 pub async fn list_entitlements(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
-    Ok(shown(entitlements::list(&session.app, caller.organization_id, id_of(&id, "Consumer")?).await?))
+    let view = session.view(Scope::StorefrontRead).await?;
+    Ok(shown(entitlements::list(&session.app, &view, id_of(&id, "Consumer")?).await?))
 }
 
 /// Makes a list the complete list of a consumer's permissions. What is on it already stays, with its id; doing it twice
@@ -133,9 +133,9 @@ pub async fn get_instructions(
     BaseUrl(url): BaseUrl,
     PathOf(id): PathOf<String>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
     let id = id_of(&id, "Consumer")?;
-    let (consumer, require) = instructions::bought(&session.app, caller.organization_id, id).await?;
+    let (consumer, require) = instructions::bought(&session.app, &view, id).await?;
     let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let credentials = json!({"username": consumer.row.public_key, "password": consumer.private_key});
     let mut commands = vec![format!("composer config repositories.{} composer {url}", name_of(host))];

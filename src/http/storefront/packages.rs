@@ -30,10 +30,10 @@ pub async fn list_storefront_packages(
     session: Session,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    let (app, view, page) = (&session.app, caller.view(session.app.now()), query.whole()?);
-    let (rows, total) = catalog::packages(app, caller.organization_id, &view, page).await?;
+    let (app, page) = (&session.app, query.whole()?);
+    let (rows, total) = catalog::packages(app, &view, page).await?;
     Ok(list(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
@@ -53,9 +53,9 @@ pub async fn create_storefront_package(
     session: Session,
     body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let by = session.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = catalog::create_package(&session.app, &by, &view, request.into()).await?;
+    let row = catalog::create_package(&session.app, &by, request.into()).await?;
     Ok(made(&StorefrontPackageView::from(row)))
 }
 
@@ -72,9 +72,9 @@ pub async fn create_storefront_package(
     )
 )]
 pub async fn get_storefront_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
-    let (id, view) = (id_of(&id, "Package")?, caller.view(session.app.now()));
-    let row = catalog::package(&session.app, caller.organization_id, &view, id).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
+    let id = id_of(&id, "Package")?;
+    let row = catalog::package(&session.app, &view, id).await?;
     Ok(ok(&StorefrontPackageView::from(row)))
 }
 
@@ -97,9 +97,9 @@ pub async fn update_storefront_package(
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let by = session.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = catalog::change_package(&session.app, &by, &view, id_of(&id, "Package")?, request.into()).await?;
+    let row = catalog::change_package(&session.app, &by, id_of(&id, "Package")?, request.into()).await?;
     Ok(made(&StorefrontPackageView::from(row)))
 }
 
@@ -117,7 +117,7 @@ pub async fn update_storefront_package(
     )
 )]
 pub async fn delete_storefront_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
-    catalog::delete_package(&session.app, &by, &view, id_of(&id, "Package")?).await?;
+    let by = session.actor(Scope::StorefrontWrite).await?;
+    catalog::delete_package(&session.app, &by, id_of(&id, "Package")?).await?;
     Ok(gone())
 }

@@ -66,8 +66,8 @@ pub async fn create_permission(
     )
 )]
 pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
-    let row = get(&session.app, caller.organization_id, id_of(&id, "Permission")?).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
+    let row = get(&session.app, &view, id_of(&id, "Permission")?).await?;
     Ok(ok(&PermissionView::from(row)))
 }
 

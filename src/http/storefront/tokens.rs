@@ -25,8 +25,8 @@ use crate::registry::tokens::Scope;
     )
 )]
 pub async fn list_consumer_tokens(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
-    let rows = consumer_tokens::list(&session.app, caller.organization_id, id_of(&id, "Consumer")?).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
+    let rows = consumer_tokens::list(&session.app, &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&rows.into_iter().map(|row| ConsumerTokenView::new(row, None)).collect::<Vec<_>>()))
 }
 

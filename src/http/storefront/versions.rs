@@ -36,10 +36,10 @@ pub async fn list_storefront_versions(
     PathOf(id): PathOf<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    let (id, view, page) = (id_of(&id, "Package")?, caller.view(session.app.now()), query.whole()?);
-    let (rows, total) = catalog::versions(&session.app, caller.organization_id, &view, id, page).await?;
+    let (id, page) = (id_of(&id, "Package")?, query.whole()?);
+    let (rows, total) = catalog::versions(&session.app, &view, id, page).await?;
     Ok(list(rows.into_iter().map(StorefrontVersionView::from), total))
 }
 
@@ -62,9 +62,9 @@ pub async fn create_storefront_version(
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let by = session.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = catalog::create_version(&session.app, &by, &view, id_of(&id, "Package")?, request.into()).await?;
+    let row = catalog::create_version(&session.app, &by, id_of(&id, "Package")?, request.into()).await?;
     Ok(made(&StorefrontVersionView::from(row)))
 }
 
@@ -81,9 +81,9 @@ pub async fn create_storefront_version(
     )
 )]
 pub async fn get_storefront_version(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::StorefrontRead).await?;
-    let (id, view) = (id_of(&id, "Version")?, caller.view(session.app.now()));
-    let row = catalog::version(&session.app, caller.organization_id, &view, id).await?;
+    let view = session.view(Scope::StorefrontRead).await?;
+    let id = id_of(&id, "Version")?;
+    let row = catalog::version(&session.app, &view, id).await?;
     Ok(ok(&StorefrontVersionView::from(row)))
 }
 
@@ -106,9 +106,9 @@ pub async fn update_storefront_version(
     PathOf(id): PathOf<String>,
     body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let by = session.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = catalog::change_version(&session.app, &by, &view, id_of(&id, "Version")?, request.into()).await?;
+    let row = catalog::change_version(&session.app, &by, id_of(&id, "Version")?, request.into()).await?;
     Ok(ok(&StorefrontVersionView::from(row)))
 }
 
@@ -126,8 +126,8 @@ pub async fn update_storefront_version(
     )
 )]
 pub async fn delete_storefront_version(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
-    catalog::delete_version(&session.app, &by, &view, id_of(&id, "Version")?).await?;
+    let by = session.actor(Scope::StorefrontWrite).await?;
+    catalog::delete_version(&session.app, &by, id_of(&id, "Version")?).await?;
     Ok(gone())
 }
 
@@ -158,13 +158,13 @@ pub async fn upload_storefront_file(
     PathOf(id): PathOf<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (by, view) = session.acting(Scope::StorefrontWrite).await?;
+    let by = session.actor(Scope::StorefrontWrite).await?;
     let (app, id) = (&session.app, id_of(&id, "Version")?);
-    let address = catalog::address(app, &by, &view, id).await?;
+    let address = catalog::address(app, &by, id).await?;
     let room = uploads::wait_for_room(app, announced(request.headers())).await?;
     let zip = read_zip(request, &room).await?;
     let uploaded = uploads::publish(app, &by, address, zip).await?;
-    let row = catalog::version(app, by.organization_id, &view, id).await?;
+    let row = catalog::version(app, &by.view, id).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(with_status(status, &StorefrontVersionView::from(row)))
 }

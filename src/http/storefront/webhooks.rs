@@ -12,7 +12,7 @@ use crate::http::management::ErrorBody;
 use crate::http::reply::{gone, list, made, ok};
 use crate::http::session::Session;
 use crate::http::storefront::id_of;
-use crate::ports::json::parse;
+use crate::json::parse;
 use crate::registry::audit::Actor;
 use crate::registry::dates::php_date;
 use crate::registry::failure::Failure;
@@ -109,8 +109,8 @@ fn entry(row: DeliveryRow) -> DeliveryView {
 }
 
 async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
-    let (actor, view) = session.acting(scope).await?;
-    view.require_everything("Webhooks tell of every package. Use a token that is limited to none.")?;
+    let actor = session.actor(scope).await?;
+    actor.view.require_everything("Webhooks tell of every package. Use a token that is limited to none.")?;
     Ok(actor)
 }
 
@@ -126,7 +126,7 @@ async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
 )]
 pub async fn list_webhooks(session: Session) -> Result<Response, Failure> {
     let by = keeper(&session, Scope::StorefrontRead).await?;
-    let rows = webhooks::list(&session.app, by.organization_id).await?;
+    let rows = webhooks::list(&session.app, &by.view).await?;
     Ok(ok(&rows.into_iter().map(|row| view(row, None)).collect::<Vec<_>>()))
 }
 
@@ -166,7 +166,7 @@ pub async fn create_webhook(
 )]
 pub async fn get_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let by = keeper(&session, Scope::StorefrontRead).await?;
-    Ok(ok(&view(webhooks::get(&session.app, by.organization_id, &id).await?, None)))
+    Ok(ok(&view(webhooks::get(&session.app, &by.view, &id).await?, None)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -234,7 +234,7 @@ pub async fn list_deliveries(
 ) -> Result<Response, Failure> {
     let by = keeper(&session, Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = webhooks::log(&session.app, by.organization_id, &id, query.page()?).await?;
+    let (rows, total) = webhooks::log(&session.app, &by.view, &id, query.page()?).await?;
     Ok(list(rows.into_iter().map(entry), total))
 }
 

@@ -12,7 +12,7 @@ use git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limit
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Job, Stmt};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};

@@ -12,7 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{BlobUpload, Fault, PART_BYTES};
 use crate::registry::App;
 use crate::registry::archives::{blob_key, busy, unavailable};
@@ -23,6 +23,7 @@ use crate::registry::metadata;
 use crate::registry::mirror::entitled;
 use crate::registry::mirror::remote::{MirrorError, Remote, refusal};
 use crate::registry::upstream::RequestError;
+use crate::store::OrganizationId;
 use crate::store::dists::{self, DistRow, NewArtifact, attach_first, attached};
 use crate::store::mirrors::Upstream;
 use crate::store::run;
@@ -83,12 +84,12 @@ impl From<Failure> for ArchiveError {
 /// is not asked any more, or the zip is too large.
 pub async fn fetch(
     app: &App,
-    organization_id: i64,
+    organization: OrganizationId,
     name: &PackageName,
     row: &DistRow,
     known_sha1: Option<&str>,
 ) -> Result<NewArtifact, Failure> {
-    let upstream = upstream_of(app, organization_id, name, row).await?;
+    let upstream = upstream_of(app, organization, name, row).await?;
     let mut place = app.wait_for_place(&PLACES, PATIENCE).await.ok_or_else(busy)?;
     let mut remote = Remote::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
     let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
@@ -115,8 +116,13 @@ pub async fn fetch(
 }
 
 /// The upstream of a version, if it may still be asked for the package.
-async fn upstream_of(app: &App, organization_id: i64, name: &PackageName, row: &DistRow) -> Result<Upstream, Failure> {
-    let (_, facts) = metadata::stored(app, organization_id, name).await?;
+async fn upstream_of(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    row: &DistRow,
+) -> Result<Upstream, Failure> {
+    let (_, facts) = metadata::stored(app, organization, name).await?;
     let said = facts.as_ref().map(|facts| entitled(facts, name)).unwrap_or_default();
     let upstream =
         said.into_iter().map(|said| &said.upstream).find(|upstream| upstream.id == row.repository_id).cloned();

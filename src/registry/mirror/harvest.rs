@@ -12,6 +12,7 @@ use crate::registry::ids::new_uid;
 use crate::registry::mirror::intake::{Intake, take_in};
 use crate::registry::mirror::remote::{Fetched, MirrorError, Remote, fetch_package};
 use crate::registry::mirror::{rank, refusal};
+use crate::store::OrganizationId;
 use crate::store::mirror_publication::{self as publication, Batch, Leaving, PackageUpsert, Source, retire};
 use crate::store::mirrors::{self, Answered, Before, KnownVersion, NameRow, Noted, Ownership, StoredRoot, Upstream};
 use crate::store::organizations::{self, Touched};
@@ -39,7 +40,7 @@ pub struct Harvest<'a> {
     /// The registry.
     pub app: &'a App,
     /// The organization that it is for.
-    pub organization_id: i64,
+    pub organization: OrganizationId,
     /// The upstream.
     pub upstream: &'a Upstream,
     /// The way to it.
@@ -59,10 +60,10 @@ pub struct Harvest<'a> {
 
 impl<'a> Harvest<'a> {
     /// Nothing yet.
-    pub fn new(app: &'a App, organization_id: i64, upstream: &'a Upstream) -> Result<Self, MirrorError> {
+    pub fn new(app: &'a App, organization: OrganizationId, upstream: &'a Upstream) -> Result<Self, MirrorError> {
         Ok(Self {
             app,
-            organization_id,
+            organization,
             upstream,
             remote: Remote::new(app, upstream)?,
             root: upstream.root.clone().unwrap_or_default(),
@@ -85,10 +86,11 @@ impl<'a> Harvest<'a> {
     pub async fn keep_root(&mut self, root: StoredRoot) -> Result<(), Failure> {
         let known = self.upstream.root.as_ref();
         if known != Some(&root) {
-            let mut batch = vec![repositories::keep_root(self.upstream.id, &self.upstream.url, &root.to_json())];
+            let mut batch =
+                vec![repositories::keep_root(self.organization, self.upstream.id, &self.upstream.url, &root.to_json())];
             if known.map(|known| &known.root.patterns) != Some(&root.root.patterns) {
-                batch.push(organizations::touch(self.organization_id, Touched::Names, self.app.now()));
-                self.app.memory.forget_published();
+                batch.push(organizations::touch(self.organization, Touched::Names, self.app.now()));
+                self.app.memory.forget_published(self.organization);
             }
             self.app.ports.database.batch(batch).await?;
         }
@@ -176,8 +178,12 @@ impl<'a> Harvest<'a> {
         let now = self.app.now();
         if !self.leaving.is_empty() {
             let globs = std::mem::take(&mut self.leaving);
-            batch.push(organizations::touch(self.organization_id, Touched::Versions, now));
-            batch.extend(retire(&[Leaving { repository_id: self.upstream.id, globs, matching: true }], now));
+            batch.push(organizations::touch(self.organization, Touched::Versions, now));
+            batch.extend(retire(
+                self.organization,
+                &[Leaving { repository_id: self.upstream.id, globs, matching: true }],
+                now,
+            ));
         }
         batch.extend(mirrors::note(self.upstream.id, std::mem::take(&mut self.noted), now));
         if !batch.is_empty() {
@@ -189,7 +195,7 @@ impl<'a> Harvest<'a> {
 
     fn source(&self) -> Source<'a> {
         let (repository_id, url) = (self.upstream.id, self.upstream.url.as_str());
-        Source { organization_id: self.organization_id, repository_id, url, now: self.app.now() }
+        Source { organization: self.organization, repository_id, url, now: self.app.now() }
     }
 
     /// What was added, ready to be published.
@@ -199,8 +205,8 @@ impl<'a> Harvest<'a> {
         let names: Vec<&str> = pending.iter().map(|one| one.name.as_str()).collect();
         let names = json!(names).to_string();
         let reads = vec![
-            mirrors::ownership(self.organization_id, self.upstream.id, names.clone()),
-            mirrors::known_versions(self.organization_id, names),
+            mirrors::ownership(self.organization, self.upstream.id, names.clone()),
+            mirrors::known_versions(self.organization, names),
         ];
         let mut results = self.app.ports.database.batch(reads).await?.into_iter();
         let owners = NameRow::read(results.next().unwrap_or_default())?;

@@ -14,6 +14,7 @@ use crate::registry::metadata::{self, Known, PackageDocuments};
 use crate::registry::mirror::harvest::Harvest;
 use crate::registry::mirror::remote::MirrorError;
 use crate::registry::mirror::{entitled, is_withheld, takes};
+use crate::store::OrganizationId;
 use crate::store::mirrors::{self, Answered, Before, Facts, Noted, Said, Upstream};
 use crate::store::repositories;
 
@@ -35,7 +36,7 @@ enum Standing {
 /// A look-up of one name.
 struct Lookup<'a> {
     app: &'a App,
-    organization_id: i64,
+    organization: OrganizationId,
     name: &'a PackageName,
     facts: &'a Facts,
     /// What the package's owner published, if that one may still answer.
@@ -45,13 +46,13 @@ struct Lookup<'a> {
 impl<'a> Lookup<'a> {
     fn new(
         app: &'a App,
-        organization_id: i64,
+        organization: OrganizationId,
         name: &'a PackageName,
         facts: &'a Facts,
         documents: Option<Arc<PackageDocuments>>,
     ) -> Self {
         let owner_may_answer = entitled(facts, name).iter().any(|one| Some(one.upstream.id) == facts.ownership.owner);
-        Self { app, organization_id, name, facts, shown: documents.filter(|_| owner_may_answer) }
+        Self { app, organization, name, facts, shown: documents.filter(|_| owner_may_answer) }
     }
 
     fn is_owner(&self, upstream: &Upstream) -> bool {
@@ -104,18 +105,18 @@ impl<'a> Lookup<'a> {
 /// `Upstream` when an upstream has to be asked that fails, and nothing is known of the name.
 pub async fn resolve(
     app: &App,
-    organization_id: i64,
+    organization: OrganizationId,
     name: &PackageName,
     facts: Facts,
     documents: Option<Arc<PackageDocuments>>,
 ) -> Result<Known, Failure> {
-    let lookup = Lookup::new(app, organization_id, name, &facts, documents);
+    let lookup = Lookup::new(app, organization, name, &facts, documents);
     let shown = lookup.shown.clone();
     if let Some(known) = lookup.settled() {
         return Ok(known);
     }
     if lookup.may_be_shown_meanwhile() {
-        ask_later(app, organization_id, name, facts, shown.clone());
+        ask_later(app, organization, name, facts, shown.clone());
         return Ok(Known::Documents(shown));
     }
     match ask_in_turn(&lookup).await {
@@ -128,14 +129,14 @@ pub async fn resolve(
 }
 
 /// What a piece of work holds that asks for a package: composer wants both documents of one at the same time.
-fn turn(organization_id: i64, name: &PackageName) -> String {
-    format!("mirror:{organization_id}:{name}")
+fn turn(organization: OrganizationId, name: &PackageName) -> String {
+    format!("mirror:{organization}:{name}")
 }
 
 async fn ask_in_turn(lookup: &Lookup<'_>) -> Result<Known, Failure> {
-    let Lookup { app, organization_id, name, .. } = *lookup;
-    let turn = turn(organization_id, name);
-    let key = (organization_id, name.as_str().to_owned());
+    let Lookup { app, organization, name, .. } = *lookup;
+    let turn = turn(organization, name);
+    let key = (organization, name.as_str().to_owned());
     let place = if let Some(place) = app.memory.try_take(&turn, app.now()) {
         place
     } else {
@@ -156,14 +157,20 @@ async fn ask_in_turn(lookup: &Lookup<'_>) -> Result<Known, Failure> {
 }
 
 /// Asks in the background, unless somebody does it already.
-fn ask_later(app: &App, organization_id: i64, name: &PackageName, facts: Facts, shown: Option<Arc<PackageDocuments>>) {
-    let Some(place) = app.memory.try_take(&turn(organization_id, name), app.now()) else { return };
+fn ask_later(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    facts: Facts,
+    shown: Option<Arc<PackageDocuments>>,
+) {
+    let Some(place) = app.memory.try_take(&turn(organization, name), app.now()) else { return };
     let (app_then, name) = (app.clone(), name.clone());
     app.ports.tasks.wait_until(Box::pin(async move {
-        let lookup = Lookup { app: &app_then, organization_id, name: &name, facts: &facts, shown };
+        let lookup = Lookup { app: &app_then, organization, name: &name, facts: &facts, shown };
         match ask(&lookup).await {
             // The next one to ask reads it from the database.
-            Ok(_) => app_then.memory.documents().remove(&(organization_id, name.as_str().to_owned())),
+            Ok(_) => app_then.memory.documents().remove(&(organization, name.as_str().to_owned())),
             Err(failure) => log::warn!("{name} was not asked for again: {}", failure.detail),
         }
         drop(place);
@@ -172,7 +179,7 @@ fn ask_later(app: &App, organization_id: i64, name: &PackageName, facts: Facts, 
 
 /// Asks the upstreams in their order until one has the name, writes down what they said, and reads what that makes.
 async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
-    let Lookup { app, organization_id, name, .. } = *lookup;
+    let Lookup { app, organization, name, .. } = *lookup;
     let mut asked = Ok(());
     for said in entitled(lookup.facts, name) {
         let has_it = match lookup.standing(said) {
@@ -189,12 +196,12 @@ async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
         }
     }
     // Also after a failure: somebody else may have published it meanwhile, or only the database's answer was lost.
-    let (documents, facts) = match metadata::stored(app, organization_id, name).await {
+    let (documents, facts) = match metadata::stored(app, organization, name).await {
         Ok(stored) => stored,
         Err(failure) => return Err(asked.err().unwrap_or(failure)),
     };
     let facts = facts.unwrap_or_else(|| lookup.facts.clone());
-    match Lookup::new(app, organization_id, name, &facts, documents).settled() {
+    match Lookup::new(app, organization, name, &facts, documents).settled() {
         Some(known) => Ok(known),
         None => Err(asked.err().unwrap_or_else(|| not_to_be_had(name, "its upstream was changed meanwhile"))),
     }
@@ -206,12 +213,12 @@ fn not_to_be_had(name: &PackageName, reason: &str) -> Failure {
 
 /// Asks one upstream, and writes down what it said; whether it has the name, if only to claim it.
 async fn ask_one(lookup: &Lookup<'_>, said: &Said) -> Result<bool, Failure> {
-    let Lookup { app, organization_id, name, .. } = *lookup;
+    let Lookup { app, organization, name, .. } = *lookup;
     if let Some(reason) = app.memory.recent_failure(said.upstream.id, app.now()) {
         return Err(not_to_be_had(name, &reason));
     }
     let before = Some(&said.before).filter(|_| lookup.is_owner(&said.upstream));
-    match harvest_one(app, organization_id, &said.upstream, name, before).await {
+    match harvest_one(app, organization, &said.upstream, name, before).await {
         Ok(Ok(has_it)) => Ok(has_it),
         Ok(Err(reason)) => Err(not_to_be_had(name, &reason)),
         Err(MirrorError::Internal(failure)) => Err(failure),
@@ -226,12 +233,12 @@ async fn ask_one(lookup: &Lookup<'_>, said: &Said) -> Result<bool, Failure> {
 /// Takes one package from an upstream; whether it has the name, or why what it has is of no use.
 async fn harvest_one(
     app: &App,
-    organization_id: i64,
+    organization: OrganizationId,
     upstream: &Upstream,
     name: &PackageName,
     before: Option<&Before>,
 ) -> Result<Result<bool, String>, MirrorError> {
-    let mut harvest = Harvest::new(app, organization_id, upstream)?;
+    let mut harvest = Harvest::new(app, organization, upstream)?;
     if upstream.root.is_none() {
         let (root, _) = harvest.remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
         if root.root.metadata_url.is_none() {
@@ -258,7 +265,7 @@ async fn note_failure(lookup: &Lookup<'_>, upstream: &Upstream, reason: &str) {
     let answer = Err(reason.to_owned());
     let noted = Noted { name: name.to_string(), answer, published: Before::default(), skipped: Vec::new() };
     let mut batch = mirrors::note(upstream.id, vec![noted], now);
-    batch.push(repositories::ask_for_check(upstream.id));
+    batch.push(repositories::ask_for_check(lookup.organization, upstream.id));
     match app.ports.database.batch(batch).await {
         Ok(_) => app.enqueue(Job::SyncRepository { repository_id: upstream.id }, Duration::ZERO).await,
         Err(error) => log::warn!("a failure of upstream {} was not noted: {error}", upstream.uid),

@@ -26,11 +26,12 @@ pub mod remote;
 
 use composer::PackageName;
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Row, Rows};
 use crate::registry::App;
 use crate::registry::access::glob;
 use crate::registry::failure::Failure;
+use crate::store::OrganizationId;
 use crate::store::mirror_publication::{Leaving, retire};
 use crate::store::mirrors::{self, Facts, Ownership, Said, Upstream};
 use crate::store::organizations::{self, Touched};
@@ -100,10 +101,14 @@ fn is_withheld(facts: &Facts, name: &PackageName) -> bool {
 
 /// Takes what public upstreams have of reserved vendors out of the metadata: nobody is answered with it in any case, and
 /// lists are not to show it either. `contested` are the rows of that statement, if it was run already.
-pub async fn withdraw_reserved(app: &App, organization_id: i64, contested: Option<Rows>) -> Result<(), Failure> {
+pub async fn withdraw_reserved(
+    app: &App,
+    organization: OrganizationId,
+    contested: Option<Rows>,
+) -> Result<(), Failure> {
     let rows = match contested {
         Some(rows) => rows,
-        None => run(&*app.ports.database, mirrors::contested(organization_id)).await?,
+        None => run(&*app.ports.database, mirrors::contested(organization)).await?,
     };
     let mut leaving: Vec<Leaving> = Vec::new();
     for mut package in rows.0.into_iter().map(Row) {
@@ -123,10 +128,10 @@ pub async fn withdraw_reserved(app: &App, organization_id: i64, contested: Optio
         return Ok(());
     }
     let now = app.now();
-    let mut batch = vec![organizations::touch(organization_id, Touched::Versions, now)];
-    batch.extend(retire(&leaving, now));
+    let mut batch = vec![organizations::touch(organization, Touched::Versions, now)];
+    batch.extend(retire(organization, &leaving, now));
     app.ports.database.batch(batch).await?;
-    app.memory.forget_published();
+    app.memory.forget_published(organization);
     Ok(())
 }
 

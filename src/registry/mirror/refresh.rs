@@ -4,8 +4,8 @@
 
 use composer::PackageName;
 
+use crate::json::read_text;
 use crate::ports::Row;
-use crate::ports::json::read_text;
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::mirror::harvest::Harvest;
@@ -40,11 +40,11 @@ pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Rep
         filter: repository.package_filter.as_deref().and_then(|text| read_text(text).ok()),
         root: stored_root(repository.capabilities.as_deref()),
     };
-    let mut harvest = Harvest::new(app, repository.organization_id, &upstream)?;
+    let mut harvest = Harvest::new(app, repository.organization, &upstream)?;
     let result = carry_through(&mut harvest).await;
     // What was learnt before the server failed is not to be asked for again.
     let flushed = harvest.flush().await;
-    app.memory.forget_published();
+    app.memory.forget_published(repository.organization);
     let tidied = tidy_up(&mut harvest).await;
     *report = harvest.report;
     report.requests = harvest.remote.requests;
@@ -73,7 +73,7 @@ async fn carry_through(harvest: &mut Harvest<'_>) -> Result<Progress, MirrorErro
 /// Asks for the packages again that were not asked for the longest.
 async fn ask_again(harvest: &mut Harvest<'_>) -> Result<(), MirrorError> {
     let before = harvest.app.now().minus(harvest.app.config.sync_interval);
-    let stmt = mirrors::oldest(harvest.organization_id, harvest.upstream.id, before, PACKAGES_A_SYNC);
+    let stmt = mirrors::oldest(harvest.organization, harvest.upstream.id, before, PACKAGES_A_SYNC);
     for NameRow { name, ownership, before } in NameRow::read(run(&*harvest.app.ports.database, stmt).await?)? {
         let Ok(name) = PackageName::parse(&name) else { continue };
         if refusal(harvest.upstream, &ownership, &name).is_none() {
@@ -86,7 +86,7 @@ async fn ask_again(harvest: &mut Harvest<'_>) -> Result<(), MirrorError> {
 
 /// What is left to do at the end, whether it was a good one or not.
 async fn tidy_up(harvest: &mut Harvest<'_>) -> Result<(), Failure> {
-    withdraw_reserved(harvest.app, harvest.organization_id, None).await?;
+    withdraw_reserved(harvest.app, harvest.organization, None).await?;
     let rows = run(&*harvest.app.ports.database, mirrors::left_out(harvest.upstream.id)).await?;
     for mut row in rows.0.into_iter().map(Row) {
         let name = row.needed_text("name")?;

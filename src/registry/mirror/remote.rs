@@ -6,10 +6,10 @@ use bytes::Bytes;
 use composer::{InvalidRepository, PackageName, RepositoryFile, Versions, read_root, read_versions};
 use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use crate::json;
 use crate::ports::{DatabaseError, Fault, UpstreamError};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
@@ -274,7 +274,7 @@ pub async fn refusal(mut answer: Answer) -> MirrorError {
 
 /// What a JSON answer says to people.
 fn words(bytes: &[u8]) -> Option<String> {
-    let answer: Value = serde_json::from_slice(bytes).ok()?;
+    let answer = json::parse(bytes).ok()?;
     let text = ["warning", "error", "message", "info"].iter().find_map(|key| answer.get(key)?.as_str())?;
     Some(text.chars().filter(|letter| !letter.is_control()).take(MAX_WORDS_TOLD).collect())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{DatabaseError, Job, Stmt};
 use crate::registry::App;
 use crate::registry::audit::{Actor, Deed};
@@ -166,7 +166,7 @@ fn difference(app: &App, row: &RepositoryRow, change: RepositoryChange) -> Resul
 /// # Errors
 /// `Conflict` when another repository has that address, or somebody else has changed this one meanwhile.
 pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) -> Result<RepositoryRow, Failure> {
-    let row = get(app, by.organization_id, uid).await?;
+    let row = get(app, &by.view, uid).await?;
     if row.provider == PACKAGIST {
         return Err(managed_by_settings());
     }
@@ -184,24 +184,24 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
     let known = (row.url.as_str(), row.credential_type.as_str());
     let consequences = consequences(app, &row, &difference);
     let mut batch = vec![
-        repositories::guard(by.organization_id, uid, known),
-        repositories::update(by.organization_id, uid, difference.changes),
+        repositories::guard(by.organization(), uid, known),
+        repositories::update(by.organization(), uid, difference.changes),
         noted,
     ];
     batch.extend(consequences);
-    batch.push(repositories::by_uid(by.organization_id, uid));
+    batch.push(repositories::by_uid(by.organization(), uid));
     let changed = match app.ports.database.batch(batch).await {
         Ok(mut results) => results.pop().unwrap_or_default().first()?,
         Err(DatabaseError::Conflict(_)) => return Err(taken()),
         Err(DatabaseError::Fault(fault)) => {
-            let now = get(app, by.organization_id, uid).await?;
+            let now = get(app, &by.view, uid).await?;
             if (now.url.as_str(), now.credential_type.as_str()) == known {
                 return Err(fault.into());
             }
             return Err(Failure::crossed("repository"));
         }
     };
-    app.memory.forget_published();
+    app.memory.forget_published(by.organization());
     app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     changed.ok_or_else(|| Failure::not_found("Repository"))
 }
@@ -212,22 +212,22 @@ fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<
         return Vec::new();
     }
     let now = app.now();
-    let touched = organizations::touch(row.organization_id, Touched::Names, now);
-    let mut batch = vec![sync_runs::supersede(row.id, now)];
+    let touched = organizations::touch(row.organization, Touched::Names, now);
+    let mut batch = vec![sync_runs::supersede(row.organization, row.id, now)];
     if row.kind == "git" {
-        batch.push(repositories::forget_refs(row.id));
+        batch.push(repositories::forget_refs(row.organization, row.id));
         if difference.has("path") {
-            batch.extend([touched, repositories::delete_packages(row.id)]);
+            batch.extend([touched, repositories::delete_packages(row.organization, row.id)]);
         }
         return batch;
     }
     batch.push(touched);
     if difference.has("url") {
-        batch.extend(retire(&[Leaving::all(row.id)], now));
-        batch.push(mirrors::forget_answers(row.id));
+        batch.extend(retire(row.organization, &[Leaving::all(row.id)], now));
+        batch.push(mirrors::forget_answers(row.organization, row.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
         let globs = read_text(filter).unwrap_or_default();
-        batch.extend(retire(&[Leaving { repository_id: row.id, globs, matching: false }], now));
+        batch.extend(retire(row.organization, &[Leaving { repository_id: row.id, globs, matching: false }], now));
     }
     batch
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::ports::{DatabaseError, Job, Millis};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
@@ -184,7 +185,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     let uid = new_uid(&*app.ports.entropy, now)?;
     let new = NewRepository {
         uid: &uid,
-        organization_id: by.organization_id,
+        organization: by.organization(),
         kind,
         provider: spec.provider.as_str(),
         url: url.as_deref().unwrap_or(UPLOADS_URL),
@@ -209,7 +210,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     })?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     // Which names are asked for here, packages.json tells.
-    app.memory.forget_published();
+    app.memory.forget_published(by.organization());
     if kind != "artifact" {
         app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     }
@@ -229,7 +230,7 @@ fn refuse_uploads(row: &RepositoryRow) -> Result<(), Failure> {
 pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<RepositoryRow, Failure> {
     let deed = Deed { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
     let noted = by.note(app, &deed)?;
-    let row = repositories::request_sync(&*app.ports.database, by.organization_id, uid, noted).await?;
+    let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, noted).await?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     refuse_uploads(&row)?;
     app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
@@ -237,8 +238,8 @@ pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<Repository
 }
 
 /// One repository.
-pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<RepositoryRow, Failure> {
-    let row = run(&*app.ports.database, repositories::by_uid(organization_id, uid)).await?.first()?;
+pub async fn get(app: &App, view: &View, uid: &str) -> Result<RepositoryRow, Failure> {
+    let row = run(&*app.ports.database, repositories::by_uid(view.organization(), uid)).await?.first()?;
     row.ok_or_else(|| Failure::not_found("Repository"))
 }
 
@@ -257,30 +258,30 @@ const MAX_LOOKED_THROUGH: i64 = 10_000;
 /// A page of repositories, and how many there are in all.
 pub async fn list(
     app: &App,
-    organization_id: i64,
+    view: &View,
     filter: RepositoryFilter<'_>,
     page: Page,
 ) -> Result<(Vec<RepositoryRow>, i64), Failure> {
     let database = &*app.ports.database;
     let Some(wanted) = filter.status else {
-        return Ok(repositories::page(database, organization_id, filter.kind, page).await?);
+        return Ok(repositories::page(database, view.organization(), filter.kind, page).await?);
     };
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
-    let (rows, _) = repositories::page(database, organization_id, filter.kind, all).await?;
+    let (rows, _) = repositories::page(database, view.organization(), filter.kind, all).await?;
     let now = app.now();
     Ok(page.of(rows.into_iter().filter(|row| status(row, now).0 == wanted).collect()))
 }
 
 /// A page of a repository's sync runs, newest first, and how many there are in all.
-pub async fn history(app: &App, organization_id: i64, uid: &str, page: Page) -> Result<(Vec<RunRow>, i64), Failure> {
-    let runs = sync_runs::page(&*app.ports.database, organization_id, uid, page).await?;
+pub async fn history(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<RunRow>, i64), Failure> {
+    let runs = sync_runs::page(&*app.ports.database, view.organization(), uid, page).await?;
     runs.ok_or_else(|| Failure::not_found("Repository"))
 }
 
 /// A page of a git repository's refs as the last sync saw them, those first that became no version, and how many there
 /// are in all.
-pub async fn refs(app: &App, organization_id: i64, uid: &str, page: Page) -> Result<(Vec<RefRow>, i64), Failure> {
-    let refs = repositories::refs_page(&*app.ports.database, organization_id, uid, page).await?;
+pub async fn refs(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<RefRow>, i64), Failure> {
+    let refs = repositories::refs_page(&*app.ports.database, view.organization(), uid, page).await?;
     refs.ok_or_else(|| Failure::not_found("Repository"))
 }
 
@@ -293,10 +294,10 @@ fn managed_by_settings() -> Failure {
 /// Removes a repository with its packages.
 pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let batch = vec![
-        organizations::touch_for_repository(by.organization_id, uid, app.now()),
-        repositories::delete(by.organization_id, uid),
+        organizations::touch_for_repository(by.organization(), uid, app.now()),
+        repositories::delete(by.organization(), uid),
         by.note(app, &Deed { action: "repository.removed", target: uid, label: None, details: json!({}) })?,
-        repositories::by_uid(by.organization_id, uid),
+        repositories::by_uid(by.organization(), uid),
     ];
     let mut results = app.ports.database.batch(batch).await?;
     let left: Option<RepositoryRow> = results.pop().unwrap_or_default().first()?;
@@ -306,7 +307,7 @@ pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     if results.into_iter().nth(1).unwrap_or_default().0.is_empty() {
         return Err(Failure::not_found("Repository"));
     }
-    app.memory.forget_published();
+    app.memory.forget_published(by.organization());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use git::RemoteRefs;
 
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::failure::Failure;
 use crate::registry::mirror::remote::{MirrorError, Remote};
 use crate::registry::repositories::{get, refuse_uploads};
@@ -34,8 +35,8 @@ impl Verification {
 ///
 /// # Errors
 /// When there is nothing to verify, or the registry itself failed; what the repository says is a result.
-pub async fn verify(app: &App, organization_id: i64, uid: &str) -> Result<Verification, Failure> {
-    let row = get(app, organization_id, uid).await?;
+pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, Failure> {
+    let row = get(app, view, uid).await?;
     refuse_uploads(&row)?;
     if row.kind == "composer" {
         return match look_at_composer(app, &row).await {

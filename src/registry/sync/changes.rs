@@ -8,7 +8,7 @@ use composer::{
 use git::{ObjectId, RemoteRefs};
 use sha2::{Digest, Sha256};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
 use crate::registry::access::glob;
 use crate::registry::ids::new_uid;

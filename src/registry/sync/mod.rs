@@ -22,8 +22,8 @@ use composer::PackageName;
 use git::{Capabilities, PackagePath, RemoteRefs};
 use url::Url;
 
+use crate::json::read_text;
 use crate::ports::Job;
-use crate::ports::json::read_text;
 use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
@@ -285,7 +285,7 @@ impl Found<'_> {
     async fn was_published_all_the_same(&self) -> Option<Finished> {
         let rows = crate::store::run(&*self.app.ports.database, sync_runs::finished(self.claim.id)).await.ok()?;
         let finished = rows.first().ok().flatten()?;
-        self.app.memory.forget_published();
+        self.app.memory.forget_published(self.repository.organization);
         Some(finished)
     }
 
@@ -341,7 +341,7 @@ impl Found<'_> {
         publish(
             self.app,
             &Publication {
-                organization_id: self.repository.organization_id,
+                organization: self.repository.organization,
                 repository_id: self.repository.id,
                 source_url: &self.repository.url,
                 run_id: self.claim.id,
@@ -367,7 +367,7 @@ impl Found<'_> {
 
     /// Why publishing failed: because of another repository's package, or of ourselves.
     async fn explain(&self, name: &PackageName, failure: Failure) -> SyncError {
-        let stmt = packages::owner(self.repository.organization_id, name.as_str());
+        let stmt = packages::owner(self.repository.organization, name.as_str());
         let owner = crate::store::run(&*self.app.ports.database, stmt).await.ok();
         match owner.and_then(|rows| rows.first::<packages::Owner>().ok().flatten()) {
             Some(owner) if owner.repository_id != self.repository.id => SyncError::NameTaken { name: name.to_string() },

@@ -146,7 +146,7 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
         let now = publisher.read().await?;
         // The answer may have got lost, or somebody else was faster.
         if let Some(settled) = publisher.settled(&now)? {
-            app.memory.forget_published();
+            app.memory.forget_published(by.organization());
             return Ok(Uploaded { is_new: settled.is_new || written.is_ok(), ..settled });
         }
         if now.revision() == stored.revision() {
@@ -218,10 +218,10 @@ struct Publisher<'a> {
 
 impl Publisher<'_> {
     async fn read(&self) -> Result<Stored, Failure> {
-        let (organization_id, name) = (self.by.organization_id, self.address.name.as_str());
-        let mut batch = Vec::from(Draft::statements(organization_id, name));
-        batch.push(uploads::taken(organization_id, name, self.address.version.as_str()));
-        batch.push(uploads::repository(organization_id));
+        let (organization, name) = (self.by.organization(), self.address.name.as_str());
+        let mut batch = Vec::from(Draft::statements(organization, name));
+        batch.push(uploads::taken(organization, name, self.address.version.as_str()));
+        batch.push(uploads::repository(organization));
         let mut results = self.app.ports.database.batch(batch).await?.into_iter();
         let stored = Stored {
             draft: Draft::read(&mut results)?,
@@ -278,7 +278,7 @@ impl Publisher<'_> {
         let deed =
             Deed { action: "repository.created", target: &uid, label: None, details: json!({"kind": "artifact"}) };
         let batch = vec![
-            uploads::insert_repository(self.by.organization_id, &uid, now),
+            uploads::insert_repository(self.by.organization(), &uid, now),
             self.by.note(self.app, &deed)?,
             uploads::announce(&self.artifact, now),
         ];
@@ -297,7 +297,7 @@ impl Publisher<'_> {
             (None, Some(repository)) => repository.id,
             // It was made after it was looked for.
             (None, None) => {
-                let rows = crate::store::run(&*self.app.ports.database, uploads::repository(self.by.organization_id));
+                let rows = crate::store::run(&*self.app.ports.database, uploads::repository(self.by.organization()));
                 rows.await?.first::<Id>()?.ok_or_else(|| Failure::not_found("Repository"))?.id
             }
         };
@@ -305,7 +305,7 @@ impl Publisher<'_> {
         let version = self.version(self.is_hidden(package));
         versions.push(version.clone());
         let mut edit = Edit {
-            organization_id: self.by.organization_id,
+            organization: self.by.organization(),
             repository_id,
             source_url: "",
             name: &self.address.name,
@@ -386,7 +386,7 @@ impl Publisher<'_> {
         changes.push(self.by.note(self.app, &deed)?);
         changes.extend(publication::replace_files(target, &upsert, &files));
         if let Some(hidden) = self.address.hidden {
-            changes.push(hide(target.organization_id, target.name, &upsert[0].normalized, hidden, target.now));
+            changes.push(hide(target.organization, target.name, &upsert[0].normalized, hidden, target.now));
         }
         changes.push(uploads::insert_dist(target, &upsert[0].normalized, &self.artifact.sha256));
         Ok(changes)

@@ -13,7 +13,8 @@ use crate::registry::users::two_factor::{Given, Proof, prove, wrong_code};
 use crate::registry::users::{Manager, UserUpdate, change};
 use crate::store::invitations::forget_reset;
 use crate::store::sessions::prune;
-use crate::store::users::{CredentialRow, Factor, UserRow, credentials, set_password};
+use crate::store::two_factor::Factor;
+use crate::store::users::{CredentialRow, UserRow, credentials, set_password};
 
 /// What users change of their own as they like; every field is optional.
 pub struct OwnUpdate {

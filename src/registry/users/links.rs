@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::ports::{DatabaseError, Millis};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
@@ -65,7 +66,7 @@ pub async fn invite(app: &App, manager: &Manager, email: &str, role: Role) -> Re
     let hash = link.plain.hash();
     let new = NewInvitation {
         uid: &uid,
-        organization_id: manager.by.organization_id,
+        organization: manager.by.organization(),
         email: email.as_str(),
         role: role.as_str(),
         hash: hash.as_str(),
@@ -92,14 +93,14 @@ pub async fn invite(app: &App, manager: &Manager, email: &str, role: Role) -> Re
 }
 
 /// A page of open invitations, newest first, and how many there are in all.
-pub async fn list(app: &App, organization_id: i64, page: Page) -> Result<(Vec<InvitationRow>, i64), Failure> {
-    Ok(invitations::page(&*app.ports.database, organization_id, app.now(), page).await?)
+pub async fn list(app: &App, view: &View, page: Page) -> Result<(Vec<InvitationRow>, i64), Failure> {
+    Ok(invitations::page(&*app.ports.database, view.organization(), app.now(), page).await?)
 }
 
 /// Revokes an open invitation.
 pub async fn revoke(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let noted = by.note(app, &Deed { action: "invitation.revoked", target: uid, label: None, details: json!({}) })?;
-    let was_open = invitations::delete(&*app.ports.database, by.organization_id, uid, app.now(), noted).await?;
+    let was_open = invitations::delete(&*app.ports.database, by.organization(), uid, app.now(), noted).await?;
     if was_open { Ok(()) } else { Err(Failure::not_found("Invitation")) }
 }
 
@@ -111,10 +112,10 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
     let now = app.now();
     // Before the password is hashed: that is work that not everybody is to cause.
     let found = invitations::by_hash(&*app.ports.database, hash.as_str(), now).await?;
-    let InvitationRow { uid, organization_id, email, role, .. } = found.ok_or_else(refused)?;
+    let InvitationRow { uid, organization, email, role, .. } = found.ok_or_else(refused)?;
     password::check("password", chosen, &email)?;
     let user_uid = new_uid(&*app.ports.entropy, now)?;
-    let by = Actor { organization_id, name: format!("user:{user_uid}"), address: by.address.clone() };
+    let by = Actor::without_view(organization, format!("user:{user_uid}"), by.address.clone());
     let deed = Deed {
         action: "invitation.accepted",
         target: &uid,
@@ -129,7 +130,7 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
         now,
     };
     let noted = by.note(app, &deed)?;
-    let made = invitations::accept(&*app.ports.database, organization_id, acceptance, noted).await;
+    let made = invitations::accept(&*app.ports.database, organization, acceptance, noted).await;
     made.map_err(taken)?.ok_or_else(refused)
 }
 
@@ -144,7 +145,7 @@ pub async fn issue_reset(app: &App, manager: &Manager, uid: &str) -> Result<Link
     let roles = manager.role.managed();
     let new = NewReset {
         user_uid: uid,
-        organization_id: manager.by.organization_id,
+        organization: manager.by.organization(),
         roles: &roles,
         hash: hash.as_str(),
         issued_by: manager.user_id,
@@ -172,11 +173,7 @@ pub async fn reset(app: &App, by: &Actor, token: &str, chosen: &str) -> Result<(
     let user = found.ok_or_else(refused)?;
     password::check("password", chosen, &user.email)?;
     let hashed = password::hash(&*app.ports.entropy, chosen)?;
-    let by = Actor {
-        organization_id: user.organization_id,
-        name: format!("user:{}", user.uid),
-        address: by.address.clone(),
-    };
+    let by = Actor::without_view(user.organization, format!("user:{}", user.uid), by.address.clone());
     let deed = Deed { action: "user.password_reset", target: &user.uid, label: None, details: json!({}) };
     let mut batch = invitations::reset(hash.as_str(), &hashed, now, by.note(app, &deed)?);
     batch.push(sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS));

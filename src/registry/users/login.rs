@@ -14,7 +14,8 @@ use crate::registry::users::session::{IDLE, LONGEST, MOST_SESSIONS, remember};
 use crate::registry::users::throttle::{self, Attempt};
 use crate::registry::users::two_factor::{Given, Proof, prove};
 use crate::store::sessions::{self, NewSession};
-use crate::store::users::{CredentialRow, Factor, UserRow, credentials_by_email, spend, touch_login};
+use crate::store::two_factor::{Factor, spend};
+use crate::store::users::{CredentialRow, UserRow, credentials_by_email, touch_login};
 
 /// What somebody logs in with.
 pub struct LoginSpec {
@@ -114,7 +115,7 @@ async fn start(
         created_at: now,
         expires_at,
     };
-    let by = Actor { name: format!("user:{}", user.uid), ..by.clone() };
+    let by = Actor::without_view(user.organization, format!("user:{}", user.uid), by.address.clone());
     let second_factor = match factor {
         Factor::None => None,
         Factor::Totp(_) => Some("totp"),

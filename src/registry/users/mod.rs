@@ -20,13 +20,14 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Stmt};
 use crate::registry::App;
+use crate::registry::access::View;
 use crate::registry::audit::{Actor, Deed};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
 use crate::registry::users::email::{Email, checked_name};
 use crate::registry::users::role::Role;
 use crate::store::users::{NewUser, Only, Outcome, UserChanges, UserRow};
-use crate::store::{Page, run, users};
+use crate::store::{OrganizationId, Page, run, users};
 
 /// Somebody who may manage users.
 #[derive(Debug, Clone)]
@@ -51,8 +52,8 @@ pub struct UserSpec {
 }
 
 /// Whether the organization still needs its first owner.
-pub async fn needs_owner(app: &App, organization_id: i64) -> Result<bool, Failure> {
-    Ok(users::owners(&*app.ports.database, organization_id).await? == 0)
+pub async fn needs_owner(app: &App, organization: OrganizationId) -> Result<bool, Failure> {
+    Ok(users::owners(&*app.ports.database, organization).await? == 0)
 }
 
 /// Makes the first owner.
@@ -76,7 +77,7 @@ async fn insert(app: &App, by: &Actor, spec: &UserSpec, role: Role, only: Only) 
     let uid = new_uid(&*app.ports.entropy, now)?;
     let new = NewUser {
         uid: &uid,
-        organization_id: by.organization_id,
+        organization: by.organization(),
         email: email.as_str(),
         name,
         role: role.as_str(),
@@ -104,19 +105,14 @@ fn taken(error: DatabaseError) -> Failure {
 }
 
 /// One user.
-pub async fn get(app: &App, organization_id: i64, uid: &str) -> Result<UserRow, Failure> {
-    let row = run(&*app.ports.database, users::by_uid(organization_id, uid)).await?.first()?;
+pub async fn get(app: &App, view: &View, uid: &str) -> Result<UserRow, Failure> {
+    let row = run(&*app.ports.database, users::by_uid(view.organization(), uid)).await?.first()?;
     row.ok_or_else(|| Failure::not_found("User"))
 }
 
 /// A page of users, newest first, and how many there are in all; only those whose address or name holds `search`.
-pub async fn list(
-    app: &App,
-    organization_id: i64,
-    search: Option<&str>,
-    page: Page,
-) -> Result<(Vec<UserRow>, i64), Failure> {
-    Ok(users::page(&*app.ports.database, organization_id, search, page).await?)
+pub async fn list(app: &App, view: &View, search: Option<&str>, page: Page) -> Result<(Vec<UserRow>, i64), Failure> {
+    Ok(users::page(&*app.ports.database, view.organization(), search, page).await?)
 }
 
 /// What a request to change a user says; every field is optional.
@@ -165,16 +161,17 @@ pub async fn change(app: &App, manager: &Manager, uid: &str, update: UserUpdate)
     };
     let noted = note(app, &manager.by, "user.changed", uid, update.details())?;
     let roles = manager.role.managed();
-    let organization_id = manager.by.organization_id;
-    let outcome = users::update(&*app.ports.database, organization_id, uid, &roles, changes, app.now(), noted).await;
+    let organization = manager.by.organization();
+    let outcome = users::update(&*app.ports.database, organization, uid, &roles, changes, app.now(), noted).await;
     done(manager, outcome.map_err(taken)?)
 }
 
-/// Removes a user; its sessions end, and the links it has issued go.
+/// Removes a user from the organization; its sessions end, and the links it has issued there are void. From its last
+/// organization the user is removed altogether.
 pub async fn remove(app: &App, manager: &Manager, uid: &str) -> Result<(), Failure> {
     let noted = note(app, &manager.by, "user.removed", uid, json!({}))?;
     let roles = manager.role.managed();
-    let outcome = users::delete(&*app.ports.database, manager.by.organization_id, uid, &roles, noted).await?;
+    let outcome = users::delete(&*app.ports.database, manager.by.organization(), uid, &roles, noted).await?;
     done(manager, outcome).map(drop)
 }
 
@@ -196,7 +193,7 @@ fn done(manager: &Manager, outcome: Outcome) -> Result<UserRow, Failure> {
     }
 }
 
-/// A user's role.
+/// A user's role in the organization that it was looked up in.
 pub fn role_of(user: &UserRow) -> Result<Role, Failure> {
     let unknown = || crate::ports::Fault::new("database", format!("user {} has no role that is known", user.id));
     Role::parse(&user.role).ok_or_else(|| unknown().into())

@@ -1,10 +1,10 @@
 //! Sessions: what keeps a user signed in after a login.
 //!
 //! The database says whether a session is alive: one statement a request, which brings its user along. So a session
-//! ends at once, everywhere, when it is logged out of, and all of a user's end when the user is removed or blocked, or
-//! its role or password changes. KV holds when a session was last seen: as long as that is less than [`SEEN_AFTER`]
-//! ago, nothing is written. A session that KV does not know (its entry ended, was not spread yet, or KV fails) is the
-//! database's alone to decide.
+//! ends at once, everywhere, when it is logged out of, and all of a user's end when the user is blocked or removed from an
+//! organization, or its role in one or its password changes. A user who is in no organization has no session. KV holds
+//! when a session was last seen: as long as that is less than [`SEEN_AFTER`] ago, nothing is written. A session that KV
+//! does not know (its entry ended, was not spread yet, or KV fails) is the database's alone to decide.
 
 use std::sync::Arc;
 use std::time::Duration;

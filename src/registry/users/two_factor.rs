@@ -10,7 +10,8 @@ use crate::registry::users::account::confirm;
 use crate::registry::users::session::Me;
 use crate::registry::users::totp::{Secret, recovery_codes, recovery_hash};
 use crate::store::run;
-use crate::store::users::{self, CredentialRow, Factor, credentials};
+use crate::store::two_factor::{self, Factor};
+use crate::store::users::{CredentialRow, credentials};
 
 /// What the holder of an account gives as second factor.
 #[derive(Clone, Default)]
@@ -85,7 +86,7 @@ pub async fn set_up(app: &App, me: &Me) -> Result<Secret, Failure> {
         .keyring
         .seal(&*app.ports.entropy, &seal_row(&user.uid), &secret.to_stored())
         .map_err(Failure::told)?;
-    let batch = vec![users::prepare_totp(user.id, &sealed), note(app, me, "user.two_factor_prepared")?];
+    let batch = vec![two_factor::prepare_totp(user.id, &sealed), note(app, me, "user.two_factor_prepared")?];
     let prepared = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
     if prepared.0.is_empty() { Err(is_on()) } else { Ok(secret) }
 }
@@ -104,7 +105,8 @@ pub async fn enable(app: &App, me: &Me, code: &str) -> Result<Vec<String>, Failu
     let wrong = "is not what the app should show now. Check the app's clock and secret, and try its next code";
     let step = secret.step_of(code, now, 0).ok_or_else(|| Failure::invalid_field("code", wrong))?;
     let (codes, hashes) = new_codes(app)?;
-    let batch = users::enable_totp(user.id, &sealed, step, &hashes, now, note(app, me, "user.two_factor_enabled")?);
+    let batch =
+        two_factor::enable_totp(user.id, &sealed, step, &hashes, now, note(app, me, "user.two_factor_enabled")?);
     let enabled = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
     if enabled.0.is_empty() { Err(is_on()) } else { Ok(codes) }
 }
@@ -120,7 +122,7 @@ fn new_codes(app: &App) -> Result<(Vec<String>, String), Failure> {
 pub async fn disable(app: &App, me: &Me, password: &str, given: &Given) -> Result<(), Failure> {
     act(app, me, password, given, |spent| {
         let noted = note(app, me, "user.two_factor_disabled")?;
-        Ok(users::disable_totp(me.account.user.id, spent, noted))
+        Ok(two_factor::disable_totp(me.account.user.id, spent, noted))
     })
     .await
 }
@@ -130,7 +132,7 @@ pub async fn renew_codes(app: &App, me: &Me, password: &str, given: &Given) -> R
     let (codes, hashes) = new_codes(app)?;
     act(app, me, password, given, |spent| {
         let noted = note(app, me, "user.recovery_codes_renewed")?;
-        Ok(users::replace_codes(me.account.user.id, spent, &hashes, noted))
+        Ok(two_factor::replace_codes(me.account.user.id, spent, &hashes, noted))
     })
     .await?;
     Ok(codes)
@@ -149,7 +151,7 @@ async fn act(
         return Err(is_off());
     }
     let (row, factor, attempt) = confirm(app, me, "password", password, Some(given)).await?;
-    let mut batch = act(users::spend(row.user.id, row.user.session_epoch, &factor))?;
+    let mut batch = act(two_factor::spend(row.user.id, row.user.session_epoch, &factor))?;
     batch.extend(attempt.settled());
     let done = app.ports.database.batch(batch).await?.into_iter().nth(1).unwrap_or_default();
     if done.0.is_empty() { Err(wrong_code()) } else { Ok(()) }

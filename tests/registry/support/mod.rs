@@ -25,10 +25,12 @@ use http::Method;
 use rostrum::http::router;
 use rostrum::ports::Job;
 use rostrum::registry::failure::Failure;
+use rostrum::registry::ids::new_uid;
 use rostrum::registry::jobs::perform;
 use rostrum::registry::memory::Memory;
 use rostrum::registry::secrets::{Keyring, TokenHash};
 use rostrum::registry::{App, Config, Ports, cron};
+use rostrum::store::organizations;
 use serde_json::{Value, json};
 
 pub use client::{Ask, ORIGIN, Reply, at_once, statuses_at_once};
@@ -158,6 +160,14 @@ impl World {
     pub async fn token(&self, spec: &Value) -> (String, String) {
         let reply = self.post("/api/tokens").bearer(ADMIN).json(spec).send().await.expect(201);
         (reply.id(), reply.json()["token"].as_str().expect("the token").to_owned())
+    }
+
+    /// Makes a second organization.
+    pub async fn organization(&self, slug: &str) {
+        let app = &self.isolate.app;
+        let uid = new_uid(&*app.ports.entropy, app.now()).expect("entropy");
+        let made = organizations::insert(&*app.ports.database, &uid, slug, slug, app.now()).await;
+        made.expect("the slug is free").expect("made");
     }
 
     // ------------------------------------------------------------------------------------------ repositories

@@ -11,11 +11,11 @@ use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, Secret, UserView, done, shown_once};
 use crate::http::reply::{made, ok};
 use crate::http::session::Session;
+use crate::http::tenant::Tenant;
 use crate::registry::failure::Failure;
 use crate::registry::users::login::{Login, LoginSpec, log_in as start_session};
 use crate::registry::users::two_factor::Given;
 use crate::registry::users::{self, UserSpec, links};
-use crate::store::organizations::ROOT;
 
 /// Whether the registry has its first owner.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,7 +33,7 @@ pub struct SetupView {
     responses((status = 200, description = "Whether it does", body = SetupView))
 )]
 pub async fn get_setup(session: Session) -> Result<Response, Failure> {
-    Ok(ok(&SetupView { setup_required: users::needs_owner(&session.app, ROOT).await? }))
+    Ok(ok(&SetupView { setup_required: users::needs_owner(&session.app, Tenant::OF_VISITORS).await? }))
 }
 
 /// The first owner.

@@ -35,10 +35,10 @@ pub async fn list_repositories(
     session: Session,
     query: Result<StrictQuery<RepositoriesQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::RepositoriesRead).await?;
+    let view = session.view(Scope::RepositoriesRead).await?;
     let StrictQuery(query) = query?;
     let page = page(query.limit, query.offset)?;
-    let (rows, total) = repositories::list(&session.app, caller.organization_id, query.filter()?, page).await?;
+    let (rows, total) = repositories::list(&session.app, &view, query.filter()?, page).await?;
     let now = session.app.now();
     Ok(list(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
 }
@@ -79,8 +79,8 @@ pub async fn create_repository(
     )
 )]
 pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::RepositoriesRead).await?;
-    let row = repositories::get(&session.app, caller.organization_id, &id).await?;
+    let view = session.view(Scope::RepositoriesRead).await?;
+    let row = repositories::get(&session.app, &view, &id).await?;
     Ok(ok(&RepositoryView::new(row, session.app.now())))
 }
 
@@ -149,8 +149,8 @@ pub async fn replace_repository(
     )
 )]
 pub async fn verify_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::RepositoriesWrite).await?;
-    Ok(ok(&VerificationView::from(repositories::verify(&session.app, caller.organization_id, &id).await?)))
+    let view = session.view(Scope::RepositoriesWrite).await?;
+    Ok(ok(&VerificationView::from(repositories::verify(&session.app, &view, &id).await?)))
 }
 
 /// Removes a repository with its packages: they leave the metadata, and their archives can no longer be downloaded.
@@ -213,10 +213,10 @@ pub async fn list_syncs(
     PathOf(id): PathOf<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::RepositoriesRead).await?;
+    let view = session.view(Scope::RepositoriesRead).await?;
     let StrictQuery(query) = query?;
     let page = query.page()?;
-    let (rows, total) = repositories::history(&session.app, caller.organization_id, &id, page).await?;
+    let (rows, total) = repositories::history(&session.app, &view, &id, page).await?;
     let now = session.app.now();
     Ok(list(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
 }
@@ -243,8 +243,8 @@ pub async fn list_refs(
     PathOf(id): PathOf<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::RepositoriesRead).await?;
+    let view = session.view(Scope::RepositoriesRead).await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = repositories::refs(&session.app, caller.organization_id, &id, query.page()?).await?;
+    let (rows, total) = repositories::refs(&session.app, &view, &id, query.page()?).await?;
     Ok(list(rows.into_iter().map(RefView::from), total))
 }

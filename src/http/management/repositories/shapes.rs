@@ -5,8 +5,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::extract::update;
+use crate::json::read_text;
 use crate::ports::Millis;
-use crate::ports::json::read_text;
 use crate::registry::failure::Failure;
 use crate::registry::repositories::{
     Credentials, Provider, RepositoryChange, RepositoryFilter, RepositorySpec, SyncStatus, Verification, run_status,

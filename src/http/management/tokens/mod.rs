@@ -48,12 +48,11 @@ pub async fn list_tokens(
     session: Session,
     query: Result<StrictQuery<TokensQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let caller = session.require(Scope::TokensRead).await?;
+    let view = session.view(Scope::TokensRead).await?;
     let StrictQuery(query) = query?;
     let page = page(query.limit, query.offset)?;
     let filter = query.filter()?;
-    let (rows, total) =
-        tokens::list(&session.app, caller.organization_id, &filter, query.sort.as_deref(), page).await?;
+    let (rows, total) = tokens::list(&session.app, &view, &filter, query.sort.as_deref(), page).await?;
     Ok(list(rows.into_iter().map(TokenView::from), total))
 }
 
@@ -132,8 +131,8 @@ pub async fn create_token(
     )
 )]
 pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let caller = session.require(Scope::TokensRead).await?;
-    let row = tokens::get(&session.app, caller.organization_id, &id).await?;
+    let view = session.view(Scope::TokensRead).await?;
+    let row = tokens::get(&session.app, &view, &id).await?;
     let used = limit::used(&session.app, Subject::Token { id: row.id }).await;
     Ok(ok(&TokenDetails::new(row, used)))
 }

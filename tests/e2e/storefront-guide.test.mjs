@@ -1,5 +1,5 @@
-// The README's way to sell, typed word by word: every command of "Sell with it" is run as it stands, and what the
-// customer sees afterwards is what the comments promise.
+// docs/storefront.md, typed word by word: every command of "Sell with it" is run as it stands, and what the customer
+// sees afterwards is what the comments promise.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -12,7 +12,7 @@ import { ADMIN_TOKEN, register, startRegistry } from "./support/registry.mjs";
 import { storedZip } from "./support/zip.mjs";
 
 const LIBRARY = "acme/library";
-/** With `dev-main` six versions: the README's next one is the seventh. */
+/** With `dev-main` six versions: the next one, which a command creates, is the seventh. */
 const TAGS = ["4.0.0", "5.0.0", "5.1.0", "6.0.0", "7.0.0"];
 
 /** Prints the status behind each answer, as `-w` does. */
@@ -26,8 +26,8 @@ let variables;
 
 /** The commands of the section "Sell with it", a list for each code block: `{ command, remark, heading }`. */
 function commands() {
-  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  const [, section] = /\n## Sell with it\n([^]*?)\n## /.exec(readme);
+  const guide = readFileSync(new URL("../../docs/storefront.md", import.meta.url), "utf8");
+  const [, section] = /\n## Sell with it\n([^]*?)\n## /.exec(guide);
   return [...section.matchAll(/```sh\n([^]*?)```/g)].map(([, block]) => {
     let heading = "";
     // What is indented belongs to the line before.
@@ -83,7 +83,7 @@ before(async () => {
   }
   const { sync_status, error } = await register(registry, { url: host.urlOf(LIBRARY) });
   assert.equal(sync_status, "ok", error);
-  folder = mkdtempSync(join(tmpdir(), "rostrum-readme-"));
+  folder = mkdtempSync(join(tmpdir(), "rostrum-storefront-"));
   const manifest = JSON.stringify({ name: "acme/extension" });
   writeFileSync(join(folder, "extension.zip"), storedZip({ "composer.json": manifest }));
   variables = { TOKEN: ADMIN_TOKEN, URL: registry.url };
