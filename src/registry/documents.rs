@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use composer::{DocumentForm, NormalizedVersion, Outline, PackageName};
+use composer::{DocumentForm, DocumentIndex, NormalizedVersion, PackageName};
 use serde_json::Value;
 
 use crate::ports::{BoxFuture, Fault, Millis, Rows};
@@ -36,22 +36,22 @@ pub struct PackageDocuments {
     dev: String,
     notices: Notices,
     /// Where the versions stand in the two, once somebody has asked who does not see all of them.
-    outlined: OnceLock<[Outlined; 2]>,
+    indexed: OnceLock<[IndexedDocument; 2]>,
 }
 
 impl PackageDocuments {
     /// The two documents of a package at `revision` (unix seconds), about which there are no notices.
     pub fn new(revision: i64, stable: String, dev: String) -> Self {
-        Self { revision, stable, dev, notices: Notices::default(), outlined: OnceLock::new() }
+        Self { revision, stable, dev, notices: Notices::default(), indexed: OnceLock::new() }
     }
 
     /// Where the versions stand in the stable document and in the other.
-    pub fn outlined(&self, name: &PackageName) -> Result<&[Outlined; 2], Fault> {
-        if let Some(outlined) = self.outlined.get() {
-            return Ok(outlined);
+    pub fn indexed(&self, name: &PackageName) -> Result<&[IndexedDocument; 2], Fault> {
+        if let Some(indexed) = self.indexed.get() {
+            return Ok(indexed);
         }
-        let outlined = [Outlined::of(&self.stable, name)?, Outlined::of(&self.dev, name)?];
-        Ok(self.outlined.get_or_init(|| outlined))
+        let indexed = [IndexedDocument::of(&self.stable, name)?, IndexedDocument::of(&self.dev, name)?];
+        Ok(self.indexed.get_or_init(|| indexed))
     }
 
     /// Unix seconds.
@@ -86,7 +86,7 @@ impl Known {
     /// About how many bytes it holds.
     pub fn bytes(&self) -> usize {
         match self {
-            // A half more for the outlines.
+            // A half more for the indexes.
             Self::Documents(Some(documents)) => (documents.stable.len() + documents.dev.len()) * 3 / 2,
             Self::Documents(None) | Self::Claimed => 0,
         }
@@ -146,23 +146,24 @@ pub fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stor
 
 /// The versions of one document, and where they stand in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlined {
-    outline: Outline,
+pub struct IndexedDocument {
+    index: DocumentIndex,
     /// In the order of the document, with when they were released.
     versions: Vec<(NormalizedVersion, Option<Millis>)>,
 }
 
-impl Outlined {
+impl IndexedDocument {
     /// Looks where the versions stand in `text`, the minified document of the package `name`.
     pub fn of(text: &str, name: &PackageName) -> Result<Self, Fault> {
-        let outline = Outline::of(text, name).ok_or_else(|| damaged(name, &"it is cut off, or not a minified one"))?;
+        let index =
+            DocumentIndex::parse(text, name).ok_or_else(|| damaged(name, &"it is cut off, or not a minified one"))?;
         let version = |position| {
-            let field = |key| outline.text_field(text, position, key);
+            let field = |key| index.text_field(text, position, key);
             let normalized = field("version_normalized").unwrap_or_default();
             (NormalizedVersion::from_stored(normalized), field("time").as_deref().and_then(read_rfc3339))
         };
-        let versions = (0..outline.len()).map(version).collect();
-        Ok(Self { outline, versions })
+        let versions = (0..index.len()).map(version).collect();
+        Ok(Self { index, versions })
     }
 
     /// The positions of the versions that `scope` lets through.
@@ -176,16 +177,16 @@ impl Outlined {
         self.versions.get(position).map(|(version, _)| version)
     }
 
-    /// The text `document` with nothing but the versions at these positions, and without their field `left_out`.
-    pub fn excerpt(
+    /// The text `document` with nothing but the versions at these positions, and without their field `omitted_field`.
+    pub fn subset(
         &self,
         document: &str,
         name: &PackageName,
         positions: &[usize],
-        left_out: Option<&str>,
+        omitted_field: Option<&str>,
         form: DocumentForm,
     ) -> Result<String, Fault> {
-        let minified = self.outline.excerpt(document, name, positions, left_out);
+        let minified = self.index.subset(document, name, positions, omitted_field);
         match form {
             DocumentForm::Minified => Ok(minified),
             DocumentForm::KeyedByVersion => keyed(&minified, name),

@@ -148,7 +148,7 @@ pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<R
         whole(&documents, wanted)?
     } else {
         let seen = seen.map_or_else(|| Seen::of(&scope, &documents, wanted.name), Ok)?;
-        excerpt(&documents, &seen, view, wanted)?
+        subset(&documents, &seen, view, wanted)?
     };
     let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint));
     app.memory.slot::<BodyCache>().lock().put(key, Made::Body(body.clone()), body.bytes.len());
@@ -232,14 +232,14 @@ fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fau
 
 /// A document with the versions that are seen. One without any, of a package with visible versions in its other
 /// document, is an empty list, so that the name is not looked for elsewhere.
-fn excerpt(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted<'_>) -> Result<String, Fault> {
-    let [stable, dev] = documents.outlined(wanted.name)?;
-    let (outlined, positions) = match wanted.part {
+fn subset(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted<'_>) -> Result<String, Fault> {
+    let [stable, dev] = documents.indexed(wanted.name)?;
+    let (indexed, positions) = match wanted.part {
         Part::Stable => (stable, &seen.stable),
         Part::Dev => (dev, &seen.dev),
     };
-    let left_out = (!view.shows_source()).then_some("source");
-    let text = outlined.excerpt(documents.text(wanted.part), wanted.name, positions, left_out, wanted.form)?;
+    let omitted_field = (!view.shows_source()).then_some("source");
+    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, omitted_field, wanted.form)?;
     let mut text = absolute(&text, wanted.base_url);
     documents.notices().concerning(Some(&seen.versions)).add_to(&mut text);
     Ok(text)

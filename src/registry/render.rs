@@ -98,7 +98,7 @@ pub fn render(
 
 /// Renders a package from the entries of its versions; `index` is its version index.
 pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVersion]) -> Rendered {
-    let documents = composer::split(entries);
+    let documents = composer::split_by_stability(entries);
     Rendered {
         stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
         dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
@@ -112,7 +112,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
         pretty: version.pretty.clone(),
         normalized: NormalizedVersion::from_stored(version.normalized.clone()),
     };
-    Ok(composer::entry(&Release {
+    Ok(composer::metadata_entry(&Release {
         name,
         version: &ref_version,
         manifest: &manifest,

@@ -23,7 +23,7 @@ pub struct Seen {
 impl Seen {
     /// What `scope` lets through of a package's documents.
     pub fn of(scope: &Scope<'_>, documents: &PackageDocuments, name: &PackageName) -> Result<Self, Fault> {
-        let both = documents.outlined(name)?.each_ref();
+        let both = documents.indexed(name)?.each_ref();
         let positions = both.map(|document| document.seen(scope));
         let versions = both
             .into_iter()

@@ -1,6 +1,6 @@
 //! `mirrors`: what upstream repositories answered when they were asked for a name, and whose a name is.
 
-use composer::Root;
+use composer::RepositoryRoot;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ impl Validators {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredRoot {
     /// What it says.
-    pub root: Root,
+    pub root: RepositoryRoot,
     /// How to ask for it again.
     pub validators: Validators,
 }
@@ -54,7 +54,7 @@ impl StoredRoot {
     }
 
     fn from_json(kept: &Value) -> Option<Self> {
-        let root = Root::deserialize(kept.get("root")?).ok()?;
+        let root = RepositoryRoot::deserialize(kept.get("root")?).ok()?;
         Some(Self { root, validators: Validators::from_json(kept.get("validators")?) })
     }
 }

@@ -22,7 +22,7 @@ pub struct BranchAlias {
 
 /// Why an `extra.branch-alias` entry is never used, whatever the version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidAlias {
+pub enum InvalidBranchAlias {
     /// The target does not end in `-dev`.
     #[error("the target {0:?} must end in -dev")]
     NotDev(String),
@@ -60,15 +60,17 @@ fn default_alias() -> NormalizedVersion {
 /// The version `target` stands for when `source` is aliased to it.
 ///
 /// # Errors
-/// [`InvalidAlias`] if Composer would ignore the entry.
-pub(crate) fn resolve(source: &str, target: &str) -> Result<NormalizedVersion, InvalidAlias> {
-    let branch = target.strip_suffix("-dev").ok_or_else(|| InvalidAlias::NotDev(target.to_owned()))?;
+/// [`InvalidBranchAlias`] if Composer would ignore the entry.
+pub(crate) fn resolve(source: &str, target: &str) -> Result<NormalizedVersion, InvalidBranchAlias> {
+    let branch = target.strip_suffix("-dev").ok_or_else(|| InvalidBranchAlias::NotDev(target.to_owned()))?;
     let normalized = if target == DEFAULT_BRANCH_ALIAS { default_alias() } else { normalize_branch(branch) };
     if !normalized.as_str().ends_with("-dev") {
-        return Err(InvalidAlias::NotNumeric(target.to_owned()));
+        return Err(InvalidBranchAlias::NotNumeric(target.to_owned()));
     }
     match (numeric_alias_prefix(source), numeric_alias_prefix(target)) {
-        (Some(source), Some(inner)) if !inner.starts_with(&source) => Err(InvalidAlias::OtherNumber(target.to_owned())),
+        (Some(source), Some(inner)) if !inner.starts_with(&source) => {
+            Err(InvalidBranchAlias::OtherNumber(target.to_owned()))
+        }
         _ => Ok(normalized),
     }
 }

@@ -1,9 +1,10 @@
-//! Excerpts of a minified document, made of the pieces of its text: no value is read, and none is copied twice.
+//! An index of a minified document, from which the document of a subset of its versions is made: no value is parsed, and
+//! none is copied twice.
 //!
-//! Whoever bought some versions of a package gets its document without the others, minified again. To read a document of
-//! 500 versions as JSON and to write an excerpt takes milliseconds; to look where its keys and values stand, and to put
-//! them together again, takes a tenth. [`Outline`] keeps where they stand. It reads what [`document_json`] writes and
-//! nothing else.
+//! Whoever bought some versions of a package gets its document without the others, minified again. To parse a document of
+//! 500 versions as JSON and to write a subset of it takes milliseconds; to find where its keys and values stand, and to
+//! put them together again, takes a tenth. [`DocumentIndex`] keeps where they stand. It reads what [`document_json`]
+//! writes and nothing else.
 //!
 //! [`document_json`]: crate::document_json
 
@@ -15,7 +16,7 @@ use crate::release::{MINIFIED_END, minified_start};
 
 /// Where the fields of each version stand in the text of one document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Outline {
+pub struct DocumentIndex {
     /// JSON texts of keys, quotes included.
     keys: Vec<String>,
     /// Each version in full, in the document's order.
@@ -25,7 +26,7 @@ pub struct Outline {
 /// A key and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Field {
-    /// Position in [`Outline::keys`].
+    /// Position in [`DocumentIndex::keys`].
     key: u32,
     /// The value's place in the text.
     start: u32,
@@ -38,22 +39,22 @@ impl Field {
     }
 }
 
-impl Outline {
-    /// The outline of a minified document as [`document_json`](crate::document_json) writes it; `None` for another text.
-    pub fn of(text: &str, name: &PackageName) -> Option<Self> {
+impl DocumentIndex {
+    /// The index of a minified document as [`document_json`](crate::document_json) writes it; `None` for another text.
+    pub fn parse(text: &str, name: &PackageName) -> Option<Self> {
         let start = minified_start(name);
-        let mut outline = Self::default();
+        let mut index = Self::default();
         let mut text = Scanner { bytes: text.strip_prefix(&start)?.as_bytes(), at: 0, offset: start.len() };
         if !text.takes(b'[') {
             return None;
         }
         let mut known: Vec<Field> = Vec::new();
         while !text.takes(b']') {
-            outline.apply(&mut known, &mut text)?;
-            outline.entries.push(known.clone());
+            index.apply(&mut known, &mut text)?;
+            index.entries.push(known.clone());
             text.takes(b',');
         }
-        Some(outline)
+        Some(index)
     }
 
     /// Makes of the fields `known` of one version those of the next, whose difference is read from `text`.
@@ -112,23 +113,23 @@ impl Outline {
         serde_json::from_str(field.value(text)).ok()
     }
 
-    /// The document with nothing but the versions at these positions, minified, and without their field `left_out`.
+    /// The document with nothing but the versions at these positions, minified, and without the field `omitted_field`.
     /// `text` is the whole document's.
-    pub fn excerpt(&self, text: &str, name: &PackageName, positions: &[usize], left_out: Option<&str>) -> String {
-        let left_out = left_out.and_then(|key| self.position(key));
-        let mut excerpt = minified_start(name);
-        excerpt.push('[');
+    pub fn subset(&self, text: &str, name: &PackageName, positions: &[usize], omitted_field: Option<&str>) -> String {
+        let omitted_field = omitted_field.and_then(|key| self.position(key));
+        let mut subset = minified_start(name);
+        subset.push('[');
         let mut known: &[Field] = &[];
         for (nth, entry) in positions.iter().filter_map(|&position| self.entries.get(position)).enumerate() {
             if nth > 0 {
-                excerpt.push(',');
+                subset.push(',');
             }
-            self.write_difference(text, known, entry, left_out, &mut excerpt);
+            self.write_difference(text, known, entry, omitted_field, &mut subset);
             known = entry;
         }
-        excerpt.push(']');
-        excerpt.push_str(MINIFIED_END);
-        excerpt
+        subset.push(']');
+        subset.push_str(MINIFIED_END);
+        subset
     }
 
     fn write_difference(
@@ -136,25 +137,25 @@ impl Outline {
         text: &str,
         known: &[Field],
         entry: &[Field],
-        left_out: Option<u32>,
-        excerpt: &mut String,
+        omitted_field: Option<u32>,
+        subset: &mut String,
     ) {
         let find = |fields: &[Field], key: u32| fields.iter().find(|field| field.key == key).copied();
         let is_same = |field: &Field| find(known, field.key).is_some_and(|old| old.value(text) == field.value(text));
         let changed = entry.iter().filter(|field| !is_same(field)).map(|field| (field.key, field.value(text)));
         let gone = known.iter().filter(|field| find(entry, field.key).is_none()).map(|field| (field.key, UNSET_JSON));
         let mut separator = '{';
-        for (key, value) in changed.chain(gone).filter(|(key, _)| Some(*key) != left_out) {
-            excerpt.push(separator);
-            excerpt.push_str(self.keys.get(key as usize).map_or("", String::as_str));
-            excerpt.push(':');
-            excerpt.push_str(value);
+        for (key, value) in changed.chain(gone).filter(|(key, _)| Some(*key) != omitted_field) {
+            subset.push(separator);
+            subset.push_str(self.keys.get(key as usize).map_or("", String::as_str));
+            subset.push(':');
+            subset.push_str(value);
             separator = ',';
         }
         if separator == '{' {
-            excerpt.push('{');
+            subset.push('{');
         }
-        excerpt.push('}');
+        subset.push('}');
     }
 }
 
@@ -250,15 +251,15 @@ mod tests {
     }
 
     #[test]
-    fn every_excerpt_is_what_would_be_written_of_those_versions() {
+    fn every_subset_is_what_would_be_written_of_those_versions() {
         let all = versions();
         let text = document(&all);
-        let outline = Outline::of(&text, &name()).expect("an outline");
-        assert_eq!(outline.len(), 4);
+        let index = DocumentIndex::parse(&text, &name()).expect("an index");
+        assert_eq!(index.len(), 4);
         for chosen in 0_u32..16 {
             let positions: Vec<usize> = (0..4).filter(|position| chosen >> position & 1 == 1).collect();
             let kept: Vec<&Value> = positions.iter().map(|&position| &all[position]).collect();
-            assert_eq!(outline.excerpt(&text, &name(), &positions, None), document(&json!(kept)), "{positions:?}");
+            assert_eq!(index.subset(&text, &name(), &positions, None), document(&json!(kept)), "{positions:?}");
         }
     }
 
@@ -266,21 +267,21 @@ mod tests {
     fn a_field_that_is_left_out_is_nowhere() {
         let all = versions();
         let text = document(&all);
-        let outline = Outline::of(&text, &name()).expect("an outline");
+        let index = DocumentIndex::parse(&text, &name()).expect("an index");
         let mut without: Vec<Map> = serde_json::from_value(all).expect("objects");
         for version in &mut without {
             version.shift_remove("type");
         }
-        let excerpt = outline.excerpt(&text, &name(), &[0, 1, 2, 3], Some("type"));
-        assert_eq!(excerpt, document(&json!(without)));
-        assert_eq!(outline.excerpt(&text, &name(), &[0, 1, 2, 3], Some("none")), text);
+        let subset = index.subset(&text, &name(), &[0, 1, 2, 3], Some("type"));
+        assert_eq!(subset, document(&json!(without)));
+        assert_eq!(index.subset(&text, &name(), &[0, 1, 2, 3], Some("none")), text);
     }
 
     #[test]
     fn a_field_is_found_in_every_version_that_has_it() {
         let text = document(&versions());
-        let outline = Outline::of(&text, &name()).expect("an outline");
-        let texts = |key| (0..5).map(|position| outline.text_field(&text, position, key)).collect::<Vec<_>>();
+        let index = DocumentIndex::parse(&text, &name()).expect("an index");
+        let texts = |key| (0..5).map(|position| index.text_field(&text, position, key)).collect::<Vec<_>>();
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(texts("version"), [some("3"), some("2"), some("1"), some("0"), None]);
         assert_eq!(texts("description"), [some("a \"b\", c] \\"), None, None, None, None]);
@@ -288,22 +289,22 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_versions_has_an_empty_outline() {
+    fn a_document_without_versions_has_an_empty_index() {
         let text = document(&json!([]));
-        let outline = Outline::of(&text, &name()).expect("an outline");
-        assert!(outline.is_empty());
-        assert_eq!(outline.excerpt(&text, &name(), &[0], None), text);
+        let index = DocumentIndex::parse(&text, &name()).expect("an index");
+        assert!(index.is_empty());
+        assert_eq!(index.subset(&text, &name(), &[0], None), text);
     }
 
     #[test]
-    fn what_is_cut_off_or_another_packages_has_no_outline() {
+    fn what_is_cut_off_or_another_packages_has_no_index() {
         let text = document(&versions());
         let end = text.len() - 2;
         for length in 0..end {
             let Some(cut) = text.get(..length) else { continue };
-            assert_eq!(Outline::of(cut, &name()), None, "{cut}");
+            assert_eq!(DocumentIndex::parse(cut, &name()), None, "{cut}");
         }
         let other = PackageName::parse("acme/blog2").expect("name");
-        assert_eq!(Outline::of(&text, &other), None);
+        assert_eq!(DocumentIndex::parse(&text, &other), None);
     }
 }

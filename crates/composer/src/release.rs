@@ -88,7 +88,7 @@ const ROOT_ONLY: [&str; 9] = [
 
 /// The metadata entry of one version: what identifies it, composer.json's keys in the author's order, then where to
 /// get it.
-pub fn entry(release: &Release<'_>) -> Map {
+pub fn metadata_entry(release: &Release<'_>) -> Map {
     let mut entry = Map::new();
     entry.insert("name".to_owned(), release.name.as_str().into());
     entry.insert("version".to_owned(), release.version.pretty.as_str().into());
@@ -147,7 +147,7 @@ pub struct Documents {
 ///
 /// Equal versions (named branches are equal to each other) are in the order of their names, so that the same
 /// entries always make the same documents.
-pub fn split(entries: Vec<Map>) -> Documents {
+pub fn split_by_stability(entries: Vec<Map>) -> Documents {
     let keyed = entries.into_iter().map(|entry| (version_of(&entry), entry));
     let (dev, stable) = keyed.partition(|(version, _)| version.stability() == Stability::Dev);
     Documents { stable: newest_first(stable), dev: newest_first(dev) }
@@ -222,7 +222,7 @@ mod tests {
         .expect("manifest");
         let version = version_of_branch("main").expect("branch");
         let (name, reference) = (name(), "c0ffee".to_owned());
-        let built = entry(&Release {
+        let built = metadata_entry(&Release {
             name: &name,
             version: &version,
             manifest: &manifest,
@@ -244,7 +244,7 @@ mod tests {
     fn versions_are_divided_by_stability_and_sorted_newest_first() {
         let version = |version: &str| json!({"version": version, "version_normalized": version});
         let entries = ["1.0.0.0", "dev-b", "2.0.0.0-beta1", "dev-a", "2.0.0.0", "1.9999999.9999999.9999999-dev"];
-        let documents = split(maps(Value::Array(entries.map(version).to_vec())));
+        let documents = split_by_stability(maps(Value::Array(entries.map(version).to_vec())));
         let versions =
             |entries: &[Map]| -> Vec<String> { entries.iter().map(|entry| version_of(entry).to_string()).collect() };
         assert_eq!(versions(&documents.stable), ["2.0.0.0", "2.0.0.0-beta1", "1.0.0.0"]);

@@ -143,7 +143,7 @@ pub fn with_options<T>(
 ) -> Result<T, ArchiveError> {
     let rules = exclude_rules(packs, commit, path)?;
     // Directories are never left out as such: a rule may take back single files below them.
-    let exclude = |file: &str, is_dir: bool| !is_dir && rules.excludes(file, is_dir);
+    let exclude = |file: &str, is_dir: bool| !is_dir && rules.excludes(file);
     work(&ArchiveOptions { path, exclude: &exclude, ..ArchiveOptions::default() })
 }
 

@@ -236,7 +236,7 @@ impl<'a> Builder<'a> {
         let commit = ObjectId::parse(reference).map_err(|_| Unbuilt::ForEver(Refusal::Reference))?;
         let path = self.gatherer.path();
         let archive = with_options(packs, &commit, path, |options| build_zip(packs, &commit, options))?;
-        Ok(archive.pieces)
+        Ok(archive.chunks)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use composer::{Catalogue, PackageName, Reference, Versions, read_included, summarize, versions_in};
+use composer::{FileReference, PackageName, RepositoryFile, Versions, package_patterns, read_included, read_versions};
 use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -27,7 +27,7 @@ const PROVIDERS_A_SYNC: usize = 200;
 pub async fn import(
     harvest: &mut Harvest<'_>,
     mut stored: StoredRoot,
-    root: Catalogue,
+    root: RepositoryFile,
 ) -> Result<Progress, MirrorError> {
     let rows = run(&*harvest.app.ports.database, found(harvest.upstream.id)).await?;
     let published = rows.read(|row| Ok((row.needed_text("name")?, row.text("digest").unwrap_or_default())))?;
@@ -48,7 +48,8 @@ pub async fn import(
         // Without validators, the next sync reads the root again.
         stored.validators = Validators::default();
     }
-    stored.root.patterns = if seen.is_empty() { Some(Vec::new()) } else { summarize(seen.iter().map(String::as_str)) };
+    stored.root.patterns =
+        if seen.is_empty() { Some(Vec::new()) } else { package_patterns(seen.iter().map(String::as_str)) };
     harvest.keep_root(stored).await?;
     Ok(progress)
 }
@@ -61,19 +62,19 @@ struct Whole<'w, 'a> {
     /// The names that were met.
     seen: BTreeSet<String>,
     /// Packages with documents of their own.
-    providers: Vec<Reference>,
+    providers: Vec<FileReference>,
 }
 
 impl Whole<'_, '_> {
     /// Reads the root and every document that it leads to.
-    async fn read_documents(&mut self, root: Catalogue) -> Result<(), MirrorError> {
-        let mut left: VecDeque<(Reference, bool)> = VecDeque::new();
+    async fn read_documents(&mut self, root: RepositoryFile) -> Result<(), MirrorError> {
+        let mut left: VecDeque<(FileReference, bool)> = VecDeque::new();
         let (mut next, mut read) = (Some(root), 0);
-        while let Some(catalogue) = next.take() {
-            left.extend(catalogue.includes.into_iter().map(|reference| (reference, false)));
-            left.extend(catalogue.provider_includes.into_iter().map(|reference| (reference, true)));
-            self.providers.extend(catalogue.providers);
-            for (name, versions) in catalogue.packages {
+        while let Some(file) = next.take() {
+            left.extend(file.includes.into_iter().map(|reference| (reference, false)));
+            left.extend(file.provider_includes.into_iter().map(|reference| (reference, true)));
+            self.providers.extend(file.providers);
+            for (name, versions) in file.packages {
                 self.take(&name, versions).await?;
             }
             if let Some((reference, is_provider_include)) = left.pop_front() {
@@ -89,7 +90,7 @@ impl Whole<'_, '_> {
     }
 
     /// Reads a document that another one names, and checks its hash.
-    async fn fetch(&mut self, reference: &Reference, fill: bool) -> Result<Vec<u8>, MirrorError> {
+    async fn fetch(&mut self, reference: &FileReference, fill: bool) -> Result<Vec<u8>, MirrorError> {
         let hash = reference.hash.as_deref().unwrap_or_default();
         let address = if fill { reference.name.replace("%hash%", hash) } else { reference.name.clone() };
         let bytes = self.harvest.remote.named(&address).await?;
@@ -147,10 +148,10 @@ impl Whole<'_, '_> {
             }
             read += 1;
             let published = Before { validators: Vec::new(), digest: provider.hash.clone() };
-            let reference = Reference { name: template.replace("%package%", name.as_str()), hash: provider.hash };
+            let reference = FileReference { name: template.replace("%package%", name.as_str()), hash: provider.hash };
             match self.fetch(&reference, true).await {
                 Ok(bytes) => {
-                    let versions = versions_in(&bytes, &name)?.into_iter().collect();
+                    let versions = read_versions(&bytes, &name)?.into_iter().collect();
                     self.harvest.add(name, versions, published, bytes.len()).await?;
                 }
                 Err(error) if error.is_the_servers() => return Err(error),

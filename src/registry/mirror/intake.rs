@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use composer::{
-    Archived, Dist, DistMirror, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, normalize,
+    Dist, DistMirror, DistPlaceholders, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, normalize,
 };
 use git::ObjectId;
 use serde_json::Value;
@@ -165,10 +165,10 @@ impl Taking<'_> {
         });
         let upstream = archive.as_ref().map(|archive| {
             let reference = archive.reference.as_deref();
-            let archived = Archived { name: self.name, version: normalized, pretty, reference };
-            MirroredDist { urls: archived.urls(&archive.url, self.mirrors), shasum: archive.shasum.clone() }
+            let placeholders = DistPlaceholders { name: self.name, version: normalized, pretty, reference };
+            MirroredDist { urls: placeholders.dist_urls(&archive.url, self.mirrors), shasum: archive.shasum.clone() }
         });
-        self.taken.entries.push(composer::entry(&Release {
+        self.taken.entries.push(composer::metadata_entry(&Release {
             name: self.name,
             version: &admitted.version,
             manifest: &admitted.manifest,

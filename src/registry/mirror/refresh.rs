@@ -49,8 +49,8 @@ pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Rep
 async fn carry_through(harvest: &mut Harvest<'_>) -> Result<Progress, MirrorError> {
     let known = harvest.upstream.root.as_ref();
     match (harvest.remote.root(known.map(|known| &known.validators)).await?, known) {
-        (Some((stored, catalogue)), _) if stored.root.metadata_url.is_none() => {
-            return import(harvest, stored, catalogue).await;
+        (Some((stored, file)), _) if stored.root.metadata_url.is_none() => {
+            return import(harvest, stored, file).await;
         }
         (Some((stored, _)), _) => harvest.keep_root(stored).await?,
         // What was read as a whole has not changed since.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use composer::{Catalogue, InvalidRepository, PackageName, Versions, read_root, versions_in};
+use composer::{InvalidRepository, PackageName, RepositoryFile, Versions, read_root, read_versions};
 use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -182,13 +182,16 @@ impl<'a> Remote<'a> {
     }
 
     /// Reads the root; `None` when it has not changed since `known`.
-    pub async fn root(&mut self, known: Option<&Validators>) -> Result<Option<(StoredRoot, Catalogue)>, MirrorError> {
+    pub async fn root(
+        &mut self,
+        known: Option<&Validators>,
+    ) -> Result<Option<(StoredRoot, RepositoryFile)>, MirrorError> {
         match self.get(self.base.clone(), known).await? {
             Got::Unchanged => Ok(None),
             Got::Absent => Err(MirrorError::NotARepository),
             Got::Document { bytes, validators } => {
-                let (root, catalogue) = read_root(&bytes)?;
-                Ok(Some((StoredRoot { root, validators }, catalogue)))
+                let (root, file) = read_root(&bytes)?;
+                Ok(Some((StoredRoot { root, validators }, file)))
             }
         }
     }
@@ -333,7 +336,7 @@ pub async fn fetch_package(
         hasher.update(Sha256::digest(&bytes));
         validators.push(these);
         size += bytes.len();
-        versions.extend(versions_in(&bytes, name)?);
+        versions.extend(read_versions(&bytes, name)?);
     }
     if versions.is_empty() {
         return Ok(Fetched::Absent);

@@ -1,6 +1,6 @@
 //! Trying a repository out: whether it can be reached, and what is there. Nothing is imported.
 
-use git::Advertised;
+use git::RemoteRefs;
 
 use crate::registry::access::View;
 use crate::registry::failure::Failure;
@@ -59,7 +59,7 @@ pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, F
     }
 }
 
-async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<Advertised, SyncError> {
+async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<RemoteRefs, SyncError> {
     let credentials = (row.credential_type.as_str(), row.credentials.as_deref());
     let mut remote = remote_of(app, &row.uid, &row.url, &row.provider, credentials)?;
     let capabilities = remote.capabilities().await?;
@@ -70,10 +70,10 @@ async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<Advertised, SyncE
 async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, MirrorError> {
     let upstream = row.clone().into_upstream();
     let mut remote = Remote::new(app, &upstream)?;
-    let (stored, catalogue) = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+    let (stored, file) = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
     if stored.root.metadata_url.is_some() {
-        return Ok((catalogue.announced > 0).then_some(catalogue.announced));
+        return Ok((file.available_packages > 0).then_some(file.available_packages));
     }
-    let is_all = catalogue.includes.is_empty() && catalogue.provider_includes.is_empty();
-    Ok(is_all.then(|| catalogue.packages.len() + catalogue.providers.len()))
+    let is_all = file.includes.is_empty() && file.provider_includes.is_empty();
+    Ok(is_all.then(|| file.packages.len() + file.providers.len()))
 }

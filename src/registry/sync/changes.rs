@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use composer::{
-    Manifest, NormalizedVersion, PackageName, RefVersion, is_tag_version, version_of_branch, version_of_tag,
+    Manifest, NormalizedVersion, PackageName, RefVersion, normalize_tag, version_of_branch, version_of_tag,
 };
-use git::{Advertised, ObjectId};
+use git::{ObjectId, RemoteRefs};
 use sha2::{Digest, Sha256};
 
 use crate::json::read_text;
@@ -40,12 +40,12 @@ pub struct Candidate {
 
 /// The refs that a repository's owner wants as versions, in the order in which they are taken: the first of two tags
 /// of one version wins, as in Composer.
-pub fn candidates(advertised: &Advertised, repository: &ClaimedRepository) -> Vec<Candidate> {
+pub fn candidates(advertised: &RemoteRefs, repository: &ClaimedRepository) -> Vec<Candidate> {
     let tag_filter = globs(repository.tag_filter.as_deref());
     let branch_filter = globs(repository.branch_filter.as_deref());
     let tags = advertised.tags().map(|(name, commit)| {
         let ruled_out =
-            filtered(tag_filter.as_deref(), name).or_else(|| is_tag_version(name).err().map(|e| e.to_string()));
+            filtered(tag_filter.as_deref(), name).or_else(|| normalize_tag(name).err().map(|e| e.to_string()));
         Candidate { ref_name: format!("{TAGS}{name}"), commit, ruled_out }
     });
     let branches = advertised.branches().map(|(name, commit)| {
@@ -66,7 +66,7 @@ fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
 }
 
 /// SHA-256 over everything that decides what a sync would do: when it is the same again, there is nothing to do.
-pub fn digest(advertised: &Advertised, repository: &ClaimedRepository) -> String {
+pub fn digest(advertised: &RemoteRefs, repository: &ClaimedRepository) -> String {
     let mut hasher = Sha256::new();
     let default = advertised.default_branch().map_or("", |branch| branch.name.as_str());
     for part in [
@@ -320,7 +320,7 @@ impl Changes {
     }
 }
 
-fn ref_version(ref_name: &str, manifest: &Manifest) -> Result<RefVersion, composer::Skipped> {
+fn ref_version(ref_name: &str, manifest: &Manifest) -> Result<RefVersion, composer::InvalidRef> {
     match ref_name.strip_prefix(TAGS) {
         Some(tag) => version_of_tag(tag, manifest),
         None => version_of_branch(ref_name.strip_prefix(BRANCHES).unwrap_or(ref_name)),

@@ -14,7 +14,7 @@ pub mod remote;
 use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
 use composer::PackageName;
 use contents::fetch_contents;
-use git::{Advertised, Capabilities, PackagePath};
+use git::{Capabilities, PackagePath, RemoteRefs};
 use remote::Remote;
 use url::Url;
 
@@ -105,7 +105,7 @@ async fn sync_with(
 }
 
 /// The refs whose names nobody could use.
-fn skipped_by_name(advertised: &Advertised) -> Vec<SkippedRef> {
+fn skipped_by_name(advertised: &RemoteRefs) -> Vec<SkippedRef> {
     let mut skipped: Vec<SkippedRef> = advertised
         .skipped
         .iter()
@@ -122,7 +122,7 @@ fn skipped_by_name(advertised: &Advertised) -> Vec<SkippedRef> {
 async fn look(
     remote: &mut Remote<'_>,
     repository: &ClaimedRepository,
-) -> Result<(Capabilities, Advertised), SyncError> {
+) -> Result<(Capabilities, RemoteRefs), SyncError> {
     let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
     if let Some(capabilities) = known {
         match remote.refs(&capabilities).await {

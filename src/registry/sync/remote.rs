@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use git::{
-    ADVERTISEMENT_PATH, Advertised, Capabilities, FetchError, FetchRequest, Pack, PackError, PackLimits, PackReceiver,
+    ADVERTISEMENT_PATH, Capabilities, FetchError, FetchRequest, Pack, PackError, PackLimits, PackReceiver, RemoteRefs,
     UPLOAD_PACK_PATH, ls_refs_request, parse_ls_refs,
 };
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
@@ -52,7 +52,7 @@ impl<'a> Remote<'a> {
     }
 
     /// Asks for all refs.
-    pub async fn refs(&mut self, capabilities: &Capabilities) -> Result<Advertised, SyncError> {
+    pub async fn refs(&mut self, capabilities: &Capabilities) -> Result<RemoteRefs, SyncError> {
         let request = Bytes::from(ls_refs_request(capabilities));
         let mut response = self.send(Method::POST, UPLOAD_PACK_PATH, request).await?;
         let bytes = read_all(&mut *response.body, MAX_LISTING_BYTES).await?;

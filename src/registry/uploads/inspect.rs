@@ -8,7 +8,9 @@ use std::collections::hash_map::Entry as Slot;
 use std::io::{Cursor, Read};
 
 use composer::{NoManifest, manifest_path};
-use git::{READABLE_FILES, SymlinkRefusal, UnsafeReason, best_name, check_relative_path, check_symlink, limits};
+use git::{
+    DOCUMENTATION_FILES, SymlinkRefusal, UnsafeReason, check_relative_path, check_symlink, limits, preferred_name,
+};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ExtraField, ZipArchive};
 
@@ -203,9 +205,9 @@ struct Wanted(Vec<(&'static str, String)>);
 impl Wanted {
     fn of(names: &[String], directory: &str) -> Self {
         let files = || names.iter().filter_map(|name| name.strip_prefix(directory)).filter(|name| !name.contains('/'));
-        let wanted = READABLE_FILES
+        let wanted = DOCUMENTATION_FILES
             .iter()
-            .filter_map(|(kind, stems)| Some((*kind, format!("{directory}{}", best_name(files(), stems)?))));
+            .filter_map(|(kind, stems)| Some((*kind, format!("{directory}{}", preferred_name(files(), stems)?))));
         Self(wanted.collect())
     }
 }

@@ -34,7 +34,7 @@ impl Inflater {
 
     /// Inflates the stream at the start of `input` piece by piece into `sink`, and returns how
     /// many bytes of `input` it took. `sink` never gets more than `declared` bytes.
-    pub(crate) fn pieces(
+    pub(crate) fn stream(
         &mut self,
         input: &[u8],
         declared: u64,
@@ -72,7 +72,7 @@ impl Inflater {
     /// Inflates the stream at the start of `input` whole. The caller has bounded `declared`.
     pub(crate) fn whole(&mut self, input: &[u8], declared: u32) -> Result<Vec<u8>, InflateError> {
         let mut content = Vec::with_capacity(declared as usize);
-        self.pieces(input, u64::from(declared), |piece| {
+        self.stream(input, u64::from(declared), |piece| {
             content.extend_from_slice(piece);
         })?;
         Ok(content)
@@ -103,7 +103,7 @@ mod tests {
             let mut got = Vec::new();
             let size = content.len() as u64;
             let mut inflater = Inflater::new();
-            let taken = inflater.pieces(&input, size, |piece| got.extend_from_slice(piece));
+            let taken = inflater.stream(&input, size, |piece| got.extend_from_slice(piece));
             assert_eq!(taken, Ok(stream.len()));
             assert_eq!(got, content);
         }

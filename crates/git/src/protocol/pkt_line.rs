@@ -1,7 +1,7 @@
 //! pkt-lines: git's framing, four hexadecimal digits of length before each piece of data
 //! (gitprotocol-common(5)).
 
-use crate::limits::REMOTE_WORDS_BYTES;
+use crate::limits::REMOTE_MESSAGE_BYTES;
 
 /// Longest packet including its four length digits, in bytes (`LARGE_PACKET_MAX`).
 pub const MAX_PACKET: usize = 65_520;
@@ -126,13 +126,13 @@ pub(crate) fn packets(mut bytes: &[u8]) -> impl Iterator<Item = Result<Packet<'_
 
 /// The words of an `ERR` packet, or nothing if it is another packet.
 pub(crate) fn remote_error(data: &[u8]) -> Option<String> {
-    data.strip_prefix(b"ERR ").map(remote_words)
+    data.strip_prefix(b"ERR ").map(remote_message)
 }
 
 /// What a server said, fit to be shown: trimmed, bounded and without control characters.
-pub(crate) fn remote_words(raw: &[u8]) -> String {
+pub(crate) fn remote_message(raw: &[u8]) -> String {
     // A character has at most four bytes, so cutting the bytes first cannot cost one that is kept.
-    let head = &raw[..raw.len().min(REMOTE_WORDS_BYTES * 4)];
+    let head = &raw[..raw.len().min(REMOTE_MESSAGE_BYTES * 4)];
     let mut words = String::new();
     for word in String::from_utf8_lossy(head)
         .split(|c: char| c.is_whitespace() || c.is_control())
@@ -143,7 +143,7 @@ pub(crate) fn remote_words(raw: &[u8]) -> String {
         }
         words.push_str(word);
     }
-    let mut end = words.len().min(REMOTE_WORDS_BYTES);
+    let mut end = words.len().min(REMOTE_MESSAGE_BYTES);
     while !words.is_char_boundary(end) {
         end -= 1;
     }
@@ -249,9 +249,9 @@ mod tests {
         assert_eq!(remote_error(b"ERR  access\x1b[31m denied \n").as_deref(), Some("access [31m denied"));
         assert_eq!(remote_error(b"packfile\n"), None);
         let long = "é".repeat(5000);
-        let words = remote_words(long.as_bytes());
-        assert_eq!(words.len(), REMOTE_WORDS_BYTES);
-        assert_eq!(remote_words(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+        let words = remote_message(long.as_bytes());
+        assert_eq!(words.len(), REMOTE_MESSAGE_BYTES);
+        assert_eq!(remote_message(b"\xff\xfe"), "\u{fffd}\u{fffd}");
     }
 
     proptest! {

@@ -5,8 +5,8 @@
 //! slash, they do match here, as they do for `git archive`: it asks about a directory with a slash
 //! at its end.
 
+use crate::archive::wildmatch::Wildmatch;
 use crate::limits::ATTRIBUTE_RULES;
-use crate::wildmatch::Wildmatch;
 
 /// Longest line that git reads, in bytes.
 const MAX_LINE: usize = 2048;

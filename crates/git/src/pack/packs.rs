@@ -1,7 +1,6 @@
 //! [`Packs`]: several packs read as one.
 
-use crate::object::Object;
-use crate::oid::ObjectId;
+use crate::object::{Object, ObjectId};
 use crate::pack::{Pack, PackError};
 
 /// One pack, or several that hold together what is needed: trees that came first, and the files

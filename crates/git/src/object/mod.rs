@@ -1,12 +1,16 @@
 //! The four kinds of objects, and the content of commits, trees and tags
 //! (gitformat-pack(5), git-fsck(1)).
 
+mod oid;
+mod tree;
+
+pub use oid::{InvalidObjectId, ObjectId};
+pub use tree::{EntryMode, Tree, TreeEntries, TreeEntry};
+
 use std::fmt;
 use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
-
-use crate::oid::ObjectId;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,7 +111,7 @@ const LAST_SECOND: i64 = 253_402_300_799;
 
 /// When something was signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stamp {
+pub struct Timestamp {
     /// Seconds since 1970 in UTC. 0 when the line is damaged, as git shows it.
     pub seconds: i64,
     /// Minutes east of UTC where it was signed.
@@ -122,9 +126,9 @@ pub struct Commit {
     /// The commits before it. A shallow fetch does not bring them.
     pub parents: Vec<ObjectId>,
     /// When the change was made.
-    pub authored: Stamp,
+    pub authored: Timestamp,
     /// When the commit was made: the time that archives carry.
-    pub committed: Stamp,
+    pub committed: Timestamp,
 }
 
 impl Commit {
@@ -137,15 +141,15 @@ impl Commit {
         while let Some(line) = lines.next_if(|line| line.starts_with(b"parent ")) {
             parents.push(id_after(line, b"parent ").ok_or(bad("parent"))?);
         }
-        let mut stamp =
-            |key: &[u8], what| lines.find_map(|line| line.strip_prefix(key)).map(Stamp::parse).ok_or(bad(what));
-        let authored = stamp(b"author ", "author")?;
-        let committed = stamp(b"committer ", "committer")?;
+        let mut timestamp =
+            |key: &[u8], what| lines.find_map(|line| line.strip_prefix(key)).map(Timestamp::parse).ok_or(bad(what));
+        let authored = timestamp(b"author ", "author")?;
+        let committed = timestamp(b"committer ", "committer")?;
         Ok(Self { tree, parents, authored, committed })
     }
 }
 
-impl Stamp {
+impl Timestamp {
     /// Reads the end of `Name <address> 1700000000 +0100`. Histories hold many damaged ones, so
     /// damage is not an error.
     fn parse(signature: &[u8]) -> Self {
@@ -217,8 +221,8 @@ mod tests {
         let parsed = parsed.expect("well-formed");
         assert_eq!(parsed.tree.to_string(), ID);
         assert_eq!(parsed.parents.len(), 2);
-        assert_eq!(parsed.authored, Stamp { seconds: 1_600_000_000, offset_minutes: 345 });
-        assert_eq!(parsed.committed, Stamp { seconds: 1_700_000_000, offset_minutes: -210 });
+        assert_eq!(parsed.authored, Timestamp { seconds: 1_600_000_000, offset_minutes: 345 });
+        assert_eq!(parsed.committed, Timestamp { seconds: 1_700_000_000, offset_minutes: -210 });
     }
 
     #[test]
@@ -227,10 +231,10 @@ mod tests {
             ["A <a@x>", "A <a@x> x +0100", "A", "", "A <a@x> 99999999999999999999 +1", "A <a@x> 253402300800 +1"]
         {
             let parsed = Commit::parse(commit(author).as_bytes()).expect("tolerated");
-            assert_eq!(parsed.authored, Stamp::default(), "{author}");
+            assert_eq!(parsed.authored, Timestamp::default(), "{author}");
         }
         let odd_zone = Commit::parse(commit("A <a@x> 5 +99999999").as_bytes()).expect("tolerated");
-        assert_eq!(odd_zone.authored, Stamp { seconds: 5, offset_minutes: 0 });
+        assert_eq!(odd_zone.authored, Timestamp { seconds: 5, offset_minutes: 0 });
     }
 
     #[test]

@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::oid::ObjectId;
-use crate::pkt_line::{Packet, PktLineError, encode_data, encode_delim, line, packets, remote_error, remote_words};
+use crate::object::ObjectId;
+use crate::protocol::pkt_line::{
+    Packet, PktLineError, encode_data, encode_delim, line, packets, remote_error, remote_message,
+};
 
 /// Where the advertisement is, relative to the repository's URL. Ask with the request header
 /// `Git-Protocol: version=2`, or the server answers in version 0.
@@ -162,7 +164,7 @@ fn speaks_older_version(first: &[u8]) -> bool {
 }
 
 fn bounded(value: &str) -> String {
-    remote_words(value.as_bytes())
+    remote_message(value.as_bytes())
 }
 
 #[cfg(test)]

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 
 use sha1::{Digest, Sha1};
 
-use crate::delta::{DeltaError, DeltaHeader};
-use crate::inflate::{InflateError, Inflater};
-use crate::object::{ObjectKind, hasher};
-use crate::oid::ObjectId;
+use crate::object::{ObjectId, ObjectKind, hasher};
+use crate::pack::delta::{DeltaError, DeltaHeader};
+use crate::pack::inflate::{InflateError, Inflater};
 use crate::pack::{Entry, ObjectDefect, Pack, PackError, PackLimits};
 
 /// `PACK`, the version and the number of objects.
@@ -20,12 +19,12 @@ const NONE: u32 = u32::MAX;
 /// What the first pass found.
 pub(crate) struct Scanned {
     pub(crate) entries: Vec<Entry>,
-    pub(crate) graph: Graph,
+    pub(crate) graph: DeltaGraph,
     pub(crate) work_left: u64,
 }
 
 /// Which deltas build on what. Kept while opening only.
-pub(crate) struct Graph {
+pub(crate) struct DeltaGraph {
     /// The ids known so far, with the entry that has each.
     known: Vec<(ObjectId, u32)>,
     /// Deltas that name a base whose entry is not known yet.
@@ -153,8 +152,12 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(body: &'a [u8], limits: &'a PackLimits) -> Self {
-        let graph =
-            Graph { known: Vec::new(), waiting: HashMap::new(), first_child: Vec::new(), next_sibling: Vec::new() };
+        let graph = DeltaGraph {
+            known: Vec::new(),
+            waiting: HashMap::new(),
+            first_child: Vec::new(),
+            next_sibling: Vec::new(),
+        };
         let found = Scanned { entries: Vec::new(), graph, work_left: limits.work_bytes };
         Self { body, limits, found, total: 0 }
     }
@@ -175,7 +178,7 @@ impl<'a> Scan<'a> {
         graph.next_sibling = vec![NONE; count as usize];
         for (at, entry) in (0u32..).zip(&self.found.entries) {
             if entry.base != Entry::WHOLE {
-                graph.adopt(entry.base, at);
+                graph.add_child(entry.base, at);
             }
         }
         Ok(self.found)
@@ -265,7 +268,7 @@ impl<'a> Scan<'a> {
             .work_left
             .checked_sub(header.size)
             .ok_or(PackError::InflatesTooLarge { limit: self.limits.work_bytes })?;
-        match inflater.pieces(&self.body[header.data..], header.size, sink) {
+        match inflater.stream(&self.body[header.data..], header.size, sink) {
             Ok(taken) => Ok(header.data + taken),
             Err(InflateError::Truncated) => Err(PackError::Truncated),
             Err(error) => Err(defect(start, ObjectDefect::Inflate(error))),
@@ -284,8 +287,8 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl Graph {
-    fn adopt(&mut self, base: u32, child: u32) {
+impl DeltaGraph {
+    fn add_child(&mut self, base: u32, child: u32) {
         self.next_sibling[child as usize] = self.first_child[base as usize];
         self.first_child[base as usize] = child;
     }
@@ -298,31 +301,38 @@ impl Graph {
     }
 }
 
+/// A delta whose base is known, still to be rebuilt.
+struct Pending {
+    entry: u32,
+    /// The length of its chain of deltas.
+    depth: u32,
+}
+
 /// The second pass: rebuilds each delta after its base, depth first so that the base is still in
 /// the cache, and returns the id of every object with its entry.
 pub(crate) fn resolve(
     pack: &mut Pack,
-    mut graph: Graph,
+    mut graph: DeltaGraph,
     mut work_left: u64,
 ) -> Result<Vec<(ObjectId, u32)>, PackError> {
+    let limit = pack.limits().delta_depth;
     let mut stack = Vec::new();
     let roots = std::mem::take(&mut graph.known);
     graph.known.reserve_exact(pack.len());
-    for (id, root) in roots {
+    for (id, entry) in roots {
         stack.clear();
-        settle(pack, &mut graph, &mut stack, (id, root, 0));
-        while let Some((at, depth)) = stack.pop() {
-            let limit = pack.limits().delta_depth;
-            if depth > limit {
+        record(pack, &mut graph, &mut stack, id, &Pending { entry, depth: 0 });
+        while let Some(pending) = stack.pop() {
+            if pending.depth > limit {
                 return Err(PackError::DeltaTooDeep { limit });
             }
-            let content = pack.content(at, &mut work_left)?;
-            let kind = pack.entries_mut()[at as usize].kind;
+            let content = pack.content(pending.entry, &mut work_left)?;
+            let kind = pack.entries_mut()[pending.entry as usize].kind;
             let mut hasher = hasher(kind, content.len() as u64);
             hasher.update(content.as_slice());
-            settle(pack, &mut graph, &mut stack, (ObjectId::from_hasher(hasher), at, depth));
-            if pack.entries_mut()[at as usize].is_base {
-                pack.keep_base(at, &content);
+            record(pack, &mut graph, &mut stack, ObjectId::from_hasher(hasher), &pending);
+            if pack.entries_mut()[pending.entry as usize].is_base {
+                pack.keep_base(pending.entry, &content);
             }
         }
     }
@@ -332,18 +342,19 @@ pub(crate) fn resolve(
     }
 }
 
-/// Notes an object's id, and puts the deltas that build on it on the stack.
-fn settle(pack: &mut Pack, graph: &mut Graph, stack: &mut Vec<(u32, u32)>, (id, at, depth): (ObjectId, u32, u32)) {
-    graph.known.push((id, at));
+/// Notes the id of a rebuilt object, and puts the deltas that build on it on the stack.
+fn record(pack: &mut Pack, graph: &mut DeltaGraph, stack: &mut Vec<Pending>, id: ObjectId, rebuilt: &Pending) {
+    let base = rebuilt.entry;
+    graph.known.push((id, base));
     for child in graph.waiting.remove(&id).unwrap_or_default() {
-        pack.entries_mut()[child as usize].base = at;
-        pack.entries_mut()[at as usize].is_base = true;
-        graph.adopt(at, child);
+        pack.entries_mut()[child as usize].base = base;
+        pack.entries_mut()[base as usize].is_base = true;
+        graph.add_child(base, child);
     }
-    let kind = pack.entries_mut()[at as usize].kind;
-    for child in graph.children(at) {
+    let kind = pack.entries_mut()[base as usize].kind;
+    for child in graph.children(base) {
         pack.entries_mut()[child as usize].kind = kind;
-        stack.push((child, depth + 1));
+        stack.push(Pending { entry: child, depth: rebuilt.depth + 1 });
     }
 }
 

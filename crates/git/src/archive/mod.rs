@@ -17,6 +17,15 @@
 //! Peak memory is the packs, the zip, the paths, and one file with what rebuilding it takes; see
 //! [`limits`].
 
+mod attributes;
+mod chunked_buffer;
+mod missing;
+mod walk;
+mod wildmatch;
+
+pub use attributes::{Attributes, TooManyRules};
+pub use missing::{missing_files, missing_rule_files};
+
 use std::io::{self, Write};
 
 use bytes::Bytes;
@@ -25,17 +34,15 @@ use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
-use crate::attributes::TooManyRules;
+use crate::archive::chunked_buffer::ChunkedBuffer;
+use crate::archive::walk::{Planned, PlannedKind, Walk};
 use crate::limits;
-use crate::object::{Commit, ObjectKind};
-use crate::oid::ObjectId;
-use crate::pack::PackError;
-use crate::packs::Packs;
-use crate::path_safety::{InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_symlink};
-use crate::pieces::PieceBuffer;
-use crate::tree::{TreeError, directory, read_commit, read_kind, with_tree};
-use crate::tree_object::EntryMode;
-use crate::walk::{Planned, PlannedKind, Walk};
+use crate::object::{Commit, EntryMode, ObjectId, ObjectKind};
+use crate::pack::{PackError, Packs};
+use crate::tree::{
+    InvalidPackagePath, PackagePath, SymlinkRefusal, TreeError, UnsafeReason, check_symlink, directory, read_commit,
+    read_kind, with_tree,
+};
 
 /// The file that makes a directory a package.
 pub(crate) const MANIFEST: &str = "composer.json";
@@ -95,35 +102,35 @@ impl Default for ArchiveOptions<'_> {
 /// A finished archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
-    /// The zip, in pieces that follow each other.
-    pub pieces: Vec<Bytes>,
+    /// The zip, in chunks that follow each other.
+    pub chunks: Vec<Bytes>,
     /// How many files and symlinks it has.
     pub entries: usize,
     /// The package's `composer.json`, even if the archive leaves it out.
     pub manifest: Option<Vec<u8>>,
     /// What a working copy would have and the archive has not, in the order of the paths.
-    pub left_out: Vec<LeftOut>,
+    pub omitted: Vec<OmittedEntry>,
 }
 
 /// Something that an archive cannot carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct OmittedEntry {
     /// Its path relative to the package's directory.
     pub path: String,
     /// Why it is missing.
-    pub reason: LeftOutReason,
+    pub reason: OmissionReason,
 }
 
-impl LeftOut {
+impl OmittedEntry {
     /// Sorts by path.
-    pub(crate) fn sort(left_out: &mut [Self]) {
-        left_out.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    pub(crate) fn sort(omitted: &mut [Self]) {
+        omitted.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     }
 }
 
 /// Why something is not in an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LeftOutReason {
+pub enum OmissionReason {
     /// It is another repository, which we have not got.
     #[error("it is a submodule")]
     Submodule,
@@ -215,8 +222,8 @@ pub fn build_zip(packs: &Packs, commit: &ObjectId, options: &ArchiveOptions<'_>)
     let commit = read_commit(packs, commit)?;
     let root = package_root(packs, &commit, options.path)?;
     let manifest = manifest(packs, &root, &options.limits)?;
-    let (planned, left_out) = Walk::new(packs, options).run(root)?;
-    let mut writer = Writer::new(packs, options.limits, commit.committed.seconds, left_out);
+    let (planned, omitted) = Walk::new(packs, options).run(root)?;
+    let mut writer = Writer::new(packs, options.limits, commit.committed.seconds, omitted);
     for entry in &planned {
         writer.entry(entry)?;
     }
@@ -255,21 +262,21 @@ struct Writer<'a> {
     packs: &'a Packs,
     limits: ArchiveLimits,
     options: SimpleFileOptions,
-    zip: ZipWriter<PieceBuffer>,
+    zip: ZipWriter<ChunkedBuffer>,
     entries: usize,
     inflated: u64,
-    left_out: Vec<LeftOut>,
+    omitted: Vec<OmittedEntry>,
 }
 
 impl<'a> Writer<'a> {
-    fn new(packs: &'a Packs, limits: ArchiveLimits, committed: i64, left_out: Vec<LeftOut>) -> Self {
+    fn new(packs: &'a Packs, limits: ArchiveLimits, committed: i64, omitted: Vec<OmittedEntry>) -> Self {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .compression_level(Some(DEFLATE_LEVEL))
             .last_modified_time(zip_time(committed))
             .system(System::Unix);
-        let zip = ZipWriter::new(PieceBuffer::new(limits.zip_bytes));
-        Self { packs, limits, options, zip, entries: 0, inflated: 0, left_out }
+        let zip = ZipWriter::new(ChunkedBuffer::new(limits.zip_bytes));
+        Self { packs, limits, options, zip, entries: 0, inflated: 0, omitted }
     }
 
     fn entry(&mut self, entry: &Planned) -> Result<(), ArchiveError> {
@@ -287,8 +294,8 @@ impl<'a> Writer<'a> {
                 match check_symlink(depth, content.data()) {
                     Ok(target) => self.zip.add_symlink(&entry.path, target, self.options.unix_permissions(0o777)),
                     Err(refusal) => {
-                        let reason = LeftOutReason::Symlink(refusal);
-                        self.left_out.push(LeftOut { path: entry.path.clone(), reason });
+                        let reason = OmissionReason::Symlink(refusal);
+                        self.omitted.push(OmittedEntry { path: entry.path.clone(), reason });
                         return Ok(());
                     }
                 }
@@ -308,9 +315,9 @@ impl<'a> Writer<'a> {
     fn finish(self, manifest: Option<Vec<u8>>) -> Result<Archive, ArchiveError> {
         let limits = self.limits;
         let buffer = self.zip.finish().map_err(|error| limits.zip_error(error))?;
-        let mut left_out = self.left_out;
-        LeftOut::sort(&mut left_out);
-        Ok(Archive { pieces: buffer.into_pieces(), entries: self.entries, manifest, left_out })
+        let mut omitted = self.omitted;
+        OmittedEntry::sort(&mut omitted);
+        Ok(Archive { chunks: buffer.into_chunks(), entries: self.entries, manifest, omitted })
     }
 }
 

@@ -1,9 +1,11 @@
 //! The `fetch` command: ask for objects, receive a pack (gitprotocol-v2(5)).
 
-use crate::buffer::BoundedBuffer;
-use crate::capabilities::Capabilities;
-use crate::oid::ObjectId;
-use crate::pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_words};
+use crate::object::ObjectId;
+use crate::protocol::bounded_buffer::BoundedBuffer;
+use crate::protocol::capabilities::Capabilities;
+use crate::protocol::pkt_line::{
+    Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_message,
+};
 
 /// What to ask for. We never have anything ourselves, so the request ends the negotiation (`done`)
 /// and one answer brings the pack. `thin-pack` is never asked for: every delta's base is inside.
@@ -179,7 +181,7 @@ impl Demux {
             }
             // Progress, or an empty keep-alive.
             Some((2, _)) => Ok(()),
-            Some((3, words)) => Err(FetchError::Remote(remote_words(words))),
+            Some((3, words)) => Err(FetchError::Remote(remote_message(words))),
             _ => match remote_error(data) {
                 Some(words) => Err(FetchError::Remote(words)),
                 None => Err(FetchError::Unexpected("an unknown band")),

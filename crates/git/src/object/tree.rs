@@ -1,7 +1,6 @@
 //! The content of a tree object: a directory's entries (gitformat-pack(5), git-fsck(1)).
 
-use crate::object::ObjectError;
-use crate::oid::ObjectId;
+use crate::object::{ObjectError, ObjectId};
 
 /// What a tree entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! Finding things in a commit's tree: a directory, its files, and the few that describe a package.
 
-use crate::object::{Commit, Object, ObjectError, ObjectKind, Tag};
-use crate::oid::ObjectId;
-use crate::pack::PackError;
-use crate::packs::Packs;
-use crate::path_safety::{InvalidPackagePath, PackagePath};
-use crate::tree_object::{EntryMode, Tree};
+mod path_safety;
+
+pub use path_safety::{
+    InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_relative_path, check_symlink,
+};
+pub(crate) use path_safety::{check_name, check_path};
+
+use crate::object::{Commit, EntryMode, Object, ObjectError, ObjectId, ObjectKind, Tag, Tree};
+use crate::pack::{PackError, Packs};
 
 /// Tags of tags that are followed before giving up. Nobody nests them on purpose.
 const TAG_DEPTH: usize = 8;
@@ -132,9 +135,9 @@ pub fn find_package_files(
         commit,
         tree,
         manifest: files.iter().find(|file| file.name == "composer.json").cloned(),
-        readme: best(&files, README_STEMS),
-        changelog: best(&files, CHANGELOG_STEMS),
-        license: best(&files, LICENSE_STEMS),
+        readme: preferred(&files, README_STEMS),
+        changelog: preferred(&files, CHANGELOG_STEMS),
+        license: preferred(&files, LICENSE_STEMS),
     }))
 }
 
@@ -187,16 +190,16 @@ const CHANGELOG_STEMS: &[&str] = &["changelog"];
 const LICENSE_STEMS: &[&str] = &["license", "licence", "copying"];
 
 /// The kinds of file that people read, and how their names begin.
-pub const READABLE_FILES: [(&str, &[&str]); 3] =
+pub const DOCUMENTATION_FILES: [(&str, &[&str]); 3] =
     [("readme", README_STEMS), ("changelog", CHANGELOG_STEMS), ("license", LICENSE_STEMS)];
 
-fn best(files: &[BlobRef], stems: &[&str]) -> Option<BlobRef> {
-    let name = best_name(files.iter().map(|file| file.name.as_str()), stems)?;
+fn preferred(files: &[BlobRef], stems: &[&str]) -> Option<BlobRef> {
+    let name = preferred_name(files.iter().map(|file| file.name.as_str()), stems)?;
     files.iter().find(|file| file.name == name).cloned()
 }
 
 /// The name that fits best: the earlier stem, then the kind of text that renders best, then the name that sorts first.
-pub fn best_name<'n>(names: impl Iterator<Item = &'n str>, stems: &[&str]) -> Option<&'n str> {
+pub fn preferred_name<'n>(names: impl Iterator<Item = &'n str>, stems: &[&str]) -> Option<&'n str> {
     let rank = |name: &str| {
         let name = name.to_ascii_lowercase();
         stems.iter().enumerate().find_map(|(order, stem)| {
@@ -223,7 +226,7 @@ mod tests {
     fn chosen(names: &[&str], stems: &[&str]) -> Option<String> {
         let files: Vec<BlobRef> =
             names.iter().map(|name| BlobRef { name: (*name).to_owned(), oid: ObjectId::from_bytes([0; 20]) }).collect();
-        best(&files, stems).map(|file| file.name)
+        preferred(&files, stems).map(|file| file.name)
     }
 
     #[test]

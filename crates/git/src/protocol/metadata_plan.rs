@@ -9,7 +9,7 @@
 //! Objects that a request names in `want` are never filtered away, so the second request of
 //! [`MetadataPlan::TreeThenBlobs`] carries no filter.
 
-use crate::capabilities::Capabilities;
+use crate::protocol::capabilities::Capabilities;
 
 /// How to fetch the metadata of commits. Requests are for any number of commits at once.
 #[derive(Debug, Clone, PartialEq, Eq)]

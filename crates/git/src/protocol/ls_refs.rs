@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::capabilities::Capabilities;
 use crate::limits::{REF_NAME_BYTES, REFS, SKIPPED_REFS};
-use crate::oid::ObjectId;
-use crate::pkt_line::{Packet, PktLineError, encode_data, encode_flush, line, packets, remote_error};
+use crate::object::ObjectId;
+use crate::protocol::capabilities::Capabilities;
+use crate::protocol::pkt_line::{Packet, PktLineError, encode_data, encode_flush, line, packets, remote_error};
 
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
@@ -74,7 +74,7 @@ pub enum SkipReason {
 
 /// What a repository advertises: its branches, its tags and `HEAD`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Advertised {
+pub struct RemoteRefs {
     /// In the order of the server, each name once.
     pub refs: Vec<RemoteRef>,
     /// The branch that `HEAD` names although it does not exist yet (an empty repository).
@@ -119,8 +119,8 @@ impl From<PktLineError> for LsRefsError {
 
 /// Reads the answer to [`ls_refs_request`]. Refs other than `HEAD`, branches and tags are passed
 /// over (a server may ignore `ref-prefix`); an empty repository is not an error.
-pub fn parse_ls_refs(bytes: &[u8]) -> Result<Advertised, LsRefsError> {
-    let mut advertised = Advertised::default();
+pub fn parse_ls_refs(bytes: &[u8]) -> Result<RemoteRefs, LsRefsError> {
+    let mut advertised = RemoteRefs::default();
     let mut seen = HashSet::new();
     let mut lines = 0;
     for packet in packets(bytes) {
@@ -139,7 +139,7 @@ pub fn parse_ls_refs(bytes: &[u8]) -> Result<Advertised, LsRefsError> {
     Err(LsRefsError::Truncated)
 }
 
-impl Advertised {
+impl RemoteRefs {
     /// The branch to show first: what `HEAD` stands for, else `main`, else `master`, else the
     /// first branch listed; nothing in a repository without branches.
     pub fn default_branch(&self) -> Option<&RemoteRef> {
@@ -250,7 +250,7 @@ mod tests {
         out
     }
 
-    fn names(names: &[&str]) -> Advertised {
+    fn names(names: &[&str]) -> RemoteRefs {
         let lines: Vec<String> = names.iter().map(|name| format!("{ID} {name}\n")).collect();
         let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
         parse_ls_refs(&answer(&lines)).expect("well-formed")
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_default_branch_falls_back_when_head_does_not_help() {
-        let name = |advertised: &Advertised| advertised.default_branch().map(|branch| branch.name.clone());
+        let name = |advertised: &RemoteRefs| advertised.default_branch().map(|branch| branch.name.clone());
         let listed = ["HEAD", "refs/heads/a", "refs/heads/main", "refs/heads/master"];
         assert_eq!(name(&names(&listed)).as_deref(), Some("refs/heads/main"));
         assert_eq!(name(&names(&["refs/heads/a", "refs/heads/master"])).as_deref(), Some("refs/heads/master"));

@@ -4,14 +4,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
-use crate::archive::{ArchiveError, ArchiveOptions, LeftOut, LeftOutReason};
-use crate::attributes::Attributes;
-use crate::object::{ObjectError, ObjectKind};
-use crate::oid::ObjectId;
-use crate::packs::Packs;
-use crate::path_safety::{UnsafeReason, check_name, check_path};
-use crate::tree::{TreeError, read_kind, with_tree};
-use crate::tree_object::EntryMode;
+use crate::archive::attributes::Attributes;
+use crate::archive::{ArchiveError, ArchiveOptions, OmissionReason, OmittedEntry};
+use crate::object::{EntryMode, ObjectError, ObjectId, ObjectKind};
+use crate::pack::Packs;
+use crate::tree::{TreeError, UnsafeReason, check_name, check_path, read_kind, with_tree};
 
 /// The file whose rules hold in its directory and below.
 pub(crate) const ATTRIBUTES: &[u8] = b".gitattributes";
@@ -58,7 +55,7 @@ pub(crate) struct Walk<'a> {
     path_bytes: usize,
     pending: Vec<Pending>,
     planned: Vec<Planned>,
-    left_out: Vec<LeftOut>,
+    omitted: Vec<OmittedEntry>,
 }
 
 impl<'a> Walk<'a> {
@@ -72,19 +69,19 @@ impl<'a> Walk<'a> {
             path_bytes: 0,
             pending: Vec::new(),
             planned: Vec::new(),
-            left_out: Vec::new(),
+            omitted: Vec::new(),
         }
     }
 
     /// The entries below `root` in the order of their paths' bytes, and what was left out.
-    pub(crate) fn run(mut self, root: ObjectId) -> Result<(Vec<Planned>, Vec<LeftOut>), ArchiveError> {
+    pub(crate) fn run(mut self, root: ObjectId) -> Result<(Vec<Planned>, Vec<OmittedEntry>), ArchiveError> {
         self.pending.push(Pending { path: String::new(), oid: root, depth: 0 });
         while let Some(directory) = self.pending.pop() {
             self.enter(&directory)?;
         }
         self.planned.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        LeftOut::sort(&mut self.left_out);
-        Ok((self.planned, self.left_out))
+        OmittedEntry::sort(&mut self.omitted);
+        Ok((self.planned, self.omitted))
     }
 
     fn enter(&mut self, directory: &Pending) -> Result<(), ArchiveError> {
@@ -163,7 +160,7 @@ impl<'a> Walk<'a> {
             }
             EntryMode::Submodule => {
                 self.take(&path, true)?;
-                self.left_out.push(LeftOut { path, reason: LeftOutReason::Submodule });
+                self.omitted.push(OmittedEntry { path, reason: OmissionReason::Submodule });
                 return Ok(());
             }
         };

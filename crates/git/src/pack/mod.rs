@@ -3,16 +3,23 @@
 //! The pack stays compressed in memory. Opening it inflates every object once to verify it and to
 //! learn its id; reading inflates again, helped by a small cache of delta bases.
 
+mod delta;
+mod inflate;
+mod packs;
+mod scan;
+
+pub use delta::DeltaError;
+pub use inflate::InflateError;
+pub use packs::Packs;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::delta::{self, DeltaError};
-use crate::inflate::{InflateError, Inflater};
 use crate::limits;
-use crate::object::{Object, ObjectKind};
-use crate::oid::ObjectId;
-use crate::pack_scan::{self, EntryHeader};
+use crate::object::{Object, ObjectId, ObjectKind};
+use crate::pack::inflate::Inflater;
+use crate::pack::scan::EntryHeader;
 
 /// What a pack may cost. The defaults are the constants of [`limits`] with the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +170,7 @@ pub struct Pack {
     /// Sorted by id; the number is an index into `entries`.
     index: Vec<(ObjectId, u32)>,
     limits: PackLimits,
-    workshop: Mutex<Workshop>,
+    state: Mutex<ReadState>,
 }
 
 impl Pack {
@@ -172,16 +179,11 @@ impl Pack {
     /// Whatever is wrong with a pack whose checksum does not fit is [`PackError::BadChecksum`] or
     /// [`PackError::Truncated`], so the other errors blame the sender, not the transport.
     pub fn open(bytes: Vec<u8>, limits: &PackLimits) -> Result<Self, PackError> {
-        let mut workshop = Workshop::new(limits.base_cache_bytes);
-        let scanned = pack_scan::scan(&bytes, limits, &mut workshop.inflater)?;
-        let mut pack = Self {
-            bytes,
-            entries: scanned.entries,
-            index: Vec::new(),
-            limits: *limits,
-            workshop: Mutex::new(workshop),
-        };
-        pack.index = pack_scan::resolve(&mut pack, scanned.graph, scanned.work_left)?;
+        let mut state = ReadState::new(limits.base_cache_bytes);
+        let scanned = scan::scan(&bytes, limits, &mut state.inflater)?;
+        let mut pack =
+            Self { bytes, entries: scanned.entries, index: Vec::new(), limits: *limits, state: Mutex::new(state) };
+        pack.index = scan::resolve(&mut pack, scanned.graph, scanned.work_left)?;
         pack.index.sort_unstable();
         Ok(pack)
     }
@@ -248,21 +250,21 @@ impl Pack {
 
     /// Keeps an object's content because deltas will ask for it.
     pub(crate) fn keep_base(&self, at: u32, content: &Arc<Vec<u8>>) {
-        self.workshop().cache.put(at, content);
+        self.state().cache.put(at, content);
     }
 
     /// The content of one entry: down its chain to a base that is cached or whole, and up again.
     pub(crate) fn content(&self, wanted: u32, work_left: &mut u64) -> Result<Arc<Vec<u8>>, PackError> {
-        let mut workshop = self.workshop();
+        let mut state = self.state();
         let mut chain = Vec::new();
         let mut at = wanted;
         let mut content = loop {
-            if let Some(content) = workshop.cache.get(at) {
+            if let Some(content) = state.cache.get(at) {
                 break content;
             }
             let entry = self.entries[at as usize];
             if entry.base == Entry::WHOLE {
-                let whole = self.inflate(entry, &mut workshop.inflater, work_left)?;
+                let whole = self.inflate(entry, &mut state.inflater, work_left)?;
                 break Arc::new(whole);
             }
             chain.push(at);
@@ -270,13 +272,13 @@ impl Pack {
         };
         loop {
             if self.entries[at as usize].is_base {
-                workshop.cache.put(at, &content);
+                state.cache.put(at, &content);
             }
             let Some(next) = chain.pop() else {
                 return Ok(content);
             };
             let entry = self.entries[next as usize];
-            let instructions = self.inflate(entry, &mut workshop.inflater, work_left)?;
+            let instructions = self.inflate(entry, &mut state.inflater, work_left)?;
             self.spend(work_left, u64::from(entry.size))?;
             let result =
                 delta::apply(&content, &instructions).map_err(|error| entry.defect(ObjectDefect::Delta(error)))?;
@@ -304,9 +306,9 @@ impl Pack {
         Ok(())
     }
 
-    fn workshop(&self) -> MutexGuard<'_, Workshop> {
+    fn state(&self) -> MutexGuard<'_, ReadState> {
         // A cache cannot be left half-written in a way that matters.
-        self.workshop.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -323,12 +325,12 @@ impl Entry {
 }
 
 /// What reads share: it is the reason for the lock around it.
-struct Workshop {
+struct ReadState {
     inflater: Inflater,
     cache: BaseCache,
 }
 
-impl Workshop {
+impl ReadState {
     fn new(cache_bytes: usize) -> Self {
         Self { inflater: Inflater::new(), cache: BaseCache::new(cache_bytes) }
     }

@@ -7,12 +7,11 @@
 
 use std::collections::HashSet;
 
+use crate::archive::walk::{ATTRIBUTES, Walk};
 use crate::archive::{ArchiveError, ArchiveOptions, MANIFEST, package_root};
-use crate::oid::ObjectId;
-use crate::packs::Packs;
+use crate::object::{EntryMode, ObjectId};
+use crate::pack::Packs;
 use crate::tree::{read_commit, with_tree};
-use crate::tree_object::EntryMode;
-use crate::walk::{ATTRIBUTES, Walk};
 
 /// The files that say what an archive of `commit` leaves out, composer.json and every
 /// `.gitattributes` in and below the package's directory `path` (`None`: the root), without those
