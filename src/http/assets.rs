@@ -8,8 +8,8 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::http::extract::no_route;
-use crate::http::handler::endpoint;
+use crate::http::kit::extract::no_route;
+use crate::http::kit::handler::endpoint;
 use crate::registry::failure::Failure;
 use crate::registry::users::links;
 

@@ -10,28 +10,17 @@
 //! public.
 
 pub mod assets;
-pub mod caching;
 pub mod composer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod document;
-pub mod extract;
-pub mod failure;
-pub mod handler;
 pub mod health;
-pub mod idempotency;
+pub mod kit;
 pub mod management;
-pub mod pass_through;
-pub mod range;
-pub mod reply;
-pub mod routes;
-pub mod session;
 pub mod storefront;
-pub mod surface;
-pub mod tenant;
 
 use axum::Router;
 
-use self::routes::{Routes, routes};
+use self::kit::routes::{Routes, routes};
 
 /// The whole HTTP surface. Build it once for an isolate; every request carries its [`crate::registry::App`] as an
 /// extension.

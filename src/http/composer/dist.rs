@@ -8,12 +8,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::http::caching::{Conditions, PRIVATE};
-use crate::http::composer::shapes::Zip;
-use crate::http::extract::PathOf;
-use crate::http::pass_through::pass_through;
-use crate::http::range::requested;
-use crate::http::session::Session;
+use crate::http::composer::schemas::Zip;
+use crate::http::kit::caching::{Conditions, PRIVATE};
+use crate::http::kit::extract::PathOf;
+use crate::http::kit::pass_through::pass_through;
+use crate::http::kit::range::requested;
+use crate::http::kit::request_auth::Session;
 use crate::registry::dist::{Dist, DistAddress, locate, open};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;

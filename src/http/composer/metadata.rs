@@ -3,10 +3,10 @@
 use axum::response::Response;
 use composer::{DocumentForm, PackageName};
 
-use crate::http::caching::{Conditions, answer};
-use crate::http::composer::shapes::{PackageMetadata, PackagesJson};
-use crate::http::extract::{BaseUrl, Client, PathOf};
-use crate::http::session::Session;
+use crate::http::composer::schemas::{PackageMetadata, PackagesJson};
+use crate::http::kit::caching::{Conditions, answer};
+use crate::http::kit::extract::{BaseUrl, Client, PathOf};
+use crate::http::kit::request_auth::Session;
 use crate::registry::failure::Failure;
 use crate::registry::listing::root_document;
 use crate::registry::metadata::{Part, Wanted, companion, document};

@@ -4,9 +4,9 @@ use axum::extract::Request;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::http::extract::read_body;
-use crate::http::reply::gone;
-use crate::http::session::Session;
+use crate::http::kit::extract::read_body;
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::gone;
 use crate::ports::json::read_bytes;
 use crate::registry::downloads::count_installs;
 use crate::registry::failure::Failure;

@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::http::composer::shapes::{PackageNames, SearchResults};
-use crate::http::extract::{BaseUrl, LenientQuery};
-use crate::http::reply::ok;
-use crate::http::session::Session;
+use crate::http::composer::schemas::{PackageNames, SearchResults};
+use crate::http::kit::extract::{BaseUrl, LenientQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::ok;
 use crate::registry::failure::Failure;
 use crate::registry::listing::{filtered, visible_names};
 use crate::registry::packages;

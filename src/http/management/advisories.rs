@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
+use crate::http::kit::extract::{JsonBody, PathOf, StrictQuery, page, update};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, made, ok};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, made, ok};
-use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::advisories::{self, AdvisorySpec, Source};
 use crate::registry::failure::Failure;

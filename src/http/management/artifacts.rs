@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, StrictQuery, page};
+use crate::http::kit::extract::{JsonBody, StrictQuery, page};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, ok};
 use crate::http::management::ErrorBody;
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
 use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::extract::{StrictQuery, page};
+use crate::http::kit::extract::{StrictQuery, page};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::list;
 use crate::http::management::ErrorBody;
-use crate::http::reply::list;
-use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::audit;
 use crate::registry::failure::Failure;

@@ -4,11 +4,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
+use crate::http::kit::extract::{JsonBody, PathOf, StrictQuery, page};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, made};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, made};
-use crate::http::session::Session;
 use crate::registry::advisories::{self, EntrySpec};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;

@@ -5,11 +5,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::list;
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, RoleName, done, shown_once};
-use crate::http::reply::list;
-use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
 use crate::registry::users::links;

@@ -24,10 +24,10 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::assets;
-use crate::http::extract::{fallback, method_not_allowed};
-use crate::http::handler::endpoint;
-use crate::http::routes::{Routes, routes};
-use crate::http::surface::{Surface, with_layer};
+use crate::http::kit::extract::{fallback, method_not_allowed};
+use crate::http::kit::handler::endpoint;
+use crate::http::kit::routes::{Routes, routes};
+use crate::http::kit::surface::{Surface, with_layer};
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {

@@ -6,10 +6,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, ok};
 use crate::http::management::ErrorBody;
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
 use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
 use crate::registry::failure::Failure;

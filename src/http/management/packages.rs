@@ -4,12 +4,12 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
+use crate::http::kit::extract::{JsonBody, PathOf, StrictQuery, page, update};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, ok};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
 use crate::http::management::versions::VersionView;
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
 use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::curate::{self, PackageChanges, Who};

@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, update};
+use crate::http::kit::extract::{JsonBody, update};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::ok;
 use crate::http::management::ErrorBody;
-use crate::http::reply::ok;
-use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::settings::{self, Settings, SettingsChange};
 use crate::registry::tokens::Scope;

@@ -11,11 +11,11 @@ use multer::{Constraints, Multipart, SizeLimit};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::composer::shapes::Zip;
-use crate::http::extract::PathOf;
+use crate::http::composer::schemas::Zip;
+use crate::http::kit::extract::PathOf;
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::with_status;
 use crate::http::management::ErrorBody;
-use crate::http::reply::with_status;
-use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
 use crate::registry::uploads::{self, Room, UploadAddress, Uploaded, too_large};

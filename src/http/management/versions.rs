@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, ok};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
 use crate::ports::Millis;
 use crate::registry::curate::{VersionChange, change_version};
 use crate::registry::failure::Failure;

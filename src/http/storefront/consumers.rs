@@ -3,11 +3,11 @@
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
+use crate::http::kit::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::idempotency::{KeyedJson, answer, fresh, replayed};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{gone, list, ok};
 use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, list, ok};
-use crate::http::session::Session;
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
 use crate::registry::consumers::{self, Consumer, ConsumerSpec};

@@ -3,10 +3,10 @@
 use axum::response::Response;
 use serde_json::json;
 
-use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, ok};
 use crate::http::management::ErrorBody;
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::failure::Failure;

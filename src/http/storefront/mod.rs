@@ -13,7 +13,7 @@ mod tokens;
 mod versions;
 mod webhooks;
 
-use crate::http::routes::{Routes, routes};
+use crate::http::kit::routes::{Routes, routes};
 use crate::registry::failure::Failure;
 
 /// The surface's routes, with their entries in the API document.

@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{gone, list, made, ok};
 use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, list, made, ok};
-use crate::http::session::Session;
 use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::catalog;

@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::list;
 use crate::http::management::ErrorBody;
-use crate::http::reply::list;
-use crate::http::session::Session;
 use crate::http::storefront::id_of;
 use crate::registry::dates::php_date;
 use crate::registry::downloads::of_one_consumer;

@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 
-use crate::http::extract::{JsonBody, PathOf};
+use crate::http::kit::extract::{JsonBody, PathOf};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{gone, made, ok};
 use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, made, ok};
-use crate::http::session::Session;
 use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
 use crate::http::storefront::id_of;
 use crate::registry::consumer_tokens;

@@ -4,11 +4,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{gone, list, made, ok, with_status};
 use crate::http::management::ErrorBody;
 use crate::http::management::uploads::{announced, read_zip};
-use crate::http::reply::{gone, list, made, ok, with_status};
-use crate::http::session::Session;
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
 use crate::registry::failure::Failure;

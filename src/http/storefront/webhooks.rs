@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{gone, list, made, ok};
 use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, list, made, ok};
-use crate::http::session::Session;
 use crate::http::storefront::id_of;
 use crate::ports::json::parse;
 use crate::registry::audit::Actor;

@@ -4,11 +4,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, ok};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, Secret, UserView, done};
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::users::account::OwnUpdate;
 use crate::registry::users::{account, role_of, session};

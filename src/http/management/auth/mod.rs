@@ -1,7 +1,7 @@
 //! `/api/auth`: signing in, and what users do with their own account.
 
 mod account;
-mod entry;
+mod login;
 mod two_factor;
 
 use std::fmt;
@@ -13,8 +13,8 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::reply::{ok, with_status};
-use crate::http::routes::{Routes, routes};
+use crate::http::kit::response::{ok, with_status};
+use crate::http::kit::routes::{Routes, routes};
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
 use crate::registry::users::role::Role;
@@ -24,10 +24,10 @@ use crate::store::users::UserRow;
 /// The routes below `/api/auth`.
 pub fn routes() -> Routes {
     Routes::new()
-        .routes(routes!(entry::get_setup, entry::set_up))
-        .routes(routes!(entry::log_in))
-        .routes(routes!(entry::accept_invitation))
-        .routes(routes!(entry::reset_password))
+        .routes(routes!(login::get_setup, login::set_up))
+        .routes(routes!(login::log_in))
+        .routes(routes!(login::accept_invitation))
+        .routes(routes!(login::reset_password))
         .routes(routes!(account::log_out))
         .routes(routes!(account::get_me, account::update_me))
         .routes(routes!(account::change_password))

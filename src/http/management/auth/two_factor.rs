@@ -5,10 +5,10 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::JsonBody;
+use crate::http::kit::extract::JsonBody;
+use crate::http::kit::request_auth::Session;
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, Secret, done, shown_once};
-use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::users::two_factor::{self, Given};
 

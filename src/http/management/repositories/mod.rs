@@ -1,19 +1,19 @@
 //! `/api/repositories`.
 
-mod shapes;
+mod body;
 
 use axum::response::Response;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery, page};
+use crate::http::kit::extract::{JsonBody, PageQuery, PathOf, StrictQuery, page};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, made, ok};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, made, ok};
-use crate::http::session::Session;
 use crate::registry::failure::Failure;
 use crate::registry::repositories;
 use crate::registry::tokens::Scope;
 
-use shapes::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
+use body::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
 
 /// Repositories in the order in which they were registered.
 #[utoipa::path(

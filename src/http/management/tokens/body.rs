@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::extract::update;
+use crate::http::kit::extract::update;
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
 use crate::registry::token_rotation::Rotation;

@@ -10,12 +10,12 @@ use body::{
     TokenRequest, TokenView, TokensQuery,
 };
 
-use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
-use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
+use crate::http::kit::extract::{JsonBody, PathOf, StrictQuery, page};
+use crate::http::kit::idempotency::{KeyedJson, answer, fresh, replayed};
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{list, ok};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
 use crate::registry::authenticate::Subject;
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};

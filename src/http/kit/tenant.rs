@@ -4,8 +4,8 @@
 //! its credential; `ADMIN_TOKEN`, which belongs to all of them, acts in the root organization unless the header
 //! `X-Rostrum-Organization` names another one by its slug. Nobody else names the root organization.
 
-use crate::http::handler::{Incoming, Take};
-use crate::http::surface::Surface;
+use crate::http::kit::handler::{Incoming, Take};
+use crate::http::kit::surface::Surface;
 use crate::registry::App;
 use crate::registry::authenticate::Caller;
 use crate::registry::failure::Failure;

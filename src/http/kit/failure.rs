@@ -9,7 +9,7 @@ use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use crate::http::surface::About;
+use crate::http::kit::surface::About;
 use crate::registry::failure::{Failure, Kind};
 
 /// Whose error format an answer has.

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::http::handler::{Incoming, Take};
+use crate::http::kit::handler::{Incoming, Take};
 use crate::ports::json::{self, Wrong};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};

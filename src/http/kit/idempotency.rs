@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::http::extract::from_json;
-use crate::http::handler::{Incoming, Take};
+use crate::http::kit::extract::from_json;
+use crate::http::kit::handler::{Incoming, Take};
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{Answer, IdempotencyKey};
 

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use crate::http::extract::{MAX_BODY_BYTES, read_body};
+use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
 use crate::ports::BoxFuture;
 use crate::registry::failure::Failure;
 
@@ -174,8 +174,8 @@ impl Handler<Self, ()> for Endpoint {
 /// A handler as an [`Endpoint`].
 macro_rules! endpoint {
     ($handler:path) => {
-        $crate::http::handler::Endpoint::new($handler, |incoming| {
-            $crate::http::handler::Handle::answer(&$handler, incoming)
+        $crate::http::kit::handler::Endpoint::new($handler, |incoming| {
+            $crate::http::kit::handler::Handle::answer(&$handler, incoming)
         })
     };
 }

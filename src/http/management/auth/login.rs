@@ -6,12 +6,12 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::JsonBody;
+use crate::http::kit::extract::JsonBody;
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::{made, ok};
+use crate::http::kit::tenant::Tenant;
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, Secret, UserView, done, shown_once};
-use crate::http::reply::{made, ok};
-use crate::http::session::Session;
-use crate::http::tenant::Tenant;
 use crate::registry::failure::Failure;
 use crate::registry::users::login::{Login, LoginSpec, log_in as start_session};
 use crate::registry::users::two_factor::Given;

@@ -13,7 +13,7 @@ use utoipa::openapi::HttpMethod;
 #[cfg(not(target_arch = "wasm32"))]
 use utoipa::openapi::OpenApi;
 
-use crate::http::handler::Endpoint;
+use crate::http::kit::handler::Endpoint;
 
 /// Handlers at their addresses and, natively, their part of the API document.
 #[derive(Default)]
@@ -112,16 +112,16 @@ fn filter(method: &HttpMethod) -> MethodFilter {
 /// Handlers, each named with its module, as [`Routes`].
 macro_rules! routes {
     ($($module:ident::$handler:ident),+ $(,)?) => {{
-        const HANDLERS: &[$crate::http::routes::Described] = &[
-            $($crate::http::routes::Described::new::<pastey::paste!($module::[<__path_ $handler>])>(
-                $crate::http::handler::endpoint!($module::$handler)
+        const HANDLERS: &[$crate::http::kit::routes::Described] = &[
+            $($crate::http::kit::routes::Described::new::<pastey::paste!($module::[<__path_ $handler>])>(
+                $crate::http::kit::handler::endpoint!($module::$handler)
             )),+
         ];
         #[cfg(not(target_arch = "wasm32"))]
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($($module::$handler),+))]
         struct Document;
-        $crate::http::routes::Routes::of(
+        $crate::http::kit::routes::Routes::of(
             HANDLERS,
             #[cfg(not(target_arch = "wasm32"))]
             <Document as utoipa::OpenApi>::openapi(),

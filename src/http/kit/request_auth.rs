@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::http::caching::PRIVATE;
-use crate::http::handler::{Incoming, Take};
-use crate::http::tenant::Tenant;
+use crate::http::kit::caching::PRIVATE;
+use crate::http::kit::handler::{Incoming, Take};
+use crate::http::kit::tenant::Tenant;
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
 use crate::registry::access::View;

@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::http::composer::shapes::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
-use crate::http::extract::read_body;
-use crate::http::reply::ok;
-use crate::http::session::Session;
+use crate::http::composer::schemas::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
+use crate::http::kit::extract::read_body;
+use crate::http::kit::request_auth::Session;
+use crate::http::kit::response::ok;
 use crate::ports::json::read_bytes;
 use crate::registry::failure::Failure;
 use crate::registry::notices::{filter_of, filter_summary, full_advisories};

@@ -7,9 +7,9 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::extract::Client;
-use crate::http::failure::{Dialect, render_failure};
-use crate::http::session::{RequestId, SignedIn, show_quota};
+use crate::http::kit::extract::Client;
+use crate::http::kit::failure::{Dialect, render_failure};
+use crate::http::kit::request_auth::{RequestId, SignedIn, show_quota};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 

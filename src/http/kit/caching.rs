@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::http::extract::Client;
-use crate::http::handler::{Incoming, Take};
+use crate::http::kit::extract::Client;
+use crate::http::kit::handler::{Incoming, Take};
 use crate::registry::failure::Failure;
 use crate::registry::metadata::Body;
 
