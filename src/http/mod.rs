@@ -32,6 +32,6 @@ fn surfaces() -> Routes {
     let management = Routes::new().nest("/api", management::routes()).nest("/api/storefront", storefront::routes());
     Routes::new()
         .routes(routes!(health::get_health))
-        .routes(management.with(management::with_layers))
-        .routes(composer::routes().with(composer::with_layers))
+        .routes(management.map_router(management::with_layers))
+        .routes(composer::routes().map_router(composer::with_layers))
 }

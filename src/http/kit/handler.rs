@@ -1,7 +1,9 @@
-//! What a handler is: an async function of up to five arguments, each [`Take`]n from the request, that answers or fails.
+//! What a handler is: an async function of up to five arguments, each of which implements [`Extract`], that returns a
+//! response or a failure.
 //!
-//! axum would make every handler a type of its own all the way down: its extractors, its service, its route. Here
-//! all of that is made once, for [`Endpoint`]; a handler adds nothing but taking its arguments and itself.
+//! axum would instantiate its extractors, its service and its route for the type of every handler. Here that is done
+//! once, for [`Endpoint`]; a handler adds nothing but the extraction of its arguments and itself
+//! (docs/decisions/0005-handler-shape.md).
 
 use std::future::ready;
 use std::mem::{replace, take};
@@ -19,16 +21,16 @@ use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
 use crate::ports::BoxFuture;
 use crate::registry::failure::Failure;
 
-/// The answer of a handler, on its way.
-pub struct Answering(BoxFuture<'static, Result<Response, Failure>>);
+/// The future of a handler's response. A failure becomes a response that carries it in its extensions.
+pub struct ResponseFuture(BoxFuture<'static, Result<Response, Failure>>);
 
-impl Answering {
-    fn refused(failure: Failure) -> Self {
+impl ResponseFuture {
+    fn rejected(failure: Failure) -> Self {
         Self(Box::pin(ready(Err(failure))))
     }
 }
 
-impl Future for Answering {
+impl Future for ResponseFuture {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
@@ -36,137 +38,138 @@ impl Future for Answering {
     }
 }
 
-/// A request as the arguments of a handler are taken from it, one after the other.
-pub struct Incoming {
-    /// Its head.
+/// A request from which the arguments of a handler are extracted, one after the other. Its body has been read if an
+/// argument needs it.
+pub struct BufferedRequest {
+    /// Method, URI, headers and extensions.
     pub parts: Parts,
     body: Body,
     bytes: Result<Vec<u8>, Failure>,
 }
 
-impl Incoming {
+impl BufferedRequest {
     fn new(request: Request) -> Self {
         let (parts, body) = request.into_parts();
         Self { parts, body, bytes: Ok(Vec::new()) }
     }
 
-    /// The body, for an argument that says [`Take::READS_BODY`]; for others it is empty.
-    pub fn body(&mut self) -> Result<Vec<u8>, Failure> {
+    /// The body, for an argument that says [`Extract::READS_BODY`]; for others it is empty.
+    pub fn take_body(&mut self) -> Result<Vec<u8>, Failure> {
         replace(&mut self.bytes, Ok(Vec::new()))
     }
 }
 
-/// What a handler may take from a request. It waits for nothing: the body is read before.
-pub trait Take: Sized {
-    /// Whether it is made of the body, of at most [`MAX_BODY_BYTES`].
+/// An extractor: what a handler may have as an argument. It is synchronous, because the body is read before.
+pub trait Extract: Sized {
+    /// Whether it is made from the body, of at most [`MAX_BODY_BYTES`].
     const READS_BODY: bool = false;
 
-    /// Takes it. A failure is the answer to the request.
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure>;
+    /// Extracts it. A failure is the response to the request.
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure>;
 }
 
-/// The failure is left to the handler, which looks first at who asks.
-impl<T: Take> Take for Result<T, Failure> {
+/// The failure is left to the handler, which authenticates the caller first.
+impl<T: Extract> Extract for Result<T, Failure> {
     const READS_BODY: bool = T::READS_BODY;
 
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        Ok(T::take(incoming))
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(T::extract(request))
     }
 }
 
-impl Take for Method {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        Ok(incoming.parts.method.clone())
+impl Extract for Method {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(request.parts.method.clone())
     }
 }
 
-impl Take for HeaderMap {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        Ok(incoming.parts.headers.clone())
+impl Extract for HeaderMap {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(request.parts.headers.clone())
     }
 }
 
-/// All that is left, with the body unread; so it comes last.
-impl Take for Request {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
+/// The request itself, with its body unread. It leaves nothing for other arguments, so it is the last one.
+impl Extract for Request {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         let (nothing, ()) = http::Request::new(()).into_parts();
-        Ok(Self::from_parts(replace(&mut incoming.parts, nothing), take(&mut incoming.body)))
+        Ok(Self::from_parts(replace(&mut request.parts, nothing), take(&mut request.body)))
     }
 }
 
-/// A function that answers requests with what it takes from them: a tuple `A`.
-pub trait Handle<A> {
-    /// Whether one of the arguments is made of the body.
+/// A function that is a handler; its arguments are the tuple `A`.
+pub trait HandlerFn<A> {
+    /// Whether one of the arguments is made from the body.
     const READS_BODY: bool;
 
-    /// Takes the arguments and calls the function.
-    fn answer(&self, incoming: &mut Incoming) -> Answering;
+    /// Extracts the arguments and calls the function.
+    fn call(&self, request: &mut BufferedRequest) -> ResponseFuture;
 }
 
-impl<F, R> Handle<()> for F
+impl<F, R> HandlerFn<()> for F
 where
     F: Fn() -> R,
     R: Future<Output = Result<Response, Failure>> + Send + 'static,
 {
     const READS_BODY: bool = false;
 
-    fn answer(&self, _: &mut Incoming) -> Answering {
-        Answering(Box::pin(self()))
+    fn call(&self, _: &mut BufferedRequest) -> ResponseFuture {
+        ResponseFuture(Box::pin(self()))
     }
 }
 
-macro_rules! handle {
+macro_rules! impl_handler_fn {
     ($($argument:ident)+) => {
-        impl<F, R, $($argument),+> Handle<($($argument,)+)> for F
+        impl<F, R, $($argument),+> HandlerFn<($($argument,)+)> for F
         where
             F: Fn($($argument),+) -> R,
             R: Future<Output = Result<Response, Failure>> + Send + 'static,
-            $($argument: Take,)+
+            $($argument: Extract,)+
         {
             const READS_BODY: bool = $($argument::READS_BODY)||+;
 
             #[expect(non_snake_case, reason = "each argument is named like its type")]
-            fn answer(&self, incoming: &mut Incoming) -> Answering {
-                $(let $argument = match $argument::take(incoming) {
+            fn call(&self, request: &mut BufferedRequest) -> ResponseFuture {
+                $(let $argument = match $argument::extract(request) {
                     Ok(value) => value,
-                    Err(failure) => return Answering::refused(failure),
+                    Err(failure) => return ResponseFuture::rejected(failure),
                 };)+
-                Answering(Box::pin(self($($argument),+)))
+                ResponseFuture(Box::pin(self($($argument),+)))
             }
         }
     };
 }
-handle!(A);
-handle!(A B);
-handle!(A B C);
-handle!(A B C D);
-handle!(A B C D E);
+impl_handler_fn!(A);
+impl_handler_fn!(A B);
+impl_handler_fn!(A B C);
+impl_handler_fn!(A B C D);
+impl_handler_fn!(A B C D E);
 
-/// A handler as the router knows it.
+/// A handler as axum's router takes it.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     reads_body: bool,
-    answer: fn(&mut Incoming) -> Answering,
+    call: fn(&mut BufferedRequest) -> ResponseFuture,
 }
 
 impl Endpoint {
-    /// The handler that `answer` calls, which is `_handler`; for [`endpoint!`].
-    pub const fn new<A, H: Handle<A> + Copy>(_handler: H, answer: fn(&mut Incoming) -> Answering) -> Self {
-        Self { reads_body: H::READS_BODY, answer }
+    /// The endpoint of `_handler`, which is what `call` calls; for [`endpoint!`].
+    pub const fn new<A, H: HandlerFn<A> + Copy>(_handler: H, call: fn(&mut BufferedRequest) -> ResponseFuture) -> Self {
+        Self { reads_body: H::READS_BODY, call }
     }
 }
 
 impl Handler<Self, ()> for Endpoint {
-    type Future = Answering;
+    type Future = ResponseFuture;
 
-    fn call(self, request: Request, (): ()) -> Answering {
-        let mut incoming = Incoming::new(request);
+    fn call(self, request: Request, (): ()) -> ResponseFuture {
+        let mut request = BufferedRequest::new(request);
         if !self.reads_body {
-            return (self.answer)(&mut incoming);
+            return (self.call)(&mut request);
         }
-        Answering(Box::pin(async move {
-            incoming.bytes = read_body(take(&mut incoming.body), MAX_BODY_BYTES).await;
-            (self.answer)(&mut incoming).0.await
+        ResponseFuture(Box::pin(async move {
+            request.bytes = read_body(take(&mut request.body), MAX_BODY_BYTES).await;
+            (self.call)(&mut request).0.await
         }))
     }
 }
@@ -174,8 +177,8 @@ impl Handler<Self, ()> for Endpoint {
 /// A handler as an [`Endpoint`].
 macro_rules! endpoint {
     ($handler:path) => {
-        $crate::http::kit::handler::Endpoint::new($handler, |incoming| {
-            $crate::http::kit::handler::Handle::answer(&$handler, incoming)
+        $crate::http::kit::handler::Endpoint::new($handler, |request| {
+            $crate::http::kit::handler::HandlerFn::call(&$handler, request)
         })
     };
 }

@@ -1,4 +1,4 @@
-//! Answers of handlers: JSON, mostly.
+//! Responses of handlers: JSON, mostly.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -8,23 +8,23 @@ use serde::{Serialize, Serializer};
 
 use crate::registry::failure::Failure;
 
-/// What was asked for, as JSON.
+/// `200 OK` with `view` as JSON.
 pub fn ok(view: &impl Serialize) -> Response {
     with_status(StatusCode::OK, view)
 }
 
-/// What was just made, as JSON.
-pub fn made(view: &impl Serialize) -> Response {
+/// `201 Created` with `view` as JSON.
+pub fn created(view: &impl Serialize) -> Response {
     with_status(StatusCode::CREATED, view)
 }
 
-/// `view` as JSON.
+/// A response of `status` with `view` as JSON.
 pub fn with_status(status: StatusCode, view: &impl Serialize) -> Response {
     json(status, serde_json::to_vec(view))
 }
 
 /// A page of a list: a plain array, and in `X-Total-Count` how many there are in all.
-pub fn list(items: impl IntoIterator<Item: Serialize>, total: i64) -> Response {
+pub fn page_of_list(items: impl IntoIterator<Item: Serialize>, total: i64) -> Response {
     let mut bytes = Vec::new();
     let written = serde_json::Serializer::new(&mut bytes).collect_seq(items);
     page(written.map(|()| bytes), total)
@@ -36,8 +36,8 @@ fn page(bytes: serde_json::Result<Vec<u8>>, total: i64) -> Response {
     response
 }
 
-/// The answer to a deletion that has nothing to show.
-pub fn gone() -> Response {
+/// `204 No Content`.
+pub fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 

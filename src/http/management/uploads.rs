@@ -12,8 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::composer::schemas::Zip;
-use crate::http::kit::extract::PathOf;
-use crate::http::kit::request_auth::Session;
+use crate::http::kit::extract::PathParams;
+use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::with_status;
 use crate::http::management::ErrorBody;
 use crate::registry::failure::Failure;
@@ -79,16 +79,16 @@ impl From<Uploaded> for UploadedView {
     )
 )]
 pub async fn upload_version(
-    session: Session,
-    PathOf((vendor, name, version)): PathOf<(String, String, String)>,
+    auth: RequestAuth,
+    PathParams((vendor, name, version)): PathParams<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::PackagesWrite).await?;
-    let now = session.app.now();
-    let address = UploadAddress::parse(&by.view, &format!("{vendor}/{name}"), &version, now)?;
-    let room = uploads::wait_for_room(&session.app, announced(request.headers())).await?;
+    let actor = auth.actor(Scope::PackagesWrite).await?;
+    let now = auth.app.now();
+    let address = UploadAddress::parse(&actor.view, &format!("{vendor}/{name}"), &version, now)?;
+    let room = uploads::wait_for_room(&auth.app, content_length(request.headers())).await?;
     let zip = read_zip(request, &room).await?;
-    let uploaded = uploads::publish(&session.app, &by, address, zip).await?;
+    let uploaded = uploads::publish(&auth.app, &actor, address, zip).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(with_status(status, &UploadedView::from(uploaded)))
 }
@@ -103,7 +103,7 @@ pub struct ZipForm {
 }
 
 /// How long the body says it is.
-pub fn announced(headers: &HeaderMap) -> Option<u64> {
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -113,8 +113,8 @@ pub async fn read_zip(request: Request, room: &Room) -> Result<Bytes, Failure> {
     let is_form = content_type.trim_start().to_ascii_lowercase().starts_with("multipart/");
     let boundary = is_form.then(|| multer::parse_boundary(content_type)).transpose();
     let boundary = boundary.map_err(|error| Failure::invalid(format!("The form cannot be read: {error}")))?;
-    let expected = announced(request.headers()).and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
-    let mut zip = Gathering { bytes: Vec::with_capacity(expected.min(room.bytes)), limit: room.bytes };
+    let expected = content_length(request.headers()).and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+    let mut zip = ZipBuffer { bytes: Vec::with_capacity(expected.min(room.bytes)), limit: room.bytes };
     match boundary {
         Some(boundary) => read_form(request.into_body(), boundary, &mut zip).await?,
         None => read_body(request.into_body(), &mut zip).await?,
@@ -126,12 +126,12 @@ pub async fn read_zip(request: Request, room: &Room) -> Result<Bytes, Failure> {
 }
 
 /// A zip as it comes in.
-struct Gathering {
+struct ZipBuffer {
     bytes: Vec<u8>,
     limit: usize,
 }
 
-impl Gathering {
+impl ZipBuffer {
     fn add(&mut self, piece: &[u8]) -> Result<(), Failure> {
         if self.bytes.len() + piece.len() > self.limit {
             return Err(too_large());
@@ -141,7 +141,7 @@ impl Gathering {
     }
 }
 
-async fn read_body(mut body: Body, zip: &mut Gathering) -> Result<(), Failure> {
+async fn read_body(mut body: Body, zip: &mut ZipBuffer) -> Result<(), Failure> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Failure::invalid(format!("The request body broke off: {error}")))?;
         if let Ok(piece) = frame.into_data() {
@@ -151,7 +151,7 @@ async fn read_body(mut body: Body, zip: &mut Gathering) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn read_form(body: Body, boundary: String, zip: &mut Gathering) -> Result<(), Failure> {
+async fn read_form(body: Body, boundary: String, zip: &mut ZipBuffer) -> Result<(), Failure> {
     let unreadable = |error: multer::Error| match error {
         multer::Error::StreamSizeExceeded { .. } => too_large(),
         error => Failure::invalid(format!("The form cannot be read: {error}")),

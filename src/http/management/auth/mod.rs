@@ -161,12 +161,12 @@ pub struct Done {
 }
 
 /// Says that it is done.
-pub fn done(message: &'static str) -> Response {
+pub fn message(message: &'static str) -> Response {
     ok(&Done { message })
 }
 
 /// An answer with a secret that is shown once: nobody keeps a copy.
-pub fn shown_once(status: StatusCode, view: &impl Serialize) -> Response {
+pub fn no_store(status: StatusCode, view: &impl Serialize) -> Response {
     let mut response = with_status(status, view);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

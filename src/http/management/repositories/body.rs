@@ -83,7 +83,7 @@ fn provider(kind: Option<&str>, vcs_type: Option<&str>) -> Result<Option<Provide
 }
 
 impl RepositoryRequest {
-    fn needed_url(&mut self) -> Result<String, Failure> {
+    fn required_url(&mut self) -> Result<String, Failure> {
         self.url.take().ok_or_else(|| Failure::invalid_field("url", "is needed: the https address of the repository"))
     }
 
@@ -93,7 +93,7 @@ impl RepositoryRequest {
         let given = self.auth_credentials.clone().into_value();
         let credentials = Credentials::read(self.credential_type.as_deref(), given.as_ref())?;
         let provider = provider.unwrap_or(Provider::Git);
-        let url = if provider == Provider::Artifact { self.url.take() } else { Some(self.needed_url()?) };
+        let url = if provider == Provider::Artifact { self.url.take() } else { Some(self.required_url()?) };
         Ok(RepositorySpec {
             url,
             provider,
@@ -124,7 +124,7 @@ impl RepositoryRequest {
     /// As a change of everything: what it does not name gets its default back; but credentials stay whose type is named,
     /// because nobody can read them to give them again.
     pub(super) fn into_replacement(mut self) -> Result<RepositoryChange, Failure> {
-        self.url = Some(self.needed_url()?);
+        self.url = Some(self.required_url()?);
         if self.credential_type.is_none() {
             self.auth_credentials = cleared(self.auth_credentials);
         }

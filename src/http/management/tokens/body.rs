@@ -309,12 +309,12 @@ impl TokensQuery {
             has_expired: self.expired,
             standing: if self.revoked == Some(true) { Standing::Revoked } else { Standing::Live },
         };
-        without_empty(filter)
+        without_empty_filters(filter)
     }
 }
 
 /// An empty filter would mean no token, or every one; neither is what somebody wants who left it empty.
-fn without_empty(filter: TokenFilter<'_>) -> Result<TokenFilter<'_>, Failure> {
+fn without_empty_filters(filter: TokenFilter<'_>) -> Result<TokenFilter<'_>, Failure> {
     let given = [
         ("customer_id", filter.customer_id),
         ("order_id", filter.order_id),
@@ -356,6 +356,6 @@ impl RevocationQuery {
                 "Say which tokens: `customer_id`, `order_id`, `customer_email`, `description` or `expired=true`.",
             ));
         }
-        without_empty(filter)
+        without_empty_filters(filter)
     }
 }
