@@ -8,12 +8,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::http::composer::schemas::Zip;
 use crate::http::kit::caching::{PRIVATE_NO_CACHE, Preconditions};
 use crate::http::kit::extract::PathParams;
 use crate::http::kit::pass_through::pass_through;
 use crate::http::kit::range::requested_range;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::zip_body::Zip;
 use crate::registry::dist::{Dist, DistAddress, locate, open};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;

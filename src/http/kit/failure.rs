@@ -7,7 +7,9 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::http::kit::surface::RequestInfo;
 use crate::registry::failure::{Failure, Kind};
@@ -19,6 +21,21 @@ pub enum Dialect {
     Composer,
     /// `{error, code, details}`.
     Management,
+}
+
+/// The body of every failure.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"error": "Token not found", "code": "NOT_FOUND", "details": {}}))]
+pub struct ErrorBody {
+    /// What was wrong and what to do.
+    error: String,
+    /// Its machine-readable name.
+    code: String,
+    /// Field name → what is wrong with it.
+    details: Map<String, Value>,
+    /// The same as `error`, on the Composer surface: composer prints it.
+    #[schema(required = false)]
+    warning: String,
 }
 
 /// The status code of a kind of failure.

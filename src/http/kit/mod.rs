@@ -10,5 +10,7 @@ pub mod range;
 pub mod request_auth;
 pub mod response;
 pub mod routes;
+pub mod secret;
 pub mod surface;
 pub mod tenant;
+pub mod zip_body;

@@ -2,9 +2,10 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::registry::failure::Failure;
 
@@ -39,6 +40,25 @@ fn page(bytes: serde_json::Result<Vec<u8>>, total: i64) -> Response {
 /// `204 No Content`.
 pub fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// A change that has nothing to show.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"message": "Logged out"}))]
+pub struct Done {
+    message: &'static str,
+}
+
+/// `200 OK` with a message that says what was done.
+pub fn message(message: &'static str) -> Response {
+    ok(&Done { message })
+}
+
+/// A response with a secret that is shown once, which nobody may store.
+pub fn no_store(status: StatusCode, view: &impl Serialize) -> Response {
+    let mut response = with_status(status, view);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn json(status: StatusCode, bytes: serde_json::Result<Vec<u8>>) -> Response {

@@ -6,10 +6,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page, update};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, ok, page_of_list};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, message};
+use crate::http::kit::response::{Done, created, message, ok, page_of_list};
 use crate::ports::Millis;
 use crate::registry::advisories::{self, AdvisorySpec, Source};
 use crate::registry::failure::Failure;

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::page_of_list;
-use crate::http::management::ErrorBody;
 use crate::ports::Millis;
 use crate::registry::audit;
 use crate::registry::failure::Failure;

@@ -6,9 +6,9 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::ok;
-use crate::http::management::ErrorBody;
 use crate::registry::encryption::{self, KeyUse, Rotated};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;

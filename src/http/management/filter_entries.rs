@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, page_of_list};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, message};
+use crate::http::kit::response::{Done, created, message, page_of_list};
 use crate::registry::advisories::{self, EntrySpec};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;

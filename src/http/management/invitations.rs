@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::page_of_list;
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, RoleName, message, no_store};
+use crate::http::kit::response::{Done, message, no_store, page_of_list};
+use crate::http::management::auth::RoleName;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
 use crate::registry::users::links;

@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page, update};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, message};
+use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::http::management::versions::VersionView;
 use crate::registry::App;
 use crate::registry::access::View;

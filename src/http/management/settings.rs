@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, update};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::ok;
-use crate::http::management::ErrorBody;
 use crate::registry::failure::Failure;
 use crate::registry::settings::{self, Settings, SettingsChange};
 use crate::registry::tokens::Scope;

@@ -4,9 +4,9 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::ok;
-use crate::http::management::ErrorBody;
 use crate::registry::dates::start_of_day;
 use crate::registry::failure::Failure;
 use crate::registry::statistics;

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, ok, page_of_list};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, RoleName, Secret, UserView, message, no_store};
+use crate::http::kit::response::{Done, created, message, no_store, ok, page_of_list};
+use crate::http::kit::secret::Secret;
+use crate::http::management::auth::{RoleName, UserView};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
 use crate::registry::users::links;

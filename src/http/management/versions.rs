@@ -9,10 +9,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, message};
+use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::ports::Millis;
 use crate::registry::curate::{VersionChange, change_version};
 use crate::registry::failure::Failure;

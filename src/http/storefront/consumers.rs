@@ -4,10 +4,10 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{no_content, ok, page_of_list};
-use crate::http::management::ErrorBody;
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
 use crate::registry::consumers::{self, Consumer, ConsumerSpec};

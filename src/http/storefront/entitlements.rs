@@ -4,9 +4,9 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{ok, page_of_list};
-use crate::http::management::ErrorBody;
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::failure::Failure;

@@ -3,9 +3,9 @@
 use axum::response::Response;
 
 use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{created, no_content, ok, page_of_list};
-use crate::http::management::ErrorBody;
 use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::catalog;

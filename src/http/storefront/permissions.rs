@@ -3,9 +3,9 @@
 use axum::response::Response;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{created, no_content, ok};
-use crate::http::management::ErrorBody;
 use crate::http::storefront::body::{PermissionRequest, PermissionView};
 use crate::http::storefront::{entitlements, id_of};
 use crate::registry::entitlements::{change, get, grant, revoke};

@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::page_of_list;
-use crate::http::management::ErrorBody;
 use crate::http::storefront::id_of;
 use crate::registry::dates::php_date;
 use crate::registry::downloads::of_one_consumer;

@@ -5,10 +5,10 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{created, no_content, ok, page_of_list, with_status};
-use crate::http::management::ErrorBody;
-use crate::http::management::uploads::{content_length, read_zip};
+use crate::http::kit::zip_body::{content_length, read_zip};
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
 use crate::registry::failure::Failure;
@@ -167,8 +167,8 @@ pub async fn upload_storefront_file(
     let actor = auth.actor(Scope::StorefrontWrite).await?;
     let (app, id) = (&auth.app, id_of(&id, "Version")?);
     let address = catalog::address(app, &actor, id).await?;
-    let room = uploads::wait_for_room(app, content_length(request.headers())).await?;
-    let zip = read_zip(request, &room).await?;
+    let permit = uploads::wait_for_room(app, content_length(request.headers())).await?;
+    let zip = read_zip(request, &permit).await?;
     let uploaded = uploads::publish(app, &actor, address, zip).await?;
     let row = catalog::version(app, &actor.view, id).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -8,9 +8,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{created, no_content, ok, page_of_list};
-use crate::http::management::ErrorBody;
 use crate::http::storefront::id_of;
 use crate::ports::json::parse;
 use crate::registry::audit::Actor;

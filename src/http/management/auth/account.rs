@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, Secret, UserView, message};
+use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::secret::Secret;
+use crate::http::management::auth::UserView;
 use crate::registry::failure::Failure;
 use crate::registry::users::account::OwnUpdate;
 use crate::registry::users::{account, role_of, session};

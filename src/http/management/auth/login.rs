@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::JsonBody;
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, ok};
+use crate::http::kit::response::{Done, created, message, no_store, ok};
+use crate::http::kit::secret::Secret;
 use crate::http::kit::tenant::Tenant;
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, Secret, UserView, message, no_store};
+use crate::http::management::auth::UserView;
 use crate::registry::failure::Failure;
 use crate::registry::users::login::{Login, LoginSpec, log_in as start_session};
 use crate::registry::users::two_factor::Given;

@@ -4,16 +4,9 @@ mod account;
 mod login;
 mod two_factor;
 
-use std::fmt;
-
-use axum::response::Response;
-use http::header::CACHE_CONTROL;
-use http::{HeaderValue, StatusCode};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::response::{ok, with_status};
 use crate::http::kit::routes::{Routes, routes};
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
@@ -37,44 +30,6 @@ pub fn routes() -> Routes {
         .routes(routes!(two_factor::enable_two_factor))
         .routes(routes!(two_factor::disable_two_factor))
         .routes(routes!(two_factor::renew_recovery_codes))
-}
-
-/// A password or a token in a request. Errors do not repeat it.
-#[derive(ToSchema)]
-#[schema(value_type = String, format = Password)]
-pub struct Secret(pub String);
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecretVisitor)
-    }
-}
-
-struct SecretVisitor;
-
-/// What is no text is refused without saying what it is: it may be the secret all the same, with the quotes forgotten.
-impl Visitor<'_> for SecretVisitor {
-    type Value = Secret;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("text")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
-        Ok(Secret(text.to_owned()))
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
-        Err(E::custom("must be text"))
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
-        Err(E::custom("must be text"))
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
-        Err(E::custom("must be text"))
-    }
 }
 
 /// What a user may do.
@@ -151,23 +106,4 @@ impl TryFrom<UserRow> for UserView {
             last_login_at: row.last_login_at.map(Millis::seconds),
         })
     }
-}
-
-/// A change that has nothing to show.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"message": "Logged out"}))]
-pub struct Done {
-    message: &'static str,
-}
-
-/// Says that it is done.
-pub fn message(message: &'static str) -> Response {
-    ok(&Done { message })
-}
-
-/// An answer with a secret that is shown once: nobody keeps a copy.
-pub fn no_store(status: StatusCode, view: &impl Serialize) -> Response {
-    let mut response = with_status(status, view);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::JsonBody;
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, Secret, message, no_store};
+use crate::http::kit::response::{Done, message, no_store};
+use crate::http::kit::secret::Secret;
 use crate::registry::failure::Failure;
 use crate::registry::users::two_factor::{self, Given};
 

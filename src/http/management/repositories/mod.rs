@@ -5,10 +5,9 @@ mod body;
 use axum::response::Response;
 
 use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, ok, page_of_list};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, message};
+use crate::http::kit::response::{Done, created, message, ok, page_of_list};
 use crate::registry::failure::Failure;
 use crate::registry::repositories;
 use crate::registry::tokens::Scope;

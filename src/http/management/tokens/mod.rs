@@ -11,11 +11,10 @@ use body::{
 };
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, message};
+use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::registry::authenticate::Subject;
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
