@@ -21,7 +21,7 @@ use crate::registry::access::View;
 use crate::registry::audit::Actor;
 use crate::registry::authenticate::{Authenticated, Caller, Credential, Subject, authenticate};
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::limit::{self, Quota};
+use crate::registry::limit::{self, Quota, RateLimit};
 use crate::registry::tokens::{Issuer, Scope};
 use crate::registry::users::Manager;
 use crate::registry::users::session::Me;
@@ -75,8 +75,8 @@ impl RequestAuth {
     /// along in the same round trip, and its rows are returned.
     async fn authenticate_with(&self, prefetch: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
         let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
-        let quota = limit::take(&self.app, &caller).await;
-        *self.authenticated.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota));
+        let quota = limit::take(&self.app, &caller, RateLimit::OfCredential, None).await;
+        *self.authenticated.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota.clone()));
         match quota.retry_after {
             None => Ok((caller, rows)),
             Some(retry_after) => {
@@ -215,9 +215,9 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
 
 /// Writes the rate limit headers on the response to an authenticated caller, and keeps it out of shared caches.
 pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
-    let Some((caller, mut quota)) = authenticated.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let Some((_, mut quota)) = authenticated.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     if response.status() == StatusCode::NOT_MODIFIED {
-        quota = limit::give_back(app, &caller, quota);
+        quota = limit::give_back(app, quota);
     }
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(PRIVATE_NO_CACHE);
