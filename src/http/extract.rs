@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::http::handler::{Incoming, Take};
-use crate::json::{self, Wrong};
+use crate::json::{self, JsonError};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::store::{Page, Update};
@@ -33,22 +33,22 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Reads `T` from JSON; names every unknown field, and the place of whatever is wrong.
+/// Reads `T` from JSON; names every unknown field, and the path of whatever is wrong.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let value =
-        json::parse(bytes).map_err(|wrong| Failure::invalid(format!("The request body is not JSON: {wrong}")))?;
+        json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?;
     let (read, unknown) = json::read_strictly(&value);
-    let read = read.map_err(|wrong| misfit("request body is not the JSON", &wrong))?;
+    let read = read.map_err(|error| json_failure("request body is not the JSON", &error))?;
     refuse_unknown("field", unknown)?;
     Ok(read)
 }
 
 /// The refusal of a value that is not what was asked for.
-fn misfit(what: &str, wrong: &Wrong) -> Failure {
-    if wrong.place().is_empty() {
-        return Failure::invalid(format!("The {what} that is expected here: {}", wrong.reason()));
+fn json_failure(what: &str, error: &JsonError) -> Failure {
+    if error.path().is_empty() {
+        return Failure::invalid(format!("The {what} that is expected here: {}", error.reason()));
     }
-    Failure::invalid_field(wrong.place(), wrong.reason())
+    Failure::invalid_field(error.path(), error.reason())
 }
 
 fn refuse_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
@@ -92,7 +92,7 @@ impl<T: DeserializeOwned> Take for StrictQuery<T> {
         let parameters = Value::Object(parameters);
         let (read, unknown) = json::read_texts_strictly(&parameters);
         refuse_unknown("query parameter", unknown)?;
-        read.map(Self).map_err(|wrong| misfit("query is not the one", &wrong))
+        read.map(Self).map_err(|error| json_failure("query is not the one", &error))
     }
 }
 

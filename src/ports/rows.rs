@@ -15,7 +15,7 @@ impl Rows {
     pub fn decode<T: DeserializeOwned>(self) -> Result<Vec<T>, Fault> {
         let mut decoded = Vec::with_capacity(self.0.len());
         for row in &self.0 {
-            decoded.push(read_object(row).map_err(|wrong| Fault::new("database", wrong))?);
+            decoded.push(read_object(row).map_err(|error| Fault::new("database", error))?);
         }
         Ok(decoded)
     }

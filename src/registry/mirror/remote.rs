@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::composer::{Catalogue, InvalidRepository, PackageName, Versions, read_root, versions_in};
+use crate::json;
 use crate::ports::{DatabaseError, Fault, UpstreamError};
 use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
@@ -271,7 +271,7 @@ pub async fn refusal(mut answer: Answer) -> MirrorError {
 
 /// What a JSON answer says to people.
 fn words(bytes: &[u8]) -> Option<String> {
-    let answer: Value = serde_json::from_slice(bytes).ok()?;
+    let answer = json::parse(bytes).ok()?;
     let text = ["warning", "error", "message", "info"].iter().find_map(|key| answer.get(key)?.as_str())?;
     Some(text.chars().filter(|letter| !letter.is_control()).take(MAX_WORDS_TOLD).collect())
 }
