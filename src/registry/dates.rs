@@ -1,14 +1,18 @@
 //! Moments as text and back, always in UTC.
-//!
-//! They are put together from their parts: `time`'s own formatter, which can write any, costs
-//! some kilobytes of wasm for each form.
 
-use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime, UtcDateTime};
 
 use crate::ports::Millis;
 
 const DAY_SECONDS: i64 = 24 * 3600;
+
+const DAY: StaticFormatDescription = format_description!("[year]-[month]-[day]");
+const PHP_DATE: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+/// RFC 3339 without a fraction, in UTC.
+const UTC_RFC3339: StaticFormatDescription = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
 /// The number of a moment's day: days since 1970-01-01.
 pub fn day_number(moment: Millis) -> i64 {
@@ -20,31 +24,25 @@ pub fn start_of_day(number: i64) -> Millis {
     Millis::from_seconds(number.saturating_mul(DAY_SECONDS))
 }
 
-/// The date and the time of day.
-fn parts(moment: Millis) -> (String, String) {
-    let at = OffsetDateTime::from_unix_timestamp(moment.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (hour, minute, second) = at.to_hms();
-    (
-        format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day()),
-        format!("{hour:02}:{minute:02}:{second:02}"),
-    )
-}
-
 /// As PHP and the storefront write it: `2026-01-31 12:00:00`.
 pub fn php_date(moment: Millis) -> String {
-    let (date, time) = parts(moment);
-    format!("{date} {time}")
+    write(moment, PHP_DATE)
 }
 
 /// As metadata has it: `2026-01-31T12:00:00Z`.
 pub fn rfc3339(moment: Millis) -> String {
-    let (date, time) = parts(moment);
-    format!("{date}T{time}Z")
+    write(moment, UTC_RFC3339)
 }
 
 /// The day alone: `2026-01-31`.
 pub fn day(moment: Millis) -> String {
-    parts(moment).0
+    write(moment, DAY)
+}
+
+fn write(moment: Millis, form: StaticFormatDescription) -> String {
+    let at = UtcDateTime::from_unix_timestamp(moment.seconds()).unwrap_or(UtcDateTime::UNIX_EPOCH);
+    // It fails for components that a moment lacks alone, and these forms name none.
+    at.format(form).unwrap_or_default()
 }
 
 /// The moment that RFC 3339 text names.
@@ -55,14 +53,19 @@ pub fn read_rfc3339(text: &str) -> Option<Millis> {
 
 /// The moment that text like [`php_date`]'s names.
 pub fn read_php_date(text: &str) -> Option<Millis> {
-    let (date, time) = text.split_once(' ')?;
-    read_day(date)?;
-    (time.len() == "12:00:00".len()).then(|| read_rfc3339(&format!("{date}T{time}Z"))).flatten()
+    let moment = UtcDateTime::parse(unsigned(text)?, PHP_DATE).ok()?;
+    Some(Millis::from_seconds(moment.unix_timestamp()))
 }
 
 /// The first moment of the day that text like [`day`]'s names.
 pub fn read_day(text: &str) -> Option<Millis> {
-    (text.len() == "2026-01-31".len()).then(|| read_rfc3339(&format!("{text}T00:00:00Z"))).flatten()
+    let moment = Date::parse(unsigned(text)?, DAY).ok()?.midnight().as_utc();
+    Some(Millis::from_seconds(moment.unix_timestamp()))
+}
+
+/// `text`, unless it begins with a sign, which `time` takes before a year.
+fn unsigned(text: &str) -> Option<&str> {
+    (!text.starts_with(['+', '-'])).then_some(text)
 }
 
 #[cfg(test)]
@@ -90,7 +93,10 @@ mod tests {
         {
             assert_eq!(read_php_date(text), None, "{text}");
         }
-        for text in ["", "2026-1-31", "2026-02-30", "2026-01-31 12:00:00"] {
+        for text in ["+2026-01-31 12:00:00", "-2026-01-31 12:00:00", "2026-01-31 12:00", "2026-01-31 12:00:00.5"] {
+            assert_eq!(read_php_date(text), None, "{text}");
+        }
+        for text in ["", "2026-1-31", "2026-02-30", "2026-01-31 12:00:00", "+2026-01-31", "-2026-01-31"] {
             assert_eq!(read_day(text), None, "{text}");
         }
     }
