@@ -6,10 +6,10 @@
 //! An isolate has 128 MB and one thread. Nothing here awaits, so that however many log in at once, one after the other
 //! takes its 19 MiB and gives them back before the next begins.
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use subtle::ConstantTimeEq;
+use argon2::password_hash::Error;
+use argon2::{
+    ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version,
+};
 
 use crate::ports::{Entropy, Fault};
 use crate::registry::failure::Failure;
@@ -20,15 +20,13 @@ pub const LENGTH: std::ops::RangeInclusive<usize> = 12..=1024;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
-/// How hard a hash is to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Effort {
-    kibibytes: u32,
-    passes: u32,
-    lanes: u32,
-}
+/// How hard a hash is to compute: KiB of memory, passes over them, lanes.
+const PARAMS: Params = match Params::new(19 * 1024, 2, 1, Some(HASH_BYTES)) {
+    Ok(params) => params,
+    Err(_) => panic!("argon2 refuses these parameters"),
+};
 
-const EFFORT: Effort = Effort { kibibytes: 19 * 1024, passes: 2, lanes: 1 };
+const VERSION: Version = Version::V0x13;
 
 /// Checks a password that somebody chooses; `field` is what the request calls it.
 pub fn check(field: &str, password: &str, email: &str) -> Result<(), Failure> {
@@ -46,10 +44,7 @@ pub fn check(field: &str, password: &str, email: &str) -> Result<(), Failure> {
 pub fn hash(entropy: &dyn Entropy, password: &str) -> Result<String, Failure> {
     let mut salt = [0; SALT_BYTES];
     entropy.fill(&mut salt)?;
-    let Effort { kibibytes, passes, lanes } = EFFORT;
-    let hash = digest(EFFORT, &salt, password)?;
-    let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
-    Ok(format!("$argon2id$v=19$m={kibibytes},t={passes},p={lanes}${salt}${hash}"))
+    Ok(digest(&salt, password)?.to_string())
 }
 
 /// How a password compares with what is stored.
@@ -63,43 +58,39 @@ pub enum Verdict {
     Outdated,
 }
 
-/// Compares a password with what is stored. Without anything stored it takes as long and says [`Verdict::Wrong`]: how
-/// long a login takes does not tell whether there is such a user.
+/// Compares a password with what is stored, in constant time. Without anything stored it takes as long and says
+/// [`Verdict::Wrong`]: how long a login takes does not tell whether there is such a user.
 pub fn verify(stored: Option<&str>, password: &str) -> Result<Verdict, Failure> {
     let Some(stored) = stored else {
-        digest(EFFORT, &[0; SALT_BYTES], password)?;
+        digest(&[0; SALT_BYTES], password)?;
         return Ok(Verdict::Wrong);
     };
-    let unreadable = || Fault::new("database", "a stored password is no PHC string of argon2id");
-    let (effort, salt, expected) = parse(stored).ok_or_else(unreadable)?;
-    let found = digest(effort, &salt, password)?;
-    let is_right: bool = found.as_slice().ct_eq(&expected).into();
-    Ok(match (is_right, effort == EFFORT) {
-        (false, _) => Verdict::Wrong,
-        (true, true) => Verdict::Right,
-        (true, false) => Verdict::Outdated,
-    })
+    let hash = parse(stored).ok_or_else(|| Fault::new("database", "a stored password is no PHC string of argon2id"))?;
+    match argon2id().verify_password(password.as_bytes(), &hash) {
+        Ok(()) if Params::try_from(&hash) == Ok(PARAMS) => Ok(Verdict::Right),
+        Ok(()) => Ok(Verdict::Outdated),
+        Err(Error::PasswordInvalid) => Ok(Verdict::Wrong),
+        Err(error) => Err(refused(error)),
+    }
 }
 
-fn digest(effort: Effort, salt: &[u8], password: &str) -> Result<[u8; HASH_BYTES], Failure> {
-    let refused = |error: argon2::Error| Failure::from(Fault::new("argon2", error));
-    let params = Params::new(effort.kibibytes, effort.passes, effort.lanes, Some(HASH_BYTES)).map_err(refused)?;
-    let mut hash = [0; HASH_BYTES];
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(password.as_bytes(), salt, &mut hash)
-        .map_err(refused)?;
-    Ok(hash)
+fn argon2id() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, VERSION, PARAMS)
 }
 
-/// `$argon2id$v=19$m=…,t=…,p=…$salt$hash`.
-fn parse(stored: &str) -> Option<(Effort, Vec<u8>, Vec<u8>)> {
-    let mut parts = stored.strip_prefix("$argon2id$v=19$")?.split('$');
-    let (effort, salt, hash) = (parts.next()?, parts.next()?, parts.next()?);
-    let mut numbers =
-        effort.split(',').zip(["m=", "t=", "p="]).map(|(text, name)| text.strip_prefix(name)?.parse().ok());
-    let effort = Effort { kibibytes: numbers.next()??, passes: numbers.next()??, lanes: numbers.next()?? };
-    let decode = |text: &str| STANDARD_NO_PAD.decode(text).ok();
-    Some((effort, decode(salt)?, decode(hash)?)).filter(|_| parts.next().is_none())
+fn digest(salt: &[u8], password: &str) -> Result<PasswordHash, Failure> {
+    argon2id().hash_password_with_salt(password.as_bytes(), salt).map_err(refused)
+}
+
+fn refused(error: Error) -> Failure {
+    Fault::new("argon2", error).into()
+}
+
+/// A PHC string like ours, whatever its parameters: of the same algorithm in the same version, with salt and hash.
+fn parse(stored: &str) -> Option<PasswordHash> {
+    let hash = PasswordHash::new(stored).ok()?;
+    let is_ours = hash.algorithm == ARGON2ID_IDENT && hash.version == Some(VERSION.into());
+    (is_ours && hash.salt.is_some() && hash.hash.is_some()).then_some(hash)
 }
 
 #[cfg(test)]
@@ -141,6 +132,10 @@ mod tests {
             "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$AAAA",
             &format!("{REFERENCE}$"),
             "$argon2id$v=19$t=2$a$b",
+            "$argon2id$v=19$m=256,t=2,p=1",
+            &REFERENCE.replace("v=19", "v=16"),
+            &REFERENCE.replace("$v=19", ""),
+            &REFERENCE.replace("m=256", "m=1"),
         ] {
             assert!(verify(Some(stored), "password").is_err(), "{stored}");
         }
