@@ -155,20 +155,9 @@ pub fn split(entries: Vec<Map>) -> Documents {
 
 /// What belongs to versions, the newest version's first; equal ones (named branches are equal to each other) in the order of
 /// their names.
-pub fn newest_first<T>(versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
-    let (keys, items): (Vec<NormalizedVersion>, Vec<T>) = versions.into_iter().unzip();
-    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
-    order(&keys).into_iter().filter_map(|at| items[at].take()).collect()
-}
-
-/// The places of versions, the newest one's first. Sorting is compiled once, whatever belongs to the versions.
-fn order(versions: &[NormalizedVersion]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..versions.len()).collect();
-    places.sort_by(|a, b| {
-        let (a, b) = (&versions[*a], &versions[*b]);
-        sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str()))
-    });
-    places
+pub fn newest_first<T>(mut versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
+    versions.sort_by(|(one, _), (other, _)| sort_order(other, one).then_with(|| one.as_str().cmp(other.as_str())));
+    versions.into_iter().map(|(_, item)| item).collect()
 }
 
 fn version_of(entry: &Map) -> NormalizedVersion {

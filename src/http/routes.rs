@@ -1,10 +1,10 @@
 //! Routes that describe themselves: `routes!(tokens::list_tokens, tokens::create_token)` registers each handler at the
 //! path and for the method that its `#[utoipa::path]` names, and that is its entry in the API document too.
 //!
-//! `utoipa-axum` does the same, but its router puts the document together wherever it is built, so that the worker
-//! would carry every operation and schema: 120 KiB of gzipped wasm for a text that never changes. Here the wasm takes
-//! nothing but path and method from what `#[utoipa::path]` generates, and the linker drops the rest. Natively, where
-//! the document is written and tested, the same routes make their part of it as well.
+//! `utoipa-axum` does the same, but its router puts the document together wherever it is built: every isolate would load all
+//! operations and schemas (120 KiB of gzipped wasm) and join them before its first answer, for a text that never
+//! changes. Here the wasm takes nothing but path and method from what `#[utoipa::path]` generates, and the linker drops
+//! the rest. Natively, where the document is written and tested, the same routes make their part of it as well.
 
 use axum::Router;
 use axum::routing::{MethodFilter, on};
