@@ -70,8 +70,6 @@ impl Failure {
         Self::because(kind, detail.into(), None)
     }
 
-    #[cold]
-    #[inline(never)]
     fn because(kind: Kind, detail: String, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
         Self(Box::new(Refusal { kind, detail, fields: BTreeMap::new(), source }))
     }

@@ -84,21 +84,18 @@ pub enum MirrorError {
 }
 
 impl From<Failure> for MirrorError {
-    #[cold]
     fn from(failure: Failure) -> Self {
         Self::Internal(failure)
     }
 }
 
 impl From<DatabaseError> for MirrorError {
-    #[cold]
     fn from(error: DatabaseError) -> Self {
         Self::Internal(error.into())
     }
 }
 
 impl From<Fault> for MirrorError {
-    #[cold]
     fn from(fault: Fault) -> Self {
         Self::Internal(fault.into())
     }
