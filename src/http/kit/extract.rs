@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::json::{self, JsonError};
-use crate::registry::failure::{Failure, Kind};
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::{Page, Update};
 
 /// Most bytes of a JSON body.
