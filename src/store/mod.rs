@@ -10,11 +10,13 @@ pub mod identity;
 pub mod kernel;
 pub mod operations;
 pub mod packages;
+pub mod query;
 pub mod security;
 pub mod sources;
 pub mod storefront;
 
 pub use kernel::organizations::OrganizationId;
+pub use query::Query;
 use serde::{Deserialize, Deserializer};
 
 use crate::json::read_text;
