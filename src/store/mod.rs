@@ -68,6 +68,12 @@ fn json_text<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserial
     read_text(&text).map_err(serde::de::Error::custom)
 }
 
+/// A column that may hold a JSON array of texts.
+fn json_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| read_text(&text).map_err(serde::de::Error::custom)).transpose()
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {

@@ -19,7 +19,7 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::sources::composer::withdraw_reserved;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::operations::settings;
-use crate::store::packages::mirror_publication::{Leaving, retire};
+use crate::store::packages::publication::{Retirement, retire};
 use crate::store::sources::upstream_answers;
 use crate::store::{Update, run};
 
@@ -174,7 +174,7 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     if let Some(id) = packagist
         && (has_moved || !after.packagist_mirroring)
     {
-        batch.extend(retire(organization, &[Leaving::all(id)], now));
+        batch.extend(retire(organization, &[Retirement::all(id)], now));
         batch.push(upstream_answers::forget_answers(organization, id));
     }
     batch.extend(settings::apply_packagist(organization, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now));

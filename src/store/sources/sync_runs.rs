@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
-use crate::store::{OrganizationId, Page, flag, json_text, run, total};
+use crate::store::{OrganizationId, Page, Query, flag, json_text, run, total};
 
 /// A claimed run and what it needs to know of its repository.
 #[derive(Debug, Clone, Deserialize)]
@@ -253,10 +253,10 @@ pub async fn claimed(db: &dyn Database, uid: &str) -> Result<Option<Claim>, Data
     Ok(run(db, stmt).await?.first()?)
 }
 
-/// The statement that ends a run; decode its row with [`Finished`]. No row when its lease was taken over.
-pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stmt {
+/// Ends a run. Nothing when its lease was taken over.
+pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Query<Option<Finished>> {
     let outcome = if report.error.is_some() { "failed" } else { "ok" };
-    Stmt::new(
+    Query::one(
         "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
                 received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11
           WHERE id = ?1 AND finished_at IS NULL
@@ -278,8 +278,8 @@ pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stm
 }
 
 /// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; no row when it has not.
-pub fn finished(id: i64) -> Stmt {
-    Stmt::new(
+pub fn finished(id: i64) -> Query<Option<Finished>> {
+    Query::one(
         "SELECT r.request_seq > s.request_seq AS asked_again
            FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
           WHERE s.id = ?1 AND s.finished_at IS NOT NULL",

@@ -1,13 +1,12 @@
 //! `webhook_deliveries`: what shops are told, from the batch in which it happened until it is delivered or given up.
 
 use crate::ports::{Fault, Millis, Row, Stmt};
-use crate::store::packages::publication::Target;
 use crate::store::{OrganizationId, Page};
 
 /// The statements that tell of those versions of a package that have come to be shown, if that was not told yet: one
 /// delivery for all of them, 1,000 at most, to each webhook that wants it. They belong behind the statements that show
 /// the versions.
-pub fn tell_published(target: Target<'_>) -> [Stmt; 2] {
+pub fn tell_published(organization: OrganizationId, package: &str, now: Millis) -> [Stmt; 2] {
     let tell = Stmt::new(
         "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
          SELECT w.id, 'version.published', n.payload, ?3, ?3
@@ -23,14 +22,14 @@ pub fn tell_published(target: Target<'_>) -> [Stmt; 2] {
           CROSS JOIN webhooks w
           WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1
             AND EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'version.published')",
-        [target.organization.into(), target.name.into(), target.now.into()],
+        [organization.into(), package.into(), now.into()],
     );
     let note = Stmt::new(
         "UPDATE versions SET told_at = ?3
           WHERE package_id = (SELECT id FROM packages
                                WHERE organization_id = ?1 AND name = ?2 AND hidden_at IS NULL)
             AND told_at IS NULL AND removed_at IS NULL AND hidden_at IS NULL",
-        [target.organization.into(), target.name.into(), target.now.into()],
+        [organization.into(), package.into(), now.into()],
     );
     [tell, note]
 }

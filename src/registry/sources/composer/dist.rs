@@ -23,8 +23,8 @@ use crate::registry::packages::documents::stored;
 use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
 use crate::registry::sources::composer::client::{MirrorError, Remote, refusal};
 use crate::registry::sources::composer::entitled;
+use crate::store::packages::authority::Upstream;
 use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first, attached};
-use crate::store::sources::upstream_answers::Upstream;
 use crate::store::{OrganizationId, run};
 
 /// Largest zip that is mirrored: hashing it takes some seconds of CPU time.

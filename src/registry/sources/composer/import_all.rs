@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::registry::sources::composer::client::MirrorError;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{Progress, takes};
+use crate::store::packages::authority::{Before, StoredRoot, Validators};
 use crate::store::run;
-use crate::store::sources::upstream_answers::{Before, StoredRoot, Validators, found};
+use crate::store::sources::upstream_answers::found;
 
 /// Most documents that a repository is spread over, not counting those of single packages.
 const MAX_DOCUMENTS: usize = 30;

@@ -12,9 +12,10 @@ use crate::registry::sources::composer::client::MirrorError;
 use crate::registry::sources::composer::import_all::import;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{Progress, refusal, withdraw_reserved};
+use crate::store::packages::authority::{Upstream, stored_root};
 use crate::store::run;
 use crate::store::sources::sync_runs::{ClaimedRepository, Report};
-use crate::store::sources::upstream_answers::{self, NameRow, Upstream, stored_root};
+use crate::store::sources::upstream_answers::{self, NameRow};
 
 /// Packages that one sync asks for again.
 const PACKAGES_A_SYNC: i64 = 50;
