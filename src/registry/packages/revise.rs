@@ -3,14 +3,14 @@
 
 use composer::PackageName;
 
-use crate::ports::{Rows, Stmt};
+use crate::ports::Stmt;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::render::render;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::packages::packages::{LiveVersion, PackageState, state};
+use crate::store::packages::packages::{LiveVersion, PackageState};
 use crate::store::packages::publication::{self, Target};
 use crate::store::storefront::deliveries;
 
@@ -24,17 +24,6 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The statements that read the package with this public id or name.
-    pub fn statements(organization: OrganizationId, key: &str) -> [Stmt; 2] {
-        state(organization, key)
-    }
-
-    /// What these statements yielded; takes the first two results.
-    pub fn read(results: &mut impl Iterator<Item = Rows>) -> Result<Self, Failure> {
-        let package = results.next().unwrap_or_default().first()?;
-        Ok(Self { package, versions: results.next().unwrap_or_default().decode()? })
-    }
-
     fn is_listed(&self) -> bool {
         self.package.as_ref().is_some_and(|package| package.version_index != "[]")
     }

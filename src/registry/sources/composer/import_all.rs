@@ -11,8 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::registry::sources::composer::client::MirrorError;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{Progress, takes};
-use crate::store::run;
-use crate::store::sources::upstream_answers::{Before, StoredRoot, Validators, found};
+use crate::store::sources::upstream_answers::{Before, FoundName, StoredRoot, Validators, found};
 
 /// Most documents that a repository is spread over, not counting those of single packages.
 const MAX_DOCUMENTS: usize = 30;
@@ -29,8 +28,7 @@ pub async fn import(
     mut stored: StoredRoot,
     root: RepositoryFile,
 ) -> Result<Progress, MirrorError> {
-    let rows = run(&*harvest.app.ports.database, found(harvest.upstream.id)).await?;
-    let published = rows.read(|row| Ok((row.needed_text("name")?, row.text("digest").unwrap_or_default())))?;
+    let published = harvest.app.ports.database.ask(found(harvest.upstream.id)).await?;
     let mut whole = Whole { harvest, published, seen: BTreeSet::new(), providers: Vec::new() };
     let template = root.providers_url.clone();
     whole.read_documents(root).await?;
@@ -40,7 +38,7 @@ pub async fn import(
     };
     let Whole { published, seen, harvest, .. } = whole;
     if progress == Progress::Done {
-        let gone = published.into_iter().map(|(name, _)| name).filter(|name| !seen.contains(name));
+        let gone = published.into_iter().map(|known| known.name).filter(|name| !seen.contains(name));
         harvest.retire(gone.collect());
     }
     harvest.flush().await?;
@@ -57,8 +55,8 @@ pub async fn import(
 /// A repository that is being read.
 struct Whole<'w, 'a> {
     harvest: &'w mut Harvest<'a>,
-    /// Name and digest of what is published, by name.
-    published: Vec<(String, String)>,
+    /// What is published, by name.
+    published: Vec<FoundName>,
     /// The names that were met.
     seen: BTreeSet<String>,
     /// Packages with documents of their own.
@@ -124,8 +122,8 @@ impl Whole<'_, '_> {
     }
 
     fn is_published(&self, name: &PackageName, digest: &str) -> bool {
-        let place = self.published.binary_search_by(|(known, _)| known.as_str().cmp(name.as_str()));
-        place.is_ok_and(|place| self.published[place].1 == digest)
+        let place = self.published.binary_search_by(|known| known.name.as_str().cmp(name.as_str()));
+        place.is_ok_and(|place| self.published[place].digest.as_deref().unwrap_or_default() == digest)
     }
 
     async fn take(&mut self, name: &str, versions: Value) -> Result<(), MirrorError> {
