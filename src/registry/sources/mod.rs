@@ -62,15 +62,15 @@ enum Synced {
 /// repository.
 pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
     let Some(claim) = claim(app, repository_id).await? else { return Ok(()) };
-    let repository = claim.repository()?;
+    let repository = &claim.repository;
     let mut report = Report::default();
     let synced: Result<Synced, SourceError> = match repository.kind {
         RepositoryKind::Composer => {
-            refresh(app, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
+            refresh(app, repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
         }
         // The repository of uploaded zips is never due.
         RepositoryKind::Git | RepositoryKind::Artifact => {
-            git::sync(app, &claim, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
+            git::sync(app, &claim, repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
         }
     };
     let asked_again = match synced {

@@ -5,8 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::read_text;
-use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::Total;
 use crate::store::{OrganizationId, Page, Query, flag, json_text};
@@ -18,7 +17,9 @@ pub struct Claim {
     pub id: i64,
     /// Failed runs in a row before this one.
     pub failures: i64,
-    repository: String,
+    /// The repository that was claimed.
+    #[serde(deserialize_with = "json_text")]
+    pub repository: ClaimedRepository,
 }
 
 /// A repository as a sync needs it.
@@ -53,13 +54,6 @@ pub struct ClaimedRepository {
     pub capabilities: Option<String>,
     /// SHA-256 over the refs of the last sync that was carried through.
     pub refs_digest: Option<String>,
-}
-
-impl Claim {
-    /// The repository that was claimed.
-    pub fn repository(&self) -> Result<ClaimedRepository, Fault> {
-        read_text(&self.repository).map_err(|e| Fault::new("database", e))
-    }
 }
 
 macro_rules! claim_columns {

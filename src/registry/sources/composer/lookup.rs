@@ -274,7 +274,7 @@ async fn harvest_one(
 ) -> Result<Result<bool, String>, MirrorError> {
     let mut harvest = Harvest::new(app, organization, upstream)?;
     if upstream.root.is_none() {
-        let (root, _) = harvest.remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+        let root = harvest.remote.root(None).await?.ok_or(MirrorError::NotARepository)?.stored;
         if root.root.metadata_url.is_none() {
             // It is read as a whole, by the sync that its registration asked for.
             return Ok(Ok(false));

@@ -7,7 +7,7 @@ use composer::PackageName;
 use crate::json::read_text;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::sources::composer::client::MirrorError;
+use crate::registry::sources::composer::client::{FetchedRoot, MirrorError};
 use crate::registry::sources::composer::import_all::import;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{Progress, refusal, withdraw_reserved};
@@ -47,10 +47,10 @@ pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Rep
 async fn carry_through(harvest: &mut Harvest<'_>) -> Result<Progress, MirrorError> {
     let known = harvest.upstream.root.as_ref();
     match (harvest.remote.root(known.map(|known| &known.validators)).await?, known) {
-        (Some((stored, file)), _) if stored.root.metadata_url.is_none() => {
+        (Some(FetchedRoot { stored, file }), _) if stored.root.metadata_url.is_none() => {
             return import(harvest, stored, file).await;
         }
-        (Some((stored, _)), _) => harvest.keep_root(stored).await?,
+        (Some(FetchedRoot { stored, .. }), _) => harvest.keep_root(stored).await?,
         // What was read as a whole has not changed since.
         (None, Some(known)) if known.root.metadata_url.is_none() => return Ok(Progress::Done),
         (None, _) => {}

@@ -5,7 +5,7 @@ use git::RemoteRefs;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::sources::composer::client::{MirrorError, Remote};
+use crate::registry::sources::composer::client::{FetchedRoot, MirrorError, Remote};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::plan::short;
 use crate::registry::sources::git::remote_of;
@@ -70,7 +70,7 @@ async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<RemoteRefs, SyncE
 async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, MirrorError> {
     let upstream = row.clone().into_upstream();
     let mut remote = Remote::new(app, &upstream)?;
-    let (stored, file) = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+    let FetchedRoot { stored, file } = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
     if stored.root.metadata_url.is_some() {
         return Ok((file.available_packages > 0).then_some(file.available_packages));
     }
