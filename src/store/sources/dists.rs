@@ -116,7 +116,7 @@ pub async fn behind(db: &dyn Database, before: Millis) -> Result<Vec<i64>, Datab
     struct Behind {
         repository_id: i64,
     }
-    let behind = Query::<Vec<Behind>>::all(
+    let behind: Query<Vec<Behind>> = Query::all(
         "SELECT DISTINCT p.repository_id
            FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
           WHERE d.artifact_sha256 IS NULL AND d.error IS NULL AND d.created_at < ?1

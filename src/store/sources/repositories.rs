@@ -378,7 +378,7 @@ pub async fn refs_page(
           ORDER BY f.reason IS NULL, f.name LIMIT ?3 OFFSET ?4",
         [organization.into(), uid.into(), page.limit.into(), page.offset.into()],
     );
-    let total = Query::<Option<Total>>::one(
+    let total: Query<Option<Total>> = Query::one(
         "SELECT (SELECT count(*) FROM repository_refs f WHERE f.repository_id = r.id) AS total
            FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
         [organization.into(), uid.into()],
@@ -400,7 +400,7 @@ pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseErr
     struct Due {
         id: i64,
     }
-    let due = Query::<Vec<Due>>::all(
+    let due: Query<Vec<Due>> = Query::all(
         "SELECT r.id FROM repositories r
            LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
           WHERE r.kind IN ('git', 'composer') AND r.is_active = 1

@@ -194,7 +194,7 @@ pub async fn page(
           WHERE r.organization_id = ?1 AND r.uid = ?2 ORDER BY s.id DESC LIMIT ?3 OFFSET ?4",
         [organization.into(), repository_uid.into(), page.limit.into(), page.offset.into()],
     );
-    let total = Query::<Option<Total>>::one(
+    let total: Query<Option<Total>> = Query::one(
         "SELECT (SELECT count(*) FROM sync_runs s WHERE s.repository_id = r.id) AS total
            FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
         [organization.into(), repository_uid.into()],
