@@ -31,7 +31,8 @@ pub struct DistAddress {
 impl DistAddress {
     /// The statement that finds it.
     pub fn statement(&self, organization: OrganizationId) -> Stmt {
-        find(organization, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref())
+        let (name, version) = (self.name.as_str(), self.version.as_str());
+        find(organization, name, version, &self.pretty, self.reference.as_deref()).stmt().clone()
     }
 }
 

@@ -19,6 +19,7 @@ use crate::registry::packages::publish::{Attempt, Change, Plan, Snapshot, Statem
 use crate::registry::packages::revise::Draft;
 use crate::store::Update;
 use crate::store::kernel::organizations;
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::packages::{LiveVersion, PackageState, delete, delete_empty, hide, override_manifest};
 use crate::store::packages::publication::{KnownPackage, Origin, Publisher, guard_revisions};
 use crate::store::packages::versions;
@@ -138,9 +139,9 @@ fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange
 /// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted.
 fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
     let name = &package.name;
-    let words = match package.kind.as_str() {
-        "composer" => format!("{name} is mirrored: it is as its upstream has it. Change it there."),
-        "git" if deletes => format!(
+    let words = match package.kind {
+        RepositoryKind::Composer => format!("{name} is mirrored: it is as its upstream has it. Change it there."),
+        RepositoryKind::Git if deletes => format!(
             "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
              there, or remove the repository from here."
         ),

@@ -42,12 +42,13 @@ pub fn back_off(interval: Duration, failures: i64) -> Duration {
 /// everybody's way until its lease is over.
 pub async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -> Result<bool, Failure> {
     let now = app.now();
-    let finish = sync_runs::finish(claim.id, report, now, now.plus(rest));
-    let finished = match app.ports.database.ask(finish.clone()).await {
+    let finish = || sync_runs::finish(claim.id, report, now, now.plus(rest));
+    let finished = match app.ports.database.ask(finish()).await {
         Ok(finished) => finished,
         Err(error) => {
             log::warn!("ending a sync again: {error}");
-            let (_, finished) = app.ports.database.ask((finish, sync_runs::finished(claim.id))).await?;
+            // The first attempt may have ended it, and only its answer got lost.
+            let (_, finished) = app.ports.database.ask((finish(), sync_runs::finished(claim.id))).await?;
             finished
         }
     };

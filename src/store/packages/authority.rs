@@ -1,13 +1,15 @@
 //! Whose a name is, and what upstream repositories said of it: all that decides who answers for a name.
 
-use crate::ports::{Fault, Millis, Row};
-use crate::store::texts;
 use composer::RepositoryRoot;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+
+use crate::json::read_text;
+use crate::ports::{Fault, Millis};
+use crate::store::flag;
 
 /// What a server wants to be told when it is asked for a document again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(Option<String>, Option<String>)", into = "(Option<String>, Option<String>)")]
 pub struct Validators {
     /// `ETag`, verbatim.
     pub etag: Option<String>,
@@ -15,29 +17,20 @@ pub struct Validators {
     pub last_modified: Option<String>,
 }
 
-impl Validators {
-    /// As they are kept.
-    pub fn to_json(&self) -> Value {
-        json!([self.etag, self.last_modified])
+impl From<(Option<String>, Option<String>)> for Validators {
+    fn from((etag, last_modified): (Option<String>, Option<String>)) -> Self {
+        Self { etag, last_modified }
     }
+}
 
-    fn from_json(kept: &Value) -> Self {
-        let text = |place: usize| kept.get(place).and_then(Value::as_str).map(str::to_owned);
-        Self { etag: text(0), last_modified: text(1) }
-    }
-
-    /// Those of several documents as they are kept.
-    pub fn list_to_json(list: &[Self]) -> String {
-        Value::Array(list.iter().map(Self::to_json).collect()).to_string()
-    }
-
-    fn list_from_json(kept: &Value) -> Vec<Self> {
-        kept.as_array().into_iter().flatten().map(Self::from_json).collect()
+impl From<Validators> for (Option<String>, Option<String>) {
+    fn from(validators: Validators) -> Self {
+        (validators.etag, validators.last_modified)
     }
 }
 
 /// An upstream's root as it is kept with its repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRoot {
     /// What it says.
     pub root: RepositoryRoot,
@@ -48,22 +41,18 @@ pub struct StoredRoot {
 impl StoredRoot {
     /// As it is kept.
     pub fn to_json(&self) -> String {
-        json!({"root": self.root, "validators": self.validators.to_json()}).to_string()
+        serde_json::json!(self).to_string()
     }
 
-    fn from_json(kept: &Value) -> Option<Self> {
-        let root = RepositoryRoot::deserialize(kept.get("root")?).ok()?;
-        Some(Self { root, validators: Validators::from_json(kept.get("validators")?) })
+    /// Reads what was kept; a root that cannot be read is asked for again.
+    pub fn from_json(text: Option<&str>) -> Option<Self> {
+        read_text(text?).ok()
     }
-}
-
-/// Reads what [`StoredRoot::to_json`] wrote.
-pub fn stored_root(text: Option<&str>) -> Option<StoredRoot> {
-    StoredRoot::from_json(&serde_json::from_str(text?).ok()?)
 }
 
 /// What an upstream answered for a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Answered {
     /// It has versions.
     Found,
@@ -73,17 +62,14 @@ pub enum Answered {
     Claimed,
 }
 
-const ANSWERS: [(Answered, &str); 3] =
-    [(Answered::Found, "found"), (Answered::Absent, "absent"), (Answered::Claimed, "claimed")];
-
 impl Answered {
-    fn parse(name: &str) -> Option<Self> {
-        ANSWERS.iter().find(|(_, known)| *known == name).map(|(answer, _)| *answer)
-    }
-
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
-        ANSWERS.iter().find(|(answer, _)| *answer == self).map_or("", |(_, name)| name)
+        match self {
+            Self::Found => "found",
+            Self::Absent => "absent",
+            Self::Claimed => "claimed",
+        }
     }
 }
 
@@ -108,8 +94,18 @@ pub struct Upstream {
     pub root: Option<StoredRoot>,
 }
 
+/// What an upstream published of a name, to compare with what it has now.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Of its documents.
+    pub validators: Vec<Validators>,
+    /// SHA-256 over them.
+    pub digest: Option<String>,
+}
+
 /// What an upstream said of one name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "AnswerColumns")]
 pub struct Said {
     /// The upstream.
     pub upstream: Upstream,
@@ -121,43 +117,37 @@ pub struct Said {
     pub before: Before,
 }
 
-/// What an upstream published of a name, to compare with what it has now.
-#[derive(Debug, Clone, Default)]
-pub struct Before {
-    /// Of its documents.
-    pub validators: Vec<Validators>,
-    /// SHA-256 over them.
-    pub digest: Option<String>,
+/// The fields of [`Said`] as `packages::documents` puts them together.
+#[derive(Deserialize)]
+struct AnswerColumns {
+    id: i64,
+    uid: String,
+    url: String,
+    provider: String,
+    credential_type: String,
+    credentials: Option<String>,
+    package_filter: Option<Vec<String>>,
+    root: Option<StoredRoot>,
+    answer: Option<Answered>,
+    checked_at: Option<Millis>,
+    validators: Option<Vec<Validators>>,
+    digest: Option<String>,
 }
 
-impl Before {
-    pub(in crate::store) fn read(validators: &Value, digest: Option<String>) -> Self {
-        Self { validators: Validators::list_from_json(validators), digest }
-    }
-}
-
-impl Said {
-    fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            upstream: Upstream {
-                id: row.needed_number("id")?,
-                uid: row.needed_text("uid")?,
-                url: row.needed_text("url")?,
-                provider: row.needed_text("provider")?,
-                credential_type: row.needed_text("credential_type")?,
-                credentials: row.text("credentials"),
-                filter: texts(&row.take("package_filter")),
-                root: StoredRoot::from_json(&row.take("root")),
-            },
-            answer: row.text("answer").as_deref().and_then(Answered::parse),
-            checked_at: row.number("checked_at").map(Millis),
-            before: Before::read(&row.take("validators"), row.text("digest")),
-        })
+impl From<AnswerColumns> for Said {
+    fn from(columns: AnswerColumns) -> Self {
+        let AnswerColumns { id, uid, url, provider, credential_type, credentials, package_filter, root, .. } = columns;
+        Self {
+            upstream: Upstream { id, uid, url, provider, credential_type, credentials, filter: package_filter, root },
+            answer: columns.answer,
+            checked_at: columns.checked_at,
+            before: Before { validators: columns.validators.unwrap_or_default(), digest: columns.digest },
+        }
     }
 }
 
 /// Whose a name is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Ownership {
     /// The repository that has the package.
     pub owner: Option<i64>,
@@ -166,30 +156,21 @@ pub struct Ownership {
     /// The package's revision.
     pub revision: Option<i64>,
     /// Whether the package comes from git or an upload.
+    #[serde(deserialize_with = "flag")]
     pub is_own: bool,
     /// Whether some package of the vendor does.
+    #[serde(deserialize_with = "flag")]
     pub has_own_vendor: bool,
     /// Whether the vendor is in `reserved_vendors`.
+    #[serde(deserialize_with = "flag")]
     pub is_reserved: bool,
 }
 
-impl Ownership {
-    pub(in crate::store) fn read(row: &mut Row) -> Self {
-        Self {
-            owner: row.number("owner"),
-            owner_provider: row.text("owner_provider"),
-            revision: row.number("revision"),
-            is_own: row.is_true("is_own"),
-            has_own_vendor: row.is_true("has_own_vendor"),
-            is_reserved: row.is_true("is_reserved"),
-        }
-    }
-}
-
 /// All that decides who answers for a name; a look-up of a package that is not our own brings it along.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Facts {
     /// Whose it is.
+    #[serde(flatten)]
     pub ownership: Ownership,
     /// What every upstream said that may be asked, in no order.
     pub upstreams: Vec<Said>,
@@ -197,13 +178,10 @@ pub struct Facts {
 
 impl Facts {
     /// Reads the JSON that `packages::documents` yields.
+    ///
+    /// # Errors
+    /// When it is not what that statement puts together.
     pub fn read(text: &str) -> Result<Self, Fault> {
-        let facts = serde_json::from_str(text).map_err(|error| Fault::new("database", error))?;
-        let mut row = Row::of(facts);
-        let upstreams = match row.take("upstreams") {
-            Value::Array(list) => list.into_iter().map(|upstream| Said::read(&mut Row::of(upstream))).collect(),
-            _ => Ok(Vec::new()),
-        };
-        Ok(Self { ownership: Ownership::read(&mut row), upstreams: upstreams? })
+        read_text(text).map_err(|error| Fault::new("database", error))
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Millis, Stmt, Value};
+use crate::ports::{Database, Millis, Stmt, Value};
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, Page, Query, Update, flag, json_text};
 
@@ -347,8 +348,8 @@ pub struct PackageState {
     pub revision: i64,
     /// Primary key of the repository it comes from.
     pub repository_id: i64,
-    /// `git`, `composer` or `artifact`.
-    pub kind: String,
+    /// What the repository is.
+    pub kind: RepositoryKind,
     /// Address of the repository.
     pub source_url: String,
     /// What the operator says: `true`, `false` or the replacement's name.
@@ -377,7 +378,7 @@ macro_rules! state_columns {
     };
 }
 
-/// Reads a package by its public id or its name, as one [`PackageState`] or none, and its versions as [`LiveVersion`]s.
+/// Reads a package by its public id or its name, and its versions.
 pub fn state(organization: OrganizationId, key: &str) -> (Query<Option<PackageState>>, Query<Vec<LiveVersion>>) {
     let args = || [organization.into(), key.into()];
     (
@@ -411,7 +412,7 @@ pub struct Owner {
     pub repository_id: i64,
 }
 
-/// Reads the [`Owner`] of a package; one row or none.
+/// Reads the [`Owner`] of a package.
 pub fn owner(organization: OrganizationId, name: &str) -> Query<Option<Owner>> {
     Query::one(
         "SELECT repository_id FROM packages WHERE organization_id = ?1 AND name = ?2",
@@ -421,7 +422,7 @@ pub fn owner(organization: OrganizationId, name: &str) -> Query<Option<Owner>> {
 
 // Across organizations: a job names a repository by its primary key.
 
-/// Reads the documents of the package that a repository publishes, as [`DocumentPart`]s in the order of their parts.
+/// Reads the documents of the package that a repository publishes, in the order of their parts.
 pub fn documents_of_repository(repository_id: i64) -> Query<Vec<DocumentPart>> {
     Query::all(
         "SELECT p.revision, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
@@ -430,12 +431,12 @@ pub fn documents_of_repository(repository_id: i64) -> Query<Vec<DocumentPart>> {
     )
 }
 
-/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked and hidden ones too.
+/// Reads the versions of all packages of a repository, the yanked and hidden ones too.
 pub fn live_versions(repository_id: i64) -> Query<Vec<LiveVersion>> {
     Query::all(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
 }
 
-/// Reads the packages that a repository ever published as [`PackageState`]s.
+/// Reads the packages that a repository ever published.
 pub fn of_repository(repository_id: i64) -> Query<Vec<PackageState>> {
     Query::all(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
 }

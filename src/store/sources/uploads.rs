@@ -17,7 +17,7 @@ pub struct Id {
     pub id: i64,
 }
 
-/// Finds the organization's repository of uploaded zips; one [`Id`] or none.
+/// Finds the organization's repository of uploaded zips.
 pub fn repository(organization: OrganizationId) -> Query<Option<Id>> {
     Query::one(
         "SELECT id FROM repositories WHERE organization_id = ?1 AND kind = 'artifact' ORDER BY id LIMIT 1",
@@ -46,7 +46,7 @@ pub struct TakenVersion {
     pub sha256: Option<String>,
 }
 
-/// Finds a version of a package, whatever has become of it; one [`TakenVersion`] or none.
+/// Finds a version of a package, whatever has become of it.
 pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Query<Option<TakenVersion>> {
     Query::one(
         "SELECT v.uid, v.ref_name, d.artifact_sha256 AS sha256
@@ -70,9 +70,9 @@ pub fn insert_dist(organization: OrganizationId, package: &str, normalized: &str
 // Across organizations: a zip belongs to whatever content it has.
 
 /// Announces a zip before it is stored, so that what is stored is always known to the database, and not removed as
-/// long as it is young. Returns its `size`; no row when the same zip is just being removed.
-pub fn announce(artifact: &NewArtifact, now: Millis) -> Stmt {
-    Stmt::new(
+/// long as it is young. Not done when the same zip is just being removed.
+pub fn announce(artifact: &NewArtifact, now: Millis) -> Query<bool> {
+    Query::any(
         "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at WHERE doomed_at IS NULL
          RETURNING size",

@@ -1,8 +1,8 @@
 //! `packages` and `versions` as shops know them: by number, the hidden ones too, and before they have a zip.
 
 use crate::ports::{Fault, Millis, Row, Stmt};
-use crate::store::OrganizationId;
-use crate::store::Page;
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::{OrganizationId, Page};
 
 /// `versions.ref_name` of a version whose zip has yet to come. `removed_at` keeps it out of everything else until then.
 pub const AWAITED: &str = "awaited";
@@ -17,7 +17,7 @@ pub struct CatalogPackage {
     /// `vendor/package`.
     pub name: String,
     /// `git`, `composer` or `artifact`.
-    pub kind: String,
+    pub kind: RepositoryKind,
     /// What lists show.
     pub description: Option<String>,
     /// Whether it is hidden.
@@ -37,7 +37,8 @@ impl CatalogPackage {
             id: row.needed_number("id")?,
             uid: row.needed_text("uid")?,
             name: row.needed_text("name")?,
-            kind: row.needed_text("kind")?,
+            kind: RepositoryKind::parse(&row.needed_text("kind")?)
+                .ok_or_else(|| Fault::new("database", "an unknown kind of repository"))?,
             description: row.text("description"),
             hidden: row.is_true("hidden"),
             created_at: Millis(row.needed_number("created_at")?),

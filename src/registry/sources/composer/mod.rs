@@ -98,7 +98,7 @@ fn is_withheld(facts: &Facts, name: &PackageName) -> bool {
 }
 
 /// Takes what public upstreams have of reserved vendors out of the metadata: nobody is answered with it in any case, and
-/// lists are not to show it either. `contested` are the rows of that statement, if it was run already.
+/// lists are not to show it either. `contested` is what that statement yields, if it was run already.
 pub async fn withdraw_reserved(
     app: &App,
     organization: OrganizationId,

@@ -13,9 +13,6 @@ pub mod error;
 pub mod plan;
 pub mod remote;
 
-use crate::registry::sources::git::contents::fetch_contents;
-use crate::registry::sources::git::plan::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
-use crate::registry::sources::git::remote::Remote;
 use composer::PackageName;
 use git::{Capabilities, PackagePath, RemoteRefs};
 use url::Url;
@@ -25,14 +22,18 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, Snapshot, Statement, apply, publish};
 use crate::registry::sources::composer::withdraw_reserved;
+use crate::registry::sources::git::contents::fetch_contents;
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::plan::short;
+use crate::registry::sources::git::plan::{
+    Candidate, Changes, Deciding, Known, candidates, digest, package_name, short,
+};
+use crate::registry::sources::git::remote::Remote;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::organizations::Touched;
 use crate::store::packages::packages::{self, LiveVersion, PackageState};
 use crate::store::packages::publication::{NewText, Origin, Retirement, retire};
-use crate::store::sources::repositories::{self};
+use crate::store::sources::repositories::{self, RepositoryRow};
 use crate::store::sources::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
 use crate::store::sources::upstream_answers;
 
@@ -47,16 +48,44 @@ pub enum Ended {
     },
 }
 
-/// A git server at the address and with the credentials of a claimed repository.
-pub fn remote_of<'a>(
-    app: &'a App,
-    uid: &str,
-    url: &str,
-    provider: &str,
-    credentials: (&str, Option<&str>),
-) -> Result<Remote<'a>, SyncError> {
-    let (credential_type, sealed) = credentials;
-    let credentials = Credentials::open(app, uid, credential_type, sealed)?;
+/// Where a git repository is, and what opens it.
+#[derive(Clone, Copy)]
+pub struct Endpoint<'r> {
+    uid: &'r str,
+    url: &'r str,
+    provider: &'r str,
+    credential_type: &'r str,
+    sealed_credentials: Option<&'r str>,
+}
+
+impl<'r> From<&'r RepositoryRow> for Endpoint<'r> {
+    fn from(row: &'r RepositoryRow) -> Self {
+        Self {
+            uid: &row.uid,
+            url: &row.url,
+            provider: &row.provider,
+            credential_type: &row.credential_type,
+            sealed_credentials: row.credentials.as_deref(),
+        }
+    }
+}
+
+impl<'r> From<&'r ClaimedRepository> for Endpoint<'r> {
+    fn from(claimed: &'r ClaimedRepository) -> Self {
+        Self {
+            uid: &claimed.uid,
+            url: &claimed.url,
+            provider: &claimed.provider,
+            credential_type: &claimed.credential_type,
+            sealed_credentials: claimed.credentials.as_deref(),
+        }
+    }
+}
+
+/// The git server at an endpoint.
+pub fn remote_of<'a>(app: &'a App, endpoint: Endpoint<'_>) -> Result<Remote<'a>, SyncError> {
+    let Endpoint { uid, url, provider, credential_type, sealed_credentials } = endpoint;
+    let credentials = Credentials::open(app, uid, credential_type, sealed_credentials)?;
     let provider = Provider::parse(provider).unwrap_or(Provider::Git);
     let url = Url::parse(url).map_err(|_| SyncError::NotARepository)?;
     Ok(Remote::new(app, url, credentials.authorization(provider)))
@@ -69,8 +98,7 @@ pub async fn sync(
     repository: &ClaimedRepository,
     report: &mut Report,
 ) -> Result<Ended, SyncError> {
-    let credentials = (repository.credential_type.as_str(), repository.credentials.as_deref());
-    let mut remote = remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials)?;
+    let mut remote = remote_of(app, repository.into())?;
     let ended = sync_with(app, claim, repository, &mut remote, report).await;
     report.requests = remote.requests;
     report.received_bytes = remote.received_bytes;

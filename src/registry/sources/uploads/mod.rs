@@ -7,7 +7,6 @@
 
 pub mod inspect;
 
-use crate::registry::sources::uploads::inspect::{Contents, MAX_ZIP_BYTES, Readable, inspect};
 use bytes::Bytes;
 use composer::{Constraint, Manifest, NormalizedVersion, PackageName, normalize};
 use serde_json::json;
@@ -25,6 +24,8 @@ use crate::registry::kernel::memory::Permit;
 use crate::registry::packages::publish::{Attempt, Change, Plan, Snapshot, Statement, apply, publish as publish_plan};
 use crate::registry::packages::revise::Draft;
 use crate::registry::sources::archive_store::{blob_key, wait_for_slot};
+use crate::registry::sources::uploads::inspect::{Contents, MAX_ZIP_BYTES, Readable, inspect};
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::packages::{HIDDEN, LiveVersion, PackageState};
 use crate::store::packages::publication::{FileUpsert, NewText, VersionUpsert};
 use crate::store::packages::version_source::VersionSource;
@@ -172,9 +173,9 @@ struct Stored {
 impl Stored {
     /// What an upstream has of a package is as if it were not there.
     fn without_mirrored(mut self) -> Self {
-        let kind = self.draft.package.as_ref().map(|package| package.kind.as_str());
-        self.takes_over = kind == Some("composer");
-        let is_uploads = matches!(kind, Some("artifact" | "composer"));
+        let kind = self.draft.package.as_ref().map(|package| package.kind);
+        self.takes_over = kind == Some(RepositoryKind::Composer);
+        let is_uploads = matches!(kind, Some(RepositoryKind::Artifact | RepositoryKind::Composer));
         self.takes_row = is_uploads && self.taken.as_ref().is_some_and(|taken| taken.source != VersionSource::Upload);
         if self.takes_row {
             self.taken = None;
@@ -247,7 +248,7 @@ impl Publisher<'_> {
     /// What has become of the upload already, if anything has.
     fn settled(&self, stored: &Stored) -> Result<Option<Uploaded>, Failure> {
         let name = &self.address.name;
-        if stored.draft.package.as_ref().is_some_and(|package| package.kind != "artifact") {
+        if stored.draft.package.as_ref().is_some_and(|package| package.kind != RepositoryKind::Artifact) {
             let words = format!("{name} is published from a repository. Remove that first, or take another name.");
             return Err(Failure::new(Kind::Conflict, words));
         }
@@ -286,15 +287,15 @@ impl Publisher<'_> {
     async fn announce(&self) -> Result<(), Failure> {
         let now = self.app.now();
         let uid = new_uid(&*self.app.ports.entropy, now)?;
-        let deed =
-            Deed { action: "repository.created", target: &uid, label: None, details: json!({"kind": "artifact"}) };
-        let batch = vec![
+        let details = json!({ "kind": RepositoryKind::Artifact });
+        let deed = Deed { action: "repository.created", target: &uid, label: None, details };
+        let batch = (
             uploads::insert_repository(self.by.organization(), &uid, now),
             self.by.note(self.app, &deed)?,
             uploads::announce(&self.artifact, now),
-        ];
-        let announced = self.app.ports.database.batch(batch).await?.pop().unwrap_or_default();
-        if announced.0.is_empty() {
+        );
+        let ((), (), is_announced) = self.app.ports.database.ask(batch).await?;
+        if !is_announced {
             let words = "The same zip is just being removed from the store. Upload it again in a minute.";
             return Err(Failure::new(Kind::Conflict, words));
         }
