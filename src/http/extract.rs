@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 
 use crate::http::handler::{Incoming, Take};
 use crate::json::{self, ReadError};
-use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 use crate::store::{Page, Update};
 
 /// Most bytes of a JSON body.

@@ -29,11 +29,10 @@ pub mod storefront;
 pub mod surface;
 pub mod tenant;
 
+use self::routes::{Routes, routes};
 use axum::Router;
 
-use self::routes::{Routes, routes};
-
-/// The whole HTTP surface. Build it once for an isolate; every request carries its [`crate::registry::App`] as an
+/// The whole HTTP surface. Build it once for an isolate; every request carries its [`crate::registry::kernel::app::App`] as an
 /// extension.
 pub fn router() -> Router {
     surfaces().into_router()

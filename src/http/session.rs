@@ -15,15 +15,17 @@ use crate::http::caching::PRIVATE;
 use crate::http::handler::{Incoming, Take};
 use crate::http::tenant::Tenant;
 use crate::ports::{Rows, Stmt};
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::audit::Actor;
-use crate::registry::authenticate::{Authenticated, Caller, Credential, Subject, authenticate};
+use crate::registry::access::account::Me;
+use crate::registry::access::actor::Actor;
+use crate::registry::access::caller::{Authenticated, Caller, Subject};
+use crate::registry::access::scope::Scope;
+use crate::registry::authenticate::{Credential, authenticate};
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 use crate::registry::limit::{self, Quota};
-use crate::registry::tokens::{Issuer, Scope};
+use crate::registry::tokens::Issuer;
 use crate::registry::users::Manager;
-use crate::registry::users::session::Me;
 use crate::store::OrganizationId;
 
 /// Names one request in failures and in the log.

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use crate::http::extract::Client;
 use crate::http::failure::{Dialect, render_failure};
 use crate::http::session::{RequestId, SignedIn, show_quota};
-use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 
 /// A part of the registry for one kind of caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

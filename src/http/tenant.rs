@@ -6,9 +6,9 @@
 
 use crate::http::handler::{Incoming, Take};
 use crate::http::surface::Surface;
-use crate::registry::App;
-use crate::registry::authenticate::Caller;
+use crate::registry::access::caller::Caller;
 use crate::registry::failure::Failure;
+use crate::registry::kernel::app::App;
 use crate::store::{OrganizationId, organizations};
 
 /// The header by which a caller names the organization to act in.

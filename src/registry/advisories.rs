@@ -7,15 +7,15 @@ use composer::{Constraint, PackageName};
 use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Millis};
-use crate::registry::App;
+use crate::registry::access::actor::Actor;
 use crate::registry::access::{Scope, View};
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::audit::Deed;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::store::advisories::{
-    self as store, AdvisoryChanges, AdvisoryRow, FilterEntryRow, NewAdvisory, NoticeFilter,
-};
-use crate::store::{Page, Update};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::validation::FieldErrors;
+use crate::store::advisories::{AdvisoryChanges, AdvisoryRow, FilterEntryRow, NewAdvisory, NoticeFilter};
+use crate::store::{Page, Update, advisories as store};
 
 const MAX_TEXT: usize = 500;
 const MAX_URL: usize = 2000;
@@ -69,50 +69,10 @@ pub struct AdvisorySpec {
     pub reported_at: Option<Millis>,
 }
 
-/// What is wrong with the fields of a request.
-#[derive(Default)]
-struct Complaints(Vec<(&'static str, String)>);
-
-impl Complaints {
-    fn add(&mut self, field: &'static str, words: impl Into<String>) {
-        self.0.push((field, words.into()));
-    }
-
-    fn text(&mut self, field: &'static str, text: Option<&str>, most: usize) {
-        match text.map(str::trim) {
-            Some("") => self.add(field, "must not be empty"),
-            Some(text) if text.chars().count() > most => {
-                self.add(field, format!("must not be longer than {most} characters"));
-            }
-            Some(text) if text.chars().any(char::is_control) => self.add(field, "must be one line of text"),
-            _ => {}
-        }
-    }
-
-    fn constraint(&mut self, field: &'static str, text: Option<&str>) {
-        self.text(field, text, MAX_CONSTRAINT);
-        if let Some(Err(error)) = text.map(Constraint::parse) {
-            self.add(field, format!("is no constraint that composer knows: {error}"));
-        }
-    }
-
-    fn link(&mut self, field: &'static str, text: Option<&str>) {
-        self.text(field, text, MAX_URL);
-        let is_web = |url: url::Url| matches!(url.scheme(), "http" | "https");
-        if text.is_some_and(|text| !url::Url::parse(text).is_ok_and(is_web)) {
-            self.add(field, "must be an http or https URL");
-        }
-    }
-
-    fn into_result(self) -> Result<(), Failure> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let detail = self.0.iter().map(|(field, words)| format!("`{field}` {words}")).collect::<Vec<_>>().join("; ");
-        Err(self
-            .0
-            .into_iter()
-            .fold(Failure::invalid(detail), |failure, (field, words)| failure.with_field(field, words)))
+fn check_constraint(wrong: &mut FieldErrors, field: &str, text: Option<&str>) {
+    wrong.check_text(field, text, MAX_CONSTRAINT);
+    if let Some(Err(error)) = text.map(Constraint::parse) {
+        wrong.push(field, format!("is no constraint that composer knows: {error}"));
     }
 }
 
@@ -125,29 +85,29 @@ fn named<T>(update: &Update<T>) -> Option<&T> {
 
 impl AdvisorySpec {
     fn check(&self) -> Result<(), Failure> {
-        let mut wrong = Complaints::default();
-        wrong.text("advisory_id", self.advisory_id.as_deref(), 100);
+        let mut wrong = FieldErrors::default();
+        wrong.check_text("advisory_id", self.advisory_id.as_deref(), 100);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
         if self.advisory_id.as_deref().is_some_and(|id| !id.chars().all(plain)) {
-            wrong.add("advisory_id", "may hold letters, digits, and - _ . : only");
+            wrong.push("advisory_id", "may hold letters, digits, and - _ . : only");
         }
-        wrong.text("title", self.title.as_deref(), MAX_TEXT);
-        wrong.constraint("affected_versions", self.affected_versions.as_deref());
-        wrong.text("cve", named(&self.cve).map(String::as_str), 50);
-        wrong.link("link", named(&self.link).map(String::as_str));
+        wrong.check_text("title", self.title.as_deref(), MAX_TEXT);
+        check_constraint(&mut wrong, "affected_versions", self.affected_versions.as_deref());
+        wrong.check_text("cve", named(&self.cve).map(String::as_str), 50);
+        wrong.check_link("link", named(&self.link).map(String::as_str), MAX_URL);
         if named(&self.severity).is_some_and(|severity| !SEVERITIES.contains(&severity.as_str())) {
-            wrong.add("severity", format!("must be one of {}", SEVERITIES.join(", ")));
+            wrong.push("severity", format!("must be one of {}", SEVERITIES.join(", ")));
         }
         if self.reported_at.is_some_and(|moment| !(Millis(0)..=Millis::LAST).contains(&moment)) {
-            wrong.add("reported_at", "must be unix time in seconds");
+            wrong.push("reported_at", "must be unix time in seconds");
         }
         let sources = self.sources.as_deref().unwrap_or_default();
         if sources.len() > MAX_SOURCES {
-            wrong.add("sources", format!("must not hold more than {MAX_SOURCES}"));
+            wrong.push("sources", format!("must not hold more than {MAX_SOURCES}"));
         }
         for source in sources {
-            wrong.text("sources", Some(&source.name), MAX_TEXT);
-            wrong.text("sources", Some(&source.remote_id), MAX_TEXT);
+            wrong.check_text("sources", Some(&source.name), MAX_TEXT);
+            wrong.check_text("sources", Some(&source.remote_id), MAX_TEXT);
         }
         wrong.into_result()
     }
@@ -230,7 +190,7 @@ pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<Adv
     let row = store::insert_advisory(&*app.ports.database, by.organization(), new, now, noted).await.map_err(
         conflict("There is an advisory with this `advisory_id` already. Change that one, or choose another id."),
     )?;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     row.ok_or_else(|| unknown(&package))
 }
 
@@ -263,7 +223,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Res
     };
     let place = (uid, known.package_name.as_str());
     let row = store::update_advisory(&*app.ports.database, by.organization(), place, changes, app.now(), noted).await?;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     row.ok_or_else(|| Failure::not_found("Advisory"))
 }
 
@@ -275,7 +235,7 @@ pub async fn withdraw(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
         by.note(app, &Deed { action: "advisory.removed", target: uid, label: Some(&known.advisory_id), details })?;
     let place = (uid, known.package_name.as_str());
     store::delete_advisory(&*app.ports.database, by.organization(), place, app.now(), noted).await?;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     Ok(())
 }
 
@@ -312,20 +272,20 @@ pub struct EntrySpec {
 
 impl EntrySpec {
     fn check(&self, list: &str) -> Result<(), Failure> {
-        let mut wrong = Complaints::default();
+        let mut wrong = FieldErrors::default();
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if list.is_empty()
             || list.len() > 50
             || !list.chars().all(plain)
             || !list.starts_with(|c: char| c.is_ascii_lowercase())
         {
-            wrong.add("list", "must be up to 50 lower-case letters, digits and dashes, like `malware`");
+            wrong.push("list", "must be up to 50 lower-case letters, digits and dashes, like `malware`");
         } else if RESERVED_LISTS.contains(&list) || list.starts_with("ignore") || list == "minimum-release-age" {
-            wrong.add("list", "is a name that composer passes over. Choose another");
+            wrong.push("list", "is a name that composer passes over. Choose another");
         }
-        wrong.constraint("constraint", self.constraint.as_deref());
-        wrong.text("reason", self.reason.as_deref(), MAX_TEXT);
-        wrong.link("url", self.url.as_deref());
+        check_constraint(&mut wrong, "constraint", self.constraint.as_deref());
+        wrong.check_text("reason", self.reason.as_deref(), MAX_TEXT);
+        wrong.check_link("url", self.url.as_deref(), MAX_URL);
         wrong.into_result()
     }
 }
@@ -358,7 +318,7 @@ pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryR
     let written = store::insert_filter_entry(&*app.ports.database, by.organization(), &row, noted)
         .await
         .map_err(conflict("This list has these versions of the package already."))?;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     if written { Ok(row) } else { Err(unknown(&package)) }
 }
 
@@ -372,7 +332,7 @@ pub async fn unflag(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let noted = by.note(app, &deed)?;
     let place = (uid, known.package_name.as_str());
     store::delete_filter_entry(&*app.ports.database, by.organization(), place, app.now(), noted).await?;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     Ok(())
 }
 

@@ -12,12 +12,12 @@ use std::time::Duration;
 use composer::{NormalizedVersion, newest_first};
 
 use crate::ports::Millis;
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::archives::blob_key;
-use crate::registry::audit::Actor;
+use crate::registry::access::actor::Actor;
 use crate::registry::curate::delete_versions;
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
+use crate::registry::storage::blob_key;
 use crate::store::artifacts::{
     self, ArtifactFilter, ArtifactRow, Doomed, UploadedVersion, Use, bury, bury_texts, doom, uploaded,
 };

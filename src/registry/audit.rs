@@ -1,29 +1,6 @@
 //! The audit log: every mutation, with who asked for it and from where.
 
-use std::sync::Arc;
-
-use serde_json::{Value, json};
-
-use crate::ports::{Fault, Stmt};
-use crate::registry::App;
-use crate::registry::access::View;
-use crate::registry::failure::Failure;
-use crate::registry::ids::new_uid;
-use crate::store::OrganizationId;
-use crate::store::Page;
-use crate::store::audit::{EntryFilter, EntryRow, NewEntry, note, note_revocations, page};
-use crate::store::tokens::HashedTokenRow;
-
-/// Who asks for a change, and from where.
-#[derive(Debug, Clone)]
-pub struct Actor {
-    /// What they see; it names the organization that they change.
-    pub view: Arc<View>,
-    /// `admin`, `token:{uid}`, `user:{uid}`, `anonymous`.
-    pub name: String,
-    /// The client's IP address, as the edge tells it.
-    pub address: Option<String>,
-}
+use serde_json::Value;
 
 /// What was done to what.
 #[derive(Debug, Clone)]
@@ -36,64 +13,4 @@ pub struct Deed<'a> {
     pub label: Option<&'a str>,
     /// More of it, as a JSON object; never a secret.
     pub details: Value,
-}
-
-impl Actor {
-    /// Somebody who has not signed in, or who is about to become a user of `organization`.
-    pub fn without_view(organization: OrganizationId, name: String, address: Option<String>) -> Self {
-        Self { view: Arc::new(View::of_nothing(organization)), name, address }
-    }
-
-    /// The organization that is changed.
-    pub fn organization(&self) -> OrganizationId {
-        self.view.organization()
-    }
-
-    /// The statement that notes a deed. It belongs right behind the statement that does it: what changed no row is not
-    /// noted.
-    pub fn note(&self, app: &App, deed: &Deed<'_>) -> Result<Stmt, Fault> {
-        Ok(note(self.entry(app, deed)?))
-    }
-
-    /// The statement that notes the revocation of many tokens, one entry each. It belongs right before the statement
-    /// that revokes them; the deed's target is passed over.
-    pub fn note_revocations(&self, app: &App, deed: &Deed<'_>, tokens: &[HashedTokenRow]) -> Result<Stmt, Fault> {
-        let entry = self.entry(app, deed)?;
-        let list = tokens
-            .iter()
-            .map(|row| {
-                let uid = new_uid(&*app.ports.entropy, entry.at)?;
-                Ok(json!({ "entry": uid, "uid": row.token.uid, "revision": row.token.revision }))
-            })
-            .collect::<Result<Vec<Value>, Fault>>()?;
-        Ok(note_revocations(entry, json!(list).to_string()))
-    }
-
-    fn entry<'a>(&'a self, app: &App, deed: &Deed<'a>) -> Result<NewEntry<'a>, Fault> {
-        let at = app.now();
-        Ok(NewEntry {
-            uid: new_uid(&*app.ports.entropy, at)?,
-            organization: self.organization(),
-            at,
-            actor: &self.name,
-            address: self.address.as_deref(),
-            action: deed.action,
-            target: deed.target,
-            label: deed.label,
-            details: match &deed.details {
-                Value::Object(_) => deed.details.to_string(),
-                _ => json!({}).to_string(),
-            },
-        })
-    }
-}
-
-/// A page of the log, newest first, and how many entries match in all.
-pub async fn list(
-    app: &App,
-    view: &View,
-    filter: EntryFilter<'_>,
-    part: Page,
-) -> Result<(Vec<EntryRow>, i64), Failure> {
-    Ok(page(&*app.ports.database, view.organization(), filter, part).await?)
 }

@@ -8,13 +8,14 @@ use composer::{NormalizedVersion, PackageName};
 use serde_json::json;
 
 use crate::ports::{DatabaseError, Fault, Rows, Stmt};
-use crate::registry::App;
+use crate::registry::access::actor::Actor;
 use crate::registry::access::{Scope, View};
-use crate::registry::archives::blob_key;
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::audit::Deed;
 use crate::registry::curate::{self, PackageChanges, VersionChange, Who};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::app::App;
+use crate::registry::storage::blob_key;
 use crate::registry::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version, wait_for_room};
 use crate::store::catalog::{self, CatalogPackage, CatalogVersion};
 use crate::store::dists::NewArtifact;
@@ -125,7 +126,7 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
         DatabaseError::Conflict(_) => Failure::new(Kind::Conflict, format!("There is a package {name} already.")),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     one_package(results.pop(), &by.view)
 }
 
@@ -246,7 +247,7 @@ async fn write_awaited(
         DatabaseError::Conflict(_) => version_exists(version),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     Ok(results.get(1).is_some_and(|rows| !rows.0.is_empty()))
 }
 

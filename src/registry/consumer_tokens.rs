@@ -3,13 +3,13 @@
 
 use serde_json::json;
 
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::audit::Actor;
-use crate::registry::authenticate::learn;
+use crate::registry::access::actor::Actor;
+use crate::registry::access::credential_cache::learn;
 use crate::registry::consumers::{MAX_SEATS, absent, note, scopes};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::app::App;
 use crate::registry::secrets::{PlainToken, TokenKind};
 use crate::store::consumers::{NewToken, by_id, insert_token};
 use crate::store::revocations;

@@ -6,15 +6,16 @@
 use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Row, Rows, Stmt};
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::audit::{Actor, Deed};
-use crate::registry::authenticate::{learn, learn_by};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::credential_cache::{learn, learn_by};
+use crate::registry::access::scope::{Permissions, names};
+use crate::registry::audit::Deed;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::secrets::{PlainToken, TokenHash, is_key, new_key};
-use crate::registry::token_spec::Wrong;
-use crate::registry::tokens::{Permissions, names};
 use crate::registry::users::email::Email;
 use crate::store::consumers::{self, ConsumerRow};
 use crate::store::tokens::{self, HashedTokenRow};
@@ -74,7 +75,7 @@ impl ConsumerSpec {
         if let Some(email) = &self.email {
             Email::parse(email)?;
         }
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         if let Some(key) = &self.public_key
             && (!is_key(key) || key.contains(':'))
         {

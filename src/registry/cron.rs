@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::ports::{Job, Millis};
 use crate::registry::failure::Failure;
-use crate::registry::{App, artifacts, deliveries};
+use crate::registry::kernel::app::App;
+use crate::registry::{artifacts, deliveries};
 use crate::store::{self, dists, idempotency, mirrors, repositories, sync_runs};
 
 /// Minutes between two looks for lost jobs.

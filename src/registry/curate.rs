@@ -10,11 +10,12 @@ use composer::{NormalizedVersion, PackageName, normalize};
 use serde_json::{Value, json};
 
 use crate::ports::Stmt;
-use crate::registry::App;
+use crate::registry::access::actor::Actor;
 use crate::registry::access::{Scope, View};
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::audit::Deed;
 use crate::registry::edit::{Draft, Edit};
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 use crate::store::packages::{LiveVersion, PackageState, delete, delete_empty, hide, override_manifest};
 use crate::store::{Update, organizations, publication, versions};
 
@@ -80,7 +81,7 @@ pub async fn change_version(
         if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
             return Err(failure);
         }
-        app.memory.forget_published(by.organization());
+        app.memory.invalidate_published(by.organization());
         draft = now;
     }
     Err(busy())
@@ -214,7 +215,7 @@ pub async fn delete_versions(app: &App, by: &Actor, name: &str, normalized: &[&s
         let goes = |version: &&LiveVersion| normalized.contains(&version.normalized.as_str());
         let gone: Vec<&str> = draft.versions.iter().filter(goes).map(|version| version.normalized.as_str()).collect();
         let Some(package) = draft.package.as_ref().filter(|_| !gone.is_empty()) else {
-            app.memory.forget_published(by.organization());
+            app.memory.invalidate_published(by.organization());
             return Ok(());
         };
         check_kind(package, true)?;
@@ -368,7 +369,7 @@ pub async fn change_package(
         check_kind(package, false)?;
         changes.check(package)?;
         if changes.are_made(package) {
-            app.memory.forget_published(by.organization());
+            app.memory.invalidate_published(by.organization());
             return Ok(());
         }
         let abandoned = match &changes.abandoned {
@@ -409,7 +410,7 @@ pub async fn delete_package(app: &App, by: &Actor, who: Who, key: &str) -> Resul
         by.note(app, &deed)?,
     ];
     let deleted = app.ports.database.batch(batch).await;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     let Err(error) = deleted else { return Ok(()) };
     // Somebody else may have deleted or published it meanwhile, or the answer got lost.
     match read(app, by, key).await?.package {

@@ -13,11 +13,11 @@ use sha2::Sha256;
 use url::Url;
 
 use crate::ports::{Job, Millis, Row, Rows, UpstreamRequest};
-use crate::registry::App;
 use crate::registry::dates::php_date;
 use crate::registry::failure::Failure;
-use crate::registry::upstream::{check_target, read_all};
-use crate::registry::webhooks::seal_row;
+use crate::registry::kernel::address_policy::check_target;
+use crate::registry::kernel::app::App;
+use crate::registry::upstream::read_all;
 use crate::store::deliveries::{Attempt, Sending, claim, due, settle, tell_expired};
 use crate::store::run;
 
@@ -133,4 +133,9 @@ fn signature(secret: &str, timestamp: &str, body: &str) -> String {
     mac.update(b".");
     mac.update(body.as_bytes());
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+/// What the secret of the webhook with this uid is sealed to.
+pub fn seal_row(uid: &str) -> String {
+    format!("webhook/{uid}/secret")
 }

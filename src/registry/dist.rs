@@ -5,15 +5,15 @@ use std::time::Duration;
 use composer::{NormalizedVersion, PackageName};
 
 use crate::ports::{ByteRange, ByteStream, Fault, Job, Rows, Stmt};
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::archives::{blob_key, build_one, unavailable};
+use crate::registry::archives::build_one;
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 use crate::registry::mirror::archive::fetch;
-use crate::store::OrganizationId;
+use crate::registry::storage::{blob_key, unavailable};
 use crate::store::dists::{DistRow, NewArtifact, find};
-use crate::store::run;
 use crate::store::uploads::UPLOADED;
+use crate::store::{OrganizationId, run};
 
 /// Which zip is asked for.
 #[derive(Debug, Clone)]

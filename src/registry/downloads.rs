@@ -2,21 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use composer::{NormalizedVersion, PackageName};
+use composer::PackageName;
 use serde_json::json;
 
 use crate::ports::Stmt;
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::authenticate::Caller;
-use crate::registry::consumers::absent;
+use crate::registry::access::caller::Caller;
 use crate::registry::dates::day_number;
 use crate::registry::failure::Failure;
+use crate::registry::kernel::app::App;
 use crate::registry::packages::seen;
-use crate::store::Page;
-use crate::store::consumers::by_id;
 use crate::store::deliveries::tell_first_downloads;
-use crate::store::downloads::{By, ConsumerDownloads, Install, count, of_consumer, of_versions};
+use crate::store::downloads::{By, Install, count, of_versions};
 
 /// Most installs that one report may hold; a run of composer sends one report.
 pub const MAX_INSTALLS: usize = 2000;
@@ -105,29 +102,4 @@ pub async fn statistics(
     let versions =
         seen.versions.iter().map(|row| (row.pretty.clone(), of(&ever, row.id), of(&in_days, row.id))).collect();
     Ok(Statistics { name: seen.package.name, versions, days: by_day })
-}
-
-/// Most versions that are told of one consumer.
-const MAX_VERSIONS: i64 = 10_000;
-
-/// A page of the versions that a consumer installed, as far as `view` sees them, the latest first, and how many they are.
-/// What was hidden meanwhile is told all the same.
-pub async fn of_one_consumer(
-    app: &App,
-    view: &View,
-    consumer_id: i64,
-    page: Page,
-) -> Result<(Vec<ConsumerDownloads>, i64), Failure> {
-    let subject = format!("consumer:{consumer_id}");
-    let batch = vec![by_id(view.organization(), consumer_id), of_consumer(view.organization(), &subject, MAX_VERSIONS)];
-    let mut results = app.ports.database.batch(batch).await?;
-    let rows = results.pop().unwrap_or_default().read(ConsumerDownloads::read)?;
-    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {
-        return Err(absent());
-    }
-    let sees = |row: &ConsumerDownloads| {
-        let version = NormalizedVersion::from_stored(row.normalized.clone());
-        view.scope(&row.package).sees(&version, Some(row.released_at))
-    };
-    Ok(page.of(rows.into_iter().filter(sees).collect()))
 }

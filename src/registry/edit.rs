@@ -4,15 +4,14 @@
 use composer::PackageName;
 
 use crate::ports::{Rows, Stmt};
-use crate::registry::App;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::app::App;
 use crate::registry::render::render;
-use crate::store::OrganizationId;
-use crate::store::deliveries;
 use crate::store::organizations::{self, Touched};
 use crate::store::packages::{LiveVersion, PackageState, state};
 use crate::store::publication::{self, Target};
+use crate::store::{OrganizationId, deliveries};
 
 /// A package as it was read: `None` when there is none of that name or id, and its versions.
 #[derive(Debug, Clone)]
@@ -96,7 +95,7 @@ impl Edit<'_> {
         batch.extend(deliveries::tell_published(target));
         batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
         app.ports.database.batch(batch).await?;
-        app.memory.forget_published(target.organization);
+        app.memory.invalidate_published(target.organization);
         Ok(())
     }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::ports::{Rows, Stmt};
-use crate::registry::App;
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 use crate::registry::secrets::SecretError;
-use crate::registry::users::two_factor;
-use crate::registry::{consumers, idempotency, repositories, webhooks};
+use crate::registry::users::second_factor;
+use crate::registry::{consumers, deliveries, idempotency, repositories};
 use crate::store;
 use crate::store::sealed::{KeyCount, Resealed, SealedColumn, SealedRow};
 
@@ -19,11 +20,11 @@ type Sealed = (SealedColumn, fn(&str) -> String);
 
 /// Everything that lies sealed. Who seals something new adds it here.
 const SEALED: &[Sealed] = &[
-    (store::repositories::SEALED, repositories::seal_row),
-    (store::two_factor::SEALED, two_factor::seal_row),
+    (store::repositories::SEALED, repositories::credentials::seal_row),
+    (store::two_factor::SEALED, second_factor::seal_row),
     (store::idempotency::SEALED, idempotency::seal_row),
     (store::consumers::SEALED, consumers::seal_row),
-    (store::webhooks::SEALED, webhooks::seal_row),
+    (store::webhooks::SEALED, deliveries::seal_row),
 ];
 
 /// Texts of each column that one call seals anew at most.

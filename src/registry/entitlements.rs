@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use crate::ports::{DatabaseError, Fault, Millis, Row, Rows, Stmt};
-use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::consumers::{absent, learn_all, note};
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::token_spec::{GrantFields, GrantSpec, MAX_GRANTS, Wrong};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::validation::FieldErrors;
+use crate::registry::token_spec::{GrantFields, GrantSpec, MAX_GRANTS};
 use crate::registry::tokens::Issuer;
 use crate::store::consumers::by_id as consumer_by_id;
 use crate::store::entitlements::{self, PermissionRow};
@@ -56,7 +57,7 @@ fn names(rows: Rows) -> Result<Names, Fault> {
 
 impl PermissionSpec {
     /// The grant that it is, over `old` when there is one.
-    fn check(self, place: String, old: Option<&GrantRow>, names: &Names, wrong: &mut Wrong) -> GrantRow {
+    fn check(self, place: String, old: Option<&GrantRow>, names: &Names, wrong: &mut FieldErrors) -> GrantRow {
         let fields = GrantFields { place, pattern: "package", constraint: "version" };
         let target = match (self.package_id, self.package) {
             (Some(id), None) => {
@@ -122,7 +123,7 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
     let organization = issuer.by.organization();
     let consumer_id = spec.consumer_id.ok_or_else(|| Failure::invalid_field("consumer_id", "is required"))?;
     let names = names(run(&*app.ports.database, named_by(organization, [&spec])).await?)?;
-    let mut wrong = Wrong::default();
+    let mut wrong = FieldErrors::default();
     let grant = spec.check(String::new(), None, &names, &mut wrong);
     wrong.into_result()?;
     issuer.check_grants(std::slice::from_ref(&grant))?;
@@ -162,7 +163,7 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
     let names = names(results.pop().unwrap_or_default())?;
     let old = results.pop().unwrap_or_default().read(PermissionRow::read)?.pop().ok_or_else(no_permission)?;
     let consumer_id = spec.consumer_id.unwrap_or(old.consumer_id);
-    let mut wrong = Wrong::default();
+    let mut wrong = FieldErrors::default();
     let grant = spec.check(String::new(), Some(&old.grant), &names, &mut wrong);
     wrong.into_result()?;
     issuer.check_grants(std::slice::from_ref(&grant))?;
@@ -254,7 +255,7 @@ pub async fn set(
     }
     let organization = issuer.by.organization();
     let names = names(run(&*app.ports.database, named_by(organization, &specs)).await?)?;
-    let mut wrong = Wrong::default();
+    let mut wrong = FieldErrors::default();
     let mut grants: Vec<GrantRow> = Vec::new();
     for (index, spec) in specs.into_iter().enumerate() {
         let place = format!("[{index}]");

@@ -10,10 +10,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::ports::Stmt;
-use crate::registry::App;
-use crate::registry::authenticate::Caller;
+use crate::registry::access::caller::Caller;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::app::App;
 use crate::store::idempotency::{self, NewKey};
 
 const MAX_KEY: usize = 255;
@@ -121,7 +121,7 @@ pub fn seal_row(uid: &str) -> String {
 
 impl Claim {
     /// The statement that keeps `answer`; it belongs right behind the one that notes the change
-    /// ([`crate::registry::audit::Actor::note`]).
+    /// ([`crate::registry::access::actor::Actor::note`]).
     pub fn keep(&self, app: &App, answer: &Answer) -> Result<Option<Stmt>, Failure> {
         let Some(uid) = &self.uid else { return Ok(None) };
         let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &answer.body);

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::registry::App;
-use crate::registry::access::{Grant, View};
+use crate::registry::access::View;
+use crate::registry::access::grant::Grant;
 use crate::registry::consumers::{Consumer, found};
-use crate::registry::entitlements;
 use crate::registry::failure::Failure;
-use crate::registry::packages;
-use crate::store::Page;
+use crate::registry::kernel::app::App;
+use crate::registry::{entitlements, packages};
 use crate::store::consumers::by_id;
 use crate::store::packages::{PackageFilter, PackageRow, Sort};
-use crate::store::run;
+use crate::store::{Page, run};
 
 /// Most packages that are named to a consumer with a pattern.
 const MOST: Page = Page { limit: 1000, offset: 0 };

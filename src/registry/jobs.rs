@@ -2,12 +2,13 @@
 
 use crate::ports::Job;
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::{App, archives, deliveries, sync};
+use crate::registry::kernel::app::App;
+use crate::registry::{archives, deliveries, sources};
 
 /// Does one job. An error means that it should be tried again later.
 pub async fn perform(app: &App, job: Job) -> Result<(), Failure> {
     match job {
-        Job::SyncRepository { repository_id } => sync::run(app, repository_id).await,
+        Job::SyncRepository { repository_id } => sources::sync(app, repository_id).await,
         Job::BuildArchives { repository_id } => match archives::build_missing(app, repository_id).await {
             // The repository was removed meanwhile.
             Err(failure) if failure.kind == Kind::NotFound => Ok(()),

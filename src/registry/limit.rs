@@ -12,9 +12,10 @@
 use std::time::Duration;
 
 use crate::ports::CacheEntry;
-use crate::registry::App;
-use crate::registry::authenticate::{Caller, Subject};
-use crate::registry::tokens::is_read_only;
+use crate::registry::access::caller::{Caller, Subject};
+use crate::registry::access::scope::is_read_only;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::CountedCache;
 
 /// A dirty counter is written to KV this long after the request that made it so.
 pub const FLUSH_AFTER: Duration = Duration::from_secs(5);
@@ -30,9 +31,14 @@ const HOUR: i64 = 3600;
 /// Counts outlive their hour a little, for the isolates that are behind.
 const COUNT_TTL: Duration = Duration::from_hours(2);
 
+const MAX_COUNTERS: usize = 16_384;
+
+/// The counters of this isolate.
+type Counters = CountedCache<CounterKey, Counter, MAX_COUNTERS>;
+
 /// One subject's count in one hour, as this isolate knows it.
 #[derive(Debug, Default)]
-pub struct Counter {
+struct Counter {
     /// Names this isolate's entry in KV.
     writer: String,
     own: i64,
@@ -72,7 +78,8 @@ pub async fn take(app: &App, caller: &Caller) -> Quota {
     if count_here(app, &key) == Seen::FirstTime {
         learn_of_others(app, &key).await;
     }
-    let mut counters = app.memory.counters();
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
     let counter = counters.get_or_insert_mut(key.clone(), Counter::default);
     let remaining = limit - counter.own - counter.others;
     if remaining < 0 {
@@ -94,7 +101,8 @@ pub async fn take(app: &App, caller: &Caller) -> Quota {
 /// Gives a request back: it was answered with `304 Not Modified` and did no work.
 pub fn give_back(app: &App, caller: &Caller, quota: Quota) -> Quota {
     let key = CounterKey::new(caller, app.now().seconds());
-    let mut counters = app.memory.counters();
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
     match counters.get_mut(&key) {
         Some(counter) if counter.own > 0 => counter.own -= 1,
         _ => return quota,
@@ -104,7 +112,7 @@ pub fn give_back(app: &App, caller: &Caller, quota: Quota) -> Quota {
 
 /// Whose requests are counted, in which hour since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CounterKey {
+struct CounterKey {
     subject: Subject,
     hour: i64,
 }
@@ -127,7 +135,8 @@ enum Seen {
 }
 
 fn count_here(app: &App, key: &CounterKey) -> Seen {
-    let mut counters = app.memory.counters();
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
     let mut seen = Seen::Before;
     let counter = counters.get_or_insert_mut(key.clone(), || {
         seen = Seen::FirstTime;
@@ -145,7 +154,8 @@ fn count_here(app: &App, key: &CounterKey) -> Seen {
 pub async fn used(app: &App, subject: Subject) -> Option<i64> {
     let key = CounterKey { subject, hour: app.now().seconds().div_euclid(HOUR) };
     let entries = app.ports.cache.list(&key.prefix()).await.ok()?;
-    let counters = app.memory.counters();
+    let counters = app.memory.slot::<Counters>();
+    let counters = counters.lock();
     let counter = counters.peek(&key);
     let own_entry = counter.map(|counter| format!("{}{}", key.prefix(), counter.writer));
     Some(counter.map_or(0, |counter| counter.own) + sum_of_others(&entries, own_entry.as_deref()))
@@ -163,7 +173,8 @@ async fn learn_of_others(app: &App, key: &CounterKey) {
         Ok(entries) => entries,
         Err(fault) => return log::warn!("requests are counted in this isolate alone: {fault}"),
     };
-    let mut counters = app.memory.counters();
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
     let Some(counter) = counters.get_mut(key) else { return };
     let own_entry = format!("{prefix}{}", counter.writer);
     counter.others = sum_of_others(&entries, Some(&own_entry));
@@ -172,7 +183,8 @@ async fn learn_of_others(app: &App, key: &CounterKey) {
 /// Writes this isolate's count, then learns of the others'.
 async fn flush(app: &App, key: &CounterKey) {
     let entry = {
-        let mut counters = app.memory.counters();
+        let counters = app.memory.slot::<Counters>();
+        let mut counters = counters.lock();
         let Some(counter) = counters.get_mut(key) else { return };
         counter.flush_is_scheduled = false;
         (format!("{}{}", key.prefix(), counter.writer), counter.own.to_string())

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use composer::DocumentForm;
 use serde_json::json;
 
-use crate::registry::App;
-use crate::registry::access::{Fingerprint, View, glob};
+use crate::registry::access::{Fingerprint, View};
+use crate::registry::documents::DOCUMENT_TTL;
 use crate::registry::failure::Failure;
-use crate::registry::memory::{DOCUMENT_TTL, Dated};
-use crate::registry::metadata::{Body, BodyKey, Made};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::{BoundedCache, Cached};
+use crate::registry::kernel::pattern::glob;
+use crate::registry::memory::PublishedCache;
+use crate::registry::metadata::{Body, BodyCache, BodyKey, Made};
 use crate::registry::notices::addresses;
 use crate::store::OrganizationId;
 use crate::store::organizations::{self, Announced, Revisions};
@@ -40,6 +43,15 @@ pub struct Listing {
     pub patterns: Option<Vec<String>>,
 }
 
+/// Listings by organization and view.
+type ListingCache = BoundedCache<ListingKey, Cached<Arc<Listing>>>;
+
+impl PublishedCache for ListingCache {
+    fn invalidate(&mut self, organization: OrganizationId) {
+        self.remove_all(|key| key.organization == organization);
+    }
+}
+
 /// A pattern that matches no package: composer takes an empty `available-packages` for "not given", and would then ask
 /// for every package of the project, public ones too.
 const MATCHES_NOTHING: &str = "rostrum/has-no-package-for-this-token";
@@ -48,7 +60,7 @@ const MATCHES_NOTHING: &str = "rostrum/has-no-package-for-this-token";
 pub async fn visible_names(app: &App, view: &View) -> Result<Arc<Listing>, Failure> {
     let now = app.now();
     let key = ListingKey { organization: view.organization(), fingerprint: view.fingerprint() };
-    let remembered = app.memory.listings().get(&key);
+    let remembered = app.memory.published_slot::<ListingCache>().lock().get(&key);
     if let Some(entry) = &remembered
         && entry.is_fresh(now, DOCUMENT_TTL)
     {
@@ -104,7 +116,11 @@ fn may_meet(one: &str, other: &str) -> bool {
 fn keep(app: &App, key: ListingKey, listing: Arc<Listing>) -> Arc<Listing> {
     let texts = listing.names.iter().chain(listing.patterns.iter().flatten());
     let bytes = texts.map(|name| name.len() + size_of::<String>()).sum();
-    app.memory.listings().put(key, Dated { value: listing.clone(), read_at: app.now() }, bytes);
+    app.memory.published_slot::<ListingCache>().lock().put(
+        key,
+        Cached { value: listing.clone(), cached_at: app.now() },
+        bytes,
+    );
     listing
 }
 
@@ -121,7 +137,7 @@ pub async fn root_document(app: &App, view: &View, base_url: &str) -> Result<Arc
         revision: listing.revision,
         fingerprint: view.fingerprint(),
     };
-    if let Some(Made::Body(body)) = app.memory.bodies().get(&key) {
+    if let Some(Made::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
         return Ok(body);
     }
     let mut root = json!({
@@ -141,7 +157,7 @@ pub async fn root_document(app: &App, view: &View, base_url: &str) -> Result<Arc
         }
     }
     let body = Arc::new(Body::new(root.to_string(), listing.revision, key.fingerprint));
-    app.memory.bodies().put(key, Made::Body(body.clone()), body.bytes.len());
+    app.memory.slot::<BodyCache>().lock().put(key, Made::Body(body.clone()), body.bytes.len());
     Ok(body)
 }
 

@@ -1,150 +1,49 @@
-//! What an isolate remembers between requests, all of it bounded and none of it the truth.
-//!
-//! | what | how long | how much |
-//! |---|---|---|
-//! | callers by token hash, unknown tokens too | [`CALLER_TTL`] | 4,096 |
-//! | rendered documents and listings as the database has them | [`DOCUMENT_TTL`], then one statement tells whether they still hold | 8 MB |
-//! | bodies made from them for one view | as long as their revision | 8 MB |
-//! | rate counters | their hour | 16,384 |
-//! | upstreams that failed a moment ago | [`UPSTREAM_REST`] | 1 a repository |
-//!
-//! So another isolate's publish is seen within [`DOCUMENT_TTL`], and a revoked token is refused within [`CALLER_TTL`]
-//! plus the minute KV takes to spread a deletion; at worst, when KV fails or a look-up was under way, when KV's copy ends. The isolate that made the change knows at once.
+//! What an isolate keeps between requests, all of it bounded and none of it the truth: one slot for each type, so that a
+//! domain keeps its caches in types of its own and nobody else names them; and permits, for work that only one may do at
+//! a time.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lru::LruCache;
-
 use crate::ports::Millis;
-use crate::registry::authenticate::Caller;
-use crate::registry::limit::{Counter, CounterKey};
-use crate::registry::listing::{Listing, ListingKey};
-use crate::registry::metadata::{BodyKey, Known, Made};
-use crate::registry::secrets::TokenHash;
 use crate::store::OrganizationId;
 
-/// How long an isolate believes what it knows of a token.
-pub const CALLER_TTL: Duration = Duration::from_secs(30);
+/// How long a permit is held when it is not given back: a request that its client has left may never be carried on.
+const PERMIT_TTL: Duration = Duration::from_mins(1);
 
-/// How long an isolate believes that a document is the newest.
-pub const DOCUMENT_TTL: Duration = Duration::from_secs(10);
-
-/// How long an upstream that has failed is not asked again by requests that would wait for it. Composer repeats a failed
-/// request three times at once, and asks for a dozen packages at a time.
-pub const UPSTREAM_REST: Duration = Duration::from_secs(15);
-
-const MAX_CALLERS: usize = 4096;
-const MAX_COUNTERS: usize = 16_384;
-const MAX_ENTRIES: usize = 65_536;
-/// Of the isolate's 128 MB; a sync may need most of the rest.
-const MAX_BYTES: usize = 8 << 20;
-
-/// A value and the moment it was read.
-#[derive(Debug, Clone)]
-pub struct Dated<T> {
-    /// What was read.
-    pub value: T,
-    /// When.
-    pub read_at: Millis,
+/// A cache of what organizations publish, which is emptied when one of them publishes something.
+pub trait PublishedCache: Default + Send + 'static {
+    /// Removes what an organization publishes.
+    fn invalidate(&mut self, organization: OrganizationId);
 }
 
-impl<T> Dated<T> {
-    /// Whether it was read less than `ttl` ago.
-    pub fn is_fresh(&self, now: Millis, ttl: Duration) -> bool {
-        now < self.read_at.plus(ttl)
-    }
+/// Removes what an organization publishes from the slot that it is given.
+type Invalidate = fn(&(dyn Any + Send + Sync), OrganizationId);
+
+struct Entry {
+    id: TypeId,
+    slot: Arc<dyn Any + Send + Sync>,
+    /// Of a [`PublishedCache`].
+    invalidate: Option<Invalidate>,
 }
-
-/// A least-recently-used map bounded by the bytes of what it holds.
-pub struct Weighed<K: Hash + Eq, V> {
-    entries: LruCache<K, (V, usize)>,
-    bytes: usize,
-    max_bytes: usize,
-}
-
-/// What an entry costs besides its content.
-const ENTRY_BYTES: usize = 128;
-
-impl<K: Hash + Eq, V: Clone> Weighed<K, V> {
-    fn new(max_bytes: usize) -> Self {
-        Self { entries: LruCache::new(capacity(MAX_ENTRIES)), bytes: 0, max_bytes }
-    }
-
-    /// The value under `key`.
-    pub fn get(&mut self, key: &K) -> Option<V> {
-        self.entries.get(key).map(|(value, _)| value.clone())
-    }
-
-    /// Remembers `value`, which holds about `bytes`; forgets what was not asked for the longest.
-    pub fn put(&mut self, key: K, value: V, bytes: usize) {
-        let bytes = bytes + ENTRY_BYTES;
-        if bytes > self.max_bytes / 4 {
-            self.remove(&key);
-            return;
-        }
-        self.bytes += bytes;
-        if let Some((_, (_, gone))) = self.entries.push(key, (value, bytes)) {
-            self.bytes -= gone;
-        }
-        while self.bytes > self.max_bytes {
-            let Some((_, (_, gone))) = self.entries.pop_lru() else { break };
-            self.bytes -= gone;
-        }
-    }
-
-    /// Forgets `key`.
-    pub fn remove(&mut self, key: &K) {
-        if let Some((_, gone)) = self.entries.pop(key) {
-            self.bytes -= gone;
-        }
-    }
-
-    /// Forgets every key that `is_meant`.
-    fn remove_all(&mut self, is_meant: impl Fn(&K) -> bool)
-    where
-        K: Clone,
-    {
-        let meant: Vec<K> = self.entries.iter().map(|(key, _)| key).filter(|key| is_meant(key)).cloned().collect();
-        meant.iter().for_each(|key| self.remove(key));
-    }
-}
-
-fn capacity(entries: usize) -> NonZeroUsize {
-    NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN)
-}
-
-/// What is known of packages, by organization and name.
-pub type Documents = Weighed<(OrganizationId, String), Dated<Known>>;
-
-/// How long a place stays taken when it is not given back: a request that its client has left may never be carried on.
-const PLACE_TTL: Duration = Duration::from_mins(1);
 
 /// The isolate's memory.
+#[derive(Default)]
 pub struct Memory {
-    places: Mutex<HashMap<String, Millis>>,
-    resting: Mutex<HashMap<i64, (Millis, String)>>,
-    callers: Mutex<LruCache<TokenHash, Dated<Option<Arc<Caller>>>>>,
-    counters: Mutex<LruCache<CounterKey, Counter>>,
-    documents: Mutex<Documents>,
-    listings: Mutex<Weighed<ListingKey, Dated<Arc<Listing>>>>,
-    bodies: Mutex<Weighed<BodyKey, Made>>,
+    /// A handful, so that looking through them is faster than hashing.
+    slots: Mutex<Vec<Entry>>,
+    permits: Mutex<HashMap<String, Millis>>,
 }
 
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            places: Mutex::default(),
-            resting: Mutex::default(),
-            callers: Mutex::new(LruCache::new(capacity(MAX_CALLERS))),
-            counters: Mutex::new(LruCache::new(capacity(MAX_COUNTERS))),
-            documents: Mutex::new(Weighed::new(MAX_BYTES)),
-            listings: Mutex::new(Weighed::new(MAX_BYTES)),
-            bodies: Mutex::new(Weighed::new(MAX_BYTES)),
-        }
+/// What is kept under one type.
+pub struct Slot<T>(Arc<Mutex<T>>);
+
+impl<T> Slot<T> {
+    /// The value, for as long as the guard lives.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        lock(&self.0)
     }
 }
 
@@ -153,86 +52,80 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Memory {
-    /// Callers by token hash; `None` is an unknown token.
-    pub fn callers(&self) -> MutexGuard<'_, LruCache<TokenHash, Dated<Option<Arc<Caller>>>>> {
-        lock(&self.callers)
-    }
-
-    /// Rate counters.
-    pub fn counters(&self) -> MutexGuard<'_, LruCache<CounterKey, Counter>> {
-        lock(&self.counters)
-    }
-
-    /// Package documents.
-    pub fn documents(&self) -> MutexGuard<'_, Documents> {
-        lock(&self.documents)
-    }
-
-    /// Visible package names.
-    pub fn listings(&self) -> MutexGuard<'_, Weighed<ListingKey, Dated<Arc<Listing>>>> {
-        lock(&self.listings)
-    }
-
-    /// Bodies made for one view, and what the view sees.
-    pub fn bodies(&self) -> MutexGuard<'_, Weighed<BodyKey, Made>> {
-        lock(&self.bodies)
-    }
-
-    /// Takes the place of that name, if it is free: only one piece of work of the isolate has it at a time.
-    pub fn try_take(self: &Arc<Self>, name: &str, now: Millis) -> Option<Place> {
-        let mut places = lock(&self.places);
-        places.retain(|_, until| now < *until);
-        if places.contains_key(name) {
-            return None;
-        }
-        let until = now.plus(PLACE_TTL);
-        places.insert(name.to_owned(), until);
-        Some(Place { memory: self.clone(), name: name.to_owned(), until })
-    }
-
-    /// Notes that an upstream repository failed, and why.
-    pub fn note_failure(&self, repository_id: i64, reason: &str, now: Millis) {
-        lock(&self.resting).insert(repository_id, (now.plus(UPSTREAM_REST), reason.to_owned()));
-    }
-
-    /// Why an upstream repository is not to be asked at the moment, if so.
-    pub fn recent_failure(&self, repository_id: i64, now: Millis) -> Option<String> {
-        let mut resting = lock(&self.resting);
-        resting.retain(|_, (until, _)| now < *until);
-        resting.get(&repository_id).map(|(_, reason)| reason.clone())
-    }
-
-    /// Forgets everything that an organization publishes: something of it has just changed.
-    pub fn forget_published(&self, organization: OrganizationId) {
-        self.documents().remove_all(|(of, _)| *of == organization);
-        self.listings().remove_all(|key| key.organization == organization);
+fn invalidate<T: PublishedCache>(slot: &(dyn Any + Send + Sync), organization: OrganizationId) {
+    if let Some(cache) = slot.downcast_ref::<Mutex<T>>() {
+        lock(cache).invalidate(organization);
     }
 }
 
-/// A place that one piece of work has for itself; given back when it is dropped.
-pub struct Place {
+impl Memory {
+    /// The slot of `T`, made when it is asked for first.
+    pub fn slot<T: Default + Send + 'static>(&self) -> Slot<T> {
+        self.find(None)
+    }
+
+    /// The slot of a cache of what organizations publish; see [`Memory::invalidate_published`].
+    pub fn published_slot<T: PublishedCache>(&self) -> Slot<T> {
+        self.find(Some(invalidate::<T>))
+    }
+
+    fn find<T: Default + Send + 'static>(&self, invalidate: Option<Invalidate>) -> Slot<T> {
+        let mut slots = lock(&self.slots);
+        let id = TypeId::of::<T>();
+        let known = slots.iter().find(|entry| entry.id == id).map(|entry| entry.slot.clone());
+        if let Some(Ok(slot)) = known.map(Arc::downcast::<Mutex<T>>) {
+            return Slot(slot);
+        }
+        let slot = Arc::new(Mutex::new(T::default()));
+        slots.push(Entry { id, slot: slot.clone(), invalidate });
+        Slot(slot)
+    }
+
+    /// Empties the caches of what an organization publishes: something of it has just changed.
+    pub fn invalidate_published(&self, organization: OrganizationId) {
+        for entry in lock(&self.slots).iter() {
+            if let Some(invalidate) = entry.invalidate {
+                invalidate(&*entry.slot, organization);
+            }
+        }
+    }
+
+    /// Acquires the permit of that name, if it is free: only one piece of work of the isolate has it at a time.
+    pub fn try_acquire_permit(self: &Arc<Self>, name: &str, now: Millis) -> Option<Permit> {
+        let mut permits = lock(&self.permits);
+        permits.retain(|_, until| now < *until);
+        if permits.contains_key(name) {
+            return None;
+        }
+        let until = now.plus(PERMIT_TTL);
+        permits.insert(name.to_owned(), until);
+        Some(Permit { memory: self.clone(), name: name.to_owned(), until })
+    }
+}
+
+/// What one piece of work has for itself; given back when it is dropped.
+pub struct Permit {
     memory: Arc<Memory>,
     name: String,
     until: Millis,
 }
 
-impl Place {
+impl Permit {
     /// Keeps it for longer: the work goes on.
     pub fn renew(&mut self, now: Millis) {
-        let mut places = lock(&self.memory.places);
-        if places.get(&self.name).is_none_or(|until| *until == self.until) {
-            self.until = now.plus(PLACE_TTL);
-            places.insert(self.name.clone(), self.until);
+        let mut permits = lock(&self.memory.permits);
+        if permits.get(&self.name).is_none_or(|until| *until == self.until) {
+            self.until = now.plus(PERMIT_TTL);
+            permits.insert(self.name.clone(), self.until);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut places = lock(&self.memory.places);
-        if places.get(&self.name) == Some(&self.until) {
-            places.remove(&self.name);
+        let mut permits = lock(&self.memory.permits);
+        if permits.get(&self.name) == Some(&self.until) {
+            permits.remove(&self.name);
         }
     }
 }
@@ -241,33 +134,48 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_least_recently_used_is_forgotten_when_the_bytes_run_out() {
-        let mut map = Weighed::new(10_000);
-        for key in 0..4 {
-            map.put(key, key, 2000);
+    #[derive(Default)]
+    struct Kept(Vec<OrganizationId>);
+
+    impl PublishedCache for Kept {
+        fn invalidate(&mut self, organization: OrganizationId) {
+            self.0.retain(|kept| *kept != organization);
         }
-        assert_eq!(map.get(&0), Some(0));
-        map.put(4, 4, 2000);
-        assert_eq!(map.get(&1), None);
-        assert_eq!(map.get(&0), Some(0));
-        assert!(map.bytes <= 10_000);
     }
 
     #[test]
-    fn replacing_and_removing_give_the_bytes_back() {
-        let mut map = Weighed::new(10_000);
-        map.put(1, 'a', 1000);
-        map.put(1, 'b', 2000);
-        assert_eq!(map.bytes, 2000 + ENTRY_BYTES);
-        map.remove(&1);
-        assert_eq!(map.bytes, 0);
+    fn each_type_has_a_slot_of_its_own() {
+        let memory = Memory::default();
+        memory.slot::<Vec<u8>>().lock().push(1);
+        memory.slot::<String>().lock().push('x');
+        assert_eq!(*memory.slot::<Vec<u8>>().lock(), [1]);
+        assert_eq!(*memory.slot::<String>().lock(), "x");
+        assert!(Memory::default().slot::<String>().lock().is_empty());
     }
 
     #[test]
-    fn what_would_fill_the_map_alone_is_not_kept() {
-        let mut map = Weighed::new(1000);
-        map.put(1, 'a', 900);
-        assert_eq!(map.get(&1), None);
+    fn only_caches_of_what_is_published_are_emptied_and_only_for_the_organization_that_publishes() {
+        let other: OrganizationId = serde_json::from_str("2").expect("a primary key");
+        let memory = Memory::default();
+        memory.published_slot::<Kept>().lock().0.extend([OrganizationId::ROOT, other]);
+        memory.slot::<String>().lock().push('x');
+        memory.invalidate_published(OrganizationId::ROOT);
+        assert_eq!(memory.published_slot::<Kept>().lock().0, [other]);
+        assert_eq!(*memory.slot::<String>().lock(), "x");
+    }
+
+    #[test]
+    fn a_permit_is_one_holders_until_it_is_given_back_or_runs_out() {
+        let memory = Arc::new(Memory::default());
+        let permit = memory.try_acquire_permit("one", Millis(0)).expect("free");
+        assert!(memory.try_acquire_permit("one", Millis(0)).is_none());
+        assert!(memory.try_acquire_permit("two", Millis(0)).is_some());
+        drop(permit);
+        let lost = memory.try_acquire_permit("one", Millis(0)).expect("given back");
+        let taken = memory.try_acquire_permit("one", Millis(0).plus(PERMIT_TTL)).expect("it ran out");
+        // Dropped late, it does not give back what somebody else has by now.
+        drop(lost);
+        assert!(memory.try_acquire_permit("one", Millis(0).plus(PERMIT_TTL)).is_none());
+        drop(taken);
     }
 }

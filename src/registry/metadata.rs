@@ -6,93 +6,23 @@
 //! request asks nobody.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use composer::{DocumentForm, PackageName};
 use sha2::{Digest, Sha256};
 
-use crate::ports::{BoxFuture, Fault, Rows, Stmt};
-use crate::registry::App;
+use crate::ports::{Fault, Rows, Stmt};
 use crate::registry::access::{Fingerprint, Scope, View};
+use crate::registry::documents::{DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, Part, assemble, keyed};
 use crate::registry::failure::Failure;
-use crate::registry::memory::{DOCUMENT_TTL, Dated};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::mirror::lookup;
-use crate::registry::notices::Notices;
 use crate::registry::render::absolute;
-use crate::registry::visible::{IndexedDocument, Seen, keyed};
-use crate::store::OrganizationId;
-use crate::store::mirrors::Facts;
-use crate::store::packages::{self, DocumentPart};
-use crate::store::run;
-
-/// Which of a package's two documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Part {
-    /// `{package}.json`: stable, RC, beta, alpha.
-    Stable,
-    /// `{package}~dev.json`.
-    Dev,
-}
-
-/// A package's documents as the database has them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackageDocuments {
-    revision: i64,
-    stable: String,
-    dev: String,
-    notices: Notices,
-    /// Where the versions stand in the two, once somebody has asked who does not see all of them.
-    indexed: OnceLock<[IndexedDocument; 2]>,
-}
-
-impl PackageDocuments {
-    /// The two documents of a package at `revision` (unix seconds), about which there are no notices.
-    pub fn new(revision: i64, stable: String, dev: String) -> Self {
-        Self { revision, stable, dev, notices: Notices::default(), indexed: OnceLock::new() }
-    }
-
-    /// Where the versions stand in the stable document and in the other.
-    fn indexed(&self, name: &PackageName) -> Result<&[IndexedDocument; 2], Fault> {
-        if let Some(indexed) = self.indexed.get() {
-            return Ok(indexed);
-        }
-        let indexed = [IndexedDocument::of(&self.stable, name)?, IndexedDocument::of(&self.dev, name)?];
-        Ok(self.indexed.get_or_init(|| indexed))
-    }
-
-    fn seen(&self, scope: &Scope<'_>, name: &PackageName) -> Result<Seen, Fault> {
-        let [stable, dev] = self.indexed(name)?;
-        Ok(Seen::of(scope, stable, dev))
-    }
-
-    fn text(&self, part: Part) -> &str {
-        match part {
-            Part::Stable => &self.stable,
-            Part::Dev => &self.dev,
-        }
-    }
-}
-
-/// What is known of a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known {
-    /// The documents of the package; `None`: there is no such package.
-    Documents(Option<Arc<PackageDocuments>>),
-    /// There is no version of it, and it is not to be looked for elsewhere.
-    Claimed,
-}
-
-impl Known {
-    /// About how many bytes it holds.
-    pub fn bytes(&self) -> usize {
-        match self {
-            // A half more for the indexes.
-            Self::Documents(Some(documents)) => (documents.stable.len() + documents.dev.len()) * 3 / 2,
-            Self::Documents(None) | Self::Claimed => 0,
-        }
-    }
-}
+use crate::registry::visible::Seen;
+use crate::store::packages::{self};
+use crate::store::{OrganizationId, run};
 
 /// The revision of every document that only claims a name: no published one is as old.
 const CLAIM_REVISION: i64 = 1;
@@ -150,6 +80,9 @@ pub enum Made {
     Body(Arc<Body>),
 }
 
+/// Bodies made for one view, and what the view sees. They go by their revision, so that nothing has to invalidate them.
+pub type BodyCache = BoundedCache<BodyKey, Made>;
+
 /// Which document is asked for, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -167,7 +100,12 @@ pub struct Wanted<'a> {
 /// memory has the answer.
 pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Stmt> {
     let key = (organization, name.as_str().to_owned());
-    let fresh = app.memory.documents().get(&key).is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL));
+    let fresh = app
+        .memory
+        .published_slot::<DocumentCache>()
+        .lock()
+        .get(&key)
+        .is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL));
     (!fresh).then(|| packages::documents(organization, name.as_str(), None))
 }
 
@@ -193,7 +131,7 @@ pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<R
         part: Some(wanted.part),
         form: wanted.form,
         base_url: wanted.base_url.to_owned(),
-        revision: documents.revision,
+        revision: documents.revision(),
         fingerprint: view.shown(scope.fingerprint()),
     };
     let is_whole = matches!(scope, Scope::All) && view.shows_source();
@@ -203,17 +141,17 @@ pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<R
         (fingerprint, seen) = narrow(app, &documents, &scope, wanted.name, &key)?;
         key.fingerprint = view.shown(fingerprint.ok_or_else(absent)?);
     }
-    if let Some(Made::Body(body)) = app.memory.bodies().get(&key) {
+    if let Some(Made::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
         return Ok(body);
     }
     let text = if is_whole {
         whole(&documents, wanted)?
     } else {
-        let seen = seen.map_or_else(|| documents.seen(&scope, wanted.name), Ok)?;
+        let seen = seen.map_or_else(|| Seen::of(&scope, &documents, wanted.name), Ok)?;
         subset(&documents, &seen, view, wanted)?
     };
-    let body = Arc::new(Body::new(text, documents.revision, key.fingerprint));
-    app.memory.bodies().put(key, Made::Body(body.clone()), body.bytes.len());
+    let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint));
+    app.memory.slot::<BodyCache>().lock().put(key, Made::Body(body.clone()), body.bytes.len());
     Ok(body)
 }
 
@@ -226,13 +164,13 @@ fn narrow(
     name: &PackageName,
     key: &BodyKey,
 ) -> Result<(Option<Fingerprint>, Option<Seen>), Failure> {
-    let known = app.memory.bodies().get(key);
+    let known = app.memory.slot::<BodyCache>().lock().get(key);
     if let Some(Made::Seen(fingerprint)) = known {
         return Ok((fingerprint, None));
     }
-    let seen = documents.seen(scope, name)?;
+    let seen = Seen::of(scope, documents, name)?;
     let fingerprint = seen.fingerprint();
-    app.memory.bodies().put(key.clone(), Made::Seen(fingerprint), size_of::<BodyKey>());
+    app.memory.slot::<BodyCache>().lock().put(key.clone(), Made::Seen(fingerprint), size_of::<BodyKey>());
     Ok((fingerprint, Some(seen)))
 }
 
@@ -251,7 +189,7 @@ async fn load(
 ) -> Result<Known, Failure> {
     let now = app.now();
     let key = (organization, name.as_str().to_owned());
-    let remembered = app.memory.documents().get(&key);
+    let remembered = app.memory.published_slot::<DocumentCache>().lock().get(&key);
     if rows.is_none()
         && let Some(entry) = &remembered
         && entry.is_fresh(now, DOCUMENT_TTL)
@@ -265,7 +203,7 @@ async fn load(
     let rows = if let Some(rows) = rows {
         rows
     } else {
-        let stmt = packages::documents(organization, name.as_str(), known.as_ref().map(|known| known.revision));
+        let stmt = packages::documents(organization, name.as_str(), known.as_ref().map(|known| known.revision()));
         run(&*app.ports.database, stmt).await?
     };
     let known = match assemble(rows, known)? {
@@ -273,43 +211,12 @@ async fn load(
         (documents, Some(facts)) => lookup::resolve(app, organization, name, facts, documents).await?,
     };
     let bytes = key.1.len() + known.bytes();
-    app.memory.documents().put(key, Dated { value: known.clone(), read_at: app.now() }, bytes);
+    app.memory.published_slot::<DocumentCache>().lock().put(
+        key,
+        Cached { value: known.clone(), cached_at: app.now() },
+        bytes,
+    );
     Ok(known)
-}
-
-/// What the database has of a name: its documents, and what decides about it when it is not our own.
-pub fn stored<'a>(
-    app: &'a App,
-    organization: OrganizationId,
-    name: &PackageName,
-) -> BoxFuture<'a, Result<Stored, Failure>> {
-    let stmt = packages::documents(organization, name.as_str(), None);
-    Box::pin(async move { Ok(assemble(run(&*app.ports.database, stmt).await?, None)?) })
-}
-
-/// Documents, and facts of a name that is not our own.
-type Stored = (Option<Arc<PackageDocuments>>, Option<Facts>);
-
-fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stored, Fault> {
-    let (mut documents, mut facts): (Option<PackageDocuments>, _) = (None, None);
-    let mut is_known = false;
-    for part in rows.decode::<DocumentPart>()? {
-        if let Some(text) = part.facts {
-            facts = Some(Facts::read(&text)?);
-            continue;
-        }
-        is_known |= part.body.is_none();
-        let documents =
-            documents.get_or_insert_with(|| PackageDocuments::new(part.revision, String::new(), String::new()));
-        let Some(text) = part.body else { continue };
-        match part.stability.as_str() {
-            "dev" => documents.dev.push_str(&text),
-            "notices" => documents.notices = Notices::parse(&text)?,
-            _ => documents.stable.push_str(&text),
-        }
-    }
-    let same = |documents: &PackageDocuments| known.filter(|known| is_known && known.revision == documents.revision);
-    Ok((documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))), facts))
 }
 
 /// A document as everybody sees it who sees all of it.
@@ -319,7 +226,7 @@ fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fau
         DocumentForm::Minified => absolute(text, wanted.base_url),
         DocumentForm::KeyedByVersion => absolute(&keyed(text, wanted.name)?, wanted.base_url),
     };
-    documents.notices.add_to(&mut text);
+    documents.notices().add_to(&mut text);
     Ok(text)
 }
 
@@ -331,9 +238,9 @@ fn subset(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted
         Part::Stable => (stable, &seen.stable),
         Part::Dev => (dev, &seen.dev),
     };
-    let omitted_field = (!view.shows_source()).then_some("source");
-    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, omitted_field, wanted.form)?;
+    let left_out = (!view.shows_source()).then_some("source");
+    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, left_out, wanted.form)?;
     let mut text = absolute(&text, wanted.base_url);
-    documents.notices.concerning(Some(&seen.versions)).add_to(&mut text);
+    documents.notices().concerning(Some(&seen.versions)).add_to(&mut text);
     Ok(text)
 }

@@ -4,104 +4,18 @@
 //! of many packages, at an address that `packages.json` names (docs/composer-protocol.md, section 5). A notice that
 //! concerns no version that the caller sees is not shown: it would tell of versions that are hidden.
 
-use composer::{Constraint, NormalizedVersion, PackageName};
-use serde::Deserialize;
+use composer::{NormalizedVersion, PackageName};
 use serde_json::{Map, Value, json};
 
-use crate::json::read_text;
-use crate::ports::Fault;
-use crate::registry::App;
 use crate::registry::access::{Scope, View};
 use crate::registry::dates::php_date;
 use crate::registry::failure::Failure;
-use crate::store::advisories::{AdvisoryRow, FilterEntryRow, WithVersions, advisories_for, filter_entries_for};
+use crate::registry::kernel::app::App;
+use crate::registry::package_notices::{BriefEntry, concerns};
+use crate::store::advisories::{AdvisoryRow, WithVersions, advisories_for, filter_entries_for};
 
 /// The filter list that composer heeds without being told to.
 pub const MALWARE: &str = "malware";
-
-/// What a package's documents carry beside its versions.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-pub struct Notices {
-    advisories: Vec<BriefAdvisory>,
-    filter: Vec<BriefEntry>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BriefAdvisory {
-    advisory_id: String,
-    affected_versions: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct BriefEntry {
-    list: String,
-    constraint: String,
-    reason: Option<String>,
-    url: Option<String>,
-    id: String,
-}
-
-impl BriefEntry {
-    fn of(row: FilterEntryRow) -> Self {
-        let FilterEntryRow { uid, list, version_constraint, reason, url, .. } = row;
-        Self { list, constraint: version_constraint, reason, url, id: uid }
-    }
-
-    /// As composer reads it; `package` where it does not follow from the place.
-    fn json(&self, package: Option<&str>) -> Value {
-        let mut entry = Map::new();
-        let mut put = |key: &str, value: Option<&str>| {
-            if let Some(value) = value {
-                entry.insert(key.to_owned(), json!(value));
-            }
-        };
-        put("package", package);
-        put("constraint", Some(&self.constraint));
-        put("reason", self.reason.as_deref());
-        put("url", self.url.as_deref());
-        put("id", Some(&self.id));
-        Value::Object(entry)
-    }
-}
-
-impl Notices {
-    /// Reads what the database has put together.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        read_text(text).map_err(|error| Fault::new("database", format!("notices: {error}")))
-    }
-
-    /// Those that concern one of the versions that are `seen`; `None`: every version is.
-    #[must_use]
-    pub fn concerning(&self, seen: Option<&[NormalizedVersion]>) -> Self {
-        let Some(seen) = seen else { return self.clone() };
-        Self {
-            advisories: self.advisories.iter().filter(|a| concerns(&a.affected_versions, seen)).cloned().collect(),
-            filter: self.filter.iter().filter(|e| concerns(&e.constraint, seen)).cloned().collect(),
-        }
-    }
-
-    /// Adds them to the text of a document, a JSON object. Both keys are always there: without them composer would ask
-    /// for each package elsewhere.
-    pub fn add_to(&self, document: &mut String) {
-        let mut lists: Map<String, Value> = Map::new();
-        for entry in &self.filter {
-            let list = lists.entry(entry.list.clone()).or_insert_with(|| json!([]));
-            list.as_array_mut().into_iter().for_each(|list| list.push(entry.json(None)));
-        }
-        document.pop();
-        document.push_str(",\"security-advisories\":");
-        document.push_str(&json!(self.advisories).to_string());
-        document.push_str(",\"filter\":");
-        document.push_str(&Value::Object(lists).to_string());
-        document.push('}');
-    }
-}
-
-fn concerns(constraint: &str, versions: &[NormalizedVersion]) -> bool {
-    // A constraint is checked before it is written down; one that cannot be read concerns everything.
-    Constraint::parse(constraint).map_or(true, |constraint| versions.iter().any(|version| constraint.matches(version)))
-}
 
 fn is_shown<T>(found: &WithVersions<T>, scope: &Scope<'_>, constraint: &str) -> bool {
     match scope {
@@ -224,6 +138,7 @@ pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::package_notices::Notices;
 
     #[test]
     fn notices_stand_behind_the_versions_of_a_document() {

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use composer::{NormalizedVersion, Stability, newest_first, normalize};
 
 use crate::ports::Rows;
-use crate::registry::App;
 use crate::registry::access::{Scope, View};
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 use crate::store::Page;
 use crate::store::packages::{self, PackageFilter, PackageRow, Sort};
 use crate::store::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};

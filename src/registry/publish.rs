@@ -2,21 +2,17 @@
 
 use composer::PackageName;
 
-use crate::ports::{Millis, Stmt};
-use crate::registry::App;
+use crate::ports::{Millis, Rows, Stmt};
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
-use crate::registry::mirror::withdraw_reserved;
+use crate::registry::kernel::app::App;
 use crate::registry::render::render;
-use crate::store::OrganizationId;
-use crate::store::deliveries;
-use crate::store::mirrors;
 use crate::store::organizations::{self, Touched};
 use crate::store::packages::{self, DocumentPart, LiveVersion, PackageState};
 use crate::store::publication::{self, FileUpsert, Target, VersionUpsert};
-use crate::store::repositories;
-use crate::store::repositories::{RefRow, RepositoryRow};
+use crate::store::repositories::{self, RefRow, RepositoryRow};
 use crate::store::sync_runs::{self, Finished, Report};
+use crate::store::{OrganizationId, deliveries, mirrors};
 
 /// What a sync found.
 pub struct Publication<'a> {
@@ -60,12 +56,20 @@ pub struct Publication<'a> {
     pub next_due_at: Millis,
 }
 
-/// Publishes what a sync found and ends its run, all or nothing. Returns whether a sync was asked for meanwhile.
+/// What publishing came to.
+pub struct Published {
+    /// Whether a sync was asked for meanwhile.
+    pub asked_again: bool,
+    /// The rows of [`mirrors::contested`]: packages of upstreams whose vendor is reserved now.
+    pub contested: Rows,
+}
+
+/// Publishes what a sync found and ends its run, all or nothing.
 ///
 /// # Errors
 /// When the run has lost its lease, the package was published by somebody else meanwhile, or the database failed;
 /// nothing is written then.
-pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure> {
+pub async fn publish(app: &App, found: &Publication<'_>) -> Result<Published, Failure> {
     let now = app.now();
     let target =
         Target { organization: found.organization, repository_id: found.repository_id, name: found.name.as_str(), now };
@@ -93,12 +97,9 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<bool, Failure
     batch.push(sync_runs::finish(found.run_id, found.report, now, found.next_due_at));
     let mut results = app.ports.database.batch(batch).await?;
     let finished: Option<Finished> = results.pop().unwrap_or_default().first()?;
-    app.memory.forget_published(target.organization);
-    // The package's vendor is reserved from now on.
-    if let Err(failure) = withdraw_reserved(app, found.organization, results.pop()).await {
-        log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
-    }
-    Ok(finished.is_some_and(|finished| finished.asked_again))
+    app.memory.invalidate_published(target.organization);
+    let contested = results.pop().unwrap_or_default();
+    Ok(Published { asked_again: finished.is_some_and(|finished| finished.asked_again), contested })
 }
 
 /// Attempts to render before giving up to somebody who keeps publishing.
@@ -150,6 +151,6 @@ async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> 
     ];
     batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
     app.ports.database.batch(batch).await?;
-    app.memory.forget_published(target.organization);
+    app.memory.invalidate_published(target.organization);
     Ok(())
 }

@@ -9,13 +9,14 @@ use composer::PackageName;
 use serde_json::{Map, Value, json};
 
 use crate::ports::{Job, Row, Rows, Stmt};
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
 use crate::registry::failure::Failure;
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::address_policy::check_url;
+use crate::registry::kernel::app::App;
 use crate::registry::mirror::withdraw_reserved;
-use crate::registry::upstream::check_url;
 use crate::store::mirror_publication::{Leaving, retire};
 use crate::store::organizations::{self, Touched};
 use crate::store::{Update, mirrors, run, settings};
@@ -177,7 +178,7 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     batch.extend(settings::apply_packagist(organization, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now));
     batch.push(settings::packagist_repository(organization));
     let packagist = id_in(app.ports.database.batch(batch).await?.pop().unwrap_or_default())?;
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     if let (true, Some(repository_id)) = (after.packagist_mirroring, packagist) {
         app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
     }

@@ -1,9 +1,9 @@
 //! Totals for people who run the registry.
 
-use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::dates::day_number;
 use crate::registry::failure::Failure;
+use crate::registry::kernel::app::App;
 use crate::store::statistics::{self, DayRow, Statistics};
 
 /// How many days are told one by one, today included.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
-use crate::registry::App;
+use crate::registry::access::credential_cache::{learn, learn_by};
 use crate::registry::audit::Deed;
-use crate::registry::authenticate::{learn, learn_by};
 use crate::registry::failure::Failure;
+use crate::registry::kernel::app::App;
 use crate::registry::secrets::{PlainToken, TokenHash, TokenKind};
 use crate::registry::tokens::{Issuer, absent};
 use crate::store::tokens::{self, HashedTokenRow};

@@ -4,9 +4,10 @@ use composer::{Constraint, PackageName, Stability};
 use serde_json::{Map, Value, json};
 
 use crate::ports::Millis;
-use crate::registry::access::{everything, packages};
+use crate::registry::access::grant::{everything, packages};
+use crate::registry::access::scope::{Permissions, Scope};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::{Permissions, Scope};
+use crate::registry::kernel::validation::FieldErrors;
 use crate::store::Update;
 use crate::store::tokens::GrantRow;
 
@@ -75,47 +76,13 @@ const MAX_CONSTRAINT: usize = 500;
 const MAX_METADATA_BYTES: usize = 16 << 10;
 const MAX_RATE_LIMIT: i64 = 1_000_000_000;
 
-/// What is wrong, by field.
-#[derive(Default)]
-pub struct Wrong(Vec<(String, String)>);
-
-impl Wrong {
-    /// Notes what is wrong with a field.
-    pub fn push(&mut self, field: impl Into<String>, text: impl Into<String>) {
-        self.0.push((field.into(), text.into()));
-    }
-
-    /// Notes a `status` that says neither enabled nor disabled.
-    pub fn check_enabled(&mut self, status: Option<i64>) {
-        if status.is_some_and(|status| !(0..=1).contains(&status)) {
-            self.push("status", "must be 1 for enabled or 0 for disabled");
-        }
-    }
-
-    fn check_moment(&mut self, field: impl Into<String>, moment: Option<Millis>) {
-        if moment.is_some_and(|moment| !(Millis(0)..=Millis::LAST).contains(&moment)) {
-            self.push(field, "must be unix time in seconds");
-        }
-    }
-
-    /// Refuses a request in which something is wrong.
-    pub fn into_result(self) -> Result<(), Failure> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let detail = self.0.iter().map(|(field, text)| format!("`{field}` {text}")).collect::<Vec<_>>().join("; ");
-        let failure = Failure::invalid(detail);
-        Err(self.0.into_iter().fold(failure, |failure, (field, text)| failure.with_field(&field, text)))
-    }
-}
-
 impl TokenSpec {
     /// Checks every field and collects what is wrong with each.
     ///
     /// # Errors
     /// [`crate::registry::failure::Kind::Invalid`] with all of it.
     pub fn check(self) -> Result<CheckedSpec, Failure> {
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let named = self.named();
         let description = self.description.as_deref().map(str::trim);
         match description {
@@ -168,7 +135,11 @@ impl TokenSpec {
     }
 }
 
-fn checked_scopes(permissions: Option<Permissions>, names: Option<&[String]>, wrong: &mut Wrong) -> Option<Vec<Scope>> {
+fn checked_scopes(
+    permissions: Option<Permissions>,
+    names: Option<&[String]>,
+    wrong: &mut FieldErrors,
+) -> Option<Vec<Scope>> {
     let Some(names) = names else { return permissions.map(Permissions::scopes) };
     if permissions.is_some() {
         wrong.push("scopes", "cannot stand beside `permissions`, which is short for some of them; send one of the two");
@@ -190,7 +161,7 @@ fn checked_scopes(permissions: Option<Permissions>, names: Option<&[String]>, wr
 fn checked_grants(
     prefixes: Update<Vec<String>>,
     grants: Update<Vec<GrantSpec>>,
-    wrong: &mut Wrong,
+    wrong: &mut FieldErrors,
 ) -> Option<Vec<GrantRow>> {
     match (prefixes, grants) {
         (Update::Keep, Update::Keep) => None,
@@ -241,7 +212,7 @@ impl GrantFields {
 impl GrantSpec {
     /// Checks every field and notes what is wrong with each; of a grant with which something is wrong, the row means
     /// nothing.
-    pub fn check(self, fields: &GrantFields, wrong: &mut Wrong) -> GrantRow {
+    pub fn check(self, fields: &GrantFields, wrong: &mut FieldErrors) -> GrantRow {
         let at = |field: &str| fields.at(field);
         let target = match (self.package, self.pattern) {
             (Some(package), None) => {

@@ -3,15 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Rows, Stmt};
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::audit::{Actor, Deed};
-use crate::registry::deliveries::jobs;
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
+use crate::registry::deliveries::{jobs, seal_row};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::address_policy::{ForbiddenUrl, check_url};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::secrets::{is_key, new_key};
-use crate::registry::token_spec::Wrong;
-use crate::registry::upstream::{ForbiddenUrl, check_url};
 use crate::store::deliveries::{self, DeliveryRow};
 use crate::store::webhooks::{self, Change, WebhookRow};
 use crate::store::{Page, run};
@@ -37,11 +38,6 @@ pub struct WebhookSpec {
     pub status: Option<i64>,
 }
 
-/// What the secret of the webhook with this uid is sealed to.
-pub fn seal_row(uid: &str) -> String {
-    format!("webhook/{uid}/secret")
-}
-
 fn absent() -> Failure {
     Failure::not_found("Webhook")
 }
@@ -57,7 +53,7 @@ fn taken(error: DatabaseError) -> Failure {
 
 impl WebhookSpec {
     fn check(&self, app: &App, is_new: bool) -> Result<(), Failure> {
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         match self.url.as_deref().map(|url| check_url(url, app.reach())) {
             None if is_new => wrong.push("url", "is required"),
             Some(Err(ForbiddenUrl::HoldsCredentials)) => {

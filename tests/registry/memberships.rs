@@ -2,7 +2,7 @@
 
 use rostrum::ports::DatabaseError;
 use rostrum::registry::access::View;
-use rostrum::registry::audit::Actor;
+use rostrum::registry::access::actor::Actor;
 use rostrum::registry::failure::{Failure, Kind};
 use rostrum::registry::users::role::Role;
 use rostrum::registry::users::{self, Manager, UserSpec, UserUpdate, links};

@@ -14,9 +14,9 @@ use crate::http::extract::PathOf;
 use crate::http::pass_through::pass_through;
 use crate::http::range::requested;
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::dist::{Dist, DistAddress, locate, open};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 
 /// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
 fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress> {

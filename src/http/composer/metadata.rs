@@ -7,10 +7,11 @@ use crate::http::caching::{Conditions, answer};
 use crate::http::composer::shapes::{PackageMetadata, PackagesJson};
 use crate::http::extract::{BaseUrl, Client, PathOf};
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
+use crate::registry::documents::Part;
 use crate::registry::failure::Failure;
 use crate::registry::listing::root_document;
-use crate::registry::metadata::{Part, Wanted, companion, document};
-use crate::registry::tokens::Scope;
+use crate::registry::metadata::{Wanted, companion, document};
 
 /// The root document: where everything is, and which packages the caller sees.
 #[utoipa::path(

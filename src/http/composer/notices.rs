@@ -12,9 +12,9 @@ use crate::http::extract::read_body;
 use crate::http::reply::ok;
 use crate::http::session::Session;
 use crate::json::read_bytes;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::notices::{filter_of, filter_summary, full_advisories};
-use crate::registry::tokens::Scope;
 
 /// Most bytes of a question: 5000 packages.
 const MAX_QUESTION_BYTES: usize = 512 << 10;

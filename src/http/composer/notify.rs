@@ -1,6 +1,7 @@
 //! `notify-batch`: what composer has installed.
 
 use axum::extract::Request;
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -8,10 +9,9 @@ use crate::http::extract::read_body;
 use crate::http::reply::gone;
 use crate::http::session::Session;
 use crate::json::read_bytes;
+use crate::registry::access::scope::Scope;
 use crate::registry::downloads::count_installs;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
-use axum::response::Response;
 
 /// Most bytes of a report: 2000 installs of 250 bytes.
 const MAX_REPORT_BYTES: usize = 512 << 10;

@@ -8,10 +8,10 @@ use crate::http::composer::shapes::{PackageNames, SearchResults};
 use crate::http::extract::{BaseUrl, LenientQuery};
 use crate::http::reply::ok;
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::listing::{filtered, visible_names};
 use crate::registry::packages;
-use crate::registry::tokens::Scope;
 use crate::store::Page;
 use crate::store::packages::{PackageFilter, Sort};
 

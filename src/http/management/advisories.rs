@@ -11,9 +11,9 @@ use crate::http::management::auth::{Done, done};
 use crate::http::reply::{list, made, ok};
 use crate::http::session::Session;
 use crate::ports::Millis;
+use crate::registry::access::scope::Scope;
 use crate::registry::advisories::{self, AdvisorySpec, Source};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::Update;
 use crate::store::advisories::{AdvisoryRow, NoticeFilter};
 

@@ -8,9 +8,9 @@ use crate::http::extract::{JsonBody, StrictQuery, page};
 use crate::http::management::ErrorBody;
 use crate::http::reply::{list, ok};
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::artifacts::{ArtifactFilter, ArtifactRow, UploadedVersion, Use};
 
 /// A zip.

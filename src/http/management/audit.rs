@@ -12,9 +12,9 @@ use crate::http::management::ErrorBody;
 use crate::http::reply::list;
 use crate::http::session::Session;
 use crate::ports::Millis;
-use crate::registry::audit;
+use crate::registry::access::scope::Scope;
+use crate::registry::audit_log;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::Page;
 use crate::store::audit::{EntryFilter, EntryRow};
 
@@ -104,7 +104,7 @@ pub async fn list_audit_log(
     let view = session.view(Scope::AuditRead).await?;
     let StrictQuery(query) = query?;
     let part = page(query.limit, query.offset)?;
-    let (rows, total) = audit::list(&session.app, &view, query.filter(), part).await?;
+    let (rows, total) = audit_log::list(&session.app, &view, query.filter(), part).await?;
     Ok(list(rows.into_iter().map(EntryView::from), total))
 }
 
@@ -139,7 +139,7 @@ pub async fn export_audit_log(
     let asked = page(query.limit, query.offset)?;
     let limit = if query.limit.is_some() { asked.limit } else { MAX_EXPORTED };
     let part = Page { limit, ..asked };
-    let (rows, _) = audit::list(&session.app, &view, query.filter(), part).await?;
+    let (rows, _) = audit_log::list(&session.app, &view, query.filter(), part).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

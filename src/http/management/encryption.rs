@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 use crate::http::management::ErrorBody;
 use crate::http::reply::ok;
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::encryption::{self, KeyUse, Rotated};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 
 /// A key, and how many secrets it has sealed.
 #[derive(Debug, Serialize, ToSchema)]

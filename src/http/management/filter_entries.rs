@@ -9,9 +9,9 @@ use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
 use crate::http::reply::{list, made};
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::advisories::{self, EntrySpec};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::advisories::{FilterEntryRow, NoticeFilter};
 
 /// A request to put versions of a package on a filter list.

@@ -10,8 +10,8 @@ use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, RoleName, done, shown_once};
 use crate::http::reply::list;
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::registry::users::links;
 use crate::store::invitations::InvitationRow;
 

@@ -10,11 +10,11 @@ use crate::http::extract::{PageQuery, PathOf, StrictQuery};
 use crate::http::management::ErrorBody;
 use crate::http::reply::{list, ok};
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
-use crate::registry::tokens::Scope;
 use crate::store::versions::DependentRow;
 
 /// Days that are told when nobody says which.

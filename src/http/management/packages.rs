@@ -10,12 +10,12 @@ use crate::http::management::auth::{Done, done};
 use crate::http::management::versions::VersionView;
 use crate::http::reply::{list, ok};
 use crate::http::session::Session;
-use crate::registry::App;
 use crate::registry::access::View;
+use crate::registry::access::scope::Scope;
 use crate::registry::curate::{self, PackageChanges, Who};
 use crate::registry::failure::Failure;
+use crate::registry::kernel::app::App;
 use crate::registry::packages;
-use crate::registry::tokens::Scope;
 use crate::store::Update;
 use crate::store::packages::{PackageFilter, PackageRow, Sort, SortKey};
 

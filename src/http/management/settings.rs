@@ -8,9 +8,9 @@ use crate::http::extract::{JsonBody, update};
 use crate::http::management::ErrorBody;
 use crate::http::reply::ok;
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::settings::{self, Settings, SettingsChange};
-use crate::registry::tokens::Scope;
 use crate::store::Update;
 
 /// What an operator sets while the registry runs.

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use crate::http::management::ErrorBody;
 use crate::http::reply::ok;
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::dates::start_of_day;
 use crate::registry::failure::Failure;
 use crate::registry::statistics;
-use crate::registry::tokens::Scope;
 use crate::store::statistics::Statistics;
 
 /// Repositories by the status of their sync.

@@ -16,8 +16,8 @@ use crate::http::extract::PathOf;
 use crate::http::management::ErrorBody;
 use crate::http::reply::with_status;
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::registry::uploads::{self, Room, UploadAddress, Uploaded, too_large};
 
 /// What a form says around its zip: headers, boundaries, small fields.

@@ -10,10 +10,9 @@ use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, RoleName, Secret, UserView, done, shown_once};
 use crate::http::reply::{list, made, ok};
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
-use crate::registry::users::links;
-use crate::registry::users::{self, UserSpec, UserUpdate};
+use crate::registry::users::{self, UserSpec, UserUpdate, links};
 
 /// What narrows a list of users.
 #[derive(Debug, Default, Deserialize)]

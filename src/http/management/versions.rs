@@ -14,10 +14,10 @@ use crate::http::management::auth::{Done, done};
 use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::ports::Millis;
+use crate::registry::access::scope::Scope;
 use crate::registry::curate::{VersionChange, change_version};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
-use crate::registry::tokens::Scope;
 use crate::store::versions::VersionRow;
 
 /// A version of a package.

@@ -10,10 +10,10 @@ use crate::http::reply::{gone, list, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
+use crate::registry::access::scope::Scope;
 use crate::registry::consumers::{self, Consumer, ConsumerSpec};
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
-use crate::registry::tokens::Scope;
 
 fn page_of((consumers, total): (Vec<Consumer>, i64)) -> Response {
     list(consumers.into_iter().map(ConsumerView::from), total)

@@ -9,8 +9,8 @@ use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
 use crate::http::storefront::id_of;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::registry::{entitlements, instructions};
 use crate::store::entitlements::PermissionRow;
 

@@ -8,9 +8,9 @@ use crate::http::reply::{gone, list, made, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
+use crate::registry::access::scope::Scope;
 use crate::registry::catalog;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 
 /// Packages, the oldest first, with those that are hidden.
 #[utoipa::path(

@@ -8,9 +8,9 @@ use crate::http::reply::{gone, made, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{PermissionRequest, PermissionView};
 use crate::http::storefront::{entitlements, id_of};
+use crate::registry::access::scope::Scope;
 use crate::registry::entitlements::{change, get, grant, revoke};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 
 /// The permissions of a consumer that name a package, the oldest first.
 #[utoipa::path(

@@ -9,10 +9,10 @@ use crate::http::management::ErrorBody;
 use crate::http::reply::list;
 use crate::http::session::Session;
 use crate::http::storefront::id_of;
+use crate::registry::access::scope::Scope;
+use crate::registry::consumer_statistics::of_one_consumer;
 use crate::registry::dates::php_date;
-use crate::registry::downloads::of_one_consumer;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::downloads::ConsumerDownloads;
 
 /// What a consumer installed of one version.

@@ -8,9 +8,9 @@ use crate::http::reply::{gone, made, ok};
 use crate::http::session::Session;
 use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
 use crate::http::storefront::id_of;
+use crate::registry::access::scope::Scope;
 use crate::registry::consumer_tokens;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 
 /// A consumer's tokens, the oldest first.
 #[utoipa::path(

@@ -11,8 +11,8 @@ use crate::http::reply::{gone, list, made, ok, with_status};
 use crate::http::session::Session;
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::registry::{catalog, uploads};
 
 /// A package's versions, the oldest first, with those that are hidden and those that wait for their zip.

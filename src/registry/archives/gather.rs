@@ -13,7 +13,7 @@ use git::{
     TreeError, find_package_files, limits, missing_files, missing_rule_files,
 };
 
-use crate::registry::sync::SyncError;
+use crate::registry::sync::error::SyncError;
 use crate::registry::sync::remote::{Remote, is_too_large};
 
 /// All trees of a commit, and no file.

@@ -8,31 +8,26 @@ mod gather;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gather::{Gatherer, with_options};
 use git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::json::read_text;
 use crate::ports::{Job, Stmt};
-use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::memory::Place;
+use crate::registry::kernel::app::App;
 use crate::registry::publish::render_again;
+use crate::registry::storage::{blob_key, unavailable, wait_for_slot};
+use crate::registry::sync::error::SyncError;
 use crate::registry::sync::remote::is_too_large;
-use crate::registry::sync::{SyncError, remote_of};
+use crate::registry::sync::remote_of;
 use crate::store::dists::{self, DistRow, NewArtifact};
 use crate::store::repositories::{self, RepositoryRow};
 use crate::store::run;
 
-use gather::{Gatherer, with_options};
-
 /// Tags built by one queue message: their commits come in one request and share most of their objects.
 const TAGS_PER_JOB: usize = 20;
-
-/// Where a zip lies in the blob store.
-pub fn blob_key(sha256: &str) -> String {
-    format!("dist/{}/{sha256}.zip", &sha256[..2.min(sha256.len())])
-}
 
 /// Why one commit will never have a zip; in words for whoever asks for it.
 #[derive(Debug, thiserror::Error)]
@@ -143,24 +138,6 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
         }
         Unbuilt::ForNow(error) => Err(failed(error)),
     }
-}
-
-/// Waits for the isolate's one place for building: two at a time would not fit its memory.
-pub async fn wait_for_slot(app: &App) -> Result<Place, Failure> {
-    app.wait_for_place(&["archives"], SLOT_PATIENCE).await.ok_or_else(busy)
-}
-
-/// How long a builder, or who fetches an archive, waits for others in the same isolate.
-pub const SLOT_PATIENCE: Duration = Duration::from_secs(25);
-
-/// What a client is told when it has waited that long.
-pub fn busy() -> Failure {
-    Failure::new(Kind::Upstream, "Other archives are being built here. Try again in a moment.")
-}
-
-/// What a client is told of a version whose zip cannot be built.
-pub fn unavailable(version: &str, reason: &str) -> Failure {
-    Failure::new(Kind::NotFound, format!("The archive of version {version} is not available: {reason}"))
 }
 
 /// Whether a fetch may have failed because of one of the commits that were asked for, so that the others deserve an

@@ -14,19 +14,18 @@ use url::Url;
 
 use crate::json::read_text;
 use crate::ports::{BlobUpload, Fault, PART_BYTES};
-use crate::registry::App;
-use crate::registry::archives::{blob_key, busy, unavailable};
+use crate::registry::documents::stored;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::memory::Place;
-use crate::registry::metadata;
+use crate::registry::kernel::app::App;
+use crate::registry::memory::Permit;
 use crate::registry::mirror::entitled;
 use crate::registry::mirror::remote::{MirrorError, Remote, refusal};
+use crate::registry::storage::{blob_key, busy, unavailable};
 use crate::registry::upstream::RequestError;
-use crate::store::OrganizationId;
 use crate::store::dists::{self, DistRow, NewArtifact, attach_first, attached};
 use crate::store::mirrors::Upstream;
-use crate::store::run;
+use crate::store::{OrganizationId, run};
 
 /// Largest zip that is mirrored: hashing it takes some seconds of CPU time.
 const MAX_BYTES: u64 = 512 << 20;
@@ -90,7 +89,7 @@ pub async fn fetch(
     known_sha1: Option<&str>,
 ) -> Result<NewArtifact, Failure> {
     let upstream = upstream_of(app, organization, name, row).await?;
-    let mut place = app.wait_for_place(&PLACES, PATIENCE).await.ok_or_else(busy)?;
+    let mut place = app.acquire_permit(&PLACES, PATIENCE).await.ok_or_else(busy)?;
     let mut remote = Remote::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
     let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
     let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
@@ -122,7 +121,7 @@ async fn upstream_of(
     name: &PackageName,
     row: &DistRow,
 ) -> Result<Upstream, Failure> {
-    let (_, facts) = metadata::stored(app, organization, name).await?;
+    let (_, facts) = stored(app, organization, name).await?;
     let said = facts.as_ref().map(|facts| entitled(facts, name)).unwrap_or_default();
     let upstream =
         said.into_iter().map(|said| &said.upstream).find(|upstream| upstream.id == row.repository_id).cloned();
@@ -145,7 +144,7 @@ async fn download(
     remote: &mut Remote<'_>,
     url: &str,
     promised: &str,
-    place: &mut Place,
+    place: &mut Permit,
 ) -> Result<NewArtifact, ArchiveError> {
     let url = Url::parse(url).map_err(|_| MirrorError::Address(url.to_owned()))?;
     let mut answer = remote.send(url, None).await?;
@@ -173,7 +172,7 @@ async fn download(
 async fn receive(
     receiver: &mut Receiver<'_>,
     body: &mut dyn crate::ports::ByteStream,
-    place: &mut Place,
+    place: &mut Permit,
 ) -> Result<(), ArchiveError> {
     while let Some(chunk) = body.next_chunk().await {
         let chunk = chunk.map_err(|Fault { reason, .. }| MirrorError::from(RequestError::BrokenOff(reason)))?;

@@ -6,18 +6,17 @@ use std::time::Duration;
 use composer::{PackageName, Versions};
 use serde_json::json;
 
-use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::mirror::intake::{Intake, take_in};
+use crate::registry::kernel::app::App;
+use crate::registry::mirror::intake::{Intake, find_version, take_in};
 use crate::registry::mirror::remote::{Fetched, MirrorError, Remote, fetch_package};
 use crate::registry::mirror::{rank, refusal};
-use crate::store::OrganizationId;
-use crate::store::mirror_publication::{self as publication, Batch, Leaving, PackageUpsert, Source, retire};
+use crate::store::mirror_publication::{Batch, Leaving, PackageUpsert, Source, retire};
 use crate::store::mirrors::{self, Answered, Before, KnownVersion, NameRow, Noted, Ownership, StoredRoot, Upstream};
 use crate::store::organizations::{self, Touched};
-use crate::store::repositories;
 use crate::store::sync_runs::{Report, SkippedRef};
+use crate::store::{OrganizationId, mirror_publication as publication, repositories};
 
 /// Bytes of documents that are published together: they are in memory at the same time, several times as large.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -90,7 +89,7 @@ impl<'a> Harvest<'a> {
                 vec![repositories::keep_root(self.organization, self.upstream.id, &self.upstream.url, &root.to_json())];
             if known.map(|known| &known.root.patterns) != Some(&root.root.patterns) {
                 batch.push(organizations::touch(self.organization, Touched::Names, self.app.now()));
-                self.app.memory.forget_published(self.organization);
+                self.app.memory.invalidate_published(self.organization);
             }
             self.app.ports.database.batch(batch).await?;
         }
@@ -168,7 +167,7 @@ impl<'a> Harvest<'a> {
         let mut place = None;
         if !self.pending.is_empty() {
             let words = "Too many packages are being mirrored at the moment. Try again.";
-            let waited = self.app.wait_for_place(&["publish"], PATIENCE).await;
+            let waited = self.app.acquire_permit(&["publish"], PATIENCE).await;
             place = Some(waited.ok_or_else(|| Failure::new(Kind::Upstream, words))?);
             let taken = self.take_pending().await?;
             if !taken.packages.is_empty() {
@@ -291,10 +290,4 @@ fn versions_of<'k>(known: &'k [KnownVersion], name: &str) -> &'k [KnownVersion] 
     let start = known.partition_point(|version| version.name.as_str() < name);
     let end = known.partition_point(|version| version.name.as_str() <= name);
     &known[start..end]
-}
-
-/// A version of a package, among all of it in their order.
-pub fn find_version<'k>(known: &'k [KnownVersion], normalized: &str) -> Option<&'k KnownVersion> {
-    let place = known.binary_search_by(|version| version.normalized.as_str().cmp(normalized)).ok()?;
-    known.get(place)
 }

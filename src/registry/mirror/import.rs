@@ -9,9 +9,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::registry::mirror::harvest::Harvest;
-use crate::registry::mirror::refresh::Progress;
 use crate::registry::mirror::remote::MirrorError;
-use crate::registry::mirror::takes;
+use crate::registry::mirror::{Progress, takes};
 use crate::store::mirrors::{Before, StoredRoot, Validators, found};
 use crate::store::run;
 

@@ -15,11 +15,10 @@ use serde_json::Value;
 use sha1::{Digest, Sha1};
 
 use crate::ports::{Fault, Millis};
-use crate::registry::App;
 use crate::registry::access::IndexedVersion;
 use crate::registry::dates::{read_rfc3339, rfc3339};
 use crate::registry::ids::new_uid;
-use crate::registry::mirror::harvest::find_version;
+use crate::registry::kernel::app::App;
 use crate::registry::render::{Rendered, dist_url, render_entries};
 use crate::store::mirror_publication::{MirroredDist, MirroredVersion};
 use crate::store::mirrors::KnownVersion;
@@ -261,6 +260,12 @@ fn moment(value: &Value) -> Option<Millis> {
 /// The moment `seconds` after the epoch, if it is one that can be written as a date.
 fn date(seconds: i64) -> Option<Millis> {
     Some(Millis::from_seconds(seconds)).filter(|moment| (Millis(0)..=Millis::LAST).contains(moment))
+}
+
+/// A version of a package, among all of it in their order.
+pub fn find_version<'k>(known: &'k [KnownVersion], normalized: &str) -> Option<&'k KnownVersion> {
+    let place = known.binary_search_by(|version| version.normalized.as_str().cmp(normalized)).ok()?;
+    known.get(place)
 }
 
 #[cfg(test)]

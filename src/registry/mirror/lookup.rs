@@ -1,28 +1,48 @@
 //! Looking a name up that no repository of our own publishes: what is known holds for a while, and then its upstreams
 //! are asked again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use composer::PackageName;
 
-use crate::ports::Job;
-use crate::registry::App;
+use crate::ports::{Job, Millis};
+use crate::registry::documents::{DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, stored};
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::memory::{DOCUMENT_TTL, Dated};
-use crate::registry::metadata::{self, Known, PackageDocuments};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::Cached;
 use crate::registry::mirror::harvest::Harvest;
 use crate::registry::mirror::remote::MirrorError;
 use crate::registry::mirror::{entitled, is_withheld, takes};
-use crate::store::OrganizationId;
 use crate::store::mirrors::{self, Answered, Before, Facts, Noted, Said, Upstream};
-use crate::store::repositories;
+use crate::store::{OrganizationId, repositories};
 
 /// For how many sync intervals an answer may be handed out while it is asked for again.
 pub const STALE_INTERVALS: u32 = 6;
 
 /// How long a request waits for another one that asks for the same package.
 const TURN_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long an upstream that has failed is not asked again by requests that would wait for it. Composer repeats a failed
+/// request three times at once, and asks for a dozen packages at a time.
+pub const UPSTREAM_BACKOFF: Duration = Duration::from_secs(15);
+
+/// The upstream repositories that failed a moment ago: until when they are not asked, and why they failed.
+#[derive(Default)]
+struct FailingUpstreams(HashMap<i64, (Millis, String)>);
+
+impl FailingUpstreams {
+    fn record(&mut self, repository_id: i64, reason: &str, now: Millis) {
+        self.0.insert(repository_id, (now.plus(UPSTREAM_BACKOFF), reason.to_owned()));
+    }
+
+    /// Why an upstream repository is not to be asked at the moment, if so.
+    fn reason(&mut self, repository_id: i64, now: Millis) -> Option<String> {
+        self.0.retain(|_, (until, _)| now < *until);
+        self.0.get(&repository_id).map(|(_, reason)| reason.clone())
+    }
+}
 
 /// What is known of an upstream's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,11 +157,11 @@ async fn ask_in_turn(lookup: &Lookup<'_>) -> Result<Known, Failure> {
     let Lookup { app, organization, name, .. } = *lookup;
     let turn = turn(organization, name);
     let key = (organization, name.as_str().to_owned());
-    let place = if let Some(place) = app.memory.try_take(&turn, app.now()) {
+    let place = if let Some(place) = app.memory.try_acquire_permit(&turn, app.now()) {
         place
     } else {
-        let place = app.wait_for_place(&[&turn], TURN_PATIENCE).await;
-        let learnt = app.memory.documents().get(&key);
+        let place = app.acquire_permit(&[&turn], TURN_PATIENCE).await;
+        let learnt = app.memory.published_slot::<DocumentCache>().lock().get(&key);
         if let Some(entry) = learnt.filter(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL)) {
             return Ok(entry.value);
         }
@@ -151,7 +171,11 @@ async fn ask_in_turn(lookup: &Lookup<'_>) -> Result<Known, Failure> {
     let known = ask(lookup).await?;
     // Before the place is given back, so that whoever waits for it finds the answer.
     let bytes = known.bytes();
-    app.memory.documents().put(key, Dated { value: known.clone(), read_at: app.now() }, bytes);
+    app.memory.published_slot::<DocumentCache>().lock().put(
+        key,
+        Cached { value: known.clone(), cached_at: app.now() },
+        bytes,
+    );
     drop(place);
     Ok(known)
 }
@@ -164,13 +188,17 @@ fn ask_later(
     facts: Facts,
     shown: Option<Arc<PackageDocuments>>,
 ) {
-    let Some(place) = app.memory.try_take(&turn(organization, name), app.now()) else { return };
+    let Some(place) = app.memory.try_acquire_permit(&turn(organization, name), app.now()) else { return };
     let (app_then, name) = (app.clone(), name.clone());
     app.ports.tasks.wait_until(Box::pin(async move {
         let lookup = Lookup { app: &app_then, organization, name: &name, facts: &facts, shown };
         match ask(&lookup).await {
             // The next one to ask reads it from the database.
-            Ok(_) => app_then.memory.documents().remove(&(organization, name.as_str().to_owned())),
+            Ok(_) => app_then
+                .memory
+                .published_slot::<DocumentCache>()
+                .lock()
+                .remove(&(organization, name.as_str().to_owned())),
             Err(failure) => log::warn!("{name} was not asked for again: {}", failure.detail),
         }
         drop(place);
@@ -196,7 +224,7 @@ async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
         }
     }
     // Also after a failure: somebody else may have published it meanwhile, or only the database's answer was lost.
-    let (documents, facts) = match metadata::stored(app, organization, name).await {
+    let (documents, facts) = match stored(app, organization, name).await {
         Ok(stored) => stored,
         Err(failure) => return Err(asked.err().unwrap_or(failure)),
     };
@@ -214,7 +242,7 @@ fn not_to_be_had(name: &PackageName, reason: &str) -> Failure {
 /// Asks one upstream, and writes down what it said; whether it has the name, if only to claim it.
 async fn ask_one(lookup: &Lookup<'_>, said: &Said) -> Result<bool, Failure> {
     let Lookup { app, organization, name, .. } = *lookup;
-    if let Some(reason) = app.memory.recent_failure(said.upstream.id, app.now()) {
+    if let Some(reason) = app.memory.slot::<FailingUpstreams>().lock().reason(said.upstream.id, app.now()) {
         return Err(not_to_be_had(name, &reason));
     }
     let before = Some(&said.before).filter(|_| lookup.is_owner(&said.upstream));
@@ -261,7 +289,7 @@ async fn harvest_one(
 async fn note_failure(lookup: &Lookup<'_>, upstream: &Upstream, reason: &str) {
     let Lookup { app, name, .. } = *lookup;
     let now = app.now();
-    app.memory.note_failure(upstream.id, reason, now);
+    app.memory.slot::<FailingUpstreams>().lock().record(upstream.id, reason, now);
     let answer = Err(reason.to_owned());
     let noted = Noted { name: name.to_string(), answer, published: Before::default(), skipped: Vec::new() };
     let mut batch = mirrors::note(upstream.id, vec![noted], now);

@@ -28,14 +28,13 @@ use composer::PackageName;
 
 use crate::json::read_text;
 use crate::ports::{Row, Rows};
-use crate::registry::App;
-use crate::registry::access::glob;
 use crate::registry::failure::Failure;
-use crate::store::OrganizationId;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::pattern::glob;
 use crate::store::mirror_publication::{Leaving, retire};
 use crate::store::mirrors::{self, Facts, Ownership, Said, Upstream};
 use crate::store::organizations::{self, Touched};
-use crate::store::run;
+use crate::store::{OrganizationId, run};
 
 /// The provider of the implicit upstream.
 pub const PACKAGIST: &str = "packagist";
@@ -131,8 +130,17 @@ pub async fn withdraw_reserved(
     let mut batch = vec![organizations::touch(organization, Touched::Versions, now)];
     batch.extend(retire(organization, &leaving, now));
     app.ports.database.batch(batch).await?;
-    app.memory.forget_published(organization);
+    app.memory.invalidate_published(organization);
     Ok(())
+}
+
+/// Whether a sync has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It has.
+    Done,
+    /// There is more; another one is to follow at once.
+    More,
 }
 
 #[cfg(test)]

@@ -6,27 +6,18 @@ use composer::PackageName;
 
 use crate::json::read_text;
 use crate::ports::Row;
-use crate::registry::App;
 use crate::registry::failure::Failure;
+use crate::registry::kernel::app::App;
 use crate::registry::mirror::harvest::Harvest;
 use crate::registry::mirror::import::import;
 use crate::registry::mirror::remote::MirrorError;
-use crate::registry::mirror::{refusal, withdraw_reserved};
+use crate::registry::mirror::{Progress, refusal, withdraw_reserved};
 use crate::store::mirrors::{self, NameRow, Upstream, stored_root};
 use crate::store::run;
 use crate::store::sync_runs::{ClaimedRepository, Report};
 
 /// Packages that one sync asks for again.
 const PACKAGES_A_SYNC: i64 = 50;
-
-/// Whether a sync has come to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// It has.
-    Done,
-    /// There is more; another one is to follow at once.
-    More,
-}
 
 /// Syncs an upstream repository; what was done is in `report`, whatever comes of it.
 pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Report) -> Result<Progress, MirrorError> {
@@ -44,7 +35,7 @@ pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Rep
     let result = carry_through(&mut harvest).await;
     // What was learnt before the server failed is not to be asked for again.
     let flushed = harvest.flush().await;
-    app.memory.forget_published(repository.organization);
+    app.memory.invalidate_published(repository.organization);
     let tidied = tidy_up(&mut harvest).await;
     *report = harvest.report;
     report.requests = harvest.remote.requests;

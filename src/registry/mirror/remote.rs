@@ -11,9 +11,10 @@ use url::Url;
 
 use crate::json;
 use crate::ports::{DatabaseError, Fault, UpstreamError};
-use crate::registry::App;
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::repositories::{Credentials, Provider};
+use crate::registry::kernel::app::App;
+use crate::registry::repositories::credentials::Credentials;
+use crate::registry::repositories::provider::Provider;
 use crate::registry::upstream::{Answer, Ask, Authorization, RequestError, ask, read_all};
 use crate::store::mirrors::{Before, StoredRoot, Upstream, Validators};
 

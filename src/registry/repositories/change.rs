@@ -7,13 +7,16 @@ use url::Url;
 
 use crate::json::read_text;
 use crate::ports::{DatabaseError, Job, Stmt};
-use crate::registry::App;
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
 use crate::registry::failure::Failure;
+use crate::registry::kernel::app::App;
 use crate::registry::mirror::PACKAGIST;
+use crate::registry::repositories::credentials::Credentials;
+use crate::registry::repositories::provider::Provider;
 use crate::registry::repositories::{
-    Credentials, Provider, checked_filter, checked_package_filter, checked_path, checked_url, get, managed_by_settings,
-    refuse_foreign, refuse_uploads, taken,
+    checked_filter, checked_package_filter, checked_path, checked_url, get, managed_by_settings, refuse_foreign,
+    refuse_uploads, taken,
 };
 use crate::store::mirror_publication::{Leaving, retire};
 use crate::store::organizations::{self, Touched};
@@ -201,7 +204,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
             return Err(Failure::crossed("repository"));
         }
     };
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     changed.ok_or_else(|| Failure::not_found("Repository"))
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::registry::App;
 use crate::registry::failure::Failure;
-use crate::registry::repositories::Provider;
+use crate::registry::kernel::app::App;
+use crate::registry::repositories::provider::Provider;
 use crate::registry::upstream::Authorization;
 
 /// Credentials for a repository's host.

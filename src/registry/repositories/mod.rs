@@ -1,8 +1,9 @@
 //! Registering, changing, verifying, syncing on demand and removing repositories.
 
-mod change;
-mod credentials;
-mod verify;
+pub mod change;
+pub mod credentials;
+pub mod provider;
+pub mod verify;
 
 use std::time::Duration;
 
@@ -10,80 +11,19 @@ use git::PackagePath;
 use serde_json::json;
 
 use crate::ports::{DatabaseError, Job, Millis};
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::upstream::check_url;
-use crate::store::organizations;
+use crate::registry::kernel::address_policy::check_url;
+use crate::registry::kernel::app::App;
+use crate::registry::repositories::credentials::Credentials;
+use crate::registry::repositories::provider::Provider;
 use crate::store::repositories::{self, NewRepository, RefRow, RepositoryRow};
 use crate::store::sync_runs::{self, RunRow};
 use crate::store::uploads::UPLOADS_URL;
-use crate::store::{Page, run};
-
-pub use change::{RepositoryChange, change};
-pub use credentials::{Credentials, seal_row};
-pub use verify::{Verification, verify};
-
-/// What kind of host serves a repository: decides how credentials are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
-    /// Any git server that speaks smart HTTP.
-    Git,
-    /// github.com or GitHub Enterprise.
-    GitHub,
-    /// gitlab.com or a GitLab of one's own.
-    GitLab,
-    /// bitbucket.org.
-    Bitbucket,
-    /// Gitea or Forgejo.
-    Gitea,
-    /// A Composer repository.
-    Composer,
-    /// Uploaded zips.
-    Artifact,
-}
-
-const PROVIDERS: [(Provider, &str); 7] = [
-    (Provider::Git, "git"),
-    (Provider::GitHub, "github"),
-    (Provider::GitLab, "gitlab"),
-    (Provider::Bitbucket, "bitbucket"),
-    (Provider::Gitea, "gitea"),
-    (Provider::Composer, "composer"),
-    (Provider::Artifact, "artifact"),
-];
-
-impl Provider {
-    /// Reads a provider's name.
-    pub fn parse(name: &str) -> Option<Self> {
-        PROVIDERS.iter().find(|(_, known)| *known == name).map(|(provider, _)| *provider)
-    }
-
-    /// The provider's name.
-    pub fn as_str(self) -> &'static str {
-        PROVIDERS.iter().find(|(provider, _)| *provider == self).map_or("", |(_, name)| name)
-    }
-
-    /// The kind of repository that it serves.
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Composer | Self::Artifact => self.as_str(),
-            _ => "git",
-        }
-    }
-
-    /// The user name that the host's documentation asks for beside an access token. Hosts that do not care get
-    /// GitHub's.
-    fn token_user(self) -> &'static str {
-        match self {
-            Self::GitLab => "oauth2",
-            Self::Bitbucket => "x-token-auth",
-            _ => "x-access-token",
-        }
-    }
-}
+use crate::store::{Page, organizations, run};
 
 /// A request to register a repository.
 #[derive(Debug, Clone)]
@@ -210,7 +150,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     })?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     // Which names are asked for here, packages.json tells.
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     if kind != "artifact" {
         app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     }
@@ -307,7 +247,7 @@ pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     if results.into_iter().nth(1).unwrap_or_default().0.is_empty() {
         return Err(Failure::not_found("Repository"));
     }
-    app.memory.forget_published(by.organization());
+    app.memory.invalidate_published(by.organization());
     Ok(())
 }
 

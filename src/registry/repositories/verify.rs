@@ -2,12 +2,14 @@
 
 use git::RemoteRefs;
 
-use crate::registry::App;
 use crate::registry::access::View;
 use crate::registry::failure::Failure;
+use crate::registry::kernel::app::App;
 use crate::registry::mirror::remote::{MirrorError, Remote};
 use crate::registry::repositories::{get, refuse_uploads};
-use crate::registry::sync::{SyncError, remote_of, short};
+use crate::registry::sync::changes::short;
+use crate::registry::sync::error::SyncError;
+use crate::registry::sync::remote_of;
 use crate::store::repositories::RepositoryRow;
 
 /// What was seen.

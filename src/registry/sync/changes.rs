@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
-use crate::registry::access::glob;
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::pattern::glob;
 use crate::registry::sync::contents::{Content, Contents};
 use crate::store::packages::{HIDDEN, LiveVersion, PackageState, YANKED};
 use crate::store::publication::{FileUpsert, VersionUpsert};

@@ -8,24 +8,14 @@ use git::{
     BlobRef, Capabilities, FetchError, FetchRequest, MetadataPlan, Object, ObjectId, PackLimits, PackageFiles,
     PackagePath, Packs, TreeError, find_package_files, missing_blobs,
 };
-use sha2::{Digest, Sha256};
 
 use crate::ports::Millis;
-use crate::registry::sync::SyncError;
+use crate::registry::sync::error::SyncError;
 use crate::registry::sync::remote::{Remote, is_too_large};
+use crate::registry::texts::{MAX_FILE_BYTES, readable_text};
 
 /// Commits asked for in one filtered request: some 50 kB of request, and of the order of a megabyte of answer.
 const FILTERED_BATCH: usize = 1000;
-
-/// Most bytes of one file: JSON doubles them at worst, and D1 takes 2 MB a value. A longer text is left out, a version
-/// with a longer composer.json is skipped.
-pub const MAX_FILE_BYTES: u64 = 200_000;
-
-/// A file's bytes as the text that is kept of it, and the text's SHA-256.
-pub fn readable_text(bytes: &[u8]) -> (String, String) {
-    let text = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
-    (hex::encode(Sha256::digest(text.as_bytes())), text)
-}
 
 /// A file that people read.
 #[derive(Debug, Clone, PartialEq, Eq)]

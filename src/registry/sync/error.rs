@@ -4,7 +4,6 @@ use git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, Objec
 
 use crate::ports::{DatabaseError, Fault, UpstreamError};
 use crate::registry::failure::Failure;
-use crate::registry::mirror::remote::MirrorError;
 use crate::registry::upstream::RequestError;
 
 /// Why a sync failed, in words for the repository's owner. Nothing here holds a credential.
@@ -69,21 +68,9 @@ pub enum SyncError {
         /// The package.
         name: String,
     },
-    /// An upstream repository cannot be read.
-    #[error(transparent)]
-    Mirror(MirrorError),
     /// The registry failed; the text for the owner is the refusal's own.
     #[error("{}", .0.detail)]
     Internal(Failure),
-}
-
-impl From<MirrorError> for SyncError {
-    fn from(error: MirrorError) -> Self {
-        match error {
-            MirrorError::Internal(failure) => Self::Internal(failure),
-            other => Self::Mirror(other),
-        }
-    }
 }
 
 impl From<Failure> for SyncError {
@@ -106,7 +93,7 @@ impl From<Fault> for SyncError {
 
 impl SyncError {
     /// Whether the same request may succeed a moment later.
-    pub(super) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         matches!(
             self,
             Self::Request(RequestError::NoAnswer(UpstreamError::Unreachable(_)))

@@ -1,141 +1,53 @@
-//! Syncing a git repository: from its refs to published versions. (What an upstream composer repository's sync does
-//! instead of steps 2 to 4 is the `mirror`'s.)
+//! Syncing a git repository that was claimed: from its refs to published versions.
 //!
-//! 1. *Claim* the repository: one statement, a lease for [`LEASE`].
-//! 2. *Ask* for the refs: one request, when the server's capabilities are known. Their digest is the same as last
-//!    time: nothing to do, *finish* with one statement.
-//! 3. *Load* what is known, *fetch* the commits that are new or have moved (`contents`), *decide* what each ref
+//! 1. *Ask* for the refs: one request, when the server's capabilities are known. Their digest is the same as last
+//!    time: nothing to do.
+//! 2. *Load* what is known, *fetch* the commits that are new or have moved (`contents`), *decide* what each ref
 //!    becomes (`changes`).
-//! 4. *Publish* and finish in one batch, or nothing.
-//!
-//! A sync that dies leaves its run unfinished; when the lease is over, cron finds the repository due. A sync that was
-//! asked for while one ran is put on the queue again by the one that ran.
+//! 3. *Publish* and end the run in one batch, or nothing.
 
 pub mod changes;
 pub mod contents;
-mod error;
+pub mod error;
 pub mod remote;
 
-use std::time::Duration;
-
+use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
 use composer::PackageName;
+use contents::fetch_contents;
 use git::{Capabilities, PackagePath, RemoteRefs};
+use remote::Remote;
 use url::Url;
 
 use crate::json::read_text;
-use crate::ports::Job;
-use crate::registry::App;
 use crate::registry::failure::Failure;
-use crate::registry::ids::new_uid;
-use crate::registry::mirror::refresh::{Progress, refresh};
+use crate::registry::kernel::app::App;
+use crate::registry::mirror::withdraw_reserved;
 use crate::registry::publish::{Publication, publish};
-use crate::registry::repositories::{Credentials, Provider};
+use crate::registry::repositories::credentials::Credentials;
+use crate::registry::repositories::provider::Provider;
+use crate::registry::sync::changes::short;
+use crate::registry::sync::error::SyncError;
 use crate::store::organizations::Touched;
 use crate::store::packages::{self, LiveVersion, PackageState};
 use crate::store::repositories::{self, RefRow};
 use crate::store::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
 
-pub use changes::short;
-use changes::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
-use contents::fetch_contents;
-pub use error::SyncError;
-use remote::Remote;
-
-/// How long a sync may take before another one may take its place: a queue consumer's wall time.
-pub const LEASE: Duration = Duration::from_mins(15);
-
-/// The longest rest of a repository that keeps failing.
-const LONGEST_BACK_OFF: Duration = Duration::from_hours(24);
-
 /// Attempts to publish before giving up to somebody who keeps publishing the same package.
 const PUBLISH_ATTEMPTS: usize = 3;
 
-/// Claims a due repository and syncs it. Does nothing when it is not due, is being synced already, or is gone.
-///
-/// # Errors
-/// Only when the run could not be claimed or its end not be noted; a failed sync is a result, and shown with the
-/// repository.
-pub async fn run(app: &App, repository_id: i64) -> Result<(), Failure> {
-    let Some(claim) = claim(app, repository_id).await? else { return Ok(()) };
-    let repository = claim.repository()?;
-    let mut report = Report::default();
-    let ended = match repository.kind.as_str() {
-        "composer" => refresh(app, &repository, &mut report).await.map(Ended::Refreshed).map_err(SyncError::from),
-        _ => sync(app, &claim, &repository, &mut report).await,
-    };
-    let asked_again = match ended {
-        Ok(Ended::Published { asked_again }) => {
-            app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
-            asked_again
-        }
-        Ok(Ended::NothingNew | Ended::Refreshed(Progress::Done)) => {
-            finish(app, &claim, &report, app.config.sync_interval).await?
-        }
-        Ok(Ended::Refreshed(Progress::More)) => {
-            finish(app, &claim, &report, Duration::ZERO).await?;
-            true
-        }
-        Err(error) => {
-            if let SyncError::Internal(failure) = &error {
-                log::error!("sync of repository {} failed: {failure:?}", repository.uid);
-            }
-            report.error = Some(error.to_string());
-            // An upstream's failure is over when look-ups succeed again, which its owner is to see soon.
-            let failures = if repository.kind == "composer" { 0 } else { claim.failures };
-            finish(app, &claim, &report, back_off(app.config.sync_interval, failures)).await?
-        }
-    };
-    if asked_again {
-        app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
-    }
-    Ok(())
-}
-
-/// Claims the repository. A claim that was made although the database did not say so is found by its uid: it would
-/// otherwise stand in everybody's way until its lease is over.
-async fn claim(app: &App, repository_id: i64) -> Result<Option<Claim>, Failure> {
-    let (now, database) = (app.now(), &*app.ports.database);
-    let uid = new_uid(&*app.ports.entropy, now)?;
-    let failure = match sync_runs::claim(database, &uid, repository_id, now, now.plus(LEASE)).await {
-        Ok(claim) => return Ok(claim),
-        Err(error) => Failure::from(error),
-    };
-    match sync_runs::claimed(database, &uid).await {
-        Ok(Some(claim)) => Ok(Some(claim)),
-        Ok(None) | Err(_) => Err(failure),
-    }
-}
-
-/// How long a repository rests after one more failure.
-fn back_off(interval: Duration, failures: i64) -> Duration {
-    let doublings = u32::try_from(failures.clamp(0, 16)).unwrap_or(0);
-    interval.saturating_mul(1 << doublings).min(LONGEST_BACK_OFF)
-}
-
-/// Ends the run; says whether a sync was asked for meanwhile. It is tried twice, because a run without an end stands in
-/// everybody's way until its lease is over.
-async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -> Result<bool, Failure> {
-    let now = app.now();
-    let stmt = sync_runs::finish(claim.id, report, now, now.plus(rest));
-    let rows = match app.ports.database.batch(vec![stmt.clone()]).await {
-        Ok(results) => results,
-        Err(error) => {
-            log::warn!("ending a sync again: {error}");
-            app.ports.database.batch(vec![stmt, sync_runs::finished(claim.id)]).await?
-        }
-    };
-    let finished: Option<Finished> = rows.into_iter().next_back().unwrap_or_default().first()?;
-    Ok(finished.is_some_and(|finished| finished.asked_again))
-}
-
-enum Ended {
+/// What a sync came to.
+pub enum Ended {
+    /// The refs are what they were.
     NothingNew,
-    Published { asked_again: bool },
-    Refreshed(Progress),
+    /// What is new was published, and the run has ended.
+    Published {
+        /// Whether a sync was asked for meanwhile.
+        asked_again: bool,
+    },
 }
 
 /// A git server at the address and with the credentials of a claimed repository.
-pub(super) fn remote_of<'a>(
+pub fn remote_of<'a>(
     app: &'a App,
     uid: &str,
     url: &str,
@@ -149,7 +61,8 @@ pub(super) fn remote_of<'a>(
     Ok(Remote::new(app, url, credentials.authorization(provider)))
 }
 
-async fn sync(
+/// Syncs a claimed repository; what was done is in `report`, whatever comes of it.
+pub async fn sync(
     app: &App,
     claim: &Claim,
     repository: &ClaimedRepository,
@@ -285,7 +198,7 @@ impl Found<'_> {
     async fn was_published_all_the_same(&self) -> Option<Finished> {
         let rows = crate::store::run(&*self.app.ports.database, sync_runs::finished(self.claim.id)).await.ok()?;
         let finished = rows.first().ok().flatten()?;
-        self.app.memory.forget_published(self.repository.organization);
+        self.app.memory.invalidate_published(self.repository.organization);
         Some(finished)
     }
 
@@ -338,7 +251,7 @@ impl Found<'_> {
         let texts: Vec<(String, String)> =
             contents.texts.iter().map(|(sha256, text)| (sha256.clone(), text.clone())).collect();
         let capabilities = serde_json::json!(self.capabilities).to_string();
-        publish(
+        let published = publish(
             self.app,
             &Publication {
                 organization: self.repository.organization,
@@ -362,7 +275,13 @@ impl Found<'_> {
                 next_due_at: self.app.now().plus(self.app.config.sync_interval),
             },
         )
-        .await
+        .await?;
+        // The package's vendor is reserved from now on.
+        let contested = Some(published.contested);
+        if let Err(failure) = withdraw_reserved(self.app, self.repository.organization, contested).await {
+            log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
+        }
+        Ok(published.asked_again)
     }
 
     /// Why publishing failed: because of another repository's package, or of ourselves.
@@ -373,18 +292,5 @@ impl Found<'_> {
             Some(owner) if owner.repository_id != self.repository.id => SyncError::NameTaken { name: name.to_string() },
             _ => SyncError::Internal(failure),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_failure_doubles_the_rest_up_to_a_day() {
-        let interval = Duration::from_mins(10);
-        assert_eq!(back_off(interval, 0), interval);
-        assert_eq!(back_off(interval, 3), Duration::from_mins(80));
-        assert_eq!(back_off(interval, 60), LONGEST_BACK_OFF);
     }
 }

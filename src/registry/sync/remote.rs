@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use crate::ports::{Fault, UpstreamResponse};
-use crate::registry::App;
-use crate::registry::sync::SyncError;
+use crate::registry::kernel::app::App;
+use crate::registry::sync::error::SyncError;
 use crate::registry::upstream::{Ask, Authorization, RequestError, ask, read_all};
 
 /// Most bytes of an advertisement or a list of refs: 50,000 refs of 100 bytes, peeled, with room.

@@ -14,7 +14,7 @@ use git::{
 use zip::result::ZipError;
 use zip::{CompressionMethod, ExtraField, ZipArchive};
 
-use crate::registry::sync::contents::{MAX_FILE_BYTES, readable_text};
+use crate::registry::texts::{MAX_FILE_BYTES, readable_text};
 
 /// Most bytes of an uploaded zip: it is in memory as a whole, and once more while the blob store takes it.
 pub const MAX_ZIP_BYTES: usize = limits::ARCHIVE_ZIP_BYTES;

@@ -9,26 +9,26 @@ pub mod inspect;
 
 use bytes::Bytes;
 use composer::{Constraint, Manifest, NormalizedVersion, PackageName, normalize};
+use inspect::{Contents, MAX_ZIP_BYTES, inspect};
 use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::ports::{Millis, Stmt};
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::archives::{blob_key, wait_for_slot};
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
 use crate::registry::edit::{Draft, Edit};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::memory::Place;
+use crate::registry::kernel::app::App;
+use crate::registry::memory::Permit;
+use crate::registry::storage::{blob_key, wait_for_slot};
 use crate::store::dists::NewArtifact;
 use crate::store::packages::{HIDDEN, LiveVersion, PackageState};
 use crate::store::publication::{self, FileUpsert, VersionUpsert};
 use crate::store::uploads::{self, Id, TakenVersion, UPLOADED};
 use crate::store::versions::hide;
-
-use inspect::{Contents, MAX_ZIP_BYTES, inspect};
 
 /// Most bytes of a zip that is read without waiting for others: several of these fit the isolate at once.
 pub const SMALL_ZIP_BYTES: usize = 4 << 20;
@@ -81,7 +81,7 @@ pub fn check_version(field: &str, version: &str) -> Result<NormalizedVersion, Fa
 pub struct Room {
     /// Bytes.
     pub bytes: usize,
-    _slot: Option<Place>,
+    _slot: Option<Permit>,
 }
 
 /// Waits until there is memory for an upload of `announced` bytes, or of any allowed size when nobody said.
@@ -146,7 +146,7 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
         let now = publisher.read().await?;
         // The answer may have got lost, or somebody else was faster.
         if let Some(settled) = publisher.settled(&now)? {
-            app.memory.forget_published(by.organization());
+            app.memory.invalidate_published(by.organization());
             return Ok(Uploaded { is_new: settled.is_new || written.is_ok(), ..settled });
         }
         if now.revision() == stored.revision() {

@@ -2,19 +2,18 @@
 
 use serde_json::json;
 
-use crate::registry::App;
+use crate::registry::access::account::Me;
 use crate::registry::audit::Deed;
 use crate::registry::failure::Failure;
-use crate::registry::users::password::{self, Verdict};
+use crate::registry::kernel::app::App;
+use crate::registry::users::confirmation::confirm;
+use crate::registry::users::password::{self};
 use crate::registry::users::role::Role;
-use crate::registry::users::session::{IDLE, MOST_SESSIONS, Me};
-use crate::registry::users::throttle::{self, Attempt};
-use crate::registry::users::two_factor::{Given, Proof, prove, wrong_code};
+use crate::registry::users::session::{IDLE, MOST_SESSIONS};
 use crate::registry::users::{Manager, UserUpdate, change};
 use crate::store::invitations::forget_reset;
 use crate::store::sessions::prune;
-use crate::store::two_factor::Factor;
-use crate::store::users::{CredentialRow, UserRow, credentials, set_password};
+use crate::store::users::{UserRow, set_password};
 
 /// What users change of their own as they like; every field is optional.
 pub struct OwnUpdate {
@@ -36,37 +35,6 @@ pub async fn update(app: &App, me: &Me, update: OwnUpdate) -> Result<UserRow, Fa
     // Nothing that only a manager may change is changed: the greatest role keeps the guards out of the way.
     let own = Manager { by: me.by.clone(), role: Role::Owner, user_id: Some(me.account.user.id) };
     change(app, &own, &me.account.user.uid, UserUpdate { email, name, ..UserUpdate::default() }).await
-}
-
-/// Has the holder of a session prove again who they are. A stolen session is not to be turned into an account: wrong
-/// answers count as failed logins.
-///
-/// # Errors
-/// A wrong password is told of the request's field `field`, a wrong or missing second factor (if `given` is some) of
-/// the field `code`.
-pub async fn confirm(
-    app: &App,
-    me: &Me,
-    field: &str,
-    password: &str,
-    given: Option<&Given>,
-) -> Result<(CredentialRow, Factor, Attempt), Failure> {
-    let user = &me.account.user;
-    let attempt = Attempt::new(&user.email, me.by.address.as_deref());
-    let row = throttle::begin(app, &me.by, &attempt, credentials(user.id)).await?;
-    let row = row.ok_or_else(|| Failure::not_found("User"))?;
-    if password::verify(Some(&row.password), password)? == Verdict::Wrong {
-        throttle::failed(app, &me.by, Some(&row), "password").await?;
-        return Err(Failure::invalid_field(field, "is not the password of this account"));
-    }
-    let proof = given.map_or(Ok(Proof::Good(Factor::None)), |given| prove(app, &row, given))?;
-    match proof {
-        Proof::Good(factor) => Ok((row, factor, attempt)),
-        Proof::Missing | Proof::Wrong => {
-            throttle::failed(app, &me.by, Some(&row), "code").await?;
-            Err(wrong_code())
-        }
-    }
 }
 
 /// Changes one's own password; all other sessions end.

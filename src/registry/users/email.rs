@@ -5,7 +5,6 @@ use crate::registry::failure::Failure;
 /// RFC 5321, 4.5.3.1: 256 bytes with the angle brackets around it.
 const MAX_EMAIL_BYTES: usize = 254;
 const MAX_LOCAL_BYTES: usize = 64;
-const MAX_NAME: usize = 200;
 
 /// Not allowed before the `@` without quotes (RFC 5322, 3.2.3), and nobody quotes.
 const SPECIAL: &str = "\"(),:;<>@[\\]";
@@ -57,19 +56,6 @@ fn is_domain(text: &str) -> bool {
             && !label.ends_with('-')
     };
     text.split('.').all(is_label)
-}
-
-/// A user's name, trimmed.
-///
-/// # Errors
-/// Names the field `name`.
-pub fn checked_name(text: &str) -> Result<&str, Failure> {
-    let name = text.trim();
-    if name.is_empty() || name.chars().count() > MAX_NAME || name.contains(char::is_control) {
-        let detail = format!("must hold 1 to {MAX_NAME} characters, without control characters");
-        return Err(Failure::invalid_field("name", detail));
-    }
-    Ok(name)
 }
 
 #[cfg(test)]

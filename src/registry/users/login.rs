@@ -3,16 +3,17 @@
 use serde_json::json;
 
 use crate::ports::Millis;
-use crate::registry::App;
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
+use crate::registry::kernel::app::App;
 use crate::registry::secrets::{PlainToken, TokenKind};
 use crate::registry::users::email::Email;
 use crate::registry::users::password::{self, Verdict};
+use crate::registry::users::second_factor::{Given, Proof, prove};
 use crate::registry::users::session::{IDLE, LONGEST, MOST_SESSIONS, remember};
 use crate::registry::users::throttle::{self, Attempt};
-use crate::registry::users::two_factor::{Given, Proof, prove};
 use crate::store::sessions::{self, NewSession};
 use crate::store::two_factor::{Factor, spend};
 use crate::store::users::{CredentialRow, UserRow, credentials_by_email, touch_login};

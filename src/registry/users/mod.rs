@@ -6,12 +6,15 @@
 //! * [`role`], [`email`], [`password`], [`totp`], [`throttle`]: what these are made of
 
 pub mod account;
+pub mod confirmation;
 pub mod email;
 pub mod links;
 pub mod login;
 pub mod password;
 pub mod role;
+pub mod second_factor;
 pub mod session;
+pub mod sessions;
 pub mod throttle;
 pub mod totp;
 pub mod two_factor;
@@ -19,15 +22,16 @@ pub mod two_factor;
 use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Stmt};
-use crate::registry::App;
 use crate::registry::access::View;
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::ids::new_uid;
-use crate::registry::users::email::{Email, checked_name};
-use crate::registry::users::role::Role;
-use crate::store::users::{NewUser, Only, Outcome, UserChanges, UserRow};
-use crate::store::{OrganizationId, Page, run, users};
+use crate::registry::kernel::app::App;
+use crate::registry::users::email::Email;
+use crate::registry::users::role::{Role, role_of};
+use crate::store::users::{self, NewUser, Only, Outcome, UserChanges, UserRow};
+use crate::store::{OrganizationId, Page, run};
 
 /// Somebody who may manage users.
 #[derive(Debug, Clone)]
@@ -193,8 +197,17 @@ fn done(manager: &Manager, outcome: Outcome) -> Result<UserRow, Failure> {
     }
 }
 
-/// A user's role in the organization that it was looked up in.
-pub fn role_of(user: &UserRow) -> Result<Role, Failure> {
-    let unknown = || crate::ports::Fault::new("database", format!("user {} has no role that is known", user.id));
-    Role::parse(&user.role).ok_or_else(|| unknown().into())
+const MAX_NAME: usize = 200;
+
+/// A user's name, trimmed.
+///
+/// # Errors
+/// Names the field `name`.
+pub fn checked_name(text: &str) -> Result<&str, Failure> {
+    let name = text.trim();
+    if name.is_empty() || name.chars().count() > MAX_NAME || name.contains(char::is_control) {
+        let detail = format!("must hold 1 to {MAX_NAME} characters, without control characters");
+        return Err(Failure::invalid_field("name", detail));
+    }
+    Ok(name)
 }

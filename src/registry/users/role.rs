@@ -1,7 +1,8 @@
 //! Roles: what each lets its user do, and whom it may manage.
 
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
+use crate::store::users::UserRow;
 
 /// A user's role; a greater one may do more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +71,12 @@ impl Role {
     }
 }
 
+/// A user's role in the organization that it was looked up in.
+pub fn role_of(user: &UserRow) -> Result<Role, Failure> {
+    let unknown = || crate::ports::Fault::new("database", format!("user {} has no role that is known", user.id));
+    Role::parse(&user.role).ok_or_else(|| unknown().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +99,6 @@ mod tests {
         for pair in ROLES.windows(2) {
             assert!(pair[0].0.scopes().iter().all(|scope| may(pair[1].0, *scope)), "{pair:?}");
         }
-        assert!(crate::registry::tokens::is_read_only(&Role::Viewer.scopes()));
+        assert!(crate::registry::access::scope::is_read_only(&Role::Viewer.scopes()));
     }
 }

@@ -13,14 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
-use crate::registry::App;
-use crate::registry::audit::{Actor, Deed};
-use crate::registry::authenticate::{Authenticated, Caller};
+use crate::registry::access::account::Account;
+use crate::registry::access::caller::{Authenticated, Caller};
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 use crate::registry::secrets::TokenHash;
-use crate::store::Page;
 use crate::store::sessions::{self, SessionRow};
-use crate::store::users::{self, UserRow};
 
 /// A session ends when it was not used for so long.
 pub const IDLE: Duration = Duration::from_hours(12);
@@ -31,26 +29,6 @@ pub const LONGEST: Duration = Duration::from_hours(30 * 24);
 pub const SEEN_AFTER: Duration = Duration::from_mins(15);
 /// Sessions that a user may have at once; a login beyond ends the oldest.
 pub const MOST_SESSIONS: i64 = 50;
-
-/// The session that a request came with, and its user.
-#[derive(Debug, Clone)]
-pub struct Account {
-    /// As the database has it at this request.
-    pub user: UserRow,
-    /// Primary key of the session.
-    pub session_id: i64,
-    /// Public id of the session.
-    pub session_uid: String,
-}
-
-/// An account whose user acts on it.
-#[derive(Debug, Clone)]
-pub struct Me {
-    /// What the audit log says of them.
-    pub by: Actor,
-    /// Their account.
-    pub account: Account,
-}
 
 /// What KV holds of a session.
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,40 +79,4 @@ pub async fn present(app: &App, hash: &TokenHash, companion: Option<Stmt>) -> Re
     }
     let account = Account { user, session_id: session.id, session_uid: session.uid };
     Ok(Authenticated { caller: Arc::new(Caller::of_account(account)?), rows: results.next() })
-}
-
-/// A page of one's sessions, newest first, and how many there are in all.
-pub async fn list(app: &App, me: &Me, page: Page) -> Result<(Vec<SessionRow>, i64), Failure> {
-    let now = app.now();
-    Ok(sessions::page(&*app.ports.database, me.account.user.id, now, now.minus(IDLE), page).await?)
-}
-
-/// Ends one of one's sessions.
-pub async fn end(app: &App, me: &Me, uid: &str) -> Result<(), Failure> {
-    #[derive(Deserialize)]
-    struct Ended {
-        hash: String,
-    }
-    let noted = me.by.note(app, &Deed { action: "session.ended", target: uid, label: None, details: json!({}) })?;
-    let batch = vec![sessions::end(me.account.user.id, uid), noted];
-    let ended = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
-    let Ended { hash } = ended.first()?.ok_or_else(|| Failure::not_found("Session"))?;
-    if let Err(fault) = app.ports.cache.delete(&cache_key(&TokenHash::from_stored(hash))).await {
-        log::warn!("KV keeps a session that has ended for a while: {fault}");
-    }
-    Ok(())
-}
-
-/// Ends all of one's sessions, this one too.
-pub async fn end_all(app: &App, me: &Me) -> Result<(), Failure> {
-    let user = &me.account.user;
-    let deed = Deed { action: "user.sessions_ended", target: &user.uid, label: None, details: json!({}) };
-    let now = app.now();
-    let batch = vec![
-        users::end_sessions(user.id),
-        me.by.note(app, &deed)?,
-        sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
-    ];
-    app.ports.database.batch(batch).await?;
-    Ok(())
 }

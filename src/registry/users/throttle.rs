@@ -14,9 +14,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::ports::{Millis, Stmt};
-use crate::registry::App;
-use crate::registry::audit::{Actor, Deed};
+use crate::registry::access::actor::Actor;
+use crate::registry::audit::Deed;
 use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::app::App;
 use crate::store::throttles::{self, Gate, Tally};
 use crate::store::users::{CredentialRow, touch_failed};
 

@@ -24,12 +24,13 @@ use axum::Router;
 use http::Method;
 use rostrum::http::router;
 use rostrum::ports::Job;
+use rostrum::registry::cron;
 use rostrum::registry::failure::Failure;
 use rostrum::registry::ids::new_uid;
 use rostrum::registry::jobs::perform;
+use rostrum::registry::kernel::app::{App, Config, Ports};
 use rostrum::registry::memory::Memory;
 use rostrum::registry::secrets::{Keyring, TokenHash};
-use rostrum::registry::{App, Config, Ports, cron};
 use rostrum::store::organizations;
 use serde_json::{Value, json};
 

@@ -10,8 +10,9 @@ use crate::http::management::auth::{Done, Secret, UserView, done};
 use crate::http::reply::{list, ok};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
-use crate::registry::users::account::OwnUpdate;
-use crate::registry::users::{account, role_of, session};
+use crate::registry::users::account::{self, OwnUpdate};
+use crate::registry::users::role::role_of;
+use crate::registry::users::sessions;
 use crate::store::sessions::SessionRow;
 use crate::store::users::UserRow;
 
@@ -28,7 +29,7 @@ impl TryFrom<UserRow> for MeView {
     type Error = Failure;
 
     fn try_from(row: UserRow) -> Result<Self, Failure> {
-        let scopes = role_of(&row)?.scopes().into_iter().map(crate::registry::tokens::Scope::as_str).collect();
+        let scopes = role_of(&row)?.scopes().into_iter().map(crate::registry::access::scope::Scope::as_str).collect();
         Ok(Self { user: row.try_into()?, scopes })
     }
 }
@@ -47,7 +48,7 @@ impl TryFrom<UserRow> for MeView {
 )]
 pub async fn log_out(session: Session) -> Result<Response, Failure> {
     let me = session.me().await?;
-    session::end(&session.app, &me, &me.account.session_uid).await?;
+    sessions::end(&session.app, &me, &me.account.session_uid).await?;
     Ok(done("Logged out"))
 }
 
@@ -185,7 +186,7 @@ pub async fn list_sessions(
 ) -> Result<Response, Failure> {
     let me = session.me().await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = session::list(&session.app, &me, query.page()?).await?;
+    let (rows, total) = sessions::list(&session.app, &me, query.page()?).await?;
     let current = &me.account.session_uid;
     Ok(list(rows.into_iter().map(|row| SessionView::new(row, current)), total))
 }
@@ -206,7 +207,7 @@ pub async fn list_sessions(
 )]
 pub async fn delete_session(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let me = session.me().await?;
-    session::end(&session.app, &me, &id).await?;
+    sessions::end(&session.app, &me, &id).await?;
     Ok(done("Session ended"))
 }
 
@@ -224,6 +225,6 @@ pub async fn delete_session(session: Session, PathOf(id): PathOf<String>) -> Res
 )]
 pub async fn delete_sessions(session: Session) -> Result<Response, Failure> {
     let me = session.me().await?;
-    session::end_all(&session.app, &me).await?;
+    sessions::end_all(&session.app, &me).await?;
     Ok(done("All sessions ended"))
 }

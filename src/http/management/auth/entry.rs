@@ -14,7 +14,7 @@ use crate::http::session::Session;
 use crate::http::tenant::Tenant;
 use crate::registry::failure::Failure;
 use crate::registry::users::login::{Login, LoginSpec, log_in as start_session};
-use crate::registry::users::two_factor::Given;
+use crate::registry::users::second_factor::Given;
 use crate::registry::users::{self, UserSpec, links};
 
 /// Whether the registry has its first owner.

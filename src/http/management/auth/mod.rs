@@ -17,8 +17,7 @@ use crate::http::reply::{ok, with_status};
 use crate::http::routes::{Routes, routes};
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
-use crate::registry::users::role::Role;
-use crate::registry::users::role_of;
+use crate::registry::users::role::{Role, role_of};
 use crate::store::users::UserRow;
 
 /// The routes below `/api/auth`.

@@ -10,7 +10,8 @@ use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, Secret, done, shown_once};
 use crate::http::session::Session;
 use crate::registry::failure::Failure;
-use crate::registry::users::two_factor::{self, Given};
+use crate::registry::users::second_factor::Given;
+use crate::registry::users::two_factor;
 
 /// A secret for an authenticator app.
 #[derive(Serialize, ToSchema)]

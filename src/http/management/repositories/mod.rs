@@ -3,17 +3,18 @@
 mod shapes;
 
 use axum::response::Response;
+use shapes::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
 
 use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery, page};
 use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
 use crate::http::reply::{list, made, ok};
 use crate::http::session::Session;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::repositories;
-use crate::registry::tokens::Scope;
-
-use shapes::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
+use crate::registry::repositories::change::change;
+use crate::registry::repositories::verify::verify;
 
 /// Repositories in the order in which they were registered.
 #[utoipa::path(
@@ -105,7 +106,7 @@ pub async fn update_repository(
 ) -> Result<Response, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = repositories::change(&session.app, &by, &id, request.into_change()?).await?;
+    let row = change(&session.app, &by, &id, request.into_change()?).await?;
     Ok(ok(&RepositoryView::new(row, session.app.now())))
 }
 
@@ -131,7 +132,7 @@ pub async fn replace_repository(
 ) -> Result<Response, Failure> {
     let by = session.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = repositories::change(&session.app, &by, &id, request.into_replacement()?).await?;
+    let row = change(&session.app, &by, &id, request.into_replacement()?).await?;
     Ok(ok(&RepositoryView::new(row, session.app.now())))
 }
 
@@ -150,7 +151,7 @@ pub async fn replace_repository(
 )]
 pub async fn verify_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
     let view = session.view(Scope::RepositoriesWrite).await?;
-    Ok(ok(&VerificationView::from(repositories::verify(&session.app, &view, &id).await?)))
+    Ok(ok(&VerificationView::from(verify(&session.app, &view, &id).await?)))
 }
 
 /// Removes a repository with its packages: they leave the metadata, and their archives can no longer be downloaded.

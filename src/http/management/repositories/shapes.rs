@@ -8,10 +8,11 @@ use crate::http::extract::update;
 use crate::json::read_text;
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
-use crate::registry::repositories::{
-    Credentials, Provider, RepositoryChange, RepositoryFilter, RepositorySpec, SyncStatus, Verification, run_status,
-    status,
-};
+use crate::registry::repositories::change::RepositoryChange;
+use crate::registry::repositories::credentials::Credentials;
+use crate::registry::repositories::provider::Provider;
+use crate::registry::repositories::verify::Verification;
+use crate::registry::repositories::{RepositoryFilter, RepositorySpec, SyncStatus, run_status, status};
 use crate::store::Update;
 use crate::store::repositories::{RefRow, RepositoryRow};
 use crate::store::sync_runs::RunRow;

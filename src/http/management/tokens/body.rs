@@ -6,10 +6,11 @@ use utoipa::ToSchema;
 
 use crate::http::extract::update;
 use crate::ports::Millis;
+use crate::registry::access::scope::Permissions;
 use crate::registry::failure::Failure;
 use crate::registry::token_rotation::Rotation;
 use crate::registry::token_spec::{GrantSpec, TokenSpec, prefixes_of};
-use crate::registry::tokens::{Draft, Permissions, Revoked};
+use crate::registry::tokens::{Draft, Revoked};
 use crate::store::Update;
 use crate::store::tokens::{GrantRow, Standing, TokenFilter, TokenRow};
 

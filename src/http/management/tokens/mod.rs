@@ -3,12 +3,11 @@
 mod body;
 
 use axum::response::Response;
-use http::StatusCode;
-
 use body::{
     NewTokenView, PermissionName, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails,
     TokenRequest, TokenView, TokensQuery,
 };
+use http::StatusCode;
 
 use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
 use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
@@ -16,11 +15,11 @@ use crate::http::management::ErrorBody;
 use crate::http::management::auth::{Done, done};
 use crate::http::reply::{list, ok};
 use crate::http::session::Session;
-use crate::registry::authenticate::Subject;
+use crate::registry::access::caller::Subject;
+use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
-use crate::registry::tokens::{self, Scope};
-use crate::registry::{limit, token_rotation};
+use crate::registry::{limit, token_rotation, tokens};
 
 /// Tokens that are not revoked, newest first.
 #[utoipa::path(
