@@ -24,7 +24,7 @@ use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader};
 use worker::send::{SendFuture, SendWrapper};
 
 use super::upstream::Limit;
-use crate::http::pass_through::PassThrough;
+use crate::http::kit::pass_through::PassThrough;
 use crate::ports::{BoxFuture, ByteStream, Fault, Whole};
 
 // ---------------------------------------------------------------------------------------------- requests

@@ -8,8 +8,8 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::http::extract::no_route;
-use crate::http::handler::endpoint;
+use crate::http::kit::extract::route_not_found;
+use crate::http::kit::handler::endpoint;
 use crate::registry::failure::Failure;
 use crate::registry::users::links;
 
@@ -19,7 +19,7 @@ pub struct StaticAsset;
 
 /// The answer for the address of a static asset.
 pub async fn get_static_asset() -> Result<Response, Failure> {
-    let mut response = no_route().into_response();
+    let mut response = route_not_found().into_response();
     response.extensions_mut().insert(StaticAsset);
     Ok(response)
 }

@@ -1,6 +1,6 @@
 //! `/health`.
 
-use crate::http::reply::ok;
+use crate::http::kit::response::ok;
 use crate::registry::failure::Failure;
 use axum::response::Response;
 use serde_json::json;

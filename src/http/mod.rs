@@ -10,27 +10,17 @@
 //! public.
 
 pub mod assets;
-pub mod caching;
 pub mod composer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod document;
-pub mod extract;
-pub mod failure;
-pub mod handler;
 pub mod health;
-pub mod idempotency;
+pub mod kit;
 pub mod management;
-pub mod pass_through;
-pub mod range;
-pub mod reply;
-pub mod routes;
-pub mod session;
 pub mod storefront;
-pub mod surface;
-pub mod tenant;
 
-use self::routes::{Routes, routes};
 use axum::Router;
+
+use self::kit::routes::{Routes, routes};
 
 /// The whole HTTP surface. Build it once for an isolate; every request carries its [`crate::registry::kernel::app::App`] as an
 /// extension.
@@ -42,6 +32,6 @@ fn surfaces() -> Routes {
     let management = Routes::new().nest("/api", management::routes()).nest("/api/storefront", storefront::routes());
     Routes::new()
         .routes(routes!(health::get_health))
-        .routes(management.with(management::with_layers))
-        .routes(composer::routes().with(composer::with_layers))
+        .routes(management.map_router(management::with_layers))
+        .routes(composer::routes().map_router(composer::with_layers))
 }

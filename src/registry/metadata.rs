@@ -238,8 +238,8 @@ fn subset(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted
         Part::Stable => (stable, &seen.stable),
         Part::Dev => (dev, &seen.dev),
     };
-    let left_out = (!view.shows_source()).then_some("source");
-    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, left_out, wanted.form)?;
+    let omitted_field = (!view.shows_source()).then_some("source");
+    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, omitted_field, wanted.form)?;
     let mut text = absolute(&text, wanted.base_url);
     documents.notices().concerning(Some(&seen.versions)).add_to(&mut text);
     Ok(text)

@@ -1,5 +1,12 @@
 //! Rate limits: a token's requests in a clock hour.
 
+use std::sync::Arc;
+
+use composer::PackageName;
+use rostrum::registry::access::caller::Caller;
+use rostrum::registry::authenticate::{Credential, authenticate};
+use rostrum::registry::kernel::app::App;
+use rostrum::registry::limit::{RateLimit, give_back, take};
 use serde_json::json;
 
 use crate::support::{ADMIN, DAWN, Moment, Port, Reply, World};
@@ -203,4 +210,50 @@ async fn a_changed_limit_counts_what_was_used_already() {
     world.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&more).send().await.expect(200);
     let reply = world.get("/packages.json").basic(&token).send().await.expect(200);
     assert_eq!(quota(&reply), (5, 2, DAWN.seconds() + HOUR));
+}
+
+/// The caller behind a token.
+async fn caller_of(app: &App, token: &str) -> Arc<Caller> {
+    let credential = Credential { user: None, secret: token.to_owned() };
+    authenticate(app, Some(&credential), None).await.expect("a token").caller
+}
+
+#[tokio::test]
+async fn a_limit_for_a_minute_starts_anew_each_minute_and_beside_the_one_for_an_hour() {
+    let world = World::new();
+    let (app, (_, token)) = (&world.isolate.app, world.token(&json!({"description": "a", "rate_limit_max": 7})).await);
+    let caller = caller_of(app, &token).await;
+    let per_minute = RateLimit::PerMinute(2);
+    for remaining in [1, 0] {
+        let quota = take(app, &caller, per_minute, None).await;
+        assert_eq!((quota.limit, quota.remaining, quota.retry_after), (2, remaining, None));
+        assert_eq!(quota.reset, DAWN.seconds() + 60);
+    }
+    world.advance_seconds(20);
+    assert_eq!(take(app, &caller, per_minute, None).await.retry_after, Some(40));
+    assert_eq!(take(app, &caller, RateLimit::PerHour(5), None).await.remaining, 4);
+    assert_eq!(take(app, &caller, RateLimit::OfCredential, None).await.remaining, 5, "the same hour, another limit");
+    world.advance_seconds(40);
+    let quota = take(app, &caller, per_minute, None).await;
+    assert_eq!((quota.remaining, quota.reset), (1, DAWN.seconds() + 120));
+    assert_eq!(give_back(app, quota).remaining, 2);
+}
+
+#[tokio::test]
+async fn a_limit_for_a_package_counts_each_package_apart() {
+    let world = World::new();
+    let elsewhere = world.another_isolate().app;
+    let (app, (_, token)) = (&world.isolate.app, world.token(&json!({"description": "a"})).await);
+    let caller = caller_of(app, &token).await;
+    let name = |name: &str| PackageName::parse(name).expect("a name");
+    let (limit, lib, other) = (RateLimit::PerMinute(2), name("acme/lib"), name("acme/library"));
+    for remaining in [1, 0] {
+        assert_eq!(take(app, &caller, limit, Some(&lib)).await.remaining, remaining);
+    }
+    assert!(take(app, &caller, limit, Some(&lib)).await.retry_after.is_some());
+    assert_eq!(take(app, &caller, limit, Some(&other)).await.remaining, 1);
+    assert_eq!(take(app, &caller, limit, None).await.remaining, 1);
+    world.settle().await;
+    assert!(take(&elsewhere, &caller, limit, Some(&lib)).await.retry_after.is_some(), "flushed to KV");
+    assert_eq!(take(&elsewhere, &caller, limit, Some(&other)).await.remaining, 0);
 }

@@ -153,7 +153,7 @@ async fn only_exactly_the_same_date_is_not_modified_and_that_answer_is_empty() {
         }
         for offset in [-1, 1, 100_000] {
             let moment = i64::try_from(last_modified(&full)).expect("small") + offset;
-            let date = rostrum::http::caching::http_date(moment);
+            let date = rostrum::http::kit::caching::http_date(moment);
             let ask = world.get(path).basic(&token).composer().header("if-modified-since", &date);
             assert_eq!(ask.send().await.expect(200).body, full.body, "{path} {offset}");
         }

@@ -8,12 +8,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::http::caching::{Conditions, PRIVATE};
-use crate::http::composer::shapes::Zip;
-use crate::http::extract::PathOf;
-use crate::http::pass_through::pass_through;
-use crate::http::range::requested;
-use crate::http::session::Session;
+use crate::http::kit::caching::{PRIVATE_NO_CACHE, Preconditions};
+use crate::http::kit::extract::PathParams;
+use crate::http::kit::pass_through::pass_through;
+use crate::http::kit::range::requested_range;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::zip_body::Zip;
 use crate::registry::access::scope::Scope;
 use crate::registry::dist::{Dist, DistAddress, locate, open};
 use crate::registry::failure::Failure;
@@ -50,26 +50,26 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
     )
 )]
 pub async fn get_dist(
-    session: Session,
+    auth: RequestAuth,
     method: Method,
-    PathOf((vendor, package, rest)): PathOf<(String, String, String)>,
+    PathParams((vendor, package, rest)): PathParams<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Some(address) = parse_address(&vendor, &package, &rest) else {
-        session.require(Scope::PackagesRead).await?;
+        auth.require(Scope::PackagesRead).await?;
         return Err(Failure::not_found("Version"));
     };
-    let app = &session.app;
+    let app = &auth.app;
     let find = |organization| Some(address.statement(organization));
-    let (view, rows) = session.view_with(Scope::PackagesRead, find).await?;
+    let (view, rows) = auth.view_with(Scope::PackagesRead, find).await?;
     let dist = locate(app, &view, &address, rows).await?;
     let etag = format!("\"{}\"", dist.sha1);
     let mut head = head_of(&dist, &address, &etag);
-    if Conditions::of(&headers).are_met(&etag, None) {
+    if Preconditions::of(&headers).is_not_modified(&etag, None) {
         head.remove(CONTENT_TYPE);
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    let range = requested(&headers, dist.size, &etag)?;
+    let range = requested_range(&headers, dist.size, &etag)?;
     let (status, length) = match range {
         None => (StatusCode::OK, dist.size),
         Some(part) => {
@@ -94,7 +94,7 @@ fn head_of(dist: &Dist, address: &DistAddress, etag: &str) -> HeaderMap {
     // A canonical URL names a commit: what it leads to never changes.
     let caching = match address.reference {
         Some(_) => HeaderValue::from_static("private, max-age=31536000, immutable"),
-        None => PRIVATE,
+        None => PRIVATE_NO_CACHE,
     };
     let file = format!("attachment; filename=\"{}-{}.zip\"", address.name.package(), &dist.sha1[..12]);
     head.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));

@@ -3,10 +3,10 @@
 use axum::response::Response;
 use composer::{DocumentForm, PackageName};
 
-use crate::http::caching::{Conditions, answer};
-use crate::http::composer::shapes::{PackageMetadata, PackagesJson};
-use crate::http::extract::{BaseUrl, Client, PathOf};
-use crate::http::session::Session;
+use crate::http::composer::schemas::{PackageMetadata, PackagesJson};
+use crate::http::kit::caching::{Preconditions, conditional};
+use crate::http::kit::extract::{BaseUrl, Client, PathParams};
+use crate::http::kit::request_auth::RequestAuth;
 use crate::registry::access::scope::Scope;
 use crate::registry::documents::Part;
 use crate::registry::failure::Failure;
@@ -24,13 +24,13 @@ use crate::registry::metadata::{Wanted, companion, document};
     )
 )]
 pub async fn get_packages_json(
-    session: Session,
+    auth: RequestAuth,
     BaseUrl(base_url): BaseUrl,
-    conditions: Conditions,
+    preconditions: Preconditions,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
-    let body = root_document(&session.app, &view, &base_url).await?;
-    Ok(answer(&conditions, &body))
+    let view = auth.view(Scope::PackagesRead).await?;
+    let body = root_document(&auth.app, &view, &base_url).await?;
+    Ok(conditional(&preconditions, &body))
 }
 
 /// `{package}.json` or `{package}~dev.json`.
@@ -62,23 +62,23 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, Part)> {
     )
 )]
 pub async fn get_package_metadata(
-    session: Session,
-    PathOf((vendor, file)): PathOf<(String, String)>,
+    auth: RequestAuth,
+    PathParams((vendor, file)): PathParams<(String, String)>,
     BaseUrl(base_url): BaseUrl,
-    conditions: Conditions,
+    preconditions: Preconditions,
 ) -> Result<Response, Failure> {
     let Some((name, part)) = parse_file(&vendor, &file) else {
-        session.require(Scope::PackagesRead).await?;
+        auth.require(Scope::PackagesRead).await?;
         return Err(Failure::not_found("Package"));
     };
-    let app = &session.app;
+    let app = &auth.app;
     let read = |organization| companion(app, organization, &name);
-    let (view, rows) = session.view_with(Scope::PackagesRead, read).await?;
-    let form = match conditions.client {
+    let (view, rows) = auth.view_with(Scope::PackagesRead, read).await?;
+    let form = match preconditions.client {
         Client::Other => DocumentForm::KeyedByVersion,
         Client::Composer | Client::Composer1 => DocumentForm::Minified,
     };
     let wanted = Wanted { name: &name, part, form, base_url: &base_url };
     let body = document(app, &view, wanted, rows).await?;
-    Ok(answer(&conditions, &body))
+    Ok(conditional(&preconditions, &body))
 }

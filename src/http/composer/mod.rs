@@ -7,17 +7,17 @@
 
 mod dist;
 mod metadata;
-mod notices;
 mod notify;
+pub mod schemas;
 mod search;
-pub mod shapes;
+mod security;
 
 use axum::Router;
 
-use crate::http::extract::{fallback, method_not_allowed};
-use crate::http::handler::endpoint;
-use crate::http::routes::{Routes, routes};
-use crate::http::surface::{Surface, with_layer};
+use crate::http::kit::extract::{fallback, method_not_allowed};
+use crate::http::kit::handler::endpoint;
+use crate::http::kit::routes::{Routes, routes};
+use crate::http::kit::surface::{Surface, with_layer};
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
@@ -28,9 +28,9 @@ pub fn routes() -> Routes {
         .routes(routes!(notify::post_notify_batch))
         .routes(routes!(search::list_package_names))
         .routes(routes!(search::search_packages))
-        .routes(routes!(notices::post_security_advisories))
-        .routes(routes!(notices::post_filter_lists))
-        .routes(routes!(notices::get_filter_summary))
+        .routes(routes!(security::post_security_advisories))
+        .routes(routes!(security::post_filter_lists))
+        .routes(routes!(security::get_filter_summary))
 }
 
 /// The surface with its layers and its answers to what it does not have.

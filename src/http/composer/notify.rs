@@ -1,17 +1,17 @@
 //! `notify-batch`: what composer has installed.
 
 use axum::extract::Request;
-use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::http::extract::read_body;
-use crate::http::reply::gone;
-use crate::http::session::Session;
+use crate::http::kit::extract::read_body;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::no_content;
 use crate::json::read_bytes;
 use crate::registry::access::scope::Scope;
 use crate::registry::downloads::count_installs;
 use crate::registry::failure::Failure;
+use axum::response::Response;
 
 /// Most bytes of a report: 2000 installs of 250 bytes.
 const MAX_REPORT_BYTES: usize = 512 << 10;
@@ -44,13 +44,13 @@ struct Download {
         (status = 400, description = "Not a report")
     )
 )]
-pub async fn post_notify_batch(session: Session, request: Request) -> Result<Response, Failure> {
-    let (caller, view) = session.caller_and_view(Scope::PackagesRead).await?;
+pub async fn post_notify_batch(auth: RequestAuth, request: Request) -> Result<Response, Failure> {
+    let (caller, view) = auth.caller_and_view(Scope::PackagesRead).await?;
     let bytes = read_body(request.into_body(), MAX_REPORT_BYTES).await?;
     let report: Report = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
     })?;
     let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();
-    count_installs(&session.app, (&caller, &view), session.address(), installs);
-    Ok(gone())
+    count_installs(&auth.app, (&caller, &view), auth.address(), installs);
+    Ok(no_content())
 }

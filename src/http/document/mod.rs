@@ -1,7 +1,8 @@
-//! The API document of all surfaces. Written natively into `public/api/openapi.json`, which a test keeps fresh; the
-//! worker does not hold it.
+//! The OpenAPI document of all surfaces. It is written natively into `public/api/openapi.json`, which a test keeps up to
+//! date; the worker does not contain it.
 //!
-//! What one operation takes and gives stands at its handler; what many have in common is added by [`shared`].
+//! Parameters, bodies and responses of one operation are declared at its handler; what many have in common is added by
+//! [`shared`].
 
 mod shared;
 
@@ -9,21 +10,21 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::surfaces;
+use crate::http::surfaces;
 
-/// The ways to send credentials: name, scheme, what to send.
-const CREDENTIALS: [(&str, HttpAuthScheme, &str); 2] = [
+/// The security schemes: name, scheme, what to send.
+const SECURITY_SCHEMES: [(&str, HttpAuthScheme, &str); 2] = [
     ("bearer", HttpAuthScheme::Bearer, "ADMIN_TOKEN, a token from POST /api/tokens, or that of POST /api/auth/login."),
     ("composer", HttpAuthScheme::Basic, "Any user name, and the token as the password; as composer sends it."),
 ];
 
-struct Credentials;
+struct SecuritySchemes;
 
-impl Modify for Credentials {
+impl Modify for SecuritySchemes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
-        for (name, scheme, words) in CREDENTIALS {
-            let scheme = HttpBuilder::new().scheme(scheme).description(Some(words));
+        for (name, scheme, description) in SECURITY_SCHEMES {
+            let scheme = HttpBuilder::new().scheme(scheme).description(Some(description));
             components.add_security_scheme(name, SecurityScheme::Http(scheme.build()));
         }
     }
@@ -42,7 +43,7 @@ impl Modify for Credentials {
         license(name = "MIT OR Apache-2.0")
     ),
     servers((url = "/", description = "The registry that serves this document")),
-    modifiers(&Credentials),
+    modifiers(&SecuritySchemes),
     security(("bearer" = []), ("composer" = [])),
     tags(
         (name = "composer", description = "What `composer` itself asks for: metadata, archives, search, and what is \
@@ -69,16 +70,16 @@ impl Modify for Credentials {
         (name = "registry", description = "The registry itself. Open to everybody.")
     )
 )]
-struct Frame;
+struct ApiDoc;
 
-/// The document as JSON, ready to be read by people too.
+/// The document as indented JSON.
 pub fn document() -> serde_json::Result<String> {
-    let mut frame = Frame::openapi();
-    frame.merge(surfaces().into_document());
-    // OpenAPI knows no `{*rest}`: there it is a parameter like any other.
-    let paths = std::mem::take(&mut frame.paths.paths);
-    frame.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
-    let mut document: Value = serde_json::to_value(frame)?;
+    let mut openapi = ApiDoc::openapi();
+    openapi.merge(surfaces().into_document());
+    // OpenAPI has no wildcard like `{*rest}`: there it is a parameter like any other.
+    let paths = std::mem::take(&mut openapi.paths.paths);
+    openapi.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    let mut document: Value = serde_json::to_value(openapi)?;
     shared::complete(&mut document);
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }

@@ -1,17 +1,17 @@
-//! What many operations have in common: failures that any of them can end in, and headers. Declared once, as components,
-//! and added wherever it applies; a handler's own words about a status stand.
+//! What many operations have in common: failures that any of them can end in, and headers. Each is declared once, as a
+//! component, and added wherever it applies; what a handler itself says about a status stays.
 
 use serde_json::{Map, Value, json};
 
-use crate::http::extract::{MAX_LIMIT, MAX_OFFSET};
-use crate::http::failure;
+use crate::http::kit::extract::{MAX_LIMIT, MAX_OFFSET};
+use crate::http::kit::failure;
 use crate::registry::failure::Kind;
 
 /// The operation's part of the document.
 type Operation = Map<String, Value>;
 
-/// What is left of a token's hour.
-const QUOTA: [&str; 3] = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
+/// The rate limit headers.
+const RATE_LIMIT_HEADERS: [&str; 3] = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
 
 /// Adds to the document what its operations share.
 pub fn complete(document: &mut Value) {
@@ -19,8 +19,8 @@ pub fn complete(document: &mut Value) {
     document["components"]["parameters"] = parameters();
     document["components"]["responses"] = responses();
     document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"] = json!(KINDS.map(failure::code));
-    refuse_unknown_fields(document);
-    tell_twins_apart(document);
+    reject_unknown_fields(document);
+    make_operation_ids_unique(document);
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
         add_parameters(operation);
@@ -29,8 +29,8 @@ pub fn complete(document: &mut Value) {
     }
 }
 
-/// One handler may answer PUT and PATCH alike; in the document each operation has a name of its own.
-fn tell_twins_apart(document: &mut Value) {
+/// A handler of both PUT and PATCH has one name; in the document each operation has its own.
+fn make_operation_ids_unique(document: &mut Value) {
     for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         let name =
             item["patch"]["operationId"].as_str().and_then(|name| name.strip_prefix("update_")).map(str::to_owned);
@@ -70,8 +70,8 @@ fn parameters() -> Value {
     })
 }
 
-/// The failures that operations share: status, name, when.
-const FAILURES: [(&str, &str, &str); 7] = [
+/// The failures that operations share: status, name, description.
+const COMMON_FAILURES: [(&str, &str, &str); 7] = [
     ("400", "Invalid", "A field or a parameter is wrong or unknown"),
     ("401", "Unauthenticated", "No valid token"),
     ("403", "Forbidden", "The token does not cover this"),
@@ -83,11 +83,11 @@ const FAILURES: [(&str, &str, &str); 7] = [
 
 fn responses() -> Value {
     let mut all = json!({});
-    for (status, name, description) in FAILURES {
+    for (status, name, description) in COMMON_FAILURES {
         all[name]["description"] = json!(description);
         describe_failure(status, &mut all[name]);
     }
-    add_references(&mut all["RateLimited"], &QUOTA);
+    add_references(&mut all["RateLimited"], &RATE_LIMIT_HEADERS);
     all
 }
 
@@ -131,34 +131,34 @@ fn add_references(response: &mut Value, names: &[&str]) {
     }
 }
 
-/// The management surface names every field that it does not know; so no other may be sent.
-fn refuse_unknown_fields(document: &mut Value) {
+/// Unknown fields of requests are rejected.
+fn reject_unknown_fields(document: &mut Value) {
     let schemas = document["components"]["schemas"].as_object_mut().into_iter().flatten();
     for (_, schema) in schemas.filter(|(name, _)| name.ends_with("Request")) {
         schema["additionalProperties"] = json!(false);
     }
 }
 
-fn has(operation: &Operation, place: &str) -> bool {
+fn has_parameter_in(operation: &Operation, location: &str) -> bool {
     let parameters = operation.get("parameters").and_then(Value::as_array);
-    parameters.into_iter().flatten().any(|parameter| parameter["in"] == place)
+    parameters.into_iter().flatten().any(|parameter| parameter["in"] == location)
 }
 
-fn names(operation: &Operation, parameter: &str) -> bool {
+fn has_parameter(operation: &Operation, name: &str) -> bool {
     let parameters = operation.get("parameters").and_then(Value::as_array);
-    parameters.into_iter().flatten().any(|found| found["name"] == parameter)
+    parameters.into_iter().flatten().any(|parameter| parameter["name"] == name)
 }
 
-fn is_of(operation: &Operation, tag: &str) -> bool {
+fn has_tag(operation: &Operation, tag: &str) -> bool {
     operation["tags"][0] == tag
 }
 
-/// Whether everybody may ask, without credentials.
+/// Whether it takes no credentials.
 fn is_public(operation: &Operation) -> bool {
     operation.get("security").is_some_and(|security| *security == json!([{}]))
 }
 
-/// The bounds of pages; and, to operations that can say that nothing has changed, what the client has.
+/// The bounds of `limit` and `offset`; and the preconditions of operations that can answer `304`.
 fn add_parameters(operation: &mut Operation) {
     let is_conditional = operation["responses"].get("304").is_some();
     if !is_conditional && !operation.contains_key("parameters") {
@@ -167,13 +167,13 @@ fn add_parameters(operation: &mut Operation) {
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     let Some(parameters) = parameters.as_array_mut() else { return };
     for parameter in parameters.iter_mut() {
-        let (least, most) = match parameter["name"].as_str() {
+        let (minimum, maximum) = match parameter["name"].as_str() {
             Some("limit") => (1, MAX_LIMIT),
             Some("offset") => (0, MAX_OFFSET),
             _ => continue,
         };
-        parameter["schema"]["minimum"] = json!(least);
-        parameter["schema"]["maximum"] = json!(most);
+        parameter["schema"]["minimum"] = json!(minimum);
+        parameter["schema"]["maximum"] = json!(maximum);
     }
     for name in ["If-None-Match", "If-Modified-Since"].iter().filter(|_| is_conditional) {
         parameters.push(json!({ "$ref": format!("#/components/parameters/{name}") }));
@@ -181,19 +181,20 @@ fn add_parameters(operation: &mut Operation) {
 }
 
 fn add_failures(operation: &mut Operation) {
-    let is_composer = is_of(operation, "composer");
-    // What composer adds to a query one day is passed over.
-    let reads = operation.contains_key("requestBody") || (has(operation, "query") && !is_composer);
-    let asks_nothing = is_of(operation, "registry");
+    let is_composer = has_tag(operation, "composer");
+    // Unknown query parameters of composer are ignored.
+    let reads = operation.contains_key("requestBody") || (has_parameter_in(operation, "query") && !is_composer);
+    let cannot_fail = has_tag(operation, "registry");
     let takes_token = !is_public(operation);
-    let applies = [reads, takes_token, takes_token, has(operation, "path"), is_composer, takes_token, !asks_nothing];
+    let applies =
+        [reads, takes_token, takes_token, has_parameter_in(operation, "path"), is_composer, takes_token, !cannot_fail];
     let responses = &mut operation["responses"];
     for (status, response) in responses.as_object_mut().into_iter().flatten() {
         if status.as_str() >= "400" {
             describe_failure(status, response);
         }
     }
-    for ((status, name, _), applies) in FAILURES.into_iter().zip(applies) {
+    for ((status, name, _), applies) in COMMON_FAILURES.into_iter().zip(applies) {
         if applies && responses.get(status).is_none() {
             responses[status] = json!({ "$ref": format!("#/components/responses/{name}") });
         }
@@ -202,14 +203,14 @@ fn add_failures(operation: &mut Operation) {
 }
 
 fn add_headers(operation: &mut Operation) {
-    let is_page = names(operation, "limit")
+    let is_page = has_parameter(operation, "limit")
         && operation["responses"]["200"]["content"]["application/json"]["schema"]["type"] == "array";
-    let takes_key = names(operation, "Idempotency-Key");
+    let takes_key = has_parameter(operation, "Idempotency-Key");
     let (is_public, is_conditional) = (is_public(operation), operation["responses"].get("304").is_some());
     let responses = operation["responses"].as_object_mut().into_iter().flatten();
     for (_, response) in responses.filter(|(status, _)| status.as_str() < "400") {
         if !is_public {
-            add_references(response, &QUOTA);
+            add_references(response, &RATE_LIMIT_HEADERS);
         }
         if is_page {
             add_references(response, &["X-Total-Count"]);

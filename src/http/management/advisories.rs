@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, made, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page, update};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, created, message, ok, page_of_list};
 use crate::ports::Millis;
 use crate::registry::access::scope::Scope;
 use crate::registry::advisories::{self, AdvisorySpec, Source};
@@ -144,15 +143,15 @@ pub struct AdvisoryQuery {
     )
 )]
 pub async fn list_advisories(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<AdvisoryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::AdvisoriesRead).await?;
+    let view = auth.view(Scope::AdvisoriesRead).await?;
     let StrictQuery(query) = query?;
     let filter = NoticeFilter { package: query.package.as_deref(), class: query.severity.as_deref() };
     let page = page(query.limit, query.offset)?;
-    let (rows, total) = advisories::list(&session.app, &view, filter, page).await?;
-    Ok(list(rows.into_iter().map(AdvisoryView::from), total))
+    let (rows, total) = advisories::list(&auth.app, &view, filter, page).await?;
+    Ok(page_of_list(rows.into_iter().map(AdvisoryView::from), total))
 }
 
 /// Writes an advisory down; `composer audit` and `composer update` know it from the next request on.
@@ -168,13 +167,13 @@ pub async fn list_advisories(
     )
 )]
 pub async fn create_advisory(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = advisories::report(&session.app, &by, request.into()).await?;
-    Ok(made(&AdvisoryView::from(row)))
+    let row = advisories::report(&auth.app, &actor, request.into()).await?;
+    Ok(created(&AdvisoryView::from(row)))
 }
 
 /// One advisory.
@@ -191,9 +190,9 @@ pub async fn create_advisory(
         (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
-pub async fn get_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::AdvisoriesRead).await?;
-    let row = advisories::get(&session.app, &view, &id).await?;
+pub async fn get_advisory(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::AdvisoriesRead).await?;
+    let row = advisories::get(&auth.app, &view, &id).await?;
     Ok(ok(&AdvisoryView::from(row)))
 }
 
@@ -213,13 +212,13 @@ pub async fn get_advisory(session: Session, PathOf(id): PathOf<String>) -> Resul
     )
 )]
 pub async fn update_advisory(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = advisories::change(&session.app, &by, &id, request.into()).await?;
+    let row = advisories::change(&auth.app, &actor, &id, request.into()).await?;
     Ok(ok(&AdvisoryView::from(row)))
 }
 
@@ -237,8 +236,8 @@ pub async fn update_advisory(
         (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
-pub async fn delete_advisory(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::AdvisoriesWrite).await?;
-    advisories::withdraw(&session.app, &by, &id).await?;
-    Ok(done("Advisory removed"))
+pub async fn delete_advisory(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
+    advisories::withdraw(&auth.app, &actor, &id).await?;
+    Ok(message("Advisory removed"))
 }

@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, StrictQuery, page};
-use crate::http::management::ErrorBody;
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{ok, page_of_list};
 use crate::registry::access::scope::Scope;
 use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
 use crate::registry::failure::Failure;
@@ -92,14 +92,14 @@ impl ArtifactsQuery {
     )
 )]
 pub async fn list_artifacts(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<ArtifactsQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
+    let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let page = page(query.limit, query.offset)?;
-    let (rows, total) = artifacts::list(&session.app, &view, query.filter()?, page).await?;
-    Ok(list(rows.into_iter().map(ArtifactView::from), total))
+    let (rows, total) = artifacts::list(&auth.app, &view, query.filter()?, page).await?;
+    Ok(page_of_list(rows.into_iter().map(ArtifactView::from), total))
 }
 
 /// Which uploaded versions are to go; of `keep_versions` and `older_than_days` one is needed.
@@ -187,12 +187,12 @@ impl CleanupView {
     )
 )]
 pub async fn clean_up_artifacts(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<CleanupRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::PackagesWrite).await?;
+    let actor = auth.actor(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
     let spec = CleanupSpec::from(request);
-    let cleanup = artifacts::clean_up(&session.app, &by, &spec).await?;
+    let cleanup = artifacts::clean_up(&auth.app, &actor, &spec).await?;
     Ok(ok(&CleanupView::new(cleanup, spec.dry_run)))
 }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::extract::{StrictQuery, page};
-use crate::http::management::ErrorBody;
-use crate::http::reply::list;
-use crate::http::session::Session;
+use crate::http::kit::extract::{StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::page_of_list;
 use crate::ports::Millis;
 use crate::registry::access::scope::Scope;
 use crate::registry::audit_log;
@@ -98,14 +98,14 @@ impl EntryQuery {
     )
 )]
 pub async fn list_audit_log(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<EntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::AuditRead).await?;
+    let view = auth.view(Scope::AuditRead).await?;
     let StrictQuery(query) = query?;
     let part = page(query.limit, query.offset)?;
-    let (rows, total) = audit_log::list(&session.app, &view, query.filter(), part).await?;
-    Ok(list(rows.into_iter().map(EntryView::from), total))
+    let (rows, total) = audit_log::list(&auth.app, &view, query.filter(), part).await?;
+    Ok(page_of_list(rows.into_iter().map(EntryView::from), total))
 }
 
 /// Most entries of one export; `offset` reaches the rest.
@@ -131,15 +131,15 @@ const MAX_EXPORTED: i64 = 10_000;
     )
 )]
 pub async fn export_audit_log(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<EntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::AuditRead).await?;
+    let view = auth.view(Scope::AuditRead).await?;
     let StrictQuery(query) = query?;
     let asked = page(query.limit, query.offset)?;
     let limit = if query.limit.is_some() { asked.limit } else { MAX_EXPORTED };
     let part = Page { limit, ..asked };
-    let (rows, _) = audit_log::list(&session.app, &view, query.filter(), part).await?;
+    let (rows, _) = audit_log::list(&auth.app, &view, query.filter(), part).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

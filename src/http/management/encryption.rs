@@ -6,9 +6,9 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::management::ErrorBody;
-use crate::http::reply::ok;
-use crate::http::session::Session;
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::ok;
 use crate::registry::access::scope::Scope;
 use crate::registry::encryption::{self, KeyUse, Rotated};
 use crate::registry::failure::Failure;
@@ -46,9 +46,9 @@ impl From<KeyUse> for KeyView {
         (status = 403, description = "The token lacks `admin`", body = ErrorBody)
     )
 )]
-pub async fn list_encryption_keys(session: Session) -> Result<Response, Failure> {
-    session.require(Scope::Admin).await?;
-    let keys = encryption::keys(&session.app).await?;
+pub async fn list_encryption_keys(auth: RequestAuth) -> Result<Response, Failure> {
+    auth.require(Scope::Admin).await?;
+    let keys = encryption::keys(&auth.app).await?;
     Ok(ok(&keys.into_iter().map(KeyView::from).collect::<Vec<_>>()))
 }
 
@@ -74,8 +74,8 @@ pub struct RotatedView {
         (status = 409, description = "`ENCRYPTION_KEY` is not set", body = ErrorBody)
     )
 )]
-pub async fn rotate_encryption_key(session: Session) -> Result<Response, Failure> {
-    let by = session.actor(Scope::Admin).await?;
-    let Rotated { resealed, remaining, unreadable } = encryption::rotate(&session.app, &by).await?;
+pub async fn rotate_encryption_key(auth: RequestAuth) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::Admin).await?;
+    let Rotated { resealed, remaining, unreadable } = encryption::rotate(&auth.app, &actor).await?;
     Ok(ok(&RotatedView { resealed, remaining, unreadable }))
 }

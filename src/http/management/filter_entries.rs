@@ -4,11 +4,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, made};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, created, message, page_of_list};
 use crate::registry::access::scope::Scope;
 use crate::registry::advisories::{self, EntrySpec};
 use crate::registry::failure::Failure;
@@ -92,15 +91,15 @@ pub struct FilterEntryQuery {
     )
 )]
 pub async fn list_filter_entries(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<FilterEntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::AdvisoriesRead).await?;
+    let view = auth.view(Scope::AdvisoriesRead).await?;
     let StrictQuery(query) = query?;
     let filter = NoticeFilter { package: query.package.as_deref(), class: query.list.as_deref() };
     let page = page(query.limit, query.offset)?;
-    let (rows, total) = advisories::entries(&session.app, &view, filter, page).await?;
-    Ok(list(rows.into_iter().map(FilterEntryView::from), total))
+    let (rows, total) = advisories::entries(&auth.app, &view, filter, page).await?;
+    Ok(page_of_list(rows.into_iter().map(FilterEntryView::from), total))
 }
 
 /// Puts versions of a package on a filter list; composer refuses them from the next request on.
@@ -116,13 +115,13 @@ pub async fn list_filter_entries(
     )
 )]
 pub async fn create_filter_entry(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<FilterEntryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = advisories::flag(&session.app, &by, request.into()).await?;
-    Ok(made(&FilterEntryView::from(row)))
+    let row = advisories::flag(&auth.app, &actor, request.into()).await?;
+    Ok(created(&FilterEntryView::from(row)))
 }
 
 /// Takes versions off a filter list.
@@ -139,8 +138,8 @@ pub async fn create_filter_entry(
         (status = 404, description = "No such entry", body = ErrorBody)
     )
 )]
-pub async fn delete_filter_entry(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::AdvisoriesWrite).await?;
-    advisories::unflag(&session.app, &by, &id).await?;
-    Ok(done("Filter entry removed"))
+pub async fn delete_filter_entry(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
+    advisories::unflag(&auth.app, &actor, &id).await?;
+    Ok(message("Filter entry removed"))
 }

@@ -5,11 +5,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, RoleName, done, shown_once};
-use crate::http::reply::list;
-use crate::http::session::Session;
+use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, message, no_store, page_of_list};
+use crate::http::management::auth::RoleName;
 use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::users::links;
@@ -66,13 +66,13 @@ pub struct NewInvitationView {
     )
 )]
 pub async fn list_invitations(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::UsersRead).await?;
+    let view = auth.view(Scope::UsersRead).await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = links::list(&session.app, &view, query.page()?).await?;
-    Ok(list(rows.into_iter().map(InvitationView::from), total))
+    let (rows, total) = links::list(&auth.app, &view, query.page()?).await?;
+    Ok(page_of_list(rows.into_iter().map(InvitationView::from), total))
 }
 
 /// A request to invite somebody.
@@ -96,15 +96,15 @@ pub struct InvitationRequest {
     )
 )]
 pub async fn create_invitation(
-    session: Session,
+    auth: RequestAuth,
     BaseUrl(base_url): BaseUrl,
     body: Result<JsonBody<InvitationRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let manager = session.manager().await?;
+    let manager = auth.manager().await?;
     let JsonBody(request) = body?;
-    let (link, row) = links::invite(&session.app, &manager, &request.email, request.role.into()).await?;
+    let (link, row) = links::invite(&auth.app, &manager, &request.email, request.role.into()).await?;
     let view = NewInvitationView { view: row.into(), link: link.url(&base_url), token: link.plain.reveal().to_owned() };
-    Ok(shown_once(StatusCode::CREATED, &view))
+    Ok(no_store(StatusCode::CREATED, &view))
 }
 
 /// Revokes an open invitation.
@@ -119,8 +119,8 @@ pub async fn create_invitation(
         (status = 404, description = "No such invitation", body = ErrorBody)
     )
 )]
-pub async fn delete_invitation(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::UsersWrite).await?;
-    links::revoke(&session.app, &by, &id).await?;
-    Ok(done("Invitation revoked"))
+pub async fn delete_invitation(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::UsersWrite).await?;
+    links::revoke(&auth.app, &actor, &id).await?;
+    Ok(message("Invitation revoked"))
 }

@@ -13,21 +13,18 @@ mod repositories;
 mod settings;
 mod statistics;
 mod tokens;
-pub(in crate::http) mod uploads;
+mod uploads;
 mod users;
 mod versions;
 
 use axum::Router;
 use axum::routing::{any, get};
-use serde::Serialize;
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use crate::http::assets;
-use crate::http::extract::{fallback, method_not_allowed};
-use crate::http::handler::endpoint;
-use crate::http::routes::{Routes, routes};
-use crate::http::surface::{Surface, with_layer};
+use crate::http::kit::extract::{fallback, method_not_allowed};
+use crate::http::kit::handler::endpoint;
+use crate::http::kit::routes::{Routes, routes};
+use crate::http::kit::surface::{Surface, with_layer};
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
@@ -90,19 +87,4 @@ pub fn with_layers(router: Router) -> Router {
         .route("/api/{*rest}", any(endpoint!(fallback)))
         .method_not_allowed_fallback(endpoint!(method_not_allowed));
     with_layer(router, Surface::Management)
-}
-
-/// The body of every failure.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"error": "Token not found", "code": "NOT_FOUND", "details": {}}))]
-pub struct ErrorBody {
-    /// What was wrong and what to do.
-    error: String,
-    /// Its machine-readable name.
-    code: String,
-    /// Field name → what is wrong with it.
-    details: Map<String, Value>,
-    /// The same as `error`, on the Composer surface: composer prints it.
-    #[schema(required = false)]
-    warning: String,
 }

@@ -6,10 +6,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{ok, page_of_list};
 use crate::registry::access::scope::Scope;
 use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
@@ -31,8 +31,8 @@ pub struct StatisticsQuery {
 impl StatisticsQuery {
     /// The asked days; up to `today` and thirty of them when the query does not say.
     fn days(&self, today: i64) -> Result<Days, Failure> {
-        let last = self.to.as_deref().map_or(Ok(today), |text| day_of("to", text))?;
-        let first = self.from.as_deref().map_or(Ok(last - DEFAULT_DAYS + 1), |text| day_of("from", text))?;
+        let last = self.to.as_deref().map_or(Ok(today), |text| parse_day("to", text))?;
+        let first = self.from.as_deref().map_or(Ok(last - DEFAULT_DAYS + 1), |text| parse_day("from", text))?;
         if first > last || last - first >= MAX_DAYS {
             let reason = format!("must not be after `to`, nor more than {} days before it", MAX_DAYS - 1);
             return Err(Failure::invalid_field("from", reason));
@@ -41,12 +41,12 @@ impl StatisticsQuery {
     }
 }
 
-fn day_of(field: &str, text: &str) -> Result<i64, Failure> {
+fn parse_day(field: &str, text: &str) -> Result<i64, Failure> {
     let midnight = read_day(text).ok_or_else(|| Failure::invalid_field(field, "must be a day, like 2026-01-31"))?;
     Ok(day_number(midnight))
 }
 
-fn text_of(day: i64) -> String {
+fn day_string(day: i64) -> String {
     day_text(start_of_day(day))
 }
 
@@ -96,15 +96,15 @@ impl PackageStatisticsView {
             .map(|(version, total, downloads)| VersionCount { version, total, downloads })
             .collect();
         let days = counted.days.into_iter().map(|(day, versions)| DayCount {
-            day: text_of(day),
+            day: day_string(day),
             downloads: versions.values().sum(),
             versions,
         });
         Self {
             name: counted.name,
             total: versions.iter().map(|version| version.total).sum(),
-            from: text_of(first),
-            to: text_of(last),
+            from: day_string(first),
+            to: day_string(last),
             downloads: versions.iter().map(|version| version.downloads).sum(),
             versions,
             days: days.collect(),
@@ -130,13 +130,13 @@ impl PackageStatisticsView {
     )
 )]
 pub async fn get_package_stats(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<StatisticsQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
+    let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
-    let app = &session.app;
+    let app = &auth.app;
     let days = query.days(today(app))?;
     let asked = (id.as_str(), query.version.as_deref());
     let counted = statistics(app, &view, asked, days).await?;
@@ -180,13 +180,13 @@ impl From<DependentRow> for DependentView {
     )
 )]
 pub async fn list_dependents(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
+    let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let page = query.page()?;
-    let (rows, total) = packages::dependents(&session.app, &view, &id, page).await?;
-    Ok(list(rows.into_iter().map(DependentView::from), total))
+    let (rows, total) = packages::dependents(&auth.app, &view, &id, page).await?;
+    Ok(page_of_list(rows.into_iter().map(DependentView::from), total))
 }

@@ -4,12 +4,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PathOf, StrictQuery, page, update};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, done};
+use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page, update};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::http::management::versions::VersionView;
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
 use crate::registry::access::View;
 use crate::registry::access::scope::Scope;
 use crate::registry::curate::{self, PackageChanges, Who};
@@ -92,7 +91,7 @@ enum OrderName {
 }
 
 /// Names ascend by themselves, moments and counts descend.
-fn sort(key: Option<SortName>, order: Option<OrderName>) -> Sort {
+fn sort_of(key: Option<SortName>, order: Option<OrderName>) -> Sort {
     let key = match key {
         None | Some(SortName::Name) => SortKey::Name,
         Some(SortName::UpdatedAt) => SortKey::UpdatedAt,
@@ -136,10 +135,10 @@ pub struct PackagesQuery {
     )
 )]
 pub async fn list_packages(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<PackagesQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
+    let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let filter = PackageFilter {
         repository_uid: query.repo_id.as_deref(),
@@ -147,11 +146,11 @@ pub async fn list_packages(
         package_type: query.package_type.as_deref(),
     };
     let page = page(query.limit, query.offset)?;
-    let (rows, total) = packages::list(&session.app, &view, filter, sort(query.sort, query.order), page).await?;
-    Ok(list(rows.into_iter().map(PackageView::from), total))
+    let (rows, total) = packages::list(&auth.app, &view, filter, sort_of(query.sort, query.order), page).await?;
+    Ok(page_of_list(rows.into_iter().map(PackageView::from), total))
 }
 
-async fn details(app: &App, view: &View, key: &str) -> Result<Response, Failure> {
+async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, Failure> {
     let (package, versions) = packages::details(app, view, key).await?;
     Ok(ok(&PackageDetails { package: package.into(), versions: versions.into_iter().map(VersionView::from).collect() }))
 }
@@ -169,9 +168,9 @@ async fn details(app: &App, view: &View, key: &str) -> Result<Response, Failure>
         (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
-pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
-    details(&session.app, &view, &id).await
+pub async fn get_package(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::PackagesRead).await?;
+    package_details(&auth.app, &view, &id).await
 }
 
 /// The same by its name.
@@ -190,11 +189,11 @@ pub async fn get_package(session: Session, PathOf(id): PathOf<String>) -> Result
     )
 )]
 pub async fn get_package_by_name(
-    session: Session,
-    PathOf((vendor, name)): PathOf<(String, String)>,
+    auth: RequestAuth,
+    PathParams((vendor, name)): PathParams<(String, String)>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
-    details(&session.app, &view, &format!("{vendor}/{name}")).await
+    let view = auth.view(Scope::PackagesRead).await?;
+    package_details(&auth.app, &view, &format!("{vendor}/{name}")).await
 }
 
 /// What an operator says of a package over its composer.json.
@@ -251,14 +250,14 @@ impl From<PackageRequest> for PackageChanges {
     )
 )]
 pub async fn update_package(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<PackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::PackagesWrite).await?;
+    let actor = auth.actor(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
-    curate::change_package(&session.app, &by, Who::Operator, &id, request.into()).await?;
-    details(&session.app, &by.view, &id).await
+    curate::change_package(&auth.app, &actor, Who::Operator, &id, request.into()).await?;
+    package_details(&auth.app, &actor.view, &id).await
 }
 
 /// Deletes an uploaded package with all its versions: nobody can download them any more. One that comes from a
@@ -275,8 +274,8 @@ pub async fn update_package(
         (status = 409, description = "It comes from a repository", body = ErrorBody)
     )
 )]
-pub async fn delete_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::PackagesWrite).await?;
-    curate::delete_package(&session.app, &by, Who::Operator, &id).await?;
-    Ok(done("Package deleted"))
+pub async fn delete_package(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::PackagesWrite).await?;
+    curate::delete_package(&auth.app, &actor, Who::Operator, &id).await?;
+    Ok(message("Package deleted"))
 }

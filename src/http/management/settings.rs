@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, update};
-use crate::http::management::ErrorBody;
-use crate::http::reply::ok;
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, update};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::ok;
 use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::settings::{self, Settings, SettingsChange};
@@ -75,9 +75,9 @@ impl From<SettingsRequest> for SettingsChange {
         (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
     )
 )]
-pub async fn get_settings(session: Session) -> Result<Response, Failure> {
-    let view = session.view(Scope::SettingsRead).await?;
-    Ok(ok(&SettingsView::from(settings::get(&session.app, &view).await?)))
+pub async fn get_settings(auth: RequestAuth) -> Result<Response, Failure> {
+    let view = auth.view(Scope::SettingsRead).await?;
+    Ok(ok(&SettingsView::from(settings::get(&auth.app, &view).await?)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -92,10 +92,10 @@ pub async fn get_settings(session: Session) -> Result<Response, Failure> {
     )
 )]
 pub async fn update_settings(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<SettingsRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::SettingsWrite).await?;
+    let actor = auth.actor(Scope::SettingsWrite).await?;
     let JsonBody(request) = body?;
-    Ok(ok(&SettingsView::from(settings::change(&session.app, &by, request.into()).await?)))
+    Ok(ok(&SettingsView::from(settings::change(&auth.app, &actor, request.into()).await?)))
 }

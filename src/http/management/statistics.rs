@@ -4,9 +4,9 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::management::ErrorBody;
-use crate::http::reply::ok;
-use crate::http::session::Session;
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::ok;
 use crate::registry::access::scope::Scope;
 use crate::registry::dates::start_of_day;
 use crate::registry::failure::Failure;
@@ -119,7 +119,7 @@ impl From<Statistics> for StatisticsView {
         (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
     )
 )]
-pub async fn get_statistics(session: Session) -> Result<Response, Failure> {
-    let view = session.view(Scope::SettingsRead).await?;
-    Ok(ok(&StatisticsView::from(statistics::read(&session.app, &view).await?)))
+pub async fn get_statistics(auth: RequestAuth) -> Result<Response, Failure> {
+    let view = auth.view(Scope::SettingsRead).await?;
+    Ok(ok(&StatisticsView::from(statistics::read(&auth.app, &view).await?)))
 }

@@ -5,11 +5,12 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{BaseUrl, JsonBody, PathOf, StrictQuery, page};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, RoleName, Secret, UserView, done, shown_once};
-use crate::http::reply::{list, made, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, created, message, no_store, ok, page_of_list};
+use crate::http::kit::secret::Secret;
+use crate::http::management::auth::{RoleName, UserView};
 use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::users::{self, UserSpec, UserUpdate, links};
@@ -38,15 +39,15 @@ pub struct UsersQuery {
     )
 )]
 pub async fn list_users(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<UsersQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::UsersRead).await?;
+    let view = auth.view(Scope::UsersRead).await?;
     let StrictQuery(query) = query?;
     let part = page(query.limit, query.offset)?;
-    let (rows, total) = users::list(&session.app, &view, query.search.as_deref(), part).await?;
+    let (rows, total) = users::list(&auth.app, &view, query.search.as_deref(), part).await?;
     let views = rows.into_iter().map(UserView::try_from).collect::<Result<Vec<_>, _>>()?;
-    Ok(list(views, total))
+    Ok(page_of_list(views, total))
 }
 
 /// A request to make a user.
@@ -74,12 +75,12 @@ pub struct UserRequest {
         (status = 409, description = "There is a user with this address already", body = ErrorBody)
     )
 )]
-pub async fn create_user(session: Session, body: Result<JsonBody<UserRequest>, Failure>) -> Result<Response, Failure> {
-    let manager = session.manager().await?;
+pub async fn create_user(auth: RequestAuth, body: Result<JsonBody<UserRequest>, Failure>) -> Result<Response, Failure> {
+    let manager = auth.manager().await?;
     let JsonBody(UserRequest { email, name, role, password }) = body?;
     let spec = UserSpec { email, name, password: password.0 };
-    let user = users::create(&session.app, &manager, &spec, role.into()).await?;
-    Ok(made(&UserView::try_from(user)?))
+    let user = users::create(&auth.app, &manager, &spec, role.into()).await?;
+    Ok(created(&UserView::try_from(user)?))
 }
 
 /// One user.
@@ -94,9 +95,9 @@ pub async fn create_user(session: Session, body: Result<JsonBody<UserRequest>, F
         (status = 404, description = "No such user", body = ErrorBody)
     )
 )]
-pub async fn get_user(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::UsersRead).await?;
-    Ok(ok(&UserView::try_from(users::get(&session.app, &view, &id).await?)?))
+pub async fn get_user(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::UsersRead).await?;
+    Ok(ok(&UserView::try_from(users::get(&auth.app, &view, &id).await?)?))
 }
 
 /// A request to change a user.
@@ -146,13 +147,13 @@ impl TryFrom<UserChangeRequest> for UserUpdate {
     )
 )]
 pub async fn update_user(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<UserChangeRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let manager = session.manager().await?;
+    let manager = auth.manager().await?;
     let JsonBody(request) = body?;
-    let user = users::change(&session.app, &manager, &id, request.try_into()?).await?;
+    let user = users::change(&auth.app, &manager, &id, request.try_into()?).await?;
     Ok(ok(&UserView::try_from(user)?))
 }
 
@@ -169,10 +170,10 @@ pub async fn update_user(
         (status = 409, description = "It is the last owner", body = ErrorBody)
     )
 )]
-pub async fn delete_user(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let manager = session.manager().await?;
-    users::remove(&session.app, &manager, &id).await?;
-    Ok(done("User removed"))
+pub async fn delete_user(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let manager = auth.manager().await?;
+    users::remove(&auth.app, &manager, &id).await?;
+    Ok(message("User removed"))
 }
 
 /// A link to hand over.
@@ -200,16 +201,16 @@ pub struct LinkView {
     )
 )]
 pub async fn create_reset_link(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {
-    let manager = session.manager().await?;
-    let link = links::issue_reset(&session.app, &manager, &id).await?;
+    let manager = auth.manager().await?;
+    let link = links::issue_reset(&auth.app, &manager, &id).await?;
     let view = LinkView {
         link: link.url(&base_url),
         token: link.plain.reveal().to_owned(),
         expires_at: link.expires_at.seconds(),
     };
-    Ok(shown_once(StatusCode::CREATED, &view))
+    Ok(no_store(StatusCode::CREATED, &view))
 }

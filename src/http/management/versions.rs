@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::extract::{PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::ports::Millis;
 use crate::registry::access::scope::Scope;
 use crate::registry::curate::{VersionChange, change_version};
@@ -113,15 +112,15 @@ impl From<VersionRow> for VersionDetails {
     )
 )]
 pub async fn list_versions(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
+    let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let page = query.page()?;
-    let (rows, total) = packages::version_page(&session.app, &view, &id, page).await?;
-    Ok(list(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
+    let (rows, total) = packages::version_page(&auth.app, &view, &id, page).await?;
+    Ok(page_of_list(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
 }
 
 /// One version with its composer.json.
@@ -140,23 +139,23 @@ pub async fn list_versions(
     )
 )]
 pub async fn get_version(
-    session: Session,
-    PathOf((id, version)): PathOf<(String, String)>,
+    auth: RequestAuth,
+    PathParams((id, version)): PathParams<(String, String)>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
-    let row = packages::version(&session.app, &view, (&id, &version)).await?;
+    let view = auth.view(Scope::PackagesRead).await?;
+    let row = packages::version(&auth.app, &view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
-/// Carries a change of a version out, and shows the version as it is then.
-async fn changed(
-    session: &Session,
+/// Changes a version, and responds with the version as it is then.
+async fn change_and_show(
+    auth: &RequestAuth,
     (id, version): (String, String),
     change: VersionChange,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::PackagesWrite).await?;
-    change_version(&session.app, &by, (&id, &version), change).await?;
-    let row = packages::version(&session.app, &by.view, (&id, &version)).await?;
+    let actor = auth.actor(Scope::PackagesWrite).await?;
+    change_version(&auth.app, &actor, (&id, &version), change).await?;
+    let row = packages::version(&auth.app, &actor.view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -177,8 +176,11 @@ async fn changed(
         (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
-pub async fn yank_version(session: Session, PathOf(address): PathOf<(String, String)>) -> Result<Response, Failure> {
-    changed(&session, address, VersionChange::Yank).await
+pub async fn yank_version(
+    auth: RequestAuth,
+    PathParams(address): PathParams<(String, String)>,
+) -> Result<Response, Failure> {
+    change_and_show(&auth, address, VersionChange::Yank).await
 }
 
 /// Puts a yanked version back into the metadata.
@@ -197,8 +199,11 @@ pub async fn yank_version(session: Session, PathOf(address): PathOf<(String, Str
         (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
-pub async fn unyank_version(session: Session, PathOf(address): PathOf<(String, String)>) -> Result<Response, Failure> {
-    changed(&session, address, VersionChange::Unyank).await
+pub async fn unyank_version(
+    auth: RequestAuth,
+    PathParams(address): PathParams<(String, String)>,
+) -> Result<Response, Failure> {
+    change_and_show(&auth, address, VersionChange::Unyank).await
 }
 
 /// Deletes an uploaded version: nobody can download it any more, and its number is free again. With the last version,
@@ -219,12 +224,12 @@ pub async fn unyank_version(session: Session, PathOf(address): PathOf<(String, S
     )
 )]
 pub async fn delete_version(
-    session: Session,
-    PathOf((id, version)): PathOf<(String, String)>,
+    auth: RequestAuth,
+    PathParams((id, version)): PathParams<(String, String)>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::PackagesWrite).await?;
-    change_version(&session.app, &by, (&id, &version), VersionChange::Delete).await?;
-    Ok(done("Version deleted"))
+    let actor = auth.actor(Scope::PackagesWrite).await?;
+    change_version(&auth.app, &actor, (&id, &version), VersionChange::Delete).await?;
+    Ok(message("Version deleted"))
 }
 
 /// Whose text is asked for.
@@ -243,17 +248,17 @@ pub struct TextView {
     content: String,
 }
 
-async fn text(
-    session: &Session,
+async fn text_response(
+    auth: &RequestAuth,
     id: &str,
     query: Result<StrictQuery<TextQuery>, Failure>,
     headers: &HeaderMap,
     kind: &'static str,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
+    let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let asked = (id, query.version.as_deref());
-    let (version, text) = packages::text(&session.app, &view, asked, kind).await?;
+    let (version, text) = packages::text(&auth.app, &view, asked, kind).await?;
     let wants_json = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
     });
@@ -289,12 +294,12 @@ async fn text(
     )
 )]
 pub async fn get_readme(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     headers: HeaderMap,
     query: Result<StrictQuery<TextQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    text(&session, &id, query, &headers, "readme").await
+    text_response(&auth, &id, query, &headers, "readme").await
 }
 
 /// The CHANGELOG of a version, in the same forms as the README.
@@ -317,10 +322,10 @@ pub async fn get_readme(
     )
 )]
 pub async fn get_changelog(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     headers: HeaderMap,
     query: Result<StrictQuery<TextQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    text(&session, &id, query, &headers, "changelog").await
+    text_response(&auth, &id, query, &headers, "changelog").await
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::extract::update;
+use crate::http::kit::extract::update;
 use crate::ports::Millis;
 use crate::registry::catalog::{PackageSpec, VersionSpec};
 use crate::registry::consumers::{Consumer, ConsumerSpec};
@@ -125,23 +125,23 @@ pub struct PermissionRequest {
 }
 
 impl PermissionRequest {
-    /// What it says; `place` is where it stands in the request.
-    pub fn into_spec(self, place: &str) -> Result<PermissionSpec, Failure> {
+    /// As the use case takes it; `path` is where it is in the request.
+    pub fn into_spec(self, path: &str) -> Result<PermissionSpec, Failure> {
         Ok(PermissionSpec {
             consumer_id: self.consumer_id,
             package_id: self.package_id,
             package: self.package,
             version: self.version,
-            expires_at: moment(place, "expires_at", self.expires_at)?,
-            updates_until: moment(place, "updates_until", self.updates_until)?,
+            expires_at: parse_moment(path, "expires_at", self.expires_at)?,
+            updates_until: parse_moment(path, "updates_until", self.updates_until)?,
             minimum_stability: self.minimum_stability,
         })
     }
 }
 
-fn moment(place: &str, field: &str, text: Update<String>) -> Result<Update<Millis>, Failure> {
+fn parse_moment(path: &str, field: &str, text: Update<String>) -> Result<Update<Millis>, Failure> {
     let Update::Set(Some(text)) = text else { return Ok(text.map(|_| Millis(0))) };
-    let wrong = || Failure::invalid_field(&format!("{place}{field}"), "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
+    let wrong = || Failure::invalid_field(&format!("{path}{field}"), "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
     Ok(Update::Set(Some(read_php_date(&text).ok_or_else(wrong)?)))
 }
 

@@ -3,11 +3,11 @@
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
-use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, list, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{no_content, ok, page_of_list};
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
 use crate::registry::access::scope::Scope;
@@ -15,8 +15,8 @@ use crate::registry::consumers::{self, Consumer, ConsumerSpec};
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
 
-fn page_of((consumers, total): (Vec<Consumer>, i64)) -> Response {
-    list(consumers.into_iter().map(ConsumerView::from), total)
+fn consumer_page((consumers, total): (Vec<Consumer>, i64)) -> Response {
+    page_of_list(consumers.into_iter().map(ConsumerView::from), total)
 }
 
 /// Consumers, the oldest first.
@@ -34,12 +34,12 @@ fn page_of((consumers, total): (Vec<Consumer>, i64)) -> Response {
     )
 )]
 pub async fn list_consumers(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+    let view = auth.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    Ok(page_of(consumers::list(&session.app, &view, None, query.whole()?).await?))
+    Ok(consumer_page(consumers::list(&auth.app, &view, None, query.whole()?).await?))
 }
 
 /// Consumers with an e-mail address, in whatever case, the oldest first.
@@ -58,13 +58,13 @@ pub async fn list_consumers(
     )
 )]
 pub async fn list_consumers_by_email(
-    session: Session,
-    PathOf(email): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(email): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+    let view = auth.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    Ok(page_of(consumers::list(&session.app, &view, Some(&email), query.whole()?).await?))
+    Ok(consumer_page(consumers::list(&auth.app, &view, Some(&email), query.whole()?).await?))
 }
 
 /// One consumer.
@@ -79,9 +79,9 @@ pub async fn list_consumers_by_email(
         (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
-pub async fn get_consumer(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
-    let consumer = consumers::get(&session.app, &view, id_of(&id, "Consumer")?).await?;
+pub async fn get_consumer(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::StorefrontRead).await?;
+    let consumer = consumers::get(&auth.app, &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
@@ -99,23 +99,23 @@ pub async fn get_consumer(session: Session, PathOf(id): PathOf<String>) -> Resul
     )
 )]
 pub async fn create_consumer(
-    session: Session,
-    body: Result<KeyedJson<ConsumerRequest>, Failure>,
+    auth: RequestAuth,
+    body: Result<IdempotentJson<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &session.app;
-    let issuer = session.issuer(Scope::StorefrontWrite).await?;
-    let KeyedJson { value, key } = body?;
+    let app = &auth.app;
+    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
+    let IdempotentJson { value, key } = body?;
     let spec = ConsumerSpec::from(value);
     consumers::check_new(&spec)?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
-        Begun::Answered(answer) => return Ok(replayed(answer)),
+        Begun::Answered(stored) => return Ok(replayed_response(stored)),
         Begun::Claimed(claim) => claim,
     };
     let consumer = consumers::draft(app, spec).await?;
-    let answer = answer(StatusCode::CREATED, &ConsumerView::from(consumer.clone()))?;
-    let keep = claim.keep(app, &answer)?;
+    let stored = stored_response(StatusCode::CREATED, &ConsumerView::from(consumer.clone()))?;
+    let keep = claim.keep(app, &stored)?;
     claim.settle(app, consumers::create(app, &issuer.by, &consumer, keep).await).await?;
-    Ok(fresh(answer))
+    Ok(first_response(stored))
 }
 
 /// Changes what the request names, and nothing else. Its old keys end at once where this was done, elsewhere within a
@@ -134,13 +134,13 @@ pub async fn create_consumer(
     )
 )]
 pub async fn update_consumer(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let consumer = consumers::change(&session.app, &by, id_of(&id, "Consumer")?, request.into()).await?;
+    let consumer = consumers::change(&auth.app, &actor, id_of(&id, "Consumer")?, request.into()).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
@@ -156,8 +156,8 @@ pub async fn update_consumer(
         (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
-pub async fn delete_consumer(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
-    consumers::delete(&session.app, &by, id_of(&id, "Consumer")?).await?;
-    Ok(gone())
+pub async fn delete_consumer(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    consumers::delete(&auth.app, &actor, id_of(&id, "Consumer")?).await?;
+    Ok(no_content())
 }

@@ -3,10 +3,10 @@
 use axum::response::Response;
 use serde_json::json;
 
-use crate::http::extract::{BaseUrl, JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{ok, page_of_list};
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::access::scope::Scope;
@@ -14,7 +14,7 @@ use crate::registry::failure::Failure;
 use crate::registry::{entitlements, instructions};
 use crate::store::entitlements::PermissionRow;
 
-fn shown(rows: Vec<PermissionRow>) -> Response {
+fn permission_list(rows: Vec<PermissionRow>) -> Response {
     ok(&rows.into_iter().map(PermissionView::from).collect::<Vec<_>>())
 }
 
@@ -35,15 +35,15 @@ fn shown(rows: Vec<PermissionRow>) -> Response {
     )
 )]
 pub async fn list_consumer_packages(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+    let view = auth.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
     let (id, page) = (id_of(&id, "Consumer")?, query.whole()?);
-    let (rows, total) = instructions::visible(&session.app, &view, id, page).await?;
-    Ok(list(rows.into_iter().map(StorefrontPackageView::from), total))
+    let (rows, total) = instructions::visible(&auth.app, &view, id, page).await?;
+    Ok(page_of_list(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
 /// The permissions of a consumer that name a package, the oldest first.
@@ -62,12 +62,12 @@ pub async fn list_consumer_packages(
     )
 )]
 pub async fn list_consumer_permissions(
-    session: Session,
-    PathOf((consumer, package)): PathOf<(String, String)>,
+    auth: RequestAuth,
+    PathParams((consumer, package)): PathParams<(String, String)>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+    let view = auth.view(Scope::StorefrontRead).await?;
     let (consumer, package) = (id_of(&consumer, "Consumer")?, id_of(&package, "Package")?);
-    Ok(shown(entitlements::of_package(&session.app, &view, consumer, package).await?))
+    Ok(permission_list(entitlements::of_package(&auth.app, &view, consumer, package).await?))
 }
 
 /// All permissions of a consumer, the oldest first.
@@ -82,9 +82,9 @@ pub async fn list_consumer_permissions(
         (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
-pub async fn list_entitlements(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
-    Ok(shown(entitlements::list(&session.app, &view, id_of(&id, "Consumer")?).await?))
+pub async fn list_entitlements(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::StorefrontRead).await?;
+    Ok(permission_list(entitlements::list(&auth.app, &view, id_of(&id, "Consumer")?).await?))
 }
 
 /// Makes a list the complete list of a consumer's permissions. What is on it already stays, with its id; doing it twice
@@ -105,15 +105,15 @@ pub async fn list_entitlements(session: Session, PathOf(id): PathOf<String>) -> 
     )
 )]
 pub async fn set_entitlements(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<Vec<PermissionRequest>>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = session.issuer(Scope::StorefrontWrite).await?;
+    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
     let JsonBody(requests) = body?;
     let specs = requests.into_iter().enumerate().map(|(index, request)| request.into_spec(&format!("[{index}].")));
     let specs = specs.collect::<Result<_, _>>()?;
-    Ok(shown(entitlements::set(&session.app, &issuer, id_of(&id, "Consumer")?, specs).await?))
+    Ok(permission_list(entitlements::set(&auth.app, &issuer, id_of(&id, "Consumer")?, specs).await?))
 }
 
 /// What a shop shows a consumer, to be copied: credentials, repository, and requirements for just what was bought.
@@ -129,17 +129,19 @@ pub async fn set_entitlements(
     )
 )]
 pub async fn get_instructions(
-    session: Session,
+    auth: RequestAuth,
     BaseUrl(url): BaseUrl,
-    PathOf(id): PathOf<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+    let view = auth.view(Scope::StorefrontRead).await?;
     let id = id_of(&id, "Consumer")?;
-    let (consumer, require) = instructions::bought(&session.app, &view, id).await?;
+    let (consumer, require) = instructions::bought(&auth.app, &view, id).await?;
     let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let credentials = json!({"username": consumer.row.public_key, "password": consumer.private_key});
-    let mut commands = vec![format!("composer config repositories.{} composer {url}", name_of(host))];
-    commands.extend(require.iter().map(|(name, limit)| format!("composer require {}", quoted(name, limit))));
+    let mut commands = vec![format!("composer config repositories.{} composer {url}", repository_name(host))];
+    commands.extend(
+        require.iter().map(|(name, constraint)| format!("composer require {}", shell_requirement(name, constraint))),
+    );
     let view = InstructionsView {
         auth_json: json!({"http-basic": {host: credentials}}),
         repositories: json!([{"type": "composer", "url": url}]),
@@ -150,14 +152,14 @@ pub async fn get_instructions(
 }
 
 /// A repository's name as composer's `config` takes it: a dot would begin the name of a setting.
-fn name_of(host: &str) -> String {
+fn repository_name(host: &str) -> String {
     host.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
-/// A requirement as a shell takes it.
-fn quoted(name: &str, limit: &str) -> String {
-    if limit == "*" {
+/// A requirement, quoted for a shell.
+fn shell_requirement(name: &str, constraint: &str) -> String {
+    if constraint == "*" {
         return name.to_owned();
     }
-    format!("'{name}:{}'", limit.replace('\'', r"'\''"))
+    format!("'{name}:{}'", constraint.replace('\'', r"'\''"))
 }

@@ -13,7 +13,7 @@ mod tokens;
 mod versions;
 mod webhooks;
 
-use crate::http::routes::{Routes, routes};
+use crate::http::kit::routes::{Routes, routes};
 use crate::registry::failure::Failure;
 
 /// The surface's routes, with their entries in the API document.
@@ -52,7 +52,7 @@ pub fn routes() -> Routes {
         .routes(routes!(webhooks::test_webhook))
 }
 
-/// An id in an address; one that is no number names nothing that exists.
+/// The id in a path; there is nothing with an id that is not a number.
 fn id_of(text: &str, what: &str) -> Result<i64, Failure> {
     // Further than 2^53 the database would round.
     let id = text.parse().ok().filter(|id| (1..1 << 53).contains(id));

@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, list, made, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{created, no_content, ok, page_of_list};
 use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::access::scope::Scope;
@@ -27,14 +27,14 @@ use crate::registry::failure::Failure;
     )
 )]
 pub async fn list_storefront_packages(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+    let view = auth.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    let (app, page) = (&session.app, query.whole()?);
+    let (app, page) = (&auth.app, query.whole()?);
     let (rows, total) = catalog::packages(app, &view, page).await?;
-    Ok(list(rows.into_iter().map(StorefrontPackageView::from), total))
+    Ok(page_of_list(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
 /// Makes a package without versions; their zips are uploaded.
@@ -50,13 +50,13 @@ pub async fn list_storefront_packages(
     )
 )]
 pub async fn create_storefront_package(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = catalog::create_package(&session.app, &by, request.into()).await?;
-    Ok(made(&StorefrontPackageView::from(row)))
+    let row = catalog::create_package(&auth.app, &actor, request.into()).await?;
+    Ok(created(&StorefrontPackageView::from(row)))
 }
 
 /// One package.
@@ -71,10 +71,13 @@ pub async fn create_storefront_package(
         (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
-pub async fn get_storefront_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+pub async fn get_storefront_package(
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
+) -> Result<Response, Failure> {
+    let view = auth.view(Scope::StorefrontRead).await?;
     let id = id_of(&id, "Package")?;
-    let row = catalog::package(&session.app, &view, id).await?;
+    let row = catalog::package(&auth.app, &view, id).await?;
     Ok(ok(&StorefrontPackageView::from(row)))
 }
 
@@ -93,14 +96,14 @@ pub async fn get_storefront_package(session: Session, PathOf(id): PathOf<String>
     )
 )]
 pub async fn update_storefront_package(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = catalog::change_package(&session.app, &by, id_of(&id, "Package")?, request.into()).await?;
-    Ok(made(&StorefrontPackageView::from(row)))
+    let row = catalog::change_package(&auth.app, &actor, id_of(&id, "Package")?, request.into()).await?;
+    Ok(created(&StorefrontPackageView::from(row)))
 }
 
 /// Deletes a package with all its versions. To keep it for later, set its status to 0.
@@ -116,8 +119,11 @@ pub async fn update_storefront_package(
         (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
     )
 )]
-pub async fn delete_storefront_package(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
-    catalog::delete_package(&session.app, &by, id_of(&id, "Package")?).await?;
-    Ok(gone())
+pub async fn delete_storefront_package(
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    catalog::delete_package(&auth.app, &actor, id_of(&id, "Package")?).await?;
+    Ok(no_content())
 }

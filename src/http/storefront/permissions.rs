@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 
-use crate::http::extract::{JsonBody, PathOf};
-use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, made, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{PermissionRequest, PermissionView};
 use crate::http::storefront::{entitlements, id_of};
 use crate::registry::access::scope::Scope;
@@ -27,8 +27,8 @@ use crate::registry::failure::Failure;
         (status = 404, description = "No such consumer or package", body = ErrorBody)
     )
 )]
-pub async fn list_permissions(session: Session, ids: PathOf<(String, String)>) -> Result<Response, Failure> {
-    entitlements::list_consumer_permissions(session, ids).await
+pub async fn list_permissions(auth: RequestAuth, ids: PathParams<(String, String)>) -> Result<Response, Failure> {
+    entitlements::list_consumer_permissions(auth, ids).await
 }
 
 /// Gives a consumer a permission.
@@ -44,13 +44,13 @@ pub async fn list_permissions(session: Session, ids: PathOf<(String, String)>) -
     )
 )]
 pub async fn create_permission(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<PermissionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = session.issuer(Scope::StorefrontWrite).await?;
+    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = grant(&session.app, &issuer, request.into_spec("")?).await?;
-    Ok(made(&PermissionView::from(row)))
+    let row = grant(&auth.app, &issuer, request.into_spec("")?).await?;
+    Ok(created(&PermissionView::from(row)))
 }
 
 /// One permission.
@@ -65,9 +65,9 @@ pub async fn create_permission(
         (status = 404, description = "No such permission", body = ErrorBody)
     )
 )]
-pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
-    let row = get(&session.app, &view, id_of(&id, "Permission")?).await?;
+pub async fn get_permission(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::StorefrontRead).await?;
+    let row = get(&auth.app, &view, id_of(&id, "Permission")?).await?;
     Ok(ok(&PermissionView::from(row)))
 }
 
@@ -86,13 +86,13 @@ pub async fn get_permission(session: Session, PathOf(id): PathOf<String>) -> Res
     )
 )]
 pub async fn update_permission(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<PermissionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = session.issuer(Scope::StorefrontWrite).await?;
+    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = change(&session.app, &issuer, id_of(&id, "Permission")?, request.into_spec("")?).await?;
+    let row = change(&auth.app, &issuer, id_of(&id, "Permission")?, request.into_spec("")?).await?;
     Ok(ok(&PermissionView::from(row)))
 }
 
@@ -108,8 +108,8 @@ pub async fn update_permission(
         (status = 404, description = "No such permission", body = ErrorBody)
     )
 )]
-pub async fn delete_permission(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let issuer = session.issuer(Scope::StorefrontWrite).await?;
-    revoke(&session.app, &issuer, id_of(&id, "Permission")?).await?;
-    Ok(gone())
+pub async fn delete_permission(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
+    revoke(&auth.app, &issuer, id_of(&id, "Permission")?).await?;
+    Ok(no_content())
 }

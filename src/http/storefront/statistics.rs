@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::extract::{PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::reply::list;
-use crate::http::session::Session;
+use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::page_of_list;
 use crate::http::storefront::id_of;
 use crate::registry::access::scope::Scope;
 use crate::registry::consumer_statistics::of_one_consumer;
@@ -63,13 +63,13 @@ impl From<ConsumerDownloads> for ConsumerStatisticsView {
     )
 )]
 pub async fn list_consumer_statistics(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+    let view = auth.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    let (app, page) = (&session.app, query.whole()?);
+    let (app, page) = (&auth.app, query.whole()?);
     let (rows, total) = of_one_consumer(app, &view, id_of(&id, "Consumer")?, page).await?;
-    Ok(list(rows.into_iter().map(ConsumerStatisticsView::from), total))
+    Ok(page_of_list(rows.into_iter().map(ConsumerStatisticsView::from), total))
 }

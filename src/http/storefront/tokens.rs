@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 
-use crate::http::extract::{JsonBody, PathOf};
-use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, made, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
 use crate::http::storefront::id_of;
 use crate::registry::access::scope::Scope;
@@ -24,9 +24,9 @@ use crate::registry::failure::Failure;
         (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
-pub async fn list_consumer_tokens(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
-    let rows = consumer_tokens::list(&session.app, &view, id_of(&id, "Consumer")?).await?;
+pub async fn list_consumer_tokens(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::StorefrontRead).await?;
+    let rows = consumer_tokens::list(&auth.app, &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&rows.into_iter().map(|row| ConsumerTokenView::new(row, None)).collect::<Vec<_>>()))
 }
 
@@ -45,16 +45,16 @@ pub async fn list_consumer_tokens(session: Session, PathOf(id): PathOf<String>) 
     )
 )]
 pub async fn create_consumer_token(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<ConsumerTokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
     let id = id_of(&id, "Consumer")?;
-    let (plain, row) = consumer_tokens::issue(&session.app, &by, id, &request.description).await?;
+    let (plain, row) = consumer_tokens::issue(&auth.app, &actor, id, &request.description).await?;
     let view = ConsumerTokenView::new(row, Some(plain.reveal().to_owned()));
-    Ok(made(&view))
+    Ok(created(&view))
 }
 
 /// Revokes a token of a consumer.
@@ -73,10 +73,10 @@ pub async fn create_consumer_token(
     )
 )]
 pub async fn delete_consumer_token(
-    session: Session,
-    PathOf((id, token)): PathOf<(String, String)>,
+    auth: RequestAuth,
+    PathParams((id, token)): PathParams<(String, String)>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
-    consumer_tokens::revoke(&session.app, &by, id_of(&id, "Consumer")?, &token).await?;
-    Ok(gone())
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    consumer_tokens::revoke(&auth.app, &actor, id_of(&id, "Consumer")?, &token).await?;
+    Ok(no_content())
 }

@@ -4,11 +4,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::management::uploads::{announced, read_zip};
-use crate::http::reply::{gone, list, made, ok, with_status};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{created, no_content, ok, page_of_list, with_status};
+use crate::http::kit::zip_body::{content_length, read_zip};
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
 use crate::registry::access::scope::Scope;
@@ -32,15 +32,15 @@ use crate::registry::{catalog, uploads};
     )
 )]
 pub async fn list_storefront_versions(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+    let view = auth.view(Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
     let (id, page) = (id_of(&id, "Package")?, query.whole()?);
-    let (rows, total) = catalog::versions(&session.app, &view, id, page).await?;
-    Ok(list(rows.into_iter().map(StorefrontVersionView::from), total))
+    let (rows, total) = catalog::versions(&auth.app, &view, id, page).await?;
+    Ok(page_of_list(rows.into_iter().map(StorefrontVersionView::from), total))
 }
 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.
@@ -58,14 +58,14 @@ pub async fn list_storefront_versions(
     )
 )]
 pub async fn create_storefront_version(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = catalog::create_version(&session.app, &by, id_of(&id, "Package")?, request.into()).await?;
-    Ok(made(&StorefrontVersionView::from(row)))
+    let row = catalog::create_version(&auth.app, &actor, id_of(&id, "Package")?, request.into()).await?;
+    Ok(created(&StorefrontVersionView::from(row)))
 }
 
 /// One version.
@@ -80,10 +80,13 @@ pub async fn create_storefront_version(
         (status = 404, description = "No such version", body = ErrorBody)
     )
 )]
-pub async fn get_storefront_version(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::StorefrontRead).await?;
+pub async fn get_storefront_version(
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
+) -> Result<Response, Failure> {
+    let view = auth.view(Scope::StorefrontRead).await?;
     let id = id_of(&id, "Version")?;
-    let row = catalog::version(&session.app, &view, id).await?;
+    let row = catalog::version(&auth.app, &view, id).await?;
     Ok(ok(&StorefrontVersionView::from(row)))
 }
 
@@ -102,13 +105,13 @@ pub async fn get_storefront_version(session: Session, PathOf(id): PathOf<String>
     )
 )]
 pub async fn update_storefront_version(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let row = catalog::change_version(&session.app, &by, id_of(&id, "Version")?, request.into()).await?;
+    let row = catalog::change_version(&auth.app, &actor, id_of(&id, "Version")?, request.into()).await?;
     Ok(ok(&StorefrontVersionView::from(row)))
 }
 
@@ -125,10 +128,13 @@ pub async fn update_storefront_version(
         (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
     )
 )]
-pub async fn delete_storefront_version(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
-    catalog::delete_version(&session.app, &by, id_of(&id, "Version")?).await?;
-    Ok(gone())
+pub async fn delete_storefront_version(
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    catalog::delete_version(&auth.app, &actor, id_of(&id, "Version")?).await?;
+    Ok(no_content())
 }
 
 /// Publishes the zip of a version: the body (`curl -T package.zip`), or the one file of a form. Its composer.json must
@@ -154,17 +160,17 @@ pub async fn delete_storefront_version(session: Session, PathOf(id): PathOf<Stri
     )
 )]
 pub async fn upload_storefront_file(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::StorefrontWrite).await?;
-    let (app, id) = (&session.app, id_of(&id, "Version")?);
-    let address = catalog::address(app, &by, id).await?;
-    let room = uploads::wait_for_room(app, announced(request.headers())).await?;
-    let zip = read_zip(request, &room).await?;
-    let uploaded = uploads::publish(app, &by, address, zip).await?;
-    let row = catalog::version(app, &by.view, id).await?;
+    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    let (app, id) = (&auth.app, id_of(&id, "Version")?);
+    let address = catalog::address(app, &actor, id).await?;
+    let permit = uploads::wait_for_room(app, content_length(request.headers())).await?;
+    let zip = read_zip(request, &permit).await?;
+    let uploaded = uploads::publish(app, &actor, address, zip).await?;
+    let row = catalog::version(app, &actor.view, id).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(with_status(status, &StorefrontVersionView::from(row)))
 }

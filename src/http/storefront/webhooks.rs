@@ -1,16 +1,16 @@
-//! Webhooks: where a shop is told what happens, and the log of what it was told.
+//! Webhooks: where a shop is notified of events, and the log of deliveries.
 //!
-//! Each tells of every package, so only a caller that sees everything may look at them or change them.
+//! Events are about every package, so only a caller that sees everything may read or change webhooks.
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::reply::{gone, list, made, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{created, no_content, ok, page_of_list};
 use crate::http::storefront::id_of;
 use crate::json::parse;
 use crate::registry::access::actor::Actor;
@@ -57,7 +57,7 @@ pub struct WebhookView {
     updated_at: String,
 }
 
-fn view(row: WebhookRow, secret: Option<String>) -> WebhookView {
+fn webhook_view(row: WebhookRow, secret: Option<String>) -> WebhookView {
     WebhookView {
         id: row.uid,
         url: row.url,
@@ -92,7 +92,7 @@ pub struct DeliveryView {
     finished_at: Option<String>,
 }
 
-fn entry(row: DeliveryRow) -> DeliveryView {
+fn delivery_view(row: DeliveryRow) -> DeliveryView {
     let next_attempt_at = (row.state == "pending").then(|| php_date(row.next_attempt_at));
     DeliveryView {
         id: row.id,
@@ -108,8 +108,8 @@ fn entry(row: DeliveryRow) -> DeliveryView {
     }
 }
 
-async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
-    let actor = session.actor(scope).await?;
+async fn webhook_manager(auth: &RequestAuth, scope: Scope) -> Result<Actor, Failure> {
+    let actor = auth.actor(scope).await?;
     actor.view.require_everything("Webhooks tell of every package. Use a token that is limited to none.")?;
     Ok(actor)
 }
@@ -124,10 +124,10 @@ async fn keeper(session: &Session, scope: Scope) -> Result<Actor, Failure> {
         (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody)
     )
 )]
-pub async fn list_webhooks(session: Session) -> Result<Response, Failure> {
-    let by = keeper(&session, Scope::StorefrontRead).await?;
-    let rows = webhooks::list(&session.app, &by.view).await?;
-    Ok(ok(&rows.into_iter().map(|row| view(row, None)).collect::<Vec<_>>()))
+pub async fn list_webhooks(auth: RequestAuth) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
+    let rows = webhooks::list(&auth.app, &actor.view).await?;
+    Ok(ok(&rows.into_iter().map(|row| webhook_view(row, None)).collect::<Vec<_>>()))
 }
 
 /// Makes a webhook; the answer is the only place that ever shows its secret.
@@ -143,13 +143,13 @@ pub async fn list_webhooks(session: Session) -> Result<Response, Failure> {
     )
 )]
 pub async fn create_webhook(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = keeper(&session, Scope::StorefrontWrite).await?;
+    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    let (row, secret) = webhooks::create(&session.app, &by, request.into()).await?;
-    Ok(made(&view(row, Some(secret))))
+    let (row, secret) = webhooks::create(&auth.app, &actor, request.into()).await?;
+    Ok(created(&webhook_view(row, Some(secret))))
 }
 
 /// One webhook.
@@ -164,9 +164,9 @@ pub async fn create_webhook(
         (status = 404, description = "No such webhook", body = ErrorBody)
     )
 )]
-pub async fn get_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = keeper(&session, Scope::StorefrontRead).await?;
-    Ok(ok(&view(webhooks::get(&session.app, &by.view, &id).await?, None)))
+pub async fn get_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
+    Ok(ok(&webhook_view(webhooks::get(&auth.app, &actor.view, &id).await?, None)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -184,13 +184,13 @@ pub async fn get_webhook(session: Session, PathOf(id): PathOf<String>) -> Result
     )
 )]
 pub async fn update_webhook(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = keeper(&session, Scope::StorefrontWrite).await?;
+    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
     let JsonBody(request) = body?;
-    Ok(ok(&view(webhooks::change(&session.app, &by, &id, request.into()).await?, None)))
+    Ok(ok(&webhook_view(webhooks::change(&auth.app, &actor, &id, request.into()).await?, None)))
 }
 
 /// Deletes a webhook with its log.
@@ -205,10 +205,10 @@ pub async fn update_webhook(
         (status = 404, description = "No such webhook", body = ErrorBody)
     )
 )]
-pub async fn delete_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = keeper(&session, Scope::StorefrontWrite).await?;
-    webhooks::delete(&session.app, &by, &id).await?;
-    Ok(gone())
+pub async fn delete_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
+    webhooks::delete(&auth.app, &actor, &id).await?;
+    Ok(no_content())
 }
 
 /// What a webhook was told and is to be told, the latest first; of the last 30 days.
@@ -228,14 +228,14 @@ pub async fn delete_webhook(session: Session, PathOf(id): PathOf<String>) -> Res
     )
 )]
 pub async fn list_deliveries(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = keeper(&session, Scope::StorefrontRead).await?;
+    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = webhooks::log(&session.app, &by.view, &id, query.page()?).await?;
-    Ok(list(rows.into_iter().map(entry), total))
+    let (rows, total) = webhooks::log(&auth.app, &actor.view, &id, query.page()?).await?;
+    Ok(page_of_list(rows.into_iter().map(delivery_view), total))
 }
 
 /// Sends a delivery again, with the same id, whatever became of it.
@@ -255,11 +255,11 @@ pub async fn list_deliveries(
     )
 )]
 pub async fn redeliver(
-    session: Session,
-    PathOf((id, delivery)): PathOf<(String, String)>,
+    auth: RequestAuth,
+    PathParams((id, delivery)): PathParams<(String, String)>,
 ) -> Result<Response, Failure> {
-    let by = keeper(&session, Scope::StorefrontWrite).await?;
-    Ok(ok(&entry(webhooks::redeliver(&session.app, &by, &id, id_of(&delivery, "Delivery")?).await?)))
+    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
+    Ok(ok(&delivery_view(webhooks::redeliver(&auth.app, &actor, &id, id_of(&delivery, "Delivery")?).await?)))
 }
 
 /// Sends a `ping`, to see whether the webhook works.
@@ -275,7 +275,7 @@ pub async fn redeliver(
         (status = 409, description = "The webhook is disabled", body = ErrorBody)
     )
 )]
-pub async fn test_webhook(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = keeper(&session, Scope::StorefrontWrite).await?;
-    Ok(made(&entry(webhooks::ping(&session.app, &by, &id).await?)))
+pub async fn test_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
+    Ok(created(&delivery_view(webhooks::ping(&auth.app, &actor, &id).await?)))
 }

@@ -37,21 +37,22 @@ struct Record {
     seen_at: Millis,
 }
 
-fn cache_key(hash: &TokenHash) -> String {
+/// The key under which KV holds when a session was last seen.
+pub fn session_cache_key(hash: &TokenHash) -> String {
     format!("session:{}", hash.as_str())
 }
 
 /// Notes in KV that a session was seen. KV failing costs a write to the database at the session's next use.
 pub async fn remember(app: &App, hash: &TokenHash, uid: &str, now: Millis) {
     let value = json!(Record { session: uid.to_owned(), seen_at: now }).to_string();
-    if let Err(fault) = app.ports.cache.put(&cache_key(hash), value, IDLE, None).await {
+    if let Err(fault) = app.ports.cache.put(&session_cache_key(hash), value, IDLE, None).await {
         log::warn!("a session was not written to KV: {fault}");
     }
 }
 
 /// Whether KV says that a session was seen less than [`SEEN_AFTER`] ago.
 async fn was_seen(app: &App, hash: &TokenHash, now: Millis) -> bool {
-    let cached = app.ports.cache.get(&cache_key(hash)).await.unwrap_or_else(|fault| {
+    let cached = app.ports.cache.get(&session_cache_key(hash)).await.unwrap_or_else(|fault| {
         log::warn!("a session goes to the database: {fault}");
         None
     });

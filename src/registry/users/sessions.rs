@@ -4,15 +4,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::registry::access::account::Me;
-use crate::registry::access::credential_cache::cache_key;
 use crate::registry::audit::Deed;
 use crate::registry::failure::Failure;
 use crate::registry::kernel::app::App;
 use crate::registry::secrets::TokenHash;
-use crate::registry::users::session::{IDLE, MOST_SESSIONS};
-use crate::store::Page;
+use crate::registry::users::session::{IDLE, MOST_SESSIONS, session_cache_key};
 use crate::store::sessions::{self, SessionRow};
-use crate::store::users::{self};
+use crate::store::{Page, users};
 
 /// A page of one's sessions, newest first, and how many there are in all.
 pub async fn list(app: &App, me: &Me, page: Page) -> Result<(Vec<SessionRow>, i64), Failure> {
@@ -30,7 +28,7 @@ pub async fn end(app: &App, me: &Me, uid: &str) -> Result<(), Failure> {
     let batch = vec![sessions::end(me.account.user.id, uid), noted];
     let ended = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
     let Ended { hash } = ended.first()?.ok_or_else(|| Failure::not_found("Session"))?;
-    if let Err(fault) = app.ports.cache.delete(&cache_key(&TokenHash::from_stored(hash))).await {
+    if let Err(fault) = app.ports.cache.delete(&session_cache_key(&TokenHash::from_stored(hash))).await {
         log::warn!("KV keeps a session that has ended for a while: {fault}");
     }
     Ok(())

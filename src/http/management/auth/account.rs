@@ -4,11 +4,12 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, Secret, UserView, done};
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::secret::Secret;
+use crate::http::management::auth::UserView;
 use crate::registry::failure::Failure;
 use crate::registry::users::account::{self, OwnUpdate};
 use crate::registry::users::role::role_of;
@@ -46,10 +47,10 @@ impl TryFrom<UserRow> for MeView {
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn log_out(session: Session) -> Result<Response, Failure> {
-    let me = session.me().await?;
-    sessions::end(&session.app, &me, &me.account.session_uid).await?;
-    Ok(done("Logged out"))
+pub async fn log_out(auth: RequestAuth) -> Result<Response, Failure> {
+    let me = auth.current_user().await?;
+    sessions::end(&auth.app, &me, &me.account.session_uid).await?;
+    Ok(message("Logged out"))
 }
 
 /// The user who asks.
@@ -64,8 +65,8 @@ pub async fn log_out(session: Session) -> Result<Response, Failure> {
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn get_me(session: Session) -> Result<Response, Failure> {
-    Ok(ok(&MeView::try_from(session.me().await?.account.user)?))
+pub async fn get_me(auth: RequestAuth) -> Result<Response, Failure> {
+    Ok(ok(&MeView::try_from(auth.current_user().await?.account.user)?))
 }
 
 /// A request to change one's own account.
@@ -93,11 +94,11 @@ pub struct MeRequest {
         (status = 429, description = "Too many wrong passwords, or the account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn update_me(session: Session, body: Result<JsonBody<MeRequest>, Failure>) -> Result<Response, Failure> {
-    let me = session.me().await?;
+pub async fn update_me(auth: RequestAuth, body: Result<JsonBody<MeRequest>, Failure>) -> Result<Response, Failure> {
+    let me = auth.current_user().await?;
     let JsonBody(MeRequest { name, email, current_password }) = body?;
     let update = OwnUpdate { name, email, password: current_password.map(|password| password.0) };
-    Ok(ok(&MeView::try_from(account::update(&session.app, &me, update).await?)?))
+    Ok(ok(&MeView::try_from(account::update(&auth.app, &me, update).await?)?))
 }
 
 /// A request to change one's own password.
@@ -123,13 +124,13 @@ pub struct PasswordRequest {
     )
 )]
 pub async fn change_password(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<PasswordRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let me = session.me().await?;
+    let me = auth.current_user().await?;
     let JsonBody(PasswordRequest { current_password, password }) = body?;
-    account::change_password(&session.app, &me, &current_password.0, &password.0).await?;
-    Ok(done("Password changed"))
+    account::change_password(&auth.app, &me, &current_password.0, &password.0).await?;
+    Ok(message("Password changed"))
 }
 
 /// A session.
@@ -181,14 +182,14 @@ impl SessionView {
     )
 )]
 pub async fn list_sessions(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let me = session.me().await?;
+    let me = auth.current_user().await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = sessions::list(&session.app, &me, query.page()?).await?;
+    let (rows, total) = sessions::list(&auth.app, &me, query.page()?).await?;
     let current = &me.account.session_uid;
-    Ok(list(rows.into_iter().map(|row| SessionView::new(row, current)), total))
+    Ok(page_of_list(rows.into_iter().map(|row| SessionView::new(row, current)), total))
 }
 
 /// Ends one of one's sessions, at once and everywhere.
@@ -205,10 +206,10 @@ pub async fn list_sessions(
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn delete_session(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let me = session.me().await?;
-    sessions::end(&session.app, &me, &id).await?;
-    Ok(done("Session ended"))
+pub async fn delete_session(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let me = auth.current_user().await?;
+    sessions::end(&auth.app, &me, &id).await?;
+    Ok(message("Session ended"))
 }
 
 /// Ends all of one's sessions, the one that asks too.
@@ -223,8 +224,8 @@ pub async fn delete_session(session: Session, PathOf(id): PathOf<String>) -> Res
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn delete_sessions(session: Session) -> Result<Response, Failure> {
-    let me = session.me().await?;
-    sessions::end_all(&session.app, &me).await?;
-    Ok(done("All sessions ended"))
+pub async fn delete_sessions(auth: RequestAuth) -> Result<Response, Failure> {
+    let me = auth.current_user().await?;
+    sessions::end_all(&auth.app, &me).await?;
+    Ok(message("All sessions ended"))
 }

@@ -1,20 +1,13 @@
 //! `/api/auth`: signing in, and what users do with their own account.
 
 mod account;
-mod entry;
+mod login;
 mod two_factor;
 
-use std::fmt;
-
-use axum::response::Response;
-use http::header::CACHE_CONTROL;
-use http::{HeaderValue, StatusCode};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::reply::{ok, with_status};
-use crate::http::routes::{Routes, routes};
+use crate::http::kit::routes::{Routes, routes};
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
 use crate::registry::users::role::{Role, role_of};
@@ -23,10 +16,10 @@ use crate::store::users::UserRow;
 /// The routes below `/api/auth`.
 pub fn routes() -> Routes {
     Routes::new()
-        .routes(routes!(entry::get_setup, entry::set_up))
-        .routes(routes!(entry::log_in))
-        .routes(routes!(entry::accept_invitation))
-        .routes(routes!(entry::reset_password))
+        .routes(routes!(login::get_setup, login::set_up))
+        .routes(routes!(login::log_in))
+        .routes(routes!(login::accept_invitation))
+        .routes(routes!(login::reset_password))
         .routes(routes!(account::log_out))
         .routes(routes!(account::get_me, account::update_me))
         .routes(routes!(account::change_password))
@@ -36,44 +29,6 @@ pub fn routes() -> Routes {
         .routes(routes!(two_factor::enable_two_factor))
         .routes(routes!(two_factor::disable_two_factor))
         .routes(routes!(two_factor::renew_recovery_codes))
-}
-
-/// A password or a token in a request. Errors do not repeat it.
-#[derive(ToSchema)]
-#[schema(value_type = String, format = Password)]
-pub struct Secret(pub String);
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecretVisitor)
-    }
-}
-
-struct SecretVisitor;
-
-/// What is no text is refused without saying what it is: it may be the secret all the same, with the quotes forgotten.
-impl Visitor<'_> for SecretVisitor {
-    type Value = Secret;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("text")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
-        Ok(Secret(text.to_owned()))
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
-        Err(E::custom("must be text"))
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
-        Err(E::custom("must be text"))
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
-        Err(E::custom("must be text"))
-    }
 }
 
 /// What a user may do.
@@ -150,23 +105,4 @@ impl TryFrom<UserRow> for UserView {
             last_login_at: row.last_login_at.map(Millis::seconds),
         })
     }
-}
-
-/// A change that has nothing to show.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"message": "Logged out"}))]
-pub struct Done {
-    message: &'static str,
-}
-
-/// Says that it is done.
-pub fn done(message: &'static str) -> Response {
-    ok(&Done { message })
-}
-
-/// An answer with a secret that is shown once: nobody keeps a copy.
-pub fn shown_once(status: StatusCode, view: &impl Serialize) -> Response {
-    let mut response = with_status(status, view);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

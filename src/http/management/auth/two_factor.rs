@@ -5,10 +5,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::JsonBody;
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, Secret, done, shown_once};
-use crate::http::session::Session;
+use crate::http::kit::extract::JsonBody;
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, message, no_store};
+use crate::http::kit::secret::Secret;
 use crate::registry::failure::Failure;
 use crate::registry::users::second_factor::Given;
 use crate::registry::users::two_factor;
@@ -39,11 +40,11 @@ pub struct TwoFactorView {
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn set_up_two_factor(session: Session) -> Result<Response, Failure> {
-    let me = session.me().await?;
-    let secret = two_factor::set_up(&session.app, &me).await?;
+pub async fn set_up_two_factor(auth: RequestAuth) -> Result<Response, Failure> {
+    let me = auth.current_user().await?;
+    let secret = two_factor::set_up(&auth.app, &me).await?;
     let view = TwoFactorView { secret: secret.to_base32(), otpauth_uri: secret.to_uri(&me.account.user.email) };
-    Ok(shown_once(StatusCode::OK, &view))
+    Ok(no_store(StatusCode::OK, &view))
 }
 
 /// A code of the app.
@@ -78,13 +79,13 @@ pub struct RecoveryCodesView {
     )
 )]
 pub async fn enable_two_factor(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<CodeRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let me = session.me().await?;
+    let me = auth.current_user().await?;
     let JsonBody(request) = body?;
-    let recovery_codes = two_factor::enable(&session.app, &me, &request.code.0).await?;
-    Ok(shown_once(StatusCode::OK, &RecoveryCodesView { recovery_codes }))
+    let recovery_codes = two_factor::enable(&auth.app, &me, &request.code.0).await?;
+    Ok(no_store(StatusCode::OK, &RecoveryCodesView { recovery_codes }))
 }
 
 /// The proof that it is the account's owner who asks.
@@ -99,7 +100,7 @@ pub struct ProofRequest {
 }
 
 impl ProofRequest {
-    fn given(self) -> Result<(String, Given), Failure> {
+    fn into_proof(self) -> Result<(String, Given), Failure> {
         if self.code.is_some() == self.recovery_code.is_some() {
             return Err(Failure::invalid_field("code", "is required, or `recovery_code` instead of it"));
         }
@@ -125,14 +126,14 @@ impl ProofRequest {
     )
 )]
 pub async fn disable_two_factor(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<ProofRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let me = session.me().await?;
+    let me = auth.current_user().await?;
     let JsonBody(request) = body?;
-    let (password, given) = request.given()?;
-    two_factor::disable(&session.app, &me, &password, &given).await?;
-    Ok(done("Two-factor authentication is off"))
+    let (password, given) = request.into_proof()?;
+    two_factor::disable(&auth.app, &me, &password, &given).await?;
+    Ok(message("Two-factor authentication is off"))
 }
 
 /// Makes new recovery codes; the old ones are void.
@@ -151,12 +152,12 @@ pub async fn disable_two_factor(
     )
 )]
 pub async fn renew_recovery_codes(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<ProofRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let me = session.me().await?;
+    let me = auth.current_user().await?;
     let JsonBody(request) = body?;
-    let (password, given) = request.given()?;
-    let recovery_codes = two_factor::renew_codes(&session.app, &me, &password, &given).await?;
-    Ok(shown_once(StatusCode::OK, &RecoveryCodesView { recovery_codes }))
+    let (password, given) = request.into_proof()?;
+    let recovery_codes = two_factor::renew_codes(&auth.app, &me, &password, &given).await?;
+    Ok(no_store(StatusCode::OK, &RecoveryCodesView { recovery_codes }))
 }

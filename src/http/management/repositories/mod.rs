@@ -1,15 +1,14 @@
 //! `/api/repositories`.
 
-mod shapes;
+mod body;
 
 use axum::response::Response;
-use shapes::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
+use body::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
 
-use crate::http::extract::{JsonBody, PageQuery, PathOf, StrictQuery, page};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, made, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, created, message, ok, page_of_list};
 use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::repositories;
@@ -33,15 +32,15 @@ use crate::registry::repositories::verify::verify;
     )
 )]
 pub async fn list_repositories(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<RepositoriesQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::RepositoriesRead).await?;
+    let view = auth.view(Scope::RepositoriesRead).await?;
     let StrictQuery(query) = query?;
     let page = page(query.limit, query.offset)?;
-    let (rows, total) = repositories::list(&session.app, &view, query.filter()?, page).await?;
-    let now = session.app.now();
-    Ok(list(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
+    let (rows, total) = repositories::list(&auth.app, &view, query.filter()?, page).await?;
+    let now = auth.app.now();
+    Ok(page_of_list(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
 }
 
 /// Registers a repository and asks for its first sync. The one for uploaded zips, which has none, is also made by the
@@ -58,13 +57,13 @@ pub async fn list_repositories(
     )
 )]
 pub async fn create_repository(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::RepositoriesWrite).await?;
+    let actor = auth.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = repositories::register(&session.app, &by, request.into_spec()?).await?;
-    Ok(made(&RepositoryView::new(row, session.app.now())))
+    let row = repositories::register(&auth.app, &actor, request.into_spec()?).await?;
+    Ok(created(&RepositoryView::new(row, auth.app.now())))
 }
 
 /// One repository.
@@ -79,10 +78,10 @@ pub async fn create_repository(
         (status = 404, description = "No such repository", body = ErrorBody)
     )
 )]
-pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::RepositoriesRead).await?;
-    let row = repositories::get(&session.app, &view, &id).await?;
-    Ok(ok(&RepositoryView::new(row, session.app.now())))
+pub async fn get_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::RepositoriesRead).await?;
+    let row = repositories::get(&auth.app, &view, &id).await?;
+    Ok(ok(&RepositoryView::new(row, auth.app.now())))
 }
 
 /// Changes what the request names and asks for a sync.
@@ -100,14 +99,14 @@ pub async fn get_repository(session: Session, PathOf(id): PathOf<String>) -> Res
     )
 )]
 pub async fn update_repository(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::RepositoriesWrite).await?;
+    let actor = auth.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = change(&session.app, &by, &id, request.into_change()?).await?;
-    Ok(ok(&RepositoryView::new(row, session.app.now())))
+    let row = change(&auth.app, &actor, &id, request.into_change()?).await?;
+    Ok(ok(&RepositoryView::new(row, auth.app.now())))
 }
 
 /// Replaces everything about a repository but its kind: what the request does not name gets its default back, less
@@ -126,14 +125,14 @@ pub async fn update_repository(
     )
 )]
 pub async fn replace_repository(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let by = session.actor(Scope::RepositoriesWrite).await?;
+    let actor = auth.actor(Scope::RepositoriesWrite).await?;
     let JsonBody(request) = body?;
-    let row = change(&session.app, &by, &id, request.into_replacement()?).await?;
-    Ok(ok(&RepositoryView::new(row, session.app.now())))
+    let row = change(&auth.app, &actor, &id, request.into_replacement()?).await?;
+    Ok(ok(&RepositoryView::new(row, auth.app.now())))
 }
 
 /// Tries a repository out with its credentials, and says what is there. Nothing is imported.
@@ -149,9 +148,9 @@ pub async fn replace_repository(
         (status = 409, description = "It holds uploaded zips", body = ErrorBody)
     )
 )]
-pub async fn verify_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::RepositoriesWrite).await?;
-    Ok(ok(&VerificationView::from(verify(&session.app, &view, &id).await?)))
+pub async fn verify_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::RepositoriesWrite).await?;
+    Ok(ok(&VerificationView::from(verify(&auth.app, &view, &id).await?)))
 }
 
 /// Removes a repository with its packages: they leave the metadata, and their archives can no longer be downloaded.
@@ -167,10 +166,10 @@ pub async fn verify_repository(session: Session, PathOf(id): PathOf<String>) -> 
         (status = 409, description = "It stands for Packagist, which the settings switch off", body = ErrorBody)
     )
 )]
-pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::RepositoriesWrite).await?;
-    repositories::remove(&session.app, &by, &id).await?;
-    Ok(done("Repository removed"))
+pub async fn delete_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::RepositoriesWrite).await?;
+    repositories::remove(&auth.app, &actor, &id).await?;
+    Ok(message("Repository removed"))
 }
 
 /// Asks for a sync. When one is running already, another follows it, so that no push is lost. Zips that were refused for
@@ -187,10 +186,10 @@ pub async fn delete_repository(session: Session, PathOf(id): PathOf<String>) -> 
         (status = 409, description = "It holds uploaded zips", body = ErrorBody)
     )
 )]
-pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let by = session.actor(Scope::RepositoriesWrite).await?;
-    let row = repositories::request_sync(&session.app, &by, &id).await?;
-    Ok(ok(&RepositoryView::new(row, session.app.now())))
+pub async fn sync_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let actor = auth.actor(Scope::RepositoriesWrite).await?;
+    let row = repositories::request_sync(&auth.app, &actor, &id).await?;
+    Ok(ok(&RepositoryView::new(row, auth.app.now())))
 }
 
 /// The syncs of a repository, newest first: what each did, and which refs it skipped for which reason.
@@ -210,16 +209,16 @@ pub async fn sync_repository(session: Session, PathOf(id): PathOf<String>) -> Re
     )
 )]
 pub async fn list_syncs(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::RepositoriesRead).await?;
+    let view = auth.view(Scope::RepositoriesRead).await?;
     let StrictQuery(query) = query?;
     let page = query.page()?;
-    let (rows, total) = repositories::history(&session.app, &view, &id, page).await?;
-    let now = session.app.now();
-    Ok(list(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
+    let (rows, total) = repositories::history(&auth.app, &view, &id, page).await?;
+    let now = auth.app.now();
+    Ok(page_of_list(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
 }
 
 /// The refs of a git repository as the last sync saw them, those first that became no version: what each is published
@@ -240,12 +239,12 @@ pub async fn list_syncs(
     )
 )]
 pub async fn list_refs(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     query: Result<StrictQuery<PageQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::RepositoriesRead).await?;
+    let view = auth.view(Scope::RepositoriesRead).await?;
     let StrictQuery(query) = query?;
-    let (rows, total) = repositories::refs(&session.app, &view, &id, query.page()?).await?;
-    Ok(list(rows.into_iter().map(RefView::from), total))
+    let (rows, total) = repositories::refs(&auth.app, &view, &id, query.page()?).await?;
+    Ok(page_of_list(rows.into_iter().map(RefView::from), total))
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::extract::update;
+use crate::http::kit::extract::update;
 use crate::ports::Millis;
 use crate::registry::access::scope::Permissions;
 use crate::registry::failure::Failure;
@@ -310,12 +310,12 @@ impl TokensQuery {
             has_expired: self.expired,
             standing: if self.revoked == Some(true) { Standing::Revoked } else { Standing::Live },
         };
-        without_empty(filter)
+        without_empty_filters(filter)
     }
 }
 
 /// An empty filter would mean no token, or every one; neither is what somebody wants who left it empty.
-fn without_empty(filter: TokenFilter<'_>) -> Result<TokenFilter<'_>, Failure> {
+fn without_empty_filters(filter: TokenFilter<'_>) -> Result<TokenFilter<'_>, Failure> {
     let given = [
         ("customer_id", filter.customer_id),
         ("order_id", filter.order_id),
@@ -357,6 +357,6 @@ impl RevocationQuery {
                 "Say which tokens: `customer_id`, `order_id`, `customer_email`, `description` or `expired=true`.",
             ));
         }
-        without_empty(filter)
+        without_empty_filters(filter)
     }
 }

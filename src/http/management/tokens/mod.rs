@@ -3,18 +3,18 @@
 mod body;
 
 use axum::response::Response;
+use http::StatusCode;
+
 use body::{
     NewTokenView, PermissionName, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails,
     TokenRequest, TokenView, TokensQuery,
 };
-use http::StatusCode;
 
-use crate::http::extract::{JsonBody, PathOf, StrictQuery, page};
-use crate::http::idempotency::{KeyedJson, answer, fresh, replayed};
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, done};
-use crate::http::reply::{list, ok};
-use crate::http::session::Session;
+use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::registry::access::caller::Subject;
 use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
@@ -44,15 +44,15 @@ use crate::registry::{limit, token_rotation, tokens};
     )
 )]
 pub async fn list_tokens(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<TokensQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = session.view(Scope::TokensRead).await?;
+    let view = auth.view(Scope::TokensRead).await?;
     let StrictQuery(query) = query?;
     let page = page(query.limit, query.offset)?;
     let filter = query.filter()?;
-    let (rows, total) = tokens::list(&session.app, &view, &filter, query.sort.as_deref(), page).await?;
-    Ok(list(rows.into_iter().map(TokenView::from), total))
+    let (rows, total) = tokens::list(&auth.app, &view, &filter, query.sort.as_deref(), page).await?;
+    Ok(page_of_list(rows.into_iter().map(TokenView::from), total))
 }
 
 /// Revokes the tokens that the filters mean, up to 100 with each call.
@@ -75,12 +75,12 @@ pub async fn list_tokens(
     )
 )]
 pub async fn delete_tokens(
-    session: Session,
+    auth: RequestAuth,
     query: Result<StrictQuery<RevocationQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = session.issuer(Scope::TokensWrite).await?;
+    let issuer = auth.issuer(Scope::TokensWrite).await?;
     let StrictQuery(query) = query?;
-    let revoked = tokens::revoke_all(&session.app, &issuer, &query.filter()?).await?;
+    let revoked = tokens::revoke_all(&auth.app, &issuer, &query.filter()?).await?;
     Ok(ok(&RevokedView::from(revoked)))
 }
 
@@ -100,21 +100,21 @@ pub async fn delete_tokens(
     )
 )]
 pub async fn create_token(
-    session: Session,
-    body: Result<KeyedJson<TokenRequest>, Failure>,
+    auth: RequestAuth,
+    body: Result<IdempotentJson<TokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &session.app;
-    let issuer = session.issuer(Scope::TokensWrite).await?;
-    let KeyedJson { value, key } = body?;
+    let app = &auth.app;
+    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let IdempotentJson { value, key } = body?;
     let draft = tokens::draft(app, &issuer, value.into())?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
-        Begun::Answered(answer) => return Ok(replayed(answer)),
+        Begun::Answered(stored) => return Ok(replayed_response(stored)),
         Begun::Claimed(claim) => claim,
     };
-    let answer = answer(StatusCode::CREATED, &NewTokenView::new(&draft))?;
-    let keep = claim.keep(app, &answer)?;
+    let stored = stored_response(StatusCode::CREATED, &NewTokenView::new(&draft))?;
+    let keep = claim.keep(app, &stored)?;
     claim.settle(app, tokens::issue(app, &issuer, &draft, keep).await).await?;
-    Ok(fresh(answer))
+    Ok(first_response(stored))
 }
 
 /// One token.
@@ -129,10 +129,10 @@ pub async fn create_token(
         (status = 404, description = "No such token", body = ErrorBody)
     )
 )]
-pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let view = session.view(Scope::TokensRead).await?;
-    let row = tokens::get(&session.app, &view, &id).await?;
-    let used = limit::used(&session.app, Subject::Token { id: row.id }).await;
+pub async fn get_token(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let view = auth.view(Scope::TokensRead).await?;
+    let row = tokens::get(&auth.app, &view, &id).await?;
+    let used = limit::used(&auth.app, Subject::Token { id: row.id }).await;
     Ok(ok(&TokenDetails::new(row, used)))
 }
 
@@ -151,13 +151,13 @@ pub async fn get_token(session: Session, PathOf(id): PathOf<String>) -> Result<R
     )
 )]
 pub async fn update_token(
-    session: Session,
-    PathOf(id): PathOf<String>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
     body: Result<JsonBody<TokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = session.issuer(Scope::TokensWrite).await?;
+    let issuer = auth.issuer(Scope::TokensWrite).await?;
     let JsonBody(request) = body?;
-    let row = tokens::change(&session.app, &issuer, &id, request.into()).await?;
+    let row = tokens::change(&auth.app, &issuer, &id, request.into()).await?;
     Ok(ok(&TokenView::from(row)))
 }
 
@@ -179,22 +179,22 @@ pub async fn update_token(
     )
 )]
 pub async fn rotate_token(
-    session: Session,
-    PathOf(id): PathOf<String>,
-    body: Result<KeyedJson<RotationRequest>, Failure>,
+    auth: RequestAuth,
+    PathParams(id): PathParams<String>,
+    body: Result<IdempotentJson<RotationRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &session.app;
-    let issuer = session.issuer(Scope::TokensWrite).await?;
-    let KeyedJson { value, key } = body?;
+    let app = &auth.app;
+    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let IdempotentJson { value, key } = body?;
     let rotation = token_rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
-        Begun::Answered(answer) => return Ok(replayed(answer)),
+        Begun::Answered(stored) => return Ok(replayed_response(stored)),
         Begun::Claimed(claim) => claim,
     };
-    let answer = answer(StatusCode::OK, &RotatedTokenView::new(&rotation))?;
-    let keep = claim.keep(app, &answer)?;
+    let stored = stored_response(StatusCode::OK, &RotatedTokenView::new(&rotation))?;
+    let keep = claim.keep(app, &stored)?;
     claim.settle(app, token_rotation::rotate(app, &issuer, &rotation, keep).await).await?;
-    Ok(fresh(answer))
+    Ok(first_response(stored))
 }
 
 /// Revokes a token. It is refused at once where this was done, elsewhere within a minute and a half as a rule.
@@ -210,8 +210,8 @@ pub async fn rotate_token(
         (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
     )
 )]
-pub async fn delete_token(session: Session, PathOf(id): PathOf<String>) -> Result<Response, Failure> {
-    let issuer = session.issuer(Scope::TokensWrite).await?;
-    tokens::revoke(&session.app, &issuer, &id).await?;
-    Ok(done("Token revoked"))
+pub async fn delete_token(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    tokens::revoke(&auth.app, &issuer, &id).await?;
+    Ok(message("Token revoked"))
 }

@@ -1,30 +1,31 @@
-//! Answers of handlers: JSON, mostly.
+//! Responses of handlers: JSON, mostly.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::registry::failure::Failure;
 
-/// What was asked for, as JSON.
+/// `200 OK` with `view` as JSON.
 pub fn ok(view: &impl Serialize) -> Response {
     with_status(StatusCode::OK, view)
 }
 
-/// What was just made, as JSON.
-pub fn made(view: &impl Serialize) -> Response {
+/// `201 Created` with `view` as JSON.
+pub fn created(view: &impl Serialize) -> Response {
     with_status(StatusCode::CREATED, view)
 }
 
-/// `view` as JSON.
+/// A response of `status` with `view` as JSON.
 pub fn with_status(status: StatusCode, view: &impl Serialize) -> Response {
     json(status, serde_json::to_vec(view))
 }
 
 /// A page of a list: a plain array, and in `X-Total-Count` how many there are in all.
-pub fn list(items: impl IntoIterator<Item: Serialize>, total: i64) -> Response {
+pub fn page_of_list(items: impl IntoIterator<Item: Serialize>, total: i64) -> Response {
     let mut bytes = Vec::new();
     let written = serde_json::Serializer::new(&mut bytes).collect_seq(items);
     page(written.map(|()| bytes), total)
@@ -36,9 +37,28 @@ fn page(bytes: serde_json::Result<Vec<u8>>, total: i64) -> Response {
     response
 }
 
-/// The answer to a deletion that has nothing to show.
-pub fn gone() -> Response {
+/// `204 No Content`.
+pub fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// A change that has nothing to show.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"message": "Logged out"}))]
+pub struct Done {
+    message: &'static str,
+}
+
+/// `200 OK` with a message that says what was done.
+pub fn message(message: &'static str) -> Response {
+    ok(&Done { message })
+}
+
+/// A response with a secret that is shown once, which nobody may store.
+pub fn no_store(status: StatusCode, view: &impl Serialize) -> Response {
+    let mut response = with_status(status, view);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn json(status: StatusCode, bytes: serde_json::Result<Vec<u8>>) -> Response {

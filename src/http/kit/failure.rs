@@ -1,24 +1,41 @@
 //! How a [`Failure`] looks on the wire.
 //!
-//! A handler returns the failure; [`IntoResponse`] sets the status and hangs it on the response; the surface's layer
-//! renders it with [`render`] in the surface's dialect. So no handler writes an error body, and there is one place
-//! that says what each kind of failure looks like.
+//! A handler returns the failure; [`IntoResponse`] sets the status and puts it into the extensions of the response; the
+//! surface's layer renders it with [`render`] in the surface's dialect. So no handler writes an error body, and one place
+//! says what each kind of failure looks like.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
-use crate::http::surface::About;
+use crate::http::kit::surface::RequestInfo;
 use crate::registry::failure::{Failure, Kind};
 
-/// Whose error format an answer has.
+/// The form of error bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// `{error, code, details}` and Composer's `warning`, which composer prints.
     Composer,
     /// `{error, code, details}`.
     Management,
+}
+
+/// The body of every failure.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"error": "Token not found", "code": "NOT_FOUND", "details": {}}))]
+pub struct ErrorBody {
+    /// What was wrong and what to do.
+    error: String,
+    /// Its machine-readable name.
+    code: String,
+    /// Field name → what is wrong with it.
+    details: Map<String, Value>,
+    /// The same as `error`, on the Composer surface: composer prints it.
+    #[schema(required = false)]
+    warning: String,
 }
 
 /// The status code of a kind of failure.
@@ -78,24 +95,24 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Renders the failure that hangs on `response`, if there is one, and logs the cause that the client is not told.
-pub fn render_failure(dialect: Dialect, about: &About, mut response: Response) -> Response {
+/// Renders the failure in the extensions of `response`, if there is one, and logs its source, which is never sent.
+pub fn render_failure(dialect: Dialect, request: &RequestInfo, mut response: Response) -> Response {
     let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
     if let Some(source) = &failure.source {
-        log::error!("request {} {} {}: {source}", about.id.as_str(), about.method, about.uri.path());
+        log::error!("request {} {} {}: {source}", request.id.as_str(), request.method, request.uri.path());
     }
-    let body = render(dialect, &failure, about.id.as_str()).to_string();
+    let body = render(dialect, &failure, request.id.as_str()).to_string();
     let (mut parts, _) = response.into_parts();
-    parts.headers.insert("x-request-id", about.id.header());
+    parts.headers.insert("x-request-id", request.id.header());
     // Without a charset: composer prints the warning only for exactly this type.
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some((name, value)) = headers_of(dialect, failure.kind) {
+    if let Some((name, value)) = header_of(dialect, failure.kind) {
         parts.headers.insert(name, value);
     }
     Response::from_parts(parts, axum::body::Body::from(body))
 }
 
-fn headers_of(dialect: Dialect, kind: Kind) -> Option<(HeaderName, HeaderValue)> {
+fn header_of(dialect: Dialect, kind: Kind) -> Option<(HeaderName, HeaderValue)> {
     match kind {
         Kind::Unauthenticated | Kind::WrongCredentials | Kind::TwoFactorRequired => {
             let challenge = match dialect {

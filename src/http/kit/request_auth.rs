@@ -1,7 +1,8 @@
-//! Who is calling, and what is left of their hour.
+//! Authentication of a request, and the rate limit of its caller.
 //!
-//! A handler asks its [`Session`] to sign the caller in; the surface's layer then finds the caller's quota and writes
-//! it on the response, whatever that is. A `304` is given back: it did no work.
+//! A handler has its [`RequestAuth`] authenticate the caller, which counts the request; the surface's layer then finds the
+//! caller and what is left in the [`AuthenticatedSlot`], and writes the rate limit headers on the response, whatever that
+//! is. The request of a `304` is refunded: it did no work.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,9 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::http::caching::PRIVATE;
-use crate::http::handler::{Incoming, Take};
-use crate::http::tenant::Tenant;
+use crate::http::kit::caching::PRIVATE_NO_CACHE;
+use crate::http::kit::handler::{BufferedRequest, Extract};
+use crate::http::kit::tenant::Tenant;
 use crate::ports::{Rows, Stmt};
 use crate::registry::access::View;
 use crate::registry::access::account::Me;
@@ -23,17 +24,17 @@ use crate::registry::access::scope::Scope;
 use crate::registry::authenticate::{Credential, authenticate};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::kernel::app::App;
-use crate::registry::limit::{self, Quota};
+use crate::registry::limit::{self, Quota, RateLimit};
 use crate::registry::tokens::Issuer;
 use crate::registry::users::Manager;
 use crate::store::OrganizationId;
 
-/// Names one request in failures and in the log.
+/// The id of a request in failures and in the log.
 #[derive(Debug, Clone)]
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The edge's id of the request (`cf-ray`, which it also writes on every answer), or `local`.
+    /// The edge's id of the request (`cf-ray`, which it also writes on every response), or `local`.
     pub fn of(headers: &HeaderMap) -> Self {
         Self(headers.get("cf-ray").cloned().unwrap_or(HeaderValue::from_static("local")))
     }
@@ -49,79 +50,79 @@ impl RequestId {
     }
 }
 
-/// Where the edge writes the client's IP address; what a client sends under this name does not get through.
-const CLIENT_ADDRESS: &str = "cf-connecting-ip";
+/// The header with the client's IP address. The edge sets it; one that a client sends does not get through.
+const CLIENT_ADDRESS_HEADER: &str = "cf-connecting-ip";
 
-/// Who signed in during a request, and what that left of their hour.
-pub type SignedIn = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
+/// The caller that a handler has authenticated, and what is left of its rate limit.
+pub type AuthenticatedSlot = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
 
-/// The request's way to its caller.
+/// What authenticates the caller of a request.
 #[derive(Clone)]
-pub struct Session {
+pub struct RequestAuth {
     /// The registry.
     pub app: App,
     tenant: Tenant,
     credential: Option<Credential>,
     address: Option<String>,
-    signed_in: SignedIn,
+    authenticated: AuthenticatedSlot,
 }
 
-impl Session {
-    /// Signs the caller in and counts the request.
-    async fn sign_in(&self) -> Result<Arc<Caller>, Failure> {
-        self.sign_in_with(None).await.map(|(caller, _)| caller)
+impl RequestAuth {
+    /// Authenticates the caller and counts the request.
+    async fn authenticate(&self) -> Result<Arc<Caller>, Failure> {
+        self.authenticate_with(None).await.map(|(caller, _)| caller)
     }
 
-    /// Signs the caller in and counts the request; when the database has to be asked for the caller, `companion` is
-    /// asked in the same round trip, and its rows come back.
-    async fn sign_in_with(&self, companion: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
-        let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), companion).await?;
-        let quota = limit::take(&self.app, &caller).await;
-        *self.signed_in.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota));
+    /// Authenticates the caller and counts the request. If the database has to be asked for the caller, `prefetch` goes
+    /// along in the same round trip, and its rows are returned.
+    async fn authenticate_with(&self, prefetch: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
+        let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
+        let quota = limit::take(&self.app, &caller, RateLimit::OfCredential, None).await;
+        *self.authenticated.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota.clone()));
         match quota.retry_after {
             None => Ok((caller, rows)),
             Some(retry_after) => {
-                let who = if caller.account.is_some() { "account" } else { "token" };
+                let holder = if caller.account.is_some() { "account" } else { "token" };
                 let limit = quota.limit;
                 let detail = format!(
-                    "This {who} has used its {limit} requests of this hour. Try again in {retry_after} seconds."
+                    "This {holder} has used its {limit} requests of this hour. Try again in {retry_after} seconds."
                 );
                 Err(Failure::new(Kind::TooMany { retry_after }, detail))
             }
         }
     }
 
-    /// What `caller` sees of the organization that the request is about.
+    /// The view of `caller` of the organization that the request is about.
     async fn view_of(&self, caller: &Caller) -> Result<Arc<View>, Failure> {
         caller.view_of(self.tenant.of(&self.app, caller).await?, self.app.now())
     }
 
-    /// Signs a caller in who must hold `scope`, and is about to read what it sees.
+    /// Authenticates a caller that needs `scope`, and returns its view.
     pub async fn view(&self, scope: Scope) -> Result<Arc<View>, Failure> {
         self.caller_and_view(scope).await.map(|(_, view)| view)
     }
 
-    /// The same, and the caller.
+    /// Authenticates a caller that needs `scope`, and returns it with its view.
     pub async fn caller_and_view(&self, scope: Scope) -> Result<(Arc<Caller>, Arc<View>), Failure> {
         let caller = self.require(scope).await?;
         let view = self.view_of(&caller).await?;
         Ok((caller, view))
     }
 
-    /// Signs a caller in who must hold `scope`, and is about to read what it sees. When the database has to be asked for
-    /// the caller, the statement that `companion` makes for the organization is asked in the same round trip, and its
-    /// rows come back.
+    /// Authenticates a caller that needs `scope`, and returns its view. If the database has to be asked for the caller,
+    /// the statement that `prefetch` makes for the organization goes along in the same round trip, and its rows are
+    /// returned.
     pub async fn view_with(
         &self,
         scope: Scope,
-        companion: impl FnOnce(OrganizationId) -> Option<Stmt>,
+        prefetch: impl FnOnce(OrganizationId) -> Option<Stmt>,
     ) -> Result<(Arc<View>, Option<Rows>), Failure> {
-        let (caller, rows) = self.sign_in_with(self.tenant.known().and_then(companion)).await?;
+        let (caller, rows) = self.authenticate_with(self.tenant.known().and_then(prefetch)).await?;
         caller.require(scope)?;
         Ok((self.view_of(&caller).await?, rows))
     }
 
-    /// Signs a caller in who must hold `scope` and is about to change something.
+    /// Authenticates a caller that needs `scope`, and is about to change something.
     pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
         let caller = self.require(scope).await?;
         self.actor_of(&caller).await
@@ -132,22 +133,22 @@ impl Session {
         Ok(Actor { view, name: caller.name.clone(), address: self.address.clone() })
     }
 
-    /// The same of a caller who is about to issue, change or revoke tokens.
+    /// Authenticates a caller that needs `scope`, and is about to issue, change or revoke credentials.
     pub async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
         let caller = self.require(scope).await?;
         Ok(Issuer { by: self.actor_of(&caller).await?, caller })
     }
 
-    /// Signs a caller in who may manage users.
+    /// Authenticates a caller that may manage users.
     pub async fn manager(&self) -> Result<Manager, Failure> {
         let caller = self.require(Scope::UsersWrite).await?;
         let user_id = caller.account.as_ref().map(|account| account.user.id);
         Ok(Manager { by: self.actor_of(&caller).await?, role: caller.role, user_id })
     }
 
-    /// Signs in a user who has logged in, for what is only about their own account.
-    pub async fn me(&self) -> Result<Me, Failure> {
-        let caller = self.sign_in().await?;
+    /// Authenticates a user by a session, for requests about their own account.
+    pub async fn current_user(&self) -> Result<Me, Failure> {
+        let caller = self.authenticate().await?;
         let Some(account) = caller.account.clone() else {
             return Err(Failure::new(
                 Kind::Forbidden,
@@ -157,50 +158,50 @@ impl Session {
         Ok(Me { by: self.actor_of(&caller).await?, account })
     }
 
-    /// Signs the administrator in.
+    /// Authenticates the holder of `ADMIN_TOKEN`.
     pub async fn administrator(&self) -> Result<Actor, Failure> {
-        let caller = self.sign_in().await?;
+        let caller = self.authenticate().await?;
         if caller.subject != Subject::Admin {
             return Err(Failure::new(Kind::Forbidden, "Only ADMIN_TOKEN may do this."));
         }
         self.actor_of(&caller).await
     }
 
-    /// The client's IP address, as the edge tells it.
+    /// The client's IP address, as the edge reports it.
     pub fn address(&self) -> Option<&str> {
         self.address.as_deref()
     }
 
-    /// Whoever asks, without signing in: for what a password or a link opens.
-    pub fn visitor(&self) -> Actor {
-        Actor::without_view(Tenant::OF_VISITORS, "anonymous".to_owned(), self.address.clone())
+    /// An actor that is not authenticated: for what a password or a link opens.
+    pub fn anonymous(&self) -> Actor {
+        Actor::without_view(Tenant::OF_ANONYMOUS, "anonymous".to_owned(), self.address.clone())
     }
 
-    /// Signs a caller in who must hold `scope`.
+    /// Authenticates a caller that needs `scope`.
     pub async fn require(&self, scope: Scope) -> Result<Arc<Caller>, Failure> {
-        let caller = self.sign_in().await?;
+        let caller = self.authenticate().await?;
         caller.require(scope)?;
         Ok(caller)
     }
 }
 
-impl Take for Session {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        let parts = &incoming.parts;
+impl Extract for RequestAuth {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        let parts = &request.parts;
         let app = parts.extensions.get::<App>().cloned();
-        let signed_in = parts.extensions.get::<SignedIn>().cloned();
-        let (Some(app), Some(signed_in)) = (app, signed_in) else {
+        let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned();
+        let (Some(app), Some(authenticated)) = (app, authenticated) else {
             return Err(Failure::unwired());
         };
-        let tenant = Tenant::take(incoming)?;
-        let parts = &incoming.parts;
-        let address = parts.headers.get(CLIENT_ADDRESS).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Self { app, tenant, credential: credential(&parts.headers), address, signed_in })
+        let tenant = Tenant::extract(request)?;
+        let parts = &request.parts;
+        let address = parts.headers.get(CLIENT_ADDRESS_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Self { app, tenant, credential: credential_of(&parts.headers), address, authenticated })
     }
 }
 
-/// What a request presents: user name and password of Basic, or the Bearer token.
-fn credential(headers: &HeaderMap) -> Option<Credential> {
+/// The credential of a request: user name and password of Basic, or the Bearer token.
+fn credential_of(headers: &HeaderMap) -> Option<Credential> {
     let header = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     let (scheme, rest) = header.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -214,14 +215,14 @@ fn credential(headers: &HeaderMap) -> Option<Credential> {
     Some(Credential { user: Some(user.to_owned()), secret: password.to_owned() })
 }
 
-/// Writes the caller's quota on the response to a caller, and keeps it out of shared caches.
-pub fn show_quota(app: &App, signed_in: &SignedIn, response: &mut Response) {
-    let Some((caller, mut quota)) = signed_in.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+/// Writes the rate limit headers on the response to an authenticated caller, and keeps it out of shared caches.
+pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
+    let Some((_, mut quota)) = authenticated.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     if response.status() == StatusCode::NOT_MODIFIED {
-        quota = limit::give_back(app, &caller, quota);
+        quota = limit::give_back(app, quota);
     }
     let headers = response.headers_mut();
-    headers.entry(CACHE_CONTROL).or_insert(PRIVATE);
+    headers.entry(CACHE_CONTROL).or_insert(PRIVATE_NO_CACHE);
     for (name, value) in [
         ("x-ratelimit-limit", quota.limit),
         ("x-ratelimit-remaining", quota.remaining),
@@ -242,7 +243,7 @@ mod tests {
     }
 
     fn presented(value: &str) -> Option<(Option<String>, String)> {
-        credential(&header(value)).map(|credential| (credential.user, credential.secret))
+        credential_of(&header(value)).map(|credential| (credential.user, credential.secret))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Conditional answers.
+//! Conditional requests: `ETag`, `Last-Modified` and `304 Not Modified`.
 //!
 //! Composer validates by `Last-Modified` alone and sends it back as it got it, so it is compared for equality, never as
 //! a date: another view of the same document has another date, later or earlier (docs/composer-protocol.md, section 0,
@@ -10,15 +10,15 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::http::extract::Client;
-use crate::http::handler::{Incoming, Take};
+use crate::http::kit::extract::Client;
+use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::registry::failure::Failure;
 use crate::registry::metadata::Body;
 
-/// Of `Cache-Control`: private, and to be asked for again each time.
-pub const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// The client's kind decides the form, the credentials decide the content.
-const VARIES: HeaderValue = HeaderValue::from_static("User-Agent, Authorization");
+/// `Cache-Control` of what only the caller may keep, and must revalidate each time.
+pub const PRIVATE_NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// `Vary`: the kind of the client decides the form, the credentials decide the content.
+const VARY_BY_CLIENT: HeaderValue = HeaderValue::from_static("User-Agent, Authorization");
 
 /// `seconds` since the epoch as an HTTP date.
 pub fn http_date(seconds: i64) -> String {
@@ -26,17 +26,17 @@ pub fn http_date(seconds: i64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + since)
 }
 
-/// What a request says that the client has, and what kind of client it is.
+/// The preconditions of a request: the validators of what the client has; and what kind of client it is.
 #[derive(Debug)]
-pub struct Conditions {
+pub struct Preconditions {
     if_none_match: Option<HeaderValue>,
     if_modified_since: Option<HeaderValue>,
-    /// Who asks.
+    /// The kind of client that sent the request.
     pub client: Client,
 }
 
-impl Conditions {
-    /// The conditions in `headers`.
+impl Preconditions {
+    /// The preconditions in `headers`.
     pub fn of(headers: &HeaderMap) -> Self {
         Self {
             if_none_match: headers.get(IF_NONE_MATCH).cloned(),
@@ -45,8 +45,8 @@ impl Conditions {
         }
     }
 
-    /// Whether the client has what it would be sent.
-    pub fn are_met(&self, etag: &str, last_modified: Option<&str>) -> bool {
+    /// Whether the client has the representation with these validators, so that the response is `304 Not Modified`.
+    pub fn is_not_modified(&self, etag: &str, last_modified: Option<&str>) -> bool {
         if let Some(tags) = self.if_none_match.as_ref().and_then(|tags| tags.to_str().ok()) {
             return tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*");
         }
@@ -55,16 +55,16 @@ impl Conditions {
     }
 }
 
-impl Take for Conditions {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        Ok(Self::of(&incoming.parts.headers))
+impl Extract for Preconditions {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(Self::of(&request.parts.headers))
     }
 }
 
-/// `body` as an answer under `conditions`: the body, or `304` when the client has it.
-pub fn answer(conditions: &Conditions, body: &Body) -> Response {
+/// The response to a request with `preconditions`: the body, or `304` if the client has it.
+pub fn conditional(preconditions: &Preconditions, body: &Body) -> Response {
     let date = http_date(body.last_modified);
-    let unchanged = conditions.are_met(&body.etag, Some(&date));
+    let unchanged = preconditions.is_not_modified(&body.etag, Some(&date));
     let mut response =
         if unchanged { StatusCode::NOT_MODIFIED.into_response() } else { body.bytes.clone().into_response() };
     let headers = response.headers_mut();
@@ -73,8 +73,8 @@ pub fn answer(conditions: &Conditions, body: &Body) -> Response {
     }
     headers.insert(LAST_MODIFIED, HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static("")));
     headers.insert(ETAG, HeaderValue::try_from(body.etag.as_str()).unwrap_or(HeaderValue::from_static("")));
-    headers.insert(CACHE_CONTROL, PRIVATE);
-    headers.insert(VARY, VARIES);
+    headers.insert(CACHE_CONTROL, PRIVATE_NO_CACHE);
+    headers.insert(VARY, VARY_BY_CLIENT);
     response
 }
 
@@ -84,26 +84,26 @@ mod tests {
 
     use super::*;
 
-    fn conditions<const N: usize>(headers: [(HeaderName, &str); N]) -> Conditions {
+    fn preconditions<const N: usize>(headers: [(HeaderName, &str); N]) -> Preconditions {
         let value = |text| HeaderValue::try_from(text).expect("a header");
-        Conditions::of(&headers.into_iter().map(|(name, text)| (name, value(text))).collect())
+        Preconditions::of(&headers.into_iter().map(|(name, text)| (name, value(text))).collect())
     }
 
     #[test]
     fn a_later_date_is_another_date() {
         let date = http_date(1_700_000_000);
         assert_eq!(date, "Tue, 14 Nov 2023 22:13:20 GMT");
-        assert!(conditions([(IF_MODIFIED_SINCE, &date)]).are_met("\"a\"", Some(&date)));
+        assert!(preconditions([(IF_MODIFIED_SINCE, &date)]).is_not_modified("\"a\"", Some(&date)));
         let later = http_date(1_700_000_001);
-        assert!(!conditions([(IF_MODIFIED_SINCE, &later)]).are_met("\"a\"", Some(&date)));
-        assert!(!conditions([]).are_met("\"a\"", Some(&date)));
+        assert!(!preconditions([(IF_MODIFIED_SINCE, &later)]).is_not_modified("\"a\"", Some(&date)));
+        assert!(!preconditions([]).is_not_modified("\"a\"", Some(&date)));
     }
 
     #[test]
     fn an_entity_tag_decides_over_the_date() {
         let date = http_date(1_700_000_000);
-        let both = conditions([(IF_MODIFIED_SINCE, &date), (IF_NONE_MATCH, "\"b\"")]);
-        assert!(!both.are_met("\"a\"", Some(&date)));
-        assert!(conditions([(IF_NONE_MATCH, "\"b\", W/\"a\"")]).are_met("\"a\"", Some(&date)));
+        let both = preconditions([(IF_MODIFIED_SINCE, &date), (IF_NONE_MATCH, "\"b\"")]);
+        assert!(!both.is_not_modified("\"a\"", Some(&date)));
+        assert!(preconditions([(IF_NONE_MATCH, "\"b\", W/\"a\"")]).is_not_modified("\"a\"", Some(&date)));
     }
 }

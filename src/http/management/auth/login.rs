@@ -6,12 +6,13 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::extract::JsonBody;
-use crate::http::management::ErrorBody;
-use crate::http::management::auth::{Done, Secret, UserView, done, shown_once};
-use crate::http::reply::{made, ok};
-use crate::http::session::Session;
-use crate::http::tenant::Tenant;
+use crate::http::kit::extract::JsonBody;
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::{Done, created, message, no_store, ok};
+use crate::http::kit::secret::Secret;
+use crate::http::kit::tenant::Tenant;
+use crate::http::management::auth::UserView;
 use crate::registry::failure::Failure;
 use crate::registry::users::login::{Login, LoginSpec, log_in as start_session};
 use crate::registry::users::second_factor::Given;
@@ -32,8 +33,8 @@ pub struct SetupView {
     security(()),
     responses((status = 200, description = "Whether it does", body = SetupView))
 )]
-pub async fn get_setup(session: Session) -> Result<Response, Failure> {
-    Ok(ok(&SetupView { setup_required: users::needs_owner(&session.app, Tenant::OF_VISITORS).await? }))
+pub async fn get_setup(auth: RequestAuth) -> Result<Response, Failure> {
+    Ok(ok(&SetupView { setup_required: users::needs_owner(&auth.app, Tenant::OF_ANONYMOUS).await? }))
 }
 
 /// The first owner.
@@ -58,12 +59,12 @@ pub struct SetupRequest {
         (status = 409, description = "There is an owner already", body = ErrorBody)
     )
 )]
-pub async fn set_up(session: Session, body: Result<JsonBody<SetupRequest>, Failure>) -> Result<Response, Failure> {
-    let by = session.administrator().await?;
+pub async fn set_up(auth: RequestAuth, body: Result<JsonBody<SetupRequest>, Failure>) -> Result<Response, Failure> {
+    let actor = auth.administrator().await?;
     let JsonBody(request) = body?;
     let spec = UserSpec { email: request.email, name: request.name, password: request.password.0 };
-    let user = users::set_up(&session.app, &by, &spec).await?;
-    Ok(made(&UserView::try_from(user)?))
+    let user = users::set_up(&auth.app, &actor, &spec).await?;
+    Ok(created(&UserView::try_from(user)?))
 }
 
 /// What somebody logs in with.
@@ -137,13 +138,13 @@ impl TryFrom<Login> for LoginView {
     )
 )]
 pub async fn log_in(
-    session: Session,
+    auth: RequestAuth,
     headers: HeaderMap,
     body: Result<JsonBody<LoginRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let JsonBody(request) = body?;
-    let login = start_session(&session.app, &session.visitor(), request.into_spec(&headers)?).await?;
-    Ok(shown_once(StatusCode::OK, &LoginView::try_from(login)?))
+    let login = start_session(&auth.app, &auth.anonymous(), request.into_spec(&headers)?).await?;
+    Ok(no_store(StatusCode::OK, &LoginView::try_from(login)?))
 }
 
 /// What an invitation's holder becomes.
@@ -171,12 +172,12 @@ pub struct AcceptRequest {
     )
 )]
 pub async fn accept_invitation(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<AcceptRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let JsonBody(AcceptRequest { token, name, password }) = body?;
-    let user = links::accept(&session.app, &session.visitor(), &token.0, &name, &password.0).await?;
-    Ok(made(&UserView::try_from(user)?))
+    let user = links::accept(&auth.app, &auth.anonymous(), &token.0, &name, &password.0).await?;
+    Ok(created(&UserView::try_from(user)?))
 }
 
 /// A new password.
@@ -202,10 +203,10 @@ pub struct ResetRequest {
     )
 )]
 pub async fn reset_password(
-    session: Session,
+    auth: RequestAuth,
     body: Result<JsonBody<ResetRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let JsonBody(ResetRequest { token, password }) = body?;
-    links::reset(&session.app, &session.visitor(), &token.0, &password.0).await?;
-    Ok(done("Password set"))
+    links::reset(&auth.app, &auth.anonymous(), &token.0, &password.0).await?;
+    Ok(message("Password set"))
 }

@@ -1,4 +1,5 @@
-//! Extractors that refuse in our words: bodies, queries, paths, the client's kind, the origin that was asked.
+//! Extractors whose rejections are [`Failure`]s: bodies, queries, path parameters, the kind of the client, the origin of
+//! the request.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::http::handler::{Incoming, Take};
+use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::json::{self, ReadError};
 use crate::registry::failure::{Failure, Kind};
 use crate::registry::kernel::app::App;
@@ -33,25 +34,25 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Reads `T` from JSON; names every unknown field, and the path of whatever is wrong.
+/// Deserializes `T` from JSON. A failure names every unknown field, and the path of a value that does not fit.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let value =
         json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?;
     let (read, unknown) = json::read_strictly(&value);
-    let read = read.map_err(|error| mismatch("request body is not the JSON", &error))?;
-    refuse_unknown("field", unknown)?;
+    let read = read.map_err(|error| invalid_value("request body is not the JSON", &error))?;
+    reject_unknown("field", unknown)?;
     Ok(read)
 }
 
-/// The refusal of a value that is not what was asked for.
-fn mismatch(what: &str, error: &ReadError) -> Failure {
+/// The rejection of a value that does not fit.
+fn invalid_value(what: &str, error: &ReadError) -> Failure {
     if error.path().is_empty() {
         return Failure::invalid(format!("The {what} that is expected here: {}", error.reason()));
     }
     Failure::invalid_field(error.path(), error.reason())
 }
 
-fn refuse_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
+fn reject_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
     if unknown.is_empty() {
         return Ok(());
     }
@@ -60,7 +61,7 @@ fn refuse_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
     Err(unknown.into_iter().fold(failure, |failure, name| failure.with_field(&name, format!("unknown {what}"))))
 }
 
-/// A field of an update: one that is named is set, to null too; one that is not is left alone.
+/// Deserializes a field of a change: one that is given is set, to null too; one that is absent is kept.
 pub fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Update<T>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Update::Set)
 }
@@ -68,11 +69,11 @@ pub fn update<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -
 /// A JSON body.
 pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned> Take for JsonBody<T> {
+impl<T: DeserializeOwned> Extract for JsonBody<T> {
     const READS_BODY: bool = true;
 
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        let bytes = incoming.body()?;
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        let bytes = request.take_body()?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Failure::invalid("The request needs a JSON body."));
         }
@@ -80,24 +81,24 @@ impl<T: DeserializeOwned> Take for JsonBody<T> {
     }
 }
 
-/// The query; an unknown parameter is refused.
+/// The query; an unknown parameter is rejected.
 pub struct StrictQuery<T>(pub T);
 
-impl<T: DeserializeOwned> Take for StrictQuery<T> {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        let parameters = parameters(incoming.parts.uri.query().unwrap_or_default());
+impl<T: DeserializeOwned> Extract for StrictQuery<T> {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        let parameters = query_parameters(request.parts.uri.query().unwrap_or_default());
         if let Some((name, _)) = parameters.iter().find(|(_, value)| !value.is_string()) {
             return Err(Failure::invalid_field(name, "is given more than once"));
         }
         let parameters = Value::Object(parameters);
         let (read, unknown) = json::read_texts_strictly(&parameters);
-        refuse_unknown("query parameter", unknown)?;
-        read.map(Self).map_err(|error| mismatch("query is not the one", &error))
+        reject_unknown("query parameter", unknown)?;
+        read.map(Self).map_err(|error| invalid_value("query is not the one", &error))
     }
 }
 
-/// The parameters of a query as texts; as a list, which none of them is, the one that is given more than once.
-fn parameters(query: &str) -> Map<String, Value> {
+/// The parameters of a query as texts; one that is given more than once is an empty list, which no field takes.
+fn query_parameters(query: &str) -> Map<String, Value> {
     let mut parameters = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let value = if parameters.contains_key(&*name) { Value::Array(Vec::new()) } else { Value::from(value) };
@@ -106,37 +107,37 @@ fn parameters(query: &str) -> Map<String, Value> {
     parameters
 }
 
-/// The query; unknown parameters are passed over, and what cannot be read is taken as absent. For composer, which must
-/// get an answer whatever it adds one day.
+/// The query; unknown parameters are ignored, and a query that cannot be read counts as empty. For composer, whose later
+/// versions may send parameters that are unknown here.
 pub struct LenientQuery<T>(pub T);
 
-impl<T: DeserializeOwned + Default> Take for LenientQuery<T> {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        let parameters = Value::Object(parameters(incoming.parts.uri.query().unwrap_or_default()));
+impl<T: DeserializeOwned + Default> Extract for LenientQuery<T> {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        let parameters = Value::Object(query_parameters(request.parts.uri.query().unwrap_or_default()));
         Ok(Self(json::read_texts_strictly(&parameters).0.unwrap_or_default()))
     }
 }
 
-/// A path capture; one that does not parse names nothing that exists.
-pub struct PathOf<T>(pub T);
+/// The path parameters; if one does not parse, the path leads nowhere.
+pub struct PathParams<T>(pub T);
 
-impl<T: DeserializeOwned + Send> Take for PathOf<T> {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        // They are there already: axum waits for nothing.
-        let captures = pin!(Path::from_request_parts(&mut incoming.parts, &()));
+impl<T: DeserializeOwned + Send> Extract for PathParams<T> {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        // axum's extractor is async, but has nothing to wait for.
+        let captures = pin!(Path::from_request_parts(&mut request.parts, &()));
         match captures.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(Path(value))) => Ok(Self(value)),
-            _ => Err(no_route()),
+            _ => Err(route_not_found()),
         }
     }
 }
 
-/// The origin of the URLs that the answer holds, without a slash at the end.
+/// The origin of URLs in the response, without a slash at the end.
 pub struct BaseUrl(pub String);
 
-impl Take for BaseUrl {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        let parts = &incoming.parts;
+impl Extract for BaseUrl {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        let parts = &request.parts;
         let configured = parts.extensions.get::<App>().and_then(|app| app.config.public_url.clone());
         if let Some(url) = configured {
             return Ok(Self(url));
@@ -150,19 +151,19 @@ impl Take for BaseUrl {
     }
 }
 
-/// What kind of client asks.
+/// The kind of client that sends a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
     /// Composer 2 or later.
     Composer,
-    /// Composer 1, which cannot read what we publish.
+    /// Composer 1, which cannot read Composer 2's metadata.
     Composer1,
     /// Anything else.
     Other,
 }
 
 impl Client {
-    /// By the `User-Agent`, which composer begins with its name and version.
+    /// The kind that the `User-Agent` names: composer's begins with its name and version.
     pub fn of(headers: &http::HeaderMap) -> Self {
         let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         match agent.strip_prefix("Composer/") {
@@ -173,7 +174,7 @@ impl Client {
     }
 }
 
-/// Rows of a list when the request does not say.
+/// Rows of a list if the request does not say.
 const DEFAULT_LIMIT: i64 = 100;
 /// Rows of a list at most.
 pub const MAX_LIMIT: i64 = 1000;
@@ -212,20 +213,20 @@ impl PageQuery {
     }
 }
 
-/// The answer to a path that leads nowhere.
-pub fn no_route() -> Failure {
+/// The failure of a request for a path that has no route.
+pub fn route_not_found() -> Failure {
     Failure::new(Kind::NotFound, "There is nothing at this address. See /api/openapi.json for what there is.")
 }
 
-/// The fallback of a surface; signs nobody in.
+/// The fallback of a surface; authenticates nobody.
 pub async fn fallback() -> Result<Response, Failure> {
-    Err(no_route())
+    Err(route_not_found())
 }
 
-/// The answer to a method that a path does not have.
+/// The fallback for a method that a path does not have.
 pub async fn method_not_allowed() -> Result<Response, Failure> {
-    let words = "This address does not take this method. See /api/openapi.json.";
-    Err(Failure::new(Kind::MethodNotAllowed, words))
+    let detail = "This address does not take this method. See /api/openapi.json.";
+    Err(Failure::new(Kind::MethodNotAllowed, detail))
 }
 
 #[cfg(test)]

@@ -118,11 +118,6 @@ pub struct FilterMatch {
     id: String,
 }
 
-/// A zip.
-#[derive(ToSchema)]
-#[schema(value_type = String, format = Binary)]
-pub struct Zip(());
-
 /// Names of packages.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase", example = json!({"packageNames": ["acme/lib"]}))]

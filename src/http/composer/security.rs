@@ -1,5 +1,5 @@
-//! `/security-advisories` and `/filter-lists`: what is known to be wrong with the packages of a project, as
-//! `composer audit` and `composer install` ask for it.
+//! `/security-advisories` and `/filter-lists`: the security notices for the packages of a project, as `composer audit`
+//! and `composer install` request them.
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -7,18 +7,18 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::http::composer::shapes::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
-use crate::http::extract::read_body;
-use crate::http::reply::ok;
-use crate::http::session::Session;
+use crate::http::composer::schemas::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
+use crate::http::kit::extract::read_body;
+use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::response::ok;
 use crate::json::read_bytes;
 use crate::registry::access::scope::Scope;
 use crate::registry::failure::Failure;
 use crate::registry::notices::{filter_of, filter_summary, full_advisories};
 
-/// Most bytes of a question: 5000 packages.
-const MAX_QUESTION_BYTES: usize = 512 << 10;
-/// Most packages of a question.
+/// Most bytes of a request: 5000 packages.
+const MAX_REQUEST_BYTES: usize = 512 << 10;
+/// Most packages of a request.
 const MAX_PACKAGES: usize = 5000;
 /// What composer writes before a package's name.
 const PURL_PREFIX: &str = "pkg://composer/";
@@ -59,10 +59,10 @@ struct AdvisoryQuestion {
         (status = 400, description = "Too much is asked")
     )
 )]
-pub async fn post_security_advisories(session: Session, request: Request) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
-    let names = bounded(packages_of(&read_body(request.into_body(), MAX_QUESTION_BYTES).await?))?;
-    let advisories = full_advisories(&session.app, &view, &names).await?;
+pub async fn post_security_advisories(auth: RequestAuth, request: Request) -> Result<Response, Failure> {
+    let view = auth.view(Scope::PackagesRead).await?;
+    let names = bounded(packages_of(&read_body(request.into_body(), MAX_REQUEST_BYTES).await?))?;
+    let advisories = full_advisories(&auth.app, &view, &names).await?;
     Ok(ok(&json!({ "advisories": advisories })))
 }
 
@@ -88,16 +88,16 @@ struct FilterQuestion {
         (status = 400, description = "Not a question, or too much is asked")
     )
 )]
-pub async fn post_filter_lists(session: Session, request: Request) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
-    let bytes = read_body(request.into_body(), MAX_QUESTION_BYTES).await?;
+pub async fn post_filter_lists(auth: RequestAuth, request: Request) -> Result<Response, Failure> {
+    let view = auth.view(Scope::PackagesRead).await?;
+    let bytes = read_body(request.into_body(), MAX_REQUEST_BYTES).await?;
     let question: FilterQuestion = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The question is not {{\"packages\": […], \"lists\": […]}}: {error}"))
     })?;
     let plain = |purl: String| purl.strip_prefix(PURL_PREFIX).map_or(purl.clone(), str::to_owned);
     let names = bounded(question.packages.into_iter().map(plain).collect())?;
     let lists = bounded(question.lists)?;
-    let filter = filter_of(&session.app, &view, &names, &lists).await?;
+    let filter = filter_of(&auth.app, &view, &names, &lists).await?;
     Ok(ok(&json!({ "filter": filter })))
 }
 
@@ -110,9 +110,9 @@ pub async fn post_filter_lists(session: Session, request: Request) -> Result<Res
         (status = 200, description = "The constraints of every list, by package", body = FilterSummary)
     )
 )]
-pub async fn get_filter_summary(session: Session) -> Result<Response, Failure> {
-    let view = session.view(Scope::PackagesRead).await?;
-    let summary = filter_summary(&session.app, &view).await?;
+pub async fn get_filter_summary(auth: RequestAuth) -> Result<Response, Failure> {
+    let view = auth.view(Scope::PackagesRead).await?;
+    let summary = filter_summary(&auth.app, &view).await?;
     Ok(ok(&json!({ "filter": summary })))
 }
 

@@ -1,7 +1,7 @@
-//! How a handler hands a port's own stream to the last step of a response.
+//! Streaming responses whose stream passes through untouched.
 //!
-//! The response carries the stream twice: as an ordinary body, so that it works wherever a body works, and as an
-//! extension, so that the bridge to the runtime can take the runtime's stream out before anybody has read from it.
+//! The response carries a port's stream twice: as an ordinary body, which works everywhere, and as an extension, from
+//! which the bridge to the runtime takes the runtime's own stream before anybody has read from it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,27 +27,27 @@ impl PassThrough {
 /// A response whose body is `stream`.
 pub fn pass_through(stream: Box<dyn ByteStream>) -> http::Response<Body> {
     let shared = PassThrough(Arc::new(Mutex::new(Some(stream))));
-    let mut response = http::Response::new(Body::new(Piecewise::Waiting(shared.clone())));
+    let mut response = http::Response::new(Body::new(ChunkedBody::Waiting(shared.clone())));
     response.extensions_mut().insert(shared);
     response
 }
 
-/// The stream and what it said.
-type Turn = (Box<dyn ByteStream>, Option<Result<Bytes, Fault>>);
+/// The stream, and the chunk that it yielded.
+type ChunkState = (Box<dyn ByteStream>, Option<Result<Bytes, Fault>>);
 
 /// A port's stream as an HTTP body.
-enum Piecewise {
+enum ChunkedBody {
     /// Nobody has read yet.
     Waiting(PassThrough),
-    /// Between two pieces.
+    /// Between two chunks.
     Idle(Box<dyn ByteStream>),
-    /// The next piece is on its way.
-    Reading(BoxFuture<'static, Turn>),
+    /// The next chunk is being read.
+    Reading(BoxFuture<'static, ChunkState>),
     /// Everything was read.
     Done,
 }
 
-impl http_body::Body for Piecewise {
+impl http_body::Body for ChunkedBody {
     type Data = Bytes;
     type Error = Fault;
 
@@ -57,12 +57,12 @@ impl http_body::Body for Piecewise {
                 Self::Done => return Poll::Ready(None),
                 Self::Waiting(shared) => shared.take().map_or(Self::Done, Self::Idle),
                 Self::Idle(mut stream) => Self::Reading(Box::pin(async move {
-                    let piece = stream.next_chunk().await;
-                    (stream, piece)
+                    let chunk = stream.next_chunk().await;
+                    (stream, chunk)
                 })),
-                Self::Reading(mut turn) => match turn.as_mut().poll(context) {
+                Self::Reading(mut state) => match state.as_mut().poll(context) {
                     Poll::Pending => {
-                        *self = Self::Reading(turn);
+                        *self = Self::Reading(state);
                         return Poll::Pending;
                     }
                     Poll::Ready((_, None)) => Self::Done,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::extract::update;
+use crate::http::kit::extract::update;
 use crate::json::read_text;
 use crate::ports::Millis;
 use crate::registry::failure::Failure;
@@ -84,7 +84,7 @@ fn provider(kind: Option<&str>, vcs_type: Option<&str>) -> Result<Option<Provide
 }
 
 impl RepositoryRequest {
-    fn needed_url(&mut self) -> Result<String, Failure> {
+    fn required_url(&mut self) -> Result<String, Failure> {
         self.url.take().ok_or_else(|| Failure::invalid_field("url", "is needed: the https address of the repository"))
     }
 
@@ -94,7 +94,7 @@ impl RepositoryRequest {
         let given = self.auth_credentials.clone().into_value();
         let credentials = Credentials::read(self.credential_type.as_deref(), given.as_ref())?;
         let provider = provider.unwrap_or(Provider::Git);
-        let url = if provider == Provider::Artifact { self.url.take() } else { Some(self.needed_url()?) };
+        let url = if provider == Provider::Artifact { self.url.take() } else { Some(self.required_url()?) };
         Ok(RepositorySpec {
             url,
             provider,
@@ -125,7 +125,7 @@ impl RepositoryRequest {
     /// As a change of everything: what it does not name gets its default back; but credentials stay whose type is named,
     /// because nobody can read them to give them again.
     pub(super) fn into_replacement(mut self) -> Result<RepositoryChange, Failure> {
-        self.url = Some(self.needed_url()?);
+        self.url = Some(self.required_url()?);
         if self.credential_type.is_none() {
             self.auth_credentials = cleared(self.auth_credentials);
         }

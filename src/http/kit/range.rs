@@ -1,4 +1,4 @@
-//! `Range` of one part, as downloads take it (RFC 9110, section 14).
+//! `Range` requests for one range, as downloads take them (RFC 9110, section 14).
 
 use http::HeaderMap;
 use http::header::{IF_RANGE, RANGE};
@@ -6,18 +6,18 @@ use http::header::{IF_RANGE, RANGE};
 use crate::ports::ByteRange;
 use crate::registry::failure::{Failure, Kind};
 
-/// The part of `size` bytes that the request asks for; `None` for all of it, which is also the answer to several parts,
-/// to other units and to what cannot be read.
+/// The range of `size` bytes that the request asks for; `None` for all of them, as for several ranges, for other units
+/// and for a header that cannot be read.
 ///
 /// # Errors
-/// [`Kind::RangeNotSatisfiable`] when the part lies outside.
-pub fn requested(headers: &HeaderMap, size: u64, etag: &str) -> Result<Option<ByteRange>, Failure> {
+/// [`Kind::RangeNotSatisfiable`] if the range lies outside.
+pub fn requested_range(headers: &HeaderMap, size: u64, etag: &str) -> Result<Option<ByteRange>, Failure> {
     let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     if text(&IF_RANGE).is_some_and(|validator| validator != etag) {
         return Ok(None);
     }
     let Some((first, last)) =
-        text(&RANGE).and_then(|value| value.strip_prefix("bytes=")).and_then(|part| part.trim().split_once('-'))
+        text(&RANGE).and_then(|value| value.strip_prefix("bytes=")).and_then(|range| range.trim().split_once('-'))
     else {
         return Ok(None);
     };
@@ -43,7 +43,7 @@ mod tests {
     fn ask(range: &str) -> Result<Option<(u64, u64)>, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, HeaderValue::try_from(range).expect("a header"));
-        requested(&headers, 100, "\"a\"").map(|range| range.map(|range| (range.offset, range.length)))
+        requested_range(&headers, 100, "\"a\"").map(|range| range.map(|range| (range.offset, range.length)))
     }
 
     #[test]
@@ -71,6 +71,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, HeaderValue::from_static("bytes=0-9"));
         headers.insert(IF_RANGE, HeaderValue::from_static("\"old\""));
-        assert_eq!(requested(&headers, 100, "\"new\"").expect("the whole"), None);
+        assert_eq!(requested_range(&headers, 100, "\"new\"").expect("the whole"), None);
     }
 }

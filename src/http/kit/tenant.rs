@@ -4,8 +4,8 @@
 //! its credential; `ADMIN_TOKEN`, which belongs to all of them, acts in the root organization unless the header
 //! `X-Rostrum-Organization` names another one by its slug. Nobody else names the root organization.
 
-use crate::http::handler::{Incoming, Take};
-use crate::http::surface::Surface;
+use crate::http::kit::handler::{BufferedRequest, Extract};
+use crate::http::kit::surface::Surface;
 use crate::registry::access::caller::Caller;
 use crate::registry::failure::Failure;
 use crate::registry::kernel::app::App;
@@ -26,8 +26,8 @@ pub enum Tenant {
 }
 
 impl Tenant {
-    /// Where somebody acts who has not signed in.
-    pub const OF_VISITORS: OrganizationId = OrganizationId::ROOT;
+    /// The organization of requests that are not authenticated.
+    pub const OF_ANONYMOUS: OrganizationId = OrganizationId::ROOT;
 
     /// The organization, if it is known before the caller is.
     pub fn known(&self) -> Option<OrganizationId> {
@@ -53,9 +53,9 @@ impl Tenant {
     }
 }
 
-impl Take for Tenant {
-    fn take(incoming: &mut Incoming) -> Result<Self, Failure> {
-        let parts = &incoming.parts;
+impl Extract for Tenant {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        let parts = &request.parts;
         match parts.extensions.get::<Surface>() {
             Some(Surface::Composer) => Ok(Self::Root),
             Some(Surface::Management) => {

@@ -1,10 +1,10 @@
 //! Routes that describe themselves: `routes!(tokens::list_tokens, tokens::create_token)` registers each handler at the
 //! path and for the method that its `#[utoipa::path]` names, and that is its entry in the API document too.
 //!
-//! `utoipa-axum` does the same, but its router puts the document together wherever it is built, so that the worker
-//! would carry every operation and schema: 120 KiB of gzipped wasm for a text that never changes. Here the wasm takes
-//! nothing but path and method from what `#[utoipa::path]` generates, and the linker drops the rest. Natively, where
-//! the document is written and tested, the same routes make their part of it as well.
+//! `utoipa-axum` does the same, but its router builds the document wherever it is built itself, so that the worker would
+//! contain every operation and schema: 120 KiB of gzipped wasm for a text that never changes. Here the wasm uses only
+//! path and method of what `#[utoipa::path]` generates, and the linker drops the rest. Natively, where the document is
+//! written and tested, the same routes also build their part of it.
 
 use axum::Router;
 use axum::routing::{MethodFilter, on};
@@ -13,29 +13,29 @@ use utoipa::openapi::HttpMethod;
 #[cfg(not(target_arch = "wasm32"))]
 use utoipa::openapi::OpenApi;
 
-use crate::http::handler::Endpoint;
+use crate::http::kit::handler::Endpoint;
 
-/// Handlers at their addresses and, natively, their part of the API document.
+/// Routes and, natively, their part of the API document.
 #[derive(Default)]
 #[must_use]
 pub struct Routes {
     router: Router,
     #[cfg(not(target_arch = "wasm32"))]
-    described: OpenApi,
+    document: OpenApi,
 }
 
 impl Routes {
-    /// None yet.
+    /// No routes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// `handlers` at their addresses, and what the document says of them; for [`routes!`].
-    pub fn of(handlers: &[Described], #[cfg(not(target_arch = "wasm32"))] described: OpenApi) -> Self {
+    /// The routes of a table, and what the document says of them; for [`routes!`].
+    pub fn of(table: &[Route], #[cfg(not(target_arch = "wasm32"))] document: OpenApi) -> Self {
         Self {
-            router: handlers.iter().fold(Router::new(), |router, handler| handler.added_to(router)),
+            router: table.iter().fold(Router::new(), |router, route| route.add_to(router)),
             #[cfg(not(target_arch = "wasm32"))]
-            described,
+            document,
         }
     }
 
@@ -44,7 +44,7 @@ impl Routes {
         Self {
             router: self.router.merge(other.router),
             #[cfg(not(target_arch = "wasm32"))]
-            described: self.described.merge_from(other.described),
+            document: self.document.merge_from(other.document),
         }
     }
 
@@ -53,17 +53,17 @@ impl Routes {
         Self {
             router: self.router.nest(prefix, other.router),
             #[cfg(not(target_arch = "wasm32"))]
-            described: self.described.nest(prefix, other.described),
+            document: self.document.nest(prefix, other.document),
         }
     }
 
-    /// These with layers around them, and with what no document tells of.
-    pub fn with(mut self, layers: impl FnOnce(Router) -> Router) -> Self {
-        self.router = layers(self.router);
+    /// These, with layers around them or with routes that stand in no document.
+    pub fn map_router(mut self, change: impl FnOnce(Router) -> Router) -> Self {
+        self.router = change(self.router);
         self
     }
 
-    /// What answers requests.
+    /// The router, without the document.
     pub fn into_router(self) -> Router {
         self.router
     }
@@ -71,32 +71,32 @@ impl Routes {
     /// What the document says of all of them: paths, and the schemas that they name.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn into_document(self) -> OpenApi {
-        self.described
+        self.document
     }
 }
 
-/// A handler and its address; for [`routes!`].
-pub struct Described {
+/// A handler with its path and methods; for [`routes!`].
+pub struct Route {
     path: fn() -> String,
     methods: fn() -> Vec<HttpMethod>,
     endpoint: Endpoint,
 }
 
-impl Described {
-    /// `endpoint` at the address that `P` describes.
+impl Route {
+    /// The route of `endpoint` at the path and for the methods of `P`, which `#[utoipa::path]` generates.
     pub const fn new<P: Path>(endpoint: Endpoint) -> Self {
         Self { path: P::path, methods: P::methods, endpoint }
     }
 
-    fn added_to(&self, router: Router) -> Router {
-        match (self.methods)().iter().map(filter).reduce(MethodFilter::or) {
+    fn add_to(&self, router: Router) -> Router {
+        match (self.methods)().iter().map(method_filter).reduce(MethodFilter::or) {
             Some(methods) => router.route(&(self.path)(), on(methods, self.endpoint)),
             None => router,
         }
     }
 }
 
-fn filter(method: &HttpMethod) -> MethodFilter {
+fn method_filter(method: &HttpMethod) -> MethodFilter {
     match method {
         HttpMethod::Get => MethodFilter::GET,
         HttpMethod::Put => MethodFilter::PUT,
@@ -112,17 +112,17 @@ fn filter(method: &HttpMethod) -> MethodFilter {
 /// Handlers, each named with its module, as [`Routes`].
 macro_rules! routes {
     ($($module:ident::$handler:ident),+ $(,)?) => {{
-        const HANDLERS: &[$crate::http::routes::Described] = &[
-            $($crate::http::routes::Described::new::<pastey::paste!($module::[<__path_ $handler>])>(
-                $crate::http::handler::endpoint!($module::$handler)
+        const ROUTES: &[$crate::http::kit::routes::Route] = &[
+            $($crate::http::kit::routes::Route::new::<pastey::paste!($module::[<__path_ $handler>])>(
+                $crate::http::kit::handler::endpoint!($module::$handler)
             )),+
         ];
         #[cfg(not(target_arch = "wasm32"))]
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($($module::$handler),+))]
         struct Document;
-        $crate::http::routes::Routes::of(
-            HANDLERS,
+        $crate::http::kit::routes::Routes::of(
+            ROUTES,
             #[cfg(not(target_arch = "wasm32"))]
             <Document as utoipa::OpenApi>::openapi(),
         )

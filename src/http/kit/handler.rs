@@ -1,0 +1,185 @@
+//! What a handler is: an async function of up to five arguments, each of which implements [`Extract`], that returns a
+//! response or a failure.
+//!
+//! axum would instantiate its extractors, its service and its route for the type of every handler. Here that is done
+//! once, for [`Endpoint`]; a handler adds nothing but the extraction of its arguments and itself
+//! (docs/decisions/0005-handler-shape.md).
+
+use std::future::ready;
+use std::mem::{replace, take};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
+use crate::ports::BoxFuture;
+use crate::registry::failure::Failure;
+
+/// The future of a handler's response. A failure becomes a response that carries it in its extensions.
+pub struct ResponseFuture(BoxFuture<'static, Result<Response, Failure>>);
+
+impl ResponseFuture {
+    fn rejected(failure: Failure) -> Self {
+        Self(Box::pin(ready(Err(failure))))
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        self.0.as_mut().poll(context).map(IntoResponse::into_response)
+    }
+}
+
+/// A request from which the arguments of a handler are extracted, one after the other. Its body has been read if an
+/// argument needs it.
+pub struct BufferedRequest {
+    /// Method, URI, headers and extensions.
+    pub parts: Parts,
+    body: Body,
+    bytes: Result<Vec<u8>, Failure>,
+}
+
+impl BufferedRequest {
+    fn new(request: Request) -> Self {
+        let (parts, body) = request.into_parts();
+        Self { parts, body, bytes: Ok(Vec::new()) }
+    }
+
+    /// The body, for an argument that says [`Extract::READS_BODY`]; for others it is empty.
+    pub fn take_body(&mut self) -> Result<Vec<u8>, Failure> {
+        replace(&mut self.bytes, Ok(Vec::new()))
+    }
+}
+
+/// An extractor: what a handler may have as an argument. It is synchronous, because the body is read before.
+pub trait Extract: Sized {
+    /// Whether it is made from the body, of at most [`MAX_BODY_BYTES`].
+    const READS_BODY: bool = false;
+
+    /// Extracts it. A failure is the response to the request.
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure>;
+}
+
+/// The failure is left to the handler, which authenticates the caller first.
+impl<T: Extract> Extract for Result<T, Failure> {
+    const READS_BODY: bool = T::READS_BODY;
+
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(T::extract(request))
+    }
+}
+
+impl Extract for Method {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(request.parts.method.clone())
+    }
+}
+
+impl Extract for HeaderMap {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(request.parts.headers.clone())
+    }
+}
+
+/// The request itself, with its body unread. It leaves nothing for other arguments, so it is the last one.
+impl Extract for Request {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        let (nothing, ()) = http::Request::new(()).into_parts();
+        Ok(Self::from_parts(replace(&mut request.parts, nothing), take(&mut request.body)))
+    }
+}
+
+/// A function that is a handler; its arguments are the tuple `A`.
+pub trait HandlerFn<A> {
+    /// Whether one of the arguments is made from the body.
+    const READS_BODY: bool;
+
+    /// Extracts the arguments and calls the function.
+    fn call(&self, request: &mut BufferedRequest) -> ResponseFuture;
+}
+
+impl<F, R> HandlerFn<()> for F
+where
+    F: Fn() -> R,
+    R: Future<Output = Result<Response, Failure>> + Send + 'static,
+{
+    const READS_BODY: bool = false;
+
+    fn call(&self, _: &mut BufferedRequest) -> ResponseFuture {
+        ResponseFuture(Box::pin(self()))
+    }
+}
+
+macro_rules! impl_handler_fn {
+    ($($argument:ident)+) => {
+        impl<F, R, $($argument),+> HandlerFn<($($argument,)+)> for F
+        where
+            F: Fn($($argument),+) -> R,
+            R: Future<Output = Result<Response, Failure>> + Send + 'static,
+            $($argument: Extract,)+
+        {
+            const READS_BODY: bool = $($argument::READS_BODY)||+;
+
+            #[expect(non_snake_case, reason = "each argument is named like its type")]
+            fn call(&self, request: &mut BufferedRequest) -> ResponseFuture {
+                $(let $argument = match $argument::extract(request) {
+                    Ok(value) => value,
+                    Err(failure) => return ResponseFuture::rejected(failure),
+                };)+
+                ResponseFuture(Box::pin(self($($argument),+)))
+            }
+        }
+    };
+}
+impl_handler_fn!(A);
+impl_handler_fn!(A B);
+impl_handler_fn!(A B C);
+impl_handler_fn!(A B C D);
+impl_handler_fn!(A B C D E);
+
+/// A handler as axum's router takes it.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    reads_body: bool,
+    call: fn(&mut BufferedRequest) -> ResponseFuture,
+}
+
+impl Endpoint {
+    /// The endpoint of `_handler`, which is what `call` calls; for [`endpoint!`].
+    pub const fn new<A, H: HandlerFn<A> + Copy>(_handler: H, call: fn(&mut BufferedRequest) -> ResponseFuture) -> Self {
+        Self { reads_body: H::READS_BODY, call }
+    }
+}
+
+impl Handler<Self, ()> for Endpoint {
+    type Future = ResponseFuture;
+
+    fn call(self, request: Request, (): ()) -> ResponseFuture {
+        let mut request = BufferedRequest::new(request);
+        if !self.reads_body {
+            return (self.call)(&mut request);
+        }
+        ResponseFuture(Box::pin(async move {
+            request.bytes = read_body(take(&mut request.body), MAX_BODY_BYTES).await;
+            (self.call)(&mut request).0.await
+        }))
+    }
+}
+
+/// A handler as an [`Endpoint`].
+macro_rules! endpoint {
+    ($handler:path) => {
+        $crate::http::kit::handler::Endpoint::new($handler, |request| {
+            $crate::http::kit::handler::HandlerFn::call(&$handler, request)
+        })
+    };
+}
+pub(crate) use endpoint;
