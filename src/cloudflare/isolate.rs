@@ -12,8 +12,8 @@ use worker::{Env, Queue};
 
 use crate::http::router;
 use crate::registry::kernel::app::{App, Config, DEFAULT_SYNC_INTERVAL, Ports};
-use crate::registry::memory::Memory;
-use crate::registry::secrets::{Keyring, TokenHash};
+use crate::registry::kernel::memory::Memory;
+use crate::registry::kernel::secrets::{Keyring, TokenHash};
 
 /// What every event of an isolate shares.
 struct Isolate {

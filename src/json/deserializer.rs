@@ -9,7 +9,7 @@ use serde::de::{
 };
 use serde_json::{Map, Number, Value};
 
-use super::error::ReadError;
+use super::error::JsonError;
 
 /// How a value is to be read, and what was found on the way.
 #[derive(Default)]
@@ -22,17 +22,17 @@ pub(super) struct Context {
 
 /// The path from the whole value to one inside it, each step on the stack of the call that took it: it costs nothing
 /// until it has to be written.
-pub(super) enum Path<'a> {
+pub(super) enum JsonPath<'a> {
     Whole,
-    Field(&'a Path<'a>, &'a str),
-    Item(&'a Path<'a>, usize),
+    Field(&'a JsonPath<'a>, &'a str),
+    Item(&'a JsonPath<'a>, usize),
 }
 
-impl Display for Path<'_> {
+impl Display for JsonPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole => Ok(()),
-            Self::Field(Path::Whole, name) => f.write_str(name),
+            Self::Field(JsonPath::Whole, name) => f.write_str(name),
             Self::Field(parent, name) => write!(f, "{parent}.{name}"),
             Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
         }
@@ -43,12 +43,12 @@ impl Display for Path<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Node<'de, 'p> {
     pub(super) value: &'de Value,
-    pub(super) path: &'p Path<'p>,
+    pub(super) path: &'p JsonPath<'p>,
     pub(super) context: &'p Context,
 }
 
 impl<'de> Node<'de, '_> {
-    fn mismatch(self, expected: &dyn Expected) -> ReadError {
+    fn mismatch(self, expected: &dyn Expected) -> JsonError {
         let unexpected = match self.value {
             Value::Null => Unexpected::Unit,
             Value::Bool(truth) => Unexpected::Bool(*truth),
@@ -61,7 +61,7 @@ impl<'de> Node<'de, '_> {
             Value::Array(_) => Unexpected::Seq,
             Value::Object(_) => Unexpected::Map,
         };
-        ReadError::invalid_type(unexpected, expected)
+        JsonError::invalid_type(unexpected, expected)
     }
 
     /// The value's number, or the number that its text spells where numbers are in texts.
@@ -82,7 +82,7 @@ impl<'de> Node<'de, '_> {
         }
     }
 
-    fn number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         let Some(number) = self.as_number() else { return Err(self.mismatch(&visitor)) };
         match (number.as_i64(), number.as_u64()) {
             (Some(number), _) => visitor.visit_i64(number),
@@ -91,21 +91,23 @@ impl<'de> Node<'de, '_> {
         }
     }
 
-    fn text<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn text<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self.value {
             Value::String(text) => visitor.visit_borrowed_str(text),
             _ => Err(self.mismatch(&visitor)),
         }
     }
 
-    fn object<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn object<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self.value {
-            Value::Object(fields) => Object { fields, path: self.path, context: self.context }.deserialize_any(visitor),
+            Value::Object(fields) => {
+                ObjectReader { fields, path: self.path, context: self.context }.deserialize_any(visitor)
+            }
             _ => Err(self.mismatch(&visitor)),
         }
     }
 
-    fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self.value {
             Value::Array(items) => {
                 visitor.visit_seq(List { values: items, next: 0, path: self.path, context: self.context })
@@ -118,14 +120,14 @@ impl<'de> Node<'de, '_> {
 /// Hands methods of a `Deserializer` that mean the same on to one of our own.
 macro_rules! as_one {
     ($own:ident: $($method:ident)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
             self.$own(visitor)
         })*
     };
 }
 
 impl<'de> Deserializer<'de> for Node<'de, '_> {
-    type Error = ReadError;
+    type Error = JsonError;
 
     as_one!(number: deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16
         deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64);
@@ -134,7 +136,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
     as_one!(list: deserialize_seq);
     as_one!(object: deserialize_map);
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(truth) => visitor.visit_bool(*truth),
@@ -145,30 +147,30 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         }
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self.as_truth() {
             Some(truth) => visitor.visit_bool(truth),
             None => Err(self.mismatch(&visitor)),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         if self.value.is_null() { visitor.visit_unit() } else { Err(self.mismatch(&visitor)) }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, JsonError> {
         self.deserialize_unit(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, JsonError> {
         self.list(visitor)
     }
 
@@ -177,7 +179,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         _: &'static str,
         _: usize,
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, JsonError> {
         self.list(visitor)
     }
 
@@ -186,7 +188,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, JsonError> {
         self.object(visitor)
     }
 
@@ -196,7 +198,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, JsonError> {
         match self.value {
             Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
             _ => Err(self.mismatch(&visitor)),
@@ -204,7 +206,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
     }
 
     /// A field that `T` does not know.
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         self.context.unknown.borrow_mut().push(self.path.to_string());
         visitor.visit_unit()
     }
@@ -212,16 +214,16 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
 
 /// An object, its path, and how to read it.
 #[derive(Clone, Copy)]
-pub(super) struct Object<'de, 'p> {
+pub(super) struct ObjectReader<'de, 'p> {
     pub(super) fields: &'de Map<String, Value>,
-    pub(super) path: &'p Path<'p>,
+    pub(super) path: &'p JsonPath<'p>,
     pub(super) context: &'p Context,
 }
 
-impl<'de> Deserializer<'de> for Object<'de, '_> {
-    type Error = ReadError;
+impl<'de> Deserializer<'de> for ObjectReader<'de, '_> {
+    type Error = JsonError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_map(Fields { rest: self.fields.iter(), value: None, path: self.path, context: self.context })
     }
 
@@ -234,21 +236,21 @@ impl<'de> Deserializer<'de> for Object<'de, '_> {
 struct Fields<'de, 'p> {
     rest: serde_json::map::Iter<'de>,
     value: Option<(&'de str, &'de Value)>,
-    path: &'p Path<'p>,
+    path: &'p JsonPath<'p>,
     context: &'p Context,
 }
 
 impl<'de> MapAccess<'de> for Fields<'de, '_> {
-    type Error = ReadError;
+    type Error = JsonError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, JsonError> {
         self.value = self.rest.next().map(|(name, value)| (name.as_str(), value));
         self.value.map(|(name, _)| seed.deserialize(BorrowedStrDeserializer::new(name))).transpose()
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, JsonError> {
         let (name, value) = self.value.take().unwrap_or(("", &Value::Null));
-        let path = Path::Field(self.path, name);
+        let path = JsonPath::Field(self.path, name);
         seed.deserialize(Node { value, path: &path, context: self.context }).map_err(|error| error.at(&path))
     }
 }
@@ -256,16 +258,16 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
 struct List<'de, 'p> {
     values: &'de [Value],
     next: usize,
-    path: &'p Path<'p>,
+    path: &'p JsonPath<'p>,
     context: &'p Context,
 }
 
 impl<'de> SeqAccess<'de> for List<'de, '_> {
-    type Error = ReadError;
+    type Error = JsonError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, JsonError> {
         let Some(value) = self.values.get(self.next) else { return Ok(None) };
-        let path = Path::Item(self.path, self.next);
+        let path = JsonPath::Item(self.path, self.next);
         self.next += 1;
         let read = seed.deserialize(Node { value, path: &path, context: self.context });
         read.map(Some).map_err(|error| error.at(&path))

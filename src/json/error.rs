@@ -4,14 +4,14 @@ use std::fmt::{self, Display};
 
 use serde::de::{Error, Expected, Unexpected};
 
-use super::deserializer::Path;
+use super::deserializer::JsonPath;
 
 /// Why a value cannot be read.
 #[derive(Debug)]
-pub struct ReadError(Box<Mismatch>);
+pub struct JsonError(Box<JsonErrorDetail>);
 
 #[derive(Debug)]
-struct Mismatch {
+struct JsonErrorDetail {
     /// `a.b[3]`; empty for the value as a whole.
     path: String,
     reason: String,
@@ -20,7 +20,7 @@ struct Mismatch {
     is_relative: bool,
 }
 
-impl ReadError {
+impl JsonError {
     /// Where in the value: `a.b[3]`; empty for the whole.
     pub fn path(&self) -> &str {
         &self.0.path
@@ -32,12 +32,12 @@ impl ReadError {
     }
 
     fn new(reason: String) -> Self {
-        Self(Box::new(Mismatch { path: String::new(), reason, is_relative: false }))
+        Self(Box::new(JsonErrorDetail { path: String::new(), reason, is_relative: false }))
     }
 
     /// The same with `path`, unless the path of a value further inside is known already.
-    pub(super) fn at(mut self, path: &Path<'_>) -> Self {
-        let Mismatch { path: known, is_relative, .. } = &mut *self.0;
+    pub(super) fn at(mut self, path: &JsonPath<'_>) -> Self {
+        let JsonErrorDetail { path: known, is_relative, .. } = &mut *self.0;
         if *is_relative {
             *known = format!("{path}.{known}");
             *is_relative = false;
@@ -48,22 +48,22 @@ impl ReadError {
     }
 }
 
-impl Display for ReadError {
+impl Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mismatch { path, reason, .. } = &*self.0;
+        let JsonErrorDetail { path, reason, .. } = &*self.0;
         if path.is_empty() { f.write_str(reason) } else { write!(f, "`{path}`: {reason}") }
     }
 }
 
-impl std::error::Error for ReadError {}
+impl std::error::Error for JsonError {}
 
-impl Error for ReadError {
+impl Error for JsonError {
     fn custom<T: Display>(reason: T) -> Self {
         Self::new(reason.to_string())
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self(Box::new(Mismatch { path: field.to_owned(), reason: "is missing".to_owned(), is_relative: true }))
+        Self(Box::new(JsonErrorDetail { path: field.to_owned(), reason: "is missing".to_owned(), is_relative: true }))
     }
 
     /// As serde words it, but for `null`, which JSON does not call a unit value.

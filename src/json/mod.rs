@@ -20,45 +20,45 @@ mod error;
 use serde::de::{DeserializeOwned, Error};
 use serde_json::{Map, Value};
 
-use deserializer::{Context, Node, Object, Path};
-pub use error::ReadError;
+use deserializer::{Context, JsonPath, Node, ObjectReader};
+pub use error::JsonError;
 
 /// Any JSON.
-pub fn parse(bytes: &[u8]) -> Result<Value, ReadError> {
-    serde_json::from_slice(bytes).map_err(ReadError::custom)
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    serde_json::from_slice(bytes).map_err(JsonError::custom)
 }
 
 /// Reads `T` from JSON text; fields that it does not know are passed over.
-pub fn read_text<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
+pub fn read_text<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
     read_bytes(text.as_bytes())
 }
 
 /// The same of text that may not be UTF-8.
-pub fn read_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
+pub fn read_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     read(&parse(bytes)?)
 }
 
-fn read<T: DeserializeOwned>(value: &Value) -> Result<T, ReadError> {
-    T::deserialize(Node { value, path: &Path::Whole, context: &Context::default() })
+fn read<T: DeserializeOwned>(value: &Value) -> Result<T, JsonError> {
+    T::deserialize(Node { value, path: &JsonPath::Whole, context: &Context::default() })
 }
 
 /// Reads `T` from an object; fields that it does not know are passed over.
-pub fn read_object<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, ReadError> {
-    T::deserialize(Object { fields, path: &Path::Whole, context: &Context::default() })
+pub fn read_object<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, JsonError> {
+    T::deserialize(ObjectReader { fields, path: &JsonPath::Whole, context: &Context::default() })
 }
 
 /// Reads `T`, and names the fields that it does not know, each with its path.
-pub fn read_strictly<T: DeserializeOwned>(value: &Value) -> (Result<T, ReadError>, Vec<String>) {
+pub fn read_strictly<T: DeserializeOwned>(value: &Value) -> (Result<T, JsonError>, Vec<String>) {
     strictly(value, Context::default())
 }
 
 /// The same of an object whose values are all texts, as those of a query are: a number or a truth is read from its text.
-pub fn read_texts_strictly<T: DeserializeOwned>(value: &Value) -> (Result<T, ReadError>, Vec<String>) {
+pub fn read_texts_strictly<T: DeserializeOwned>(value: &Value) -> (Result<T, JsonError>, Vec<String>) {
     strictly(value, Context { in_texts: true, ..Context::default() })
 }
 
-fn strictly<T: DeserializeOwned>(value: &Value, context: Context) -> (Result<T, ReadError>, Vec<String>) {
-    let read = T::deserialize(Node { value, path: &Path::Whole, context: &context });
+fn strictly<T: DeserializeOwned>(value: &Value, context: Context) -> (Result<T, JsonError>, Vec<String>) {
+    let read = T::deserialize(Node { value, path: &JsonPath::Whole, context: &context });
     (read, context.unknown.into_inner())
 }
 

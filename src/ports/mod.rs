@@ -35,7 +35,6 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of `port` with the platform's own words.
-    #[cold]
     pub fn new(port: &'static str, reason: impl fmt::Display) -> Self {
         Self { port, reason: reason.to_string() }
     }

@@ -1,55 +1,15 @@
-//! The use cases: authenticate, limit, publish, sync, hand out metadata and archives. No HTTP, no SQL.
+//! The use cases, in folders by domain; a domain imports only those before it (tests/rooms.rs proves it):
+//!
+//! `kernel` ← `access` ← `identity`, `packages` ← `sources`, `security` ← `delivery`, `storefront` ← `operations`
+//!
+//! No HTTP, no SQL.
 
 pub mod access;
-pub mod advisories;
-pub mod archives;
-pub mod artifacts;
-pub mod audit;
-pub mod audit_log;
-pub mod authenticate;
-pub mod catalog;
-pub mod consumer_statistics;
-pub mod consumer_tokens;
-pub mod consumers;
-pub mod cron;
-pub mod curate;
-pub mod dates;
-pub mod deliveries;
-pub mod dist;
-pub mod documents;
-pub mod downloads;
-pub mod edit;
-pub mod encryption;
-pub mod entitlements;
-pub mod failure;
-pub mod idempotency;
-pub mod ids;
-pub mod instructions;
-pub mod jobs;
+pub mod delivery;
+pub mod identity;
 pub mod kernel;
-pub mod limit;
-pub mod listing;
-pub mod memory;
-pub mod metadata;
-pub mod mirror;
-pub mod notices;
-pub mod package_notices;
+pub mod operations;
 pub mod packages;
-pub mod publish;
-pub mod render;
-pub mod repositories;
-pub mod secrets;
-pub mod settings;
+pub mod security;
 pub mod sources;
-pub mod statistics;
-pub mod storage;
-pub mod sync;
-pub mod texts;
-pub mod token_rotation;
-pub mod token_spec;
-pub mod tokens;
-pub mod uploads;
-pub mod upstream;
-pub mod users;
-pub mod visible;
-pub mod webhooks;
+pub mod storefront;

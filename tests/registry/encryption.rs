@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rostrum::registry::kernel::app::{App, Config};
-use rostrum::registry::secrets::Keyring;
+use rostrum::registry::kernel::secrets::Keyring;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Moment, PASSWORD, Port, World};

@@ -1,7 +1,8 @@
 //! What consumers see with their key pairs and their further tokens, and how soon a change shows.
 
-use rostrum::store::OrganizationId;
-use rostrum::store::{Page, consumers, entitlements, tokens};
+use rostrum::store::access::tokens;
+use rostrum::store::storefront::{consumers, entitlements};
+use rostrum::store::{OrganizationId, Page};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Calls, Customer, World};

@@ -9,8 +9,8 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::no_content;
 use crate::json::read_bytes;
 use crate::registry::access::scope::Scope;
-use crate::registry::downloads::count_installs;
-use crate::registry::failure::Failure;
+use crate::registry::delivery::downloads::count_installs;
+use crate::registry::kernel::failure::Failure;
 use axum::response::Response;
 
 /// Most bytes of a report: 2000 installs of 250 bytes.

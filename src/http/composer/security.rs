@@ -13,8 +13,8 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::ok;
 use crate::json::read_bytes;
 use crate::registry::access::scope::Scope;
-use crate::registry::failure::Failure;
-use crate::registry::notices::{filter_of, filter_summary, full_advisories};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::security::feed::{filter_of, filter_summary, full_advisories};
 
 /// Most bytes of a request: 5000 packages.
 const MAX_REQUEST_BYTES: usize = 512 << 10;

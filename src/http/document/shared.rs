@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::kit::extract::{MAX_LIMIT, MAX_OFFSET};
 use crate::http::kit::failure;
-use crate::registry::failure::Kind;
+use crate::registry::kernel::failure::Kind;
 
 /// The operation's part of the document.
 type Operation = Map<String, Value>;

@@ -14,9 +14,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::http::kit::handler::{BufferedRequest, Extract};
-use crate::json::{self, ReadError};
-use crate::registry::failure::{Failure, Kind};
+use crate::json::{self, JsonError};
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::{Page, Update};
 
 /// Most bytes of a JSON body.
@@ -45,7 +45,7 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
 }
 
 /// The rejection of a value that does not fit.
-fn invalid_value(what: &str, error: &ReadError) -> Failure {
+fn invalid_value(what: &str, error: &JsonError) -> Failure {
     if error.path().is_empty() {
         return Failure::invalid(format!("The {what} that is expected here: {}", error.reason()));
     }

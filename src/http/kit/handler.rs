@@ -19,7 +19,7 @@ use http::{HeaderMap, Method};
 
 use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
 use crate::ports::BoxFuture;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 
 /// The future of a handler's response. A failure becomes a response that carries it in its extensions.
 pub struct ResponseFuture(BoxFuture<'static, Result<Response, Failure>>);

@@ -16,17 +16,17 @@ use crate::http::kit::caching::PRIVATE_NO_CACHE;
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::tenant::Tenant;
 use crate::ports::{Rows, Stmt};
-use crate::registry::access::View;
 use crate::registry::access::account::Me;
 use crate::registry::access::actor::Actor;
+use crate::registry::access::authenticate::{Credential, authenticate};
 use crate::registry::access::caller::{Authenticated, Caller, Subject};
+use crate::registry::access::rate_limit::{self, Quota, RateLimit};
 use crate::registry::access::scope::Scope;
-use crate::registry::authenticate::{Credential, authenticate};
-use crate::registry::failure::{Failure, Kind};
+use crate::registry::access::view::View;
+use crate::registry::identity::tokens::Issuer;
+use crate::registry::identity::users::Manager;
 use crate::registry::kernel::app::App;
-use crate::registry::limit::{self, Quota, RateLimit};
-use crate::registry::tokens::Issuer;
-use crate::registry::users::Manager;
+use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
 
 /// The id of a request in failures and in the log.
@@ -77,7 +77,7 @@ impl RequestAuth {
     /// along in the same round trip, and its rows are returned.
     async fn authenticate_with(&self, prefetch: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
         let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
-        let quota = limit::take(&self.app, &caller, RateLimit::OfCredential, None).await;
+        let quota = rate_limit::take(&self.app, &caller, RateLimit::OfCredential, None).await;
         *self.authenticated.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota.clone()));
         match quota.retry_after {
             None => Ok((caller, rows)),
@@ -219,7 +219,7 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
 pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
     let Some((_, mut quota)) = authenticated.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     if response.status() == StatusCode::NOT_MODIFIED {
-        quota = limit::give_back(app, quota);
+        quota = rate_limit::give_back(app, quota);
     }
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(PRIVATE_NO_CACHE);

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 
 /// `200 OK` with `view` as JSON.
 pub fn ok(view: &impl Serialize) -> Response {

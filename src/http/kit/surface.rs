@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use crate::http::kit::extract::Client;
 use crate::http::kit::failure::{Dialect, render_failure};
 use crate::http::kit::request_auth::{AuthenticatedSlot, RequestId, write_rate_limit_headers};
-use crate::registry::failure::{Failure, Kind};
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
 
 /// A part of the registry for one kind of caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{ok, page_of_list};
 use crate::registry::access::scope::Scope;
-use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
-use crate::registry::failure::Failure;
-use crate::store::artifacts::{ArtifactFilter, ArtifactRow, UploadedVersion, Use};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::artifacts::{self, Cleanup, CleanupSpec};
+use crate::store::sources::artifacts::{ArtifactFilter, ArtifactRow, UploadedVersion, Use};
 
 /// A zip.
 #[derive(Debug, Serialize, ToSchema)]

@@ -13,10 +13,10 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::page_of_list;
 use crate::ports::Millis;
 use crate::registry::access::scope::Scope;
-use crate::registry::audit_log;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::operations::audit_log;
 use crate::store::Page;
-use crate::store::audit::{EntryFilter, EntryRow};
+use crate::store::kernel::audit::{EntryFilter, EntryRow};
 
 /// One thing that was done.
 #[derive(Debug, Serialize, ToSchema)]

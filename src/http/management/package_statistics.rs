@@ -11,11 +11,11 @@ use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{ok, page_of_list};
 use crate::registry::access::scope::Scope;
-use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
-use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
-use crate::registry::failure::Failure;
-use crate::registry::packages;
-use crate::store::versions::DependentRow;
+use crate::registry::delivery::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
+use crate::registry::kernel::dates::{day as day_text, day_number, read_day, start_of_day};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::read;
+use crate::store::packages::versions::DependentRow;
 
 /// Days that are told when nobody says which.
 const DEFAULT_DAYS: i64 = 30;
@@ -187,6 +187,6 @@ pub async fn list_dependents(
     let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let page = query.page()?;
-    let (rows, total) = packages::dependents(&auth.app, &view, &id, page).await?;
+    let (rows, total) = read::dependents(&auth.app, &view, &id, page).await?;
     Ok(page_of_list(rows.into_iter().map(DependentView::from), total))
 }

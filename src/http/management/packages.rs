@@ -9,14 +9,14 @@ use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::http::management::versions::VersionView;
-use crate::registry::access::View;
 use crate::registry::access::scope::Scope;
-use crate::registry::curate::{self, PackageChanges, Who};
-use crate::registry::failure::Failure;
+use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
-use crate::registry::packages;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::manage::{self, PackageChanges, Who};
+use crate::registry::packages::read;
 use crate::store::Update;
-use crate::store::packages::{PackageFilter, PackageRow, Sort, SortKey};
+use crate::store::packages::packages::{PackageFilter, PackageRow, Sort, SortKey};
 
 /// A package.
 #[derive(Debug, Serialize, ToSchema)]
@@ -146,12 +146,12 @@ pub async fn list_packages(
         package_type: query.package_type.as_deref(),
     };
     let page = page(query.limit, query.offset)?;
-    let (rows, total) = packages::list(&auth.app, &view, filter, sort_of(query.sort, query.order), page).await?;
+    let (rows, total) = read::list(&auth.app, &view, filter, sort_of(query.sort, query.order), page).await?;
     Ok(page_of_list(rows.into_iter().map(PackageView::from), total))
 }
 
 async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, Failure> {
-    let (package, versions) = packages::details(app, view, key).await?;
+    let (package, versions) = read::details(app, view, key).await?;
     Ok(ok(&PackageDetails { package: package.into(), versions: versions.into_iter().map(VersionView::from).collect() }))
 }
 
@@ -256,7 +256,7 @@ pub async fn update_package(
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::PackagesWrite).await?;
     let JsonBody(request) = body?;
-    curate::change_package(&auth.app, &actor, Who::Operator, &id, request.into()).await?;
+    manage::change_package(&auth.app, &actor, Who::Operator, &id, request.into()).await?;
     package_details(&auth.app, &actor.view, &id).await
 }
 
@@ -276,6 +276,6 @@ pub async fn update_package(
 )]
 pub async fn delete_package(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::PackagesWrite).await?;
-    curate::delete_package(&auth.app, &actor, Who::Operator, &id).await?;
+    manage::delete_package(&auth.app, &actor, Who::Operator, &id).await?;
     Ok(message("Package deleted"))
 }

@@ -9,8 +9,8 @@ use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::ok;
 use crate::registry::access::scope::Scope;
-use crate::registry::failure::Failure;
-use crate::registry::settings::{self, Settings, SettingsChange};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::operations::settings::{self, Settings, SettingsChange};
 use crate::store::Update;
 
 /// What an operator sets while the registry runs.

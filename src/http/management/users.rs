@@ -12,8 +12,8 @@ use crate::http::kit::response::{Done, created, message, no_store, ok, page_of_l
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::{RoleName, UserView};
 use crate::registry::access::scope::Scope;
-use crate::registry::failure::Failure;
-use crate::registry::users::{self, UserSpec, UserUpdate, links};
+use crate::registry::identity::users::{self, UserSpec, UserUpdate, links};
+use crate::registry::kernel::failure::Failure;
 
 /// What narrows a list of users.
 #[derive(Debug, Default, Deserialize)]

@@ -14,10 +14,10 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::ports::Millis;
 use crate::registry::access::scope::Scope;
-use crate::registry::curate::{VersionChange, change_version};
-use crate::registry::failure::Failure;
-use crate::registry::packages;
-use crate::store::versions::VersionRow;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::manage::{VersionChange, change_version};
+use crate::registry::packages::read;
+use crate::store::packages::versions::VersionRow;
 
 /// A version of a package.
 #[derive(Debug, Serialize, ToSchema)]
@@ -119,7 +119,7 @@ pub async fn list_versions(
     let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let page = query.page()?;
-    let (rows, total) = packages::version_page(&auth.app, &view, &id, page).await?;
+    let (rows, total) = read::version_page(&auth.app, &view, &id, page).await?;
     Ok(page_of_list(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
 }
 
@@ -143,7 +143,7 @@ pub async fn get_version(
     PathParams((id, version)): PathParams<(String, String)>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
-    let row = packages::version(&auth.app, &view, (&id, &version)).await?;
+    let row = read::version(&auth.app, &view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -155,7 +155,7 @@ async fn change_and_show(
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::PackagesWrite).await?;
     change_version(&auth.app, &actor, (&id, &version), change).await?;
-    let row = packages::version(&auth.app, &actor.view, (&id, &version)).await?;
+    let row = read::version(&auth.app, &actor.view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -258,7 +258,7 @@ async fn text_response(
     let view = auth.view(Scope::PackagesRead).await?;
     let StrictQuery(query) = query?;
     let asked = (id, query.version.as_deref());
-    let (version, text) = packages::text(&auth.app, &view, asked, kind).await?;
+    let (version, text) = read::text(&auth.app, &view, asked, kind).await?;
     let wants_json = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
     });

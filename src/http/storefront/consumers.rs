@@ -11,9 +11,9 @@ use crate::http::kit::response::{no_content, ok, page_of_list};
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
 use crate::registry::access::scope::Scope;
-use crate::registry::consumers::{self, Consumer, ConsumerSpec};
-use crate::registry::failure::Failure;
-use crate::registry::idempotency::{self, Begun};
+use crate::registry::identity::idempotency::{self, Begun};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumers::{self, Consumer, ConsumerSpec};
 
 fn consumer_page((consumers, total): (Vec<Consumer>, i64)) -> Response {
     page_of_list(consumers.into_iter().map(ConsumerView::from), total)

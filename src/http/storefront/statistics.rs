@@ -10,10 +10,10 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::page_of_list;
 use crate::http::storefront::id_of;
 use crate::registry::access::scope::Scope;
-use crate::registry::consumer_statistics::of_one_consumer;
-use crate::registry::dates::php_date;
-use crate::registry::failure::Failure;
-use crate::store::downloads::ConsumerDownloads;
+use crate::registry::kernel::dates::php_date;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumer_statistics::of_one_consumer;
+use crate::store::delivery::downloads::ConsumerDownloads;
 
 /// What a consumer installed of one version.
 #[derive(Serialize, ToSchema)]

@@ -15,11 +15,11 @@ use crate::http::storefront::id_of;
 use crate::json::parse;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::scope::Scope;
-use crate::registry::dates::php_date;
-use crate::registry::failure::Failure;
-use crate::registry::webhooks::{self, WebhookSpec};
-use crate::store::deliveries::DeliveryRow;
-use crate::store::webhooks::WebhookRow;
+use crate::registry::kernel::dates::php_date;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::webhooks::{self, WebhookSpec};
+use crate::store::storefront::deliveries::DeliveryRow;
+use crate::store::storefront::webhooks::WebhookRow;
 
 /// A request to make or to change a webhook.
 #[derive(Deserialize, ToSchema)]

@@ -1,7 +1,7 @@
 //! The account of a user who has logged in.
 
 use crate::registry::access::actor::Actor;
-use crate::store::users::UserRow;
+use crate::store::access::users::UserRow;
 
 /// The session that a request came with, and its user.
 #[derive(Debug, Clone)]

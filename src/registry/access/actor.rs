@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::ports::{Fault, Stmt};
-use crate::registry::access::View;
-use crate::registry::audit::Deed;
-use crate::registry::ids::new_uid;
+use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::ids::new_uid;
 use crate::store::OrganizationId;
-use crate::store::audit::{NewEntry, note, note_revocations};
-use crate::store::tokens::HashedTokenRow;
+use crate::store::access::tokens::HashedTokenRow;
+use crate::store::kernel::audit::{NewEntry, note, note_revocations};
 
 /// Who asks for a change, and from where.
 #[derive(Debug, Clone)]

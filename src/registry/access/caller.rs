@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Millis, Rows};
-use crate::registry::access::View;
 use crate::registry::access::account::Account;
 use crate::registry::access::grant::{Grant, everything};
+use crate::registry::access::role::{Role, role_of};
 use crate::registry::access::scope::Scope;
-use crate::registry::failure::{Failure, Kind};
-use crate::registry::users::role::{Role, role_of};
+use crate::registry::access::view::View;
+use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
-use crate::store::tokens::{GrantRow, TokenRow};
+use crate::store::access::tokens::{GrantRow, TokenRow};
 
 /// Whose request it is; rate limits and statistics go by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

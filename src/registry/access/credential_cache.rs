@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::ports::{Millis, Rows, Stmt};
 use crate::registry::access::caller::{Caller, Record};
-use crate::registry::failure::Failure;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{Cached, CountedCache};
-use crate::registry::secrets::TokenHash;
-use crate::store::tokens::{HashedTokenRow, TokenRow, present};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::secrets::TokenHash;
+use crate::store::access::tokens::{HashedTokenRow, TokenRow, present};
 
 /// How long an isolate goes by what it has read of a token.
 pub const CALLER_TTL: Duration = Duration::from_secs(30);

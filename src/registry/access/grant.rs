@@ -5,9 +5,9 @@ use composer::{Constraint, NormalizedVersion, Stability};
 use sha2::{Digest, Sha256};
 
 use crate::ports::Millis;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::pattern::glob;
-use crate::store::tokens::GrantRow;
+use crate::store::access::tokens::GrantRow;
 
 /// The first eight bytes of a digest.
 pub fn first_bytes(digest: &[u8]) -> [u8; 8] {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::ports::{Blobs, BoxFuture, Cache, Clock, Database, Entropy, Job, MAX_JOBS, Millis, Tasks, Upstream};
 use crate::registry::kernel::address_policy::Reach;
-use crate::registry::memory::{Memory, Permit};
-use crate::registry::secrets::{Keyring, TokenHash};
+use crate::registry::kernel::memory::{Memory, Permit};
+use crate::registry::kernel::secrets::{Keyring, TokenHash};
 
 /// Everything from outside that the registry needs.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! What is wrong with a request, field by field.
 
 use crate::ports::Millis;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 
 /// What is wrong, by field.
 #[derive(Default)]

@@ -1,21 +1,27 @@
 //! Where packages come from: git repositories, other Composer repositories, uploaded zips. Here a due repository is
 //! handed to what syncs its kind.
 
+pub mod archive_store;
+pub mod artifacts;
+pub mod composer;
+pub mod git;
+pub mod repositories;
 pub mod runs;
+pub mod texts;
+pub mod uploads;
 
 use std::time::Duration;
 
 use crate::ports::Job;
-use crate::registry::failure::Failure;
 use crate::registry::kernel::app::App;
-use crate::registry::mirror::Progress;
-use crate::registry::mirror::refresh::refresh;
-use crate::registry::mirror::remote::MirrorError;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::composer::Progress;
+use crate::registry::sources::composer::client::MirrorError;
+use crate::registry::sources::composer::refresh::refresh;
+use crate::registry::sources::git::Ended;
+use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::runs::{back_off, claim, finish};
-use crate::registry::sync;
-use crate::registry::sync::Ended;
-use crate::registry::sync::error::SyncError;
-use crate::store::sync_runs::Report;
+use crate::store::sources::sync_runs::Report;
 
 /// Why a sync failed, in words for the repository's owner.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +65,7 @@ pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
     let mut report = Report::default();
     let synced: Result<Synced, SourceError> = match repository.kind.as_str() {
         "composer" => refresh(app, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from),
-        _ => sync::sync(app, &claim, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from),
+        _ => git::sync(app, &claim, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from),
     };
     let asked_again = match synced {
         Ok(Synced::Published { asked_again }) => {

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use crate::registry::failure::Failure;
-use crate::registry::ids::new_uid;
 use crate::registry::kernel::app::App;
-use crate::store::sync_runs::{self, Claim, Finished, Report};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::ids::new_uid;
+use crate::store::sources::sync_runs::{self, Claim, Finished, Report};
 
 /// How long a sync may take before another one may take its place: a queue consumer's wall time.
 pub const LEASE: Duration = Duration::from_mins(15);

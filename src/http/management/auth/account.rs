@@ -10,12 +10,12 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::UserView;
-use crate::registry::failure::Failure;
-use crate::registry::users::account::{self, OwnUpdate};
-use crate::registry::users::role::role_of;
-use crate::registry::users::sessions;
-use crate::store::sessions::SessionRow;
-use crate::store::users::UserRow;
+use crate::registry::access::role::role_of;
+use crate::registry::identity::users::account::{self, OwnUpdate};
+use crate::registry::identity::users::sessions;
+use crate::registry::kernel::failure::Failure;
+use crate::store::access::sessions::SessionRow;
+use crate::store::access::users::UserRow;
 
 /// The user who asks.
 #[derive(Debug, Serialize, ToSchema)]

@@ -10,10 +10,10 @@ use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{Done, created, message, ok, page_of_list};
 use crate::registry::access::scope::Scope;
-use crate::registry::failure::Failure;
-use crate::registry::repositories;
-use crate::registry::repositories::change::change;
-use crate::registry::repositories::verify::verify;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::repositories;
+use crate::registry::sources::repositories::change::change;
+use crate::registry::sources::repositories::verify::verify;
 
 /// Repositories in the order in which they were registered.
 #[utoipa::path(

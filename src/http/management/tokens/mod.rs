@@ -16,10 +16,11 @@ use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_res
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::response::{Done, message, ok, page_of_list};
 use crate::registry::access::caller::Subject;
+use crate::registry::access::rate_limit;
 use crate::registry::access::scope::Scope;
-use crate::registry::failure::Failure;
-use crate::registry::idempotency::{self, Begun};
-use crate::registry::{limit, token_rotation, tokens};
+use crate::registry::identity::idempotency::{self, Begun};
+use crate::registry::identity::tokens::{self, rotation};
+use crate::registry::kernel::failure::Failure;
 
 /// Tokens that are not revoked, newest first.
 #[utoipa::path(
@@ -132,7 +133,7 @@ pub async fn create_token(
 pub async fn get_token(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
     let view = auth.view(Scope::TokensRead).await?;
     let row = tokens::get(&auth.app, &view, &id).await?;
-    let used = limit::used(&auth.app, Subject::Token { id: row.id }).await;
+    let used = rate_limit::used(&auth.app, Subject::Token { id: row.id }).await;
     Ok(ok(&TokenDetails::new(row, used)))
 }
 
@@ -186,14 +187,14 @@ pub async fn rotate_token(
     let app = &auth.app;
     let issuer = auth.issuer(Scope::TokensWrite).await?;
     let IdempotentJson { value, key } = body?;
-    let rotation = token_rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
+    let rotation = rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
         Begun::Answered(stored) => return Ok(replayed_response(stored)),
         Begun::Claimed(claim) => claim,
     };
     let stored = stored_response(StatusCode::OK, &RotatedTokenView::new(&rotation))?;
     let keep = claim.keep(app, &stored)?;
-    claim.settle(app, token_rotation::rotate(app, &issuer, &rotation, keep).await).await?;
+    claim.settle(app, rotation::rotate(app, &issuer, &rotation, keep).await).await?;
     Ok(first_response(stored))
 }
 
