@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::kernel::sealed::SealedColumn;
-use crate::store::run;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
+use crate::store::{Query, run};
 
 /// A request that is about to be carried out.
 pub struct NewKey<'a> {
@@ -96,20 +96,20 @@ pub fn sweep(now: Millis) -> Stmt {
 /// The answers, for whoever re-seals them.
 pub const SEALED: SealedColumn = SealedColumn { name: "idempotency_answers.body", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new("SELECT substr(body, 4, 8) AS key_id, count(*) AS count FROM idempotency_answers GROUP BY 1", [])
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all("SELECT substr(body, 4, 8) AS key_id, count(*) AS count FROM idempotency_answers GROUP BY 1", [])
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT key_uid AS uid, body AS sealed FROM idempotency_answers
           WHERE substr(body, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE idempotency_answers SET body = j.value ->> 'new' FROM json_each(?1) j
           WHERE key_uid = j.value ->> 'uid' AND body = j.value ->> 'old' RETURNING key_uid",
         [texts.into()],

@@ -1,7 +1,8 @@
 //! `recovery_codes`, and the columns of `users` that are about the second factor.
 
 use crate::ports::{Millis, Stmt};
-use crate::store::kernel::sealed::SealedColumn;
+use crate::store::Query;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 
 /// What proves the second factor, to be spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,24 +109,24 @@ fn insert_codes(id: i64, codes: &str) -> Stmt {
 /// The second factors' secrets, for whoever re-seals them.
 pub const SEALED: SealedColumn = SealedColumn { name: "users.totp_secret", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new(
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all(
         "SELECT substr(totp_secret, 4, 8) AS key_id, count(*) AS count FROM users
           WHERE totp_secret IS NOT NULL GROUP BY 1",
         [],
     )
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT uid, totp_secret AS sealed FROM users
           WHERE substr(totp_secret, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE users SET totp_secret = j.value ->> 'new' FROM json_each(?1) j
           WHERE users.uid = j.value ->> 'uid' AND totp_secret = j.value ->> 'old' RETURNING id",
         [texts.into()],
