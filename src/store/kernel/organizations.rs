@@ -103,8 +103,9 @@ pub async fn listing(
 
 /// The revisions alone, to learn whether a listing kept in memory still holds.
 pub async fn revisions(db: &dyn Database, organization: OrganizationId) -> Result<Option<Revisions>, DatabaseError> {
-    let sql = "SELECT revision, names_revision FROM organizations WHERE id = ?1";
-    db.ask(Query::one(sql, [organization.into()])).await
+    let revisions =
+        Query::one("SELECT revision, names_revision FROM organizations WHERE id = ?1", [organization.into()]);
+    db.ask(revisions).await
 }
 
 /// Which of an organization's revisions a change moves.
