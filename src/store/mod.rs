@@ -52,11 +52,6 @@ pub fn json_arguments(items: impl IntoIterator<Item = serde_json::Value>) -> Vec
     arguments
 }
 
-/// The texts of a JSON array; `None` of anything else.
-fn texts(list: &serde_json::Value) -> Option<Vec<String>> {
-    Some(list.as_array()?.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect())
-}
-
 /// A truth value as SQLite keeps it.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     i64::deserialize(deserializer).map(|number| number != 0)

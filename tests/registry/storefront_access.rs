@@ -393,9 +393,9 @@ async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
     let now = world.isolate.app.now();
     let grant = rostrum::registry::access::grant::packages("acme/lib");
     let mut stmts = vec![
-        tokens::present("0", now),
-        tokens::of_consumer(OrganizationId::ROOT, 1),
-        tokens::known(OrganizationId::ROOT, tokens::Holder::Consumer(1), "x"),
+        tokens::present("0", now).stmt().clone(),
+        tokens::of_consumer(OrganizationId::ROOT, 1).stmt().clone(),
+        tokens::known(OrganizationId::ROOT, tokens::Holder::Consumer(1), "x").stmt().clone(),
         consumers::by_id(OrganizationId::ROOT, 1),
         consumers::delete(OrganizationId::ROOT, 1),
         entitlements::by_id(OrganizationId::ROOT, 1),

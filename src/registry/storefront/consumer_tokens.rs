@@ -19,7 +19,9 @@ const MAX_DESCRIPTION: usize = 500;
 
 /// A consumer's tokens but for its key pair, the oldest first.
 pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<TokenRow>, Failure> {
-    let rows = crate::store::run(&*app.ports.database, tokens::of_consumer(view.organization(), consumer_id)).await?;
+    let rows =
+        crate::store::run(&*app.ports.database, tokens::of_consumer(view.organization(), consumer_id).stmt().clone())
+            .await?;
     let rows: Vec<HashedTokenRow> = rows.decode()?;
     if rows.is_empty() {
         return Err(absent());
@@ -49,7 +51,7 @@ pub async fn issue(
         insert_token(organization, consumer_id, &new, MAX_SEATS),
         noted,
         by_id(organization, consumer_id),
-        tokens::known(organization, Holder::Consumer(consumer_id), &uid),
+        tokens::known(organization, Holder::Consumer(consumer_id), &uid).stmt().clone(),
     ];
     let mut results = app.ports.database.batch(batch).await?;
     let made: Option<HashedTokenRow> = results.pop().unwrap_or_default().first()?;

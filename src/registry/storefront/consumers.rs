@@ -226,7 +226,7 @@ pub async fn create(app: &App, by: &Actor, consumer: &Consumer, keep: Option<Stm
     let mut batch = vec![consumers::insert(by.organization(), row), noted];
     batch.extend(keep);
     batch.push(consumers::insert_keys(by.organization(), row, consumer.hash().as_str(), scopes()));
-    batch.push(tokens::of_consumer(by.organization(), row.id));
+    batch.push(tokens::of_consumer(by.organization(), row.id).stmt().clone());
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     learn_all(app, results.pop().unwrap_or_default()).await
 }
@@ -266,7 +266,7 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
         consumers::update(organization, &old.row, &new.row),
         noted,
         consumers::update_keys(organization, &new.row, hash.as_str()),
-        tokens::of_consumer(organization, id),
+        tokens::of_consumer(organization, id).stmt().clone(),
     ];
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     let rows = results.pop().unwrap_or_default();
@@ -284,7 +284,7 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
 pub async fn delete(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     let organization = by.organization();
     let noted = note(app, by, "consumer.deleted", id, json!({}))?;
-    let batch = vec![tokens::of_consumer(organization, id), consumers::delete(organization, id), noted];
+    let batch = vec![tokens::of_consumer(organization, id).stmt().clone(), consumers::delete(organization, id), noted];
     let mut results = app.ports.database.batch(batch).await?.into_iter();
     let known: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
     if results.next().is_none_or(|deleted| deleted.0.is_empty()) {

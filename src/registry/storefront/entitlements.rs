@@ -133,7 +133,7 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
         entitlements::insert(organization, consumer_id, &grant, app.now(), most),
         noted,
         entitlements::latest(organization, consumer_id),
-        tokens::of_consumer(organization, consumer_id),
+        tokens::of_consumer(organization, consumer_id).stmt().clone(),
     ];
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     let tokens = results.pop().unwrap_or_default();
@@ -172,8 +172,8 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
         entitlements::update(organization, &old, consumer_id, &grant, app.now()),
         noted,
         entitlements::by_id(organization, id),
-        tokens::of_consumer(organization, old.consumer_id),
-        tokens::of_consumer(organization, consumer_id),
+        tokens::of_consumer(organization, old.consumer_id).stmt().clone(),
+        tokens::of_consumer(organization, consumer_id).stmt().clone(),
     ];
     let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
     let (new_tokens, old_tokens) = (results.pop().unwrap_or_default(), results.pop().unwrap_or_default());
@@ -200,7 +200,7 @@ pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> 
     let batch = vec![
         entitlements::delete(organization, old.consumer_id, id),
         noted,
-        tokens::of_consumer(organization, old.consumer_id),
+        tokens::of_consumer(organization, old.consumer_id).stmt().clone(),
     ];
     let mut results = app.ports.database.batch(batch).await?;
     let tokens = results.pop().unwrap_or_default();
@@ -277,7 +277,7 @@ pub async fn set(
         delete,
         insert,
         entitlements::of_consumer(organization, consumer_id),
-        tokens::of_consumer(organization, consumer_id),
+        tokens::of_consumer(organization, consumer_id).stmt().clone(),
     ];
     let mut results = app.ports.database.batch(batch).await?;
     let tokens = results.pop().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Database, Millis, Stmt, Value};
+use crate::ports::{Millis, Stmt, Value};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, Page, Query, Update, flag, json_text};

@@ -1,8 +1,8 @@
 //! `webhooks`: where a shop wants to be told, and of what. What it is told is `deliveries`'s.
 
 use crate::ports::{Fault, Millis, Row, Stmt};
-use crate::store::OrganizationId;
-use crate::store::kernel::sealed::SealedColumn;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
+use crate::store::{OrganizationId, Query};
 
 /// A webhook as stored, but for its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,20 +118,20 @@ pub fn all(organization: OrganizationId) -> Stmt {
 /// The secrets.
 pub const SEALED: SealedColumn = SealedColumn { name: "webhooks.secret", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new("SELECT substr(secret, 4, 8) AS key_id, count(*) AS count FROM webhooks GROUP BY 1", [])
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all("SELECT substr(secret, 4, 8) AS key_id, count(*) AS count FROM webhooks GROUP BY 1", [])
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT uid, secret AS sealed FROM webhooks
           WHERE substr(secret, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE webhooks SET secret = j.value ->> 'new' FROM json_each(?1) j
           WHERE webhooks.uid = j.value ->> 'uid' AND secret = j.value ->> 'old' RETURNING id",
         [texts.into()],
