@@ -6,15 +6,15 @@
 pub mod client;
 pub mod composer_host;
 pub mod database;
+pub mod environment;
 pub mod faults;
 pub mod git_host;
 pub mod logs;
 pub mod meter;
-pub mod people;
 pub mod repo;
-pub mod shop;
 pub mod storage;
-pub mod surroundings;
+pub mod storefront;
+pub mod users;
 pub mod zips;
 
 use std::sync::Arc;
@@ -37,17 +37,17 @@ use serde_json::{Value, json};
 pub use client::{Ask, ORIGIN, Reply, at_once, statuses_at_once};
 
 pub use composer_host::{ComposerHost, Heard, Posted, sha1_of, upstream_version, zip_of};
+pub use environment::DAWN;
 pub use git_host::{GitHost, Step, Trouble};
 pub use meter::{Calls, Meter, Moment, Port};
-pub use people::{PASSWORD, Person, token_of};
 pub use repo::{File, Repo, file, manifest};
-pub use shop::Customer;
-pub use surroundings::DAWN;
+pub use storefront::Customer;
+pub use users::{PASSWORD, Person, token_of};
 
 use composer_host::Internet;
 use database::Sqlite;
+use environment::{Chance, Desk, ManualClock};
 use storage::{Kv, Shelf};
-use surroundings::{Chance, Desk, ManualClock};
 
 /// The administrator's token.
 pub const ADMIN: &str = "the-administrators-token";

@@ -9,8 +9,8 @@ use rostrum::ports::{
     Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Cache, CacheEntry, Clock, Fault, Millis, PART_BYTES, Whole,
 };
 
+use super::environment::ManualClock;
 use super::meter::{Meter, Port};
-use super::surroundings::ManualClock;
 
 /// A blob store.
 #[derive(Clone)]

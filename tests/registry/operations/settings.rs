@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::mirror::read;
+use crate::sources::composer::lookup::read;
 use crate::support::{ADMIN, Moment, Port, World, upstream_version, zip_of};
 
 const PACKAGIST: &str = "https://packagist.test";

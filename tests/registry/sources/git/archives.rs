@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
-use crate::dist::listing;
+use crate::delivery::dist::listing;
 use crate::support::{File, Reply, Repo, Step, Trouble, World, file};
 
 const FILES: usize = 4;

@@ -288,7 +288,7 @@ async fn several_packages_come_from_the_directories_of_one_repository() {
         for (name, content) in [(&a, "packages/a"), (&b, "b")] {
             assert_eq!(versions(&world, &token, name).await, ["1.0.0", "dev-main"]);
             let zip = world.get(&format!("/dist/{name}/1.0.0.zip")).basic(&token).send().await.expect(200);
-            let listing = crate::dist::listing(&zip.body);
+            let listing = crate::delivery::dist::listing(&zip.body);
             assert_eq!(listing.keys().collect::<Vec<_>>(), ["composer.json", "src/X.php"]);
             assert_eq!(listing["src/X.php"].1, content.as_bytes());
         }

@@ -4,8 +4,8 @@ use rostrum::ports::Job;
 use rostrum::registry::operations::jobs::perform;
 use serde_json::json;
 
+use crate::sources::git::sync::versions;
 use crate::support::{ADMIN, Moment, Port, Step, Trouble, World, file, manifest};
-use crate::sync::versions;
 
 fn job(world: &World) -> Job {
     let id = world.database.rows("SELECT max(id) AS id FROM repositories")[0]["id"].as_i64().expect("an id");

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rostrum::ports::PART_BYTES;
 use serde_json::{Value, json};
 
-use crate::mirror::{INTERVAL, LIB, SATIS, STALE, read};
+use crate::sources::composer::lookup::{INTERVAL, LIB, SATIS, STALE, read};
 use crate::support::{ADMIN, Calls, Moment, Port, Reply, Trouble, World, sha1_of, upstream_version, zip_of};
 
 const ZIP_URL: &str = "https://satis.test/zips/vendor/lib/1.0.0.zip";

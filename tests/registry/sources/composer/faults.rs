@@ -4,7 +4,7 @@
 use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
-use crate::mirror::{INTERVAL, LIB, LIB_DEV, SATIS, STALE, mirroring, read, version};
+use crate::sources::composer::lookup::{INTERVAL, LIB, LIB_DEV, SATIS, STALE, mirroring, read, version};
 use crate::support::{Moment, Port, Trouble, World, logs};
 
 async fn status(world: &World, id: &str) -> (Value, Value) {

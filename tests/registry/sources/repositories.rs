@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::mirror::{SATIS, read};
+use crate::sources::composer::lookup::{SATIS, read};
 use crate::support::{ADMIN, Moment, Port, Reply, Repo, Step, Trouble, World, file, logs, manifest, upstream_version};
 
 async fn patch(world: &World, id: &str, change: &Value) -> Reply {

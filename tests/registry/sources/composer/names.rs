@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::mirror::{INTERVAL, LIB, SATIS, STALE, mirroring, read};
+use crate::sources::composer::lookup::{INTERVAL, LIB, SATIS, STALE, mirroring, read};
 use crate::support::{ADMIN, Reply, Trouble, World, file, logs, manifest, upstream_version};
 
 const OTHER: &str = "https://other.test";

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::mirror::{INTERVAL, SATIS, read};
+use crate::sources::composer::lookup::{INTERVAL, SATIS, read};
 use crate::support::{ADMIN, Reply, Trouble, World, sha1_of, upstream_version, zip_of};
 
 /// A package as such repositories have it: its versions by version.

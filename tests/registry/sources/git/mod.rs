@@ -1,0 +1,5 @@
+//! Packages of git repositories.
+
+mod archives;
+mod faults;
+pub mod sync;
