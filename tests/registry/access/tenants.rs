@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use crate::support::zips::package;
-use crate::support::{ADMIN, Ask, Calls, PASSWORD, Reply, World, file, manifest, token_of};
+use crate::support::{ADMIN, Calls, PASSWORD, TestRegistry, TestRequest, TestResponse, file, manifest, token_of};
 
 /// The header that names an organization, and the slug of the second one.
 const ORGANIZATION: &str = "x-rostrum-organization";
@@ -49,15 +49,15 @@ struct Things {
 }
 
 /// A request that acts in the organization with this slug; without one, in the root organization.
-fn within(ask: Ask, slug: Option<&str>) -> Ask {
+fn within(request: TestRequest, slug: Option<&str>) -> TestRequest {
     match slug {
-        Some(slug) => ask.header(ORGANIZATION, slug),
-        None => ask,
+        Some(slug) => request.header(ORGANIZATION, slug),
+        None => request,
     }
 }
 
-async fn made(world: &World, slug: Option<&str>, path: &str, body: &Value) -> Value {
-    let reply = within(world.post(path), slug).bearer(ADMIN).json(body).send().await;
+async fn made(registry: &TestRegistry, slug: Option<&str>, path: &str, body: &Value) -> Value {
+    let reply = within(registry.post(path), slug).bearer(ADMIN).json(body).send().await;
     assert!(matches!(reply.status, 200..=202), "{path}: {}", reply.text());
     reply.json()
 }
@@ -67,44 +67,44 @@ fn text(value: &Value) -> String {
 }
 
 /// Fills an organization with one thing of each kind, and with its own `acme/shared`.
-async fn filled(world: &World, slug: Option<&str>, word: &str, version: &str) -> Things {
+async fn filled(registry: &TestRegistry, slug: Option<&str>, word: &str, version: &str) -> Things {
     let name = format!("{word}/only");
-    let repo = world.host.serve(&format!("{word}-only"));
+    let repo = registry.git_host.serve(&format!("{word}-only"));
     repo.commit(&[manifest(&name), file("src/Lib.php", "<?php\n")]);
     repo.tag("1.0.0");
-    let shared = world.host.serve(&format!("{word}-shared"));
+    let shared = registry.git_host.serve(&format!("{word}-shared"));
     shared.commit(&[manifest("acme/shared"), file("src/Lib.php", "<?php\n"), file("word", word)]);
     shared.tag(version);
-    let repository = made(world, slug, "/api/repositories", &json!({ "url": repo.url })).await;
-    made(world, slug, "/api/repositories", &json!({ "url": shared.url })).await;
-    world.settle().await;
+    let repository = made(registry, slug, "/api/repositories", &json!({ "url": repo.url })).await;
+    made(registry, slug, "/api/repositories", &json!({ "url": shared.url })).await;
+    registry.run_until_idle().await;
     let sold = format!("{word}/sold");
-    let upload = within(world.put(&format!("/api/packages/{sold}/versions/1.0.0")), slug);
+    let upload = within(registry.put(&format!("/api/packages/{sold}/versions/1.0.0")), slug);
     upload.bearer(ADMIN).body(package(&sold, "1.0.0")).send().await.expect(201);
     let advisory = json!({"package": name, "title": "t", "affected_versions": "*"});
-    let advisory = made(world, slug, "/api/advisories", &advisory).await;
-    let entry = made(world, slug, "/api/filter-entries", &json!({ "package": name })).await;
+    let advisory = made(registry, slug, "/api/advisories", &advisory).await;
+    let entry = made(registry, slug, "/api/filter-entries", &json!({ "package": name })).await;
     let invitation = json!({"email": format!("invited@{word}.example"), "role": "viewer"});
-    let invitation = made(world, slug, "/api/invitations", &invitation).await;
+    let invitation = made(registry, slug, "/api/invitations", &invitation).await;
     let user = json!({"email": format!("user@{word}.example"), "name": "U", "role": "admin", "password": PASSWORD});
-    let user = made(world, slug, "/api/users", &user).await;
-    let login = world.log_in(&format!("user@{word}.example"), PASSWORD, json!({})).await.expect(200);
-    let sessions = world.get("/api/auth/sessions").bearer(&token_of(&login)).send().await.expect(200).json();
-    let reader = made(world, slug, "/api/tokens", &json!({ "description": "reader" })).await;
+    let user = made(registry, slug, "/api/users", &user).await;
+    let login = registry.log_in(&format!("user@{word}.example"), PASSWORD, json!({})).await.expect(200);
+    let sessions = registry.get("/api/auth/sessions").bearer(&token_of(&login)).send().await.expect(200).json();
+    let reader = made(registry, slug, "/api/tokens", &json!({ "description": "reader" })).await;
     let unlimited = json!({"description": "unlimited", "scopes": ["admin"]});
-    let unlimited = made(world, slug, "/api/tokens", &unlimited).await;
+    let unlimited = made(registry, slug, "/api/tokens", &unlimited).await;
     let webhook = json!({"url": format!("https://{word}.example/hook"), "events": ["version.published"]});
-    let webhook = made(world, slug, "/api/storefront/webhooks", &webhook).await;
+    let webhook = made(registry, slug, "/api/storefront/webhooks", &webhook).await;
     let path = format!("/api/storefront/webhooks/{}/test", text(&webhook["id"]));
-    let delivery = made(world, slug, &path, &json!({})).await;
+    let delivery = made(registry, slug, &path, &json!({})).await;
     let email = format!("buyer@{word}.example");
-    let consumer = made(world, slug, "/api/storefront/consumers", &json!({ "email": email })).await;
+    let consumer = made(registry, slug, "/api/storefront/consumers", &json!({ "email": email })).await;
     let permission = json!({"consumer_id": consumer["id"], "package": "*", "version": "*"});
-    let permission = made(world, slug, "/api/storefront/permissions", &permission).await;
+    let permission = made(registry, slug, "/api/storefront/permissions", &permission).await;
     let path = format!("/api/storefront/consumers/{}/tokens", consumer["id"]);
-    let seat = made(world, slug, &path, &json!({ "description": "seat" })).await;
+    let seat = made(registry, slug, &path, &json!({ "description": "seat" })).await;
     let list = async |path: &str| {
-        let rows = within(world.get(path), slug).bearer(ADMIN).send().await.expect(200).json();
+        let rows = within(registry.get(path), slug).bearer(ADMIN).send().await.expect(200).json();
         rows.as_array().expect("a list").clone()
     };
     let packages = list("/api/packages").await;
@@ -139,15 +139,15 @@ async fn filled(world: &World, slug: Option<&str>, word: &str, version: &str) ->
 }
 
 /// Both organizations: what the root has, and what the other has.
-async fn two() -> (World, Things, Things) {
-    let world = World::new();
-    world.organization(OTHER).await;
-    world.owner().await;
+async fn two() -> (TestRegistry, Things, Things) {
+    let registry = TestRegistry::new();
+    registry.organization(OTHER).await;
+    registry.owner().await;
     let owner = json!({"email": "owner@other.example", "name": "O", "role": "owner", "password": PASSWORD});
-    made(&world, Some(OTHER), "/api/users", &owner).await;
-    let root = filled(&world, None, "root", "1.0.0").await;
-    let other = filled(&world, Some(OTHER), OTHER, "2.0.0").await;
-    (world, root, other)
+    made(&registry, Some(OTHER), "/api/users", &owner).await;
+    let root = filled(&registry, None, "root", "1.0.0").await;
+    let other = filled(&registry, Some(OTHER), OTHER, "2.0.0").await;
+    (registry, root, other)
 }
 
 /// An operation of the document that names something in its path, what it is asked with for something of the other
@@ -290,7 +290,7 @@ fn document() -> Value {
 }
 
 /// All that a client can tell two answers apart by, as long as what it sent itself is the same.
-fn shape(reply: &Reply, calls: Calls, sent: &[String], instead: &[String]) -> (u16, HeaderMap, String, Calls) {
+fn shape(reply: &TestResponse, calls: Calls, sent: &[String], instead: &[String]) -> (u16, HeaderMap, String, Calls) {
     let mut headers = reply.headers.clone();
     for ours in ["x-request-id", "x-ratelimit-remaining", "content-length"] {
         headers.remove(ours);
@@ -309,44 +309,44 @@ fn shape(reply: &Reply, calls: Calls, sent: &[String], instead: &[String]) -> (u
 }
 
 /// How somebody signs in.
-type SignIn<'a> = (&'static str, Box<dyn Fn(Ask) -> Ask + 'a>);
+type SignIn<'a> = (&'static str, Box<dyn Fn(TestRequest) -> TestRequest + 'a>);
 
 /// Every credential with which a request acts in the organization of `of`, whose slug is `slug`.
 fn credentials<'a>(of: &'a Things, slug: Option<&'a str>) -> Vec<SignIn<'a>> {
     vec![
-        ("the admin token", Box::new(move |ask| within(ask, slug).bearer(ADMIN))),
-        ("an unlimited token", Box::new(|ask| ask.bearer(&of.unlimited))),
+        ("the admin token", Box::new(move |request| within(request, slug).bearer(ADMIN))),
+        ("an unlimited token", Box::new(|request| request.bearer(&of.unlimited))),
         ("an unlimited token that names its organization", {
-            Box::new(move |ask| ask.bearer(&of.unlimited).header(ORGANIZATION, slug.unwrap_or("root")))
+            Box::new(move |request| request.bearer(&of.unlimited).header(ORGANIZATION, slug.unwrap_or("root")))
         }),
-        ("a user's session", Box::new(|ask| ask.bearer(&of.login))),
-        ("a reader's token", Box::new(|ask| ask.basic(&of.reader).composer())),
-        ("a consumer's keys", Box::new(|ask| ask.pair(&of.keys.0, &of.keys.1).composer())),
+        ("a user's session", Box::new(|request| request.bearer(&of.login))),
+        ("a reader's token", Box::new(|request| request.basic(&of.reader).composer())),
+        ("a consumer's keys", Box::new(|request| request.pair(&of.keys.0, &of.keys.1).composer())),
     ]
 }
 
 /// Asks every operation, as everybody of `own`, for what `foreign` has, and for nothing.
-async fn check_operations(world: &World, own: (&Things, Option<&str>), foreign: &Things) {
+async fn check_operations(registry: &TestRegistry, own: (&Things, Option<&str>), foreign: &Things) {
     let document = document();
     let mut found = 0;
     for (who, sign_in) in credentials(own.0, own.1) {
         // All requests of an hour again; and from here on the caller is known in this isolate.
-        world.advance_seconds(3600);
-        sign_in(world.get("/api/packages")).send().await.expect(200);
+        registry.advance_seconds(3600);
+        sign_in(registry.get("/api/packages")).send().await.expect(200);
         for Named { operation, body, theirs, nothing } in operations(foreign) {
             // The root's Composer surface is the root's, whoever asks.
             if own.1.is_some() && ["get_dist", "get_package_metadata"].contains(&operation) {
                 continue;
             }
-            let ask = |values: &[String]| {
+            let request = |values: &[String]| {
                 let (method, path) = address(&document, operation, values);
-                let ask = sign_in(world.isolate.ask(method, &path));
-                if body.is_null() { ask } else { ask.json(&body) }
+                let request = sign_in(registry.isolate.request(method, &path));
+                if body.is_null() { request } else { request.json(&body) }
             };
             for _ in 0..2 {
-                let (reply, calls) = world.counted(ask(&theirs).send()).await;
+                let (reply, calls) = registry.counted(request(&theirs).send()).await;
                 let met = shape(&reply, calls, &theirs, &nothing);
-                let (reply, calls) = world.counted(ask(&nothing).send()).await;
+                let (reply, calls) = registry.counted(request(&nothing).send()).await;
                 let expected = shape(&reply, calls, &nothing, &nothing);
                 assert_eq!(met, expected, "{operation} as {who}");
                 let is_list = operation == "list_consumers_by_email" && expected.0 == 200;
@@ -373,23 +373,23 @@ async fn every_operation_that_names_something_is_in_the_matrix() {
 
 #[tokio::test]
 async fn what_the_other_organization_has_is_absent_for_everybody_of_the_root() {
-    let (world, root, other) = two().await;
-    check_operations(&world, (&root, None), &other).await;
+    let (registry, root, other) = two().await;
+    check_operations(&registry, (&root, None), &other).await;
     // Nothing of it was changed by all that.
     let path = format!("/api/repositories/{}", other.repository);
-    within(world.get(&path), Some(OTHER)).bearer(ADMIN).send().await.expect(200);
+    within(registry.get(&path), Some(OTHER)).bearer(ADMIN).send().await.expect(200);
 }
 
 #[tokio::test]
 async fn what_the_root_has_is_absent_for_everybody_of_the_other_organization() {
-    let (world, root, other) = two().await;
-    check_operations(&world, (&other, Some(OTHER)), &root).await;
-    world.get(&format!("/api/repositories/{}", root.repository)).bearer(ADMIN).send().await.expect(200);
+    let (registry, root, other) = two().await;
+    check_operations(&registry, (&other, Some(OTHER)), &root).await;
+    registry.get(&format!("/api/repositories/{}", root.repository)).bearer(ADMIN).send().await.expect(200);
 }
 
 #[tokio::test]
 async fn what_a_body_or_a_query_names_of_the_other_organization_is_as_if_it_were_nothing() {
-    let (world, root, other) = two().await;
+    let (registry, root, other) = two().await;
     let number = |text: &str| text.parse::<i64>().expect("a number");
     let nothing = number(NO_NUMBER);
     let permission =
@@ -400,7 +400,7 @@ async fn what_a_body_or_a_query_names_of_the_other_organization_is_as_if_it_were
     let entitled = |package: i64| json!([{"package_id": package, "version": "*"}]);
     let moved = format!("/api/storefront/permissions/{}", root.permission);
     let (theirs, packages) = (number(&other.consumer), number(&other.sold_package));
-    world.get("/api/packages").bearer(&root.unlimited).send().await.expect(200);
+    registry.get("/api/packages").bearer(&root.unlimited).send().await.expect(200);
     for (method, path, foreign, absent) in [
         (Method::POST, "/api/storefront/permissions", named(theirs), named(nothing)),
         (
@@ -413,26 +413,26 @@ async fn what_a_body_or_a_query_names_of_the_other_organization_is_as_if_it_were
         (Method::PATCH, moved.as_str(), json!({"consumer_id": theirs}), json!({"consumer_id": nothing})),
     ] {
         for token in [ADMIN, &root.unlimited] {
-            let ask = |body: &Value| world.isolate.ask(method.clone(), path).bearer(token).json(body);
-            let (reply, calls) = world.counted(ask(&foreign).send()).await;
+            let request = |body: &Value| registry.isolate.request(method.clone(), path).bearer(token).json(body);
+            let (reply, calls) = registry.counted(request(&foreign).send()).await;
             let met = shape(&reply, calls, &[], &[]);
-            let (reply, calls) = world.counted(ask(&absent).send()).await;
+            let (reply, calls) = registry.counted(request(&absent).send()).await;
             assert_eq!(met, shape(&reply, calls, &[], &[]), "{method} {path} {foreign}");
             assert_eq!(met.0, 400, "{method} {path}: {}", met.2);
         }
     }
     for path in ["/api/packages?repository=", "/api/audit-log?target=", "/api/tokens?customer_id="] {
-        let ask = |id: &str| world.get(&format!("{path}{id}")).bearer(&root.unlimited);
-        let (reply, calls) = world.counted(ask(&other.repository).send()).await;
+        let request = |id: &str| registry.get(&format!("{path}{id}")).bearer(&root.unlimited);
+        let (reply, calls) = registry.counted(request(&other.repository).send()).await;
         let met = shape(&reply, calls, &[], &[]);
-        let (reply, calls) = world.counted(ask(NO_UID).send()).await;
+        let (reply, calls) = registry.counted(request(NO_UID).send()).await;
         assert_eq!(met, shape(&reply, calls, &[], &[]), "{path}");
     }
 }
 
 #[tokio::test]
 async fn lists_totals_and_metadata_hold_nothing_of_the_other_organization() {
-    let (world, root, other) = two().await;
+    let (registry, root, other) = two().await;
     for (own, slug, foreign) in [(&root, None, &other), (&other, Some(OTHER), &root)] {
         for path in [
             "/api/packages",
@@ -449,7 +449,7 @@ async fn lists_totals_and_metadata_hold_nothing_of_the_other_organization() {
             "/api/storefront/consumers",
             "/api/storefront/webhooks",
         ] {
-            let reply = within(world.get(path), slug).bearer(ADMIN).send().await.expect(200);
+            let reply = within(registry.get(path), slug).bearer(ADMIN).send().await.expect(200);
             let list = reply.text();
             assert!(!path.ends_with("packages") || list.contains(&own.name), "{path}: {list}");
             for theirs in [&foreign.name, &foreign.repository, &foreign.token, &foreign.user, &foreign.email] {
@@ -457,15 +457,15 @@ async fn lists_totals_and_metadata_hold_nothing_of_the_other_organization() {
             }
         }
     }
-    let root_document = world.get("/packages.json").bearer(ADMIN).composer().send().await.expect(200).text();
+    let root_document = registry.get("/packages.json").bearer(ADMIN).composer().send().await.expect(200).text();
     assert!(root_document.contains(&root.name) && !root_document.contains(&other.name), "{root_document}");
-    let shared = world.get("/p2/acme/shared.json").bearer(ADMIN).composer().send().await.expect(200);
+    let shared = registry.get("/p2/acme/shared.json").bearer(ADMIN).composer().send().await.expect(200);
     assert_eq!(shared.version_names("acme/shared"), ["1.0.0"]);
 }
 
 #[tokio::test]
 async fn a_credential_of_the_other_organization_finds_nothing_on_the_root_surface() {
-    let (world, root, other) = two().await;
+    let (registry, root, other) = two().await;
     for (who, sign_in) in credentials(&other, None).into_iter().filter(|(who, _)| *who != "the admin token") {
         let mut met = BTreeSet::new();
         for path in [
@@ -479,7 +479,7 @@ async fn a_credential_of_the_other_organization_finds_nothing_on_the_root_surfac
             &format!("/dist/{}/1.0.0/{}.zip", root.name, root.reference),
             "/filter-lists/summary.json",
         ] {
-            let reply = sign_in(world.get(path)).send().await;
+            let reply = sign_in(registry.get(path)).send().await;
             assert_eq!(reply.status, 404, "{path} as {who}: {}", reply.text());
             met.insert(reply.text());
         }
@@ -489,17 +489,18 @@ async fn a_credential_of_the_other_organization_finds_nothing_on_the_root_surfac
 
 #[tokio::test]
 async fn only_the_admin_token_acts_in_an_organization_that_it_names() {
-    let (world, root, other) = two().await;
-    let names = async |ask: Ask| ask.send().await.expect(200).text();
-    let as_admin = |slug: &str| world.get("/api/packages").bearer(ADMIN).header(ORGANIZATION, slug);
+    let (registry, root, other) = two().await;
+    let names = async |request: TestRequest| request.send().await.expect(200).text();
+    let as_admin = |slug: &str| registry.get("/api/packages").bearer(ADMIN).header(ORGANIZATION, slug);
     assert!(names(as_admin(OTHER)).await.contains(&other.name));
     assert!(names(as_admin("root")).await.contains(&root.name));
-    assert!(names(world.get("/api/packages").bearer(ADMIN)).await.contains(&root.name));
+    assert!(names(registry.get("/api/packages").bearer(ADMIN)).await.contains(&root.name));
     for token in [&root.unlimited, &root.login] {
-        let foreign = world.get("/api/packages").bearer(token).header(ORGANIZATION, OTHER).send().await.expect(404);
-        let absent = world.get("/api/packages").bearer(token).header(ORGANIZATION, "nowhere").send().await.expect(404);
+        let foreign = registry.get("/api/packages").bearer(token).header(ORGANIZATION, OTHER).send().await.expect(404);
+        let absent =
+            registry.get("/api/packages").bearer(token).header(ORGANIZATION, "nowhere").send().await.expect(404);
         assert_eq!(foreign.json(), absent.json());
-        let own = world.get("/api/packages").bearer(token).header(ORGANIZATION, "root");
+        let own = registry.get("/api/packages").bearer(token).header(ORGANIZATION, "root");
         assert!(names(own).await.contains(&root.name));
     }
     as_admin("nowhere").send().await.expect(404);
@@ -507,15 +508,15 @@ async fn only_the_admin_token_acts_in_an_organization_that_it_names() {
 
 #[tokio::test]
 async fn a_publish_in_one_organization_leaves_the_memory_of_the_other_alone() {
-    let (world, root, other) = two().await;
+    let (registry, root, other) = two().await;
     let path = format!("/p2/{}.json", root.name);
     for path in [path.as_str(), "/packages.json"] {
-        world.get(path).basic(&root.reader).composer().send().await.expect(200);
+        registry.get(path).basic(&root.reader).composer().send().await.expect(200);
     }
     let yank = format!("/api/packages/{}/versions/1.0.0/yank", other.package);
-    within(world.post(&yank), Some(OTHER)).bearer(ADMIN).send().await.expect(200);
+    within(registry.post(&yank), Some(OTHER)).bearer(ADMIN).send().await.expect(200);
     for path in [path.as_str(), "/packages.json"] {
-        let (reply, calls) = world.counted(world.get(path).basic(&root.reader).composer().send()).await;
+        let (reply, calls) = registry.counted(registry.get(path).basic(&root.reader).composer().send()).await;
         reply.expect(200);
         assert_eq!(calls.statements, 0, "{path} was read again");
     }
@@ -523,14 +524,14 @@ async fn a_publish_in_one_organization_leaves_the_memory_of_the_other_alone() {
 
 #[tokio::test]
 async fn a_name_is_each_organizations_own() {
-    let (world, root, other) = two().await;
+    let (registry, root, other) = two().await;
     // What the one has already is free in the other.
     let path = format!("/api/packages/{}/versions/3.0.0", other.name);
     let zip = package(&other.name, "3.0.0");
-    world.put(&path).bearer(&root.unlimited).body(zip).send().await.expect(201);
-    let versions = world.get(&format!("/p2/{}.json", other.name)).bearer(ADMIN).composer().send().await.expect(200);
+    registry.put(&path).bearer(&root.unlimited).body(zip).send().await.expect(201);
+    let versions = registry.get(&format!("/p2/{}.json", other.name)).bearer(ADMIN).composer().send().await.expect(200);
     assert_eq!(versions.version_names(&other.name), ["3.0.0"]);
     let path = format!("/api/packages/{}/versions", other.package);
-    let theirs = within(world.get(&path), Some(OTHER)).bearer(ADMIN).send().await.expect(200).text();
+    let theirs = within(registry.get(&path), Some(OTHER)).bearer(ADMIN).send().await.expect(200).text();
     assert!(theirs.contains("1.0.0") && !theirs.contains("3.0.0"), "{theirs}");
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use crate::support::{ADMIN, Calls, File, Moment, Port, Step, Trouble, World, file, manifest};
+use crate::support::{ADMIN, Calls, FaultTiming, File, HostFault, Port, Step, TestRegistry, file, manifest};
 
 /// Path → (mode, content or target) of a zip.
 pub fn listing(bytes: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
@@ -29,13 +29,13 @@ fn sha1(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn an_archive_is_found_by_version_by_reference_and_by_the_url_in_the_metadata() {
-    let world = World::new();
-    let (repo, _) = world.published("acme/lib", &["v1.0.0"]).await;
-    let token = world.reader().await;
-    let document = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    let registry = TestRegistry::new();
+    let (repo, _) = registry.published("acme/lib", &["v1.0.0"]).await;
+    let token = registry.reader().await;
+    let document = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     let dist = document.versions("acme/lib")[0]["dist"].clone();
     let url = dist["url"].as_str().expect("a URL").strip_prefix("https://registry.test").expect("ours").to_owned();
-    let canonical = world.get(&url).basic(&token).composer().send().await.expect(200);
+    let canonical = registry.get(&url).basic(&token).composer().send().await.expect(200);
     assert_eq!(dist["shasum"], sha1(&canonical.body));
     assert_eq!(canonical.header("content-type"), "application/zip");
     assert_eq!(canonical.header("content-length"), canonical.body.len().to_string());
@@ -48,8 +48,8 @@ async fn an_archive_is_found_by_version_by_reference_and_by_the_url_in_the_metad
     let reference = repo.id("main");
     for version in ["v1.0.0", "1.0.0", "1.0", "1.0.0.0"] {
         let by_reference = format!("/dist/acme/lib/{version}/{reference}.zip");
-        assert_eq!(world.get(&by_reference).basic(&token).send().await.expect(200).body, canonical.body);
-        let by_version = world.get(&format!("/dist/acme/lib/{version}.zip")).basic(&token).send().await.expect(200);
+        assert_eq!(registry.get(&by_reference).basic(&token).send().await.expect(200).body, canonical.body);
+        let by_version = registry.get(&format!("/dist/acme/lib/{version}.zip")).basic(&token).send().await.expect(200);
         assert_eq!(by_version.body, canonical.body);
         assert_eq!(by_version.header("cache-control"), "private, no-cache");
     }
@@ -57,36 +57,36 @@ async fn an_archive_is_found_by_version_by_reference_and_by_the_url_in_the_metad
 
 #[tokio::test]
 async fn tags_are_built_after_the_sync_and_branches_on_their_first_download() {
-    let world = World::new();
-    world.published("acme/lib", &["1.0.0", "1.1.0"]).await;
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0", "1.1.0"]).await;
     // Both tags are one commit, hence one zip.
-    let built = world.database.rows("SELECT sha256, sha1, size FROM artifacts");
+    let built = registry.database.rows("SELECT sha256, sha1, size FROM artifacts");
     assert_eq!(built.len(), 1);
-    let token = world.reader().await;
-    let tag = world.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
+    let token = registry.reader().await;
+    let tag = registry.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
     let sha256 = hex::encode(Sha256::digest(&tag.body));
     assert_eq!(built, [json!({"sha256": sha256, "sha1": sha1(&tag.body), "size": tag.body.len()})]);
-    assert_eq!(world.blobs.keys(), [format!("dist/{}/{sha256}.zip", &sha256[..2])]);
-    world.host.take_seen();
-    let branch = world.get("/dist/acme/lib/dev-main.zip").basic(&token).send().await.expect(200);
+    assert_eq!(registry.blobs.keys(), [format!("dist/{}/{sha256}.zip", &sha256[..2])]);
+    registry.git_host.take_requests();
+    let branch = registry.get("/dist/acme/lib/dev-main.zip").basic(&token).send().await.expect(200);
     assert_eq!(branch.body, tag.body, "the same commit gives the same bytes");
-    assert_eq!(world.host.take_steps(), [Step::Fetch]);
-    world.get("/dist/acme/lib/dev-main.zip").basic(&token).send().await.expect(200);
-    assert_eq!(world.host.take_steps(), []);
+    assert_eq!(registry.git_host.take_steps(), [Step::Fetch]);
+    registry.get("/dist/acme/lib/dev-main.zip").basic(&token).send().await.expect(200);
+    assert_eq!(registry.git_host.take_steps(), []);
 }
 
 #[tokio::test]
 async fn more_tags_than_one_job_takes_are_all_built() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     repo.many_tags("acme/lib", 0, 45);
-    world.register(&repo).await;
-    world.settle().await;
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
     let unbuilt = "SELECT count(*) AS n FROM dists d JOIN versions v ON v.id = d.version_id
                     WHERE v.ref_name LIKE 'refs/tags/%' AND d.artifact_sha256 IS NULL";
-    assert_eq!(world.database.rows(unbuilt), [json!({"n": 0})]);
-    let token = world.reader().await;
-    let document = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    assert_eq!(registry.database.rows(unbuilt), [json!({"n": 0})]);
+    let token = registry.reader().await;
+    let document = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     let versions = document.versions("acme/lib");
     assert_eq!(versions.len(), 45);
     for version in &versions {
@@ -98,19 +98,19 @@ async fn more_tags_than_one_job_takes_are_all_built() {
 async fn the_same_commit_gives_the_same_bytes_in_another_registry() {
     let mut archives = Vec::new();
     for _ in 0..2 {
-        let world = World::new();
-        world.advance_seconds(archives.len() as u64 * 1000);
-        world.published("acme/lib", &["1.0.0"]).await;
-        let token = world.reader().await;
-        archives.push(world.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200).body);
+        let registry = TestRegistry::new();
+        registry.advance_seconds(archives.len() as u64 * 1000);
+        registry.published("acme/lib", &["1.0.0"]).await;
+        let token = registry.reader().await;
+        archives.push(registry.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200).body);
     }
     assert_eq!(archives[0], archives[1]);
 }
 
 #[tokio::test]
 async fn what_the_author_excludes_is_not_in_the_archive_and_modes_are_kept() {
-    let world = World::new();
-    let repo = world.host.serve("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.git_host.serve("acme/lib");
     let composer_json = r#"{"name":"acme/lib","archive":{"exclude":["/docs","*.log"]}}"#;
     repo.commit(&[
         file("composer.json", composer_json),
@@ -123,10 +123,10 @@ async fn what_the_author_excludes_is_not_in_the_archive_and_modes_are_kept() {
         file("src/Lib.php", "<?php"),
     ]);
     repo.tag("1.0.0");
-    world.register(&repo).await;
-    world.settle().await;
-    let token = world.reader().await;
-    let zip = world.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    let zip = registry.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
     let listing = listing(&zip.body);
     assert_eq!(listing.keys().collect::<Vec<_>>(), ["bin/lib", "composer.json", "link.php", "src/Lib.php"]);
     assert_eq!(listing["bin/lib"].0, 0o100_755);
@@ -136,13 +136,13 @@ async fn what_the_author_excludes_is_not_in_the_archive_and_modes_are_kept() {
 
 #[tokio::test]
 async fn head_range_and_etag_work_as_for_any_file() {
-    let world = World::new();
-    world.published("acme/lib", &["1.0.0"]).await;
-    let token = world.reader().await;
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    let token = registry.reader().await;
     let path = "/dist/acme/lib/1.0.0.zip";
-    let whole = world.get(path).basic(&token).send().await.expect(200);
+    let whole = registry.get(path).basic(&token).send().await.expect(200);
     let size = whole.body.len();
-    let (head, calls) = world.counted(world.head(path).basic(&token).send()).await;
+    let (head, calls) = registry.counted(registry.head(path).basic(&token).send()).await;
     let head = head.expect(200);
     assert!(head.body.is_empty());
     assert_eq!(calls.blob_reads, 0);
@@ -150,30 +150,30 @@ async fn head_range_and_etag_work_as_for_any_file() {
         assert_eq!(head.header(header), whole.header(header));
     }
     for (range, from, to) in [("bytes=0-9", 0, 10), ("bytes=10-", 10, size), ("bytes=-5", size - 5, size)] {
-        let part = world.get(path).basic(&token).header("range", range).send().await.expect(206);
+        let part = registry.get(path).basic(&token).header("range", range).send().await.expect(206);
         assert_eq!(part.body, whole.body[from..to]);
         assert_eq!(part.header("content-range"), format!("bytes {from}-{}/{size}", to - 1));
         assert_eq!(part.header("content-length"), (to - from).to_string());
     }
-    let outside = world.get(path).basic(&token).header("range", &format!("bytes={size}-")).send().await.expect(416);
+    let outside = registry.get(path).basic(&token).header("range", &format!("bytes={size}-")).send().await.expect(416);
     assert_eq!(outside.header("content-range"), format!("bytes */{size}"));
     assert_eq!(outside.json()["code"], "RANGE_NOT_SATISFIABLE");
     let etag = whole.header("etag").to_owned();
-    let ask = world.get(path).basic(&token).header("if-none-match", &etag);
-    let (unchanged, calls) = world.counted(ask.send()).await;
+    let request = registry.get(path).basic(&token).header("if-none-match", &etag);
+    let (unchanged, calls) = registry.counted(request.send()).await;
     assert!(unchanged.expect(304).body.is_empty());
     assert_eq!(calls.blob_reads, 0);
-    let fresh = world.get(path).basic(&token).header("range", "bytes=0-9").header("if-range", &etag);
+    let fresh = registry.get(path).basic(&token).header("range", "bytes=0-9").header("if-range", &etag);
     fresh.send().await.expect(206);
-    let stale = world.get(path).basic(&token).header("range", "bytes=0-9").header("if-range", "\"old\"");
+    let stale = registry.get(path).basic(&token).header("range", "bytes=0-9").header("if-range", "\"old\"");
     assert_eq!(stale.send().await.expect(200).body, whole.body);
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_a_404_whatever_its_address() {
-    let world = World::new();
-    let (repo, _) = world.published("acme/lib", &["1.0.0"]).await;
-    let token = world.reader().await;
+    let registry = TestRegistry::new();
+    let (repo, _) = registry.published("acme/lib", &["1.0.0"]).await;
+    let token = registry.reader().await;
     let (known, unknown) = (repo.id("main"), "0".repeat(40));
     for path in [
         format!("/dist/acme/lib/1.0.0/{unknown}.zip"),
@@ -188,89 +188,89 @@ async fn what_is_not_there_is_a_404_whatever_its_address() {
         format!("/dist/acme/lib/{}.zip", "9".repeat(300)),
         "/dist/acme/lib/".to_owned(),
     ] {
-        let reply = world.get(&path).basic(&token).send().await.expect(404);
+        let reply = registry.get(&path).basic(&token).send().await.expect(404);
         assert_eq!(reply.json()["code"], "NOT_FOUND", "{path}");
         assert_eq!(reply.header("content-type"), "application/json");
     }
-    world.get("/dist/acme/lib/1.0.0.zip").send().await.expect(401);
+    registry.get("/dist/acme/lib/1.0.0.zip").send().await.expect(401);
 }
 
 #[tokio::test]
 async fn branches_with_slashes_and_signs_are_downloadable_by_the_url_in_their_metadata() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     for branch in ["feature/a", "fix/ä+b", "x%y", "a@b"] {
         repo.branch(branch);
     }
-    world.register(&repo).await;
-    world.settle().await;
-    let token = world.reader().await;
-    let document = world.get("/p2/acme/lib~dev.json").basic(&token).composer().send().await.expect(200);
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    let document = registry.get("/p2/acme/lib~dev.json").basic(&token).composer().send().await.expect(200);
     let versions = document.versions("acme/lib");
-    assert_eq!(versions.len() + world.skipped().len(), 5, "{:?}", world.skipped());
+    assert_eq!(versions.len() + registry.skipped().len(), 5, "{:?}", registry.skipped());
     assert!(versions.len() >= 4);
     for version in versions {
         let url = version["dist"]["url"].as_str().expect("a URL");
         let path = url.strip_prefix("https://registry.test").expect("ours");
-        world.get(path).basic(&token).send().await.expect(200);
+        registry.get(path).basic(&token).send().await.expect(200);
     }
 }
 
 #[tokio::test]
 async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_others() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     repo.tag("1.0.0");
     // Over the 8 MiB that one packaged file may have.
     repo.commit(&[manifest("acme/lib"), file("big.bin", vec![b'x'; 9 << 20])]);
     repo.tag("2.0.0");
-    let id = world.register(&repo).await;
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
-    let token = world.reader().await;
-    world.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
+    let id = registry.register(&repo).await;
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+    let token = registry.reader().await;
+    registry.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
     for path in ["/dist/acme/lib/2.0.0.zip", "/dist/acme/lib/dev-main.zip", "/dist/acme/lib/2.0.0.zip"] {
-        let reply = world.get(path).basic(&token).composer().send().await.expect(404);
+        let reply = registry.get(path).basic(&token).composer().send().await.expect(404);
         let error = reply.json()["error"].as_str().expect("text").to_owned();
         assert!(error.contains("is not available") && error.contains("8388608"), "{error}");
         assert_eq!(reply.json()["warning"], error);
     }
-    let document = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    let document = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(document.version_names("acme/lib"), ["2.0.0", "1.0.0"]);
-    let packages = world.get("/api/packages").bearer(ADMIN).send().await.expect(200).json();
+    let packages = registry.get("/api/packages").bearer(ADMIN).send().await.expect(200).json();
     let path = format!("/api/packages/{}", packages[0]["id"].as_str().expect("an id"));
-    let details = world.get(&path).bearer(ADMIN).send().await.expect(200).json();
+    let details = registry.get(&path).bearer(ADMIN).send().await.expect(200).json();
     assert!(details["versions"][0]["dist_error"].as_str().is_some_and(|error| error.contains("8388608")));
 }
 
-/// A world whose only archive has not been built yet, a reader, and the path of the archive.
-async fn unbuilt() -> (World, String, &'static str) {
-    let world = World::new();
-    world.published("acme/lib", &[]).await;
-    let token = world.reader().await;
-    world.get("/packages.json").basic(&token).send().await.expect(200);
-    (world, token, "/dist/acme/lib/dev-main.zip")
+/// A registry whose only archive has not been built yet, a reader, and the path of the archive.
+async fn unbuilt() -> (TestRegistry, String, &'static str) {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &[]).await;
+    let token = registry.reader().await;
+    registry.get("/packages.json").basic(&token).send().await.expect(200);
+    (registry, token, "/dist/acme/lib/dev-main.zip")
 }
 
 #[tokio::test]
 async fn whatever_breaks_while_an_archive_is_built_the_next_download_gets_it() {
     for port in [Port::Database, Port::Blobs] {
-        for moment in [Moment::Before, Moment::After] {
+        for timing in [FaultTiming::Before, FaultTiming::After] {
             let mut nth = 1;
             loop {
-                let (world, token, path) = unbuilt().await;
-                world.meter.break_nth(port, nth, moment);
-                let reply = world.get(path).basic(&token).send().await;
-                if world.meter.mend() == 0 {
+                let (registry, token, path) = unbuilt().await;
+                registry.meter.break_nth(port, nth, timing);
+                let reply = registry.get(path).basic(&token).send().await;
+                if registry.meter.clear_faults() == 0 {
                     assert!(reply.status == 200 && nth > 1);
                     break;
                 }
-                assert_eq!(reply.status, 500, "{port:?} {nth} {moment:?}");
+                assert_eq!(reply.status, 500, "{port:?} {nth} {timing:?}");
                 assert_eq!(reply.json()["code"], "INTERNAL_ERROR");
                 assert!(!reply.text().contains("broken by the test"));
-                let again = world.get(path).basic(&token).send().await.expect(200);
+                let again = registry.get(path).basic(&token).send().await.expect(200);
                 assert_eq!(listing(&again.body).len(), 2);
-                assert_eq!(world.blobs.keys().len(), 1, "no blob is left over");
+                assert_eq!(registry.blobs.keys().len(), 1, "no blob is left over");
                 nth += 1;
             }
         }
@@ -279,60 +279,65 @@ async fn whatever_breaks_while_an_archive_is_built_the_next_download_gets_it() {
 
 #[tokio::test]
 async fn an_upstream_that_does_not_deliver_is_a_502_that_passes() {
-    for trouble in
-        [Trouble::Status(401), Trouble::Status(404), Trouble::Unreachable, Trouble::TimedOut, Trouble::BrokenOff]
-    {
-        let (world, token, path) = unbuilt().await;
-        world.host.trouble(trouble.clone());
-        let reply = world.get(path).basic(&token).composer().send().await.expect(502);
+    for fault in [
+        HostFault::Status(401),
+        HostFault::Status(404),
+        HostFault::Unreachable,
+        HostFault::TimedOut,
+        HostFault::BrokenOff,
+    ] {
+        let (registry, token, path) = unbuilt().await;
+        registry.git_host.inject_fault(fault.clone());
+        let reply = registry.get(path).basic(&token).composer().send().await.expect(502);
         let body = reply.json();
         let error = body["error"].as_str().expect("text");
         let start = "The archive cannot be built now, because its repository does not deliver: ";
-        assert!(error.starts_with(start), "{trouble:?}: {error}");
+        assert!(error.starts_with(start), "{fault:?}: {error}");
         assert_eq!((&body["code"], &body["warning"]), (&json!("UPSTREAM_FAILED"), &body["error"]));
-        world.host.recover();
-        world.get(path).basic(&token).composer().send().await.expect(200);
+        registry.git_host.recover();
+        registry.get(path).basic(&token).composer().send().await.expect(200);
     }
 }
 
 #[tokio::test]
 async fn a_damaged_pack_does_not_condemn_the_archive_for_ever() {
-    for trouble in [Trouble::Truncated, Trouble::Corrupted, Trouble::Html] {
-        let (world, token, path) = unbuilt().await;
-        world.host.trouble(trouble.clone());
-        let reply = world.get(path).basic(&token).composer().send().await;
-        assert!(reply.status >= 400, "{trouble:?}");
-        world.host.recover();
-        let again = world.get(path).basic(&token).composer().send().await;
-        assert_eq!(again.status, 200, "{trouble:?}: {}", again.text());
+    for fault in [HostFault::Truncated, HostFault::Corrupted, HostFault::Html] {
+        let (registry, token, path) = unbuilt().await;
+        registry.git_host.inject_fault(fault.clone());
+        let reply = registry.get(path).basic(&token).composer().send().await;
+        assert!(reply.status >= 400, "{fault:?}");
+        registry.git_host.recover();
+        let again = registry.get(path).basic(&token).composer().send().await;
+        assert_eq!(again.status, 200, "{fault:?}: {}", again.text());
     }
 }
 
 #[tokio::test]
 async fn two_first_downloads_at_once_get_the_same_archive() {
-    let (world, token, path) = unbuilt().await;
-    let (first, second) = tokio::join!(world.get(path).basic(&token).send(), world.get(path).basic(&token).send());
+    let (registry, token, path) = unbuilt().await;
+    let (first, second) =
+        tokio::join!(registry.get(path).basic(&token).send(), registry.get(path).basic(&token).send());
     assert_eq!(first.expect(200).body, second.expect(200).body);
-    assert_eq!(world.blobs.keys().len(), 1);
+    assert_eq!(registry.blobs.keys().len(), 1);
 }
 
 #[tokio::test]
 async fn a_zip_that_is_gone_from_the_blob_store_is_built_again() {
-    let (world, token, path) = unbuilt().await;
-    let first = world.get(path).basic(&token).send().await.expect(200);
-    world.blobs.blobs.lock().expect("not poisoned").clear();
-    let again = world.get(path).basic(&token).send().await.expect(200);
+    let (registry, token, path) = unbuilt().await;
+    let first = registry.get(path).basic(&token).send().await.expect(200);
+    registry.blobs.blobs.lock().expect("not poisoned").clear();
+    let again = registry.get(path).basic(&token).send().await.expect(200);
     assert_eq!(again.body, first.body);
-    let (_, calls) = world.counted(world.get(path).basic(&token).send()).await;
+    let (_, calls) = registry.counted(registry.get(path).basic(&token).send()).await;
     assert_eq!(calls, Calls { round_trips: 1, statements: 1, blob_reads: 1, ..Calls::default() });
 }
 
 #[tokio::test]
 async fn a_zip_that_is_gone_and_cannot_be_built_now_is_told_as_such() {
-    let (world, token, path) = unbuilt().await;
-    world.get(path).basic(&token).send().await.expect(200);
-    world.blobs.blobs.lock().expect("not poisoned").clear();
-    world.host.trouble(Trouble::Status(500));
-    let reply = world.get(path).basic(&token).send().await.expect(502);
+    let (registry, token, path) = unbuilt().await;
+    registry.get(path).basic(&token).send().await.expect(200);
+    registry.blobs.blobs.lock().expect("not poisoned").clear();
+    registry.git_host.inject_fault(HostFault::Status(500));
+    let reply = registry.get(path).basic(&token).send().await.expect(502);
     assert_eq!(reply.json()["code"], "UPSTREAM_FAILED");
 }

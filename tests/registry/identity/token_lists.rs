@@ -5,30 +5,30 @@ use rostrum::store::access::tokens::{TokenFilter, counted, listed};
 use rostrum::store::{OrganizationId, Page};
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Calls, DAWN, World};
+use crate::support::{ADMIN, Calls, START, TestRegistry};
 
 /// A shop's tokens: two of customer 7 for two orders, one of customer 8, one of nobody.
-async fn shop() -> (World, Vec<(String, String)>) {
-    let world = World::new();
+async fn shop() -> (TestRegistry, Vec<(String, String)>) {
+    let registry = TestRegistry::new();
     let mut tokens = Vec::new();
     for spec in [
-        json!({"description": "Seven, first", "expires_at": DAWN.seconds() + 500,
+        json!({"description": "Seven, first", "expires_at": START.seconds() + 500,
                "metadata": {"customer_id": 7, "customer_email": "Seven@Example.com", "order_id": "A-1"}}),
         json!({"description": "Seven, second", "permissions": "write",
                "metadata": {"customer_id": "7", "customer_email": "seven@example.com", "order_id": "A-2"}}),
-        json!({"description": "eight", "expires_at": DAWN.seconds() + 100,
+        json!({"description": "eight", "expires_at": START.seconds() + 100,
                "metadata": {"customer_id": "8", "order_id": "A-3"}}),
         json!({"description": "CI 100%", "metadata": {"customer_id": {"odd": [7]}}}),
     ] {
-        tokens.push(world.token(&spec).await);
-        world.advance_seconds(1);
+        tokens.push(registry.token(&spec).await);
+        registry.advance_seconds(1);
     }
-    (world, tokens)
+    (registry, tokens)
 }
 
 /// Places of the tokens that the query finds, in the order in which they come.
-async fn found(world: &World, tokens: &[(String, String)], query: &str) -> Vec<usize> {
-    let reply = world.get(&format!("/api/tokens?{query}")).bearer(ADMIN).send().await.expect(200);
+async fn found(registry: &TestRegistry, tokens: &[(String, String)], query: &str) -> Vec<usize> {
+    let reply = registry.get(&format!("/api/tokens?{query}")).bearer(ADMIN).send().await.expect(200);
     let ids: Vec<Value> = reply.json().as_array().expect("a list").iter().map(|row| row["id"].clone()).collect();
     assert_eq!(reply.header("x-total-count"), ids.len().to_string(), "{query}");
     ids.iter().map(|id| tokens.iter().position(|(known, _)| id == known).expect("one of these")).collect()
@@ -36,8 +36,8 @@ async fn found(world: &World, tokens: &[(String, String)], query: &str) -> Vec<u
 
 #[tokio::test]
 async fn every_filter_narrows_the_list_and_they_add_up() {
-    let (world, tokens) = shop().await;
-    world.advance_seconds(200);
+    let (registry, tokens) = shop().await;
+    registry.advance_seconds(200);
     for (query, expected) in [
         ("", vec![3, 2, 1, 0]),
         ("customer_id=7", vec![1, 0]),
@@ -57,17 +57,17 @@ async fn every_filter_narrows_the_list_and_they_add_up() {
         ("customer_id=7&order_id=A-3", vec![]),
         ("customer_id=7&description=first&expired=false&customer_email=seven@example.com", vec![0]),
     ] {
-        assert_eq!(found(&world, &tokens, query).await, expected, "{query}");
+        assert_eq!(found(&registry, &tokens, query).await, expected, "{query}");
     }
 }
 
 #[tokio::test]
 async fn a_list_can_be_sorted_both_ways() {
-    let (world, tokens) = shop().await;
-    world.advance_seconds(10);
-    world.get("/packages.json").basic(&tokens[1].1).send().await.expect(200);
-    world.advance_seconds(10);
-    world.get("/packages.json").basic(&tokens[0].1).send().await.expect(200);
+    let (registry, tokens) = shop().await;
+    registry.advance_seconds(10);
+    registry.get("/packages.json").basic(&tokens[1].1).send().await.expect(200);
+    registry.advance_seconds(10);
+    registry.get("/packages.json").basic(&tokens[0].1).send().await.expect(200);
     for (query, expected) in [
         ("sort=created_at", vec![0, 1, 2, 3]),
         ("sort=-created_at", vec![3, 2, 1, 0]),
@@ -81,13 +81,13 @@ async fn a_list_can_be_sorted_both_ways() {
         ("sort=description&customer_email=seven@example.com", vec![0, 1]),
         ("sort=created_at&order_id=A-3", vec![2]),
     ] {
-        assert_eq!(found(&world, &tokens, query).await, expected, "{query}");
+        assert_eq!(found(&registry, &tokens, query).await, expected, "{query}");
     }
 }
 
 #[tokio::test]
 async fn a_wrong_filter_is_refused_by_its_name_and_revokes_nothing() {
-    let (world, _) = shop().await;
+    let (registry, _) = shop().await;
     let say_which = "Say which tokens: `customer_id`, `order_id`, `customer_email`, `description` or `expired=true`.";
     let not_empty = "must not be empty; leave it out for all tokens";
     for (method, query, error) in [
@@ -110,18 +110,18 @@ async fn a_wrong_filter_is_refused_by_its_name_and_revokes_nothing() {
         ("DELETE", "customer_id=7&limit=1", "Unknown query parameter: `limit`".to_owned()),
         ("DELETE", "customer_id=", format!("`customer_id`: {not_empty}")),
     ] {
-        let ask = world.isolate.ask(method.parse().expect("a method"), &format!("/api/tokens?{query}"));
-        assert_eq!(ask.bearer(ADMIN).send().await.expect(400).json()["error"], error, "{method} {query}");
+        let request = registry.isolate.request(method.parse().expect("a method"), &format!("/api/tokens?{query}"));
+        assert_eq!(request.bearer(ADMIN).send().await.expect(400).json()["error"], error, "{method} {query}");
     }
     for query in ["expired=maybe", "permissions=admin"] {
-        world.get(&format!("/api/tokens?{query}")).bearer(ADMIN).send().await.expect(400);
+        registry.get(&format!("/api/tokens?{query}")).bearer(ADMIN).send().await.expect(400);
     }
-    assert_eq!(world.database.rows("SELECT count(*) AS n FROM tokens WHERE revoked_at IS NULL"), [json!({"n": 4})]);
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM tokens WHERE revoked_at IS NULL"), [json!({"n": 4})]);
 }
 
 #[tokio::test]
 async fn a_list_by_customer_order_or_address_reads_only_their_tokens() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     let by = |field: &str| {
         let value = Some("x");
         match field {
@@ -138,35 +138,35 @@ async fn a_list_by_customer_order_or_address_reads_only_their_tokens() {
             listed(OrganizationId::ROOT, &filter, Some("description"), page, Millis(0)),
             counted(OrganizationId::ROOT, &filter, Millis(0)),
         ] {
-            let plan = world.database.plan(&stmt);
+            let plan = registry.database.plan(&stmt);
             assert!(plan.contains(&format!("SEARCH tokens USING INDEX tokens_by_{field} ")), "{plan}");
         }
     }
     let all = listed(OrganizationId::ROOT, &TokenFilter::default(), None, page, Millis(0));
-    let plan = world.database.plan(&all);
+    let plan = registry.database.plan(&all);
     assert!(plan.contains("tokens_by_organization") && !plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
 }
 
 #[tokio::test]
 async fn revoking_by_a_filter_ends_these_tokens_at_once_and_no_other() {
-    let (world, tokens) = shop().await;
+    let (registry, tokens) = shop().await;
     for (_, token) in &tokens {
-        world.get("/packages.json").basic(token).send().await.expect(200);
+        registry.get("/packages.json").basic(token).send().await.expect(200);
     }
-    world.settle().await;
-    let ask =
-        || world.delete("/api/tokens?customer_id=7").bearer(ADMIN).header("cf-connecting-ip", "203.0.113.9").send();
-    let (reply, calls) = world.counted(ask()).await;
+    registry.run_until_idle().await;
+    let request =
+        || registry.delete("/api/tokens?customer_id=7").bearer(ADMIN).header("cf-connecting-ip", "203.0.113.9").send();
+    let (reply, calls) = registry.counted(request()).await;
     let ids = json!([tokens[1].0, tokens[0].0]);
     assert_eq!(reply.expect(200).json(), json!({"revoked": 2, "ids": ids, "remaining": 0}));
     let expected = Calls { round_trips: 2, statements: 5, cache_deletes: 2, ..calls };
     assert_eq!(calls, expected);
     for (place, (_, token)) in tokens.iter().enumerate() {
         let status = if place < 2 { 401 } else { 200 };
-        world.get("/packages.json").basic(token).send().await.expect(status);
-        world.another_isolate().get("/packages.json").basic(token).send().await.expect(status);
+        registry.get("/packages.json").basic(token).send().await.expect(status);
+        registry.another_isolate().get("/packages.json").basic(token).send().await.expect(status);
     }
-    let entries = world.database.rows(
+    let entries = registry.database.rows(
         "SELECT actor, address, action, target, label, details FROM audit_log WHERE action = 'token.revoked' ORDER BY id",
     );
     let entry = |place: usize| {
@@ -174,62 +174,62 @@ async fn revoking_by_a_filter_ends_these_tokens_at_once_and_no_other() {
                "label": null, "details": "{\"by_filter\":true}"})
     };
     assert_eq!(entries, [entry(1), entry(0)]);
-    let again = ask().await.expect(200);
+    let again = request().await.expect(200);
     assert_eq!(again.json(), json!({"revoked": 0, "ids": [], "remaining": 0}));
-    assert_eq!(found(&world, &tokens, "revoked=true").await, [1, 0]);
-    let revoked = world.get("/api/tokens?revoked=true&limit=1").bearer(ADMIN).send().await.expect(200);
-    assert_eq!(revoked.json()[0]["revoked_at"], DAWN.seconds() + 4);
+    assert_eq!(found(&registry, &tokens, "revoked=true").await, [1, 0]);
+    let revoked = registry.get("/api/tokens?revoked=true&limit=1").bearer(ADMIN).send().await.expect(200);
+    assert_eq!(revoked.json()[0]["revoked_at"], START.seconds() + 4);
 }
 
 #[tokio::test]
 async fn a_call_revokes_a_hundred_tokens_and_says_how_many_are_left() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     for _ in 0..103 {
-        world.token(&json!({"description": "x", "metadata": {"customer_id": "7"}})).await;
+        registry.token(&json!({"description": "x", "metadata": {"customer_id": "7"}})).await;
     }
     let mut ids = Vec::new();
     for (revoked, remaining) in [(100, 3), (3, 0), (0, 0)] {
-        let reply = world.delete("/api/tokens?customer_id=7").bearer(ADMIN).send().await.expect(200).json();
+        let reply = registry.delete("/api/tokens?customer_id=7").bearer(ADMIN).send().await.expect(200).json();
         assert_eq!((&reply["revoked"], &reply["remaining"]), (&json!(revoked), &json!(remaining)));
         ids.extend(reply["ids"].as_array().expect("a list").clone());
     }
     assert_eq!(ids.iter().map(Value::to_string).collect::<std::collections::HashSet<_>>().len(), 103);
     assert_eq!(
-        world.database.rows("SELECT count(*) AS n FROM audit_log WHERE action = 'token.revoked'"),
+        registry.database.rows("SELECT count(*) AS n FROM audit_log WHERE action = 'token.revoked'"),
         [json!({"n": 103})]
     );
 }
 
 #[tokio::test]
 async fn nobody_revokes_by_a_filter_what_holds_more_than_they_do() {
-    let (world, tokens) = shop().await;
+    let (registry, tokens) = shop().await;
     let spec = json!({"description": "shop", "scopes": ["packages:read", "tokens:*"]});
-    let (_, shop) = world.token(&spec).await;
-    let refused = world.delete("/api/tokens?customer_id=7").bearer(&shop).send().await.expect(403);
+    let (_, shop) = registry.token(&spec).await;
+    let refused = registry.delete("/api/tokens?customer_id=7").bearer(&shop).send().await.expect(403);
     let error = refused.json()["error"].as_str().expect("text").to_owned();
     assert!(error.starts_with("This token holds more than yours."), "{error}");
-    assert_eq!(found(&world, &tokens, "customer_id=7").await, [1, 0]);
-    let reply = world.delete("/api/tokens?customer_id=8").bearer(&shop).send().await.expect(200);
+    assert_eq!(found(&registry, &tokens, "customer_id=7").await, [1, 0]);
+    let reply = registry.delete("/api/tokens?customer_id=8").bearer(&shop).send().await.expect(200);
     assert_eq!(reply.json()["ids"], json!([tokens[2].0]));
-    let (_, reader) = world.token(&json!({"description": "reader", "scopes": ["tokens:read"]})).await;
-    world.delete("/api/tokens?customer_id=7").bearer(&reader).send().await.expect(403);
-    world.get("/api/tokens?customer_id=7").bearer(&reader).send().await.expect(200);
+    let (_, reader) = registry.token(&json!({"description": "reader", "scopes": ["tokens:read"]})).await;
+    registry.delete("/api/tokens?customer_id=7").bearer(&reader).send().await.expect(403);
+    registry.get("/api/tokens?customer_id=7").bearer(&reader).send().await.expect(200);
 }
 
 #[tokio::test]
 async fn a_token_that_changes_while_it_is_condemned_is_left_for_the_next_call() {
-    let (world, tokens) = shop().await;
-    world.meter.reset();
-    let ask = world.delete("/api/tokens?customer_id=7").bearer(ADMIN).send();
+    let (registry, tokens) = shop().await;
+    registry.meter.reset();
+    let request = registry.delete("/api/tokens?customer_id=7").bearer(ADMIN).send();
     let change = async {
-        while world.meter.calls().round_trips < 2 {
+        while registry.meter.calls().round_trips < 2 {
             tokio::task::yield_now().await;
         }
-        world.database.execute("UPDATE tokens SET revision = revision + 1 WHERE id = 1");
+        registry.database.execute("UPDATE tokens SET revision = revision + 1 WHERE id = 1");
     };
-    let (reply, ()) = tokio::join!(biased; ask, change);
+    let (reply, ()) = tokio::join!(biased; request, change);
     assert_eq!(reply.expect(200).json(), json!({"revoked": 1, "ids": [tokens[1].0], "remaining": 1}));
-    let targets = world.database.rows("SELECT target FROM audit_log WHERE action = 'token.revoked'");
+    let targets = registry.database.rows("SELECT target FROM audit_log WHERE action = 'token.revoked'");
     assert_eq!(targets, [json!({"target": tokens[1].0})]);
-    world.get("/packages.json").basic(&tokens[0].1).send().await.expect(200);
+    registry.get("/packages.json").basic(&tokens[0].1).send().await.expect(200);
 }

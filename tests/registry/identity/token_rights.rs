@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, DAWN, Reply, World};
+use crate::support::{ADMIN, START, TestRegistry, TestResponse};
 
-async fn issue(world: &World, by: &str, spec: &Value) -> Reply {
-    world.post("/api/tokens").bearer(by).json(spec).send().await
+async fn issue(registry: &TestRegistry, by: &str, spec: &Value) -> TestResponse {
+    registry.post("/api/tokens").bearer(by).json(spec).send().await
 }
 
-async fn change(world: &World, by: &str, id: &str, spec: &Value) -> Reply {
-    world.patch(&format!("/api/tokens/{id}")).bearer(by).json(spec).send().await
+async fn change(registry: &TestRegistry, by: &str, id: &str, spec: &Value) -> TestResponse {
+    registry.patch(&format!("/api/tokens/{id}")).bearer(by).json(spec).send().await
 }
 
 #[tokio::test]
 async fn scopes_are_given_one_by_one_or_by_area_and_shown_in_one_order() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     for (asked, shown, permissions) in [
         (json!(["tokens:read", "packages:read"]), json!(["packages:read", "tokens:read"]), "readonly"),
         (json!(["repositories:*", "repositories:read"]), json!(["repositories:read", "repositories:write"]), "write"),
@@ -36,16 +36,16 @@ async fn scopes_are_given_one_by_one_or_by_area_and_shown_in_one_order() {
             "write",
         ),
     ] {
-        let reply = issue(&world, ADMIN, &json!({"description": "x", "scopes": asked})).await.expect(201);
+        let reply = issue(&registry, ADMIN, &json!({"description": "x", "scopes": asked})).await.expect(201);
         assert_eq!((&reply.json()["scopes"], &reply.json()["permissions"]), (&shown, &json!(permissions)), "{asked}");
         let path = format!("/api/tokens/{}", reply.id());
-        assert_eq!(world.get(&path).bearer(ADMIN).send().await.expect(200).json()["scopes"], shown);
+        assert_eq!(registry.get(&path).bearer(ADMIN).send().await.expect(200).json()["scopes"], shown);
     }
 }
 
 #[tokio::test]
 async fn wrong_scopes_are_refused_with_the_ones_there_are() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     let known = "`admin`, `packages:read`, `packages:write`, `repositories:read`, `repositories:write`, `tokens:read`, \
                  `tokens:write`, `audit:read`, `users:read`, `users:write`, `settings:read`, `settings:write`, \
                  `advisories:read`, `advisories:write`, `consumers:read`, `consumers:write`, `storefront:read`, `storefront:write`";
@@ -69,26 +69,26 @@ async fn wrong_scopes_are_refused_with_the_ones_there_are() {
         ),
     ] {
         let spec = json!({"description": "x", "scopes": scopes, "permissions": more});
-        let reply = issue(&world, ADMIN, &spec).await.expect(400);
+        let reply = issue(&registry, ADMIN, &spec).await.expect(400);
         assert_eq!(reply.json()["error"], error, "{spec}");
         assert_eq!(reply.json()["details"].as_object().expect("an object").keys().collect::<Vec<_>>(), ["scopes"]);
     }
-    assert_eq!(world.database.rows("SELECT count(*) AS n FROM tokens"), [json!({"n": 0})]);
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM tokens"), [json!({"n": 0})]);
 }
 
 #[tokio::test]
 async fn grants_are_shown_as_they_were_given_and_decide_what_is_seen() {
-    let world = World::new();
-    world.published("acme/lib", &["1.0.0", "2.0.0", "2.1.0-beta1"]).await;
-    world.published("acme/tool", &["1.0.0"]).await;
-    world.published("other/lib", &["1.0.0"]).await;
-    let end = DAWN.seconds() + 1000;
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0", "2.0.0", "2.1.0-beta1"]).await;
+    registry.published("acme/tool", &["1.0.0"]).await;
+    registry.published("other/lib", &["1.0.0"]).await;
+    let end = START.seconds() + 1000;
     let spec = json!({"description": "x", "grants": [
         {"package": "acme/lib", "constraint": " 2.* ", "minimum_stability": "stable"},
         {"pattern": "other/*", "updates_until": end, "expires_at": end},
         {"pattern": "no*/*"},
     ]});
-    let reply = issue(&world, ADMIN, &spec).await.expect(201);
+    let reply = issue(&registry, ADMIN, &spec).await.expect(201);
     let shown = json!([
         {"package": "acme/lib", "constraint": "2.*", "updates_until": null, "minimum_stability": "stable",
          "expires_at": null},
@@ -99,29 +99,36 @@ async fn grants_are_shown_as_they_were_given_and_decide_what_is_seen() {
     assert_eq!(reply.json()["allowed_package_prefixes"], json!([]), "no prefix says the same");
     let token = reply.json()["token"].as_str().expect("the token").to_owned();
     let names = async || {
-        let root = world.get("/packages.json").basic(&token).composer().send().await.expect(200).json();
+        let root = registry.get("/packages.json").basic(&token).composer().send().await.expect(200).json();
         root["available-packages"].clone()
     };
     assert_eq!(names().await, json!(["acme/lib", "other/lib"]));
-    let document = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    let document = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
     assert_eq!(document.version_names("acme/lib"), ["2.0.0"]);
 
     let extended = json!({"grants": [{"package": "acme/lib", "constraint": "^1 || ^2", "minimum_stability": "RC"}]});
-    let changed = change(&world, ADMIN, &reply.id(), &extended).await.expect(200);
+    let changed = change(&registry, ADMIN, &reply.id(), &extended).await.expect(200);
     assert_eq!(changed.json()["grants"][0]["constraint"], "^1 || ^2");
-    let document = world.get("/p2/acme/lib.json").basic(&token).composer().since(&document).send().await.expect(200);
+    let document = registry
+        .get("/p2/acme/lib.json")
+        .basic(&token)
+        .composer()
+        .if_modified_since(&document)
+        .send()
+        .await
+        .expect(200);
     assert_eq!(document.version_names("acme/lib"), ["2.0.0", "1.0.0"]);
     assert_eq!(names().await, json!(["acme/lib"]));
 
-    let none = change(&world, ADMIN, &reply.id(), &json!({"grants": []})).await.expect(200);
+    let none = change(&registry, ADMIN, &reply.id(), &json!({"grants": []})).await.expect(200);
     assert_eq!((&none.json()["grants"], &none.json()["allowed_package_prefixes"]), (&json!([]), &json!([])));
     assert_eq!(names().await, json!([]));
-    world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(404);
+    registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(404);
 }
 
 #[tokio::test]
 async fn every_wrong_grant_is_named_with_its_place_and_reason() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     for (grant, field, reason) in [
         (json!({}), "grants[1]", "needs either `package` or `pattern`"),
         (json!({"package": "acme/lib", "pattern": "acme/*"}), "grants[1]", "needs either `package` or `pattern`"),
@@ -149,7 +156,7 @@ async fn every_wrong_grant_is_named_with_its_place_and_reason() {
         (json!({"package": "acme/lib", "expires_at": -1}), "grants[1].expires_at", "must be unix time in seconds"),
     ] {
         let spec = json!({"description": "x", "grants": [{"package": "acme/good"}, grant]});
-        let reply = issue(&world, ADMIN, &spec).await.expect(400);
+        let reply = issue(&registry, ADMIN, &spec).await.expect(400);
         let details = reply.json()["details"].as_object().expect("an object").clone();
         assert_eq!(details.keys().collect::<Vec<_>>(), [field], "{spec}");
         assert!(details[field][0].as_str().expect("text").starts_with(reason), "{details:?}");
@@ -172,31 +179,31 @@ async fn every_wrong_grant_is_named_with_its_place_and_reason() {
             "`grants` must not hold more than 1000 grants",
         ),
     ] {
-        assert_eq!(issue(&world, ADMIN, &spec).await.expect(400).json()["error"], error);
+        assert_eq!(issue(&registry, ADMIN, &spec).await.expect(400).json()["error"], error);
     }
-    assert_eq!(world.database.rows("SELECT count(*) AS n FROM tokens"), [json!({"n": 0})]);
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM tokens"), [json!({"n": 0})]);
 }
 
 /// A token that may issue tokens, for what it holds itself.
-async fn issuer(world: &World, more: Value) -> (String, String) {
+async fn issuer(registry: &TestRegistry, more: Value) -> (String, String) {
     let mut spec = json!({
         "description": "a shop", "scopes": ["packages:read", "tokens:*"], "allowed_package_prefixes": ["acme/"],
     });
     spec.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-    world.token(&spec).await
+    registry.token(&spec).await
 }
 
 #[tokio::test]
 async fn nobody_issues_more_than_they_hold() {
-    let world = World::new();
-    let (_, shop) = issuer(&world, json!({"expires_at": DAWN.seconds() + 1000})).await;
-    let end = DAWN.seconds() + 1000;
+    let registry = TestRegistry::new();
+    let (_, shop) = issuer(&registry, json!({"expires_at": START.seconds() + 1000})).await;
+    let end = START.seconds() + 1000;
     let good = json!({"description": "x", "expires_at": end, "allowed_package_prefixes": ["acme/lib"]});
-    issue(&world, &shop, &good).await.expect(201);
+    issue(&registry, &shop, &good).await.expect(201);
     let limited =
         json!({"description": "x", "expires_at": end, "grants": [{"package": "acme/lib", "constraint": "^5"}]});
-    issue(&world, &shop, &limited).await.expect(201);
-    let before = world.database.rows("SELECT count(*) AS n FROM tokens");
+    issue(&registry, &shop, &limited).await.expect(201);
+    let before = registry.database.rows("SELECT count(*) AS n FROM tokens");
     let packages = |target: &str| {
         format!("Only who sees packages can let others see them. No grant of yours holds all of `{target}` in `*`.")
     };
@@ -224,18 +231,19 @@ async fn nobody_issues_more_than_they_hold() {
     ] {
         let mut spec = good.clone();
         spec[field] = value;
-        let reply = issue(&world, &shop, &spec).await.expect(403);
+        let reply = issue(&registry, &shop, &spec).await.expect(403);
         assert_eq!(reply.json(), json!({"error": error, "code": "FORBIDDEN", "details": {}}), "{spec}");
     }
-    assert_eq!(world.database.rows("SELECT count(*) AS n FROM tokens"), before);
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM tokens"), before);
 }
 
 #[tokio::test]
 async fn nobody_raises_a_token_beyond_what_they_hold() {
-    let world = World::new();
-    let (own, shop) = issuer(&world, json!({})).await;
-    let customer = issue(&world, &shop, &json!({"description": "x", "allowed_package_prefixes": ["acme/lib"]})).await;
-    let id = customer.expect(201).id();
+    let registry = TestRegistry::new();
+    let (own, shop) = issuer(&registry, json!({})).await;
+    let consumer =
+        issue(&registry, &shop, &json!({"description": "x", "allowed_package_prefixes": ["acme/lib"]})).await;
+    let id = consumer.expect(201).id();
     for id in [&id, &own] {
         for spec in [
             json!({"scopes": ["admin"]}),
@@ -243,29 +251,29 @@ async fn nobody_raises_a_token_beyond_what_they_hold() {
             json!({"allowed_package_prefixes": null}),
             json!({"grants": [{"package": "other/lib"}]}),
         ] {
-            change(&world, &shop, id, &spec).await.expect(403);
+            change(&registry, &shop, id, &spec).await.expect(403);
         }
     }
-    let all = world.database.rows("SELECT target FROM grants ORDER BY id");
+    let all = registry.database.rows("SELECT target FROM grants ORDER BY id");
     assert_eq!(all, [json!({"target": "acme/*"}), json!({"target": "acme/lib*"})]);
     let spec = json!({"expires_at": 2_000_000_000, "rate_limit_max": 5, "allowed_package_prefixes": ["acme/"]});
-    let mut changed = change(&world, &shop, &id, &spec).await.expect(200).json();
+    let mut changed = change(&registry, &shop, &id, &spec).await.expect(200).json();
     assert_eq!(
         (&changed["expires_at"], &changed["allowed_package_prefixes"]),
         (&json!(2_000_000_000), &json!(["acme/"]))
     );
     changed["requests_this_hour"] = json!(0);
     let path = format!("/api/tokens/{id}");
-    assert_eq!(world.get(&path).bearer(&shop).send().await.expect(200).json(), changed);
-    world.delete(&path).bearer(&shop).send().await.expect(200);
-    change(&world, &shop, &id, &json!({"description": "y"})).await.expect(404);
-    world.delete(&path).bearer(&shop).send().await.expect(404);
+    assert_eq!(registry.get(&path).bearer(&shop).send().await.expect(200).json(), changed);
+    registry.delete(&path).bearer(&shop).send().await.expect(200);
+    change(&registry, &shop, &id, &json!({"description": "y"})).await.expect(404);
+    registry.delete(&path).bearer(&shop).send().await.expect(404);
 }
 
 #[tokio::test]
 async fn a_token_that_holds_more_is_not_theirs_to_change_or_to_revoke() {
-    let world = World::new();
-    let (_, shop) = issuer(&world, json!({})).await;
+    let registry = TestRegistry::new();
+    let (_, shop) = issuer(&registry, json!({})).await;
     for (spec, why) in [
         (
             json!({"scopes": ["admin"], "allowed_package_prefixes": ["acme/"]}),
@@ -275,10 +283,10 @@ async fn a_token_that_holds_more_is_not_theirs_to_change_or_to_revoke() {
     ] {
         let mut spec = spec;
         spec["description"] = json!("theirs");
-        let (id, token) = world.token(&spec).await;
+        let (id, token) = registry.token(&spec).await;
         let refused = [
-            change(&world, &shop, &id, &json!({"description": "mine"})).await.expect(403),
-            world.delete(&format!("/api/tokens/{id}")).bearer(&shop).send().await.expect(403),
+            change(&registry, &shop, &id, &json!({"description": "mine"})).await.expect(403),
+            registry.delete(&format!("/api/tokens/{id}")).bearer(&shop).send().await.expect(403),
         ];
         for reply in refused {
             let error = reply.json()["error"].as_str().expect("text").to_owned();
@@ -287,8 +295,8 @@ async fn a_token_that_holds_more_is_not_theirs_to_change_or_to_revoke() {
                 "{error}"
             );
         }
-        world.get("/packages.json").basic(&token).send().await.expect(200);
-        let view = world.get(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200).json();
+        registry.get("/packages.json").basic(&token).send().await.expect(200);
+        let view = registry.get(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200).json();
         assert_eq!(view["description"], "theirs");
     }
 }
@@ -296,27 +304,28 @@ async fn a_token_that_holds_more_is_not_theirs_to_change_or_to_revoke() {
 #[tokio::test]
 async fn a_token_that_grows_while_it_is_looked_at_is_not_taken_over() {
     for (method, spec) in [("PATCH", json!({"grants": [{"package": "acme/lib"}]})), ("DELETE", json!({}))] {
-        let world = World::new();
-        let (_, shop) = issuer(&world, json!({})).await;
-        let (id, _) = world.token(&json!({"description": "x", "allowed_package_prefixes": ["acme/"]})).await;
-        world.get("/packages.json").basic(&shop).send().await.expect(200);
+        let registry = TestRegistry::new();
+        let (_, shop) = issuer(&registry, json!({})).await;
+        let (id, _) = registry.token(&json!({"description": "x", "allowed_package_prefixes": ["acme/"]})).await;
+        registry.get("/packages.json").basic(&shop).send().await.expect(200);
         let path = format!("/api/tokens/{id}");
-        let ask = world.isolate.ask(method.parse().expect("a method"), &path).bearer(&shop).json(&spec).send();
-        world.meter.reset();
+        let request =
+            registry.isolate.request(method.parse().expect("a method"), &path).bearer(&shop).json(&spec).send();
+        registry.meter.reset();
         let grow = async {
             // The second call is under way: the look at it has been taken, and the change has not been made.
-            while world.meter.calls().round_trips < 2 {
+            while registry.meter.calls().round_trips < 2 {
                 tokio::task::yield_now().await;
             }
-            world.database.execute("UPDATE tokens SET scopes = '[\"admin\"]', revision = revision + 1 WHERE id = 2");
+            registry.database.execute("UPDATE tokens SET scopes = '[\"admin\"]', revision = revision + 1 WHERE id = 2");
         };
-        let (reply, ()) = tokio::join!(biased; ask, grow);
+        let (reply, ()) = tokio::join!(biased; request, grow);
         let error = "The token was changed by somebody else just now. Look at it and try again.";
         assert_eq!(reply.expect(409).json(), json!({"error": error, "code": "CONFLICT", "details": {}}), "{method}");
-        let row = world
+        let row = registry
             .database
             .rows("SELECT revoked_at, target FROM tokens t JOIN grants g ON g.token_id = t.id AND t.id = 2");
         assert_eq!(row, [json!({"revoked_at": null, "target": "acme/*"})], "{method}");
-        assert_eq!(world.database.rows("SELECT action FROM audit_log").len(), 2, "{method}");
+        assert_eq!(registry.database.rows("SELECT action FROM audit_log").len(), 2, "{method}");
     }
 }

@@ -2,29 +2,29 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, DAWN, World, file};
+use crate::support::{ADMIN, START, TestRegistry, file};
 
-async fn package(world: &World, json: &Value) {
+async fn package(registry: &TestRegistry, json: &Value) {
     let name = json["name"].as_str().expect("a name");
-    let repo = world.host.serve(name);
+    let repo = registry.git_host.serve(name);
     repo.commit(&[file("composer.json", json.to_string())]);
     repo.tag("1.0.0");
-    world.register(&repo).await;
-    world.settle().await;
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
 }
 
-async fn shop() -> (World, String) {
-    let world = World::new();
-    package(&world, &json!({"name": "acme/blog", "description": "Writes 100% of posts"})).await;
-    package(&world, &json!({"name": "acme/cart", "type": "symfony-bundle", "abandoned": "acme/basket"})).await;
-    package(&world, &json!({"name": "other/log", "description": "Logs", "abandoned": true})).await;
-    let token = world.reader().await;
-    (world, token)
+async fn shop() -> (TestRegistry, String) {
+    let registry = TestRegistry::new();
+    package(&registry, &json!({"name": "acme/blog", "description": "Writes 100% of posts"})).await;
+    package(&registry, &json!({"name": "acme/cart", "type": "symfony-bundle", "abandoned": "acme/basket"})).await;
+    package(&registry, &json!({"name": "other/log", "description": "Logs", "abandoned": true})).await;
+    let token = registry.reader().await;
+    (registry, token)
 }
 
 #[tokio::test]
 async fn the_list_is_narrowed_by_glob_and_by_vendor() {
-    let (world, token) = shop().await;
+    let (registry, token) = shop().await;
     for (query, names) in [
         ("", json!(["acme/blog", "acme/cart", "other/log"])),
         ("?filter=acme/*", json!(["acme/blog", "acme/cart"])),
@@ -35,7 +35,7 @@ async fn the_list_is_narrowed_by_glob_and_by_vendor() {
         ("?vendor=acm", json!([])),
         ("?vendor=other&filter=*/blog", json!([])),
     ] {
-        let reply = world.get(&format!("/list.json{query}")).basic(&token).composer().send().await.expect(200);
+        let reply = registry.get(&format!("/list.json{query}")).basic(&token).composer().send().await.expect(200);
         assert_eq!(reply.json(), json!({"packageNames": names}), "{query}");
         assert_eq!(reply.header("content-type"), "application/json");
     }
@@ -43,10 +43,10 @@ async fn the_list_is_narrowed_by_glob_and_by_vendor() {
 
 #[tokio::test]
 async fn a_search_finds_text_in_names_and_descriptions() {
-    let (world, token) = shop().await;
+    let (registry, token) = shop().await;
     let find = async |query: &str| {
-        let ask = world.get(&format!("/search.json?{query}")).basic(&token).composer();
-        let found = ask.send().await.expect(200).json();
+        let request = registry.get(&format!("/search.json?{query}")).basic(&token).composer();
+        let found = request.send().await.expect(200).json();
         let results = found["results"].as_array().expect("a list").clone();
         assert_eq!(found["total"], results.len());
         results.iter().map(|result| result["name"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
@@ -64,8 +64,8 @@ async fn a_search_finds_text_in_names_and_descriptions() {
 
 #[tokio::test]
 async fn a_result_has_what_composer_shows() {
-    let (world, token) = shop().await;
-    let found = world.get("/search.json?q=acme").basic(&token).composer().send().await.expect(200).json();
+    let (registry, token) = shop().await;
+    let found = registry.get("/search.json?q=acme").basic(&token).composer().send().await.expect(200).json();
     let expected = json!({"total": 2, "results": [
         {
             "name": "acme/blog", "description": "Writes 100% of posts", "url": "https://registry.test/p2/acme/blog.json",
@@ -77,29 +77,29 @@ async fn a_result_has_what_composer_shows() {
         },
     ]});
     assert_eq!(found, expected);
-    let found = world.get("/search.json?q=other").basic(&token).composer().send().await.expect(200).json();
+    let found = registry.get("/search.json?q=other").basic(&token).composer().send().await.expect(200).json();
     assert_eq!(found["results"][0]["abandoned"], true);
 }
 
 #[tokio::test]
 async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
-    let world = World::new();
-    let (repo, repository) = world.published("acme/lib", &["1.0.0", "2.0.0-beta1"]).await;
-    let list = world.get("/api/packages").bearer(ADMIN).send().await.expect(200);
+    let registry = TestRegistry::new();
+    let (repo, repository) = registry.published("acme/lib", &["1.0.0", "2.0.0-beta1"]).await;
+    let list = registry.get("/api/packages").bearer(ADMIN).send().await.expect(200);
     assert_eq!(list.header("x-total-count"), "1");
     let mut package = list.json()[0].clone();
     let id = package["id"].as_str().expect("an id").to_owned();
     let mut expected = json!({
         "id": id, "repo_id": repository, "name": "acme/lib", "description": "A library", "type": "library",
         "latest_version": "1.0.0", "abandoned": false, "replacement": null, "downloads": 0,
-        "created_at": DAWN.seconds(), "updated_at": DAWN.seconds(),
+        "created_at": START.seconds(), "updated_at": START.seconds(),
     });
     assert_eq!(package, expected);
-    let details = world.get(&format!("/api/packages/{id}")).bearer(ADMIN).send().await.expect(200).json();
-    let stored = world.database.rows("SELECT uid, normalized FROM versions");
+    let details = registry.get(&format!("/api/packages/{id}")).bearer(ADMIN).send().await.expect(200).json();
+    let stored = registry.database.rows("SELECT uid, normalized FROM versions");
     let uid =
         |normalized: &str| stored.iter().find(|row| row["normalized"] == normalized).expect("stored")["uid"].clone();
-    let artifact = &world.database.rows("SELECT sha1, size FROM artifacts")[0];
+    let artifact = &registry.database.rows("SELECT sha1, size FROM artifacts")[0];
     let version = |pretty: &str, normalized: &str, built: bool| {
         json!({
             "id": uid(normalized), "version": pretty, "normalized_version": normalized, "reference": repo.id("main"),
@@ -122,19 +122,19 @@ async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
     assert_eq!(details, expected);
     package["id"] = json!("00000000-0000-7000-8000-000000000009");
     let missing = format!("/api/packages/{}", package["id"].as_str().expect("an id"));
-    let reply = world.get(&missing).bearer(ADMIN).send().await.expect(404);
+    let reply = registry.get(&missing).bearer(ADMIN).send().await.expect(404);
     assert_eq!(reply.json(), json!({"error": "Package not found", "code": "NOT_FOUND", "details": {}}));
 }
 
 #[tokio::test]
 async fn packages_are_narrowed_by_repository_text_and_type() {
-    let (world, _) = shop().await;
+    let (registry, _) = shop().await;
     let names = async |query: &str| {
-        let list = world.get(&format!("/api/packages?{query}")).bearer(ADMIN).send().await.expect(200);
+        let list = registry.get(&format!("/api/packages?{query}")).bearer(ADMIN).send().await.expect(200);
         let rows = list.json().as_array().expect("a list").clone();
         (rows.iter().map(|row| row["name"].clone()).collect::<Vec<_>>(), list.header("x-total-count").to_owned())
     };
-    let repositories = world.get("/api/repositories").bearer(ADMIN).send().await.expect(200).json();
+    let repositories = registry.get("/api/repositories").bearer(ADMIN).send().await.expect(200).json();
     let cart = repositories[1]["id"].as_str().expect("an id");
     assert_eq!(names(&format!("repo_id={cart}")).await, (vec![json!("acme/cart")], "1".to_owned()));
     assert_eq!(names("repo_id=nonsense").await, (vec![], "0".to_owned()));

@@ -3,26 +3,28 @@
 use serde_json::{Value, json};
 
 use crate::sources::composer::lookup::{SATIS, read};
-use crate::support::{ADMIN, Moment, Port, Reply, Repo, Step, Trouble, World, file, logs, manifest, upstream_version};
+use crate::support::{
+    ADMIN, FaultTiming, HostFault, Port, Repo, Step, TestRegistry, TestResponse, file, logs, manifest, upstream_version,
+};
 
-async fn patch(world: &World, id: &str, change: &Value) -> Reply {
-    world.patch(&format!("/api/repositories/{id}")).bearer(ADMIN).json(change).send().await
+async fn patch(registry: &TestRegistry, id: &str, change: &Value) -> TestResponse {
+    registry.patch(&format!("/api/repositories/{id}")).bearer(ADMIN).json(change).send().await
 }
 
-async fn put(world: &World, id: &str, spec: &Value) -> Reply {
-    world.put(&format!("/api/repositories/{id}")).bearer(ADMIN).json(spec).send().await
+async fn put(registry: &TestRegistry, id: &str, spec: &Value) -> TestResponse {
+    registry.put(&format!("/api/repositories/{id}")).bearer(ADMIN).json(spec).send().await
 }
 
-async fn verify(world: &World, id: &str) -> Value {
-    world.post(&format!("/api/repositories/{id}/verify")).bearer(ADMIN).send().await.expect(200).json()
+async fn verify(registry: &TestRegistry, id: &str) -> Value {
+    registry.post(&format!("/api/repositories/{id}/verify")).bearer(ADMIN).send().await.expect(200).json()
 }
 
 /// The versions of a package that are published, as another isolate sees them.
-async fn versions(world: &World, name: &str) -> Vec<String> {
+async fn versions(registry: &TestRegistry, name: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in ["", "~dev"] {
         let path = format!("/p2/{name}{part}.json");
-        let reply = world.another_isolate().get(&path).bearer(ADMIN).composer().send().await;
+        let reply = registry.another_isolate().get(&path).bearer(ADMIN).composer().send().await;
         if reply.status != 404 {
             names.extend(reply.expect(200).version_names(name));
         }
@@ -34,74 +36,74 @@ async fn versions(world: &World, name: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn filters_that_change_are_followed_by_the_next_sync_in_both_directions() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0", "2.0.0", "3.0.0"]).await;
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0", "2.0.0", "3.0.0"]).await;
     repo.branch("feature");
     let filters = json!({"tag_filter": ["2.*"], "branch_filter": ["main"]});
-    let view = patch(&world, &id, &filters).await.expect(200).json();
+    let view = patch(&registry, &id, &filters).await.expect(200).json();
     assert_eq!((&view["tag_filter"], &view["branch_filter"]), (&json!(["2.*"]), &json!(["main"])));
     assert_eq!(view["sync_status"], "pending");
-    assert_eq!(versions(&world, "acme/lib").await.len(), 4, "until the sync is through, it stays as it was");
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/lib").await, ["2.0.0", "dev-main"]);
-    let skipped = world.skipped();
+    assert_eq!(versions(&registry, "acme/lib").await.len(), 4, "until the sync is through, it stays as it was");
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/lib").await, ["2.0.0", "dev-main"]);
+    let skipped = registry.skipped();
     assert!(skipped.contains(&("refs/tags/1.0.0".to_owned(), "no filter of the repository takes it".to_owned())));
-    patch(&world, &id, &json!({"tag_filter": ["1.*", "3.*"]})).await.expect(200);
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/lib").await, ["3.0.0", "1.0.0", "dev-main"]);
-    patch(&world, &id, &json!({"tag_filter": null, "branch_filter": null})).await.expect(200);
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/lib").await, ["3.0.0", "2.0.0", "1.0.0", "dev-feature", "dev-main"]);
+    patch(&registry, &id, &json!({"tag_filter": ["1.*", "3.*"]})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/lib").await, ["3.0.0", "1.0.0", "dev-main"]);
+    patch(&registry, &id, &json!({"tag_filter": null, "branch_filter": null})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/lib").await, ["3.0.0", "2.0.0", "1.0.0", "dev-feature", "dev-main"]);
 }
 
 #[tokio::test]
 async fn another_address_of_the_same_refs_is_the_source_from_then_on() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
-    world.host.rename(&repo, "acme/moved");
-    patch(&world, &id, &json!({"url": "https://git.test/acme/moved.git/"})).await.expect(200);
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["url"], "https://git.test/acme/moved.git");
-    let reply = world.another_isolate().get("/p2/acme/lib.json").bearer(ADMIN).composer().send().await.expect(200);
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    registry.git_host.rename(&repo, "acme/moved");
+    patch(&registry, &id, &json!({"url": "https://git.test/acme/moved.git/"})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["url"], "https://git.test/acme/moved.git");
+    let reply = registry.another_isolate().get("/p2/acme/lib.json").bearer(ADMIN).composer().send().await.expect(200);
     assert_eq!(reply.versions("acme/lib")[0]["source"]["url"], "https://git.test/acme/moved.git");
 }
 
 #[tokio::test]
 async fn another_repository_leaves_no_version_of_the_old_one() {
-    let world = World::new();
-    let (_, id) = world.published("acme/lib", &["1.0.0", "1.1.0"]).await;
-    let other = world.host.serve("acme/fork");
+    let registry = TestRegistry::new();
+    let (_, id) = registry.published("acme/lib", &["1.0.0", "1.1.0"]).await;
+    let other = registry.git_host.serve("acme/fork");
     other.commit(&[manifest("acme/lib"), file("fork.php", "<?php")]);
     other.tag("1.1.0");
     other.tag("2.0.0");
-    patch(&world, &id, &json!({"url": other.url})).await.expect(200);
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/lib").await, ["2.0.0", "1.1.0", "dev-main"]);
-    let reply = world.another_isolate().get("/p2/acme/lib.json").bearer(ADMIN).composer().send().await;
+    patch(&registry, &id, &json!({"url": other.url})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/lib").await, ["2.0.0", "1.1.0", "dev-main"]);
+    let reply = registry.another_isolate().get("/p2/acme/lib.json").bearer(ADMIN).composer().send().await;
     assert!(reply.versions("acme/lib").iter().all(|version| version["dist"]["reference"] == other.id("main")));
 
-    let third = world.repository("acme/third");
-    patch(&world, &id, &json!({"url": third.url})).await.expect(200);
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/lib").await, Vec::<String>::new());
-    assert_eq!(versions(&world, "acme/third").await, ["dev-main"]);
+    let third = registry.repository("acme/third");
+    patch(&registry, &id, &json!({"url": third.url})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/lib").await, Vec::<String>::new());
+    assert_eq!(versions(&registry, "acme/third").await, ["dev-main"]);
 }
 
 #[tokio::test]
 async fn an_address_that_fails_keeps_what_is_published_and_tells_why() {
-    let world = World::new();
-    let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
-    patch(&world, &id, &json!({"url": "https://git.test/acme/typo.git"})).await.expect(200);
-    world.settle().await;
-    let view = world.repository_view(&id).await;
+    let registry = TestRegistry::new();
+    let (_, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    patch(&registry, &id, &json!({"url": "https://git.test/acme/typo.git"})).await.expect(200);
+    registry.run_until_idle().await;
+    let view = registry.repository_view(&id).await;
     assert_eq!(view["sync_status"], "failed");
     assert!(view["error"].as_str().is_some_and(|error| error.contains("HTTP 404")), "{view}");
-    assert_eq!(versions(&world, "acme/lib").await, ["1.0.0", "dev-main"]);
+    assert_eq!(versions(&registry, "acme/lib").await, ["1.0.0", "dev-main"]);
 }
 
 /// A monorepo with two packages at the same commit.
-fn monorepo(world: &World) -> Repo {
-    let repo = world.host.serve("monorepo");
+fn monorepo(registry: &TestRegistry) -> Repo {
+    let repo = registry.git_host.serve("monorepo");
     repo.commit(&[
         file("a/composer.json", "{\"name\": \"acme/a\"}"),
         file("a/a.php", "<?php // a"),
@@ -115,99 +117,101 @@ fn monorepo(world: &World) -> Repo {
 
 #[tokio::test]
 async fn another_path_is_another_package_even_at_the_same_commits() {
-    let world = World::new();
-    let repo = monorepo(&world);
-    let id = world.register_as(json!({"url": repo.url, "path": "a"})).await;
-    world.settle().await;
+    let registry = TestRegistry::new();
+    let repo = monorepo(&registry);
+    let id = registry.register_as(json!({"url": repo.url, "path": "a"})).await;
+    registry.run_until_idle().await;
     let zip = async || {
-        let reply = world.another_isolate().get("/dist/acme/a/1.0.0.zip").bearer(ADMIN).send().await;
+        let reply = registry.another_isolate().get("/dist/acme/a/1.0.0.zip").bearer(ADMIN).send().await;
         reply.expect(200).body
     };
     let first = zip().await;
-    patch(&world, &id, &json!({"path": "/b/"})).await.expect(200);
-    assert_eq!(versions(&world, "acme/a").await, Vec::<String>::new(), "it is gone at once");
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/b").await, ["1.0.0", "dev-main"]);
-    patch(&world, &id, &json!({"path": "c"})).await.expect(200);
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/b").await, Vec::<String>::new());
-    let reply = world.another_isolate().get("/p2/acme/a.json").bearer(ADMIN).composer().send().await.expect(200);
+    patch(&registry, &id, &json!({"path": "/b/"})).await.expect(200);
+    assert_eq!(versions(&registry, "acme/a").await, Vec::<String>::new(), "it is gone at once");
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/b").await, ["1.0.0", "dev-main"]);
+    patch(&registry, &id, &json!({"path": "c"})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/b").await, Vec::<String>::new());
+    let reply = registry.another_isolate().get("/p2/acme/a.json").bearer(ADMIN).composer().send().await.expect(200);
     assert_eq!(reply.versions("acme/a")[0]["description"], "moved");
     assert_ne!(zip().await, first, "the zip is that of the other directory");
-    patch(&world, &id, &json!({"path": null})).await.expect(200);
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "failed", "there is no composer.json in the root");
+    patch(&registry, &id, &json!({"path": null})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "failed", "there is no composer.json in the root");
 }
 
 #[tokio::test]
 async fn a_sync_that_is_under_way_publishes_nothing_of_what_is_no_longer_wanted() {
-    let world = World::new();
-    let repo = monorepo(&world);
-    let id = world.register_as(json!({"url": repo.url, "path": "a"})).await;
-    world.host.hold(Step::Fetch);
+    let registry = TestRegistry::new();
+    let repo = monorepo(&registry);
+    let id = registry.register_as(json!({"url": repo.url, "path": "a"})).await;
+    registry.git_host.pause(Step::Fetch);
     let changing = async {
-        world.host.until_held().await;
-        patch(&world, &id, &json!({"path": "b"})).await.expect(200);
-        world.host.let_go();
+        registry.git_host.until_paused().await;
+        patch(&registry, &id, &json!({"path": "b"})).await.expect(200);
+        registry.git_host.resume();
     };
-    let (_, ()) = tokio::join!(world.settle_with_failures(), changing);
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/a").await, Vec::<String>::new());
-    assert_eq!(versions(&world, "acme/b").await, ["1.0.0", "dev-main"]);
-    let runs = world.runs();
+    let (_, ()) = tokio::join!(registry.run_until_idle_with_failures(), changing);
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/a").await, Vec::<String>::new());
+    assert_eq!(versions(&registry, "acme/b").await, ["1.0.0", "dev-main"]);
+    let runs = registry.runs();
     assert_eq!(runs[0]["error"], "The repository was changed while it was synced. It is synced again.");
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
 }
 
 #[tokio::test]
 async fn credentials_are_changed_and_cleared_and_never_shown() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
-    world.host.require_login(&repo, "x-access-token", "right");
-    let id = world.register_as(json!({"url": repo.url, "auth_credentials": "wrong"})).await;
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "failed");
-    let view = patch(&world, &id, &json!({"auth_credentials": "right"})).await.expect(200).json();
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    registry.git_host.require_login(&repo, "x-access-token", "right");
+    let id = registry.register_as(json!({"url": repo.url, "auth_credentials": "wrong"})).await;
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "failed");
+    let view = patch(&registry, &id, &json!({"auth_credentials": "right"})).await.expect(200).json();
     assert_eq!(view["credential_type"], "token");
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
-    patch(&world, &id, &json!({"credential_type": "token", "vcs_type": "github"})).await.expect(200);
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok", "they stay when their type is named");
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+    patch(&registry, &id, &json!({"credential_type": "token", "vcs_type": "github"})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok", "they stay when their type is named");
     for clear in [json!({"auth_credentials": null}), json!({"credential_type": "none"})] {
-        patch(&world, &id, &json!({"auth_credentials": "right"})).await.expect(200);
-        let view = patch(&world, &id, &clear).await.expect(200).json();
+        patch(&registry, &id, &json!({"auth_credentials": "right"})).await.expect(200);
+        let view = patch(&registry, &id, &clear).await.expect(200).json();
         assert_eq!(view["credential_type"], "none", "{clear}");
     }
-    let all = [json!(world.database.rows("SELECT * FROM audit_log")).to_string(), logs::text()];
+    let all = [json!(registry.database.rows("SELECT * FROM audit_log")).to_string(), logs::text()];
     assert!(all.iter().all(|text| !text.contains("right")), "{all:?}");
 }
 
 #[tokio::test]
 async fn credentials_do_not_follow_an_address_to_another_host() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
-    let id = world.register_as(json!({"url": repo.url, "auth_credentials": "s3cret"})).await;
-    world.settle().await;
-    world.host.take_seen();
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    let id = registry.register_as(json!({"url": repo.url, "auth_credentials": "s3cret"})).await;
+    registry.run_until_idle().await;
+    registry.git_host.take_requests();
     let elsewhere = json!({"url": "https://evil.test/acme/lib.git"});
     for reply in [
-        patch(&world, &id, &elsewhere).await,
-        put(&world, &id, &json!({"url": "https://evil.test/acme/lib.git", "credential_type": "token"})).await,
-        patch(&world, &id, &json!({"url": "https://git.test:8443/acme/lib.git"})).await,
+        patch(&registry, &id, &elsewhere).await,
+        put(&registry, &id, &json!({"url": "https://evil.test/acme/lib.git", "credential_type": "token"})).await,
+        patch(&registry, &id, &json!({"url": "https://git.test:8443/acme/lib.git"})).await,
     ] {
         let refused = reply.expect(400).json();
         assert!(refused["details"].get("auth_credentials").is_some(), "{refused}");
     }
-    world.settle().await;
-    assert_eq!(world.host.take_seen().len(), 0);
-    patch(&world, &id, &json!({"url": "https://git.test/acme/other.git"})).await.expect(200);
-    patch(&world, &id, &json!({"url": "https://evil.test/acme/lib.git", "credential_type": "none"})).await.expect(200);
-    world.settle().await;
+    registry.run_until_idle().await;
+    assert_eq!(registry.git_host.take_requests().len(), 0);
+    patch(&registry, &id, &json!({"url": "https://git.test/acme/other.git"})).await.expect(200);
+    patch(&registry, &id, &json!({"url": "https://evil.test/acme/lib.git", "credential_type": "none"}))
+        .await
+        .expect(200);
+    registry.run_until_idle().await;
     assert!(
-        world
-            .host
-            .take_seen()
+        registry
+            .git_host
+            .take_requests()
             .iter()
             .all(|seen| seen.url.starts_with("https://git.test") || seen.authorization.is_none())
     );
@@ -215,53 +219,53 @@ async fn credentials_do_not_follow_an_address_to_another_host() {
 
 #[tokio::test]
 async fn a_replacement_gives_everything_it_does_not_name_its_default_back() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     repo.tag("1.0.0");
     let spec = json!({
         "url": repo.url, "vcs_type": "gitlab", "auth_credentials": {"username": "ada", "password": "word"},
         "tag_filter": ["9.*"], "branch_filter": ["main"],
     });
-    let id = world.register_as(spec).await;
-    world.settle().await;
-    let kept = put(&world, &id, &json!({"url": repo.url, "credential_type": "basic", "vcs_type": "gitea"})).await;
+    let id = registry.register_as(spec).await;
+    registry.run_until_idle().await;
+    let kept = put(&registry, &id, &json!({"url": repo.url, "credential_type": "basic", "vcs_type": "gitea"})).await;
     let view = kept.expect(200).json();
     assert_eq!((&view["credential_type"], &view["vcs_type"]), (&json!("basic"), &json!("gitea")));
     assert_eq!((&view["tag_filter"], &view["branch_filter"]), (&json!(null), &json!(null)));
-    let view = put(&world, &id, &json!({ "url": repo.url })).await.expect(200).json();
+    let view = put(&registry, &id, &json!({ "url": repo.url })).await.expect(200).json();
     assert_eq!(
         (&view["credential_type"], &view["vcs_type"], &view["kind"]),
         (&json!("none"), &json!("git"), &json!("git"))
     );
-    world.settle().await;
-    assert_eq!(versions(&world, "acme/lib").await, ["1.0.0", "dev-main"]);
-    let reply = put(&world, &id, &json!({"tag_filter": ["1.*"]})).await.expect(400).json();
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, "acme/lib").await, ["1.0.0", "dev-main"]);
+    let reply = put(&registry, &id, &json!({"tag_filter": ["1.*"]})).await.expect(400).json();
     assert!(reply["error"].as_str().is_some_and(|error| error.contains("url")), "{reply}");
 }
 
 #[tokio::test]
 async fn a_change_that_changes_nothing_asks_for_nothing_and_is_not_noted() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
-    let before = world.database.rows("SELECT count(*) AS n FROM audit_log");
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    let before = registry.database.rows("SELECT count(*) AS n FROM audit_log");
     for change in [json!({}), json!({ "url": repo.url }), json!({"path": null, "tag_filter": null, "kind": "git"})] {
-        let view = patch(&world, &id, &change).await.expect(200).json();
+        let view = patch(&registry, &id, &change).await.expect(200).json();
         assert_eq!(view["sync_status"], "ok", "{change}");
     }
-    assert_eq!(world.database.rows("SELECT count(*) AS n FROM audit_log"), before);
-    assert_eq!(world.desk.jobs().len(), 0);
-    patch(&world, &id, &json!({"tag_filter": ["1.*"]})).await.expect(200);
-    let log = world.get("/api/audit-log?action=repository.changed").bearer(ADMIN).send().await.expect(200).json();
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM audit_log"), before);
+    assert_eq!(registry.tasks.jobs().len(), 0);
+    patch(&registry, &id, &json!({"tag_filter": ["1.*"]})).await.expect(200);
+    let log = registry.get("/api/audit-log?action=repository.changed").bearer(ADMIN).send().await.expect(200).json();
     assert_eq!((&log[0]["target"], &log[0]["details"]), (&json!(id), &json!({"fields": ["tag_filter"]})));
 }
 
 #[tokio::test]
 async fn wrong_changes_are_refused_by_name_and_change_nothing() {
-    let world = World::new();
-    let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
-    world.far.lazy(SATIS);
-    let upstream = world.upstream(SATIS).await;
-    let before = world.database.rows("SELECT * FROM repositories");
+    let registry = TestRegistry::new();
+    let (_, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    registry.composer_host.lazy(SATIS);
+    let upstream = registry.upstream(SATIS).await;
+    let before = registry.database.rows("SELECT * FROM repositories");
     for (id, body, field) in [
         (&id, json!({"url": "ssh://git.test/x"}), "url"),
         (&id, json!({"url": null, "branch": "x"}), "branch"),
@@ -282,7 +286,7 @@ async fn wrong_changes_are_refused_by_name_and_change_nothing() {
         (&upstream, json!({"vcs_type": "github"}), "vcs_type"),
         (&upstream, json!({"kind": "git"}), "kind"),
     ] {
-        let reply = patch(&world, id, &body).await.expect(400).json();
+        let reply = patch(&registry, id, &body).await.expect(400).json();
         assert!(reply["details"].get(field).is_some(), "{body}: {reply}");
     }
     for (body, field) in [
@@ -291,67 +295,69 @@ async fn wrong_changes_are_refused_by_name_and_change_nothing() {
         (json!({"url": SATIS, "kind": "artifact"}), "url"),
         (json!({"url": SATIS, "package_filter": ["a/b"]}), "package_filter"),
     ] {
-        let reply = world.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(400).json();
+        let reply = registry.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(400).json();
         assert!(reply["details"].get(field).is_some(), "{body}: {reply}");
     }
-    patch(&world, "nobody", &json!({"path": "x"})).await.expect(404);
-    put(&world, "nobody", &json!({"url": SATIS})).await.expect(404);
-    world.post("/api/repositories/nobody/verify").bearer(ADMIN).send().await.expect(404);
-    let (_, reader) = world.token(&json!({"description": "a"})).await;
+    patch(&registry, "nobody", &json!({"path": "x"})).await.expect(404);
+    put(&registry, "nobody", &json!({"url": SATIS})).await.expect(404);
+    registry.post("/api/repositories/nobody/verify").bearer(ADMIN).send().await.expect(404);
+    let (_, reader) = registry.token(&json!({"description": "a"})).await;
     let one = format!("/api/repositories/{id}");
-    for ask in
-        [world.patch(&one).json(&json!({})), world.put(&one).json(&json!({})), world.post(&format!("{one}/verify"))]
-    {
-        ask.bearer(&reader).send().await.expect(403);
+    for request in [
+        registry.patch(&one).json(&json!({})),
+        registry.put(&one).json(&json!({})),
+        registry.post(&format!("{one}/verify")),
+    ] {
+        request.bearer(&reader).send().await.expect(403);
     }
-    assert_eq!(world.database.rows("SELECT * FROM repositories"), before);
+    assert_eq!(registry.database.rows("SELECT * FROM repositories"), before);
 }
 
 #[tokio::test]
 async fn an_address_that_another_repository_has_is_a_conflict_and_so_is_a_change_in_between() {
-    let world = World::new();
-    let (_, first) = world.published("acme/one", &["1.0.0"]).await;
-    let (other, second) = world.published("acme/two", &["1.0.0"]).await;
-    let before = world.repository_view(&first).await;
-    patch(&world, &first, &json!({"url": other.url})).await.expect(409);
-    assert_eq!(world.repository_view(&first).await, before);
-    let ask = |url: &str| patch_owned(&world, &second, json!({ "url": url }));
-    let (one, two) = tokio::join!(ask("https://git.test/x.git"), ask("https://git.test/y.git"));
+    let registry = TestRegistry::new();
+    let (_, first) = registry.published("acme/one", &["1.0.0"]).await;
+    let (other, second) = registry.published("acme/two", &["1.0.0"]).await;
+    let before = registry.repository_view(&first).await;
+    patch(&registry, &first, &json!({"url": other.url})).await.expect(409);
+    assert_eq!(registry.repository_view(&first).await, before);
+    let request = |url: &str| patch_owned(&registry, &second, json!({ "url": url }));
+    let (one, two) = tokio::join!(request("https://git.test/x.git"), request("https://git.test/y.git"));
     let mut statuses = [one.status, two.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409]);
-    let log = world.get("/api/audit-log?action=repository.changed").bearer(ADMIN).send().await.expect(200).json();
+    let log = registry.get("/api/audit-log?action=repository.changed").bearer(ADMIN).send().await.expect(200).json();
     assert_eq!(log.as_array().map(Vec::len), Some(1), "only what happened is noted");
 }
 
-async fn patch_owned(world: &World, id: &str, change: Value) -> Reply {
-    patch(world, id, &change).await
+async fn patch_owned(registry: &TestRegistry, id: &str, change: Value) -> TestResponse {
+    patch(registry, id, &change).await
 }
 
 #[tokio::test]
 async fn every_call_broken_once_changes_a_repository_as_a_whole_or_not_at_all() {
-    for moment in [Moment::Before, Moment::After] {
+    for timing in [FaultTiming::Before, FaultTiming::After] {
         for nth in 1.. {
-            let world = World::new();
-            let repo = monorepo(&world);
-            let id = world.register_as(json!({"url": repo.url, "path": "a"})).await;
-            world.settle().await;
-            world.meter.break_nth(Port::Database, nth, moment);
-            let reply = patch(&world, &id, &json!({"path": "b"})).await;
-            let is_broken = world.meter.mend() > 0;
-            assert_eq!(reply.status, if is_broken { 500 } else { 200 }, "{nth} {moment:?}");
-            let path = world.repository_view(&id).await["path"].clone();
-            let left = world.database.rows("SELECT count(*) AS n FROM packages")[0]["n"].as_i64();
-            let noted = world.database.rows("SELECT 1 FROM audit_log WHERE action = 'repository.changed'").len();
+            let registry = TestRegistry::new();
+            let repo = monorepo(&registry);
+            let id = registry.register_as(json!({"url": repo.url, "path": "a"})).await;
+            registry.run_until_idle().await;
+            registry.meter.break_nth(Port::Database, nth, timing);
+            let reply = patch(&registry, &id, &json!({"path": "b"})).await;
+            let is_broken = registry.meter.clear_faults() > 0;
+            assert_eq!(reply.status, if is_broken { 500 } else { 200 }, "{nth} {timing:?}");
+            let path = registry.repository_view(&id).await["path"].clone();
+            let left = registry.database.rows("SELECT count(*) AS n FROM packages")[0]["n"].as_i64();
+            let noted = registry.database.rows("SELECT 1 FROM audit_log WHERE action = 'repository.changed'").len();
             assert!(
                 [(json!("a"), Some(1), 0), (json!("b"), Some(0), 1)].contains(&(path, left, noted)),
-                "{nth} {moment:?}"
+                "{nth} {timing:?}"
             );
-            patch(&world, &id, &json!({"path": "b"})).await.expect(200);
-            world.desk.lose_jobs();
-            world.cron().await;
-            world.settle().await;
-            assert_eq!(versions(&world, "acme/b").await, ["1.0.0", "dev-main"], "{nth} {moment:?}");
+            patch(&registry, &id, &json!({"path": "b"})).await.expect(200);
+            registry.tasks.lose_jobs();
+            registry.cron().await;
+            registry.run_until_idle().await;
+            assert_eq!(versions(&registry, "acme/b").await, ["1.0.0", "dev-main"], "{nth} {timing:?}");
             if !is_broken {
                 break;
             }
@@ -363,51 +369,51 @@ async fn every_call_broken_once_changes_a_repository_as_a_whole_or_not_at_all() 
 
 #[tokio::test]
 async fn an_upstream_at_another_address_has_nothing_of_the_old_one() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     let other = "https://other.test";
     for (origin, version) in [(SATIS, "1.0.0"), (other, "2.0.0")] {
-        world.far.lazy(origin);
-        world.far.publish(origin, "vendor/lib", &[upstream_version(origin, "vendor/lib", version)]);
-        world.far.publish(origin, "vendor/b", &[upstream_version(origin, "vendor/b", version)]);
+        registry.composer_host.lazy(origin);
+        registry.composer_host.publish(origin, "vendor/lib", &[upstream_version(origin, "vendor/lib", version)]);
+        registry.composer_host.publish(origin, "vendor/b", &[upstream_version(origin, "vendor/b", version)]);
     }
-    let id = world.upstream(SATIS).await;
-    let token = world.reader().await;
+    let id = registry.upstream(SATIS).await;
+    let token = registry.reader().await;
     for path in ["/p2/vendor/lib.json", "/p2/vendor/b.json"] {
-        read(&world, &token, path).await.expect(200);
+        read(&registry, &token, path).await.expect(200);
     }
-    patch(&world, &id, &json!({"package_filter": ["vendor/l*"]})).await.expect(200);
-    read(&world, &token, "/p2/vendor/b.json").await.expect(404);
-    read(&world, &token, "/p2/vendor/lib.json").await.expect(200);
-    patch(&world, &id, &json!({"url": other, "package_filter": null})).await.expect(200);
-    assert_eq!(world.get("/api/packages").bearer(ADMIN).send().await.json(), json!([]));
-    assert_eq!(world.database.rows("SELECT * FROM mirrors"), Vec::<Value>::new());
-    world.settle().await;
-    world.far.take_heard();
-    assert_eq!(read(&world, &token, "/p2/vendor/lib.json").await.expect(200).version_names("vendor/lib"), ["2.0.0"]);
-    assert!(world.far.take_urls().iter().all(|url| url.starts_with(other)));
-    world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
-    read(&world, &token, "/p2/vendor/lib.json").await.expect(404);
-    assert_eq!(world.database.rows("SELECT * FROM packages"), Vec::<Value>::new());
+    patch(&registry, &id, &json!({"package_filter": ["vendor/l*"]})).await.expect(200);
+    read(&registry, &token, "/p2/vendor/b.json").await.expect(404);
+    read(&registry, &token, "/p2/vendor/lib.json").await.expect(200);
+    patch(&registry, &id, &json!({"url": other, "package_filter": null})).await.expect(200);
+    assert_eq!(registry.get("/api/packages").bearer(ADMIN).send().await.json(), json!([]));
+    assert_eq!(registry.database.rows("SELECT * FROM mirrors"), Vec::<Value>::new());
+    registry.run_until_idle().await;
+    registry.composer_host.take_requests();
+    assert_eq!(read(&registry, &token, "/p2/vendor/lib.json").await.expect(200).version_names("vendor/lib"), ["2.0.0"]);
+    assert!(registry.composer_host.take_urls().iter().all(|url| url.starts_with(other)));
+    registry.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
+    read(&registry, &token, "/p2/vendor/lib.json").await.expect(404);
+    assert_eq!(registry.database.rows("SELECT * FROM packages"), Vec::<Value>::new());
 }
 
 #[tokio::test]
 async fn verifying_says_what_is_there_and_imports_nothing() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     repo.tag("1.0.0");
     repo.tag("2.0.0");
     repo.branch("feature");
-    let id = world.register(&repo).await;
-    world.desk.lose_jobs();
+    let id = registry.register(&repo).await;
+    registry.tasks.lose_jobs();
     let everything = || {
         let tables = ["repositories", "packages", "versions", "sync_runs", "repository_refs", "audit_log", "mirrors"];
-        tables.map(|table| world.database.rows(&format!("SELECT * FROM {table}")))
+        tables.map(|table| registry.database.rows(&format!("SELECT * FROM {table}")))
     };
     let before = everything();
     let seen = json!({
         "ok": true, "error": null, "default_branch": "main", "branches": 2, "tags": 2, "packages": null,
     });
-    assert_eq!(verify(&world, &id).await, seen);
+    assert_eq!(verify(&registry, &id).await, seen);
     assert_eq!(everything(), before);
 
     let failed = |error: &str| {
@@ -415,10 +421,10 @@ async fn verifying_says_what_is_there_and_imports_nothing() {
             "ok": false, "error": error, "default_branch": null, "branches": null, "tags": null, "packages": null,
         })
     };
-    world.host.trouble(Trouble::Status(401));
+    registry.git_host.inject_fault(HostFault::Status(401));
     let error = "the server refuses the credentials (HTTP 401); check `auth_credentials`";
-    assert_eq!(verify(&world, &id).await, failed(error));
-    world.host.recover();
+    assert_eq!(verify(&registry, &id).await, failed(error));
+    registry.git_host.recover();
 
     for (root, packages) in [
         (json!({"metadata-url": "/p2/%package%.json", "available-packages": ["a/b", "a/c"]}), json!(2)),
@@ -426,40 +432,40 @@ async fn verifying_says_what_is_there_and_imports_nothing() {
         (json!({"packages": {"a/b": {}, "a/c": {}, "a/d": {}}}), json!(3)),
         (json!({"packages": [], "includes": {"all.json": {}}}), json!(null)),
     ] {
-        let world = World::new();
-        world.far.put_json(&format!("{SATIS}/packages.json"), &root);
-        let id = world.register_as(json!({"url": SATIS, "vcs_type": "composer"})).await;
+        let registry = TestRegistry::new();
+        registry.composer_host.put_json(&format!("{SATIS}/packages.json"), &root);
+        let id = registry.register_as(json!({"url": SATIS, "vcs_type": "composer"})).await;
         let mut seen = failed("");
         (seen["ok"], seen["error"], seen["packages"]) = (json!(true), json!(null), packages);
-        assert_eq!(verify(&world, &id).await, seen, "{root}");
-        assert_eq!(world.database.rows("SELECT capabilities FROM repositories"), [json!({"capabilities": null})]);
+        assert_eq!(verify(&registry, &id).await, seen, "{root}");
+        assert_eq!(registry.database.rows("SELECT capabilities FROM repositories"), [json!({"capabilities": null})]);
     }
-    for (trouble, error) in [
-        (Trouble::Html, "the answer is not JSON (expected value at line 1 column 1)"),
+    for (fault, error) in [
+        (HostFault::Html, "the answer is not JSON (expected value at line 1 column 1)"),
         (
-            Trouble::Status(404),
+            HostFault::Status(404),
             "there is no packages.json at this address, or the credentials may not see it (HTTP 404)",
         ),
-        (Trouble::Unreachable, "the server cannot be reached: connection refused"),
+        (HostFault::Unreachable, "the server cannot be reached: connection refused"),
     ] {
-        let world = World::new();
-        world.far.trouble(SATIS, trouble);
-        let id = world.register_as(json!({"url": SATIS, "kind": "composer"})).await;
-        assert_eq!(verify(&world, &id).await, failed(error));
+        let registry = TestRegistry::new();
+        registry.composer_host.inject_fault(SATIS, fault);
+        let id = registry.register_as(json!({"url": SATIS, "kind": "composer"})).await;
+        assert_eq!(verify(&registry, &id).await, failed(error));
     }
 }
 
 #[tokio::test]
 async fn lists_are_narrowed_by_kind_and_by_status() {
-    let world = World::new();
-    world.published("acme/one", &["1.0.0"]).await;
-    world.far.lazy(SATIS);
-    world.upstream(SATIS).await;
-    let broken = world.register_as(json!({"url": "https://git.test/none.git"})).await;
-    world.settle().await;
-    world.register_as(json!({"url": "https://git.test/waiting.git"})).await;
+    let registry = TestRegistry::new();
+    registry.published("acme/one", &["1.0.0"]).await;
+    registry.composer_host.lazy(SATIS);
+    registry.upstream(SATIS).await;
+    let broken = registry.register_as(json!({"url": "https://git.test/none.git"})).await;
+    registry.run_until_idle().await;
+    registry.register_as(json!({"url": "https://git.test/waiting.git"})).await;
     let list = async |query: &str| {
-        let reply = world.get(&format!("/api/repositories{query}")).bearer(ADMIN).send().await.expect(200);
+        let reply = registry.get(&format!("/api/repositories{query}")).bearer(ADMIN).send().await.expect(200);
         (reply.json().as_array().expect("a list").len(), reply.header("x-total-count").to_owned())
     };
     for (query, shown, total) in [
@@ -475,11 +481,11 @@ async fn lists_are_narrowed_by_kind_and_by_status() {
     ] {
         assert_eq!(list(query).await, (shown, total.to_owned()), "{query}");
     }
-    let failed = world.get("/api/repositories?sync_status=failed").bearer(ADMIN).send().await.json();
+    let failed = registry.get("/api/repositories?sync_status=failed").bearer(ADMIN).send().await.json();
     assert_eq!(failed[0]["id"], broken);
     for query in ["?kind=svn", "?sync_status=good", "?status=ok"] {
-        world.get(&format!("/api/repositories{query}")).bearer(ADMIN).send().await.expect(400);
+        registry.get(&format!("/api/repositories{query}")).bearer(ADMIN).send().await.expect(400);
     }
-    let (_, calls) = world.counted(list("?kind=git&sync_status=ok")).await;
+    let (_, calls) = registry.counted(list("?kind=git&sync_status=ok")).await;
     assert_eq!((calls.round_trips, calls.statements), (1, 2));
 }

@@ -1,4 +1,4 @@
-//! A clock that stands still, chance that repeats itself, and work that waits to be done.
+//! A clock that stands still, deterministic entropy, and background work that waits until the test runs it.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use rostrum::ports::{BoxFuture, Clock, Entropy, Fault, Job, MAX_JOBS, Millis, Tasks};
 use sha2::{Digest, Sha256};
 
-use super::meter::{Meter, Port};
+use super::meter::{Port, PortMeter};
 
-/// 2026-01-01T00:00:00Z: every world begins on the hour.
-pub const DAWN: Millis = Millis(1_767_225_600_000);
+/// When every test begins: 2026-01-01T00:00:00Z, on the hour.
+pub const START: Millis = Millis(1_767_225_600_000);
 
 /// A clock that only the test moves. Sleeping takes no time.
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
     pub fn new() -> Self {
-        Self(AtomicI64::new(DAWN.0))
+        Self(AtomicI64::new(START.0))
     }
 
     pub fn advance(&self, span: Duration) {
@@ -38,27 +38,27 @@ impl Clock for ManualClock {
 
 /// The same bytes in every run, and no two fills alike.
 #[derive(Default)]
-pub struct Chance(AtomicU64);
+pub struct DeterministicEntropy(AtomicU64);
 
-impl Entropy for Chance {
+impl Entropy for DeterministicEntropy {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault> {
         for chunk in buffer.chunks_mut(32) {
-            let turn = self.0.fetch_add(1, Ordering::Relaxed);
-            chunk.copy_from_slice(&Sha256::digest(turn.to_be_bytes())[..chunk.len()]);
+            let counter = self.0.fetch_add(1, Ordering::Relaxed);
+            chunk.copy_from_slice(&Sha256::digest(counter.to_be_bytes())[..chunk.len()]);
         }
         Ok(())
     }
 }
 
-/// Work that the test does when it wants to.
-pub struct Desk {
+/// Background work and jobs, kept until the test runs them.
+pub struct TestTasks {
     background: Mutex<VecDeque<BoxFuture<'static, ()>>>,
     jobs: Mutex<VecDeque<Job>>,
-    meter: Meter,
+    meter: PortMeter,
 }
 
-impl Desk {
-    pub fn new(meter: Meter) -> Self {
+impl TestTasks {
+    pub fn new(meter: PortMeter) -> Self {
         Self { background: Mutex::default(), jobs: Mutex::default(), meter }
     }
 
@@ -80,7 +80,7 @@ impl Desk {
     }
 }
 
-impl Tasks for Desk {
+impl Tasks for TestTasks {
     fn wait_until(&self, work: BoxFuture<'static, ()>) {
         self.background.lock().expect("not poisoned").push_back(work);
     }

@@ -1,19 +1,19 @@
-//! A shop's back end, and its customers.
+//! Requests of a shop's back end to the storefront API, and consumers.
 
 use serde_json::{Value, json};
 
-use super::{ADMIN, Ask, Isolate, Reply, World};
+use super::{ADMIN, TestIsolate, TestRegistry, TestRequest, TestResponse};
 
 /// A consumer with its key pair.
 #[derive(Debug, Clone)]
-pub struct Customer {
+pub struct TestConsumer {
     pub id: i64,
     pub public_key: String,
     pub private_key: String,
 }
 
-impl Customer {
-    pub fn of(reply: &Reply) -> Self {
+impl TestConsumer {
+    pub fn of(reply: &TestResponse) -> Self {
         let consumer = reply.json();
         let text = |field: &str| consumer[field].as_str().expect("text").to_owned();
         let id = consumer["id"].as_i64().expect("an integer");
@@ -21,45 +21,45 @@ impl Customer {
     }
 
     /// What its composer asks.
-    pub fn asks(&self, isolate: &Isolate, path: &str) -> Ask {
+    pub fn get(&self, isolate: &TestIsolate, path: &str) -> TestRequest {
         isolate.get(path).pair(&self.public_key, &self.private_key).composer()
     }
 }
 
-impl World {
+impl TestRegistry {
     /// A new consumer with new keys.
-    pub async fn customer(&self) -> Customer {
-        self.customer_as(&json!({"email": "one@example.com"})).await
+    pub async fn consumer(&self) -> TestConsumer {
+        self.consumer_as(&json!({"email": "one@example.com"})).await
     }
 
-    pub async fn customer_as(&self, spec: &Value) -> Customer {
-        Customer::of(&self.shop_posts("/consumers", spec).send().await.expect(201))
+    pub async fn consumer_as(&self, spec: &Value) -> TestConsumer {
+        TestConsumer::of(&self.storefront_post("/consumers", spec).send().await.expect(201))
     }
 
-    pub fn shop_gets(&self, path: &str) -> Ask {
+    pub fn storefront_get(&self, path: &str) -> TestRequest {
         self.get(&format!("/api/storefront{path}")).bearer(ADMIN)
     }
 
-    pub fn shop_posts(&self, path: &str, body: &Value) -> Ask {
+    pub fn storefront_post(&self, path: &str, body: &Value) -> TestRequest {
         self.post(&format!("/api/storefront{path}")).bearer(ADMIN).json(body)
     }
 
-    pub fn shop_patches(&self, path: &str, body: &Value) -> Ask {
+    pub fn storefront_patch(&self, path: &str, body: &Value) -> TestRequest {
         self.patch(&format!("/api/storefront{path}")).bearer(ADMIN).json(body)
     }
 
-    pub fn shop_puts(&self, path: &str, body: &Value) -> Ask {
+    pub fn storefront_put(&self, path: &str, body: &Value) -> TestRequest {
         self.put(&format!("/api/storefront{path}")).bearer(ADMIN).json(body)
     }
 
-    pub fn shop_deletes(&self, path: &str) -> Ask {
+    pub fn storefront_delete(&self, path: &str) -> TestRequest {
         self.delete(&format!("/api/storefront{path}")).bearer(ADMIN)
     }
 
-    /// Grants a customer versions of what `package` names.
-    pub async fn grant(&self, customer: &Customer, package: &str, version: &str) -> Value {
-        let body = json!({"consumer_id": customer.id, "package": package, "version": version});
-        self.shop_posts("/permissions", &body).send().await.expect(201).json()
+    /// Grants a consumer versions of what `package` names.
+    pub async fn grant(&self, consumer: &TestConsumer, package: &str, version: &str) -> Value {
+        let body = json!({"consumer_id": consumer.id, "package": package, "version": version});
+        self.storefront_post("/permissions", &body).send().await.expect(201).json()
     }
 
     /// The id of a package as shops know it.

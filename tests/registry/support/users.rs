@@ -1,4 +1,4 @@
-//! Users of a world, and their authenticator apps.
+//! Users, their sessions and their authenticator apps.
 
 use std::time::Duration;
 
@@ -6,40 +6,40 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha1::Sha1;
 
-use super::{ADMIN, Ask, Reply, World};
+use super::{ADMIN, TestRegistry, TestRequest, TestResponse};
 
 /// Everybody's password, unless a test changes it.
 pub const PASSWORD: &str = "correct horse battery";
 
 /// A user who has logged in.
 #[derive(Debug, Clone)]
-pub struct Person {
+pub struct TestUser {
     pub id: String,
     pub email: String,
     /// Of their session.
     pub token: String,
 }
 
-impl World {
+impl TestRegistry {
     /// The first owner, `owner@example.org`, logged in.
-    pub async fn owner(&self) -> Person {
+    pub async fn owner(&self) -> TestUser {
         let spec = json!({"email": "owner@example.org", "name": "Owner", "password": PASSWORD});
         let made = self.post("/api/auth/setup").bearer(ADMIN).json(&spec).send().await.expect(201);
         self.person(&made).await
     }
 
     /// A user `{name}@example.org` with that role, logged in.
-    pub async fn user(&self, name: &str, role: &str) -> Person {
+    pub async fn user(&self, name: &str, role: &str) -> TestUser {
         let email = format!("{name}@example.org");
         let spec = json!({"email": email, "name": name, "role": role, "password": PASSWORD});
         let made = self.post("/api/users").bearer(ADMIN).json(&spec).send().await.expect(201);
         self.person(&made).await
     }
 
-    async fn person(&self, made: &Reply) -> Person {
+    async fn person(&self, made: &TestResponse) -> TestUser {
         let email = made.json()["email"].as_str().expect("an address").to_owned();
         let token = self.session(&email).await;
-        Person { id: made.id(), email, token }
+        TestUser { id: made.id(), email, token }
     }
 
     /// Another session of a user.
@@ -48,12 +48,12 @@ impl World {
     }
 
     /// Tries to log in; `more` is added to the body.
-    pub async fn log_in(&self, email: &str, password: &str, more: Value) -> Reply {
+    pub async fn log_in(&self, email: &str, password: &str, more: Value) -> TestResponse {
         self.login(email, password, &more).send().await
     }
 
     /// A login that is not sent yet.
-    pub fn login(&self, email: &str, password: &str, more: &Value) -> Ask {
+    pub fn login(&self, email: &str, password: &str, more: &Value) -> TestRequest {
         let mut body = json!({"email": email, "password": password});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         self.post("/api/auth/login").json(&body)
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// Turns the second factor on; its secret and the recovery codes. A step passes, so that the next code is unspent.
-    pub async fn second_factor(&self, person: &Person) -> (String, Vec<String>) {
+    pub async fn second_factor(&self, person: &TestUser) -> (String, Vec<String>) {
         let made = self.post("/api/auth/2fa/setup").bearer(&person.token).send().await.expect(200);
         let secret = made.json()["secret"].as_str().expect("a secret").to_owned();
         let body = json!({"code": self.code(&secret, 0)});
@@ -91,7 +91,7 @@ impl World {
 
 /// The token in an answer.
 #[track_caller]
-pub fn token_of(reply: &Reply) -> String {
+pub fn token_of(reply: &TestResponse) -> String {
     reply.json()["token"].as_str().expect("a token").to_owned()
 }
 

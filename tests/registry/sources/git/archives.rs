@@ -6,7 +6,7 @@ use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
 use crate::delivery::dist::listing;
-use crate::support::{File, Reply, Repo, Step, Trouble, World, file};
+use crate::support::{File, HostFault, Repo, Step, TestRegistry, TestResponse, file};
 
 const FILES: usize = 4;
 const FILE_BYTES: usize = 13 << 19;
@@ -69,84 +69,85 @@ fn too_much(at: &str) -> Vec<File> {
 }
 
 /// A repository with the package in `packages/tool`, beside `others`.
-fn monorepo(world: &World, others: &[File]) -> Repo {
-    let repo = world.host.serve("acme/mono");
+fn monorepo(registry: &TestRegistry, others: &[File]) -> Repo {
+    let repo = registry.git_host.serve("acme/mono");
     repo.commit(&[&package("packages/tool/")[..], others].concat());
     repo.tag("1.0.0");
     repo
 }
 
 /// Registers the package in `packages/tool` and syncs it, but builds no archive; says a token.
-async fn synced(world: &World, repo: &Repo) -> String {
-    synced_as(world, json!({"url": repo.url, "path": "packages/tool"})).await
+async fn synced(registry: &TestRegistry, repo: &Repo) -> String {
+    synced_as(registry, json!({"url": repo.url, "path": "packages/tool"})).await
 }
 
-async fn synced_as(world: &World, spec: Value) -> String {
-    world.register_as(spec).await;
-    let job = world.desk.next_job().expect("the sync");
-    perform(&world.isolate.app, job).await.expect("synced");
-    assert_eq!(world.last_run()["outcome"], "ok", "{}", world.last_run());
-    world.host.take_seen();
-    world.reader().await
+async fn synced_as(registry: &TestRegistry, spec: Value) -> String {
+    registry.register_as(spec).await;
+    let job = registry.tasks.next_job().expect("the sync");
+    perform(&registry.isolate.app, job).await.expect("synced");
+    assert_eq!(registry.last_run()["outcome"], "ok", "{}", registry.last_run());
+    registry.git_host.take_requests();
+    registry.reader().await
 }
 
-async fn download(world: &World, token: &str) -> Reply {
-    world.get("/dist/acme/tool/1.0.0.zip").basic(token).send().await
+async fn download(registry: &TestRegistry, token: &str) -> TestResponse {
+    registry.get("/dist/acme/tool/1.0.0.zip").basic(token).send().await
 }
 
-fn names(zip: &Reply) -> Vec<String> {
+fn names(zip: &TestResponse) -> Vec<String> {
     listing(&zip.body).into_keys().collect()
 }
 
-fn error(reply: &Reply) -> String {
+fn error(reply: &TestResponse) -> String {
     reply.json()["error"].as_str().expect("text").to_owned()
 }
 
 #[tokio::test]
 async fn a_package_of_a_repository_beyond_the_limit_is_built_from_three_small_requests() {
-    let world = World::new();
-    let repo = monorepo(&world, &too_much("other/"));
-    let token = synced(&world, &repo).await;
-    let zip = download(&world, &token).await.expect(200);
+    let registry = TestRegistry::new();
+    let repo = monorepo(&registry, &too_much("other/"));
+    let token = synced(&registry, &repo).await;
+    let zip = download(&registry, &token).await.expect(200);
     assert_eq!(names(&zip), ARCHIVED);
-    let seen = world.host.take_seen();
+    let seen = registry.git_host.take_requests();
     assert_eq!(seen.iter().map(|seen| seen.step).collect::<Vec<_>>(), [Step::Fetch; 3]);
     let answered: usize = seen.iter().map(|seen| seen.answered).sum();
     assert!(answered < 4000, "{answered} bytes were sent");
-    assert_eq!(download(&world, &token).await.expect(200).body, zip.body);
-    assert_eq!(world.host.take_steps(), []);
+    assert_eq!(download(&registry, &token).await.expect(200).body, zip.body);
+    assert_eq!(registry.git_host.take_steps(), []);
 }
 
 #[tokio::test]
 async fn the_tags_of_a_monorepo_are_built_in_one_go() {
-    let world = World::new();
-    let repo = monorepo(&world, &too_much("other/"));
+    let registry = TestRegistry::new();
+    let repo = monorepo(&registry, &too_much("other/"));
     repo.commit(&[&package("packages/tool/")[..], &[file("packages/tool/new.php", "<?php // new")]].concat());
     repo.tag("1.1.0");
-    let token = synced(&world, &repo).await;
-    world.settle().await;
-    assert_eq!(world.host.take_steps(), [Step::Fetch; 3]);
-    assert_eq!(names(&download(&world, &token).await.expect(200)), ARCHIVED);
-    let newer = world.get("/dist/acme/tool/1.1.0.zip").basic(&token).send().await.expect(200);
+    let token = synced(&registry, &repo).await;
+    registry.run_until_idle().await;
+    assert_eq!(registry.git_host.take_steps(), [Step::Fetch; 3]);
+    assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED);
+    let newer = registry.get("/dist/acme/tool/1.1.0.zip").basic(&token).send().await.expect(200);
     assert!(names(&newer).contains(&"new.php".to_owned()));
-    assert_eq!(world.host.take_steps(), [], "both were built by the job");
+    assert_eq!(registry.git_host.take_steps(), [], "both were built by the job");
 }
 
 #[tokio::test]
 async fn however_it_was_fetched_the_archive_has_the_same_bytes() {
     let others = [file("other/README.md", "# Next door"), file(".gitattributes", "* export-ignore\n")];
     let mut zips = Vec::new();
-    let forbid_all: fn(&World, &Repo) = |world, repo| world.host.forbid_filters(repo);
-    let forbid_this_kind: fn(&World, &Repo) = |world, repo| world.host.forbid_filter(repo, "blob:none");
+    let forbid_all: fn(&TestRegistry, &Repo) = |registry, repo| registry.git_host.forbid_filters(repo);
+    let forbid_this_kind: fn(&TestRegistry, &Repo) =
+        |registry, repo| registry.git_host.forbid_filter(repo, "blob:none");
     for (limit, requests) in [(None, 3), (Some(forbid_all), 1), (Some(forbid_this_kind), 2)] {
-        let world = World::new();
-        let repo = monorepo(&world, &others);
+        let registry = TestRegistry::new();
+        let repo = monorepo(&registry, &others);
         if let Some(limit) = limit {
-            limit(&world, &repo);
+            limit(&registry, &repo);
         }
-        let token = synced(&world, &repo).await;
-        let zip = download(&world, &token).await.expect(200);
-        assert_eq!(world.host.take_steps(), vec![Step::Fetch; requests]);
+        let token = synced(&registry, &repo).await;
+        let zip = download(&registry, &token).await.expect(200);
+        assert_eq!(registry.git_host.take_steps(), vec![Step::Fetch; requests]);
         assert_eq!(names(&zip), ARCHIVED);
         zips.push(zip.body);
     }
@@ -156,79 +157,79 @@ async fn however_it_was_fetched_the_archive_has_the_same_bytes() {
 #[tokio::test]
 async fn without_partial_clones_a_commit_beyond_the_limit_is_refused_for_good() {
     for (forbid, requests) in [("all", 1), ("blob:none", 2)] {
-        let world = World::new();
-        let repo = monorepo(&world, &[]);
+        let registry = TestRegistry::new();
+        let repo = monorepo(&registry, &[]);
         if forbid == "all" {
-            world.host.forbid_filters(&repo);
+            registry.git_host.forbid_filters(&repo);
         } else {
-            world.host.forbid_filter(&repo, forbid);
+            registry.git_host.forbid_filter(&repo, forbid);
         }
-        let token = synced(&world, &repo).await;
+        let token = synced(&registry, &repo).await;
         // The sync could not have looked at it either.
         repo.commit(&[&package("packages/tool/")[..], &too_much("other/")].concat());
         let large = repo.tag("1.0.0");
-        world
+        registry
             .database
             .execute(&format!("UPDATE dists SET reference = '{large}'; UPDATE versions SET reference = '{large}'"));
-        let reply = download(&world, &token).await.expect(404);
+        let reply = download(&registry, &token).await.expect(404);
         assert_eq!(
             error(&reply),
             "The archive of version 1.0.0 is not available: git sends more than 24 MiB for its commit, and the server \
              cannot send parts of one (partial clone)"
         );
-        assert_eq!(world.host.take_steps(), vec![Step::Fetch; requests]);
-        download(&world, &token).await.expect(404);
-        assert_eq!(world.host.take_steps(), [], "it is not tried again");
+        assert_eq!(registry.git_host.take_steps(), vec![Step::Fetch; requests]);
+        download(&registry, &token).await.expect(404);
+        assert_eq!(registry.git_host.take_steps(), [], "it is not tried again");
     }
 }
 
 #[tokio::test]
 async fn what_the_archives_leave_out_may_exceed_the_limit() {
-    let world = World::new();
-    let repo = world.host.serve("acme/tool");
+    let registry = TestRegistry::new();
+    let repo = registry.git_host.serve("acme/tool");
     repo.commit(&[&package("")[..], &too_much("tests/large/")].concat());
     repo.tag("1.0.0");
     repo.commit(&[&package("")[..], &too_much("tests/large/"), &[file("new.php", "<?php // new")]].concat());
     repo.tag("1.1.0");
-    let token = synced_as(&world, json!({"url": repo.url})).await;
-    world.settle().await;
+    let token = synced_as(&registry, json!({"url": repo.url})).await;
+    registry.run_until_idle().await;
     // Whole commits first, for both tags; then trees, rules and files for both.
-    assert_eq!(world.host.take_steps(), [Step::Fetch; 4]);
-    assert_eq!(names(&download(&world, &token).await.expect(200)), ARCHIVED);
-    world.get("/dist/acme/tool/1.1.0.zip").basic(&token).send().await.expect(200);
-    assert_eq!(world.host.take_steps(), []);
+    assert_eq!(registry.git_host.take_steps(), [Step::Fetch; 4]);
+    assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED);
+    registry.get("/dist/acme/tool/1.1.0.zip").basic(&token).send().await.expect(200);
+    assert_eq!(registry.git_host.take_steps(), []);
 }
 
 #[tokio::test]
 async fn files_beyond_the_limit_refuse_their_version_and_spare_the_others() {
-    let world = World::new();
-    let repo = world.host.serve("acme/tool");
+    let registry = TestRegistry::new();
+    let repo = registry.git_host.serve("acme/tool");
     repo.commit(&package(""));
     repo.tag("1.0.0");
     repo.commit(&[&package("")[..], &too_much("data/")].concat());
     repo.tag("2.0.0");
-    let token = synced_as(&world, json!({"url": repo.url})).await;
-    world.settle().await;
-    assert_eq!(names(&download(&world, &token).await.expect(200)), ARCHIVED);
-    let reply = world.get("/dist/acme/tool/2.0.0.zip").basic(&token).send().await.expect(404);
+    let token = synced_as(&registry, json!({"url": repo.url})).await;
+    registry.run_until_idle().await;
+    assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED);
+    let reply = registry.get("/dist/acme/tool/2.0.0.zip").basic(&token).send().await.expect(404);
     assert_eq!(
         error(&reply),
         "The archive of version 2.0.0 is not available: git sends more than 24 MiB for its files; keep large ones out \
          of it with export-ignore in .gitattributes"
     );
-    let refused = world.database.rows("SELECT count(*) AS n FROM dists WHERE error IS NOT NULL");
+    let refused = registry.database.rows("SELECT count(*) AS n FROM dists WHERE error IS NOT NULL");
     assert_eq!(refused, [json!({"n": 1})]);
 }
 
 #[tokio::test]
 async fn an_object_that_the_server_withholds_condemns_nothing() {
     for path in ["src/.gitattributes", "composer.json", "src/Tool.php"] {
-        let world = World::new();
-        let repo = monorepo(&world, &[]);
-        let token = synced(&world, &repo).await;
+        let registry = TestRegistry::new();
+        let repo = monorepo(&registry, &[]);
+        let token = synced(&registry, &repo).await;
         let id = repo.git(&["rev-parse", &format!("main:packages/tool/{path}")], b"");
-        world.host.withhold(&repo, Some(&id));
-        let reply = download(&world, &token).await.expect(502);
+        registry.git_host.withhold(&repo, Some(&id));
+        let reply = download(&registry, &token).await.expect(502);
         assert_eq!(
             error(&reply),
             format!(
@@ -236,29 +237,34 @@ async fn an_object_that_the_server_withholds_condemns_nothing() {
                  the object {id}, although it was asked for it"
             )
         );
-        world.settle().await;
-        assert_eq!(world.database.rows("SELECT count(error) AS n FROM dists"), [json!({"n": 0})], "{path}");
-        assert!(world.blobs.keys().is_empty());
-        world.host.withhold(&repo, None);
-        assert_eq!(names(&download(&world, &token).await.expect(200)), ARCHIVED);
+        registry.run_until_idle().await;
+        assert_eq!(registry.database.rows("SELECT count(error) AS n FROM dists"), [json!({"n": 0})], "{path}");
+        assert!(registry.blobs.keys().is_empty());
+        registry.git_host.withhold(&repo, None);
+        assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED);
     }
 }
 
 #[tokio::test]
 async fn each_request_may_fail_and_the_next_download_gets_the_archive() {
-    let troubles =
-        [Trouble::Status(500), Trouble::Unreachable, Trouble::BrokenOff, Trouble::Truncated, Trouble::Corrupted];
+    let faults = [
+        HostFault::Status(500),
+        HostFault::Unreachable,
+        HostFault::BrokenOff,
+        HostFault::Truncated,
+        HostFault::Corrupted,
+    ];
     for nth in 1..=3 {
-        for trouble in &troubles {
-            let world = World::new();
-            let repo = monorepo(&world, &[]);
-            let token = synced(&world, &repo).await;
-            world.host.trouble_from(Step::Fetch, nth, trouble.clone());
-            let reply = download(&world, &token).await.expect(502);
-            assert_eq!(reply.json()["code"], "UPSTREAM_FAILED", "{nth} {trouble:?}");
-            assert!(world.blobs.keys().is_empty());
-            world.host.recover();
-            assert_eq!(names(&download(&world, &token).await.expect(200)), ARCHIVED, "{nth} {trouble:?}");
+        for fault in &faults {
+            let registry = TestRegistry::new();
+            let repo = monorepo(&registry, &[]);
+            let token = synced(&registry, &repo).await;
+            registry.git_host.inject_fault_from(Step::Fetch, nth, fault.clone());
+            let reply = download(&registry, &token).await.expect(502);
+            assert_eq!(reply.json()["code"], "UPSTREAM_FAILED", "{nth} {fault:?}");
+            assert!(registry.blobs.keys().is_empty());
+            registry.git_host.recover();
+            assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED, "{nth} {fault:?}");
         }
     }
 }

@@ -3,20 +3,20 @@
 use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Calls, DAWN, File, Repo, Step, World, file, manifest};
+use crate::support::{ADMIN, Calls, File, Repo, START, Step, TestRegistry, file, manifest};
 
-pub async fn versions(world: &World, token: &str, name: &str) -> Vec<String> {
+pub async fn versions(registry: &TestRegistry, token: &str, name: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in ["", "~dev"] {
-        let reply = world.get(&format!("/p2/{name}{part}.json")).basic(token).composer().send().await.expect(200);
+        let reply = registry.get(&format!("/p2/{name}{part}.json")).basic(token).composer().send().await.expect(200);
         names.extend(reply.version_names(name));
     }
     names
 }
 
-async fn entry(world: &World, token: &str, name: &str, version: &str) -> Value {
+async fn entry(registry: &TestRegistry, token: &str, name: &str, version: &str) -> Value {
     for part in ["", "~dev"] {
-        let reply = world.get(&format!("/p2/{name}{part}.json")).basic(token).composer().send().await.expect(200);
+        let reply = registry.get(&format!("/p2/{name}{part}.json")).basic(token).composer().send().await.expect(200);
         if let Some(entry) = reply.versions(name).into_iter().find(|entry| entry["version"] == version) {
             return entry;
         }
@@ -25,46 +25,47 @@ async fn entry(world: &World, token: &str, name: &str, version: &str) -> Value {
 }
 
 /// `(added, changed, removed)` of the last run.
-fn counts(world: &World) -> (i64, i64, i64) {
-    let run = world.last_run();
+fn counts(registry: &TestRegistry) -> (i64, i64, i64) {
+    let run = registry.last_run();
     let number = |key: &str| run[key].as_i64().expect("a number");
     (number("added"), number("changed"), number("removed"))
 }
 
 #[tokio::test]
 async fn a_registered_repository_is_pending_until_its_sync_and_then_ok() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     repo.tag("1.0.0");
-    let reply = world.post("/api/repositories").bearer(ADMIN).json(&json!({"url": repo.url})).send().await.expect(201);
+    let reply =
+        registry.post("/api/repositories").bearer(ADMIN).json(&json!({"url": repo.url})).send().await.expect(201);
     let id = reply.id();
     let mut expected = json!({
         "id": id, "url": "https://git.test/acme/lib.git", "kind": "git", "vcs_type": "git", "provider": "git",
         "credential_type": "none", "path": null, "tag_filter": null, "branch_filter": null,
-        "package_filter": null, "package": null, "sync_status": "pending", "last_synced_at": null, "error": null, "created_at": DAWN.seconds(),
+        "package_filter": null, "package": null, "sync_status": "pending", "last_synced_at": null, "error": null, "created_at": START.seconds(),
     });
     assert_eq!(reply.json(), expected);
-    assert_eq!(world.repository_view(&id).await, expected);
-    world.advance_seconds(10);
-    world.settle().await;
+    assert_eq!(registry.repository_view(&id).await, expected);
+    registry.advance_seconds(10);
+    registry.run_until_idle().await;
     expected["sync_status"] = json!("ok");
     expected["package"] = json!("acme/lib");
-    expected["last_synced_at"] = json!(DAWN.seconds() + 10);
-    assert_eq!(world.repository_view(&id).await, expected);
-    let listed = world.get("/api/repositories").bearer(ADMIN).send().await.expect(200);
+    expected["last_synced_at"] = json!(START.seconds() + 10);
+    assert_eq!(registry.repository_view(&id).await, expected);
+    let listed = registry.get("/api/repositories").bearer(ADMIN).send().await.expect(200);
     assert_eq!((listed.json(), listed.header("x-total-count")), (json!([expected]), "1"));
-    let run = world.last_run();
+    let run = registry.last_run();
     assert_eq!(run["outcome"], "ok");
     assert_eq!(run["requests"], 3);
     assert!(run["received_bytes"].as_i64().is_some_and(|bytes| bytes > 100));
-    assert_eq!(counts(&world), (2, 0, 0));
-    assert_eq!(run["next_due_at"], DAWN.0 + 10_000 + 600_000);
+    assert_eq!(counts(&registry), (2, 0, 0));
+    assert_eq!(run["next_due_at"], START.0 + 10_000 + 600_000);
 }
 
 #[tokio::test]
 async fn tags_and_branches_become_the_versions_that_composer_would_make_of_them() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     for tag in ["v1.0.0", "release-1.1", "1.2.0-beta1", "2.0"] {
         repo.tag(tag);
     }
@@ -72,9 +73,9 @@ async fn tags_and_branches_become_the_versions_that_composer_would_make_of_them(
     for branch in ["1.x", "2.5", "feature/ä+b", "v4"] {
         repo.branch(branch);
     }
-    world.register(&repo).await;
-    world.settle().await;
-    let token = world.reader().await;
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
     let expected = [
         "v3.0.0",
         "2.0",
@@ -87,28 +88,28 @@ async fn tags_and_branches_become_the_versions_that_composer_would_make_of_them(
         "dev-main",
         "dev-feature/ä+b",
     ];
-    let mut found = versions(&world, &token, "acme/lib").await;
+    let mut found = versions(&registry, &token, "acme/lib").await;
     let mut expected: Vec<String> = expected.map(str::to_owned).to_vec();
     assert_eq!(found[..5], expected[..5]);
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
-    let of_annotated = entry(&world, &token, "acme/lib", "v3.0.0").await;
+    let of_annotated = entry(&registry, &token, "acme/lib", "v3.0.0").await;
     assert_eq!(of_annotated["source"]["reference"], annotated);
     assert!(of_annotated.get("default-branch").is_none());
-    assert_eq!(entry(&world, &token, "acme/lib", "dev-main").await["default-branch"], true);
-    assert!(entry(&world, &token, "acme/lib", "1.x-dev").await.get("default-branch").is_none());
+    assert_eq!(entry(&registry, &token, "acme/lib", "dev-main").await["default-branch"], true);
+    assert!(entry(&registry, &token, "acme/lib", "1.x-dev").await.get("default-branch").is_none());
     assert_eq!(
-        entry(&world, &token, "acme/lib", "1.x-dev").await["version_normalized"],
+        entry(&registry, &token, "acme/lib", "1.x-dev").await["version_normalized"],
         "1.9999999.9999999.9999999-dev"
     );
-    assert_eq!(world.skipped(), []);
+    assert_eq!(registry.skipped(), []);
 }
 
 #[tokio::test]
 async fn refs_that_become_no_version_are_left_out_with_their_reason() {
-    let world = World::new();
-    let repo = world.host.serve("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.git_host.serve("acme/lib");
     repo.commit(&[file("composer.json", r#"{"name":"acme/lib","version":"1.0.0"}"#)]);
     for tag in ["1.0.0", "v1.0.0", "1.1.0", "nonsense", "2.0.0-dev"] {
         repo.tag(tag);
@@ -116,11 +117,11 @@ async fn refs_that_become_no_version_are_left_out_with_their_reason() {
     repo.commit(&[file("README.md", "nothing else")]);
     repo.tag("3.0.0");
     repo.commit(&[manifest("acme/lib")]);
-    world.register(&repo).await;
-    world.settle().await;
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.0.0", "dev-main"]);
-    let skipped = world.skipped();
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["1.0.0", "dev-main"]);
+    let skipped = registry.skipped();
     let reasons: Vec<(&str, &str)> = skipped.iter().map(|(name, reason)| (name.as_str(), reason.as_str())).collect();
     assert_eq!(
         reasons,
@@ -140,36 +141,37 @@ async fn refs_that_become_no_version_are_left_out_with_their_reason() {
             ("refs/tags/v1.0.0", "refs/tags/1.0.0 is the same version and comes first"),
         ]
     );
-    let kept = world.database.rows("SELECT name, reason FROM repository_refs WHERE reason IS NOT NULL ORDER BY name");
+    let kept =
+        registry.database.rows("SELECT name, reason FROM repository_refs WHERE reason IS NOT NULL ORDER BY name");
     assert_eq!(kept.len(), 5);
 }
 
 #[tokio::test]
 async fn a_sync_that_finds_nothing_new_is_one_request_and_two_statements() {
-    let world = World::new();
-    let (_, id) = world.published("acme/lib", &["1.0.0", "2.0.0"]).await;
-    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
-    let before = world.database.rows("SELECT * FROM packages, organizations");
-    world.host.take_seen();
-    while let Some(work) = world.desk.next_background() {
+    let registry = TestRegistry::new();
+    let (_, id) = registry.published("acme/lib", &["1.0.0", "2.0.0"]).await;
+    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    let before = registry.database.rows("SELECT * FROM packages, organizations");
+    registry.git_host.take_requests();
+    while let Some(work) = registry.tasks.next_background() {
         work.await;
     }
-    let ((), calls) = world.counted(world.settle()).await;
+    let ((), calls) = registry.counted(registry.run_until_idle()).await;
     assert_eq!(calls, Calls { round_trips: 2, statements: 2, upstream: 1, ..Calls::default() });
-    assert_eq!(world.host.take_steps(), [Step::Refs]);
-    assert_eq!(world.database.rows("SELECT * FROM packages, organizations"), before);
-    assert_eq!((counts(&world), world.last_run()["outcome"].clone()), ((0, 0, 0), json!("ok")));
+    assert_eq!(registry.git_host.take_steps(), [Step::Refs]);
+    assert_eq!(registry.database.rows("SELECT * FROM packages, organizations"), before);
+    assert_eq!((counts(&registry), registry.last_run()["outcome"].clone()), ((0, 0, 0), json!("ok")));
 }
 
 #[tokio::test]
 async fn new_moved_and_deleted_refs_are_followed_and_only_what_is_new_is_fetched() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0", "1.1.0"]).await;
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0", "1.1.0"]).await;
     repo.branch("feature");
-    world.sync(&id).await;
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.1.0", "1.0.0", "dev-feature", "dev-main"]);
-    assert_eq!(counts(&world), (1, 0, 0));
+    registry.sync(&id).await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["1.1.0", "1.0.0", "dev-feature", "dev-main"]);
+    assert_eq!(counts(&registry), (1, 0, 0));
     let old = repo.id("main");
 
     let new = repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
@@ -177,101 +179,106 @@ async fn new_moved_and_deleted_refs_are_followed_and_only_what_is_new_is_fetched
     repo.tag("1.2.0");
     repo.delete("refs/tags/1.0.0");
     repo.delete("refs/heads/feature");
-    world.host.take_seen();
-    world.sync(&id).await;
+    registry.git_host.take_requests();
+    registry.sync(&id).await;
     // The second fetch is the eager build of two archives of one commit.
-    assert_eq!(world.host.take_steps(), [Step::Refs, Step::Fetch, Step::Fetch]);
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.2.0", "1.1.0", "dev-main"]);
-    assert_eq!(counts(&world), (1, 2, 2));
+    assert_eq!(registry.git_host.take_steps(), [Step::Refs, Step::Fetch, Step::Fetch]);
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["1.2.0", "1.1.0", "dev-main"]);
+    assert_eq!(counts(&registry), (1, 2, 2));
     for version in ["1.2.0", "1.1.0", "dev-main"] {
-        let entry = entry(&world, &token, "acme/lib", version).await;
+        let entry = entry(&registry, &token, "acme/lib", version).await;
         assert_eq!((&entry["source"]["reference"], &entry["dist"]["reference"]), (&json!(new), &json!(new)));
     }
 
     repo.delete("refs/tags/1.2.0");
-    world.host.take_seen();
-    world.sync(&id).await;
-    assert_eq!(world.host.take_steps(), [Step::Refs], "nothing has to be fetched to remove a version");
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.1.0", "dev-main"]);
+    registry.git_host.take_requests();
+    registry.sync(&id).await;
+    assert_eq!(registry.git_host.take_steps(), [Step::Refs], "nothing has to be fetched to remove a version");
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["1.1.0", "dev-main"]);
 
     repo.tag_at("1.0.0", &old);
-    world.sync(&id).await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.1.0", "1.0.0", "dev-main"], "a version can come back");
-    let shasum = entry(&world, &token, "acme/lib", "1.0.0").await["dist"]["shasum"].clone();
+    registry.sync(&id).await;
+    assert_eq!(
+        versions(&registry, &token, "acme/lib").await,
+        ["1.1.0", "1.0.0", "dev-main"],
+        "a version can come back"
+    );
+    let shasum = entry(&registry, &token, "acme/lib", "1.0.0").await["dist"]["shasum"].clone();
     assert_eq!(shasum.as_str().map(str::len), Some(40), "its zip was built long ago");
 }
 
 #[tokio::test]
 async fn a_reference_that_was_served_stays_downloadable_when_its_branch_moves_or_its_tag_goes() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
-    let token = world.reader().await;
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    let token = registry.reader().await;
     let old = repo.id("main");
     let path = |version: &str, reference: &str| format!("/dist/acme/lib/{version}/{reference}.zip");
-    let branch = world.get(&path("dev-main", &old)).basic(&token).send().await.expect(200);
-    let tag = world.get(&path("1.0.0", &old)).basic(&token).send().await.expect(200);
+    let branch = registry.get(&path("dev-main", &old)).basic(&token).send().await.expect(200);
+    let tag = registry.get(&path("1.0.0", &old)).basic(&token).send().await.expect(200);
     repo.delete("refs/tags/1.0.0");
     let new = repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
-    world.sync(&id).await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["dev-main"]);
-    let again = world.get(&path("dev-main", &old)).basic(&token).send().await.expect(200);
+    registry.sync(&id).await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["dev-main"]);
+    let again = registry.get(&path("dev-main", &old)).basic(&token).send().await.expect(200);
     assert_eq!(again.body, branch.body);
-    let moved = world.get(&path("dev-main", &new)).basic(&token).send().await.expect(200);
+    let moved = registry.get(&path("dev-main", &new)).basic(&token).send().await.expect(200);
     assert_ne!(moved.body, branch.body);
-    let again = world.get(&path("1.0.0", &old)).basic(&token).send().await.expect(200);
+    let again = registry.get(&path("1.0.0", &old)).basic(&token).send().await.expect(200);
     assert_eq!(again.body, tag.body);
-    world.get(&path("1.0.0", &new)).basic(&token).send().await.expect(404);
+    registry.get(&path("1.0.0", &new)).basic(&token).send().await.expect(404);
 }
 
 #[tokio::test]
 async fn a_renamed_package_appears_under_its_new_name_and_old_archives_stay() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/old", &["1.0.0"]).await;
-    let token = world.reader().await;
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/old", &["1.0.0"]).await;
+    let token = registry.reader().await;
     let old = repo.id("main");
     let dist = format!("/dist/acme/old/1.0.0/{old}.zip");
-    let zip = world.get(&dist).basic(&token).send().await.expect(200);
-    let root = world.get("/packages.json").basic(&token).composer().send().await.expect(200);
+    let zip = registry.get(&dist).basic(&token).send().await.expect(200);
+    let root = registry.get("/packages.json").basic(&token).composer().send().await.expect(200);
     repo.commit(&[manifest("acme/new")]);
     repo.tag("2.0.0");
-    let view = world.sync(&id).await;
+    let view = registry.sync(&id).await;
     assert_eq!(view["package"], "acme/new");
-    world.get("/p2/acme/old.json").basic(&token).composer().send().await.expect(404);
-    assert_eq!(versions(&world, &token, "acme/new").await, ["2.0.0", "1.0.0", "dev-main"]);
-    let after = world.get("/packages.json").basic(&token).composer().since(&root).send().await.expect(200);
+    registry.get("/p2/acme/old.json").basic(&token).composer().send().await.expect(404);
+    assert_eq!(versions(&registry, &token, "acme/new").await, ["2.0.0", "1.0.0", "dev-main"]);
+    let after =
+        registry.get("/packages.json").basic(&token).composer().if_modified_since(&root).send().await.expect(200);
     assert_eq!(after.json()["available-packages"], json!(["acme/new"]));
-    assert_eq!(world.get(&dist).basic(&token).send().await.expect(200).body, zip.body);
+    assert_eq!(registry.get(&dist).basic(&token).send().await.expect(200).body, zip.body);
 }
 
 #[tokio::test]
 async fn a_name_that_another_repository_publishes_is_refused_and_nothing_of_it_changes() {
-    let world = World::new();
-    world.published("acme/lib", &["1.0.0"]).await;
-    let token = world.reader().await;
-    let before = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
-    let impostor = world.host.serve("evil/fork");
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    let token = registry.reader().await;
+    let before = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    let impostor = registry.git_host.serve("evil/fork");
     impostor.commit(&[manifest("acme/lib"), file("evil.php", "<?php")]);
     impostor.tag("9.0.0");
-    let id = world.register(&impostor).await;
-    world.settle().await;
-    let view = world.repository_view(&id).await;
+    let id = registry.register(&impostor).await;
+    registry.run_until_idle().await;
+    let view = registry.repository_view(&id).await;
     assert_eq!(view["sync_status"], "failed");
     assert_eq!(view["error"], "the package acme/lib is published by another repository already; remove that one first");
     assert_eq!(view["package"], json!(null));
-    let after = world.get("/p2/acme/lib.json").basic(&token).composer().since(&before).send().await;
+    let after = registry.get("/p2/acme/lib.json").basic(&token).composer().if_modified_since(&before).send().await;
     assert_eq!(after.status, 304);
-    let versions = world.database.rows("SELECT count(*) AS n FROM versions");
+    let versions = registry.database.rows("SELECT count(*) AS n FROM versions");
     assert_eq!(versions, [json!({"n": 2})]);
 }
 
 #[tokio::test]
 async fn several_packages_come_from_the_directories_of_one_repository() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     for filters in [true, false] {
         let name = if filters { "with" } else { "without" };
-        let mono = world.host.serve(&format!("acme/mono-{name}"));
+        let mono = registry.git_host.serve(&format!("acme/mono-{name}"));
         if !filters {
-            world.host.forbid_filters(&mono);
+            registry.git_host.forbid_filters(&mono);
         }
         let (a, b) = (format!("{name}/a"), format!("{name}/b"));
         let package = |name: &str, folder: &str| {
@@ -281,80 +288,80 @@ async fn several_packages_come_from_the_directories_of_one_repository() {
         mono.commit(&[&package(&a, "packages/a")[..], &package(&b, "b")[..], &[manifest("acme/root")]].concat());
         mono.tag("1.0.0");
         for path in ["/packages/a/", "b"] {
-            world.register_as(json!({"url": mono.url, "path": path})).await;
+            registry.register_as(json!({"url": mono.url, "path": path})).await;
         }
-        world.settle().await;
-        let token = world.reader().await;
+        registry.run_until_idle().await;
+        let token = registry.reader().await;
         for (name, content) in [(&a, "packages/a"), (&b, "b")] {
-            assert_eq!(versions(&world, &token, name).await, ["1.0.0", "dev-main"]);
-            let zip = world.get(&format!("/dist/{name}/1.0.0.zip")).basic(&token).send().await.expect(200);
+            assert_eq!(versions(&registry, &token, name).await, ["1.0.0", "dev-main"]);
+            let zip = registry.get(&format!("/dist/{name}/1.0.0.zip")).basic(&token).send().await.expect(200);
             let listing = crate::delivery::dist::listing(&zip.body);
             assert_eq!(listing.keys().collect::<Vec<_>>(), ["composer.json", "src/X.php"]);
             assert_eq!(listing["src/X.php"].1, content.as_bytes());
         }
     }
-    let missing = world.repository("acme/none");
-    let id = world.register_as(json!({"url": missing.url, "path": "not/there"})).await;
-    world.settle().await;
+    let missing = registry.repository("acme/none");
+    let id = registry.register_as(json!({"url": missing.url, "path": "not/there"})).await;
+    registry.run_until_idle().await;
     let error = "the default branch `main` does not tell the package's name: it has no directory not/there";
-    assert_eq!(world.repository_view(&id).await["error"], error);
+    assert_eq!(registry.repository_view(&id).await["error"], error);
 }
 
 #[tokio::test]
 async fn filters_choose_the_refs_and_the_others_are_recorded() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     for tag in ["1.0.0", "2.0.0", "2.1.0"] {
         repo.tag(tag);
     }
     repo.branch("dev/a");
     repo.branch("1.x");
-    world.register_as(json!({"url": repo.url, "tag_filter": ["2.*"], "branch_filter": ["main", "*.x"]})).await;
-    world.settle().await;
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.1.0", "2.0.0", "1.x-dev", "dev-main"]);
+    registry.register_as(json!({"url": repo.url, "tag_filter": ["2.*"], "branch_filter": ["main", "*.x"]})).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["2.1.0", "2.0.0", "1.x-dev", "dev-main"]);
     let reason = "no filter of the repository takes it".to_owned();
     assert_eq!(
-        world.skipped(),
+        registry.skipped(),
         [("refs/tags/1.0.0".to_owned(), reason.clone()), ("refs/heads/dev/a".to_owned(), reason)]
     );
 }
 
 #[tokio::test]
 async fn a_changed_filter_takes_back_what_the_old_one_left_out() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     repo.tag("1.0.0");
     repo.tag("2.0.0");
     repo.tag("nonsense");
-    let id = world.register_as(json!({"url": repo.url, "tag_filter": ["2.*", "nonsense"]})).await;
-    world.settle().await;
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.0.0", "dev-main"]);
-    world.database.execute("UPDATE repositories SET tag_filter = '[\"1.*\", \"nonsense\"]'");
-    world.sync(&id).await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["1.0.0", "dev-main"]);
-    assert_eq!(counts(&world), (1, 0, 1));
-    let skipped: Vec<String> = world.skipped().into_iter().map(|(name, _)| name).collect();
+    let id = registry.register_as(json!({"url": repo.url, "tag_filter": ["2.*", "nonsense"]})).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["2.0.0", "dev-main"]);
+    registry.database.execute("UPDATE repositories SET tag_filter = '[\"1.*\", \"nonsense\"]'");
+    registry.sync(&id).await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["1.0.0", "dev-main"]);
+    assert_eq!(counts(&registry), (1, 0, 1));
+    let skipped: Vec<String> = registry.skipped().into_iter().map(|(name, _)| name).collect();
     assert_eq!(skipped, ["refs/tags/2.0.0", "refs/tags/nonsense"]);
 }
 
 #[tokio::test]
 async fn the_default_branch_follows_head() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &[]).await;
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &[]).await;
     repo.branch("next");
     repo.set_default("next");
-    world.sync(&id).await;
-    let token = world.reader().await;
-    assert_eq!(entry(&world, &token, "acme/lib", "dev-next").await["default-branch"], true);
-    assert!(entry(&world, &token, "acme/lib", "dev-main").await.get("default-branch").is_none());
+    registry.sync(&id).await;
+    let token = registry.reader().await;
+    assert_eq!(entry(&registry, &token, "acme/lib", "dev-next").await["default-branch"], true);
+    assert!(entry(&registry, &token, "acme/lib", "dev-main").await.get("default-branch").is_none());
 }
 
 #[tokio::test]
 async fn readme_changelog_and_licence_are_kept_for_every_version() {
-    let world = World::new();
-    let repo = world.host.serve("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.git_host.serve("acme/lib");
     repo.commit(&[manifest("acme/lib"), file("README.md", "# One"), file("LICENSE", "MIT")]);
     repo.tag("1.0.0");
     repo.commit(&[
@@ -364,9 +371,9 @@ async fn readme_changelog_and_licence_are_kept_for_every_version() {
         file("CHANGELOG.md", "new"),
     ]);
     repo.tag("2.0.0");
-    world.register(&repo).await;
-    world.settle().await;
-    let kept = world.database.rows(
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    let kept = registry.database.rows(
         "SELECT v.pretty || ' ' || f.kind || ' ' || f.name || ' ' || t.content AS row FROM version_files f
            JOIN versions v ON v.id = f.version_id JOIN texts t ON t.sha256 = f.text_sha256
           WHERE v.ref_name LIKE 'refs/tags/%' ORDER BY v.pretty, f.kind",
@@ -382,16 +389,16 @@ async fn readme_changelog_and_licence_are_kept_for_every_version() {
             "2.0.0 readme README.md # Two",
         ]
     );
-    assert_eq!(world.database.rows("SELECT count(*) AS n FROM texts"), [json!({"n": 4})], "one text, stored once");
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM texts"), [json!({"n": 4})], "one text, stored once");
 }
 
 #[tokio::test]
 async fn a_text_that_is_too_long_is_left_out_and_costs_its_version_nothing() {
     for (filters, path) in [(true, ""), (true, "tool/"), (false, ""), (false, "tool/")] {
-        let world = World::new();
-        let repo = world.host.serve("acme/lib");
+        let registry = TestRegistry::new();
+        let repo = registry.git_host.serve("acme/lib");
         if !filters {
-            world.host.forbid_filters(&repo);
+            registry.git_host.forbid_filters(&repo);
         }
         let at = |File { path: name, mode, content }: File| File { path: format!("{path}{name}"), mode, content };
         // Longer than is kept, and longer than any object that is held in memory.
@@ -400,10 +407,10 @@ async fn a_text_that_is_too_long_is_left_out_and_costs_its_version_nothing() {
             &[manifest("acme/lib"), file("LICENSE", "MIT")].into_iter().chain(long).map(at).collect::<Vec<_>>(),
         );
         repo.tag("1.0.0");
-        world.register_as(json!({"url": repo.url, "path": path})).await;
-        world.settle().await;
-        assert_eq!(world.skipped(), [], "{filters} {path}");
-        let kept = world.database.rows("SELECT DISTINCT name FROM version_files");
+        registry.register_as(json!({"url": repo.url, "path": path})).await;
+        registry.run_until_idle().await;
+        assert_eq!(registry.skipped(), [], "{filters} {path}");
+        let kept = registry.database.rows("SELECT DISTINCT name FROM version_files");
         assert_eq!(kept, [json!({"name": "LICENSE"})], "{filters} {path}");
     }
 }
@@ -411,89 +418,89 @@ async fn a_text_that_is_too_long_is_left_out_and_costs_its_version_nothing() {
 #[tokio::test]
 async fn a_manifest_that_is_too_long_is_a_skipped_version_however_it_is_fetched() {
     for filters in [true, false] {
-        let world = World::new();
-        let repo = world.host.serve("acme/lib");
+        let registry = TestRegistry::new();
+        let repo = registry.git_host.serve("acme/lib");
         if !filters {
-            world.host.forbid_filters(&repo);
+            registry.git_host.forbid_filters(&repo);
         }
         let long = format!(r#"{{"name":"acme/lib","description":"{}"}}"#, "x".repeat(9 << 20));
         repo.commit(&[file("composer.json", long)]);
         repo.tag("1.0.0");
         repo.commit(&[manifest("acme/lib")]);
-        world.register(&repo).await;
-        world.settle().await;
+        registry.register(&repo).await;
+        registry.run_until_idle().await;
         let reason = "composer.json is larger than 200 kB".to_owned();
-        assert_eq!(world.skipped(), [("refs/tags/1.0.0".to_owned(), reason)], "{filters}");
+        assert_eq!(registry.skipped(), [("refs/tags/1.0.0".to_owned(), reason)], "{filters}");
     }
 }
 
 #[tokio::test]
 async fn a_removed_repository_takes_its_packages_along_and_a_removal_of_nothing_changes_nothing() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
-    let token = world.reader().await;
-    let revisions = world.database.rows("SELECT revision, names_revision FROM organizations");
-    world.delete("/api/repositories/nonsense").bearer(ADMIN).send().await.expect(404);
-    assert_eq!(world.database.rows("SELECT revision, names_revision FROM organizations"), revisions);
-    let gone = world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    let token = registry.reader().await;
+    let revisions = registry.database.rows("SELECT revision, names_revision FROM organizations");
+    registry.delete("/api/repositories/nonsense").bearer(ADMIN).send().await.expect(404);
+    assert_eq!(registry.database.rows("SELECT revision, names_revision FROM organizations"), revisions);
+    let gone = registry.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
     assert_eq!(gone.json(), json!({"message": "Repository removed"}));
-    world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(404);
+    registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(404);
     let dist = format!("/dist/acme/lib/1.0.0/{}.zip", repo.id("main"));
-    world.get(&dist).basic(&token).send().await.expect(404);
-    world.get(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
-    world.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
-    world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(404);
+    registry.get(&dist).basic(&token).send().await.expect(404);
+    registry.get(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
+    registry.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(404);
+    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(404);
     for table in ["repositories", "sync_runs", "repository_refs", "packages", "versions", "dists", "documents"] {
-        let left = world.database.rows(&format!("SELECT count(*) AS n FROM {table}"));
+        let left = registry.database.rows(&format!("SELECT count(*) AS n FROM {table}"));
         assert_eq!(left, [json!({"n": 0})], "{table}");
     }
 }
 
-async fn cost_of_first_sync(repo: &Repo, world: &World) -> (Calls, Vec<Step>) {
-    world.register(repo).await;
-    world.host.take_seen();
-    let sync = world.desk.next_job().expect("the first sync");
-    let (result, calls) = world.counted(perform(&world.isolate.app, sync)).await;
+async fn cost_of_first_sync(repo: &Repo, registry: &TestRegistry) -> (Calls, Vec<Step>) {
+    registry.register(repo).await;
+    registry.git_host.take_requests();
+    let sync = registry.tasks.next_job().expect("the first sync");
+    let (result, calls) = registry.counted(perform(&registry.isolate.app, sync)).await;
     result.expect("synced");
-    world.desk.lose_jobs();
-    (calls, world.host.take_steps())
+    registry.tasks.lose_jobs();
+    (calls, registry.git_host.take_steps())
 }
 
 #[tokio::test]
 async fn a_first_sync_of_many_refs_costs_as_much_as_one_of_few() {
-    let world = World::new();
-    let (few, many) = (world.repository("acme/few"), world.repository("acme/many"));
+    let registry = TestRegistry::new();
+    let (few, many) = (registry.repository("acme/few"), registry.repository("acme/many"));
     few.many_tags("acme/few", 0, 20);
     many.many_tags("acme/many", 0, 240);
-    let (cost_of_few, _) = cost_of_first_sync(&few, &world).await;
-    let (cost_of_many, steps) = cost_of_first_sync(&many, &world).await;
+    let (cost_of_few, _) = cost_of_first_sync(&few, &registry).await;
+    let (cost_of_many, steps) = cost_of_first_sync(&many, &registry).await;
     assert_eq!(steps, [Step::Capabilities, Step::Refs, Step::Fetch]);
     assert_eq!(cost_of_many, cost_of_few);
     assert_eq!(cost_of_many.round_trips, 3, "claim, load, publish");
     assert!(cost_of_many.statements <= 30, "{cost_of_many:?}");
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/many").await.len(), 241);
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/many").await.len(), 241);
 }
 
 #[tokio::test]
 async fn without_filters_many_refs_are_fetched_in_batches() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     repo.many_tags("acme/lib", 0, 40);
-    world.host.forbid_filters(&repo);
-    let (_, steps) = cost_of_first_sync(&repo, &world).await;
+    registry.git_host.forbid_filters(&repo);
+    let (_, steps) = cost_of_first_sync(&repo, &registry).await;
     assert_eq!(steps, [&[Step::Capabilities, Step::Refs][..], &[Step::Fetch; 3][..]].concat());
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await.len(), 41);
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await.len(), 41);
 }
 
 #[tokio::test]
 async fn a_repository_that_has_moved_on_its_host_is_followed() {
-    let world = World::new();
-    let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
-    world.host.rename(&repo, "acme/renamed");
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    registry.git_host.rename(&repo, "acme/renamed");
     repo.tag("2.0.0");
-    assert_eq!(world.sync(&id).await["sync_status"], "ok");
-    let token = world.reader().await;
-    assert_eq!(versions(&world, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
+    assert_eq!(registry.sync(&id).await["sync_status"], "ok");
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
 }

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { issueToken } from "./registry.mjs";
 
-/** A shop with a token of its own: `{ token, ask(method, path, options) }`. */
-export async function openShop(registry) {
+/** A shop with a token of its own: `{ token, request(method, path, options) }`. */
+export async function createStorefrontClient(registry) {
   const { token } = await issueToken(registry, { description: "The shop", scopes: ["storefront:*"] });
 
   /** A request to the storefront; the answer's body, when the status is the one expected. */
-  async function ask(method, path, { json, status = 200, headers = {} } = {}) {
+  async function request(method, path, { json, status = 200, headers = {} } = {}) {
     const answer = await registry.request(`/api/storefront${path}`, {
       method,
       body: json === undefined ? undefined : JSON.stringify(json),
@@ -19,5 +19,5 @@ export async function openShop(registry) {
     return text === "" ? null : JSON.parse(text);
   }
 
-  return { token, ask };
+  return { token, request };
 }
