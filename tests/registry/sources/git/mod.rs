@@ -3,3 +3,4 @@
 mod archives;
 mod faults;
 pub mod sync;
+mod texts;
