@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use serde_json::{Map, Number, Value as Json};
 
-use super::meter::{Meter, Port};
+use super::meter::{Port, PortMeter};
 
 /// D1's limits.
 const MAX_PARAMETERS: usize = 100;
@@ -17,11 +17,11 @@ const MAX_SAFE_INTEGER: i64 = 1 << 53;
 /// A database with every migration applied.
 pub struct Sqlite {
     connection: Mutex<Connection>,
-    meter: Meter,
+    meter: PortMeter,
 }
 
 impl Sqlite {
-    pub fn new(meter: Meter) -> Self {
+    pub fn new(meter: PortMeter) -> Self {
         let connection = Connection::open_in_memory().expect("SQLite opens");
         connection.pragma_update(None, "foreign_keys", true).expect("foreign keys are checked");
         for migration in migrations() {
