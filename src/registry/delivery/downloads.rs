@@ -13,7 +13,7 @@ use crate::registry::kernel::dates::day_number;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read::seen;
 use crate::store::delivery::downloads::{By, Install, count, of_versions};
-use crate::store::storefront::deliveries::tell_first_downloads;
+use crate::store::kernel::webhook_events::tell_first_downloads;
 
 /// Most installs that one report may hold; a run of composer sends one report.
 pub const MAX_INSTALLS: usize = 2000;

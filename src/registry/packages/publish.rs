@@ -9,12 +9,12 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::render::render;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
+use crate::store::kernel::webhook_events::tell_published;
 use crate::store::packages::packages::{self, DocumentPart, LiveVersion, PackageState};
 use crate::store::packages::publication::{self, FileUpsert, Target, VersionUpsert};
 use crate::store::sources::repositories::{self, RefRow, RepositoryRow};
 use crate::store::sources::sync_runs::{self, Finished, Report};
 use crate::store::sources::upstream_answers;
-use crate::store::storefront::deliveries;
 
 /// What a sync found.
 pub struct Publication<'a> {
@@ -89,7 +89,7 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<Published, Fa
     batch.extend(publication::insert_texts(found.texts));
     batch.extend(publication::upsert_versions(target, found.changed));
     batch.push(publication::settle_versions(target, live, found.default_ref));
-    batch.extend(deliveries::tell_published(target));
+    batch.extend(tell_published(target.organization, target.name, target.now));
     batch.extend(publication::replace_files(target, found.changed, found.files));
     batch.push(publication::note_dists(target));
     batch.extend(publication::retire_other_packages(target));

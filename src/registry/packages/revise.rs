@@ -10,9 +10,9 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::render::render;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
+use crate::store::kernel::webhook_events::tell_published;
 use crate::store::packages::packages::{LiveVersion, PackageState, state};
 use crate::store::packages::publication::{self, Target};
-use crate::store::storefront::deliveries;
 
 /// A package as it was read: `None` when there is none of that name or id, and its versions.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ impl Edit<'_> {
         batch.extend(before);
         batch.push(publication::upsert_package(target, &uid, &rendered.summary));
         batch.extend(changes);
-        batch.extend(deliveries::tell_published(target));
+        batch.extend(tell_published(target.organization, target.name, target.now));
         batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
         app.ports.database.batch(batch).await?;
         app.memory.invalidate_published(target.organization);

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
 use crate::store::access::grants;
 pub use crate::store::access::grants::GrantRow;
-use crate::store::{OrganizationId, Page, Update, flag, json_text, total};
+use crate::store::{OrganizationId, Page, Query, Update, flag, json_text, total};
 
 /// A live token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -209,9 +209,9 @@ impl From<Holder> for Value {
     }
 }
 
-/// Looks a token up by its public id, a revoked one too; one [`HashedTokenRow`] or none.
-pub fn known(organization: OrganizationId, holder: Holder, uid: &str) -> Stmt {
-    Stmt::new(
+/// Looks a token up by its public id, a revoked one too.
+pub fn known(organization: OrganizationId, holder: Holder, uid: &str) -> Query<Option<HashedTokenRow>> {
+    Query::one(
         concat!(
             hashed!(),
             " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND consumer_id IS ?3
@@ -221,9 +221,9 @@ pub fn known(organization: OrganizationId, holder: Holder, uid: &str) -> Stmt {
     )
 }
 
-/// Reads the live tokens of a consumer, its key pair among them, as [`HashedTokenRow`]s: the oldest first.
-pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Stmt {
-    Stmt::new(
+/// The live tokens of a consumer, its key pair among them, the oldest first.
+pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Query<Vec<HashedTokenRow>> {
+    Query::all(
         concat!(
             hashed!(),
             " FROM tokens WHERE organization_id = ?1 AND consumer_id = ?2 AND revoked_at IS NULL ORDER BY id"

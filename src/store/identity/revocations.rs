@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::access::tokens::{HashedTokenRow, Holder, Standing, TokenFilter, counted, known, listed};
-use crate::store::{OrganizationId, Page, total};
+use crate::store::{OrganizationId, Page, Query, total};
 
 /// What became of a revocation.
 #[derive(Debug, Clone)]
@@ -28,16 +28,14 @@ pub async fn revoke(
     now: Millis,
     noted: Stmt,
 ) -> Result<Option<Revocation>, DatabaseError> {
-    let revoke = Stmt::new(
+    let revoke = Query::any(
         "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
           WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
             AND consumer_id IS ?5 AND NOT EXISTS (SELECT 1 FROM consumers c WHERE c.uid = tokens.uid)
          RETURNING id",
         [organization.into(), uid.into(), now.into(), revision.into(), holder.into()],
     );
-    let mut results = db.batch(vec![revoke, noted, known(organization, holder, uid)]).await?;
-    let token = results.pop().unwrap_or_default().first()?;
-    let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
+    let (is_new, (), token) = db.ask((revoke, noted, known(organization, holder, uid))).await?;
     Ok(token.map(|token| Revocation { token, is_new }))
 }
 

@@ -84,7 +84,7 @@ pub fn forget_refusals(organization: OrganizationId, repository_uid: &str) -> St
 }
 
 /// A zip that lies in the blob store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct NewArtifact {
     /// Its key: SHA-256, lowercase hex.
     pub sha256: String,

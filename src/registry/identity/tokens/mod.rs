@@ -195,7 +195,8 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
 /// Revokes a token.
 pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
     let organization = issuer.by.organization();
-    let revision = issuer.checked_revision(app, tokens::known(organization, Holder::Anybody, uid)).await?;
+    let revision =
+        issuer.checked_revision(app, tokens::known(organization, Holder::Anybody, uid).stmt().clone()).await?;
     let deed = Deed { action: "token.revoked", target: uid, label: None, details: json!({}) };
     let noted = issuer.by.note(app, &deed)?;
     let revoked =
