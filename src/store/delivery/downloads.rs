@@ -44,6 +44,15 @@ pub fn count(organization: OrganizationId, by: By<'_>, installs: &[Install]) -> 
     )
 }
 
+/// A range of days, each counted since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    /// The first day.
+    pub first: i64,
+    /// The last day, which is in it.
+    pub last: i64,
+}
+
 /// Installs of one version on one day, or of all days when `day` is `None`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CountRow {
@@ -55,12 +64,12 @@ pub struct CountRow {
     pub count: i64,
 }
 
-/// The installs of these versions: of all time, a row each without a day, and of the days from `first` to `last`.
+/// The installs of these versions: of all time, a row each without a day, and of each of the `days`.
 pub async fn of_versions(
     db: &dyn Database,
     organization: OrganizationId,
     version_ids: &[i64],
-    (first, last): (i64, i64),
+    days: Days,
 ) -> Result<Vec<CountRow>, DatabaseError> {
     let query = Query::all(
         "WITH meant AS (SELECT v.id FROM json_each(?1) j JOIN versions v ON v.id = j.value
@@ -71,7 +80,7 @@ pub async fn of_versions(
          SELECT version_id, day, sum(count) AS count FROM downloads
           WHERE version_id IN (SELECT id FROM meant) AND day BETWEEN ?2 AND ?3
           GROUP BY version_id, day",
-        [json!(version_ids).to_string().into(), first.into(), last.into(), organization.into()],
+        [json!(version_ids).to_string().into(), days.first.into(), days.last.into(), organization.into()],
     );
     db.ask(query).await
 }
