@@ -27,13 +27,16 @@ pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<TokenR
     Ok(rows.into_iter().skip(1).map(|row| row.token).collect())
 }
 
+/// A token that was just made.
+pub struct CreatedToken {
+    /// What is presented.
+    pub plain: PlainToken,
+    /// As stored.
+    pub row: TokenRow,
+}
+
 /// Makes a token; the plain one is in the answer and nowhere else.
-pub async fn issue(
-    app: &App,
-    by: &Actor,
-    consumer_id: i64,
-    description: &str,
-) -> Result<(PlainToken, TokenRow), Failure> {
+pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -> Result<CreatedToken, Failure> {
     let description = description.trim();
     if !(1..=MAX_DESCRIPTION).contains(&description.chars().count()) {
         let detail = format!("must be 1 to {MAX_DESCRIPTION} characters: say who the token is for");
@@ -53,7 +56,7 @@ pub async fn issue(
     let (.., consumer, made) = app.ports.database.ask(batch).await?;
     consumer.ok_or_else(absent)?;
     match made {
-        Some(row) => Ok((plain, row.token)),
+        Some(row) => Ok(CreatedToken { plain, row: row.token }),
         None => {
             Err(Failure::new(Kind::Conflict, "Every seat of this consumer is taken. Delete a token, or raise `seats`."))
         }

@@ -60,7 +60,7 @@ pub async fn deliver(app: &App, id: i64) -> Result<(), Failure> {
     let (true, Some(sending)) = app.ports.database.ask(claim(id, now, lease_until)).await? else {
         return Ok(());
     };
-    let (status, error) = send(app, &sending).await;
+    let Sent { status, error } = send(app, &sending).await;
     let now = app.now();
     let rest = usize::try_from(sending.attempts - 1).ok().and_then(|place| RESTS.get(place));
     let (state, next_attempt_at) = match (&error, rest) {
@@ -74,20 +74,27 @@ pub async fn deliver(app: &App, id: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sends a delivery once. Says what the receiver answered, and what was wrong.
-async fn send(app: &App, sending: &Sending) -> (Option<i64>, Option<String>) {
+/// What became of a delivery that was sent once.
+struct Sent {
+    /// What the receiver answered, if it did.
+    status: Option<i64>,
+    /// What was wrong.
+    error: Option<String>,
+}
+
+async fn send(app: &App, sending: &Sending) -> Sent {
     let request = match request(app, sending) {
         Ok(request) => request,
-        Err(reason) => return (None, Some(reason)),
+        Err(reason) => return Sent { status: None, error: Some(reason) },
     };
     match app.ports.upstream.send(request).await {
-        Err(error) => (None, Some(error.to_string())),
+        Err(error) => Sent { status: None, error: Some(error.to_string()) },
         Ok(mut response) => {
             // Read, so that the connection can be used again; whatever it says.
             read_all(&mut *response.body, MAX_ANSWER).await.ok();
             let status = response.status;
             let error = (!status.is_success()).then(|| format!("the server answered {}", status.as_u16()));
-            (Some(i64::from(status.as_u16())), error)
+            Sent { status: Some(i64::from(status.as_u16())), error }
         }
     }
 }

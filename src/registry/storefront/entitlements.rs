@@ -158,8 +158,8 @@ pub async fn get(app: &App, view: &View, id: i64) -> Result<PermissionRow, Failu
 pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
     let organization = issuer.by.organization();
     let look = (entitlements::by_id(organization, id), named_by(organization, [&spec]));
-    let (old, named) = app.ports.database.ask(look).await?;
-    let (old, names) = (old.ok_or_else(no_permission)?, names(named));
+    let (old, packages) = app.ports.database.ask(look).await?;
+    let (old, names) = (old.ok_or_else(no_permission)?, names(packages));
     let consumer_id = spec.consumer_id.unwrap_or(old.consumer_id);
     let mut wrong = FieldErrors::default();
     let grant = spec.check(String::new(), Some(&old.grant), &names, &mut wrong);

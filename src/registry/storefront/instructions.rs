@@ -28,9 +28,16 @@ pub async fn visible(app: &App, view: &View, consumer_id: i64, page: Page) -> Re
     read::list(app, &view, PackageFilter::default(), Sort::default(), page).await
 }
 
-/// A consumer, and what it may require: package → constraint. Those are the packages that its permissions name, and
-/// those that it sees by a pattern.
-pub async fn bought(app: &App, view: &View, consumer_id: i64) -> Result<(Consumer, BTreeMap<String, String>), Failure> {
+/// The packages that a consumer is entitled to.
+pub struct EntitledPackages {
+    /// The consumer.
+    pub consumer: Consumer,
+    /// Package → constraint.
+    pub require: BTreeMap<String, String>,
+}
+
+/// A consumer, and what it may require: the packages that its permissions name, and those that it sees by a pattern.
+pub async fn bought(app: &App, view: &View, consumer_id: i64) -> Result<EntitledPackages, Failure> {
     let consumer = consumers::get(app, view, consumer_id).await?;
     let view = view_of(app, view, consumer_id).await?;
     let filter = PackageFilter::default();
@@ -41,5 +48,5 @@ pub async fn bought(app: &App, view: &View, consumer_id: i64) -> Result<(Consume
         let limit = view.constraint(&name);
         (name, limit)
     });
-    Ok((consumer, require.collect()))
+    Ok(EntitledPackages { consumer, require: require.collect() })
 }

@@ -111,8 +111,16 @@ pub async fn get(app: &App, view: &View, uid: &str) -> Result<WebhookRow, Failur
     app.ports.database.ask(webhooks::by_uid(view.organization(), uid)).await?.ok_or_else(absent)
 }
 
+/// A webhook that was just made.
+pub struct CreatedWebhook {
+    /// As stored.
+    pub row: WebhookRow,
+    /// What signs.
+    pub secret: String,
+}
+
 /// Makes a webhook; its secret is in the answer and nowhere else.
-pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<(WebhookRow, String), Failure> {
+pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<CreatedWebhook, Failure> {
     spec.check(app, true)?;
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
@@ -132,7 +140,7 @@ pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<(Webhook
         let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the most there can be. Delete some.");
         return Err(Failure::new(Kind::Conflict, detail));
     }
-    Ok((row, secret))
+    Ok(CreatedWebhook { row, secret })
 }
 
 /// Changes what the request names, and nothing else.

@@ -1,5 +1,5 @@
-//! What happens elsewhere and shops are told of: each statement writes deliveries in the batch in which it happens. Which
-//! webhooks there are, and sending, is `storefront`'s.
+//! Events of other domains that webhooks are notified of: each statement records the deliveries in the batch in which the
+//! event happens. Which webhooks there are, and sending, is `storefront`'s.
 
 use crate::ports::{Millis, Stmt};
 use crate::store::OrganizationId;
