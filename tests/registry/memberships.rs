@@ -297,11 +297,11 @@ async fn a_link_is_worth_what_its_issuer_may_in_its_organization() {
 async fn no_look_up_reads_a_whole_table() {
     let world = World::new();
     for stmt in [
-        rostrum::store::access::users::credentials_by_email("a@example.org"),
-        rostrum::store::access::users::credentials(1),
-        rostrum::store::access::users::by_uid(ROOT, "uid"),
-        rostrum::store::access::sessions::look_up("hash", DAWN, DAWN),
-        rostrum::store::access::sessions::see("hash", DAWN, DAWN),
+        rostrum::store::access::users::credentials_by_email("a@example.org").stmt().clone(),
+        rostrum::store::access::users::credentials(1).stmt().clone(),
+        rostrum::store::access::users::by_uid(ROOT, "uid").stmt().clone(),
+        rostrum::store::access::sessions::look_up("hash", DAWN, DAWN).stmt().clone(),
+        rostrum::store::access::sessions::see("hash", DAWN, DAWN).stmt().clone(),
     ] {
         let plan = world.database.plan(&stmt);
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{}\n{plan}", stmt.sql);

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::http::kit::caching::PRIVATE_NO_CACHE;
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::tenant::Tenant;
-use crate::ports::{Rows, Stmt};
+use crate::ports::Stmt;
 use crate::registry::access::account::Me;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::authenticate::{Credential, authenticate};
@@ -28,6 +28,7 @@ use crate::registry::identity::users::Manager;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
+use crate::store::query::Batch;
 
 /// The id of a request in failures and in the log.
 #[derive(Debug, Clone)]
@@ -70,17 +71,20 @@ pub struct RequestAuth {
 impl RequestAuth {
     /// Authenticates the caller and counts the request.
     async fn authenticate(&self) -> Result<Arc<Caller>, Failure> {
-        self.authenticate_with(None).await.map(|(caller, _)| caller)
+        self.authenticate_with(None::<Stmt>).await.map(|(caller, _)| caller)
     }
 
     /// Authenticates the caller and counts the request. If the database has to be asked for the caller, `prefetch` goes
-    /// along in the same round trip, and its rows are returned.
-    async fn authenticate_with(&self, prefetch: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
-        let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
+    /// along in the same round trip, and what it yields is returned.
+    async fn authenticate_with<B: Batch>(
+        &self,
+        prefetch: Option<B>,
+    ) -> Result<(Arc<Caller>, Option<B::Answer>), Failure> {
+        let Authenticated { caller, prefetched } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
         let quota = rate_limit::take(&self.app, &caller, RateLimit::OfCredential, None).await;
         *self.authenticated.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota.clone()));
         match quota.retry_after {
-            None => Ok((caller, rows)),
+            None => Ok((caller, prefetched)),
             Some(retry_after) => {
                 let holder = if caller.account.is_some() { "account" } else { "token" };
                 let limit = quota.limit;
@@ -110,16 +114,15 @@ impl RequestAuth {
     }
 
     /// Authenticates a caller that needs `scope`, and returns its view. If the database has to be asked for the caller,
-    /// the statement that `prefetch` makes for the organization goes along in the same round trip, and its rows are
-    /// returned.
-    pub async fn view_with(
+    /// what `prefetch` asks about the organization goes along in the same round trip, and what it yields is returned.
+    pub async fn view_with<B: Batch>(
         &self,
         scope: Scope,
-        prefetch: impl FnOnce(OrganizationId) -> Option<Stmt>,
-    ) -> Result<(Arc<View>, Option<Rows>), Failure> {
-        let (caller, rows) = self.authenticate_with(self.tenant.known().and_then(prefetch)).await?;
+        prefetch: impl FnOnce(OrganizationId) -> Option<B>,
+    ) -> Result<(Arc<View>, Option<B::Answer>), Failure> {
+        let (caller, prefetched) = self.authenticate_with(self.tenant.known().and_then(prefetch)).await?;
         caller.require(scope)?;
-        Ok((self.view_of(&caller).await?, rows))
+        Ok((self.view_of(&caller).await?, prefetched))
     }
 
     /// Authenticates a caller that needs `scope`, and is about to change something.

@@ -4,10 +4,10 @@ use serde::Deserialize;
 
 use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::kernel::sealed::SealedColumn;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::sources::dists;
 use crate::store::sources::upstream_answers::{Upstream, stored_root};
-use crate::store::{OrganizationId, Page, Update, run, total};
+use crate::store::{OrganizationId, Page, Query, Update, run, total};
 
 /// A repository with what its latest sync run tells of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -415,24 +415,24 @@ pub fn refs(repository_id: i64) -> Stmt {
 /// The credentials, for whoever re-seals them.
 pub const SEALED: SealedColumn = SealedColumn { name: "repositories.credentials", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new(
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all(
         "SELECT substr(credentials, 4, 8) AS key_id, count(*) AS count FROM repositories
           WHERE credentials IS NOT NULL GROUP BY 1",
         [],
     )
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT uid, credentials AS sealed FROM repositories
           WHERE substr(credentials, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE repositories SET credentials = j.value ->> 'new' FROM json_each(?1) j
           WHERE repositories.uid = j.value ->> 'uid' AND credentials = j.value ->> 'old' RETURNING id",
         [texts.into()],

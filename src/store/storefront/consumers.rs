@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
-use crate::store::kernel::sealed::SealedColumn;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::{OrganizationId, Page, Query, flag};
 
 /// A consumer as stored.
@@ -218,20 +218,20 @@ pub fn reserve() -> Query<Option<ReservedId>> {
 /// The private keys.
 pub const SEALED: SealedColumn = SealedColumn { name: "consumers.private_key", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new("SELECT substr(private_key, 4, 8) AS key_id, count(*) AS count FROM consumers GROUP BY 1", [])
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all("SELECT substr(private_key, 4, 8) AS key_id, count(*) AS count FROM consumers GROUP BY 1", [])
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT uid, private_key AS sealed FROM consumers
           WHERE substr(private_key, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE consumers SET private_key = j.value ->> 'new' FROM json_each(?1) j
           WHERE consumers.uid = j.value ->> 'uid' AND private_key = j.value ->> 'old' RETURNING id",
         [texts.into()],

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
-use crate::store::kernel::sealed::SealedColumn;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::{OrganizationId, Query, flag};
 
 /// A webhook as stored, but for its secret.
@@ -106,20 +106,20 @@ pub fn all(organization: OrganizationId) -> Query<Vec<WebhookRow>> {
 /// The secrets.
 pub const SEALED: SealedColumn = SealedColumn { name: "webhooks.secret", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new("SELECT substr(secret, 4, 8) AS key_id, count(*) AS count FROM webhooks GROUP BY 1", [])
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all("SELECT substr(secret, 4, 8) AS key_id, count(*) AS count FROM webhooks GROUP BY 1", [])
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT uid, secret AS sealed FROM webhooks
           WHERE substr(secret, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE webhooks SET secret = j.value ->> 'new' FROM json_each(?1) j
           WHERE webhooks.uid = j.value ->> 'uid' AND secret = j.value ->> 'old' RETURNING id",
         [texts.into()],
