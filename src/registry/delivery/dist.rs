@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use composer::{NormalizedVersion, PackageName};
 
-use crate::ports::{ByteRange, ByteStream, Fault, Job, Stmt};
+use crate::ports::{ByteRange, ByteStream, Fault, Job};
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -31,9 +31,7 @@ pub struct DistAddress {
 impl DistAddress {
     /// The statement that finds it.
     pub fn statement(&self, organization: OrganizationId) -> Query<Option<DistRow>> {
-        let Stmt { sql, args } =
-            find(organization, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref());
-        Query::one(sql, args)
+        find(organization, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref())
     }
 }
 

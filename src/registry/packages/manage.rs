@@ -18,7 +18,10 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::revise::{Draft, Edit};
 use crate::store::Update;
 use crate::store::kernel::organizations;
-use crate::store::packages::packages::{LiveVersion, PackageState, delete, delete_empty, hide, override_manifest};
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::packages::packages::{
+    LiveVersion, PackageState, delete, delete_empty, hide, override_manifest, state,
+};
 use crate::store::packages::{publication, versions};
 
 /// Attempts before giving up to others who keep publishing the same package.
@@ -94,8 +97,8 @@ fn busy() -> Failure {
 }
 
 async fn read(app: &App, by: &Actor, key: &str) -> Result<Draft, Failure> {
-    let batch = Vec::from(Draft::statements(by.organization(), key));
-    Draft::read(&mut app.ports.database.batch(batch).await?.into_iter())
+    let (package, versions) = app.ports.database.ask(state(by.organization(), key)).await?;
+    Ok(Draft { package, versions })
 }
 
 /// The package and the place of the version in it, if `view` sees that.
@@ -133,13 +136,13 @@ fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange
 /// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted.
 fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
     let name = &package.name;
-    let words = match package.kind.as_str() {
-        "composer" => format!("{name} is mirrored: it is as its upstream has it. Change it there."),
-        "git" if deletes => format!(
+    let words = match package.kind {
+        RepositoryKind::Composer => format!("{name} is mirrored: it is as its upstream has it. Change it there."),
+        RepositoryKind::Git if deletes => format!(
             "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
              there, or remove the repository from here."
         ),
-        _ => return Ok(()),
+        RepositoryKind::Git | RepositoryKind::Artifact => return Ok(()),
     };
     Err(Failure::new(Kind::Conflict, words))
 }

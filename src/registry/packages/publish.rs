@@ -2,7 +2,7 @@
 
 use composer::PackageName;
 
-use crate::ports::{Millis, Rows, Stmt};
+use crate::ports::{Millis, Stmt};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
@@ -10,11 +10,11 @@ use crate::registry::packages::render::render;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::webhook_events::tell_published;
-use crate::store::packages::packages::{self, DocumentPart, LiveVersion, PackageState};
+use crate::store::packages::packages::{self, LiveVersion};
 use crate::store::packages::publication::{self, FileUpsert, Target, VersionUpsert};
-use crate::store::sources::repositories::{self, RefRow, RepositoryRow};
-use crate::store::sources::sync_runs::{self, Finished, Report};
-use crate::store::sources::upstream_answers;
+use crate::store::sources::repositories::{self, RefRow};
+use crate::store::sources::sync_runs::{self, Report};
+use crate::store::sources::upstream_answers::{self, ContestedPackage};
 
 /// What a sync found.
 pub struct Publication<'a> {
@@ -62,8 +62,8 @@ pub struct Publication<'a> {
 pub struct Published {
     /// Whether a sync was asked for meanwhile.
     pub asked_again: bool,
-    /// The rows of [`mirrors::contested`]: packages of upstreams whose vendor is reserved now.
-    pub contested: Rows,
+    /// Packages of upstreams whose vendor is reserved now.
+    pub contested: Vec<ContestedPackage>,
 }
 
 /// Publishes what a sync found and ends its run, all or nothing.
@@ -95,12 +95,10 @@ pub async fn publish(app: &App, found: &Publication<'_>) -> Result<Published, Fa
     batch.extend(publication::retire_other_packages(target));
     batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
     batch.extend(publication::replace_refs(found.repository_id, found.refs, found.refs_digest, found.capabilities));
-    batch.push(upstream_answers::contested(found.organization));
-    batch.push(sync_runs::finish(found.run_id, found.report, now, found.next_due_at));
-    let mut results = app.ports.database.batch(batch).await?;
-    let finished: Option<Finished> = results.pop().unwrap_or_default().first()?;
+    let contested = upstream_answers::contested(found.organization);
+    let finish = sync_runs::finish(found.run_id, found.report, now, found.next_due_at);
+    let (_, contested, finished) = app.ports.database.ask((batch, contested, finish)).await?;
     app.memory.invalidate_published(target.organization);
-    let contested = results.pop().unwrap_or_default();
     Ok(Published { asked_again: finished.is_some_and(|finished| finished.asked_again), contested })
 }
 
@@ -120,19 +118,15 @@ pub async fn render_again(app: &App, repository_id: i64) -> Result<(), Failure> 
 }
 
 async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> {
-    let batch = vec![
+    let reads = (
         packages::live_versions(repository_id),
         repositories::by_id(repository_id),
         packages::documents_of_repository(repository_id),
         packages::of_repository(repository_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await?.into_iter();
-    let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
-    let repository: Option<RepositoryRow> = results.next().unwrap_or_default().first()?;
+    );
+    let (versions, repository, stored, states) = app.ports.database.ask(reads).await?;
     let (Some(first), Some(repository)) = (versions.first(), repository) else { return Ok(()) };
     let name = PackageName::parse(&first.package_name).map_err(Failure::internal)?;
-    let stored: Vec<DocumentPart> = results.next().unwrap_or_default().decode()?;
-    let states: Vec<PackageState> = results.next().unwrap_or_default().decode()?;
     let state = states.iter().find(|state| state.name == first.package_name);
     let abandoned = state.and_then(|state| state.abandoned_override.as_deref());
     let rendered = render(&name, &repository.url, abandoned, &versions).map_err(Failure::internal)?;

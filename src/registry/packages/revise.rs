@@ -3,7 +3,7 @@
 
 use composer::PackageName;
 
-use crate::ports::{Rows, Stmt};
+use crate::ports::Stmt;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
@@ -11,7 +11,7 @@ use crate::registry::packages::render::render;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::webhook_events::tell_published;
-use crate::store::packages::packages::{LiveVersion, PackageState, state};
+use crate::store::packages::packages::{LiveVersion, PackageState};
 use crate::store::packages::publication::{self, Target};
 
 /// A package as it was read: `None` when there is none of that name or id, and its versions.
@@ -24,17 +24,6 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The statements that read the package with this public id or name.
-    pub fn statements(organization: OrganizationId, key: &str) -> [Stmt; 2] {
-        state(organization, key)
-    }
-
-    /// What these statements yielded; takes the first two results.
-    pub fn read(results: &mut impl Iterator<Item = Rows>) -> Result<Self, Failure> {
-        let package = results.next().unwrap_or_default().first()?;
-        Ok(Self { package, versions: results.next().unwrap_or_default().decode()? })
-    }
-
     fn is_listed(&self) -> bool {
         self.package.as_ref().is_some_and(|package| package.version_index != "[]")
     }

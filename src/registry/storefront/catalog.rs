@@ -18,6 +18,7 @@ use crate::registry::packages::manage::{self, PackageChanges, VersionChange, Who
 use crate::registry::sources::archive_store::blob_key;
 use crate::registry::sources::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version, wait_for_room};
 use crate::store::kernel::organizations::{Touched, touch};
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::sources::uploads::insert_repository;
 use crate::store::storefront::catalog::{self, AwaitedVersion, CatalogPackage, CatalogVersion, NewPackage};
@@ -115,7 +116,7 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
     let new = NewPackage { uid: &uid, name, description: description.as_deref(), hidden };
     let batch = (
         insert_repository(by.organization(), &repository, now),
-        deed("repository.created", &repository, None, json!({ "kind": "artifact" }))?,
+        deed("repository.created", &repository, None, json!({ "kind": RepositoryKind::Artifact }))?,
         catalog::insert_package(by.organization(), &new, now),
         deed("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
         catalog::package_by_name(by.organization(), name),
@@ -192,7 +193,7 @@ pub async fn create_version(
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
     let normalized = check_version("name", &name)?;
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
-    if package.kind != "artifact" {
+    if package.kind != RepositoryKind::Artifact {
         let words = format!("The versions of {} come from its repository. Make them there.", package.name);
         return Err(Failure::new(Kind::Conflict, words));
     }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
-use crate::store::{OrganizationId, Page, Update, flag, json_text, total};
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::{OrganizationId, Page, Query, Update, flag, json_text, total};
 
 /// One part of one rendered document, with its package's revision; or what decides about a name that is not our own.
 #[derive(Debug, Clone, Deserialize)]
@@ -348,8 +349,8 @@ pub struct PackageState {
     pub revision: i64,
     /// Primary key of the repository it comes from.
     pub repository_id: i64,
-    /// `git`, `composer` or `artifact`.
-    pub kind: String,
+    /// What the repository is.
+    pub kind: RepositoryKind,
     /// Address of the repository.
     pub source_url: String,
     /// What the operator says: `true`, `false` or the replacement's name.
@@ -378,13 +379,13 @@ macro_rules! state_columns {
     };
 }
 
-/// Reads a package by its public id or its name, as one [`PackageState`] or none, and its versions as [`LiveVersion`]s.
-pub fn state(organization: OrganizationId, key: &str) -> [Stmt; 2] {
+/// Reads a package by its public id or its name, and its versions.
+pub fn state(organization: OrganizationId, key: &str) -> (Query<Option<PackageState>>, Query<Vec<LiveVersion>>) {
     let args = || [organization.into(), key.into()];
-    [
-        Stmt::new(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
-        Stmt::new(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
-    ]
+    (
+        Query::one(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+        Query::all(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+    )
 }
 
 /// A package's name and revision.
@@ -412,9 +413,9 @@ pub struct Owner {
     pub repository_id: i64,
 }
 
-/// Reads the [`Owner`] of a package; one row or none.
-pub fn owner(organization: OrganizationId, name: &str) -> Stmt {
-    Stmt::new(
+/// Reads the [`Owner`] of a package.
+pub fn owner(organization: OrganizationId, name: &str) -> Query<Option<Owner>> {
+    Query::one(
         "SELECT repository_id FROM packages WHERE organization_id = ?1 AND name = ?2",
         [organization.into(), name.into()],
     )
@@ -422,21 +423,21 @@ pub fn owner(organization: OrganizationId, name: &str) -> Stmt {
 
 // Across organizations: a job names a repository by its primary key.
 
-/// Reads the documents of the package that a repository publishes, as [`DocumentPart`]s in the order of their parts.
-pub fn documents_of_repository(repository_id: i64) -> Stmt {
-    Stmt::new(
+/// Reads the documents of the package that a repository publishes, in the order of their parts.
+pub fn documents_of_repository(repository_id: i64) -> Query<Vec<DocumentPart>> {
+    Query::all(
         "SELECT p.revision, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
           WHERE p.repository_id = ?1 AND p.version_index <> '[]' ORDER BY d.stability, d.part",
         [repository_id.into()],
     )
 }
 
-/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked and hidden ones too.
-pub fn live_versions(repository_id: i64) -> Stmt {
-    Stmt::new(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+/// Reads the versions of all packages of a repository, the yanked and hidden ones too.
+pub fn live_versions(repository_id: i64) -> Query<Vec<LiveVersion>> {
+    Query::all(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
 }
 
-/// Reads the packages that a repository ever published as [`PackageState`]s.
-pub fn of_repository(repository_id: i64) -> Stmt {
-    Stmt::new(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+/// Reads the packages that a repository ever published.
+pub fn of_repository(repository_id: i64) -> Query<Vec<PackageState>> {
+    Query::all(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
 }

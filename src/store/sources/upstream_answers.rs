@@ -1,12 +1,12 @@
 //! `mirrors`: what upstream repositories answered when they were asked for a name, and whose a name is.
 
 use composer::RepositoryRoot;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::json::read_text;
-use crate::ports::{Fault, Millis, Row, Rows, Stmt};
-use crate::store::{OrganizationId, json_arguments, texts};
+use crate::ports::{Fault, Millis, Row, Stmt};
+use crate::store::{OrganizationId, Query, flag, json_arguments, json_text, texts};
 
 /// What a server wants to be told when it is asked for a document again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -211,7 +211,8 @@ impl Facts {
 }
 
 /// A name, whose it is, and what one upstream published of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "NameColumns")]
 pub struct NameRow {
     /// `vendor/package`.
     pub name: String,
@@ -221,17 +222,32 @@ pub struct NameRow {
     pub before: Before,
 }
 
-impl NameRow {
-    /// Reads the rows of the statements below that yield them.
-    pub fn read(rows: Rows) -> Result<Vec<Self>, Fault> {
-        rows.read(|row| {
-            let validators = row.text("validators").and_then(|text| read_text(&text).ok());
-            Ok(Self {
-                name: row.needed_text("name")?,
-                ownership: Ownership::read(row),
-                before: Before::read(&validators.unwrap_or_default(), row.text("digest")),
-            })
-        })
+/// The columns of a [`NameRow`].
+#[derive(Deserialize)]
+struct NameColumns {
+    name: String,
+    owner: Option<i64>,
+    owner_provider: Option<String>,
+    revision: Option<i64>,
+    #[serde(deserialize_with = "flag")]
+    is_own: bool,
+    #[serde(deserialize_with = "flag")]
+    has_own_vendor: bool,
+    #[serde(deserialize_with = "flag")]
+    is_reserved: bool,
+    validators: Option<String>,
+    digest: Option<String>,
+}
+
+impl From<NameColumns> for NameRow {
+    fn from(row: NameColumns) -> Self {
+        let NameColumns { owner, owner_provider, revision, is_own, has_own_vendor, is_reserved, .. } = row;
+        let validators = row.validators.and_then(|text| read_text(&text).ok()).unwrap_or_default();
+        Self {
+            name: row.name,
+            ownership: Ownership { owner, owner_provider, revision, is_own, has_own_vendor, is_reserved },
+            before: Before::read(&validators, row.digest),
+        }
     }
 }
 
@@ -256,9 +272,9 @@ macro_rules! owners {
     };
 }
 
-/// Reads whose each of `names` (a JSON array) is, and what `repository_id` published of it, as [`NameRow`]s.
-pub fn ownership(organization: OrganizationId, repository_id: i64, names: String) -> Stmt {
-    Stmt::new(
+/// Reads whose each of `names` (a JSON array) is, and what `repository_id` published of it.
+pub fn ownership(organization: OrganizationId, repository_id: i64, names: String) -> Query<Vec<NameRow>> {
+    Query::all(
         concat!(
             "SELECT n.validators, n.digest, ",
             ownership_columns!(),
@@ -270,10 +286,10 @@ pub fn ownership(organization: OrganizationId, repository_id: i64, names: String
     )
 }
 
-/// Reads the names that an upstream has, and those that it failed to tell of, as [`NameRow`]s: what failed first, then
-/// the oldest answers, if they are from before `before`.
-pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, limit: i64) -> Stmt {
-    Stmt::new(
+/// Reads the names that an upstream has, and those that it failed to tell of: what failed first, then the oldest answers,
+/// if they are from before `before`.
+pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, limit: i64) -> Query<Vec<NameRow>> {
+    Query::all(
         concat!(
             "SELECT n.validators, n.digest, ",
             ownership_columns!(),
@@ -288,10 +304,25 @@ pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, 
     )
 }
 
-/// Reads the published packages of upstreams whose vendor is reserved or has packages of our own, each as a row with `name`,
-/// `repository_id`, and what decides whether that is a public one.
-pub fn contested(organization: OrganizationId) -> Stmt {
-    Stmt::new(
+/// A published package of an upstream whose vendor is reserved or has packages of our own, and what decides whether the
+/// upstream is a public one.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ContestedPackage {
+    /// `vendor/package`.
+    pub name: String,
+    /// Primary key of the upstream.
+    pub repository_id: i64,
+    /// `composer` or `packagist`.
+    pub provider: String,
+    /// `none`, `token` or `basic`.
+    pub credential_type: String,
+    /// JSON array of names and globs.
+    pub package_filter: Option<String>,
+}
+
+/// Reads the published packages of upstreams whose vendor is reserved or has packages of our own.
+pub fn contested(organization: OrganizationId) -> Query<Vec<ContestedPackage>> {
+    Query::all(
         "SELECT p.name, p.repository_id, r.provider, r.credential_type, r.package_filter
            FROM repositories r CROSS JOIN packages p ON p.repository_id = r.id
           WHERE r.organization_id = ?1 AND r.kind = 'composer' AND p.version_index <> '[]'
@@ -307,7 +338,7 @@ pub fn contested(organization: OrganizationId) -> Stmt {
 }
 
 /// A published version, as a later answer of its upstream is compared with it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct KnownVersion {
     /// `vendor/package`.
     pub name: String,
@@ -321,24 +352,9 @@ pub struct KnownVersion {
     pub shasum: Option<String>,
 }
 
-impl KnownVersion {
-    /// Reads the rows of [`known_versions`].
-    pub fn read(rows: Rows) -> Result<Vec<Self>, Fault> {
-        rows.read(|row| {
-            Ok(Self {
-                name: row.needed_text("name")?,
-                normalized: row.needed_text("normalized")?,
-                reference: row.needed_text("reference")?,
-                released_at: Millis(row.needed_number("released_at")?),
-                shasum: row.text("shasum"),
-            })
-        })
-    }
-}
-
-/// Reads the published versions of `names` (a JSON array) as [`KnownVersion`]s, by name and version.
-pub fn known_versions(organization: OrganizationId, names: String) -> Stmt {
-    Stmt::new(
+/// Reads the published versions of `names` (a JSON array), by name and version.
+pub fn known_versions(organization: OrganizationId, names: String) -> Query<Vec<KnownVersion>> {
+    Query::all(
         "SELECT p.name, v.normalized, v.reference, v.released_at, a.sha1 AS shasum
            FROM json_each(?2) j
           CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value
@@ -350,6 +366,28 @@ pub fn known_versions(organization: OrganizationId, names: String) -> Stmt {
     )
 }
 
+/// A version that was left out, and why; kept as a JSON array of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, String)", into = "(String, String)")]
+pub struct SkippedVersion {
+    /// The version as its upstream writes it.
+    pub version: String,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+impl From<(String, String)> for SkippedVersion {
+    fn from((version, reason): (String, String)) -> Self {
+        Self { version, reason }
+    }
+}
+
+impl From<SkippedVersion> for (String, String) {
+    fn from(skipped: SkippedVersion) -> Self {
+        (skipped.version, skipped.reason)
+    }
+}
+
 /// What is noted of an upstream's answer for a name.
 #[derive(Debug, Clone)]
 pub struct Noted {
@@ -359,8 +397,8 @@ pub struct Noted {
     pub answer: Result<Answered, String>,
     /// What it published; none of an absent package.
     pub published: Before,
-    /// Versions that were left out, and why. When the digest is the one that was noted before, so are these.
-    pub skipped: Vec<(String, String)>,
+    /// Versions that were left out. When the digest is the one that was noted before, so are these.
+    pub skipped: Vec<SkippedVersion>,
 }
 
 /// Forgets what a repository answered: it is another one now.
@@ -374,9 +412,18 @@ pub fn forget_answers(organization: OrganizationId, repository_id: i64) -> Stmt 
 
 // Across organizations: a sync holds the lease of the repository that it names by its primary key.
 
-/// Reads every name that an upstream has, in their order: rows with `name` and `digest`.
-pub fn found(repository_id: i64) -> Stmt {
-    Stmt::new(
+/// A name that an upstream has.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FoundName {
+    /// `vendor/package`.
+    pub name: String,
+    /// SHA-256 over its documents, or the hash that the upstream tells of them.
+    pub digest: Option<String>,
+}
+
+/// Reads every name that an upstream has, in their order.
+pub fn found(repository_id: i64) -> Query<Vec<FoundName>> {
+    Query::all(
         "SELECT name, digest FROM mirrors WHERE repository_id = ?1 AND answer = 'found' ORDER BY name",
         [repository_id.into()],
     )
@@ -410,10 +457,21 @@ pub fn note(repository_id: i64, noted: Vec<Noted>, now: Millis) -> Vec<Stmt> {
     json_arguments(noted.into_iter().map(row)).into_iter().map(statement).collect()
 }
 
-/// Reads what is left out of a repository: rows with `name`, `error` (why none of it could be read at the latest attempt)
-/// and `skipped` (JSON array of `[version, reason]`); at most 500.
-pub fn left_out(repository_id: i64) -> Stmt {
-    Stmt::new(
+/// A package of which something is left out.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LeftOut {
+    /// `vendor/package`.
+    pub name: String,
+    /// Why none of it could be read at the latest attempt.
+    pub error: Option<String>,
+    /// Its versions that were left out.
+    #[serde(deserialize_with = "json_text")]
+    pub skipped: Vec<SkippedVersion>,
+}
+
+/// Reads what is left out of a repository; at most 500 packages.
+pub fn left_out(repository_id: i64) -> Query<Vec<LeftOut>> {
+    Query::all(
         "SELECT name, error, skipped FROM mirrors
           WHERE repository_id = ?1 AND (error IS NOT NULL OR skipped <> '[]') ORDER BY error IS NULL, name LIMIT 500",
         [repository_id.into()],

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::{OrganizationId, Page, Query, flag};
 
@@ -19,7 +20,7 @@ pub struct CatalogPackage {
     /// `vendor/package`.
     pub name: String,
     /// `git`, `composer` or `artifact`.
-    pub kind: String,
+    pub kind: RepositoryKind,
     /// What lists show.
     pub description: Option<String>,
     /// Whether it is hidden.

@@ -144,6 +144,14 @@ pub enum Got {
     },
 }
 
+/// A repository's root as it was read.
+pub struct FetchedRoot {
+    /// What is kept of it.
+    pub stored: StoredRoot,
+    /// The packages in it, and the documents that it leads to.
+    pub file: RepositoryFile,
+}
+
 /// An upstream repository, for the length of one piece of work.
 pub struct Remote<'a> {
     app: &'a App,
@@ -179,16 +187,13 @@ impl<'a> Remote<'a> {
     }
 
     /// Reads the root; `None` when it has not changed since `known`.
-    pub async fn root(
-        &mut self,
-        known: Option<&Validators>,
-    ) -> Result<Option<(StoredRoot, RepositoryFile)>, MirrorError> {
+    pub async fn root(&mut self, known: Option<&Validators>) -> Result<Option<FetchedRoot>, MirrorError> {
         match self.get(self.base.clone(), known).await? {
             Got::Unchanged => Ok(None),
             Got::Absent => Err(MirrorError::NotARepository),
             Got::Document { bytes, validators } => {
                 let (root, file) = read_root(&bytes)?;
-                Ok(Some((StoredRoot { root, validators }, file)))
+                Ok(Some(FetchedRoot { stored: StoredRoot { root, validators }, file }))
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::registry::kernel::dates::{read_rfc3339, rfc3339};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::render::{Rendered, dist_url, render_entries};
 use crate::store::packages::mirror_publication::{MirroredDist, MirroredVersion};
-use crate::store::sources::upstream_answers::KnownVersion;
+use crate::store::sources::upstream_answers::{KnownVersion, SkippedVersion};
 
 /// Most versions of one package, as of a repository of our own.
 const MAX_VERSIONS: usize = 5000;
@@ -43,7 +43,7 @@ pub struct Intake {
     /// Its versions.
     pub versions: Vec<MirroredVersion>,
     /// Versions that were left out, and why.
-    pub skipped: Vec<(String, String)>,
+    pub skipped: Vec<SkippedVersion>,
 }
 
 /// Where a version's zip is upstream.
@@ -88,22 +88,23 @@ pub fn take_in(
 
 #[derive(Default)]
 struct Skipped {
-    named: Vec<(String, String)>,
+    named: Vec<SkippedVersion>,
     more: usize,
 }
 
 impl Skipped {
-    fn note(&mut self, label: String, reason: String) {
+    fn note(&mut self, version: String, reason: String) {
         if self.named.len() < MAX_NAMED {
-            self.named.push((label, reason));
+            self.named.push(SkippedVersion { version, reason });
         } else {
             self.more += 1;
         }
     }
 
-    fn into_list(mut self) -> Vec<(String, String)> {
+    fn into_list(mut self) -> Vec<SkippedVersion> {
         if self.more > 0 {
-            self.named.push((String::new(), format!("and {} more versions", self.more)));
+            let reason = format!("and {} more versions", self.more);
+            self.named.push(SkippedVersion { version: String::new(), reason });
         }
         self.named
     }

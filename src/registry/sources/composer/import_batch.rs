@@ -19,7 +19,7 @@ use crate::store::packages::mirror_publication::{Batch, Leaving, PackageUpsert, 
 use crate::store::sources::repositories;
 use crate::store::sources::sync_runs::{Report, SkippedRef};
 use crate::store::sources::upstream_answers::{
-    self, Answered, Before, KnownVersion, NameRow, Noted, Ownership, StoredRoot, Upstream,
+    self, Answered, Before, KnownVersion, NameRow, Noted, Ownership, SkippedVersion, StoredRoot, Upstream,
 };
 
 /// Bytes of documents that are published together: they are in memory at the same time, several times as large.
@@ -207,13 +207,11 @@ impl<'a> Harvest<'a> {
         self.pending_bytes = 0;
         let names: Vec<&str> = pending.iter().map(|one| one.name.as_str()).collect();
         let names = json!(names).to_string();
-        let reads = vec![
+        let reads = (
             upstream_answers::ownership(self.organization, self.upstream.id, names.clone()),
             upstream_answers::known_versions(self.organization, names),
-        ];
-        let mut results = self.app.ports.database.batch(reads).await?.into_iter();
-        let owners = NameRow::read(results.next().unwrap_or_default())?;
-        let known = KnownVersion::read(results.next().unwrap_or_default())?;
+        );
+        let (owners, known) = self.app.ports.database.ask(reads).await?;
         let mut batch = Batch::default();
         for Pending { name, versions, before } in pending {
             let owned = owners.iter().find(|one| one.name == name.as_str());
@@ -248,7 +246,7 @@ impl<'a> Harvest<'a> {
         known: &[KnownVersion],
     ) -> Result<(), Failure> {
         if intake.versions.is_empty() {
-            if let Some((version, reason)) = intake.skipped.first() {
+            if let Some(SkippedVersion { version, reason }) = intake.skipped.first() {
                 let words = format!("none of its versions can be used; the first, {version}: {reason}");
                 self.note(name, Err(words), Before::default());
                 return Ok(());

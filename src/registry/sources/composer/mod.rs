@@ -27,14 +27,13 @@ pub mod refresh;
 use composer::PackageName;
 
 use crate::json::read_text;
-use crate::ports::{Row, Rows};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::pattern::glob;
+use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::packages::mirror_publication::{Leaving, retire};
-use crate::store::sources::upstream_answers::{self, Facts, Ownership, Said, Upstream};
-use crate::store::{OrganizationId, run};
+use crate::store::sources::upstream_answers::{self, ContestedPackage, Facts, Ownership, Said, Upstream};
 
 /// The provider of the implicit upstream.
 pub const PACKAGIST: &str = "packagist";
@@ -99,21 +98,19 @@ fn is_withheld(facts: &Facts, name: &PackageName) -> bool {
 }
 
 /// Takes what public upstreams have of reserved vendors out of the metadata: nobody is answered with it in any case, and
-/// lists are not to show it either. `contested` are the rows of that statement, if it was run already.
+/// lists are not to show it either. `contested` is what that statement yields, if it was run already.
 pub async fn withdraw_reserved(
     app: &App,
     organization: OrganizationId,
-    contested: Option<Rows>,
+    contested: Option<Vec<ContestedPackage>>,
 ) -> Result<(), Failure> {
-    let rows = match contested {
-        Some(rows) => rows,
-        None => run(&*app.ports.database, upstream_answers::contested(organization)).await?,
+    let contested = match contested {
+        Some(contested) => contested,
+        None => app.ports.database.ask(upstream_answers::contested(organization)).await?,
     };
     let mut leaving: Vec<Leaving> = Vec::new();
-    for mut package in rows.0.into_iter().map(Row) {
-        let filter = package.text("package_filter").and_then(|text| read_text::<Vec<String>>(&text).ok());
-        let (name, repository_id) = (package.needed_text("name")?, package.needed_number("repository_id")?);
-        let (provider, credential_type) = (package.needed_text("provider")?, package.needed_text("credential_type")?);
+    for ContestedPackage { name, repository_id, provider, credential_type, package_filter } in contested {
+        let filter = package_filter.and_then(|text| read_text::<Vec<String>>(&text).ok());
         let vendor = name.split_once('/').map_or("", |(vendor, _)| vendor);
         if !is_public(&provider, &credential_type, filter.as_deref(), vendor) {
             continue;

@@ -31,7 +31,7 @@ use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::organizations::Touched;
 use crate::store::packages::packages::{self, LiveVersion, PackageState};
-use crate::store::sources::repositories::{self, RefRow};
+use crate::store::sources::repositories::{self, RepositoryRow};
 use crate::store::sources::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
 
 /// Attempts to publish before giving up to somebody who keeps publishing the same package.
@@ -48,16 +48,44 @@ pub enum Ended {
     },
 }
 
-/// A git server at the address and with the credentials of a claimed repository.
-pub fn remote_of<'a>(
-    app: &'a App,
-    uid: &str,
-    url: &str,
-    provider: &str,
-    credentials: (&str, Option<&str>),
-) -> Result<Remote<'a>, SyncError> {
-    let (credential_type, sealed) = credentials;
-    let credentials = Credentials::open(app, uid, credential_type, sealed)?;
+/// Where a git repository is, and what opens it.
+#[derive(Clone, Copy)]
+pub struct Endpoint<'r> {
+    uid: &'r str,
+    url: &'r str,
+    provider: &'r str,
+    credential_type: &'r str,
+    sealed_credentials: Option<&'r str>,
+}
+
+impl<'r> From<&'r RepositoryRow> for Endpoint<'r> {
+    fn from(row: &'r RepositoryRow) -> Self {
+        Self {
+            uid: &row.uid,
+            url: &row.url,
+            provider: &row.provider,
+            credential_type: &row.credential_type,
+            sealed_credentials: row.credentials.as_deref(),
+        }
+    }
+}
+
+impl<'r> From<&'r ClaimedRepository> for Endpoint<'r> {
+    fn from(claimed: &'r ClaimedRepository) -> Self {
+        Self {
+            uid: &claimed.uid,
+            url: &claimed.url,
+            provider: &claimed.provider,
+            credential_type: &claimed.credential_type,
+            sealed_credentials: claimed.credentials.as_deref(),
+        }
+    }
+}
+
+/// The git server at an endpoint.
+pub fn remote_of<'a>(app: &'a App, endpoint: Endpoint<'_>) -> Result<Remote<'a>, SyncError> {
+    let Endpoint { uid, url, provider, credential_type, sealed_credentials } = endpoint;
+    let credentials = Credentials::open(app, uid, credential_type, sealed_credentials)?;
     let provider = Provider::parse(provider).unwrap_or(Provider::Git);
     let url = Url::parse(url).map_err(|_| SyncError::NotARepository)?;
     Ok(Remote::new(app, url, credentials.authorization(provider)))
@@ -70,8 +98,7 @@ pub async fn sync(
     repository: &ClaimedRepository,
     report: &mut Report,
 ) -> Result<Ended, SyncError> {
-    let credentials = (repository.credential_type.as_str(), repository.credentials.as_deref());
-    let mut remote = remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials)?;
+    let mut remote = remote_of(app, repository.into())?;
     let ended = sync_with(app, claim, repository, &mut remote, report).await;
     report.requests = remote.requests;
     report.received_bytes = remote.received_bytes;
@@ -198,19 +225,15 @@ impl Found<'_> {
 
     /// A batch whose answer got lost may have been carried out; then the run has ended with it.
     async fn was_published_all_the_same(&self) -> Option<Finished> {
-        let rows = crate::store::run(&*self.app.ports.database, sync_runs::finished(self.claim.id)).await.ok()?;
-        let finished = rows.first().ok().flatten()?;
+        let finished = self.app.ports.database.ask(sync_runs::finished(self.claim.id)).await.ok().flatten()?;
         self.app.memory.invalidate_published(self.repository.organization);
         Some(finished)
     }
 
     async fn load(&self) -> Result<Stored, SyncError> {
         let id = self.repository.id;
-        let batch = vec![repositories::refs(id), packages::live_versions(id), packages::of_repository(id)];
-        let mut results = self.app.ports.database.batch(batch).await?.into_iter();
-        let refs: Vec<RefRow> = results.next().unwrap_or_default().decode()?;
-        let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
-        let packages = results.next().unwrap_or_default().decode()?;
+        let reads = (repositories::refs(id), packages::live_versions(id), packages::of_repository(id));
+        let (refs, versions, packages) = self.app.ports.database.ask(reads).await?;
         Ok(Stored { known: Known::new(refs, versions, &packages), packages })
     }
 
@@ -288,9 +311,8 @@ impl Found<'_> {
 
     /// Why publishing failed: because of another repository's package, or of ourselves.
     async fn explain(&self, name: &PackageName, failure: Failure) -> SyncError {
-        let stmt = packages::owner(self.repository.organization, name.as_str());
-        let owner = crate::store::run(&*self.app.ports.database, stmt).await.ok();
-        match owner.and_then(|rows| rows.first::<packages::Owner>().ok().flatten()) {
+        let owner = packages::owner(self.repository.organization, name.as_str());
+        match self.app.ports.database.ask(owner).await.ok().flatten() {
             Some(owner) if owner.repository_id != self.repository.id => SyncError::NameTaken { name: name.to_string() },
             _ => SyncError::Internal(failure),
         }

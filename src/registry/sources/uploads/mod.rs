@@ -24,7 +24,8 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::memory::Permit;
 use crate::registry::packages::revise::{Draft, Edit};
 use crate::registry::sources::archive_store::{blob_key, wait_for_slot};
-use crate::store::packages::packages::{HIDDEN, LiveVersion, PackageState};
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::packages::packages::{HIDDEN, LiveVersion, PackageState, state};
 use crate::store::packages::publication::{self, FileUpsert, VersionUpsert};
 use crate::store::packages::versions::hide;
 use crate::store::sources::dists::NewArtifact;
@@ -189,9 +190,9 @@ struct Stored {
 impl Stored {
     /// What an upstream has of a package is as if it were not there.
     fn without_mirrored(mut self) -> Self {
-        let kind = self.draft.package.as_ref().map(|package| package.kind.as_str());
-        self.takes_over = kind == Some("composer");
-        let is_uploads = matches!(kind, Some("artifact" | "composer"));
+        let kind = self.draft.package.as_ref().map(|package| package.kind);
+        self.takes_over = kind == Some(RepositoryKind::Composer);
+        let is_uploads = matches!(kind, Some(RepositoryKind::Artifact | RepositoryKind::Composer));
         self.takes_row = is_uploads && self.taken.as_ref().is_some_and(|taken| taken.ref_name != UPLOADED);
         if self.takes_row {
             self.taken = None;
@@ -219,24 +220,20 @@ struct Publisher<'a> {
 impl Publisher<'_> {
     async fn read(&self) -> Result<Stored, Failure> {
         let (organization, name) = (self.by.organization(), self.address.name.as_str());
-        let mut batch = Vec::from(Draft::statements(organization, name));
-        batch.push(uploads::taken(organization, name, self.address.version.as_str()));
-        batch.push(uploads::repository(organization));
-        let mut results = self.app.ports.database.batch(batch).await?.into_iter();
-        let stored = Stored {
-            draft: Draft::read(&mut results)?,
-            taken: results.next().unwrap_or_default().first()?,
-            repository: results.next().unwrap_or_default().first()?,
-            takes_over: false,
-            takes_row: false,
-        };
-        Ok(stored.without_mirrored())
+        let reads = (
+            state(organization, name),
+            uploads::taken(organization, name, self.address.version.as_str()),
+            uploads::repository(organization),
+        );
+        let ((package, versions), taken, repository) = self.app.ports.database.ask(reads).await?;
+        let draft = Draft { package, versions };
+        Ok(Stored { draft, taken, repository, takes_over: false, takes_row: false }.without_mirrored())
     }
 
     /// What has become of the upload already, if anything has.
     fn settled(&self, stored: &Stored) -> Result<Option<Uploaded>, Failure> {
         let name = &self.address.name;
-        if stored.draft.package.as_ref().is_some_and(|package| package.kind != "artifact") {
+        if stored.draft.package.as_ref().is_some_and(|package| package.kind != RepositoryKind::Artifact) {
             let words = format!("{name} is published from a repository. Remove that first, or take another name.");
             return Err(Failure::new(Kind::Conflict, words));
         }
@@ -275,15 +272,15 @@ impl Publisher<'_> {
     async fn announce(&self) -> Result<(), Failure> {
         let now = self.app.now();
         let uid = new_uid(&*self.app.ports.entropy, now)?;
-        let deed =
-            Deed { action: "repository.created", target: &uid, label: None, details: json!({"kind": "artifact"}) };
-        let batch = vec![
+        let details = json!({ "kind": RepositoryKind::Artifact });
+        let deed = Deed { action: "repository.created", target: &uid, label: None, details };
+        let batch = (
             uploads::insert_repository(self.by.organization(), &uid, now),
             self.by.note(self.app, &deed)?,
             uploads::announce(&self.artifact, now),
-        ];
-        let announced = self.app.ports.database.batch(batch).await?.pop().unwrap_or_default();
-        if announced.0.is_empty() {
+        );
+        let ((), (), is_announced) = self.app.ports.database.ask(batch).await?;
+        if !is_announced {
             let words = "The same zip is just being removed from the store. Upload it again in a minute.";
             return Err(Failure::new(Kind::Conflict, words));
         }
@@ -297,8 +294,8 @@ impl Publisher<'_> {
             (None, Some(repository)) => repository.id,
             // It was made after it was looked for.
             (None, None) => {
-                let rows = crate::store::run(&*self.app.ports.database, uploads::repository(self.by.organization()));
-                rows.await?.first::<Id>()?.ok_or_else(|| Failure::not_found("Repository"))?.id
+                let made = self.app.ports.database.ask(uploads::repository(self.by.organization())).await?;
+                made.ok_or_else(|| Failure::not_found("Repository"))?.id
             }
         };
         let mut versions = stored.draft.versions.clone();
