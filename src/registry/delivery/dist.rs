@@ -11,8 +11,8 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::sources::archive_store::{blob_key, unavailable};
 use crate::registry::sources::composer::dist::fetch;
 use crate::registry::sources::git::archives::build_one;
+use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::dists::{DistRow, NewArtifact, find};
-use crate::store::sources::uploads::UPLOADED;
 use crate::store::{OrganizationId, Query};
 
 /// Which zip is asked for.
@@ -100,7 +100,7 @@ pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Bo
     if let Some(blob) = app.ports.blobs.get(&key, range).await? {
         return Ok(blob.body);
     }
-    if dist.row.ref_name == UPLOADED {
+    if dist.row.source == VersionSource::Upload {
         return Err(Fault::new("blobs", format!("zip {} was uploaded and is gone", dist.sha256)).into());
     }
     log::error!("zip {} is gone from the blob store and is built again", dist.sha256);

@@ -22,7 +22,7 @@ use crate::registry::sources::composer::withdraw_reserved;
 use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::operations::settings::{self, SettingRow};
-use crate::store::packages::mirror_publication::{Leaving, retire};
+use crate::store::packages::publication::{Retirement, retire};
 use crate::store::sources::upstream_answers;
 
 const PACKAGIST_URL: &str = "https://repo.packagist.org";
@@ -163,7 +163,7 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
         organizations::touch(organization, Touched::Names, now),
         left.map(|repository| {
             (
-                retire(organization, &[Leaving::all(repository.id)], now),
+                retire(organization, &[Retirement::all(repository.id)], now),
                 upstream_answers::forget_answers(organization, repository.id),
             )
         }),

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, Query, flag};
 
 /// A published reference with all that a download decides on.
@@ -30,8 +31,9 @@ pub struct DistRow {
     pub error: Option<String>,
     /// The repository to build it from, or to fetch it by.
     pub repository_id: i64,
-    /// The ref it comes from, in full, or [`UPLOADED`](crate::store::sources::uploads::UPLOADED).
-    pub ref_name: String,
+    /// Where the version comes from.
+    #[serde(rename = "ref_name")]
+    pub source: VersionSource,
     /// JSON array of URLs that it is fetched from; `None` when it is built here.
     pub upstream_urls: Option<String>,
     /// SHA-1 that its upstream promises; empty promises nothing.

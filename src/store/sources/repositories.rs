@@ -1,14 +1,15 @@
 //! `repositories`: where packages come from, and the refs as the last sync saw them.
 
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
-use crate::store::sources::upstream_answers::{Upstream, stored_root};
+use crate::store::packages::authority::{StoredRoot, Upstream};
 use crate::store::sources::{Total, dists};
-use crate::store::{OrganizationId, Page, Query, Update};
+use crate::store::{OrganizationId, Page, Query, Update, json_arguments};
 
 /// A repository with what its latest sync run tells of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,7 +65,7 @@ impl RepositoryRow {
             credential_type: self.credential_type,
             credentials: self.credentials,
             filter: self.package_filter.as_deref().and_then(|text| read_text(text).ok()),
-            root: stored_root(self.capabilities.as_deref()),
+            root: StoredRoot::from_json(self.capabilities.as_deref()),
         }
     }
 }
@@ -318,7 +319,7 @@ pub fn delete_packages(organization: OrganizationId, repository_id: i64) -> Stmt
     )
 }
 
-/// The statement that keeps an upstream's root (JSON of [`crate::store::sources::upstream_answers::StoredRoot`]), if it is still at `url`.
+/// The statement that keeps an upstream's root (JSON of [`crate::store::packages::authority::StoredRoot`]), if it is still at `url`.
 pub fn keep_root(organization: OrganizationId, repository_id: i64, url: &str, root: &str) -> Stmt {
     Stmt::new(
         "UPDATE repositories SET capabilities = ?4 WHERE id = ?2 AND organization_id = ?1 AND url = ?3",
@@ -387,6 +388,16 @@ pub async fn refs_page(
     Ok(total.map(|row| (refs, row.total)))
 }
 
+/// The statement that aborts its batch when an upstream is not at that address any more. See `sync_runs::guard` for how.
+pub fn guard_upstream(organization: OrganizationId, repository_id: i64, url: &str) -> Stmt {
+    Stmt::new(
+        "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM repositories
+                                       WHERE id = ?2 AND organization_id = ?1 AND url = ?3 AND is_active = 1)
+             THEN json('the repository was changed meanwhile') END AS guard",
+        [organization.into(), repository_id.into(), url.into()],
+    )
+}
+
 // Across organizations: a job names a repository by its primary key, and the cron looks at all.
 
 /// Looks a repository up by its primary key.
@@ -418,6 +429,26 @@ pub fn refs(repository_id: i64) -> Query<Vec<RefRow>> {
         "SELECT name, reference, version, reason FROM repository_refs WHERE repository_id = ?1",
         [repository_id.into()],
     )
+}
+
+/// Remembers the refs that were carried through, what became of each, and what the server can do.
+pub fn replace_refs(repository_id: i64, refs: &[RefRow], digest: &str, capabilities: &str) -> Vec<Stmt> {
+    let mut stmts = vec![
+        Stmt::new("DELETE FROM repository_refs WHERE repository_id = ?1", [repository_id.into()]),
+        Stmt::new(
+            "UPDATE repositories SET refs_digest = ?2, capabilities = ?3 WHERE id = ?1",
+            [repository_id.into(), digest.into(), capabilities.into()],
+        ),
+    ];
+    stmts.extend(json_arguments(refs.iter().map(|row| json!(row))).into_iter().map(|list| {
+        Stmt::new(
+            "INSERT INTO repository_refs (repository_id, name, reference, version, reason)
+             SELECT ?1, j.value ->> 'name', j.value ->> 'reference', j.value ->> 'version', j.value ->> 'reason'
+               FROM json_each(?2) j",
+            [repository_id.into(), list.into()],
+        )
+    }));
+    stmts
 }
 
 // Across organizations: a key of ENCRYPTION_KEY seals for all of them.

@@ -3,12 +3,9 @@
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
-use crate::store::packages::publication::Target;
+use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::{OrganizationId, Query};
-
-/// `versions.ref_name` of what was uploaded; refs of a repository begin with `refs/`.
-pub const UPLOADED: &str = "upload";
 
 /// `repositories.url` of the organization's repository of uploaded zips: there is one.
 pub const UPLOADS_URL: &str = "artifact:uploads";
@@ -42,8 +39,9 @@ pub fn insert_repository(organization: OrganizationId, uid: &str, now: Millis) -
 pub struct TakenVersion {
     /// Public id.
     pub uid: String,
-    /// [`UPLOADED`], or where else it came from while the package was an upstream's.
-    pub ref_name: String,
+    /// Where it comes from: an upload, or what else it was while the package was an upstream's.
+    #[serde(rename = "ref_name")]
+    pub source: VersionSource,
     /// SHA-256 of its zip, when there is one.
     pub sha256: Option<String>,
 }
@@ -60,12 +58,12 @@ pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Quer
 }
 
 /// Notes the reference of an uploaded version together with its zip.
-pub fn insert_dist(target: Target<'_>, normalized: &str, sha256: &str) -> Stmt {
+pub fn insert_dist(organization: OrganizationId, package: &str, normalized: &str, sha256: &str, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT INTO dists (version_id, reference, artifact_sha256, created_at)
          SELECT v.id, v.reference, ?4, ?5 FROM versions v JOIN packages p ON p.id = v.package_id
           WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3",
-        [target.organization.into(), target.name.into(), normalized.into(), sha256.into(), target.now.into()],
+        [organization.into(), package.into(), normalized.into(), sha256.into(), now.into()],
     )
 }
 

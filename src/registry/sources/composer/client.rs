@@ -16,7 +16,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::outbound::{Answer, Ask, Authorization, RequestError, ask, read_all};
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
-use crate::store::sources::upstream_answers::{Before, StoredRoot, Upstream, Validators};
+use crate::store::packages::authority::{Before, StoredRoot, Upstream, Validators};
 
 /// Most bytes of one document: the largest of packagist.org has two million.
 pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;

@@ -24,8 +24,8 @@ use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
 use crate::registry::sources::composer::client::{MirrorError, Remote, refusal};
 use crate::registry::sources::composer::entitled;
 use crate::store::OrganizationId;
+use crate::store::packages::authority::Upstream;
 use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first};
-use crate::store::sources::upstream_answers::Upstream;
 
 /// Largest zip that is mirrored: hashing it takes some seconds of CPU time.
 const MAX_BYTES: u64 = 512 << 20;

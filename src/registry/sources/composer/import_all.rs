@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::registry::sources::composer::client::MirrorError;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{Progress, takes};
-use crate::store::sources::upstream_answers::{Before, FoundName, StoredRoot, Validators, found};
+use crate::store::packages::authority::{Before, StoredRoot, Validators};
+use crate::store::sources::upstream_answers::{FoundName, found};
 
 /// Most documents that a repository is spread over, not counting those of single packages.
 const MAX_DOCUMENTS: usize = 30;

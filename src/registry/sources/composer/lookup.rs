@@ -16,8 +16,9 @@ use crate::registry::sources::composer::client::MirrorError;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{entitled, is_withheld, takes};
 use crate::store::OrganizationId;
+use crate::store::packages::authority::{Answered, Before, Facts, Said, Upstream};
 use crate::store::sources::repositories;
-use crate::store::sources::upstream_answers::{self, Answered, Before, Facts, Noted, Said, Upstream};
+use crate::store::sources::upstream_answers::{self, Noted};
 
 /// For how many sync intervals an answer may be handed out while it is asked for again.
 pub const STALE_INTERVALS: u32 = 6;

@@ -26,14 +26,14 @@ pub mod refresh;
 
 use composer::PackageName;
 
-use crate::json::read_text;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::pattern::glob;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::packages::mirror_publication::{Leaving, retire};
-use crate::store::sources::upstream_answers::{self, ContestedPackage, Facts, Ownership, Said, Upstream};
+use crate::store::packages::authority::{Facts, Ownership, Said, Upstream};
+use crate::store::packages::publication::{Retirement, retire};
+use crate::store::sources::upstream_answers::{self, ContestedPackage};
 
 /// The provider of the implicit upstream.
 pub const PACKAGIST: &str = "packagist";
@@ -108,16 +108,15 @@ pub async fn withdraw_reserved(
         Some(contested) => contested,
         None => app.ports.database.ask(upstream_answers::contested(organization)).await?,
     };
-    let mut leaving: Vec<Leaving> = Vec::new();
+    let mut leaving: Vec<Retirement> = Vec::new();
     for ContestedPackage { name, repository_id, provider, credential_type, package_filter } in contested {
-        let filter = package_filter.and_then(|text| read_text::<Vec<String>>(&text).ok());
         let vendor = name.split_once('/').map_or("", |(vendor, _)| vendor);
-        if !is_public(&provider, &credential_type, filter.as_deref(), vendor) {
+        if !is_public(&provider, &credential_type, package_filter.as_deref(), vendor) {
             continue;
         }
         match leaving.iter_mut().find(|one| one.repository_id == repository_id) {
-            Some(one) => one.globs.push(name),
-            None => leaving.push(Leaving { repository_id, globs: vec![name], matching: true }),
+            Some(one) => one.patterns.push(name),
+            None => leaving.push(Retirement { repository_id, patterns: vec![name], matching: true }),
         }
     }
     if leaving.is_empty() {
@@ -143,6 +142,7 @@ pub enum Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::packages::authority::Before;
 
     fn upstream(provider: &str, credential_type: &str, filter: Option<&[&str]>) -> Upstream {
         Upstream {
@@ -197,7 +197,7 @@ mod tests {
             upstream: Upstream { id, ..upstream(provider, "none", None) },
             answer: None,
             checked_at: None,
-            before: upstream_answers::Before::default(),
+            before: Before::default(),
         };
         let upstreams = vec![said(3, "composer"), said(1, PACKAGIST), said(2, "composer")];
         let facts = Facts { ownership: Ownership::default(), upstreams };

@@ -11,8 +11,9 @@ use crate::registry::sources::composer::client::{FetchedRoot, MirrorError};
 use crate::registry::sources::composer::import_all::import;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{Progress, refusal, withdraw_reserved};
+use crate::store::packages::authority::{StoredRoot, Upstream};
 use crate::store::sources::sync_runs::{ClaimedRepository, Report};
-use crate::store::sources::upstream_answers::{self, LeftOut, NameRow, SkippedVersion, Upstream, stored_root};
+use crate::store::sources::upstream_answers::{self, LeftOut, NameRow, SkippedVersion};
 
 /// Packages that one sync asks for again.
 const PACKAGES_A_SYNC: i64 = 50;
@@ -27,7 +28,7 @@ pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Rep
         credential_type: repository.credential_type.clone(),
         credentials: repository.credentials.clone(),
         filter: repository.package_filter.as_deref().and_then(|text| read_text(text).ok()),
-        root: stored_root(repository.capabilities.as_deref()),
+        root: StoredRoot::from_json(repository.capabilities.as_deref()),
     };
     let mut harvest = Harvest::new(app, repository.organization, &upstream)?;
     let result = carry_through(&mut harvest).await;

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::registry::sources::git::archive_objects::{Gatherer, with_options};
 use bytes::Bytes;
 use git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
 use sha1::Sha1;
@@ -17,6 +16,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::render_again;
 use crate::registry::sources::archive_store::{blob_key, unavailable, wait_for_slot};
+use crate::registry::sources::git::archive_objects::{Gatherer, with_options};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::remote::is_too_large;
 use crate::registry::sources::git::remote_of;

@@ -21,7 +21,7 @@ use crate::registry::sources::repositories::{
 use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::packages::mirror_publication::{Leaving, retire};
+use crate::store::packages::publication::{Retirement, retire};
 use crate::store::sources::repositories::{self, NewCredentials, RepositoryChanges, RepositoryRow};
 use crate::store::sources::{sync_runs, upstream_answers};
 
@@ -235,11 +235,15 @@ fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<
     }
     batch.push(touched);
     if difference.has("url") {
-        batch.extend(retire(row.organization, &[Leaving::all(row.id)], now));
+        batch.extend(retire(row.organization, &[Retirement::all(row.id)], now));
         batch.push(upstream_answers::forget_answers(row.organization, row.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
         let globs = read_text(filter).unwrap_or_default();
-        batch.extend(retire(row.organization, &[Leaving { repository_id: row.id, globs, matching: false }], now));
+        batch.extend(retire(
+            row.organization,
+            &[Retirement { repository_id: row.id, patterns: globs, matching: false }],
+            now,
+        ));
     }
     batch
 }
