@@ -11,13 +11,13 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::render::{Rendered, render};
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
+use crate::store::kernel::webhook_events::tell_published;
 use crate::store::packages::packages::{self, DocumentPart, LiveVersion, PackageState};
 use crate::store::packages::publication::{
     self, DocumentPair, FileUpsert, KnownPackage, LiveVersions, NewText, Origin, PackageUpsert, Publisher,
     UpstreamDist, VersionUpsert,
 };
 use crate::store::query::Batch;
-use crate::store::storefront::deliveries;
 
 /// A package as it is from now on.
 pub struct PackagePlan {
@@ -146,7 +146,7 @@ impl Plan {
         stmts.extend(publication::settle_versions(publisher, &live));
         if self.origin == Origin::Own {
             for package in &self.packages {
-                stmts.extend(deliveries::tell_published(self.organization, package.name.as_str(), now));
+                stmts.extend(tell_published(self.organization, package.name.as_str(), now));
             }
             stmts.extend(publication::replace_files(publisher, &self.changed, &self.files));
             stmts.extend(publication::insert_dists(publisher, &self.changed));
