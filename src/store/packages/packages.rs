@@ -25,9 +25,9 @@ pub struct DocumentPart {
 /// left out when the package still has `known_revision`. No part: there is no such package, or nothing of it is
 /// published. When there are upstreams, or the vendor is reserved, a name that is not published here from git or an
 /// upload brings one more row with its `facts`.
-pub fn documents(organization: OrganizationId, name: &str, known_revision: Option<i64>) -> Stmt {
+pub fn documents(organization: OrganizationId, name: &str, known_revision: Option<i64>) -> Query<Vec<DocumentPart>> {
     let vendor = name.split_once('/').map_or(name, |(vendor, _)| vendor);
-    Stmt::new(
+    Query::all(
         "WITH package AS (
            SELECT id, organization_id, name, revision, revision IS ?3 AS is_known FROM packages
             WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'

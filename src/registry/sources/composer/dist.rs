@@ -121,7 +121,7 @@ async fn upstream_of(
     name: &PackageName,
     row: &DistRow,
 ) -> Result<Upstream, Failure> {
-    let (_, facts) = stored(app, organization, name).await?;
+    let facts = stored(app, organization, name).await?.facts;
     let said = facts.as_ref().map(|facts| entitled(facts, name)).unwrap_or_default();
     let upstream =
         said.into_iter().map(|said| &said.upstream).find(|upstream| upstream.id == row.repository_id).cloned();

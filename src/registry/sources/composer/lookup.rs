@@ -11,7 +11,7 @@ use crate::ports::{Job, Millis};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::Cached;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::packages::documents::{DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, stored};
+use crate::registry::packages::documents::{DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, Stored, stored};
 use crate::registry::sources::composer::client::MirrorError;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{entitled, is_withheld, takes};
@@ -231,7 +231,7 @@ async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
         }
     }
     // Also after a failure: somebody else may have published it meanwhile, or only the database's answer was lost.
-    let (documents, facts) = match stored(app, organization, name).await {
+    let Stored { documents, facts } = match stored(app, organization, name).await {
         Ok(stored) => stored,
         Err(failure) => return Err(asked.err().unwrap_or(failure)),
     };
