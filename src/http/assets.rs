@@ -51,10 +51,12 @@ pub async fn get_swagger() -> Result<Response, Failure> {
     get_static_asset().await
 }
 
-/// The page that [`links`] lead to, and what it loads.
-pub fn account_page(router: Router) -> Router {
-    let page = || get(endpoint!(get_static_asset));
-    router.route(links::PAGE, page()).route(&format!("{}{{*file}}", links::PAGE), page())
+/// `router` with the page that [`links`] lead to, with Swagger UI, and with what they load.
+pub fn pages(router: Router) -> Router {
+    [links::PAGE, "/api/swagger/"].into_iter().fold(router, |router, page| {
+        let asset = || get(endpoint!(get_static_asset));
+        router.route(page, asset()).route(&format!("{page}{{*file}}"), asset())
+    })
 }
 
 #[cfg(test)]

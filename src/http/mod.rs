@@ -20,18 +20,67 @@ pub mod storefront;
 
 use axum::Router;
 
-use self::kit::routes::{Routes, routes};
+use crate::http::kit::failure::{Challenge, Dialect, ErrorForm};
+use crate::http::kit::paging::{MAX_LIMIT, Paging};
+use crate::http::kit::routes::{Routes, routes};
+use crate::http::kit::surface::{DialectOverride, Limits, Surface};
+use crate::http::kit::tenant::TenantSource;
+use crate::registry::limit::RateLimit;
 
-/// The whole HTTP surface. Build it once for an isolate; every request carries its [`crate::registry::App`] as an
-/// extension.
+/// As many requests an hour as the credential allows.
+const BY_CREDENTIAL: Limits = Limits { requests: RateLimit::OfCredential, downloads: None };
+
+/// `{error, code, details}`, for programs that send a token.
+const CODED: Dialect = Dialect { form: ErrorForm::ErrorCodeDetails, warning: false, challenge: Challenge::Bearer };
+
+/// The surfaces. `/health` is beside them.
+pub static SURFACES: [Surface; 3] = [
+    Surface {
+        name: "composer",
+        mount: "",
+        routes: composer::routes,
+        undocumented: |router| router,
+        rejects_composer_1: true,
+        tenant: TenantSource::Root,
+        limits: BY_CREDENTIAL,
+        paging: None,
+        dialect: Dialect { form: ErrorForm::ErrorCodeDetails, warning: true, challenge: Challenge::Basic },
+        // Composer prints the `warning` of every response; that to its report of installs must not have one
+        // (docs/composer-protocol.md, section 0, rule 19).
+        dialect_overrides: &[DialectOverride { path: "/notify-batch", dialect: CODED }],
+    },
+    Surface {
+        name: "management",
+        mount: "/api",
+        routes: management::routes,
+        undocumented: assets::pages,
+        rejects_composer_1: false,
+        tenant: TenantSource::Credential,
+        limits: BY_CREDENTIAL,
+        paging: Some(Paging::LimitOffset { default_limit: 100 }),
+        dialect: CODED,
+        dialect_overrides: &[],
+    },
+    Surface {
+        name: "storefront",
+        mount: "/api/storefront",
+        routes: storefront::routes,
+        undocumented: |router| router,
+        rejects_composer_1: false,
+        tenant: TenantSource::Credential,
+        limits: BY_CREDENTIAL,
+        paging: Some(Paging::LimitOffset { default_limit: MAX_LIMIT }),
+        dialect: CODED,
+        dialect_overrides: &[],
+    },
+];
+
+/// The whole HTTP API. Build it once for an isolate; every request carries its [`crate::registry::App`] as an extension.
 pub fn router() -> Router {
-    surfaces().into_router()
+    routes_of_all().into_router()
 }
 
-fn surfaces() -> Routes {
-    let management = Routes::new().nest("/api", management::routes()).nest("/api/storefront", storefront::routes());
-    Routes::new()
-        .routes(routes!(health::get_health))
-        .routes(management.map_router(management::with_layers))
-        .routes(composer::routes().map_router(composer::with_layers))
+fn routes_of_all() -> Routes {
+    let open = Routes::new().routes(routes!(health::get_health));
+    SURFACES.iter().fold(open, |all, surface| all.routes(surface.mounted()))
 }

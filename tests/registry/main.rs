@@ -40,6 +40,7 @@ mod storefront;
 mod storefront_access;
 mod storefront_faults;
 mod storefront_permissions;
+mod surfaces;
 mod sync;
 mod sync_runs;
 mod tenants;

@@ -14,6 +14,7 @@ use crate::http::kit::pass_through::pass_through;
 use crate::http::kit::range::requested_range;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::zip_body::Zip;
+use crate::ports::ByteRange;
 use crate::registry::dist::{Dist, DistAddress, locate, open};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -52,17 +53,17 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
 pub async fn get_dist(
     auth: RequestAuth,
     method: Method,
-    PathParams((vendor, package, rest)): PathParams<(String, String, String)>,
+    PathParams([vendor, package, rest]): PathParams<3>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Some(address) = parse_address(&vendor, &package, &rest) else {
         auth.require(Scope::PackagesRead).await?;
         return Err(Failure::not_found("Version"));
     };
-    let app = &auth.app;
     let find = |organization| Some(address.statement(organization));
     let (view, rows) = auth.view_with(Scope::PackagesRead, find).await?;
-    let dist = locate(app, &view, &address, rows).await?;
+    let dist = locate(&auth.app, &view, &address, rows).await?;
+    auth.count_download(&address.name).await?;
     let etag = format!("\"{}\"", dist.sha1);
     let mut head = head_of(&dist, &address, &etag);
     if Preconditions::of(&headers).is_not_modified(&etag, None) {
@@ -70,6 +71,18 @@ pub async fn get_dist(
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
     let range = requested_range(&headers, dist.size, &etag)?;
+    let status = describe_range(&mut head, &dist, range)?;
+    if method == Method::HEAD {
+        return Ok((status, head).into_response());
+    }
+    let mut response = pass_through(open(&auth.app, &dist, range).await?);
+    *response.status_mut() = status;
+    response.headers_mut().extend(head);
+    Ok(response)
+}
+
+/// Adds length and range of what is sent to the headers; the status that says which it is.
+fn describe_range(head: &mut HeaderMap, dist: &Dist, range: Option<ByteRange>) -> Result<StatusCode, Failure> {
     let (status, length) = match range {
         None => (StatusCode::OK, dist.size),
         Some(part) => {
@@ -80,13 +93,7 @@ pub async fn get_dist(
         }
     };
     head.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    if method == Method::HEAD {
-        return Ok((status, head).into_response());
-    }
-    let mut response = pass_through(open(app, &dist, range).await?);
-    *response.status_mut() = status;
-    response.headers_mut().extend(head);
-    Ok(response)
+    Ok(status)
 }
 
 fn head_of(dist: &Dist, address: &DistAddress, etag: &str) -> HeaderMap {

@@ -62,7 +62,7 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, Part)> {
 )]
 pub async fn get_package_metadata(
     auth: RequestAuth,
-    PathParams((vendor, file)): PathParams<(String, String)>,
+    PathParams([vendor, file]): PathParams<2>,
     BaseUrl(base_url): BaseUrl,
     preconditions: Preconditions,
 ) -> Result<Response, Failure> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::http::surfaces;
+use crate::http::routes_of_all;
 
 /// The security schemes: name, scheme, what to send.
 const SECURITY_SCHEMES: [(&str, HttpAuthScheme, &str); 2] = [
@@ -75,7 +75,7 @@ struct ApiDoc;
 /// The document as indented JSON.
 pub fn document() -> serde_json::Result<String> {
     let mut openapi = ApiDoc::openapi();
-    openapi.merge(surfaces().into_document());
+    openapi.merge(routes_of_all().into_document());
     // OpenAPI has no wildcard like `{*rest}`: there it is a parameter like any other.
     let paths = std::mem::take(&mut openapi.paths.paths);
     openapi.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::kit::extract::{MAX_LIMIT, MAX_OFFSET};
 use crate::http::kit::failure;
+use crate::http::kit::paging::{MAX_LIMIT, MAX_OFFSET};
 use crate::registry::failure::Kind;
 
 /// The operation's part of the document.

@@ -48,7 +48,8 @@ pub struct BufferedRequest {
 }
 
 impl BufferedRequest {
-    fn new(request: Request) -> Self {
+    /// `request` with its body unread.
+    pub fn new(request: Request) -> Self {
         let (parts, body) = request.into_parts();
         Self { parts, body, bytes: Ok(Vec::new()) }
     }

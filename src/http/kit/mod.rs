@@ -5,6 +5,7 @@ pub mod extract;
 pub mod failure;
 pub mod handler;
 pub mod idempotency;
+pub mod paging;
 pub mod pass_through;
 pub mod range;
 pub mod request_auth;

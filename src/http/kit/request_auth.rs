@@ -4,16 +4,18 @@
 //! caller and what is left in the [`AuthenticatedSlot`], and writes the rate limit headers on the response, whatever that
 //! is. The request of a `304` is refunded: it did no work.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use composer::PackageName;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::kit::caching::PRIVATE_NO_CACHE;
 use crate::http::kit::handler::{BufferedRequest, Extract};
+use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
 use crate::ports::{Rows, Stmt};
 use crate::registry::App;
@@ -21,7 +23,7 @@ use crate::registry::access::View;
 use crate::registry::audit::Actor;
 use crate::registry::authenticate::{Authenticated, Caller, Credential, Subject, authenticate};
 use crate::registry::failure::{Failure, Kind};
-use crate::registry::limit::{self, Quota, RateLimit};
+use crate::registry::limit::{self, Quota};
 use crate::registry::tokens::{Issuer, Scope};
 use crate::registry::users::Manager;
 use crate::registry::users::session::Me;
@@ -51,14 +53,29 @@ impl RequestId {
 /// The header with the client's IP address. The edge sets it; one that a client sends does not get through.
 const CLIENT_ADDRESS_HEADER: &str = "cf-connecting-ip";
 
-/// The caller that a handler has authenticated, and what is left of its rate limit.
-pub type AuthenticatedSlot = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
+/// Where a handler leaves the caller that it has authenticated for the layer of the surface; empty until then.
+#[derive(Clone, Default)]
+pub struct AuthenticatedSlot(Arc<Mutex<Option<CountedCaller>>>);
+
+impl AuthenticatedSlot {
+    fn lock(&self) -> MutexGuard<'_, Option<CountedCaller>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An authenticated caller, and what is left of its rate limits.
+struct CountedCaller {
+    caller: Arc<Caller>,
+    requests: Quota,
+    downloads: Option<Quota>,
+}
 
 /// What authenticates the caller of a request.
 #[derive(Clone)]
 pub struct RequestAuth {
     /// The registry.
     pub app: App,
+    surface: &'static Surface,
     tenant: Tenant,
     credential: Option<Credential>,
     address: Option<String>,
@@ -75,19 +92,39 @@ impl RequestAuth {
     /// along in the same round trip, and its rows are returned.
     async fn authenticate_with(&self, prefetch: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
         let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
-        let quota = limit::take(&self.app, &caller, RateLimit::OfCredential, None).await;
-        *self.authenticated.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota.clone()));
+        let limit = self.surface.limits.requests;
+        let quota = limit::take(&self.app, &caller, limit, None).await;
+        let counted = CountedCaller { caller: caller.clone(), requests: quota.clone(), downloads: None };
+        *self.authenticated.lock() = Some(counted);
         match quota.retry_after {
             None => Ok((caller, rows)),
             Some(retry_after) => {
                 let holder = if caller.account.is_some() { "account" } else { "token" };
-                let limit = quota.limit;
+                let (max, window) = (quota.limit, limit.window().as_str());
                 let detail = format!(
-                    "This {holder} has used its {limit} requests of this hour. Try again in {retry_after} seconds."
+                    "This {holder} has used its {max} requests of this {window}. Try again in {retry_after} seconds."
                 );
                 Err(Failure::new(Kind::TooMany { retry_after }, detail))
             }
         }
+    }
+
+    /// Counts a download of `package` by the caller that was authenticated, if the surface limits downloads.
+    pub async fn count_download(&self, package: &PackageName) -> Result<(), Failure> {
+        let Some(limit) = self.surface.limits.downloads else { return Ok(()) };
+        let caller = self.authenticated.lock().as_ref().map(|counted| counted.caller.clone());
+        let caller = caller.ok_or_else(Failure::unwired)?;
+        let quota = limit::take(&self.app, &caller, limit, Some(package)).await;
+        let (max, retry_after) = (quota.limit, quota.retry_after);
+        if let Some(counted) = &mut *self.authenticated.lock() {
+            counted.downloads = Some(quota);
+        }
+        let Some(retry_after) = retry_after else { return Ok(()) };
+        let (package, window) = (package.as_str(), limit.window().as_str());
+        let detail = format!(
+            "This token has used its {max} downloads of `{package}` of this {window}. Try again in {retry_after} seconds."
+        );
+        Err(Failure::new(Kind::TooMany { retry_after }, detail))
     }
 
     /// The view of `caller` of the organization that the request is about.
@@ -185,16 +222,13 @@ impl RequestAuth {
 
 impl Extract for RequestAuth {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        let parts = &request.parts;
-        let app = parts.extensions.get::<App>().cloned();
-        let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned();
-        let (Some(app), Some(authenticated)) = (app, authenticated) else {
-            return Err(Failure::unwired());
-        };
         let tenant = Tenant::extract(request)?;
         let parts = &request.parts;
+        let app = parts.extensions.get::<App>().cloned().ok_or_else(Failure::unwired)?;
+        let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned().ok_or_else(Failure::unwired)?;
         let address = parts.headers.get(CLIENT_ADDRESS_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Self { app, tenant, credential: credential_of(&parts.headers), address, authenticated })
+        let (surface, credential) = (Surface::of(parts)?, credential_of(&parts.headers));
+        Ok(Self { app, surface, tenant, credential, address, authenticated })
     }
 }
 
@@ -213,12 +247,17 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
     Some(Credential { user: Some(user.to_owned()), secret: password.to_owned() })
 }
 
-/// Writes the rate limit headers on the response to an authenticated caller, and keeps it out of shared caches.
+/// Writes the rate limit headers on the response to an authenticated caller, and keeps it out of shared caches. Of two
+/// limits, the headers are about the one of which less is left.
 pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
-    let Some((_, mut quota)) = authenticated.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let Some(CountedCaller { mut requests, mut downloads, .. }) = authenticated.lock().take() else { return };
     if response.status() == StatusCode::NOT_MODIFIED {
-        quota = limit::give_back(app, quota);
+        requests = limit::give_back(app, requests);
+        downloads = downloads.map(|quota| limit::give_back(app, quota));
     }
+    let quota = downloads.into_iter().fold(requests, |least, quota| {
+        if quota.retry_after.is_some() || quota.remaining < least.remaining { quota } else { least }
+    });
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(PRIVATE_NO_CACHE);
     for (name, value) in [

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page, update};
+use crate::http::kit::extract::{JsonBody, PathParams, update};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, created, message, ok, page_of_list};
+use crate::http::kit::response::{Done, created, message, ok};
 use crate::ports::Millis;
 use crate::registry::advisories::{self, AdvisorySpec, Source};
 use crate::registry::failure::Failure;
@@ -122,8 +123,6 @@ impl From<AdvisoryRow> for AdvisoryView {
 pub struct AdvisoryQuery {
     package: Option<String>,
     severity: Option<String>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 /// Advisories, newest first.
@@ -144,14 +143,13 @@ pub struct AdvisoryQuery {
 )]
 pub async fn list_advisories(
     auth: RequestAuth,
-    query: Result<StrictQuery<AdvisoryQuery>, Failure>,
+    query: Result<ListQuery<AdvisoryQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::AdvisoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let filter = NoticeFilter { package: query.package.as_deref(), class: query.severity.as_deref() };
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = advisories::list(&auth.app, &view, filter, page).await?;
-    Ok(page_of_list(rows.into_iter().map(AdvisoryView::from), total))
+    let ListQuery { filter, page } = query?;
+    let filter = NoticeFilter { package: filter.package.as_deref(), class: filter.severity.as_deref() };
+    let (rows, total) = advisories::list(&auth.app, &view, filter, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(AdvisoryView::from), total))
 }
 
 /// Writes an advisory down; `composer audit` and `composer update` know it from the next request on.
@@ -190,7 +188,7 @@ pub async fn create_advisory(
         (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
-pub async fn get_advisory(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn get_advisory(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::AdvisoriesRead).await?;
     let row = advisories::get(&auth.app, &view, &id).await?;
     Ok(ok(&AdvisoryView::from(row)))
@@ -213,7 +211,7 @@ pub async fn get_advisory(auth: RequestAuth, PathParams(id): PathParams<String>)
 )]
 pub async fn update_advisory(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::AdvisoriesWrite).await?;
@@ -236,7 +234,7 @@ pub async fn update_advisory(
         (status = 404, description = "No such advisory", body = ErrorBody)
     )
 )]
-pub async fn delete_advisory(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_advisory(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::AdvisoriesWrite).await?;
     advisories::withdraw(&auth.app, &actor, &id).await?;
     Ok(message("Advisory removed"))

@@ -4,10 +4,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, StrictQuery, page};
+use crate::http::kit::extract::JsonBody;
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
+use crate::http::kit::response::ok;
 use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -57,8 +58,6 @@ impl From<ArtifactRow> for ArtifactView {
 pub struct ArtifactsQuery {
     package: Option<String>,
     unused: Option<bool>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 impl ArtifactsQuery {
@@ -93,13 +92,12 @@ impl ArtifactsQuery {
 )]
 pub async fn list_artifacts(
     auth: RequestAuth,
-    query: Result<StrictQuery<ArtifactsQuery>, Failure>,
+    query: Result<ListQuery<ArtifactsQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = artifacts::list(&auth.app, &view, query.filter()?, page).await?;
-    Ok(page_of_list(rows.into_iter().map(ArtifactView::from), total))
+    let ListQuery { filter, page } = query?;
+    let (rows, total) = artifacts::list(&auth.app, &view, filter.filter()?, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(ArtifactView::from), total))
 }
 
 /// Which uploaded versions are to go; of `keep_versions` and `older_than_days` one is needed.

@@ -7,15 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{StrictQuery, page};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::page_of_list;
 use crate::ports::Millis;
 use crate::registry::audit;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
-use crate::store::Page;
 use crate::store::audit::{EntryFilter, EntryRow};
 
 /// One thing that was done.
@@ -62,8 +60,6 @@ pub struct EntryQuery {
     target: Option<String>,
     since: Option<i64>,
     until: Option<i64>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 impl EntryQuery {
@@ -99,13 +95,12 @@ impl EntryQuery {
 )]
 pub async fn list_audit_log(
     auth: RequestAuth,
-    query: Result<StrictQuery<EntryQuery>, Failure>,
+    query: Result<ListQuery<EntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::AuditRead).await?;
-    let StrictQuery(query) = query?;
-    let part = page(query.limit, query.offset)?;
-    let (rows, total) = audit::list(&auth.app, &view, query.filter(), part).await?;
-    Ok(page_of_list(rows.into_iter().map(EntryView::from), total))
+    let ListQuery { filter, page } = query?;
+    let (rows, total) = audit::list(&auth.app, &view, filter.filter(), page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(EntryView::from), total))
 }
 
 /// Most entries of one export; `offset` reaches the rest.
@@ -132,14 +127,11 @@ const MAX_EXPORTED: i64 = 10_000;
 )]
 pub async fn export_audit_log(
     auth: RequestAuth,
-    query: Result<StrictQuery<EntryQuery>, Failure>,
+    query: Result<ListQuery<EntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::AuditRead).await?;
-    let StrictQuery(query) = query?;
-    let asked = page(query.limit, query.offset)?;
-    let limit = if query.limit.is_some() { asked.limit } else { MAX_EXPORTED };
-    let part = Page { limit, ..asked };
-    let (rows, _) = audit::list(&auth.app, &view, query.filter(), part).await?;
+    let ListQuery { filter, page } = query?;
+    let (rows, _) = audit::list(&auth.app, &view, filter.filter(), page.rows_or(MAX_EXPORTED)).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

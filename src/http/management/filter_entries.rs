@@ -4,10 +4,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, created, message, page_of_list};
+use crate::http::kit::response::{Done, created, message};
 use crate::registry::advisories::{self, EntrySpec};
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -70,8 +71,6 @@ impl From<FilterEntryRow> for FilterEntryView {
 pub struct FilterEntryQuery {
     package: Option<String>,
     list: Option<String>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 /// Entries of filter lists, newest first.
@@ -92,14 +91,13 @@ pub struct FilterEntryQuery {
 )]
 pub async fn list_filter_entries(
     auth: RequestAuth,
-    query: Result<StrictQuery<FilterEntryQuery>, Failure>,
+    query: Result<ListQuery<FilterEntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::AdvisoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let filter = NoticeFilter { package: query.package.as_deref(), class: query.list.as_deref() };
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = advisories::entries(&auth.app, &view, filter, page).await?;
-    Ok(page_of_list(rows.into_iter().map(FilterEntryView::from), total))
+    let ListQuery { filter, page } = query?;
+    let filter = NoticeFilter { package: filter.package.as_deref(), class: filter.list.as_deref() };
+    let (rows, total) = advisories::entries(&auth.app, &view, filter, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(FilterEntryView::from), total))
 }
 
 /// Puts versions of a package on a filter list; composer refuses them from the next request on.
@@ -138,7 +136,7 @@ pub async fn create_filter_entry(
         (status = 404, description = "No such entry", body = ErrorBody)
     )
 )]
-pub async fn delete_filter_entry(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_filter_entry(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::AdvisoriesWrite).await?;
     advisories::unflag(&auth.app, &actor, &id).await?;
     Ok(message("Filter entry removed"))

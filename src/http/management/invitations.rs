@@ -5,10 +5,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, no_store, page_of_list};
+use crate::http::kit::response::{Done, message, no_store};
 use crate::http::management::auth::RoleName;
 use crate::registry::failure::Failure;
 use crate::registry::tokens::Scope;
@@ -67,12 +68,12 @@ pub struct NewInvitationView {
 )]
 pub async fn list_invitations(
     auth: RequestAuth,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::UsersRead).await?;
-    let StrictQuery(query) = query?;
-    let (rows, total) = links::list(&auth.app, &view, query.page()?).await?;
-    Ok(page_of_list(rows.into_iter().map(InvitationView::from), total))
+    let page = query?.page;
+    let (rows, total) = links::list(&auth.app, &view, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(InvitationView::from), total))
 }
 
 /// A request to invite somebody.
@@ -119,7 +120,7 @@ pub async fn create_invitation(
         (status = 404, description = "No such invitation", body = ErrorBody)
     )
 )]
-pub async fn delete_invitation(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_invitation(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::UsersWrite).await?;
     links::revoke(&auth.app, &actor, &id).await?;
     Ok(message("Invitation revoked"))

@@ -6,10 +6,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{PathParams, StrictQuery};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
+use crate::http::kit::response::ok;
 use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
 use crate::registry::failure::Failure;
@@ -131,7 +132,7 @@ impl PackageStatisticsView {
 )]
 pub async fn get_package_stats(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     query: Result<StrictQuery<StatisticsQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
@@ -181,12 +182,11 @@ impl From<DependentRow> for DependentView {
 )]
 pub async fn list_dependents(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = query.page()?;
-    let (rows, total) = packages::dependents(&auth.app, &view, &id, page).await?;
-    Ok(page_of_list(rows.into_iter().map(DependentView::from), total))
+    let page = query?.page;
+    let (rows, total) = packages::dependents(&auth.app, &view, &id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(DependentView::from), total))
 }

@@ -4,10 +4,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page, update};
+use crate::http::kit::extract::{JsonBody, PathParams, update};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::response::{Done, message, ok};
 use crate::http::management::versions::VersionView;
 use crate::registry::App;
 use crate::registry::access::View;
@@ -111,8 +112,6 @@ pub struct PackagesQuery {
     package_type: Option<String>,
     sort: Option<SortName>,
     order: Option<OrderName>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 /// The visible packages.
@@ -136,18 +135,17 @@ pub struct PackagesQuery {
 )]
 pub async fn list_packages(
     auth: RequestAuth,
-    query: Result<StrictQuery<PackagesQuery>, Failure>,
+    query: Result<ListQuery<PackagesQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
-    let StrictQuery(query) = query?;
+    let ListQuery { filter: query, page } = query?;
     let filter = PackageFilter {
         repository_uid: query.repo_id.as_deref(),
         search: query.search.as_deref(),
         package_type: query.package_type.as_deref(),
     };
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = packages::list(&auth.app, &view, filter, sort_of(query.sort, query.order), page).await?;
-    Ok(page_of_list(rows.into_iter().map(PackageView::from), total))
+    let (rows, total) = packages::list(&auth.app, &view, filter, sort_of(query.sort, query.order), page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(PackageView::from), total))
 }
 
 async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, Failure> {
@@ -168,7 +166,7 @@ async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, 
         (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
-pub async fn get_package(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn get_package(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
     package_details(&auth.app, &view, &id).await
 }
@@ -190,7 +188,7 @@ pub async fn get_package(auth: RequestAuth, PathParams(id): PathParams<String>) 
 )]
 pub async fn get_package_by_name(
     auth: RequestAuth,
-    PathParams((vendor, name)): PathParams<(String, String)>,
+    PathParams([vendor, name]): PathParams<2>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
     package_details(&auth.app, &view, &format!("{vendor}/{name}")).await
@@ -251,7 +249,7 @@ impl From<PackageRequest> for PackageChanges {
 )]
 pub async fn update_package(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<PackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::PackagesWrite).await?;
@@ -274,7 +272,7 @@ pub async fn update_package(
         (status = 409, description = "It comes from a repository", body = ErrorBody)
     )
 )]
-pub async fn delete_package(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_package(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::PackagesWrite).await?;
     curate::delete_package(&auth.app, &actor, Who::Operator, &id).await?;
     Ok(message("Package deleted"))

@@ -72,7 +72,7 @@ impl From<Uploaded> for UploadedView {
 )]
 pub async fn upload_version(
     auth: RequestAuth,
-    PathParams((vendor, name, version)): PathParams<(String, String, String)>,
+    PathParams([vendor, name, version]): PathParams<3>,
     request: Request,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::PackagesWrite).await?;

@@ -5,10 +5,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, created, message, no_store, ok, page_of_list};
+use crate::http::kit::response::{Done, created, message, no_store, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::{RoleName, UserView};
 use crate::registry::failure::Failure;
@@ -20,8 +21,6 @@ use crate::registry::users::{self, UserSpec, UserUpdate};
 #[derive(Debug, Default, Deserialize)]
 pub struct UsersQuery {
     search: Option<String>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 /// Users, newest first.
@@ -39,16 +38,12 @@ pub struct UsersQuery {
         (status = 403, description = "The token lacks `users:read`", body = ErrorBody)
     )
 )]
-pub async fn list_users(
-    auth: RequestAuth,
-    query: Result<StrictQuery<UsersQuery>, Failure>,
-) -> Result<Response, Failure> {
+pub async fn list_users(auth: RequestAuth, query: Result<ListQuery<UsersQuery>, Failure>) -> Result<Response, Failure> {
     let view = auth.view(Scope::UsersRead).await?;
-    let StrictQuery(query) = query?;
-    let part = page(query.limit, query.offset)?;
-    let (rows, total) = users::list(&auth.app, &view, query.search.as_deref(), part).await?;
+    let ListQuery { filter, page } = query?;
+    let (rows, total) = users::list(&auth.app, &view, filter.search.as_deref(), page.rows()).await?;
     let views = rows.into_iter().map(UserView::try_from).collect::<Result<Vec<_>, _>>()?;
-    Ok(page_of_list(views, total))
+    Ok(page.respond(views, total))
 }
 
 /// A request to make a user.
@@ -96,7 +91,7 @@ pub async fn create_user(auth: RequestAuth, body: Result<JsonBody<UserRequest>, 
         (status = 404, description = "No such user", body = ErrorBody)
     )
 )]
-pub async fn get_user(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn get_user(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::UsersRead).await?;
     Ok(ok(&UserView::try_from(users::get(&auth.app, &view, &id).await?)?))
 }
@@ -149,7 +144,7 @@ impl TryFrom<UserChangeRequest> for UserUpdate {
 )]
 pub async fn update_user(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<UserChangeRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
@@ -171,7 +166,7 @@ pub async fn update_user(
         (status = 409, description = "It is the last owner", body = ErrorBody)
     )
 )]
-pub async fn delete_user(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_user(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
     users::remove(&auth.app, &manager, &id).await?;
     Ok(message("User removed"))
@@ -203,7 +198,7 @@ pub struct LinkView {
 )]
 pub async fn create_reset_link(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {
     let manager = auth.manager().await?;

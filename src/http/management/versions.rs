@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{PathParams, StrictQuery};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::response::{Done, message, ok};
 use crate::ports::Millis;
 use crate::registry::curate::{VersionChange, change_version};
 use crate::registry::failure::Failure;
@@ -113,14 +114,13 @@ impl From<VersionRow> for VersionDetails {
 )]
 pub async fn list_versions(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = query.page()?;
-    let (rows, total) = packages::version_page(&auth.app, &view, &id, page).await?;
-    Ok(page_of_list(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
+    let page = query?.page;
+    let (rows, total) = packages::version_page(&auth.app, &view, &id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
 }
 
 /// One version with its composer.json.
@@ -138,10 +138,7 @@ pub async fn list_versions(
         (status = 404, description = "No such package or version", body = ErrorBody)
     )
 )]
-pub async fn get_version(
-    auth: RequestAuth,
-    PathParams((id, version)): PathParams<(String, String)>,
-) -> Result<Response, Failure> {
+pub async fn get_version(auth: RequestAuth, PathParams([id, version]): PathParams<2>) -> Result<Response, Failure> {
     let view = auth.view(Scope::PackagesRead).await?;
     let row = packages::version(&auth.app, &view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
@@ -150,7 +147,7 @@ pub async fn get_version(
 /// Changes a version, and responds with the version as it is then.
 async fn change_and_show(
     auth: &RequestAuth,
-    (id, version): (String, String),
+    [id, version]: [String; 2],
     change: VersionChange,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::PackagesWrite).await?;
@@ -176,10 +173,7 @@ async fn change_and_show(
         (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
-pub async fn yank_version(
-    auth: RequestAuth,
-    PathParams(address): PathParams<(String, String)>,
-) -> Result<Response, Failure> {
+pub async fn yank_version(auth: RequestAuth, PathParams(address): PathParams<2>) -> Result<Response, Failure> {
     change_and_show(&auth, address, VersionChange::Yank).await
 }
 
@@ -199,10 +193,7 @@ pub async fn yank_version(
         (status = 409, description = "The package is mirrored", body = ErrorBody)
     )
 )]
-pub async fn unyank_version(
-    auth: RequestAuth,
-    PathParams(address): PathParams<(String, String)>,
-) -> Result<Response, Failure> {
+pub async fn unyank_version(auth: RequestAuth, PathParams(address): PathParams<2>) -> Result<Response, Failure> {
     change_and_show(&auth, address, VersionChange::Unyank).await
 }
 
@@ -223,10 +214,7 @@ pub async fn unyank_version(
         (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
     )
 )]
-pub async fn delete_version(
-    auth: RequestAuth,
-    PathParams((id, version)): PathParams<(String, String)>,
-) -> Result<Response, Failure> {
+pub async fn delete_version(auth: RequestAuth, PathParams([id, version]): PathParams<2>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::PackagesWrite).await?;
     change_version(&auth.app, &actor, (&id, &version), VersionChange::Delete).await?;
     Ok(message("Version deleted"))
@@ -295,7 +283,7 @@ async fn text_response(
 )]
 pub async fn get_readme(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     headers: HeaderMap,
     query: Result<StrictQuery<TextQuery>, Failure>,
 ) -> Result<Response, Failure> {
@@ -323,7 +311,7 @@ pub async fn get_readme(
 )]
 pub async fn get_changelog(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     headers: HeaderMap,
     query: Result<StrictQuery<TextQuery>, Failure>,
 ) -> Result<Response, Failure> {

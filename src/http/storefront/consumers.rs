@@ -3,21 +3,18 @@
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{no_content, ok, page_of_list};
+use crate::http::kit::response::{no_content, ok};
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
-use crate::registry::consumers::{self, Consumer, ConsumerSpec};
+use crate::registry::consumers::{self, ConsumerSpec};
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
 use crate::registry::tokens::Scope;
-
-fn consumer_page((consumers, total): (Vec<Consumer>, i64)) -> Response {
-    page_of_list(consumers.into_iter().map(ConsumerView::from), total)
-}
 
 /// Consumers, the oldest first.
 #[utoipa::path(
@@ -35,11 +32,12 @@ fn consumer_page((consumers, total): (Vec<Consumer>, i64)) -> Response {
 )]
 pub async fn list_consumers(
     auth: RequestAuth,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    Ok(consumer_page(consumers::list(&auth.app, &view, None, query.whole()?).await?))
+    let page = query?.page;
+    let (rows, total) = consumers::list(&auth.app, &view, None, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
 /// Consumers with an e-mail address, in whatever case, the oldest first.
@@ -59,12 +57,13 @@ pub async fn list_consumers(
 )]
 pub async fn list_consumers_by_email(
     auth: RequestAuth,
-    PathParams(email): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([email]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    Ok(consumer_page(consumers::list(&auth.app, &view, Some(&email), query.whole()?).await?))
+    let page = query?.page;
+    let (rows, total) = consumers::list(&auth.app, &view, Some(&email), page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
 /// One consumer.
@@ -79,7 +78,7 @@ pub async fn list_consumers_by_email(
         (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
-pub async fn get_consumer(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn get_consumer(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
     let consumer = consumers::get(&auth.app, &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&ConsumerView::from(consumer)))
@@ -135,7 +134,7 @@ pub async fn create_consumer(
 )]
 pub async fn update_consumer(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
@@ -156,7 +155,7 @@ pub async fn update_consumer(
         (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
-pub async fn delete_consumer(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_consumer(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
     consumers::delete(&auth.app, &actor, id_of(&id, "Consumer")?).await?;
     Ok(no_content())

@@ -3,10 +3,11 @@
 use axum::response::Response;
 use serde_json::json;
 
-use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
+use crate::http::kit::response::ok;
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::failure::Failure;
@@ -36,14 +37,14 @@ fn permission_list(rows: Vec<PermissionRow>) -> Response {
 )]
 pub async fn list_consumer_packages(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (id, page) = (id_of(&id, "Consumer")?, query.whole()?);
-    let (rows, total) = instructions::visible(&auth.app, &view, id, page).await?;
-    Ok(page_of_list(rows.into_iter().map(StorefrontPackageView::from), total))
+    let page = query?.page;
+    let id = id_of(&id, "Consumer")?;
+    let (rows, total) = instructions::visible(&auth.app, &view, id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
 /// The permissions of a consumer that name a package, the oldest first.
@@ -63,7 +64,7 @@ pub async fn list_consumer_packages(
 )]
 pub async fn list_consumer_permissions(
     auth: RequestAuth,
-    PathParams((consumer, package)): PathParams<(String, String)>,
+    PathParams([consumer, package]): PathParams<2>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
     let (consumer, package) = (id_of(&consumer, "Consumer")?, id_of(&package, "Package")?);
@@ -82,7 +83,7 @@ pub async fn list_consumer_permissions(
         (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
-pub async fn list_entitlements(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn list_entitlements(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
     Ok(permission_list(entitlements::list(&auth.app, &view, id_of(&id, "Consumer")?).await?))
 }
@@ -106,7 +107,7 @@ pub async fn list_entitlements(auth: RequestAuth, PathParams(id): PathParams<Str
 )]
 pub async fn set_entitlements(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<Vec<PermissionRequest>>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer(Scope::StorefrontWrite).await?;
@@ -131,7 +132,7 @@ pub async fn set_entitlements(
 pub async fn get_instructions(
     auth: RequestAuth,
     BaseUrl(url): BaseUrl,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
     let id = id_of(&id, "Consumer")?;

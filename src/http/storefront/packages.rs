@@ -2,10 +2,11 @@
 
 use axum::response::Response;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, no_content, ok, page_of_list};
+use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::catalog;
@@ -28,13 +29,13 @@ use crate::registry::tokens::Scope;
 )]
 pub async fn list_storefront_packages(
     auth: RequestAuth,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (app, page) = (&auth.app, query.whole()?);
-    let (rows, total) = catalog::packages(app, &view, page).await?;
-    Ok(page_of_list(rows.into_iter().map(StorefrontPackageView::from), total))
+    let page = query?.page;
+    let app = &auth.app;
+    let (rows, total) = catalog::packages(app, &view, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
 /// Makes a package without versions; their zips are uploaded.
@@ -71,10 +72,7 @@ pub async fn create_storefront_package(
         (status = 404, description = "No such package", body = ErrorBody)
     )
 )]
-pub async fn get_storefront_package(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-) -> Result<Response, Failure> {
+pub async fn get_storefront_package(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
     let id = id_of(&id, "Package")?;
     let row = catalog::package(&auth.app, &view, id).await?;
@@ -97,7 +95,7 @@ pub async fn get_storefront_package(
 )]
 pub async fn update_storefront_package(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
@@ -121,7 +119,7 @@ pub async fn update_storefront_package(
 )]
 pub async fn delete_storefront_package(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
     catalog::delete_package(&auth.app, &actor, id_of(&id, "Package")?).await?;

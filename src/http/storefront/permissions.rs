@@ -27,7 +27,7 @@ use crate::registry::tokens::Scope;
         (status = 404, description = "No such consumer or package", body = ErrorBody)
     )
 )]
-pub async fn list_permissions(auth: RequestAuth, ids: PathParams<(String, String)>) -> Result<Response, Failure> {
+pub async fn list_permissions(auth: RequestAuth, ids: PathParams<2>) -> Result<Response, Failure> {
     entitlements::list_consumer_permissions(auth, ids).await
 }
 
@@ -65,7 +65,7 @@ pub async fn create_permission(
         (status = 404, description = "No such permission", body = ErrorBody)
     )
 )]
-pub async fn get_permission(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn get_permission(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
     let row = get(&auth.app, &view, id_of(&id, "Permission")?).await?;
     Ok(ok(&PermissionView::from(row)))
@@ -87,7 +87,7 @@ pub async fn get_permission(auth: RequestAuth, PathParams(id): PathParams<String
 )]
 pub async fn update_permission(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<PermissionRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer(Scope::StorefrontWrite).await?;
@@ -108,7 +108,7 @@ pub async fn update_permission(
         (status = 404, description = "No such permission", body = ErrorBody)
     )
 )]
-pub async fn delete_permission(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_permission(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let issuer = auth.issuer(Scope::StorefrontWrite).await?;
     revoke(&auth.app, &issuer, id_of(&id, "Permission")?).await?;
     Ok(no_content())

@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::PathParams;
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::page_of_list;
 use crate::http::storefront::id_of;
 use crate::registry::dates::php_date;
 use crate::registry::downloads::of_one_consumer;
@@ -64,12 +64,12 @@ impl From<ConsumerDownloads> for ConsumerStatisticsView {
 )]
 pub async fn list_consumer_statistics(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (app, page) = (&auth.app, query.whole()?);
-    let (rows, total) = of_one_consumer(app, &view, id_of(&id, "Consumer")?, page).await?;
-    Ok(page_of_list(rows.into_iter().map(ConsumerStatisticsView::from), total))
+    let page = query?.page;
+    let app = &auth.app;
+    let (rows, total) = of_one_consumer(app, &view, id_of(&id, "Consumer")?, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(ConsumerStatisticsView::from), total))
 }

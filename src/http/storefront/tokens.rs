@@ -24,7 +24,7 @@ use crate::registry::tokens::Scope;
         (status = 404, description = "No such consumer", body = ErrorBody)
     )
 )]
-pub async fn list_consumer_tokens(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn list_consumer_tokens(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
     let rows = consumer_tokens::list(&auth.app, &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&rows.into_iter().map(|row| ConsumerTokenView::new(row, None)).collect::<Vec<_>>()))
@@ -46,7 +46,7 @@ pub async fn list_consumer_tokens(auth: RequestAuth, PathParams(id): PathParams<
 )]
 pub async fn create_consumer_token(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<ConsumerTokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
@@ -74,7 +74,7 @@ pub async fn create_consumer_token(
 )]
 pub async fn delete_consumer_token(
     auth: RequestAuth,
-    PathParams((id, token)): PathParams<(String, String)>,
+    PathParams([id, token]): PathParams<2>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
     consumer_tokens::revoke(&auth.app, &actor, id_of(&id, "Consumer")?, &token).await?;

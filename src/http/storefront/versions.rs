@@ -4,10 +4,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, no_content, ok, page_of_list, with_status};
+use crate::http::kit::response::{created, no_content, ok, with_status};
 use crate::http::kit::zip_body::{content_length, read_zip};
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
@@ -33,14 +34,14 @@ use crate::registry::{catalog, uploads};
 )]
 pub async fn list_storefront_versions(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (id, page) = (id_of(&id, "Package")?, query.whole()?);
-    let (rows, total) = catalog::versions(&auth.app, &view, id, page).await?;
-    Ok(page_of_list(rows.into_iter().map(StorefrontVersionView::from), total))
+    let page = query?.page;
+    let id = id_of(&id, "Package")?;
+    let (rows, total) = catalog::versions(&auth.app, &view, id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(StorefrontVersionView::from), total))
 }
 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.
@@ -59,7 +60,7 @@ pub async fn list_storefront_versions(
 )]
 pub async fn create_storefront_version(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
@@ -80,10 +81,7 @@ pub async fn create_storefront_version(
         (status = 404, description = "No such version", body = ErrorBody)
     )
 )]
-pub async fn get_storefront_version(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-) -> Result<Response, Failure> {
+pub async fn get_storefront_version(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::StorefrontRead).await?;
     let id = id_of(&id, "Version")?;
     let row = catalog::version(&auth.app, &view, id).await?;
@@ -106,7 +104,7 @@ pub async fn get_storefront_version(
 )]
 pub async fn update_storefront_version(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
@@ -130,7 +128,7 @@ pub async fn update_storefront_version(
 )]
 pub async fn delete_storefront_version(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;
     catalog::delete_version(&auth.app, &actor, id_of(&id, "Version")?).await?;
@@ -161,7 +159,7 @@ pub async fn delete_storefront_version(
 )]
 pub async fn upload_storefront_file(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     request: Request,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::StorefrontWrite).await?;

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, no_content, ok, page_of_list};
+use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::id_of;
 use crate::ports::json::parse;
 use crate::registry::audit::Actor;
@@ -164,7 +165,7 @@ pub async fn create_webhook(
         (status = 404, description = "No such webhook", body = ErrorBody)
     )
 )]
-pub async fn get_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn get_webhook(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
     Ok(ok(&webhook_view(webhooks::get(&auth.app, &actor.view, &id).await?, None)))
 }
@@ -185,7 +186,7 @@ pub async fn get_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) 
 )]
 pub async fn update_webhook(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
@@ -205,11 +206,14 @@ pub async fn update_webhook(
         (status = 404, description = "No such webhook", body = ErrorBody)
     )
 )]
-pub async fn delete_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_webhook(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
     webhooks::delete(&auth.app, &actor, &id).await?;
     Ok(no_content())
 }
+
+/// Deliveries of a page, if the request does not say.
+const DEFAULT_LIMIT: i64 = 100;
 
 /// What a webhook was told and is to be told, the latest first; of the last 30 days.
 #[utoipa::path(
@@ -229,13 +233,13 @@ pub async fn delete_webhook(auth: RequestAuth, PathParams(id): PathParams<String
 )]
 pub async fn list_deliveries(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (rows, total) = webhooks::log(&auth.app, &actor.view, &id, query.page()?).await?;
-    Ok(page_of_list(rows.into_iter().map(delivery_view), total))
+    let page = query?.page;
+    let (rows, total) = webhooks::log(&auth.app, &actor.view, &id, page.rows_or(DEFAULT_LIMIT)).await?;
+    Ok(page.respond(rows.into_iter().map(delivery_view), total))
 }
 
 /// Sends a delivery again, with the same id, whatever became of it.
@@ -254,10 +258,7 @@ pub async fn list_deliveries(
         (status = 409, description = "The webhook is disabled", body = ErrorBody)
     )
 )]
-pub async fn redeliver(
-    auth: RequestAuth,
-    PathParams((id, delivery)): PathParams<(String, String)>,
-) -> Result<Response, Failure> {
+pub async fn redeliver(auth: RequestAuth, PathParams([id, delivery]): PathParams<2>) -> Result<Response, Failure> {
     let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
     Ok(ok(&delivery_view(webhooks::redeliver(&auth.app, &actor, &id, id_of(&delivery, "Delivery")?).await?)))
 }
@@ -275,7 +276,7 @@ pub async fn redeliver(
         (status = 409, description = "The webhook is disabled", body = ErrorBody)
     )
 )]
-pub async fn test_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn test_webhook(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
     Ok(created(&delivery_view(webhooks::ping(&auth.app, &actor, &id).await?)))
 }

@@ -4,10 +4,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
+use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::response::{Done, message, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::UserView;
 use crate::registry::failure::Failure;
@@ -182,13 +183,13 @@ impl SessionView {
 )]
 pub async fn list_sessions(
     auth: RequestAuth,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    let StrictQuery(query) = query?;
-    let (rows, total) = session::list(&auth.app, &me, query.page()?).await?;
+    let page = query?.page;
+    let (rows, total) = session::list(&auth.app, &me, page.rows()).await?;
     let current = &me.account.session_uid;
-    Ok(page_of_list(rows.into_iter().map(|row| SessionView::new(row, current)), total))
+    Ok(page.respond(rows.into_iter().map(|row| SessionView::new(row, current)), total))
 }
 
 /// Ends one of one's sessions, at once and everywhere.
@@ -205,7 +206,7 @@ pub async fn list_sessions(
         (status = 429, description = "The account's hour is used up", body = ErrorBody)
     )
 )]
-pub async fn delete_session(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_session(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
     session::end(&auth.app, &me, &id).await?;
     Ok(message("Session ended"))

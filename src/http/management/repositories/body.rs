@@ -320,8 +320,6 @@ impl From<Verification> for VerificationView {
 pub struct RepositoriesQuery {
     kind: Option<String>,
     sync_status: Option<String>,
-    pub(super) limit: Option<i64>,
-    pub(super) offset: Option<i64>,
 }
 
 impl RepositoriesQuery {

@@ -4,10 +4,11 @@ mod body;
 
 use axum::response::Response;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery, page};
+use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, created, message, ok, page_of_list};
+use crate::http::kit::response::{Done, created, message, ok};
 use crate::registry::failure::Failure;
 use crate::registry::repositories;
 use crate::registry::tokens::Scope;
@@ -32,14 +33,13 @@ use body::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRu
 )]
 pub async fn list_repositories(
     auth: RequestAuth,
-    query: Result<StrictQuery<RepositoriesQuery>, Failure>,
+    query: Result<ListQuery<RepositoriesQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::RepositoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = repositories::list(&auth.app, &view, query.filter()?, page).await?;
+    let ListQuery { filter, page } = query?;
+    let (rows, total) = repositories::list(&auth.app, &view, filter.filter()?, page.rows()).await?;
     let now = auth.app.now();
-    Ok(page_of_list(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
+    Ok(page.respond(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
 }
 
 /// Registers a repository and asks for its first sync. The one for uploaded zips, which has none, is also made by the
@@ -77,7 +77,7 @@ pub async fn create_repository(
         (status = 404, description = "No such repository", body = ErrorBody)
     )
 )]
-pub async fn get_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn get_repository(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::RepositoriesRead).await?;
     let row = repositories::get(&auth.app, &view, &id).await?;
     Ok(ok(&RepositoryView::new(row, auth.app.now())))
@@ -99,7 +99,7 @@ pub async fn get_repository(auth: RequestAuth, PathParams(id): PathParams<String
 )]
 pub async fn update_repository(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::RepositoriesWrite).await?;
@@ -125,7 +125,7 @@ pub async fn update_repository(
 )]
 pub async fn replace_repository(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::RepositoriesWrite).await?;
@@ -147,7 +147,7 @@ pub async fn replace_repository(
         (status = 409, description = "It holds uploaded zips", body = ErrorBody)
     )
 )]
-pub async fn verify_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn verify_repository(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::RepositoriesWrite).await?;
     Ok(ok(&VerificationView::from(repositories::verify(&auth.app, &view, &id).await?)))
 }
@@ -165,7 +165,7 @@ pub async fn verify_repository(auth: RequestAuth, PathParams(id): PathParams<Str
         (status = 409, description = "It stands for Packagist, which the settings switch off", body = ErrorBody)
     )
 )]
-pub async fn delete_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_repository(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::RepositoriesWrite).await?;
     repositories::remove(&auth.app, &actor, &id).await?;
     Ok(message("Repository removed"))
@@ -185,7 +185,7 @@ pub async fn delete_repository(auth: RequestAuth, PathParams(id): PathParams<Str
         (status = 409, description = "It holds uploaded zips", body = ErrorBody)
     )
 )]
-pub async fn sync_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn sync_repository(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let actor = auth.actor(Scope::RepositoriesWrite).await?;
     let row = repositories::request_sync(&auth.app, &actor, &id).await?;
     Ok(ok(&RepositoryView::new(row, auth.app.now())))
@@ -209,15 +209,14 @@ pub async fn sync_repository(auth: RequestAuth, PathParams(id): PathParams<Strin
 )]
 pub async fn list_syncs(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::RepositoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = query.page()?;
-    let (rows, total) = repositories::history(&auth.app, &view, &id, page).await?;
+    let page = query?.page;
+    let (rows, total) = repositories::history(&auth.app, &view, &id, page.rows()).await?;
     let now = auth.app.now();
-    Ok(page_of_list(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
+    Ok(page.respond(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
 }
 
 /// The refs of a git repository as the last sync saw them, those first that became no version: what each is published
@@ -239,11 +238,11 @@ pub async fn list_syncs(
 )]
 pub async fn list_refs(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::RepositoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let (rows, total) = repositories::refs(&auth.app, &view, &id, query.page()?).await?;
-    Ok(page_of_list(rows.into_iter().map(RefView::from), total))
+    let page = query?.page;
+    let (rows, total) = repositories::refs(&auth.app, &view, &id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(RefView::from), total))
 }

@@ -291,10 +291,6 @@ pub struct TokensQuery {
     revoked: Option<bool>,
     /// One of [`crate::store::tokens::SORTS`].
     pub sort: Option<String>,
-    /// How many at most.
-    pub limit: Option<i64>,
-    /// How many to pass over.
-    pub offset: Option<i64>,
 }
 
 impl TokensQuery {

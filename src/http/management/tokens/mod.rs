@@ -10,11 +10,12 @@ use body::{
     TokenRequest, TokenView, TokensQuery,
 };
 
-use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page};
+use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
 use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::response::{Done, message, ok};
 use crate::registry::authenticate::Subject;
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
@@ -45,14 +46,13 @@ use crate::registry::{limit, token_rotation};
 )]
 pub async fn list_tokens(
     auth: RequestAuth,
-    query: Result<StrictQuery<TokensQuery>, Failure>,
+    query: Result<ListQuery<TokensQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view(Scope::TokensRead).await?;
-    let StrictQuery(query) = query?;
-    let page = page(query.limit, query.offset)?;
+    let ListQuery { filter: query, page } = query?;
     let filter = query.filter()?;
-    let (rows, total) = tokens::list(&auth.app, &view, &filter, query.sort.as_deref(), page).await?;
-    Ok(page_of_list(rows.into_iter().map(TokenView::from), total))
+    let (rows, total) = tokens::list(&auth.app, &view, &filter, query.sort.as_deref(), page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(TokenView::from), total))
 }
 
 /// Revokes the tokens that the filters mean, up to 100 with each call.
@@ -129,7 +129,7 @@ pub async fn create_token(
         (status = 404, description = "No such token", body = ErrorBody)
     )
 )]
-pub async fn get_token(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn get_token(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view(Scope::TokensRead).await?;
     let row = tokens::get(&auth.app, &view, &id).await?;
     let used = limit::used(&auth.app, Subject::Token { id: row.id }).await;
@@ -152,7 +152,7 @@ pub async fn get_token(auth: RequestAuth, PathParams(id): PathParams<String>) ->
 )]
 pub async fn update_token(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<TokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer(Scope::TokensWrite).await?;
@@ -180,7 +180,7 @@ pub async fn update_token(
 )]
 pub async fn rotate_token(
     auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
     body: Result<IdempotentJson<RotationRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let app = &auth.app;
@@ -210,7 +210,7 @@ pub async fn rotate_token(
         (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
     )
 )]
-pub async fn delete_token(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_token(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let issuer = auth.issuer(Scope::TokensWrite).await?;
     tokens::revoke(&auth.app, &issuer, &id).await?;
     Ok(message("Token revoked"))
