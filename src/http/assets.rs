@@ -32,8 +32,7 @@ pub async fn get_static_asset() -> Result<Response, Failure> {
     responses(
         (status = 200, description = "The document", content_type = "application/json", body = Object),
         (status = 304, description = "Nothing has changed")
-    ),
-    security(())
+    )
 )]
 pub async fn get_openapi_document() -> Result<Response, Failure> {
     get_static_asset().await
@@ -44,8 +43,7 @@ pub async fn get_openapi_document() -> Result<Response, Failure> {
     get,
     path = "/swagger",
     tag = "registry",
-    responses((status = 307, description = "The page stands at `/api/swagger/`")),
-    security(())
+    responses((status = 307, description = "The page stands at `/api/swagger/`"))
 )]
 pub async fn get_swagger() -> Result<Response, Failure> {
     get_static_asset().await

@@ -13,11 +13,11 @@ use crate::http::kit::extract::PathParams;
 use crate::http::kit::pass_through::pass_through;
 use crate::http::kit::range::requested_range;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::zip_body::Zip;
 use crate::ports::ByteRange;
 use crate::registry::dist::{Dist, DistAddress, locate, open};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 
 /// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
 fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress> {
@@ -51,18 +51,18 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
     )
 )]
 pub async fn get_dist(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     method: Method,
     PathParams([vendor, package, rest]): PathParams<3>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Some(address) = parse_address(&vendor, &package, &rest) else {
-        auth.require(Scope::PackagesRead).await?;
+        auth.caller().await?;
         return Err(Failure::not_found("Version"));
     };
     let find = |organization| Some(address.statement(organization));
-    let (view, rows) = auth.view_with(Scope::PackagesRead, find).await?;
-    let dist = locate(&auth.app, &view, &address, rows).await?;
+    let (view, rows) = auth.view_with(find).await?;
+    let dist = locate(auth.app(), &view, &address, rows).await?;
     auth.count_download(&address.name).await?;
     let etag = format!("\"{}\"", dist.sha1);
     let mut head = head_of(&dist, &address, &etag);
@@ -75,7 +75,7 @@ pub async fn get_dist(
     if method == Method::HEAD {
         return Ok((status, head).into_response());
     }
-    let mut response = pass_through(open(&auth.app, &dist, range).await?);
+    let mut response = pass_through(open(auth.app(), &dist, range).await?);
     *response.status_mut() = status;
     response.headers_mut().extend(head);
     Ok(response)

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::http::composer::schemas::{PackageNames, SearchResults};
 use crate::http::kit::extract::{BaseUrl, LenientQuery};
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
 use crate::registry::failure::Failure;
 use crate::registry::listing::{filtered, visible_names};
 use crate::registry::packages;
-use crate::registry::tokens::Scope;
 use crate::store::Page;
 use crate::store::packages::{PackageFilter, Sort};
 
@@ -36,11 +36,11 @@ pub struct ListQuery {
     )
 )]
 pub async fn list_package_names(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     LenientQuery(query): LenientQuery<ListQuery>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let listing = visible_names(&auth.app, &view).await?;
+    let view = auth.view().await?;
+    let listing = visible_names(auth.app(), &view).await?;
     let names = filtered(&listing, query.filter.as_deref(), query.vendor.as_deref());
     Ok(ok(&json!({ "packageNames": names })))
 }
@@ -70,12 +70,12 @@ const MAX_RESULTS: i64 = 100;
     )
 )]
 pub async fn search_packages(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     LenientQuery(query): LenientQuery<SearchQuery>,
     BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let app = &auth.app;
+    let view = auth.view().await?;
+    let app = auth.app();
     let filter = PackageFilter {
         repository_uid: None,
         search: query.q.as_deref().map(str::trim).filter(|text| !text.is_empty()),

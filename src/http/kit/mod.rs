@@ -9,6 +9,7 @@ pub mod paging;
 pub mod pass_through;
 pub mod range;
 pub mod request_auth;
+pub mod requirement;
 pub mod response;
 pub mod routes;
 pub mod secret;

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
+use utoipa::IntoParams;
 
 use crate::http::kit::extract::{query_parameters, read_query, reject_repeated};
 use crate::http::kit::handler::{BufferedRequest, Extract};
@@ -49,17 +50,26 @@ pub enum Paging {
     },
 }
 
-/// Which rows of a list.
-#[derive(Debug, Default, Deserialize)]
+/// In the descriptions of parameters: what the API document replaces by the surface's default.
+pub const DEFAULT_SIZE: &str = "{default}";
+
+/// The parameters of [`Paging::LimitOffset`] and [`Paging::Envelope`].
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct LimitOffset {
+    /// 1 to 1000, {default} by default
     limit: Option<i64>,
+    /// How many to pass over
     offset: Option<i64>,
 }
 
-/// Which page of a list.
-#[derive(Debug, Default, Deserialize)]
+/// The parameters of [`Paging::PageNumber`].
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PageNumber {
+    /// From 1 on; 1 by default
     page: Option<i64>,
+    /// 1 to 100, {default} by default
     per_page: Option<i64>,
 }
 

@@ -4,6 +4,7 @@
 //! caller and what is left in the [`AuthenticatedSlot`], and writes the rate limit headers on the response, whatever that
 //! is. The request of a `304` is refunded: it did no work.
 
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::response::Response;
@@ -15,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::kit::caching::PRIVATE_NO_CACHE;
 use crate::http::kit::handler::{BufferedRequest, Extract};
+use crate::http::kit::requirement::{Access, AdminToken, OwnAccount, Public, RequiredScope, Requirement, UsersWrite};
 use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
 use crate::ports::{Rows, Stmt};
@@ -70,11 +72,107 @@ struct CountedCaller {
     downloads: Option<Quota>,
 }
 
-/// What authenticates the caller of a request.
-#[derive(Clone)]
-pub struct RequestAuth {
+/// The registry and the caller of a request, who has to meet the requirement `R` of the operation.
+pub struct RequestAuth<R> {
+    authenticator: Authenticator,
+    requirement: PhantomData<R>,
+}
+
+impl<R> RequestAuth<R> {
     /// The registry.
-    pub app: App,
+    pub fn app(&self) -> &App {
+        &self.authenticator.app
+    }
+
+    /// The client's IP address, as the edge reports it.
+    pub fn address(&self) -> Option<&str> {
+        self.authenticator.address.as_deref()
+    }
+
+    /// Counts a download of `package` by the caller that was authenticated, if the surface limits downloads.
+    pub fn count_download(&self, package: &PackageName) -> impl Future<Output = Result<(), Failure>> + Send {
+        self.authenticator.count_download(package)
+    }
+}
+
+impl<R: RequiredScope> RequestAuth<R> {
+    /// Authenticates the caller.
+    pub fn caller(&self) -> impl Future<Output = Result<Arc<Caller>, Failure>> + Send {
+        self.authenticator.require(R::SCOPE)
+    }
+
+    /// Authenticates the caller, and returns its view.
+    pub fn view(&self) -> impl Future<Output = Result<Arc<View>, Failure>> + Send {
+        self.authenticator.view(R::SCOPE)
+    }
+
+    /// Authenticates the caller, and returns it with its view.
+    pub fn caller_and_view(&self) -> impl Future<Output = Result<(Arc<Caller>, Arc<View>), Failure>> + Send {
+        self.authenticator.caller_and_view(R::SCOPE)
+    }
+
+    /// Authenticates the caller, and returns its view. If the database has to be asked for the caller, the statement that
+    /// `prefetch` makes for the organization goes along in the same round trip, and its rows are returned.
+    pub fn view_with(
+        &self,
+        prefetch: impl FnOnce(OrganizationId) -> Option<Stmt>,
+    ) -> impl Future<Output = Result<(Arc<View>, Option<Rows>), Failure>> + Send {
+        let prefetch = self.authenticator.tenant.known().and_then(prefetch);
+        self.authenticator.view_with(R::SCOPE, prefetch)
+    }
+
+    /// Authenticates the caller, who is about to change something.
+    pub fn actor(&self) -> impl Future<Output = Result<Actor, Failure>> + Send {
+        self.authenticator.actor(R::SCOPE)
+    }
+
+    /// Authenticates the caller, who is about to issue, change or revoke credentials.
+    pub fn issuer(&self) -> impl Future<Output = Result<Issuer, Failure>> + Send {
+        self.authenticator.issuer(R::SCOPE)
+    }
+}
+
+impl RequestAuth<UsersWrite> {
+    /// Authenticates the caller, who is about to manage users.
+    pub fn manager(&self) -> impl Future<Output = Result<Manager, Failure>> + Send {
+        self.authenticator.manager(UsersWrite::SCOPE)
+    }
+}
+
+impl RequestAuth<OwnAccount> {
+    /// Authenticates the user by a session.
+    pub fn current_user(&self) -> impl Future<Output = Result<Me, Failure>> + Send {
+        self.authenticator.current_user()
+    }
+}
+
+impl RequestAuth<AdminToken> {
+    /// Authenticates the holder of `ADMIN_TOKEN`.
+    pub fn administrator(&self) -> impl Future<Output = Result<Actor, Failure>> + Send {
+        self.authenticator.administrator()
+    }
+}
+
+impl RequestAuth<Public> {
+    /// An actor that is not authenticated: for what a password or a link opens.
+    pub fn anonymous(&self) -> Actor {
+        let address = self.authenticator.address.clone();
+        Actor::without_view(Tenant::OF_ANONYMOUS, "anonymous".to_owned(), address)
+    }
+}
+
+impl<R: Requirement> Extract for RequestAuth<R> {
+    const ACCESS: Option<Access> = Some(R::ACCESS);
+
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(Self { authenticator: Authenticator::extract(request)?, requirement: PhantomData })
+    }
+}
+
+/// What authenticates the caller of a request, whatever the operation requires. It is not generic, so that its code
+/// exists once.
+struct Authenticator {
+    app: App,
     surface: &'static Surface,
     tenant: Tenant,
     credential: Option<Credential>,
@@ -82,7 +180,7 @@ pub struct RequestAuth {
     authenticated: AuthenticatedSlot,
 }
 
-impl RequestAuth {
+impl Authenticator {
     /// Authenticates the caller and counts the request.
     async fn authenticate(&self) -> Result<Arc<Caller>, Failure> {
         self.authenticate_with(None).await.map(|(caller, _)| caller)
@@ -109,8 +207,7 @@ impl RequestAuth {
         }
     }
 
-    /// Counts a download of `package` by the caller that was authenticated, if the surface limits downloads.
-    pub async fn count_download(&self, package: &PackageName) -> Result<(), Failure> {
+    async fn count_download(&self, package: &PackageName) -> Result<(), Failure> {
         let Some(limit) = self.surface.limits.downloads else { return Ok(()) };
         let caller = self.authenticated.lock().as_ref().map(|counted| counted.caller.clone());
         let caller = caller.ok_or_else(Failure::unwired)?;
@@ -132,33 +229,23 @@ impl RequestAuth {
         caller.view_of(self.tenant.of(&self.app, caller).await?, self.app.now())
     }
 
-    /// Authenticates a caller that needs `scope`, and returns its view.
-    pub async fn view(&self, scope: Scope) -> Result<Arc<View>, Failure> {
+    async fn view(&self, scope: Scope) -> Result<Arc<View>, Failure> {
         self.caller_and_view(scope).await.map(|(_, view)| view)
     }
 
-    /// Authenticates a caller that needs `scope`, and returns it with its view.
-    pub async fn caller_and_view(&self, scope: Scope) -> Result<(Arc<Caller>, Arc<View>), Failure> {
+    async fn caller_and_view(&self, scope: Scope) -> Result<(Arc<Caller>, Arc<View>), Failure> {
         let caller = self.require(scope).await?;
         let view = self.view_of(&caller).await?;
         Ok((caller, view))
     }
 
-    /// Authenticates a caller that needs `scope`, and returns its view. If the database has to be asked for the caller,
-    /// the statement that `prefetch` makes for the organization goes along in the same round trip, and its rows are
-    /// returned.
-    pub async fn view_with(
-        &self,
-        scope: Scope,
-        prefetch: impl FnOnce(OrganizationId) -> Option<Stmt>,
-    ) -> Result<(Arc<View>, Option<Rows>), Failure> {
-        let (caller, rows) = self.authenticate_with(self.tenant.known().and_then(prefetch)).await?;
+    async fn view_with(&self, scope: Scope, prefetch: Option<Stmt>) -> Result<(Arc<View>, Option<Rows>), Failure> {
+        let (caller, rows) = self.authenticate_with(prefetch).await?;
         caller.require(scope)?;
         Ok((self.view_of(&caller).await?, rows))
     }
 
-    /// Authenticates a caller that needs `scope`, and is about to change something.
-    pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
+    async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
         let caller = self.require(scope).await?;
         self.actor_of(&caller).await
     }
@@ -168,21 +255,18 @@ impl RequestAuth {
         Ok(Actor { view, name: caller.name.clone(), address: self.address.clone() })
     }
 
-    /// Authenticates a caller that needs `scope`, and is about to issue, change or revoke credentials.
-    pub async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
+    async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
         let caller = self.require(scope).await?;
         Ok(Issuer { by: self.actor_of(&caller).await?, caller })
     }
 
-    /// Authenticates a caller that may manage users.
-    pub async fn manager(&self) -> Result<Manager, Failure> {
-        let caller = self.require(Scope::UsersWrite).await?;
+    async fn manager(&self, scope: Scope) -> Result<Manager, Failure> {
+        let caller = self.require(scope).await?;
         let user_id = caller.account.as_ref().map(|account| account.user.id);
         Ok(Manager { by: self.actor_of(&caller).await?, role: caller.role, user_id })
     }
 
-    /// Authenticates a user by a session, for requests about their own account.
-    pub async fn current_user(&self) -> Result<Me, Failure> {
+    async fn current_user(&self) -> Result<Me, Failure> {
         let caller = self.authenticate().await?;
         let Some(account) = caller.account.clone() else {
             return Err(Failure::new(
@@ -193,8 +277,7 @@ impl RequestAuth {
         Ok(Me { by: self.actor_of(&caller).await?, account })
     }
 
-    /// Authenticates the holder of `ADMIN_TOKEN`.
-    pub async fn administrator(&self) -> Result<Actor, Failure> {
+    async fn administrator(&self) -> Result<Actor, Failure> {
         let caller = self.authenticate().await?;
         if caller.subject != Subject::Admin {
             return Err(Failure::new(Kind::Forbidden, "Only ADMIN_TOKEN may do this."));
@@ -202,25 +285,14 @@ impl RequestAuth {
         self.actor_of(&caller).await
     }
 
-    /// The client's IP address, as the edge reports it.
-    pub fn address(&self) -> Option<&str> {
-        self.address.as_deref()
-    }
-
-    /// An actor that is not authenticated: for what a password or a link opens.
-    pub fn anonymous(&self) -> Actor {
-        Actor::without_view(Tenant::OF_ANONYMOUS, "anonymous".to_owned(), self.address.clone())
-    }
-
-    /// Authenticates a caller that needs `scope`.
-    pub async fn require(&self, scope: Scope) -> Result<Arc<Caller>, Failure> {
+    async fn require(&self, scope: Scope) -> Result<Arc<Caller>, Failure> {
         let caller = self.authenticate().await?;
         caller.require(scope)?;
         Ok(caller)
     }
 }
 
-impl Extract for RequestAuth {
+impl Authenticator {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         let tenant = Tenant::extract(request)?;
         let parts = &request.parts;

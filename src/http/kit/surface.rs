@@ -75,6 +75,8 @@ impl Surface {
     pub fn mounted(&'static self) -> Routes {
         let routes = (self.routes)();
         let routes = if self.mount.is_empty() { routes } else { Routes::new().nest(self.mount, routes) };
+        #[cfg(not(target_arch = "wasm32"))]
+        let routes = routes.of_surface(self);
         routes.map_router(|router| {
             let router = self.with_fallbacks((self.undocumented)(router));
             router.layer(from_fn(move |request, next| respond(self, request, next)))

@@ -6,14 +6,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams, update};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
 use crate::http::kit::response::{Done, created, message, ok};
 use crate::ports::Millis;
 use crate::registry::advisories::{self, AdvisorySpec, Source};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::Update;
 use crate::store::advisories::{AdvisoryRow, NoticeFilter};
 
@@ -137,18 +136,17 @@ pub struct AdvisoryQuery {
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<AdvisoryView>),
-        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<AdvisoryView>)
     )
 )]
 pub async fn list_advisories(
-    auth: RequestAuth,
+    auth: RequestAuth<AdvisoriesRead>,
     query: Result<ListQuery<AdvisoryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AdvisoriesRead).await?;
+    let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
     let filter = NoticeFilter { package: filter.package.as_deref(), class: filter.severity.as_deref() };
-    let (rows, total) = advisories::list(&auth.app, &view, filter, page.rows()).await?;
+    let (rows, total) = advisories::list(auth.app(), &view, filter, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(AdvisoryView::from), total))
 }
 
@@ -160,17 +158,16 @@ pub async fn list_advisories(
     request_body = AdvisoryRequest,
     responses(
         (status = 201, description = "The advisory", body = AdvisoryView),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 409, description = "It is there already", body = ErrorBody)
+        (status = 409, description = "It is there already")
     )
 )]
 pub async fn create_advisory(
-    auth: RequestAuth,
+    auth: RequestAuth<AdvisoriesWrite>,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = advisories::report(&auth.app, &actor, request.into()).await?;
+    let row = advisories::report(auth.app(), &actor, request.into()).await?;
     Ok(created(&AdvisoryView::from(row)))
 }
 
@@ -184,13 +181,15 @@ pub async fn create_advisory(
     ),
     responses(
         (status = 200, description = "The advisory", body = AdvisoryView),
-        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody)
+        (status = 404, description = "No such advisory")
     )
 )]
-pub async fn get_advisory(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AdvisoriesRead).await?;
-    let row = advisories::get(&auth.app, &view, &id).await?;
+pub async fn get_advisory(
+    auth: RequestAuth<AdvisoriesRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let row = advisories::get(auth.app(), &view, &id).await?;
     Ok(ok(&AdvisoryView::from(row)))
 }
 
@@ -205,18 +204,17 @@ pub async fn get_advisory(auth: RequestAuth, PathParams([id]): PathParams<1>) ->
     request_body = AdvisoryRequest,
     responses(
         (status = 200, description = "The advisory as it is now", body = AdvisoryView),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody)
+        (status = 404, description = "No such advisory")
     )
 )]
 pub async fn update_advisory(
-    auth: RequestAuth,
+    auth: RequestAuth<AdvisoriesWrite>,
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = advisories::change(&auth.app, &actor, &id, request.into()).await?;
+    let row = advisories::change(auth.app(), &actor, &id, request.into()).await?;
     Ok(ok(&AdvisoryView::from(row)))
 }
 
@@ -230,12 +228,14 @@ pub async fn update_advisory(
     ),
     responses(
         (status = 200, description = "Removed", body = Done),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody)
+        (status = 404, description = "No such advisory")
     )
 )]
-pub async fn delete_advisory(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
-    advisories::withdraw(&auth.app, &actor, &id).await?;
+pub async fn delete_advisory(
+    auth: RequestAuth<AdvisoriesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    advisories::withdraw(auth.app(), &actor, &id).await?;
     Ok(message("Advisory removed"))
 }

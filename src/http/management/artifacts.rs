@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::JsonBody;
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::ok;
 use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::artifacts::{ArtifactFilter, ArtifactRow, UploadedVersion, Use};
 
 /// A zip.
@@ -86,17 +85,16 @@ impl ArtifactsQuery {
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<ArtifactView>),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<ArtifactView>)
     )
 )]
 pub async fn list_artifacts(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     query: Result<ListQuery<ArtifactsQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+    let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, total) = artifacts::list(&auth.app, &view, filter.filter()?, page.rows()).await?;
+    let (rows, total) = artifacts::list(auth.app(), &view, filter.filter()?, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ArtifactView::from), total))
 }
 
@@ -179,18 +177,17 @@ impl CleanupView {
     request_body = CleanupRequest,
     responses(
         (status = 200, description = "What was deleted, or would be", body = CleanupView),
-        (status = 400, description = "A field is wrong, unknown or missing", body = ErrorBody),
-        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 409, description = "Others keep publishing one of the packages", body = ErrorBody)
+        (status = 400, description = "A field is wrong, unknown or missing"),
+        (status = 409, description = "Others keep publishing one of the packages")
     )
 )]
 pub async fn clean_up_artifacts(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesWrite>,
     body: Result<JsonBody<CleanupRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
     let spec = CleanupSpec::from(request);
-    let cleanup = artifacts::clean_up(&auth.app, &actor, &spec).await?;
+    let cleanup = artifacts::clean_up(auth.app(), &actor, &spec).await?;
     Ok(ok(&CleanupView::new(cleanup, spec.dry_run)))
 }

@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::AuditRead;
 use crate::ports::Millis;
 use crate::registry::audit;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::audit::{EntryFilter, EntryRow};
 
 /// One thing that was done.
@@ -89,17 +88,16 @@ impl EntryQuery {
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<EntryView>),
-        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<EntryView>)
     )
 )]
 pub async fn list_audit_log(
-    auth: RequestAuth,
+    auth: RequestAuth<AuditRead>,
     query: Result<ListQuery<EntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AuditRead).await?;
+    let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, total) = audit::list(&auth.app, &view, filter.filter(), page.rows()).await?;
+    let (rows, total) = audit::list(auth.app(), &view, filter.filter(), page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(EntryView::from), total))
 }
 
@@ -121,17 +119,16 @@ const MAX_EXPORTED: i64 = 10_000;
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "One entry a line", content_type = "application/x-ndjson", body = String),
-        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody)
+        (status = 200, description = "One entry a line", content_type = "application/x-ndjson", body = String)
     )
 )]
 pub async fn export_audit_log(
-    auth: RequestAuth,
+    auth: RequestAuth<AuditRead>,
     query: Result<ListQuery<EntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AuditRead).await?;
+    let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, _) = audit::list(&auth.app, &view, filter.filter(), page.rows_or(MAX_EXPORTED)).await?;
+    let (rows, _) = audit::list(auth.app(), &view, filter.filter(), page.rows_or(MAX_EXPORTED)).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

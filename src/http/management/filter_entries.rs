@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
 use crate::http::kit::response::{Done, created, message};
 use crate::registry::advisories::{self, EntrySpec};
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::advisories::{FilterEntryRow, NoticeFilter};
 
 /// A request to put versions of a package on a filter list.
@@ -85,18 +84,17 @@ pub struct FilterEntryQuery {
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<FilterEntryView>),
-        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<FilterEntryView>)
     )
 )]
 pub async fn list_filter_entries(
-    auth: RequestAuth,
+    auth: RequestAuth<AdvisoriesRead>,
     query: Result<ListQuery<FilterEntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AdvisoriesRead).await?;
+    let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
     let filter = NoticeFilter { package: filter.package.as_deref(), class: filter.list.as_deref() };
-    let (rows, total) = advisories::entries(&auth.app, &view, filter, page.rows()).await?;
+    let (rows, total) = advisories::entries(auth.app(), &view, filter, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(FilterEntryView::from), total))
 }
 
@@ -108,17 +106,16 @@ pub async fn list_filter_entries(
     request_body = FilterEntryRequest,
     responses(
         (status = 201, description = "The entry", body = FilterEntryView),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 409, description = "It is there already", body = ErrorBody)
+        (status = 409, description = "It is there already")
     )
 )]
 pub async fn create_filter_entry(
-    auth: RequestAuth,
+    auth: RequestAuth<AdvisoriesWrite>,
     body: Result<JsonBody<FilterEntryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = advisories::flag(&auth.app, &actor, request.into()).await?;
+    let row = advisories::flag(auth.app(), &actor, request.into()).await?;
     Ok(created(&FilterEntryView::from(row)))
 }
 
@@ -132,12 +129,14 @@ pub async fn create_filter_entry(
     ),
     responses(
         (status = 200, description = "Removed", body = Done),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such entry", body = ErrorBody)
+        (status = 404, description = "No such entry")
     )
 )]
-pub async fn delete_filter_entry(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
-    advisories::unflag(&auth.app, &actor, &id).await?;
+pub async fn delete_filter_entry(
+    auth: RequestAuth<AdvisoriesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    advisories::unflag(auth.app(), &actor, &id).await?;
     Ok(message("Filter entry removed"))
 }

@@ -7,15 +7,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
 use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
-use crate::registry::tokens::Scope;
 use crate::store::versions::DependentRow;
 
 /// Days that are told when nobody says which.
@@ -126,18 +125,17 @@ impl PackageStatisticsView {
     ),
     responses(
         (status = 200, description = "The installs", body = PackageStatisticsView),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody)
+        (status = 404, description = "No such package or version")
     )
 )]
 pub async fn get_package_stats(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     PathParams([id]): PathParams<1>,
     query: Result<StrictQuery<StatisticsQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+    let view = auth.view().await?;
     let StrictQuery(query) = query?;
-    let app = &auth.app;
+    let app = auth.app();
     let days = query.days(today(app))?;
     let asked = (id.as_str(), query.version.as_deref());
     let counted = statistics(app, &view, asked, days).await?;
@@ -176,17 +174,16 @@ impl From<DependentRow> for DependentView {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<DependentView>),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
 pub async fn list_dependents(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     PathParams([id]): PathParams<1>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+    let view = auth.view().await?;
     let page = query?.page;
-    let (rows, total) = packages::dependents(&auth.app, &view, &id, page.rows()).await?;
+    let (rows, total) = packages::dependents(auth.app(), &view, &id, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(DependentView::from), total))
 }

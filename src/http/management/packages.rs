@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams, update};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::{Done, message, ok};
 use crate::http::management::versions::VersionView;
 use crate::registry::App;
@@ -15,7 +15,6 @@ use crate::registry::access::View;
 use crate::registry::curate::{self, PackageChanges, Who};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
-use crate::registry::tokens::Scope;
 use crate::store::Update;
 use crate::store::packages::{PackageFilter, PackageRow, Sort, SortKey};
 
@@ -129,22 +128,22 @@ pub struct PackagesQuery {
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<PackageView>),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<PackageView>)
     )
 )]
 pub async fn list_packages(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     query: Result<ListQuery<PackagesQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+    let view = auth.view().await?;
     let ListQuery { filter: query, page } = query?;
     let filter = PackageFilter {
         repository_uid: query.repo_id.as_deref(),
         search: query.search.as_deref(),
         package_type: query.package_type.as_deref(),
     };
-    let (rows, total) = packages::list(&auth.app, &view, filter, sort_of(query.sort, query.order), page.rows()).await?;
+    let (rows, total) =
+        packages::list(auth.app(), &view, filter, sort_of(query.sort, query.order), page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(PackageView::from), total))
 }
 
@@ -162,13 +161,15 @@ async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, 
     params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
     responses(
         (status = 200, description = "The package", body = PackageDetails),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
-pub async fn get_package(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    package_details(&auth.app, &view, &id).await
+pub async fn get_package(
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    package_details(auth.app(), &view, &id).await
 }
 
 /// The same by its name.
@@ -182,16 +183,15 @@ pub async fn get_package(auth: RequestAuth, PathParams([id]): PathParams<1>) -> 
     ),
     responses(
         (status = 200, description = "The package", body = PackageDetails),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
 pub async fn get_package_by_name(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     PathParams([vendor, name]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    package_details(&auth.app, &view, &format!("{vendor}/{name}")).await
+    let view = auth.view().await?;
+    package_details(auth.app(), &view, &format!("{vendor}/{name}")).await
 }
 
 /// What an operator says of a package over its composer.json.
@@ -242,20 +242,20 @@ impl From<PackageRequest> for PackageChanges {
     request_body = PackageRequest,
     responses(
         (status = 200, description = "The package as it is now", body = PackageDetails),
-        (status = 403, description = "The token lacks `packages:write`, or does not cover all versions", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "It is mirrored: it is as its upstream has it", body = ErrorBody)
+        (status = 403, description = "or does not cover all versions"),
+        (status = 404, description = "No such package"),
+        (status = 409, description = "It is mirrored: it is as its upstream has it")
     )
 )]
 pub async fn update_package(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesWrite>,
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<PackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    curate::change_package(&auth.app, &actor, Who::Operator, &id, request.into()).await?;
-    package_details(&auth.app, &actor.view, &id).await
+    curate::change_package(auth.app(), &actor, Who::Operator, &id, request.into()).await?;
+    package_details(auth.app(), &actor.view, &id).await
 }
 
 /// Deletes an uploaded package with all its versions: nobody can download them any more. One that comes from a
@@ -267,13 +267,16 @@ pub async fn update_package(
     params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
     responses(
         (status = 200, description = "Deleted", body = Done),
-        (status = 403, description = "The token lacks `packages:write`, or does not cover all versions", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "It comes from a repository", body = ErrorBody)
+        (status = 403, description = "or does not cover all versions"),
+        (status = 404, description = "No such package"),
+        (status = 409, description = "It comes from a repository")
     )
 )]
-pub async fn delete_package(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
-    curate::delete_package(&auth.app, &actor, Who::Operator, &id).await?;
+pub async fn delete_package(
+    auth: RequestAuth<PackagesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    curate::delete_package(auth.app(), &actor, Who::Operator, &id).await?;
     Ok(message("Package deleted"))
 }

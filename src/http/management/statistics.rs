@@ -4,13 +4,12 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::SettingsRead;
 use crate::http::kit::response::ok;
 use crate::registry::dates::start_of_day;
 use crate::registry::failure::Failure;
 use crate::registry::statistics;
-use crate::registry::tokens::Scope;
 use crate::store::statistics::Statistics;
 
 /// Repositories by the status of their sync.
@@ -115,11 +114,10 @@ impl From<Statistics> for StatisticsView {
     path = "/statistics",
     tag = "statistics",
     responses(
-        (status = 200, description = "The totals", body = StatisticsView),
-        (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
+        (status = 200, description = "The totals", body = StatisticsView)
     )
 )]
-pub async fn get_statistics(auth: RequestAuth) -> Result<Response, Failure> {
-    let view = auth.view(Scope::SettingsRead).await?;
-    Ok(ok(&StatisticsView::from(statistics::read(&auth.app, &view).await?)))
+pub async fn get_statistics(auth: RequestAuth<SettingsRead>) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    Ok(ok(&StatisticsView::from(statistics::read(auth.app(), &view).await?)))
 }

@@ -9,15 +9,14 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::{Done, message, ok};
 use crate::ports::Millis;
 use crate::registry::curate::{VersionChange, change_version};
 use crate::registry::failure::Failure;
 use crate::registry::packages;
-use crate::registry::tokens::Scope;
 use crate::store::versions::VersionRow;
 
 /// A version of a package.
@@ -108,18 +107,17 @@ impl From<VersionRow> for VersionDetails {
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RequiringVersionView>),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
 pub async fn list_versions(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     PathParams([id]): PathParams<1>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+    let view = auth.view().await?;
     let page = query?.page;
-    let (rows, total) = packages::version_page(&auth.app, &view, &id, page.rows()).await?;
+    let (rows, total) = packages::version_page(auth.app(), &view, &id, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
 }
 
@@ -134,25 +132,27 @@ pub async fn list_versions(
     ),
     responses(
         (status = 200, description = "The version", body = VersionDetails),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody)
+        (status = 404, description = "No such package or version")
     )
 )]
-pub async fn get_version(auth: RequestAuth, PathParams([id, version]): PathParams<2>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let row = packages::version(&auth.app, &view, (&id, &version)).await?;
+pub async fn get_version(
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id, version]): PathParams<2>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let row = packages::version(auth.app(), &view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
 /// Changes a version, and responds with the version as it is then.
 async fn change_and_show(
-    auth: &RequestAuth,
+    auth: &RequestAuth<PackagesWrite>,
     [id, version]: [String; 2],
     change: VersionChange,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
-    change_version(&auth.app, &actor, (&id, &version), change).await?;
-    let row = packages::version(&auth.app, &actor.view, (&id, &version)).await?;
+    let actor = auth.actor().await?;
+    change_version(auth.app(), &actor, (&id, &version), change).await?;
+    let row = packages::version(auth.app(), &actor.view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -168,12 +168,14 @@ async fn change_and_show(
     ),
     responses(
         (status = 200, description = "The version, yanked", body = VersionDetails),
-        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody)
+        (status = 404, description = "No such package or version"),
+        (status = 409, description = "The package is mirrored")
     )
 )]
-pub async fn yank_version(auth: RequestAuth, PathParams(address): PathParams<2>) -> Result<Response, Failure> {
+pub async fn yank_version(
+    auth: RequestAuth<PackagesWrite>,
+    PathParams(address): PathParams<2>,
+) -> Result<Response, Failure> {
     change_and_show(&auth, address, VersionChange::Yank).await
 }
 
@@ -188,12 +190,14 @@ pub async fn yank_version(auth: RequestAuth, PathParams(address): PathParams<2>)
     ),
     responses(
         (status = 200, description = "The version, as it was before it was yanked", body = VersionDetails),
-        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody)
+        (status = 404, description = "No such package or version"),
+        (status = 409, description = "The package is mirrored")
     )
 )]
-pub async fn unyank_version(auth: RequestAuth, PathParams(address): PathParams<2>) -> Result<Response, Failure> {
+pub async fn unyank_version(
+    auth: RequestAuth<PackagesWrite>,
+    PathParams(address): PathParams<2>,
+) -> Result<Response, Failure> {
     change_and_show(&auth, address, VersionChange::Unyank).await
 }
 
@@ -209,14 +213,16 @@ pub async fn unyank_version(auth: RequestAuth, PathParams(address): PathParams<2
     ),
     responses(
         (status = 200, description = "Deleted", body = Done),
-        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
+        (status = 404, description = "No such package or version"),
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back")
     )
 )]
-pub async fn delete_version(auth: RequestAuth, PathParams([id, version]): PathParams<2>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
-    change_version(&auth.app, &actor, (&id, &version), VersionChange::Delete).await?;
+pub async fn delete_version(
+    auth: RequestAuth<PackagesWrite>,
+    PathParams([id, version]): PathParams<2>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    change_version(auth.app(), &actor, (&id, &version), VersionChange::Delete).await?;
     Ok(message("Version deleted"))
 }
 
@@ -237,16 +243,16 @@ pub struct TextView {
 }
 
 async fn text_response(
-    auth: &RequestAuth,
+    auth: &RequestAuth<PackagesRead>,
     id: &str,
     query: Result<StrictQuery<TextQuery>, Failure>,
     headers: &HeaderMap,
     kind: &'static str,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+    let view = auth.view().await?;
     let StrictQuery(query) = query?;
     let asked = (id, query.version.as_deref());
-    let (version, text) = packages::text(&auth.app, &view, asked, kind).await?;
+    let (version, text) = packages::text(auth.app(), &view, asked, kind).await?;
     let wants_json = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
     });
@@ -277,12 +283,11 @@ async fn text_response(
             description = "The text; `text/plain` when the file is no Markdown",
             content((String = "text/markdown"), (String = "text/plain"), (TextView = "application/json"))
         ),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version, or it has no README", body = ErrorBody)
+        (status = 404, description = "No such package or version, or it has no README")
     )
 )]
 pub async fn get_readme(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     PathParams([id]): PathParams<1>,
     headers: HeaderMap,
     query: Result<StrictQuery<TextQuery>, Failure>,
@@ -305,12 +310,11 @@ pub async fn get_readme(
             description = "The text; `text/plain` when the file is no Markdown",
             content((String = "text/markdown"), (String = "text/plain"), (TextView = "application/json"))
         ),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version, or it has no CHANGELOG", body = ErrorBody)
+        (status = 404, description = "No such package or version, or it has no CHANGELOG")
     )
 )]
 pub async fn get_changelog(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     PathParams([id]): PathParams<1>,
     headers: HeaderMap,
     query: Result<StrictQuery<TextQuery>, Failure>,

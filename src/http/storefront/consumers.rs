@@ -4,17 +4,16 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
 use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok};
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
 use crate::registry::consumers::{self, ConsumerSpec};
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
-use crate::registry::tokens::Scope;
 
 /// Consumers, the oldest first.
 #[utoipa::path(
@@ -26,17 +25,16 @@ use crate::registry::tokens::Scope;
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody)
+        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
     )
 )]
 pub async fn list_consumers(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontRead>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
+    let view = auth.view().await?;
     let page = query?.page;
-    let (rows, total) = consumers::list(&auth.app, &view, None, page.rows()).await?;
+    let (rows, total) = consumers::list(auth.app(), &view, None, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
@@ -51,18 +49,17 @@ pub async fn list_consumers(
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody)
+        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
     )
 )]
 pub async fn list_consumers_by_email(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontRead>,
     PathParams([email]): PathParams<1>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
+    let view = auth.view().await?;
     let page = query?.page;
-    let (rows, total) = consumers::list(&auth.app, &view, Some(&email), page.rows()).await?;
+    let (rows, total) = consumers::list(auth.app(), &view, Some(&email), page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
@@ -74,13 +71,15 @@ pub async fn list_consumers_by_email(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "The consumer", body = ConsumerView),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
-pub async fn get_consumer(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let consumer = consumers::get(&auth.app, &view, id_of(&id, "Consumer")?).await?;
+pub async fn get_consumer(
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let consumer = consumers::get(auth.app(), &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
@@ -93,16 +92,15 @@ pub async fn get_consumer(auth: RequestAuth, PathParams([id]): PathParams<1>) ->
     request_body = ConsumerRequest,
     responses(
         (status = 201, description = "The consumer", body = ConsumerView),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 409, description = "The public key is taken; or the key came with another request, or this one is still in progress", body = ErrorBody)
+        (status = 409, description = "The public key is taken; or the key came with another request, or this one is still in progress")
     )
 )]
 pub async fn create_consumer(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontWrite>,
     body: Result<IdempotentJson<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &auth.app;
-    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
+    let app = auth.app();
+    let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
     let spec = ConsumerSpec::from(value);
     consumers::check_new(&spec)?;
@@ -127,19 +125,18 @@ pub async fn create_consumer(
     request_body = ConsumerRequest,
     responses(
         (status = 200, description = "The consumer as it is now", body = ConsumerView),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time", body = ErrorBody)
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time")
     )
 )]
 pub async fn update_consumer(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let consumer = consumers::change(&auth.app, &actor, id_of(&id, "Consumer")?, request.into()).await?;
+    let consumer = consumers::change(auth.app(), &actor, id_of(&id, "Consumer")?, request.into()).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
@@ -151,12 +148,14 @@ pub async fn update_consumer(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
-pub async fn delete_consumer(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
-    consumers::delete(&auth.app, &actor, id_of(&id, "Consumer")?).await?;
+pub async fn delete_consumer(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    consumers::delete(auth.app(), &actor, id_of(&id, "Consumer")?).await?;
     Ok(no_content())
 }

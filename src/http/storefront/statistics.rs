@@ -5,14 +5,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::PathParams;
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::StorefrontRead;
 use crate::http::storefront::id_of;
 use crate::registry::dates::php_date;
 use crate::registry::downloads::of_one_consumer;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::store::downloads::ConsumerDownloads;
 
 /// What a consumer installed of one version.
@@ -58,18 +57,17 @@ impl From<ConsumerDownloads> for ConsumerStatisticsView {
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<ConsumerStatisticsView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
 pub async fn list_consumer_statistics(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
+    let view = auth.view().await?;
     let page = query?.page;
-    let app = &auth.app;
+    let app = auth.app();
     let (rows, total) = of_one_consumer(app, &view, id_of(&id, "Consumer")?, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ConsumerStatisticsView::from), total))
 }

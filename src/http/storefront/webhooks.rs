@@ -8,16 +8,15 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{RequiredScope, StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::id_of;
 use crate::ports::json::parse;
 use crate::registry::audit::Actor;
 use crate::registry::dates::php_date;
 use crate::registry::failure::Failure;
-use crate::registry::tokens::Scope;
 use crate::registry::webhooks::{self, WebhookSpec};
 use crate::store::deliveries::DeliveryRow;
 use crate::store::webhooks::WebhookRow;
@@ -109,8 +108,8 @@ fn delivery_view(row: DeliveryRow) -> DeliveryView {
     }
 }
 
-async fn webhook_manager(auth: &RequestAuth, scope: Scope) -> Result<Actor, Failure> {
-    let actor = auth.actor(scope).await?;
+async fn webhook_manager<R: RequiredScope>(auth: &RequestAuth<R>) -> Result<Actor, Failure> {
+    let actor = auth.actor().await?;
     actor.view.require_everything("Webhooks tell of every package. Use a token that is limited to none.")?;
     Ok(actor)
 }
@@ -122,12 +121,12 @@ async fn webhook_manager(auth: &RequestAuth, scope: Scope) -> Result<Actor, Fail
     tag = "storefront",
     responses(
         (status = 200, description = "Webhooks, 20 at most", body = Vec<WebhookView>),
-        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody)
+        (status = 403, description = "or does not see every package")
     )
 )]
-pub async fn list_webhooks(auth: RequestAuth) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
-    let rows = webhooks::list(&auth.app, &actor.view).await?;
+pub async fn list_webhooks(auth: RequestAuth<StorefrontRead>) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    let rows = webhooks::list(auth.app(), &actor.view).await?;
     Ok(ok(&rows.into_iter().map(|row| webhook_view(row, None)).collect::<Vec<_>>()))
 }
 
@@ -139,17 +138,17 @@ pub async fn list_webhooks(auth: RequestAuth) -> Result<Response, Failure> {
     request_body = WebhookRequest,
     responses(
         (status = 201, description = "The webhook", body = WebhookView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 409, description = "There is one with this address, or there are 20", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 409, description = "There is one with this address, or there are 20")
     )
 )]
 pub async fn create_webhook(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontWrite>,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
+    let actor = webhook_manager(&auth).await?;
     let JsonBody(request) = body?;
-    let (row, secret) = webhooks::create(&auth.app, &actor, request.into()).await?;
+    let (row, secret) = webhooks::create(auth.app(), &actor, request.into()).await?;
     Ok(created(&webhook_view(row, Some(secret))))
 }
 
@@ -161,13 +160,16 @@ pub async fn create_webhook(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, description = "The webhook", body = WebhookView),
-        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook")
     )
 )]
-pub async fn get_webhook(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
-    Ok(ok(&webhook_view(webhooks::get(&auth.app, &actor.view, &id).await?, None)))
+pub async fn get_webhook(
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    Ok(ok(&webhook_view(webhooks::get(auth.app(), &actor.view, &id).await?, None)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -179,19 +181,19 @@ pub async fn get_webhook(auth: RequestAuth, PathParams([id]): PathParams<1>) -> 
     request_body = WebhookRequest,
     responses(
         (status = 200, description = "The webhook as it is now", body = WebhookView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 409, description = "There is another with this address", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook"),
+        (status = 409, description = "There is another with this address")
     )
 )]
 pub async fn update_webhook(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
+    let actor = webhook_manager(&auth).await?;
     let JsonBody(request) = body?;
-    Ok(ok(&webhook_view(webhooks::change(&auth.app, &actor, &id, request.into()).await?, None)))
+    Ok(ok(&webhook_view(webhooks::change(auth.app(), &actor, &id, request.into()).await?, None)))
 }
 
 /// Deletes a webhook with its log.
@@ -202,13 +204,16 @@ pub async fn update_webhook(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook")
     )
 )]
-pub async fn delete_webhook(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
-    webhooks::delete(&auth.app, &actor, &id).await?;
+pub async fn delete_webhook(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    webhooks::delete(auth.app(), &actor, &id).await?;
     Ok(no_content())
 }
 
@@ -227,18 +232,18 @@ const DEFAULT_LIMIT: i64 = 100;
     ),
     responses(
         (status = 200, description = "Deliveries; `X-Total-Count` says how many there are", body = Vec<DeliveryView>),
-        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook")
     )
 )]
 pub async fn list_deliveries(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
+    let actor = webhook_manager(&auth).await?;
     let page = query?.page;
-    let (rows, total) = webhooks::log(&auth.app, &actor.view, &id, page.rows_or(DEFAULT_LIMIT)).await?;
+    let (rows, total) = webhooks::log(auth.app(), &actor.view, &id, page.rows_or(DEFAULT_LIMIT)).await?;
     Ok(page.respond(rows.into_iter().map(delivery_view), total))
 }
 
@@ -253,14 +258,17 @@ pub async fn list_deliveries(
     ),
     responses(
         (status = 200, description = "The delivery, which is sent now", body = DeliveryView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook or delivery", body = ErrorBody),
-        (status = 409, description = "The webhook is disabled", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook or delivery"),
+        (status = 409, description = "The webhook is disabled")
     )
 )]
-pub async fn redeliver(auth: RequestAuth, PathParams([id, delivery]): PathParams<2>) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
-    Ok(ok(&delivery_view(webhooks::redeliver(&auth.app, &actor, &id, id_of(&delivery, "Delivery")?).await?)))
+pub async fn redeliver(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id, delivery]): PathParams<2>,
+) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    Ok(ok(&delivery_view(webhooks::redeliver(auth.app(), &actor, &id, id_of(&delivery, "Delivery")?).await?)))
 }
 
 /// Sends a `ping`, to see whether the webhook works.
@@ -271,12 +279,15 @@ pub async fn redeliver(auth: RequestAuth, PathParams([id, delivery]): PathParams
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 201, description = "The delivery, which is sent now", body = DeliveryView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 409, description = "The webhook is disabled", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook"),
+        (status = 409, description = "The webhook is disabled")
     )
 )]
-pub async fn test_webhook(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
-    Ok(created(&delivery_view(webhooks::ping(&auth.app, &actor, &id).await?)))
+pub async fn test_webhook(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    Ok(created(&delivery_view(webhooks::ping(auth.app(), &actor, &id).await?)))
 }

@@ -11,15 +11,15 @@ use body::{
 };
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
 use crate::http::kit::paging::ListQuery;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{TokensRead, TokensWrite};
 use crate::http::kit::response::{Done, message, ok};
 use crate::registry::authenticate::Subject;
 use crate::registry::failure::Failure;
 use crate::registry::idempotency::{self, Begun};
-use crate::registry::tokens::{self, Scope};
+use crate::registry::tokens;
 use crate::registry::{limit, token_rotation};
 
 /// Tokens that are not revoked, newest first.
@@ -40,18 +40,17 @@ use crate::registry::{limit, token_rotation};
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "A page of tokens; `X-Total-Count` says how many there are", body = Vec<TokenView>),
-        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody)
+        (status = 200, description = "A page of tokens; `X-Total-Count` says how many there are", body = Vec<TokenView>)
     )
 )]
 pub async fn list_tokens(
-    auth: RequestAuth,
+    auth: RequestAuth<TokensRead>,
     query: Result<ListQuery<TokensQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::TokensRead).await?;
+    let view = auth.view().await?;
     let ListQuery { filter: query, page } = query?;
     let filter = query.filter()?;
-    let (rows, total) = tokens::list(&auth.app, &view, &filter, query.sort.as_deref(), page.rows()).await?;
+    let (rows, total) = tokens::list(auth.app(), &view, &filter, query.sort.as_deref(), page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(TokenView::from), total))
 }
 
@@ -70,17 +69,17 @@ pub async fn list_tokens(
     ),
     responses(
         (status = 200, description = "What was revoked, and how many are left", body = RevokedView),
-        (status = 400, description = "A filter is unknown or wrong, or there is none", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`, or one of these holds more than it", body = ErrorBody)
+        (status = 400, description = "A filter is unknown or wrong, or there is none"),
+        (status = 403, description = "or one of these holds more than it")
     )
 )]
 pub async fn delete_tokens(
-    auth: RequestAuth,
+    auth: RequestAuth<TokensWrite>,
     query: Result<StrictQuery<RevocationQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let issuer = auth.issuer().await?;
     let StrictQuery(query) = query?;
-    let revoked = tokens::revoke_all(&auth.app, &issuer, &query.filter()?).await?;
+    let revoked = tokens::revoke_all(auth.app(), &issuer, &query.filter()?).await?;
     Ok(ok(&RevokedView::from(revoked)))
 }
 
@@ -95,16 +94,16 @@ pub async fn delete_tokens(
     request_body = TokenRequest,
     responses(
         (status = 201, description = "The token", body = NewTokenView),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 409, description = "The key came with another request, or this one is still in progress", body = ErrorBody)
+        (status = 403, description = "or what it would pass on"),
+        (status = 409, description = "The key came with another request, or this one is still in progress")
     )
 )]
 pub async fn create_token(
-    auth: RequestAuth,
+    auth: RequestAuth<TokensWrite>,
     body: Result<IdempotentJson<TokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &auth.app;
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let app = auth.app();
+    let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
     let draft = tokens::draft(app, &issuer, value.into())?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
@@ -125,14 +124,13 @@ pub async fn create_token(
     params(("id" = String, Path, description = "The token's id")),
     responses(
         (status = 200, description = "The token", body = TokenDetails),
-        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody)
+        (status = 404, description = "No such token")
     )
 )]
-pub async fn get_token(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::TokensRead).await?;
-    let row = tokens::get(&auth.app, &view, &id).await?;
-    let used = limit::used(&auth.app, Subject::Token { id: row.id }).await;
+pub async fn get_token(auth: RequestAuth<TokensRead>, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let row = tokens::get(auth.app(), &view, &id).await?;
+    let used = limit::used(auth.app(), Subject::Token { id: row.id }).await;
     Ok(ok(&TokenDetails::new(row, used)))
 }
 
@@ -145,19 +143,19 @@ pub async fn get_token(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Re
     request_body = TokenRequest,
     responses(
         (status = 200, description = "The token as it is now", body = TokenView),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
+        (status = 403, description = "or what it would pass on"),
+        (status = 404, description = "No such token"),
+        (status = 409, description = "Somebody else changed it at the same time")
     )
 )]
 pub async fn update_token(
-    auth: RequestAuth,
+    auth: RequestAuth<TokensWrite>,
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<TokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(request) = body?;
-    let row = tokens::change(&auth.app, &issuer, &id, request.into()).await?;
+    let row = tokens::change(auth.app(), &issuer, &id, request.into()).await?;
     Ok(ok(&TokenView::from(row)))
 }
 
@@ -173,18 +171,18 @@ pub async fn update_token(
     request_body = Option<RotationRequest>,
     responses(
         (status = 200, description = "The token with its new secret", body = RotatedTokenView),
-        (status = 403, description = "The token lacks `tokens:write`, or this one holds more than it", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress", body = ErrorBody)
+        (status = 403, description = "or this one holds more than it"),
+        (status = 404, description = "No such token"),
+        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress")
     )
 )]
 pub async fn rotate_token(
-    auth: RequestAuth,
+    auth: RequestAuth<TokensWrite>,
     PathParams([id]): PathParams<1>,
     body: Result<IdempotentJson<RotationRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &auth.app;
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let app = auth.app();
+    let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
     let rotation = token_rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
@@ -205,13 +203,16 @@ pub async fn rotate_token(
     params(("id" = String, Path, description = "The token's id")),
     responses(
         (status = 200, description = "Revoked", body = Done),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
+        (status = 403, description = "or what it would pass on"),
+        (status = 404, description = "No such token"),
+        (status = 409, description = "Somebody else changed it at the same time")
     )
 )]
-pub async fn delete_token(auth: RequestAuth, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
-    tokens::revoke(&auth.app, &issuer, &id).await?;
+pub async fn delete_token(
+    auth: RequestAuth<TokensWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let issuer = auth.issuer().await?;
+    tokens::revoke(auth.app(), &issuer, &id).await?;
     Ok(message("Token revoked"))
 }
