@@ -3,6 +3,7 @@
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::http::composer::schemas::{PackageNames, SearchResults};
 use crate::http::kit::extract::{BaseUrl, LenientQuery};
@@ -16,9 +17,12 @@ use crate::store::Page;
 use crate::store::packages::{PackageFilter, Sort};
 
 /// What narrows a list of names.
-#[derive(Debug, Default, Deserialize)]
-pub struct ListQuery {
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PackageNamesQuery {
+    /// A glob: `acme/*`
     filter: Option<String>,
+    /// A vendor
     vendor: Option<String>,
 }
 
@@ -27,17 +31,14 @@ pub struct ListQuery {
     get,
     path = "/list.json",
     tag = "composer",
-    params(
-        ("filter" = Option<String>, Query, description = "A glob: `acme/*`"),
-        ("vendor" = Option<String>, Query, description = "A vendor")
-    ),
+    params(PackageNamesQuery),
     responses(
         (status = 200, description = "The names", body = PackageNames)
     )
 )]
 pub async fn list_package_names(
     auth: RequestAuth<PackagesRead>,
-    LenientQuery(query): LenientQuery<ListQuery>,
+    LenientQuery(query): LenientQuery<PackageNamesQuery>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let listing = visible_names(auth.app(), &view).await?;
@@ -46,9 +47,12 @@ pub async fn list_package_names(
 }
 
 /// What is searched for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct SearchQuery {
+    /// What to look for
     q: Option<String>,
+    /// A Composer package type
     #[serde(rename = "type")]
     package_type: Option<String>,
 }
@@ -61,10 +65,7 @@ const MAX_RESULTS: i64 = 100;
     get,
     path = "/search.json",
     tag = "composer",
-    params(
-        ("q" = Option<String>, Query, description = "What to look for"),
-        ("type" = Option<String>, Query, description = "A Composer package type")
-    ),
+    params(SearchQuery),
     responses(
         (status = 200, description = "The first 100 of them", body = SearchResults)
     )

@@ -3,10 +3,10 @@
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::{JsonBody, PathParams, update};
-use crate::http::kit::paging::ListQuery;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
 use crate::http::kit::response::{Done, created, message, ok};
@@ -118,9 +118,12 @@ impl From<AdvisoryRow> for AdvisoryView {
 }
 
 /// Which advisories.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct AdvisoryQuery {
+    /// Only those of this package
     package: Option<String>,
+    /// Only those of this severity
     severity: Option<String>,
 }
 
@@ -129,12 +132,7 @@ pub struct AdvisoryQuery {
     get,
     path = "/advisories",
     tag = "advisories",
-    params(
-        ("package" = Option<String>, Query, description = "Only those of this package"),
-        ("severity" = Option<String>, Query, description = "Only those of this severity"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(AdvisoryQuery, LimitOffset),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<AdvisoryView>)
     )

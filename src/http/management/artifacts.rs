@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::JsonBody;
-use crate::http::kit::paging::ListQuery;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::ok;
@@ -53,14 +53,17 @@ impl From<ArtifactRow> for ArtifactView {
 }
 
 /// Which zips are asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ArtifactsQuery {
+    /// Only those of the package of this name
     package: Option<String>,
+    /// Those that nobody needs
     unused: Option<bool>,
 }
 
 impl ArtifactsQuery {
-    fn filter(&self) -> Result<ArtifactFilter<'_>, Failure> {
+    fn store_filter(&self) -> Result<ArtifactFilter<'_>, Failure> {
         match (self.package.as_deref(), self.unused) {
             (Some(_), Some(true)) => {
                 Err(Failure::invalid_field("unused", "cannot be asked for together with `package`"))
@@ -78,12 +81,7 @@ impl ArtifactsQuery {
     get,
     path = "/artifacts",
     tag = "artifacts",
-    params(
-        ("package" = Option<String>, Query, description = "Only those of the package of this name"),
-        ("unused" = Option<bool>, Query, description = "Those that nobody needs"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(ArtifactsQuery, LimitOffset),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<ArtifactView>)
     )
@@ -94,7 +92,7 @@ pub async fn list_artifacts(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, total) = artifacts::list(auth.app(), &view, filter.filter()?, page.rows()).await?;
+    let (rows, total) = artifacts::list(auth.app(), &view, filter.store_filter()?, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ArtifactView::from), total))
 }
 

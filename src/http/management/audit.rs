@@ -5,9 +5,9 @@ use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::paging::ListQuery;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::AuditRead;
 use crate::ports::Millis;
@@ -52,17 +52,23 @@ impl From<EntryRow> for EntryView {
 }
 
 /// Which entries.
-#[derive(Debug, Default, Deserialize)]
-pub struct EntryQuery {
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AuditLogQuery {
+    /// Only what this actor did: `admin`, `token:{id}`, `user:{id}`
     actor: Option<String>,
+    /// Only actions that begin like this: `token.`
     action: Option<String>,
+    /// Only what was done to the thing with this id
     target: Option<String>,
+    /// Unix seconds, included
     since: Option<i64>,
+    /// Unix seconds, excluded
     until: Option<i64>,
 }
 
-impl EntryQuery {
-    fn filter(&self) -> EntryFilter<'_> {
+impl AuditLogQuery {
+    fn store_filter(&self) -> EntryFilter<'_> {
         EntryFilter {
             actor: self.actor.as_deref(),
             action: self.action.as_deref(),
@@ -78,26 +84,18 @@ impl EntryQuery {
     get,
     path = "/audit-log",
     tag = "audit",
-    params(
-        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`, `user:{id}`"),
-        ("action" = Option<String>, Query, description = "Only actions that begin like this: `token.`"),
-        ("target" = Option<String>, Query, description = "Only what was done to the thing with this id"),
-        ("since" = Option<i64>, Query, description = "Unix seconds, included"),
-        ("until" = Option<i64>, Query, description = "Unix seconds, excluded"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(AuditLogQuery, LimitOffset),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<EntryView>)
     )
 )]
 pub async fn list_audit_log(
     auth: RequestAuth<AuditRead>,
-    query: Result<ListQuery<EntryQuery>, Failure>,
+    query: Result<ListQuery<AuditLogQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, total) = audit::list(auth.app(), &view, filter.filter(), page.rows()).await?;
+    let (rows, total) = audit::list(auth.app(), &view, filter.store_filter(), page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(EntryView::from), total))
 }
 
@@ -110,11 +108,7 @@ const MAX_EXPORTED: i64 = 10_000;
     path = "/audit-log/export",
     tag = "audit",
     params(
-        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`, `user:{id}`"),
-        ("action" = Option<String>, Query, description = "Only actions that begin like this: `token.`"),
-        ("target" = Option<String>, Query, description = "Only what was done to the thing with this id"),
-        ("since" = Option<i64>, Query, description = "Unix seconds, included"),
-        ("until" = Option<i64>, Query, description = "Unix seconds, excluded"),
+        AuditLogQuery,
         ("limit" = Option<i64>, Query, description = "1 to 1000, or all up to 10,000 when it is absent"),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
@@ -124,11 +118,11 @@ const MAX_EXPORTED: i64 = 10_000;
 )]
 pub async fn export_audit_log(
     auth: RequestAuth<AuditRead>,
-    query: Result<ListQuery<EntryQuery>, Failure>,
+    query: Result<ListQuery<AuditLogQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, _) = audit::list(auth.app(), &view, filter.filter(), page.rows_or(MAX_EXPORTED)).await?;
+    let (rows, _) = audit::list(auth.app(), &view, filter.store_filter(), page.rows_or(MAX_EXPORTED)).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

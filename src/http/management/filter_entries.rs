@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::ListQuery;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
 use crate::http::kit::response::{Done, created, message};
@@ -66,9 +66,12 @@ impl From<FilterEntryRow> for FilterEntryView {
 }
 
 /// Which entries.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct FilterEntryQuery {
+    /// Only those of this package
     package: Option<String>,
+    /// Only those of this list
     list: Option<String>,
 }
 
@@ -77,12 +80,7 @@ pub struct FilterEntryQuery {
     get,
     path = "/filter-entries",
     tag = "advisories",
-    params(
-        ("package" = Option<String>, Query, description = "Only those of this package"),
-        ("list" = Option<String>, Query, description = "Only those of this list"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(FilterEntryQuery, LimitOffset),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<FilterEntryView>)
     )

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::{PathParams, StrictQuery};
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
@@ -21,10 +21,14 @@ use crate::store::versions::DependentRow;
 const DEFAULT_DAYS: i64 = 30;
 
 /// Which installs are asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct StatisticsQuery {
+    /// First day, `2026-01-31`; 29 days before the last by default
     from: Option<String>,
+    /// Last day; today by default
     to: Option<String>,
+    /// Only this version
     version: Option<String>,
 }
 
@@ -119,9 +123,7 @@ impl PackageStatisticsView {
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("from" = Option<String>, Query, description = "First day, `2026-01-31`; 29 days before the last by default"),
-        ("to" = Option<String>, Query, description = "Last day; today by default"),
-        ("version" = Option<String>, Query, description = "Only this version")
+        StatisticsQuery
     ),
     responses(
         (status = 200, description = "The installs", body = PackageStatisticsView),
@@ -169,8 +171,7 @@ impl From<DependentRow> for DependentView {
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<DependentView>),

@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::{JsonBody, PathParams, update};
-use crate::http::kit::paging::ListQuery;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::{Done, message, ok};
@@ -103,13 +103,21 @@ fn sort_of(key: Option<SortName>, order: Option<OrderName>) -> Sort {
 }
 
 /// What narrows a list of packages.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PackagesQuery {
+    /// Only those of this repository
     repo_id: Option<String>,
+    /// Only those whose name or description holds this
     search: Option<String>,
+    /// Only those of this Composer type
     #[serde(rename = "type")]
     package_type: Option<String>,
+    /// `name` (the default), `updated_at`, `created_at` or `downloads`
+    #[param(value_type = Option<String>)]
     sort: Option<SortName>,
+    /// `asc` (the default for names) or `desc` (for the others)
+    #[param(value_type = Option<String>)]
     order: Option<OrderName>,
 }
 
@@ -118,15 +126,7 @@ pub struct PackagesQuery {
     get,
     path = "/packages",
     tag = "packages",
-    params(
-        ("repo_id" = Option<String>, Query, description = "Only those of this repository"),
-        ("search" = Option<String>, Query, description = "Only those whose name or description holds this"),
-        ("type" = Option<String>, Query, description = "Only those of this Composer type"),
-        ("sort" = Option<String>, Query, description = "`name` (the default), `updated_at`, `created_at` or `downloads`"),
-        ("order" = Option<String>, Query, description = "`asc` (the default for names) or `desc` (for the others)"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(PackagesQuery, LimitOffset),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<PackageView>)
     )
@@ -136,14 +136,14 @@ pub async fn list_packages(
     query: Result<ListQuery<PackagesQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let ListQuery { filter: query, page } = query?;
+    let ListQuery { filter, page } = query?;
+    let sort = sort_of(filter.sort, filter.order);
     let filter = PackageFilter {
-        repository_uid: query.repo_id.as_deref(),
-        search: query.search.as_deref(),
-        package_type: query.package_type.as_deref(),
+        repository_uid: filter.repo_id.as_deref(),
+        search: filter.search.as_deref(),
+        package_type: filter.package_type.as_deref(),
     };
-    let (rows, total) =
-        packages::list(auth.app(), &view, filter, sort_of(query.sort, query.order), page.rows()).await?;
+    let (rows, total) = packages::list(auth.app(), &view, filter, sort, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(PackageView::from), total))
 }
 

@@ -3,10 +3,10 @@
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
-use crate::http::kit::paging::ListQuery;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{UsersRead, UsersWrite};
 use crate::http::kit::response::{Done, created, message, no_store, ok};
@@ -17,8 +17,10 @@ use crate::registry::users::links;
 use crate::registry::users::{self, UserSpec, UserUpdate};
 
 /// What narrows a list of users.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct UsersQuery {
+    /// Only those whose e-mail address or name holds this
     search: Option<String>,
 }
 
@@ -27,11 +29,7 @@ pub struct UsersQuery {
     get,
     path = "/users",
     tag = "users",
-    params(
-        ("search" = Option<String>, Query, description = "Only those whose e-mail address or name holds this"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(UsersQuery, LimitOffset),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<UserView>)
     )

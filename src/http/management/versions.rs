@@ -6,10 +6,10 @@ use http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::{PathParams, StrictQuery};
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::{Done, message, ok};
@@ -102,8 +102,7 @@ impl From<VersionRow> for VersionDetails {
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RequiringVersionView>),
@@ -227,8 +226,10 @@ pub async fn delete_version(
 }
 
 /// Whose text is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct TextQuery {
+    /// The latest by default
     version: Option<String>,
 }
 
@@ -275,7 +276,7 @@ async fn text_response(
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("version" = Option<String>, Query, description = "The latest by default")
+        TextQuery
     ),
     responses(
         (
@@ -302,7 +303,7 @@ pub async fn get_readme(
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("version" = Option<String>, Query, description = "The latest by default")
+        TextQuery
     ),
     responses(
         (

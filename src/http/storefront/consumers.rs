@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok};
@@ -20,10 +20,7 @@ use crate::registry::idempotency::{self, Begun};
     get,
     path = "/consumers",
     tag = "storefront",
-    params(
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(LimitOffset),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
     )
@@ -45,8 +42,7 @@ pub async fn list_consumers(
     tag = "storefront",
     params(
         ("email" = String, Path, description = "The address"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)

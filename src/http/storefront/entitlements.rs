@@ -4,7 +4,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::ok;
@@ -25,8 +25,7 @@ fn permission_list(rows: Vec<PermissionRow>) -> Response {
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The consumer's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>),

@@ -3,7 +3,7 @@
 use axum::response::Response;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
@@ -17,10 +17,7 @@ use crate::registry::failure::Failure;
     get,
     path = "/packages",
     tag = "storefront",
-    params(
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(LimitOffset),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>)
     )

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::PathParams;
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::StorefrontRead;
 use crate::http::storefront::id_of;
@@ -52,8 +52,7 @@ impl From<ConsumerDownloads> for ConsumerStatisticsView {
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The consumer's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<ConsumerStatisticsView>),

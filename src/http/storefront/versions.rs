@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok, with_status};
@@ -22,8 +22,7 @@ use crate::registry::{catalog, uploads};
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The package's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<StorefrontVersionView>),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::OwnAccount;
 use crate::http::kit::response::{Done, message, ok};
@@ -163,10 +163,7 @@ impl SessionView {
     get,
     path = "/sessions",
     tag = "authentication",
-    params(
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(LimitOffset),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SessionView>)
     )

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
 use crate::ports::Millis;
@@ -316,15 +316,18 @@ impl From<Verification> for VerificationView {
 }
 
 /// What narrows a list of repositories.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct RepositoriesQuery {
+    /// Only those of this kind: `git`, `composer` or `artifact`
     kind: Option<String>,
+    /// Only those that are `pending`, `syncing`, `ok` or `failed`
     sync_status: Option<String>,
 }
 
 impl RepositoriesQuery {
     /// Which repositories are asked for.
-    pub(super) fn filter(&self) -> Result<RepositoryFilter<'_>, Failure> {
+    pub(super) fn store_filter(&self) -> Result<RepositoryFilter<'_>, Failure> {
         check_kind(self.kind.as_deref())?;
         let status = self.sync_status.as_deref().map(|name| {
             let detail = || format!("`{}` is none of `pending`, `syncing`, `ok`, `failed`", name.escape_default());

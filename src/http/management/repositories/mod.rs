@@ -5,7 +5,7 @@ mod body;
 use axum::response::Response;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::{ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{RepositoriesRead, RepositoriesWrite};
 use crate::http::kit::response::{Done, created, message, ok};
@@ -19,12 +19,7 @@ use body::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRu
     get,
     path = "/repositories",
     tag = "repositories",
-    params(
-        ("kind" = Option<String>, Query, description = "Only those of this kind: `git`, `composer` or `artifact`"),
-        ("sync_status" = Option<String>, Query, description = "Only those that are `pending`, `syncing`, `ok` or `failed`"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(RepositoriesQuery, LimitOffset),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RepositoryView>)
     )
@@ -35,7 +30,7 @@ pub async fn list_repositories(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, total) = repositories::list(auth.app(), &view, filter.filter()?, page.rows()).await?;
+    let (rows, total) = repositories::list(auth.app(), &view, filter.store_filter()?, page.rows()).await?;
     let now = auth.app().now();
     Ok(page.respond(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
 }
@@ -201,8 +196,7 @@ pub async fn sync_repository(
     tag = "repositories",
     params(
         ("id" = String, Path, description = "The repository's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SyncRunView>),
@@ -229,8 +223,7 @@ pub async fn list_syncs(
     tag = "repositories",
     params(
         ("id" = String, Path, description = "The repository's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RefView>),

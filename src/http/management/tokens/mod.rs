@@ -6,13 +6,13 @@ use axum::response::Response;
 use http::StatusCode;
 
 use body::{
-    NewTokenView, PermissionName, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails,
-    TokenRequest, TokenView, TokensQuery,
+    NewTokenView, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails, TokenRequest,
+    TokenView, TokensQuery,
 };
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
-use crate::http::kit::paging::ListQuery;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{TokensRead, TokensWrite};
 use crate::http::kit::response::{Done, message, ok};
@@ -27,18 +27,7 @@ use crate::registry::{limit, token_rotation};
     get,
     path = "/tokens",
     tag = "tokens",
-    params(
-        ("customer_id" = Option<String>, Query, description = "Only those with this `customer_id` in their metadata"),
-        ("order_id" = Option<String>, Query, description = "Only those with this `order_id` in their metadata"),
-        ("customer_email" = Option<String>, Query, description = "Only those with this `customer_email` in their metadata"),
-        ("description" = Option<String>, Query, description = "Only those whose description holds this"),
-        ("permissions" = Option<PermissionName>, Query, description = "Only those that read, or only those that write"),
-        ("expired" = Option<bool>, Query, description = "Only those that have expired, or only those that have not"),
-        ("revoked" = Option<bool>, Query, description = "`true`: those that were revoked, in place of all others"),
-        ("sort" = Option<String>, Query, description = "`created_at`, `expires_at`, `last_used_at` or `description`, with a `-` in front for the other way round"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(TokensQuery, LimitOffset),
     responses(
         (status = 200, description = "A page of tokens; `X-Total-Count` says how many there are", body = Vec<TokenView>)
     )
@@ -48,9 +37,9 @@ pub async fn list_tokens(
     query: Result<ListQuery<TokensQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let ListQuery { filter: query, page } = query?;
-    let filter = query.filter()?;
-    let (rows, total) = tokens::list(auth.app(), &view, &filter, query.sort.as_deref(), page.rows()).await?;
+    let ListQuery { filter, page } = query?;
+    let (order, filter) = (filter.sort.as_deref(), filter.store_filter()?);
+    let (rows, total) = tokens::list(auth.app(), &view, &filter, order, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(TokenView::from), total))
 }
 
@@ -59,14 +48,7 @@ pub async fn list_tokens(
     delete,
     path = "/tokens",
     tag = "tokens",
-    params(
-        ("customer_id" = Option<String>, Query, description = "Those with this `customer_id` in their metadata"),
-        ("order_id" = Option<String>, Query, description = "Those with this `order_id` in their metadata"),
-        ("customer_email" = Option<String>, Query, description = "Those with this `customer_email` in their metadata"),
-        ("description" = Option<String>, Query, description = "Those whose description holds this"),
-        ("expired" = Option<bool>, Query, description = "`true`: those that have expired"),
-        ("permissions" = Option<PermissionName>, Query, description = "Of these, only those that read or only those that write; needs another filter beside it")
-    ),
+    params(RevocationQuery),
     responses(
         (status = 200, description = "What was revoked, and how many are left", body = RevokedView),
         (status = 400, description = "A filter is unknown or wrong, or there is none"),
@@ -79,7 +61,7 @@ pub async fn delete_tokens(
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
     let StrictQuery(query) = query?;
-    let revoked = tokens::revoke_all(auth.app(), &issuer, &query.filter()?).await?;
+    let revoked = tokens::revoke_all(auth.app(), &issuer, &query.store_filter()?).await?;
     Ok(ok(&RevokedView::from(revoked)))
 }
 
