@@ -16,6 +16,7 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::zip_body::Zip;
 use crate::ports::ByteRange;
+use crate::registry::App;
 use crate::registry::dist::{Dist, DistAddress, locate, open};
 use crate::registry::failure::Failure;
 
@@ -64,18 +65,29 @@ pub async fn get_dist(
     let (view, rows) = auth.view_with(find).await?;
     let dist = locate(auth.app(), &view, &address, rows).await?;
     auth.count_download(&address.name).await?;
+    dist_response(auth.app(), &method, &headers, &address, &dist).await
+}
+
+/// The response to a request with this method and these headers for `dist`.
+async fn dist_response(
+    app: &App,
+    method: &Method,
+    headers: &HeaderMap,
+    address: &DistAddress,
+    dist: &Dist,
+) -> Result<Response, Failure> {
     let etag = format!("\"{}\"", dist.sha1);
-    let mut head = head_of(&dist, &address, &etag);
-    if Preconditions::of(&headers).is_not_modified(&etag, None) {
+    let mut head = head_of(dist, address, &etag);
+    if Preconditions::of(headers).is_not_modified(&etag, None) {
         head.remove(CONTENT_TYPE);
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    let range = requested_range(&headers, dist.size, &etag)?;
-    let status = describe_range(&mut head, &dist, range)?;
+    let range = requested_range(headers, dist.size, &etag)?;
+    let status = describe_range(&mut head, dist, range)?;
     if method == Method::HEAD {
         return Ok((status, head).into_response());
     }
-    let mut response = pass_through(open(auth.app(), &dist, range).await?);
+    let mut response = pass_through(open(app, dist, range).await?);
     *response.status_mut() = status;
     response.headers_mut().extend(head);
     Ok(response)

@@ -14,7 +14,7 @@ use crate::registry::failure::Failure;
 use crate::registry::listing::{filtered, visible_names};
 use crate::registry::packages;
 use crate::store::Page;
-use crate::store::packages::{PackageFilter, Sort};
+use crate::store::packages::{PackageFilter, PackageRow, Sort};
 
 /// What narrows a list of names.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -84,24 +84,24 @@ pub async fn search_packages(
     };
     let page = Page { limit: MAX_RESULTS, offset: 0 };
     let (rows, total) = packages::list(app, &view, filter, Sort::default(), page).await?;
-    let results: Vec<Value> = rows
-        .into_iter()
-        .map(|row| {
-            let mut result = json!({
-                "name": row.name,
-                "description": row.description.unwrap_or_default(),
-                "url": format!("{base_url}/p2/{}.json", row.name),
-                "repository": "",
-                "downloads": row.downloads,
-                "favers": 0,
-            });
-            match row.abandoned.as_deref() {
-                None => {}
-                Some("true") => result["abandoned"] = json!(true),
-                Some(replacement) => result["abandoned"] = json!(replacement),
-            }
-            result
-        })
-        .collect();
+    let results: Vec<Value> = rows.into_iter().map(|row| search_result(row, &base_url)).collect();
     Ok(ok(&json!({ "results": results, "total": total })))
+}
+
+/// A package as composer reads it.
+fn search_result(row: PackageRow, base_url: &str) -> Value {
+    let mut result = json!({
+        "name": row.name,
+        "description": row.description.unwrap_or_default(),
+        "url": format!("{base_url}/p2/{}.json", row.name),
+        "repository": "",
+        "downloads": row.downloads,
+        "favers": 0,
+    });
+    match row.abandoned.as_deref() {
+        None => {}
+        Some("true") => result["abandoned"] = json!(true),
+        Some(replacement) => result["abandoned"] = json!(replacement),
+    }
+    result
 }
