@@ -1,13 +1,41 @@
 //! HTTP: routes, extractors, error dialects, caching headers. What a request means is the `registry`'s.
 //!
-//! | surface | mounted at | room |
-//! |---|---|---|
-//! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json` | [`composer`] |
-//! | Management | `/api/…` | [`management`] |
-//! | Storefront | `/api/storefront/…` | [`storefront`] |
+//! [`SURFACES`] is the table of the surfaces: a surface is one row and one folder. What all of them are made of is
+//! [`kit`].
 //!
-//! `/health`, `/api/openapi.json`, `/api/swagger` and the page that invitations lead to ([`assets::account_page`]) are
-//! public.
+//! | surface | mounted at | folder | who may call |
+//! |---|---|---|---|
+//! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json`, … | [`composer`] | composer |
+//! | Management | `/api/…` | [`management`] | operators, programs, the pages of `public/` |
+//! | Storefront | `/api/storefront/…` | [`storefront`] | the back end of a shop |
+//!
+//! Beside the surfaces are `/health` ([`health`]), and what [`assets`] serves: the API document, Swagger UI, and the page
+//! that invitations lead to.
+//!
+//! # What travels in extensions
+//!
+//! | type | on | put there by | read by | what it is |
+//! |---|---|---|---|---|
+//! | [`crate::registry::App`] | request | `cloudflare::fetch` | the surface's layer, [`RequestAuth`], [`BaseUrl`] | ports, configuration and memory |
+//! | `&'static` [`Surface`] | request | the surface's layer | [`Tenant`], [`RequestAuth`], [`ListQuery`] | the row of the table |
+//! | [`AuthenticatedSlot`] | request | the surface's layer, empty | filled by [`RequestAuth`]; then the layer | the caller, and what is left of its rate limits |
+//! | [`MatchedPath`] | request | axum | [`IdempotentJson`] | the route, so that a key belongs to one operation |
+//! | [`Failure`] | response | [`IntoResponse`] of [`Failure`] | the surface's layer | the failure, which becomes the body |
+//! | [`PassThrough`] | response | [`pass_through`] | `cloudflare::bridge` | a port's stream that nobody has read from yet |
+//! | [`StaticAsset`] | response | [`assets`] | `cloudflare::fetch` | the response is the file at this path, if there is one |
+//!
+//! [`RequestAuth`]: kit::request_auth::RequestAuth
+//! [`AuthenticatedSlot`]: kit::request_auth::AuthenticatedSlot
+//! [`BaseUrl`]: kit::extract::BaseUrl
+//! [`Tenant`]: kit::tenant::Tenant
+//! [`ListQuery`]: kit::paging::ListQuery
+//! [`MatchedPath`]: axum::extract::MatchedPath
+//! [`IdempotentJson`]: kit::idempotency::IdempotentJson
+//! [`Failure`]: crate::registry::failure::Failure
+//! [`IntoResponse`]: axum::response::IntoResponse
+//! [`PassThrough`]: kit::pass_through::PassThrough
+//! [`pass_through`]: kit::pass_through::pass_through
+//! [`StaticAsset`]: assets::StaticAsset
 
 pub mod assets;
 pub mod composer;

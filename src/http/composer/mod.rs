@@ -1,4 +1,4 @@
-//! The Composer surface of the root organization: what `composer` asks.
+//! The Composer surface of the root organization: what `composer` requests.
 //!
 //! * `GET /packages.json`, `GET /p2/{vendor}/{package}.json`, `…~dev.json`: metadata
 //! * `GET /dist/{vendor}/{package}/{version}/{reference}.zip` and `…/{version}.zip`: archives

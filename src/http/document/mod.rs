@@ -1,5 +1,5 @@
-//! The OpenAPI document of all surfaces. It is written natively into `public/api/openapi.json`, which a test keeps up to
-//! date; the worker does not contain it.
+//! The API document of all surfaces. It is written natively into `public/api/openapi.json`, which a test keeps up to date;
+//! the worker does not contain it.
 //!
 //! Parameters, bodies and responses of one operation are declared at its handler; what many have in common is added by
 //! [`shared`].
@@ -87,7 +87,7 @@ pub fn document() -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
-/// A path of the router as OpenAPI writes it, which has no wildcard like `{*rest}`: there it is a parameter like any other.
+/// A path of the router as the document writes it, where a wildcard like `{*rest}` is a parameter like any other.
 fn openapi_path(path: &str) -> String {
     path.replace("{*", "{")
 }

@@ -75,7 +75,9 @@ impl Routes {
     /// These, as the routes of `surface` in the document.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn of_surface(mut self, surface: &'static Surface) -> Self {
-        self.docs.operations.iter_mut().for_each(|operation| operation.surface = Some(surface));
+        for operation in &mut self.docs.operations {
+            operation.surface = Some(surface);
+        }
         self
     }
 
@@ -104,7 +106,9 @@ impl RouteDocs {
     }
 
     fn below(mut self, prefix: &str) -> Self {
-        self.operations.iter_mut().for_each(|operation| operation.path.insert_str(0, prefix));
+        for operation in &mut self.operations {
+            operation.path.insert_str(0, prefix);
+        }
         Self { openapi: OpenApi::default().nest(prefix, self.openapi), operations: self.operations }
     }
 }

@@ -73,11 +73,11 @@ impl Surface {
 
     /// Its routes at their full paths, with its fallbacks and inside of its layer.
     pub fn mounted(&'static self) -> Routes {
-        let routes = (self.routes)();
-        let routes = if self.mount.is_empty() { routes } else { Routes::new().nest(self.mount, routes) };
+        let below_mount = (self.routes)();
+        let all = if self.mount.is_empty() { below_mount } else { Routes::new().nest(self.mount, below_mount) };
         #[cfg(not(target_arch = "wasm32"))]
-        let routes = routes.of_surface(self);
-        routes.map_router(|router| {
+        let all = all.of_surface(self);
+        all.map_router(|router| {
             let router = self.with_fallbacks((self.undocumented)(router));
             router.layer(from_fn(move |request, next| respond(self, request, next)))
         })

@@ -1,4 +1,4 @@
-//! The management surface: what operators and shops ask of the root organization.
+//! The management surface: what operators and programs request, in the organization of their credential.
 
 mod advisories;
 mod artifacts;
