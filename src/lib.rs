@@ -2,8 +2,9 @@
 //!
 //! The crate is a row of rooms, and imports point only leftwards (a test proves it):
 //!
-//! `ports` ← `store` ← `registry` ← `http` ← `cloudflare`
+//! `json`, `ports` ← `store` ← `registry` ← `http` ← `cloudflare`
 //!
+//! * [`json`]: reads JSON that others wrote, and says where it is wrong.
 //! * [`ports`]: what we need from outside, as a few small traits.
 //! * [`store`]: SQL, one file per table family.
 //! * [`registry`]: the use cases: publish, sync, authenticate, limit. No HTTP, no SQL.
@@ -18,6 +19,7 @@
 #[cfg(any(target_arch = "wasm32", lint_cloudflare))]
 mod cloudflare;
 pub mod http;
+pub mod json;
 pub mod ports;
 pub mod registry;
 pub mod store;

@@ -6,14 +6,15 @@ mod reference;
 
 use composer::{Constraint, normalize};
 use rostrum::ports::Millis;
-use rostrum::registry::access::{self, Grant, View};
-use rostrum::store::grants::GrantRow;
+use rostrum::registry::access::grant::{self, Grant};
+use rostrum::registry::access::view::View;
+use rostrum::store::access::grants::GrantRow;
 use serde_json::Value;
 
 /// Whether who was granted the versions of a constraint sees a version.
 fn sees(question: &Value) -> Value {
     let (version, constraint) = (question[0].as_str().expect("text"), question[1].as_str().expect("text"));
-    let row = GrantRow { version_constraint: constraint.to_owned(), ..access::packages("acme/lib") };
+    let row = GrantRow { version_constraint: constraint.to_owned(), ..grant::packages("acme/lib") };
     let Ok(grant) = Grant::from_row(row) else { return Value::Null };
     let version = normalize(version).expect("a version");
     View::at(rostrum::store::OrganizationId::ROOT, &[grant], Millis(0))

@@ -1,4 +1,4 @@
-//! The rooms of the crate import only leftwards: `ports` ← `store` ← `registry` ← `http` ← `cloudflare`, and only
+//! The rooms of the crate import only leftwards: `json`, `ports` ← `store` ← `registry` ← `http` ← `cloudflare`, and only
 //! `cloudflare` names the `worker` crate. `composer` and `git` are crates of their own, which cannot import a room; they
 //! depend on nothing that does I/O, and do none themselves.
 
@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room, and the rooms that it may import.
-const ROOMS: [(&str, &[&str]); 5] = [
-    ("ports", &[]),
-    ("store", &["ports"]),
-    ("registry", &["ports", "store"]),
-    ("http", &["ports", "store", "registry"]),
-    ("cloudflare", &["ports", "store", "registry", "http"]),
+const ROOMS: [(&str, &[&str]); 6] = [
+    ("json", &[]),
+    ("ports", &["json"]),
+    ("store", &["json", "ports"]),
+    ("registry", &["json", "ports", "store"]),
+    ("http", &["json", "ports", "store", "registry"]),
+    ("cloudflare", &["json", "ports", "store", "registry", "http"]),
 ];
 
 /// Each crate under crates/, and all that it may depend on: formats, codecs and derives, of which none does I/O.

@@ -8,24 +8,27 @@ use std::path::{Path, PathBuf};
 
 /// Every function that acts across organizations, by file.
 const ACROSS: &[(&str, &[&str])] = &[
-    ("artifacts", &["bury", "bury_texts", "doom"]),
-    ("consumers", &["reserve"]),
-    ("deliveries", &["claim", "due", "forget", "settle", "tell_expired"]),
-    ("dists", &["attach", "attach_first", "behind", "refuse", "unbuilt_tags"]),
-    ("idempotency", &["claim", "keep", "release", "sweep"]),
-    ("invitations", &["by_hash", "forget_reset", "reset", "reset_by_hash"]),
-    ("mirrors", &["found", "left_out", "note", "prune"]),
-    ("organizations", &["by_slug", "insert"]),
-    ("packages", &["documents_of_repository", "live_versions", "of_repository"]),
-    ("publication", &["insert_texts", "replace_refs"]),
-    ("repositories", &["by_id", "due", "refs"]),
-    ("sessions", &["end", "insert", "look_up", "page", "prune", "see"]),
-    ("sync_runs", &["claim", "claimed", "finish", "finished", "prune"]),
-    ("throttles", &["clean", "clear", "count", "give_back", "is_first_beyond"]),
-    ("tokens", &["present"]),
-    ("two_factor", &["disable_totp", "enable_totp", "prepare_totp", "replace_codes", "spend"]),
-    ("uploads", &["announce", "guard_announced"]),
-    ("users", &["credentials", "credentials_by_email", "end_sessions", "set_password", "touch_failed", "touch_login"]),
+    ("access/sessions", &["end", "insert", "look_up", "page", "prune", "see"]),
+    ("access/tokens", &["present"]),
+    (
+        "access/users",
+        &["credentials", "credentials_by_email", "end_sessions", "set_password", "touch_failed", "touch_login"],
+    ),
+    ("identity/idempotency", &["claim", "keep", "release", "sweep"]),
+    ("identity/invitations", &["by_hash", "forget_reset", "reset", "reset_by_hash"]),
+    ("identity/throttles", &["clean", "clear", "count", "give_back", "is_first_beyond"]),
+    ("identity/two_factor", &["disable_totp", "enable_totp", "prepare_totp", "replace_codes", "spend"]),
+    ("kernel/organizations", &["by_slug", "insert"]),
+    ("packages/packages", &["documents_of_repository", "live_versions", "of_repository"]),
+    ("packages/publication", &["insert_texts", "replace_refs"]),
+    ("sources/artifacts", &["bury", "bury_texts", "doom"]),
+    ("sources/dists", &["attach", "attach_first", "behind", "refuse", "unbuilt_tags"]),
+    ("sources/repositories", &["by_id", "due", "refs"]),
+    ("sources/sync_runs", &["claim", "claimed", "finish", "finished", "prune"]),
+    ("sources/uploads", &["announce", "guard_announced"]),
+    ("sources/upstream_answers", &["found", "left_out", "note", "prune"]),
+    ("storefront/consumers", &["reserve"]),
+    ("storefront/deliveries", &["claim", "due", "forget", "settle", "tell_expired"]),
 ];
 
 /// The heading, which holds until the end of the file or the next line of dashes.
@@ -43,11 +46,23 @@ struct Function {
 }
 
 fn store_files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|is| is == "rs")).collect();
+    let (mut left, mut files) = (vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")], Vec::new());
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("readable").path()));
+        } else if path.extension().is_some_and(|is| is == "rs") {
+            files.push(path);
+        }
+    }
     files.sort();
     files
+}
+
+/// A file's name below src/store, without its ending: `storefront/consumers`.
+fn name_of(path: &Path) -> String {
+    let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let name = path.strip_prefix(store).expect("below the store").with_extension("");
+    name.to_str().expect("UTF-8").replace('\\', "/")
 }
 
 /// A file without its tests.
@@ -134,7 +149,7 @@ fn every_statement_is_bound_to_an_organization_or_says_why_not() {
     let carriers = carriers();
     let (mut bound, mut unbound, mut across) = (0, Vec::new(), Vec::new());
     for path in store_files() {
-        let file = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        let file = name_of(&path);
         if file == "mod" {
             continue;
         }

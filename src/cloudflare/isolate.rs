@@ -3,17 +3,17 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::{clock, console, d1, entropy, kv, r2, tasks, upstream};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
 use tower_service::Service;
 use worker::{Env, Queue};
 
-use super::{clock, console, d1, entropy, kv, r2, tasks, upstream};
 use crate::http::router;
-use crate::registry::memory::Memory;
-use crate::registry::secrets::{Keyring, TokenHash};
-use crate::registry::{App, Config, DEFAULT_SYNC_INTERVAL, Ports};
+use crate::registry::kernel::app::{App, Config, DEFAULT_SYNC_INTERVAL, Ports};
+use crate::registry::kernel::memory::Memory;
+use crate::registry::kernel::secrets::{Keyring, TokenHash};
 
 /// What every event of an isolate shares.
 struct Isolate {

@@ -33,9 +33,9 @@ use worker::{
 
 use crate::http::assets::StaticAsset;
 use crate::ports::Job;
-use crate::registry::cron;
-use crate::registry::failure::Failure;
-use crate::registry::jobs::perform;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::operations::cron;
+use crate::registry::operations::jobs::perform;
 
 /// How long a failed job waits before it is tried again.
 const RETRY_SECONDS: u32 = 60;

@@ -10,8 +10,8 @@ use axum::routing::get;
 
 use crate::http::kit::extract::route_not_found;
 use crate::http::kit::handler::endpoint;
-use crate::registry::failure::Failure;
-use crate::registry::users::links;
+use crate::registry::identity::users::links;
+use crate::registry::kernel::failure::Failure;
 
 /// On a response: if there is a static asset at the address of the request, it is the answer, and else the response.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! `/health`.
 
 use crate::http::kit::response::ok;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 use axum::response::Response;
 use serde_json::json;
 use utoipa::ToSchema;

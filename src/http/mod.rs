@@ -16,7 +16,7 @@
 //!
 //! | type | on | put there by | read by | what it is |
 //! |---|---|---|---|---|
-//! | [`crate::registry::App`] | request | `cloudflare::fetch` | the surface's layer, [`RequestAuth`], [`BaseUrl`] | ports, configuration and memory |
+//! | [`crate::registry::kernel::app::App`] | request | `cloudflare::fetch` | the surface's layer, [`RequestAuth`], [`BaseUrl`] | ports, configuration and memory |
 //! | `&'static` [`Surface`] | request | the surface's layer | [`Tenant`], [`RequestAuth`], [`ListQuery`] | the row of the table |
 //! | [`AuthenticatedSlot`] | request | the surface's layer, empty | filled by [`RequestAuth`]; then the layer | the caller, and what is left of its rate limits |
 //! | [`MatchedPath`] | request | axum | [`IdempotentJson`] | the route, so that a key belongs to one operation |
@@ -31,7 +31,7 @@
 //! [`ListQuery`]: kit::paging::ListQuery
 //! [`MatchedPath`]: axum::extract::MatchedPath
 //! [`IdempotentJson`]: kit::idempotency::IdempotentJson
-//! [`Failure`]: crate::registry::failure::Failure
+//! [`Failure`]: crate::registry::kernel::failure::Failure
 //! [`IntoResponse`]: axum::response::IntoResponse
 //! [`PassThrough`]: kit::pass_through::PassThrough
 //! [`pass_through`]: kit::pass_through::pass_through
@@ -53,7 +53,7 @@ use crate::http::kit::paging::{MAX_LIMIT, Paging};
 use crate::http::kit::routes::{Routes, routes};
 use crate::http::kit::surface::{DialectOverride, Limits, Surface};
 use crate::http::kit::tenant::TenantSource;
-use crate::registry::limit::RateLimit;
+use crate::registry::access::rate_limit::RateLimit;
 
 /// As many requests an hour as the credential allows.
 const BY_CREDENTIAL: Limits = Limits { requests: RateLimit::OfCredential, downloads: None };
@@ -103,7 +103,7 @@ pub static SURFACES: [Surface; 3] = [
     },
 ];
 
-/// The whole HTTP API. Build it once for an isolate; every request carries its [`crate::registry::App`] as an extension.
+/// The whole HTTP API. Build it once for an isolate; every request carries its [`crate::registry::kernel::app::App`] as an extension.
 pub fn router() -> Router {
     routes_of_all().into_router()
 }

@@ -5,7 +5,6 @@
 //! tests do it with in-memory SQLite and maps. Every future is boxed and `Send`, so that the whole stack above
 //! runs natively under `cargo test` as well as in workerd.
 
-pub mod json;
 mod rows;
 
 use std::any::Any;
@@ -36,7 +35,6 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of `port` with the platform's own words.
-    #[cold]
     pub fn new(port: &'static str, reason: impl fmt::Display) -> Self {
         Self { port, reason: reason.to_string() }
     }

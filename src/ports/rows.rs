@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::json::read_object;
 use crate::ports::Fault;
-use crate::ports::json::read_object;
 
 /// The rows one statement returned, each an object of column name → value, as D1 hands them out.
 #[derive(Debug, Clone, Default)]
@@ -15,7 +15,7 @@ impl Rows {
     pub fn decode<T: DeserializeOwned>(self) -> Result<Vec<T>, Fault> {
         let mut decoded = Vec::with_capacity(self.0.len());
         for row in &self.0 {
-            decoded.push(read_object(row).map_err(|wrong| Fault::new("database", wrong))?);
+            decoded.push(read_object(row).map_err(|error| Fault::new("database", error))?);
         }
         Ok(decoded)
     }

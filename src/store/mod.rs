@@ -1,45 +1,25 @@
-//! The SQL, one file per table family: each statement stands beside the function that builds or runs it and the
+//! The SQL, in folders by the domains of `registry`: each statement stands beside the function that builds or runs it and the
 //! row it yields.
 //!
 //! Not for decisions: who may see what, and what is written when, is the `registry`'s. Functions that return a
 //! [`Stmt`] are for a use case to put into one batch with others; functions that take a [`Database`] run alone.
 
-pub mod advisories;
-pub mod artifacts;
-pub mod audit;
-pub mod catalog;
-pub mod consumers;
-pub mod deliveries;
-pub mod dists;
-pub mod downloads;
-pub mod entitlements;
-pub mod grants;
-pub mod idempotency;
-pub mod invitations;
-pub mod mirror_publication;
-pub mod mirrors;
-pub mod organizations;
+pub mod access;
+pub mod delivery;
+pub mod identity;
+pub mod kernel;
+pub mod operations;
 pub mod packages;
-pub mod publication;
-pub mod repositories;
-pub mod revocations;
-pub mod sealed;
-pub mod sessions;
-pub mod settings;
-pub mod statistics;
-pub mod sync_runs;
-pub mod throttles;
-pub mod tokens;
-pub mod two_factor;
-pub mod uploads;
-pub mod users;
-pub mod versions;
-pub mod webhooks;
+pub mod query;
+pub mod security;
+pub mod sources;
+pub mod storefront;
 
-pub use organizations::OrganizationId;
+pub use kernel::organizations::OrganizationId;
+pub use query::Query;
 use serde::{Deserialize, Deserializer};
 
-use crate::ports::json::read_text;
+use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
 
 /// Bytes of JSON that travel as one bound parameter: D1 takes 2 MB a value, and a character may need two.

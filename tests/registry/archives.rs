@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use rostrum::registry::jobs::perform;
+use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
 use crate::dist::listing;

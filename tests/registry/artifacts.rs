@@ -193,7 +193,7 @@ async fn a_sweep_with_every_call_broken_is_finished_by_a_later_one() {
         world.delete("/api/packages/acme%2Flib/versions/1.0.0").bearer(ADMIN).send().await.expect(200);
         world.advance_seconds(2 * 3600);
         case.arm(&world);
-        let swept = rostrum::registry::artifacts::sweep(&world.isolate.app).await;
+        let swept = rostrum::registry::sources::artifacts::sweep(&world.isolate.app).await;
         let broken = world.meter.mend() > 0;
         assert_eq!(swept.is_err(), broken, "{case:?}");
         assert_eq!(world.fresh("/dist/acme/lib/1.1.0.zip").await.expect(200).body, package("acme/lib", "1.1.0"));
@@ -202,7 +202,7 @@ async fn a_sweep_with_every_call_broken_is_finished_by_a_later_one() {
         let doomed = world.database.rows("SELECT 1 FROM artifacts WHERE doomed_at IS NOT NULL").len();
         assert_eq!(again.status, if doomed == 1 { 409 } else { 201 }, "{case:?}: {}", again.text());
         world.advance_seconds(2 * 3600);
-        rostrum::registry::artifacts::sweep(&world.isolate.app).await.expect("nothing is broken");
+        rostrum::registry::sources::artifacts::sweep(&world.isolate.app).await.expect("nothing is broken");
         let finally = world.upload("acme/lib", "1.0.0", package("acme/lib", "1.0.0")).await;
         assert_eq!(finally.status, if doomed == 1 { 201 } else { 200 }, "{case:?}");
         assert_eq!(world.fresh("/dist/acme/lib/1.0.0.zip").await.expect(200).body, package("acme/lib", "1.0.0"));
@@ -220,7 +220,7 @@ async fn a_sweep_and_an_upload_of_the_same_zip_at_once_lose_nothing() {
     world.delete("/api/packages/acme%2Flib/versions/1.0.0").bearer(ADMIN).send().await.expect(200);
     world.advance_seconds(2 * 3600);
     let (swept, uploaded) = tokio::join!(
-        rostrum::registry::artifacts::sweep(&world.isolate.app),
+        rostrum::registry::sources::artifacts::sweep(&world.isolate.app),
         world.upload("acme/lib", "1.0.0", package("acme/lib", "1.0.0"))
     );
     swept.expect("nothing is broken");

@@ -1,7 +1,7 @@
 //! Cron finds what the queue has lost.
 
 use rostrum::ports::Job;
-use rostrum::registry::jobs::perform;
+use rostrum::registry::operations::jobs::perform;
 use serde_json::json;
 
 use crate::support::{ADMIN, Calls, Moment, Port, World, file, manifest};

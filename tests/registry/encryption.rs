@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rostrum::registry::secrets::Keyring;
-use rostrum::registry::{App, Config};
+use rostrum::registry::kernel::app::{App, Config};
+use rostrum::registry::kernel::secrets::Keyring;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Moment, PASSWORD, Port, World};

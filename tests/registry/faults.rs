@@ -1,7 +1,7 @@
 //! Every call of every port broken once, before it is done and after: the answer is an answer, what is stored is all or
 //! nothing, and doing it again succeeds.
 
-use rostrum::registry::jobs::perform;
+use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
 use crate::support::faults::{break_every_call, count};

@@ -186,7 +186,7 @@ async fn a_straggler_whose_claim_was_taken_over_does_nothing() {
 
 #[tokio::test]
 async fn without_an_encryption_key_no_answer_is_kept_and_no_token_made() {
-    let world = World::with(|config| config.keyring = rostrum::registry::secrets::Keyring::default());
+    let world = World::with(|config| config.keyring = rostrum::registry::kernel::secrets::Keyring::default());
     let reply = send(&world, "k").await.expect(500);
     assert!(reply.json()["error"].as_str().expect("text").contains("ENCRYPTION_KEY is not set"));
     assert_eq!(count(&world, "tokens"), 0);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use composer::PackageName;
-use rostrum::registry::App;
-use rostrum::registry::authenticate::{Caller, Credential, authenticate};
-use rostrum::registry::limit::{RateLimit, give_back, take};
+use rostrum::registry::access::authenticate::{Credential, authenticate};
+use rostrum::registry::access::caller::Caller;
+use rostrum::registry::access::rate_limit::{RateLimit, give_back, take};
+use rostrum::registry::kernel::app::App;
 use serde_json::json;
 
 use crate::support::{ADMIN, DAWN, Moment, Port, Reply, World};

@@ -1,12 +1,12 @@
 //! Users in two organizations: each has them with a role of its own, and they have one account for both.
 
 use rostrum::ports::DatabaseError;
-use rostrum::registry::access::View;
-use rostrum::registry::audit::Actor;
-use rostrum::registry::failure::{Failure, Kind};
-use rostrum::registry::users::role::Role;
-use rostrum::registry::users::{self, Manager, UserSpec, UserUpdate, links};
-use rostrum::store::users::insert_membership;
+use rostrum::registry::access::actor::Actor;
+use rostrum::registry::access::role::Role;
+use rostrum::registry::access::view::View;
+use rostrum::registry::identity::users::{self, Manager, UserSpec, UserUpdate, links};
+use rostrum::registry::kernel::failure::{Failure, Kind};
+use rostrum::store::access::users::insert_membership;
 use rostrum::store::{OrganizationId, Page, run};
 use serde_json::{Value, json};
 
@@ -297,11 +297,11 @@ async fn a_link_is_worth_what_its_issuer_may_in_its_organization() {
 async fn no_look_up_reads_a_whole_table() {
     let world = World::new();
     for stmt in [
-        rostrum::store::users::credentials_by_email("a@example.org"),
-        rostrum::store::users::credentials(1),
-        rostrum::store::users::by_uid(ROOT, "uid"),
-        rostrum::store::sessions::look_up("hash", DAWN, DAWN),
-        rostrum::store::sessions::see("hash", DAWN, DAWN),
+        rostrum::store::access::users::credentials_by_email("a@example.org"),
+        rostrum::store::access::users::credentials(1),
+        rostrum::store::access::users::by_uid(ROOT, "uid"),
+        rostrum::store::access::sessions::look_up("hash", DAWN, DAWN),
+        rostrum::store::access::sessions::see("hash", DAWN, DAWN),
     ] {
         let plan = world.database.plan(&stmt);
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{}\n{plan}", stmt.sql);

@@ -1,7 +1,7 @@
 //! Upstream repositories that fail or lie, and every call of a port broken once: what was published stays, the owner is
 //! told why, and nothing is half-written.
 
-use rostrum::registry::jobs::perform;
+use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
 use crate::mirror::{INTERVAL, LIB, LIB_DEV, SATIS, STALE, mirroring, read, version};

@@ -1,7 +1,8 @@
 //! What consumers see with their key pairs and their further tokens, and how soon a change shows.
 
-use rostrum::store::OrganizationId;
-use rostrum::store::{Page, consumers, entitlements, tokens};
+use rostrum::store::access::tokens;
+use rostrum::store::storefront::{consumers, entitlements};
+use rostrum::store::{OrganizationId, Page};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Calls, Customer, World};
@@ -390,7 +391,7 @@ async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
     let (world, _, _) = shop().await;
     let page = Page { limit: 10, offset: 0 };
     let now = world.isolate.app.now();
-    let grant = rostrum::registry::access::packages("acme/lib");
+    let grant = rostrum::registry::access::grant::packages("acme/lib");
     let mut stmts = vec![
         tokens::present("0", now),
         tokens::of_consumer(OrganizationId::ROOT, 1),

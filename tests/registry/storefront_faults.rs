@@ -130,7 +130,7 @@ async fn a_consumer_that_may_have_been_made_is_not_made_again_with_its_key() {
 
 #[tokio::test]
 async fn without_an_encryption_key_no_consumer_is_made_and_the_reason_is_told() {
-    let world = World::with(|config| config.keyring = rostrum::registry::secrets::Keyring::default());
+    let world = World::with(|config| config.keyring = rostrum::registry::kernel::secrets::Keyring::default());
     let reply = world.shop_posts("/consumers", &json!({"email": "one@example.com"})).send().await.expect(500);
     assert!(reply.text().contains("ENCRYPTION_KEY"), "{}", reply.text());
     assert_eq!(world.database.rows("SELECT count(*) AS n FROM consumers"), [json!({"n": 0})]);

@@ -7,7 +7,7 @@ use rostrum::http::kit::paging::Paging;
 use rostrum::http::kit::surface::{Limits, Surface};
 use rostrum::http::kit::tenant::TenantSource;
 use rostrum::http::{composer, management};
-use rostrum::registry::limit::RateLimit;
+use rostrum::registry::access::rate_limit::RateLimit;
 use serde_json::json;
 
 use crate::support::{ADMIN, Ask, World};

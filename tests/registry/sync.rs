@@ -1,6 +1,6 @@
 //! Syncing a repository: what its refs become, what each further sync costs, and what survives.
 
-use rostrum::registry::jobs::perform;
+use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Calls, DAWN, File, Repo, Step, World, file, manifest};

@@ -1,7 +1,7 @@
 //! Syncs that overlap, die, fail or are forgotten: leases, back-off, cron and the queue.
 
 use rostrum::ports::Job;
-use rostrum::registry::jobs::perform;
+use rostrum::registry::operations::jobs::perform;
 use serde_json::json;
 
 use crate::support::{ADMIN, Moment, Port, Step, Trouble, World, file, manifest};

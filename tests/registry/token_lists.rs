@@ -1,9 +1,8 @@
 //! Finding tokens by what a shop knows of them, and revoking them so.
 
 use rostrum::ports::Millis;
-use rostrum::store::OrganizationId;
-use rostrum::store::Page;
-use rostrum::store::tokens::{TokenFilter, counted, listed};
+use rostrum::store::access::tokens::{TokenFilter, counted, listed};
+use rostrum::store::{OrganizationId, Page};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Calls, DAWN, World};

@@ -173,7 +173,7 @@ async fn the_secret_lies_sealed_to_its_user_and_the_codes_as_hashes() {
 
 #[tokio::test]
 async fn without_an_encryption_key_it_cannot_be_set_up_and_says_why() {
-    let world = World::with(|config| config.keyring = rostrum::registry::secrets::Keyring::default());
+    let world = World::with(|config| config.keyring = rostrum::registry::kernel::secrets::Keyring::default());
     let owner = world.owner().await;
     let refused = ask(&world, &owner, "setup", &json!({})).send().await.expect(500);
     assert!(refused.text().contains("ENCRYPTION_KEY is not set"), "{}", refused.text());
@@ -241,7 +241,7 @@ async fn new_recovery_codes_make_the_old_ones_void() {
     log_in_with(&world, &owner, "recovery_code", &old[0]).await.expect(401);
     log_in_with(&world, &owner, "recovery_code", &new[0]).await.expect(200);
     // The last code is enough, and is spent with that.
-    let last = rostrum::registry::users::totp::recovery_hash(&new[1]);
+    let last = rostrum::registry::identity::users::totp::recovery_hash(&new[1]);
     world.database.execute(&format!("DELETE FROM recovery_codes WHERE hash <> '{last}'"));
     let newest = renew(json!({"password": PASSWORD, "recovery_code": new[1]})).await;
     assert_eq!(me(&world, &owner).await["recovery_codes_left"], 10);

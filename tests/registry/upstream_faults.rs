@@ -199,7 +199,7 @@ async fn stored_credentials_are_sealed_and_open_only_with_the_key() {
 
 #[tokio::test]
 async fn without_an_encryption_key_credentials_are_refused_and_public_repositories_work() {
-    let world = World::with(|config| config.keyring = rostrum::registry::secrets::Keyring::default());
+    let world = World::with(|config| config.keyring = rostrum::registry::kernel::secrets::Keyring::default());
     let repo = world.repository("acme/lib");
     let spec = json!({"url": repo.url, "auth_credentials": SECRET});
     let reply = world.post("/api/repositories").bearer(crate::support::ADMIN).json(&spec).send().await.expect(500);

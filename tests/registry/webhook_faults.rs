@@ -1,7 +1,7 @@
 //! What is left of a webhook's deliveries when the shop, the database or the queue fail.
 
 use rostrum::ports::Job;
-use rostrum::registry::jobs::perform;
+use rostrum::registry::operations::jobs::perform;
 use rostrum::store::OrganizationId;
 use serde_json::{Value, json};
 
@@ -185,7 +185,7 @@ async fn story(broken: Break) -> bool {
     broken.arm(&world);
     for _ in 0..3 {
         world.advance_seconds(60);
-        if let Err(failure) = rostrum::registry::cron::tick(&world.isolate.app).await {
+        if let Err(failure) = rostrum::registry::operations::cron::tick(&world.isolate.app).await {
             assert!(failure.source.is_some());
         }
         for (job, _) in world.settle_with_failures().await {
@@ -290,7 +290,7 @@ async fn a_first_download_is_told_if_and_only_if_it_is_counted() {
 #[test]
 fn what_is_looked_for_every_minute_and_at_every_report_is_found_by_an_index() {
     use rostrum::ports::Millis;
-    use rostrum::store::deliveries::{claim, due, forget, tell_expired, tell_first_downloads};
+    use rostrum::store::storefront::deliveries::{claim, due, forget, tell_expired, tell_first_downloads};
     let world = World::new();
     let now = Millis(1);
     let mut plans: Vec<String> = tell_expired(now).iter().map(|stmt| world.database.plan(stmt)).collect();

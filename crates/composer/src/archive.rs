@@ -1,6 +1,6 @@
 //! The layout of an archive: which composer.json describes it, and what `archive.exclude` leaves out of one.
 
-use super::glob::Glob;
+use crate::glob::Glob;
 
 /// Why no composer.json of an archive describes it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,7 +83,7 @@ impl ExcludeRules {
     /// Whether a path, relative to the root of the tree and without a leading slash, is left out.
     ///
     /// Composer makes no difference between files and directories: `foo/` also excludes a file `foo`.
-    pub fn excludes(&self, path: &str, _is_dir: bool) -> bool {
+    pub fn excludes(&self, path: &str) -> bool {
         self.decide(path, false)
     }
 
@@ -117,7 +117,7 @@ mod tests {
 
     fn excluded(rules: &[&str], path: &str) -> bool {
         let rules: Vec<String> = rules.iter().map(|&rule| rule.to_owned()).collect();
-        ExcludeRules::parse(&rules).excludes(path, false)
+        ExcludeRules::parse(&rules).excludes(path)
     }
 
     #[test]

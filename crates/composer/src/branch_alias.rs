@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::Map;
-use super::version::{NormalizedVersion, normalize_branch, numeric_alias_prefix};
+use crate::Map;
+use crate::version::{NormalizedVersion, normalize_branch, numeric_alias_prefix};
 
 /// What every branch that is the default one, and has no better alias, can also be called.
 pub const DEFAULT_BRANCH_ALIAS: &str = "9999999-dev";
@@ -22,7 +22,7 @@ pub struct BranchAlias {
 
 /// Why an `extra.branch-alias` entry is never used, whatever the version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidAlias {
+pub enum InvalidBranchAlias {
     /// The target does not end in `-dev`.
     #[error("the target {0:?} must end in -dev")]
     NotDev(String),
@@ -60,21 +60,23 @@ fn default_alias() -> NormalizedVersion {
 /// The version `target` stands for when `source` is aliased to it.
 ///
 /// # Errors
-/// [`InvalidAlias`] if Composer would ignore the entry.
-pub(super) fn resolve(source: &str, target: &str) -> Result<NormalizedVersion, InvalidAlias> {
-    let branch = target.strip_suffix("-dev").ok_or_else(|| InvalidAlias::NotDev(target.to_owned()))?;
+/// [`InvalidBranchAlias`] if Composer would ignore the entry.
+pub(crate) fn resolve(source: &str, target: &str) -> Result<NormalizedVersion, InvalidBranchAlias> {
+    let branch = target.strip_suffix("-dev").ok_or_else(|| InvalidBranchAlias::NotDev(target.to_owned()))?;
     let normalized = if target == DEFAULT_BRANCH_ALIAS { default_alias() } else { normalize_branch(branch) };
     if !normalized.as_str().ends_with("-dev") {
-        return Err(InvalidAlias::NotNumeric(target.to_owned()));
+        return Err(InvalidBranchAlias::NotNumeric(target.to_owned()));
     }
     match (numeric_alias_prefix(source), numeric_alias_prefix(target)) {
-        (Some(source), Some(inner)) if !inner.starts_with(&source) => Err(InvalidAlias::OtherNumber(target.to_owned())),
+        (Some(source), Some(inner)) if !inner.starts_with(&source) => {
+            Err(InvalidBranchAlias::OtherNumber(target.to_owned()))
+        }
         _ => Ok(normalized),
     }
 }
 
 /// `1.9999999.9999999.9999999-dev` → `1.x-dev`: every run of `.9999999` becomes one `.x`.
-pub(super) fn pretty(normalized: &str) -> String {
+pub(crate) fn pretty(normalized: &str) -> String {
     let mut pretty = String::with_capacity(normalized.len());
     let mut rest = normalized;
     while let Some((head, tail)) = rest.split_once(".9999999") {

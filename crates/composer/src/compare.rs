@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::constraint::Operator;
-use super::version::NormalizedVersion;
+use crate::constraint::Operator;
+use crate::version::NormalizedVersion;
 
 /// One part of a canonical version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,7 @@ pub fn compares(a: &NormalizedVersion, operator: Operator, b: &NormalizedVersion
 
 /// Whether a named branch can be compared with a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Branches {
+pub(crate) enum Branches {
     /// As when sorting.
     Comparable,
     /// As when matching: only `!=` holds.
@@ -198,7 +198,7 @@ pub(super) enum Branches {
 }
 
 /// `Constraint::versionCompare`.
-pub(super) fn version_compare(a: &str, operator: Operator, b: &str, branches: Branches) -> bool {
+pub(crate) fn version_compare(a: &str, operator: Operator, b: &str, branches: Branches) -> bool {
     let (a_is_branch, b_is_branch) = (a.starts_with("dev-"), b.starts_with("dev-"));
     if a_is_branch || b_is_branch {
         if operator == Operator::NotEqual {

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use super::compare::{Branches, php_version_compare, version_compare};
-use super::constraint_parser;
-use super::version::{InvalidVersion, NormalizedVersion};
+use crate::compare::{Branches, php_version_compare, version_compare};
+use crate::constraint_parser;
+use crate::version::{InvalidVersion, NormalizedVersion};
 
 /// How two versions are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ impl Operator {
 
 /// One comparison, or no condition at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Term {
+pub(crate) enum Term {
     /// `*`
     All,
     /// An operator and a normalized version.

@@ -3,17 +3,17 @@
 //! The reference is a sequence of PCRE patterns with lookaround and possessive quantifiers; each function here
 //! quotes the pattern it stands for.
 
-use super::constraint::{InvalidPart, Operator, Term};
-use super::stability::Stability;
-use super::text::strip_suffix_ci;
-use super::text::{digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_stability_flag};
-use super::version::{NormalizedVersion, normalize, scan_modifier};
+use crate::constraint::{InvalidPart, Operator, Term};
+use crate::stability::Stability;
+use crate::text::strip_suffix_ci;
+use crate::text::{digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_stability_flag};
+use crate::version::{NormalizedVersion, normalize, scan_modifier};
 
 /// The part that could not be read, and why.
-pub(super) type Refusal = (String, InvalidPart);
+pub(crate) type Refusal = (String, InvalidPart);
 
 /// Parses a whole constraint into alternatives of conjunctions.
-pub(super) fn parse(written: &str) -> Result<Vec<Vec<Term>>, Refusal> {
+pub(crate) fn parse(written: &str) -> Result<Vec<Vec<Term>>, Refusal> {
     let mut alternatives = Vec::new();
     for alternative in split_or(php_trim(written)) {
         let mut terms = Vec::new();

@@ -22,14 +22,14 @@ enum Step {
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     steps: Vec<Step>,
     anchored: bool,
 }
 
 impl Glob {
     /// Compiles `prefix` (literal) followed by `glob`; `anchored` patterns start where the path starts.
-    pub(super) fn compile(prefix: &str, glob: &str, anchored: bool) -> Self {
+    pub(crate) fn compile(prefix: &str, glob: &str, anchored: bool) -> Self {
         let mut compiler = Compiler::default();
         compiler.steps.extend(prefix.bytes().map(Step::Byte));
         compiler.compile(glob.as_bytes());
@@ -37,7 +37,7 @@ impl Glob {
     }
 
     /// Whether the pattern matches some part of the path that ends at the end or before a `/`.
-    pub(super) fn applies_to(&self, path: &str) -> bool {
+    pub(crate) fn applies_to(&self, path: &str) -> bool {
         let bytes = path.as_bytes();
         let mut active = Places::new(self.steps.len() + 1);
         let mut next = Places::new(self.steps.len() + 1);

@@ -1,15 +1,34 @@
 //! Composer's own rules: names, versions, constraints, stability, branch aliases, minified metadata,
-//! composer.json validation, archive layout, the documents of repositories.
+//! composer.json validation, archive layout, the files of repositories.
 //!
 //! Pure: no I/O, no clock, no randomness, no HTTP. What is written here is what `composer` itself does with
 //! the same input; the vectors under `tests/vectors/` were produced by the reference implementation, and
 //! `tests/differential.rs` asks it again whenever PHP is at hand.
+//!
+//! # Example
+//! ```
+//! use rostrum_composer::{Constraint, Stability, minify, normalize, version_of_branch};
+//!
+//! let version = normalize("v1.2-beta3")?;
+//! assert_eq!(version.as_str(), "1.2.0.0-beta3");
+//! assert_eq!(version.stability(), Stability::Beta);
+//! assert!(Constraint::parse("^1.0 || ^2.0")?.matches(&version));
+//! assert_eq!(version_of_branch("2.x")?.pretty, "2.x-dev");
+//!
+//! // Each version as its difference to the one before.
+//! let versions = serde_json::from_str(r#"[{"version": "2", "type": "library"}, {"version": "1", "type": "library"}]"#)?;
+//! assert_eq!(serde_json::to_string(&minify(versions))?, r#"[{"version":"2","type":"library"},{"version":"1"}]"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The README shows how a git tag becomes an entry of a repository's metadata.
 
 pub mod archive;
 pub mod branch_alias;
 pub mod compare;
 pub mod constraint;
 mod constraint_parser;
+pub mod document_index;
 mod glob;
 pub mod manifest;
 mod manifest_descriptions;
@@ -17,7 +36,6 @@ mod manifest_links;
 mod manifest_rules;
 pub mod minifier;
 pub mod name;
-pub mod outline;
 pub mod refs;
 pub mod release;
 pub mod repository;
@@ -29,19 +47,26 @@ pub use archive::{ExcludeRules, NoManifest, manifest_path};
 pub use branch_alias::{BranchAlias, branch_alias};
 pub use compare::{php_version_compare, sort_order};
 pub use constraint::{Constraint, InvalidConstraint, Operator};
+pub use document_index::DocumentIndex;
 pub use manifest::{InvalidManifest, Manifest, Violation};
 pub use manifest_links::LINK_TYPES;
 pub use minifier::{expand, minify};
 pub use name::{InvalidPackageName, PackageName, is_platform};
-pub use outline::Outline;
-pub use refs::{RefVersion, Skipped, is_tag_version, version_of_branch, version_of_tag};
-pub use release::{Dist, DocumentForm, Documents, Release, Source, document_json, entry, newest_first, split};
+pub use refs::{InvalidRef, RefVersion, normalize_tag, version_of_branch, version_of_tag};
+pub use release::{
+    Dist, DocumentForm, Documents, Release, Source, document_json, metadata_entry, newest_first, split_by_stability,
+};
 pub use repository::{
-    Archived, Catalogue, DistMirror, InvalidRepository, Reference, Root, Versions, read_included, read_root, summarize,
-    versions_in,
+    DistMirror, DistPlaceholders, FileReference, InvalidRepository, RepositoryFile, RepositoryRoot, Versions,
+    package_patterns, read_included, read_root, read_versions,
 };
 pub use stability::{InvalidStability, Stability};
 pub use version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch, numeric_alias_prefix};
 
 /// A JSON object whose keys keep the order their author wrote them in.
 pub type Map = serde_json::Map<String, serde_json::Value>;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

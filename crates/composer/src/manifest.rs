@@ -7,9 +7,9 @@
 
 use serde_json::Value;
 
-use super::Map;
-use super::manifest_rules::Checker;
-use super::name::PackageName;
+use crate::Map;
+use crate::manifest_rules::Checker;
+use crate::name::PackageName;
 
 /// The largest composer.json that is read. Real ones stay far below 100 kB; the limit protects the 128 MB of an
 /// isolate from a hostile one.
@@ -113,7 +113,7 @@ impl Manifest {
 
     /// Reads the composer.json of one ref of a repository whose package name is known, as `VcsRepository` does: the
     /// name in the file does not matter, so that old tags of a renamed package stay installable, and the version is
-    /// judged by [`version_of_tag`](super::version_of_tag) only.
+    /// judged by [`version_of_tag`](crate::version_of_tag) only.
     ///
     /// # Errors
     /// [`InvalidManifest`] with every broken rule.
@@ -178,7 +178,7 @@ impl Manifest {
         }
     }
 
-    /// The rules of `archive.exclude`, for [`ExcludeRules`](super::ExcludeRules).
+    /// The rules of `archive.exclude`, for [`ExcludeRules`](crate::ExcludeRules).
     pub fn archive_excludes(&self) -> Vec<String> {
         let rules = self.json.get("archive").and_then(|archive| archive.get("exclude"));
         texts(rules).into_iter().map(str::to_owned).collect()
@@ -211,12 +211,12 @@ fn texts(list: Option<&Value>) -> Vec<&str> {
 }
 
 /// A violation of `field` for a reason.
-pub(super) fn violation(field: impl Into<String>, reason: impl std::fmt::Display) -> Violation {
+pub(crate) fn violation(field: impl Into<String>, reason: impl std::fmt::Display) -> Violation {
     Violation { field: field.into(), reason: reason.to_string() }
 }
 
 /// What PHP makes of a scalar where text is expected.
-pub(super) fn scalar_text(value: &Value) -> String {
+pub(crate) fn scalar_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "1".to_owned(),
@@ -229,7 +229,7 @@ pub(super) fn scalar_text(value: &Value) -> String {
 }
 
 /// What kind of JSON a value is, for messages.
-pub(super) fn kind_of(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

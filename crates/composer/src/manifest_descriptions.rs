@@ -4,12 +4,12 @@
 
 use serde_json::Value;
 
-use super::manifest::kind_of;
-use super::manifest_rules::Checker;
+use crate::manifest::kind_of;
+use crate::manifest_rules::Checker;
 
 impl Checker {
     /// Every field that only describes the package: what is wrong is left out with a warning.
-    pub(super) fn check_descriptions(&mut self) {
+    pub(crate) fn check_descriptions(&mut self) {
         for field in ["authors", "funding", "keywords", "license"] {
             self.read_as_list(field);
         }

@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
-use super::branch_alias::resolve;
-use super::constraint::Constraint;
-use super::manifest::{kind_of, violation};
-use super::manifest_rules::Checker;
-use super::name::{is_platform, naming_error};
+use crate::branch_alias::resolve;
+use crate::constraint::Constraint;
+use crate::manifest::{kind_of, violation};
+use crate::manifest_rules::Checker;
+use crate::name::{is_platform, naming_error};
 
 /// The link types of a package, in the reference's order.
 pub const LINK_TYPES: [&str; 5] = ["require", "conflict", "provide", "replace", "require-dev"];
@@ -17,7 +17,7 @@ const SELF_VERSION: &str = "self.version";
 
 impl Checker {
     /// Every link names a package that is not this one, and a constraint that can be read.
-    pub(super) fn check_links(&mut self) {
+    pub(crate) fn check_links(&mut self) {
         let mut wrong = Vec::new();
         let mut odd = Vec::new();
         for link_type in LINK_TYPES {
@@ -54,7 +54,7 @@ impl Checker {
     }
 
     /// `source` and `dist` are complete, and cannot be taken for options of a command line.
-    pub(super) fn check_locations(&mut self) {
+    pub(crate) fn check_locations(&mut self) {
         for (field, required) in [("source", &["type", "url", "reference"][..]), ("dist", &["type", "url"])] {
             match self.json.get(field) {
                 None => {}
@@ -80,7 +80,7 @@ impl Checker {
     }
 
     /// Removes every `extra.branch-alias` that Composer would ignore.
-    pub(super) fn check_branch_alias(&mut self) {
+    pub(crate) fn check_branch_alias(&mut self) {
         let Some(aliases) = self.json.get_mut("extra").and_then(|extra| extra.get_mut("branch-alias")) else {
             return;
         };

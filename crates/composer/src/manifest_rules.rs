@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::Map;
-use super::manifest::{Violation, kind_of, scalar_text, violation};
-use super::minifier::UNSET;
-use super::stability::Stability;
-use super::version::normalize;
+use crate::Map;
+use crate::manifest::{Violation, kind_of, scalar_text, violation};
+use crate::minifier::UNSET;
+use crate::stability::Stability;
+use crate::version::normalize;
 
 /// A composer.json while it is checked: fields are dropped from it, errors and warnings gather.
-pub(super) struct Checker {
+pub(crate) struct Checker {
     pub json: Map,
     /// The name the package is published by, for rules about itself.
     pub name: String,
@@ -25,12 +25,12 @@ const MAX_EXCLUDE_BYTES: usize = 8 * 1024;
 const AUTOLOAD_TYPES: [&str; 5] = ["psr-0", "psr-4", "classmap", "files", "exclude-from-classmap"];
 
 impl Checker {
-    pub(super) fn new(json: Map, name: &str) -> Self {
+    pub(crate) fn new(json: Map, name: &str) -> Self {
         Self { json, name: name.to_owned(), violations: Vec::new(), warnings: Vec::new() }
     }
 
     /// `version` must be a scalar that normalizes.
-    pub(super) fn check_version(&mut self) {
+    pub(crate) fn check_version(&mut self) {
         match self.json.get("version") {
             None | Some(Value::Null) => {}
             Some(value @ (Value::Array(_) | Value::Object(_))) => {
@@ -45,7 +45,7 @@ impl Checker {
     }
 
     /// Every rule but those about `name` and `version`.
-    pub(super) fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         // PHP's isset() treats null as absent everywhere.
         self.json.retain(|_, value| !value.is_null());
         self.drop_unset_marker();
@@ -71,16 +71,16 @@ impl Checker {
         self.check_branch_alias();
     }
 
-    pub(super) fn error(&mut self, field: impl Into<String>, reason: impl std::fmt::Display) {
+    pub(crate) fn error(&mut self, field: impl Into<String>, reason: impl std::fmt::Display) {
         self.violations.push(violation(field, reason));
     }
 
-    pub(super) fn warn(&mut self, field: &str, reason: impl std::fmt::Display) {
+    pub(crate) fn warn(&mut self, field: &str, reason: impl std::fmt::Display) {
         self.warnings.push(format!("{field}: {reason}"));
     }
 
     /// Removes a field with a warning.
-    pub(super) fn drop_field(&mut self, field: &str, reason: impl std::fmt::Display) {
+    pub(crate) fn drop_field(&mut self, field: &str, reason: impl std::fmt::Display) {
         self.json.shift_remove(field);
         self.warn(field, format!("{reason}; the field is left out"));
     }
@@ -114,7 +114,7 @@ impl Checker {
     }
 
     /// A list or an object, or an error. PHP does not tell the two apart when they are empty.
-    pub(super) fn require_collection(&mut self, field: &str) {
+    pub(crate) fn require_collection(&mut self, field: &str) {
         if let Some(other) = self.json.get(field)
             && !other.is_array()
             && !other.is_object()

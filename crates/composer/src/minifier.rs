@@ -6,13 +6,13 @@
 
 use serde_json::Value;
 
-use super::Map;
+use crate::Map;
 
 /// The value that removes a key.
 pub const UNSET: &str = "__unset";
 
 /// The same as JSON text.
-pub(super) const UNSET_JSON: &str = "\"__unset\"";
+pub(crate) const UNSET_JSON: &str = "\"__unset\"";
 
 /// Writes each version as its difference to the one before; the first in full.
 pub fn minify(versions: Vec<Map>) -> Vec<Map> {
@@ -22,7 +22,7 @@ pub fn minify(versions: Vec<Map>) -> Vec<Map> {
 }
 
 /// As [`minify`], for a list that is still needed.
-pub(super) fn differences(versions: &[Map]) -> Vec<Map> {
+pub(crate) fn differences(versions: &[Map]) -> Vec<Map> {
     let mut known: Option<&Map> = None;
     let mut minified = Vec::with_capacity(versions.len());
     for version in versions {

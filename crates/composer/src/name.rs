@@ -106,7 +106,7 @@ impl PackageName {
 }
 
 /// What is wrong with a name that is not a platform name; `None` if nothing is.
-pub(super) fn naming_error(name: &str) -> Option<InvalidPackageName> {
+pub(crate) fn naming_error(name: &str) -> Option<InvalidPackageName> {
     let shape = || InvalidPackageName::Shape { name: name.to_owned() };
     let Some((vendor, package)) = name.split_once('/') else {
         return Some(shape());

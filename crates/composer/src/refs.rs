@@ -1,10 +1,10 @@
 //! From a git ref to a Composer version, as `VcsRepository` does it.
 
-use super::branch_alias::pretty;
-use super::constraint::{Constraint, InvalidConstraint};
-use super::manifest::Manifest;
-use super::text::{starts_with_ci, strip_dev_suffix};
-use super::version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch};
+use crate::branch_alias::pretty;
+use crate::constraint::{Constraint, InvalidConstraint};
+use crate::manifest::Manifest;
+use crate::text::{starts_with_ci, strip_dev_suffix};
+use crate::version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch};
 
 /// A version as people write it and as Composer compares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct RefVersion {
 
 /// Why a ref does not become a version; the text is for the operator who asks why a tag is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Skipped {
+pub enum InvalidRef {
     /// The tag's name is no version.
     #[error("tag {tag:?} is not a version: {source}")]
     NotAVersion {
@@ -66,12 +66,12 @@ pub enum Skipped {
 /// What a tag's name alone says: the version, if it is one that tags may have.
 ///
 /// # Errors
-/// [`Skipped`] for a name that is no version, or a development version.
-pub fn is_tag_version(tag: &str) -> Result<NormalizedVersion, Skipped> {
+/// [`InvalidRef`] for a name that is no version, or a development version.
+pub fn normalize_tag(tag: &str) -> Result<NormalizedVersion, InvalidRef> {
     let normalized = normalize(&tag.replace("release-", ""))
-        .map_err(|source| Skipped::NotAVersion { tag: tag.to_owned(), source })?;
+        .map_err(|source| InvalidRef::NotAVersion { tag: tag.to_owned(), source })?;
     if undev(normalized.as_str()) != normalized.as_str() {
-        return Err(Skipped::DevTag { tag: tag.to_owned() });
+        return Err(InvalidRef::DevTag { tag: tag.to_owned() });
     }
     Ok(normalized)
 }
@@ -82,19 +82,19 @@ pub fn is_tag_version(tag: &str) -> Result<NormalizedVersion, Skipped> {
 /// is written.
 ///
 /// # Errors
-/// [`Skipped`] says why the tag is no version.
-pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, Skipped> {
-    let normalized = is_tag_version(tag)?;
+/// [`InvalidRef`] says why the tag is no version.
+pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, InvalidRef> {
+    let normalized = normalize_tag(tag)?;
     let Some(stated) = manifest.version() else {
         let name = tag.replace("release-", "");
         return Ok(RefVersion { pretty: strip_dev_suffix(&name).unwrap_or(&name).to_owned(), normalized });
     };
     let stated_version =
-        normalize(stated).map_err(|source| Skipped::InvalidManifestVersion { tag: tag.to_owned(), source })?;
+        normalize(stated).map_err(|source| InvalidRef::InvalidManifestVersion { tag: tag.to_owned(), source })?;
     let stated_version = undev(stated_version.as_str());
     if stated_version != normalized.as_str() {
         let stated = stated_version.to_owned();
-        return Err(Skipped::VersionMismatch { tag: tag.to_owned(), tagged: normalized, stated });
+        return Err(InvalidRef::VersionMismatch { tag: tag.to_owned(), tagged: normalized, stated });
     }
     Ok(RefVersion { pretty: strip_dev_suffix(stated).unwrap_or(stated).to_owned(), normalized })
 }
@@ -105,11 +105,11 @@ pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, Skip
 /// that it stays what [`normalize`] yields for the pretty one.
 ///
 /// # Errors
-/// [`Skipped::UnusableBranch`] if the normalized name cannot be parsed as a constraint.
-pub fn version_of_branch(branch: &str) -> Result<RefVersion, Skipped> {
+/// [`InvalidRef::UnusableBranch`] if the normalized name cannot be parsed as a constraint.
+pub fn version_of_branch(branch: &str) -> Result<RefVersion, InvalidRef> {
     let normalized = normalize_branch(branch);
     Constraint::parse(normalized.as_str())
-        .map_err(|source| Skipped::UnusableBranch { branch: branch.to_owned(), source })?;
+        .map_err(|source| InvalidRef::UnusableBranch { branch: branch.to_owned(), source })?;
     if normalized.is_branch() {
         let normalized = NormalizedVersion::from_stored(normalized.as_str().replace('#', "+"));
         return Ok(RefVersion { pretty: format!("dev-{}", branch.replace('#', "+")), normalized });
@@ -137,7 +137,7 @@ mod tests {
         Manifest::parse_as(json.as_bytes(), &PackageName::parse("acme/blog").expect("name")).expect("manifest")
     }
 
-    fn tag(tag: &str, version: &str) -> Result<(String, String), Skipped> {
+    fn tag(tag: &str, version: &str) -> Result<(String, String), InvalidRef> {
         version_of_tag(tag, &manifest(version)).map(|found| (found.pretty, found.normalized.as_str().to_owned()))
     }
 
@@ -155,12 +155,12 @@ mod tests {
 
     #[test]
     fn tags_that_are_no_versions_are_skipped_with_the_reason() {
-        assert!(matches!(tag("nightly", ""), Err(Skipped::NotAVersion { .. })));
+        assert!(matches!(tag("nightly", ""), Err(InvalidRef::NotAVersion { .. })));
         for dev in ["1.0-dev", "1.x-dev", "dev-main", "master"] {
-            assert!(matches!(tag(dev, ""), Err(Skipped::DevTag { .. })), "{dev}");
+            assert!(matches!(tag(dev, ""), Err(InvalidRef::DevTag { .. })), "{dev}");
         }
-        assert!(matches!(tag("1.1", "1.0"), Err(Skipped::VersionMismatch { .. })));
-        assert!(matches!(tag("1.1", "oops"), Err(Skipped::InvalidManifestVersion { .. })));
+        assert!(matches!(tag("1.1", "1.0"), Err(InvalidRef::VersionMismatch { .. })));
+        assert!(matches!(tag("1.1", "oops"), Err(InvalidRef::InvalidManifestVersion { .. })));
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn branches_nobody_could_require_are_skipped() {
-        assert!(matches!(version_of_branch("a||b"), Err(Skipped::UnusableBranch { .. })));
-        assert!(matches!(version_of_branch("a,b"), Err(Skipped::UnusableBranch { .. })));
+        assert!(matches!(version_of_branch("a||b"), Err(InvalidRef::UnusableBranch { .. })));
+        assert!(matches!(version_of_branch("a,b"), Err(InvalidRef::UnusableBranch { .. })));
     }
 }

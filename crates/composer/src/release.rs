@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::Map;
-use super::branch_alias::resolve;
-use super::compare::sort_order;
-use super::manifest::Manifest;
-use super::manifest_links::LINK_TYPES;
-use super::minifier::differences;
-use super::name::PackageName;
-use super::refs::RefVersion;
-use super::stability::Stability;
-use super::version::NormalizedVersion;
+use crate::Map;
+use crate::branch_alias::resolve;
+use crate::compare::sort_order;
+use crate::manifest::Manifest;
+use crate::manifest_links::LINK_TYPES;
+use crate::minifier::differences;
+use crate::name::PackageName;
+use crate::refs::RefVersion;
+use crate::stability::Stability;
+use crate::version::NormalizedVersion;
 
 /// Where the files of a version are in version control.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ const ROOT_ONLY: [&str; 9] = [
 
 /// The metadata entry of one version: what identifies it, composer.json's keys in the author's order, then where to
 /// get it.
-pub fn entry(release: &Release<'_>) -> Map {
+pub fn metadata_entry(release: &Release<'_>) -> Map {
     let mut entry = Map::new();
     entry.insert("name".to_owned(), release.name.as_str().into());
     entry.insert("version".to_owned(), release.version.pretty.as_str().into());
@@ -147,7 +147,7 @@ pub struct Documents {
 ///
 /// Equal versions (named branches are equal to each other) are in the order of their names, so that the same
 /// entries always make the same documents.
-pub fn split(entries: Vec<Map>) -> Documents {
+pub fn split_by_stability(entries: Vec<Map>) -> Documents {
     let keyed = entries.into_iter().map(|entry| (version_of(&entry), entry));
     let (dev, stable) = keyed.partition(|(version, _)| version.stability() == Stability::Dev);
     Documents { stable: newest_first(stable), dev: newest_first(dev) }
@@ -155,20 +155,9 @@ pub fn split(entries: Vec<Map>) -> Documents {
 
 /// What belongs to versions, the newest version's first; equal ones (named branches are equal to each other) in the order of
 /// their names.
-pub fn newest_first<T>(versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
-    let (keys, items): (Vec<NormalizedVersion>, Vec<T>) = versions.into_iter().unzip();
-    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
-    order(&keys).into_iter().filter_map(|at| items[at].take()).collect()
-}
-
-/// The places of versions, the newest one's first. Sorting is compiled once, whatever belongs to the versions.
-fn order(versions: &[NormalizedVersion]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..versions.len()).collect();
-    places.sort_by(|a, b| {
-        let (a, b) = (&versions[*a], &versions[*b]);
-        sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str()))
-    });
-    places
+pub fn newest_first<T>(mut versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
+    versions.sort_by(|(a, _), (b, _)| sort_order(b, a).then_with(|| a.as_str().cmp(b.as_str())));
+    versions.into_iter().map(|(_, item)| item).collect()
 }
 
 fn version_of(entry: &Map) -> NormalizedVersion {
@@ -202,12 +191,12 @@ pub fn document_json(name: &PackageName, entries: &[Map], form: DocumentForm) ->
 }
 
 /// What stands before the list of versions in a minified document. A name has nothing that JSON escapes.
-pub(super) fn minified_start(name: &PackageName) -> String {
+pub(crate) fn minified_start(name: &PackageName) -> String {
     format!("{{\"minified\":\"composer/2.0\",\"packages\":{{\"{name}\":")
 }
 
 /// What stands behind it.
-pub(super) const MINIFIED_END: &str = "}}";
+pub(crate) const MINIFIED_END: &str = "}}";
 
 #[cfg(test)]
 mod tests {
@@ -233,7 +222,7 @@ mod tests {
         .expect("manifest");
         let version = version_of_branch("main").expect("branch");
         let (name, reference) = (name(), "c0ffee".to_owned());
-        let built = entry(&Release {
+        let built = metadata_entry(&Release {
             name: &name,
             version: &version,
             manifest: &manifest,
@@ -255,7 +244,7 @@ mod tests {
     fn versions_are_divided_by_stability_and_sorted_newest_first() {
         let version = |version: &str| json!({"version": version, "version_normalized": version});
         let entries = ["1.0.0.0", "dev-b", "2.0.0.0-beta1", "dev-a", "2.0.0.0", "1.9999999.9999999.9999999-dev"];
-        let documents = split(maps(Value::Array(entries.map(version).to_vec())));
+        let documents = split_by_stability(maps(Value::Array(entries.map(version).to_vec())));
         let versions =
             |entries: &[Map]| -> Vec<String> { entries.iter().map(|entry| version_of(entry).to_string()).collect() };
         assert_eq!(versions(&documents.stable), ["2.0.0.0", "2.0.0.0-beta1", "1.0.0.0"]);

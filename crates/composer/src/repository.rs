@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::Map;
-use super::minifier::Expander;
-use super::name::PackageName;
-use super::version::NormalizedVersion;
+use crate::Map;
+use crate::minifier::Expander;
+use crate::name::PackageName;
+use crate::version::NormalizedVersion;
 
 /// Names that a root keeps as they are; more of them are kept as their vendors.
 const MAX_NAMES: usize = 100;
@@ -39,9 +40,10 @@ pub enum InvalidRepository {
     },
 }
 
-/// What of a root is worth keeping.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Root {
+/// What of a repository's root file, `packages.json`, is worth keeping.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepositoryRoot {
     /// Where the documents of one package are; `%package%` stands for its name. `None`: the repository is read whole.
     pub metadata_url: Option<String>,
     /// The names it may have, with `*` for any characters; `None` is any name.
@@ -50,8 +52,9 @@ pub struct Root {
     pub mirrors: Vec<DistMirror>,
 }
 
-/// Another place of a repository's archives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Another place of a repository's archives; serialized as a pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, bool)", into = "(String, bool)")]
 pub struct DistMirror {
     /// With placeholders.
     pub url: String,
@@ -59,50 +62,41 @@ pub struct DistMirror {
     pub preferred: bool,
 }
 
-impl Root {
-    /// As it is kept.
-    pub fn to_json(&self) -> Value {
-        let mirrors: Vec<Value> = self.mirrors.iter().map(|mirror| json!([mirror.url, mirror.preferred])).collect();
-        json!({"metadata_url": self.metadata_url, "patterns": self.patterns, "mirrors": mirrors})
-    }
-
-    /// As [`Root::to_json`] wrote it.
-    pub fn from_json(kept: &Value) -> Self {
-        let list = |key: &str| kept.get(key).and_then(Value::as_array);
-        let mirror = |kept: &Value| {
-            Some(DistMirror { url: kept.get(0)?.as_str()?.to_owned(), preferred: kept.get(1)?.as_bool()? })
-        };
-        Self {
-            metadata_url: kept.get("metadata_url").and_then(Value::as_str).map(str::to_owned),
-            patterns: list("patterns").map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
-            mirrors: list("mirrors").into_iter().flatten().filter_map(mirror).collect(),
-        }
+impl From<(String, bool)> for DistMirror {
+    fn from((url, preferred): (String, bool)) -> Self {
+        Self { url, preferred }
     }
 }
 
-/// What a document holds of a repository that is read as a whole.
+impl From<DistMirror> for (String, bool) {
+    fn from(mirror: DistMirror) -> Self {
+        (mirror.url, mirror.preferred)
+    }
+}
+
+/// What a file of a repository that is read as a whole holds: `packages.json`, or one that it includes.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Catalogue {
+pub struct RepositoryFile {
     /// Name → versions, as a list or keyed by version.
     pub packages: Map,
-    /// More documents like this one.
-    pub includes: Vec<Reference>,
-    /// Documents that hold `providers`; `%hash%` in their addresses stands for their hash.
-    pub provider_includes: Vec<Reference>,
-    /// Packages with a document of their own, at `providers_url`.
-    pub providers: Vec<Reference>,
+    /// More files like this one.
+    pub includes: Vec<FileReference>,
+    /// Files that hold `providers`; `%hash%` in their addresses stands for their hash.
+    pub provider_includes: Vec<FileReference>,
+    /// Packages with a file of their own, at `providers_url`.
+    pub providers: Vec<FileReference>,
     /// Where those are; `%package%` and `%hash%` stand for name and hash.
     pub providers_url: Option<String>,
     /// How many names `available-packages` has.
-    pub announced: usize,
+    pub available_packages: usize,
 }
 
-/// A document or a package that another document names.
+/// A file, or the package that has one, as another file names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
+pub struct FileReference {
     /// Address or name.
     pub name: String,
-    /// SHA-1 or SHA-256 of its document, lowercase hex, if it is told.
+    /// SHA-1 or SHA-256 of the file, lowercase hex, if it is told.
     pub hash: Option<String>,
 }
 
@@ -137,60 +131,61 @@ fn texts<'d>(document: &'d Map, field: &str) -> impl Iterator<Item = &'d str> {
     document.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn references(members: Map) -> Vec<Reference> {
+fn references(members: Map) -> Vec<FileReference> {
     let hash = |about: &Value| {
         let hash = about.get("sha256").or_else(|| about.get("sha1")).and_then(Value::as_str);
         hash.map(str::to_ascii_lowercase)
     };
-    members.into_iter().map(|(name, about)| Reference { hash: hash(&about), name }).collect()
+    members.into_iter().map(|(name, about)| FileReference { hash: hash(&about), name }).collect()
 }
 
-/// Reads a root.
+/// Reads a root file.
 ///
 /// # Errors
 /// [`InvalidRepository`] for what the client could not read either.
-pub fn read_root(bytes: &[u8]) -> Result<(Root, Catalogue), InvalidRepository> {
+pub fn read_root(bytes: &[u8]) -> Result<(RepositoryRoot, RepositoryFile), InvalidRepository> {
     let document = object(bytes)?;
     let metadata_url = match template(&document, "metadata-url")? {
         Some(url) => Some(url),
         None => template(&document, "providers-lazy-url")?,
     };
     let names: Vec<&str> = texts(&document, "available-packages").collect();
-    let announced = names.len();
-    let patterns = summarize(names.into_iter().chain(texts(&document, "available-package-patterns")));
+    let available_packages = names.len();
+    let patterns = package_patterns(names.into_iter().chain(texts(&document, "available-package-patterns")));
     let mirrors = document.get("mirrors").and_then(Value::as_array).into_iter().flatten();
     let mirrors = mirrors.filter_map(|mirror| {
         let url = mirror.get("dist-url")?.as_str()?.to_owned();
         Some(DistMirror { url, preferred: mirror.get("preferred").and_then(Value::as_bool).unwrap_or(false) })
     });
-    let root = Root { metadata_url, patterns, mirrors: mirrors.take(MAX_MIRRORS).collect() };
+    let root = RepositoryRoot { metadata_url, patterns, mirrors: mirrors.take(MAX_MIRRORS).collect() };
     if root.metadata_url.is_some() {
-        return Ok((root, Catalogue { announced, ..Catalogue::default() }));
+        return Ok((root, RepositoryFile { available_packages, ..RepositoryFile::default() }));
     }
-    Ok((root, catalogue(document)?))
+    Ok((root, repository_file(document)?))
 }
 
-/// Reads a document that a root, or another such document, includes.
+/// Reads a file that the root file, or another such file, includes.
 ///
 /// # Errors
 /// [`InvalidRepository`] for what the client could not read either.
-pub fn read_included(bytes: &[u8]) -> Result<Catalogue, InvalidRepository> {
-    catalogue(object(bytes)?)
+pub fn read_included(bytes: &[u8]) -> Result<RepositoryFile, InvalidRepository> {
+    repository_file(object(bytes)?)
 }
 
-fn catalogue(mut document: Map) -> Result<Catalogue, InvalidRepository> {
-    Ok(Catalogue {
+fn repository_file(mut document: Map) -> Result<RepositoryFile, InvalidRepository> {
+    Ok(RepositoryFile {
         packages: members(&mut document, "packages")?,
         includes: references(members(&mut document, "includes")?),
         provider_includes: references(members(&mut document, "provider-includes")?),
         providers: references(members(&mut document, "providers")?),
         providers_url: template(&document, "providers-url")?,
-        announced: 0,
+        available_packages: 0,
     })
 }
 
-/// Names and patterns in a form that is kept with a repository: the same ones, or the vendors of many.
-pub fn summarize<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Vec<String>> {
+/// Names and patterns of packages (`available-packages`, `available-package-patterns`) in a form that is kept with a
+/// repository: the same ones, or the vendors of many.
+pub fn package_patterns<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Vec<String>> {
     let (mut exact, mut vendors) = (BTreeSet::new(), BTreeSet::new());
     for name in names.into_iter().filter(|name| name.len() <= PackageName::MAX_BYTES) {
         let name = name.to_ascii_lowercase();
@@ -207,7 +202,7 @@ pub fn summarize<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Vec<Str
 ///
 /// # Errors
 /// [`InvalidRepository`] for a document that is not one.
-pub fn versions_in(bytes: &[u8], name: &PackageName) -> Result<Option<Versions>, InvalidRepository> {
+pub fn read_versions(bytes: &[u8], name: &PackageName) -> Result<Option<Versions>, InvalidRepository> {
     let mut document = object(bytes)?;
     let is_minified = document.get("minified").is_some_and(|form| form == "composer/2.0");
     let packages = members(&mut document, "packages")?;
@@ -254,9 +249,9 @@ impl Iterator for Versions {
     }
 }
 
-/// What an archive's address may be made of.
+/// What the placeholders in an archive's address stand for.
 #[derive(Debug, Clone, Copy)]
-pub struct Archived<'a> {
+pub struct DistPlaceholders<'a> {
     /// The package.
     pub name: &'a PackageName,
     /// The version as it is compared.
@@ -267,11 +262,11 @@ pub struct Archived<'a> {
     pub reference: Option<&'a str>,
 }
 
-impl Archived<'_> {
+impl DistPlaceholders<'_> {
     /// Where the archive with the address `url` may be, in the order in which the client tries them
     /// (`ComposerMirror::processUrl`). A mirror that wants an MD5 is left out: branches with slashes and references
     /// that are no hashes.
-    pub fn urls(&self, url: &str, mirrors: &[DistMirror]) -> Vec<String> {
+    pub fn dist_urls(&self, url: &str, mirrors: &[DistMirror]) -> Vec<String> {
         let fill = |mirror: &DistMirror| self.fill(&mirror.url);
         let preferred = mirrors.iter().filter(|mirror| mirror.preferred).filter_map(fill);
         let others = mirrors.iter().filter(|mirror| !mirror.preferred).filter_map(fill);
@@ -308,13 +303,13 @@ mod tests {
         PackageName::parse("acme/lib").expect("a name")
     }
 
-    fn root(document: &Value) -> Result<(Root, Catalogue), InvalidRepository> {
+    fn root(document: &Value) -> Result<(RepositoryRoot, RepositoryFile), InvalidRepository> {
         read_root(document.to_string().as_bytes())
     }
 
     #[test]
     fn a_lazy_root_is_asked_by_name_and_its_inline_packages_are_ignored() {
-        let (root, catalogue) = root(&json!({
+        let (root, file) = root(&json!({
             "packages": {"acme/old": []}, "metadata-url": "/p2/%package%.json", "providers-url": "/p/%package%.json",
             "available-packages": ["Acme/Lib"], "available-package-patterns": ["other/*"],
             "mirrors": [{"dist-url": "https://m.test/%package%.zip", "preferred": true}, {"git-url": "x"}],
@@ -322,9 +317,14 @@ mod tests {
         .expect("a root");
         assert_eq!(root.metadata_url.as_deref(), Some("/p2/%package%.json"));
         assert_eq!(root.patterns, Some(vec!["acme/lib".to_owned(), "other/*".to_owned()]));
-        assert_eq!(Root::from_json(&root.to_json()), root);
+        let kept = json!({
+            "metadata_url": "/p2/%package%.json", "patterns": ["acme/lib", "other/*"],
+            "mirrors": [["https://m.test/%package%.zip", true]],
+        });
+        assert_eq!(json!(root), kept);
+        assert_eq!(serde_json::from_value::<RepositoryRoot>(kept).expect("kept"), root);
         assert_eq!(root.mirrors, [DistMirror { url: "https://m.test/%package%.zip".to_owned(), preferred: true }]);
-        assert_eq!(catalogue, Catalogue { announced: 1, ..Catalogue::default() });
+        assert_eq!(file, RepositoryFile { available_packages: 1, ..RepositoryFile::default() });
     }
 
     #[test]
@@ -336,24 +336,24 @@ mod tests {
     #[test]
     fn many_names_are_kept_as_their_vendors_and_very_many_vendors_not_at_all() {
         let names: Vec<String> = (0..150).map(|number| format!("v{}/p{number}", number % 3)).collect();
-        let kept = summarize(names.iter().map(String::as_str));
+        let kept = package_patterns(names.iter().map(String::as_str));
         assert_eq!(kept, Some(vec!["v0/*".to_owned(), "v1/*".to_owned(), "v2/*".to_owned()]));
         let names: Vec<String> = (0..201).map(|number| format!("v{number}/p")).collect();
-        assert_eq!(summarize(names.iter().map(String::as_str)), None);
+        assert_eq!(package_patterns(names.iter().map(String::as_str)), None);
     }
 
     #[test]
     fn a_whole_root_tells_its_packages_and_what_it_includes() {
-        let (root, catalogue) = root(&json!({
+        let (root, file) = root(&json!({
             "packages": {"acme/lib": {"1.0": {}}}, "includes": {"include/all.json": {"sha1": "AB"}},
             "provider-includes": {"p/latest$%hash%.json": {"sha256": "cd"}}, "providers-url": "/p/%package%$%hash%.json",
         }))
         .expect("a root");
-        assert_eq!(root, Root::default());
-        let reference = |name: &str, hash: &str| Reference { name: name.to_owned(), hash: Some(hash.to_owned()) };
-        assert_eq!(catalogue.includes, [reference("include/all.json", "ab")]);
-        assert_eq!(catalogue.provider_includes, [reference("p/latest$%hash%.json", "cd")]);
-        assert_eq!(catalogue.packages.len(), 1);
+        assert_eq!(root, RepositoryRoot::default());
+        let reference = |name: &str, hash: &str| FileReference { name: name.to_owned(), hash: Some(hash.to_owned()) };
+        assert_eq!(file.includes, [reference("include/all.json", "ab")]);
+        assert_eq!(file.provider_includes, [reference("p/latest$%hash%.json", "cd")]);
+        assert_eq!(file.packages.len(), 1);
     }
 
     #[test]
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn versions_are_read_from_lists_minified_or_not_and_from_objects() {
         let read = |document: Value| {
-            let versions = versions_in(document.to_string().as_bytes(), &name()).expect("a document")?;
+            let versions = read_versions(document.to_string().as_bytes(), &name()).expect("a document")?;
             Some(versions.map(|version| Value::Object(version).to_string()).collect::<Vec<_>>())
         };
         let full = [r#"{"version":"2","type":"library"}"#, r#"{"version":"1"}"#].map(str::to_owned);
@@ -386,12 +386,13 @@ mod tests {
     fn placeholders_are_filled_as_the_client_does_it() {
         let version = normalize("v1.2").expect("a version");
         let name = name();
-        let archived = Archived { name: &name, version: &version, pretty: "v1.2", reference: Some("abc123") };
+        let placeholders =
+            DistPlaceholders { name: &name, version: &version, pretty: "v1.2", reference: Some("abc123") };
         let mirrors = [
             DistMirror { url: "https://b.test/%package%/%prettyVersion%.%type%".to_owned(), preferred: false },
             DistMirror { url: "https://a.test/%package%/%version%/r%reference%".to_owned(), preferred: true },
         ];
-        let urls = archived.urls("https://host.test/a%20b.zip", &mirrors);
+        let urls = placeholders.dist_urls("https://host.test/a%20b.zip", &mirrors);
         let expected = [
             "https://a.test/acme/lib/1.2.0.0/rabc123",
             "https://host.test/a%20b.zip",
@@ -399,7 +400,7 @@ mod tests {
         ];
         assert_eq!(urls, expected);
         let branch = normalize("dev-feature/x").expect("a branch");
-        let archived = Archived { version: &branch, reference: Some("trunk@5"), ..archived };
-        assert_eq!(archived.urls("https://host.test/x", &mirrors).len(), 2);
+        let placeholders = DistPlaceholders { version: &branch, reference: Some("trunk@5"), ..placeholders };
+        assert_eq!(placeholders.dist_urls("https://host.test/x", &mirrors).len(), 2);
     }
 }

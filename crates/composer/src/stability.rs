@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::version::scan_modifier;
+use crate::version::scan_modifier;
 
 /// A stability, ordered from the most to the least finished: `stable < RC < beta < alpha < dev`.
 ///

@@ -1,40 +1,40 @@
 //! The few string functions of PHP and PCRE that Composer's rules lean on, over ASCII.
 
 /// PHP's `trim`: space, tab, line feed, carriage return, vertical tab and NUL, nothing else.
-pub(super) fn php_trim(text: &str) -> &str {
+pub(crate) fn php_trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\0'])
 }
 
 /// PCRE's `\s` without Unicode.
-pub(super) fn is_space(byte: u8) -> bool {
+pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
 /// PCRE's `[^,\s]`.
-pub(super) fn is_atom_byte(byte: u8) -> bool {
+pub(crate) fn is_atom_byte(byte: u8) -> bool {
     byte != b',' && !is_space(byte)
 }
 
 /// Whether `text` starts with `prefix`, ASCII case aside.
-pub(super) fn starts_with_ci(text: &str, prefix: &str) -> bool {
+pub(crate) fn starts_with_ci(text: &str, prefix: &str) -> bool {
     text.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 /// `text` without an ASCII `suffix`, ASCII case aside.
-pub(super) fn strip_suffix_ci<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+pub(crate) fn strip_suffix_ci<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
     let at = text.len().checked_sub(suffix.len())?;
     let (head, tail) = text.split_at_checked(at)?;
     tail.eq_ignore_ascii_case(suffix).then_some(head)
 }
 
 /// `{[.-]?dev$}i`: a trailing `dev` and the one separator before it.
-pub(super) fn strip_dev_suffix(text: &str) -> Option<&str> {
+pub(crate) fn strip_dev_suffix(text: &str) -> Option<&str> {
     let head = strip_suffix_ci(text, "dev")?;
     Some(head.strip_suffix(['.', '-']).unwrap_or(head))
 }
 
 /// `{^([^,\s]++) ++as ++([^,\s]++)$}`: the version on the left of an inline alias.
-pub(super) fn strip_alias(text: &str) -> Option<&str> {
+pub(crate) fn strip_alias(text: &str) -> Option<&str> {
     let at = text.bytes().position(|byte| !is_atom_byte(byte))?;
     let (left, rest) = text.split_at(at);
     let after_spaces = rest.trim_start_matches(' ');
@@ -45,14 +45,14 @@ pub(super) fn strip_alias(text: &str) -> Option<&str> {
 }
 
 /// `{@(?:stable|RC|beta|alpha|dev)$}i`: what stands before a stability flag, and the flag as written.
-pub(super) fn strip_stability_flag(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn strip_stability_flag(text: &str) -> Option<(&str, &str)> {
     let (head, flag) = text.rsplit_once('@')?;
     let known = ["stable", "RC", "beta", "alpha", "dev"].iter().any(|name| flag.eq_ignore_ascii_case(name));
     known.then_some((head, flag))
 }
 
 /// The length of the run of ASCII digits that starts at `at`.
-pub(super) fn digits_at(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn digits_at(bytes: &[u8], at: usize) -> usize {
     bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 

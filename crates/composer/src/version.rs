@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::stability::Stability;
-use super::text::{digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_dev_suffix};
-use super::text::{strip_stability_flag, strip_suffix_ci};
+use crate::stability::Stability;
+use crate::text::{digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_dev_suffix};
+use crate::text::{strip_stability_flag, strip_suffix_ci};
 
 /// What [`normalize`] yields: `1.2.0.0-beta1`, `dev-main`, `1.9999999.9999999.9999999-dev`.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl AsRef<str> for NormalizedVersion {
 ///
 /// Every part may be missing, so a scan always succeeds; `end` says how far it got.
 #[derive(Debug, Clone)]
-pub(super) struct Modifier {
+pub(crate) struct Modifier {
     /// Where the stability word stands; empty if there is none.
     pub word: Range<usize>,
     /// Where the number behind the word stands, with its separators.
@@ -81,7 +81,7 @@ pub(super) struct Modifier {
 const WORDS: [&str; 9] = ["stable", "beta", "b", "rc", "alpha", "a", "patch", "pl", "p"];
 
 /// Scans a [`Modifier`] that starts at `start`, ASCII case aside.
-pub(super) fn scan_modifier(bytes: &[u8], start: usize) -> Modifier {
+pub(crate) fn scan_modifier(bytes: &[u8], start: usize) -> Modifier {
     let mut at = start;
     if matches!(bytes.get(at), Some(b'.' | b'_' | b'-')) {
         at += 1;

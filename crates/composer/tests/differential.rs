@@ -50,7 +50,7 @@ fn answer_compare(question: &Value) -> Value {
 
 fn answer_excludes(question: &Value) -> Value {
     let rules: Vec<String> = serde_json::from_value(question[0].clone()).expect("rules");
-    ExcludeRules::parse(&rules).excludes(question[1].as_str().expect("a path"), false).into()
+    ExcludeRules::parse(&rules).excludes(question[1].as_str().expect("a path")).into()
 }
 
 fn text_of(question: &Value) -> &str {

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rostrum_composer::{
-    Constraint, DocumentForm, ExcludeRules, Manifest, Map, NormalizedVersion, Outline, PackageName, Stability,
+    Constraint, DocumentForm, DocumentIndex, ExcludeRules, Manifest, Map, NormalizedVersion, PackageName, Stability,
     branch_alias, document_json, expand, manifest_path, minify, normalize, normalize_branch, numeric_alias_prefix,
     php_version_compare, sort_order, version_of_branch,
 };
@@ -84,26 +84,26 @@ proptest! {
     }
 
     #[test]
-    fn an_excerpt_of_a_document_is_the_document_of_those_versions(versions in versions(), chosen in any::<u8>()) {
+    fn a_subset_of_a_document_is_the_document_of_those_versions(versions in versions(), chosen in any::<u8>()) {
         let name = PackageName::parse("acme/lib").expect("a name");
         let text = document_json(&name, &versions, DocumentForm::Minified);
         let positions: Vec<usize> = (0..versions.len()).filter(|position| chosen >> position & 1 == 1).collect();
         // The order of a version's keys is the one that its readers see.
         let read = expand(minify(versions));
         let kept: Vec<Map> = positions.iter().map(|&position| read[position].clone()).collect();
-        let outline = Outline::of(&text, &name).expect("an outline");
-        let excerpt = outline.excerpt(&text, &name, &positions, None);
-        prop_assert_eq!(excerpt, document_json(&name, &kept, DocumentForm::Minified));
+        let index = DocumentIndex::parse(&text, &name).expect("an index");
+        let subset = index.subset(&text, &name, &positions, None);
+        prop_assert_eq!(subset, document_json(&name, &kept, DocumentForm::Minified));
     }
 
     #[test]
-    fn no_text_makes_the_outline_panic(text in "[\\[\\]{}\\\\\",:a-c0]{0,60}") {
+    fn no_text_makes_the_index_panic(text in "[\\[\\]{}\\\\\",:a-c0]{0,60}") {
         let name = PackageName::parse("acme/lib").expect("a name");
         let all = document_json(&name, &[], DocumentForm::Minified);
         let document = all.replace("[]", &format!("[{text}"));
-        if let Some(outline) = Outline::of(&document, &name) {
-            let positions: Vec<usize> = (0..=outline.len()).collect();
-            outline.excerpt(&document, &name, &positions, None);
+        if let Some(index) = DocumentIndex::parse(&document, &name) {
+            let positions: Vec<usize> = (0..=index.len()).collect();
+            index.subset(&document, &name, &positions, None);
         }
     }
 
@@ -161,7 +161,7 @@ proptest! {
         let _ = manifest_path(&paths.iter().map(String::as_str).collect::<Vec<_>>());
         let rules = ExcludeRules::parse(&rules);
         for path in paths {
-            let _ = rules.excludes(&path, false);
+            let _ = rules.excludes(&path);
         }
     }
 }

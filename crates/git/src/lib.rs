@@ -17,7 +17,7 @@
 //! protocol older than v2 (git 2.18 and every public host speak v2).
 //!
 //! # Memory
-//! An isolate has 128 MiB in all. The worst moment of each step, with the default limits
+//! An isolate of a Cloudflare Worker has 128 MiB in all. The worst moment of each step, with the default limits
 //! ([`limits`]):
 //!
 //! | step | held | MiB |
@@ -27,50 +27,63 @@
 //! | archive | packs 24 + index 6 + zip 32 + paths 8 + delta 24 + base caches 12 | 106 |
 //!
 //! An archive of 25 MB that nothing compresses was measured to need 58 MB of wasm memory in all.
+//!
+//! # Example
+//! ```
+//! use rostrum_git::{Capabilities, FetchRequest, encode_data, encode_flush, parse_ls_refs};
+//!
+//! // What a server answers to `GET …/info/refs?service=git-upload-pack`, …
+//! let mut advertisement = Vec::new();
+//! for line in ["version 2\n", "agent=git/2.47.3\n", "ls-refs\n", "fetch=shallow filter\n"] {
+//!     encode_data(&mut advertisement, line);
+//! }
+//! encode_flush(&mut advertisement);
+//! let capabilities = Capabilities::parse(&advertisement)?;
+//! assert!(capabilities.filter);
+//!
+//! // … and to the request for its refs.
+//! let mut answer = Vec::new();
+//! encode_data(&mut answer, "1a7ec78d9fbdb28c1d12aabc70c695277cd91ba6 refs/tags/v1.0.0\n");
+//! encode_flush(&mut answer);
+//! let refs = parse_ls_refs(&answer)?;
+//! let (tag, commit) = refs.tags().next().expect("a tag");
+//! assert_eq!(tag, "v1.0.0");
+//!
+//! let request = FetchRequest::commits([commit], Some("tree:1")).encode(&capabilities);
+//! assert!(request.ends_with(b"want 1a7ec78d9fbdb28c1d12aabc70c695277cd91ba6\n0009done\n0000"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The README shows the whole conversation, from the advertisement to the zip of a tag.
 
 mod archive;
-mod attributes;
-mod buffer;
-mod capabilities;
-mod delta;
-mod fetch;
-mod inflate;
 pub mod limits;
-mod ls_refs;
 mod object;
-mod oid;
 mod pack;
-mod pack_scan;
-mod packs;
-mod path_safety;
-mod pieces;
-mod pkt_line;
-mod plan;
-mod selection;
+mod protocol;
 mod tree;
-mod tree_object;
-mod walk;
-mod wildmatch;
 
-pub use archive::{Archive, ArchiveError, ArchiveLimits, ArchiveOptions, LeftOut, LeftOutReason, build_zip};
-pub use attributes::{Attributes, TooManyRules};
-pub use capabilities::{ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, UPLOAD_PACK_PATH};
-pub use delta::DeltaError;
-pub use fetch::{FetchError, FetchRequest, PackReceiver};
-pub use inflate::InflateError;
-pub use ls_refs::{Advertised, LsRefsError, RemoteRef, SkipReason, SkippedRef, ls_refs_request, parse_ls_refs};
-pub use object::{Commit, Object, ObjectError, ObjectKind, Stamp, Tag};
-pub use oid::{InvalidObjectId, ObjectId};
-pub use pack::{ObjectDefect, Pack, PackError, PackLimits};
-pub use packs::Packs;
-pub use path_safety::{
-    InvalidPackagePath, PackagePath, SymlinkRefusal, UnsafeReason, check_relative_path, check_symlink,
+pub use archive::{
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, Attributes, OmissionReason, OmittedEntry, TooManyRules,
+    build_zip, missing_files, missing_rule_files,
 };
-pub use pkt_line::{Packet, PktDecoder, PktLineError, encode_data, encode_delim, encode_flush};
-pub use plan::MetadataPlan;
-pub use selection::{missing_files, missing_rule_files};
+pub use object::{
+    Commit, EntryMode, InvalidObjectId, Object, ObjectError, ObjectId, ObjectKind, Tag, Timestamp, Tree, TreeEntries,
+    TreeEntry,
+};
+pub use pack::{DeltaError, InflateError, ObjectDefect, Pack, PackError, PackLimits, Packs};
+pub use protocol::{
+    ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, FetchError, FetchRequest, LsRefsError, MetadataPlan,
+    PackReceiver, Packet, PktDecoder, PktLineError, RemoteRef, RemoteRefs, SkipReason, SkippedRef, UPLOAD_PACK_PATH,
+    encode_data, encode_delim, encode_flush, ls_refs_request, parse_ls_refs,
+};
 pub use tree::{
-    BlobRef, PackageFiles, READABLE_FILES, TreeError, best_name, find_package_files, list_files, missing_blobs,
+    BlobRef, DOCUMENTATION_FILES, InvalidPackagePath, PackageFiles, PackagePath, SymlinkRefusal, TreeError,
+    UnsafeReason, check_relative_path, check_symlink, find_package_files, list_files, missing_blobs, preferred_name,
     read_commit, tree_at,
 };
-pub use tree_object::{EntryMode, Tree, TreeEntries, TreeEntry};
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

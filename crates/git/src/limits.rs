@@ -1,7 +1,7 @@
-//! Every default bound of this room in one place, with the arithmetic that leads to it.
+//! Every default bound of this crate in one place, with the arithmetic that leads to it.
 //!
 //! The budget is a Cloudflare isolate: 128 MiB in all, of which some 20 MiB are left for the wasm
-//! module, the HTTP stack and other requests in flight. The table in [`super`] adds these up.
+//! module, the HTTP stack and other requests in flight. The table in [`crate`] adds these up.
 
 /// One mebibyte, in bytes.
 pub const MIB: usize = 1024 * 1024;
@@ -75,4 +75,4 @@ pub const REF_NAME_BYTES: usize = 1024;
 pub const SKIPPED_REFS: usize = 100;
 
 /// Most bytes of the server's own words that an error carries.
-pub const REMOTE_WORDS_BYTES: usize = 500;
+pub const REMOTE_MESSAGE_BYTES: usize = 500;

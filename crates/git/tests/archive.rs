@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::io::Cursor;
 
 use rostrum_git::{
-    ArchiveError, ArchiveOptions, Attributes, FetchRequest, LeftOutReason, ObjectId, Packs, SymlinkRefusal, build_zip,
+    ArchiveError, ArchiveOptions, Attributes, FetchRequest, ObjectId, OmissionReason, Packs, SymlinkRefusal, build_zip,
     missing_files, missing_rule_files,
 };
 use sha1::{Digest, Sha1};
@@ -92,11 +92,11 @@ fn an_archive_holds_what_git_archive_would_put_in() {
     let mut repo = library();
     let commit = repo.commit();
     let archive = archive(&repo, commit).expect("archived");
-    let listing = read_zip(&archive.pieces.concat());
+    let listing = read_zip(&archive.chunks.concat());
     assert_eq!(listing, git_archive(&repo, "HEAD"));
     assert_eq!(archive.entries, listing.len());
     assert_eq!(archive.manifest.as_deref(), Some(&b"{\"name\": \"acme/lib\"}\n"[..]));
-    assert!(archive.left_out.is_empty());
+    assert!(archive.omitted.is_empty());
     // Not only the same as git, but what this test means to test.
     assert_eq!(listing["bin/acme"].0, 0o100_755);
     assert_eq!(listing["bin/alias"], (0o120_777, b"acme".to_vec()));
@@ -111,14 +111,14 @@ fn the_same_commit_gives_the_same_bytes_for_ever() {
     let mut repo = library();
     let commit = repo.commit();
     assert_eq!(commit.to_string(), COMMIT_OF_LIBRARY);
-    let first = archive(&repo, commit).expect("archived").pieces.concat();
+    let first = archive(&repo, commit).expect("archived").chunks.concat();
     assert_eq!(hex::encode(Sha1::digest(&first)), ZIP_OF_LIBRARY);
     // From another pack of other deltas in another order, beside other commits.
     repo.write("composer.json", "{}");
     repo.commit();
     let packs = Packs::from(open(repo.pack_everything(&["--depth=0"])));
     let second = build_zip(&packs, &commit, &ArchiveOptions::default()).expect("archived");
-    assert!(second.pieces.concat() == first);
+    assert!(second.chunks.concat() == first);
 }
 
 /// What an archive needs, fetched in three requests: trees, rules, files.
@@ -138,7 +138,7 @@ fn an_archive_from_pieces_has_the_bytes_of_one_from_the_whole_commit() {
     let commit = repo.commit();
     let packs = fetched_by_pieces(&repo, commit, &ArchiveOptions::default());
     let archive = build_zip(&packs, &commit, &ArchiveOptions::default()).expect("archived");
-    assert_eq!(hex::encode(Sha1::digest(archive.pieces.concat())), ZIP_OF_LIBRARY);
+    assert_eq!(hex::encode(Sha1::digest(archive.chunks.concat())), ZIP_OF_LIBRARY);
     for unwanted in ["docs/index.html", "CHANGELOG.md", "phpunit.xml.dist"] {
         assert!(!packs.contains(&repo.id(&format!("HEAD:{unwanted}"))), "{unwanted} was not needed");
     }
@@ -173,7 +173,7 @@ const ZIP_OF_LIBRARY: &str = "dd7740a8453e859716f63ab5e0872d2ca96e55f6";
 fn entries_are_sorted_dated_and_deflated() {
     let mut repo = library();
     let commit = repo.commit();
-    let bytes = archive(&repo, commit).expect("archived").pieces.concat();
+    let bytes = archive(&repo, commit).expect("archived").chunks.concat();
     let mut zip = ZipArchive::new(Cursor::new(&bytes)).expect("a zip");
     let mut names = Vec::new();
     for index in 0..zip.len() {
@@ -216,11 +216,11 @@ fn a_package_in_a_directory_is_archived_as_a_repository_of_its_own() {
     let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
     let mut expected = git_archive(&repo, "HEAD:packages/foo");
     assert!(expected.remove("link").is_some());
-    assert_eq!(read_zip(&archive.pieces.concat()), expected);
+    assert_eq!(read_zip(&archive.chunks.concat()), expected);
     assert!(expected.contains_key("README.md") && !expected.contains_key("tests/t.php"));
     assert_eq!(archive.manifest.as_deref(), Some(&b"{\"name\": \"acme/foo\"}"[..]));
-    let refusal = LeftOutReason::Symlink(SymlinkRefusal::Escapes);
-    assert_eq!(archive.left_out[0].reason, refusal, "another package is outside");
+    let refusal = OmissionReason::Symlink(SymlinkRefusal::Escapes);
+    assert_eq!(archive.omitted[0].reason, refusal, "another package is outside");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn the_caller_can_leave_out_more() {
     };
     let options = ArchiveOptions { exclude: &exclude, ..ArchiveOptions::default() };
     let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
-    let names: Vec<String> = read_zip(&archive.pieces.concat()).into_keys().collect();
+    let names: Vec<String> = read_zip(&archive.chunks.concat()).into_keys().collect();
     assert_eq!(names, ["README.md", "assets/logo.bin", "bin/acme", "bin/alias"]);
     assert!(archive.manifest.is_some(), "the manifest is returned all the same");
     let asked = asked.into_inner();
@@ -272,17 +272,17 @@ fn symlinks_that_lead_outside_and_submodules_are_left_out_and_reported() {
     repo.git(&["commit", "-q", "-m", "A submodule"]);
     let commit = repo.id("HEAD");
     let archive = archive(&repo, commit).expect("archived");
-    let names: Vec<String> = read_zip(&archive.pieces.concat()).into_keys().collect();
+    let names: Vec<String> = read_zip(&archive.chunks.concat()).into_keys().collect();
     assert_eq!(names, ["a.txt", "d/fine"]);
     assert_eq!(archive.entries, 2);
-    let left_out: Vec<_> = archive.left_out.iter().map(|out| (out.path.as_str(), out.reason)).collect();
-    let symlink = LeftOutReason::Symlink;
+    let omitted: Vec<_> = archive.omitted.iter().map(|out| (out.path.as_str(), out.reason)).collect();
+    let symlink = OmissionReason::Symlink;
     assert_eq!(
-        left_out,
+        omitted,
         [
             ("absolute", symlink(SymlinkRefusal::Absolute)),
             ("d/escapes", symlink(SymlinkRefusal::Escapes)),
-            ("module", LeftOutReason::Submodule),
+            ("module", OmissionReason::Submodule),
             ("odd", symlink(SymlinkRefusal::Odd)),
             ("through", symlink(SymlinkRefusal::Escapes)),
         ]
@@ -295,7 +295,7 @@ fn a_commit_without_files_is_an_empty_archive() {
     let commit = repo.commit();
     let archive = archive(&repo, commit).expect("archived");
     assert_eq!((archive.entries, archive.manifest), (0, None));
-    assert!(read_zip(&archive.pieces.concat()).is_empty());
+    assert!(read_zip(&archive.chunks.concat()).is_empty());
 }
 
 /// Every pattern of a small alphabet, asked of git and of us about the same paths.

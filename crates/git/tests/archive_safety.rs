@@ -96,7 +96,7 @@ fn directories_that_differ_in_case_only_may_hold_different_files() {
     repo.write("Src/a", "a");
     repo.write("src/b", "b");
     let commit = repo.commit();
-    let names: Vec<String> = read_zip(&archive(&repo, commit).expect("archived").pieces.concat()).into_keys().collect();
+    let names: Vec<String> = read_zip(&archive(&repo, commit).expect("archived").chunks.concat()).into_keys().collect();
     assert_eq!(names, ["Src/a", "src/b"]);
 }
 
@@ -142,7 +142,7 @@ fn every_limit_is_enforced_and_named() {
         change(&mut limits);
         build_zip(&pack, &commit, &ArchiveOptions { limits, ..ArchiveOptions::default() })
     };
-    let size = within(|_| ()).expect("archived").pieces.concat().len();
+    let size = within(|_| ()).expect("archived").chunks.concat().len();
     assert!(matches!(within(|limits| limits.entries = 1), Err(ArchiveError::TooManyEntries { limit: 1 })));
     assert!(matches!(within(|limits| limits.path_bytes = 1), Err(ArchiveError::PathsTooLong { limit: 1 })));
     assert!(matches!(
@@ -155,7 +155,7 @@ fn every_limit_is_enforced_and_named() {
     ));
     let exact = ArchiveLimits { entries: 2, path_bytes: 2, file_bytes: 3000, inflated_bytes: 3010, zip_bytes: size };
     let at = |limits| build_zip(&pack, &commit, &ArchiveOptions { limits, ..ArchiveOptions::default() });
-    assert_eq!(at(exact).expect("at every limit").pieces.concat().len(), size);
+    assert_eq!(at(exact).expect("at every limit").chunks.concat().len(), size);
     for zip_bytes in [0, 10, size / 2, size - 1] {
         let error = at(ArchiveLimits { zip_bytes, ..exact }).expect_err("too large");
         assert!(matches!(error, ArchiveError::ZipTooLarge { limit } if limit == zip_bytes));

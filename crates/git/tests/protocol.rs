@@ -15,7 +15,7 @@ use rostrum_git::{
 };
 use support::{Filters, Repo, fetched, open};
 
-fn refs(repo: &Repo) -> rostrum_git::Advertised {
+fn refs(repo: &Repo) -> rostrum_git::RemoteRefs {
     let request = ls_refs_request(&repo.capabilities(Filters::Off));
     parse_ls_refs(&repo.post(Filters::Off, &request)).expect("a list of refs")
 }

@@ -16,9 +16,9 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::zip_body::Zip;
 use crate::ports::ByteRange;
-use crate::registry::App;
-use crate::registry::dist::{Dist, DistAddress, locate, open};
-use crate::registry::failure::Failure;
+use crate::registry::delivery::dist::{Dist, DistAddress, locate, open};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
 
 /// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
 fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress> {

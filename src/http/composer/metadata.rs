@@ -8,9 +8,10 @@ use crate::http::kit::caching::{Preconditions, conditional};
 use crate::http::kit::extract::{BaseUrl, Client, PathParams};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
-use crate::registry::failure::Failure;
-use crate::registry::listing::root_document;
-use crate::registry::metadata::{Part, Wanted, companion, document};
+use crate::registry::delivery::metadata::{Wanted, companion, document};
+use crate::registry::delivery::root::root_document;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::documents::Part;
 
 /// The root document: where everything is, and which packages the caller sees.
 #[utoipa::path(

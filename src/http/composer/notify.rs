@@ -8,9 +8,9 @@ use crate::http::kit::extract::read_body;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::no_content;
-use crate::ports::json::read_bytes;
-use crate::registry::downloads::count_installs;
-use crate::registry::failure::Failure;
+use crate::json::read_bytes;
+use crate::registry::delivery::downloads::count_installs;
+use crate::registry::kernel::failure::Failure;
 use axum::response::Response;
 
 /// Most bytes of a report: 2000 installs of 250 bytes.

@@ -10,11 +10,11 @@ use crate::http::kit::extract::{BaseUrl, LenientQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
-use crate::registry::failure::Failure;
-use crate::registry::listing::{filtered, visible_names};
-use crate::registry::packages;
+use crate::registry::delivery::root::{filtered, visible_names};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::read;
 use crate::store::Page;
-use crate::store::packages::{PackageFilter, PackageRow, Sort};
+use crate::store::packages::packages::{PackageFilter, PackageRow, Sort};
 
 /// What narrows a list of names.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -83,7 +83,7 @@ pub async fn search_packages(
         package_type: query.package_type.as_deref().filter(|text| !text.is_empty()),
     };
     let page = Page { limit: MAX_RESULTS, offset: 0 };
-    let (rows, total) = packages::list(app, &view, filter, Sort::default(), page).await?;
+    let (rows, total) = read::list(app, &view, filter, Sort::default(), page).await?;
     let results: Vec<Value> = rows.into_iter().map(|row| search_result(row, &base_url)).collect();
     Ok(ok(&json!({ "results": results, "total": total })))
 }

@@ -12,9 +12,9 @@ use crate::http::kit::extract::read_body;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
-use crate::ports::json::read_bytes;
-use crate::registry::failure::Failure;
-use crate::registry::notices::{filter_of, filter_summary, full_advisories};
+use crate::json::read_bytes;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::security::feed::{filter_of, filter_summary, full_advisories};
 
 /// Most bytes of a request: 5000 packages.
 const MAX_REQUEST_BYTES: usize = 512 << 10;

@@ -8,7 +8,7 @@ use crate::http::kit::failure;
 use crate::http::kit::paging::{DEFAULT_SIZE, MAX_LIMIT, MAX_OFFSET, Paging};
 use crate::http::kit::requirement::Access;
 use crate::http::kit::routes::OperationInfo;
-use crate::registry::failure::Kind;
+use crate::registry::kernel::failure::Kind;
 
 /// The operation's part of the document.
 type Operation = Map<String, Value>;

@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::http::kit::extract::Client;
 use crate::http::kit::handler::{BufferedRequest, Extract};
-use crate::registry::failure::Failure;
-use crate::registry::metadata::Body;
+use crate::registry::delivery::metadata::Body;
+use crate::registry::kernel::failure::Failure;
 
 /// `Cache-Control` of what only the caller may keep, and must revalidate each time.
 pub const PRIVATE_NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");

@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::tenant::ORGANIZATION_PARAM;
-use crate::ports::json::{self, Wrong};
-use crate::registry::App;
-use crate::registry::failure::{Failure, Kind};
+use crate::json::{self, JsonError};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Update;
 
 /// Most bytes of a JSON body.
@@ -39,19 +39,19 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
 /// Deserializes `T` from JSON. A failure names every unknown field, and the path of a value that does not fit.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let value =
-        json::parse(bytes).map_err(|wrong| Failure::invalid(format!("The request body is not JSON: {wrong}")))?;
+        json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?;
     let (read, unknown) = json::read_strictly(&value);
-    let read = read.map_err(|wrong| invalid_value("request body is not the JSON", &wrong))?;
+    let read = read.map_err(|error| invalid_value("request body is not the JSON", &error))?;
     reject_unknown("field", unknown)?;
     Ok(read)
 }
 
 /// The rejection of a value that does not fit.
-fn invalid_value(what: &str, wrong: &Wrong) -> Failure {
-    if wrong.place().is_empty() {
-        return Failure::invalid(format!("The {what} that is expected here: {}", wrong.reason()));
+fn invalid_value(what: &str, error: &JsonError) -> Failure {
+    if error.path().is_empty() {
+        return Failure::invalid(format!("The {what} that is expected here: {}", error.reason()));
     }
-    Failure::invalid_field(wrong.place(), wrong.reason())
+    Failure::invalid_field(error.path(), error.reason())
 }
 
 fn reject_unknown(what: &str, unknown: Vec<String>) -> Result<(), Failure> {
@@ -117,7 +117,7 @@ pub fn read_query<T: DeserializeOwned>(parameters: Map<String, Value>) -> Result
     let parameters = Value::Object(parameters);
     let (read, unknown) = json::read_texts_strictly(&parameters);
     reject_unknown("query parameter", unknown)?;
-    read.map_err(|wrong| invalid_value("query is not the one", &wrong))
+    read.map_err(|error| invalid_value("query is not the one", &error))
 }
 
 /// The query; unknown parameters are ignored, and a query that cannot be read counts as empty. For composer, whose later

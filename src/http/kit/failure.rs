@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::http::kit::surface::RequestInfo;
-use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::failure::{Failure, Kind};
 
 /// How a surface renders failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use http::{HeaderMap, Method};
 use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
 use crate::http::kit::requirement::Access;
 use crate::ports::BoxFuture;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 
 /// The future of a handler's response. A failure becomes a response that carries it in its extensions.
 pub struct ResponseFuture(BoxFuture<'static, Result<Response, Failure>>);

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 
 use crate::http::kit::extract::from_json;
 use crate::http::kit::handler::{BufferedRequest, Extract};
-use crate::registry::failure::Failure;
-use crate::registry::idempotency::{Answer, IdempotencyKey};
+use crate::registry::identity::idempotency::{Answer, IdempotencyKey};
+use crate::registry::kernel::failure::Failure;
 
 const HEADER: &str = "idempotency-key";
 /// On a response that is a repetition.

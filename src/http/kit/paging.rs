@@ -17,7 +17,7 @@ use crate::http::kit::extract::{query_parameters, read_query, reject_repeated};
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::response::json_response;
 use crate::http::kit::surface::Surface;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 use crate::store::Page;
 
 /// Most rows of a page that `limit` may ask for.
@@ -202,7 +202,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::registry::failure::Kind;
+    use crate::registry::kernel::failure::Kind;
 
     const LIMIT_OFFSET: Paging = Paging::LimitOffset { default_limit: 100 };
     const PAGE_NUMBER: Paging = Paging::PageNumber { default_per_page: 20 };

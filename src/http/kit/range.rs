@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::{IF_RANGE, RANGE};
 
 use crate::ports::ByteRange;
-use crate::registry::failure::{Failure, Kind};
+use crate::registry::kernel::failure::{Failure, Kind};
 
 /// The range of `size` bytes that the request asks for; `None` for all of them, as for several ranges, for other units
 /// and for a header that cannot be read.

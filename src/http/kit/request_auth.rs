@@ -20,15 +20,17 @@ use crate::http::kit::requirement::{Access, AdminToken, OwnAccount, Public, Requ
 use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
 use crate::ports::{Rows, Stmt};
-use crate::registry::App;
-use crate::registry::access::View;
-use crate::registry::audit::Actor;
-use crate::registry::authenticate::{Authenticated, Caller, Credential, Subject, authenticate};
-use crate::registry::failure::{Failure, Kind};
-use crate::registry::limit::{self, Quota};
-use crate::registry::tokens::{Issuer, Scope};
-use crate::registry::users::Manager;
-use crate::registry::users::session::Me;
+use crate::registry::access::account::Me;
+use crate::registry::access::actor::Actor;
+use crate::registry::access::authenticate::{Credential, authenticate};
+use crate::registry::access::caller::{Authenticated, Caller, Subject};
+use crate::registry::access::rate_limit::{self, Quota};
+use crate::registry::access::scope::Scope;
+use crate::registry::access::view::View;
+use crate::registry::identity::tokens::Issuer;
+use crate::registry::identity::users::Manager;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
 
 /// The id of a request in failures and in the log.
@@ -191,7 +193,7 @@ impl Authenticator {
     async fn authenticate_with(&self, prefetch: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
         let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
         let limit = self.surface.limits.requests;
-        let quota = limit::take(&self.app, &caller, limit, None).await;
+        let quota = rate_limit::take(&self.app, &caller, limit, None).await;
         let counted = CountedCaller { caller: caller.clone(), requests: quota.clone(), downloads: None };
         *self.authenticated.lock() = Some(counted);
         match quota.retry_after {
@@ -211,7 +213,7 @@ impl Authenticator {
         let Some(limit) = self.surface.limits.downloads else { return Ok(()) };
         let caller = self.authenticated.lock().as_ref().map(|counted| counted.caller.clone());
         let caller = caller.ok_or_else(Failure::unwired)?;
-        let quota = limit::take(&self.app, &caller, limit, Some(package)).await;
+        let quota = rate_limit::take(&self.app, &caller, limit, Some(package)).await;
         let (max, retry_after) = (quota.limit, quota.retry_after);
         if let Some(counted) = &mut *self.authenticated.lock() {
             counted.downloads = Some(quota);
@@ -324,8 +326,8 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
 pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
     let Some(CountedCaller { mut requests, mut downloads, .. }) = authenticated.lock().take() else { return };
     if response.status() == StatusCode::NOT_MODIFIED {
-        requests = limit::give_back(app, requests);
-        downloads = downloads.map(|quota| limit::give_back(app, quota));
+        requests = rate_limit::give_back(app, requests);
+        downloads = downloads.map(|quota| rate_limit::give_back(app, quota));
     }
     let quota = downloads.into_iter().fold(requests, |least, quota| {
         if quota.retry_after.is_some() || quota.remaining < least.remaining { quota } else { least }

@@ -1,7 +1,7 @@
 //! What an operation requires of its caller. It is part of a handler's signature (`RequestAuth<PackagesRead>`), so that
 //! what is checked and what the API document says cannot differ.
 
-use crate::registry::tokens::Scope;
+use crate::registry::access::scope::Scope;
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 
 /// `200 OK` with `view` as JSON.
 pub fn ok(view: &impl Serialize) -> Response {

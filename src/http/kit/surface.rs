@@ -18,9 +18,9 @@ use crate::http::kit::paging::Paging;
 use crate::http::kit::request_auth::{AuthenticatedSlot, RequestId, write_rate_limit_headers};
 use crate::http::kit::routes::Routes;
 use crate::http::kit::tenant::TenantSource;
-use crate::registry::App;
-use crate::registry::failure::{Failure, Kind};
-use crate::registry::limit::RateLimit;
+use crate::registry::access::rate_limit::RateLimit;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
 
 /// A row of the table of surfaces.
 #[derive(Debug)]

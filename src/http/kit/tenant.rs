@@ -6,10 +6,11 @@
 use crate::http::kit::extract::path_params;
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::surface::Surface;
-use crate::registry::App;
-use crate::registry::authenticate::Caller;
-use crate::registry::failure::Failure;
-use crate::store::{OrganizationId, organizations};
+use crate::registry::access::caller::Caller;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::store::OrganizationId;
+use crate::store::kernel::organizations;
 
 /// The header by which a caller names the organization to act in.
 pub const ORGANIZATION_HEADER: &str = "x-rostrum-organization";
@@ -55,7 +56,7 @@ impl Tenant {
     /// The organization that `caller` acts in; whether it is the caller's is [`Caller::view_of`]'s to say.
     ///
     /// # Errors
-    /// [`crate::registry::failure::Kind::NotFound`] when there is none of that slug, in the words for a stranger's.
+    /// [`crate::registry::kernel::failure::Kind::NotFound`] when there is none of that slug, in the words for a stranger's.
     pub async fn of(&self, app: &App, caller: &Caller) -> Result<OrganizationId, Failure> {
         match self {
             Self::Root => Ok(OrganizationId::ROOT),

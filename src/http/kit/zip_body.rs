@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use utoipa::ToSchema;
 
-use crate::registry::failure::Failure;
-use crate::registry::uploads::{Room, too_large};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::uploads::{Room, too_large};
 
 /// Most bytes of a form around its zip: headers and boundaries.
 const FORM_BYTES: usize = 64 << 10;

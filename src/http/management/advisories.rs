@@ -11,10 +11,10 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
 use crate::http::kit::response::{Done, created, message, ok};
 use crate::ports::Millis;
-use crate::registry::advisories::{self, AdvisorySpec, Source};
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::security::advisories::{self, AdvisorySpec, Source};
 use crate::store::Update;
-use crate::store::advisories::{AdvisoryRow, NoticeFilter};
+use crate::store::security::advisories::{AdvisoryRow, NoticeFilter};
 
 /// Where an advisory was published elsewhere.
 #[derive(Debug, Deserialize, ToSchema)]

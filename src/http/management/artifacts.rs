@@ -9,9 +9,9 @@ use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::ok;
-use crate::registry::artifacts::{self, Cleanup, CleanupSpec};
-use crate::registry::failure::Failure;
-use crate::store::artifacts::{ArtifactFilter, ArtifactRow, UploadedVersion, Use};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::artifacts::{self, Cleanup, CleanupSpec};
+use crate::store::sources::artifacts::{ArtifactFilter, ArtifactRow, UploadedVersion, Use};
 
 /// A zip.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,9 +11,9 @@ use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::AuditRead;
 use crate::ports::Millis;
-use crate::registry::audit;
-use crate::registry::failure::Failure;
-use crate::store::audit::{EntryFilter, EntryRow};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::operations::audit_log;
+use crate::store::kernel::audit::{EntryFilter, EntryRow};
 
 /// One thing that was done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -95,7 +95,7 @@ pub async fn list_audit_log(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, total) = audit::list(auth.app(), &view, filter.store_filter(), page.rows()).await?;
+    let (rows, total) = audit_log::list(auth.app(), &view, filter.store_filter(), page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(EntryView::from), total))
 }
 
@@ -122,7 +122,7 @@ pub async fn export_audit_log(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, _) = audit::list(auth.app(), &view, filter.store_filter(), page.rows_or(MAX_EXPORTED)).await?;
+    let (rows, _) = audit_log::list(auth.app(), &view, filter.store_filter(), page.rows_or(MAX_EXPORTED)).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::Admin;
 use crate::http::kit::response::ok;
-use crate::registry::encryption::{self, KeyUse, Rotated};
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::operations::encryption::{self, KeyUse, Rotated};
 
 /// A key, and how many secrets it has sealed.
 #[derive(Debug, Serialize, ToSchema)]

@@ -9,9 +9,9 @@ use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
 use crate::http::kit::response::{Done, created, message};
-use crate::registry::advisories::{self, EntrySpec};
-use crate::registry::failure::Failure;
-use crate::store::advisories::{FilterEntryRow, NoticeFilter};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::security::advisories::{self, EntrySpec};
+use crate::store::security::advisories::{FilterEntryRow, NoticeFilter};
 
 /// A request to put versions of a package on a filter list.
 #[derive(Debug, Default, Deserialize, ToSchema)]

@@ -11,9 +11,9 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{UsersRead, UsersWrite};
 use crate::http::kit::response::{Done, message, no_store};
 use crate::http::management::auth::RoleName;
-use crate::registry::failure::Failure;
-use crate::registry::users::links;
-use crate::store::invitations::InvitationRow;
+use crate::registry::identity::users::links;
+use crate::registry::kernel::failure::Failure;
+use crate::store::identity::invitations::InvitationRow;
 
 /// An open invitation.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,11 +11,11 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
-use crate::registry::dates::{day as day_text, day_number, read_day, start_of_day};
-use crate::registry::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
-use crate::registry::failure::Failure;
-use crate::registry::packages;
-use crate::store::versions::DependentRow;
+use crate::registry::delivery::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
+use crate::registry::kernel::dates::{day as day_text, day_number, read_day, start_of_day};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::read;
+use crate::store::packages::versions::DependentRow;
 
 /// Days that are told when nobody says which.
 const DEFAULT_DAYS: i64 = 30;
@@ -185,6 +185,6 @@ pub async fn list_dependents(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let page = query?.page;
-    let (rows, total) = packages::dependents(auth.app(), &view, &id, page.rows()).await?;
+    let (rows, total) = read::dependents(auth.app(), &view, &id, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(DependentView::from), total))
 }

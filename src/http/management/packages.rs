@@ -10,13 +10,13 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::{Done, message, ok};
 use crate::http::management::versions::VersionView;
-use crate::registry::App;
-use crate::registry::access::View;
-use crate::registry::curate::{self, PackageChanges, Who};
-use crate::registry::failure::Failure;
-use crate::registry::packages;
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::manage::{self, PackageChanges, Who};
+use crate::registry::packages::read;
 use crate::store::Update;
-use crate::store::packages::{PackageFilter, PackageRow, Sort, SortKey};
+use crate::store::packages::packages::{PackageFilter, PackageRow, Sort, SortKey};
 
 /// A package.
 #[derive(Debug, Serialize, ToSchema)]
@@ -143,12 +143,12 @@ pub async fn list_packages(
         search: filter.search.as_deref(),
         package_type: filter.package_type.as_deref(),
     };
-    let (rows, total) = packages::list(auth.app(), &view, filter, sort, page.rows()).await?;
+    let (rows, total) = read::list(auth.app(), &view, filter, sort, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(PackageView::from), total))
 }
 
 async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, Failure> {
-    let (package, versions) = packages::details(app, view, key).await?;
+    let (package, versions) = read::details(app, view, key).await?;
     Ok(ok(&PackageDetails { package: package.into(), versions: versions.into_iter().map(VersionView::from).collect() }))
 }
 
@@ -254,7 +254,7 @@ pub async fn update_package(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    curate::change_package(auth.app(), &actor, Who::Operator, &id, request.into()).await?;
+    manage::change_package(auth.app(), &actor, Who::Operator, &id, request.into()).await?;
     package_details(auth.app(), &actor.view, &id).await
 }
 
@@ -277,6 +277,6 @@ pub async fn delete_package(
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    curate::delete_package(auth.app(), &actor, Who::Operator, &id).await?;
+    manage::delete_package(auth.app(), &actor, Who::Operator, &id).await?;
     Ok(message("Package deleted"))
 }

@@ -8,8 +8,8 @@ use crate::http::kit::extract::{JsonBody, update};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{SettingsRead, SettingsWrite};
 use crate::http::kit::response::ok;
-use crate::registry::failure::Failure;
-use crate::registry::settings::{self, Settings, SettingsChange};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::operations::settings::{self, Settings, SettingsChange};
 use crate::store::Update;
 
 /// What an operator sets while the registry runs.

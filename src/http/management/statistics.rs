@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::SettingsRead;
 use crate::http::kit::response::ok;
-use crate::registry::dates::start_of_day;
-use crate::registry::failure::Failure;
-use crate::registry::statistics;
-use crate::store::statistics::Statistics;
+use crate::registry::kernel::dates::start_of_day;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::operations::statistics;
+use crate::store::operations::statistics::Statistics;
 
 /// Repositories by the status of their sync.
 #[derive(Debug, Default, Serialize, ToSchema)]

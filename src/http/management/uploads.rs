@@ -11,8 +11,8 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesWrite;
 use crate::http::kit::response::with_status;
 use crate::http::kit::zip_body::{Zip, ZipForm, content_length, read_zip};
-use crate::registry::failure::Failure;
-use crate::registry::uploads::{self, UploadAddress, Uploaded};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::uploads::{self, UploadAddress, Uploaded};
 
 /// A version that was uploaded.
 #[derive(Debug, Serialize, ToSchema)]

@@ -12,9 +12,8 @@ use crate::http::kit::requirement::{UsersRead, UsersWrite};
 use crate::http::kit::response::{Done, created, message, no_store, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::{RoleName, UserView};
-use crate::registry::failure::Failure;
-use crate::registry::users::links;
-use crate::registry::users::{self, UserSpec, UserUpdate};
+use crate::registry::identity::users::{self, UserSpec, UserUpdate, links};
+use crate::registry::kernel::failure::Failure;
 
 /// What narrows a list of users.
 #[derive(Debug, Default, Deserialize, IntoParams)]

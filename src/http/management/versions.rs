@@ -14,10 +14,10 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::{Done, message, ok};
 use crate::ports::Millis;
-use crate::registry::curate::{VersionChange, change_version};
-use crate::registry::failure::Failure;
-use crate::registry::packages;
-use crate::store::versions::VersionRow;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::manage::{VersionChange, change_version};
+use crate::registry::packages::read;
+use crate::store::packages::versions::VersionRow;
 
 /// A version of a package.
 #[derive(Debug, Serialize, ToSchema)]
@@ -116,7 +116,7 @@ pub async fn list_versions(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let page = query?.page;
-    let (rows, total) = packages::version_page(auth.app(), &view, &id, page.rows()).await?;
+    let (rows, total) = read::version_page(auth.app(), &view, &id, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
 }
 
@@ -139,7 +139,7 @@ pub async fn get_version(
     PathParams([id, version]): PathParams<2>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let row = packages::version(auth.app(), &view, (&id, &version)).await?;
+    let row = read::version(auth.app(), &view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -151,7 +151,7 @@ async fn change_and_show(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     change_version(auth.app(), &actor, (&id, &version), change).await?;
-    let row = packages::version(auth.app(), &actor.view, (&id, &version)).await?;
+    let row = read::version(auth.app(), &actor.view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -253,7 +253,7 @@ async fn text_response(
     let view = auth.view().await?;
     let StrictQuery(query) = query?;
     let asked = (id, query.version.as_deref());
-    let (version, text) = packages::text(auth.app(), &view, asked, kind).await?;
+    let (version, text) = read::text(auth.app(), &view, asked, kind).await?;
     let wants_json = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
     });

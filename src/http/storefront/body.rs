@@ -6,17 +6,16 @@ use utoipa::ToSchema;
 
 use crate::http::kit::extract::update;
 use crate::ports::Millis;
-use crate::registry::catalog::{PackageSpec, VersionSpec};
-use crate::registry::consumers::{Consumer, ConsumerSpec};
-use crate::registry::dates::php_date;
-use crate::registry::dates::read_php_date;
-use crate::registry::entitlements::PermissionSpec;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::dates::{php_date, read_php_date};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::catalog::{PackageSpec, VersionSpec};
+use crate::registry::storefront::consumers::{Consumer, ConsumerSpec};
+use crate::registry::storefront::entitlements::PermissionSpec;
 use crate::store::Update;
-use crate::store::catalog::{CatalogPackage, CatalogVersion};
-use crate::store::entitlements::PermissionRow;
-use crate::store::packages::PackageRow;
-use crate::store::tokens::TokenRow;
+use crate::store::access::tokens::TokenRow;
+use crate::store::packages::packages::PackageRow;
+use crate::store::storefront::catalog::{CatalogPackage, CatalogVersion};
+use crate::store::storefront::entitlements::PermissionRow;
 
 /// A request to make or to change a consumer. Each name may also be written without its underscore.
 #[derive(Default, Deserialize, ToSchema)]

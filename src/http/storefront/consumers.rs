@@ -11,9 +11,9 @@ use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok};
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
-use crate::registry::consumers::{self, ConsumerSpec};
-use crate::registry::failure::Failure;
-use crate::registry::idempotency::{self, Begun};
+use crate::registry::identity::idempotency::{self, Begun};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumers::{self, ConsumerSpec};
 
 /// Consumers, the oldest first.
 #[utoipa::path(

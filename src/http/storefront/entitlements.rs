@@ -10,9 +10,9 @@ use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::ok;
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
 use crate::http::storefront::id_of;
-use crate::registry::failure::Failure;
-use crate::registry::{entitlements, instructions};
-use crate::store::entitlements::PermissionRow;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::{entitlements, instructions};
+use crate::store::storefront::entitlements::PermissionRow;
 
 fn permission_list(rows: Vec<PermissionRow>) -> Response {
     ok(&rows.into_iter().map(PermissionView::from).collect::<Vec<_>>())

@@ -13,7 +13,7 @@ mod versions;
 mod webhooks;
 
 use crate::http::kit::routes::{Routes, routes};
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {

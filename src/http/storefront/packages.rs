@@ -9,8 +9,8 @@ use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
-use crate::registry::catalog;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::catalog;
 
 /// Packages, the oldest first, with those that are hidden.
 #[utoipa::path(

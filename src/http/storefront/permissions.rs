@@ -8,8 +8,8 @@ use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{PermissionRequest, PermissionView};
 use crate::http::storefront::{entitlements, id_of};
-use crate::registry::entitlements::{change, get, grant, revoke};
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::entitlements::{change, get, grant, revoke};
 
 /// The permissions of a consumer that name a package, the oldest first.
 #[utoipa::path(

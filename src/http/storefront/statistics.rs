@@ -9,10 +9,10 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::StorefrontRead;
 use crate::http::storefront::id_of;
-use crate::registry::dates::php_date;
-use crate::registry::downloads::of_one_consumer;
-use crate::registry::failure::Failure;
-use crate::store::downloads::ConsumerDownloads;
+use crate::registry::kernel::dates::php_date;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumer_statistics::of_one_consumer;
+use crate::store::delivery::downloads::ConsumerDownloads;
 
 /// What a consumer installed of one version.
 #[derive(Serialize, ToSchema)]

@@ -8,8 +8,8 @@ use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
 use crate::http::storefront::id_of;
-use crate::registry::consumer_tokens;
-use crate::registry::failure::Failure;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumer_tokens;
 
 /// A consumer's tokens, the oldest first.
 #[utoipa::path(

@@ -12,8 +12,9 @@ use crate::http::kit::response::{created, no_content, ok, with_status};
 use crate::http::kit::zip_body::{content_length, read_zip};
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
-use crate::registry::failure::Failure;
-use crate::registry::{catalog, uploads};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::uploads;
+use crate::registry::storefront::catalog;
 
 /// A package's versions, the oldest first, with those that are hidden and those that wait for their zip.
 #[utoipa::path(

@@ -13,13 +13,13 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{RequiredScope, StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::id_of;
-use crate::ports::json::parse;
-use crate::registry::audit::Actor;
-use crate::registry::dates::php_date;
-use crate::registry::failure::Failure;
-use crate::registry::webhooks::{self, WebhookSpec};
-use crate::store::deliveries::DeliveryRow;
-use crate::store::webhooks::WebhookRow;
+use crate::json::parse;
+use crate::registry::access::actor::Actor;
+use crate::registry::kernel::dates::php_date;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::webhooks::{self, WebhookSpec};
+use crate::store::storefront::deliveries::DeliveryRow;
+use crate::store::storefront::webhooks::WebhookRow;
 
 /// A request to make or to change a webhook.
 #[derive(Deserialize, ToSchema)]

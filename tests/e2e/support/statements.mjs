@@ -1,4 +1,5 @@
-// The SQL of src/store, read from its source: what is passed to `Stmt::new`, with the fragments that macros stand for.
+// The SQL of src/store, read from its source: what is passed to `Stmt::new` and to the constructors of `Query`, with the
+// fragments that macros stand for.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +12,7 @@ const store = join(root, "src/store");
  * parameters it binds. Throws at a statement that it cannot read, so that none is left out in silence.
  */
 export function statementsOfTheStore() {
-  const files = readdirSync(store).filter((name) => name.endsWith(".rs")).sort();
+  const files = readdirSync(store, { recursive: true }).filter((name) => name.endsWith(".rs")).sort();
   return files.flatMap((name) => statementsIn(name, readFileSync(join(store, name), "utf8")));
 }
 
@@ -21,7 +22,7 @@ export function statementsIn(name, source) {
   for (const { 1: macro, index, 0: head } of source.matchAll(/macro_rules! (\w+) \{\s*\(\) => \{/g)) {
     fragments.set(macro, readText(source, index + head.length, fragments, `${name}: ${macro}!`));
   }
-  return [...source.matchAll(/\bStmt::new\(/g)].map(({ index, 0: head }) => {
+  return [...source.matchAll(/\b(?:Stmt::new|Query::(?:all|one|any|count))\(/g)].map(({ index, 0: head }) => {
     const place = `${name}:${source.slice(0, index).split("\n").length}`;
     const sql = readText(source, index + head.length, fragments, place);
     return { place, sql, parameters: Math.max(0, ...[...sql.matchAll(/\?(\d+)/g)].map((match) => Number(match[1]))) };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MODIFIED_SINCE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
-use rostrum::registry::App;
+use rostrum::registry::kernel::app::App;
 use serde_json::Value;
 use tower::ServiceExt;
 

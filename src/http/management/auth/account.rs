@@ -11,11 +11,12 @@ use crate::http::kit::requirement::OwnAccount;
 use crate::http::kit::response::{Done, message, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::UserView;
-use crate::registry::failure::Failure;
-use crate::registry::users::account::OwnUpdate;
-use crate::registry::users::{account, role_of, session};
-use crate::store::sessions::SessionRow;
-use crate::store::users::UserRow;
+use crate::registry::access::role::role_of;
+use crate::registry::identity::users::account::{self, OwnUpdate};
+use crate::registry::identity::users::sessions;
+use crate::registry::kernel::failure::Failure;
+use crate::store::access::sessions::SessionRow;
+use crate::store::access::users::UserRow;
 
 /// The user who asks.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,7 +31,7 @@ impl TryFrom<UserRow> for MeView {
     type Error = Failure;
 
     fn try_from(row: UserRow) -> Result<Self, Failure> {
-        let scopes = role_of(&row)?.scopes().into_iter().map(crate::registry::tokens::Scope::as_str).collect();
+        let scopes = role_of(&row)?.scopes().into_iter().map(crate::registry::access::scope::Scope::as_str).collect();
         Ok(Self { user: row.try_into()?, scopes })
     }
 }
@@ -46,7 +47,7 @@ impl TryFrom<UserRow> for MeView {
 )]
 pub async fn log_out(auth: RequestAuth<OwnAccount>) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    session::end(auth.app(), &me, &me.account.session_uid).await?;
+    sessions::end(auth.app(), &me, &me.account.session_uid).await?;
     Ok(message("Logged out"))
 }
 
@@ -174,7 +175,7 @@ pub async fn list_sessions(
 ) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
     let page = query?.page;
-    let (rows, total) = session::list(auth.app(), &me, page.rows()).await?;
+    let (rows, total) = sessions::list(auth.app(), &me, page.rows()).await?;
     let current = &me.account.session_uid;
     Ok(page.respond(rows.into_iter().map(|row| SessionView::new(row, current)), total))
 }
@@ -195,7 +196,7 @@ pub async fn delete_session(
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    session::end(auth.app(), &me, &id).await?;
+    sessions::end(auth.app(), &me, &id).await?;
     Ok(message("Session ended"))
 }
 
@@ -210,6 +211,6 @@ pub async fn delete_session(
 )]
 pub async fn delete_sessions(auth: RequestAuth<OwnAccount>) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    session::end_all(auth.app(), &me).await?;
+    sessions::end_all(auth.app(), &me).await?;
     Ok(message("All sessions ended"))
 }

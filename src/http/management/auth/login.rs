@@ -13,10 +13,10 @@ use crate::http::kit::response::{Done, created, message, no_store, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::kit::tenant::Tenant;
 use crate::http::management::auth::UserView;
-use crate::registry::failure::Failure;
-use crate::registry::users::login::{Login, LoginSpec, log_in as start_session};
-use crate::registry::users::two_factor::Given;
-use crate::registry::users::{self, UserSpec, links};
+use crate::registry::identity::users::login::{Login, LoginSpec, log_in as start_session};
+use crate::registry::identity::users::second_factor::Given;
+use crate::registry::identity::users::{self, UserSpec, links};
+use crate::registry::kernel::failure::Failure;
 
 /// Whether the registry has its first owner.
 #[derive(Debug, Serialize, ToSchema)]

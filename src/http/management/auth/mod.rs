@@ -9,10 +9,9 @@ use utoipa::ToSchema;
 
 use crate::http::kit::routes::{Routes, routes};
 use crate::ports::Millis;
-use crate::registry::failure::Failure;
-use crate::registry::users::role::Role;
-use crate::registry::users::role_of;
-use crate::store::users::UserRow;
+use crate::registry::access::role::{Role, role_of};
+use crate::registry::kernel::failure::Failure;
+use crate::store::access::users::UserRow;
 
 /// The routes below `/api/auth`.
 pub fn routes() -> Routes {

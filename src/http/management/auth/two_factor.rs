@@ -10,8 +10,9 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::OwnAccount;
 use crate::http::kit::response::{Done, message, no_store};
 use crate::http::kit::secret::Secret;
-use crate::registry::failure::Failure;
-use crate::registry::users::two_factor::{self, Given};
+use crate::registry::identity::users::second_factor::Given;
+use crate::registry::identity::users::two_factor;
+use crate::registry::kernel::failure::Failure;
 
 /// A secret for an authenticator app.
 #[derive(Serialize, ToSchema)]

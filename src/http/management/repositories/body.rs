@@ -5,16 +5,17 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
+use crate::json::read_text;
 use crate::ports::Millis;
-use crate::ports::json::read_text;
-use crate::registry::failure::Failure;
-use crate::registry::repositories::{
-    Credentials, Provider, RepositoryChange, RepositoryFilter, RepositorySpec, SyncStatus, Verification, run_status,
-    status,
-};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::repositories::change::RepositoryChange;
+use crate::registry::sources::repositories::credentials::Credentials;
+use crate::registry::sources::repositories::provider::Provider;
+use crate::registry::sources::repositories::verify::Verification;
+use crate::registry::sources::repositories::{RepositoryFilter, RepositorySpec, SyncStatus, run_status, status};
 use crate::store::Update;
-use crate::store::repositories::{RefRow, RepositoryRow};
-use crate::store::sync_runs::RunRow;
+use crate::store::sources::repositories::{RefRow, RepositoryRow};
+use crate::store::sources::sync_runs::RunRow;
 
 /// A request to register, to change or to replace a repository.
 #[derive(Debug, Deserialize, ToSchema)]

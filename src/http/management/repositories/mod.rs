@@ -9,8 +9,10 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{RepositoriesRead, RepositoriesWrite};
 use crate::http::kit::response::{Done, created, message, ok};
-use crate::registry::failure::Failure;
-use crate::registry::repositories;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::repositories;
+use crate::registry::sources::repositories::change::change;
+use crate::registry::sources::repositories::verify::verify;
 
 use body::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
 
@@ -97,7 +99,7 @@ pub async fn update_repository(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = repositories::change(auth.app(), &actor, &id, request.into_change()?).await?;
+    let row = change(auth.app(), &actor, &id, request.into_change()?).await?;
     Ok(ok(&RepositoryView::new(row, auth.app().now())))
 }
 
@@ -122,7 +124,7 @@ pub async fn replace_repository(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = repositories::change(auth.app(), &actor, &id, request.into_replacement()?).await?;
+    let row = change(auth.app(), &actor, &id, request.into_replacement()?).await?;
     Ok(ok(&RepositoryView::new(row, auth.app().now())))
 }
 
@@ -143,7 +145,7 @@ pub async fn verify_repository(
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    Ok(ok(&VerificationView::from(repositories::verify(auth.app(), &view, &id).await?)))
+    Ok(ok(&VerificationView::from(verify(auth.app(), &view, &id).await?)))
 }
 
 /// Removes a repository with its packages: they leave the metadata, and their archives can no longer be downloaded.

@@ -6,12 +6,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
 use crate::ports::Millis;
-use crate::registry::failure::Failure;
-use crate::registry::token_rotation::Rotation;
-use crate::registry::token_spec::{GrantSpec, TokenSpec, prefixes_of};
-use crate::registry::tokens::{Draft, Permissions, Revoked};
+use crate::registry::access::scope::Permissions;
+use crate::registry::identity::tokens::rotation::Rotation;
+use crate::registry::identity::tokens::spec::{GrantSpec, TokenSpec, prefixes_of};
+use crate::registry::identity::tokens::{Draft, Revoked};
+use crate::registry::kernel::failure::Failure;
 use crate::store::Update;
-use crate::store::tokens::{GrantRow, Standing, TokenFilter, TokenRow};
+use crate::store::access::tokens::{GrantRow, Standing, TokenFilter, TokenRow};
 
 /// What a token may do, in short.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]

@@ -16,11 +16,11 @@ use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{TokensRead, TokensWrite};
 use crate::http::kit::response::{Done, message, ok};
-use crate::registry::authenticate::Subject;
-use crate::registry::failure::Failure;
-use crate::registry::idempotency::{self, Begun};
-use crate::registry::tokens;
-use crate::registry::{limit, token_rotation};
+use crate::registry::access::caller::Subject;
+use crate::registry::access::rate_limit;
+use crate::registry::identity::idempotency::{self, Begun};
+use crate::registry::identity::tokens::{self, rotation};
+use crate::registry::kernel::failure::Failure;
 
 /// Tokens that are not revoked, newest first.
 #[utoipa::path(
@@ -112,7 +112,7 @@ pub async fn create_token(
 pub async fn get_token(auth: RequestAuth<TokensRead>, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let row = tokens::get(auth.app(), &view, &id).await?;
-    let used = limit::used(auth.app(), Subject::Token { id: row.id }).await;
+    let used = rate_limit::used(auth.app(), Subject::Token { id: row.id }).await;
     Ok(ok(&TokenDetails::new(row, used)))
 }
 
@@ -166,14 +166,14 @@ pub async fn rotate_token(
     let app = auth.app();
     let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
-    let rotation = token_rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
+    let rotation = rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
         Begun::Answered(stored) => return Ok(replayed_response(stored)),
         Begun::Claimed(claim) => claim,
     };
     let stored = stored_response(StatusCode::OK, &RotatedTokenView::new(&rotation))?;
     let keep = claim.keep(app, &stored)?;
-    claim.settle(app, token_rotation::rotate(app, &issuer, &rotation, keep).await).await?;
+    claim.settle(app, rotation::rotate(app, &issuer, &rotation, keep).await).await?;
     Ok(first_response(stored))
 }
 

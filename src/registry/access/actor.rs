@@ -1,0 +1,75 @@
+//! Who asks for a change, and from where: what the audit log says of them.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::ports::{Fault, Stmt};
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::ids::new_uid;
+use crate::store::OrganizationId;
+use crate::store::access::tokens::HashedTokenRow;
+use crate::store::kernel::audit::{NewEntry, note, note_revocations};
+
+/// Who asks for a change, and from where.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// What they see; it names the organization that they change.
+    pub view: Arc<View>,
+    /// `admin`, `token:{uid}`, `user:{uid}`, `anonymous`.
+    pub name: String,
+    /// The client's IP address, as the edge tells it.
+    pub address: Option<String>,
+}
+
+impl Actor {
+    /// Somebody who has not signed in, or who is about to become a user of `organization`.
+    pub fn without_view(organization: OrganizationId, name: String, address: Option<String>) -> Self {
+        Self { view: Arc::new(View::of_nothing(organization)), name, address }
+    }
+
+    /// The organization that is changed.
+    pub fn organization(&self) -> OrganizationId {
+        self.view.organization()
+    }
+
+    /// The statement that notes a deed. It belongs right behind the statement that does it: what changed no row is not
+    /// noted.
+    pub fn note(&self, app: &App, deed: &Deed<'_>) -> Result<Stmt, Fault> {
+        Ok(note(self.entry(app, deed)?))
+    }
+
+    /// The statement that notes the revocation of many tokens, one entry each. It belongs right before the statement
+    /// that revokes them; the deed's target is passed over.
+    pub fn note_revocations(&self, app: &App, deed: &Deed<'_>, tokens: &[HashedTokenRow]) -> Result<Stmt, Fault> {
+        let entry = self.entry(app, deed)?;
+        let list = tokens
+            .iter()
+            .map(|row| {
+                let uid = new_uid(&*app.ports.entropy, entry.at)?;
+                Ok(json!({ "entry": uid, "uid": row.token.uid, "revision": row.token.revision }))
+            })
+            .collect::<Result<Vec<Value>, Fault>>()?;
+        Ok(note_revocations(entry, json!(list).to_string()))
+    }
+
+    fn entry<'a>(&'a self, app: &App, deed: &Deed<'a>) -> Result<NewEntry<'a>, Fault> {
+        let at = app.now();
+        Ok(NewEntry {
+            uid: new_uid(&*app.ports.entropy, at)?,
+            organization: self.organization(),
+            at,
+            actor: &self.name,
+            address: self.address.as_deref(),
+            action: deed.action,
+            target: deed.target,
+            label: deed.label,
+            details: match &deed.details {
+                Value::Object(_) => deed.details.to_string(),
+                _ => json!({}).to_string(),
+            },
+        })
+    }
+}

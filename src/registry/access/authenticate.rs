@@ -1,0 +1,85 @@
+//! Who is calling: from a presented token, or a consumer's key pair, to a [`Caller`].
+//!
+//! A token is looked up in the isolate's memory, then in KV, then in the database; see `memory` for how long each is
+//! believed. What KV holds is a copy: a revocation deletes it, and it ends by itself after [`CACHE_TTL`]. A session's token
+//! is [`session::present`]'s: that is never believed without asking.
+
+use std::sync::Arc;
+
+use crate::ports::Stmt;
+use crate::registry::access::caller::{Authenticated, Caller};
+use crate::registry::access::credential_cache::{look_up, recall};
+use crate::registry::access::session;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::secrets::{PlainToken, TokenHash, TokenKind, is_key};
+
+/// What a request presents.
+#[derive(Clone)]
+pub struct Credential {
+    /// The user name, when it came with one. Beside a token it may be any; beside a private key it is the public one.
+    pub user: Option<String>,
+    /// A token, or a private key.
+    pub secret: String,
+}
+
+impl Credential {
+    /// Under which hash it is looked up, and as what; `None` when it is certainly not one of ours.
+    fn known_by(&self, hash: TokenHash) -> Option<(TokenKind, TokenHash)> {
+        match PlainToken::parse(&self.secret) {
+            Some((kind @ (TokenKind::Access | TokenKind::Session), _)) => Some((kind, hash)),
+            Some((TokenKind::Invitation | TokenKind::Reset, _)) => None,
+            None => {
+                let user = self.user.as_deref().filter(|user| is_key(user) && is_key(&self.secret))?;
+                Some((TokenKind::Access, TokenHash::of_pair(user, &self.secret)))
+            }
+        }
+    }
+}
+
+/// Finds out who presents `credential` (`None` when the request has none).
+///
+/// `companion` is a statement that the caller of this function would run next; when the token has to be looked up in
+/// the database, both go in one round trip.
+///
+/// # Errors
+/// [`Kind::Unauthenticated`] for a missing, malformed, unknown, revoked or expired credential, all in the same words
+/// but for the missing, the expired and the disabled one.
+pub async fn authenticate(
+    app: &App,
+    credential: Option<&Credential>,
+    companion: Option<Stmt>,
+) -> Result<Authenticated, Failure> {
+    let Some(credential) = credential.filter(|credential| !credential.secret.is_empty()) else {
+        return Err(Failure::new(
+            Kind::Unauthenticated,
+            "Authentication required. Send a token as HTTP Basic password (any user name) or as Bearer token.",
+        ));
+    };
+    let hash = TokenHash::of(&credential.secret);
+    if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&hash)) {
+        return Ok(Authenticated { caller: Arc::new(Caller::admin()?), rows: None });
+    }
+    let (kind, hash) = credential.known_by(hash).ok_or_else(refused)?;
+    if kind == TokenKind::Session {
+        return session::present(app, &hash, companion).await;
+    }
+    let now = app.now();
+    let (caller, rows) = match recall(app, &hash, now) {
+        Some(caller) => (caller, None),
+        None => look_up(app, &hash, companion).await?,
+    };
+    let caller = caller.ok_or_else(refused)?;
+    if caller.is_disabled {
+        let detail = "This account was disabled. Ask whoever sold you the packages.";
+        return Err(Failure::new(Kind::Unauthenticated, detail));
+    }
+    if caller.expires_at.is_some_and(|end| end <= now) {
+        return Err(Failure::new(Kind::Unauthenticated, "This token has expired. Ask for a new one."));
+    }
+    Ok(Authenticated { caller, rows })
+}
+
+fn refused() -> Failure {
+    Failure::new(Kind::Unauthenticated, "This token is not valid: it is unknown, mistyped or revoked.")
+}

@@ -1,0 +1,119 @@
+//! What isolates and KV know of credentials, for how long, and how they hear of a change.
+//!
+//! A token is looked up in the isolate's memory, then in KV, then in the database. What KV holds is a copy: a revocation
+//! deletes it, and it ends by itself after [`CACHE_TTL`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ports::{Millis, Rows, Stmt};
+use crate::registry::access::caller::{Caller, Record};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::{Cached, CountedCache};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::secrets::TokenHash;
+use crate::store::access::tokens::{HashedTokenRow, TokenRow, present};
+
+/// How long an isolate goes by what it has read of a token.
+pub const CALLER_TTL: Duration = Duration::from_secs(30);
+
+const MAX_CALLERS: usize = 4096;
+
+/// Callers by token hash; `None` is an unknown token.
+pub type Callers = CountedCache<TokenHash, Cached<Option<Arc<Caller>>>, MAX_CALLERS>;
+
+/// How long KV keeps a token that nobody changes; each time it runs out, the look-up in the database notes that the
+/// token was used.
+pub const CACHE_TTL: Duration = Duration::from_mins(5);
+
+/// The key under which KV holds a token.
+pub fn cache_key(hash: &TokenHash) -> String {
+    format!("token:{}", hash.as_str())
+}
+
+/// What this isolate knows of a token, while that is fresh: a caller, or that the token is unknown.
+pub fn recall(app: &App, hash: &TokenHash, now: Millis) -> Option<Option<Arc<Caller>>> {
+    let callers = app.memory.slot::<Callers>();
+    let mut callers = callers.lock();
+    callers.get(hash).filter(|entry| entry.is_fresh(now, CALLER_TTL)).map(|entry| entry.value.clone())
+}
+
+/// Asks KV, then the database, and remembers the answer.
+///
+/// # Errors
+/// When the database does not answer, or a row cannot be read.
+pub async fn look_up(
+    app: &App,
+    hash: &TokenHash,
+    companion: Option<Stmt>,
+) -> Result<(Option<Arc<Caller>>, Option<Rows>), Failure> {
+    let now = app.now();
+    let cached = app.ports.cache.get(&cache_key(hash)).await.unwrap_or_else(|fault| {
+        log::warn!("token look-up goes to the database: {fault}");
+        None
+    });
+    if let Some(record) = cached.and_then(|text| serde_json::from_str::<Record>(&text).ok()) {
+        return remember(app, hash, Some(record)).map(|caller| (caller, None));
+    }
+    let mut stmts = vec![present(hash.as_str(), now)];
+    stmts.extend(companion);
+    let mut results = app.ports.database.batch(stmts).await?.into_iter();
+    let record = results.next().unwrap_or_default().first::<TokenRow>()?.map(Record::from);
+    if let Some(record) = &record {
+        store_in_cache(app, hash, record).await;
+    }
+    Ok((remember(app, hash, record)?, results.next()))
+}
+
+fn remember(app: &App, hash: &TokenHash, record: Option<Record>) -> Result<Option<Arc<Caller>>, Failure> {
+    let caller = record.map(Caller::from_record).transpose()?.map(Arc::new);
+    app.memory.slot::<Callers>().lock().put(hash.clone(), Cached { value: caller.clone(), cached_at: app.now() });
+    Ok(caller)
+}
+
+async fn store_in_cache(app: &App, hash: &TokenHash, record: &Record) {
+    let value = serde_json::json!(record).to_string();
+    if let Err(fault) = app.ports.cache.put(&cache_key(hash), value, CACHE_TTL, None).await {
+        log::warn!("a token was not cached: {fault}");
+    }
+}
+
+/// How long KV may go on handing out what it held before a change.
+const CACHE_SPREAD: Duration = Duration::from_mins(1);
+
+/// Takes note of what a token has become, or that it was revoked: here at once, in KV as fast as KV spreads it. Until
+/// then this isolate goes by its own memory, because KV may still show it the old copy. When KV fails, its copy ends
+/// by itself after [`CACHE_TTL`]; the change in the database stands either way. The secret before a rotation is the
+/// same token until its time is over.
+pub async fn learn(app: &App, row: HashedTokenRow) {
+    let HashedTokenRow { hash, previous_hash, previous_until, token } = row;
+    let is_live = token.revoked_at.is_none();
+    if let Some(previous_hash) = previous_hash {
+        let ends = previous_until.filter(|end| is_live && app.now() < *end);
+        let previous = ends.map(|end| {
+            let expires_at = Some(token.expires_at.map_or(end, |own| own.min(end)));
+            TokenRow { expires_at, ..token.clone() }
+        });
+        learn_by(app, &TokenHash::from_stored(previous_hash), previous).await;
+    }
+    learn_by(app, &TokenHash::from_stored(hash), is_live.then_some(token)).await;
+}
+
+/// The same of one secret; `None` is not valid any more.
+pub async fn learn_by(app: &App, hash: &TokenHash, token: Option<TokenRow>) {
+    let known_for = if token.is_some() { CACHE_SPREAD } else { CACHE_TTL };
+    let caller = token.map(|row| Caller::from_record(row.into()).map(Arc::new)).transpose();
+    match caller {
+        Ok(value) => {
+            let cached_at = app.now().plus(known_for);
+            app.memory.slot::<Callers>().lock().put(hash.clone(), Cached { value, cached_at });
+        }
+        Err(failure) => {
+            log::error!("a changed token cannot be read: {failure:?}");
+            app.memory.slot::<Callers>().lock().pop(hash);
+        }
+    }
+    if let Err(fault) = app.ports.cache.delete(&cache_key(hash)).await {
+        log::error!("a changed token may be believed for {} s more: {fault}", CACHE_TTL.as_secs());
+    }
+}

@@ -1,0 +1,13 @@
+//! What a credential may do and see: grants, scopes, roles, the view, who is calling, and how often they may.
+
+pub mod account;
+pub mod actor;
+pub mod authenticate;
+pub mod caller;
+pub mod credential_cache;
+pub mod grant;
+pub mod rate_limit;
+pub mod role;
+pub mod scope;
+pub mod session;
+pub mod view;

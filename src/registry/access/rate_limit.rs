@@ -1,0 +1,313 @@
+//! Rate limits: requests that a caller may make in a window of the clock, all of them or those for one package.
+//!
+//! What counts in which window is the surface's to say ([`RateLimit`]); here it is counted.
+//!
+//! Each isolate counts in its memory and writes its own count to KV, under a key of its own, at most once in
+//! [`FLUSH_AFTER`] and counter; the counts of all isolates are added up from the metadata of one KV listing. So no two
+//! writers ever overwrite each other, and a request on a warm isolate costs no call at all.
+//!
+//! Accuracy: one isolate counts exactly. With several, each may let through what the others counted since their last
+//! flush and KV has not spread yet: at most (isolates − 1) × (requests in [`FLUSH_AFTER`] + KV's minute). A window of a
+//! minute is over by the time that KV has spread a count, so there each isolate may let the whole limit through. An
+//! isolate that dies loses at most [`FLUSH_AFTER`] of its counting. KV failing never fails a request: the isolate goes on
+//! counting alone.
+
+use std::time::Duration;
+
+use composer::PackageName;
+
+use crate::ports::CacheEntry;
+use crate::registry::access::caller::{Caller, Subject};
+use crate::registry::access::scope::is_read_only;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::CountedCache;
+
+/// A dirty counter is written to KV this long after the request that made it so.
+pub const FLUSH_AFTER: Duration = Duration::from_secs(5);
+
+/// Requests an hour of a token that only reads.
+pub const READ_ONLY_PER_HOUR: i64 = 1000;
+/// Requests an hour of a token that may write.
+pub const WRITE_PER_HOUR: i64 = 500;
+/// Requests an hour of the holder of `ADMIN_TOKEN`: ten a second.
+pub const ADMIN_PER_HOUR: i64 = 36_000;
+
+/// A window of the clock, at whose end the count starts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// From one full minute to the next.
+    Minute,
+    /// From one full hour to the next.
+    Hour,
+}
+
+impl Window {
+    /// Its length.
+    pub const fn seconds(self) -> i64 {
+        match self {
+            Self::Minute => 60,
+            Self::Hour => 3600,
+        }
+    }
+
+    /// `minute` or `hour`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+        }
+    }
+
+    /// How long KV keeps its counts: a little longer than it lasts, for the isolates that are behind.
+    const fn ttl(self) -> Duration {
+        match self {
+            Self::Minute => Duration::from_mins(2),
+            Self::Hour => Duration::from_hours(2),
+        }
+    }
+}
+
+/// How many requests a caller may make in which window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateLimit {
+    /// As many an hour as the credential says, or its kind ([`limit_of`]).
+    OfCredential,
+    /// As many an hour for every caller.
+    PerHour(i64),
+    /// As many a minute for every caller.
+    PerMinute(i64),
+}
+
+impl RateLimit {
+    /// The window in which requests are counted.
+    pub const fn window(self) -> Window {
+        match self {
+            Self::OfCredential | Self::PerHour(_) => Window::Hour,
+            Self::PerMinute(_) => Window::Minute,
+        }
+    }
+
+    fn max(self, caller: &Caller) -> i64 {
+        match self {
+            Self::OfCredential => limit_of(caller),
+            Self::PerHour(max) | Self::PerMinute(max) => max,
+        }
+    }
+}
+
+const MAX_COUNTERS: usize = 16_384;
+
+/// The counters of this isolate.
+type Counters = CountedCache<CounterKey, Counter, MAX_COUNTERS>;
+
+/// One subject's count in one window, as this isolate knows it.
+#[derive(Debug, Default)]
+struct Counter {
+    /// Names this isolate's entry in KV.
+    writer: String,
+    own: i64,
+    others: i64,
+    flush_is_scheduled: bool,
+}
+
+/// What is left of a rate limit in the current window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests in a window.
+    pub limit: i64,
+    /// How many are left.
+    pub remaining: i64,
+    /// Unix seconds at which the next window begins.
+    pub reset: i64,
+    /// Seconds to wait when nothing was left for this request.
+    pub retry_after: Option<i64>,
+    key: CounterKey,
+}
+
+/// Requests an hour that `caller` may make.
+pub fn limit_of(caller: &Caller) -> i64 {
+    match caller.rate_limit_max {
+        Some(own) => own,
+        None if caller.subject == Subject::Admin => ADMIN_PER_HOUR,
+        None if is_read_only(&caller.scopes) => READ_ONLY_PER_HOUR,
+        None => WRITE_PER_HOUR,
+    }
+}
+
+/// Counts one request of `caller`; a request that finds nothing left is not counted. With `package`, it counts beside
+/// others for that package only.
+pub async fn take(app: &App, caller: &Caller, limit: RateLimit, package: Option<&PackageName>) -> Quota {
+    let seconds = app.now().seconds();
+    let package = package.map(|name| name.as_str().to_owned());
+    let key = CounterKey::new(caller.subject.clone(), limit.window(), seconds, package);
+    let (limit, reset) = (limit.max(caller), key.end());
+    if count_here(app, &key) == Seen::FirstTime {
+        learn_of_others(app, &key).await;
+    }
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
+    let counter = counters.get_or_insert_mut(key.clone(), Counter::default);
+    let remaining = limit - counter.own - counter.others;
+    if remaining < 0 {
+        counter.own -= 1;
+        return Quota { limit, remaining: 0, reset, retry_after: Some(reset - seconds), key };
+    }
+    let schedule = !std::mem::replace(&mut counter.flush_is_scheduled, true);
+    drop(counters);
+    if schedule {
+        let (later, key) = (app.clone(), key.clone());
+        app.ports.tasks.wait_until(Box::pin(async move {
+            later.ports.clock.sleep(FLUSH_AFTER).await;
+            flush(&later, &key).await;
+        }));
+    }
+    Quota { limit, remaining, reset, retry_after: None, key }
+}
+
+/// Gives a request back: it was answered with `304 Not Modified` and did no work.
+pub fn give_back(app: &App, quota: Quota) -> Quota {
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
+    match counters.get_mut(&quota.key) {
+        Some(counter) if counter.own > 0 => counter.own -= 1,
+        _ => return quota,
+    }
+    Quota { remaining: (quota.remaining + 1).min(quota.limit), ..quota }
+}
+
+/// Whose requests are counted, in which window, and for which package if not for all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CounterKey {
+    subject: Subject,
+    window: Window,
+    /// Which window since the epoch.
+    number: i64,
+    package: Option<String>,
+}
+
+impl CounterKey {
+    fn new(subject: Subject, window: Window, seconds: i64, package: Option<String>) -> Self {
+        Self { subject, window, number: seconds.div_euclid(window.seconds()), package }
+    }
+
+    /// Unix seconds at which the window ends.
+    fn end(&self) -> i64 {
+        (self.number + 1) * self.window.seconds()
+    }
+
+    /// What the keys of all isolates' entries in KV begin with. None is the beginning of another.
+    fn prefix(&self) -> String {
+        let (subject, number) = (self.subject.key(), self.number);
+        match (self.window, &self.package) {
+            (Window::Hour, None) => format!("rate:{subject}:{number}:"),
+            (window, None) => format!("rate:{subject}:{}:{number}:", window.as_str()),
+            (window, Some(package)) => format!("rate:{subject}:{}-package:{number}:{package}:", window.as_str()),
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Seen {
+    FirstTime,
+    Before,
+}
+
+fn count_here(app: &App, key: &CounterKey) -> Seen {
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
+    let mut seen = Seen::Before;
+    let counter = counters.get_or_insert_mut(key.clone(), || {
+        seen = Seen::FirstTime;
+        let mut id = [0; 8];
+        // Without chance two isolates might share an entry and undercount; that is no reason to refuse a request.
+        let _ = app.ports.entropy.fill(&mut id);
+        Counter { writer: hex::encode(id), ..Counter::default() }
+    });
+    counter.own += 1;
+    seen
+}
+
+/// Requests that `subject` has made in this clock hour, as far as KV and this isolate know; `None` when KV does not
+/// answer. One listing.
+pub async fn used(app: &App, subject: Subject) -> Option<i64> {
+    let key = CounterKey::new(subject, Window::Hour, app.now().seconds(), None);
+    let entries = app.ports.cache.list(&key.prefix()).await.ok()?;
+    let counters = app.memory.slot::<Counters>();
+    let counters = counters.lock();
+    let counter = counters.peek(&key);
+    let own_entry = counter.map(|counter| format!("{}{}", key.prefix(), counter.writer));
+    Some(counter.map_or(0, |counter| counter.own) + sum_of_others(&entries, own_entry.as_deref()))
+}
+
+fn sum_of_others(entries: &[CacheEntry], own_entry: Option<&str>) -> i64 {
+    let others = entries.iter().filter(|entry| Some(entry.key.as_str()) != own_entry);
+    others.filter_map(|entry| entry.metadata.as_deref()?.parse::<i64>().ok()).sum()
+}
+
+/// Adds up what the other isolates have written.
+async fn learn_of_others(app: &App, key: &CounterKey) {
+    let prefix = key.prefix();
+    let entries = match app.ports.cache.list(&prefix).await {
+        Ok(entries) => entries,
+        Err(fault) => return log::warn!("requests are counted in this isolate alone: {fault}"),
+    };
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
+    let Some(counter) = counters.get_mut(key) else { return };
+    let own_entry = format!("{prefix}{}", counter.writer);
+    counter.others = sum_of_others(&entries, Some(&own_entry));
+}
+
+/// Writes this isolate's count, then learns of the others'.
+async fn flush(app: &App, key: &CounterKey) {
+    let entry = {
+        let counters = app.memory.slot::<Counters>();
+        let mut counters = counters.lock();
+        let Some(counter) = counters.get_mut(key) else { return };
+        counter.flush_is_scheduled = false;
+        (format!("{}{}", key.prefix(), counter.writer), counter.own.to_string())
+    };
+    let (entry_key, count) = entry;
+    if let Err(fault) = app.ports.cache.put(&entry_key, String::new(), key.window.ttl(), Some(count)).await {
+        return log::warn!("a request count was not written: {fault}");
+    }
+    learn_of_others(app, key).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(window: Window, package: Option<&str>) -> CounterKey {
+        CounterKey::new(Subject::Token { id: 7 }, window, 1_700_000_000, package.map(str::to_owned))
+    }
+
+    #[test]
+    fn each_window_ends_with_its_minute_or_hour() {
+        assert_eq!(key(Window::Minute, None).end(), 1_700_000_040);
+        assert_eq!(key(Window::Hour, None).end(), 1_700_002_800);
+    }
+
+    #[test]
+    fn counters_of_different_limits_share_no_entry_in_kv() {
+        let keys = [
+            key(Window::Hour, None),
+            key(Window::Minute, None),
+            key(Window::Hour, Some("acme/lib")),
+            key(Window::Minute, Some("acme/lib")),
+            key(Window::Minute, Some("acme/library")),
+        ];
+        let prefixes: Vec<String> = keys.iter().map(CounterKey::prefix).collect();
+        let expected = [
+            "rate:token:7:472222:",
+            "rate:token:7:minute:28333333:",
+            "rate:token:7:hour-package:472222:acme/lib:",
+            "rate:token:7:minute-package:28333333:acme/lib:",
+            "rate:token:7:minute-package:28333333:acme/library:",
+        ];
+        assert_eq!(prefixes, expected);
+        for (index, prefix) in prefixes.iter().enumerate() {
+            assert!(prefixes.iter().skip(index + 1).all(|other| !other.starts_with(prefix)), "{prefix}");
+        }
+    }
+}

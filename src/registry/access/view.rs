@@ -1,0 +1,330 @@
+//! The one decision who may see which version. Metadata, downloads, lists, search and REST reads all ask here, and
+//! nobody else decides.
+//!
+//! A caller holds grants. A grant names packages, and limits their versions by a Composer constraint, by the day up to
+//! which updates were paid for, and by a minimum stability. A version is visible when one grant that is in force
+//! covers it; a package is visible when one of its versions is. What is not visible does not exist.
+
+use composer::NormalizedVersion;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ports::Millis;
+use crate::registry::access::grant::{Grant, GrantTarget, first_bytes};
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::store::OrganizationId;
+
+/// Identifies what a set of grants lets through, by the grants or by the versions. Zero sees everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Fingerprint(u64);
+
+/// Ten years: views that differ share a `Last-Modified` once in 300 million pairs.
+const VIEW_OFFSET_RANGE: u64 = 10 * 365 * 24 * 3600;
+
+impl Fingerprint {
+    fn of<'g>(grants: impl IntoIterator<Item = &'g Grant>) -> Self {
+        let mut digests: Vec<[u8; 8]> = grants.into_iter().map(|grant| grant.digest).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        Self::from_digest(Sha256::digest(digests.concat()).as_slice())
+    }
+
+    /// The fingerprint of whatever has this digest, which is not everything.
+    pub fn from_digest(digest: &[u8]) -> Self {
+        Self(u64::from_be_bytes(first_bytes(digest)).max(1))
+    }
+
+    /// By how many seconds a view's `Last-Modified` lies before the revision: composer compares dates for equality
+    /// and shares one cache between tokens, so another view must have another date.
+    pub fn seconds(self) -> i64 {
+        i64::try_from(self.0 % VIEW_OFFSET_RANGE).unwrap_or(0)
+    }
+}
+
+/// What a caller sees of one organization at one moment: its grants that are in force. Whoever reads for somebody reads
+/// through a view, so that nothing is read of another organization.
+#[derive(Debug, Clone)]
+pub struct View {
+    organization: OrganizationId,
+    grants: Vec<Grant>,
+    fingerprint: Fingerprint,
+    /// When the first of its grants ends.
+    ends_at: Option<Millis>,
+    shows_source: bool,
+}
+
+/// One version in a package's stored index: normalized, released at, pretty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedVersion(pub String, pub Millis, pub String);
+
+/// What a view lets through of one package.
+pub enum Scope<'v> {
+    /// Nothing of it.
+    Nothing,
+    /// Whatever one of these grants covers.
+    Some(Vec<&'v Grant>, Fingerprint),
+    /// All of it.
+    All,
+}
+
+impl Scope<'_> {
+    /// The decision: whether a version, released when, is visible.
+    pub fn sees(&self, version: &NormalizedVersion, released_at: Option<Millis>) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Some(grants, _) => grants.iter().any(|grant| grant.covers(version, released_at)),
+            Self::All => true,
+        }
+    }
+
+    /// Whether any of a package's versions is visible; `index` is its stored list of [`IndexedVersion`]s.
+    pub fn sees_any(&self, index: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Some(..) => self.among(index).next().is_some(),
+        }
+    }
+
+    /// The versions of a stored index that are visible.
+    pub fn seen_in(&self, index: &str) -> Vec<(NormalizedVersion, String)> {
+        self.among(index).collect()
+    }
+
+    fn among(&self, index: &str) -> impl Iterator<Item = (NormalizedVersion, String)> {
+        let versions: Vec<IndexedVersion> = serde_json::from_str(index).unwrap_or_default();
+        versions.into_iter().filter_map(|IndexedVersion(version, released, pretty)| {
+            let version = NormalizedVersion::from_stored(version);
+            self.sees(&version, Some(released)).then_some((version, pretty))
+        })
+    }
+
+    /// Identifies what is let through of this package.
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Some(_, fingerprint) => *fingerprint,
+            Self::Nothing | Self::All => Fingerprint::default(),
+        }
+    }
+}
+
+impl View {
+    /// The view that `grants` give of `organization` at `now`.
+    pub fn at(organization: OrganizationId, grants: &[Grant], now: Millis) -> Self {
+        let grants: Vec<Grant> =
+            grants.iter().filter(|grant| grant.row.expires_at.is_none_or(|end| now < end)).cloned().collect();
+        let unlimited = grants.iter().any(|grant| grant.target == GrantTarget::Everything && grant.is_unlimited());
+        let fingerprint = if unlimited { Fingerprint::default() } else { Fingerprint::of(&grants) };
+        let ends_at = grants.iter().filter_map(|grant| grant.row.expires_at).min();
+        Self { organization, grants, fingerprint, ends_at, shows_source: true }
+    }
+
+    /// The view of somebody who sees nothing of `organization`: who has not signed in.
+    pub fn of_nothing(organization: OrganizationId) -> Self {
+        Self::at(organization, &[], Millis(0))
+    }
+
+    /// The organization that is seen.
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
+    /// The same for a customer, who is not told where the sources are.
+    #[must_use]
+    pub fn without_source(self) -> Self {
+        Self { shows_source: false, ..self }
+    }
+
+    /// Whether it shows where a version's sources are: the address of a git repository.
+    pub fn shows_source(&self) -> bool {
+        self.shows_source
+    }
+
+    /// Identifies what has this fingerprint, as this view shows it.
+    pub fn shown(&self, fingerprint: Fingerprint) -> Fingerprint {
+        if self.shows_source {
+            return fingerprint;
+        }
+        Fingerprint::from_digest(&Sha256::digest(fingerprint.0.to_be_bytes()))
+    }
+
+    /// Whether it still holds at `now`, some time after it was made: none of its grants has ended.
+    pub fn holds_at(&self, now: Millis) -> bool {
+        self.ends_at.is_none_or(|end| now < end)
+    }
+
+    /// The names and patterns of the packages that it sees something of.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.grants.iter().map(|grant| match &grant.target {
+            GrantTarget::Everything => "*",
+            GrantTarget::Name(text) | GrantTarget::Pattern(text) => text.as_str(),
+        })
+    }
+
+    /// What a package's versions are limited to, as one Composer constraint: whatever one of the grants of it allows.
+    pub fn constraint(&self, package: &str) -> String {
+        let mut parts: Vec<&str> = Vec::new();
+        for grant in self.grants.iter().filter(|grant| grant.target.covers(package)) {
+            let part = grant.row.version_constraint.as_str();
+            if part == "*" {
+                return part.to_owned();
+            }
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        parts.join(" || ")
+    }
+
+    /// Whether nothing is hidden from this view.
+    pub fn sees_everything(&self) -> bool {
+        self.fingerprint == Fingerprint::default()
+    }
+
+    /// Refuses a view that something is hidden from; `words` tell why everything has to be seen, and what to do.
+    pub fn require_everything(&self, words: &str) -> Result<(), Failure> {
+        if self.sees_everything() { Ok(()) } else { Err(Failure::new(Kind::Forbidden, words)) }
+    }
+
+    /// Identifies what the view lets through of all packages.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// What the view lets through of one package.
+    pub fn scope(&self, package: &str) -> Scope<'_> {
+        if self.sees_everything() {
+            return Scope::All;
+        }
+        let grants: Vec<&Grant> = self.grants.iter().filter(|grant| grant.target.covers(package)).collect();
+        if grants.is_empty() {
+            return Scope::Nothing;
+        }
+        if grants.iter().any(|grant| grant.is_unlimited()) {
+            return Scope::All;
+        }
+        let fingerprint = Fingerprint::of(grants.iter().copied());
+        Scope::Some(grants, fingerprint)
+    }
+
+    /// The targets of the grants that leave versions out: for these packages, and only for these, visibility depends
+    /// on the versions that exist.
+    pub fn version_limited_targets(&self) -> Vec<&str> {
+        if self.sees_everything() {
+            return Vec::new();
+        }
+        self.grants.iter().filter(|grant| !grant.is_unlimited()).map(|grant| grant.row.target.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::access::grant::packages;
+    use crate::store::access::tokens::GrantRow;
+
+    fn grant(target: &str, constraint: &str) -> Grant {
+        let row = GrantRow { version_constraint: constraint.to_owned(), ..packages(target) };
+        Grant::from_row(row).expect("a valid grant")
+    }
+
+    fn version(text: &str) -> NormalizedVersion {
+        NormalizedVersion::from_stored(text.to_owned())
+    }
+
+    const NOW: Millis = Millis(1_000_000);
+    const HERE: OrganizationId = OrganizationId::ROOT;
+
+    #[test]
+    fn a_caller_without_grants_sees_nothing() {
+        let view = View::at(HERE, &[], NOW);
+        assert!(!view.sees_everything());
+        assert!(!view.scope("acme/lib").sees(&version("1.0.0.0"), None));
+    }
+
+    #[test]
+    fn a_constraint_lets_only_its_versions_through() {
+        let grants = [grant("acme/lib", "5.*"), grant("acme/other", "*")];
+        let view = View::at(HERE, &grants, NOW);
+        let scope = view.scope("acme/lib");
+        assert!(scope.sees(&version("5.1.0.0"), None));
+        assert!(!scope.sees(&version("6.0.0.0"), None));
+        assert!(matches!(view.scope("acme/other"), Scope::All));
+        assert!(matches!(view.scope("else/where"), Scope::Nothing));
+    }
+
+    #[test]
+    fn a_grant_includes_what_lets_no_more_through() {
+        let until = |target: &str, constraint: &str, moment: i64| {
+            let row = GrantRow { version_constraint: constraint.to_owned(), ..packages(target) };
+            let updates_until = Some(Millis(moment));
+            Grant::from_row(GrantRow { updates_until, expires_at: updates_until, ..row }).expect("a valid grant")
+        };
+        let stable = GrantRow { minimum_stability: "stable".to_owned(), ..packages("acme/*") };
+        let stable = Grant::from_row(stable).expect("a valid grant");
+        for (own, other, expected) in [
+            (grant("*", "*"), grant("acme/*", "^5"), true),
+            (grant("*", "*"), grant("*", "*"), true),
+            (grant("acme/*", "*"), grant("acme/l*", "^5"), true),
+            (grant("acme/*", "*"), grant("acme/lib", "*"), true),
+            (grant("acme/*", "*"), grant("ACME/lib", "*"), true),
+            (grant("acme/*", "*"), grant("*", "*"), false),
+            (grant("acme/*", "*"), grant("acme*", "*"), false),
+            (grant("acme/lib", "*"), grant("acme/lib*", "*"), false),
+            (grant("acme/lib", "^5"), grant("acme/lib", "^5"), true),
+            (grant("acme/lib", "^5"), grant("acme/lib", "^6"), false),
+            (grant("acme/lib", "^5"), grant("acme/lib", "*"), false),
+            (grant("acme/lib", "*"), until("acme/lib", "*", 5), true),
+            (until("acme/lib", "*", 5), until("acme/lib", "*", 5), true),
+            (until("acme/lib", "*", 5), until("acme/lib", "*", 6), false),
+            (until("acme/lib", "*", 5), grant("acme/lib", "*"), false),
+            (grant("acme/*", "*"), stable.clone(), true),
+            (stable, grant("acme/*", "*"), false),
+        ] {
+            assert_eq!(own.includes(&other), expected, "{:?} and {:?}", own.row, other.row);
+        }
+    }
+
+    #[test]
+    fn updates_until_hides_what_was_released_later_or_at_an_unknown_time() {
+        let mut row = packages("acme/lib");
+        row.updates_until = Some(Millis(500));
+        let view = View::at(HERE, &[Grant::from_row(row).expect("valid")], NOW);
+        let scope = view.scope("acme/lib");
+        assert!(scope.sees(&version("1.0.0.0"), Some(Millis(500))));
+        assert!(!scope.sees(&version("1.0.0.0"), Some(Millis(501))));
+        assert!(!scope.sees(&version("1.0.0.0"), None));
+    }
+
+    #[test]
+    fn a_grant_ends_at_its_moment_and_the_view_changes_with_it() {
+        let mut row = packages("acme/lib");
+        row.expires_at = Some(Millis(100));
+        let grants = [Grant::from_row(row).expect("valid"), grant("acme/other", "*")];
+        let before = View::at(HERE, &grants, Millis(99));
+        let after = View::at(HERE, &grants, Millis(100));
+        assert!(matches!(before.scope("acme/lib"), Scope::All));
+        assert!(matches!(after.scope("acme/lib"), Scope::Nothing));
+        assert_ne!(before.fingerprint(), after.fingerprint());
+    }
+
+    #[test]
+    fn the_same_grants_in_another_order_are_the_same_view() {
+        let (a, b) = (grant("acme/a", "1.*"), grant("acme/b", "*"));
+        let one = View::at(HERE, &[a.clone(), b.clone()], NOW);
+        let other = View::at(HERE, &[b, a], NOW);
+        assert_eq!(one.fingerprint(), other.fingerprint());
+        assert_ne!(one.fingerprint().seconds(), 0);
+    }
+
+    #[test]
+    fn minimum_stability_hides_what_is_less_stable() {
+        let mut row = packages("acme/lib");
+        row.minimum_stability = "RC".to_owned();
+        let view = View::at(HERE, &[Grant::from_row(row).expect("valid")], NOW);
+        let scope = view.scope("acme/lib");
+        assert!(scope.sees(&version("1.0.0.0-RC1"), None));
+        assert!(!scope.sees(&version("1.0.0.0-beta1"), None));
+        assert!(!scope.sees(&version("dev-main"), None));
+    }
+}

@@ -1,0 +1,109 @@
+//! Downloading a version's zip.
+
+use std::time::Duration;
+
+use composer::{NormalizedVersion, PackageName};
+
+use crate::ports::{ByteRange, ByteStream, Fault, Job, Rows, Stmt};
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::sources::archive_store::{blob_key, unavailable};
+use crate::registry::sources::composer::dist::fetch;
+use crate::registry::sources::git::archives::build_one;
+use crate::store::sources::dists::{DistRow, NewArtifact, find};
+use crate::store::sources::uploads::UPLOADED;
+use crate::store::{OrganizationId, run};
+
+/// Which zip is asked for.
+#[derive(Debug, Clone)]
+pub struct DistAddress {
+    /// The package.
+    pub name: PackageName,
+    /// What Composer compares.
+    pub version: NormalizedVersion,
+    /// The version as the address has it.
+    pub pretty: String,
+    /// The commit; `None` is the version's present one.
+    pub reference: Option<String>,
+}
+
+impl DistAddress {
+    /// The statement that finds it.
+    pub fn statement(&self, organization: OrganizationId) -> Stmt {
+        find(organization, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref())
+    }
+}
+
+/// A zip that the caller may have.
+pub struct Dist {
+    organization: OrganizationId,
+    name: PackageName,
+    /// Composer's shasum: SHA-1, lowercase hex.
+    pub sha1: String,
+    sha256: String,
+    /// Bytes.
+    pub size: u64,
+    row: DistRow,
+}
+
+/// Finds a zip that `view` may have, and builds it, or fetches it from its upstream, when it is asked for the first time. `rows` are those of
+/// [`DistAddress::statement`], if it was run already.
+///
+/// # Errors
+/// `NotFound` for what is not there and for what the view does not see, in the same words.
+pub async fn locate(app: &App, view: &View, address: &DistAddress, rows: Option<Rows>) -> Result<Dist, Failure> {
+    let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version", address.name));
+    let rows = match rows {
+        Some(rows) => rows,
+        None => run(&*app.ports.database, address.statement(view.organization())).await?,
+    };
+    let row: DistRow = rows.first()?.ok_or_else(absent)?;
+    let version = NormalizedVersion::from_stored(row.normalized.clone());
+    if !view.scope(address.name.as_str()).sees(&version, Some(row.released_at)) {
+        return Err(absent());
+    }
+    let (name, is_mirrored) = (address.name.clone(), row.upstream_urls.is_some());
+    let dist = |NewArtifact { sha256, sha1, size }, row| Dist {
+        organization: view.organization(),
+        name,
+        sha1,
+        sha256,
+        size: u64::try_from(size).unwrap_or(0),
+        row,
+    };
+    if let (Some(sha256), Some(sha1), Some(size)) = (row.sha256.clone(), row.sha1.clone(), row.size) {
+        return Ok(dist(NewArtifact { sha256, sha1, size }, row));
+    }
+    if let Some(error) = &row.error {
+        return Err(unavailable(&row.pretty, error));
+    }
+    if is_mirrored {
+        return Ok(dist(fetch(app, view.organization(), &address.name, &row, None).await?, row));
+    }
+    let artifact = build_one(app, &row).await?;
+    // The metadata is to learn the shasum, and the other tags may be waiting too.
+    app.enqueue(Job::BuildArchives { repository_id: row.repository_id }, Duration::ZERO).await;
+    Ok(dist(artifact, row))
+}
+
+/// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.
+/// One that came from an upstream is fetched again, and has to be the same. One that was
+/// uploaded cannot be had again.
+pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
+    let key = blob_key(&dist.sha256);
+    if let Some(blob) = app.ports.blobs.get(&key, range).await? {
+        return Ok(blob.body);
+    }
+    if dist.row.ref_name == UPLOADED {
+        return Err(Fault::new("blobs", format!("zip {} was uploaded and is gone", dist.sha256)).into());
+    }
+    log::error!("zip {} is gone from the blob store and is built again", dist.sha256);
+    match dist.row.upstream_urls {
+        Some(_) => fetch(app, dist.organization, &dist.name, &dist.row, Some(&dist.sha1)).await?,
+        None => build_one(app, &dist.row).await?,
+    };
+    let blob = app.ports.blobs.get(&key, range).await?;
+    let lost = || Fault::new("blobs", format!("zip {} is gone and its commit now gives another", dist.sha256));
+    Ok(blob.ok_or_else(lost)?.body)
+}

@@ -1,0 +1,105 @@
+//! Counting installs that composer reports, and telling what was counted.
+
+use std::collections::{BTreeMap, HashMap};
+
+use composer::PackageName;
+use serde_json::json;
+
+use crate::ports::Stmt;
+use crate::registry::access::caller::Caller;
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::dates::day_number;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::read::seen;
+use crate::store::delivery::downloads::{By, Install, count, of_versions};
+use crate::store::storefront::deliveries::tell_first_downloads;
+
+/// Most installs that one report may hold; a run of composer sends one report.
+pub const MAX_INSTALLS: usize = 2000;
+
+/// Counts `installs` in the background, for versions that the caller sees: others cannot have been installed from
+/// here. Unknown ones are passed over. `address` is the client's.
+pub fn count_installs(
+    app: &App,
+    (caller, view): (&Caller, &View),
+    address: Option<&str>,
+    installs: Vec<(String, String)>,
+) {
+    let installs: Vec<Install> = installs
+        .into_iter()
+        .take(MAX_INSTALLS)
+        .filter_map(|(name, version)| Some((PackageName::parse(&name.to_ascii_lowercase()).ok()?, version)))
+        .filter(|(name, _)| !matches!(view.scope(name.as_str()), crate::registry::access::view::Scope::Nothing))
+        .map(|(name, version)| Install { name: name.as_str().to_owned(), version })
+        .collect();
+    if installs.is_empty() {
+        return;
+    }
+    let (organization, subject) = (view.organization(), caller.counted_as());
+    let tell = caller.consumer_id.map(|consumer_id| {
+        let list = json!(installs).to_string();
+        tell_first_downloads(organization, consumer_id, &subject, list, app.now())
+    });
+    let by = By { subject: &subject, address, at: app.now(), day: today(app) };
+    let batch: Vec<Stmt> = tell.into_iter().chain([count(organization, by, &installs)]).collect();
+    let database = app.ports.database.clone();
+    app.ports.tasks.wait_until(Box::pin(async move {
+        if let Err(error) = database.batch(batch).await {
+            log::warn!("installs were not counted: {error}");
+        }
+    }));
+}
+
+/// Days since 1970-01-01 UTC, first and last.
+pub type Days = (i64, i64);
+
+/// Most days that are told one by one.
+pub const MAX_DAYS: i64 = 100;
+
+/// How often a package was installed, as far as a view sees its versions.
+#[derive(Debug, Clone, Default)]
+pub struct Statistics {
+    /// The package's name.
+    pub name: String,
+    /// Version, installs of all time, installs of the asked days; newest first.
+    pub versions: Vec<(String, i64, i64)>,
+    /// Day → version → installs; days and versions without any are left out.
+    pub days: BTreeMap<i64, BTreeMap<String, i64>>,
+}
+
+/// Today.
+pub fn today(app: &App) -> i64 {
+    day_number(app.now())
+}
+
+/// How often a package, named by its public id or its name, was installed: each version that `view` sees, or the named
+/// one alone.
+pub async fn statistics(
+    app: &App,
+    view: &View,
+    (key, version): (&str, Option<&str>),
+    days: Days,
+) -> Result<Statistics, Failure> {
+    let mut seen = seen(app, view, key).await?;
+    if let Some(version) = version {
+        seen.versions = vec![seen.version(version)?.clone()];
+    }
+    let ids: Vec<i64> = seen.versions.iter().map(|row| row.id).collect();
+    let names: HashMap<i64, &str> = seen.versions.iter().map(|row| (row.id, row.pretty.as_str())).collect();
+    let (mut ever, mut in_days) = (HashMap::new(), HashMap::<i64, i64>::new());
+    let mut by_day = BTreeMap::<i64, BTreeMap<String, i64>>::new();
+    for row in of_versions(&*app.ports.database, view.organization(), &ids, days).await? {
+        let Some(day) = row.day else {
+            ever.insert(row.version_id, row.count);
+            continue;
+        };
+        *in_days.entry(row.version_id).or_default() += row.count;
+        let name = names.get(&row.version_id).copied().unwrap_or_default();
+        by_day.entry(day).or_default().insert(name.to_owned(), row.count);
+    }
+    let of = |counts: &HashMap<i64, i64>, id| counts.get(&id).copied().unwrap_or_default();
+    let versions =
+        seen.versions.iter().map(|row| (row.pretty.clone(), of(&ever, row.id), of(&in_days, row.id))).collect();
+    Ok(Statistics { name: seen.package.name, versions, days: by_day })
+}

@@ -1,0 +1,248 @@
+//! p2 documents as one caller sees them.
+//!
+//! What is stored was rendered when the package was published; a name that is not our own is the `mirror`'s to look up.
+//! A caller who sees every version is handed those bytes; for others `visible` makes a document of the versions that
+//! [`Scope::sees`] lets through. Both are kept in the isolate's memory under what they were made from, so that a warm
+//! request asks nobody.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use composer::{DocumentForm, PackageName};
+use sha2::{Digest, Sha256};
+
+use crate::ports::{Fault, Rows, Stmt};
+use crate::registry::access::view::{Fingerprint, Scope, View};
+use crate::registry::delivery::filtered::Seen;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::{BoundedCache, Cached};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::documents::{
+    DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, Part, assemble, keyed,
+};
+use crate::registry::packages::render::absolute;
+use crate::registry::sources::composer::lookup;
+use crate::store::packages::packages;
+use crate::store::{OrganizationId, run};
+
+/// The revision of every document that only claims a name: no published one is as old.
+const CLAIM_REVISION: i64 = 1;
+
+/// A body with its validators, ready to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Body {
+    /// JSON.
+    pub bytes: Bytes,
+    /// Unix seconds; differs between views and between revisions, compared for equality only.
+    pub last_modified: i64,
+    /// Strong entity tag, quotes included.
+    pub etag: String,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes, {}, {})", self.bytes.len(), self.last_modified, self.etag)
+    }
+}
+
+impl Body {
+    /// `text` as a revision's body for the view with `fingerprint`.
+    pub fn new(text: String, revision: i64, fingerprint: Fingerprint) -> Self {
+        let etag = format!("\"{}\"", hex::encode(&Sha256::digest(text.as_bytes())[..16]));
+        Self { bytes: Bytes::from(text), last_modified: revision - fingerprint.seconds(), etag }
+    }
+}
+
+/// What a body was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BodyKey {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// The package, or empty for the list of packages.
+    pub name: String,
+    /// Which document; `None` for the list of packages.
+    pub part: Option<Part>,
+    /// In which form.
+    pub form: DocumentForm,
+    /// Origin of its URLs.
+    pub base_url: String,
+    /// Unix seconds.
+    pub revision: i64,
+    /// For which view: of its grants, or of the versions that they let through.
+    pub fingerprint: Fingerprint,
+}
+
+/// What is made of a package's documents for one view.
+#[derive(Debug, Clone)]
+pub enum Made {
+    /// Which versions it sees; `None` is none. The body is kept under this fingerprint.
+    Seen(Option<Fingerprint>),
+    /// A body.
+    Body(Arc<Body>),
+}
+
+/// Bodies made for one view, and what the view sees. They go by their revision, so that nothing has to invalidate them.
+pub type BodyCache = BoundedCache<BodyKey, Made>;
+
+/// Which document is asked for, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The package.
+    pub name: &'a PackageName,
+    /// Which of its documents.
+    pub part: Part,
+    /// In which form.
+    pub form: DocumentForm,
+    /// Origin of its URLs, without a slash at the end.
+    pub base_url: &'a str,
+}
+
+/// The statement that [`document`] would run for this package, for a caller who asks the database anyway; `None` when
+/// memory has the answer.
+pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Stmt> {
+    let key = (organization, name.as_str().to_owned());
+    let fresh = app
+        .memory
+        .published_slot::<DocumentCache>()
+        .lock()
+        .get(&key)
+        .is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL));
+    (!fresh).then(|| packages::documents(organization, name.as_str(), None))
+}
+
+/// The document as `view` sees it. `rows` are those of [`companion`], if it was run.
+///
+/// # Errors
+/// `NotFound` when there is no such package or the view sees no version of it: the two cannot be told apart. `Upstream`
+/// when an upstream has to be asked for it that fails.
+pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<Rows>) -> Result<Arc<Body>, Failure> {
+    let absent = || Failure::not_found(&format!("Package {}", wanted.name));
+    // Before anybody is asked: what the view does not see does not make us ask an upstream either.
+    let scope = view.scope(wanted.name.as_str());
+    if matches!(scope, Scope::Nothing) {
+        return Err(absent());
+    }
+    let documents = match load(app, view.organization(), wanted.name, rows).await? {
+        Known::Documents(documents) => documents.ok_or_else(absent)?,
+        Known::Claimed => return Ok(claim(wanted)),
+    };
+    let mut key = BodyKey {
+        organization: view.organization(),
+        name: wanted.name.as_str().to_owned(),
+        part: Some(wanted.part),
+        form: wanted.form,
+        base_url: wanted.base_url.to_owned(),
+        revision: documents.revision(),
+        fingerprint: view.shown(scope.fingerprint()),
+    };
+    let is_whole = matches!(scope, Scope::All) && view.shows_source();
+    let mut seen = None;
+    if !is_whole {
+        let fingerprint;
+        (fingerprint, seen) = narrow(app, &documents, &scope, wanted.name, &key)?;
+        key.fingerprint = view.shown(fingerprint.ok_or_else(absent)?);
+    }
+    if let Some(Made::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
+        return Ok(body);
+    }
+    let text = if is_whole {
+        whole(&documents, wanted)?
+    } else {
+        let seen = seen.map_or_else(|| Seen::of(&scope, &documents, wanted.name), Ok)?;
+        subset(&documents, &seen, view, wanted)?
+    };
+    let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint));
+    app.memory.slot::<BodyCache>().lock().put(key, Made::Body(body.clone()), body.bytes.len());
+    Ok(body)
+}
+
+/// Identifies the versions that `scope` lets through, so that equal documents are kept once; `None` is no version. Tells
+/// which they are, if that had to be found out. `key` goes by the grants.
+fn narrow(
+    app: &App,
+    documents: &PackageDocuments,
+    scope: &Scope<'_>,
+    name: &PackageName,
+    key: &BodyKey,
+) -> Result<(Option<Fingerprint>, Option<Seen>), Failure> {
+    let known = app.memory.slot::<BodyCache>().lock().get(key);
+    if let Some(Made::Seen(fingerprint)) = known {
+        return Ok((fingerprint, None));
+    }
+    let seen = Seen::of(scope, documents, name)?;
+    let fingerprint = seen.fingerprint();
+    app.memory.slot::<BodyCache>().lock().put(key.clone(), Made::Seen(fingerprint), size_of::<BodyKey>());
+    Ok((fingerprint, Some(seen)))
+}
+
+/// A document without versions: composer takes the name for known, and looks for it nowhere else.
+fn claim(wanted: Wanted<'_>) -> Arc<Body> {
+    let text = composer::document_json(wanted.name, &[], wanted.form);
+    Arc::new(Body::new(text, CLAIM_REVISION, Fingerprint::default()))
+}
+
+/// What is known of a name, from memory while it is fresh.
+async fn load(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    rows: Option<Rows>,
+) -> Result<Known, Failure> {
+    let now = app.now();
+    let key = (organization, name.as_str().to_owned());
+    let remembered = app.memory.published_slot::<DocumentCache>().lock().get(&key);
+    if rows.is_none()
+        && let Some(entry) = &remembered
+        && entry.is_fresh(now, DOCUMENT_TTL)
+    {
+        return Ok(entry.value.clone());
+    }
+    let known = match remembered.map(|entry| entry.value) {
+        Some(Known::Documents(documents)) => documents,
+        Some(Known::Claimed) | None => None,
+    };
+    let rows = if let Some(rows) = rows {
+        rows
+    } else {
+        let stmt = packages::documents(organization, name.as_str(), known.as_ref().map(|known| known.revision()));
+        run(&*app.ports.database, stmt).await?
+    };
+    let known = match assemble(rows, known)? {
+        (documents, None) => Known::Documents(documents),
+        (documents, Some(facts)) => lookup::resolve(app, organization, name, facts, documents).await?,
+    };
+    let bytes = key.1.len() + known.bytes();
+    app.memory.published_slot::<DocumentCache>().lock().put(
+        key,
+        Cached { value: known.clone(), cached_at: app.now() },
+        bytes,
+    );
+    Ok(known)
+}
+
+/// A document as everybody sees it who sees all of it.
+fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fault> {
+    let text = documents.text(wanted.part);
+    let mut text = match wanted.form {
+        DocumentForm::Minified => absolute(text, wanted.base_url),
+        DocumentForm::KeyedByVersion => absolute(&keyed(text, wanted.name)?, wanted.base_url),
+    };
+    documents.notices().add_to(&mut text);
+    Ok(text)
+}
+
+/// A document with the versions that are seen. One without any, of a package with visible versions in its other
+/// document, is an empty list, so that the name is not looked for elsewhere.
+fn subset(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted<'_>) -> Result<String, Fault> {
+    let [stable, dev] = documents.indexed(wanted.name)?;
+    let (indexed, positions) = match wanted.part {
+        Part::Stable => (stable, &seen.stable),
+        Part::Dev => (dev, &seen.dev),
+    };
+    let omitted_field = (!view.shows_source()).then_some("source");
+    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, omitted_field, wanted.form)?;
+    let mut text = absolute(&text, wanted.base_url);
+    documents.notices().concerning(Some(&seen.versions)).add_to(&mut text);
+    Ok(text)
+}

@@ -1,0 +1,7 @@
+//! What composer is handed: the root document, metadata, zips; and counting installs.
+
+pub mod dist;
+pub mod downloads;
+pub mod filtered;
+pub mod metadata;
+pub mod root;

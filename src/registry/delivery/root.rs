@@ -1,0 +1,199 @@
+//! The packages of an organization as one caller sees them: `packages.json` and the `list`.
+//!
+//! The names of its own packages are listed. What its upstreams have is nowhere in full: `packages.json` tells by patterns
+//! which names composer is to ask for here, or tells nothing of names when that may be any. The patterns of reserved
+//! vendors are among them, so that composer asks here, and is told that there is nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use composer::DocumentForm;
+use serde_json::json;
+
+use crate::registry::access::view::{Fingerprint, View};
+use crate::registry::delivery::metadata::{Body, BodyCache, BodyKey, Made};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::{BoundedCache, Cached};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::memory::PublishedCache;
+use crate::registry::kernel::pattern::glob;
+use crate::registry::packages::documents::DOCUMENT_TTL;
+use crate::registry::security::feed::addresses;
+use crate::store::OrganizationId;
+use crate::store::kernel::organizations::{self, Announced, Revisions};
+
+/// Which listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListingKey {
+    /// The organization.
+    pub organization: OrganizationId,
+    fingerprint: Fingerprint,
+}
+
+/// The package names that a view sees, and the revision that dates them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Unix seconds.
+    pub revision: i64,
+    /// Sorted.
+    pub names: Vec<String>,
+    /// The filter lists that have entries.
+    pub filter_lists: Vec<String>,
+    /// Patterns of the other names that may be asked for; `None` is any name.
+    pub patterns: Option<Vec<String>>,
+}
+
+/// Listings by organization and view.
+type ListingCache = BoundedCache<ListingKey, Cached<Arc<Listing>>>;
+
+impl PublishedCache for ListingCache {
+    fn invalidate(&mut self, organization: OrganizationId) {
+        self.remove_all(|key| key.organization == organization);
+    }
+}
+
+/// A pattern that matches no package: composer takes an empty `available-packages` for "not given", and would then ask
+/// for every package of the project, public ones too.
+const MATCHES_NOTHING: &str = "rostrum/has-no-package-for-this-token";
+
+/// The names that `view` sees.
+pub async fn visible_names(app: &App, view: &View) -> Result<Arc<Listing>, Failure> {
+    let now = app.now();
+    let key = ListingKey { organization: view.organization(), fingerprint: view.fingerprint() };
+    let remembered = app.memory.published_slot::<ListingCache>().lock().get(&key);
+    if let Some(entry) = &remembered
+        && entry.is_fresh(now, DOCUMENT_TTL)
+    {
+        return Ok(entry.value.clone());
+    }
+    let limited = view.version_limited_targets();
+    let date = |revisions: Revisions| if limited.is_empty() { revisions.names_revision } else { revisions.revision };
+    if let Some(entry) = &remembered
+        && let Some(revisions) = organizations::revisions(&*app.ports.database, view.organization()).await?
+        && date(revisions) == entry.value.revision
+    {
+        return Ok(keep(app, key, entry.value.clone()));
+    }
+    let (announced, packages) = organizations::listing(&*app.ports.database, view.organization(), &limited)
+        .await?
+        .ok_or_else(|| Failure::not_found("Organization"))?;
+    let names = packages
+        .into_iter()
+        .filter(|package| view.scope(&package.name).sees_any(package.version_index.as_deref().unwrap_or("[]")))
+        .map(|package| package.name)
+        .collect();
+    let patterns = patterns(&announced, view);
+    let (revision, filter_lists) = (date(announced.revisions), announced.filter_lists);
+    Ok(keep(app, key, Arc::new(Listing { revision, names, filter_lists, patterns })))
+}
+
+/// The patterns of names that `view` may ask for besides those that are listed. Who does not see everything is shown
+/// nothing but the patterns of its own grants.
+fn patterns(announced: &Announced, view: &View) -> Option<Vec<String>> {
+    let upstreams = announced.upstreams.iter().flat_map(|names| names.clone().unwrap_or_else(|| vec!["*".to_owned()]));
+    let reserved = announced.reserved_vendors.iter().map(|vendor| format!("{vendor}/*"));
+    let mut open: BTreeSet<String> = upstreams.chain(reserved).collect();
+    if !view.sees_everything() {
+        let targets = view.targets().filter(|target| open.iter().any(|pattern| may_meet(pattern, target)));
+        open = targets.map(str::to_owned).collect();
+    }
+    (!open.contains("*")).then(|| open.into_iter().collect())
+}
+
+/// Whether there may be a name that matches both patterns.
+fn may_meet(one: &str, other: &str) -> bool {
+    let beginning = |pattern: &str| pattern.split('*').next().unwrap_or_default().len();
+    match (one.contains('*'), other.contains('*')) {
+        (_, false) => glob(one, other),
+        (false, true) => glob(other, one),
+        (true, true) => {
+            let length = beginning(one).min(beginning(other));
+            one.as_bytes()[..length] == other.as_bytes()[..length]
+        }
+    }
+}
+
+fn keep(app: &App, key: ListingKey, listing: Arc<Listing>) -> Arc<Listing> {
+    let texts = listing.names.iter().chain(listing.patterns.iter().flatten());
+    let bytes = texts.map(|name| name.len() + size_of::<String>()).sum();
+    app.memory.published_slot::<ListingCache>().lock().put(
+        key,
+        Cached { value: listing.clone(), cached_at: app.now() },
+        bytes,
+    );
+    listing
+}
+
+/// `packages.json` as `view` sees it. All URLs in it are absolute: composer resolves the other forms differently from
+/// version to version, and one of them writes credentials into lock files.
+pub async fn root_document(app: &App, view: &View, base_url: &str) -> Result<Arc<Body>, Failure> {
+    let listing = visible_names(app, view).await?;
+    let key = BodyKey {
+        organization: view.organization(),
+        name: String::new(),
+        part: None,
+        form: DocumentForm::Minified,
+        base_url: base_url.to_owned(),
+        revision: listing.revision,
+        fingerprint: view.fingerprint(),
+    };
+    if let Some(Made::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
+        return Ok(body);
+    }
+    let mut root = json!({
+        "packages": {},
+        "metadata-url": format!("{base_url}/p2/%package%.json"),
+        "notify-batch": format!("{base_url}/notify-batch"),
+        "search": format!("{base_url}/search.json?q=%query%&type=%type%"),
+        "list": format!("{base_url}/list.json"),
+    });
+    root.as_object_mut().into_iter().for_each(|root| root.extend(addresses(base_url, &listing.filter_lists)));
+    if let Some(patterns) = &listing.patterns {
+        root["available-packages"] = json!(listing.names);
+        if !patterns.is_empty() {
+            root["available-package-patterns"] = json!(patterns);
+        } else if listing.names.is_empty() {
+            root["available-package-patterns"] = json!([MATCHES_NOTHING]);
+        }
+    }
+    let body = Arc::new(Body::new(root.to_string(), listing.revision, key.fingerprint));
+    app.memory.slot::<BodyCache>().lock().put(key, Made::Body(body.clone()), body.bytes.len());
+    Ok(body)
+}
+
+/// The names of a listing that match composer's `filter` (a glob) and `vendor`.
+pub fn filtered<'l>(listing: &'l Listing, filter: Option<&str>, vendor: Option<&str>) -> Vec<&'l str> {
+    let filter = filter.map(str::to_ascii_lowercase);
+    let vendor = vendor.map(str::to_ascii_lowercase);
+    listing
+        .names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| filter.as_deref().is_none_or(|pattern| glob(pattern, name)))
+        .filter(|name| {
+            vendor.as_deref().is_none_or(|vendor| name.split_once('/').is_some_and(|(own, _)| own == vendor))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_meet_when_a_name_may_match_both() {
+        for (one, other, expected) in [
+            ("acme/*", "acme/lib", true),
+            ("acme/lib", "acme/*", true),
+            ("acme/lib", "acme/library", false),
+            ("acme/*", "acme/l*", true),
+            ("*", "acme/*", true),
+            ("*/lib", "acme/*", true),
+            ("acme/*", "other/*", false),
+            ("acme/a*", "acme/b*", false),
+        ] {
+            assert_eq!(may_meet(one, other), expected, "{one} {other}");
+            assert_eq!(may_meet(other, one), expected, "{other} {one}");
+        }
+    }
+}

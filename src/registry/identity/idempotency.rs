@@ -1,0 +1,142 @@
+//! Requests that may be sent again when their answer got lost: with the same `Idempotency-Key` a second one does
+//! nothing and is answered like the first.
+//!
+//! A key belongs to its caller. [`begin`] claims it, the use case puts [`Claim::keep`] into the batch that does what was
+//! asked, and [`Claim::settle`] gives the claim up when nothing was done. So an answer is kept if and only if the thing
+//! was done; when nobody knows, because the database did not answer, the claim stands until its lease is over.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::ports::Stmt;
+use crate::registry::access::caller::Caller;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::store::identity::idempotency::{self, NewKey};
+
+const MAX_KEY: usize = 255;
+/// Longer than any batch of the database takes.
+const LEASE: Duration = Duration::from_mins(1);
+/// How long an answer is given again.
+const KEPT: Duration = Duration::from_hours(24);
+
+/// A request's key, and what was asked with it.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey {
+    key: String,
+    request_hash: String,
+}
+
+impl IdempotencyKey {
+    /// Reads a key; `request` tells what is asked from everything else (method, path, body).
+    pub fn parse(key: &str, request: &[&[u8]]) -> Result<Self, Failure> {
+        let is_visible = |c: char| c.is_ascii_graphic() || c == ' ';
+        if key.is_empty() || key.len() > MAX_KEY || !key.chars().all(is_visible) {
+            let detail = format!("must be 1 to {MAX_KEY} visible ASCII characters");
+            return Err(Failure::invalid_field("Idempotency-Key", detail));
+        }
+        Ok(Self { key: key.to_owned(), request_hash: digest(request) })
+    }
+}
+
+/// SHA-256 of parts that cannot run into one another, lowercase hex.
+fn digest(parts: &[&[u8]]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hex::encode(hasher.finalize())
+}
+
+/// What a request was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON.
+    pub body: String,
+}
+
+/// The right to carry a request out; of a request without a key, the right that everybody has.
+#[must_use]
+pub struct Claim {
+    uid: Option<String>,
+}
+
+/// What [`begin`] finds.
+pub enum Begun {
+    /// Carry it out.
+    Claimed(Claim),
+    /// It was carried out before.
+    Answered(Answer),
+}
+
+/// Claims `key` for `caller`.
+///
+/// # Errors
+/// [`Kind::Conflict`] when the key came with another request before, or when the same request is being carried out.
+pub async fn begin(app: &App, caller: &Caller, key: Option<IdempotencyKey>) -> Result<Begun, Failure> {
+    let Some(IdempotencyKey { key, request_hash }) = key else { return Ok(Begun::Claimed(Claim { uid: None })) };
+    let now = app.now();
+    let uid = new_uid(&*app.ports.entropy, now)?;
+    let new = NewKey {
+        uid: &uid,
+        key_hash: &digest(&[caller.name.as_bytes(), key.as_bytes()]),
+        request_hash: &request_hash,
+        now,
+        lease_until: now.plus(LEASE),
+        expires_at: now.plus(KEPT),
+    };
+    let row = idempotency::claim(&*app.ports.database, new).await?.ok_or_else(in_progress)?;
+    if row.request_hash != request_hash {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "This Idempotency-Key came with another request before. Use a new key for a new request.",
+        ));
+    }
+    match (row.status, row.body) {
+        (Some(status), Some(sealed)) => {
+            let body = app.config.keyring.open(&seal_row(&row.uid), &sealed).map_err(Failure::internal)?;
+            Ok(Begun::Answered(Answer { status, body }))
+        }
+        _ if row.uid == uid => Ok(Begun::Claimed(Claim { uid: Some(uid) })),
+        _ => Err(in_progress()),
+    }
+}
+
+fn in_progress() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "The request with this Idempotency-Key is still in progress. Send it again in a minute to get its answer.",
+    )
+}
+
+/// What the answer to the request with public id `uid` is sealed to.
+pub fn seal_row(uid: &str) -> String {
+    format!("idempotency/{uid}/answer")
+}
+
+impl Claim {
+    /// The statement that keeps `answer`; it belongs right behind the one that notes the change
+    /// ([`crate::registry::access::view::actor::Actor::note`]).
+    pub fn keep(&self, app: &App, answer: &Answer) -> Result<Option<Stmt>, Failure> {
+        let Some(uid) = &self.uid else { return Ok(None) };
+        let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &answer.body);
+        let sealed = sealed.map_err(Failure::told)?;
+        Ok(Some(idempotency::keep(uid, answer.status, sealed)))
+    }
+
+    /// Hands `result` on; when it says that nothing was done, the key is free again.
+    pub async fn settle<T>(self, app: &App, result: Result<T, Failure>) -> Result<T, Failure> {
+        if let (Some(uid), Err(failure)) = (&self.uid, &result)
+            && failure.kind != Kind::Internal
+            && let Err(error) = idempotency::release(&*app.ports.database, uid).await
+        {
+            log::warn!("an Idempotency-Key stays claimed until its lease ends: {error}");
+        }
+        result
+    }
+}

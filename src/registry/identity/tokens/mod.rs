@@ -1,0 +1,275 @@
+//! Issuing, changing, replacing and revoking tokens.
+//!
+//! Nobody passes on more than they hold: a token can only be given scopes and grants that whoever asks has too, can not
+//! outlive theirs, and one that holds more than they do is not theirs to change, to rotate or to revoke. How many
+//! requests an hour it has is not looked at: many tokens would have many hours anyway.
+
+pub mod rotation;
+pub mod spec;
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::ports::{Millis, Stmt};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::caller::Caller;
+use crate::registry::access::credential_cache::{CACHE_TTL, learn};
+use crate::registry::access::grant::{Grant, everything};
+use crate::registry::access::scope::{Permissions, Scope, names};
+use crate::registry::access::view::View;
+use crate::registry::identity::tokens::spec::TokenSpec;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::secrets::{PlainToken, TokenKind};
+use crate::store::access::tokens::{
+    self, GrantRow, HashedTokenRow, Holder, SORTS, TokenChanges, TokenFilter, TokenRow,
+};
+use crate::store::identity::revocations;
+use crate::store::{Page, Update, run};
+
+/// Who issues, changes or revokes tokens.
+pub struct Issuer {
+    /// For the audit log.
+    pub by: Actor,
+    /// What bounds them.
+    pub caller: Arc<Caller>,
+}
+
+fn forbidden(detail: String) -> Failure {
+    Failure::new(Kind::Forbidden, detail)
+}
+
+impl Issuer {
+    /// Whether there is nothing that they do not hold.
+    fn holds_everything(&self) -> bool {
+        let grants = self.caller.grants();
+        self.caller.scopes.contains(&Scope::Admin)
+            && self.caller.expires_at.is_none()
+            && Grant::from_row(everything()).is_ok_and(|all| grants.iter().any(|grant| grant.includes(&all)))
+    }
+
+    /// Refuses scopes that they do not hold.
+    fn check_scopes(&self, scopes: impl Iterator<Item = Scope>) -> Result<(), Failure> {
+        let lacking: Vec<&str> = scopes.filter(|scope| !self.caller.may(*scope)).map(Scope::as_str).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        Err(forbidden(format!("Only who holds a scope can hand it on. You lack `{}`.", lacking.join("`, `"))))
+    }
+
+    /// Refuses grants that let more through than one of theirs.
+    pub fn check_grants(&self, grants: &[GrantRow]) -> Result<(), Failure> {
+        for row in grants {
+            let grant = Grant::from_row(row.clone())?;
+            if !self.caller.grants().iter().any(|own| own.includes(&grant)) {
+                return Err(forbidden(format!(
+                    "Only who sees packages can let others see them. No grant of yours holds all of `{}` in `{}`.",
+                    row.target, row.version_constraint
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an end that is later than theirs.
+    fn check_end(&self, expires_at: Option<Millis>) -> Result<(), Failure> {
+        let Some(own) = self.caller.expires_at.filter(|own| expires_at.is_none_or(|end| end > *own)) else {
+            return Ok(());
+        };
+        let own = own.seconds();
+        Err(forbidden(format!("A token cannot outlive the one that issues it. Set `expires_at` to {own} or earlier.")))
+    }
+
+    /// Refuses a token that holds more than they do.
+    pub fn check_token(&self, token: &TokenRow) -> Result<(), Failure> {
+        let scopes = token.scopes.iter().filter_map(|name| Scope::parse(name));
+        self.check_scopes(scopes)
+            .and_then(|()| self.check_grants(&token.grants))
+            .map_err(|refused| forbidden(format!("This token holds more than yours. {}", refused.detail)))
+    }
+
+    /// The revision at which the token that `look_up` finds holds no more than they do; `None` when it may hold what it
+    /// likes.
+    async fn checked_revision(&self, app: &App, look_up: Stmt) -> Result<Option<i64>, Failure> {
+        if self.holds_everything() {
+            return Ok(None);
+        }
+        let row: Option<HashedTokenRow> = run(&*app.ports.database, look_up).await?.first()?;
+        let token = row.ok_or_else(absent)?.token;
+        self.check_token(&token)?;
+        Ok(Some(token.revision))
+    }
+}
+
+/// What is answered when there is no such token.
+pub fn absent() -> Failure {
+    Failure::not_found("Token")
+}
+
+/// A token that is about to be issued.
+pub struct Draft {
+    /// The token itself.
+    pub plain: PlainToken,
+    /// What will be stored of it, but for the primary key, which is 0 here.
+    pub row: TokenRow,
+}
+
+/// Puts a token together; nothing is stored yet.
+pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<Draft, Failure> {
+    if spec.description.is_none() {
+        return Err(Failure::invalid_field("description", "is required: say what the token is for"));
+    }
+    let spec = spec.check()?;
+    let scopes = spec.scopes.unwrap_or_else(|| Permissions::ReadOnly.scopes());
+    let grants = spec.grants.unwrap_or_else(|| vec![everything()]);
+    let expires_at = spec.expires_at.into_value();
+    issuer.check_scopes(scopes.iter().copied())?;
+    issuer.check_grants(&grants)?;
+    issuer.check_end(expires_at)?;
+    let now = app.now();
+    let row = TokenRow {
+        id: 0,
+        uid: new_uid(&*app.ports.entropy, now)?,
+        organization: issuer.by.organization(),
+        description: spec.description.unwrap_or_default(),
+        scopes: names(&scopes),
+        expires_at,
+        rate_limit_max: spec.rate_limit_max.into_value(),
+        metadata: spec.metadata.into_value().unwrap_or_default(),
+        created_at: now,
+        last_used_at: None,
+        revoked_at: None,
+        revision: 0,
+        consumer_id: None,
+        is_disabled: false,
+        grants,
+    };
+    Ok(Draft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })
+}
+
+/// Issues a token; the plain one is in the draft and nowhere else. `keep` goes into the same batch.
+pub async fn issue(app: &App, issuer: &Issuer, draft: &Draft, keep: Option<Stmt>) -> Result<(), Failure> {
+    let row = &draft.row;
+    let deed = Deed {
+        action: "token.created",
+        target: &row.uid,
+        label: Some(&row.description),
+        details: json!({ "scopes": row.scopes, "expires_at": row.expires_at, "grants": row.grants }),
+    };
+    let noted = issuer.by.note(app, &deed)?;
+    Ok(tokens::insert(&*app.ports.database, row, draft.plain.hash().as_str(), noted, keep).await?)
+}
+
+/// Changes what the request names, and nothing else.
+pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> Result<TokenRow, Failure> {
+    let spec = spec.check()?;
+    issuer.check_scopes(spec.scopes.iter().flatten().copied())?;
+    issuer.check_grants(spec.grants.as_deref().unwrap_or_default())?;
+    if let Update::Set(expires_at) = spec.expires_at {
+        issuer.check_end(expires_at)?;
+    }
+    let organization = issuer.by.organization();
+    let revision = issuer.checked_revision(app, tokens::by_uid(organization, uid)).await?;
+    let deed = Deed { action: "token.changed", target: uid, label: None, details: spec.named };
+    let noted = issuer.by.note(app, &deed)?;
+    let changes = TokenChanges {
+        description: spec.description,
+        scopes: spec.scopes.map(|scopes| json!(names(&scopes)).to_string()),
+        expires_at: spec.expires_at,
+        rate_limit_max: spec.rate_limit_max,
+        metadata: match spec.metadata {
+            Update::Keep => None,
+            Update::Set(metadata) => Some(json!(metadata.unwrap_or_default()).to_string()),
+        },
+        grants: spec.grants,
+    };
+    let row = tokens::update(&*app.ports.database, organization, uid, revision, changes, noted).await?;
+    let row = row.ok_or_else(|| if revision.is_some() { Failure::crossed("token") } else { absent() })?;
+    learn(app, row.clone()).await;
+    Ok(row.token)
+}
+
+/// Revokes a token.
+pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
+    let organization = issuer.by.organization();
+    let revision = issuer.checked_revision(app, tokens::known(organization, Holder::Anybody, uid)).await?;
+    let deed = Deed { action: "token.revoked", target: uid, label: None, details: json!({}) };
+    let noted = issuer.by.note(app, &deed)?;
+    let revoked =
+        revocations::revoke(&*app.ports.database, organization, Holder::Anybody, uid, revision, app.now(), noted)
+            .await?;
+    let revocation = revoked.ok_or_else(absent)?;
+    if revocation.token.token.revoked_at.is_none() {
+        return Err(Failure::crossed("token"));
+    }
+    learn(app, revocation.token).await;
+    if revocation.is_new { Ok(()) } else { Err(absent()) }
+}
+
+/// One token.
+pub async fn get(app: &App, view: &View, uid: &str) -> Result<TokenRow, Failure> {
+    let rows = run(&*app.ports.database, tokens::by_uid(view.organization(), uid)).await?;
+    let row: Option<HashedTokenRow> = rows.first()?;
+    row.map(|row| row.token).ok_or_else(absent)
+}
+
+/// A page of tokens, by one of [`SORTS`] or else newest first, and how many there are in all.
+pub async fn list(
+    app: &App,
+    view: &View,
+    filter: &TokenFilter<'_>,
+    sort: Option<&str>,
+    page: Page,
+) -> Result<(Vec<TokenRow>, i64), Failure> {
+    if let Some(sort) = sort
+        && !SORTS.contains(&sort)
+    {
+        let detail = format!("`{}` is none of `{}`", sort.escape_default(), SORTS.join("`, `"));
+        return Err(Failure::invalid_field("sort", detail));
+    }
+    Ok(tokens::page(&*app.ports.database, view.organization(), filter, sort, page, app.now()).await?)
+}
+
+/// Most tokens that one call revokes by a filter: each is one or two deletions in KV, of the 1,000 calls that a request
+/// may make.
+pub const MAX_REVOKED: i64 = 100;
+
+/// What became of revoking by a filter.
+pub struct Revoked {
+    /// Public ids of those that were revoked.
+    pub uids: Vec<String>,
+    /// How many are left.
+    pub remaining: i64,
+}
+
+/// Revokes the tokens that `filter` means, up to [`MAX_REVOKED`] of them. Those that it revoked just before are forgotten
+/// again: whoever asks twice may not have got the first answer.
+pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) -> Result<Revoked, Failure> {
+    let database = &*app.ports.database;
+    let organization = issuer.by.organization();
+    let now = app.now();
+    let found = revocations::condemned(database, organization, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
+    if !issuer.holds_everything() {
+        found.tokens.iter().try_for_each(|row| issuer.check_token(&row.token))?;
+    }
+    let mut ended = Vec::new();
+    if !found.tokens.is_empty() {
+        let deed = Deed { action: "token.revoked", target: "", label: None, details: json!({ "by_filter": true }) };
+        let noted = issuer.by.note_revocations(app, &deed, &found.tokens)?;
+        ended = revocations::revoke_all(database, organization, &found.tokens, now, noted).await?;
+    }
+    let mut uids = Vec::new();
+    for mut row in found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)) {
+        uids.push(row.token.uid.clone());
+        row.token.revoked_at = Some(now);
+        learn(app, row).await;
+    }
+    for row in found.gone {
+        learn(app, row).await;
+    }
+    let remaining = found.total - i64::try_from(uids.len()).unwrap_or(0);
+    Ok(Revoked { uids, remaining })
+}

@@ -1,0 +1,75 @@
+//! Replacing a token's secret: everything else of it stays, and the old secret may work for a while yet.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::ports::{Millis, Stmt};
+use crate::registry::access::credential_cache::{learn, learn_by};
+use crate::registry::identity::tokens::{Issuer, absent};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::secrets::{PlainToken, TokenHash, TokenKind};
+use crate::store::access::tokens::{self, HashedTokenRow};
+
+/// A week: for as long as it takes to bring a new secret everywhere, and no second token.
+const MAX_GRACE_SECONDS: i64 = 7 * 24 * 3600;
+
+/// A rotation that has not been carried out.
+pub struct Rotation {
+    /// The new secret.
+    pub plain: PlainToken,
+    /// The token as it is.
+    pub row: HashedTokenRow,
+    /// Until when the old secret works, if it does not end at once.
+    pub previous_until: Option<Millis>,
+}
+
+/// Makes a new secret for a token; nothing is stored yet.
+pub async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) -> Result<Rotation, Failure> {
+    if !(0..=MAX_GRACE_SECONDS).contains(&grace_seconds) {
+        let detail = format!("must be between 0 and {MAX_GRACE_SECONDS}, a week");
+        return Err(Failure::invalid_field("grace_seconds", detail));
+    }
+    let look_up = tokens::by_uid(issuer.by.organization(), uid);
+    let row: Option<HashedTokenRow> = crate::store::run(&*app.ports.database, look_up).await?.first()?;
+    let row = row.ok_or_else(absent)?;
+    issuer.check_token(&row.token)?;
+    let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
+    Ok(Rotation {
+        plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?,
+        row,
+        previous_until: Some(app.now().plus(grace)).filter(|_| !grace.is_zero()),
+    })
+}
+
+/// Carries a rotation out. `keep` goes into the same batch.
+///
+/// # Errors
+/// [`crate::registry::kernel::failure::Kind::Conflict`] when the token was changed, rotated or revoked since it was looked at.
+pub async fn rotate(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Option<Stmt>) -> Result<(), Failure> {
+    let Rotation { plain, row, previous_until } = rotation;
+    let deed = Deed {
+        action: "token.rotated",
+        target: &row.token.uid,
+        label: Some(&row.token.description),
+        details: json!({ "previous_until": previous_until }),
+    };
+    let noted = issuer.by.note(app, &deed)?;
+    let hash = plain.hash();
+    if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), *previous_until, noted, keep).await? {
+        return Err(Failure::crossed("token"));
+    }
+    if let Some(older) = &row.previous_hash {
+        learn_by(app, &TokenHash::from_stored(older.clone()), None).await;
+    }
+    let now_known = HashedTokenRow {
+        hash: hash.as_str().to_owned(),
+        previous_hash: Some(row.hash.clone()),
+        previous_until: *previous_until,
+        token: row.token.clone(),
+    };
+    learn(app, now_known).await;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Links: invitations, and links to a new password. Whoever issues one hands it over themselves; no mail is sent.
+//!
+//! A link leads to the page that the registry has for it. The token stands behind the `#`, which no browser sends: it
+//! gets into nobody's log.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::ports::{DatabaseError, Millis};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::role::{Role, role_of};
+use crate::registry::access::session::{IDLE, MOST_SESSIONS};
+use crate::registry::access::view::View;
+use crate::registry::identity::users::throttle::Attempt;
+use crate::registry::identity::users::{Manager, checked_name, password, taken};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::email::Email;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::secrets::{PlainToken, TokenKind};
+use crate::store::Page;
+use crate::store::access::sessions;
+use crate::store::access::users::UserRow;
+use crate::store::identity::invitations::{self, Acceptance, InvitationRow, NewInvitation, NewReset};
+
+/// How long an invitation is open.
+const INVITATION_TTL: Duration = Duration::from_hours(7 * 24);
+/// How long a link to a new password is good.
+const RESET_TTL: Duration = Duration::from_hours(24);
+
+/// The page that takes what a link holds.
+pub const PAGE: &str = "/account/";
+
+/// A link that has just been made.
+pub struct Link {
+    /// Its token, to be shown once.
+    pub plain: PlainToken,
+    /// When it ends.
+    pub expires_at: Millis,
+}
+
+impl Link {
+    /// The address to hand over; `base_url` is the registry's origin.
+    pub fn url(&self, base_url: &str) -> String {
+        format!("{base_url}{PAGE}#{}", self.plain.reveal())
+    }
+}
+
+fn not_good(what: &str) -> Failure {
+    let detail = format!("This {what} is not valid: it is mistyped, has ended or was used before. Ask for a new one.");
+    Failure::new(Kind::NotFound, detail)
+}
+
+// ---------------------------------------------------------------------------------------------- invitations
+
+/// Invites somebody to become a user.
+pub async fn invite(app: &App, manager: &Manager, email: &str, role: Role) -> Result<(Link, InvitationRow), Failure> {
+    manager.role.require_over(role)?;
+    let email = Email::parse(email)?;
+    let now = app.now();
+    let link = Link {
+        plain: PlainToken::generate(TokenKind::Invitation, &*app.ports.entropy)?,
+        expires_at: now.plus(INVITATION_TTL),
+    };
+    let uid = new_uid(&*app.ports.entropy, now)?;
+    let hash = link.plain.hash();
+    let new = NewInvitation {
+        uid: &uid,
+        organization: manager.by.organization(),
+        email: email.as_str(),
+        role: role.as_str(),
+        hash: hash.as_str(),
+        invited_by: manager.user_id,
+        created_at: now,
+        expires_at: link.expires_at,
+    };
+    let deed = Deed {
+        action: "invitation.created",
+        target: &uid,
+        label: Some(new.email),
+        details: json!({ "role": new.role }),
+    };
+    let noted = manager.by.note(app, &deed)?;
+    let made = invitations::insert(&*app.ports.database, new, noted).await.map_err(|error| match error {
+        DatabaseError::Conflict(_) => Failure::new(
+            Kind::Conflict,
+            "This e-mail address has an open invitation already. Revoke that one first to make another.",
+        ),
+        DatabaseError::Fault(fault) => fault.into(),
+    })?;
+    let row = made.ok_or_else(|| taken(DatabaseError::Conflict(String::new())))?;
+    Ok((link, row))
+}
+
+/// A page of open invitations, newest first, and how many there are in all.
+pub async fn list(app: &App, view: &View, page: Page) -> Result<(Vec<InvitationRow>, i64), Failure> {
+    Ok(invitations::page(&*app.ports.database, view.organization(), app.now(), page).await?)
+}
+
+/// Revokes an open invitation.
+pub async fn revoke(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
+    let noted = by.note(app, &Deed { action: "invitation.revoked", target: uid, label: None, details: json!({}) })?;
+    let was_open = invitations::delete(&*app.ports.database, by.organization(), uid, app.now(), noted).await?;
+    if was_open { Ok(()) } else { Err(Failure::not_found("Invitation")) }
+}
+
+/// Makes the user whom an invitation's holder becomes.
+pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str) -> Result<UserRow, Failure> {
+    let name = checked_name(name)?;
+    let refused = || not_good("invitation");
+    let hash = PlainToken::hash_of(token, TokenKind::Invitation).ok_or_else(refused)?;
+    let now = app.now();
+    // Before the password is hashed: that is work that not everybody is to cause.
+    let found = invitations::by_hash(&*app.ports.database, hash.as_str(), now).await?;
+    let InvitationRow { uid, organization, email, role, .. } = found.ok_or_else(refused)?;
+    password::check("password", chosen, &email)?;
+    let user_uid = new_uid(&*app.ports.entropy, now)?;
+    let by = Actor::without_view(organization, format!("user:{user_uid}"), by.address.clone());
+    let deed = Deed {
+        action: "invitation.accepted",
+        target: &uid,
+        label: Some(&email),
+        details: json!({ "role": role, "user": user_uid }),
+    };
+    let acceptance = Acceptance {
+        hash: hash.as_str(),
+        user_uid: &user_uid,
+        name,
+        password: password::hash(&*app.ports.entropy, chosen)?,
+        now,
+    };
+    let noted = by.note(app, &deed)?;
+    let made = invitations::accept(&*app.ports.database, organization, acceptance, noted).await;
+    made.map_err(taken)?.ok_or_else(refused)
+}
+
+// ---------------------------------------------------------------------------------------------- new passwords
+
+/// Issues a link with which a user chooses a new password.
+pub async fn issue_reset(app: &App, manager: &Manager, uid: &str) -> Result<Link, Failure> {
+    let now = app.now();
+    let link =
+        Link { plain: PlainToken::generate(TokenKind::Reset, &*app.ports.entropy)?, expires_at: now.plus(RESET_TTL) };
+    let hash = link.plain.hash();
+    let roles = manager.role.managed();
+    let new = NewReset {
+        user_uid: uid,
+        organization: manager.by.organization(),
+        roles: &roles,
+        hash: hash.as_str(),
+        issued_by: manager.user_id,
+        created_at: now,
+        expires_at: link.expires_at,
+    };
+    let deed = Deed { action: "user.reset_link_issued", target: uid, label: None, details: json!({}) };
+    let noted = manager.by.note(app, &deed)?;
+    match invitations::insert_reset(&*app.ports.database, new, noted).await? {
+        (true, _) => Ok(link),
+        (false, None) => Err(Failure::not_found("User")),
+        (false, Some(user)) => {
+            manager.role.require_over(role_of(&user)?)?;
+            Err(Failure::new(Kind::Conflict, "This user is blocked. Unblock the user first."))
+        }
+    }
+}
+
+/// Sets the password that a link's holder chooses. All sessions end; a second factor stays.
+pub async fn reset(app: &App, by: &Actor, token: &str, chosen: &str) -> Result<(), Failure> {
+    let refused = || not_good("link");
+    let hash = PlainToken::hash_of(token, TokenKind::Reset).ok_or_else(refused)?;
+    let now = app.now();
+    let found = invitations::reset_by_hash(&*app.ports.database, hash.as_str(), now).await?;
+    let user = found.ok_or_else(refused)?;
+    password::check("password", chosen, &user.email)?;
+    let hashed = password::hash(&*app.ports.entropy, chosen)?;
+    let by = Actor::without_view(user.organization, format!("user:{}", user.uid), by.address.clone());
+    let deed = Deed { action: "user.password_reset", target: &user.uid, label: None, details: json!({}) };
+    let mut batch = invitations::reset(hash.as_str(), &hashed, now, by.note(app, &deed)?);
+    batch.push(sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS));
+    // Whoever forgot the password has typed wrong ones.
+    batch.push(Attempt::new(&user.email, by.address.as_deref()).cleared());
+    let done = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
+    if done.0.is_empty() { Err(refused()) } else { Ok(()) }
+}

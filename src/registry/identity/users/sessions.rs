@@ -1,0 +1,50 @@
+//! One's own sessions: which there are, and ending them.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::registry::access::account::Me;
+use crate::registry::access::session::{IDLE, MOST_SESSIONS, session_cache_key};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::secrets::TokenHash;
+use crate::store::Page;
+use crate::store::access::sessions::{self, SessionRow};
+use crate::store::access::users;
+
+/// A page of one's sessions, newest first, and how many there are in all.
+pub async fn list(app: &App, me: &Me, page: Page) -> Result<(Vec<SessionRow>, i64), Failure> {
+    let now = app.now();
+    Ok(sessions::page(&*app.ports.database, me.account.user.id, now, now.minus(IDLE), page).await?)
+}
+
+/// Ends one of one's sessions.
+pub async fn end(app: &App, me: &Me, uid: &str) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct Ended {
+        hash: String,
+    }
+    let noted = me.by.note(app, &Deed { action: "session.ended", target: uid, label: None, details: json!({}) })?;
+    let batch = vec![sessions::end(me.account.user.id, uid), noted];
+    let ended = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
+    let Ended { hash } = ended.first()?.ok_or_else(|| Failure::not_found("Session"))?;
+    if let Err(fault) = app.ports.cache.delete(&session_cache_key(&TokenHash::from_stored(hash))).await {
+        log::warn!("KV keeps a session that has ended for a while: {fault}");
+    }
+    Ok(())
+}
+
+/// Ends all of one's sessions, this one too.
+pub async fn end_all(app: &App, me: &Me) -> Result<(), Failure> {
+    let user = &me.account.user;
+    let deed = Deed { action: "user.sessions_ended", target: &user.uid, label: None, details: json!({}) };
+    let now = app.now();
+    let batch = vec![
+        users::end_sessions(user.id),
+        me.by.note(app, &deed)?,
+        sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
+    ];
+    app.ports.database.batch(batch).await?;
+    Ok(())
+}

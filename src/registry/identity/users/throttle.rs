@@ -1,0 +1,148 @@
+//! Login throttling: ten failures of an account, or fifty from an address, and nothing more is let through for the rest
+//! of their quarter of an hour.
+//!
+//! The counters stand in the database, so they hold across isolates, and an attempt is counted before its password is
+//! looked at, so that many at once do not slip through together. An account counts by the address that was typed in,
+//! known or not: the answers are the same. A login that succeeds begins to count its account anew and gives its own
+//! attempt back to the address. Whoever knows an account's address can keep its user out for as long as they go on
+//! trying; sessions are not affected, and neither is `ADMIN_TOKEN`.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::ports::{Millis, Stmt};
+use crate::registry::access::actor::Actor;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::store::access::users::{CredentialRow, touch_failed};
+use crate::store::identity::throttles::{self, Gate, Tally};
+
+/// Failures of an account in a window.
+pub const MOST_PER_ACCOUNT: i64 = 10;
+/// Failures from an address in a window: many people may share one.
+pub const MOST_PER_ADDRESS: i64 = 50;
+/// From the first failure on.
+pub const WINDOW: Duration = Duration::from_mins(15);
+
+/// One attempt to prove who somebody is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    account: String,
+    address: String,
+}
+
+impl Attempt {
+    /// An attempt on the account with this normalized e-mail address, from this IP address.
+    pub fn new(email: &str, address: Option<&str>) -> Self {
+        let account = format!("account:{}", hex::encode(Sha256::digest(email.as_bytes())));
+        Self { account, address: format!("address:{}", network_of(address.unwrap_or("unknown"))) }
+    }
+
+    /// The statements that settle an attempt that was good.
+    pub fn settled(&self) -> [Stmt; 2] {
+        [throttles::clear(&self.account), throttles::give_back(&self.account, &self.address)]
+    }
+
+    /// The statement that takes an attempt back that was neither good nor bad.
+    pub fn taken_back(&self) -> Stmt {
+        throttles::give_back(&self.account, &self.address)
+    }
+
+    /// Begins to count the account anew.
+    pub fn cleared(&self) -> Stmt {
+        throttles::clear(&self.account)
+    }
+}
+
+/// An IPv6 host has a whole /64 to itself and can take another address for every attempt.
+fn network_of(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(v6)) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        _ => address.to_owned(),
+    }
+}
+
+/// Counts an attempt and looks up whom it is on (`credentials` yields a [`CredentialRow`] or none), in one round trip.
+///
+/// # Errors
+/// [`Kind::TooMany`] when the account or the address has had its failures.
+pub async fn begin(
+    app: &App,
+    by: &Actor,
+    attempt: &Attempt,
+    credentials: Stmt,
+) -> Result<Option<CredentialRow>, Failure> {
+    let now = app.now();
+    let ends_at = now.plus(WINDOW);
+    let gate = Gate { key: &attempt.address, most: MOST_PER_ADDRESS };
+    let batch = vec![
+        throttles::clean(now),
+        throttles::count(&attempt.address, now, ends_at, None),
+        throttles::count(&attempt.account, now, ends_at, Some(gate)),
+        credentials,
+    ];
+    let mut results = app.ports.database.batch(batch).await?.into_iter().skip(1);
+    let mut tally = || results.next().unwrap_or_default().first::<Tally>();
+    let (address, account) = (tally()?, tally()?);
+    let user: Option<CredentialRow> = results.next().unwrap_or_default().first()?;
+    if let Some(tally) = address.filter(|tally| tally.attempts > MOST_PER_ADDRESS) {
+        let shown = attempt.address.trim_start_matches("address:");
+        note_lockout(app, by, &attempt.address, MOST_PER_ADDRESS, Some(shown)).await?;
+        return Err(too_many(now, tally.ends_at));
+    }
+    if let Some(tally) = account.filter(|tally| tally.attempts > MOST_PER_ACCOUNT) {
+        let known = user.as_ref().map(|row| row.user.uid.as_str());
+        note_lockout(app, by, &attempt.account, MOST_PER_ACCOUNT, known).await?;
+        return Err(too_many(now, tally.ends_at));
+    }
+    Ok(user)
+}
+
+fn too_many(now: Millis, ends_at: Millis) -> Failure {
+    let retry_after = (ends_at.0 - now.0).div_euclid(1000).max(0) + 1;
+    Failure::new(Kind::TooMany { retry_after }, format!("Too many failed logins. Try again in {retry_after} seconds."))
+}
+
+/// Notes the first refusal of a window. What was typed in for an account that does not exist may be anything, a
+/// password too: that is not noted.
+async fn note_lockout(app: &App, by: &Actor, key: &str, most: i64, target: Option<&str>) -> Result<(), Failure> {
+    let mut batch = vec![throttles::is_first_beyond(key, most)];
+    if let Some(target) = target {
+        batch.push(by.note(app, &Deed { action: "login.locked", target, label: None, details: json!({}) })?);
+    }
+    app.ports.database.batch(batch).await?;
+    Ok(())
+}
+
+/// Notes an attempt that failed: with its account, if there is one. So the log grows by at most [`MOST_PER_ACCOUNT`]
+/// entries a user and window.
+pub async fn failed(app: &App, by: &Actor, user: Option<&CredentialRow>, reason: &str) -> Result<(), Failure> {
+    let target = user.map_or("", |row| row.user.uid.as_str());
+    let deed = Deed { action: "login.failed", target, label: None, details: json!({ "reason": reason }) };
+    // For an account that does not exist the same statements run, and change nothing.
+    let batch = vec![touch_failed(user.map(|row| row.user.id), app.now()), by.note(app, &deed)?];
+    app.ports.database.batch(batch).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_count_together() {
+        let of = |address| Attempt::new("a@example.org", Some(address)).address;
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "address:2001:db8:1:2::/64");
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("203.0.113.9"), "address:203.0.113.9");
+        assert_eq!(Attempt::new("a@example.org", None).address, "address:unknown");
+    }
+}

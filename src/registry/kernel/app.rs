@@ -1,0 +1,112 @@
+//! The registry as one request or one queue message sees it: the ports, the settings, the memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ports::{Blobs, BoxFuture, Cache, Clock, Database, Entropy, Job, MAX_JOBS, Millis, Tasks, Upstream};
+use crate::registry::kernel::address_policy::Reach;
+use crate::registry::kernel::memory::{Memory, Permit};
+use crate::registry::kernel::secrets::{Keyring, TokenHash};
+
+/// Everything from outside that the registry needs.
+#[derive(Clone)]
+pub struct Ports {
+    /// SQL.
+    pub database: Arc<dyn Database>,
+    /// Zips.
+    pub blobs: Arc<dyn Blobs>,
+    /// Token look-ups and counters.
+    pub cache: Arc<dyn Cache>,
+    /// HTTP out.
+    pub upstream: Arc<dyn Upstream>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Work that outlives the response.
+    pub tasks: Arc<dyn Tasks>,
+}
+
+/// What the operator has set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// SHA-256 of `ADMIN_TOKEN`; without it nobody is an administrator.
+    pub admin_token: Option<TokenHash>,
+    /// The keys of `ENCRYPTION_KEY`.
+    pub keyring: Keyring,
+    /// Whether http and private addresses are allowed as upstreams (`ALLOW_PRIVATE_UPSTREAMS`, for local use only).
+    pub allow_private_upstreams: bool,
+    /// Origin of all URLs that the registry hands out (`PUBLIC_URL`); else the request's own.
+    pub public_url: Option<String>,
+    /// How long a repository rests between two syncs that nobody asked for (`SYNC_INTERVAL_SECONDS`).
+    pub sync_interval: Duration,
+}
+
+/// Rest between two syncs of a repository: a push is told by the sync endpoint at once, this only catches what nobody
+/// told. One upstream request and two statements each time.
+pub const DEFAULT_SYNC_INTERVAL: Duration = Duration::from_mins(10);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            admin_token: None,
+            keyring: Keyring::default(),
+            allow_private_upstreams: false,
+            public_url: None,
+            sync_interval: DEFAULT_SYNC_INTERVAL,
+        }
+    }
+}
+
+const PERMIT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The registry as one request or one queue message sees it.
+#[derive(Clone)]
+pub struct App {
+    /// The outside.
+    pub ports: Ports,
+    /// The operator's settings.
+    pub config: Arc<Config>,
+    /// What this isolate remembers between requests.
+    pub memory: Arc<Memory>,
+}
+
+impl App {
+    /// Now.
+    pub fn now(&self) -> Millis {
+        self.ports.clock.now()
+    }
+
+    /// Which addresses may be asked.
+    pub fn reach(&self) -> Reach {
+        if self.config.allow_private_upstreams { Reach::Anywhere } else { Reach::Public }
+    }
+
+    /// Waits for one of the isolate's permits with these names; `None` when none gets free within `timeout`. They are
+    /// polled: a request cannot be woken by another one in workerd.
+    pub fn acquire_permit<'a>(&'a self, names: &'a [&'a str], timeout: Duration) -> BoxFuture<'a, Option<Permit>> {
+        Box::pin(async move {
+            for _ in 0..timeout.as_millis() / PERMIT_POLL_INTERVAL.as_millis() {
+                if let Some(permit) = names.iter().find_map(|name| self.memory.try_acquire_permit(name, self.now())) {
+                    return Some(permit);
+                }
+                self.ports.clock.sleep(PERMIT_POLL_INTERVAL).await;
+            }
+            None
+        })
+    }
+
+    /// Puts `job` on the queue. A queue that does not answer is no failure: what is due is found again by cron.
+    pub async fn enqueue(&self, job: Job, delay: Duration) {
+        self.enqueue_all(&[job], delay).await;
+    }
+
+    /// Puts any number of jobs on the queue, with as few calls as it allows. One that fails does not keep the others.
+    pub async fn enqueue_all(&self, jobs: &[Job], delay: Duration) {
+        for jobs in jobs.chunks(MAX_JOBS) {
+            if let Err(fault) = self.ports.tasks.enqueue(jobs.to_vec(), delay).await {
+                log::warn!("{} job(s) left to cron: {fault}", jobs.len());
+            }
+        }
+    }
+}

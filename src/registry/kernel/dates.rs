@@ -1,0 +1,103 @@
+//! Moments as text and back, always in UTC.
+
+use time::format_description::StaticFormatDescription;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime, UtcDateTime};
+
+use crate::ports::Millis;
+
+const DAY_SECONDS: i64 = 24 * 3600;
+
+const DAY: StaticFormatDescription = format_description!("[year]-[month]-[day]");
+const PHP_DATE: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+/// RFC 3339 without a fraction, in UTC.
+const UTC_RFC3339: StaticFormatDescription = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+
+/// The number of a moment's day: days since 1970-01-01.
+pub fn day_number(moment: Millis) -> i64 {
+    moment.seconds().div_euclid(DAY_SECONDS)
+}
+
+/// The first moment of a day.
+pub fn start_of_day(number: i64) -> Millis {
+    Millis::from_seconds(number.saturating_mul(DAY_SECONDS))
+}
+
+/// As PHP and the storefront write it: `2026-01-31 12:00:00`.
+pub fn php_date(moment: Millis) -> String {
+    write(moment, PHP_DATE)
+}
+
+/// As metadata has it: `2026-01-31T12:00:00Z`.
+pub fn rfc3339(moment: Millis) -> String {
+    write(moment, UTC_RFC3339)
+}
+
+/// The day alone: `2026-01-31`.
+pub fn day(moment: Millis) -> String {
+    write(moment, DAY)
+}
+
+fn write(moment: Millis, form: StaticFormatDescription) -> String {
+    let at = UtcDateTime::from_unix_timestamp(moment.seconds()).unwrap_or(UtcDateTime::UNIX_EPOCH);
+    // It fails for components that a moment lacks alone, and these forms name none.
+    at.format(form).unwrap_or_default()
+}
+
+/// The moment that RFC 3339 text names.
+pub fn read_rfc3339(text: &str) -> Option<Millis> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(Millis::from_seconds(moment.unix_timestamp()))
+}
+
+/// The moment that text like [`php_date`]'s names.
+pub fn read_php_date(text: &str) -> Option<Millis> {
+    let moment = UtcDateTime::parse(unsigned(text)?, PHP_DATE).ok()?;
+    Some(Millis::from_seconds(moment.unix_timestamp()))
+}
+
+/// The first moment of the day that text like [`day`]'s names.
+pub fn read_day(text: &str) -> Option<Millis> {
+    let moment = Date::parse(unsigned(text)?, DAY).ok()?.midnight().as_utc();
+    Some(Millis::from_seconds(moment.unix_timestamp()))
+}
+
+/// `text`, unless it begins with a sign, which `time` takes before a year.
+fn unsigned(text: &str) -> Option<&str> {
+    (!text.starts_with(['+', '-'])).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let moment = Millis::from_seconds(1_769_860_805);
+        assert_eq!(php_date(moment), "2026-01-31 12:00:05");
+        assert_eq!(rfc3339(moment), "2026-01-31T12:00:05Z");
+        assert_eq!(day(moment), "2026-01-31");
+        assert_eq!((read_php_date(&php_date(moment)), read_rfc3339(&rfc3339(moment))), (Some(moment), Some(moment)));
+        assert_eq!(read_day("2026-01-31").map(php_date).as_deref(), Some("2026-01-31 00:00:00"));
+        assert_eq!(day(start_of_day(day_number(moment))), "2026-01-31");
+        assert_eq!((day_number(Millis(0)), day_number(Millis(-1))), (0, -1));
+        assert_eq!(rfc3339(Millis::from_seconds(-1)), "1969-12-31T23:59:59Z");
+        assert_eq!(rfc3339(Millis::LAST), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn what_is_no_moment_is_not_read() {
+        for text in
+            ["", "2026-01-31", "2026-01-31T12:00:00", "2026-02-30 12:00:00", "2026-01-31 12:00:00Z", "x 12:00:00"]
+        {
+            assert_eq!(read_php_date(text), None, "{text}");
+        }
+        for text in ["+2026-01-31 12:00:00", "-2026-01-31 12:00:00", "2026-01-31 12:00", "2026-01-31 12:00:00.5"] {
+            assert_eq!(read_php_date(text), None, "{text}");
+        }
+        for text in ["", "2026-1-31", "2026-02-30", "2026-01-31 12:00:00", "+2026-01-31", "-2026-01-31"] {
+            assert_eq!(read_day(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The one refusal: what went wrong in words for the user, and privately why.
+//!
+//! Use cases return it, the `http` room renders it in its surface's dialect. The `source` is for the operator's log
+//! and never leaves the registry.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use crate::ports::{DatabaseError, Fault};
+
+/// What sort of refusal it is; decides the status code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// No credentials, or ones that are wrong, expired or revoked.
+    Unauthenticated,
+    /// A login with a wrong password or code.
+    WrongCredentials,
+    /// A login that lacks the code of its second factor.
+    TwoFactorRequired,
+    /// Good credentials that may not do this.
+    Forbidden,
+    /// There is no such thing, or the caller may not know that there is.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// The client cannot be served at all (Composer 1).
+    NotAcceptable,
+    /// It contradicts what is there.
+    Conflict,
+    /// The request is wrong; `fields` may say where.
+    Invalid,
+    /// The asked range lies outside a blob of `size` bytes.
+    RangeNotSatisfiable {
+        /// Bytes.
+        size: u64,
+    },
+    /// The caller has used up its quota.
+    TooMany {
+        /// Seconds until there is one again.
+        retry_after: i64,
+    },
+    /// Somebody else's server failed us.
+    Upstream,
+    /// The registry failed.
+    Internal,
+}
+
+/// A refusal. Boxed: nearly every `?` of the registry hands one on, and a pointer keeps that small.
+#[derive(Debug, Clone)]
+pub struct Failure(Box<Refusal>);
+
+/// What a [`Failure`] says.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// What sort it is.
+    pub kind: Kind,
+    /// What was wrong and what to do, for the user.
+    pub detail: String,
+    /// Field name → what is wrong with it.
+    pub fields: BTreeMap<String, Vec<String>>,
+    /// Why, for the log.
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A refusal of `kind` in the user's words.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self::because(kind, detail.into(), None)
+    }
+
+    fn because(kind: Kind, detail: String, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
+        Self(Box::new(Refusal { kind, detail, fields: BTreeMap::new(), source }))
+    }
+
+    /// The request is wrong.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, detail)
+    }
+
+    /// One field of the request is wrong.
+    pub fn invalid_field(field: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::invalid(format!("`{field}`: {detail}")).with_field(field, detail)
+    }
+
+    /// There is no such `what`.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Kind::NotFound, format!("{what} not found"))
+    }
+
+    /// `what` changed between the look at it and the change of it.
+    pub fn crossed(what: &str) -> Self {
+        let words = format!("The {what} was changed by somebody else just now. Look at it and try again.");
+        Self::new(Kind::Conflict, words)
+    }
+
+    /// The registry failed; `source` goes to the log.
+    pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
+        let detail = "The registry failed to answer. Try again; if it keeps failing, tell its operator the request id.";
+        Self::because(Kind::Internal, detail.to_owned(), Some(Arc::new(source)))
+    }
+
+    /// The registry failed, and `source` tells the user all there is to say.
+    pub fn told(source: impl Error + Send + Sync + 'static) -> Self {
+        Self::because(Kind::Internal, source.to_string(), Some(Arc::new(source)))
+    }
+
+    /// A request came without what the entry point gives every one.
+    pub fn unwired() -> Self {
+        Self::new(Kind::Internal, "The registry is not wired up: a request came without it.")
+    }
+
+    /// The same refusal, saying more of one field.
+    #[must_use]
+    pub fn with_field(mut self, field: &str, detail: impl Into<String>) -> Self {
+        self.fields.entry(field.to_owned()).or_default().push(detail.into());
+        self
+    }
+}
+
+impl Deref for Failure {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Refusal {
+        &mut self.0
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::internal(fault)
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        Self::internal(error)
+    }
+}

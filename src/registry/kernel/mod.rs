@@ -1,0 +1,15 @@
+//! What every use case stands on: the application's ports and settings, memory, failures, secrets, requests to others.
+
+pub mod address_policy;
+pub mod app;
+pub mod audit;
+pub mod cache;
+pub mod dates;
+pub mod email;
+pub mod failure;
+pub mod ids;
+pub mod memory;
+pub mod outbound;
+pub mod pattern;
+pub mod secrets;
+pub mod validation;

@@ -1,0 +1,147 @@
+//! Requests to somebody else's server: who is shown which credentials, how redirects are followed, and how much of an
+//! answer is read. Credentials go to the origin they were given for and to no other.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, LOCATION};
+use http::{HeaderMap, HeaderValue, Method};
+use url::Url;
+
+use crate::ports::{ByteStream, Fault, UpstreamError, UpstreamRequest, UpstreamResponse};
+use crate::registry::kernel::address_policy::{ForbiddenUrl, check_target};
+use crate::registry::kernel::app::App;
+
+/// How long an upstream may be silent.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+const MAX_REDIRECTS: usize = 5;
+
+/// Credentials for one origin.
+#[derive(Clone)]
+pub struct Authorization(HeaderValue);
+
+impl std::fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authorization(…)")
+    }
+}
+
+impl Authorization {
+    /// HTTP Basic.
+    pub fn basic(user: &str, password: &str) -> Option<Self> {
+        let encoded = STANDARD.encode(format!("{user}:{password}"));
+        let mut value = HeaderValue::try_from(format!("Basic {encoded}")).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+
+    /// A bearer token.
+    pub fn bearer(token: &str) -> Option<Self> {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+}
+
+/// Why an upstream request brought nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RequestError {
+    /// It did not answer.
+    #[error(transparent)]
+    NoAnswer(#[from] UpstreamError),
+    /// Its address may not be asked any more: the operator's settings have changed.
+    #[error("the address {0}")]
+    ForbiddenAddress(ForbiddenUrl),
+    /// It sent us to a place that may not be asked.
+    #[error("the server redirects to an address that {0}")]
+    ForbiddenRedirect(ForbiddenUrl),
+    /// It sent us around.
+    #[error("the server redirects more than {MAX_REDIRECTS} times")]
+    TooManyRedirects,
+    /// It broke off.
+    #[error("the server's answer broke off: {0}")]
+    BrokenOff(String),
+    /// It says more than we can hold.
+    #[error("the server's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// Bytes.
+        limit: usize,
+    },
+}
+
+/// A request to make.
+pub struct Ask {
+    /// `GET` or `POST`.
+    pub method: Method,
+    /// Where; checked again before it is asked.
+    pub url: Url,
+    /// Headers besides the credentials.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// What came back, and from where.
+pub struct Answer {
+    /// The address that answered, after redirects.
+    pub url: Url,
+    /// The answer.
+    pub response: UpstreamResponse,
+    /// How many requests it took.
+    pub requests: u32,
+}
+
+/// Asks, and follows redirects. Method and body are kept: git servers redirect renamed repositories, and a `POST` must
+/// arrive there as one.
+pub async fn ask(app: &App, ask: Ask, authorization: Option<&Authorization>) -> Result<Answer, RequestError> {
+    let reach = app.reach();
+    let origin = ask.url.origin();
+    let mut url = ask.url;
+    for requests in 1..=MAX_REDIRECTS + 1 {
+        check_target(&url, reach).map_err(|error| match requests {
+            1 => RequestError::ForbiddenAddress(error),
+            _ => RequestError::ForbiddenRedirect(error),
+        })?;
+        let mut headers = ask.headers.clone();
+        if let Some(authorization) = authorization
+            && url.origin() == origin
+        {
+            headers.insert(AUTHORIZATION, authorization.0.clone());
+        }
+        let request = UpstreamRequest {
+            method: ask.method.clone(),
+            url: url.clone(),
+            headers,
+            body: ask.body.clone(),
+            patience: PATIENCE,
+        };
+        let response = app.ports.upstream.send(request).await?;
+        let target = response
+            .headers
+            .get(LOCATION)
+            .filter(|_| response.status.is_redirection())
+            .and_then(|location| location.to_str().ok())
+            .and_then(|location| url.join(location).ok());
+        match target {
+            Some(target) => url = target,
+            None => return Ok(Answer { url, response, requests: u32::try_from(requests).unwrap_or(u32::MAX) }),
+        }
+    }
+    Err(RequestError::TooManyRedirects)
+}
+
+/// Reads a body of at most `limit` bytes.
+pub async fn read_all(body: &mut dyn ByteStream, limit: usize) -> Result<Vec<u8>, RequestError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next_chunk().await {
+        let chunk = chunk.map_err(|Fault { reason, .. }| RequestError::BrokenOff(reason))?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(RequestError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,214 @@
+//! What an operator sets while the registry runs. A setting is a field of [`Settings`], whose default holds until it is
+//! set, and one of [`SettingsChange`]; it is stored as a row of JSON under its name. To add one, follow the others through
+//! this file and `http::management::settings`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use composer::PackageName;
+use serde_json::{Map, Value, json};
+
+use crate::ports::{Job, Row, Rows, Stmt};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::view::View;
+use crate::registry::kernel::address_policy::check_url;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::sources::composer::withdraw_reserved;
+use crate::store::kernel::organizations::{self, Touched};
+use crate::store::operations::settings;
+use crate::store::packages::mirror_publication::{Leaving, retire};
+use crate::store::sources::upstream_answers;
+use crate::store::{Update, run};
+
+const PACKAGIST_URL: &str = "https://repo.packagist.org";
+
+const MAX_URL: usize = 2048;
+const MAX_VENDORS: usize = 500;
+
+/// Every setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether packages that nobody else has are mirrored from Packagist.
+    pub packagist_mirroring: bool,
+    /// Where Packagist is.
+    pub packagist_url: String,
+    /// Vendors whose packages no public upstream is asked for.
+    pub reserved_vendors: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { packagist_mirroring: false, packagist_url: PACKAGIST_URL.to_owned(), reserved_vendors: Vec::new() }
+    }
+}
+
+impl Settings {
+    /// From what is stored; what is not has its default.
+    fn read(mut stored: Row) -> Self {
+        let default = Self::default();
+        let texts = |list: &Value| -> Option<Vec<String>> {
+            list.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        Self {
+            packagist_mirroring: stored.take("packagist_mirroring").as_bool().unwrap_or(default.packagist_mirroring),
+            packagist_url: stored.text("packagist_url").unwrap_or(default.packagist_url),
+            reserved_vendors: texts(&stored.take("reserved_vendors")).unwrap_or(default.reserved_vendors),
+        }
+    }
+
+    /// Each with its name, as it is stored.
+    fn entries(&self) -> [(&'static str, Value); 3] {
+        [
+            ("packagist_mirroring", json!(self.packagist_mirroring)),
+            ("packagist_url", json!(self.packagist_url)),
+            ("reserved_vendors", json!(self.reserved_vendors)),
+        ]
+    }
+
+    /// Those that are another than in `before`.
+    fn changed_since(&self, before: &Self) -> Vec<(&'static str, Value)> {
+        let pairs = self.entries().into_iter().zip(before.entries());
+        pairs.filter(|(now, then)| now != then).map(|(now, _)| now).collect()
+    }
+}
+
+/// A request to change settings; what it does not name stays, what it clears gets its default back.
+#[derive(Debug, Clone, Default)]
+pub struct SettingsChange {
+    /// Whether packages that nobody else has are mirrored from Packagist.
+    pub packagist_mirroring: Update<bool>,
+    /// Where Packagist is.
+    pub packagist_url: Update<String>,
+    /// Vendors whose packages no public upstream is asked for.
+    pub reserved_vendors: Update<Vec<String>>,
+}
+
+impl SettingsChange {
+    fn apply(self, app: &App, before: &Settings) -> Result<Settings, Failure> {
+        let default = Settings::default();
+        Ok(Settings {
+            packagist_mirroring: chosen(
+                self.packagist_mirroring,
+                before.packagist_mirroring,
+                default.packagist_mirroring,
+            ),
+            packagist_url: match self.packagist_url {
+                Update::Set(Some(url)) => checked_url(app, &url)?,
+                update => chosen(update, before.packagist_url.clone(), default.packagist_url),
+            },
+            reserved_vendors: match self.reserved_vendors {
+                Update::Set(Some(vendors)) => checked_vendors(&vendors)?,
+                update => chosen(update, before.reserved_vendors.clone(), default.reserved_vendors),
+            },
+        })
+    }
+}
+
+fn chosen<T>(update: Update<T>, before: T, default: T) -> T {
+    match update {
+        Update::Keep => before,
+        Update::Set(value) => value.unwrap_or(default),
+    }
+}
+
+fn checked_url(app: &App, url: &str) -> Result<String, Failure> {
+    if url.len() > MAX_URL {
+        return Err(Failure::invalid_field("packagist_url", format!("must not be longer than {MAX_URL} characters")));
+    }
+    let url =
+        check_url(url, app.reach()).map_err(|error| Failure::invalid_field("packagist_url", error.to_string()))?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
+    let refuse = |detail: String| Err(Failure::invalid_field("reserved_vendors", detail));
+    if vendors.len() > MAX_VENDORS {
+        return refuse(format!("must not hold more than {MAX_VENDORS} vendors"));
+    }
+    let checked: BTreeSet<String> = vendors.iter().map(|vendor| vendor.to_ascii_lowercase()).collect();
+    if let Some(odd) = checked.iter().find(|vendor| PackageName::parse(&format!("{vendor}/x")).is_err()) {
+        return refuse(format!(
+            "`{}` is no vendor; it is what stands before the slash of a package name",
+            odd.escape_default()
+        ));
+    }
+    Ok(checked.into_iter().collect())
+}
+
+/// The settings of an organization.
+pub async fn get(app: &App, view: &View) -> Result<Settings, Failure> {
+    let rows = run(&*app.ports.database, settings::all(view.organization())).await?;
+    Ok(Settings::read(settings::read(rows)?))
+}
+
+/// The id in the rows of [`settings::packagist_repository`].
+fn id_in(rows: Rows) -> Result<Option<i64>, Failure> {
+    Ok(rows.read(|row| row.needed_number("id"))?.pop())
+}
+
+/// Changes what the request names; the settings as they are then. What mirroring no longer covers leaves the metadata,
+/// and what was downloaded before stays downloadable.
+pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Settings, Failure> {
+    let organization = by.organization();
+    let batch = vec![settings::all(organization), settings::packagist_repository(organization)];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let before = Settings::read(settings::read(results.next().unwrap_or_default())?);
+    let packagist = id_in(results.next().unwrap_or_default())?;
+    let after = change.apply(app, &before)?;
+    let rows = after.changed_since(&before);
+    if rows.is_empty() {
+        return Ok(after);
+    }
+    let now = app.now();
+    let details: Map<String, Value> = rows.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let deed = Deed { action: "settings.changed", target: "settings", label: None, details: Value::Object(details) };
+    let mut batch: Vec<Stmt> = vec![
+        settings::set(organization, &rows, now),
+        by.note(app, &deed)?,
+        organizations::touch(organization, Touched::Names, now),
+    ];
+    let has_moved = before.packagist_url != after.packagist_url;
+    if let Some(id) = packagist
+        && (has_moved || !after.packagist_mirroring)
+    {
+        batch.extend(retire(organization, &[Leaving::all(id)], now));
+        batch.push(upstream_answers::forget_answers(organization, id));
+    }
+    batch.extend(settings::apply_packagist(organization, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now));
+    batch.push(settings::packagist_repository(organization));
+    let packagist = id_in(app.ports.database.batch(batch).await?.pop().unwrap_or_default())?;
+    app.memory.invalidate_published(by.organization());
+    if let (true, Some(repository_id)) = (after.packagist_mirroring, packagist) {
+        app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
+    }
+    if let Err(failure) = withdraw_reserved(app, organization, None).await {
+        log::warn!("packages of reserved vendors stay listed until their upstream's next sync: {failure:?}");
+    }
+    Ok(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_stored_has_its_default_and_only_what_differs_is_written() {
+        let read = Settings::read(Row::of(json!({"packagist_mirroring": true, "of_a_later_version": 1})));
+        assert_eq!(read, Settings { packagist_mirroring: true, ..Settings::default() });
+        assert_eq!(read.changed_since(&Settings::default()), [("packagist_mirroring", json!(true))]);
+        assert_eq!(read.changed_since(&read), []);
+    }
+
+    #[test]
+    fn vendors_are_lowercased_sorted_and_checked() {
+        let vendors =
+            |list: &[&str]| checked_vendors(&list.iter().map(|vendor| (*vendor).to_owned()).collect::<Vec<_>>());
+        assert_eq!(vendors(&["Zend", "acme", "ACME"]).expect("vendors"), ["acme", "zend"]);
+        for odd in ["acme/lib", "", "a b", "acme/*"] {
+            assert!(vendors(&[odd]).is_err(), "{odd}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A package's documents as the database has them.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use composer::{DocumentForm, DocumentIndex, NormalizedVersion, PackageName};
+use serde_json::Value;
+
+use crate::ports::{BoxFuture, Fault, Millis, Rows};
+use crate::registry::access::view::Scope;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::{BoundedCache, Cached};
+use crate::registry::kernel::dates::read_rfc3339;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::memory::PublishedCache;
+use crate::registry::packages::notices::Notices;
+use crate::store::packages::packages::{self, DocumentPart};
+use crate::store::sources::upstream_answers::Facts;
+use crate::store::{OrganizationId, run};
+
+/// Which of a package's two documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// `{package}.json`: stable, RC, beta, alpha.
+    Stable,
+    /// `{package}~dev.json`.
+    Dev,
+}
+
+/// A package's documents as the database has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageDocuments {
+    revision: i64,
+    stable: String,
+    dev: String,
+    notices: Notices,
+    /// Where the versions stand in the two, once somebody has asked who does not see all of them.
+    indexed: OnceLock<[IndexedDocument; 2]>,
+}
+
+impl PackageDocuments {
+    /// The two documents of a package at `revision` (unix seconds), about which there are no notices.
+    pub fn new(revision: i64, stable: String, dev: String) -> Self {
+        Self { revision, stable, dev, notices: Notices::default(), indexed: OnceLock::new() }
+    }
+
+    /// Where the versions stand in the stable document and in the other.
+    pub fn indexed(&self, name: &PackageName) -> Result<&[IndexedDocument; 2], Fault> {
+        if let Some(indexed) = self.indexed.get() {
+            return Ok(indexed);
+        }
+        let indexed = [IndexedDocument::of(&self.stable, name)?, IndexedDocument::of(&self.dev, name)?];
+        Ok(self.indexed.get_or_init(|| indexed))
+    }
+
+    /// Unix seconds.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// What is known to be wrong with its versions.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// One of the two.
+    pub fn text(&self, part: Part) -> &str {
+        match part {
+            Part::Stable => &self.stable,
+            Part::Dev => &self.dev,
+        }
+    }
+}
+
+/// What is known of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// The documents of the package; `None`: there is no such package.
+    Documents(Option<Arc<PackageDocuments>>),
+    /// There is no version of it, and it is not to be looked for elsewhere.
+    Claimed,
+}
+
+impl Known {
+    /// About how many bytes it holds.
+    pub fn bytes(&self) -> usize {
+        match self {
+            // A half more for the indexes.
+            Self::Documents(Some(documents)) => (documents.stable.len() + documents.dev.len()) * 3 / 2,
+            Self::Documents(None) | Self::Claimed => 0,
+        }
+    }
+}
+
+/// How long an isolate goes by what it has read of a package.
+pub const DOCUMENT_TTL: Duration = Duration::from_secs(10);
+
+/// What is known of packages, by organization and name.
+pub type DocumentCache = BoundedCache<(OrganizationId, String), Cached<Known>>;
+
+impl PublishedCache for DocumentCache {
+    fn invalidate(&mut self, organization: OrganizationId) {
+        self.remove_all(|(of, _)| *of == organization);
+    }
+}
+
+/// What the database has of a name: its documents, and what decides about it when it is not our own.
+pub fn stored<'a>(
+    app: &'a App,
+    organization: OrganizationId,
+    name: &PackageName,
+) -> BoxFuture<'a, Result<Stored, Failure>> {
+    let stmt = packages::documents(organization, name.as_str(), None);
+    Box::pin(async move { Ok(assemble(run(&*app.ports.database, stmt).await?, None)?) })
+}
+
+/// Documents, and facts of a name that is not our own.
+pub type Stored = (Option<Arc<PackageDocuments>>, Option<Facts>);
+
+/// Puts documents together from the rows of [`packages::documents`]; `known` are those whose revision was asked for.
+///
+/// # Errors
+/// When a row cannot be read.
+pub fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stored, Fault> {
+    let (mut documents, mut facts): (Option<PackageDocuments>, _) = (None, None);
+    let mut is_known = false;
+    for part in rows.decode::<DocumentPart>()? {
+        if let Some(text) = part.facts {
+            facts = Some(Facts::read(&text)?);
+            continue;
+        }
+        is_known |= part.body.is_none();
+        let documents =
+            documents.get_or_insert_with(|| PackageDocuments::new(part.revision, String::new(), String::new()));
+        let Some(text) = part.body else { continue };
+        match part.stability.as_str() {
+            "dev" => documents.dev.push_str(&text),
+            "notices" => documents.notices = Notices::parse(&text)?,
+            _ => documents.stable.push_str(&text),
+        }
+    }
+    let same = |documents: &PackageDocuments| known.filter(|known| is_known && known.revision == documents.revision);
+    Ok((documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))), facts))
+}
+
+/// The versions of one document, and where they stand in its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedDocument {
+    index: DocumentIndex,
+    /// In the order of the document, with when they were released.
+    versions: Vec<(NormalizedVersion, Option<Millis>)>,
+}
+
+impl IndexedDocument {
+    /// Looks where the versions stand in `text`, the minified document of the package `name`.
+    pub fn of(text: &str, name: &PackageName) -> Result<Self, Fault> {
+        let index =
+            DocumentIndex::parse(text, name).ok_or_else(|| damaged(name, &"it is cut off, or not a minified one"))?;
+        let version = |position| {
+            let field = |key| index.text_field(text, position, key);
+            let normalized = field("version_normalized").unwrap_or_default();
+            (NormalizedVersion::from_stored(normalized), field("time").as_deref().and_then(read_rfc3339))
+        };
+        let versions = (0..index.len()).map(version).collect();
+        Ok(Self { index, versions })
+    }
+
+    /// The positions of the versions that `scope` lets through.
+    pub fn seen(&self, scope: &Scope<'_>) -> Vec<usize> {
+        let versions = self.versions.iter().enumerate();
+        versions.filter(|(_, (version, released))| scope.sees(version, *released)).map(|(at, _)| at).collect()
+    }
+
+    /// The version at a position.
+    pub fn version(&self, position: usize) -> Option<&NormalizedVersion> {
+        self.versions.get(position).map(|(version, _)| version)
+    }
+
+    /// The text `document` with nothing but the versions at these positions, and without their field `omitted_field`.
+    pub fn subset(
+        &self,
+        document: &str,
+        name: &PackageName,
+        positions: &[usize],
+        omitted_field: Option<&str>,
+        form: DocumentForm,
+    ) -> Result<String, Fault> {
+        let minified = self.index.subset(document, name, positions, omitted_field);
+        match form {
+            DocumentForm::Minified => Ok(minified),
+            DocumentForm::KeyedByVersion => keyed(&minified, name),
+        }
+    }
+}
+
+/// A minified document as clients other than composer get it: each version in full under its name.
+pub fn keyed(text: &str, name: &PackageName) -> Result<String, Fault> {
+    let mut document: composer::Map = serde_json::from_str(text).map_err(|error| damaged(name, &error))?;
+    let entries = document
+        .get_mut("packages")
+        .and_then(|packages| packages.get_mut(name.as_str()))
+        .map(Value::take)
+        .ok_or_else(|| damaged(name, &"no entries"))?;
+    let entries = composer::expand(serde_json::from_value(entries).map_err(|error| damaged(name, &error))?);
+    Ok(composer::document_json(name, &entries, DocumentForm::KeyedByVersion))
+}
+
+fn damaged(name: &PackageName, reason: &dyn fmt::Display) -> Fault {
+    Fault::new("database", format!("document of {name}: {reason}"))
+}

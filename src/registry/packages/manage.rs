@@ -1,0 +1,423 @@
+//! What operators and shops do to packages by hand: yank a version and put it back, hide it and show it again, delete,
+//! say that a package is abandoned.
+//!
+//! A yanked version leaves the metadata, so that nobody comes to require it; whoever has it in a lock file goes on
+//! downloading it. A hidden one is as if it were not there, for everybody and for its zip too, until it is shown again; a
+//! hidden package is so with all its versions. A deleted one is gone, its zip too when nothing else needs it. Only what was uploaded can be deleted:
+//! what comes from a repository would come back with its next sync.
+
+use composer::{NormalizedVersion, PackageName, normalize};
+use serde_json::{Value, json};
+
+use crate::ports::Stmt;
+use crate::registry::access::actor::Actor;
+use crate::registry::access::view::{Scope, View};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::packages::revise::{Draft, Edit};
+use crate::store::Update;
+use crate::store::kernel::organizations;
+use crate::store::packages::packages::{LiveVersion, PackageState, delete, delete_empty, hide, override_manifest};
+use crate::store::packages::{publication, versions};
+
+/// Attempts before giving up to others who keep publishing the same package.
+const ATTEMPTS: usize = 5;
+
+/// What is done to a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionChange {
+    /// It leaves the metadata.
+    Yank,
+    /// It comes back.
+    Unyank,
+    /// It is gone for good, and with the last one its package.
+    Delete,
+    /// It is as if it were not there, its zip too.
+    Hide,
+    /// It is there again.
+    Show,
+    /// It is gone for good; its package stays, even without a version.
+    Remove,
+}
+
+impl VersionChange {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Yank => "version.yanked",
+            Self::Unyank => "version.unyanked",
+            Self::Delete | Self::Remove => "version.deleted",
+            Self::Hide => "version.hidden",
+            Self::Show => "version.shown",
+        }
+    }
+
+    fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::Remove)
+    }
+
+    /// Whether it is a shop's, which goes on seeing what it hides.
+    fn is_of_a_shop(self) -> bool {
+        matches!(self, Self::Hide | Self::Show | Self::Remove)
+    }
+}
+
+/// Changes one version of a package, named by its public id or its name. Doing it again changes nothing.
+///
+/// # Errors
+/// `NotFound` for what is not there and for what `view` does not see, `Conflict` for what cannot be changed by hand.
+pub async fn change_version(
+    app: &App,
+    by: &Actor,
+    (key, version): (&str, &str),
+    change: VersionChange,
+) -> Result<(), Failure> {
+    let mut draft = read(app, by, key).await?;
+    find(&draft, &by.view, version, change)?;
+    for _ in 0..ATTEMPTS {
+        let found = find(&draft, &by.view, version, change).ok();
+        let Some((package, at)) = found.filter(|found| !is_done(&draft, *found, change)) else { return Ok(()) };
+        check_kind(package, change.deletes() && !draft.versions.is_empty())?;
+        let Err(failure) = write_version(app, by, &draft, package, at, change).await else { return Ok(()) };
+        let now = read(app, by, key).await?;
+        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
+            return Err(failure);
+        }
+        app.memory.invalidate_published(by.organization());
+        draft = now;
+    }
+    Err(busy())
+}
+
+fn busy() -> Failure {
+    Failure::new(Kind::Conflict, "Others keep publishing this package. Try again in a moment.")
+}
+
+async fn read(app: &App, by: &Actor, key: &str) -> Result<Draft, Failure> {
+    let batch = Vec::from(Draft::statements(by.organization(), key));
+    Draft::read(&mut app.ports.database.batch(batch).await?.into_iter())
+}
+
+/// The package and the place of the version in it, if `view` sees that.
+fn find<'d>(
+    draft: &'d Draft,
+    view: &View,
+    version: &str,
+    change: VersionChange,
+) -> Result<(&'d PackageState, usize), Failure> {
+    let package = draft.package.as_ref().ok_or_else(|| Failure::not_found("Package"))?;
+    let scope = view.scope(&package.name);
+    if matches!(scope, Scope::Nothing) || package.hidden && !change.is_of_a_shop() {
+        return Err(Failure::not_found("Package"));
+    }
+    let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
+    let is_meant = |known: &LiveVersion| {
+        (known.pretty == version || known.normalized == normalized)
+            && (!known.hidden || change.is_of_a_shop())
+            && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released_at))
+    };
+    let at = draft.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
+    Ok((package, at))
+}
+
+fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange) -> bool {
+    match change {
+        VersionChange::Yank => draft.versions[at].yanked,
+        VersionChange::Unyank => !draft.versions[at].yanked,
+        VersionChange::Hide => draft.versions[at].hidden,
+        VersionChange::Show => !draft.versions[at].hidden,
+        VersionChange::Delete | VersionChange::Remove => false,
+    }
+}
+
+/// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted.
+fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
+    let name = &package.name;
+    let words = match package.kind.as_str() {
+        "composer" => format!("{name} is mirrored: it is as its upstream has it. Change it there."),
+        "git" if deletes => format!(
+            "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
+             there, or remove the repository from here."
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Kind::Conflict, words))
+}
+
+fn name_of(package: &PackageState) -> Result<PackageName, Failure> {
+    PackageName::parse(&package.name).map_err(Failure::internal)
+}
+
+async fn write_version(
+    app: &App,
+    by: &Actor,
+    draft: &Draft,
+    package: &PackageState,
+    at: usize,
+    change: VersionChange,
+) -> Result<(), Failure> {
+    let mut left = draft.versions.clone();
+    let normalized = left[at].normalized.clone();
+    let (organization, name) = (by.organization(), package.name.as_str());
+    let stmt = match change {
+        VersionChange::Yank | VersionChange::Unyank => {
+            left[at].yanked = change == VersionChange::Yank;
+            let moment = left[at].yanked.then(|| app.now());
+            versions::yank(organization, name, &normalized, moment)
+        }
+        VersionChange::Hide | VersionChange::Show => {
+            left[at].hidden = change == VersionChange::Hide;
+            versions::hide(organization, name, &normalized, left[at].hidden, app.now())
+        }
+        VersionChange::Delete | VersionChange::Remove => {
+            left.remove(at);
+            versions::delete(organization, name, &normalized)
+        }
+    };
+    let label = format!("{name} {}", draft.versions[at].pretty);
+    let details = json!({ "version": normalized, "reference": draft.versions[at].reference });
+    let deed = Deed { action: change.action(), target: &package.uid, label: Some(&label), details };
+    let mut changes = vec![stmt, by.note(app, &deed)?];
+    if left.is_empty() && change == VersionChange::Delete {
+        changes.push(delete_empty(by.organization(), package.id));
+    }
+    let said = (package.abandoned_override.as_deref(), package.hidden);
+    edit(app, by, draft, package, &left, (Vec::new(), changes), said).await
+}
+
+/// Writes a change; `abandoned` and `hidden` are what is said of the package from now on.
+async fn edit(
+    app: &App,
+    by: &Actor,
+    draft: &Draft,
+    package: &PackageState,
+    versions: &[LiveVersion],
+    (before, changes): (Vec<Stmt>, Vec<Stmt>),
+    (abandoned, hidden): (Option<&str>, bool),
+) -> Result<(), Failure> {
+    let name = name_of(package)?;
+    let edit = Edit {
+        organization: by.organization(),
+        repository_id: package.repository_id,
+        source_url: &package.source_url,
+        name: &name,
+        abandoned,
+        hidden,
+        versions,
+        before,
+        changes,
+    };
+    edit.write(app, draft).await
+}
+
+/// Deletes several versions (normalized) of an uploaded package at once; those that are gone already are passed over.
+pub async fn delete_versions(app: &App, by: &Actor, name: &str, normalized: &[&str]) -> Result<(), Failure> {
+    for _ in 0..ATTEMPTS {
+        let draft = read(app, by, name).await?;
+        let goes = |version: &&LiveVersion| normalized.contains(&version.normalized.as_str());
+        let gone: Vec<&str> = draft.versions.iter().filter(goes).map(|version| version.normalized.as_str()).collect();
+        let Some(package) = draft.package.as_ref().filter(|_| !gone.is_empty()) else {
+            app.memory.invalidate_published(by.organization());
+            return Ok(());
+        };
+        check_kind(package, true)?;
+        let left: Vec<LiveVersion> = draft
+            .versions
+            .iter()
+            .filter(|version| !normalized.contains(&version.normalized.as_str()))
+            .cloned()
+            .collect();
+        let details = json!({ "versions": gone });
+        let deed = Deed { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
+        let changes = vec![
+            versions::delete_all(by.organization(), &package.name, &gone),
+            by.note(app, &deed)?,
+            delete_empty(by.organization(), package.id),
+        ];
+        let said = (package.abandoned_override.as_deref(), package.hidden);
+        let Err(failure) = edit(app, by, &draft, package, &left, (Vec::new(), changes), said).await else {
+            return Ok(());
+        };
+        let now = read(app, by, name).await?;
+        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
+            return Err(failure);
+        }
+    }
+    Err(busy())
+}
+
+/// What an operator says of a package over its composer.json.
+#[derive(Debug, Clone, Default)]
+pub struct PackageChanges {
+    /// `true`, `false` or the replacement's name; cleared leaves it to composer.json.
+    pub abandoned: Update<String>,
+    /// Cleared leaves it to composer.json.
+    pub description: Update<String>,
+    /// Whether it is hidden from everybody; `None` leaves that as it is. Only shops say so.
+    pub hidden: Option<bool>,
+}
+
+/// Longest description, in characters.
+const MAX_DESCRIPTION: usize = 1000;
+
+/// Refuses a description that lists could not show.
+pub fn check_description(text: Option<&str>) -> Result<(), Failure> {
+    match text {
+        Some(text) if text.chars().count() > MAX_DESCRIPTION || text.contains(char::is_control) => {
+            let reason = format!("must have at most {MAX_DESCRIPTION} characters, and none that control anything");
+            Err(Failure::invalid_field("description", reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl PackageChanges {
+    fn check(&self, package: &PackageState) -> Result<(), Failure> {
+        if let Update::Set(Some(replacement)) = &self.abandoned
+            && !matches!(replacement.as_str(), "true" | "false")
+        {
+            let wrong = |reason: String| Failure::invalid_field("abandoned", reason);
+            let name = PackageName::parse(replacement).map_err(|error| wrong(error.to_string()))?;
+            if name.as_str() == package.name {
+                return Err(wrong("must not be the package itself".to_owned()));
+            }
+        }
+        match &self.description {
+            Update::Set(text) => check_description(text.as_deref()),
+            Update::Keep => Ok(()),
+        }
+    }
+
+    /// The statements that make them.
+    fn statements(&self, app: &App, by: &Actor, package: &PackageState) -> Result<Vec<Stmt>, Failure> {
+        let mut batch = Vec::new();
+        let deed = |action, details| Deed { action, target: &package.uid, label: Some(&package.name), details };
+        if self.abandoned.is_set() || self.description.is_set() {
+            batch.push(override_manifest(
+                by.organization(),
+                package.id,
+                self.abandoned.clone(),
+                self.description.clone(),
+            ));
+            batch.push(by.note(app, &deed("package.changed", self.named()))?);
+        }
+        if let Some(hidden) = self.hidden.filter(|hidden| *hidden != package.hidden) {
+            batch.push(hide(by.organization(), package.id, hidden.then(|| app.now())));
+            let action = if hidden { "package.hidden" } else { "package.shown" };
+            batch.push(by.note(app, &deed(action, json!({})))?);
+        }
+        Ok(batch)
+    }
+
+    fn are_made(&self, package: &PackageState) -> bool {
+        let is = |update: &Update<String>, known: &Option<String>| match update {
+            Update::Keep => true,
+            Update::Set(value) => value == known,
+        };
+        is(&self.abandoned, &package.abandoned_override)
+            && is(&self.description, &package.description_override)
+            && self.hidden.is_none_or(|hidden| hidden == package.hidden)
+    }
+
+    fn named(&self) -> Value {
+        let text = |update: &Update<String>| match update {
+            Update::Keep => None,
+            Update::Set(value) => Some(json!(value)),
+        };
+        let named = [("abandoned", text(&self.abandoned)), ("description", text(&self.description))];
+        named.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect()
+    }
+}
+
+/// Who changes a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// An operator, for whom nothing is there that is hidden.
+    Operator,
+    /// A shop, which goes on seeing what it hides.
+    Shop,
+}
+
+/// The package that was read, if all of it is `view`'s to change.
+fn whole<'d>(draft: &'d Draft, view: &View, who: Who) -> Result<&'d PackageState, Failure> {
+    let absent = || Failure::not_found("Package");
+    let package = draft.package.as_ref().ok_or_else(absent)?;
+    let nothing_shown = || !draft.versions.is_empty() && draft.versions.iter().all(|version| version.hidden);
+    if who == Who::Operator && (package.hidden || nothing_shown()) {
+        return Err(absent());
+    }
+    match view.scope(&package.name) {
+        Scope::All => Ok(package),
+        scope if scope.sees_any(&package.version_index) => {
+            let words = format!("This token does not cover all versions of {}. Use one whose grants do.", package.name);
+            Err(Failure::new(Kind::Forbidden, words))
+        }
+        _ => Err(absent()),
+    }
+}
+
+/// Sets what an operator says of a package.
+pub async fn change_package(
+    app: &App,
+    by: &Actor,
+    who: Who,
+    key: &str,
+    changes: PackageChanges,
+) -> Result<(), Failure> {
+    let mut draft = read(app, by, key).await?;
+    whole(&draft, &by.view, who)?;
+    for _ in 0..ATTEMPTS {
+        let package = whole(&draft, &by.view, who)?;
+        check_kind(package, false)?;
+        changes.check(package)?;
+        if changes.are_made(package) {
+            app.memory.invalidate_published(by.organization());
+            return Ok(());
+        }
+        let abandoned = match &changes.abandoned {
+            Update::Keep => package.abandoned_override.as_deref(),
+            Update::Set(value) => value.as_deref(),
+        };
+        let before = changes.statements(app, by, package)?;
+        let said = (abandoned, changes.hidden.unwrap_or(package.hidden));
+        let written = edit(app, by, &draft, package, &draft.versions, (before, Vec::new()), said).await;
+        let Err(failure) = written else { return Ok(()) };
+        let now = read(app, by, key).await?;
+        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
+            return Err(failure);
+        }
+        draft = now;
+    }
+    Err(busy())
+}
+
+/// Deletes a package that was uploaded, or of which nothing is left, with all its versions.
+pub async fn delete_package(app: &App, by: &Actor, who: Who, key: &str) -> Result<(), Failure> {
+    let draft = read(app, by, key).await?;
+    let package = whole(&draft, &by.view, who)?;
+    check_kind(package, !draft.versions.is_empty())?;
+    let now = app.now();
+    let details = json!({ "versions": draft.versions.len() });
+    let deed = Deed { action: "package.deleted", target: &package.uid, label: Some(&package.name), details };
+    let target = publication::Target {
+        organization: by.organization(),
+        repository_id: package.repository_id,
+        name: &package.name,
+        now,
+    };
+    let batch = vec![
+        publication::guard_revision(target, Some(package.revision)),
+        organizations::touch(by.organization(), organizations::Touched::Names, now),
+        delete(by.organization(), package.id),
+        by.note(app, &deed)?,
+    ];
+    let deleted = app.ports.database.batch(batch).await;
+    app.memory.invalidate_published(by.organization());
+    let Err(error) = deleted else { return Ok(()) };
+    // Somebody else may have deleted or published it meanwhile, or the answer got lost.
+    match read(app, by, key).await?.package {
+        None => Ok(()),
+        Some(left) if left.revision == package.revision => Err(error.into()),
+        Some(_) => Err(busy()),
+    }
+}

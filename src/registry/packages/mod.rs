@@ -1,0 +1,9 @@
+//! Packages: reading and managing them, and publishing what they are from now on.
+
+pub mod documents;
+pub mod manage;
+pub mod notices;
+pub mod publish;
+pub mod read;
+pub mod render;
+pub mod revise;

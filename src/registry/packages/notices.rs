@@ -1,0 +1,96 @@
+//! What a package's documents carry beside its versions: its advisories in brief, and the entries of filter lists.
+
+use composer::{Constraint, NormalizedVersion};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::json::read_text;
+use crate::ports::Fault;
+use crate::store::security::advisories::FilterEntryRow;
+
+/// What a package's documents carry beside its versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Notices {
+    advisories: Vec<BriefAdvisory>,
+    filter: Vec<BriefEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BriefAdvisory {
+    advisory_id: String,
+    affected_versions: String,
+}
+
+/// An entry of a filter list, without its package.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BriefEntry {
+    list: String,
+    constraint: String,
+    reason: Option<String>,
+    url: Option<String>,
+    id: String,
+}
+
+impl BriefEntry {
+    /// What is shown of a row.
+    pub fn of(row: FilterEntryRow) -> Self {
+        let FilterEntryRow { uid, list, version_constraint, reason, url, .. } = row;
+        Self { list, constraint: version_constraint, reason, url, id: uid }
+    }
+
+    /// As composer reads it; `package` where it does not follow from the place.
+    pub fn json(&self, package: Option<&str>) -> Value {
+        let mut entry = Map::new();
+        let mut put = |key: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                entry.insert(key.to_owned(), json!(value));
+            }
+        };
+        put("package", package);
+        put("constraint", Some(&self.constraint));
+        put("reason", self.reason.as_deref());
+        put("url", self.url.as_deref());
+        put("id", Some(&self.id));
+        Value::Object(entry)
+    }
+}
+
+impl Notices {
+    /// Reads what the database has put together.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        read_text(text).map_err(|error| Fault::new("database", format!("notices: {error}")))
+    }
+
+    /// Those that concern one of the versions that are `seen`; `None`: every version is.
+    #[must_use]
+    pub fn concerning(&self, seen: Option<&[NormalizedVersion]>) -> Self {
+        let Some(seen) = seen else { return self.clone() };
+        Self {
+            advisories: self.advisories.iter().filter(|a| concerns(&a.affected_versions, seen)).cloned().collect(),
+            filter: self.filter.iter().filter(|e| concerns(&e.constraint, seen)).cloned().collect(),
+        }
+    }
+
+    /// Adds them to the text of a document, a JSON object. Both keys are always there: without them composer would ask
+    /// for each package elsewhere.
+    pub fn add_to(&self, document: &mut String) {
+        let mut lists: Map<String, Value> = Map::new();
+        for entry in &self.filter {
+            let list = lists.entry(entry.list.clone()).or_insert_with(|| json!([]));
+            list.as_array_mut().into_iter().for_each(|list| list.push(entry.json(None)));
+        }
+        document.pop();
+        document.push_str(",\"security-advisories\":");
+        document.push_str(&json!(self.advisories).to_string());
+        document.push_str(",\"filter\":");
+        document.push_str(&Value::Object(lists).to_string());
+        document.push('}');
+    }
+}
+
+/// Whether a constraint concerns one of these versions.
+pub fn concerns(constraint: &str, versions: &[NormalizedVersion]) -> bool {
+    // A constraint is checked before it is written down; one that cannot be read concerns everything.
+    Constraint::parse(constraint).map_or(true, |constraint| versions.iter().any(|version| constraint.matches(version)))
+}

@@ -1,0 +1,185 @@
+//! Reading packages for people: lists, search, details.
+
+use std::collections::HashMap;
+
+use composer::{NormalizedVersion, Stability, newest_first, normalize};
+
+use crate::ports::Rows;
+use crate::registry::access::view::{Scope, View};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::store::Page;
+use crate::store::packages::packages::{self, PackageFilter, PackageRow, Sort};
+use crate::store::packages::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
+
+/// Most packages that are looked through for a caller who does not see all of them.
+const MAX_LOOKED_THROUGH: i64 = 10_000;
+
+/// A page of the packages that `view` sees, and how many there are in all.
+pub async fn list(
+    app: &App,
+    view: &View,
+    filter: PackageFilter<'_>,
+    sort: Sort,
+    page: Page,
+) -> Result<(Vec<PackageRow>, i64), Failure> {
+    let database = &*app.ports.database;
+    if view.sees_everything() {
+        return Ok(packages::page(database, view.organization(), filter, sort, page).await?);
+    }
+    let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
+    let (rows, _) = packages::page(database, view.organization(), filter, sort, all).await?;
+    Ok(page.of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect()))
+}
+
+/// A package, named by its public id or its name, with the versions of it that `view` sees, newest first.
+///
+/// # Errors
+/// `NotFound` when there is no such package or none of its versions is visible.
+pub async fn details(app: &App, view: &View, key: &str) -> Result<(PackageRow, Vec<VersionRow>), Failure> {
+    let absent = || Failure::not_found("Package");
+    // Both at once: what is not visible takes no other reads than what is not there.
+    let batch = vec![packages::by_key(view.organization(), key), versions::of_package(view.organization(), key)];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
+    let scope = view.scope(&package.name);
+    let versions: Vec<(NormalizedVersion, VersionRow)> = results
+        .next()
+        .unwrap_or_default()
+        .decode::<VersionRow>()?
+        .into_iter()
+        .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
+        .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
+        .collect();
+    if versions.is_empty() {
+        return Err(absent());
+    }
+    let versions = newest_first(versions);
+    // What it has may all be yanked.
+    let nothing_published = PackageRow { latest_version: None, ..package.clone() };
+    let package = as_seen(package, view).unwrap_or(nothing_published);
+    Ok((package, versions))
+}
+
+/// A package with those of its versions that a view sees, newest first.
+pub struct Seen {
+    /// The package.
+    pub package: PackageRow,
+    /// The versions.
+    pub versions: Vec<SlimVersion>,
+}
+
+/// A package, named by its public id or its name, as `view` sees it.
+///
+/// # Errors
+/// As [`details`].
+pub async fn seen(app: &App, view: &View, key: &str) -> Result<Seen, Failure> {
+    let batch = vec![packages::by_key(view.organization(), key), versions::slim(view.organization(), key)];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let absent = || Failure::not_found("Package");
+    let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
+    let versions = sorted(view, &package.name, results.next().unwrap_or_default())?;
+    if versions.is_empty() {
+        return Err(absent());
+    }
+    Ok(Seen { package, versions })
+}
+
+fn sorted(view: &View, package: &str, rows: Rows) -> Result<Vec<SlimVersion>, Failure> {
+    let scope = view.scope(package);
+    let versions: Vec<(NormalizedVersion, SlimVersion)> = rows
+        .decode::<SlimVersion>()?
+        .into_iter()
+        .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
+        .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
+        .collect();
+    Ok(newest_first(versions))
+}
+
+impl Seen {
+    /// The version that is written so, as people write it or as Composer compares it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or it is not visible.
+    pub fn version(&self, version: &str) -> Result<&SlimVersion, Failure> {
+        let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
+        let exact = self.versions.iter().find(|known| known.pretty == version);
+        let found = exact.or_else(|| self.versions.iter().find(|known| known.normalized == normalized));
+        found.ok_or_else(|| Failure::not_found("Version"))
+    }
+
+    /// The version that is meant when nobody says one: the newest stable one, else the newest; a yanked one only when
+    /// there is nothing else.
+    pub fn latest(&self) -> Option<&SlimVersion> {
+        let is_stable = |row: &&SlimVersion| {
+            NormalizedVersion::from_stored(row.normalized.clone()).stability() == Stability::Stable
+        };
+        let live = || self.versions.iter().filter(|row| !row.yanked);
+        live().find(is_stable).or_else(|| live().next()).or_else(|| self.versions.first())
+    }
+}
+
+/// A page of a package's versions with their composer.json, newest first, and how many there are in all.
+pub async fn version_page(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<VersionRow>, i64), Failure> {
+    let seen = seen(app, view, key).await?;
+    let (part, total) = page.of(seen.versions);
+    let ids: Vec<i64> = part.iter().map(|row| row.id).collect();
+    let rows = versions::by_ids(&*app.ports.database, view.organization(), &ids).await?;
+    let mut by_id: HashMap<i64, VersionRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    Ok((ids.iter().filter_map(|id| by_id.remove(id)).collect(), total))
+}
+
+/// One version with its composer.json.
+pub async fn version(app: &App, view: &View, (key, version): (&str, &str)) -> Result<VersionRow, Failure> {
+    let seen = seen(app, view, key).await?;
+    let id = seen.version(version)?.id;
+    let row = versions::by_ids(&*app.ports.database, view.organization(), &[id]).await?.pop();
+    row.ok_or_else(|| Failure::not_found("Version"))
+}
+
+/// A text that people read (`readme`, `changelog`), and the version that it belongs to; the latest if none is named.
+pub async fn text(
+    app: &App,
+    view: &View,
+    (key, version): (&str, Option<&str>),
+    kind: &'static str,
+) -> Result<(String, TextRow), Failure> {
+    let seen = seen(app, view, key).await?;
+    let absent = || Failure::not_found("Version");
+    let version = match version {
+        Some(version) => seen.version(version)?,
+        None => seen.latest().ok_or_else(absent)?,
+    };
+    let text = versions::text(&*app.ports.database, view.organization(), version.id, kind).await?;
+    let text = text.ok_or_else(|| {
+        let words = format!("Version {} has no {kind}, or one of more than 200 kB", version.pretty);
+        Failure::new(Kind::NotFound, words)
+    })?;
+    Ok((version.pretty.clone(), text))
+}
+
+/// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.
+pub async fn dependents(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<DependentRow>, i64), Failure> {
+    let name = seen(app, view, key).await?.package.name;
+    let rows = versions::dependents(&*app.ports.database, view.organization(), &name, MAX_LOOKED_THROUGH).await?;
+    let sees = |row: &DependentRow| {
+        let version = NormalizedVersion::from_stored(row.normalized.clone());
+        view.scope(&row.name).sees(&version, Some(row.released_at))
+    };
+    Ok(page.of(rows.into_iter().filter(sees).collect()))
+}
+
+/// A package with nothing in it that `view` does not see; `None` when that leaves nothing.
+fn as_seen(mut row: PackageRow, view: &View) -> Option<PackageRow> {
+    let scope = view.scope(&row.name);
+    if matches!(scope, Scope::All) {
+        return Some(row);
+    }
+    let versions = scope.seen_in(&row.version_index);
+    let versions =
+        newest_first(versions.into_iter().map(|(version, pretty)| (version.clone(), (version, pretty))).collect());
+    let stable = versions.iter().find(|(version, _)| version.stability() == Stability::Stable);
+    let (_, latest) = stable.or(versions.first())?;
+    row.latest_version = Some(latest.clone());
+    Some(row)
+}

@@ -1,0 +1,232 @@
+//! Rendering a package's documents, once, when it is published.
+//!
+//! Dist URLs are written without an origin (`rostrum:/dist/…`) and get the one that the reader asked at when they are
+//! handed out ([`absolute`]): a publish comes from a queue and knows of none.
+
+use composer::{
+    Dist, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, Source,
+    Stability,
+};
+use serde_json::{Value, json};
+
+use crate::registry::access::view::IndexedVersion;
+use crate::registry::kernel::dates::rfc3339;
+use crate::store::packages::packages::LiveVersion;
+use crate::store::packages::publication::Summary;
+use crate::store::sources::uploads::UPLOADED;
+
+/// Stands for the origin in stored documents. Quotes inside of JSON strings are escaped, so only a key `url` can
+/// be found by it.
+const ORIGIN_MARKER: &str = "\"url\":\"rostrum:/";
+
+/// A stored document with the URLs of `base_url` (an origin without a slash at the end).
+pub fn absolute(text: &str, base_url: &str) -> String {
+    text.replace(ORIGIN_MARKER, &format!("\"url\":\"{base_url}/"))
+}
+
+/// The address of a version's zip, without its origin: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names the
+/// commit, so what it leads to never changes.
+pub fn dist_url(name: &PackageName, pretty: &str, reference: &str) -> String {
+    format!("rostrum:/dist/{name}/{}/{reference}.zip", percent_encoded(pretty))
+}
+
+/// Everything but RFC 3986's unreserved characters and `+` percent-encoded: a branch may hold slashes, and composer
+/// replaces placeholders that are spelled `%name%`, which this never yields.
+fn percent_encoded(segment: &str) -> String {
+    let mut encoded = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]),
+        }
+    }
+    encoded
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(value & 15)])
+}
+
+/// A package's documents and what lists show of it.
+pub struct Rendered {
+    /// `{package}.json`.
+    pub stable: String,
+    /// `{package}~dev.json`.
+    pub dev: String,
+    /// For lists.
+    pub summary: Summary,
+}
+
+impl Rendered {
+    /// The same of a hidden package: without any version, but with what is said of it.
+    #[must_use]
+    pub fn withheld(self, name: &PackageName) -> Self {
+        let summary = Summary { latest_version: None, ..self.summary };
+        let nothing = render_entries(name, Vec::new(), &[]);
+        Self { summary: Summary { version_index: nothing.summary.version_index, ..summary }, ..nothing }
+    }
+}
+
+/// Renders a package from those of its versions that are neither yanked nor hidden. `abandoned` is what the operator says in place of
+/// composer.json: `true`, `false` or the replacement's name.
+///
+/// # Errors
+/// When a stored manifest does not parse any more; they are checked before they are stored.
+pub fn render(
+    name: &PackageName,
+    source_url: &str,
+    abandoned: Option<&str>,
+    versions: &[LiveVersion],
+) -> Result<Rendered, InvalidManifest> {
+    let mut entries = Vec::with_capacity(versions.len());
+    let mut index: Vec<IndexedVersion> = Vec::with_capacity(versions.len());
+    for version in versions.iter().filter(|version| version.is_listed()) {
+        let mut entry = entry(name, source_url, version)?;
+        match abandoned {
+            None => {}
+            Some("false") => drop(entry.shift_remove("abandoned")),
+            Some("true") => drop(entry.insert("abandoned".to_owned(), true.into())),
+            Some(replacement) => drop(entry.insert("abandoned".to_owned(), replacement.into())),
+        }
+        entries.push(entry);
+        index.push(IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()));
+    }
+    Ok(render_entries(name, entries, &index))
+}
+
+/// Renders a package from the entries of its versions; `index` is its version index.
+pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVersion]) -> Rendered {
+    let documents = composer::split_by_stability(entries);
+    Rendered {
+        stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
+        dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
+        summary: summarize(&documents.stable, &documents.dev, index),
+    }
+}
+
+fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<Map, InvalidManifest> {
+    let manifest = Manifest::parse_as(version.manifest.as_bytes(), name)?;
+    let ref_version = RefVersion {
+        pretty: version.pretty.clone(),
+        normalized: NormalizedVersion::from_stored(version.normalized.clone()),
+    };
+    Ok(composer::metadata_entry(&Release {
+        name,
+        version: &ref_version,
+        manifest: &manifest,
+        source: (version.ref_name != UPLOADED).then(|| Source {
+            kind: "git".to_owned(),
+            url: source_url.to_owned(),
+            reference: version.reference.clone(),
+        }),
+        dist: Some(Dist {
+            url: dist_url(name, &version.pretty, &version.reference),
+            reference: version.reference.clone(),
+            shasum: version.shasum.clone(),
+        }),
+        released_at_rfc3339: Some(rfc3339(version.released_at)),
+        default_branch: version.is_default_branch,
+    }))
+}
+
+/// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
+fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
+    let text = |entry: &Map, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
+    let is_stable = |entry: &&Map| {
+        let normalized = text(entry, "version_normalized").unwrap_or_default();
+        NormalizedVersion::from_stored(normalized).stability() == Stability::Stable
+    };
+    let default_branch = dev.iter().find(|entry| entry.contains_key("default-branch"));
+    let latest = stable.iter().find(is_stable).or_else(|| stable.first()).or(default_branch).or_else(|| dev.first());
+    let abandoned = latest.and_then(|entry| match entry.get("abandoned") {
+        Some(Value::Bool(true)) => Some("true".to_owned()),
+        Some(Value::String(replacement)) => Some(replacement.clone()),
+        _ => None,
+    });
+    Summary {
+        description: latest.and_then(|entry| text(entry, "description")),
+        package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
+        abandoned,
+        latest_version: latest.and_then(|entry| text(entry, "version")),
+        version_index: json!(index).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::Millis;
+    use crate::registry::kernel::dates::read_rfc3339;
+
+    fn version(pretty: &str, normalized: &str, manifest: &str) -> LiveVersion {
+        LiveVersion {
+            package_name: "acme/lib".to_owned(),
+            revision: 1,
+            normalized: normalized.to_owned(),
+            pretty: pretty.to_owned(),
+            ref_name: format!("refs/tags/{pretty}"),
+            reference: "a".repeat(40),
+            is_default_branch: false,
+            manifest: manifest.to_owned(),
+            released_at: Millis(1_700_000_000_000),
+            shasum: None,
+            yanked: false,
+            hidden: false,
+        }
+    }
+
+    fn name() -> PackageName {
+        PackageName::parse("acme/lib").expect("a name")
+    }
+
+    #[test]
+    fn a_documents_urls_get_the_origin_that_was_asked() {
+        let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
+        let rendered = render(&name(), "https://git.example/lib", None, &versions).expect("renders");
+        let text = absolute(&rendered.stable, "https://registry.example");
+        let url = format!("\"url\":\"https://registry.example/dist/acme/lib/1.0.0/{}.zip\"", "a".repeat(40));
+        assert!(text.contains(&url), "{text}");
+        assert!(!text.contains("rostrum:"));
+    }
+
+    #[test]
+    fn a_description_cannot_forge_the_origin_marker() {
+        let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"say \"rostrum:/x\""}"#)];
+        let rendered = render(&name(), "https://git.example/lib", None, &versions).expect("renders");
+        let text = absolute(&rendered.stable, "https://registry.example");
+        assert!(text.contains(r#"say \"rostrum:/x\""#), "{text}");
+    }
+
+    #[test]
+    fn a_branch_with_slashes_and_signs_stays_one_path_segment() {
+        assert_eq!(
+            dist_url(&name(), "dev-feature/ä%#b+c", "abc"),
+            "rostrum:/dist/acme/lib/dev-feature%2F%C3%A4%25%23b+c/abc.zip"
+        );
+    }
+
+    #[test]
+    fn the_newest_stable_version_speaks_for_the_package() {
+        let versions = [
+            version("2.0.0-beta1", "2.0.0.0-beta1", r#"{"name":"acme/lib","description":"beta"}"#),
+            version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"old","type":"project"}"#),
+            version("1.1.0", "1.1.0.0", r#"{"name":"acme/lib","description":"new","abandoned":"acme/next"}"#),
+        ];
+        let summary = render(&name(), "https://git.example/lib", None, &versions).expect("renders").summary;
+        assert_eq!(summary.description.as_deref(), Some("new"));
+        assert_eq!(summary.latest_version.as_deref(), Some("1.1.0"));
+        assert_eq!(summary.package_type, "library");
+        assert_eq!(summary.abandoned.as_deref(), Some("acme/next"));
+        assert!(summary.version_index.contains(r#"["1.1.0.0",1700000000000,"1.1.0"]"#));
+    }
+
+    #[test]
+    fn an_entrys_time_is_read_back_as_it_was_rendered() {
+        let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
+        let entry = entry(&name(), "https://git.example/lib", &versions[0]).expect("renders");
+        let time = entry.get("time").and_then(Value::as_str).and_then(read_rfc3339);
+        assert_eq!(time, Some(Millis(1_700_000_000_000)));
+    }
+}

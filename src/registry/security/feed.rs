@@ -1,0 +1,160 @@
+//! What is known to be wrong with a package's versions, as composer reads it: security advisories and filter lists.
+//!
+//! Composer finds both at the top of the p2 documents, and asks for the full text of an advisory, or for a filter list
+//! of many packages, at an address that `packages.json` names (docs/composer-protocol.md, section 5). A notice that
+//! concerns no version that the caller sees is not shown: it would tell of versions that are hidden.
+
+use composer::{NormalizedVersion, PackageName};
+use serde_json::{Map, Value, json};
+
+use crate::registry::access::view::{Scope, View};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::dates::php_date;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::notices::{BriefEntry, concerns};
+use crate::store::security::advisories::{AdvisoryRow, WithVersions, advisories_for, filter_entries_for};
+
+/// The filter list that composer heeds without being told to.
+pub const MALWARE: &str = "malware";
+
+fn is_shown<T>(found: &WithVersions<T>, scope: &Scope<'_>, constraint: &str) -> bool {
+    match scope {
+        Scope::All => true,
+        Scope::Nothing => false,
+        Scope::Some(..) => {
+            let seen: Vec<NormalizedVersion> =
+                scope.seen_in(&found.version_index).into_iter().map(|(version, _)| version).collect();
+            concerns(constraint, &seen)
+        }
+    }
+}
+
+/// What a packages.json says of where notices are; `lists` are the filter lists with entries.
+pub fn addresses(base_url: &str, lists: &[String]) -> Map<String, Value> {
+    let names = lists.iter().map(String::as_str).chain([MALWARE]);
+    let lists: Map<String, Value> = names.map(|name| (name.to_owned(), json!({ "enabled": true }))).collect();
+    let mut root = Map::new();
+    root.insert(
+        "security-advisories".to_owned(),
+        json!({ "metadata": true, "api-url": format!("{base_url}/security-advisories") }),
+    );
+    root.insert(
+        "filter".to_owned(),
+        json!({
+            "metadata": true,
+            "lists": lists,
+            "api-url": format!("{base_url}/filter-lists"),
+            "summary-url": format!("{base_url}/filter-lists/summary.json"),
+        }),
+    );
+    root
+}
+
+/// The full advisories of the packages among `names` that `view` sees: name → advisories. Names that are none are
+/// passed over.
+pub async fn full_advisories(app: &App, view: &View, names: &[String]) -> Result<Map<String, Value>, Failure> {
+    let names: Vec<String> = visible(view, names);
+    let mut answer = Map::new();
+    if names.is_empty() {
+        return Ok(answer);
+    }
+    for found in advisories_for(&*app.ports.database, view.organization(), &names).await? {
+        if !is_shown(&found, &view.scope(&found.row.package_name), &found.row.affected_versions) {
+            continue;
+        }
+        let list = answer.entry(found.row.package_name.clone()).or_insert_with(|| json!([]));
+        list.as_array_mut().into_iter().for_each(|list| list.push(full(&found.row)));
+    }
+    Ok(answer)
+}
+
+/// An advisory in full, as composer reads it.
+fn full(row: &AdvisoryRow) -> Value {
+    json!({
+        "advisoryId": row.advisory_id,
+        "packageName": row.package_name,
+        "affectedVersions": row.affected_versions,
+        "title": row.title,
+        "cve": row.cve,
+        "link": row.link,
+        "severity": row.severity,
+        "sources": row.sources,
+        "reportedAt": php_date(row.reported_at),
+    })
+}
+
+/// The names of packages, in lower case, of which `view` may see something.
+fn visible(view: &View, names: &[String]) -> Vec<String> {
+    let names = names.iter().filter_map(|name| PackageName::parse(&name.to_ascii_lowercase()).ok());
+    names
+        .filter(|name| !matches!(view.scope(name.as_str()), Scope::Nothing))
+        .map(|name| name.as_str().to_owned())
+        .collect()
+}
+
+/// The entries of `lists` (empty: all lists) for the packages among `names` that `view` sees: list → entries.
+pub async fn filter_of(
+    app: &App,
+    view: &View,
+    names: &[String],
+    lists: &[String],
+) -> Result<Map<String, Value>, Failure> {
+    let names = visible(view, names);
+    let mut answer: Map<String, Value> = lists.iter().map(|list| (list.clone(), json!([]))).collect();
+    if names.is_empty() {
+        return Ok(answer);
+    }
+    let lists = (!lists.is_empty()).then_some(lists);
+    for found in filter_entries_for(&*app.ports.database, view.organization(), Some(&names), lists).await? {
+        if is_shown(&found, &view.scope(&found.row.package_name), &found.row.version_constraint) {
+            let package = found.row.package_name.clone();
+            let list = answer.entry(found.row.list.clone()).or_insert_with(|| json!([]));
+            list.as_array_mut()
+                .into_iter()
+                .for_each(|list| list.push(BriefEntry::of(found.row.clone()).json(Some(&package))));
+        }
+    }
+    Ok(answer)
+}
+
+/// Every filter list in brief: list → package → the constraint of its entries.
+pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>, Failure> {
+    let mut answer: Map<String, Value> = Map::from_iter([(MALWARE.to_owned(), json!({}))]);
+    for found in filter_entries_for(&*app.ports.database, view.organization(), None, None).await? {
+        let row = &found.row;
+        if !is_shown(&found, &view.scope(&row.package_name), &row.version_constraint) {
+            continue;
+        }
+        let list = answer.entry(row.list.clone()).or_insert_with(|| json!({}));
+        let joined = match list[&row.package_name].as_str() {
+            Some(others) => format!("{others} || {}", row.version_constraint),
+            None => row.version_constraint.clone(),
+        };
+        list[&row.package_name] = json!(joined);
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::packages::notices::Notices;
+
+    #[test]
+    fn notices_stand_behind_the_versions_of_a_document() {
+        let notices = Notices::parse(
+            r#"{"advisories":[{"advisoryId":"A-1","affectedVersions":"<2"}],
+                "filter":[{"list":"malware","constraint":"1.*","reason":"stolen","url":null,"id":"u"}]}"#,
+        )
+        .expect("readable");
+        let mut document = r#"{"packages":{}}"#.to_owned();
+        notices.concerning(None).add_to(&mut document);
+        let expected = r#"{"packages":{},"security-advisories":[{"advisoryId":"A-1","affectedVersions":"<2"}],"filter":{"malware":[{"constraint":"1.*","reason":"stolen","id":"u"}]}}"#;
+        assert_eq!(document, expected);
+
+        let seen = [NormalizedVersion::from_stored("3.0.0.0".to_owned())];
+        let mut document = r#"{"packages":{}}"#.to_owned();
+        notices.concerning(Some(&seen)).add_to(&mut document);
+        assert_eq!(document, r#"{"packages":{},"security-advisories":[],"filter":{}}"#);
+    }
+}

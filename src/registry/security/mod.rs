@@ -1,0 +1,4 @@
+//! What is known to be wrong with packages: advisories and filter lists, and how composer reads them.
+
+pub mod advisories;
+pub mod feed;

@@ -1,0 +1,30 @@
+//! Where zips lie, and how many are built at a time.
+
+use std::time::Duration;
+
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::memory::Permit;
+
+/// Where a zip lies in the blob store.
+pub fn blob_key(sha256: &str) -> String {
+    format!("dist/{}/{sha256}.zip", &sha256[..2.min(sha256.len())])
+}
+
+/// Waits for the isolate's one place for building: two at a time would not fit its memory.
+pub async fn wait_for_slot(app: &App) -> Result<Permit, Failure> {
+    app.acquire_permit(&["archives"], SLOT_PATIENCE).await.ok_or_else(busy)
+}
+
+/// How long a builder, or who fetches an archive, waits for others in the same isolate.
+pub const SLOT_PATIENCE: Duration = Duration::from_secs(25);
+
+/// What a client is told when it has waited that long.
+pub fn busy() -> Failure {
+    Failure::new(Kind::Upstream, "Other archives are being built here. Try again in a moment.")
+}
+
+/// What a client is told of a version whose zip cannot be built.
+pub fn unavailable(version: &str, reason: &str) -> Failure {
+    Failure::new(Kind::NotFound, format!("The archive of version {version} is not available: {reason}"))
+}

@@ -1,0 +1,368 @@
+//! An upstream repository as the registry talks to it: conditional requests for its documents, and what can go wrong.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use composer::{InvalidRepository, PackageName, RepositoryFile, Versions, read_root, read_versions};
+use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::json;
+use crate::ports::{DatabaseError, Fault, UpstreamError};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::outbound::{Answer, Ask, Authorization, RequestError, ask, read_all};
+use crate::registry::sources::repositories::credentials::Credentials;
+use crate::registry::sources::repositories::provider::Provider;
+use crate::store::sources::upstream_answers::{Before, StoredRoot, Upstream, Validators};
+
+/// Most bytes of one document: the largest of packagist.org has two million.
+pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
+
+/// Most bytes that are read of an answer that only tells of a failure, and most characters that are told on.
+const MAX_WORDS_READ: usize = 4096;
+const MAX_WORDS_TOLD: usize = 200;
+
+/// Repositories decide by `Composer/` in which form they answer.
+pub const USER_AGENT_TEXT: &str = concat!("Composer/2.0 (rostrum/", env!("CARGO_PKG_VERSION"), ")");
+
+/// Attempts at one request when the server breaks off or is overloaded.
+const ATTEMPTS: u32 = 2;
+const REST_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
+
+/// Why an upstream repository could not be read, in words for its owner. Nothing here holds a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// No answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// 401 or 403.
+    #[error("the server refuses the credentials (HTTP {status}{words}); check `auth_credentials`")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What the server said, after a colon.
+        words: String,
+    },
+    /// The root is not there.
+    #[error("there is no packages.json at this address, or the credentials may not see it (HTTP 404)")]
+    NotARepository,
+    /// A document that another one names is not there.
+    #[error("`{name}` is named by the repository, but not there (HTTP 404)")]
+    Missing {
+        /// Its address.
+        name: String,
+    },
+    /// Any other status.
+    #[error("the server answers with HTTP {status}{words}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// What the server said, after a colon.
+        words: String,
+    },
+    /// It says what cannot be understood.
+    #[error(transparent)]
+    Document(#[from] InvalidRepository),
+    /// An address in its documents leads nowhere.
+    #[error("`{0}` in its packages.json is no address")]
+    Address(String),
+    /// A document is another one than was announced.
+    #[error("`{name}` does not have the hash that the repository tells of it")]
+    Hash {
+        /// Its address.
+        name: String,
+    },
+    /// It has more than is read.
+    #[error("the repository {0}; serve it with `metadata-url`, so that its packages are asked for by name")]
+    TooLarge(String),
+    /// The registry failed; the text for the owner is the refusal's own.
+    #[error("{}", .0.detail)]
+    Internal(Failure),
+}
+
+impl From<Failure> for MirrorError {
+    fn from(failure: Failure) -> Self {
+        Self::Internal(failure)
+    }
+}
+
+impl From<DatabaseError> for MirrorError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<Fault> for MirrorError {
+    fn from(fault: Fault) -> Self {
+        Self::Internal(fault.into())
+    }
+}
+
+impl MirrorError {
+    /// Whether the same request may succeed a moment later.
+    fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Request(RequestError::NoAnswer(UpstreamError::Unreachable(_)))
+                | Self::Status { status: 500 | 502 | 503 | 504, .. }
+        )
+    }
+
+    /// Whether it is the server that fails, not one document of it.
+    pub fn is_the_servers(&self) -> bool {
+        match self {
+            Self::Request(error) => !matches!(error, RequestError::TooLarge { .. }),
+            Self::Refused { .. } | Self::Status { .. } | Self::NotARepository => true,
+            _ => false,
+        }
+    }
+
+    /// What a client is told that asked for something of it.
+    pub fn into_failure(self, what: &str) -> Failure {
+        match self {
+            Self::Internal(failure) => failure,
+            other => Failure::new(Kind::Upstream, format!("{what} cannot be had from its upstream now: {other}")),
+        }
+    }
+}
+
+/// A document, or why there is none.
+pub enum Got {
+    /// It is what the asker has already.
+    Unchanged,
+    /// It is not there.
+    Absent,
+    /// Here it is.
+    Document {
+        /// At most as many bytes as were allowed.
+        bytes: Vec<u8>,
+        /// How to ask for it again.
+        validators: Validators,
+    },
+}
+
+/// An upstream repository, for the length of one piece of work.
+pub struct Remote<'a> {
+    app: &'a App,
+    base: Url,
+    authorization: Option<Authorization>,
+    /// Requests sent so far.
+    pub requests: i64,
+    /// Bytes of bodies received so far.
+    pub received_bytes: i64,
+}
+
+/// The address of a repository's root: its own when that names a file, else `packages.json` below it.
+fn root_url(url: &str) -> Result<Url, MirrorError> {
+    let address = |text: &str| Url::parse(text).map_err(|_| MirrorError::Address(url.to_owned()));
+    if address(url)?.path().contains(".json") {
+        return address(url);
+    }
+    address(&format!("{}/packages.json", url.trim_end_matches('/')))
+}
+
+impl<'a> Remote<'a> {
+    /// The way to `upstream`.
+    pub fn new(app: &'a App, upstream: &Upstream) -> Result<Self, MirrorError> {
+        let Upstream { uid, url, credential_type, credentials, .. } = upstream;
+        let credentials = Credentials::open(app, uid, credential_type, credentials.as_deref())?;
+        let authorization = credentials.authorization(Provider::Composer);
+        Ok(Self { app, base: root_url(url)?, authorization, requests: 0, received_bytes: 0 })
+    }
+
+    /// The address that `reference`, a part of its documents, stands for.
+    pub fn resolve(&self, reference: &str) -> Result<Url, MirrorError> {
+        self.base.join(reference).map_err(|_| MirrorError::Address(reference.to_owned()))
+    }
+
+    /// Reads the root; `None` when it has not changed since `known`.
+    pub async fn root(
+        &mut self,
+        known: Option<&Validators>,
+    ) -> Result<Option<(StoredRoot, RepositoryFile)>, MirrorError> {
+        match self.get(self.base.clone(), known).await? {
+            Got::Unchanged => Ok(None),
+            Got::Absent => Err(MirrorError::NotARepository),
+            Got::Document { bytes, validators } => {
+                let (root, file) = read_root(&bytes)?;
+                Ok(Some((StoredRoot { root, validators }, file)))
+            }
+        }
+    }
+
+    /// Reads a document that another one names.
+    pub async fn named(&mut self, reference: &str) -> Result<Vec<u8>, MirrorError> {
+        match self.get(self.resolve(reference)?, None).await? {
+            Got::Document { bytes, .. } => Ok(bytes),
+            Got::Absent | Got::Unchanged => Err(MirrorError::Missing { name: reference.to_owned() }),
+        }
+    }
+
+    /// Asks for a document, on condition that it has changed when its validators are known.
+    pub async fn get(&mut self, url: Url, known: Option<&Validators>) -> Result<Got, MirrorError> {
+        let mut attempt = 1;
+        loop {
+            match self.get_once(url.clone(), known).await {
+                Err(error) if attempt < ATTEMPTS && error.may_pass() => {
+                    attempt += 1;
+                    self.app.ports.clock.sleep(REST_BETWEEN_ATTEMPTS).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn get_once(&mut self, url: Url, known: Option<&Validators>) -> Result<Got, MirrorError> {
+        let mut answer = self.send(url, known).await?;
+        match answer.response.status {
+            StatusCode::OK => {
+                let bytes = read_all(&mut *answer.response.body, MAX_DOCUMENT_BYTES).await?;
+                self.received_bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+                let text = |name: HeaderName| {
+                    answer.response.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+                };
+                let validators = Validators { etag: text(ETAG), last_modified: text(LAST_MODIFIED) };
+                Ok(Got::Document { bytes, validators })
+            }
+            StatusCode::NOT_MODIFIED if known.is_some() => Ok(Got::Unchanged),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Got::Absent),
+            _ => Err(refusal(answer).await),
+        }
+    }
+
+    /// Sends one request with the credentials, if it goes to the repository's own origin.
+    pub async fn send(&mut self, url: Url, known: Option<&Validators>) -> Result<Answer, MirrorError> {
+        let authorization = self.authorization.as_ref().filter(|_| url.origin() == self.base.origin());
+        self.requests += 1;
+        let asked = Ask { method: Method::GET, url, headers: headers(known), body: Bytes::new() };
+        let answer = ask(self.app, asked, authorization).await?;
+        self.requests += i64::from(answer.requests) - 1;
+        Ok(answer)
+    }
+}
+
+fn headers(known: Option<&Validators>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_TEXT));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    let conditions = known.map(|known| [(IF_NONE_MATCH, &known.etag), (IF_MODIFIED_SINCE, &known.last_modified)]);
+    for (name, value) in conditions.into_iter().flatten() {
+        if let Some(Ok(value)) = value.as_deref().map(HeaderValue::try_from) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+/// Why the server did not send what was asked for, in its own words if it has some.
+pub async fn refusal(mut answer: Answer) -> MirrorError {
+    let status = answer.response.status.as_u16();
+    let words = match read_all(&mut *answer.response.body, MAX_WORDS_READ).await {
+        Ok(bytes) => words(&bytes).map(|words| format!(": {words}")).unwrap_or_default(),
+        Err(_) => String::new(),
+    };
+    match answer.response.status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => MirrorError::Refused { status, words },
+        _ => MirrorError::Status { status, words },
+    }
+}
+
+/// What a JSON answer says to people.
+fn words(bytes: &[u8]) -> Option<String> {
+    let answer = json::parse(bytes).ok()?;
+    let text = ["warning", "error", "message", "info"].iter().find_map(|key| answer.get(key)?.as_str())?;
+    Some(text.chars().filter(|letter| !letter.is_control()).take(MAX_WORDS_TOLD).collect())
+}
+
+/// What an upstream has of one package.
+pub enum Fetched {
+    /// What it had before.
+    Unchanged,
+    /// Nothing.
+    Absent,
+    /// Its versions; none at all when it only claims the name.
+    Documents {
+        /// Of the one document after the other.
+        versions: Vec<Versions>,
+        /// What to compare the documents with next time.
+        published: Before,
+        /// Their bytes.
+        bytes: usize,
+    },
+}
+
+/// Asks for the two documents of a package at the addresses that `template` stands for. When one of them has changed,
+/// both are read: the package is rendered from all its versions.
+pub async fn fetch_package(
+    remote: &mut Remote<'_>,
+    template: &str,
+    name: &PackageName,
+    known: Option<&[Validators]>,
+) -> Result<Fetched, MirrorError> {
+    let urls = ["", "~dev"].map(|part| remote.resolve(&template.replace("%package%", &format!("{name}{part}"))));
+    let mut got = Vec::with_capacity(urls.len());
+    for (place, url) in urls.into_iter().enumerate() {
+        let url = url?;
+        let condition = known.and_then(|known| known.get(place));
+        got.push((url.clone(), remote.get(url, condition).await?));
+    }
+    // One that is absent has no validators, so one that was there before is seen to be gone.
+    let is_same = |(place, (_, got)): (usize, &(Url, Got))| match got {
+        Got::Unchanged => true,
+        Got::Absent => known.and_then(|known| known.get(place)).is_some_and(|known| *known == Validators::default()),
+        Got::Document { .. } => false,
+    };
+    if got.iter().any(|(_, got)| matches!(got, Got::Unchanged)) && got.iter().enumerate().all(is_same) {
+        return Ok(Fetched::Unchanged);
+    }
+    let mut hasher = Sha256::new();
+    let (mut versions, mut validators, mut size) = (Vec::new(), Vec::new(), 0);
+    for (url, got) in got {
+        let got = match got {
+            Got::Unchanged => remote.get(url, None).await?,
+            other => other,
+        };
+        let Got::Document { bytes, validators: these } = got else {
+            validators.push(Validators::default());
+            hasher.update([0]);
+            continue;
+        };
+        hasher.update(Sha256::digest(&bytes));
+        validators.push(these);
+        size += bytes.len();
+        versions.extend(read_versions(&bytes, name)?);
+    }
+    if versions.is_empty() {
+        return Ok(Fetched::Absent);
+    }
+    let published = Before { validators, digest: Some(hex::encode(hasher.finalize())) };
+    Ok(Fetched::Documents { versions, published, bytes: size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_a_file_that_is_named_or_packages_json_below() {
+        for (url, expected) in [
+            ("https://repo.test", "https://repo.test/packages.json"),
+            ("https://repo.test/org/acme/", "https://repo.test/org/acme/packages.json"),
+            ("https://repo.test/satis/root.json", "https://repo.test/satis/root.json"),
+        ] {
+            assert_eq!(root_url(url).expect("an address").as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn a_servers_own_words_are_told_shortened_and_on_one_line() {
+        assert_eq!(words(br#"{"error": "no\nway"}"#).as_deref(), Some("noway"));
+        assert_eq!(words(br#"{"warning": 5}"#), None);
+        assert_eq!(words(b"<html>"), None);
+        let long = format!("{{\"message\": \"{}\"}}", "x".repeat(1000));
+        assert_eq!(words(long.as_bytes()).map(|words| words.len()), Some(MAX_WORDS_TOLD));
+    }
+}

@@ -1,0 +1,362 @@
+//! From what an upstream publishes to versions of our own: each is checked like a composer.json of ours, gets the address
+//! of the zip that is going to lie here, and is rendered.
+//!
+//! `source` is left out: who installs through the registry gets the bytes that it keeps and has checked, and asks no
+//! other host, neither with `--prefer-source` nor when a download fails. A version without a zip is left out for the
+//! same reason, unless it is a metapackage.
+
+use std::collections::BTreeSet;
+
+use composer::{
+    Dist, DistMirror, DistPlaceholders, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, normalize,
+};
+use git::ObjectId;
+use serde_json::Value;
+use sha1::{Digest, Sha1};
+
+use crate::ports::{Fault, Millis};
+use crate::registry::access::view::IndexedVersion;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::dates::{read_rfc3339, rfc3339};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::packages::render::{Rendered, dist_url, render_entries};
+use crate::store::packages::mirror_publication::{MirroredDist, MirroredVersion};
+use crate::store::sources::upstream_answers::KnownVersion;
+
+/// Most versions of one package, as of a repository of our own.
+const MAX_VERSIONS: usize = 5000;
+
+/// Most bytes of all versions of a package, each in full: they are in memory together when it is rendered, several times
+/// as large. The largest packages of packagist.org have nine million.
+const MAX_BYTES: usize = 12 << 20;
+
+/// Most versions that are named among those left out.
+const MAX_NAMED: usize = 20;
+
+/// Longest address of a zip, and longest text of a reference.
+const MAX_URL: usize = 2048;
+
+/// A package as an upstream has it, ready to be published.
+pub struct Intake {
+    /// Its documents.
+    pub rendered: Rendered,
+    /// Its versions.
+    pub versions: Vec<MirroredVersion>,
+    /// Versions that were left out, and why.
+    pub skipped: Vec<(String, String)>,
+}
+
+/// Where a version's zip is upstream.
+struct Archive {
+    url: String,
+    /// As upstream has it.
+    reference: Option<String>,
+    shasum: String,
+    /// What it is addressed by here: the commit, or else a hash of what upstream says of it.
+    address: String,
+}
+
+/// One version that is taken in.
+struct Admitted {
+    version: RefVersion,
+    manifest: Manifest,
+    archive: Option<Archive>,
+    released_at: Option<Millis>,
+    is_default_branch: bool,
+}
+
+/// Takes in the versions of a package, each in full. `known` are those that are published now, in their order: what they
+/// were found to be stays.
+pub fn take_in(
+    app: &App,
+    name: &PackageName,
+    versions: impl Iterator<Item = Map>,
+    mirrors: &[DistMirror],
+    known: &[KnownVersion],
+) -> Result<Intake, Fault> {
+    let mut taking = Taking { app, name, mirrors, known, seen: BTreeSet::new(), bytes: 0, taken: Taken::default() };
+    let mut skipped = Skipped::default();
+    for version in versions {
+        let label = version.get("version").and_then(Value::as_str).unwrap_or("?").chars().take(100).collect();
+        if let Err(reason) = taking.take(version)? {
+            skipped.note(label, reason);
+        }
+    }
+    let Taken { entries, index, versions } = taking.taken;
+    Ok(Intake { rendered: render_entries(name, entries, &index), versions, skipped: skipped.into_list() })
+}
+
+#[derive(Default)]
+struct Skipped {
+    named: Vec<(String, String)>,
+    more: usize,
+}
+
+impl Skipped {
+    fn note(&mut self, label: String, reason: String) {
+        if self.named.len() < MAX_NAMED {
+            self.named.push((label, reason));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn into_list(mut self) -> Vec<(String, String)> {
+        if self.more > 0 {
+            self.named.push((String::new(), format!("and {} more versions", self.more)));
+        }
+        self.named
+    }
+}
+
+/// What versions become.
+#[derive(Default)]
+struct Taken {
+    entries: Vec<Map>,
+    index: Vec<IndexedVersion>,
+    versions: Vec<MirroredVersion>,
+}
+
+struct Taking<'a> {
+    app: &'a App,
+    name: &'a PackageName,
+    mirrors: &'a [DistMirror],
+    known: &'a [KnownVersion],
+    /// Normalized versions.
+    seen: BTreeSet<String>,
+    bytes: usize,
+    taken: Taken,
+}
+
+impl Taking<'_> {
+    /// Takes one version, or says why not.
+    fn take(&mut self, version: Map) -> Result<Result<(), String>, Fault> {
+        let text = Value::Object(version).to_string();
+        if self.taken.versions.len() == MAX_VERSIONS {
+            return Ok(Err(format!("the package has {MAX_VERSIONS} versions already")));
+        }
+        if self.bytes + text.len() > MAX_BYTES {
+            return Ok(Err(format!("the versions before it have {MAX_BYTES} bytes already")));
+        }
+        let admitted = match admit(self.name, text.as_bytes()) {
+            Ok(admitted) => admitted,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if !self.seen.insert(admitted.version.normalized.as_str().to_owned()) {
+            return Ok(Err("another version before it is the same one".to_owned()));
+        }
+        self.bytes += text.len();
+        self.add(&admitted, text)?;
+        Ok(Ok(()))
+    }
+
+    fn add(&mut self, admitted: &Admitted, manifest: String) -> Result<(), Fault> {
+        let Admitted { version: RefVersion { pretty, normalized }, archive, .. } = admitted;
+        let (now, name) = (self.app.now(), self.name.to_string());
+        let known = find_version(self.known, normalized.as_str());
+        let released_at = admitted.released_at.or(known.map(|known| known.released_at)).unwrap_or(now);
+        let address = archive.as_ref().map(|archive| archive.address.clone()).unwrap_or_default();
+        // A zip that is here stays what it is, whatever upstream says of it later.
+        let stored = known.filter(|known| known.reference == address).and_then(|known| known.shasum.clone());
+        let dist = archive.as_ref().map(|archive| Dist {
+            url: dist_url(self.name, pretty, &archive.address),
+            reference: archive.reference.clone().unwrap_or_else(|| archive.address.clone()),
+            shasum: Some(stored.unwrap_or_else(|| archive.shasum.clone())),
+        });
+        let upstream = archive.as_ref().map(|archive| {
+            let reference = archive.reference.as_deref();
+            let placeholders = DistPlaceholders { name: self.name, version: normalized, pretty, reference };
+            MirroredDist { urls: placeholders.dist_urls(&archive.url, self.mirrors), shasum: archive.shasum.clone() }
+        });
+        self.taken.entries.push(composer::metadata_entry(&Release {
+            name: self.name,
+            version: &admitted.version,
+            manifest: &admitted.manifest,
+            source: None,
+            dist,
+            released_at_rfc3339: Some(rfc3339(released_at)),
+            default_branch: admitted.is_default_branch,
+        }));
+        self.taken.index.push(IndexedVersion(normalized.as_str().to_owned(), released_at, pretty.clone()));
+        self.taken.versions.push(MirroredVersion {
+            uid: new_uid(&*self.app.ports.entropy, now)?,
+            name,
+            normalized: normalized.as_str().to_owned(),
+            pretty: pretty.clone(),
+            reference: address,
+            is_default_branch: admitted.is_default_branch,
+            manifest,
+            released_at,
+            dist: upstream,
+        });
+        Ok(())
+    }
+}
+
+/// Reads one version; an error says why it cannot be published.
+fn admit(name: &PackageName, text: &[u8]) -> Result<Admitted, String> {
+    let manifest = Manifest::parse_as(text, name).map_err(|error| error.to_string())?;
+    let own = |key: &str| manifest.json().get(key).and_then(Value::as_str);
+    if let Some(other) = own("name").filter(|other| !other.eq_ignore_ascii_case(name.as_str())) {
+        return Err(format!("it is a version of {}", other.escape_default()));
+    }
+    let pretty = own("version").ok_or("it has no version")?;
+    if pretty.contains(char::is_control) || pretty.len() > PackageName::MAX_BYTES {
+        return Err("its version is too long, or has control characters".to_owned());
+    }
+    let normalized: NormalizedVersion = normalize(pretty).map_err(|error| error.to_string())?;
+    let archive = match manifest.json().get("dist") {
+        Some(Value::Object(dist)) => Some(archive(dist)?),
+        _ if manifest.package_type() == "metapackage" => None,
+        _ => return Err("it has no zip".to_owned()),
+    };
+    Ok(Admitted {
+        version: RefVersion { pretty: pretty.to_owned(), normalized },
+        archive,
+        released_at: manifest.json().get("time").and_then(moment),
+        is_default_branch: manifest.json().get("default-branch") == Some(&Value::Bool(true)),
+        manifest,
+    })
+}
+
+fn archive(dist: &Map) -> Result<Archive, String> {
+    let text = |key: &str| dist.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let kind = text("type").unwrap_or_default();
+    if kind != "zip" {
+        return Err(format!("its archive is a {}; only zips are mirrored", kind.escape_default()));
+    }
+    let url = text("url").ok_or("its archive has no address")?;
+    let reference = text("reference");
+    if url.len() > MAX_URL || reference.is_some_and(|reference| reference.len() > MAX_URL) {
+        return Err("the address or the reference of its archive is too long".to_owned());
+    }
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return Err("the address of its archive does not start with https://".to_owned());
+    }
+    let shasum = text("shasum").unwrap_or_default().to_ascii_lowercase();
+    if !shasum.is_empty() && ObjectId::parse(&shasum).is_err() {
+        return Err("the shasum of its archive is no SHA-1".to_owned());
+    }
+    let commit = reference.filter(|reference| ObjectId::parse(reference).is_ok()).map(str::to_ascii_lowercase);
+    let told = || format!("{url}\n{}\n{shasum}", reference.unwrap_or_default());
+    let address = commit.unwrap_or_else(|| hex::encode(Sha1::digest(told().as_bytes())));
+    Ok(Archive { url: url.to_owned(), reference: reference.map(str::to_owned), shasum, address })
+}
+
+/// A moment as Composer's loader reads it: the forms that repositories write.
+fn moment(value: &Value) -> Option<Millis> {
+    let text = match value {
+        Value::String(text) => text.trim(),
+        Value::Number(seconds) => return seconds.as_i64().and_then(date),
+        _ => return None,
+    };
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok().and_then(date);
+    }
+    let forms = [text.to_owned(), format!("{}Z", text.replacen(' ', "T", 1)), format!("{text}T00:00:00Z")];
+    forms.iter().find_map(|form| read_rfc3339(form))
+}
+
+/// The moment `seconds` after the epoch, if it is one that can be written as a date.
+fn date(seconds: i64) -> Option<Millis> {
+    Some(Millis::from_seconds(seconds)).filter(|moment| (Millis(0)..=Millis::LAST).contains(moment))
+}
+
+/// A version of a package, among all of it in their order.
+pub fn find_version<'k>(known: &'k [KnownVersion], normalized: &str) -> Option<&'k KnownVersion> {
+    let place = known.binary_search_by(|version| version.normalized.as_str().cmp(normalized)).ok()?;
+    known.get(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn name() -> PackageName {
+        PackageName::parse("acme/lib").expect("a name")
+    }
+
+    fn admitted(changes: Value) -> Result<Admitted, String> {
+        let mut version = json!({
+            "name": "acme/lib", "version": "1.0.0",
+            "dist": {"type": "zip", "url": "https://host.test/1.zip", "reference": "a".repeat(40), "shasum": ""},
+        });
+        let Value::Object(changes) = changes else { panic!("an object") };
+        version.as_object_mut().expect("an object").extend(changes);
+        admit(&name(), version.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_version_that_would_break_its_package_is_refused_with_the_reason() {
+        let dist = |changes: Value| {
+            let mut dist = json!({"type": "zip", "url": "https://host.test/1.zip"});
+            dist.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+            json!({ "dist": dist })
+        };
+        for (changes, reason) in [
+            (json!({"version": "nonsense"}), "invalid version string \"nonsense\""),
+            (json!({"version": null}), "it has no version"),
+            (json!({"version": 5}), "it has no version"),
+            (json!({"version": "1.0\u{0}"}), "its version is too long"),
+            (json!({"name": "acme/other"}), "it is a version of acme/other"),
+            (json!({"require": {"acme/log": "not a constraint!"}}), "require.acme/log"),
+            (json!({"dist": null}), "it has no zip"),
+            (json!({"dist": {"type": "zip"}}), "dist.url: must be present"),
+            (dist(json!({"type": "tar"})), "its archive is a tar; only zips are mirrored"),
+            (dist(json!({"url": "ssh://host.test/1.zip"})), "the address of its archive does not start with https://"),
+            (dist(json!({"url": format!("https://host.test/{}", "x".repeat(2048))})), "the address or the reference"),
+            (dist(json!({"shasum": "abc"})), "the shasum of its archive is no SHA-1"),
+        ] {
+            let error = admitted(changes.clone()).err().unwrap_or_else(|| panic!("{changes}"));
+            assert!(error.contains(reason), "{changes}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_moment_that_is_no_date_is_none() {
+        for (value, expected) in [
+            (json!(1_700_000_000), Some(1_700_000_000)),
+            (json!("1700000000"), Some(1_700_000_000)),
+            (json!("2023-11-14 22:13:20"), Some(1_700_000_000)),
+            (json!(i64::MAX), None),
+            (json!(i64::MAX.to_string()), None),
+            (json!(-1), None),
+            (json!("soon"), None),
+        ] {
+            assert_eq!(moment(&value).map(Millis::seconds), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_metapackage_needs_no_zip() {
+        let taken = admitted(json!({"type": "metapackage", "dist": null})).expect("a version");
+        assert!(taken.archive.is_none());
+    }
+
+    #[test]
+    fn a_zip_is_addressed_by_its_commit_or_by_what_is_told_of_it() {
+        let address =
+            |dist: Value| admitted(json!({ "dist": dist })).expect("a version").archive.expect("a zip").address;
+        let url = "https://host.test/1.zip";
+        let commit = "ABCDEF0123".repeat(4);
+        assert_eq!(address(json!({"type": "zip", "url": url, "reference": commit})), commit.to_lowercase());
+        let one = address(json!({"type": "zip", "url": url, "reference": "trunk@5"}));
+        assert!(ObjectId::parse(&one).is_ok());
+        assert_ne!(address(json!({"type": "zip", "url": url, "reference": "trunk@6"})), one);
+        assert_ne!(address(json!({"type": "zip", "url": url})), one);
+    }
+
+    #[test]
+    fn moments_are_read_in_the_forms_that_repositories_write() {
+        for text in ["2023-11-14T22:13:20+00:00", "2023-11-14T23:13:20+01:00", "2023-11-14 22:13:20", "1700000000"] {
+            assert_eq!(moment(&json!(text)), Some(Millis(1_700_000_000_000)), "{text}");
+        }
+        assert_eq!(moment(&json!("2023-11-14")), Some(Millis(1_699_920_000_000)));
+        assert_eq!(moment(&json!(1_700_000_000)), Some(Millis(1_700_000_000_000)));
+        for text in ["yesterday", "", "99999999999999999999"] {
+            assert_eq!(moment(&json!(text)), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Fetching an upstream's zip when it is downloaded first: from there to the blob store in parts, never as a whole in
+//! memory. It is handed out only after every byte of it was seen and its hash was found to be the promised one; from then
+//! on it is served from here, whatever becomes of the upstream.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use composer::PackageName;
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::json::read_text;
+use crate::ports::{BlobUpload, Fault, PART_BYTES};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::memory::Permit;
+use crate::registry::kernel::outbound::RequestError;
+use crate::registry::packages::documents::stored;
+use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
+use crate::registry::sources::composer::client::{MirrorError, Remote, refusal};
+use crate::registry::sources::composer::entitled;
+use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first, attached};
+use crate::store::sources::upstream_answers::Upstream;
+use crate::store::{OrganizationId, run};
+
+/// Largest zip that is mirrored: hashing it takes some seconds of CPU time.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// Zips that an isolate fetches at the same time: each has a part of 5 MiB in memory, twice while it is stored.
+const PLACES: [&str; 4] = ["archive:1", "archive:2", "archive:3", "archive:4"];
+
+/// How long a download waits for others in the same isolate.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A zip begins with an entry, or with its end when it has none.
+const BEGINNINGS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
+/// What the record at its end begins with; a comment of up to 65,535 bytes may follow it.
+const END: &[u8] = b"PK\x05\x06";
+const END_WITHIN: usize = 65_535 + 22;
+
+/// Why a zip is not taken.
+#[derive(Debug, thiserror::Error)]
+enum ArchiveError {
+    /// It cannot be had.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// It is something else, or only the first part of one.
+    #[error("what the upstream sends is not a complete zip")]
+    NotAZip,
+    /// It is another one.
+    #[error("its SHA-1 is {found}, but the upstream's metadata promises {promised}; nothing of it was kept")]
+    Shasum {
+        /// What it is.
+        found: String,
+        /// What it should be.
+        promised: String,
+    },
+    /// It is larger than [`MAX_BYTES`].
+    #[error("it is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+}
+
+impl From<Fault> for ArchiveError {
+    fn from(fault: Fault) -> Self {
+        Self::Mirror(fault.into())
+    }
+}
+
+impl From<Failure> for ArchiveError {
+    fn from(failure: Failure) -> Self {
+        Self::Mirror(failure.into())
+    }
+}
+
+/// Fetches the zip of a mirrored version and keeps it; `known_sha1` is what it was when it was here before.
+///
+/// # Errors
+/// `Upstream` when it cannot be had now, or is not what was promised; nothing is kept then. `NotFound` when its upstream
+/// is not asked any more, or the zip is too large.
+pub async fn fetch(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    row: &DistRow,
+    known_sha1: Option<&str>,
+) -> Result<NewArtifact, Failure> {
+    let upstream = upstream_of(app, organization, name, row).await?;
+    let mut place = app.acquire_permit(&PLACES, PATIENCE).await.ok_or_else(busy)?;
+    let mut remote = Remote::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
+    let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
+    let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
+    let mut problem = ArchiveError::NotAZip;
+    for url in urls {
+        match download(app, &mut remote, &url, promised, &mut place).await {
+            Ok(artifact) => return attach(app, row, artifact).await,
+            Err(ArchiveError::Mirror(MirrorError::Internal(failure))) => return Err(failure),
+            // As composer does it: only what cannot be had is looked for elsewhere.
+            Err(error @ ArchiveError::Shasum { .. }) => {
+                problem = error;
+                break;
+            }
+            Err(error) => problem = error,
+        }
+    }
+    if matches!(problem, ArchiveError::TooLarge) {
+        run(&*app.ports.database, dists::refuse(row.id, &problem.to_string())).await?;
+        return Err(unavailable(&row.pretty, &problem.to_string()));
+    }
+    let words = format!("The archive of {name} {} cannot be had from its upstream: {problem}", row.pretty);
+    Err(Failure::new(Kind::Upstream, words))
+}
+
+/// The upstream of a version, if it may still be asked for the package.
+async fn upstream_of(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    row: &DistRow,
+) -> Result<Upstream, Failure> {
+    let (_, facts) = stored(app, organization, name).await?;
+    let said = facts.as_ref().map(|facts| entitled(facts, name)).unwrap_or_default();
+    let upstream =
+        said.into_iter().map(|said| &said.upstream).find(|upstream| upstream.id == row.repository_id).cloned();
+    upstream.ok_or_else(|| unavailable(&row.pretty, "the upstream that has it is no longer asked for this package"))
+}
+
+/// Attaches a stored zip to its version. When another request was faster, what that one has stored is the zip.
+async fn attach(app: &App, row: &DistRow, artifact: NewArtifact) -> Result<NewArtifact, Failure> {
+    let batch = attach_first(row.id, &artifact, app.now());
+    let rows = app.ports.database.batch(batch.into()).await?.pop().unwrap_or_default();
+    let (attached, is_known) = attached(rows)?.ok_or_else(|| Failure::not_found("Version"))?;
+    if !is_known {
+        app.ports.blobs.delete(vec![blob_key(&artifact.sha256)]).await?;
+    }
+    Ok(attached)
+}
+
+async fn download(
+    app: &App,
+    remote: &mut Remote<'_>,
+    url: &str,
+    promised: &str,
+    place: &mut Permit,
+) -> Result<NewArtifact, ArchiveError> {
+    let url = Url::parse(url).map_err(|_| MirrorError::Address(url.to_owned()))?;
+    let mut answer = remote.send(url, None).await?;
+    if answer.response.status != StatusCode::OK {
+        return Err(refusal(answer).await.into());
+    }
+    let length = answer.response.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_BYTES) {
+        return Err(ArchiveError::TooLarge);
+    }
+    let mut receiver = Receiver::new(app);
+    let mut result = receive(&mut receiver, &mut *answer.response.body, place).await;
+    if result.is_ok() {
+        result = receiver.check(length.is_none_or(|length| length == receiver.size), promised);
+    }
+    match result {
+        Ok(()) => receiver.keep().await,
+        Err(error) => {
+            receiver.discard().await;
+            Err(error)
+        }
+    }
+}
+
+async fn receive(
+    receiver: &mut Receiver<'_>,
+    body: &mut dyn crate::ports::ByteStream,
+    place: &mut Permit,
+) -> Result<(), ArchiveError> {
+    while let Some(chunk) = body.next_chunk().await {
+        let chunk = chunk.map_err(|Fault { reason, .. }| MirrorError::from(RequestError::BrokenOff(reason)))?;
+        place.renew(receiver.app.now());
+        receiver.take(&chunk).await?;
+    }
+    Ok(())
+}
+
+/// A zip on its way into the blob store.
+struct Receiver<'a> {
+    app: &'a App,
+    sha1: Sha1,
+    sha256: Sha256,
+    size: u64,
+    /// What is not stored yet; less than a part.
+    part: Vec<u8>,
+    /// The end of the part before.
+    tail: Vec<u8>,
+    begins_as_zip: bool,
+    upload: Option<(String, Box<dyn BlobUpload>)>,
+}
+
+impl<'a> Receiver<'a> {
+    fn new(app: &'a App) -> Self {
+        Self {
+            app,
+            sha1: Sha1::new(),
+            sha256: Sha256::new(),
+            size: 0,
+            part: Vec::new(),
+            tail: Vec::new(),
+            begins_as_zip: false,
+            upload: None,
+        }
+    }
+
+    async fn take(&mut self, mut chunk: &[u8]) -> Result<(), ArchiveError> {
+        self.sha1.update(chunk);
+        self.sha256.update(chunk);
+        self.size += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        if self.size > MAX_BYTES {
+            return Err(ArchiveError::TooLarge);
+        }
+        while !chunk.is_empty() {
+            let (now, later) = chunk.split_at(chunk.len().min(PART_BYTES - self.part.len()));
+            self.part.extend_from_slice(now);
+            chunk = later;
+            if self.part.len() == PART_BYTES {
+                self.check_beginning()?;
+                self.store_part().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A web page is recognised before anything of it is stored.
+    fn check_beginning(&mut self) -> Result<(), ArchiveError> {
+        self.begins_as_zip |= self.upload.is_none() && BEGINNINGS.iter().any(|bytes| self.part.starts_with(bytes));
+        if self.begins_as_zip { Ok(()) } else { Err(ArchiveError::NotAZip) }
+    }
+
+    async fn store_part(&mut self) -> Result<(), ArchiveError> {
+        if self.upload.is_none() {
+            let key = format!("incoming/{}", new_uid(&*self.app.ports.entropy, self.app.now())?);
+            let upload = self.app.ports.blobs.upload(&key).await?;
+            self.upload = Some((key, upload));
+        }
+        self.tail = self.part[self.part.len().saturating_sub(END_WITHIN)..].to_vec();
+        let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
+        if let Some((_, upload)) = &mut self.upload {
+            upload.put_part(Bytes::from(part)).await?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, is_whole: bool, promised: &str) -> Result<(), ArchiveError> {
+        self.check_beginning()?;
+        let end = [self.tail.as_slice(), &self.part].concat();
+        let end = &end[end.len().saturating_sub(END_WITHIN)..];
+        if !is_whole || !end.windows(END.len()).any(|window| window == END) {
+            return Err(ArchiveError::NotAZip);
+        }
+        let found = hex::encode(self.sha1.clone().finalize());
+        if !promised.is_empty() && found != promised {
+            return Err(ArchiveError::Shasum { found, promised: promised.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Makes it a blob under the hash of its content.
+    async fn keep(mut self) -> Result<NewArtifact, ArchiveError> {
+        let sha256 = hex::encode(self.sha256.clone().finalize());
+        let (key, blobs) = (blob_key(&sha256), &self.app.ports.blobs);
+        match self.upload.take() {
+            None => blobs.put(&key, vec![Bytes::from(std::mem::take(&mut self.part))]).await?,
+            Some((incoming, mut upload)) => {
+                let last = Bytes::from(std::mem::take(&mut self.part));
+                let stored = if last.is_empty() { Ok(()) } else { upload.put_part(last).await };
+                if let Err(fault) = stored {
+                    abort(upload).await;
+                    return Err(fault.into());
+                }
+                let moved = match upload.complete().await {
+                    Ok(()) => blobs.rename(&incoming, &key).await,
+                    Err(fault) => Err(fault),
+                };
+                if let Err(fault) = moved {
+                    if let Err(fault) = blobs.delete(vec![incoming]).await {
+                        log::warn!("a blob that nobody names was left behind: {fault}");
+                    }
+                    return Err(fault.into());
+                }
+            }
+        }
+        let sha1 = hex::encode(self.sha1.finalize());
+        Ok(NewArtifact { sha256, sha1, size: i64::try_from(self.size).unwrap_or(i64::MAX) })
+    }
+
+    async fn discard(mut self) {
+        if let Some((_, upload)) = self.upload.take() {
+            abort(upload).await;
+        }
+    }
+}
+
+async fn abort(upload: Box<dyn BlobUpload>) {
+    if let Err(fault) = upload.abort().await {
+        log::warn!("an upload was left to the blob store's own clean-up: {fault}");
+    }
+}

@@ -1,0 +1,163 @@
+//! Reading an upstream repository as a whole: inline `packages`, `includes` (Satis without `metadata-url`), and Composer
+//! 1's `provider-includes`. Its root tells by hashes what has changed; only that is read and published.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use composer::{FileReference, PackageName, RepositoryFile, Versions, package_patterns, read_included, read_versions};
+use serde_json::Value;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use crate::registry::sources::composer::client::MirrorError;
+use crate::registry::sources::composer::import_batch::Harvest;
+use crate::registry::sources::composer::{Progress, takes};
+use crate::store::run;
+use crate::store::sources::upstream_answers::{Before, StoredRoot, Validators, found};
+
+/// Most documents that a repository is spread over, not counting those of single packages.
+const MAX_DOCUMENTS: usize = 30;
+/// Most bytes of all of them.
+const MAX_BYTES: i64 = 32 << 20;
+/// Most packages of a repository.
+const MAX_PACKAGES: usize = 10_000;
+/// Documents of single packages that one sync reads; more are left to the next one, which follows at once.
+const PROVIDERS_A_SYNC: usize = 200;
+
+/// Publishes everything that has changed since the last time.
+pub async fn import(
+    harvest: &mut Harvest<'_>,
+    mut stored: StoredRoot,
+    root: RepositoryFile,
+) -> Result<Progress, MirrorError> {
+    let rows = run(&*harvest.app.ports.database, found(harvest.upstream.id)).await?;
+    let published = rows.read(|row| Ok((row.needed_text("name")?, row.text("digest").unwrap_or_default())))?;
+    let mut whole = Whole { harvest, published, seen: BTreeSet::new(), providers: Vec::new() };
+    let template = root.providers_url.clone();
+    whole.read_documents(root).await?;
+    let progress = match template {
+        Some(template) => whole.take_providers(&template).await?,
+        None => Progress::Done,
+    };
+    let Whole { published, seen, harvest, .. } = whole;
+    if progress == Progress::Done {
+        let gone = published.into_iter().map(|(name, _)| name).filter(|name| !seen.contains(name));
+        harvest.retire(gone.collect());
+    }
+    harvest.flush().await?;
+    if progress == Progress::More || harvest.has_refused {
+        // Without validators, the next sync reads the root again.
+        stored.validators = Validators::default();
+    }
+    stored.root.patterns =
+        if seen.is_empty() { Some(Vec::new()) } else { package_patterns(seen.iter().map(String::as_str)) };
+    harvest.keep_root(stored).await?;
+    Ok(progress)
+}
+
+/// A repository that is being read.
+struct Whole<'w, 'a> {
+    harvest: &'w mut Harvest<'a>,
+    /// Name and digest of what is published, by name.
+    published: Vec<(String, String)>,
+    /// The names that were met.
+    seen: BTreeSet<String>,
+    /// Packages with documents of their own.
+    providers: Vec<FileReference>,
+}
+
+impl Whole<'_, '_> {
+    /// Reads the root and every document that it leads to.
+    async fn read_documents(&mut self, root: RepositoryFile) -> Result<(), MirrorError> {
+        let mut left: VecDeque<(FileReference, bool)> = VecDeque::new();
+        let (mut next, mut read) = (Some(root), 0);
+        while let Some(file) = next.take() {
+            left.extend(file.includes.into_iter().map(|reference| (reference, false)));
+            left.extend(file.provider_includes.into_iter().map(|reference| (reference, true)));
+            self.providers.extend(file.providers);
+            for (name, versions) in file.packages {
+                self.take(&name, versions).await?;
+            }
+            if let Some((reference, is_provider_include)) = left.pop_front() {
+                read += 1;
+                if read > MAX_DOCUMENTS || self.harvest.remote.received_bytes > MAX_BYTES {
+                    let words = format!("has more than {MAX_DOCUMENTS} documents, or {MAX_BYTES} bytes");
+                    return Err(MirrorError::TooLarge(words));
+                }
+                next = Some(read_included(&self.fetch(&reference, is_provider_include).await?)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a document that another one names, and checks its hash.
+    async fn fetch(&mut self, reference: &FileReference, fill: bool) -> Result<Vec<u8>, MirrorError> {
+        let hash = reference.hash.as_deref().unwrap_or_default();
+        let address = if fill { reference.name.replace("%hash%", hash) } else { reference.name.clone() };
+        let bytes = self.harvest.remote.named(&address).await?;
+        let is_it = match hash.len() {
+            40 => hex::encode(Sha1::digest(&bytes)) == hash,
+            64 => hex::encode(Sha256::digest(&bytes)) == hash,
+            _ => hash.is_empty(),
+        };
+        if is_it { Ok(bytes) } else { Err(MirrorError::Hash { name: address }) }
+    }
+
+    /// A name that is to be published from here; `None` when it is not, or was met before.
+    fn admit(&mut self, name: &str) -> Option<PackageName> {
+        let parsed = match PackageName::parse(&name.to_ascii_lowercase()) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let name: String = name.chars().take(PackageName::MAX_BYTES).collect();
+                self.harvest.skip(name, error.to_string());
+                return None;
+            }
+        };
+        if !takes(self.harvest.upstream.filter.as_deref(), parsed.as_str()) {
+            return None;
+        }
+        if self.seen.len() == MAX_PACKAGES {
+            let reason = format!("the repository has {MAX_PACKAGES} packages already; use a filter");
+            self.harvest.skip(parsed.as_str(), reason);
+            return None;
+        }
+        self.seen.insert(parsed.to_string()).then_some(parsed)
+    }
+
+    fn is_published(&self, name: &PackageName, digest: &str) -> bool {
+        let place = self.published.binary_search_by(|(known, _)| known.as_str().cmp(name.as_str()));
+        place.is_ok_and(|place| self.published[place].1 == digest)
+    }
+
+    async fn take(&mut self, name: &str, versions: Value) -> Result<(), MirrorError> {
+        let Some(name) = self.admit(name) else { return Ok(()) };
+        let text = versions.to_string();
+        let digest = hex::encode(Sha256::digest(text.as_bytes()));
+        if !self.is_published(&name, &digest) {
+            let published = Before { validators: Vec::new(), digest: Some(digest) };
+            self.harvest.add(name, vec![Versions::of(versions, false)?], published, text.len()).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_providers(&mut self, template: &str) -> Result<Progress, MirrorError> {
+        let mut read = 0;
+        for provider in std::mem::take(&mut self.providers) {
+            let Some(name) = self.admit(&provider.name) else { continue };
+            if read == PROVIDERS_A_SYNC || self.is_published(&name, provider.hash.as_deref().unwrap_or_default()) {
+                continue;
+            }
+            read += 1;
+            let published = Before { validators: Vec::new(), digest: provider.hash.clone() };
+            let reference = FileReference { name: template.replace("%package%", name.as_str()), hash: provider.hash };
+            match self.fetch(&reference, true).await {
+                Ok(bytes) => {
+                    let versions = read_versions(&bytes, &name)?.into_iter().collect();
+                    self.harvest.add(name, versions, published, bytes.len()).await?;
+                }
+                Err(error) if error.is_the_servers() => return Err(error),
+                Err(error) => self.harvest.skip(name.as_str(), error.to_string()),
+            }
+        }
+        Ok(if read == PROVIDERS_A_SYNC { Progress::More } else { Progress::Done })
+    }
+}

@@ -1,0 +1,297 @@
+//! What is taken from one upstream, for a look-up of one package or for a sync of many: asked for, compared with what is
+//! here, taken in, published. Any number of packages in a few batches, each of them whole or not at all.
+
+use std::time::Duration;
+
+use composer::{PackageName, Versions};
+use serde_json::json;
+
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::sources::composer::client::{Fetched, MirrorError, Remote, fetch_package};
+use crate::registry::sources::composer::convert::{Intake, find_version, take_in};
+use crate::registry::sources::composer::{rank, refusal};
+use crate::store::OrganizationId;
+use crate::store::kernel::organizations::{self, Touched};
+use crate::store::packages::mirror_publication as publication;
+use crate::store::packages::mirror_publication::{Batch, Leaving, PackageUpsert, Source, retire};
+use crate::store::sources::repositories;
+use crate::store::sources::sync_runs::{Report, SkippedRef};
+use crate::store::sources::upstream_answers::{
+    self, Answered, Before, KnownVersion, NameRow, Noted, Ownership, StoredRoot, Upstream,
+};
+
+/// Bytes of documents that are published together: they are in memory at the same time, several times as large.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Packages that are published together.
+const CHUNK_PACKAGES: usize = 100;
+
+/// How long a package waits for others that are being published in the same isolate: one with a thousand versions takes
+/// tens of megabytes meanwhile, and composer asks for a dozen at a time.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A package that is to be published.
+struct Pending {
+    name: PackageName,
+    versions: Vec<Versions>,
+    before: Before,
+}
+
+/// What is taken from one upstream.
+pub struct Harvest<'a> {
+    /// The registry.
+    pub app: &'a App,
+    /// The organization that it is for.
+    pub organization: OrganizationId,
+    /// The upstream.
+    pub upstream: &'a Upstream,
+    /// The way to it.
+    pub remote: Remote<'a>,
+    root: StoredRoot,
+    pending: Vec<Pending>,
+    pending_bytes: usize,
+    noted: Vec<Noted>,
+    leaving: Vec<String>,
+    /// Why the latest package could not be read that could not.
+    pub failure: Option<String>,
+    /// Whether a package was left out because of whose its name is; that may change without the upstream changing.
+    pub has_refused: bool,
+    /// What it did.
+    pub report: Report,
+}
+
+impl<'a> Harvest<'a> {
+    /// Nothing yet.
+    pub fn new(app: &'a App, organization: OrganizationId, upstream: &'a Upstream) -> Result<Self, MirrorError> {
+        Ok(Self {
+            app,
+            organization,
+            upstream,
+            remote: Remote::new(app, upstream)?,
+            root: upstream.root.clone().unwrap_or_default(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+            noted: Vec::new(),
+            leaving: Vec::new(),
+            failure: None,
+            has_refused: false,
+            report: Report::default(),
+        })
+    }
+
+    /// What is known of the root.
+    pub fn root(&self) -> &StoredRoot {
+        &self.root
+    }
+
+    /// Keeps what was read of the root. What it announces is in `packages.json`, too.
+    pub async fn keep_root(&mut self, root: StoredRoot) -> Result<(), Failure> {
+        let known = self.upstream.root.as_ref();
+        if known != Some(&root) {
+            let mut batch =
+                vec![repositories::keep_root(self.organization, self.upstream.id, &self.upstream.url, &root.to_json())];
+            if known.map(|known| &known.root.patterns) != Some(&root.root.patterns) {
+                batch.push(organizations::touch(self.organization, Touched::Names, self.app.now()));
+                self.app.memory.invalidate_published(self.organization);
+            }
+            self.app.ports.database.batch(batch).await?;
+        }
+        self.root = root;
+        Ok(())
+    }
+
+    /// Asks for a package by name; `before` is what the upstream published of it, if it still does. Says whether it has
+    /// the name. An error that is not the server's is noted.
+    pub async fn ask_for(&mut self, name: &PackageName, before: Option<&Before>) -> Result<bool, MirrorError> {
+        let template = self.root.root.metadata_url.clone().unwrap_or_default();
+        match fetch_package(&mut self.remote, &template, name, before.map(|before| &*before.validators)).await {
+            Ok(Fetched::Unchanged) => self.note(name, Ok(Answered::Found), before.cloned().unwrap_or_default()),
+            Ok(Fetched::Absent) => {
+                self.note(name, Ok(Answered::Absent), Before::default());
+                self.leaving.extend(before.map(|_| name.to_string()));
+                return Ok(false);
+            }
+            Ok(Fetched::Documents { versions, published, bytes }) => {
+                self.add(name.clone(), versions, published, bytes).await?;
+            }
+            Err(error) if error.is_the_servers() || matches!(error, MirrorError::Internal(_)) => return Err(error),
+            Err(error) => self.note(name, Err(error.to_string()), Before::default()),
+        }
+        Ok(true)
+    }
+
+    /// Notes what the upstream answered for a package.
+    pub fn note(&mut self, name: &PackageName, answer: Result<Answered, String>, published: Before) {
+        self.failure = answer.clone().err().or(self.failure.take());
+        self.noted.push(Noted { name: name.to_string(), answer, published, skipped: Vec::new() });
+    }
+
+    /// Notes a package, or something that should be one, that is left out.
+    pub fn skip(&mut self, name: impl Into<String>, reason: impl Into<String>) {
+        self.report.skipped.push(SkippedRef { name: name.into(), reason: reason.into() });
+    }
+
+    /// Packages that the upstream no longer has.
+    pub fn retire(&mut self, names: Vec<String>) {
+        for name in names.iter().filter_map(|name| PackageName::parse(name).ok()) {
+            self.note(&name, Ok(Answered::Absent), Before::default());
+        }
+        self.leaving.extend(names);
+    }
+
+    /// Adds a package of about `bytes` to those that are published next.
+    pub async fn add(
+        &mut self,
+        name: PackageName,
+        versions: Vec<Versions>,
+        before: Before,
+        bytes: usize,
+    ) -> Result<(), Failure> {
+        self.pending.push(Pending { name, versions, before });
+        self.pending_bytes += bytes;
+        if self.pending_bytes >= CHUNK_BYTES || self.pending.len() >= CHUNK_PACKAGES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Why the upstream may not have a name, if so.
+    fn objection(&self, ownership: &Ownership, name: &PackageName) -> Option<&'static str> {
+        refusal(self.upstream, ownership, name).or_else(|| {
+            let owner = ownership.owner.filter(|owner| *owner != self.upstream.id)?;
+            let theirs = rank(ownership.owner_provider.as_deref().unwrap_or_default(), owner);
+            (theirs < rank(&self.upstream.provider, self.upstream.id)).then_some("an upstream that comes first has it")
+        })
+    }
+
+    /// Publishes what was added, and writes down what was noted.
+    pub async fn flush(&mut self) -> Result<(), Failure> {
+        let mut batch = Vec::new();
+        let mut place = None;
+        if !self.pending.is_empty() {
+            let words = "Too many packages are being mirrored at the moment. Try again.";
+            let waited = self.app.acquire_permit(&["publish"], PATIENCE).await;
+            place = Some(waited.ok_or_else(|| Failure::new(Kind::Upstream, words))?);
+            let taken = self.take_pending().await?;
+            if !taken.packages.is_empty() {
+                batch = publication::publish(self.source(), taken);
+            }
+        }
+        let now = self.app.now();
+        if !self.leaving.is_empty() {
+            let globs = std::mem::take(&mut self.leaving);
+            batch.push(organizations::touch(self.organization, Touched::Versions, now));
+            batch.extend(retire(
+                self.organization,
+                &[Leaving { repository_id: self.upstream.id, globs, matching: true }],
+                now,
+            ));
+        }
+        batch.extend(upstream_answers::note(self.upstream.id, std::mem::take(&mut self.noted), now));
+        if !batch.is_empty() {
+            self.app.ports.database.batch(batch).await?;
+        }
+        drop(place);
+        Ok(())
+    }
+
+    fn source(&self) -> Source<'a> {
+        let (repository_id, url) = (self.upstream.id, self.upstream.url.as_str());
+        Source { organization: self.organization, repository_id, url, now: self.app.now() }
+    }
+
+    /// What was added, ready to be published.
+    async fn take_pending(&mut self) -> Result<Batch, Failure> {
+        let pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        let names: Vec<&str> = pending.iter().map(|one| one.name.as_str()).collect();
+        let names = json!(names).to_string();
+        let reads = vec![
+            upstream_answers::ownership(self.organization, self.upstream.id, names.clone()),
+            upstream_answers::known_versions(self.organization, names),
+        ];
+        let mut results = self.app.ports.database.batch(reads).await?.into_iter();
+        let owners = NameRow::read(results.next().unwrap_or_default())?;
+        let known = KnownVersion::read(results.next().unwrap_or_default())?;
+        let mut batch = Batch::default();
+        for Pending { name, versions, before } in pending {
+            let owned = owners.iter().find(|one| one.name == name.as_str());
+            let Some(NameRow { ownership, before: published, .. }) = owned else { continue };
+            let known = versions_of(&known, name.as_str());
+            let is_here = ownership.owner == Some(self.upstream.id) && !known.is_empty();
+            if is_here && published.digest == before.digest {
+                // A server without validators says the same again, or another isolate was faster.
+                self.note(&name, Ok(Answered::Found), before);
+                continue;
+            }
+            if let Some(reason) = self.objection(ownership, &name) {
+                self.has_refused = true;
+                self.skip(name.as_str(), reason);
+                continue;
+            }
+            let versions = versions.into_iter().flatten();
+            let intake = take_in(self.app, &name, versions, &self.root.root.mirrors, known)?;
+            self.settle(&mut batch, &name, intake, before, ownership, known)?;
+        }
+        Ok(batch)
+    }
+
+    /// Puts a package that was taken in to what is published, or notes why not.
+    fn settle(
+        &mut self,
+        batch: &mut Batch,
+        name: &PackageName,
+        intake: Intake,
+        before: Before,
+        ownership: &Ownership,
+        known: &[KnownVersion],
+    ) -> Result<(), Failure> {
+        if intake.versions.is_empty() {
+            if let Some((version, reason)) = intake.skipped.first() {
+                let words = format!("none of its versions can be used; the first, {version}: {reason}");
+                self.note(name, Err(words), Before::default());
+                return Ok(());
+            }
+            if ownership.owner == Some(self.upstream.id) {
+                self.leaving.push(name.to_string());
+            }
+            self.note(name, Ok(Answered::Claimed), before);
+            return Ok(());
+        }
+        self.count(&intake, known);
+        let documents = publication::document_rows(name.as_str(), &intake.rendered.stable, &intake.rendered.dev);
+        batch.documents.extend(documents);
+        batch.packages.push(PackageUpsert {
+            uid: new_uid(&*self.app.ports.entropy, self.app.now())?,
+            name: name.to_string(),
+            known: (ownership.owner, ownership.revision),
+            summary: intake.rendered.summary,
+        });
+        batch.versions.extend(intake.versions);
+        let skipped = intake.skipped;
+        self.noted.push(Noted { name: name.to_string(), answer: Ok(Answered::Found), published: before, skipped });
+        Ok(())
+    }
+
+    fn count(&mut self, intake: &Intake, known: &[KnownVersion]) {
+        let (mut kept, mut changed) = (0, 0);
+        for version in &intake.versions {
+            if let Some(old) = find_version(known, &version.normalized) {
+                kept += 1;
+                changed += i64::from(old.reference != version.reference);
+            }
+        }
+        let size = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        self.report.added += size(intake.versions.len()) - kept;
+        self.report.changed += changed;
+        self.report.removed += size(known.len()) - kept;
+    }
+}
+
+/// The versions of one package, among those of several in their order.
+fn versions_of<'k>(known: &'k [KnownVersion], name: &str) -> &'k [KnownVersion] {
+    let start = known.partition_point(|version| version.name.as_str() < name);
+    let end = known.partition_point(|version| version.name.as_str() <= name);
+    &known[start..end]
+}

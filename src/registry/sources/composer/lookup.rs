@@ -1,0 +1,302 @@
+//! Looking a name up that no repository of our own publishes: what is known holds for a while, and then its upstreams
+//! are asked again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use composer::PackageName;
+
+use crate::ports::{Job, Millis};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::cache::Cached;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::packages::documents::{DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, stored};
+use crate::registry::sources::composer::client::MirrorError;
+use crate::registry::sources::composer::import_batch::Harvest;
+use crate::registry::sources::composer::{entitled, is_withheld, takes};
+use crate::store::OrganizationId;
+use crate::store::sources::repositories;
+use crate::store::sources::upstream_answers::{self, Answered, Before, Facts, Noted, Said, Upstream};
+
+/// For how many sync intervals an answer may be handed out while it is asked for again.
+pub const STALE_INTERVALS: u32 = 6;
+
+/// How long a request waits for another one that asks for the same package.
+const TURN_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long an upstream that has failed is not asked again by requests that would wait for it. Composer repeats a failed
+/// request three times at once, and asks for a dozen packages at a time.
+pub const UPSTREAM_BACKOFF: Duration = Duration::from_secs(15);
+
+/// The upstream repositories that failed a moment ago: until when they are not asked, and why they failed.
+#[derive(Default)]
+struct FailingUpstreams(HashMap<i64, (Millis, String)>);
+
+impl FailingUpstreams {
+    fn record(&mut self, repository_id: i64, reason: &str, now: Millis) {
+        self.0.insert(repository_id, (now.plus(UPSTREAM_BACKOFF), reason.to_owned()));
+    }
+
+    /// Why an upstream repository is not to be asked at the moment, if so.
+    fn reason(&mut self, repository_id: i64, now: Millis) -> Option<String> {
+        self.0.retain(|_, (until, _)| now < *until);
+        self.0.get(&repository_id).map(|(_, reason)| reason.clone())
+    }
+}
+
+/// What is known of an upstream's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It holds.
+    Holds(Answered),
+    /// It is to be asked.
+    Due,
+}
+
+/// A look-up of one name.
+struct Lookup<'a> {
+    app: &'a App,
+    organization: OrganizationId,
+    name: &'a PackageName,
+    facts: &'a Facts,
+    /// What the package's owner published, if that one may still answer.
+    shown: Option<Arc<PackageDocuments>>,
+}
+
+impl<'a> Lookup<'a> {
+    fn new(
+        app: &'a App,
+        organization: OrganizationId,
+        name: &'a PackageName,
+        facts: &'a Facts,
+        documents: Option<Arc<PackageDocuments>>,
+    ) -> Self {
+        let owner_may_answer = entitled(facts, name).iter().any(|one| Some(one.upstream.id) == facts.ownership.owner);
+        Self { app, organization, name, facts, shown: documents.filter(|_| owner_may_answer) }
+    }
+
+    fn is_owner(&self, upstream: &Upstream) -> bool {
+        self.shown.is_some() && self.facts.ownership.owner == Some(upstream.id)
+    }
+
+    fn standing(&self, said: &Said) -> Standing {
+        let is_owner = self.is_owner(&said.upstream);
+        let Some(stored) = &said.upstream.root else { return Standing::Due };
+        if stored.root.metadata_url.is_none() {
+            // It is read as a whole by its syncs.
+            return Standing::Holds(if is_owner { Answered::Found } else { Answered::Absent });
+        }
+        let holds = said.checked_at.is_some_and(|at| self.app.now() < at.plus(self.app.config.sync_interval));
+        match said.answer {
+            Some(Answered::Found) if !is_owner => Standing::Due,
+            Some(answer) if holds => Standing::Holds(answer),
+            _ => Standing::Due,
+        }
+    }
+
+    /// What is known without asking anybody; `None` when somebody is to be asked first.
+    fn settled(&self) -> Option<Known> {
+        for said in entitled(self.facts, self.name) {
+            match self.standing(said) {
+                Standing::Holds(Answered::Absent) => {}
+                Standing::Holds(Answered::Claimed) => return Some(Known::Claimed),
+                Standing::Holds(Answered::Found) => return Some(Known::Documents(self.shown.clone())),
+                Standing::Due => return None,
+            }
+        }
+        Some(self.nobodys())
+    }
+
+    fn nobodys(&self) -> Known {
+        if is_withheld(self.facts, self.name) { Known::Claimed } else { Known::Documents(None) }
+    }
+
+    /// Whether what is shown may be shown while it is asked for again.
+    fn may_be_shown_meanwhile(&self) -> bool {
+        let bound = self.app.config.sync_interval * STALE_INTERVALS;
+        let owner = self.facts.upstreams.iter().find(|said| self.is_owner(&said.upstream));
+        owner.and_then(|owner| owner.checked_at).is_some_and(|at| self.app.now() < at.plus(bound))
+    }
+}
+
+/// What is known of a name that no repository of our own publishes, after its upstreams were asked if they had to be.
+///
+/// # Errors
+/// `Upstream` when an upstream has to be asked that fails, and nothing is known of the name.
+pub async fn resolve(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    facts: Facts,
+    documents: Option<Arc<PackageDocuments>>,
+) -> Result<Known, Failure> {
+    let lookup = Lookup::new(app, organization, name, &facts, documents);
+    let shown = lookup.shown.clone();
+    if let Some(known) = lookup.settled() {
+        return Ok(known);
+    }
+    if lookup.may_be_shown_meanwhile() {
+        ask_later(app, organization, name, facts, shown.clone());
+        return Ok(Known::Documents(shown));
+    }
+    match ask_in_turn(&lookup).await {
+        Err(failure) if shown.is_some() => {
+            log::warn!("{name} is shown as it was: {}", failure.detail);
+            Ok(Known::Documents(shown))
+        }
+        result => result,
+    }
+}
+
+/// What a piece of work holds that asks for a package: composer wants both documents of one at the same time.
+fn turn(organization: OrganizationId, name: &PackageName) -> String {
+    format!("mirror:{organization}:{name}")
+}
+
+async fn ask_in_turn(lookup: &Lookup<'_>) -> Result<Known, Failure> {
+    let Lookup { app, organization, name, .. } = *lookup;
+    let turn = turn(organization, name);
+    let key = (organization, name.as_str().to_owned());
+    let place = if let Some(place) = app.memory.try_acquire_permit(&turn, app.now()) {
+        place
+    } else {
+        let place = app.acquire_permit(&[&turn], TURN_PATIENCE).await;
+        let learnt = app.memory.published_slot::<DocumentCache>().lock().get(&key);
+        if let Some(entry) = learnt.filter(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL)) {
+            return Ok(entry.value);
+        }
+        let words = || format!("{name} is being asked for already. Try again in a moment.");
+        place.ok_or_else(|| Failure::new(Kind::Upstream, words()))?
+    };
+    let known = ask(lookup).await?;
+    // Before the place is given back, so that whoever waits for it finds the answer.
+    let bytes = known.bytes();
+    app.memory.published_slot::<DocumentCache>().lock().put(
+        key,
+        Cached { value: known.clone(), cached_at: app.now() },
+        bytes,
+    );
+    drop(place);
+    Ok(known)
+}
+
+/// Asks in the background, unless somebody does it already.
+fn ask_later(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    facts: Facts,
+    shown: Option<Arc<PackageDocuments>>,
+) {
+    let Some(place) = app.memory.try_acquire_permit(&turn(organization, name), app.now()) else { return };
+    let (app_then, name) = (app.clone(), name.clone());
+    app.ports.tasks.wait_until(Box::pin(async move {
+        let lookup = Lookup { app: &app_then, organization, name: &name, facts: &facts, shown };
+        match ask(&lookup).await {
+            // The next one to ask reads it from the database.
+            Ok(_) => app_then
+                .memory
+                .published_slot::<DocumentCache>()
+                .lock()
+                .remove(&(organization, name.as_str().to_owned())),
+            Err(failure) => log::warn!("{name} was not asked for again: {}", failure.detail),
+        }
+        drop(place);
+    }));
+}
+
+/// Asks the upstreams in their order until one has the name, writes down what they said, and reads what that makes.
+async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
+    let Lookup { app, organization, name, .. } = *lookup;
+    let mut asked = Ok(());
+    for said in entitled(lookup.facts, name) {
+        let has_it = match lookup.standing(said) {
+            Standing::Holds(answer) => Ok(answer != Answered::Absent),
+            Standing::Due => ask_one(lookup, said).await,
+        };
+        match has_it {
+            Ok(false) => {}
+            Ok(true) => break,
+            Err(failure) => {
+                asked = Err(failure);
+                break;
+            }
+        }
+    }
+    // Also after a failure: somebody else may have published it meanwhile, or only the database's answer was lost.
+    let (documents, facts) = match stored(app, organization, name).await {
+        Ok(stored) => stored,
+        Err(failure) => return Err(asked.err().unwrap_or(failure)),
+    };
+    let facts = facts.unwrap_or_else(|| lookup.facts.clone());
+    match Lookup::new(app, organization, name, &facts, documents).settled() {
+        Some(known) => Ok(known),
+        None => Err(asked.err().unwrap_or_else(|| not_to_be_had(name, "its upstream was changed meanwhile"))),
+    }
+}
+
+fn not_to_be_had(name: &PackageName, reason: &str) -> Failure {
+    Failure::new(Kind::Upstream, format!("{name} cannot be had from its upstream now: {reason}"))
+}
+
+/// Asks one upstream, and writes down what it said; whether it has the name, if only to claim it.
+async fn ask_one(lookup: &Lookup<'_>, said: &Said) -> Result<bool, Failure> {
+    let Lookup { app, organization, name, .. } = *lookup;
+    if let Some(reason) = app.memory.slot::<FailingUpstreams>().lock().reason(said.upstream.id, app.now()) {
+        return Err(not_to_be_had(name, &reason));
+    }
+    let before = Some(&said.before).filter(|_| lookup.is_owner(&said.upstream));
+    match harvest_one(app, organization, &said.upstream, name, before).await {
+        Ok(Ok(has_it)) => Ok(has_it),
+        Ok(Err(reason)) => Err(not_to_be_had(name, &reason)),
+        Err(MirrorError::Internal(failure)) => Err(failure),
+        Err(error) => {
+            let reason = error.to_string();
+            note_failure(lookup, &said.upstream, &reason).await;
+            Err(not_to_be_had(name, &reason))
+        }
+    }
+}
+
+/// Takes one package from an upstream; whether it has the name, or why what it has is of no use.
+async fn harvest_one(
+    app: &App,
+    organization: OrganizationId,
+    upstream: &Upstream,
+    name: &PackageName,
+    before: Option<&Before>,
+) -> Result<Result<bool, String>, MirrorError> {
+    let mut harvest = Harvest::new(app, organization, upstream)?;
+    if upstream.root.is_none() {
+        let (root, _) = harvest.remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+        if root.root.metadata_url.is_none() {
+            // It is read as a whole, by the sync that its registration asked for.
+            return Ok(Ok(false));
+        }
+        harvest.keep_root(root).await?;
+    }
+    let mut has_it = takes(harvest.root().root.patterns.as_deref(), name.as_str());
+    if has_it {
+        has_it = harvest.ask_for(name, before).await?;
+    } else {
+        harvest.note(name, Ok(Answered::Absent), Before::default());
+    }
+    harvest.flush().await?;
+    Ok(harvest.failure.map_or(Ok(has_it), Err))
+}
+
+/// Writes down that an upstream failed, and has a sync look at it, which tells its repository's owner.
+async fn note_failure(lookup: &Lookup<'_>, upstream: &Upstream, reason: &str) {
+    let Lookup { app, name, .. } = *lookup;
+    let now = app.now();
+    app.memory.slot::<FailingUpstreams>().lock().record(upstream.id, reason, now);
+    let answer = Err(reason.to_owned());
+    let noted = Noted { name: name.to_string(), answer, published: Before::default(), skipped: Vec::new() };
+    let mut batch = upstream_answers::note(upstream.id, vec![noted], now);
+    batch.push(repositories::ask_for_check(lookup.organization, upstream.id));
+    match app.ports.database.batch(batch).await {
+        Ok(_) => app.enqueue(Job::SyncRepository { repository_id: upstream.id }, Duration::ZERO).await,
+        Err(error) => log::warn!("a failure of upstream {} was not noted: {error}", upstream.uid),
+    }
+}

@@ -1,0 +1,209 @@
+//! Packages of other Composer repositories: who answers for a name, and how fresh the answer is.
+//!
+//! What an upstream has of a package is read when somebody asks for it first, rendered and kept like a package of our
+//! own, and asked for again when it has grown old. Upstreams are asked in the order in which they were registered,
+//! Packagist last; the first that has the name has it. One that fails is not passed over: the next one might have a
+//! stranger's package of the same name.
+//!
+//! * A name that a repository of our own publishes is nobody else's.
+//! * A name of a *reserved* vendor, one that is listed in `reserved_vendors` or has packages of our own, is asked for and
+//!   answered by *private* upstreams only: those with credentials, and those whose `package_filter` names that vendor.
+//!   Packagist is never private. Such a name is claimed with an empty list of versions, so that composer does not look
+//!   for it elsewhere.
+//! * An answer holds for the sync interval. For [`lookup::STALE_INTERVALS`] of them it is still handed out at once, and
+//!   asked for again in the background; after that the upstream is asked first. While it fails, what it said last holds.
+//!
+//! [`lookup`] asks for a name when a client does, [`refresh`] is the sync of an upstream, [`import`] that of one that is
+//! read as a whole; [`harvest`] compares and publishes what they get, [`intake`] turns it into versions, [`archive`] fetches zips.
+
+pub mod client;
+pub mod convert;
+pub mod dist;
+pub mod import_all;
+pub mod import_batch;
+pub mod lookup;
+pub mod refresh;
+
+use composer::PackageName;
+
+use crate::json::read_text;
+use crate::ports::{Row, Rows};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::pattern::glob;
+use crate::store::kernel::organizations::{self, Touched};
+use crate::store::packages::mirror_publication::{Leaving, retire};
+use crate::store::sources::upstream_answers::{self, Facts, Ownership, Said, Upstream};
+use crate::store::{OrganizationId, run};
+
+/// The provider of the implicit upstream.
+pub const PACKAGIST: &str = "packagist";
+
+/// Whether an upstream counts as public for the packages of `vendor`.
+fn is_public(provider: &str, credential_type: &str, filter: Option<&[String]>, vendor: &str) -> bool {
+    let names_it = |pattern: &String| pattern.split_once('/').is_some_and(|(named, _)| named == vendor);
+    let is_trusted = credential_type != "none" || filter.is_some_and(|filter| filter.iter().any(names_it));
+    provider == PACKAGIST || !is_trusted
+}
+
+/// Whether one of `patterns` matches; no patterns at all match everything.
+fn takes(patterns: Option<&[String]>, name: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| glob(pattern, name)))
+}
+
+/// Why an upstream may not answer for a name, whose it is told by `ownership`; `None` when it may.
+fn refusal(upstream: &Upstream, ownership: &Ownership, name: &PackageName) -> Option<&'static str> {
+    let Upstream { provider, credential_type, filter, .. } = upstream;
+    let is_reserved = ownership.is_reserved || ownership.has_own_vendor;
+    if ownership.is_own {
+        Some("a repository of our own publishes it")
+    } else if !takes(filter.as_deref(), name.as_str()) {
+        Some("the package filter leaves it out")
+    } else if is_reserved && is_public(provider, credential_type, filter.as_deref(), name.vendor()) {
+        Some("its vendor is reserved, and the upstream is a public one")
+    } else {
+        None
+    }
+}
+
+/// In which order upstreams are asked.
+fn rank(provider: &str, repository_id: i64) -> (bool, i64) {
+    (provider == PACKAGIST, repository_id)
+}
+
+/// Whether an upstream's filter and its own announcement leave `name` to it.
+fn may_have(upstream: &Upstream, name: &str) -> bool {
+    let announced = upstream.root.as_ref().and_then(|stored| stored.root.patterns.as_deref());
+    takes(upstream.filter.as_deref(), name) && takes(announced, name)
+}
+
+/// The upstreams that may answer for a name, the first to be asked first.
+fn entitled<'f>(facts: &'f Facts, name: &PackageName) -> Vec<&'f Said> {
+    let mut upstreams: Vec<&Said> = Vec::new();
+    for said in &facts.upstreams {
+        let Said { upstream, .. } = said;
+        if may_have(upstream, name.as_str()) && refusal(upstream, &facts.ownership, name).is_none() {
+            let rank_of = |said: &Said| rank(&said.upstream.provider, said.upstream.id);
+            upstreams.insert(upstreams.partition_point(|other| rank_of(other) < rank_of(said)), said);
+        }
+    }
+    upstreams
+}
+
+/// Whether a name that nobody has is kept from being looked for elsewhere.
+fn is_withheld(facts: &Facts, name: &PackageName) -> bool {
+    let Ownership { is_own, is_reserved, has_own_vendor, .. } = facts.ownership;
+    is_reserved
+        || is_own
+        || (has_own_vendor && facts.upstreams.iter().any(|one| may_have(&one.upstream, name.as_str())))
+}
+
+/// Takes what public upstreams have of reserved vendors out of the metadata: nobody is answered with it in any case, and
+/// lists are not to show it either. `contested` are the rows of that statement, if it was run already.
+pub async fn withdraw_reserved(
+    app: &App,
+    organization: OrganizationId,
+    contested: Option<Rows>,
+) -> Result<(), Failure> {
+    let rows = match contested {
+        Some(rows) => rows,
+        None => run(&*app.ports.database, upstream_answers::contested(organization)).await?,
+    };
+    let mut leaving: Vec<Leaving> = Vec::new();
+    for mut package in rows.0.into_iter().map(Row) {
+        let filter = package.text("package_filter").and_then(|text| read_text::<Vec<String>>(&text).ok());
+        let (name, repository_id) = (package.needed_text("name")?, package.needed_number("repository_id")?);
+        let (provider, credential_type) = (package.needed_text("provider")?, package.needed_text("credential_type")?);
+        let vendor = name.split_once('/').map_or("", |(vendor, _)| vendor);
+        if !is_public(&provider, &credential_type, filter.as_deref(), vendor) {
+            continue;
+        }
+        match leaving.iter_mut().find(|one| one.repository_id == repository_id) {
+            Some(one) => one.globs.push(name),
+            None => leaving.push(Leaving { repository_id, globs: vec![name], matching: true }),
+        }
+    }
+    if leaving.is_empty() {
+        return Ok(());
+    }
+    let now = app.now();
+    let mut batch = vec![organizations::touch(organization, Touched::Versions, now)];
+    batch.extend(retire(organization, &leaving, now));
+    app.ports.database.batch(batch).await?;
+    app.memory.invalidate_published(organization);
+    Ok(())
+}
+
+/// Whether a sync has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It has.
+    Done,
+    /// There is more; another one is to follow at once.
+    More,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(provider: &str, credential_type: &str, filter: Option<&[&str]>) -> Upstream {
+        Upstream {
+            id: 1,
+            uid: String::new(),
+            url: "https://repo.test".to_owned(),
+            provider: provider.to_owned(),
+            credential_type: credential_type.to_owned(),
+            credentials: None,
+            filter: filter.map(|filter| filter.iter().map(|&pattern| pattern.to_owned()).collect()),
+            root: None,
+        }
+    }
+
+    fn public() -> Upstream {
+        upstream("composer", "none", None)
+    }
+
+    #[test]
+    fn an_upstream_is_private_with_credentials_or_when_its_filter_names_the_vendor() {
+        for (one, expected) in [
+            (public(), true),
+            (upstream("composer", "none", Some(&["*/lib", "*", "acm*/x"])), true),
+            (upstream("composer", "none", Some(&["acme/*"])), false),
+            (upstream("composer", "token", None), false),
+            (upstream(PACKAGIST, "none", None), true),
+            (upstream(PACKAGIST, "token", Some(&["acme/*"])), true),
+        ] {
+            let is_public = is_public(&one.provider, &one.credential_type, one.filter.as_deref(), "acme");
+            assert_eq!(is_public, expected, "{one:?}");
+        }
+    }
+
+    #[test]
+    fn a_reserved_vendors_names_are_for_private_upstreams_and_our_own_names_for_none() {
+        let name = PackageName::parse("acme/lib").expect("a name");
+        let private = upstream("composer", "basic", None);
+        let free = Ownership::default();
+        let reserved = Ownership { is_reserved: true, ..free.clone() };
+        let vendor = Ownership { has_own_vendor: true, ..free.clone() };
+        let own = Ownership { is_own: true, ..free.clone() };
+        let may = |one: &Upstream, ownership: &Ownership| refusal(one, ownership, &name).is_none();
+        assert_eq!([may(&public(), &free), may(&public(), &reserved), may(&public(), &vendor)], [true, false, false]);
+        assert_eq!([may(&private, &free), may(&private, &reserved), may(&private, &vendor)], [true, true, true]);
+        assert_eq!([may(&public(), &own), may(&private, &own)], [false, false]);
+    }
+
+    #[test]
+    fn upstreams_are_asked_in_the_order_they_were_registered_and_packagist_last() {
+        let name = PackageName::parse("acme/lib").expect("a name");
+        let said = |id: i64, provider: &str| Said {
+            upstream: Upstream { id, ..upstream(provider, "none", None) },
+            answer: None,
+            checked_at: None,
+            before: upstream_answers::Before::default(),
+        };
+        let upstreams = vec![said(3, "composer"), said(1, PACKAGIST), said(2, "composer")];
+        let facts = Facts { ownership: Ownership::default(), upstreams };
+        assert_eq!(entitled(&facts, &name).iter().map(|one| one.upstream.id).collect::<Vec<_>>(), [2, 3, 1]);
+    }
+}

@@ -1,0 +1,93 @@
+//! The sync of an upstream repository: its root, and what it has of the packages that were asked for before, the oldest
+//! answers first. A look-up that finds an answer too old asks for itself; this keeps old ones from piling up, tells the
+//! repository's owner when the upstream fails, and finds out when it no longer does.
+
+use composer::PackageName;
+
+use crate::json::read_text;
+use crate::ports::Row;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::composer::client::MirrorError;
+use crate::registry::sources::composer::import_all::import;
+use crate::registry::sources::composer::import_batch::Harvest;
+use crate::registry::sources::composer::{Progress, refusal, withdraw_reserved};
+use crate::store::run;
+use crate::store::sources::sync_runs::{ClaimedRepository, Report};
+use crate::store::sources::upstream_answers::{self, NameRow, Upstream, stored_root};
+
+/// Packages that one sync asks for again.
+const PACKAGES_A_SYNC: i64 = 50;
+
+/// Syncs an upstream repository; what was done is in `report`, whatever comes of it.
+pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Report) -> Result<Progress, MirrorError> {
+    let upstream = Upstream {
+        id: repository.id,
+        uid: repository.uid.clone(),
+        url: repository.url.clone(),
+        provider: repository.provider.clone(),
+        credential_type: repository.credential_type.clone(),
+        credentials: repository.credentials.clone(),
+        filter: repository.package_filter.as_deref().and_then(|text| read_text(text).ok()),
+        root: stored_root(repository.capabilities.as_deref()),
+    };
+    let mut harvest = Harvest::new(app, repository.organization, &upstream)?;
+    let result = carry_through(&mut harvest).await;
+    // What was learnt before the server failed is not to be asked for again.
+    let flushed = harvest.flush().await;
+    app.memory.invalidate_published(repository.organization);
+    let tidied = tidy_up(&mut harvest).await;
+    *report = harvest.report;
+    report.requests = harvest.remote.requests;
+    report.received_bytes = harvest.remote.received_bytes;
+    let progress = result?;
+    flushed?;
+    tidied?;
+    Ok(progress)
+}
+
+async fn carry_through(harvest: &mut Harvest<'_>) -> Result<Progress, MirrorError> {
+    let known = harvest.upstream.root.as_ref();
+    match (harvest.remote.root(known.map(|known| &known.validators)).await?, known) {
+        (Some((stored, file)), _) if stored.root.metadata_url.is_none() => {
+            return import(harvest, stored, file).await;
+        }
+        (Some((stored, _)), _) => harvest.keep_root(stored).await?,
+        // What was read as a whole has not changed since.
+        (None, Some(known)) if known.root.metadata_url.is_none() => return Ok(Progress::Done),
+        (None, _) => {}
+    }
+    ask_again(harvest).await?;
+    Ok(Progress::Done)
+}
+
+/// Asks for the packages again that were not asked for the longest.
+async fn ask_again(harvest: &mut Harvest<'_>) -> Result<(), MirrorError> {
+    let before = harvest.app.now().minus(harvest.app.config.sync_interval);
+    let stmt = upstream_answers::oldest(harvest.organization, harvest.upstream.id, before, PACKAGES_A_SYNC);
+    for NameRow { name, ownership, before } in NameRow::read(run(&*harvest.app.ports.database, stmt).await?)? {
+        let Ok(name) = PackageName::parse(&name) else { continue };
+        if refusal(harvest.upstream, &ownership, &name).is_none() {
+            let is_owner = ownership.owner == Some(harvest.upstream.id);
+            harvest.ask_for(&name, is_owner.then_some(&before)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is left to do at the end, whether it was a good one or not.
+async fn tidy_up(harvest: &mut Harvest<'_>) -> Result<(), Failure> {
+    withdraw_reserved(harvest.app, harvest.organization, None).await?;
+    let rows = run(&*harvest.app.ports.database, upstream_answers::left_out(harvest.upstream.id)).await?;
+    for mut row in rows.0.into_iter().map(Row) {
+        let name = row.needed_text("name")?;
+        let skipped = row.text("skipped").and_then(|text| read_text::<Vec<(String, String)>>(&text).ok());
+        for (version, reason) in skipped.into_iter().flatten() {
+            harvest.skip(format!("{name} {version}"), reason);
+        }
+        if let Some(error) = row.text("error") {
+            harvest.skip(name, error);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Building dist zips from commits, and putting them where they are served from.
+//!
+//! A zip is stored before the database knows of it, under the SHA-256 of its content: whatever breaks in between leaves
+//! at most a blob that nobody names, and building again gives the same bytes.
+
+use std::time::Duration;
+
+use crate::registry::sources::git::archive_objects::{Gatherer, with_options};
+use bytes::Bytes;
+use git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use crate::json::read_text;
+use crate::ports::{Job, Stmt};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::packages::publish::render_again;
+use crate::registry::sources::archive_store::{blob_key, unavailable, wait_for_slot};
+use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::remote::is_too_large;
+use crate::registry::sources::git::remote_of;
+use crate::store::run;
+use crate::store::sources::dists::{self, DistRow, NewArtifact};
+use crate::store::sources::repositories::{self, RepositoryRow};
+
+/// Tags built by one queue message: their commits come in one request and share most of their objects.
+const TAGS_PER_JOB: usize = 20;
+
+/// Why one commit will never have a zip; in words for whoever asks for it.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// Too much, even without what the zip leaves out.
+    #[error(
+        "git sends more than {} MiB for its files; keep large ones out of it with export-ignore in .gitattributes",
+        limits::PACK_BYTES / limits::MIB
+    )]
+    FilesTooLarge,
+    /// Too much, and the server cannot send less.
+    #[error(
+        "git sends more than {} MiB for its commit, and the server cannot send parts of one (partial clone)",
+        limits::PACK_BYTES / limits::MIB
+    )]
+    CommitTooLarge,
+    /// Something else about its objects is too large.
+    #[error(transparent)]
+    Fetch(SyncError),
+    /// It cannot be packed.
+    #[error(transparent)]
+    Archive(ArchiveError),
+    /// It has no commit id.
+    #[error("its reference is not a commit id")]
+    Reference,
+}
+
+/// Why one commit has no zip.
+enum Unbuilt {
+    /// It never will.
+    ForEver(Refusal),
+    /// Its server may do better another time.
+    ForNow(SyncError),
+}
+
+impl From<ArchiveError> for Unbuilt {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Tree(TreeError::MissingObject(id)) => Self::ForNow(SyncError::Withheld(id)),
+            error => Self::ForEver(Refusal::Archive(error)),
+        }
+    }
+}
+
+/// Builds the zips that the tags of a repository lack, some at a time, and renders the package again when there are
+/// none left, so that its metadata gets their shasums.
+pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure> {
+    // One more than are built, to know which job is the last: that one renders.
+    let limit = i64::try_from(TAGS_PER_JOB + 1).unwrap_or(i64::MAX);
+    let mut rows = dists::unbuilt_tags(&*app.ports.database, repository_id, limit).await?;
+    if rows.is_empty() {
+        // An earlier job may have been cut off between its last zip and the metadata.
+        return render_again(app, repository_id).await;
+    }
+    let more = rows.len() > TAGS_PER_JOB;
+    rows.truncate(TAGS_PER_JOB);
+    let _slot = wait_for_slot(app).await?;
+    let mut builder = Builder::new(app, repository_id).await?;
+    let (mut settled, mut batches) = (0, vec![rows]);
+    while let Some(batch) = batches.pop() {
+        match builder.gather(&batch).await {
+            Ok(packs) => settled += builder.store_all(&packs, &batch).await?,
+            Err(error) if may_concern_the_commits(&error) => match batch.as_slice() {
+                [single] if is_too_large(&error) => {
+                    refuse(app, single, &builder.refusal(error)).await?;
+                    settled += 1;
+                }
+                [single] => leave(single, &error),
+                several => {
+                    let (newer, older) = several.split_at(several.len() / 2);
+                    batches.push(older.to_vec());
+                    batches.push(newer.to_vec());
+                }
+            },
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    // With nothing settled, the next job would find the same ones.
+    if more && settled > 0 {
+        app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
+        return Ok(());
+    }
+    render_again(app, repository_id).await
+}
+
+/// Builds the zip of one dist; its row as it is then.
+///
+/// # Errors
+/// `NotFound` with the reason when the commit can never be packed, `Upstream` when its server fails.
+pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure> {
+    let _slot = wait_for_slot(app).await?;
+    let mut builder = Builder::new(app, row.repository_id).await?;
+    let unbuilt = match builder.gather(std::slice::from_ref(row)).await {
+        Ok(packs) => match builder.store(&packs, row).await? {
+            Ok((artifact, stmts)) => {
+                app.ports.database.batch(stmts.into()).await?;
+                return Ok(artifact);
+            }
+            Err(unbuilt) => unbuilt,
+        },
+        Err(error) if is_too_large(&error) => Unbuilt::ForEver(builder.refusal(error)),
+        Err(error) => Unbuilt::ForNow(error),
+    };
+    match unbuilt {
+        Unbuilt::ForEver(refusal) => {
+            refuse(app, row, &refusal).await?;
+            Err(unavailable(&row.pretty, &refusal.to_string()))
+        }
+        Unbuilt::ForNow(error) => Err(failed(error)),
+    }
+}
+
+/// Whether a fetch may have failed because of one of the commits that were asked for, so that the others deserve an
+/// attempt without it. Only size is a reason for ever: a server that lost a commit or sends a damaged pack may do
+/// better tomorrow.
+fn may_concern_the_commits(error: &SyncError) -> bool {
+    is_too_large(error)
+        || matches!(error, SyncError::Fetch(FetchError::Remote(_)) | SyncError::Pack(_) | SyncError::Withheld(_))
+}
+
+fn failed(error: SyncError) -> Failure {
+    match error {
+        SyncError::Internal(failure) => failure,
+        other => Failure::new(
+            Kind::Upstream,
+            format!("The archive cannot be built now, because its repository does not deliver: {other}"),
+        ),
+    }
+}
+
+async fn refuse(app: &App, row: &DistRow, refusal: &Refusal) -> Result<(), Failure> {
+    run(&*app.ports.database, dists::refuse(row.id, &refusal.to_string())).await?;
+    Ok(())
+}
+
+fn leave(row: &DistRow, error: &SyncError) {
+    log::warn!("the archive of {} is left for its first download: {error}", row.pretty);
+}
+
+struct Builder<'a> {
+    app: &'a App,
+    gatherer: Gatherer<'a>,
+}
+
+impl<'a> Builder<'a> {
+    async fn new(app: &'a App, repository_id: i64) -> Result<Self, Failure> {
+        let row = run(&*app.ports.database, repositories::by_id(repository_id)).await?.first()?;
+        let repository: RepositoryRow = row.ok_or_else(|| Failure::not_found("Repository"))?;
+        let credentials = (repository.credential_type.as_str(), repository.credentials.as_deref());
+        let mut remote =
+            remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials).map_err(failed)?;
+        let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
+        let capabilities = match known {
+            Some(capabilities) => capabilities,
+            None => remote.capabilities().await.map_err(failed)?,
+        };
+        Ok(Self { app, gatherer: Gatherer::new(remote, capabilities, &repository.path) })
+    }
+
+    async fn gather(&mut self, rows: &[DistRow]) -> Result<Packs, SyncError> {
+        let commits: Vec<ObjectId> = rows.iter().filter_map(|row| ObjectId::parse(&row.reference).ok()).collect();
+        self.gatherer.gather(&commits).await
+    }
+
+    /// What to say of one commit whose objects are too large.
+    fn refusal(&self, error: SyncError) -> Refusal {
+        match error {
+            SyncError::Fetch(FetchError::TooLarge { .. }) if self.gatherer.server_sends_pieces() => {
+                Refusal::FilesTooLarge
+            }
+            SyncError::Fetch(FetchError::TooLarge { .. }) => Refusal::CommitTooLarge,
+            error => Refusal::Fetch(error),
+        }
+    }
+
+    /// Builds and stores one row after the other: only one zip is in memory at a time. Says how many are settled now.
+    async fn store_all(&self, packs: &Packs, rows: &[DistRow]) -> Result<usize, Failure> {
+        let mut stmts: Vec<Stmt> = Vec::with_capacity(rows.len() * 2);
+        let mut settled = rows.len();
+        for row in rows {
+            match self.store(packs, row).await? {
+                Ok((_, attach)) => stmts.extend(attach),
+                Err(Unbuilt::ForEver(refusal)) => stmts.push(dists::refuse(row.id, &refusal.to_string())),
+                Err(Unbuilt::ForNow(error)) => {
+                    leave(row, &error);
+                    settled -= 1;
+                }
+            }
+        }
+        self.app.ports.database.batch(stmts).await?;
+        Ok(settled)
+    }
+
+    async fn store(&self, packs: &Packs, row: &DistRow) -> Result<Result<(NewArtifact, [Stmt; 2]), Unbuilt>, Failure> {
+        let pieces = match self.zip(packs, &row.reference) {
+            Ok(pieces) => pieces,
+            Err(unbuilt) => return Ok(Err(unbuilt)),
+        };
+        let artifact = describe(&pieces);
+        self.app.ports.blobs.put(&blob_key(&artifact.sha256), pieces).await?;
+        let stmts = dists::attach(row.id, &artifact, self.app.now());
+        Ok(Ok((artifact, stmts)))
+    }
+
+    fn zip(&self, packs: &Packs, reference: &str) -> Result<Vec<Bytes>, Unbuilt> {
+        let commit = ObjectId::parse(reference).map_err(|_| Unbuilt::ForEver(Refusal::Reference))?;
+        let path = self.gatherer.path();
+        let archive = with_options(packs, &commit, path, |options| build_zip(packs, &commit, options))?;
+        Ok(archive.chunks)
+    }
+}
+
+/// What the database is to know of a zip.
+fn describe(pieces: &[Bytes]) -> NewArtifact {
+    let (mut sha256, mut sha1) = (Sha256::new(), Sha1::new());
+    for piece in pieces {
+        sha256.update(piece);
+        sha1.update(piece);
+    }
+    NewArtifact {
+        sha256: hex::encode(sha256.finalize()),
+        sha1: hex::encode(sha1.finalize()),
+        size: i64::try_from(pieces.iter().map(Bytes::len).sum::<usize>()).unwrap_or(i64::MAX),
+    }
+}

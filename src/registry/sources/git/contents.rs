@@ -1,0 +1,190 @@
+//! What the commits of a repository's refs hold: composer.json and the files that people read, fetched with as few
+//! requests as the server allows.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use git::{
+    BlobRef, Capabilities, FetchError, FetchRequest, MetadataPlan, Object, ObjectId, PackLimits, PackageFiles,
+    PackagePath, Packs, TreeError, find_package_files, missing_blobs,
+};
+
+use crate::ports::Millis;
+use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::remote::{Remote, is_too_large};
+use crate::registry::sources::texts::{MAX_FILE_BYTES, readable_text};
+
+/// Commits asked for in one filtered request: some 50 kB of request, and of the order of a megabyte of answer.
+const FILTERED_BATCH: usize = 1000;
+
+/// A file that people read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextFile {
+    /// `readme`, `changelog` or `license`.
+    pub kind: &'static str,
+    /// As in the repository.
+    pub name: String,
+    /// SHA-256 of its text, lowercase hex.
+    pub sha256: String,
+}
+
+/// What one commit holds.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// When the commit was made.
+    pub committed_at: Millis,
+    /// composer.json, or why there is none.
+    pub manifest: Result<Arc<Vec<u8>>, String>,
+    /// The files that people read.
+    pub files: Vec<TextFile>,
+}
+
+/// What all asked commits hold.
+#[derive(Debug, Default)]
+pub struct Contents {
+    by_commit: HashMap<ObjectId, Content>,
+    /// Texts by their SHA-256.
+    pub texts: BTreeMap<String, String>,
+    seen_texts: HashMap<ObjectId, Option<String>>,
+    seen_manifests: HashMap<ObjectId, Arc<Vec<u8>>>,
+}
+
+impl Contents {
+    /// What `commit` holds, if it was asked for.
+    pub fn get(&self, commit: &ObjectId) -> Option<&Content> {
+        self.by_commit.get(commit)
+    }
+
+    fn refuse(&mut self, commit: ObjectId, reason: String) {
+        let content = Content { committed_at: Millis(0), manifest: Err(reason), files: Vec::new() };
+        self.by_commit.insert(commit, content);
+    }
+
+    /// Takes over what the packs hold of one commit. A file that they lack was too large for the filter.
+    fn take(&mut self, commit: ObjectId, found: &PackageFiles, packs: &Packs) -> Result<(), TreeError> {
+        let manifest = match &found.manifest {
+            Some(blob) => self.manifest(blob, packs)?.ok_or_else(|| "composer.json is larger than 200 kB".to_owned()),
+            None => Err("it has no composer.json".to_owned()),
+        };
+        let mut files = Vec::new();
+        let readable = [("readme", &found.readme), ("changelog", &found.changelog), ("license", &found.license)];
+        for (kind, blob) in readable {
+            let Some(blob) = blob else { continue };
+            if let Some(sha256) = self.text(blob, packs)? {
+                files.push(TextFile { kind, name: blob.name.clone(), sha256 });
+            }
+        }
+        let committed_at = Millis::from_seconds(found.commit.committed.seconds);
+        self.by_commit.insert(commit, Content { committed_at, manifest, files });
+        Ok(())
+    }
+
+    fn manifest(&mut self, blob: &BlobRef, packs: &Packs) -> Result<Option<Arc<Vec<u8>>>, TreeError> {
+        if let Some(bytes) = self.seen_manifests.get(&blob.oid) {
+            return Ok(Some(bytes.clone()));
+        }
+        let Some(bytes) = read(packs, &blob.oid)?.map(Arc::new) else { return Ok(None) };
+        self.seen_manifests.insert(blob.oid, bytes.clone());
+        Ok(Some(bytes))
+    }
+
+    fn text(&mut self, blob: &BlobRef, packs: &Packs) -> Result<Option<String>, TreeError> {
+        if let Some(sha256) = self.seen_texts.get(&blob.oid) {
+            return Ok(sha256.clone());
+        }
+        let sha256 = read(packs, &blob.oid)?.map(|bytes| {
+            let (sha256, text) = readable_text(&bytes);
+            self.texts.insert(sha256.clone(), text);
+            sha256
+        });
+        self.seen_texts.insert(blob.oid, sha256.clone());
+        Ok(sha256)
+    }
+}
+
+/// A file's content, unless it is too large.
+fn read(packs: &Packs, id: &ObjectId) -> Result<Option<Vec<u8>>, TreeError> {
+    match packs.size(id) {
+        Some(0..=MAX_FILE_BYTES) => Ok(packs.read(id)?.map(Object::into_data)),
+        _ => Ok(None),
+    }
+}
+
+/// Fetches what `commits` hold of the package at `path`.
+pub async fn fetch_contents(
+    remote: &mut Remote<'_>,
+    capabilities: &Capabilities,
+    path: &PackagePath,
+    commits: Vec<ObjectId>,
+) -> Result<Contents, SyncError> {
+    let mut contents = Contents::default();
+    let mut plan = MetadataPlan::choose(capabilities, path.depth());
+    let mut batches = batches(&commits, &plan);
+    while let Some(batch) = batches.pop_front() {
+        match fetch_batch(remote, capabilities, path, &plan, &batch, &mut contents).await {
+            Ok(()) => {}
+            Err(error) if is_too_large(&error) => match batch.as_slice() {
+                [single] => contents.refuse(*single, error.to_string()),
+                several => {
+                    let (left, right) = several.split_at(several.len() / 2);
+                    batches.push_front(right.to_vec());
+                    batches.push_front(left.to_vec());
+                }
+            },
+            Err(SyncError::Fetch(FetchError::Remote(words))) => {
+                let next = plan.after_refusal(path.depth());
+                plan = next.ok_or(SyncError::Fetch(FetchError::Remote(words)))?;
+                let left: Vec<ObjectId> = batch.into_iter().chain(batches.into_iter().flatten()).collect();
+                batches = self::batches(&left, &plan);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(contents)
+}
+
+fn batches(commits: &[ObjectId], plan: &MetadataPlan) -> VecDeque<Vec<ObjectId>> {
+    let size = match plan {
+        MetadataPlan::Unfiltered => MetadataPlan::UNFILTERED_BATCH,
+        MetadataPlan::Combined { .. } | MetadataPlan::TreeThenBlobs { .. } => FILTERED_BATCH,
+    };
+    commits.chunks(size).map(<[ObjectId]>::to_vec).collect()
+}
+
+async fn fetch_batch(
+    remote: &mut Remote<'_>,
+    capabilities: &Capabilities,
+    path: &PackagePath,
+    plan: &MetadataPlan,
+    batch: &[ObjectId],
+    contents: &mut Contents,
+) -> Result<(), SyncError> {
+    let limits = PackLimits::default();
+    let request = FetchRequest::commits(batch.iter().copied(), plan.filter());
+    let mut packs = Packs::from(remote.fetch(capabilities, &request, &limits).await?);
+    let directory = (path.depth() > 0).then(|| path.as_str());
+    let mut found = Vec::with_capacity(batch.len());
+    for commit in batch {
+        match find_package_files(&packs, commit, directory) {
+            Ok(Some(files)) => found.push((*commit, files)),
+            Ok(None) => contents.refuse(*commit, format!("it has no directory {}", path.as_str())),
+            // A refusal is remembered with the commit, which is not to blame for this.
+            Err(TreeError::MissingObject(id)) => return Err(SyncError::Withheld(id)),
+            Err(error) => contents.refuse(*commit, error.to_string()),
+        }
+    }
+    let missing = missing_blobs(&packs, found.iter().map(|(_, files)| files));
+    match (plan, missing.first()) {
+        (MetadataPlan::TreeThenBlobs { .. }, Some(_)) => {
+            packs.push(remote.fetch(capabilities, &FetchRequest::blobs(missing), &limits).await?);
+        }
+        (MetadataPlan::Unfiltered, Some(id)) => return Err(SyncError::Withheld(*id)),
+        (MetadataPlan::Combined { .. }, Some(_)) | (_, None) => {}
+    }
+    for (commit, files) in &found {
+        if let Err(error) = contents.take(*commit, files, &packs) {
+            contents.refuse(*commit, error.to_string());
+        }
+    }
+    Ok(())
+}

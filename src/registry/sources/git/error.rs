@@ -1,0 +1,103 @@
+//! Why a sync fails.
+
+use git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError};
+
+use crate::ports::{DatabaseError, Fault, UpstreamError};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::outbound::RequestError;
+
+/// Why a sync failed, in words for the repository's owner. Nothing here holds a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// No answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// 401 or 403.
+    #[error("the server refuses the credentials (HTTP {status}); check `auth_credentials`")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+    },
+    /// 404 or 410.
+    #[error("there is no repository at this address, or the credentials may not see it (HTTP {status})")]
+    NotFound {
+        /// HTTP status.
+        status: u16,
+    },
+    /// Any other status.
+    #[error("the server answers with HTTP {status}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The address cannot be completed to that of a git service.
+    #[error("the address is not that of a git repository")]
+    NotARepository,
+    /// Not git, or an old one.
+    #[error(transparent)]
+    Advertisement(#[from] AdvertisementError),
+    /// The list of refs is unusable.
+    #[error(transparent)]
+    LsRefs(#[from] LsRefsError),
+    /// The fetch failed.
+    #[error(transparent)]
+    Fetch(FetchError),
+    /// The pack is unusable.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// An answer that is whole and well-formed, and not what was asked for.
+    #[error("the server did not send the object {0}, although it was asked for it")]
+    Withheld(ObjectId),
+    /// The sub-directory is no path.
+    #[error(transparent)]
+    Path(#[from] InvalidPackagePath),
+    /// There is nothing to publish.
+    #[error("the repository has no branches yet")]
+    Empty,
+    /// The package's name is unknown.
+    #[error("the default branch `{branch}` does not tell the package's name: {reason}")]
+    NoName {
+        /// The branch.
+        branch: String,
+        /// Why.
+        reason: String,
+    },
+    /// Another repository publishes it.
+    #[error("the package {name} is published by another repository already; remove that one first")]
+    NameTaken {
+        /// The package.
+        name: String,
+    },
+    /// The registry failed; the text for the owner is the refusal's own.
+    #[error("{}", .0.detail)]
+    Internal(Failure),
+}
+
+impl From<Failure> for SyncError {
+    fn from(failure: Failure) -> Self {
+        Self::Internal(failure)
+    }
+}
+
+impl From<DatabaseError> for SyncError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<Fault> for SyncError {
+    fn from(fault: Fault) -> Self {
+        Self::Internal(fault.into())
+    }
+}
+
+impl SyncError {
+    /// Whether the same request may succeed a moment later.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Request(RequestError::NoAnswer(UpstreamError::Unreachable(_)))
+                | Self::Status { status: 500 | 502 | 503 | 504 }
+        )
+    }
+}

@@ -1,0 +1,340 @@
+//! From refs to versions: which refs have to be looked at, and what each becomes.
+
+use std::collections::{HashMap, HashSet};
+
+use composer::{
+    Manifest, NormalizedVersion, PackageName, RefVersion, normalize_tag, version_of_branch, version_of_tag,
+};
+use git::{ObjectId, RemoteRefs};
+use sha2::{Digest, Sha256};
+
+use crate::json::read_text;
+use crate::ports::{Entropy, Fault, Millis};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::pattern::glob;
+use crate::registry::sources::git::contents::{Content, Contents};
+use crate::store::packages::packages::{HIDDEN, LiveVersion, PackageState, YANKED};
+use crate::store::packages::publication::{FileUpsert, VersionUpsert};
+use crate::store::sources::repositories::RefRow;
+use crate::store::sources::sync_runs::{ClaimedRepository, SkippedRef};
+
+const BRANCHES: &str = "refs/heads/";
+const TAGS: &str = "refs/tags/";
+
+/// Most versions of one package: their manifests are in memory together when it is rendered, some 5 kB each.
+const MAX_VERSIONS: usize = 5000;
+
+/// Why a ref that the repository's filters leave out is skipped.
+const FILTERED: &str = "no filter of the repository takes it";
+
+/// A ref of the repository that may become a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Full name.
+    pub ref_name: String,
+    /// Its commit.
+    pub commit: ObjectId,
+    /// Why its name alone rules it out.
+    pub ruled_out: Option<String>,
+}
+
+/// The refs that a repository's owner wants as versions, in the order in which they are taken: the first of two tags
+/// of one version wins, as in Composer.
+pub fn candidates(advertised: &RemoteRefs, repository: &ClaimedRepository) -> Vec<Candidate> {
+    let tag_filter = globs(repository.tag_filter.as_deref());
+    let branch_filter = globs(repository.branch_filter.as_deref());
+    let tags = advertised.tags().map(|(name, commit)| {
+        let ruled_out =
+            filtered(tag_filter.as_deref(), name).or_else(|| normalize_tag(name).err().map(|e| e.to_string()));
+        Candidate { ref_name: format!("{TAGS}{name}"), commit, ruled_out }
+    });
+    let branches = advertised.branches().map(|(name, commit)| {
+        let ruled_out =
+            filtered(branch_filter.as_deref(), name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
+        Candidate { ref_name: format!("{BRANCHES}{name}"), commit, ruled_out }
+    });
+    tags.chain(branches).collect()
+}
+
+fn globs(stored: Option<&str>) -> Option<Vec<String>> {
+    read_text(stored?).ok()
+}
+
+fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
+    let globs = filter?;
+    (!globs.iter().any(|pattern| glob(pattern, name))).then(|| FILTERED.to_owned())
+}
+
+/// SHA-256 over everything that decides what a sync would do: when it is the same again, there is nothing to do.
+pub fn digest(advertised: &RemoteRefs, repository: &ClaimedRepository) -> String {
+    let mut hasher = Sha256::new();
+    let default = advertised.default_branch().map_or("", |branch| branch.name.as_str());
+    for part in [
+        default,
+        &repository.path,
+        repository.tag_filter.as_deref().unwrap_or_default(),
+        repository.branch_filter.as_deref().unwrap_or_default(),
+    ] {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
+    for (name, commit) in advertised.tags().chain(advertised.branches()) {
+        hasher.update(name.as_bytes());
+        hasher.update([0]);
+        hasher.update(commit.as_bytes());
+    }
+    hex::encode(hasher.finalize())
+}
+
+/// What operators did to versions, whatever syncs find: package, normalized version, and `yanked` or `hidden`.
+pub type Marks = HashSet<(String, String, &'static str)>;
+
+/// What the registry has of a repository already.
+#[derive(Debug, Default)]
+pub struct Known {
+    refs: HashMap<String, RefRow>,
+    versions: HashMap<String, LiveVersion>,
+    marks: Marks,
+}
+
+impl Known {
+    /// Puts stored rows into the form that is asked below.
+    pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>, packages: &[PackageState]) -> Self {
+        let mut marks = Marks::new();
+        for version in &versions {
+            for (mark, _) in [(YANKED, version.yanked), (HIDDEN, version.hidden)].iter().filter(|(_, is)| *is) {
+                marks.insert((version.package_name.clone(), version.normalized.clone(), mark));
+            }
+        }
+        for package in packages {
+            for (normalized, mark) in &package.marks {
+                let mark = if mark == HIDDEN { HIDDEN } else { YANKED };
+                marks.insert((package.name.clone(), normalized.clone(), mark));
+            }
+        }
+        Self {
+            marks,
+            refs: refs.into_iter().map(|row| (row.name.clone(), row)).collect(),
+            versions: versions.into_iter().map(|version| (version.ref_name.clone(), version)).collect(),
+        }
+    }
+
+    /// What is left of it when everything is looked at anew under another name.
+    #[must_use]
+    pub fn under_another_name(&self) -> Self {
+        Self { marks: self.marks.clone(), ..Self::default() }
+    }
+
+    fn is_marked(&self, name: &PackageName, normalized: &NormalizedVersion, mark: &'static str) -> bool {
+        self.marks.contains(&(name.as_str().to_owned(), normalized.as_str().to_owned(), mark))
+    }
+
+    /// The version that `candidate` has become already, if it has not moved since.
+    fn version(&self, candidate: &Candidate) -> Option<&LiveVersion> {
+        let version = self.versions.get(&candidate.ref_name)?;
+        (version.reference == candidate.commit.to_hex()).then_some(version)
+    }
+
+    /// Why `candidate` was skipped before, if it has not moved since and the reason lies in its commit alone. A tag
+    /// that another one of the same version stood before (it has both a version and a reason) is looked at again, and
+    /// so is a ref that was left out by filters which have changed meanwhile.
+    fn skipped(&self, candidate: &Candidate) -> Option<&str> {
+        let row = self.refs.get(&candidate.ref_name)?;
+        let lies_in_the_commit = row.version.is_none() && row.reason.as_deref() != Some(FILTERED);
+        (row.reference == candidate.commit.to_hex() && lies_in_the_commit).then_some(row.reason.as_deref())?
+    }
+
+    /// The commits that must be looked at.
+    pub fn wanted(&self, candidates: &[Candidate]) -> Vec<ObjectId> {
+        let mut seen = HashSet::new();
+        candidates
+            .iter()
+            .filter(|candidate| candidate.ruled_out.is_none())
+            .filter(|candidate| self.version(candidate).is_none() && self.skipped(candidate).is_none())
+            .map(|candidate| candidate.commit)
+            .filter(|commit| seen.insert(*commit))
+            .collect()
+    }
+
+    /// The name that the default branch is published under, if it has not moved since.
+    pub fn name_of(&self, default: &Candidate) -> Option<&str> {
+        self.version(default).map(|version| version.package_name.as_str())
+    }
+
+    /// Whether any version is in the metadata.
+    pub fn is_listed(&self) -> bool {
+        self.versions.values().any(LiveVersion::is_listed)
+    }
+
+    /// Whether what is published has another name than `name`.
+    pub fn is_published_under_another_name(&self, name: &PackageName) -> bool {
+        self.versions.values().any(|version| version.package_name != name.as_str())
+    }
+}
+
+/// What a sync makes of the refs.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Everything that is published from now on.
+    pub versions: Vec<LiveVersion>,
+    /// What of it is new or moved.
+    pub upserts: Vec<VersionUpsert>,
+    /// Its files.
+    pub files: Vec<FileUpsert>,
+    /// Every ref and what became of it.
+    pub refs: Vec<RefRow>,
+    /// What was left out.
+    pub skipped: Vec<SkippedRef>,
+    /// Versions that were not there before.
+    pub added: i64,
+    /// Versions whose reference or manifest changed.
+    pub changed: i64,
+    /// Versions that are gone.
+    pub removed: i64,
+}
+
+/// What it takes to decide.
+pub struct Deciding<'a> {
+    /// The package.
+    pub name: &'a PackageName,
+    /// The default branch's ref.
+    pub default_ref: &'a str,
+    /// What is there already.
+    pub known: &'a Known,
+    /// What the commits hold.
+    pub contents: &'a Contents,
+    /// For new ids.
+    pub entropy: &'a dyn Entropy,
+    /// Now.
+    pub now: Millis,
+}
+
+impl Deciding<'_> {
+    /// Decides what becomes of every candidate.
+    pub fn decide(&self, candidates: &[Candidate]) -> Result<Changes, Fault> {
+        let mut changes = Changes::default();
+        let mut taken: HashMap<String, String> = HashMap::new();
+        for candidate in candidates {
+            match self.version_of(candidate) {
+                Ok(version) => {
+                    let normalized = version.0.normalized.clone();
+                    if let Some(winner) = taken.get(&normalized) {
+                        let reason = format!("{winner} is the same version and comes first");
+                        changes.skip(candidate, Some(normalized), reason);
+                    } else if taken.len() == MAX_VERSIONS {
+                        let reason = format!("the package has {MAX_VERSIONS} versions already; use a filter");
+                        changes.skip(candidate, Some(normalized), reason);
+                    } else {
+                        taken.insert(normalized, candidate.ref_name.clone());
+                        self.take(&mut changes, candidate, version)?;
+                    }
+                }
+                Err(reason) => changes.skip(candidate, None, reason),
+            }
+        }
+        let before: HashSet<&str> = self.known.versions.values().map(|version| version.normalized.as_str()).collect();
+        let after: HashSet<&str> = changes.versions.iter().map(|version| version.normalized.as_str()).collect();
+        changes.removed = i64::try_from(before.difference(&after).count()).unwrap_or(i64::MAX);
+        changes.added = i64::try_from(after.difference(&before).count()).unwrap_or(i64::MAX);
+        changes.changed = i64::try_from(changes.upserts.len()).unwrap_or(i64::MAX) - changes.added;
+        Ok(changes)
+    }
+
+    /// The version that a candidate becomes, and what its commit holds when it had to be looked at.
+    fn version_of(&self, candidate: &Candidate) -> Result<(LiveVersion, Option<&Content>), String> {
+        if let Some(reason) = &candidate.ruled_out {
+            return Err(reason.clone());
+        }
+        let is_default_branch = candidate.ref_name == self.default_ref;
+        if let Some(version) = self.known.version(candidate) {
+            return Ok((LiveVersion { is_default_branch, ..version.clone() }, None));
+        }
+        if let Some(reason) = self.known.skipped(candidate) {
+            return Err(reason.to_owned());
+        }
+        let content = self.contents.get(&candidate.commit).ok_or("its commit was not sent by the server")?;
+        let bytes = content.manifest.as_ref().map_err(Clone::clone)?;
+        let manifest = Manifest::parse_as(bytes, self.name).map_err(|error| error.to_string())?;
+        let RefVersion { pretty, normalized } =
+            ref_version(&candidate.ref_name, &manifest).map_err(|error| error.to_string())?;
+        let version = LiveVersion {
+            yanked: self.known.is_marked(self.name, &normalized, YANKED),
+            hidden: self.known.is_marked(self.name, &normalized, HIDDEN),
+            package_name: self.name.as_str().to_owned(),
+            revision: 0,
+            normalized: normalized.as_str().to_owned(),
+            pretty,
+            ref_name: candidate.ref_name.clone(),
+            reference: candidate.commit.to_hex(),
+            is_default_branch,
+            manifest: String::from_utf8_lossy(bytes).into_owned(),
+            released_at: content.committed_at,
+            shasum: None,
+        };
+        Ok((version, Some(content)))
+    }
+
+    fn take(
+        &self,
+        changes: &mut Changes,
+        candidate: &Candidate,
+        (version, content): (LiveVersion, Option<&Content>),
+    ) -> Result<(), Fault> {
+        changes.refs.push(RefRow {
+            name: candidate.ref_name.clone(),
+            reference: version.reference.clone(),
+            version: Some(version.normalized.clone()),
+            reason: None,
+        });
+        if let Some(content) = content {
+            changes.files.extend(content.files.iter().map(|file| FileUpsert {
+                normalized: version.normalized.clone(),
+                kind: file.kind,
+                name: file.name.clone(),
+                text_sha256: file.sha256.clone(),
+            }));
+            changes.upserts.push(VersionUpsert {
+                uid: new_uid(self.entropy, self.now)?,
+                normalized: version.normalized.clone(),
+                pretty: version.pretty.clone(),
+                ref_name: version.ref_name.clone(),
+                reference: version.reference.clone(),
+                manifest: version.manifest.clone(),
+                released_at: version.released_at,
+            });
+        }
+        changes.versions.push(version);
+        Ok(())
+    }
+}
+
+impl Changes {
+    fn skip(&mut self, candidate: &Candidate, version: Option<String>, reason: String) {
+        self.skipped.push(SkippedRef { name: candidate.ref_name.clone(), reason: reason.clone() });
+        self.refs.push(RefRow {
+            name: candidate.ref_name.clone(),
+            reference: candidate.commit.to_hex(),
+            version,
+            reason: Some(reason),
+        });
+    }
+}
+
+fn ref_version(ref_name: &str, manifest: &Manifest) -> Result<RefVersion, composer::InvalidRef> {
+    match ref_name.strip_prefix(TAGS) {
+        Some(tag) => version_of_tag(tag, manifest),
+        None => version_of_branch(ref_name.strip_prefix(BRANCHES).unwrap_or(ref_name)),
+    }
+}
+
+/// The default branch's name for people.
+pub fn short(ref_name: &str) -> &str {
+    ref_name.strip_prefix(BRANCHES).unwrap_or(ref_name)
+}
+
+/// Whether a composer.json says which package it is; the name, or why it cannot be published.
+pub fn package_name(content: &Content) -> Result<PackageName, String> {
+    let bytes = content.manifest.as_ref().map_err(Clone::clone)?;
+    let manifest = Manifest::parse(bytes).map_err(|error| error.to_string())?;
+    manifest.name().cloned().ok_or_else(|| "its composer.json has no name".to_owned())
+}

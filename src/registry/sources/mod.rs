@@ -1,0 +1,112 @@
+//! Where packages come from: git repositories, other Composer repositories, uploaded zips. Here a due repository is
+//! handed to what syncs its kind.
+
+pub mod archive_store;
+pub mod artifacts;
+pub mod composer;
+pub mod git;
+pub mod repositories;
+pub mod runs;
+pub mod texts;
+pub mod uploads;
+
+use std::time::Duration;
+
+use crate::ports::Job;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::composer::Progress;
+use crate::registry::sources::composer::client::MirrorError;
+use crate::registry::sources::composer::refresh::refresh;
+use crate::registry::sources::git::Ended;
+use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::runs::{back_off, claim, finish};
+use crate::store::sources::sync_runs::Report;
+
+/// Why a sync failed, in words for the repository's owner.
+#[derive(Debug, thiserror::Error)]
+enum SourceError {
+    /// Of a git repository.
+    #[error(transparent)]
+    Git(#[from] SyncError),
+    /// Of an upstream Composer repository.
+    #[error(transparent)]
+    Composer(#[from] MirrorError),
+}
+
+impl SourceError {
+    /// What the registry failed at itself, for the log.
+    fn internal(&self) -> Option<&Failure> {
+        match self {
+            Self::Git(SyncError::Internal(failure)) | Self::Composer(MirrorError::Internal(failure)) => Some(failure),
+            Self::Git(_) | Self::Composer(_) => None,
+        }
+    }
+}
+
+/// What is left to do after a sync.
+enum Synced {
+    /// It has ended its run, in the batch in which it published.
+    Published { asked_again: bool },
+    /// There is nothing new, or what there is was published on the way.
+    Done,
+    /// There is more than one sync does.
+    More,
+}
+
+/// Claims a due repository and syncs it. Does nothing when it is not due, is being synced already, or is gone.
+///
+/// # Errors
+/// Only when the run could not be claimed or its end not be noted; a failed sync is a result, and shown with the
+/// repository.
+pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
+    let Some(claim) = claim(app, repository_id).await? else { return Ok(()) };
+    let repository = claim.repository()?;
+    let mut report = Report::default();
+    let synced: Result<Synced, SourceError> = match repository.kind.as_str() {
+        "composer" => refresh(app, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from),
+        _ => git::sync(app, &claim, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from),
+    };
+    let asked_again = match synced {
+        Ok(Synced::Published { asked_again }) => {
+            app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
+            asked_again
+        }
+        Ok(Synced::Done) => finish(app, &claim, &report, app.config.sync_interval).await?,
+        Ok(Synced::More) => {
+            finish(app, &claim, &report, Duration::ZERO).await?;
+            true
+        }
+        Err(error) => {
+            if let Some(failure) = error.internal() {
+                log::error!("sync of repository {} failed: {failure:?}", repository.uid);
+            }
+            report.error = Some(error.to_string());
+            // An upstream's failure is over when look-ups succeed again, which its owner is to see soon.
+            let failures = if repository.kind == "composer" { 0 } else { claim.failures };
+            finish(app, &claim, &report, back_off(app.config.sync_interval, failures)).await?
+        }
+    };
+    if asked_again {
+        app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
+    }
+    Ok(())
+}
+
+impl From<Ended> for Synced {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::NothingNew => Self::Done,
+            Ended::Published { asked_again } => Self::Published { asked_again },
+        }
+    }
+}
+
+impl From<Progress> for Synced {
+    fn from(progress: Progress) -> Self {
+        match progress {
+            Progress::Done => Self::Done,
+            Progress::More => Self::More,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Changing a repository: what it is at from now on, and what of the old one must not stay behind.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::json::read_text;
+use crate::ports::{DatabaseError, Job, Stmt};
+use crate::registry::access::actor::Actor;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::composer::PACKAGIST;
+use crate::registry::sources::repositories::credentials::Credentials;
+use crate::registry::sources::repositories::provider::Provider;
+use crate::registry::sources::repositories::{
+    checked_filter, checked_package_filter, checked_path, checked_url, get, managed_by_settings, refuse_foreign,
+    refuse_uploads, taken,
+};
+use crate::store::Update;
+use crate::store::kernel::organizations::{self, Touched};
+use crate::store::packages::mirror_publication::{Leaving, retire};
+use crate::store::sources::repositories::{self, RepositoryChanges, RepositoryRow};
+use crate::store::sources::{sync_runs, upstream_answers};
+
+/// A request to change a repository; what it does not name stays.
+#[derive(Debug, Clone, Default)]
+pub struct RepositoryChange {
+    /// Where it is.
+    pub url: Option<String>,
+    /// `git` or `composer`, which has to be what it is.
+    pub kind: Option<String>,
+    /// The host's kind; cleared is `git`, or `composer` for an upstream.
+    pub provider: Update<Provider>,
+    /// `none`, `token` or `basic`.
+    pub credential_type: Option<String>,
+    /// See [`Credentials::read`]; cleared is none.
+    pub auth_credentials: Update<Value>,
+    /// The package's sub-directory; cleared is the root.
+    pub path: Update<String>,
+    /// Globs; cleared is every tag.
+    pub tag_filter: Update<Vec<String>>,
+    /// Globs; cleared is every branch.
+    pub branch_filter: Update<Vec<String>>,
+    /// Names and globs; cleared is every package.
+    pub package_filter: Update<Vec<String>>,
+}
+
+impl RepositoryChange {
+    fn refuse_foreign(&self, row: &RepositoryRow) -> Result<(), Failure> {
+        let detail = || format!("a repository of kind `{}` stays one; remove it and register another", row.kind);
+        if self.kind.as_ref().is_some_and(|kind| *kind != row.kind) {
+            return Err(Failure::invalid_field("kind", detail()));
+        }
+        if matches!(self.provider, Update::Set(Some(provider)) if provider.kind() != row.kind) {
+            return Err(Failure::invalid_field("vcs_type", detail()));
+        }
+        let given = [
+            ("path", matches!(self.path, Update::Set(Some(_)))),
+            ("tag_filter", matches!(self.tag_filter, Update::Set(Some(_)))),
+            ("branch_filter", matches!(self.branch_filter, Update::Set(Some(_)))),
+            ("package_filter", matches!(self.package_filter, Update::Set(Some(_)))),
+        ];
+        refuse_foreign(&row.kind, &given)
+    }
+
+    /// The credentials from now on; `None` when they stay.
+    fn credentials(&self, row: &RepositoryRow) -> Result<Option<Credentials>, Failure> {
+        let named = self.credential_type.as_deref().map(|name| match name {
+            "http_basic" => "basic",
+            "bearer" => "token",
+            other => other,
+        });
+        match (&self.auth_credentials, named) {
+            (Update::Keep, None) => Ok(None),
+            (Update::Keep, Some(name)) if name == row.credential_type => Ok(None),
+            (given, name) => Credentials::read(name, given.clone().into_value().as_ref()).map(Some),
+        }
+    }
+}
+
+/// What is different from what is stored.
+struct Difference {
+    changes: RepositoryChanges,
+    /// Names of the fields, for the audit log.
+    fields: Vec<&'static str>,
+}
+
+impl Difference {
+    fn has(&self, field: &str) -> bool {
+        self.fields.contains(&field)
+    }
+}
+
+fn differing(update: Update<String>, stored: Option<&String>) -> Update<String> {
+    match update {
+        Update::Set(value) if value.as_ref() != stored => Update::Set(value),
+        _ => Update::Keep,
+    }
+}
+
+fn checked(
+    update: Update<Vec<String>>,
+    check: impl FnOnce(Option<Vec<String>>) -> Result<Option<String>, Failure>,
+) -> Result<Update<String>, Failure> {
+    match update {
+        Update::Keep => Ok(Update::Keep),
+        Update::Set(globs) => check(globs).map(Update::Set),
+    }
+}
+
+fn difference(app: &App, row: &RepositoryRow, change: RepositoryChange) -> Result<Difference, Failure> {
+    refuse_uploads(row)?;
+    change.refuse_foreign(row)?;
+    let credentials = change.credentials(row)?;
+    let url = change.url.as_deref().map(|url| checked_url(app, url)).transpose()?.filter(|url| *url != row.url);
+    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
+    if let Some(url) = &url
+        && credentials.is_none()
+        && row.credential_type != "none"
+        && origin(url) != origin(&row.url)
+    {
+        let detail = "must be given too: the new `url` leads to another host, which is not shown those of the old one";
+        return Err(Failure::invalid_field("auth_credentials", detail));
+    }
+    let path = match change.path {
+        Update::Keep => None,
+        Update::Set(path) => Some(checked_path(path.as_deref())?).filter(|path| *path != row.path),
+    };
+    let default = if row.kind == "composer" { Provider::Composer } else { Provider::Git };
+    let provider = match change.provider {
+        Update::Keep => None,
+        Update::Set(provider) => Some(provider.unwrap_or(default).as_str()).filter(|name| *name != row.provider),
+    };
+    let filter = |field: &'static str| move |globs| checked_filter(field, globs);
+    let mut changes = RepositoryChanges {
+        url,
+        provider: provider.map(str::to_owned),
+        path,
+        tag_filter: differing(checked(change.tag_filter, filter("tag_filter"))?, row.tag_filter.as_ref()),
+        branch_filter: differing(checked(change.branch_filter, filter("branch_filter"))?, row.branch_filter.as_ref()),
+        package_filter: differing(checked(change.package_filter, checked_package_filter)?, row.package_filter.as_ref()),
+        credentials: match credentials {
+            Some(credentials) => Some((credentials.type_name(), credentials.seal(app, &row.uid)?)),
+            None => None,
+        },
+        is_another: false,
+    };
+    let all = [
+        ("url", changes.url.is_some()),
+        ("path", changes.path.is_some()),
+        ("tag_filter", changes.tag_filter.is_set()),
+        ("branch_filter", changes.branch_filter.is_set()),
+        ("package_filter", changes.package_filter.is_set()),
+        ("vcs_type", changes.provider.is_some()),
+        ("credentials", changes.credentials.is_some()),
+    ];
+    let fields: Vec<&str> = all.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();
+    changes.is_another = all.iter().take(5).any(|(_, differs)| *differs);
+    Ok(Difference { changes, fields })
+}
+
+/// Changes what the request names, ends the sync that is under way and asks for another one.
+///
+/// A git repository at another address, or with other filters, shows what it showed until that sync has gone through.
+/// One with another `path` publishes another package: the old one is gone at once. An upstream at another address has
+/// nothing until it is asked.
+///
+/// # Errors
+/// `Conflict` when another repository has that address, or somebody else has changed this one meanwhile.
+pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) -> Result<RepositoryRow, Failure> {
+    let row = get(app, &by.view, uid).await?;
+    if row.provider == PACKAGIST {
+        return Err(managed_by_settings());
+    }
+    let difference = difference(app, &row, change)?;
+    if difference.fields.is_empty() {
+        return Ok(row);
+    }
+    let deed = Deed {
+        action: "repository.changed",
+        target: uid,
+        label: difference.changes.url.as_deref(),
+        details: json!({ "fields": difference.fields }),
+    };
+    let noted = by.note(app, &deed)?;
+    let known = (row.url.as_str(), row.credential_type.as_str());
+    let consequences = consequences(app, &row, &difference);
+    let mut batch = vec![
+        repositories::guard(by.organization(), uid, known),
+        repositories::update(by.organization(), uid, difference.changes),
+        noted,
+    ];
+    batch.extend(consequences);
+    batch.push(repositories::by_uid(by.organization(), uid));
+    let changed = match app.ports.database.batch(batch).await {
+        Ok(mut results) => results.pop().unwrap_or_default().first()?,
+        Err(DatabaseError::Conflict(_)) => return Err(taken()),
+        Err(DatabaseError::Fault(fault)) => {
+            let now = get(app, &by.view, uid).await?;
+            if (now.url.as_str(), now.credential_type.as_str()) == known {
+                return Err(fault.into());
+            }
+            return Err(Failure::crossed("repository"));
+        }
+    };
+    app.memory.invalidate_published(by.organization());
+    app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
+    changed.ok_or_else(|| Failure::not_found("Repository"))
+}
+
+/// What else has to happen so that nothing of the old repository stays behind.
+fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<Stmt> {
+    if !difference.changes.is_another {
+        return Vec::new();
+    }
+    let now = app.now();
+    let touched = organizations::touch(row.organization, Touched::Names, now);
+    let mut batch = vec![sync_runs::supersede(row.organization, row.id, now)];
+    if row.kind == "git" {
+        batch.push(repositories::forget_refs(row.organization, row.id));
+        if difference.has("path") {
+            batch.extend([touched, repositories::delete_packages(row.organization, row.id)]);
+        }
+        return batch;
+    }
+    batch.push(touched);
+    if difference.has("url") {
+        batch.extend(retire(row.organization, &[Leaving::all(row.id)], now));
+        batch.push(upstream_answers::forget_answers(row.organization, row.id));
+    } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
+        let globs = read_text(filter).unwrap_or_default();
+        batch.extend(retire(row.organization, &[Leaving { repository_id: row.id, globs, matching: false }], now));
+    }
+    batch
+}

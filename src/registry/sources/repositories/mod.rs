@@ -1,0 +1,317 @@
+//! Registering, changing, verifying, syncing on demand and removing repositories.
+
+pub mod change;
+pub mod credentials;
+pub mod provider;
+pub mod verify;
+
+use std::time::Duration;
+
+use git::PackagePath;
+use serde_json::json;
+
+use crate::ports::{DatabaseError, Job, Millis};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::view::View;
+use crate::registry::kernel::address_policy::check_url;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::sources::repositories::credentials::Credentials;
+use crate::registry::sources::repositories::provider::Provider;
+use crate::store::kernel::organizations;
+use crate::store::sources::repositories::{self, NewRepository, RefRow, RepositoryRow};
+use crate::store::sources::sync_runs::{self, RunRow};
+use crate::store::sources::uploads::UPLOADS_URL;
+use crate::store::{Page, run};
+
+/// A request to register a repository.
+#[derive(Debug, Clone)]
+pub struct RepositorySpec {
+    /// Where it is; nowhere else for uploaded zips.
+    pub url: Option<String>,
+    /// The host's kind, which tells the repository's.
+    pub provider: Provider,
+    /// Credentials.
+    pub credentials: Credentials,
+    /// The package's sub-directory.
+    pub path: Option<String>,
+    /// Globs; only tags that match one become versions.
+    pub tag_filter: Option<Vec<String>>,
+    /// Globs; only branches that match one become versions.
+    pub branch_filter: Option<Vec<String>>,
+    /// Names and globs; only packages that match one are mirrored.
+    pub package_filter: Option<Vec<String>>,
+}
+
+const MAX_URL: usize = 2048;
+const MAX_FILTERS: usize = 100;
+
+fn checked_filter(field: &str, filter: Option<Vec<String>>) -> Result<Option<String>, Failure> {
+    let Some(globs) = filter else { return Ok(None) };
+    if globs.is_empty() || globs.len() > MAX_FILTERS {
+        return Err(Failure::invalid_field(field, format!("must hold 1 to {MAX_FILTERS} globs, or be null for all")));
+    }
+    if globs.iter().any(|glob| glob.is_empty() || glob.len() > 255 || glob.contains(char::is_control)) {
+        return Err(Failure::invalid_field(field, "holds a glob that is empty, too long or has control characters"));
+    }
+    Ok(Some(json!(globs).to_string()))
+}
+
+/// As [`checked_filter`], for package names, which have an alphabet.
+fn checked_package_filter(filter: Option<Vec<String>>) -> Result<Option<String>, Failure> {
+    let names: Option<Vec<String>> = filter.map(|filter| filter.iter().map(|glob| glob.to_ascii_lowercase()).collect());
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./*".contains(&byte);
+    if let Some(odd) = names.iter().flatten().find(|glob| !glob.bytes().all(is_known)) {
+        let detail = format!("`{}` is neither a package name nor one with `*` in it", odd.escape_default());
+        return Err(Failure::invalid_field("package_filter", detail));
+    }
+    checked_filter("package_filter", names)
+}
+
+/// Checks the address of a repository, as it is stored.
+fn checked_url(app: &App, url: &str) -> Result<String, Failure> {
+    if url.len() > MAX_URL {
+        return Err(Failure::invalid_field("url", format!("must not be longer than {MAX_URL} characters")));
+    }
+    let url = check_url(url, app.reach()).map_err(|error| Failure::invalid_field("url", error.to_string()))?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Checks the sub-directory of a package, as it is stored: empty is the root.
+fn checked_path(path: Option<&str>) -> Result<String, Failure> {
+    match path.map(|path| path.trim_matches('/')).filter(|path| !path.is_empty()) {
+        Some(path) => {
+            let path = PackagePath::parse(path).map_err(|error| Failure::invalid_field("path", error.to_string()))?;
+            Ok(path.as_str().to_owned())
+        }
+        None => Ok(String::new()),
+    }
+}
+
+/// Refuses fields that only repositories of other kinds have.
+fn refuse_foreign(kind: &str, fields: &[(&str, bool)]) -> Result<(), Failure> {
+    let kind_of = |field: &str| if field == "package_filter" { "composer" } else { "git" };
+    let foreign = fields.iter().filter(|(field, given)| *given && kind_of(field) != kind);
+    match foreign.map(|(field, _)| *field).next() {
+        Some(field) => Err(Failure::invalid_field(
+            field,
+            format!("is nothing that a repository of kind `{kind}` has; leave it out"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What is told when a repository's address is that of another one.
+fn taken() -> Failure {
+    Failure::new(Kind::Conflict, "This repository is registered already. Use that one, or remove it first.")
+}
+
+/// Registers a repository and asks for its first sync.
+pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
+    let kind = spec.provider.kind();
+    let given = [
+        ("url", kind == "artifact" && spec.url.is_some()),
+        ("credential_type", kind == "artifact" && spec.credentials.type_name() != "none"),
+        ("path", spec.path.is_some()),
+        ("tag_filter", spec.tag_filter.is_some()),
+        ("branch_filter", spec.branch_filter.is_some()),
+        ("package_filter", spec.package_filter.is_some()),
+    ];
+    refuse_foreign(kind, &given)?;
+    let url = spec.url.as_deref().map(|url| checked_url(app, url)).transpose()?;
+    let path = checked_path(spec.path.as_deref())?;
+    let now = app.now();
+    let uid = new_uid(&*app.ports.entropy, now)?;
+    let new = NewRepository {
+        uid: &uid,
+        organization: by.organization(),
+        kind,
+        provider: spec.provider.as_str(),
+        url: url.as_deref().unwrap_or(UPLOADS_URL),
+        path: &path,
+        tag_filter: checked_filter("tag_filter", spec.tag_filter)?,
+        branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
+        package_filter: checked_package_filter(spec.package_filter)?,
+        credential_type: spec.credentials.type_name(),
+        credentials: spec.credentials.seal(app, &uid)?,
+        created_at: now,
+    };
+    let deed = Deed {
+        action: "repository.created",
+        target: &uid,
+        label: Some(new.url),
+        details: json!({ "provider": new.provider, "path": new.path, "credential_type": new.credential_type }),
+    };
+    let noted = by.note(app, &deed)?;
+    let row = repositories::insert(&*app.ports.database, new, noted).await.map_err(|error| match error {
+        DatabaseError::Conflict(_) => taken(),
+        DatabaseError::Fault(fault) => fault.into(),
+    })?;
+    let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
+    // Which names are asked for here, packages.json tells.
+    app.memory.invalidate_published(by.organization());
+    if kind != "artifact" {
+        app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
+    }
+    Ok(row)
+}
+
+/// Refuses to do to the repository of uploaded zips what only makes sense for one that lies elsewhere.
+fn refuse_uploads(row: &RepositoryRow) -> Result<(), Failure> {
+    if row.kind == "artifact" {
+        let words = "This repository holds uploaded zips: there is nothing to sync, to verify or to change.";
+        return Err(Failure::new(Kind::Conflict, words));
+    }
+    Ok(())
+}
+
+/// Asks for a sync. When one is running already, another follows it.
+pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<RepositoryRow, Failure> {
+    let deed = Deed { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
+    let noted = by.note(app, &deed)?;
+    let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, noted).await?;
+    let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
+    refuse_uploads(&row)?;
+    app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
+    Ok(row)
+}
+
+/// One repository.
+pub async fn get(app: &App, view: &View, uid: &str) -> Result<RepositoryRow, Failure> {
+    let row = run(&*app.ports.database, repositories::by_uid(view.organization(), uid)).await?.first()?;
+    row.ok_or_else(|| Failure::not_found("Repository"))
+}
+
+/// Which repositories a list holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RepositoryFilter<'a> {
+    /// `git` or `composer`.
+    pub kind: Option<&'a str>,
+    /// Only those with this status.
+    pub status: Option<SyncStatus>,
+}
+
+/// Most repositories that are looked through for a status, which is not stored.
+const MAX_LOOKED_THROUGH: i64 = 10_000;
+
+/// A page of repositories, and how many there are in all.
+pub async fn list(
+    app: &App,
+    view: &View,
+    filter: RepositoryFilter<'_>,
+    page: Page,
+) -> Result<(Vec<RepositoryRow>, i64), Failure> {
+    let database = &*app.ports.database;
+    let Some(wanted) = filter.status else {
+        return Ok(repositories::page(database, view.organization(), filter.kind, page).await?);
+    };
+    let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
+    let (rows, _) = repositories::page(database, view.organization(), filter.kind, all).await?;
+    let now = app.now();
+    Ok(page.of(rows.into_iter().filter(|row| status(row, now).0 == wanted).collect()))
+}
+
+/// A page of a repository's sync runs, newest first, and how many there are in all.
+pub async fn history(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<RunRow>, i64), Failure> {
+    let runs = sync_runs::page(&*app.ports.database, view.organization(), uid, page).await?;
+    runs.ok_or_else(|| Failure::not_found("Repository"))
+}
+
+/// A page of a git repository's refs as the last sync saw them, those first that became no version, and how many there
+/// are in all.
+pub async fn refs(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<RefRow>, i64), Failure> {
+    let refs = repositories::refs_page(&*app.ports.database, view.organization(), uid, page).await?;
+    refs.ok_or_else(|| Failure::not_found("Repository"))
+}
+
+/// What is told of the implicit repository of Packagist.
+fn managed_by_settings() -> Failure {
+    let words = "This repository stands for Packagist. Change it with `packagist_mirroring` and `packagist_url` at PATCH /api/settings.";
+    Failure::new(Kind::Conflict, words)
+}
+
+/// Removes a repository with its packages.
+pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
+    let batch = vec![
+        organizations::touch_for_repository(by.organization(), uid, app.now()),
+        repositories::delete(by.organization(), uid),
+        by.note(app, &Deed { action: "repository.removed", target: uid, label: None, details: json!({}) })?,
+        repositories::by_uid(by.organization(), uid),
+    ];
+    let mut results = app.ports.database.batch(batch).await?;
+    let left: Option<RepositoryRow> = results.pop().unwrap_or_default().first()?;
+    if left.is_some() {
+        return Err(managed_by_settings());
+    }
+    if results.into_iter().nth(1).unwrap_or_default().0.is_empty() {
+        return Err(Failure::not_found("Repository"));
+    }
+    app.memory.invalidate_published(by.organization());
+    Ok(())
+}
+
+/// What a repository's latest run says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncStatus {
+    /// A sync was asked for and has not begun.
+    Pending,
+    /// One is running.
+    Syncing,
+    /// The latest one went through.
+    Ok,
+    /// The latest one failed or was cut off.
+    Failed,
+}
+
+impl SyncStatus {
+    /// Reads a status' name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Pending, Self::Syncing, Self::Ok, Self::Failed].into_iter().find(|status| status.as_str() == name)
+    }
+
+    /// `pending`, `syncing`, `ok` or `failed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Syncing => "syncing",
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is told of a sync whose lease ended before it did.
+const CUT_OFF: &str = "The last sync was cut off before it ended. It will be tried again.";
+
+/// A run's status at `now`, and what to tell of its failure.
+pub fn run_status(run: &RunRow, now: Millis) -> (SyncStatus, Option<&str>) {
+    match (run.finished_at, run.outcome.as_deref()) {
+        (None, _) if now < run.lease_until => (SyncStatus::Syncing, None),
+        (None, _) => (SyncStatus::Failed, Some(CUT_OFF)),
+        (Some(_), Some("ok")) => (SyncStatus::Ok, None),
+        (Some(_), _) => (SyncStatus::Failed, run.error.as_deref()),
+    }
+}
+
+/// A repository's status at `now`, and what to tell of its latest failure.
+pub fn status(row: &RepositoryRow, now: Millis) -> (SyncStatus, Option<&str>) {
+    if row.kind == "artifact" {
+        return (SyncStatus::Ok, None);
+    }
+    let run = &row.last_run;
+    let Some(answered) = run.run_request_seq else { return (SyncStatus::Pending, None) };
+    if run.run_finished_at.is_none() {
+        return match run.run_lease_until {
+            Some(until) if now < until => (SyncStatus::Syncing, None),
+            _ => (SyncStatus::Failed, Some(CUT_OFF)),
+        };
+    }
+    let error = run.run_error.as_deref();
+    match run.run_outcome.as_deref() {
+        _ if row.request_seq > answered => (SyncStatus::Pending, error),
+        Some("ok") => (SyncStatus::Ok, None),
+        _ => (SyncStatus::Failed, error),
+    }
+}

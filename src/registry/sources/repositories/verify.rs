@@ -1,0 +1,79 @@
+//! Trying a repository out: whether it can be reached, and what is there. Nothing is imported.
+
+use git::RemoteRefs;
+
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::sources::composer::client::{MirrorError, Remote};
+use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::plan::short;
+use crate::registry::sources::git::remote_of;
+use crate::registry::sources::repositories::{get, refuse_uploads};
+use crate::store::sources::repositories::RepositoryRow;
+
+/// What was seen.
+#[derive(Debug, Clone, Default)]
+pub struct Verification {
+    /// Why it cannot be read, if so.
+    pub error: Option<String>,
+    /// The default branch of a git repository.
+    pub default_branch: Option<String>,
+    /// Its branches.
+    pub branches: Option<usize>,
+    /// Its tags.
+    pub tags: Option<usize>,
+    /// The packages of a Composer repository, if its `packages.json` tells.
+    pub packages: Option<usize>,
+}
+
+impl Verification {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self { error: Some(error.to_string()), ..Self::default() }
+    }
+}
+
+/// Asks a repository with its credentials: a git repository for its refs, a Composer repository for its root.
+///
+/// # Errors
+/// When there is nothing to verify, or the registry itself failed; what the repository says is a result.
+pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, Failure> {
+    let row = get(app, view, uid).await?;
+    refuse_uploads(&row)?;
+    if row.kind == "composer" {
+        return match look_at_composer(app, &row).await {
+            Ok(packages) => Ok(Verification { packages, ..Verification::default() }),
+            Err(MirrorError::Internal(failure)) => Err(failure),
+            Err(error) => Ok(Verification::failed(error)),
+        };
+    }
+    match look_at_git(app, &row).await {
+        Ok(advertised) => Ok(Verification {
+            default_branch: advertised.default_branch().map(|branch| short(&branch.name).to_owned()),
+            branches: Some(advertised.branches().count()),
+            tags: Some(advertised.tags().count()),
+            ..Verification::default()
+        }),
+        Err(SyncError::Internal(failure)) => Err(failure),
+        Err(error) => Ok(Verification::failed(error)),
+    }
+}
+
+async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<RemoteRefs, SyncError> {
+    let credentials = (row.credential_type.as_str(), row.credentials.as_deref());
+    let mut remote = remote_of(app, &row.uid, &row.url, &row.provider, credentials)?;
+    let capabilities = remote.capabilities().await?;
+    remote.refs(&capabilities).await
+}
+
+/// How many packages the root names; `None` when it does not tell.
+async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, MirrorError> {
+    let upstream = row.clone().into_upstream();
+    let mut remote = Remote::new(app, &upstream)?;
+    let (stored, file) = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+    if stored.root.metadata_url.is_some() {
+        return Ok((file.available_packages > 0).then_some(file.available_packages));
+    }
+    let is_all = file.includes.is_empty() && file.provider_includes.is_empty();
+    Ok(is_all.then(|| file.packages.len() + file.providers.len()))
+}

@@ -1,0 +1,394 @@
+//! Publishing an uploaded zip as one version of a package. What was published once under a version stays what it is.
+//!
+//! 1. *Look* through the zip: it is safe to unpack, and its composer.json fits the address.
+//! 2. *Read* the package, and whether the version is there already: the same zip changes nothing, another is refused.
+//! 3. *Announce* the zip to the database, then *store* it: no blob is unknown, and a young one is not removed.
+//! 4. *Publish* in one batch, or nothing. Of two at once, one finds the package changed and reads it again.
+
+pub mod inspect;
+
+use crate::registry::sources::uploads::inspect::{Contents, MAX_ZIP_BYTES, inspect};
+use bytes::Bytes;
+use composer::{Constraint, Manifest, NormalizedVersion, PackageName, normalize};
+use serde_json::json;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use crate::ports::{Millis, Stmt};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::memory::Permit;
+use crate::registry::packages::revise::{Draft, Edit};
+use crate::registry::sources::archive_store::{blob_key, wait_for_slot};
+use crate::store::packages::packages::{HIDDEN, LiveVersion, PackageState};
+use crate::store::packages::publication::{self, FileUpsert, VersionUpsert};
+use crate::store::packages::versions::hide;
+use crate::store::sources::dists::NewArtifact;
+use crate::store::sources::uploads::{self, Id, TakenVersion, UPLOADED};
+
+/// Most bytes of a zip that is read without waiting for others: several of these fit the isolate at once.
+pub const SMALL_ZIP_BYTES: usize = 4 << 20;
+
+/// Attempts to publish before giving up to others who keep publishing the same package.
+const ATTEMPTS: usize = 5;
+
+/// Most versions of one package, as with a repository's.
+pub const MAX_VERSIONS: usize = 5000;
+
+/// Which version of which package a zip is uploaded as.
+#[derive(Debug, Clone)]
+pub struct UploadAddress {
+    name: PackageName,
+    pretty: String,
+    version: NormalizedVersion,
+    /// Whether it is to be hidden; `None` leaves that as it is.
+    pub hidden: Option<bool>,
+}
+
+impl UploadAddress {
+    /// Reads an address, which `view` must cover: what somebody may not see, they may not publish.
+    ///
+    /// # Errors
+    /// `Invalid` for what is no name or no version, `Forbidden` for what the view does not cover.
+    pub fn parse(view: &View, name: &str, version: &str, now: Millis) -> Result<Self, Failure> {
+        let name = PackageName::parse(name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
+        let normalized = check_version("version", version)?;
+        if !view.scope(name.as_str()).sees(&normalized, Some(now)) {
+            let words = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
+            return Err(Failure::new(Kind::Forbidden, words));
+        }
+        Ok(Self { name, pretty: version.to_owned(), version: normalized, hidden: None })
+    }
+}
+
+/// A version that a zip may be published as; `field` is what the request calls it.
+pub fn check_version(field: &str, version: &str) -> Result<NormalizedVersion, Failure> {
+    let wrong = |reason: String| Failure::invalid_field(field, reason);
+    if version.trim() != version || version.contains(char::is_control) {
+        return Err(wrong("must have no blanks at its ends and no control characters".to_owned()));
+    }
+    let normalized = normalize(version).map_err(|error| wrong(error.to_string()))?;
+    // Nobody could require a branch whose name is no constraint.
+    Constraint::parse(normalized.as_str()).map_err(|error| wrong(error.to_string()))?;
+    Ok(normalized)
+}
+
+/// How much may be read of an upload, and what has to be held meanwhile.
+pub struct Room {
+    /// Bytes.
+    pub bytes: usize,
+    _slot: Option<Permit>,
+}
+
+/// Waits until there is memory for an upload of `announced` bytes, or of any allowed size when nobody said.
+pub async fn wait_for_room(app: &App, announced: Option<u64>) -> Result<Room, Failure> {
+    let size = announced.map_or(Some(MAX_ZIP_BYTES), |bytes| usize::try_from(bytes).ok());
+    let Some(bytes) = size.filter(|bytes| *bytes <= MAX_ZIP_BYTES) else { return Err(too_large()) };
+    if bytes <= SMALL_ZIP_BYTES {
+        return Ok(Room { bytes: SMALL_ZIP_BYTES, _slot: None });
+    }
+    Ok(Room { bytes: MAX_ZIP_BYTES, _slot: Some(wait_for_slot(app).await?) })
+}
+
+/// The refusal of an upload that does not fit.
+pub fn too_large() -> Failure {
+    Failure::invalid(format!("The zip is larger than {MAX_ZIP_BYTES} bytes. Leave out what is not needed to run it."))
+}
+
+/// What an upload became.
+#[derive(Debug, Clone)]
+pub struct Uploaded {
+    /// Public id of the version.
+    pub uid: String,
+    /// The package.
+    pub name: PackageName,
+    /// The version as the address has it.
+    pub pretty: String,
+    /// What Composer compares.
+    pub normalized: NormalizedVersion,
+    /// The zip.
+    pub artifact: NewArtifact,
+    /// Whether it was published now; else it was there already.
+    pub is_new: bool,
+}
+
+/// Publishes a zip.
+///
+/// # Errors
+/// `Invalid` when the zip or its composer.json will not do, `Conflict` when the version is there with other bytes or the
+/// name belongs to another repository.
+pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes) -> Result<Uploaded, Failure> {
+    let contents =
+        inspect(&bytes).map_err(|refusal| Failure::invalid(format!("This zip cannot be published: {refusal}")))?;
+    check_manifest(&address, &contents)?;
+    let artifact = NewArtifact {
+        sha256: hex::encode(Sha256::digest(&bytes)),
+        sha1: hex::encode(Sha1::digest(&bytes)),
+        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+    };
+    let uid = new_uid(&*app.ports.entropy, app.now())?;
+    let publisher = Publisher { app, by, address, contents, artifact, uid };
+    let mut stored = publisher.read().await?;
+    if let Some(settled) = publisher.settled(&stored)? {
+        return Ok(settled);
+    }
+    publisher.announce().await?;
+    app.ports.blobs.put(&blob_key(&publisher.artifact.sha256), vec![bytes]).await?;
+    for _ in 0..ATTEMPTS {
+        let written = publisher.write(&stored).await;
+        if written.is_ok() && !stored.takes_row {
+            return Ok(publisher.uploaded(None));
+        }
+        let now = publisher.read().await?;
+        // The answer may have got lost, or somebody else was faster.
+        if let Some(settled) = publisher.settled(&now)? {
+            app.memory.invalidate_published(by.organization());
+            return Ok(Uploaded { is_new: settled.is_new || written.is_ok(), ..settled });
+        }
+        if now.revision() == stored.revision() {
+            written?;
+        }
+        stored = now;
+    }
+    Err(Failure::new(Kind::Conflict, "Others keep publishing this package. Upload again in a moment."))
+}
+
+fn check_manifest(address: &UploadAddress, contents: &Contents) -> Result<(), Failure> {
+    let manifest = Manifest::parse(&contents.manifest).map_err(|error| Failure::invalid(error.to_string()))?;
+    if manifest.name() != Some(&address.name) {
+        let stated = manifest.name().map(PackageName::as_str).unwrap_or_default();
+        let words = format!("composer.json says {stated}, the address {}; they must be the same", address.name);
+        return Err(Failure::invalid_field("name", words));
+    }
+    let stated = manifest.version().map(|stated| (stated, normalize(stated)));
+    if let Some((stated, normalized)) = stated
+        && normalized.as_ref() != Ok(&address.version)
+    {
+        let words = format!("composer.json says {stated}, the address {}; they must agree", address.pretty);
+        return Err(Failure::invalid_field("version", words));
+    }
+    Ok(())
+}
+
+/// What the database has.
+struct Stored {
+    draft: Draft,
+    taken: Option<TakenVersion>,
+    /// The organization's repository of uploaded zips.
+    repository: Option<Id>,
+    /// Whether an upstream has the name so far, which belongs to who publishes it here.
+    takes_over: bool,
+    /// Whether the version was mirrored once, so that its row is there.
+    takes_row: bool,
+}
+
+impl Stored {
+    /// What an upstream has of a package is as if it were not there.
+    fn without_mirrored(mut self) -> Self {
+        let kind = self.draft.package.as_ref().map(|package| package.kind.as_str());
+        self.takes_over = kind == Some("composer");
+        let is_uploads = matches!(kind, Some("artifact" | "composer"));
+        self.takes_row = is_uploads && self.taken.as_ref().is_some_and(|taken| taken.ref_name != UPLOADED);
+        if self.takes_row {
+            self.taken = None;
+        }
+        if self.takes_over {
+            self.draft = Draft { package: None, versions: Vec::new() };
+        }
+        self
+    }
+
+    fn revision(&self) -> Option<i64> {
+        self.draft.package.as_ref().map(|package| package.revision)
+    }
+}
+
+struct Publisher<'a> {
+    app: &'a App,
+    by: &'a Actor,
+    address: UploadAddress,
+    contents: Contents,
+    artifact: NewArtifact,
+    uid: String,
+}
+
+impl Publisher<'_> {
+    async fn read(&self) -> Result<Stored, Failure> {
+        let (organization, name) = (self.by.organization(), self.address.name.as_str());
+        let mut batch = Vec::from(Draft::statements(organization, name));
+        batch.push(uploads::taken(organization, name, self.address.version.as_str()));
+        batch.push(uploads::repository(organization));
+        let mut results = self.app.ports.database.batch(batch).await?.into_iter();
+        let stored = Stored {
+            draft: Draft::read(&mut results)?,
+            taken: results.next().unwrap_or_default().first()?,
+            repository: results.next().unwrap_or_default().first()?,
+            takes_over: false,
+            takes_row: false,
+        };
+        Ok(stored.without_mirrored())
+    }
+
+    /// What has become of the upload already, if anything has.
+    fn settled(&self, stored: &Stored) -> Result<Option<Uploaded>, Failure> {
+        let name = &self.address.name;
+        if stored.draft.package.as_ref().is_some_and(|package| package.kind != "artifact") {
+            let words = format!("{name} is published from a repository. Remove that first, or take another name.");
+            return Err(Failure::new(Kind::Conflict, words));
+        }
+        match &stored.taken {
+            None if stored.draft.versions.len() >= MAX_VERSIONS => {
+                let words = format!("{name} has {MAX_VERSIONS} versions already. Delete some of them first.");
+                Err(Failure::new(Kind::Conflict, words))
+            }
+            None => Ok(None),
+            Some(taken) if taken.sha256.as_deref() == Some(&self.artifact.sha256) => {
+                Ok(Some(self.uploaded(Some(&taken.uid))))
+            }
+            Some(_) => {
+                let version = &self.address.pretty;
+                let words = format!(
+                    "Version {version} of {name} is published already, with other bytes. Lock files rely on them: \
+                     publish the change as a new version."
+                );
+                Err(Failure::new(Kind::Conflict, words))
+            }
+        }
+    }
+
+    fn uploaded(&self, taken: Option<&str>) -> Uploaded {
+        Uploaded {
+            uid: taken.unwrap_or(&self.uid).to_owned(),
+            name: self.address.name.clone(),
+            pretty: self.address.pretty.clone(),
+            normalized: self.address.version.clone(),
+            artifact: self.artifact.clone(),
+            is_new: taken.is_none_or(|uid| uid == self.uid),
+        }
+    }
+
+    /// Announces the zip, and makes the repository of uploaded zips if there is none.
+    async fn announce(&self) -> Result<(), Failure> {
+        let now = self.app.now();
+        let uid = new_uid(&*self.app.ports.entropy, now)?;
+        let deed =
+            Deed { action: "repository.created", target: &uid, label: None, details: json!({"kind": "artifact"}) };
+        let batch = vec![
+            uploads::insert_repository(self.by.organization(), &uid, now),
+            self.by.note(self.app, &deed)?,
+            uploads::announce(&self.artifact, now),
+        ];
+        let announced = self.app.ports.database.batch(batch).await?.pop().unwrap_or_default();
+        if announced.0.is_empty() {
+            let words = "The same zip is just being removed from the store. Upload it again in a minute.";
+            return Err(Failure::new(Kind::Conflict, words));
+        }
+        Ok(())
+    }
+
+    async fn write(&self, stored: &Stored) -> Result<(), Failure> {
+        let package = stored.draft.package.as_ref();
+        let repository_id = match (package, stored.repository) {
+            (Some(package), _) => package.repository_id,
+            (None, Some(repository)) => repository.id,
+            // It was made after it was looked for.
+            (None, None) => {
+                let rows = crate::store::run(&*self.app.ports.database, uploads::repository(self.by.organization()));
+                rows.await?.first::<Id>()?.ok_or_else(|| Failure::not_found("Repository"))?.id
+            }
+        };
+        let mut versions = stored.draft.versions.clone();
+        let version = self.version(self.is_hidden(package));
+        versions.push(version.clone());
+        let mut edit = Edit {
+            organization: self.by.organization(),
+            repository_id,
+            source_url: "",
+            name: &self.address.name,
+            abandoned: package.and_then(|package| package.abandoned_override.as_deref()),
+            hidden: package.is_some_and(|package| package.hidden),
+            versions: &versions,
+            before: Vec::new(),
+            changes: Vec::new(),
+        };
+        edit.changes = self.changes(&edit, version)?;
+        if stored.takes_over {
+            edit.before.push(publication::take_over(edit.target(self.app)));
+            let live = [self.address.version.as_str()];
+            edit.changes.push(publication::settle_versions(edit.target(self.app), live, None));
+        }
+        edit.write(self.app, &stored.draft).await
+    }
+
+    /// Whether the version is hidden: its row may have been so before it had a zip.
+    fn is_hidden(&self, package: Option<&PackageState>) -> bool {
+        let is_marked = |package: &PackageState| {
+            let mut marks = package.marks.iter();
+            marks.any(|(version, mark)| version == self.address.version.as_str() && mark == HIDDEN)
+        };
+        self.address.hidden.unwrap_or_else(|| package.is_some_and(is_marked))
+    }
+
+    fn version(&self, hidden: bool) -> LiveVersion {
+        LiveVersion {
+            package_name: self.address.name.as_str().to_owned(),
+            revision: 0,
+            normalized: self.address.version.as_str().to_owned(),
+            pretty: self.address.pretty.clone(),
+            ref_name: UPLOADED.to_owned(),
+            reference: self.artifact.sha1.clone(),
+            is_default_branch: false,
+            manifest: String::from_utf8_lossy(&self.contents.manifest).into_owned(),
+            released_at: self.app.now(),
+            shasum: Some(self.artifact.sha1.clone()),
+            yanked: false,
+            hidden,
+        }
+    }
+
+    fn changes(&self, edit: &Edit<'_>, version: LiveVersion) -> Result<Vec<Stmt>, Failure> {
+        let target = edit.target(self.app);
+        let upsert = [VersionUpsert {
+            uid: self.uid.clone(),
+            normalized: version.normalized,
+            pretty: version.pretty,
+            ref_name: version.ref_name,
+            reference: version.reference,
+            manifest: version.manifest,
+            released_at: version.released_at,
+        }];
+        let readable = &self.contents.readable;
+        let texts: Vec<(String, String)> =
+            readable.iter().map(|file| (file.sha256.clone(), file.text.clone())).collect();
+        let files: Vec<FileUpsert> = readable
+            .iter()
+            .map(|file| FileUpsert {
+                normalized: upsert[0].normalized.clone(),
+                kind: file.kind,
+                name: file.name.clone(),
+                text_sha256: file.sha256.clone(),
+            })
+            .collect();
+        let label = format!("{} {}", self.address.name, self.address.pretty);
+        let deed = Deed {
+            action: "version.uploaded",
+            target: &self.uid,
+            label: Some(&label),
+            details: json!({ "sha256": self.artifact.sha256, "size": self.artifact.size }),
+        };
+        let mut changes = vec![uploads::guard_announced(&self.artifact.sha256)];
+        changes.extend(publication::insert_texts(&texts));
+        changes.extend(publication::upsert_versions(target, &upsert));
+        changes.push(self.by.note(self.app, &deed)?);
+        changes.extend(publication::replace_files(target, &upsert, &files));
+        if let Some(hidden) = self.address.hidden {
+            changes.push(hide(target.organization, target.name, &upsert[0].normalized, hidden, target.now));
+        }
+        changes.push(uploads::insert_dist(target, &upsert[0].normalized, &self.artifact.sha256));
+        Ok(changes)
+    }
+}

@@ -1,0 +1,353 @@
+//! What a shop sells: packages and versions by number, made before there is a zip, hidden and shown again.
+//!
+//! A shop goes on seeing what it hides; nobody else does. A version without a zip is nowhere but here, until its zip is
+//! uploaded. What becomes of the metadata is `curate`'s and `uploads`'.
+
+use bytes::Bytes;
+use composer::{NormalizedVersion, PackageName};
+use serde_json::json;
+
+use crate::ports::{DatabaseError, Fault, Rows, Stmt};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::view::{Scope, View};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::packages::manage::{self, PackageChanges, VersionChange, Who};
+use crate::registry::sources::archive_store::blob_key;
+use crate::registry::sources::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version, wait_for_room};
+use crate::store::kernel::organizations::{Touched, touch};
+use crate::store::sources::dists::NewArtifact;
+use crate::store::sources::uploads::insert_repository;
+use crate::store::storefront::catalog::{self, CatalogPackage, CatalogVersion};
+use crate::store::{OrganizationId, Page, Update, run, total};
+
+/// Most packages that are looked through for a caller who does not see all of them.
+const MAX_LOOKED_THROUGH: i64 = 10_000;
+
+/// What a request says that a package should be; every field is optional here.
+#[derive(Debug, Clone, Default)]
+pub struct PackageSpec {
+    /// `vendor/package`.
+    pub name: Option<String>,
+    /// What lists show, whatever composer.json says.
+    pub description: Update<String>,
+    /// 1 is shown, 0 is hidden.
+    pub status: Option<i64>,
+}
+
+/// What a request says that a version should be; every field is optional here.
+#[derive(Debug, Clone, Default)]
+pub struct VersionSpec {
+    /// The version.
+    pub name: Option<String>,
+    /// The name of a zip: its SHA-1 or SHA-256 with `.zip`.
+    pub filename: Option<String>,
+    /// 1 is shown, 0 is hidden.
+    pub status: Option<i64>,
+}
+
+fn hidden_of(status: Option<i64>) -> Result<Option<bool>, Failure> {
+    match status {
+        None => Ok(None),
+        Some(0) => Ok(Some(true)),
+        Some(1) => Ok(Some(false)),
+        Some(_) => Err(Failure::invalid_field("status", "must be 1 for shown or 0 for hidden")),
+    }
+}
+
+fn no_package() -> Failure {
+    Failure::not_found("Package")
+}
+
+fn no_version() -> Failure {
+    Failure::not_found("Version")
+}
+
+fn sees(view: &View, package: &CatalogPackage) -> bool {
+    view.scope(&package.name).sees_any(package.versions.as_deref().unwrap_or("[]"))
+}
+
+fn sees_version(view: &View, version: &CatalogVersion) -> bool {
+    let normalized = NormalizedVersion::from_stored(version.normalized.clone());
+    view.scope(&version.package).sees(&normalized, Some(version.released_at))
+}
+
+// ---------------------------------------------------------------------------------------------- packages
+
+/// A page of the packages, by number, and how many there are in all.
+pub async fn packages(app: &App, view: &View, page: Page) -> Result<(Vec<CatalogPackage>, i64), Failure> {
+    let limited = !view.sees_everything();
+    let part = if limited { Page { limit: MAX_LOOKED_THROUGH, offset: 0 } } else { page };
+    let batch = Vec::from(catalog::packages(view.organization(), part, limited));
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let rows = results.next().unwrap_or_default().read(CatalogPackage::read)?;
+    if limited {
+        return Ok(page.of(rows.into_iter().filter(|package| sees(view, package)).collect()));
+    }
+    Ok((rows, total(results.next().unwrap_or_default())?))
+}
+
+fn one_package(rows: Option<Rows>, view: &View) -> Result<CatalogPackage, Failure> {
+    let package = rows.unwrap_or_default().read(CatalogPackage::read)?.pop();
+    package.filter(|package| sees(view, package)).ok_or_else(no_package)
+}
+
+/// One package.
+pub async fn package(app: &App, view: &View, id: i64) -> Result<CatalogPackage, Failure> {
+    let stmt = catalog::package(view.organization(), id, !view.sees_everything());
+    one_package(Some(run(&*app.ports.database, stmt).await?), view)
+}
+
+/// Makes a package without versions; its zips are uploaded.
+pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
+    let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
+    let name = PackageName::parse(&name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
+    let name = name.as_str();
+    let hidden = hidden_of(spec.status)?.unwrap_or(false);
+    let description = spec.description.into_value();
+    manage::check_description(description.as_deref())?;
+    if !matches!(by.view.scope(name), Scope::All) {
+        let words = format!("This token does not cover all versions of {name}. Use one whose grants do.");
+        return Err(Failure::new(Kind::Forbidden, words));
+    }
+    let now = app.now();
+    let (uid, repository) = (new_uid(&*app.ports.entropy, now)?, new_uid(&*app.ports.entropy, now)?);
+    let deed = |action, target, label, details| by.note(app, &Deed { action, target, label, details });
+    let batch = vec![
+        insert_repository(by.organization(), &repository, now),
+        deed("repository.created", &repository, None, json!({ "kind": "artifact" }))?,
+        catalog::insert_package(by.organization(), (&uid, name), description.as_deref(), hidden, now),
+        deed("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
+        catalog::package_by_name(by.organization(), name),
+    ];
+    let mut results = app.ports.database.batch(batch).await.map_err(|error| match error {
+        DatabaseError::Conflict(_) => Failure::new(Kind::Conflict, format!("There is a package {name} already.")),
+        DatabaseError::Fault(fault) => fault.into(),
+    })?;
+    app.memory.invalidate_published(by.organization());
+    one_package(results.pop(), &by.view)
+}
+
+/// Changes what the request names, and nothing else.
+pub async fn change_package(app: &App, by: &Actor, id: i64, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
+    let old = package(app, &by.view, id).await?;
+    let hidden = hidden_of(spec.status)?;
+    if spec.name.is_some_and(|name| name.to_ascii_lowercase() != old.name) {
+        let words = "cannot be changed: the zips of a package name it. Make another package";
+        return Err(Failure::invalid_field("name", words));
+    }
+    // A description that is the present one is no news.
+    let said = if matches!(&spec.description, Update::Set(text) if *text == old.description) {
+        Update::Keep
+    } else {
+        spec.description
+    };
+    let changes = PackageChanges { abandoned: Update::Keep, description: said, hidden };
+    manage::change_package(app, by, Who::Shop, &old.uid, changes).await?;
+    package(app, &by.view, id).await
+}
+
+/// Deletes a package with all its versions.
+pub async fn delete_package(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
+    let old = package(app, &by.view, id).await?;
+    manage::delete_package(app, by, Who::Shop, &old.uid).await
+}
+
+// ---------------------------------------------------------------------------------------------- versions
+
+/// A page of a package's versions, by number, and how many there are in all.
+pub async fn versions(
+    app: &App,
+    view: &View,
+    package_id: i64,
+    page: Page,
+) -> Result<(Vec<CatalogVersion>, i64), Failure> {
+    let batch = vec![
+        catalog::package(view.organization(), package_id, !view.sees_everything()),
+        catalog::versions(view.organization(), package_id),
+    ];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    one_package(results.next(), view)?;
+    let rows = results.next().unwrap_or_default().read(CatalogVersion::read)?;
+    Ok(page.of(rows.into_iter().filter(|version| sees_version(view, version)).collect()))
+}
+
+async fn one_version(app: &App, view: &View, stmt: Stmt) -> Result<CatalogVersion, Failure> {
+    let version = run(&*app.ports.database, stmt).await?.read(CatalogVersion::read)?.pop();
+    version.filter(|version| sees_version(view, version)).ok_or_else(no_version)
+}
+
+/// One version.
+pub async fn version(app: &App, view: &View, id: i64) -> Result<CatalogVersion, Failure> {
+    one_version(app, view, catalog::version(view.organization(), id)).await
+}
+
+/// Makes a version: one that waits for its zip, or at once with a zip that the package has.
+pub async fn create_version(
+    app: &App,
+    by: &Actor,
+    package_id: i64,
+    spec: VersionSpec,
+) -> Result<CatalogVersion, Failure> {
+    let package = package(app, &by.view, package_id).await?;
+    let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
+    let normalized = check_version("name", &name)?;
+    let hidden = hidden_of(spec.status)?.unwrap_or(false);
+    if package.kind != "artifact" {
+        let words = format!("The versions of {} come from its repository. Make them there.", package.name);
+        return Err(Failure::new(Kind::Conflict, words));
+    }
+    let mut address = UploadAddress::parse(&by.view, &package.name, &name, app.now())?;
+    let same = catalog::version_of(by.organization(), package_id, normalized.as_str());
+    if let Some(filename) = &spec.filename {
+        address.hidden = Some(hidden);
+        let zip = find_zip(app, by.organization(), package_id, filename).await?;
+        if !publish(app, by, address, zip).await?.is_new {
+            return Err(version_exists(&name));
+        }
+    } else {
+        let uid = new_uid(&*app.ports.entropy, app.now())?;
+        let most = i64::try_from(MAX_VERSIONS).unwrap_or(i64::MAX);
+        let row = (uid.as_str(), normalized.as_str(), name.as_str());
+        let stmt = catalog::insert_version(by.organization(), package_id, row, hidden, (app.now(), most));
+        let details = json!({ "status": i64::from(!hidden) });
+        let made = write_awaited(app, by, (&package.name, &name), package_id, stmt, ("version.created", &uid, details));
+        if !made.await? {
+            let words = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
+            return Err(Failure::new(Kind::Conflict, words));
+        }
+    }
+    one_version(app, &by.view, same).await
+}
+
+fn version_exists(name: &str) -> Failure {
+    Failure::new(Kind::Conflict, format!("The package has version {name} already. Change that one instead."))
+}
+
+/// Writes a version whose zip has yet to come; says whether there was anything to write.
+async fn write_awaited(
+    app: &App,
+    by: &Actor,
+    (package, version): (&str, &str),
+    package_id: i64,
+    stmt: Stmt,
+    (action, target, details): (&'static str, &str, serde_json::Value),
+) -> Result<bool, Failure> {
+    let label = format!("{package} {version}");
+    let noted = by.note(app, &Deed { action, target, label: Some(&label), details })?;
+    let batch = vec![
+        touch(by.organization(), Touched::Versions, app.now()),
+        stmt,
+        noted,
+        catalog::bump(by.organization(), package_id),
+    ];
+    let results = app.ports.database.batch(batch).await.map_err(|error| match error {
+        DatabaseError::Conflict(_) => version_exists(version),
+        DatabaseError::Fault(fault) => fault.into(),
+    })?;
+    app.memory.invalidate_published(by.organization());
+    Ok(results.get(1).is_some_and(|rows| !rows.0.is_empty()))
+}
+
+/// A zip that the package has, by the name of its file.
+async fn find_zip(
+    app: &App,
+    organization: OrganizationId,
+    package_id: i64,
+    filename: &str,
+) -> Result<NewArtifact, Failure> {
+    let unknown = || {
+        let words = "is no zip of this package. Upload it with PUT /api/storefront/versions/{id}/file instead";
+        Failure::invalid_field("filename", words)
+    };
+    let hash = catalog::hash_of(filename).ok_or_else(unknown)?;
+    let rows = run(&*app.ports.database, catalog::zip(organization, package_id, hash)).await?;
+    let mut found = rows.read(|row| {
+        let (sha256, sha1) = (row.needed_text("sha256")?, row.needed_text("sha1")?);
+        Ok(NewArtifact { sha256, sha1, size: row.needed_number("size")? })
+    })?;
+    found.pop().ok_or_else(unknown)
+}
+
+/// Publishes a zip that is there already.
+async fn publish(app: &App, by: &Actor, address: UploadAddress, zip: NewArtifact) -> Result<Uploaded, Failure> {
+    let room = wait_for_room(app, u64::try_from(zip.size).ok()).await?;
+    let lost = || Fault::new("blobs", format!("zip {} is gone", zip.sha256));
+    let mut body = app.ports.blobs.get(&blob_key(&zip.sha256), None).await?.ok_or_else(lost)?.body;
+    let mut bytes = Vec::with_capacity(usize::try_from(zip.size).unwrap_or_default().min(room.bytes));
+    while let Some(piece) = body.next_chunk().await {
+        bytes.extend_from_slice(&piece?);
+    }
+    uploads::publish(app, by, address, Bytes::from(bytes)).await
+}
+
+/// Where the zip of a version is uploaded to.
+pub async fn address(app: &App, by: &Actor, id: i64) -> Result<UploadAddress, Failure> {
+    let version = version(app, &by.view, id).await?;
+    UploadAddress::parse(&by.view, &version.package, &version.pretty, app.now())
+}
+
+/// Gives a version whose zip has yet to come another name or status.
+async fn change_awaited(
+    app: &App,
+    by: &Actor,
+    old: &CatalogVersion,
+    (normalized, name, hidden): (&str, &str, bool),
+) -> Result<(), Failure> {
+    if (old.pretty.as_str(), old.hidden) == (name, hidden) {
+        return Ok(());
+    }
+    UploadAddress::parse(&by.view, &old.package, name, app.now())?;
+    let stmt = catalog::update_awaited(by.organization(), old.id, (normalized, name), hidden, app.now());
+    let deed = ("version.changed", old.uid.as_str(), json!({ "name": name, "status": i64::from(!hidden) }));
+    let written = write_awaited(app, by, (&old.package, name), old.package_id, stmt, deed).await?;
+    if written { Ok(()) } else { Err(Failure::crossed("version")) }
+}
+
+/// Changes what the request names, and nothing else. What is published keeps its name and its zip.
+pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -> Result<CatalogVersion, Failure> {
+    let old = version(app, &by.view, id).await?;
+    let hidden = hidden_of(spec.status)?;
+    let name = spec.name.unwrap_or_else(|| old.pretty.clone());
+    let normalized = check_version("name", &name)?;
+    let zip = match &spec.filename {
+        Some(filename) => Some(find_zip(app, by.organization(), old.package_id, filename).await?),
+        None => None,
+    };
+    if old.awaited {
+        let state = hidden.unwrap_or(old.hidden);
+        change_awaited(app, by, &old, (normalized.as_str(), &name, state)).await?;
+        if let Some(zip) = zip {
+            let address = UploadAddress::parse(&by.view, &old.package, &name, app.now())?;
+            publish(app, by, address, zip).await?;
+        }
+        return version(app, &by.view, id).await;
+    }
+    if normalized.as_str() != old.normalized {
+        let words = "cannot be changed: lock files name the version that is published. Make another one";
+        return Err(Failure::invalid_field("name", words));
+    }
+    if zip.is_some_and(|zip| Some(&zip.sha1) != old.sha1.as_ref()) {
+        let words = "The version is published with another zip, which lock files rely on. Make another version.";
+        return Err(Failure::new(Kind::Conflict, words));
+    }
+    if let Some(hidden) = hidden {
+        let change = if hidden { VersionChange::Hide } else { VersionChange::Show };
+        manage::change_version(app, by, (&old.package_uid, &old.pretty), change).await?;
+    }
+    version(app, &by.view, id).await
+}
+
+/// Deletes a version; its package stays.
+pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
+    let old = version(app, &by.view, id).await?;
+    if !old.awaited {
+        return manage::change_version(app, by, (&old.package_uid, &old.pretty), VersionChange::Remove).await;
+    }
+    let deed = ("version.deleted", old.uid.as_str(), json!({ "version": old.normalized }));
+    let stmt = catalog::delete_awaited(by.organization(), id);
+    let deleted = write_awaited(app, by, (&old.package, &old.pretty), old.package_id, stmt, deed).await?;
+    if deleted { Ok(()) } else { Err(no_version()) }
+}

@@ -1,0 +1,36 @@
+//! What consumers installed.
+
+use composer::NormalizedVersion;
+
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumers::absent;
+use crate::store::Page;
+use crate::store::delivery::downloads::{ConsumerDownloads, of_consumer};
+use crate::store::storefront::consumers::by_id;
+
+/// Most versions that are told of one consumer.
+const MAX_VERSIONS: i64 = 10_000;
+
+/// A page of the versions that a consumer installed, as far as `view` sees them, the latest first, and how many they are.
+/// What was hidden meanwhile is told all the same.
+pub async fn of_one_consumer(
+    app: &App,
+    view: &View,
+    consumer_id: i64,
+    page: Page,
+) -> Result<(Vec<ConsumerDownloads>, i64), Failure> {
+    let subject = format!("consumer:{consumer_id}");
+    let batch = vec![by_id(view.organization(), consumer_id), of_consumer(view.organization(), &subject, MAX_VERSIONS)];
+    let mut results = app.ports.database.batch(batch).await?;
+    let rows = results.pop().unwrap_or_default().read(ConsumerDownloads::read)?;
+    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {
+        return Err(absent());
+    }
+    let sees = |row: &ConsumerDownloads| {
+        let version = NormalizedVersion::from_stored(row.normalized.clone());
+        view.scope(&row.package).sees(&version, Some(row.released_at))
+    };
+    Ok(page.of(rows.into_iter().filter(sees).collect()))
+}

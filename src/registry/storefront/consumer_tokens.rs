@@ -1,0 +1,76 @@
+//! Further tokens of a consumer, for those who share what it bought: each can be taken back by itself. They see what
+//! the consumer was granted, and are as many as it has seats at most.
+
+use serde_json::json;
+
+use crate::registry::access::actor::Actor;
+use crate::registry::access::credential_cache::learn;
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::secrets::{PlainToken, TokenKind};
+use crate::registry::storefront::consumers::{MAX_SEATS, absent, note, scopes};
+use crate::store::access::tokens::{self, HashedTokenRow, Holder, TokenRow};
+use crate::store::identity::revocations;
+use crate::store::storefront::consumers::{NewToken, by_id, insert_token};
+
+const MAX_DESCRIPTION: usize = 500;
+
+/// A consumer's tokens but for its key pair, the oldest first.
+pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<TokenRow>, Failure> {
+    let rows = crate::store::run(&*app.ports.database, tokens::of_consumer(view.organization(), consumer_id)).await?;
+    let rows: Vec<HashedTokenRow> = rows.decode()?;
+    if rows.is_empty() {
+        return Err(absent());
+    }
+    // The key pair was made with the consumer, before all others.
+    Ok(rows.into_iter().skip(1).map(|row| row.token).collect())
+}
+
+/// Makes a token; the plain one is in the answer and nowhere else.
+pub async fn issue(
+    app: &App,
+    by: &Actor,
+    consumer_id: i64,
+    description: &str,
+) -> Result<(PlainToken, TokenRow), Failure> {
+    let description = description.trim();
+    if !(1..=MAX_DESCRIPTION).contains(&description.chars().count()) {
+        let detail = format!("must be 1 to {MAX_DESCRIPTION} characters: say who the token is for");
+        return Err(Failure::invalid_field("description", detail));
+    }
+    let plain = PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?;
+    let (uid, hash) = (new_uid(&*app.ports.entropy, app.now())?, plain.hash());
+    let new = NewToken { uid: &uid, hash: hash.as_str(), description, scopes: scopes(), created_at: app.now() };
+    let organization = by.organization();
+    let noted = note(app, by, "consumer.token_created", consumer_id, json!({ "token": uid }))?;
+    let batch = vec![
+        insert_token(organization, consumer_id, &new, MAX_SEATS),
+        noted,
+        by_id(organization, consumer_id),
+        tokens::known(organization, Holder::Consumer(consumer_id), &uid),
+    ];
+    let mut results = app.ports.database.batch(batch).await?;
+    let made: Option<HashedTokenRow> = results.pop().unwrap_or_default().first()?;
+    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {
+        return Err(absent());
+    }
+    match made {
+        Some(row) => Ok((plain, row.token)),
+        None => {
+            Err(Failure::new(Kind::Conflict, "Every seat of this consumer is taken. Delete a token, or raise `seats`."))
+        }
+    }
+}
+
+/// Revokes a token.
+pub async fn revoke(app: &App, by: &Actor, consumer_id: i64, uid: &str) -> Result<(), Failure> {
+    let noted = note(app, by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
+    let holder = Holder::Consumer(consumer_id);
+    let revoked =
+        revocations::revoke(&*app.ports.database, by.organization(), holder, uid, None, app.now(), noted).await?;
+    let revocation = revoked.ok_or_else(crate::registry::identity::tokens::absent)?;
+    learn(app, revocation.token).await;
+    if revocation.is_new { Ok(()) } else { Err(crate::registry::identity::tokens::absent()) }
+}

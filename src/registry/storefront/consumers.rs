@@ -1,0 +1,298 @@
+//! Consumers: the customers of a shop. Each has a key pair, which is the user name and the password of Composer's HTTP
+//! Basic. To the registry a key pair is a token without text of its own: it is looked up, remembered, limited and
+//! revoked like one, and shares its uid with its consumer. The private key is kept sealed too, because the shop shows
+//! it to its customer whenever they ask.
+
+use serde_json::{Value, json};
+
+use crate::ports::{DatabaseError, Row, Rows, Stmt};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::credential_cache::{learn, learn_by};
+use crate::registry::access::scope::{Permissions, names};
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::email::Email;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::secrets::{PlainToken, TokenHash, is_key, new_key};
+use crate::registry::kernel::validation::FieldErrors;
+use crate::store::access::tokens::{self, HashedTokenRow};
+use crate::store::storefront::consumers::{self, ConsumerRow};
+use crate::store::{Page, Update, run};
+
+/// Most tokens of a consumer besides its key pair: each change of it is one or two deletions in KV for each of them, of
+/// the 1,000 calls that a request may make.
+pub const MAX_SEATS: i64 = 100;
+
+const MAX_EXTERNAL_ID: usize = 255;
+
+/// A consumer with its private key opened.
+#[derive(Clone)]
+pub struct Consumer {
+    /// As stored.
+    pub row: ConsumerRow,
+    /// The password of its Basic credentials.
+    pub private_key: String,
+}
+
+/// What a request to make or to change a consumer says; every field is optional here.
+#[derive(Clone, Default)]
+pub struct ConsumerSpec {
+    /// E-mail address.
+    pub email: Option<String>,
+    /// The user name; made up when a consumer is made without.
+    pub public_key: Option<String>,
+    /// The password; made up when a consumer is made without.
+    pub private_key: Option<String>,
+    /// 1 is enabled, 0 is not.
+    pub status: Option<i64>,
+    /// The shop's own id of the customer.
+    pub customer_id: Update<String>,
+    /// The shop's own id of the order.
+    pub order_id: Update<String>,
+    /// Tokens besides the key pair.
+    pub seats: Update<i64>,
+}
+
+/// What the private key of the consumer with this uid is sealed to.
+pub fn seal_row(uid: &str) -> String {
+    format!("consumer/{uid}/private_key")
+}
+
+/// What is answered when there is no such consumer.
+pub fn absent() -> Failure {
+    Failure::not_found("Consumer")
+}
+
+/// What whoever holds a consumer's credentials may do, as a JSON array of scope names.
+pub fn scopes() -> String {
+    json!(names(&Permissions::ReadOnly.scopes())).to_string()
+}
+
+impl ConsumerSpec {
+    fn check(&self) -> Result<(), Failure> {
+        if let Some(email) = &self.email {
+            Email::parse(email)?;
+        }
+        let mut wrong = FieldErrors::default();
+        if let Some(key) = &self.public_key
+            && (!is_key(key) || key.contains(':'))
+        {
+            wrong.push("public_key", "must be 16 to 255 visible ASCII characters without a colon");
+        }
+        if let Some(key) = &self.private_key {
+            if !is_key(key) {
+                wrong.push("private_key", "must be 16 to 255 visible ASCII characters");
+            } else if PlainToken::parse(key).is_some() {
+                wrong.push("private_key", "must not be a token of this registry");
+            }
+        }
+        wrong.check_enabled(self.status);
+        for (field, id) in [("customer_id", &self.customer_id), ("order_id", &self.order_id)] {
+            if let Update::Set(Some(id)) = id
+                && !(1..=MAX_EXTERNAL_ID).contains(&id.chars().count())
+            {
+                wrong.push(field, format!("must be 1 to {MAX_EXTERNAL_ID} characters"));
+            }
+        }
+        if let Update::Set(Some(seats)) = self.seats
+            && !(0..=MAX_SEATS).contains(&seats)
+        {
+            wrong.push("seats", format!("must be 0 to {MAX_SEATS}, or null for {MAX_SEATS}"));
+        }
+        wrong.into_result()
+    }
+
+    /// The fields that the request names, for the audit log.
+    fn named(&self) -> Value {
+        let fields = [
+            ("email", self.email.is_some()),
+            ("public_key", self.public_key.is_some()),
+            ("private_key", self.private_key.is_some()),
+            ("status", self.status.is_some()),
+            ("customer_id", self.customer_id.is_set()),
+            ("order_id", self.order_id.is_set()),
+            ("seats", self.seats.is_set()),
+        ];
+        let named: Vec<&str> = fields.iter().filter(|(_, is_named)| *is_named).map(|(field, _)| *field).collect();
+        json!({ "fields": named, "status": self.status })
+    }
+
+    /// Sets what the request names.
+    fn apply(self, app: &App, consumer: &mut Consumer) -> Result<(), Failure> {
+        let row = &mut consumer.row;
+        if let Some(email) = self.email {
+            email.trim().clone_into(&mut row.email);
+        }
+        if let Some(key) = self.public_key {
+            row.public_key = key;
+        }
+        if let Some(key) = self.private_key.filter(|key| *key != consumer.private_key) {
+            let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(&row.uid), &key);
+            row.private_key = sealed.map_err(Failure::told)?;
+            consumer.private_key = key;
+        }
+        if let Some(status) = self.status {
+            row.is_enabled = status == 1;
+        }
+        if let Update::Set(id) = self.customer_id {
+            row.customer_id = id;
+        }
+        if let Update::Set(id) = self.order_id {
+            row.order_id = id;
+        }
+        if let Update::Set(seats) = self.seats {
+            row.seats = seats;
+        }
+        row.updated_at = app.now();
+        Ok(())
+    }
+}
+
+impl Consumer {
+    fn open(app: &App, row: ConsumerRow) -> Result<Self, Failure> {
+        let private_key = app.config.keyring.open(&seal_row(&row.uid), &row.private_key).map_err(Failure::told)?;
+        Ok(Self { row, private_key })
+    }
+
+    fn hash(&self) -> TokenHash {
+        TokenHash::of_pair(&self.row.public_key, &self.private_key)
+    }
+}
+
+/// A failure whose conflict is that of a public key.
+fn taken(error: DatabaseError) -> Failure {
+    match error {
+        DatabaseError::Conflict(_) => {
+            Failure::new(Kind::Conflict, "A consumer with this public key exists already. Use another.")
+        }
+        DatabaseError::Fault(fault) => fault.into(),
+    }
+}
+
+/// Takes note of what a consumer's credentials have become.
+pub async fn learn_all(app: &App, rows: Rows) -> Result<(), Failure> {
+    for row in rows.decode::<HashedTokenRow>()? {
+        learn(app, row).await;
+    }
+    Ok(())
+}
+
+/// The statement that notes what was done to a consumer.
+pub fn note(app: &App, by: &Actor, action: &'static str, id: i64, details: Value) -> Result<Stmt, Failure> {
+    Ok(by.note(app, &Deed { action, target: &id.to_string(), label: None, details })?)
+}
+
+/// Checks what a request to make a consumer says.
+pub fn check_new(spec: &ConsumerSpec) -> Result<(), Failure> {
+    if spec.email.is_none() {
+        return Err(Failure::invalid_field("email", "is required"));
+    }
+    spec.check()
+}
+
+/// Puts a consumer together; nothing of it is stored yet, but its id is given away.
+pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
+    let entropy = &*app.ports.entropy;
+    let now = app.now();
+    let last = run(&*app.ports.database, consumers::reserve()).await?;
+    let id = last.0.into_iter().next().map(Row).unwrap_or_default().needed_number("last")?;
+    let row = ConsumerRow {
+        id,
+        uid: new_uid(entropy, now)?,
+        email: String::new(),
+        public_key: new_key(entropy)?,
+        private_key: String::new(),
+        is_enabled: true,
+        customer_id: None,
+        order_id: None,
+        seats: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut consumer = Consumer { row, private_key: String::new() };
+    let private_key = spec.private_key.clone().map_or_else(|| new_key(entropy), Ok)?;
+    ConsumerSpec { private_key: Some(private_key), ..spec }.apply(app, &mut consumer)?;
+    Ok(consumer)
+}
+
+/// Makes a consumer. `keep` goes into the same batch.
+pub async fn create(app: &App, by: &Actor, consumer: &Consumer, keep: Option<Stmt>) -> Result<(), Failure> {
+    let row = &consumer.row;
+    let details =
+        json!({ "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id });
+    let noted = note(app, by, "consumer.created", row.id, details)?;
+    let mut batch = vec![consumers::insert(by.organization(), row), noted];
+    batch.extend(keep);
+    batch.push(consumers::insert_keys(by.organization(), row, consumer.hash().as_str(), scopes()));
+    batch.push(tokens::of_consumer(by.organization(), row.id));
+    let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
+    learn_all(app, results.pop().unwrap_or_default()).await
+}
+
+/// One consumer.
+pub async fn get(app: &App, view: &View, id: i64) -> Result<Consumer, Failure> {
+    let rows = run(&*app.ports.database, consumers::by_id(view.organization(), id)).await?;
+    found(app, rows)
+}
+
+/// The consumer in the result of a look-up.
+pub fn found(app: &App, rows: Rows) -> Result<Consumer, Failure> {
+    let row = rows.read(ConsumerRow::read)?.pop().ok_or_else(absent)?;
+    Consumer::open(app, row)
+}
+
+/// A page of consumers, the oldest first, and how many there are in all: those with an address, or all.
+pub async fn list(app: &App, view: &View, email: Option<&str>, page: Page) -> Result<(Vec<Consumer>, i64), Failure> {
+    let email = email.map(str::trim);
+    let mut results = app.ports.database.batch(consumers::page(view.organization(), email, page)).await?.into_iter();
+    let rows = results.next().unwrap_or_default().read(ConsumerRow::read)?;
+    let total = crate::store::total(results.next().unwrap_or_default())?;
+    let opened = rows.into_iter().map(|row| Consumer::open(app, row)).collect::<Result<_, _>>()?;
+    Ok((opened, total))
+}
+
+/// Changes what the request names, and nothing else.
+pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Result<Consumer, Failure> {
+    spec.check()?;
+    let organization = by.organization();
+    let old = get(app, &by.view, id).await?;
+    let noted = note(app, by, "consumer.changed", id, spec.named())?;
+    let mut new = old.clone();
+    spec.apply(app, &mut new)?;
+    let (known, hash) = (old.hash(), new.hash());
+    let batch = vec![
+        consumers::update(organization, &old.row, &new.row),
+        noted,
+        consumers::update_keys(organization, &new.row, hash.as_str()),
+        tokens::of_consumer(organization, id),
+    ];
+    let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
+    let rows = results.pop().unwrap_or_default();
+    if results.first().is_none_or(|changed| changed.0.is_empty()) {
+        return Err(Failure::crossed("consumer"));
+    }
+    if known != hash {
+        learn_by(app, &known, None).await;
+    }
+    learn_all(app, rows).await?;
+    Ok(new)
+}
+
+/// Deletes a consumer: its credentials end, and what it was granted is gone.
+pub async fn delete(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
+    let organization = by.organization();
+    let noted = note(app, by, "consumer.deleted", id, json!({}))?;
+    let batch = vec![tokens::of_consumer(organization, id), consumers::delete(organization, id), noted];
+    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let known: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
+    if results.next().is_none_or(|deleted| deleted.0.is_empty()) {
+        return Err(absent());
+    }
+    for mut row in known {
+        row.token.revoked_at = Some(app.now());
+        learn(app, row).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Telling shops what happened: sending, trying again, giving up.
+//!
+//! What is told is written in the batch in which it happens; cron finds it within a minute and puts a job on the queue. A
+//! delivery is leased while it is sent, so that two workers do not send it at once. It is sent at least once, not exactly
+//! once: an answer may get lost. Its id stays the same, so that the receiver can tell.
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use sha2::Sha256;
+use url::Url;
+
+use crate::ports::{Job, Millis, Row, Rows, UpstreamRequest};
+use crate::registry::kernel::address_policy::check_target;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::dates::php_date;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::outbound::read_all;
+use crate::store::run;
+use crate::store::storefront::deliveries::{Attempt, Sending, claim, due, settle, tell_expired};
+
+/// How long a receiver may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longer than a receiver may take.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// Bytes of an answer that are read.
+const MAX_ANSWER: usize = 1024;
+
+/// Rests between attempts; after the last one a delivery is given up.
+const RESTS: [Duration; 6] = [
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+    Duration::from_hours(6),
+    Duration::from_hours(12),
+];
+
+const USER_AGENT_TEXT: &str = concat!("rostrum/", env!("CARGO_PKG_VERSION"));
+
+/// Tells of the permissions that have ended, and puts one job on the queue for every delivery that is due.
+pub async fn tick(app: &App, now: Millis) -> Result<(), Failure> {
+    let [tell, note] = tell_expired(now);
+    let mut results = app.ports.database.batch(vec![tell, note, due(now)]).await?;
+    let jobs = jobs(results.pop().unwrap_or_default())?;
+    app.enqueue_all(&jobs, Duration::ZERO).await;
+    Ok(())
+}
+
+/// The jobs that send the deliveries with these ids; ones that are lost are found by cron.
+pub fn jobs(ids: Rows) -> Result<Vec<Job>, Failure> {
+    let job = |row: &mut Row| Ok(Job::Deliver { delivery_id: row.needed_number("id")? });
+    Ok(ids.read(job)?)
+}
+
+/// Sends a delivery that is due, unless somebody else does.
+pub async fn deliver(app: &App, id: i64) -> Result<(), Failure> {
+    let now = app.now();
+    let lease_until = now.plus(LEASE);
+    let mut results = app.ports.database.batch(claim(id, now, lease_until)).await?;
+    let sending = results.pop().unwrap_or_default().read(Sending::read)?.pop();
+    let (Some(sending), Some(true)) = (sending, results.pop().map(|claimed| !claimed.0.is_empty())) else {
+        return Ok(());
+    };
+    let (status, error) = send(app, &sending).await;
+    let now = app.now();
+    let rest = usize::try_from(sending.attempts - 1).ok().and_then(|place| RESTS.get(place));
+    let (state, next_attempt_at) = match (&error, rest) {
+        (None, _) => ("delivered", now),
+        (Some(_), Some(rest)) => ("pending", now.plus(*rest)),
+        (Some(_), None) => ("failed", now),
+    };
+    let finished_at = (state != "pending").then_some(now);
+    let attempt = Attempt { state, status, error: error.as_deref(), next_attempt_at, finished_at };
+    run(&*app.ports.database, settle(id, lease_until, &attempt)).await?;
+    Ok(())
+}
+
+/// Sends a delivery once. Says what the receiver answered, and what was wrong.
+async fn send(app: &App, sending: &Sending) -> (Option<i64>, Option<String>) {
+    let request = match request(app, sending) {
+        Ok(request) => request,
+        Err(reason) => return (None, Some(reason)),
+    };
+    match app.ports.upstream.send(request).await {
+        Err(error) => (None, Some(error.to_string())),
+        Ok(mut response) => {
+            // Read, so that the connection can be used again; whatever it says.
+            read_all(&mut *response.body, MAX_ANSWER).await.ok();
+            let status = response.status;
+            let error = (!status.is_success()).then(|| format!("the server answered {}", status.as_u16()));
+            (Some(i64::from(status.as_u16())), error)
+        }
+    }
+}
+
+fn request(app: &App, sending: &Sending) -> Result<UpstreamRequest, String> {
+    let url = Url::parse(&sending.url).map_err(|_| "the address is not a URL".to_owned())?;
+    // The operator's settings may have changed since it was given.
+    check_target(&url, app.reach()).map_err(|error| format!("the address {error}"))?;
+    let keyring = &app.config.keyring;
+    let secret = keyring.open(&seal_row(&sending.webhook), &sending.secret).map_err(|error| error.to_string())?;
+    let body = format!(
+        "{{\"id\":{},\"event\":\"{}\",\"created_at\":\"{}\",\"data\":{}}}",
+        sending.id,
+        sending.event,
+        php_date(sending.created_at),
+        sending.payload
+    );
+    let timestamp = app.now().seconds().to_string();
+    let headers = [
+        (CONTENT_TYPE, "application/json".to_owned()),
+        (USER_AGENT, USER_AGENT_TEXT.to_owned()),
+        (HeaderName::from_static("x-rostrum-event"), sending.event.clone()),
+        (HeaderName::from_static("x-rostrum-delivery"), sending.id.to_string()),
+        (HeaderName::from_static("x-rostrum-signature"), signature(&secret, &timestamp, &body)),
+        (HeaderName::from_static("x-rostrum-timestamp"), timestamp),
+    ];
+    let headers: Option<HeaderMap> =
+        headers.into_iter().map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?))).collect();
+    let headers = headers.ok_or_else(|| "the event cannot be sent".to_owned())?;
+    Ok(UpstreamRequest { method: Method::POST, url, headers, body: body.into(), patience: PATIENCE })
+}
+
+/// `sha256=` and the HMAC over `{timestamp}.{body}`, lowercase hex.
+fn signature(secret: &str, timestamp: &str, body: &str) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    mac.update(timestamp.as_bytes());
+    mac.update(b".");
+    mac.update(body.as_bytes());
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+/// What the secret of the webhook with this uid is sealed to.
+pub fn seal_row(uid: &str) -> String {
+    format!("webhook/{uid}/secret")
+}

@@ -1,0 +1,289 @@
+//! What consumers were granted. A permission names a package, or many by a pattern, and limits their versions; the
+//! access decision is `access`'s, as for tokens. Here permissions are checked, given, changed and taken back, one by
+//! one or as the complete list.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use crate::ports::{DatabaseError, Fault, Millis, Row, Rows, Stmt};
+use crate::registry::access::view::View;
+use crate::registry::identity::tokens::Issuer;
+use crate::registry::identity::tokens::spec::{GrantFields, GrantSpec, MAX_GRANTS};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::validation::FieldErrors;
+use crate::registry::storefront::consumers::{absent, learn_all, note};
+use crate::store::access::tokens::{self, GrantRow};
+use crate::store::storefront::consumers::by_id as consumer_by_id;
+use crate::store::storefront::entitlements::{self, PermissionRow};
+use crate::store::{OrganizationId, Update, run};
+
+/// What a request says that a permission should be; every field is optional here.
+#[derive(Debug, Clone, Default)]
+pub struct PermissionSpec {
+    /// Whose it is.
+    pub consumer_id: Option<i64>,
+    /// Primary key of the package; or else
+    pub package_id: Option<i64>,
+    /// its name, or a pattern in which `*` stands for any characters.
+    pub package: Option<String>,
+    /// A Composer constraint.
+    pub version: Option<String>,
+    /// When it ends.
+    pub expires_at: Update<Millis>,
+    /// Only versions released up to this moment.
+    pub updates_until: Update<Millis>,
+    /// Composer's name of a stability.
+    pub minimum_stability: Option<String>,
+}
+
+type Names = HashMap<i64, String>;
+
+fn no_permission() -> Failure {
+    Failure::not_found("Permission")
+}
+
+/// The names of the packages that `specs` mean by their ids.
+fn named_by<'s>(organization: OrganizationId, specs: impl IntoIterator<Item = &'s PermissionSpec>) -> Stmt {
+    let ids: Vec<i64> = specs.into_iter().filter_map(|spec| spec.package_id).collect();
+    entitlements::packages(organization, json!(ids).to_string())
+}
+
+fn names(rows: Rows) -> Result<Names, Fault> {
+    let named = |row: &mut Row| Ok((row.needed_number("id")?, row.needed_text("name")?));
+    Ok(rows.read(named)?.into_iter().collect())
+}
+
+impl PermissionSpec {
+    /// The grant that it is, over `old` when there is one.
+    fn check(self, place: String, old: Option<&GrantRow>, names: &Names, wrong: &mut FieldErrors) -> GrantRow {
+        let fields = GrantFields { place, pattern: "package", constraint: "version" };
+        let target = match (self.package_id, self.package) {
+            (Some(id), None) => {
+                let name = names.get(&id).cloned();
+                if name.is_none() {
+                    wrong.push(fields.at("package_id"), "is no package's id");
+                }
+                name
+            }
+            (None, Some(target)) => Some(target),
+            (Some(_), Some(_)) => {
+                wrong.push(fields.at("package"), "cannot stand beside `package_id`");
+                None
+            }
+            (None, None) => {
+                let kept = old.map(|old| old.target.clone());
+                if kept.is_none() {
+                    wrong.push(
+                        fields.at("package_id"),
+                        "is required, or `package` with a name or a pattern like `acme/*`",
+                    );
+                }
+                kept
+            }
+        };
+        let version = self.version.or_else(|| old.map(|old| old.version_constraint.clone()));
+        if version.is_none() {
+            wrong.push(fields.at("version"), "is required; `*` is every version");
+        }
+        let over =
+            |update: Update<Millis>, kept: Option<Millis>| if update.is_set() { update.into_value() } else { kept };
+        let is_pattern = target.as_ref().is_some_and(|target| target.contains('*'));
+        // Something that is a name, so that what is wrong is told once.
+        let target = target.unwrap_or_else(|| "vendor/package".to_owned());
+        let spec = GrantSpec {
+            package: Some(target.clone()).filter(|_| !is_pattern),
+            pattern: Some(target).filter(|_| is_pattern),
+            constraint: version,
+            updates_until: over(self.updates_until, old.and_then(|old| old.updates_until)),
+            minimum_stability: self.minimum_stability.or_else(|| old.map(|old| old.minimum_stability.clone())),
+            expires_at: over(self.expires_at, old.and_then(|old| old.expires_at)),
+        };
+        spec.check(&fields, wrong)
+    }
+}
+
+/// A failure whose conflict is that of a permission.
+fn taken(error: DatabaseError) -> Failure {
+    match error {
+        DatabaseError::Conflict(_) => {
+            Failure::new(Kind::Conflict, "The consumer has this very permission already. Change that one instead.")
+        }
+        DatabaseError::Fault(fault) => fault.into(),
+    }
+}
+
+fn no_consumer() -> Failure {
+    Failure::invalid_field("consumer_id", "is no consumer's id")
+}
+
+/// Grants something to a consumer.
+pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
+    let organization = issuer.by.organization();
+    let consumer_id = spec.consumer_id.ok_or_else(|| Failure::invalid_field("consumer_id", "is required"))?;
+    let names = names(run(&*app.ports.database, named_by(organization, [&spec])).await?)?;
+    let mut wrong = FieldErrors::default();
+    let grant = spec.check(String::new(), None, &names, &mut wrong);
+    wrong.into_result()?;
+    issuer.check_grants(std::slice::from_ref(&grant))?;
+    let most = i64::try_from(MAX_GRANTS).unwrap_or(i64::MAX);
+    let noted = note(app, &issuer.by, "permission.created", consumer_id, json!(grant))?;
+    let batch = vec![
+        entitlements::insert(organization, consumer_id, &grant, app.now(), most),
+        noted,
+        entitlements::latest(organization, consumer_id),
+        tokens::of_consumer(organization, consumer_id),
+    ];
+    let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
+    let tokens = results.pop().unwrap_or_default();
+    let row = results.pop().unwrap_or_default().read(PermissionRow::read)?.pop();
+    if tokens.0.is_empty() {
+        return Err(no_consumer());
+    }
+    if results.first().is_none_or(|made| made.0.is_empty()) {
+        let detail = format!("The consumer has {MAX_GRANTS} permissions, which is the most there can be. Delete some.");
+        return Err(Failure::new(Kind::Conflict, detail));
+    }
+    learn_all(app, tokens).await?;
+    row.ok_or_else(no_permission)
+}
+
+/// One permission.
+pub async fn get(app: &App, view: &View, id: i64) -> Result<PermissionRow, Failure> {
+    let rows = run(&*app.ports.database, entitlements::by_id(view.organization(), id)).await?;
+    rows.read(PermissionRow::read)?.pop().ok_or_else(no_permission)
+}
+
+/// Changes what the request names, and nothing else.
+pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
+    let organization = issuer.by.organization();
+    let look = vec![entitlements::by_id(organization, id), named_by(organization, [&spec])];
+    let mut results = app.ports.database.batch(look).await?;
+    let names = names(results.pop().unwrap_or_default())?;
+    let old = results.pop().unwrap_or_default().read(PermissionRow::read)?.pop().ok_or_else(no_permission)?;
+    let consumer_id = spec.consumer_id.unwrap_or(old.consumer_id);
+    let mut wrong = FieldErrors::default();
+    let grant = spec.check(String::new(), Some(&old.grant), &names, &mut wrong);
+    wrong.into_result()?;
+    issuer.check_grants(std::slice::from_ref(&grant))?;
+    let noted = note(app, &issuer.by, "permission.changed", consumer_id, json!({ "permission": id, "grant": grant }))?;
+    let batch = vec![
+        entitlements::update(organization, &old, consumer_id, &grant, app.now()),
+        noted,
+        entitlements::by_id(organization, id),
+        tokens::of_consumer(organization, old.consumer_id),
+        tokens::of_consumer(organization, consumer_id),
+    ];
+    let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
+    let (new_tokens, old_tokens) = (results.pop().unwrap_or_default(), results.pop().unwrap_or_default());
+    let row = results.pop().unwrap_or_default().read(PermissionRow::read)?.pop();
+    if new_tokens.0.is_empty() {
+        return Err(no_consumer());
+    }
+    if results.first().is_none_or(|changed| changed.0.is_empty()) {
+        return Err(Failure::crossed("permission"));
+    }
+    if consumer_id != old.consumer_id {
+        learn_all(app, old_tokens).await?;
+    }
+    learn_all(app, new_tokens).await?;
+    row.ok_or_else(no_permission)
+}
+
+/// Takes a permission back.
+pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> {
+    let organization = issuer.by.organization();
+    let old = get(app, &issuer.by.view, id).await?;
+    let details = json!({ "permission": id, "grant": old.grant });
+    let noted = note(app, &issuer.by, "permission.deleted", old.consumer_id, details)?;
+    let batch = vec![
+        entitlements::delete(organization, old.consumer_id, id),
+        noted,
+        tokens::of_consumer(organization, old.consumer_id),
+    ];
+    let mut results = app.ports.database.batch(batch).await?;
+    let tokens = results.pop().unwrap_or_default();
+    learn_all(app, tokens).await?;
+    if results.first().is_none_or(|deleted| deleted.0.is_empty()) { Err(no_permission()) } else { Ok(()) }
+}
+
+/// All permissions of a consumer, the oldest first.
+pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<PermissionRow>, Failure> {
+    let batch = vec![
+        consumer_by_id(view.organization(), consumer_id),
+        entitlements::of_consumer(view.organization(), consumer_id),
+    ];
+    let mut results = app.ports.database.batch(batch).await?;
+    let rows = results.pop().unwrap_or_default().read(PermissionRow::read)?;
+    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) { Err(absent()) } else { Ok(rows) }
+}
+
+/// The permissions of a consumer that name a package, the oldest first.
+pub async fn of_package(
+    app: &App,
+    view: &View,
+    consumer_id: i64,
+    package_id: i64,
+) -> Result<Vec<PermissionRow>, Failure> {
+    let batch = vec![
+        consumer_by_id(view.organization(), consumer_id),
+        entitlements::packages(view.organization(), json!([package_id]).to_string()),
+        entitlements::of_consumer(view.organization(), consumer_id),
+    ];
+    let mut results = app.ports.database.batch(batch).await?;
+    let rows = results.pop().unwrap_or_default().read(PermissionRow::read)?;
+    if results.pop().is_none_or(|package| package.0.is_empty()) {
+        return Err(Failure::not_found("Package"));
+    }
+    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {
+        return Err(absent());
+    }
+    Ok(rows.into_iter().filter(|row| row.package_id == Some(package_id)).collect())
+}
+
+/// Makes a list the complete list of a consumer's permissions. What is on it already stays as it is, id and all, so
+/// that doing it twice does nothing more.
+pub async fn set(
+    app: &App,
+    issuer: &Issuer,
+    consumer_id: i64,
+    specs: Vec<PermissionSpec>,
+) -> Result<Vec<PermissionRow>, Failure> {
+    if specs.len() > MAX_GRANTS {
+        return Err(Failure::invalid(format!("A consumer has at most {MAX_GRANTS} permissions.")));
+    }
+    let organization = issuer.by.organization();
+    let names = names(run(&*app.ports.database, named_by(organization, &specs)).await?)?;
+    let mut wrong = FieldErrors::default();
+    let mut grants: Vec<GrantRow> = Vec::new();
+    for (index, spec) in specs.into_iter().enumerate() {
+        let place = format!("[{index}]");
+        if spec.consumer_id.is_some_and(|id| id != consumer_id) {
+            wrong.push(format!("{place}.consumer_id"), "is not the consumer in the address");
+        }
+        let grant = spec.check(place, None, &names, &mut wrong);
+        if !grants.contains(&grant) {
+            grants.push(grant);
+        }
+    }
+    wrong.into_result()?;
+    issuer.check_grants(&grants)?;
+    let noted = note(app, &issuer.by, "entitlements.set", consumer_id, json!({ "grants": grants }))?;
+    let [change, delete, insert] = entitlements::replace(organization, consumer_id, &grants, app.now());
+    let batch = vec![
+        change,
+        noted,
+        delete,
+        insert,
+        entitlements::of_consumer(organization, consumer_id),
+        tokens::of_consumer(organization, consumer_id),
+    ];
+    let mut results = app.ports.database.batch(batch).await?;
+    let tokens = results.pop().unwrap_or_default();
+    if tokens.0.is_empty() {
+        return Err(absent());
+    }
+    learn_all(app, tokens).await?;
+    Ok(results.pop().unwrap_or_default().read(PermissionRow::read)?)
+}

@@ -1,0 +1,47 @@
+//! What a consumer sees, and what a shop tells it to do with composer.
+
+use std::collections::BTreeMap;
+
+use crate::registry::access::grant::Grant;
+use crate::registry::access::view::View;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::packages::read;
+use crate::registry::storefront::consumers::{Consumer, found};
+use crate::registry::storefront::entitlements;
+use crate::store::packages::packages::{PackageFilter, PackageRow, Sort};
+use crate::store::storefront::consumers::by_id;
+use crate::store::{Page, run};
+
+/// Most packages that are named to a consumer with a pattern.
+const MOST: Page = Page { limit: 1000, offset: 0 };
+
+/// What a consumer sees; `view` is whose who asks for it.
+async fn view_of(app: &App, view: &View, consumer_id: i64) -> Result<View, Failure> {
+    let rows = entitlements::list(app, view, consumer_id).await?;
+    let grants = rows.into_iter().map(|row| Grant::from_row(row.grant)).collect::<Result<Vec<_>, _>>()?;
+    Ok(View::at(view.organization(), &grants, app.now()))
+}
+
+/// A page of the packages of which a consumer sees a version, by name, and how many there are in all.
+pub async fn visible(app: &App, view: &View, consumer_id: i64, page: Page) -> Result<(Vec<PackageRow>, i64), Failure> {
+    let view = view_of(app, view, consumer_id).await?;
+    read::list(app, &view, PackageFilter::default(), Sort::default(), page).await
+}
+
+/// A consumer, and what it may require: package → constraint. Those are the packages that its permissions name, and
+/// those that it sees by a pattern.
+pub async fn bought(app: &App, view: &View, consumer_id: i64) -> Result<(Consumer, BTreeMap<String, String>), Failure> {
+    let rows = run(&*app.ports.database, by_id(view.organization(), consumer_id)).await?;
+    let consumer = found(app, rows)?;
+    let view = view_of(app, view, consumer_id).await?;
+    let filter = PackageFilter::default();
+    let (seen, _) = read::list(app, &view, filter, Sort::default(), MOST).await?;
+    let by_name = view.targets().filter(|target| !target.contains('*')).map(str::to_owned);
+    let packages = by_name.chain(seen.into_iter().map(|row| row.name));
+    let require = packages.map(|name| {
+        let limit = view.constraint(&name);
+        (name, limit)
+    });
+    Ok((consumer, require.collect()))
+}

@@ -1,0 +1,10 @@
+//! What a shop sells and to whom.
+
+pub mod catalog;
+pub mod consumer_statistics;
+pub mod consumer_tokens;
+pub mod consumers;
+pub mod deliveries;
+pub mod entitlements;
+pub mod instructions;
+pub mod webhooks;

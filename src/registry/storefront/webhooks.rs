@@ -1,0 +1,208 @@
+//! Webhooks: where a shop is told what happens, of which events, and the log of it. Sending is `deliveries`'s.
+
+use serde_json::{Value, json};
+
+use crate::ports::{DatabaseError, Rows, Stmt};
+use crate::registry::access::actor::Actor;
+use crate::registry::access::view::View;
+use crate::registry::kernel::address_policy::{ForbiddenUrl, check_url};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::secrets::{is_key, new_key};
+use crate::registry::kernel::validation::FieldErrors;
+use crate::registry::storefront::deliveries::{jobs, seal_row};
+use crate::store::storefront::deliveries::{self, DeliveryRow};
+use crate::store::storefront::webhooks::{self, Change, WebhookRow};
+use crate::store::{Page, run};
+
+/// What a webhook can be told. A `ping` is told to every one.
+pub const EVENTS: [&str; 3] = ["version.published", "download.first", "permission.expired"];
+
+/// Most webhooks of an organization: each event is written once for every one that wants it.
+const MAX_WEBHOOKS: i64 = 20;
+
+const MAX_URL: usize = 2000;
+
+/// What a request to make or to change a webhook says; every field is optional here.
+#[derive(Default)]
+pub struct WebhookSpec {
+    /// Where it is told.
+    pub url: Option<String>,
+    /// Of which events.
+    pub events: Option<Vec<String>>,
+    /// What signs; made up when a webhook is made without.
+    pub secret: Option<String>,
+    /// 1 is enabled, 0 is not.
+    pub status: Option<i64>,
+}
+
+fn absent() -> Failure {
+    Failure::not_found("Webhook")
+}
+
+fn taken(error: DatabaseError) -> Failure {
+    match error {
+        DatabaseError::Conflict(_) => {
+            Failure::new(Kind::Conflict, "There is a webhook with this address already. Change that one.")
+        }
+        DatabaseError::Fault(fault) => fault.into(),
+    }
+}
+
+impl WebhookSpec {
+    fn check(&self, app: &App, is_new: bool) -> Result<(), Failure> {
+        let mut wrong = FieldErrors::default();
+        match self.url.as_deref().map(|url| check_url(url, app.reach())) {
+            None if is_new => wrong.push("url", "is required"),
+            Some(Err(ForbiddenUrl::HoldsCredentials)) => {
+                wrong.push("url", "must not hold credentials; the signature says who sends");
+            }
+            Some(Err(error)) => wrong.push("url", error.to_string()),
+            _ => {}
+        }
+        if self.url.as_deref().is_some_and(|url| url.len() > MAX_URL) {
+            wrong.push("url", format!("must not be longer than {MAX_URL} bytes"));
+        }
+        let known = || format!("must name one or more of {}", EVENTS.join(", "));
+        match &self.events {
+            None if is_new => wrong.push("events", known()),
+            Some(events) if events.is_empty() || events.iter().any(|event| !EVENTS.contains(&event.as_str())) => {
+                wrong.push("events", known());
+            }
+            _ => {}
+        }
+        if self.secret.as_deref().is_some_and(|secret| !is_key(secret)) {
+            wrong.push("secret", "must be 16 to 255 visible ASCII characters");
+        }
+        wrong.check_enabled(self.status);
+        wrong.into_result()
+    }
+
+    /// The events in our order, each once, as a JSON array.
+    fn events(&self) -> Option<String> {
+        let events = self.events.as_ref()?;
+        let named: Vec<&str> = EVENTS.into_iter().filter(|event| events.iter().any(|named| named == event)).collect();
+        Some(json!(named).to_string())
+    }
+
+    /// What the audit log says of it.
+    fn details(&self) -> Value {
+        json!({ "url": self.url, "events": self.events, "secret": self.secret.is_some(), "status": self.status })
+    }
+}
+
+fn seal(app: &App, uid: &str, secret: &str) -> Result<String, Failure> {
+    app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), secret).map_err(Failure::told)
+}
+
+fn note(app: &App, by: &Actor, action: &'static str, uid: &str, details: Value) -> Result<Stmt, Failure> {
+    Ok(by.note(app, &Deed { action, target: uid, label: None, details })?)
+}
+
+/// All webhooks, the oldest first.
+pub async fn list(app: &App, view: &View) -> Result<Vec<WebhookRow>, Failure> {
+    Ok(run(&*app.ports.database, webhooks::all(view.organization())).await?.read(WebhookRow::read)?)
+}
+
+/// One webhook.
+pub async fn get(app: &App, view: &View, uid: &str) -> Result<WebhookRow, Failure> {
+    found(run(&*app.ports.database, webhooks::by_uid(view.organization(), uid)).await?)
+}
+
+fn found(rows: Rows) -> Result<WebhookRow, Failure> {
+    rows.read(WebhookRow::read)?.pop().ok_or_else(absent)
+}
+
+/// Makes a webhook; its secret is in the answer and nowhere else.
+pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<(WebhookRow, String), Failure> {
+    spec.check(app, true)?;
+    let now = app.now();
+    let uid = new_uid(&*app.ports.entropy, now)?;
+    let noted = note(app, by, "webhook.created", &uid, spec.details())?;
+    let events = spec.events().unwrap_or_default();
+    let secret = match spec.secret {
+        Some(secret) => secret,
+        None => new_key(&*app.ports.entropy)?,
+    };
+    let sealed = seal(app, &uid, &secret)?;
+    let url = spec.url.unwrap_or_default();
+    let is_enabled = spec.status != Some(0);
+    let row = WebhookRow { uid, url, events, is_enabled, created_at: now, updated_at: now };
+    let batch = vec![webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted];
+    let results = app.ports.database.batch(batch).await.map_err(taken)?;
+    if results.first().is_none_or(|made| made.0.is_empty()) {
+        let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the most there can be. Delete some.");
+        return Err(Failure::new(Kind::Conflict, detail));
+    }
+    Ok((row, secret))
+}
+
+/// Changes what the request names, and nothing else.
+pub async fn change(app: &App, by: &Actor, uid: &str, spec: WebhookSpec) -> Result<WebhookRow, Failure> {
+    spec.check(app, false)?;
+    let noted = note(app, by, "webhook.changed", uid, spec.details())?;
+    let change = Change {
+        events: spec.events(),
+        secret: spec.secret.as_deref().map(|secret| seal(app, uid, secret)).transpose()?,
+        is_enabled: spec.status.map(|status| status == 1),
+        url: spec.url,
+    };
+    let organization = by.organization();
+    let batch =
+        vec![webhooks::update(organization, uid, change, app.now()), noted, webhooks::by_uid(organization, uid)];
+    found(app.ports.database.batch(batch).await.map_err(taken)?.pop().unwrap_or_default())
+}
+
+/// Deletes a webhook with its log.
+pub async fn delete(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
+    let noted = note(app, by, "webhook.deleted", uid, json!({}))?;
+    let results = app.ports.database.batch(vec![webhooks::delete(by.organization(), uid), noted]).await?;
+    if results.first().is_none_or(|deleted| deleted.0.is_empty()) { Err(absent()) } else { Ok(()) }
+}
+
+/// A page of a webhook's log, the latest first, and how many entries there are in all.
+pub async fn log(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<DeliveryRow>, i64), Failure> {
+    let mut batch = vec![webhooks::by_uid(view.organization(), uid)];
+    batch.extend(deliveries::page(view.organization(), uid, page));
+    let mut results = app.ports.database.batch(batch).await?;
+    let total = crate::store::total(results.pop().unwrap_or_default())?;
+    let rows = results.pop().unwrap_or_default().read(DeliveryRow::read)?;
+    found(results.pop().unwrap_or_default())?;
+    Ok((rows, total))
+}
+
+/// Has a webhook told that it is being tried.
+pub async fn ping(app: &App, by: &Actor, uid: &str) -> Result<DeliveryRow, Failure> {
+    let noted = note(app, by, "webhook.tested", uid, json!({}))?;
+    tell(app, by, uid, deliveries::ping(by.organization(), uid, app.now()), noted, None).await
+}
+
+/// Has a delivery sent again, with its id, whatever became of it.
+pub async fn redeliver(app: &App, by: &Actor, uid: &str, id: i64) -> Result<DeliveryRow, Failure> {
+    let noted = note(app, by, "webhook.redelivered", uid, json!({ "delivery": id }))?;
+    tell(app, by, uid, deliveries::send_again(by.organization(), uid, id, app.now()), noted, Some(id)).await
+}
+
+async fn tell(
+    app: &App,
+    by: &Actor,
+    uid: &str,
+    stmt: Stmt,
+    noted: Stmt,
+    id: Option<i64>,
+) -> Result<DeliveryRow, Failure> {
+    let organization = by.organization();
+    let batch = vec![stmt, noted, webhooks::by_uid(organization, uid), deliveries::by_id(organization, uid, id)];
+    let mut results = app.ports.database.batch(batch).await?;
+    let row = results.pop().unwrap_or_default().read(DeliveryRow::read)?.pop();
+    if !found(results.pop().unwrap_or_default())?.is_enabled {
+        return Err(Failure::new(Kind::Conflict, "This webhook is disabled. Set its `status` to 1 first."));
+    }
+    let row = row.ok_or_else(|| Failure::not_found("Delivery"))?;
+    results.truncate(1);
+    let jobs = jobs(results.pop().unwrap_or_default())?;
+    app.enqueue_all(&jobs, std::time::Duration::ZERO).await;
+    Ok(row)
+}

@@ -1,0 +1,167 @@
+//! `sessions`: which sessions are alive.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::json::read_text;
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::access::users::UserRow;
+use crate::store::{Page, total};
+
+/// A session with its user.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SessionRow {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// The client's IP address at login.
+    pub address: Option<String>,
+    /// What the client called itself at login.
+    pub user_agent: Option<String>,
+    /// When it began.
+    pub created_at: Millis,
+    /// When it was last used; up to fifteen minutes behind.
+    pub seen_at: Millis,
+    /// When it ends whatever happens.
+    pub expires_at: Millis,
+    /// The user, in its first organization; `None` when the user is blocked or in none, or has ended all sessions of
+    /// this one's epoch.
+    #[serde(deserialize_with = "optional_json_text")]
+    pub user: Option<UserRow>,
+}
+
+fn optional_json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UserRow>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    read_text(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+macro_rules! session_columns {
+    () => {
+        "id, uid, address, user_agent, created_at, seen_at, expires_at,
+         (SELECT json_object('id', u.id, 'uid', u.uid, 'organization_id', m.organization_id, 'email', u.email,
+                 'name', u.name, 'role', m.role, 'session_epoch', u.session_epoch, 'blocked_at', u.blocked_at,
+                 'totp_enabled_at', u.totp_enabled_at, 'created_at', u.created_at, 'last_login_at', u.last_login_at,
+                 'recovery_codes_left', (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id))
+            FROM users u JOIN memberships m ON m.user_id = u.id
+           WHERE u.id = sessions.user_id AND u.session_epoch = sessions.epoch AND u.blocked_at IS NULL
+           ORDER BY m.organization_id LIMIT 1) AS user"
+    };
+}
+
+/// What makes a session alive, apart from its user: bound as `?2` (now) and `?3` (since when it must have been seen).
+macro_rules! is_alive {
+    () => {
+        " expires_at > ?2 AND seen_at > ?3"
+    };
+}
+
+// Across organizations: a session belongs to a user, who is one in every organization.
+
+/// The session whose token has this hash (SHA-256, lowercase hex), if it was seen after `idle_since` and is not over;
+/// one [`SessionRow`] or none.
+pub fn look_up(hash: &str, now: Millis, idle_since: Millis) -> Stmt {
+    Stmt::new(
+        concat!("SELECT ", session_columns!(), " FROM sessions WHERE hash = ?1 AND", is_alive!()),
+        [hash.into(), now.into(), idle_since.into()],
+    )
+}
+
+/// The same as [`look_up`], and notes that the session was seen.
+pub fn see(hash: &str, now: Millis, idle_since: Millis) -> Stmt {
+    Stmt::new(
+        concat!("UPDATE sessions SET seen_at = ?2 WHERE hash = ?1 AND", is_alive!(), " RETURNING ", session_columns!()),
+        [hash.into(), now.into(), idle_since.into()],
+    )
+}
+
+/// A session about to begin.
+pub struct NewSession<'a> {
+    /// Public id.
+    pub uid: &'a str,
+    /// Whose it is.
+    pub user_id: i64,
+    /// SHA-256 of its token, lowercase hex.
+    pub hash: &'a str,
+    /// The client's IP address.
+    pub address: Option<&'a str>,
+    /// What the client calls itself.
+    pub user_agent: Option<&'a str>,
+    /// Now.
+    pub created_at: Millis,
+    /// When it ends whatever happens.
+    pub expires_at: Millis,
+}
+
+/// Begins a session if the statement before has changed a row; yields a row when it did.
+pub fn insert(new: &NewSession<'_>) -> Stmt {
+    Stmt::new(
+        "INSERT INTO sessions (uid, user_id, hash, epoch, address, user_agent, created_at, seen_at, expires_at)
+         SELECT ?1, u.id, ?3, u.session_epoch, ?4, ?5, ?6, ?6, ?7 FROM users u WHERE u.id = ?2 AND changes() > 0
+         RETURNING id",
+        [
+            new.uid.into(),
+            new.user_id.into(),
+            new.hash.into(),
+            new.address.into(),
+            new.user_agent.into(),
+            new.created_at.into(),
+            new.expires_at.into(),
+        ],
+    )
+}
+
+/// Forgets a user's sessions that are no longer alive, and all but the `most` latest.
+pub fn prune(user_id: i64, now: Millis, idle_since: Millis, most: i64) -> Stmt {
+    Stmt::new(
+        concat!(
+            "DELETE FROM sessions
+              WHERE user_id = ?1
+                AND (NOT (",
+            is_alive!(),
+            ") OR epoch <> (SELECT session_epoch FROM users WHERE id = ?1)
+                 OR id NOT IN (SELECT id FROM sessions WHERE user_id = ?1 ORDER BY id DESC LIMIT ?4))"
+        ),
+        [user_id.into(), now.into(), idle_since.into(), most.into()],
+    )
+}
+
+/// Ends one session of a user; yields its `hash`, or nothing when there is no such session.
+pub fn end(user_id: i64, uid: &str) -> Stmt {
+    Stmt::new("DELETE FROM sessions WHERE user_id = ?1 AND uid = ?2 RETURNING hash", [user_id.into(), uid.into()])
+}
+
+/// A page of a user's live sessions, newest first, and how many there are in all.
+pub async fn page(
+    db: &dyn Database,
+    user_id: i64,
+    now: Millis,
+    idle_since: Millis,
+    page: Page,
+) -> Result<(Vec<SessionRow>, i64), DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                concat!(
+                    "SELECT ",
+                    session_columns!(),
+                    " FROM sessions
+                       WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM users WHERE id = ?1) AND",
+                    is_alive!(),
+                    " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
+                ),
+                [user_id.into(), now.into(), idle_since.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                concat!(
+                    "SELECT count(*) AS total FROM sessions
+                      WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM users WHERE id = ?1) AND",
+                    is_alive!()
+                ),
+                [user_id.into(), now.into(), idle_since.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let sessions = results.next().unwrap_or_default().decode()?;
+    Ok((sessions, total(results.next().unwrap_or_default())?))
+}

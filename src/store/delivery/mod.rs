@@ -1,0 +1,3 @@
+//! Counts of installs.
+
+pub mod downloads;

@@ -1,0 +1,117 @@
+//! `idempotency_keys` and `idempotency_answers`: requests that may be repeated, and what was answered.
+
+use serde::Deserialize;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::kernel::sealed::SealedColumn;
+use crate::store::run;
+
+/// A request that is about to be carried out.
+pub struct NewKey<'a> {
+    /// Public id (`UUIDv7`).
+    pub uid: &'a str,
+    /// SHA-256 of the caller and the key, lowercase hex.
+    pub key_hash: &'a str,
+    /// SHA-256 of the request, lowercase hex.
+    pub request_hash: &'a str,
+    /// Now.
+    pub now: Millis,
+    /// Until when nobody else may carry it out.
+    pub lease_until: Millis,
+    /// When it is forgotten.
+    pub expires_at: Millis,
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, Deserialize)]
+pub struct KeyRow {
+    /// Public id of the request that has it.
+    pub uid: String,
+    /// SHA-256 of that request.
+    pub request_hash: String,
+    /// The answer's status, when there is one.
+    pub status: Option<u16>,
+    /// Its body, sealed.
+    pub body: Option<String>,
+}
+
+// Across organizations: a key belongs to its caller.
+
+/// Takes a key that is free, forgotten or left behind by somebody whose lease has ended; whoever has it then.
+pub async fn claim(db: &dyn Database, new: NewKey<'_>) -> Result<Option<KeyRow>, DatabaseError> {
+    let batch = vec![
+        Stmt::new(
+            "DELETE FROM idempotency_keys WHERE key_hash = ?1 AND (expires_at <= ?2 OR (lease_until <= ?2
+                AND NOT EXISTS (SELECT 1 FROM idempotency_answers a WHERE a.key_uid = idempotency_keys.uid)))",
+            [new.key_hash.into(), new.now.into()],
+        ),
+        Stmt::new(
+            "INSERT INTO idempotency_keys (uid, key_hash, request_hash, lease_until, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key_hash) DO NOTHING",
+            [
+                new.uid.into(),
+                new.key_hash.into(),
+                new.request_hash.into(),
+                new.lease_until.into(),
+                new.expires_at.into(),
+            ],
+        ),
+        Stmt::new(
+            "SELECT k.uid, k.request_hash, a.status, a.body FROM idempotency_keys k
+               LEFT JOIN idempotency_answers a ON a.key_uid = k.uid WHERE k.key_hash = ?1",
+            [new.key_hash.into()],
+        ),
+    ];
+    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+}
+
+/// The statement that keeps the answer to a claimed request if the statement right before it in the batch has changed a
+/// row, as the one that notes a change does. It fails, and its batch with it, when the claim is lost.
+pub fn keep(uid: &str, status: u16, body: String) -> Stmt {
+    Stmt::new(
+        "INSERT INTO idempotency_answers (key_uid, status, body) SELECT ?1, ?2, ?3 WHERE changes() > 0",
+        [uid.into(), i64::from(status).into(), body.into()],
+    )
+}
+
+/// Gives a claim up to which nothing was answered.
+pub async fn release(db: &dyn Database, uid: &str) -> Result<(), DatabaseError> {
+    let stmt = Stmt::new(
+        "DELETE FROM idempotency_keys WHERE uid = ?1
+            AND NOT EXISTS (SELECT 1 FROM idempotency_answers a WHERE a.key_uid = ?1)",
+        [uid.into()],
+    );
+    run(db, stmt).await.map(drop)
+}
+
+/// The statement that forgets at most 1000 keys whose time is over, with their answers.
+pub fn sweep(now: Millis) -> Stmt {
+    Stmt::new(
+        "DELETE FROM idempotency_keys
+          WHERE id IN (SELECT id FROM idempotency_keys WHERE expires_at <= ?1 ORDER BY expires_at LIMIT 1000)",
+        [now.into()],
+    )
+}
+
+/// The answers, for whoever re-seals them.
+pub const SEALED: SealedColumn = SealedColumn { name: "idempotency_answers.body", counts, sealed_by, replace };
+
+fn counts() -> Stmt {
+    Stmt::new("SELECT substr(body, 4, 8) AS key_id, count(*) AS count FROM idempotency_answers GROUP BY 1", [])
+}
+
+fn sealed_by(keys: String, limit: i64) -> Stmt {
+    Stmt::new(
+        "SELECT key_uid AS uid, body AS sealed FROM idempotency_answers
+          WHERE substr(body, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        [keys.into(), limit.into()],
+    )
+}
+
+fn replace(texts: String) -> Stmt {
+    Stmt::new(
+        "UPDATE idempotency_answers SET body = j.value ->> 'new' FROM json_each(?1) j
+          WHERE key_uid = j.value ->> 'uid' AND body = j.value ->> 'old' RETURNING key_uid",
+        [texts.into()],
+    )
+}

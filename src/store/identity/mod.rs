@@ -1,0 +1,7 @@
+//! Links, second factors, throttles, revocations, and requests that may be sent again.
+
+pub mod idempotency;
+pub mod invitations;
+pub mod revocations;
+pub mod throttles;
+pub mod two_factor;

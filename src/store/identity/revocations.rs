@@ -1,0 +1,102 @@
+//! `tokens` that end: one by one, and by a filter.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::access::tokens::{HashedTokenRow, Holder, Standing, TokenFilter, counted, known, listed};
+use crate::store::{OrganizationId, Page, total};
+
+/// What became of a revocation.
+#[derive(Debug, Clone)]
+pub struct Revocation {
+    /// The token as it is now.
+    pub token: HashedTokenRow,
+    /// Whether it was this call that revoked it.
+    pub is_new: bool,
+}
+
+/// Revokes a token; `None` when there is none of that id. One that was revoked before is told as such, so that whoever
+/// asks again, because the first answer got lost, still has every copy of it forgotten. One that is not at `revision`
+/// any more, if one is given, is left alone.
+pub async fn revoke(
+    db: &dyn Database,
+    organization: OrganizationId,
+    holder: Holder,
+    uid: &str,
+    revision: Option<i64>,
+    now: Millis,
+    noted: Stmt,
+) -> Result<Option<Revocation>, DatabaseError> {
+    let revoke = Stmt::new(
+        "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
+          WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
+            AND consumer_id IS ?5 AND NOT EXISTS (SELECT 1 FROM consumers c WHERE c.uid = tokens.uid)
+         RETURNING id",
+        [organization.into(), uid.into(), now.into(), revision.into(), holder.into()],
+    );
+    let mut results = db.batch(vec![revoke, noted, known(organization, holder, uid)]).await?;
+    let token = results.pop().unwrap_or_default().first()?;
+    let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
+    Ok(token.map(|token| Revocation { token, is_new }))
+}
+
+/// What is about to be revoked by a filter.
+pub struct Condemned {
+    /// At most as many as were asked for, each at the revision at which it may be revoked.
+    pub tokens: Vec<HashedTokenRow>,
+    /// How many there are in all.
+    pub total: i64,
+    /// At most as many that were revoked since the given moment.
+    pub gone: Vec<HashedTokenRow>,
+}
+
+/// The tokens that a filter condemns, and those that it has condemned since `since`.
+pub async fn condemned(
+    db: &dyn Database,
+    organization: OrganizationId,
+    filter: &TokenFilter<'_>,
+    limit: i64,
+    since: Millis,
+    now: Millis,
+) -> Result<Condemned, DatabaseError> {
+    let page = Page { limit, offset: 0 };
+    let gone = TokenFilter { standing: Standing::RevokedSince(since), ..*filter };
+    let batch = vec![
+        listed(organization, filter, None, page, now),
+        counted(organization, filter, now),
+        listed(organization, &gone, None, page, now),
+    ];
+    let mut results = db.batch(batch).await?.into_iter();
+    Ok(Condemned {
+        tokens: results.next().unwrap_or_default().decode()?,
+        total: total(results.next().unwrap_or_default())?,
+        gone: results.next().unwrap_or_default().decode()?,
+    })
+}
+
+/// Revokes live tokens that are still at their revisions and returns their public ids. `noted` comes first, so that it
+/// finds them as the revocation will.
+pub async fn revoke_all(
+    db: &dyn Database,
+    organization: OrganizationId,
+    tokens: &[HashedTokenRow],
+    now: Millis,
+    noted: Stmt,
+) -> Result<Vec<String>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Revoked {
+        uid: String,
+    }
+    let list: Vec<_> = tokens.iter().map(|row| json!({"uid": row.token.uid, "revision": row.token.revision})).collect();
+    let revoke = Stmt::new(
+        "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
+          WHERE revoked_at IS NULL AND organization_id = ?1 AND consumer_id IS NULL
+            AND id IN (SELECT t.id FROM json_each(?2) j
+                        CROSS JOIN tokens t ON t.uid = j.value ->> 'uid' AND t.revision = j.value ->> 'revision')
+         RETURNING uid",
+        [organization.into(), json!(list).to_string().into(), now.into()],
+    );
+    let rows = db.batch(vec![noted, revoke]).await?.pop().unwrap_or_default();
+    Ok(rows.decode::<Revoked>()?.into_iter().map(|row| row.uid).collect())
+}

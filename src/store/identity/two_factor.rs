@@ -1,0 +1,133 @@
+//! `recovery_codes`, and the columns of `users` that are about the second factor.
+
+use crate::ports::{Millis, Stmt};
+use crate::store::kernel::sealed::SealedColumn;
+
+/// What proves the second factor, to be spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Factor {
+    /// The user needs none.
+    None,
+    /// The code of this time step.
+    Totp(i64),
+    /// A recovery code, SHA-256 in lowercase hex.
+    RecoveryCode(String),
+}
+
+// Across organizations: an account has one second factor in all of them.
+
+/// Spends a second factor; changes a row when it was good and unspent, and the user neither changed nor blocked since
+/// `epoch`. What depends on that goes right behind it, under the condition `changes() > 0`.
+pub fn spend(id: i64, epoch: i64, factor: &Factor) -> Stmt {
+    match factor {
+        Factor::None => Stmt::new(
+            "UPDATE users SET totp_last_step = totp_last_step
+              WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NULL",
+            [id.into(), epoch.into()],
+        ),
+        Factor::Totp(step) => Stmt::new(
+            "UPDATE users SET totp_last_step = ?3
+              WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NOT NULL
+                AND totp_last_step < ?3",
+            [id.into(), epoch.into(), (*step).into()],
+        ),
+        Factor::RecoveryCode(hash) => Stmt::new(
+            "DELETE FROM recovery_codes
+              WHERE hash = ?3 AND user_id =
+                (SELECT id FROM users
+                  WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL AND totp_enabled_at IS NOT NULL)",
+            [id.into(), epoch.into(), hash.into()],
+        ),
+    }
+}
+
+/// Keeps a sealed secret that is not in force yet; yields a row, or none when one is in force.
+pub fn prepare_totp(id: i64, sealed: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE users SET totp_secret = ?2 WHERE id = ?1 AND totp_enabled_at IS NULL RETURNING id",
+        [id.into(), sealed.into()],
+    )
+}
+
+/// Puts the prepared secret in force, the code of `step` being spent, with its recovery codes (a JSON array of hashes).
+/// Three statements: the change, which yields a row or, when the secret is another or in force, none; `noted`; the codes.
+pub fn enable_totp(id: i64, sealed: &str, step: i64, codes: &str, now: Millis, noted: Stmt) -> Vec<Stmt> {
+    vec![
+        Stmt::new(
+            "UPDATE users SET totp_enabled_at = ?4, totp_last_step = ?3
+              WHERE id = ?1 AND totp_secret = ?2 AND totp_enabled_at IS NULL RETURNING id",
+            [id.into(), sealed.into(), step.into(), now.into()],
+        ),
+        noted,
+        insert_codes(id, codes),
+    ]
+}
+
+/// Takes the second factor away if the statement before has spent it. Four statements with that one; the second yields
+/// a row when it was done.
+pub fn disable_totp(id: i64, spent: Stmt, noted: Stmt) -> Vec<Stmt> {
+    vec![
+        spent,
+        Stmt::new(
+            "UPDATE users SET totp_secret = NULL, totp_enabled_at = NULL WHERE id = ?1 AND changes() > 0 RETURNING id",
+            [id.into()],
+        ),
+        noted,
+        Stmt::new(
+            "DELETE FROM recovery_codes
+              WHERE user_id = ?1 AND EXISTS (SELECT 1 FROM users WHERE id = ?1 AND totp_enabled_at IS NULL)",
+            [id.into()],
+        ),
+    ]
+}
+
+/// Replaces the recovery codes (a JSON array of hashes) if the statement before has spent the second factor. Four
+/// statements with that one; the second yields a row a code when it was done.
+pub fn replace_codes(id: i64, spent: Stmt, codes: &str, noted: Stmt) -> Vec<Stmt> {
+    vec![
+        spent,
+        insert_codes(id, codes),
+        noted,
+        Stmt::new(
+            "DELETE FROM recovery_codes
+              WHERE user_id = ?1 AND hash NOT IN (SELECT value FROM json_each(?2))
+                AND EXISTS (SELECT 1 FROM recovery_codes n WHERE n.user_id = ?1 AND n.hash = ?2 ->> '$[0]')",
+            [id.into(), codes.into()],
+        ),
+    ]
+}
+
+fn insert_codes(id: i64, codes: &str) -> Stmt {
+    Stmt::new(
+        "INSERT INTO recovery_codes (user_id, hash) SELECT ?1, value FROM json_each(?2) WHERE changes() > 0
+         RETURNING user_id",
+        [id.into(), codes.into()],
+    )
+}
+
+/// The second factors' secrets, for whoever re-seals them.
+pub const SEALED: SealedColumn = SealedColumn { name: "users.totp_secret", counts, sealed_by, replace };
+
+fn counts() -> Stmt {
+    Stmt::new(
+        "SELECT substr(totp_secret, 4, 8) AS key_id, count(*) AS count FROM users
+          WHERE totp_secret IS NOT NULL GROUP BY 1",
+        [],
+    )
+}
+
+fn sealed_by(keys: String, limit: i64) -> Stmt {
+    Stmt::new(
+        "SELECT uid, totp_secret AS sealed FROM users
+          WHERE substr(totp_secret, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        [keys.into(), limit.into()],
+    )
+}
+
+fn replace(texts: String) -> Stmt {
+    Stmt::new(
+        "UPDATE users SET totp_secret = j.value ->> 'new' FROM json_each(?1) j
+          WHERE users.uid = j.value ->> 'uid' AND totp_secret = j.value ->> 'old' RETURNING id",
+        [texts.into()],
+    )
+}

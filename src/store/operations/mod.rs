@@ -1,0 +1,4 @@
+//! Settings and totals.
+
+pub mod settings;
+pub mod statistics;

@@ -1,0 +1,416 @@
+//! `advisories` and `filter_entries`: what is known to be wrong with packages.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
+use crate::store::kernel::organizations::{Touched, touch};
+use crate::store::{OrganizationId, Page, Update, json_text, run, total};
+
+/// An advisory.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AdvisoryRow {
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// What people call it.
+    pub advisory_id: String,
+    /// `vendor/package`.
+    pub package_name: String,
+    /// Composer constraint.
+    pub affected_versions: String,
+    /// One line.
+    pub title: String,
+    /// `CVE-2026-0001`.
+    pub cve: Option<String>,
+    /// Where to read more.
+    pub link: Option<String>,
+    /// `low`, `medium`, `high` or `critical`.
+    pub severity: Option<String>,
+    /// JSON array of `{name, remoteId}`.
+    #[serde(deserialize_with = "json_text")]
+    pub sources: Vec<Value>,
+    /// When it was made public.
+    pub reported_at: Millis,
+    /// When it was written down here.
+    pub created_at: Millis,
+    /// When it was last changed here.
+    pub updated_at: Millis,
+}
+
+/// An entry of a filter list.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FilterEntryRow {
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// `malware`, or a name of the operator's own.
+    pub list: String,
+    /// `vendor/package`.
+    pub package_name: String,
+    /// Composer constraint.
+    pub version_constraint: String,
+    /// What people are told.
+    pub reason: Option<String>,
+    /// Where to read more.
+    pub url: Option<String>,
+    /// When it was written down.
+    pub created_at: Millis,
+}
+
+/// A row beside the versions that its package has.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WithVersions<T> {
+    /// The row.
+    #[serde(flatten)]
+    pub row: T,
+    /// JSON array of `access::IndexedVersion`.
+    pub version_index: String,
+}
+
+/// Which rows a list holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoticeFilter<'a> {
+    /// Only those of this package.
+    pub package: Option<&'a str>,
+    /// Only advisories of this severity, or entries of this list.
+    pub class: Option<&'a str>,
+}
+
+macro_rules! advisory_columns {
+    () => {
+        "a.uid, a.advisory_id, a.package_name, a.affected_versions, a.title, a.cve, a.link, a.severity, a.sources,
+         a.reported_at, a.created_at, a.updated_at"
+    };
+}
+
+macro_rules! entry_columns {
+    () => {
+        "e.uid, e.list, e.package_name, e.version_constraint, e.reason, e.url, e.created_at"
+    };
+}
+
+macro_rules! advisories_filtered {
+    () => {
+        " FROM advisories a WHERE a.organization_id = ?1
+            AND (?2 IS NULL OR a.package_name = ?2) AND (?3 IS NULL OR a.severity = ?3)"
+    };
+}
+
+macro_rules! entries_filtered {
+    () => {
+        " FROM filter_entries e WHERE e.organization_id = ?1
+            AND (?2 IS NULL OR e.package_name = ?2) AND (?3 IS NULL OR e.list = ?3)"
+    };
+}
+
+/// A page of an organization's advisories, newest first, and how many there are in all.
+pub async fn advisories(
+    db: &dyn Database,
+    organization: OrganizationId,
+    filter: NoticeFilter<'_>,
+    page: Page,
+) -> Result<(Vec<AdvisoryRow>, i64), DatabaseError> {
+    let rows = Stmt::new(
+        concat!("SELECT ", advisory_columns!(), advisories_filtered!(), " ORDER BY a.id DESC LIMIT ?4 OFFSET ?5"),
+        [organization.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
+    );
+    let count = Stmt::new(
+        concat!("SELECT count(*) AS total", advisories_filtered!()),
+        [organization.into(), filter.package.into(), filter.class.into()],
+    );
+    rows_and_total(db.batch(vec![rows, count]).await?)
+}
+
+/// A page of an organization's filter entries, newest first, and how many there are in all.
+pub async fn filter_entries(
+    db: &dyn Database,
+    organization: OrganizationId,
+    filter: NoticeFilter<'_>,
+    page: Page,
+) -> Result<(Vec<FilterEntryRow>, i64), DatabaseError> {
+    let rows = Stmt::new(
+        concat!("SELECT ", entry_columns!(), entries_filtered!(), " ORDER BY e.id DESC LIMIT ?4 OFFSET ?5"),
+        [organization.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
+    );
+    let count = Stmt::new(
+        concat!("SELECT count(*) AS total", entries_filtered!()),
+        [organization.into(), filter.package.into(), filter.class.into()],
+    );
+    rows_and_total(db.batch(vec![rows, count]).await?)
+}
+
+fn rows_and_total<T: serde::de::DeserializeOwned>(results: Vec<Rows>) -> Result<(Vec<T>, i64), DatabaseError> {
+    let mut results = results.into_iter();
+    let rows = results.next().unwrap_or_default().decode()?;
+    Ok((rows, total(results.next().unwrap_or_default())?))
+}
+
+fn advisory_by_uid(organization: OrganizationId, uid: &str) -> Stmt {
+    Stmt::new(
+        concat!("SELECT ", advisory_columns!(), " FROM advisories a WHERE a.organization_id = ?1 AND a.uid = ?2"),
+        [organization.into(), uid.into()],
+    )
+}
+
+/// Looks an advisory up by its public id.
+pub async fn advisory(
+    db: &dyn Database,
+    organization: OrganizationId,
+    uid: &str,
+) -> Result<Option<AdvisoryRow>, DatabaseError> {
+    Ok(run(db, advisory_by_uid(organization, uid)).await?.first()?)
+}
+
+/// Looks a filter entry up by its public id.
+pub async fn filter_entry(
+    db: &dyn Database,
+    organization: OrganizationId,
+    uid: &str,
+) -> Result<Option<FilterEntryRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!("SELECT ", entry_columns!(), " FROM filter_entries e WHERE e.organization_id = ?1 AND e.uid = ?2"),
+        [organization.into(), uid.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// The advisories of the published packages among `names`, at most [`MOST_ADVISORIES`].
+pub async fn advisories_for(
+    db: &dyn Database,
+    organization: OrganizationId,
+    names: &[String],
+) -> Result<Vec<WithVersions<AdvisoryRow>>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!(
+            "SELECT ",
+            advisory_columns!(),
+            ", p.version_index FROM json_each(?2) n
+               CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value AND p.version_index <> '[]'
+               CROSS JOIN advisories a ON a.organization_id = ?1 AND a.package_name = p.name
+             ORDER BY a.id LIMIT ?3"
+        ),
+        [organization.into(), serde_json::json!(names).to_string().into(), MOST_NOTICES.into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}
+
+/// The filter entries of the published packages among `names` (`None`: all packages) on `lists` (`None`: all lists).
+pub async fn filter_entries_for(
+    db: &dyn Database,
+    organization: OrganizationId,
+    names: Option<&[String]>,
+    lists: Option<&[String]>,
+) -> Result<Vec<WithVersions<FilterEntryRow>>, DatabaseError> {
+    let json = |names: Option<&[String]>| names.map(|names| serde_json::json!(names).to_string());
+    let stmt = Stmt::new(
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            ", p.version_index FROM filter_entries e
+               JOIN packages p ON p.organization_id = e.organization_id AND p.name = e.package_name
+              WHERE e.organization_id = ?1 AND p.version_index <> '[]'
+                AND (?2 IS NULL OR e.package_name IN (SELECT value FROM json_each(?2)))
+                AND (?3 IS NULL OR e.list IN (SELECT value FROM json_each(?3)))
+              ORDER BY e.id LIMIT ?4"
+        ),
+        [organization.into(), json(names).into(), json(lists).into(), MOST_NOTICES.into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}
+
+/// Most advisories, or filter entries, of one answer to composer.
+const MOST_NOTICES: i64 = 10_000;
+
+/// An advisory about to be written down.
+pub struct NewAdvisory<'a> {
+    /// Public id (`UUIDv7`).
+    pub uid: &'a str,
+    /// What people call it.
+    pub advisory_id: &'a str,
+    /// `vendor/package`.
+    pub package_name: &'a str,
+    /// Composer constraint.
+    pub affected_versions: &'a str,
+    /// One line.
+    pub title: &'a str,
+    /// `CVE-2026-0001`.
+    pub cve: Option<&'a str>,
+    /// Where to read more.
+    pub link: Option<&'a str>,
+    /// `low`, `medium`, `high` or `critical`.
+    pub severity: Option<&'a str>,
+    /// JSON array of `{name, remoteId}`.
+    pub sources: String,
+    /// When it was made public.
+    pub reported_at: Millis,
+}
+
+/// Writes an advisory down if its package is published; its row, or nothing if it is not.
+///
+/// # Errors
+/// `Conflict` when there is one with this `advisory_id`.
+pub async fn insert_advisory(
+    db: &dyn Database,
+    organization: OrganizationId,
+    new: NewAdvisory<'_>,
+    now: Millis,
+    noted: Stmt,
+) -> Result<Option<AdvisoryRow>, DatabaseError> {
+    let insert = Stmt::new(
+        "INSERT INTO advisories (uid, organization_id, advisory_id, package_name, affected_versions, title, cve, link,
+                                 severity, sources, reported_at, created_at, updated_at)
+         SELECT ?1, ?2, ?3, p.name, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12
+           FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND p.version_index <> '[]'",
+        [
+            new.uid.into(),
+            organization.into(),
+            new.advisory_id.into(),
+            new.package_name.into(),
+            new.affected_versions.into(),
+            new.title.into(),
+            new.cve.into(),
+            new.link.into(),
+            new.severity.into(),
+            new.sources.into(),
+            new.reported_at.into(),
+            now.into(),
+        ],
+    );
+    let stmts = change(organization, insert, noted, new.package_name, now);
+    read_back(db, stmts, advisory_by_uid(organization, new.uid)).await
+}
+
+/// What of an advisory is changed; `None` and `Keep` are left alone.
+#[derive(Debug, Clone, Default)]
+pub struct AdvisoryChanges {
+    /// Composer constraint.
+    pub affected_versions: Option<String>,
+    /// One line.
+    pub title: Option<String>,
+    /// `CVE-2026-0001`.
+    pub cve: Update<String>,
+    /// Where to read more.
+    pub link: Update<String>,
+    /// `low`, `medium`, `high` or `critical`.
+    pub severity: Update<String>,
+    /// JSON array of `{name, remoteId}`.
+    pub sources: Option<String>,
+    /// When it was made public.
+    pub reported_at: Option<Millis>,
+}
+
+/// Changes an advisory of `package`; its row, or nothing if there is none.
+pub async fn update_advisory(
+    db: &dyn Database,
+    organization: OrganizationId,
+    (uid, package): (&str, &str),
+    changes: AdvisoryChanges,
+    now: Millis,
+    noted: Stmt,
+) -> Result<Option<AdvisoryRow>, DatabaseError> {
+    let (cve, link, severity) = (changes.cve.is_set(), changes.link.is_set(), changes.severity.is_set());
+    let update = Stmt::new(
+        "UPDATE advisories SET affected_versions = coalesce(?3, affected_versions), title = coalesce(?4, title),
+                cve = CASE WHEN ?5 THEN ?6 ELSE cve END, link = CASE WHEN ?7 THEN ?8 ELSE link END,
+                severity = CASE WHEN ?9 THEN ?10 ELSE severity END, sources = coalesce(?11, sources),
+                reported_at = coalesce(?12, reported_at), updated_at = ?13
+          WHERE organization_id = ?1 AND uid = ?2",
+        [
+            organization.into(),
+            uid.into(),
+            changes.affected_versions.into(),
+            changes.title.into(),
+            cve.into(),
+            changes.cve.into_value().into(),
+            link.into(),
+            changes.link.into_value().into(),
+            severity.into(),
+            changes.severity.into_value().into(),
+            changes.sources.into(),
+            changes.reported_at.into(),
+            now.into(),
+        ],
+    );
+    let stmts = change(organization, update, noted, package, now);
+    read_back(db, stmts, advisory_by_uid(organization, uid)).await
+}
+
+/// Removes an advisory of `package`.
+pub async fn delete_advisory(
+    db: &dyn Database,
+    organization: OrganizationId,
+    (uid, package): (&str, &str),
+    now: Millis,
+    noted: Stmt,
+) -> Result<(), DatabaseError> {
+    let delete =
+        Stmt::new("DELETE FROM advisories WHERE organization_id = ?1 AND uid = ?2", [organization.into(), uid.into()]);
+    db.batch(change(organization, delete, noted, package, now)).await?;
+    Ok(())
+}
+
+/// Writes a filter entry down if its package is published; whether it was.
+///
+/// # Errors
+/// `Conflict` when the list has the same versions already.
+pub async fn insert_filter_entry(
+    db: &dyn Database,
+    organization: OrganizationId,
+    new: &FilterEntryRow,
+    noted: Stmt,
+) -> Result<bool, DatabaseError> {
+    let insert = Stmt::new(
+        "INSERT INTO filter_entries (uid, organization_id, list, package_name, version_constraint, reason, url, created_at)
+         SELECT ?1, ?2, ?3, p.name, ?5, ?6, ?7, ?8
+           FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND p.version_index <> '[]'
+         RETURNING id",
+        [
+            new.uid.as_str().into(),
+            organization.into(),
+            new.list.as_str().into(),
+            new.package_name.as_str().into(),
+            new.version_constraint.as_str().into(),
+            new.reason.as_deref().into(),
+            new.url.as_deref().into(),
+            new.created_at.into(),
+        ],
+    );
+    let stmts = change(organization, insert, noted, &new.package_name, new.created_at);
+    let results = db.batch(stmts).await?;
+    Ok(results.first().is_some_and(|rows| !rows.0.is_empty()))
+}
+
+/// Removes a filter entry of `package`.
+pub async fn delete_filter_entry(
+    db: &dyn Database,
+    organization: OrganizationId,
+    (uid, package): (&str, &str),
+    now: Millis,
+    noted: Stmt,
+) -> Result<(), DatabaseError> {
+    let delete = Stmt::new(
+        "DELETE FROM filter_entries WHERE organization_id = ?1 AND uid = ?2",
+        [organization.into(), uid.into()],
+    );
+    db.batch(change(organization, delete, noted, package, now)).await?;
+    Ok(())
+}
+
+/// A mutation with its note right behind it, and what tells readers of it: the package's documents carry its advisories
+/// and filter entries, and the root document names the lists.
+fn change(organization: OrganizationId, mutation: Stmt, noted: Stmt, package: &str, now: Millis) -> Vec<Stmt> {
+    let moved = Stmt::new(
+        "UPDATE packages SET revision = max(revision + 1, ?3) WHERE organization_id = ?1 AND name = ?2",
+        [organization.into(), package.into(), now.seconds().into()],
+    );
+    vec![mutation, noted, moved, touch(organization, Touched::Names, now)]
+}
+
+async fn read_back<T: serde::de::DeserializeOwned>(
+    db: &dyn Database,
+    mut stmts: Vec<Stmt>,
+    read: Stmt,
+) -> Result<Option<T>, DatabaseError> {
+    stmts.push(read);
+    let mut results = db.batch(stmts).await?;
+    Ok(results.pop().unwrap_or_default().first()?)
+}

@@ -1,0 +1,3 @@
+//! Advisories and filter entries.
+
+pub mod advisories;

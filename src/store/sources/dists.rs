@@ -1,0 +1,188 @@
+//! `dists` and `artifacts`: every reference that was ever published, and the zip it stands for.
+
+use serde::Deserialize;
+
+use crate::ports::{Database, DatabaseError, Fault, Millis, Rows, Stmt};
+use crate::store::OrganizationId;
+use crate::store::run;
+
+/// A published reference with all that a download decides on.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DistRow {
+    /// Primary key.
+    pub id: i64,
+    /// Primary key of the version.
+    pub version_id: i64,
+    /// What Composer compares.
+    pub normalized: String,
+    /// What people read.
+    pub pretty: String,
+    /// When the version was released.
+    pub released_at: Millis,
+    /// Commit id.
+    pub reference: String,
+    /// Where the zip is, once it is built.
+    pub sha256: Option<String>,
+    /// Composer's shasum of the zip.
+    pub sha1: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<i64>,
+    /// Why it cannot be built.
+    pub error: Option<String>,
+    /// The repository to build it from, or to fetch it by.
+    pub repository_id: i64,
+    /// The ref it comes from, in full, or [`UPLOADED`](crate::store::sources::uploads::UPLOADED).
+    pub ref_name: String,
+    /// JSON array of URLs that it is fetched from; `None` when it is built here.
+    pub upstream_urls: Option<String>,
+    /// SHA-1 that its upstream promises; empty promises nothing.
+    pub upstream_shasum: Option<String>,
+}
+
+macro_rules! dist_columns {
+    () => {
+        "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at, d.reference, a.sha256, a.sha1, a.size,
+                d.error, p.repository_id, v.ref_name, d.upstream_urls, d.upstream_shasum
+           FROM packages p
+           JOIN versions v ON v.package_id = p.id
+           JOIN dists d ON d.version_id = v.id
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
+    };
+}
+
+/// Finds the dist of a package's version, at `reference` or else at the version's present one; one [`DistRow`] or
+/// none. Versions that vanished upstream are found too, hidden ones are not. A branch is found by its pretty version as well, which cannot be
+/// normalized when the branch's name looks like more than a name (`dev-1.0@beta`).
+pub fn find(
+    organization: OrganizationId,
+    package: &str,
+    normalized: &str,
+    pretty: &str,
+    reference: Option<&str>,
+) -> Stmt {
+    Stmt::new(
+        concat!(
+            dist_columns!(),
+            " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4)
+                AND d.reference = coalesce(?5, v.reference) AND v.hidden_at IS NULL AND p.hidden_at IS NULL
+              ORDER BY v.pretty = ?4 DESC, v.normalized = ?3 DESC LIMIT 1"
+        ),
+        [organization.into(), package.into(), normalized.into(), pretty.into(), reference.into()],
+    )
+}
+
+/// The statement that has a repository's zips tried again which were refused: what was too large may fit by now.
+pub fn forget_refusals(organization: OrganizationId, repository_uid: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE dists SET error = NULL
+          WHERE error IS NOT NULL AND version_id IN (
+            SELECT v.id FROM repositories r JOIN packages p ON p.repository_id = r.id
+              JOIN versions v ON v.package_id = p.id
+             WHERE r.organization_id = ?1 AND r.uid = ?2)",
+        [organization.into(), repository_uid.into()],
+    )
+}
+
+/// A zip that lies in the blob store.
+#[derive(Debug, Clone)]
+pub struct NewArtifact {
+    /// Its key: SHA-256, lowercase hex.
+    pub sha256: String,
+    /// Composer's shasum: SHA-1, lowercase hex.
+    pub sha1: String,
+    /// Bytes.
+    pub size: i64,
+}
+
+// Across organizations: a job names a repository by its primary key, and builds what that has.
+
+/// The dists of a repository's tags that are neither built nor known to be impossible, newest first.
+pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> Result<Vec<DistRow>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!(
+            dist_columns!(),
+            " WHERE p.repository_id = ?1 AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
+                AND d.reference = v.reference AND d.artifact_sha256 IS NULL AND d.error IS NULL
+              ORDER BY v.released_at DESC, v.id DESC LIMIT ?2"
+        ),
+        [repository_id.into(), limit.into()],
+    );
+    Ok(run(db, stmt).await?.decode()?)
+}
+
+/// The repositories with tags that were published before `before` and are neither built nor known to be impossible, as
+/// long as their last sync went well. At most 100.
+pub async fn behind(db: &dyn Database, before: Millis) -> Result<Vec<i64>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Behind {
+        repository_id: i64,
+    }
+    let stmt = Stmt::new(
+        "SELECT DISTINCT p.repository_id
+           FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
+          WHERE d.artifact_sha256 IS NULL AND d.error IS NULL AND d.created_at < ?1
+            AND d.reference = v.reference AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
+            AND (SELECT s.outcome FROM sync_runs s WHERE s.repository_id = p.repository_id
+                  ORDER BY s.id DESC LIMIT 1) = 'ok'
+          LIMIT 100",
+        [before.into()],
+    );
+    Ok(run(db, stmt).await?.decode::<Behind>()?.into_iter().map(|row| row.repository_id).collect())
+}
+
+/// The statements that attach a stored zip to a dist.
+pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
+    [
+        Stmt::new(
+            "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
+            [artifact.sha256.as_str().into(), artifact.sha1.as_str().into(), artifact.size.into(), now.into()],
+        ),
+        Stmt::new(
+            "UPDATE dists SET artifact_sha256 = ?2, error = NULL WHERE id = ?1",
+            [dist_id.into(), artifact.sha256.as_str().into()],
+        ),
+    ]
+}
+
+/// The statements that attach a stored zip to a dist that has none, and read what it has then, for [`attached`]: of
+/// two that fetch the same one, the first decides what it is for good.
+pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 3] {
+    [
+        Stmt::new(
+            "INSERT INTO artifacts (sha256, sha1, size, created_at)
+             SELECT ?2, ?3, ?4, ?5 FROM dists WHERE id = ?1 AND artifact_sha256 IS NULL
+             ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
+            [
+                dist_id.into(),
+                artifact.sha256.as_str().into(),
+                artifact.sha1.as_str().into(),
+                artifact.size.into(),
+                now.into(),
+            ],
+        ),
+        Stmt::new(
+            "UPDATE dists SET artifact_sha256 = ?2, error = NULL WHERE id = ?1 AND artifact_sha256 IS NULL",
+            [dist_id.into(), artifact.sha256.as_str().into()],
+        ),
+        Stmt::new(
+            "SELECT a.sha256, a.sha1, a.size, EXISTS (SELECT 1 FROM artifacts b WHERE b.sha256 = ?2) AS is_known
+               FROM dists d JOIN artifacts a ON a.sha256 = d.artifact_sha256 WHERE d.id = ?1",
+            [dist_id.into(), artifact.sha256.as_str().into()],
+        ),
+    ]
+}
+
+/// Reads what a dist has, and whether the zip that was stored for it is anybody's; `None` when there is no such dist.
+pub fn attached(rows: Rows) -> Result<Option<(NewArtifact, bool)>, Fault> {
+    let rows = rows.read(|row| {
+        let (sha256, sha1) = (row.needed_text("sha256")?, row.needed_text("sha1")?);
+        Ok((NewArtifact { sha256, sha1, size: row.needed_number("size")? }, row.is_true("is_known")))
+    });
+    Ok(rows?.pop())
+}
+
+/// The statement that notes why a dist cannot be built.
+pub fn refuse(dist_id: i64, error: &str) -> Stmt {
+    Stmt::new("UPDATE dists SET error = ?2 WHERE id = ?1", [dist_id.into(), error.into()])
+}

@@ -1,0 +1,440 @@
+//! `repositories`: where packages come from, and the refs as the last sync saw them.
+
+use serde::Deserialize;
+
+use crate::json::read_text;
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::kernel::sealed::SealedColumn;
+use crate::store::sources::dists;
+use crate::store::sources::upstream_answers::{Upstream, stored_root};
+use crate::store::{OrganizationId, Page, Update, run, total};
+
+/// A repository with what its latest sync run tells of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RepositoryRow {
+    /// Primary key.
+    pub id: i64,
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// The organization it belongs to.
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
+    /// `git`, `composer` or `artifact`.
+    pub kind: String,
+    /// `git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer` or `packagist`.
+    pub provider: String,
+    /// Where it is.
+    pub url: String,
+    /// The package's sub-directory, or empty.
+    pub path: String,
+    /// JSON array of globs.
+    pub tag_filter: Option<String>,
+    /// JSON array of globs.
+    pub branch_filter: Option<String>,
+    /// JSON array of names and globs.
+    pub package_filter: Option<String>,
+    /// `none`, `token` or `basic`.
+    pub credential_type: String,
+    /// Sealed.
+    pub credentials: Option<String>,
+    /// JSON of the git server's capabilities, or of an upstream's root.
+    pub capabilities: Option<String>,
+    /// SHA-256 over the refs of the last sync that was carried through.
+    pub refs_digest: Option<String>,
+    /// Counts the asks for a sync.
+    pub request_seq: i64,
+    /// When it was registered.
+    pub created_at: Millis,
+    /// The name of the package it publishes.
+    pub package_name: Option<String>,
+    /// Its latest run, if it ever had one.
+    #[serde(flatten)]
+    pub last_run: LastRun,
+}
+
+impl RepositoryRow {
+    /// A repository of kind `composer` as one that is asked for packages.
+    pub fn into_upstream(self) -> Upstream {
+        Upstream {
+            id: self.id,
+            uid: self.uid,
+            url: self.url,
+            provider: self.provider,
+            credential_type: self.credential_type,
+            credentials: self.credentials,
+            filter: self.package_filter.as_deref().and_then(|text| read_text(text).ok()),
+            root: stored_root(self.capabilities.as_deref()),
+        }
+    }
+}
+
+/// What a repository's latest sync run says; all `None` when there was none.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LastRun {
+    /// The ask it answered.
+    pub run_request_seq: Option<i64>,
+    /// The moment its lease ends.
+    pub run_lease_until: Option<Millis>,
+    /// When it ended.
+    pub run_finished_at: Option<Millis>,
+    /// `ok` or `failed`.
+    pub run_outcome: Option<String>,
+    /// Why it failed.
+    pub run_error: Option<String>,
+    /// When a run last ended well.
+    pub last_synced_at: Option<Millis>,
+}
+
+macro_rules! repository_columns {
+    () => {
+        "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_filter, r.branch_filter,
+         r.package_filter, r.credential_type, r.credentials, r.capabilities, r.refs_digest, r.request_seq, r.created_at,
+         (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
+            AS package_name,
+         l.request_seq AS run_request_seq, l.lease_until AS run_lease_until, l.finished_at AS run_finished_at,
+         l.outcome AS run_outcome, l.error AS run_error,
+         (SELECT max(finished_at) FROM sync_runs o WHERE o.repository_id = r.id AND o.outcome = 'ok')
+            AS last_synced_at
+       FROM repositories r
+       LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)"
+    };
+}
+
+/// Looks a repository up by its public id; one [`RepositoryRow`] or none.
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
+    Stmt::new(
+        concat!("SELECT ", repository_columns!(), " WHERE r.organization_id = ?1 AND r.uid = ?2"),
+        [organization.into(), uid.into()],
+    )
+}
+
+/// A page of an organization's repositories, those of `kind` if there is one, in the order they were registered, and how
+/// many there are in all.
+pub async fn page(
+    db: &dyn Database,
+    organization: OrganizationId,
+    kind: Option<&str>,
+    page: Page,
+) -> Result<(Vec<RepositoryRow>, i64), DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                concat!(
+                    "SELECT ",
+                    repository_columns!(),
+                    " WHERE r.organization_id = ?1 AND (?2 IS NULL OR r.kind = ?2)
+                      ORDER BY r.id LIMIT ?3 OFFSET ?4"
+                ),
+                [organization.into(), kind.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                "SELECT count(*) AS total FROM repositories WHERE organization_id = ?1 AND (?2 IS NULL OR kind = ?2)",
+                [organization.into(), kind.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let repositories = results.next().unwrap_or_default().decode()?;
+    Ok((repositories, total(results.next().unwrap_or_default())?))
+}
+
+/// A repository about to be registered.
+pub struct NewRepository<'a> {
+    /// Public id (`UUIDv7`).
+    pub uid: &'a str,
+    /// The organization it belongs to.
+    pub organization: OrganizationId,
+    /// `git`, `composer` or `artifact`.
+    pub kind: &'a str,
+    /// The host's kind.
+    pub provider: &'a str,
+    /// Where it is.
+    pub url: &'a str,
+    /// The package's sub-directory, or empty.
+    pub path: &'a str,
+    /// JSON array of globs.
+    pub tag_filter: Option<String>,
+    /// JSON array of globs.
+    pub branch_filter: Option<String>,
+    /// JSON array of names and globs.
+    pub package_filter: Option<String>,
+    /// `none`, `token` or `basic`.
+    pub credential_type: &'a str,
+    /// Sealed.
+    pub credentials: Option<String>,
+    /// Now.
+    pub created_at: Millis,
+}
+
+/// Registers a repository and reads it back; [`DatabaseError::Conflict`] when its URL and path are taken. `noted` is run
+/// right behind the change, here and below.
+pub async fn insert(
+    db: &dyn Database,
+    new: NewRepository<'_>,
+    noted: Stmt,
+) -> Result<Option<RepositoryRow>, DatabaseError> {
+    let insert = Stmt::new(
+        "INSERT INTO repositories (uid, organization_id, kind, provider, url, path, tag_filter, branch_filter,
+                package_filter, credential_type, credentials, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        [
+            new.uid.into(),
+            new.organization.into(),
+            new.kind.into(),
+            new.provider.into(),
+            new.url.into(),
+            new.path.into(),
+            new.tag_filter.into(),
+            new.branch_filter.into(),
+            new.package_filter.into(),
+            new.credential_type.into(),
+            new.credentials.into(),
+            new.created_at.into(),
+        ],
+    );
+    let mut results = db.batch(vec![insert, noted, by_uid(new.organization, new.uid)]).await?;
+    Ok(results.pop().unwrap_or_default().first()?)
+}
+
+/// Asks for a sync: whatever run is under way, another one follows, and zips that were refused are tried again. One
+/// [`RepositoryRow`] as it is then, or none.
+pub async fn request_sync(
+    db: &dyn Database,
+    organization: OrganizationId,
+    uid: &str,
+    noted: Stmt,
+) -> Result<Option<RepositoryRow>, DatabaseError> {
+    let ask = Stmt::new(
+        "UPDATE repositories SET request_seq = request_seq + 1
+          WHERE organization_id = ?1 AND uid = ?2 AND kind <> 'artifact'",
+        [organization.into(), uid.into()],
+    );
+    let again = dists::forget_refusals(organization, uid);
+    let mut results = db.batch(vec![ask, noted, again, by_uid(organization, uid)]).await?;
+    Ok(results.pop().unwrap_or_default().first()?)
+}
+
+/// What an update sets; a field that is `None` stays as it is.
+#[derive(Debug, Default)]
+pub struct RepositoryChanges {
+    /// Where it is.
+    pub url: Option<String>,
+    /// The host's kind.
+    pub provider: Option<String>,
+    /// The package's sub-directory, or empty.
+    pub path: Option<String>,
+    /// JSON array of globs; cleared is all.
+    pub tag_filter: Update<String>,
+    /// JSON array of globs; cleared is all.
+    pub branch_filter: Update<String>,
+    /// JSON array of names and globs; cleared is all.
+    pub package_filter: Update<String>,
+    /// Type and sealed credentials.
+    pub credentials: Option<(&'static str, Option<String>)>,
+    /// Whether what was learnt of its refs and of its server holds no longer.
+    pub is_another: bool,
+}
+
+/// The statement that aborts its batch when a repository is no longer at `known`, its address and its type of
+/// credentials. See `sync_runs::guard` for how.
+pub fn guard(organization: OrganizationId, uid: &str, known: (&str, &str)) -> Stmt {
+    Stmt::new(
+        "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM repositories WHERE organization_id = ?1 AND uid = ?2 AND url = ?3
+                                         AND credential_type = ?4)
+             THEN json('the repository was changed meanwhile') END AS guard",
+        [organization.into(), uid.into(), known.0.into(), known.1.into()],
+    )
+}
+
+/// Updates a repository, and asks for its sync.
+pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChanges) -> Stmt {
+    let (credential_type, credentials) = match changes.credentials {
+        Some((credential_type, sealed)) => (Some(credential_type), sealed),
+        None => (None, None),
+    };
+    Stmt::new(
+        "UPDATE repositories SET url = coalesce(?3, url), provider = coalesce(?4, provider), path = coalesce(?5, path),
+                tag_filter = CASE WHEN ?6 THEN ?7 ELSE tag_filter END,
+                branch_filter = CASE WHEN ?8 THEN ?9 ELSE branch_filter END,
+                package_filter = CASE WHEN ?10 THEN ?11 ELSE package_filter END,
+                credential_type = coalesce(?12, credential_type),
+                credentials = CASE WHEN ?12 IS NOT NULL THEN ?13 ELSE credentials END,
+                refs_digest = CASE WHEN ?14 THEN NULL ELSE refs_digest END,
+                capabilities = CASE WHEN ?14 THEN NULL ELSE capabilities END,
+                request_seq = request_seq + 1
+          WHERE organization_id = ?1 AND uid = ?2",
+        [
+            organization.into(),
+            uid.into(),
+            changes.url.into(),
+            changes.provider.into(),
+            changes.path.into(),
+            changes.tag_filter.is_set().into(),
+            changes.tag_filter.into_value().into(),
+            changes.branch_filter.is_set().into(),
+            changes.branch_filter.into_value().into(),
+            changes.package_filter.is_set().into(),
+            changes.package_filter.into_value().into(),
+            credential_type.into(),
+            credentials.into(),
+            changes.is_another.into(),
+        ],
+    )
+}
+
+/// The statement that forgets the refs of a repository: each is looked at again.
+pub fn forget_refs(organization: OrganizationId, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM repository_refs
+          WHERE repository_id IN (SELECT r.id FROM repositories r WHERE r.id = ?2 AND r.organization_id = ?1)",
+        [organization.into(), repository_id.into()],
+    )
+}
+
+/// The statement that removes the packages of a repository.
+pub fn delete_packages(organization: OrganizationId, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM packages WHERE repository_id = ?2 AND organization_id = ?1",
+        [organization.into(), repository_id.into()],
+    )
+}
+
+/// The statement that keeps an upstream's root (JSON of [`crate::store::sources::upstream_answers::StoredRoot`]), if it is still at `url`.
+pub fn keep_root(organization: OrganizationId, repository_id: i64, url: &str, root: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE repositories SET capabilities = ?4 WHERE id = ?2 AND organization_id = ?1 AND url = ?3",
+        [organization.into(), repository_id.into(), url.into(), root.into()],
+    )
+}
+
+/// The statement that asks for a sync of a repository whose latest one went well, unless one is asked for already.
+pub fn ask_for_check(organization: OrganizationId, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "UPDATE repositories SET request_seq = request_seq + 1
+          WHERE id = ?2 AND organization_id = ?1
+            AND (SELECT s.outcome = 'ok' AND s.request_seq = repositories.request_seq FROM sync_runs s
+                  WHERE s.repository_id = ?2 ORDER BY s.id DESC LIMIT 1)",
+        [organization.into(), repository_id.into()],
+    )
+}
+
+/// The statement that removes a repository with its packages, versions and documents, unless it is the implicit one of
+/// Packagist; returns its `id`.
+pub fn delete(organization: OrganizationId, uid: &str) -> Stmt {
+    Stmt::new(
+        "DELETE FROM repositories
+          WHERE organization_id = ?1 AND uid = ?2 AND provider <> 'packagist' RETURNING id",
+        [organization.into(), uid.into()],
+    )
+}
+
+/// A ref as the last carried-through sync saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+pub struct RefRow {
+    /// Full name: `refs/tags/v1.0.0`.
+    pub name: String,
+    /// Commit id.
+    pub reference: String,
+    /// The normalized version it became, or `None` when it was skipped.
+    pub version: Option<String>,
+    /// Why it was skipped.
+    pub reason: Option<String>,
+}
+
+/// A page of a repository's refs, those first that became no version, and how many there are in all; `None` without such
+/// a repository. A version is as people read it, and only there when it is published.
+pub async fn refs_page(
+    db: &dyn Database,
+    organization: OrganizationId,
+    uid: &str,
+    page: Page,
+) -> Result<Option<(Vec<RefRow>, i64)>, DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                "SELECT f.name, f.reference, f.reason,
+                        (SELECT v.pretty FROM packages p JOIN versions v ON v.package_id = p.id
+                          WHERE p.repository_id = f.repository_id AND v.normalized = f.version
+                            AND v.ref_name = f.name AND v.removed_at IS NULL) AS version
+                   FROM repositories r JOIN repository_refs f ON f.repository_id = r.id
+                  WHERE r.organization_id = ?1 AND r.uid = ?2
+                  ORDER BY f.reason IS NULL, f.name LIMIT ?3 OFFSET ?4",
+                [organization.into(), uid.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                "SELECT (SELECT count(*) FROM repository_refs f WHERE f.repository_id = r.id) AS total
+                   FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
+                [organization.into(), uid.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let refs = results.next().unwrap_or_default().decode()?;
+    let count = results.next().unwrap_or_default();
+    if count.0.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((refs, total(count)?)))
+}
+
+// Across organizations: a job names a repository by its primary key, and the cron looks at all.
+
+/// Looks a repository up by its primary key; one [`RepositoryRow`] or none.
+pub fn by_id(id: i64) -> Stmt {
+    Stmt::new(concat!("SELECT ", repository_columns!(), " WHERE r.id = ?1"), [id.into()])
+}
+
+/// The repositories whose sync is due: asked for, never run, cut off, or past their interval. At most 500.
+pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Due {
+        id: i64,
+    }
+    let stmt = Stmt::new(
+        "SELECT r.id FROM repositories r
+           LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
+          WHERE r.kind IN ('git', 'composer') AND r.is_active = 1
+            AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?1)
+            AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?1)
+          ORDER BY l.started_at LIMIT 500",
+        [now.into()],
+    );
+    Ok(run(db, stmt).await?.decode::<Due>()?.into_iter().map(|row| row.id).collect())
+}
+
+/// Reads a repository's refs as [`RefRow`]s.
+pub fn refs(repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT name, reference, version, reason FROM repository_refs WHERE repository_id = ?1",
+        [repository_id.into()],
+    )
+}
+
+// Across organizations: a key of ENCRYPTION_KEY seals for all of them.
+
+/// The credentials, for whoever re-seals them.
+pub const SEALED: SealedColumn = SealedColumn { name: "repositories.credentials", counts, sealed_by, replace };
+
+fn counts() -> Stmt {
+    Stmt::new(
+        "SELECT substr(credentials, 4, 8) AS key_id, count(*) AS count FROM repositories
+          WHERE credentials IS NOT NULL GROUP BY 1",
+        [],
+    )
+}
+
+fn sealed_by(keys: String, limit: i64) -> Stmt {
+    Stmt::new(
+        "SELECT uid, credentials AS sealed FROM repositories
+          WHERE substr(credentials, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        [keys.into(), limit.into()],
+    )
+}
+
+fn replace(texts: String) -> Stmt {
+    Stmt::new(
+        "UPDATE repositories SET credentials = j.value ->> 'new' FROM json_each(?1) j
+          WHERE repositories.uid = j.value ->> 'uid' AND credentials = j.value ->> 'old' RETURNING id",
+        [texts.into()],
+    )
+}

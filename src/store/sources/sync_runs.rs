@@ -1,0 +1,303 @@
+//! `sync_runs`: the lease and the history of syncs.
+//!
+//! A run is inserted when it starts and updated when it ends, so that a sync that was cut off stays visible. Claiming
+//! and finishing are one statement each: a sync that finds nothing new costs two.
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::read_text;
+use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
+use crate::store::{OrganizationId, Page, flag, json_text, run, total};
+
+/// A claimed run and what it needs to know of its repository.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Claim {
+    /// Primary key of the run.
+    pub id: i64,
+    /// Failed runs in a row before this one.
+    pub failures: i64,
+    repository: String,
+}
+
+/// A repository as a sync needs it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ClaimedRepository {
+    /// Primary key.
+    pub id: i64,
+    /// Public id.
+    pub uid: String,
+    /// The organization it belongs to.
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
+    /// `git` or `composer`.
+    pub kind: String,
+    /// The host's kind.
+    pub provider: String,
+    /// Where it is.
+    pub url: String,
+    /// The package's sub-directory, or empty.
+    pub path: String,
+    /// JSON array of globs.
+    pub tag_filter: Option<String>,
+    /// JSON array of globs.
+    pub branch_filter: Option<String>,
+    /// JSON array of names and globs.
+    pub package_filter: Option<String>,
+    /// `none`, `token` or `basic`.
+    pub credential_type: String,
+    /// Sealed.
+    pub credentials: Option<String>,
+    /// JSON of the git server's capabilities.
+    pub capabilities: Option<String>,
+    /// SHA-256 over the refs of the last sync that was carried through.
+    pub refs_digest: Option<String>,
+}
+
+impl Claim {
+    /// The repository that was claimed.
+    pub fn repository(&self) -> Result<ClaimedRepository, Fault> {
+        read_text(&self.repository).map_err(|e| Fault::new("database", e))
+    }
+}
+
+macro_rules! claim_columns {
+    () => {
+        "id, failures,
+           (SELECT json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'kind', kind,
+                   'provider', provider, 'url', url, 'path', path, 'tag_filter', tag_filter,
+                   'branch_filter', branch_filter, 'package_filter', package_filter,
+                   'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
+                   'refs_digest', refs_digest)
+              FROM repositories WHERE id = repository_id) AS repository"
+    };
+}
+
+/// A ref or a version that a sync left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedRef {
+    /// The ref's full name.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Why it failed; `None` when it did not.
+    pub error: Option<String>,
+    /// Requests sent upstream.
+    pub requests: i64,
+    /// Bytes received from upstream.
+    pub received_bytes: i64,
+    /// Versions that appeared.
+    pub added: i64,
+    /// Versions whose reference moved.
+    pub changed: i64,
+    /// Versions that vanished.
+    pub removed: i64,
+    /// What was left out.
+    pub skipped: Vec<SkippedRef>,
+}
+
+/// Most skipped refs that a run names; the rest is counted.
+const MAX_SKIPPED_NAMED: usize = 500;
+
+impl Report {
+    fn skipped_json(&self) -> String {
+        let named = &self.skipped[..self.skipped.len().min(MAX_SKIPPED_NAMED)];
+        let mut list = serde_json::json!(named);
+        let more = self.skipped.len() - named.len();
+        if let (1.., Some(list)) = (more, list.as_array_mut()) {
+            list.push(serde_json::json!({ "ref": "", "reason": format!("and {more} more refs") }));
+        }
+        list.to_string()
+    }
+}
+
+/// The statement that ends a repository's run that is under way: what it looks for is no longer what is wanted. It can
+/// publish nothing from then on, and another one may begin at once.
+pub fn supersede(organization: OrganizationId, repository_id: i64, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE sync_runs SET finished_at = ?2, outcome = 'failed', next_due_at = ?2,
+                error = 'The repository was changed while it was synced. It is synced again.'
+          WHERE repository_id IN (SELECT r.id FROM repositories r WHERE r.id = ?1 AND r.organization_id = ?3)
+            AND finished_at IS NULL",
+        [repository_id.into(), now.into(), organization.into()],
+    )
+}
+
+/// What finishing a run returned.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Finished {
+    /// A sync was asked for while this one ran: another must follow.
+    #[serde(deserialize_with = "flag")]
+    pub asked_again: bool,
+}
+
+/// The statement that aborts its batch when the run no longer holds its lease, or when a package of that name belongs
+/// to another repository that is no upstream: `json('…')` of a text that is no JSON is an error, and D1 has no other way to raise one.
+pub fn guard(organization: OrganizationId, run_id: i64, package: &str, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT CASE
+           WHEN NOT EXISTS (SELECT 1 FROM sync_runs s WHERE s.id = ?1 AND s.finished_at IS NULL
+                              AND s.id = (SELECT max(id) FROM sync_runs WHERE repository_id = ?4))
+             THEN json('the lease is lost')
+           WHEN EXISTS (SELECT 1 FROM packages p JOIN repositories r ON r.id = p.repository_id
+                         WHERE p.organization_id = ?2 AND p.name = ?3 AND p.repository_id <> ?4
+                           AND r.kind <> 'composer')
+             THEN json('the package belongs to another repository')
+         END AS guard",
+        [run_id.into(), organization.into(), package.into(), repository_id.into()],
+    )
+}
+
+/// A run as its history shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RunRow {
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// When it began.
+    pub started_at: Millis,
+    /// When it ended; `None` while it runs, and for good when it was cut off.
+    pub finished_at: Option<Millis>,
+    /// The moment its lease ends.
+    pub lease_until: Millis,
+    /// `ok` or `failed`.
+    pub outcome: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Requests sent upstream.
+    pub requests: i64,
+    /// Bytes received from upstream.
+    pub received_bytes: i64,
+    /// Versions that appeared.
+    pub added: i64,
+    /// Versions whose reference moved.
+    pub changed: i64,
+    /// Versions that vanished.
+    pub removed: i64,
+    /// What was left out.
+    #[serde(deserialize_with = "json_text")]
+    pub skipped: Vec<SkippedRef>,
+}
+
+/// A page of a repository's runs, newest first, and how many there are in all; `None` when there is no such
+/// repository.
+pub async fn page(
+    db: &dyn Database,
+    organization: OrganizationId,
+    repository_uid: &str,
+    page: Page,
+) -> Result<Option<(Vec<RunRow>, i64)>, DatabaseError> {
+    let mut results = db
+        .batch(vec![
+            Stmt::new(
+                "SELECT s.uid, s.started_at, s.finished_at, s.lease_until, s.outcome, s.error, s.requests,
+                        s.received_bytes, s.added, s.changed, s.removed, s.skipped
+                   FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
+                  WHERE r.organization_id = ?1 AND r.uid = ?2 ORDER BY s.id DESC LIMIT ?3 OFFSET ?4",
+                [organization.into(), repository_uid.into(), page.limit.into(), page.offset.into()],
+            ),
+            Stmt::new(
+                "SELECT (SELECT count(*) FROM sync_runs s WHERE s.repository_id = r.id) AS total
+                   FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
+                [organization.into(), repository_uid.into()],
+            ),
+        ])
+        .await?
+        .into_iter();
+    let runs = results.next().unwrap_or_default().decode()?;
+    let count = results.next().unwrap_or_default();
+    if count.0.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((runs, total(count)?)))
+}
+
+// Across organizations: a job names a repository by its primary key, and a run is whoever claimed it.
+
+/// Claims a due repository until `lease_until`; `None` when it is not due, is being synced, or is gone.
+pub async fn claim(
+    db: &dyn Database,
+    uid: &str,
+    repository_id: i64,
+    now: Millis,
+    lease_until: Millis,
+) -> Result<Option<Claim>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!(
+            "INSERT INTO sync_runs (uid, repository_id, request_seq, started_at, lease_until, failures)
+         SELECT ?1, r.id, r.request_seq, ?3, ?4,
+                CASE WHEN l.id IS NULL OR l.outcome = 'ok' THEN 0 ELSE l.failures + 1 END
+           FROM repositories r
+           LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
+          WHERE r.id = ?2 AND r.is_active = 1
+            AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?3)
+            AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?3)
+         RETURNING ",
+            claim_columns!()
+        ),
+        [uid.into(), repository_id.into(), now.into(), lease_until.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// The claim that was made under `uid` and has not ended; for when the answer to it got lost.
+pub async fn claimed(db: &dyn Database, uid: &str) -> Result<Option<Claim>, DatabaseError> {
+    let stmt = Stmt::new(
+        concat!("SELECT ", claim_columns!(), " FROM sync_runs WHERE uid = ?1 AND finished_at IS NULL"),
+        [uid.into()],
+    );
+    Ok(run(db, stmt).await?.first()?)
+}
+
+/// The statement that ends a run; decode its row with [`Finished`]. No row when its lease was taken over.
+pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stmt {
+    let outcome = if report.error.is_some() { "failed" } else { "ok" };
+    Stmt::new(
+        "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
+                received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11
+          WHERE id = ?1 AND finished_at IS NULL
+         RETURNING (SELECT r.request_seq FROM repositories r WHERE r.id = repository_id) > request_seq AS asked_again",
+        [
+            id.into(),
+            now.into(),
+            outcome.into(),
+            report.error.as_ref().into(),
+            next_due_at.into(),
+            report.requests.into(),
+            report.received_bytes.into(),
+            report.added.into(),
+            report.changed.into(),
+            report.removed.into(),
+            report.skipped_json().into(),
+        ],
+    )
+}
+
+/// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; no row when it has not.
+pub fn finished(id: i64) -> Stmt {
+    Stmt::new(
+        "SELECT r.request_seq > s.request_seq AS asked_again
+           FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
+          WHERE s.id = ?1 AND s.finished_at IS NOT NULL",
+        [id.into()],
+    )
+}
+
+/// The statement that removes at most 5000 runs that ended before `before`, less each repository's latest and its latest
+/// good one.
+pub fn prune(before: Millis) -> Stmt {
+    Stmt::new(
+        "DELETE FROM sync_runs WHERE id IN (
+           SELECT s.id FROM sync_runs s
+            WHERE s.started_at < ?1
+              AND s.id < (SELECT max(id) FROM sync_runs WHERE repository_id = s.repository_id)
+              AND s.id <> coalesce((SELECT max(id) FROM sync_runs
+                                 WHERE repository_id = s.repository_id AND outcome = 'ok'), 0)
+            LIMIT 5000)",
+        [before.into()],
+    )
+}

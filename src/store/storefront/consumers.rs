@@ -1,0 +1,248 @@
+//! `consumers`: customers of a shop, with their key pairs. What they were granted is `entitlements`'s.
+
+use crate::ports::{Fault, Millis, Row, Stmt};
+use crate::store::kernel::sealed::SealedColumn;
+use crate::store::{OrganizationId, Page};
+
+/// A consumer as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerRow {
+    /// Primary key; its public id too.
+    pub id: i64,
+    /// What its private key is sealed to; the uid of the token that its key pair is.
+    pub uid: String,
+    /// E-mail address as given.
+    pub email: String,
+    /// The user name of its Basic credentials.
+    pub public_key: String,
+    /// The password, sealed.
+    pub private_key: String,
+    /// Whether it is served.
+    pub is_enabled: bool,
+    /// The shop's own id of the customer.
+    pub customer_id: Option<String>,
+    /// The shop's own id of the order.
+    pub order_id: Option<String>,
+    /// Tokens that it may have besides its key pair, when that is limited.
+    pub seats: Option<i64>,
+    /// When it was made.
+    pub created_at: Millis,
+    /// When it last changed.
+    pub updated_at: Millis,
+}
+
+impl ConsumerRow {
+    /// Reads what [`by_id`] and [`page`] yield.
+    pub fn read(row: &mut Row) -> Result<Self, Fault> {
+        Ok(Self {
+            id: row.needed_number("id")?,
+            uid: row.needed_text("uid")?,
+            email: row.needed_text("email")?,
+            public_key: row.needed_text("public_key")?,
+            private_key: row.needed_text("private_key")?,
+            is_enabled: row.is_true("is_enabled"),
+            customer_id: row.text("customer_id"),
+            order_id: row.text("order_id"),
+            seats: row.number("seats"),
+            created_at: Millis(row.needed_number("created_at")?),
+            updated_at: Millis(row.needed_number("updated_at")?),
+        })
+    }
+}
+
+/// The statement that makes a consumer. Its batch fails with a conflict when the public key is taken.
+pub fn insert(organization: OrganizationId, row: &ConsumerRow) -> Stmt {
+    Stmt::new(
+        "INSERT INTO consumers (organization_id, id, uid, email, public_key, private_key, is_enabled, customer_id,
+                order_id, seats, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
+        [
+            organization.into(),
+            row.id.into(),
+            (&row.uid).into(),
+            (&row.email).into(),
+            (&row.public_key).into(),
+            (&row.private_key).into(),
+            row.is_enabled.into(),
+            row.customer_id.as_ref().into(),
+            row.order_id.as_ref().into(),
+            row.seats.into(),
+            row.created_at.into(),
+        ],
+    )
+}
+
+/// The statement that makes the token that a new consumer's key pair is; `hash` is that of both keys, `scopes` a JSON
+/// array of names.
+pub fn insert_keys(organization: OrganizationId, row: &ConsumerRow, hash: &str, scopes: String) -> Stmt {
+    Stmt::new(
+        "INSERT INTO tokens (uid, organization_id, hash, description, scopes, metadata, created_at, consumer_id)
+         SELECT c.uid, c.organization_id, ?2, 'keys of consumer ' || c.id, ?3, '{}', c.created_at, c.id
+           FROM consumers c WHERE c.id = ?1 AND c.organization_id = ?4",
+        [row.id.into(), hash.into(), scopes.into(), organization.into()],
+    )
+}
+
+/// The statement that makes a consumer what `new` says, if it still is what `old` says; returns its id.
+pub fn update(organization: OrganizationId, old: &ConsumerRow, new: &ConsumerRow) -> Stmt {
+    Stmt::new(
+        "UPDATE consumers SET email = ?3, public_key = ?4, private_key = ?5, is_enabled = ?6, customer_id = ?7,
+                order_id = ?8, seats = ?9, updated_at = ?10
+          WHERE organization_id = ?1 AND id = ?2 AND email = ?11 AND public_key = ?12 AND private_key = ?13
+            AND is_enabled = ?14 AND customer_id IS ?15 AND order_id IS ?16 AND seats IS ?17
+         RETURNING id",
+        [
+            organization.into(),
+            old.id.into(),
+            (&new.email).into(),
+            (&new.public_key).into(),
+            (&new.private_key).into(),
+            new.is_enabled.into(),
+            new.customer_id.as_ref().into(),
+            new.order_id.as_ref().into(),
+            new.seats.into(),
+            new.updated_at.into(),
+            (&old.email).into(),
+            (&old.public_key).into(),
+            (&old.private_key).into(),
+            old.is_enabled.into(),
+            old.customer_id.as_ref().into(),
+            old.order_id.as_ref().into(),
+            old.seats.into(),
+        ],
+    )
+}
+
+/// The statement that has a consumer known by the hash of its keys, if they are those of `row`.
+pub fn update_keys(organization: OrganizationId, row: &ConsumerRow, hash: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE tokens SET hash = ?4 WHERE uid = (
+            SELECT c.uid FROM consumers c
+             WHERE c.id = ?1 AND c.public_key = ?2 AND c.private_key = ?3 AND c.organization_id = ?5)",
+        [row.id.into(), (&row.public_key).into(), (&row.private_key).into(), hash.into(), organization.into()],
+    )
+}
+
+/// The statement that deletes a consumer with its keys, tokens and grants; returns its id.
+pub fn delete(organization: OrganizationId, id: i64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM consumers WHERE organization_id = ?1 AND id = ?2 RETURNING id",
+        [organization.into(), id.into()],
+    )
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT id, uid, email, public_key, private_key, is_enabled, customer_id, order_id, seats, created_at,
+                updated_at
+           FROM consumers"
+    };
+}
+
+/// Looks a consumer up; one [`ConsumerRow`] or none.
+pub fn by_id(organization: OrganizationId, id: i64) -> Stmt {
+    Stmt::new(concat!(columns!(), " WHERE organization_id = ?1 AND id = ?2"), [organization.into(), id.into()])
+}
+
+/// The statements of a page of consumers, the oldest first, as [`ConsumerRow`]s, and of how many there are in all:
+/// those with an e-mail address, in whatever case, or all.
+pub fn page(organization: OrganizationId, email: Option<&str>, page: Page) -> Vec<Stmt> {
+    let range = [page.limit.into(), page.offset.into()];
+    let Some(email) = email else {
+        let args = [organization.into()];
+        return vec![
+            Stmt::new(
+                concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id LIMIT ?2 OFFSET ?3"),
+                [args.to_vec(), range.to_vec()].concat(),
+            ),
+            Stmt::new("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", args),
+        ];
+    };
+    let args = [organization.into(), email.into()];
+    vec![
+        Stmt::new(
+            concat!(
+                columns!(),
+                " WHERE organization_id = ?1 AND lower(email) = lower(?2) ORDER BY id LIMIT ?3 OFFSET ?4"
+            ),
+            [args.to_vec(), range.to_vec()].concat(),
+        ),
+        Stmt::new(
+            "SELECT count(*) AS total FROM consumers WHERE organization_id = ?1 AND lower(email) = lower(?2)",
+            args,
+        ),
+    ]
+}
+
+/// A further token of a consumer about to be made.
+pub struct NewToken<'a> {
+    /// Public id.
+    pub uid: &'a str,
+    /// SHA-256 of its secret, lowercase hex.
+    pub hash: &'a str,
+    /// Free text.
+    pub description: &'a str,
+    /// JSON array of scope names.
+    pub scopes: String,
+    /// Now.
+    pub created_at: Millis,
+}
+
+/// The statement that makes a further token of a consumer, unless that has as many as its seats, or `most`; returns
+/// its id.
+pub fn insert_token(organization: OrganizationId, consumer_id: i64, token: &NewToken<'_>, most: i64) -> Stmt {
+    Stmt::new(
+        "INSERT INTO tokens (uid, organization_id, hash, description, scopes, metadata, created_at, consumer_id)
+         SELECT ?3, c.organization_id, ?4, ?5, ?6, '{}', ?7, c.id FROM consumers c
+          WHERE c.organization_id = ?1 AND c.id = ?2
+            AND (SELECT count(*) FROM tokens t WHERE t.consumer_id = c.id AND t.revoked_at IS NULL AND t.uid <> c.uid)
+                < coalesce(c.seats, ?8)
+         RETURNING id",
+        [
+            organization.into(),
+            consumer_id.into(),
+            token.uid.into(),
+            token.hash.into(),
+            token.description.into(),
+            (&token.scopes).into(),
+            token.created_at.into(),
+            most.into(),
+        ],
+    )
+}
+
+// Across organizations: ids are given out of one sequence.
+
+/// Gives the next id away, whatever becomes of it: `last`.
+pub fn reserve() -> Stmt {
+    Stmt::new(
+        "INSERT INTO sequences (name, last) VALUES ('consumers', 1)
+         ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
+        [],
+    )
+}
+
+// Across organizations: a key of ENCRYPTION_KEY seals for all of them.
+
+/// The private keys.
+pub const SEALED: SealedColumn = SealedColumn { name: "consumers.private_key", counts, sealed_by, replace };
+
+fn counts() -> Stmt {
+    Stmt::new("SELECT substr(private_key, 4, 8) AS key_id, count(*) AS count FROM consumers GROUP BY 1", [])
+}
+
+fn sealed_by(keys: String, limit: i64) -> Stmt {
+    Stmt::new(
+        "SELECT uid, private_key AS sealed FROM consumers
+          WHERE substr(private_key, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        [keys.into(), limit.into()],
+    )
+}
+
+fn replace(texts: String) -> Stmt {
+    Stmt::new(
+        "UPDATE consumers SET private_key = j.value ->> 'new' FROM json_each(?1) j
+          WHERE consumers.uid = j.value ->> 'uid' AND private_key = j.value ->> 'old' RETURNING id",
+        [texts.into()],
+    )
+}
