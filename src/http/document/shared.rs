@@ -8,7 +8,6 @@ use crate::http::kit::failure;
 use crate::http::kit::paging::{DEFAULT_SIZE, MAX_LIMIT, MAX_OFFSET, Paging};
 use crate::http::kit::requirement::Access;
 use crate::http::kit::routes::OperationInfo;
-use crate::registry::kernel::failure::Kind;
 
 /// The operation's part of the document.
 type Operation = Map<String, Value>;
@@ -21,7 +20,8 @@ pub fn complete(document: &mut Value, operations: &[OperationInfo]) {
     document["components"]["headers"] = headers();
     document["components"]["parameters"] = parameters();
     document["components"]["responses"] = responses();
-    document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"] = json!(KINDS.map(failure::code));
+    document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"] =
+        json!(failure::KINDS.map(failure::code));
     reject_unknown_fields(document);
     make_operation_ids_unique(document);
     for info in operations {
@@ -107,26 +107,9 @@ fn responses() -> Value {
     all
 }
 
-/// Every kind of failure, the first of each status in front.
-const KINDS: [Kind; 13] = [
-    Kind::Unauthenticated,
-    Kind::WrongCredentials,
-    Kind::TwoFactorRequired,
-    Kind::Forbidden,
-    Kind::NotFound,
-    Kind::MethodNotAllowed,
-    Kind::NotAcceptable,
-    Kind::Conflict,
-    Kind::Invalid,
-    Kind::RangeNotSatisfiable { size: 0 },
-    Kind::TooMany { retry_after: 60 },
-    Kind::Upstream,
-    Kind::Internal,
-];
-
 /// The body and the headers of a failure.
 fn describe_failure(status: &str, response: &mut Value) {
-    let code = KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status).map(failure::code);
+    let code = failure::KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status).map(failure::code);
     let schema = json!({ "$ref": "#/components/schemas/ErrorBody" });
     let example = json!({ "error": response["description"], "code": code, "details": {} });
     response["content"] = json!({ "application/json": { "schema": schema, "example": example } });
