@@ -1,4 +1,4 @@
-//! `list.json` and `search.json`, which `composer search`, `composer show -a` and shell completion ask.
+//! `list.json` and `search.json`, which `composer search`, `composer show -a` and shell completion request.
 
 use axum::response::Response;
 use serde::Deserialize;
@@ -57,7 +57,7 @@ pub struct SearchQuery {
     package_type: Option<String>,
 }
 
-/// Most packages of one answer; composer does not ask for more pages.
+/// Most packages of one response; composer requests no further pages.
 const MAX_RESULTS: i64 = 100;
 
 /// The visible packages whose name or description holds the text.

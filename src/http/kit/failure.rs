@@ -130,7 +130,7 @@ fn status_in(dialect: Dialect, failure: &Failure) -> StatusCode {
     }
 }
 
-/// The body of a failure in a dialect. `request_id` is told where the operator may have to look the request up.
+/// The body of a failure in a dialect. `request_id` is part of it where the operator may have to look the request up.
 pub fn render(dialect: Dialect, failure: &Failure, request_id: &str) -> Value {
     let mut body = match dialect.form {
         ErrorForm::ErrorCodeDetails => {

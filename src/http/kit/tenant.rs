@@ -56,7 +56,7 @@ impl Tenant {
     /// The organization that `caller` acts in; whether it is the caller's is [`Caller::view_of`]'s to say.
     ///
     /// # Errors
-    /// [`crate::registry::kernel::failure::Kind::NotFound`] when there is none of that slug, in the words for a stranger's.
+    /// [`crate::registry::kernel::failure::Kind::NotFound`] if there is none with that slug, with the message for one that is not the caller's.
     pub async fn of(&self, app: &App, caller: &Caller) -> Result<OrganizationId, Failure> {
         match self {
             Self::Root => Ok(OrganizationId::ROOT),

@@ -100,7 +100,7 @@ pub async fn list_artifacts(
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"package": "acme/*", "keep_versions": 10, "older_than_days": 365, "dry_run": true}))]
 pub struct CleanupRequest {
-    /// Whether it is only told what would be removed; true by default.
+    /// Whether the response only reports what would be removed; true by default.
     dry_run: Option<bool>,
     /// How many of a package's newest versions stay; 1 when only an age is given.
     #[schema(minimum = 0)]
@@ -166,7 +166,7 @@ impl CleanupView {
     }
 }
 
-/// Deletes old uploaded versions, or tells which it would delete: at most ten packages' a call. What comes from a
+/// Deletes old uploaded versions, or reports which it would delete: at most ten packages' a call. What comes from a
 /// repository stays.
 #[utoipa::path(
     post,

@@ -25,7 +25,7 @@ pub struct FilterEntryRequest {
     package: Option<String>,
     /// A Composer constraint; every version when it is left out.
     constraint: Option<String>,
-    /// What people are told.
+    /// What people are shown.
     reason: Option<String>,
     /// Where to read more.
     url: Option<String>,

@@ -17,7 +17,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
 use crate::store::packages::versions::DependentRow;
 
-/// Days that are told when nobody says which.
+/// Days that are counted if the request does not say which.
 const DEFAULT_DAYS: i64 = 30;
 
 /// Which installs are asked for.

@@ -1,4 +1,4 @@
-//! All that a consumer was granted: packages, permissions as a list, and what to tell composer.
+//! All that a consumer was granted: packages, permissions as a list, and instructions for composer.
 
 use axum::response::Response;
 use serde_json::json;

@@ -25,13 +25,13 @@ use crate::store::storefront::webhooks::WebhookRow;
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"url": "https://shop.example.com/hooks", "events": ["permission.expired"]}))]
 pub struct WebhookRequest {
-    /// Where it is told, by POST: https, no query. Needed when the webhook is made.
+    /// The URL that is notified, by POST: https, without a query. Needed when the webhook is made.
     url: Option<String>,
     /// `version.published`, `download.first`, `permission.expired`. Needed when the webhook is made.
     events: Option<Vec<String>>,
     /// What signs: 16 to 255 visible ASCII characters; made up when the webhook is made without.
     secret: Option<String>,
-    /// 1 is enabled, 0 is disabled: nothing is told, and what was not delivered yet waits.
+    /// 1 is enabled, 0 is disabled: nothing is sent, and deliveries that are pending wait.
     status: Option<i64>,
 }
 
@@ -69,7 +69,7 @@ fn webhook_view(row: WebhookRow, secret: Option<String>) -> WebhookView {
     }
 }
 
-/// What a webhook was told, or is to be told.
+/// A delivery to a webhook: an event, and what became of it.
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryView {
     /// The same in every attempt.
@@ -220,7 +220,7 @@ pub async fn delete_webhook(
 /// Deliveries of a page, if the request does not say.
 const DEFAULT_LIMIT: i64 = 100;
 
-/// What a webhook was told and is to be told, the latest first; of the last 30 days.
+/// The deliveries to a webhook in the last 30 days, the latest first.
 #[utoipa::path(
     get,
     path = "/webhooks/{id}/deliveries",

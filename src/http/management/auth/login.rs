@@ -46,7 +46,7 @@ pub struct SetupRequest {
     password: Secret,
 }
 
-/// Makes the first owner. Takes `ADMIN_TOKEN`, so that no visitor can come first.
+/// Makes the first owner. Takes `ADMIN_TOKEN`, so that no stranger can come first.
 #[utoipa::path(
     post,
     path = "/setup",

@@ -32,7 +32,7 @@ pub struct RepositoryRequest {
     kind: Option<String>,
     /// `git` (the default), `github`, `gitlab`, `bitbucket` or `gitea`; `composer` is the kind `composer`.
     vcs_type: Option<String>,
-    /// `none`, `token` or `basic`; told by the credentials when it is absent. A token is sent to a git host as a password,
+    /// `none`, `token` or `basic`; follows from the credentials if it is absent. A token is sent to a git host as a password,
     /// and to a Composer repository as a bearer token.
     credential_type: Option<String>,
     /// The token; or `user:password`; or an object `{token}` or `{username, password}`. Null is none. Never shown again.
@@ -299,7 +299,7 @@ pub struct VerificationView {
     branches: Option<usize>,
     /// Of a git repository.
     tags: Option<usize>,
-    /// Of a Composer repository, if its `packages.json` tells.
+    /// Of a Composer repository, if its `packages.json` says how many it has.
     packages: Option<usize>,
 }
 

@@ -37,7 +37,7 @@ impl From<PermissionName> for Permissions {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"package": "acme/extension", "constraint": "5.*", "updates_until": 1_893_456_000}))]
 pub struct GrantRequest {
-    /// One package; or else
+    /// The name of one package. Either it or `pattern` is needed.
     package: Option<String>,
     /// `acme/*`: every package whose name matches.
     pattern: Option<String>,
@@ -118,10 +118,10 @@ impl From<TokenRequest> for TokenSpec {
 /// Packages, and which versions of them.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GrantView {
-    /// One package; or else
+    /// The name of the package, if the grant is for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     package: Option<String>,
-    /// every package whose name matches.
+    /// The pattern of names, if the grant is for every package whose name matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pattern: Option<String>,
     /// Which versions, as composer writes it.
@@ -219,7 +219,7 @@ impl NewTokenView {
 pub struct TokenDetails {
     #[serde(flatten)]
     view: TokenView,
-    /// Requests that count in this clock hour, up to a minute behind; null when that cannot be told just now.
+    /// Requests that count in this clock hour, up to a minute behind; null if the count is not available just now.
     requests_this_hour: Option<i64>,
 }
 
