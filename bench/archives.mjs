@@ -19,7 +19,7 @@ const TOO_LARGE = { name: "bench/too-large", megabytes: 40 };
 const WASM_LIMIT = 128 - 24 - 24;
 
 /** The worker has to answer meanwhile within … */
-const PATIENCE = 10_000;
+const TIMEOUT = 10_000;
 
 export async function archives() {
   const host = await startGitHost();
@@ -60,7 +60,7 @@ function watchHealth({ url }) {
   const watching = (async () => {
     while (running) {
       const begun = performance.now();
-      const answer = await fetch(`${url}/health`, { signal: AbortSignal.timeout(PATIENCE) });
+      const answer = await fetch(`${url}/health`, { signal: AbortSignal.timeout(TIMEOUT) });
       if (!answer.ok) throw new Error(`/health answered ${answer.status}`);
       slowest = Math.max(slowest, performance.now() - begun);
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -4,7 +4,7 @@ import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 /** No run of the load may take longer: 5 min. */
-const PATIENCE = 5 * 60_000;
+const TIMEOUT = 5 * 60_000;
 
 /** Starts the load process: `{ run(job), stop() }`; jobs as load.mjs describes them. */
 export function startLoad() {
@@ -12,7 +12,7 @@ export function startLoad() {
   return {
     async run(job) {
       const result = await new Promise((resolve, reject) => {
-        const alarm = setTimeout(() => reject(new Error("the load did not end")), PATIENCE);
+        const alarm = setTimeout(() => reject(new Error("the load did not end")), TIMEOUT);
         child.once("message", (message) => (clearTimeout(alarm), resolve(message)));
         child.send(job);
       });

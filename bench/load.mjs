@@ -48,7 +48,7 @@ async function run({ name, port, requests, seconds = 3600, connections = 8, time
 }
 
 /** No answer may pause for longer: 20 s. */
-const PATIENCE = 20_000;
+const TIMEOUT = 20_000;
 
 /** One connection: `next()` gives requests until it gives `null`. */
 function converse(port, next, done) {
@@ -57,7 +57,7 @@ function converse(port, next, done) {
     const answer = new Answer();
     let begun;
     let request;
-    const ask = () => {
+    const send = () => {
       request = next();
       if (request === null) return void (socket.destroy(), resolve());
       begun = performance.now();
@@ -68,14 +68,14 @@ function converse(port, next, done) {
       const seen = answer.status ? `status ${answer.status} and ${answer.received} bytes` : "nothing";
       return `${seen} of the answer to ${request?.split("\r\n", 1)[0]}`;
     };
-    socket.setTimeout(PATIENCE, () => socket.destroy(new Error(`only ${soFar()} came`)));
-    socket.on("connect", ask);
+    socket.setTimeout(TIMEOUT, () => socket.destroy(new Error(`only ${soFar()} came`)));
+    socket.on("connect", send);
     socket.on("error", reject);
     socket.on("close", () => reject(new Error(`the server hung up when ${soFar()} had come`)));
     socket.on("data", (piece) => {
       if (!answer.take(piece)) return;
       done(answer.status, answer.received, performance.now() - begun);
-      ask();
+      send();
     });
   });
 }

@@ -23,8 +23,8 @@ export async function compare(rows, first) {
   const load = startLoad();
   try {
     const measured = await step(`Measuring ${rows.length} kinds of request, ${ROUNDS} rounds`, async () => {
-      const quiet = await takeTurns(load, rows.filter((row) => !row.disturbs));
-      const loud = await takeTurns(load, rows.filter((row) => row.disturbs));
+      const quiet = await runInRounds(load, rows.filter((row) => !row.disturbs));
+      const loud = await runInRounds(load, rows.filter((row) => row.disturbs));
       return [...quiet, ...loud];
     });
     return report(measured, first);
@@ -34,7 +34,7 @@ export async function compare(rows, first) {
 }
 
 /** Runs `rows` in turn, round by round; the rows with their medians. */
-async function takeTurns(load, rows) {
+async function runInRounds(load, rows) {
   // A row may not start cold: isolates compile what is used often, and remember who has asked.
   for (const row of rows) {
     const isOne = row.once || row.requests.length === 1;

@@ -13,7 +13,7 @@ const ADMIN_TOKEN = "bench-admin-token";
 const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
 
 /** No request for set-up may take longer: 30 s. */
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 
 /** More than any run can use up. */
 const UNLIMITED = 1_000_000_000;
@@ -74,7 +74,7 @@ export async function startRegistry({ state, instrumented = false, beside } = {}
     async admin(path, json) {
       const sent = json === undefined ? {} : { method: "POST", body: JSON.stringify(json) };
       const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, "content-type": "application/json" };
-      const answer = await fetch(url.origin + path, { ...sent, headers, signal: AbortSignal.timeout(PATIENCE) });
+      const answer = await fetch(url.origin + path, { ...sent, headers, signal: AbortSignal.timeout(TIMEOUT) });
       if (!answer.ok) throw new Stop(`${path} answered ${answer.status}: ${await answer.text()}`);
       return answer.json();
     },
@@ -100,7 +100,7 @@ export async function startRegistry({ state, instrumented = false, beside } = {}
 }
 
 /** One answer as composer gets it; `credential` as {@link get} takes it. */
-export async function look(registry, path, credential) {
+export async function composerGet(registry, path, credential) {
   const headers = { authorization: basic(credential), "user-agent": "Composer/2.8.1", host: "registry.test" };
   const answer = await fetch(registry.url + path, { headers });
   const text = await answer.text();
@@ -200,7 +200,7 @@ function crc32(text) {
 }
 
 /** No sync and no building of archives may take longer: 5 min. */
-const SETTLING = 5 * 60_000;
+const SYNC_TIMEOUT = 5 * 60_000;
 
 /** Registers the repository at `url` and waits until it is synced and each of its tags has its zip. Its uid. */
 export async function register(registry, url) {
@@ -235,7 +235,7 @@ export async function synced(registry, id, runs = 1) {
 
 /** Asks `done` until it has an answer. */
 export async function until(what, done) {
-  for (const end = Date.now() + SETTLING; Date.now() < end; ) {
+  for (const end = Date.now() + SYNC_TIMEOUT; Date.now() < end; ) {
     const answer = await done();
     if (answer) return answer;
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -4,7 +4,7 @@ import { startGitHost } from "../tests/e2e/support/git-host.mjs";
 import { step } from "../scripts/lib/say.mjs";
 import { get } from "./load-client.mjs";
 import { compare } from "./rates.mjs";
-import { insertConsumers, issueToken, look, register, startRegistry } from "./registry.mjs";
+import { composerGet, insertConsumers, issueToken, register, startRegistry } from "./registry.mjs";
 import { table } from "./report.mjs";
 import { manyVersions } from "./repositories.mjs";
 
@@ -58,7 +58,7 @@ async function countCalls(...pairs) {
     const counted = [];
     for (const path of [PATH, PATH, "/packages.json", "/list.json"]) {
       const before = await registry.calls();
-      await look(registry, path, consumer);
+      await composerGet(registry, path, consumer);
       const after = await registry.calls();
       counted.push(after.statements - before.statements);
     }
@@ -75,8 +75,8 @@ async function countCalls(...pairs) {
 
 async function scenarios(lone, one, crowded, crowd) {
   const token = await issueToken(lone);
-  const whole = await look(lone, PATH, { token });
-  const filtered = await look(lone, PATH, one);
+  const whole = await composerGet(lone, PATH, { token });
+  const filtered = await composerGet(lone, PATH, one);
   const bytes = ({ text }) => `${(text.length / 1000).toFixed(1)} kB`;
   const [port, crowdedPort] = [await lone.portOf(), await crowded.portOf()];
   const regulars = crowd.slice(0, REGULARS);

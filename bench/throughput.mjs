@@ -6,7 +6,7 @@ import { step } from "../scripts/lib/say.mjs";
 import { buildBare } from "./bare.mjs";
 import { get } from "./load-client.mjs";
 import { compare } from "./rates.mjs";
-import { DIRECT, insertTokens, issueToken, look, register, script, startRegistry } from "./registry.mjs";
+import { DIRECT, composerGet, insertTokens, issueToken, register, script, startRegistry } from "./registry.mjs";
 import { incompressible, manyVersions } from "./repositories.mjs";
 
 /** The least part of a bare Rust worker's rate that a warm p2 document may come at. */
@@ -58,10 +58,10 @@ async function scenarios(registry) {
   const prefixed = await issueToken(registry, { allowed_package_prefixes: ["bench/"] });
   const cold = await insertTokens(registry, COLD_TOKENS);
   const path = ({ name }) => `/p2/${name}.json`;
-  const small = await look(registry, path(SMALL), { token });
-  const large = await look(registry, path(LARGE), { token });
-  const root = await look(registry, "/packages.json", { token });
-  const archive = await look(registry, `/p2/${ARCHIVE}.json`, { token });
+  const small = await composerGet(registry, path(SMALL), { token });
+  const large = await composerGet(registry, path(LARGE), { token });
+  const root = await composerGet(registry, "/packages.json", { token });
+  const archive = await composerGet(registry, `/p2/${ARCHIVE}.json`, { token });
   const [{ dist }] = JSON.parse(archive.text).packages[ARCHIVE];
   const bytes = (text) => `${(text.length / 1000).toFixed(1)} kB`;
   const port = await registry.portOf();

@@ -52,11 +52,6 @@ pub fn json_arguments(items: impl IntoIterator<Item = serde_json::Value>) -> Vec
     arguments
 }
 
-/// The texts of a JSON array; `None` of anything else.
-fn texts(list: &serde_json::Value) -> Option<Vec<String>> {
-    Some(list.as_array()?.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect())
-}
-
 /// A truth value as SQLite keeps it.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     i64::deserialize(deserializer).map(|number| number != 0)
@@ -66,6 +61,12 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
 fn json_text<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     read_text(&text).map_err(serde::de::Error::custom)
+}
+
+/// A column that may hold a JSON array of texts.
+fn json_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| read_text(&text).map_err(serde::de::Error::custom)).transpose()
 }
 
 /// A part of a list.

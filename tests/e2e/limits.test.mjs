@@ -37,7 +37,7 @@ after(async () => {
 
 const bearer = (text) => ({ authorization: `Bearer ${text}` });
 const basic = (user, password) => ({ authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` });
-const ask = (path, text, headers = {}) => registry.request(path, { headers: { ...bearer(text), ...headers } });
+const request = (path, text, headers = {}) => registry.request(path, { headers: { ...bearer(text), ...headers } });
 const quota = (answer) => ["limit", "remaining", "reset"].map((name) => Number(answer.headers.get(`x-ratelimit-${name}`)));
 
 /** A test that counts must not lie across the full hour, when all counts begin anew. */
@@ -52,9 +52,9 @@ test("twenty requests at once with a fresh token are all answered and all counte
   await withinOneHour(10_000);
   const fresh = (await issueToken(registry)).token;
   const paths = ["/packages.json", "/p2/acme/library.json", "/dist/acme/library/v1.0.0.zip", "/list.json"];
-  const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => ask(paths[index % paths.length], fresh)));
+  const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => request(paths[index % paths.length], fresh)));
   assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
-  const [limit, remaining, reset] = quota(await ask("/packages.json", fresh));
+  const [limit, remaining, reset] = quota(await request("/packages.json", fresh));
   assert.deepEqual([limit, remaining], [1000, 979]);
   assert.equal(reset % 3600, 0);
   assert.ok(reset * 1000 > Date.now() && reset * 1000 <= Date.now() + HOUR);
@@ -63,15 +63,15 @@ test("twenty requests at once with a fresh token are all answered and all counte
 test("a token's kind decides how much it may ask, and its own limit decides over that", async () => {
   const limits = [];
   for (const fields of [{ permissions: "readonly" }, { permissions: "write" }, { permissions: "write", rate_limit_max: 7 }]) {
-    limits.push(quota(await ask("/packages.json", (await issueToken(registry, fields)).token)).slice(0, 2));
+    limits.push(quota(await request("/packages.json", (await issueToken(registry, fields)).token)).slice(0, 2));
   }
   assert.deepEqual(limits, [[1000, 999], [500, 499], [7, 6]]);
 });
 
 test("an answer that says nothing has changed costs nothing", async () => {
   const fresh = (await issueToken(registry)).token;
-  const first = await ask("/packages.json", fresh);
-  const again = await ask("/packages.json", fresh, { "if-modified-since": first.headers.get("last-modified") });
+  const first = await request("/packages.json", fresh);
+  const again = await request("/packages.json", fresh, { "if-modified-since": first.headers.get("last-modified") });
   assert.equal(again.status, 304);
   assert.deepEqual(quota(again), quota(first));
 });
@@ -80,10 +80,10 @@ test("the request beyond the limit is refused, in words that composer prints", a
   await withinOneHour(20_000);
   const small = (await issueToken(registry, { rate_limit_max: 5 })).token;
   for (const left of [4, 3, 2, 1, 0]) {
-    const answer = await ask("/packages.json", small);
+    const answer = await request("/packages.json", small);
     assert.deepEqual([answer.status, ...quota(answer).slice(0, 2)], [200, 5, left]);
   }
-  const refused = await ask("/packages.json", small);
+  const refused = await request("/packages.json", small);
   const [limit, remaining, reset] = quota(refused);
   assert.deepEqual([refused.status, limit, remaining], [429, 5, 0]);
   assert.equal(refused.headers.get("content-type"), "application/json");
@@ -103,7 +103,7 @@ test("the request beyond the limit is refused, in words that composer prints", a
   }
   await new Promise((resolve) => setTimeout(resolve, FLUSHED));
   await registry.restart();
-  assert.equal((await ask("/packages.json", small)).status, 429, "the count survives a restart");
+  assert.equal((await request("/packages.json", small)).status, 429, "the count survives a restart");
 });
 
 // ------------------------------------------------------------------------------------------------ credentials
@@ -151,9 +151,9 @@ test("a token is taken as Basic password under any user name, and as Bearer", as
 
 test("an expired token is refused as such", async () => {
   const { token: expiring } = await issueToken(registry, { expires_at: Math.floor(Date.now() / 1000) + 2 });
-  assert.equal((await ask("/packages.json", expiring)).status, 200);
+  assert.equal((await request("/packages.json", expiring)).status, 200);
   await new Promise((resolve) => setTimeout(resolve, 2100));
-  const answer = await ask("/packages.json", expiring);
+  const answer = await request("/packages.json", expiring);
   assert.equal(answer.status, 401);
   assert.match((await answer.json()).warning, /expired/);
 });

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { createProject } from "./support/composer.mjs";
 import { startGitHost } from "./support/git-host.mjs";
 import { register, startRegistry, syncAgain } from "./support/registry.mjs";
-import { openShop } from "./support/shop.mjs";
+import { createStorefrontClient } from "./support/storefront.mjs";
 
 const EXTENSION = "acme/extension";
 const OTHER = "acme/other";
@@ -21,7 +21,7 @@ const RENEWED = "2026-06-30 23:59:59";
 let host;
 let extension;
 let registry;
-let ask;
+let request;
 let consumer;
 let project;
 
@@ -36,7 +36,7 @@ function publish(name, releases) {
   return repository;
 }
 
-const sell = (list) => ask("PUT", `/consumers/${consumer.id}/entitlements`, { json: list });
+const sell = (list) => request("PUT", `/consumers/${consumer.id}/entitlements`, { json: list });
 const lockedVersion = (name) => project.readJson("composer.lock").packages.find((entry) => entry.name === name)?.version;
 
 /** What the customer's composer says to `args`, with its cache warm as it is. */
@@ -59,7 +59,7 @@ before(async () => {
     });
     assert.equal(sync_status, "ok", error);
   }
-  ({ ask } = await openShop(registry));
+  ({ request } = await createStorefrontClient(registry));
 });
 after(async () => {
   project?.remove();
@@ -70,17 +70,17 @@ after(async () => {
 test("a purchase makes a consumer and grants 5.* with a year of updates", async () => {
   const order = { email: "One@example.com", customer_id: "42", order_id: "1001" };
   const headers = { "idempotency-key": "order-1001" };
-  consumer = await ask("POST", "/consumers", { json: order, status: 201, headers });
-  assert.deepEqual(await ask("POST", "/consumers", { json: order, status: 201, headers }), consumer);
-  assert.equal((await ask("GET", "/consumers/email/one@example.com")).length, 1);
+  consumer = await request("POST", "/consumers", { json: order, status: 201, headers });
+  assert.deepEqual(await request("POST", "/consumers", { json: order, status: 201, headers }), consumer);
+  assert.equal((await request("GET", "/consumers/email/one@example.com")).length, 1);
   const bought = [{ package: EXTENSION, version: "5.*", updates_until: PAID }];
   const [permission] = await sell(bought);
   assert.deepEqual(await sell(bought), [permission]);
-  assert.deepEqual((await ask("GET", `/consumers/${consumer.id}/packages`)).map(({ name }) => name), [EXTENSION]);
+  assert.deepEqual((await request("GET", `/consumers/${consumer.id}/packages`)).map(({ name }) => name), [EXTENSION]);
 });
 
 test("with what the shop shows, composer installs the newest version that was paid for", async () => {
-  const { auth_json, repositories, require } = await ask("GET", `/consumers/${consumer.id}/instructions`);
+  const { auth_json, repositories, require } = await request("GET", `/consumers/${consumer.id}/instructions`);
   assert.deepEqual(require, { [EXTENSION]: "5.*" });
   project = createProject({
     url: repositories[0].url,
@@ -119,7 +119,7 @@ test("a version that comes out in time is there at the next update", async () =>
 test("an upgrade to the next major is a permission more", async () => {
   const refused = await composer("require", `${EXTENSION}:6.*`);
   assert.notEqual(refused.code, 0, refused.said);
-  await ask("POST", "/permissions", {
+  await request("POST", "/permissions", {
     json: { consumerid: consumer.id, package: EXTENSION, version: "6.*" },
     status: 201,
   });
@@ -130,13 +130,13 @@ test("an upgrade to the next major is a permission more", async () => {
 });
 
 test("a disabled consumer is told so by composer, and goes on when enabled", async () => {
-  await ask("PATCH", `/consumers/${consumer.id}`, { json: { status: 0 } });
+  await request("PATCH", `/consumers/${consumer.id}`, { json: { status: 0 } });
   // With its cache warm composer makes do with what it knows, and passes the warning on.
   assert.match((await composer("update")).output, /This account was disabled\. Ask whoever sold you the packages\./);
   project.clearCache();
   const { code, said } = await composer("update");
   assert.notEqual(code, 0, said);
-  await ask("PATCH", `/consumers/${consumer.id}`, { json: { status: 1 } });
+  await request("PATCH", `/consumers/${consumer.id}`, { json: { status: 1 } });
   assert.equal((await composer("update")).code, 0);
 });
 
@@ -150,11 +150,11 @@ test("after a refund composer loses it at the next update, and cannot install it
   const install = await composer("install");
   assert.notEqual(install.code, 0, install.said);
   assert.equal(project.read(`vendor/${EXTENSION}/VERSION`), null);
-  assert.deepEqual(await ask("GET", `/consumers/${consumer.id}/packages`), []);
+  assert.deepEqual(await request("GET", `/consumers/${consumer.id}/packages`), []);
 });
 
 test("whoever is gone is nobody, and no key is in the audit log", async () => {
-  await ask("DELETE", `/consumers/${consumer.id}`, { status: 204 });
+  await request("DELETE", `/consumers/${consumer.id}`, { status: 204 });
   const basic = Buffer.from(`${consumer.public_key}:${consumer.private_key}`).toString("base64");
   const answer = await registry.request("/packages.json", { headers: { authorization: `Basic ${basic}` } });
   assert.equal(answer.status, 401);

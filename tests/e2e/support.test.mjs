@@ -70,14 +70,14 @@ test("a fault strikes as often as asked and then is over", async () => {
     host.fail({ kind: "slow", delay: 50 });
     host.fail({ kind: "hang" });
     host.fail({ kind: "cut", bytes: 10 });
-    const ask = () => fetch(url, { redirect: "manual", signal: AbortSignal.timeout(1_000) });
-    assert.equal((await ask()).status, 503);
-    assert.match((await ask()).headers.get("location"), /^http:\/\/elsewhere\.example\/flaky\.git\//);
-    assert.match(await (await ask()).text(), /<title>/);
-    assert.equal((await ask()).status, 200);
-    await assert.rejects(ask(), { name: "TimeoutError" });
-    await assert.rejects(ask().then((answer) => answer.text()));
-    assert.equal((await ask()).status, 200);
+    const request = () => fetch(url, { redirect: "manual", signal: AbortSignal.timeout(1_000) });
+    assert.equal((await request()).status, 503);
+    assert.match((await request()).headers.get("location"), /^http:\/\/elsewhere\.example\/flaky\.git\//);
+    assert.match(await (await request()).text(), /<title>/);
+    assert.equal((await request()).status, 200);
+    await assert.rejects(request(), { name: "TimeoutError" });
+    await assert.rejects(request().then((answer) => answer.text()));
+    assert.equal((await request()).status, 200);
   } finally {
     await host.stop();
   }

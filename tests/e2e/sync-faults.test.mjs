@@ -4,14 +4,14 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { startGitHost } from "./support/git-host.mjs";
-import { askForSync, register, registerOnly, settled, startRegistry, syncAgain, until, versionsOf } from "./support/registry.mjs";
+import { register, registerOnly, requestSync, startRegistry, syncAgain, until, versionsOf, waitForSync } from "./support/registry.mjs";
 
 /** The host's password; nothing that the registry says or logs may hold it. */
 const SECRET = "s3cr3t-of-the-host";
 const AUTH = { username: "bot", password: SECRET };
 const BASIC = `Basic ${Buffer.from(`bot:${SECRET}`).toString("base64")}`;
 /** The registry gives an upstream this long. */
-const UPSTREAM_PATIENCE = 30_000;
+const UPSTREAM_TIMEOUT = 30_000;
 
 let host;
 let registry;
@@ -217,13 +217,13 @@ test("a push during a running sync is not lost", async () => {
   let posts = 0;
   const fetching = (entry) => entry.path.startsWith("/busy.git") && post(entry) && ++posts === 2;
   host.fail({ kind: "slow", delay: 1000 }, { when: fetching });
-  await askForSync(registry, id);
+  await requestSync(registry, id);
   await until("the refs are read and the commits asked for", 10_000, () => posts >= 2);
   assert.equal((await shown(id)).sync_status, "syncing");
   push("v1.2.0");
-  await Promise.all([1, 2, 3].map(() => askForSync(registry, id)));
+  await Promise.all([1, 2, 3].map(() => requestSync(registry, id)));
   await until("both tags are there", 20_000, async () => (await versions({ id })).includes("v1.2.0"));
-  await settled(registry, id);
+  await waitForSync(registry, id);
   assert.deepEqual(await versions({ id }), ["dev-main", "v1.0.0", "v1.1.0", "v1.2.0"]);
   const { results } = await (await registry.database())
     .prepare("SELECT added FROM sync_runs WHERE repository_id = (SELECT id FROM repositories WHERE uid = ?1) ORDER BY id LIMIT 3")
@@ -237,7 +237,7 @@ test("a sync that was cut off is shown as such and done again when its lease is 
   const { id } = await registerPrivate("interrupted");
   repository.tag("v1.1.0");
   host.fail({ kind: "slow", delay: 5000 }, { when: (entry) => entry.path.startsWith("/interrupted.git") });
-  await askForSync(registry, id);
+  await requestSync(registry, id);
   await until("the sync runs", 10_000, async () => (await shown(id)).sync_status === "syncing");
   await registry.restart();
   host.heal();
@@ -245,7 +245,7 @@ test("a sync that was cut off is shown as such and done again when its lease is 
   host.forget();
   const asked = () => host.log.filter((entry) => entry.path.startsWith("/interrupted.git")).length;
   await registry.runCron();
-  await askForSync(registry, id);
+  await requestSync(registry, id);
   // Another repository's sync goes through the same queue behind this one: when it is done, this one was passed over.
   await syncAgain(registry, host.urlOf("busy"));
   assert.equal(asked(), 0, "nobody takes the place of a sync that may still run");
@@ -254,7 +254,7 @@ test("a sync that was cut off is shown as such and done again when its lease is 
   assert.deepEqual([cutOff.sync_status, cutOff.error], ["failed", "The last sync was cut off before it ended. It will be tried again."]);
   await registry.runCron();
   await until("the tag is found", 20_000, async () => (await versions({ id })).includes("v1.1.0"));
-  assert.equal((await settled(registry, id)).sync_status, "ok");
+  assert.equal((await waitForSync(registry, id)).sync_status, "ok");
 });
 
 test("a repository whose message was lost is picked up by cron", async () => {
@@ -264,13 +264,13 @@ test("a repository whose message was lost is picked up by cron", async () => {
   await database.prepare("UPDATE repositories SET request_seq = request_seq + 1 WHERE uid = ?1").bind(id).run();
   assert.equal((await shown(id)).sync_status, "pending");
   await registry.runCron();
-  assert.equal((await settled(registry, id)).sync_status, "ok");
+  assert.equal((await waitForSync(registry, id)).sync_status, "ok");
 });
 
 // ------------------------------------------------------------------------------------------------ and in the end
 
 test("a host that says nothing is given up after half a minute", async () => {
-  const failed = await settled(patient, waiting.id, { patience: UPSTREAM_PATIENCE + 15_000 });
+  const failed = await waitForSync(patient, waiting.id, { timeout: UPSTREAM_TIMEOUT + 15_000 });
   assert.deepEqual([failed.sync_status, failed.error], ["failed", "the server did not answer within 30 s"]);
   assert.equal((await syncAgain(patient, waiting.url)).sync_status, "ok");
 });

@@ -21,7 +21,7 @@ const json = (value) => JSON.stringify(value);
 const soon = (seconds) => Math.floor(Date.now() / 1000) + seconds;
 
 /** A request of the shop; the answer's body, when the status is the one expected. */
-async function ask(method, path, { body, status = 200, headers = {} } = {}) {
+async function request(method, path, { body, status = 200, headers = {} } = {}) {
   const sent = body === undefined ? {} : { body: json(body) };
   const answer = await registry.request(path, { method, ...sent, headers: { authorization: `Bearer ${shop}`, ...headers } });
   const text = await answer.text();
@@ -69,8 +69,8 @@ test("a purchase makes a token, and sending it again makes no second one", async
     metadata: { ...CUSTOMER, order_id: "1001" },
   };
   const headers = { "idempotency-key": "order-1001" };
-  bought = await ask("POST", "/api/tokens", { body: order, status: 201, headers });
-  const again = await ask("POST", "/api/tokens", { body: order, status: 201, headers });
+  bought = await request("POST", "/api/tokens", { body: order, status: 201, headers });
+  const again = await request("POST", "/api/tokens", { body: order, status: 201, headers });
   assert.equal(again.text, bought.text);
   assert.equal(again.headers.get("idempotency-replayed"), "true");
   const parallel = await Promise.all(
@@ -84,7 +84,7 @@ test("a purchase makes a token, and sending it again makes no second one", async
   );
   const statuses = parallel.map(({ status }) => status);
   assert.ok(statuses.includes(201) && statuses.every((status) => [201, 409].includes(status)), json(statuses));
-  const { list } = await ask("GET", "/api/tokens?customer_id=c-7&sort=created_at");
+  const { list } = await request("GET", "/api/tokens?customer_id=c-7&sort=created_at");
   assert.deepEqual(list.map(({ metadata }) => metadata.order_id), ["1001", "1002"]);
 });
 
@@ -101,18 +101,18 @@ test("composer installs what was bought, the newest of it", async () => {
 
 test("the shop can neither sell what it does not see nor make itself an administrator", async () => {
   const rival = { description: "x", grants: [{ package: "rival/extension" }] };
-  await ask("POST", "/api/tokens", { body: rival, status: 403 });
+  await request("POST", "/api/tokens", { body: rival, status: 403 });
   const admin = { description: "x", scopes: ["admin"], allowed_package_prefixes: ["acme/"] };
-  await ask("POST", "/api/tokens", { body: admin, status: 403 });
+  await request("POST", "/api/tokens", { body: admin, status: 403 });
   const bad = { description: "x", grants: [{ package: "acme/extension", constraint: "five" }] };
-  assert.match((await ask("POST", "/api/tokens", { body: bad, status: 400 })).error, /constraint.*"five"/);
+  assert.match((await request("POST", "/api/tokens", { body: bad, status: 400 })).error, /constraint.*"five"/);
 });
 
 test("an extension and an upgrade change the token that the customer has", async () => {
   const path = `/api/tokens/${bought.id}`;
   const expires = soon(365 * 24 * 3600);
   const grants = [{ package: "acme/extension", constraint: "5.* || 6.*" }];
-  const changed = await ask("PATCH", path, { body: { expires_at: expires, grants } });
+  const changed = await request("PATCH", path, { body: { expires_at: expires, grants } });
   assert.deepEqual([changed.expires_at, changed.grants[0].constraint], [expires, "5.* || 6.*"]);
   const { code, output } = await composer("require", "acme/extension:^6");
   assert.equal(code, 0, output);
@@ -121,7 +121,7 @@ test("an extension and an upgrade change the token that the customer has", async
 
 test("a rotation leaves the customer time to change the secret", async () => {
   const path = `/api/tokens/${bought.id}`;
-  const rotated = await ask("POST", `${path}/rotate`, { body: { grace_seconds: 3600 } });
+  const rotated = await request("POST", `${path}/rotate`, { body: { grace_seconds: 3600 } });
   for (const token of [bought.token, rotated.token]) {
     const answer = await registry.request("/p2/acme/extension.json", { headers: { authorization: `Bearer ${token}` } });
     assert.equal(answer.status, 200);
@@ -131,21 +131,21 @@ test("a rotation leaves the customer time to change the secret", async () => {
     const answer = await registry.request("/p2/acme/extension.json", { headers: { authorization: `Bearer ${token}` } });
     assert.equal(answer.status, 200, "after a restart too");
   }
-  const shown = await ask("GET", path);
+  const shown = await request("GET", path);
   assert.equal(shown.token, undefined);
   assert.ok(shown.requests_this_hour >= 0 && shown.last_used_at !== null, json(shown));
 });
 
 test("a refund revokes all of the customer's tokens, and composer loses what was bought", async () => {
-  const { list: before } = await ask("GET", "/api/tokens?customer_email=Seven@Example.com");
+  const { list: before } = await request("GET", "/api/tokens?customer_email=Seven@Example.com");
   assert.equal(before.length, 2);
-  await ask("DELETE", "/api/tokens", { status: 400 });
-  const revoked = await ask("DELETE", "/api/tokens?customer_id=c-7");
+  await request("DELETE", "/api/tokens", { status: 400 });
+  const revoked = await request("DELETE", "/api/tokens?customer_id=c-7");
   assert.deepEqual([revoked.revoked, revoked.remaining], [2, 0]);
   assert.deepEqual(revoked.ids.sort(), before.map(({ id }) => id).sort());
   const { code, output } = await composer("update");
   assert.notEqual(code, 0, output);
-  assert.deepEqual((await ask("GET", "/api/tokens?customer_id=c-7")).list, []);
+  assert.deepEqual((await request("GET", "/api/tokens?customer_id=c-7")).list, []);
   const log = await (await registry.admin("/api/audit-log?action=token.revoked")).json();
   assert.deepEqual(log.map(({ target }) => target).sort(), revoked.ids);
 });

@@ -36,7 +36,7 @@ after(async () => {
 });
 
 /** Sends a request with `token`, and a JSON body if there is one; `{ status, headers, body }`. */
-async function ask(method, path, { token, json } = {}) {
+async function request(method, path, { token, json } = {}) {
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const body = json === undefined ? undefined : JSON.stringify(json);
   const answer = await registry.request(path, { method, headers, body });
@@ -45,13 +45,13 @@ async function ask(method, path, { token, json } = {}) {
 
 /** The same for an answer that must have `status`; its body. */
 async function expect(status, method, path, options) {
-  const answer = await ask(method, path, options);
+  const answer = await request(method, path, options);
   assert.equal(answer.status, status, `${method} ${path}: ${JSON.stringify(answer.body)}`);
   return answer.body;
 }
 
-const logIn = (email, more = {}) => ask("POST", "/api/auth/login", { json: { email, password: PASSWORD, ...more } });
-const isAlive = async (token) => (await ask("GET", "/api/auth/me", { token })).status === 200;
+const logIn = (email, more = {}) => request("POST", "/api/auth/login", { json: { email, password: PASSWORD, ...more } });
+const isAlive = async (token) => (await request("GET", "/api/auth/me", { token })).status === 200;
 
 /** What an authenticator app with the secret shows in a time step. */
 function codeOf(base32, step) {
@@ -70,7 +70,7 @@ test("the admin token makes the first owner, once, however many ask at a time", 
   assert.deepEqual(await expect(200, "GET", "/api/auth/setup"), { setup_required: true });
   const json = { email: " Ada@Example.org", name: "Ada", password: PASSWORD };
   assert.equal((await expect(401, "POST", "/api/auth/setup", { json })).code, "UNAUTHENTICATED");
-  const answers = await Promise.all([1, 2, 3].map(() => ask("POST", "/api/auth/setup", { token: ADMIN_TOKEN, json })));
+  const answers = await Promise.all([1, 2, 3].map(() => request("POST", "/api/auth/setup", { token: ADMIN_TOKEN, json })));
   assert.deepEqual(answers.map(({ status }) => status).sort(), [201, 409, 409]);
   assert.deepEqual(await expect(200, "GET", "/api/auth/setup"), { setup_required: false });
   const { body } = await logIn("ada@example.org");
@@ -95,10 +95,10 @@ test("an invitation's link leads to a page of the registry, and makes a user", a
   for (const name of loaded) assert.equal((await registry.request(`/account/${name}`)).status, 200, name);
   const script = await (await registry.request("/account/page.js")).text();
   assert.match(script, /\/api\/auth\/\$\{path\}/);
-  assert.equal((await ask("GET", "/account/absent")).body.code, "NOT_FOUND");
+  assert.equal((await request("GET", "/account/absent")).body.code, "NOT_FOUND");
 
   const json = { token: made.token, name: "Vic", password: PASSWORD };
-  const answers = await Promise.all([1, 2].map(() => ask("POST", "/api/auth/accept-invitation", { json })));
+  const answers = await Promise.all([1, 2].map(() => request("POST", "/api/auth/accept-invitation", { json })));
   assert.deepEqual(answers.map(({ status }) => status).sort(), [201, 404]);
   const { body } = await logIn("vic@example.org");
   sessions.vic = body.token;
@@ -158,7 +158,7 @@ test("blocking a user ends the session at once", async () => {
   assert.ok((await isAlive(sessions.vic)) && (await isAlive(second)));
   await expect(200, "PATCH", `/api/users/${ids.vic}`, { token: sessions.ada, json: { blocked: true } });
   for (const token of [sessions.vic, second]) {
-    const { status, body } = await ask("GET", "/api/auth/me", { token });
+    const { status, body } = await request("GET", "/api/auth/me", { token });
     assert.deepEqual([status, body.error], [401, "This session has ended. Log in again."]);
     const composer = { authorization: `Basic ${Buffer.from(`vic:${token}`).toString("base64")}`, "user-agent": "Composer/2.8.0" };
     assert.equal((await registry.request("/packages.json", { headers: composer })).status, 401);
@@ -174,7 +174,7 @@ test("a forgotten password is replaced with a link, and the sessions end", async
   const { token, link } = await expect(201, "POST", path, { token: sessions.ada });
   assert.equal(link, `${registry.url}/account/#${token}`);
   const json = { token, password: OTHER_PASSWORD };
-  const answers = await Promise.all([1, 2].map(() => ask("POST", "/api/auth/reset", { json })));
+  const answers = await Promise.all([1, 2].map(() => request("POST", "/api/auth/reset", { json })));
   assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 404]);
   assert.ok(!(await isAlive(session)));
   assert.equal((await logIn("vic@example.org")).status, 401);

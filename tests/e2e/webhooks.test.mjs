@@ -9,12 +9,12 @@ import { after, before, test } from "node:test";
 import { createProject } from "./support/composer.mjs";
 import { startGitHost } from "./support/git-host.mjs";
 import { register, startRegistry, syncAgain, until } from "./support/registry.mjs";
-import { openShop } from "./support/shop.mjs";
+import { createStorefrontClient } from "./support/storefront.mjs";
 
 const EXTENSION = "acme/extension";
 const SECRET = "the-secret-of-this-shop";
 /** Nothing that was told may take longer to arrive. */
-const PATIENCE = 15_000;
+const TIMEOUT = 15_000;
 
 let host;
 let extension;
@@ -58,7 +58,7 @@ file_put_contents(${JSON.stringify(received)}, json_encode($event) . "\\n", FILE
     url,
     all,
     /** The first event of that name, once it is there. */
-    event: (name) => until(`${name} is told`, PATIENCE, () => all().find(({ event }) => event === name)),
+    event: (name) => until(`${name} is told`, TIMEOUT, () => all().find(({ event }) => event === name)),
     answer: (code) => writeFileSync(status, String(code)),
     stop() {
       php.kill();
@@ -67,10 +67,10 @@ file_put_contents(${JSON.stringify(received)}, json_encode($event) . "\\n", FILE
   };
 }
 
-const deliveries = () => shop.ask("GET", `/webhooks/${webhook.id}/deliveries`);
+const deliveries = () => shop.request("GET", `/webhooks/${webhook.id}/deliveries`);
 
 /** The latest entry of the log, once it is as `is` says. */
-const logged = (what, is) => until(what, PATIENCE, async () => (await deliveries()).find(is));
+const logged = (what, is) => until(what, TIMEOUT, async () => (await deliveries()).find(is));
 
 function release(version) {
   extension.commit({ "composer.json": JSON.stringify({ name: EXTENSION }), "VERSION": version });
@@ -84,7 +84,7 @@ before(async () => {
   release("1.0.0");
   const { sync_status, error } = await register(registry, { url: host.urlOf(EXTENSION) });
   assert.equal(sync_status, "ok", error);
-  shop = await openShop(registry);
+  shop = await createStorefrontClient(registry);
   receiver = await startReceiver();
 });
 after(async () => {
@@ -95,8 +95,8 @@ after(async () => {
 
 test("a webhook is tried out with a ping, whose signature the shop verifies", async () => {
   const json = { url: receiver.url, secret: SECRET, events: ["version.published", "download.first", "permission.expired"] };
-  webhook = await shop.ask("POST", "/webhooks", { json, status: 201 });
-  const { id } = await shop.ask("POST", `/webhooks/${webhook.id}/test`, { status: 201 });
+  webhook = await shop.request("POST", "/webhooks", { json, status: 201 });
+  const { id } = await shop.request("POST", `/webhooks/${webhook.id}/test`, { status: 201 });
   assert.equal((await receiver.event("ping")).id, id);
   const entry = await logged("the ping is in the log", (each) => each.state === "delivered");
   assert.deepEqual([entry.id, entry.event, entry.last_status, entry.last_error], [id, "ping", 200, null]);
@@ -120,8 +120,8 @@ test("a new version is told when its sync is through", async () => {
 });
 
 test("what a customer's composer installs for the first time is told, and not again", async () => {
-  consumer = await shop.ask("POST", "/consumers", { json: { email: "a@example.com", order_id: "7" }, status: 201 });
-  await shop.ask("PUT", `/consumers/${consumer.id}/entitlements`, { json: [{ package: EXTENSION, version: "1.*" }] });
+  consumer = await shop.request("POST", "/consumers", { json: { email: "a@example.com", order_id: "7" }, status: 201 });
+  await shop.request("PUT", `/consumers/${consumer.id}/entitlements`, { json: [{ package: EXTENSION, version: "1.*" }] });
   const auth = { username: consumer.public_key, password: consumer.private_key };
   const project = createProject({ url: registry.url, auth });
   try {
@@ -141,7 +141,7 @@ test("what a customer's composer installs for the first time is told, and not ag
 test("a permission that ends is told when it has ended", async () => {
   const ends = new Date(Date.now() + 2000).toISOString().slice(0, 19).replace("T", " ");
   const json = [{ package: EXTENSION, version: "1.*", expires_at: ends }];
-  await shop.ask("PUT", `/consumers/${consumer.id}/entitlements`, { json });
+  await shop.request("PUT", `/consumers/${consumer.id}/entitlements`, { json });
   await new Promise((resolve) => setTimeout(resolve, 2500));
   await registry.runCron();
   const { data } = await receiver.event("permission.expired");
@@ -151,13 +151,13 @@ test("a permission that ends is told when it has ended", async () => {
 
 test("what the shop fails to take waits, and is sent again with the same id, also after a restart", async () => {
   receiver.answer(500);
-  const { id } = await shop.ask("POST", `/webhooks/${webhook.id}/test`, { status: 201 });
+  const { id } = await shop.request("POST", `/webhooks/${webhook.id}/test`, { status: 201 });
   const failed = await logged("the attempt is in the log", (each) => each.id === id && each.last_error !== null);
   const { state, attempts, last_status, last_error } = failed;
   assert.deepEqual([state, attempts, last_status, last_error], ["pending", 1, 500, "the server answered 500"]);
   receiver.answer(204);
   await registry.restart();
-  await shop.ask("POST", `/webhooks/${webhook.id}/deliveries/${id}/redeliver`);
+  await shop.request("POST", `/webhooks/${webhook.id}/deliveries/${id}/redeliver`);
   const entry = await logged("it is delivered", (each) => each.id === id && each.state === "delivered");
   assert.equal(entry.last_status, 204);
   assert.equal(receiver.all().filter((each) => each.id === id).length, 2);
@@ -166,7 +166,7 @@ test("what the shop fails to take waits, and is sent again with the same id, als
 test("an address that has become forbidden is not asked", async () => {
   const before = receiver.all().length;
   await registry.restart({ bindings: { ALLOW_PRIVATE_UPSTREAMS: "" } });
-  const { id } = await shop.ask("POST", `/webhooks/${webhook.id}/test`, { status: 201 });
+  const { id } = await shop.request("POST", `/webhooks/${webhook.id}/test`, { status: 201 });
   const entry = await logged("the refusal is in the log", (each) => each.id === id && each.last_error !== null);
   assert.deepEqual([entry.attempts, entry.last_status], [1, null]);
   assert.match(entry.last_error, /^the address /);

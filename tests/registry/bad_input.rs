@@ -2,51 +2,51 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, World, file, manifest};
+use crate::support::{ADMIN, TestRegistry, file, manifest};
 
-fn repositories(world: &World) -> i64 {
-    world.database.rows("SELECT count(*) AS n FROM repositories")[0]["n"].as_i64().expect("a number")
+fn repositories(registry: &TestRegistry) -> i64 {
+    registry.database.rows("SELECT count(*) AS n FROM repositories")[0]["n"].as_i64().expect("a number")
 }
 
 #[tokio::test]
 async fn a_body_that_is_not_the_expected_json_is_refused_on_every_surface() {
-    let world = World::new();
-    let (id, _) = world.token(&json!({"description": "a"})).await;
+    let registry = TestRegistry::new();
+    let (id, _) = registry.token(&json!({"description": "a"})).await;
     let tokens = format!("/api/tokens/{id}");
-    let mut asks = Vec::new();
+    let mut requests = Vec::new();
     for body in ["", "  ", "{", "nonsense", "[]", "null", "\"text\"", "5", "{}{}", "{\"description\":\"\u{0}"] {
-        asks.push((world.post("/api/tokens").body(body), body));
-        asks.push((world.patch(&tokens).body(body), body));
-        asks.push((world.post("/api/repositories").body(body), body));
-        asks.push((world.post("/notify-batch").body(body), body));
+        requests.push((registry.post("/api/tokens").body(body), body));
+        requests.push((registry.patch(&tokens).body(body), body));
+        requests.push((registry.post("/api/repositories").body(body), body));
+        requests.push((registry.post("/notify-batch").body(body), body));
     }
-    for (ask, body) in asks {
-        let reply = ask.bearer(ADMIN).send().await.expect(400);
+    for (request, body) in requests {
+        let reply = request.bearer(ADMIN).send().await.expect(400);
         assert_eq!(reply.json()["code"], "INVALID_REQUEST", "{body}");
         assert_eq!(reply.header("content-type"), "application/json");
     }
-    let not_utf8 = world.post("/api/tokens").bearer(ADMIN).body(&b"{\"description\":\"\xff\"}"[..]);
+    let not_utf8 = registry.post("/api/tokens").bearer(ADMIN).body(&b"{\"description\":\"\xff\"}"[..]);
     not_utf8.send().await.expect(400);
-    let deep = world.post("/api/tokens").bearer(ADMIN).body("[".repeat(100_000));
+    let deep = registry.post("/api/tokens").bearer(ADMIN).body("[".repeat(100_000));
     deep.send().await.expect(400);
-    assert_eq!(repositories(&world), 0);
-    assert_eq!(world.database.rows("SELECT count(*) AS n FROM tokens"), [json!({"n": 1})]);
+    assert_eq!(repositories(&registry), 0);
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM tokens"), [json!({"n": 1})]);
 }
 
 #[tokio::test]
 async fn a_body_of_ten_megabytes_is_refused_with_the_limit() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     let huge = json!({"description": "x".repeat(10 << 20)}).to_string();
     for (path, limit) in [("/api/tokens", 1_048_576), ("/api/repositories", 1_048_576), ("/notify-batch", 524_288)] {
-        let reply = world.post(path).bearer(ADMIN).body(huge.clone()).send().await.expect(400);
+        let reply = registry.post(path).bearer(ADMIN).body(huge.clone()).send().await.expect(400);
         assert_eq!(reply.json()["error"], format!("The request body is larger than {limit} bytes."), "{path}");
-        world.post(path).body(huge.clone()).send().await.expect(401);
+        registry.post(path).body(huge.clone()).send().await.expect(401);
     }
 }
 
 #[tokio::test]
 async fn a_repository_that_cannot_be_one_is_refused_field_by_field() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     let url = "https://git.test/acme/lib.git";
     for (body, field, detail) in [
         (json!({"url": url, "branch": "x"}), "branch", "unknown field"),
@@ -122,31 +122,31 @@ async fn a_repository_that_cannot_be_one_is_refused_field_by_field() {
             "needs a `password` beside `username`",
         ),
     ] {
-        let reply = world.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(400);
+        let reply = registry.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(400);
         assert_eq!(reply.json()["code"], "INVALID_REQUEST");
         assert_eq!(reply.json()["details"], json!({field: [detail]}), "{body}");
     }
-    let missing = world.post("/api/repositories").bearer(ADMIN).json(&json!({})).send().await.expect(400);
+    let missing = registry.post("/api/repositories").bearer(ADMIN).json(&json!({})).send().await.expect(400);
     assert!(missing.json()["error"].as_str().is_some_and(|error| error.contains("`url`")), "{}", missing.text());
-    assert_eq!(repositories(&world), 0);
-    assert_eq!(world.desk.jobs(), []);
+    assert_eq!(repositories(&registry), 0);
+    assert_eq!(registry.tasks.jobs(), []);
 }
 
 #[tokio::test]
 async fn a_local_registry_may_be_told_to_allow_private_upstreams() {
-    let world = World::with(|config| config.allow_private_upstreams = true);
+    let registry = TestRegistry::with(|config| config.allow_private_upstreams = true);
     for url in ["http://127.0.0.1:8080/repo.git", "https://localhost/repo.git", "http://git/repo.git"] {
-        world.register_as(json!({"url": url})).await;
+        registry.register_as(json!({"url": url})).await;
     }
     let body = json!({"url": "http://ada:word@127.0.0.1/x"});
-    world.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(400);
+    registry.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(400);
 }
 
 #[tokio::test]
 async fn the_same_repository_is_registered_once_for_each_path() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
-    world.register(&repo).await;
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    registry.register(&repo).await;
     for (body, status) in [
         (json!({"url": repo.url}), 409),
         (json!({"url": format!("{}/", repo.url)}), 409),
@@ -155,25 +155,25 @@ async fn the_same_repository_is_registered_once_for_each_path() {
         (json!({"url": repo.url, "path": "a"}), 201),
         (json!({"url": repo.url, "path": "a/"}), 409),
     ] {
-        let reply = world.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(status);
+        let reply = registry.post("/api/repositories").bearer(ADMIN).json(&body).send().await.expect(status);
         if status == 409 {
             let error = "This repository is registered already. Use that one, or remove it first.";
             assert_eq!(reply.json(), json!({"error": error, "code": "CONFLICT", "details": {}}), "{body}");
         }
     }
-    assert_eq!(repositories(&world), 2);
+    assert_eq!(repositories(&registry), 2);
 }
 
 #[tokio::test]
 async fn two_registrations_at_once_are_one_repository_and_one_conflict() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
-    let ask = || world.post("/api/repositories").bearer(ADMIN).json(&json!({"url": repo.url})).send();
-    let (first, second) = tokio::join!(ask(), ask());
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    let request = || registry.post("/api/repositories").bearer(ADMIN).json(&json!({"url": repo.url})).send();
+    let (first, second) = tokio::join!(request(), request());
     let mut statuses = [first.status, second.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
-    assert_eq!((repositories(&world), world.desk.jobs().len()), (1, 1));
+    assert_eq!((repositories(&registry), registry.tasks.jobs().len()), (1, 1));
 }
 
 /// A composer.json that cannot be published, and what is said of it.
@@ -210,37 +210,37 @@ async fn a_default_branch_without_a_usable_composer_json_fails_the_sync_with_the
         (Some(r#"{"name":"ext-json"}"#), "platform package"),
     ]);
     for (text, reason) in all {
-        let world = World::new();
-        let repo = world.host.serve("acme/lib");
+        let registry = TestRegistry::new();
+        let repo = registry.git_host.serve("acme/lib");
         let files = text.map_or_else(|| vec![file("x", "x")], |text| vec![file("composer.json", text)]);
         repo.commit(&files);
         repo.tag("1.0.0");
-        let id = world.register(&repo).await;
-        world.settle().await;
-        let view = world.repository_view(&id).await;
+        let id = registry.register(&repo).await;
+        registry.run_until_idle().await;
+        let view = registry.repository_view(&id).await;
         let error = view["error"].as_str().unwrap_or_else(|| panic!("{text:?}: {view}")).to_owned();
         let start = "the default branch `main` does not tell the package's name: ";
         assert!(error.starts_with(start) && error.contains(reason), "{text:?}: {error}");
-        assert_eq!(world.database.rows("SELECT count(*) AS n FROM packages"), [json!({"n": 0})], "{text:?}");
+        assert_eq!(registry.database.rows("SELECT count(*) AS n FROM packages"), [json!({"n": 0})], "{text:?}");
         repo.commit(&[manifest("acme/lib")]);
-        assert_eq!(world.sync(&id).await["sync_status"], "ok", "{text:?}");
+        assert_eq!(registry.sync(&id).await["sync_status"], "ok", "{text:?}");
     }
 }
 
 #[tokio::test]
 async fn a_tag_without_a_usable_composer_json_is_skipped_with_the_reason_and_the_others_are_published() {
     for (text, reason) in manifests() {
-        let world = World::new();
-        let repo = world.host.serve("acme/lib");
+        let registry = TestRegistry::new();
+        let repo = registry.git_host.serve("acme/lib");
         repo.commit(&[file("composer.json", text)]);
         repo.tag("1.0.0");
         repo.commit(&[manifest("acme/lib")]);
         repo.tag("1.1.0");
-        let id = world.register(&repo).await;
-        world.settle().await;
-        assert_eq!(world.repository_view(&id).await["sync_status"], "ok", "{text}");
-        let token = world.reader().await;
-        let document = world.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+        let id = registry.register(&repo).await;
+        registry.run_until_idle().await;
+        assert_eq!(registry.repository_view(&id).await["sync_status"], "ok", "{text}");
+        let token = registry.reader().await;
+        let document = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
         let names = document.version_names("acme/lib");
         // What the registry writes itself (name, source) may be anything in the author's file.
         if names.len() == 2 {
@@ -250,7 +250,7 @@ async fn a_tag_without_a_usable_composer_json_is_skipped_with_the_reason_and_the
             continue;
         }
         assert_eq!(names, ["1.1.0"], "{text}");
-        let skipped = world.skipped();
+        let skipped = registry.skipped();
         assert_eq!(skipped.len(), 1, "{text}: {skipped:?}");
         assert_eq!(skipped[0].0, "refs/tags/1.0.0");
         assert!(skipped[0].1.contains(reason), "{text}: {}", skipped[0].1);
@@ -259,8 +259,8 @@ async fn a_tag_without_a_usable_composer_json_is_skipped_with_the_reason_and_the
 
 #[tokio::test]
 async fn refs_with_odd_names_are_published_or_skipped_but_never_stop_a_sync() {
-    let world = World::new();
-    let repo = world.repository("acme/lib");
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
     let odd = ["1.0.0@beta", "1.0.0+build.5", "v1#2", "1~2", "50%", "ümlaut", "1.0.0-ß", "$(id)", "a'b\"c", "--help"];
     for name in odd {
         for kind in ["tags", "heads"] {
@@ -271,20 +271,20 @@ async fn refs_with_odd_names_are_published_or_skipped_but_never_stop_a_sync() {
             }
         }
     }
-    let id = world.register(&repo).await;
-    world.settle().await;
-    assert_eq!(world.repository_view(&id).await["sync_status"], "ok");
-    let refs = world.database.rows("SELECT name, version, reason FROM repository_refs");
+    let id = registry.register(&repo).await;
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+    let refs = registry.database.rows("SELECT name, version, reason FROM repository_refs");
     assert!(refs.len() > odd.len());
     assert!(refs.iter().all(|row| row["version"].is_string() || row["reason"].is_string()), "{refs:?}");
-    let token = world.reader().await;
+    let token = registry.reader().await;
     for part in ["", "~dev"] {
         let path = format!("/p2/acme/lib{part}.json");
-        let document = world.get(&path).basic(&token).composer().send().await.expect(200);
+        let document = registry.get(&path).basic(&token).composer().send().await.expect(200);
         for version in document.versions("acme/lib") {
             let url = version["dist"]["url"].as_str().expect("a URL").to_owned();
             let path = url.strip_prefix("https://registry.test").expect("ours");
-            let zip = world.get(path).basic(&token).send().await;
+            let zip = registry.get(path).basic(&token).send().await;
             assert_eq!(zip.status, 200, "{path} of {}", version["version_normalized"]);
         }
     }
@@ -292,33 +292,34 @@ async fn refs_with_odd_names_are_published_or_skipped_but_never_stop_a_sync() {
 
 #[tokio::test]
 async fn queries_that_are_wrong_are_refused_for_people_and_forgiven_for_composer() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     for (path, detail) in [
         ("/api/packages?colour=x", "Unknown query parameter: `colour`"),
         ("/api/packages?limit=0", "`limit`: must be between 1 and 1000"),
         ("/api/repositories?offset=-1", "`offset`: must not be negative"),
     ] {
-        let reply = world.get(path).bearer(ADMIN).send().await.expect(400);
+        let reply = registry.get(path).bearer(ADMIN).send().await.expect(400);
         assert_eq!(reply.json()["error"], detail, "{path}");
     }
-    world.get("/api/packages?limit=many").bearer(ADMIN).send().await.expect(400);
+    registry.get("/api/packages?limit=many").bearer(ADMIN).send().await.expect(400);
     for path in ["/list.json?colour=x", "/search.json?page=2&q=%ff", "/search.json?q=a&q=b", "/packages.json?x"] {
-        world.get(path).bearer(ADMIN).send().await.expect(200);
+        registry.get(path).bearer(ADMIN).send().await.expect(200);
     }
 }
 
 #[tokio::test]
 async fn what_leads_nowhere_is_answered_in_the_surfaces_dialect() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     let nothing: Value = json!("There is nothing at this address. See /api/openapi.json for what there is.");
     for path in ["/api", "/api/", "/api/nothing", "/api/tokens/1/2"] {
-        let reply = world.get(path).bearer(ADMIN).send().await.expect(404);
+        let reply = registry.get(path).bearer(ADMIN).send().await.expect(404);
         assert_eq!(reply.json(), json!({"error": nothing, "code": "NOT_FOUND", "details": {}}), "{path}");
     }
-    let reply = world.get("/nothing").send().await.expect(404);
+    let reply = registry.get("/nothing").send().await.expect(404);
     assert_eq!(reply.json(), json!({"error": nothing, "code": "NOT_FOUND", "details": {}, "warning": nothing}));
-    for ask in [world.patch("/api/tokens"), world.patch("/api/repositories"), world.post("/packages.json")] {
-        let reply = ask.bearer(ADMIN).send().await.expect(405);
+    for request in [registry.patch("/api/tokens"), registry.patch("/api/repositories"), registry.post("/packages.json")]
+    {
+        let reply = request.bearer(ADMIN).send().await.expect(405);
         assert_eq!(reply.json()["code"], "METHOD_NOT_ALLOWED");
     }
 }

@@ -4,27 +4,27 @@
 use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
-use crate::support::faults::{break_every_call, count};
-use crate::support::{ADMIN, Moment, Port, World, file, manifest};
+use crate::support::faults::{count, with_every_call_failing};
+use crate::support::{ADMIN, FaultTiming, Port, TestRegistry, file, manifest};
 
 #[tokio::test]
 async fn registering_a_repository() {
-    let broken = break_every_call(&[Port::Database, Port::Queue, Port::Cache], async |case| {
-        let world = World::new();
-        let repo = world.repository("acme/lib");
-        let ask = || world.post("/api/repositories").bearer(ADMIN).json(&json!({"url": repo.url})).send();
-        case.arm(&world);
-        let reply = ask().await;
-        let broken = world.meter.mend() > 0;
+    let broken = with_every_call_failing(&[Port::Database, Port::Queue, Port::Cache], async |case| {
+        let registry = TestRegistry::new();
+        let repo = registry.repository("acme/lib");
+        let request = || registry.post("/api/repositories").bearer(ADMIN).json(&json!({"url": repo.url})).send();
+        case.arm(&registry);
+        let reply = request().await;
+        let broken = registry.meter.clear_faults() > 0;
         let in_the_database = broken && case.port == Port::Database;
         assert_eq!(reply.status, if in_the_database { 500 } else { 201 }, "{case:?}");
-        let stored = i64::from(!(in_the_database && case.moment == Moment::Before));
-        assert_eq!(count(&world, "repositories"), stored, "{case:?}");
-        assert_eq!(ask().await.status, if stored == 1 { 409 } else { 201 }, "{case:?}");
-        world.desk.lose_jobs();
-        assert_eq!(world.cron().await, 1, "{case:?}");
-        world.settle().await;
-        assert_eq!(count(&world, "versions"), 1, "{case:?}");
+        let stored = i64::from(!(in_the_database && case.timing == FaultTiming::Before));
+        assert_eq!(count(&registry, "repositories"), stored, "{case:?}");
+        assert_eq!(request().await.status, if stored == 1 { 409 } else { 201 }, "{case:?}");
+        registry.tasks.lose_jobs();
+        assert_eq!(registry.cron().await, 1, "{case:?}");
+        registry.run_until_idle().await;
+        assert_eq!(count(&registry, "versions"), 1, "{case:?}");
         broken
     })
     .await;
@@ -32,8 +32,8 @@ async fn registering_a_repository() {
 }
 
 /// The versions in the documents, which must be the live ones in the database, each with a dist.
-async fn published_versions(world: &World) -> Vec<Value> {
-    let elsewhere = world.another_isolate();
+async fn published_versions(registry: &TestRegistry) -> Vec<Value> {
+    let elsewhere = registry.another_isolate();
     let mut entries = Vec::new();
     for part in ["", "~dev"] {
         let path = format!("/p2/acme/lib{part}.json");
@@ -41,7 +41,7 @@ async fn published_versions(world: &World) -> Vec<Value> {
     }
     let mut shown: Vec<(Value, Value)> =
         entries.iter().map(|entry| (entry["version"].clone(), entry["dist"]["reference"].clone())).collect();
-    let live = world.database.rows(
+    let live = registry.database.rows(
         "SELECT v.pretty, v.reference FROM versions v JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
           WHERE v.removed_at IS NULL",
     );
@@ -55,17 +55,17 @@ async fn published_versions(world: &World) -> Vec<Value> {
 
 #[tokio::test]
 async fn syncing_a_repository() {
-    let broken = break_every_call(&[Port::Database, Port::Queue, Port::Blobs], async |case| {
-        let world = World::new();
-        let (repo, id) = world.published("acme/lib", &["1.0.0"]).await;
-        let old = published_versions(&world).await;
+    let broken = with_every_call_failing(&[Port::Database, Port::Queue, Port::Blobs], async |case| {
+        let registry = TestRegistry::new();
+        let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+        let old = published_versions(&registry).await;
         let new = repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
         repo.tag("2.0.0");
-        world.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
-        case.arm(&world);
-        let failed = world.settle_with_failures().await;
-        let broken = world.meter.mend() > 0;
-        let now = published_versions(&world).await;
+        registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+        case.arm(&registry);
+        let failed = registry.run_until_idle_with_failures().await;
+        let broken = registry.meter.clear_faults() > 0;
+        let now = published_versions(&registry).await;
         if now.len() == old.len() {
             assert_eq!(now, old, "{case:?}: all or nothing");
         } else {
@@ -73,24 +73,24 @@ async fn syncing_a_repository() {
         }
         // The queue hands out again what failed; what it does not know of is found by cron when the lease is over.
         for (job, _) in failed {
-            perform(&world.isolate.app, job).await.unwrap_or_else(|failure| panic!("{case:?}: {failure:?}"));
+            perform(&registry.isolate.app, job).await.unwrap_or_else(|failure| panic!("{case:?}: {failure:?}"));
         }
-        world.settle().await;
-        assert_ne!(world.repository_view(&id).await["sync_status"], "syncing", "{case:?}: a lease was left behind");
-        world.advance_seconds(20 * 60);
-        world.cron().await;
-        world.settle().await;
-        assert_eq!(world.repository_view(&id).await["sync_status"], "ok", "{case:?}");
-        let now = published_versions(&world).await;
+        registry.run_until_idle().await;
+        assert_ne!(registry.repository_view(&id).await["sync_status"], "syncing", "{case:?}: a lease was left behind");
+        registry.advance_seconds(20 * 60);
+        registry.cron().await;
+        registry.run_until_idle().await;
+        assert_eq!(registry.repository_view(&id).await["sync_status"], "ok", "{case:?}");
+        let now = published_versions(&registry).await;
         assert_eq!(now.len(), 3, "{case:?}");
         assert_eq!((&now[0]["version"], &now[0]["dist"]["reference"]), (&json!("2.0.0"), &json!(new)), "{case:?}");
-        let zip = world.get("/dist/acme/lib/2.0.0.zip").bearer(ADMIN).send().await.expect(200);
+        let zip = registry.get("/dist/acme/lib/2.0.0.zip").bearer(ADMIN).send().await.expect(200);
         let sha1 = hex::encode(<sha1::Sha1 as sha1::Digest>::digest(&zip.body));
         // A queue that loses the job leaves the zip to its first download.
-        if !case.is(Port::Queue, Moment::Before) {
+        if !case.is(Port::Queue, FaultTiming::Before) {
             assert_eq!(now[0]["dist"]["shasum"], sha1, "{case:?}");
         }
-        assert_eq!(count(&world, "artifacts"), i64::try_from(world.blobs.keys().len()).expect("few"), "{case:?}");
+        assert_eq!(count(&registry, "artifacts"), i64::try_from(registry.blobs.keys().len()).expect("few"), "{case:?}");
         broken
     })
     .await;
@@ -99,20 +99,20 @@ async fn syncing_a_repository() {
 
 #[tokio::test]
 async fn making_a_token() {
-    break_every_call(&[Port::Database, Port::Cache], async |case| {
-        let world = World::new();
+    with_every_call_failing(&[Port::Database, Port::Cache], async |case| {
+        let registry = TestRegistry::new();
         let spec = json!({"description": "a", "allowed_package_prefixes": ["a/", "b/"]});
-        let ask = || world.post("/api/tokens").bearer(ADMIN).json(&spec).send();
-        case.arm(&world);
-        let reply = ask().await;
-        let broken = world.meter.mend() > 0;
+        let request = || registry.post("/api/tokens").bearer(ADMIN).json(&spec).send();
+        case.arm(&registry);
+        let reply = request().await;
+        let broken = registry.meter.clear_faults() > 0;
         let in_the_database = broken && case.port == Port::Database;
         assert_eq!(reply.status, if in_the_database { 500 } else { 201 }, "{case:?}");
         assert!(!(in_the_database && reply.text().contains("rst_")));
-        assert_eq!(count(&world, "grants"), 2 * count(&world, "tokens"), "{case:?}");
-        let again = ask().await.expect(201);
+        assert_eq!(count(&registry, "grants"), 2 * count(&registry, "tokens"), "{case:?}");
+        let again = request().await.expect(201);
         let token = again.json()["token"].as_str().expect("the token").to_owned();
-        world.get("/packages.json").basic(&token).send().await.expect(200);
+        registry.get("/packages.json").basic(&token).send().await.expect(200);
         broken
     })
     .await;
@@ -120,25 +120,25 @@ async fn making_a_token() {
 
 #[tokio::test]
 async fn changing_a_token() {
-    break_every_call(&[Port::Database, Port::Cache], async |case| {
-        let world = World::new();
-        let (id, token) = world.token(&json!({"description": "old", "allowed_package_prefixes": ["a/"]})).await;
-        world.get("/packages.json").basic(&token).send().await.expect(200);
+    with_every_call_failing(&[Port::Database, Port::Cache], async |case| {
+        let registry = TestRegistry::new();
+        let (id, token) = registry.token(&json!({"description": "old", "allowed_package_prefixes": ["a/"]})).await;
+        registry.get("/packages.json").basic(&token).send().await.expect(200);
         let path = format!("/api/tokens/{id}");
         let change = json!({"description": "new", "allowed_package_prefixes": ["b/", "c/"]});
         let state = async || {
-            let view = world.get(&path).bearer(ADMIN).send().await.expect(200).json();
+            let view = registry.get(&path).bearer(ADMIN).send().await.expect(200).json();
             (view["description"].clone(), view["allowed_package_prefixes"].clone())
         };
         let (old, new) = ((json!("old"), json!(["a/"])), (json!("new"), json!(["b/", "c/"])));
-        case.arm(&world);
-        let reply = world.patch(&path).bearer(ADMIN).json(&change).send().await;
-        let broken = world.meter.mend() > 0;
+        case.arm(&registry);
+        let reply = registry.patch(&path).bearer(ADMIN).json(&change).send().await;
+        let broken = registry.meter.clear_faults() > 0;
         let in_the_database = broken && case.port == Port::Database;
         assert_eq!(reply.status, if in_the_database { 500 } else { 200 }, "{case:?}");
-        let expected = if in_the_database && case.moment == Moment::Before { &old } else { &new };
+        let expected = if in_the_database && case.timing == FaultTiming::Before { &old } else { &new };
         assert_eq!(&state().await, expected, "{case:?}");
-        world.patch(&path).bearer(ADMIN).json(&change).send().await.expect(200);
+        registry.patch(&path).bearer(ADMIN).json(&change).send().await.expect(200);
         assert_eq!(state().await, new, "{case:?}");
         broken
     })
@@ -147,24 +147,24 @@ async fn changing_a_token() {
 
 #[tokio::test]
 async fn revoking_a_token() {
-    break_every_call(&[Port::Database, Port::Cache], async |case| {
-        let world = World::new();
-        let (id, token) = world.token(&json!({"description": "a"})).await;
-        world.get("/packages.json").basic(&token).send().await.expect(200);
+    with_every_call_failing(&[Port::Database, Port::Cache], async |case| {
+        let registry = TestRegistry::new();
+        let (id, token) = registry.token(&json!({"description": "a"})).await;
+        registry.get("/packages.json").basic(&token).send().await.expect(200);
         let path = format!("/api/tokens/{id}");
-        case.arm(&world);
-        let reply = world.delete(&path).bearer(ADMIN).send().await;
-        let broken = world.meter.mend() > 0;
+        case.arm(&registry);
+        let reply = registry.delete(&path).bearer(ADMIN).send().await;
+        let broken = registry.meter.clear_faults() > 0;
         let in_the_database = broken && case.port == Port::Database;
         assert_eq!(reply.status, if in_the_database { 500 } else { 200 }, "{case:?}");
-        let again = world.delete(&path).bearer(ADMIN).send().await;
-        let gone = !(in_the_database && case.moment == Moment::Before);
+        let again = registry.delete(&path).bearer(ADMIN).send().await;
+        let gone = !(in_the_database && case.timing == FaultTiming::Before);
         assert_eq!(again.status, if gone { 404 } else { 200 }, "{case:?}");
-        world.get("/packages.json").basic(&token).send().await.expect(401);
+        registry.get("/packages.json").basic(&token).send().await.expect(401);
         // Copies that nobody could delete end by themselves.
-        world.advance_seconds(330);
-        world.get("/packages.json").basic(&token).send().await.expect(401);
-        world.another_isolate().get("/packages.json").basic(&token).send().await.expect(401);
+        registry.advance_seconds(330);
+        registry.get("/packages.json").basic(&token).send().await.expect(401);
+        registry.another_isolate().get("/packages.json").basic(&token).send().await.expect(401);
         broken
     })
     .await;
@@ -172,29 +172,29 @@ async fn revoking_a_token() {
 
 #[tokio::test]
 async fn revoking_tokens_by_a_filter() {
-    break_every_call(&[Port::Database, Port::Cache], async |case| {
-        let world = World::new();
+    with_every_call_failing(&[Port::Database, Port::Cache], async |case| {
+        let registry = TestRegistry::new();
         let spec = json!({"description": "a", "metadata": {"customer_id": "7"}});
-        let (_, one) = world.token(&spec).await;
-        let (_, other) = world.token(&spec).await;
+        let (_, one) = registry.token(&spec).await;
+        let (_, other) = registry.token(&spec).await;
         for token in [&one, &other] {
-            world.get("/packages.json").basic(token).send().await.expect(200);
+            registry.get("/packages.json").basic(token).send().await.expect(200);
         }
-        let ask = || world.delete("/api/tokens?customer_id=7").bearer(ADMIN).send();
-        case.arm(&world);
-        let reply = ask().await;
-        let broken = world.meter.mend() > 0;
+        let request = || registry.delete("/api/tokens?customer_id=7").bearer(ADMIN).send();
+        case.arm(&registry);
+        let reply = request().await;
+        let broken = registry.meter.clear_faults() > 0;
         let in_the_database = broken && case.port == Port::Database;
         assert_eq!(reply.status, if in_the_database { 500 } else { 200 }, "{case:?}");
-        let revoked = count(&world, "tokens WHERE revoked_at IS NOT NULL");
-        assert_eq!(count(&world, "audit_log WHERE action = 'token.revoked'"), revoked, "{case:?}");
+        let revoked = count(&registry, "tokens WHERE revoked_at IS NOT NULL");
+        assert_eq!(count(&registry, "audit_log WHERE action = 'token.revoked'"), revoked, "{case:?}");
         assert!([0, 2].contains(&revoked), "{case:?}");
-        let again = ask().await.expect(200);
+        let again = request().await.expect(200);
         assert_eq!(again.json()["revoked"], 2 - revoked, "{case:?}");
         for token in [&one, &other] {
-            world.get("/packages.json").basic(token).send().await.expect(401);
+            registry.get("/packages.json").basic(token).send().await.expect(401);
             // What KV could not delete at the first time was deleted at the second.
-            world.another_isolate().get("/packages.json").basic(token).send().await.expect(401);
+            registry.another_isolate().get("/packages.json").basic(token).send().await.expect(401);
         }
         broken
     })
@@ -203,19 +203,19 @@ async fn revoking_tokens_by_a_filter() {
 
 #[tokio::test]
 async fn reporting_installs() {
-    break_every_call(&[Port::Database, Port::Cache], async |case| {
-        let world = World::new();
-        world.published("acme/lib", &["1.0.0"]).await;
-        let token = world.reader().await;
-        world.get("/packages.json").basic(&token).send().await.expect(200);
-        world.settle().await;
+    with_every_call_failing(&[Port::Database, Port::Cache], async |case| {
+        let registry = TestRegistry::new();
+        registry.published("acme/lib", &["1.0.0"]).await;
+        let token = registry.reader().await;
+        registry.get("/packages.json").basic(&token).send().await.expect(200);
+        registry.run_until_idle().await;
         let report = json!({"downloads": [{"name": "acme/lib", "version": "1.0.0.0"}]});
-        case.arm(&world);
-        world.post("/notify-batch").basic(&token).composer().json(&report).send().await.expect(204);
-        world.settle().await;
-        let broken = world.meter.mend() > 0;
-        let counted = !(broken && case.is(Port::Database, Moment::Before));
-        assert_eq!(count(&world, "downloads"), i64::from(counted), "{case:?}");
+        case.arm(&registry);
+        registry.post("/notify-batch").basic(&token).composer().json(&report).send().await.expect(204);
+        registry.run_until_idle().await;
+        let broken = registry.meter.clear_faults() > 0;
+        let counted = !(broken && case.is(Port::Database, FaultTiming::Before));
+        assert_eq!(count(&registry, "downloads"), i64::from(counted), "{case:?}");
         broken
     })
     .await;
@@ -229,14 +229,14 @@ async fn reading_in_a_cold_isolate() {
         ("/p2/acme/none.json", 404),
         ("/dist/acme/lib/1.0.0.zip", 200),
     ] {
-        break_every_call(&[Port::Database, Port::Cache], async |case| {
-            let world = World::new();
-            world.published("acme/lib", &["1.0.0"]).await;
-            let token = world.reader().await;
-            let cold = world.another_isolate();
-            case.arm(&world);
+        with_every_call_failing(&[Port::Database, Port::Cache], async |case| {
+            let registry = TestRegistry::new();
+            registry.published("acme/lib", &["1.0.0"]).await;
+            let token = registry.reader().await;
+            let cold = registry.another_isolate();
+            case.arm(&registry);
             let reply = cold.get(path).basic(&token).composer().send().await;
-            let broken = world.meter.mend() > 0;
+            let broken = registry.meter.clear_faults() > 0;
             let in_the_database = broken && case.port == Port::Database;
             assert_eq!(reply.status, if in_the_database { 500 } else { status }, "{path} {case:?}");
             if in_the_database {
@@ -252,17 +252,17 @@ async fn reading_in_a_cold_isolate() {
 
 #[tokio::test]
 async fn removing_a_repository() {
-    break_every_call(&[Port::Database], async |case| {
-        let world = World::new();
-        let (_, id) = world.published("acme/lib", &["1.0.0"]).await;
+    with_every_call_failing(&[Port::Database], async |case| {
+        let registry = TestRegistry::new();
+        let (_, id) = registry.published("acme/lib", &["1.0.0"]).await;
         let path = format!("/api/repositories/{id}");
-        case.arm(&world);
-        let reply = world.delete(&path).bearer(ADMIN).send().await;
-        let broken = world.meter.mend() > 0;
+        case.arm(&registry);
+        let reply = registry.delete(&path).bearer(ADMIN).send().await;
+        let broken = registry.meter.clear_faults() > 0;
         assert_eq!(reply.status, if broken { 500 } else { 200 }, "{case:?}");
-        let left = i64::from(broken && case.moment == Moment::Before);
-        assert_eq!((count(&world, "repositories"), count(&world, "packages")), (left, left), "{case:?}");
-        world.delete(&path).bearer(ADMIN).send().await.expect(if left == 1 { 200 } else { 404 });
+        let left = i64::from(broken && case.timing == FaultTiming::Before);
+        assert_eq!((count(&registry, "repositories"), count(&registry, "packages")), (left, left), "{case:?}");
+        registry.delete(&path).bearer(ADMIN).send().await.expect(if left == 1 { 200 } else { 404 });
         broken
     })
     .await;

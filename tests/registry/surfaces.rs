@@ -10,11 +10,11 @@ use rostrum::http::{composer, management};
 use rostrum::registry::access::rate_limit::RateLimit;
 use serde_json::json;
 
-use crate::support::{ADMIN, Ask, World};
+use crate::support::{ADMIN, TestRegistry, TestRequest};
 
 /// A request to the routes of `surface`.
-fn ask(world: &World, surface: &'static Surface, path: &str) -> Ask {
-    Ask::new(world.isolate.app.clone(), surface.mounted().into_router(), Method::GET, path)
+fn request_to(registry: &TestRegistry, surface: &'static Surface, path: &str) -> TestRequest {
+    TestRequest::new(registry.isolate.app.clone(), surface.mounted().into_router(), Method::GET, path)
 }
 
 /// What is asked of an organization by name.
@@ -45,29 +45,31 @@ static NUMBERED: Surface = Surface {
 
 #[tokio::test]
 async fn the_organization_may_be_in_the_path() {
-    let world = World::new();
-    world.published("acme/lib", &["1.0.0"]).await;
-    world.organization("other").await;
-    let token = world.reader().await;
-    let found = ask(&world, &ORGANIZATION, "/org/root/p2/acme/lib.json").basic(&token).composer().send().await;
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    registry.organization("other").await;
+    let token = registry.reader().await;
+    let found =
+        request_to(&registry, &ORGANIZATION, "/org/root/p2/acme/lib.json").basic(&token).composer().send().await;
     assert_eq!(found.expect(200).version_names("acme/lib"), ["1.0.0"]);
     for organization in ["other", "none"] {
         let path = format!("/org/{organization}/p2/acme/lib.json");
-        let refused = ask(&world, &ORGANIZATION, &path).basic(&token).send().await.expect(404);
+        let refused = request_to(&registry, &ORGANIZATION, &path).basic(&token).send().await.expect(404);
         let message = "Organization not found";
         assert_eq!(refused.json(), json!({"message": message, "errors": {}, "warning": message}));
     }
-    let anonymous = ask(&world, &ORGANIZATION, "/org/none/p2/acme/lib.json").send().await.expect(401);
+    let anonymous = request_to(&registry, &ORGANIZATION, "/org/none/p2/acme/lib.json").send().await.expect(401);
     assert!(anonymous.header("www-authenticate").starts_with("Basic "));
 }
 
 #[tokio::test]
 async fn downloads_may_be_limited_by_the_minute_and_package() {
-    let world = World::new();
-    world.published("acme/lib", &["1.0.0"]).await;
-    world.published("acme/other", &["1.0.0"]).await;
-    let token = world.reader().await;
-    let download = |name: &str| ask(&world, &ORGANIZATION, &format!("/org/root/dist/{name}/1.0.0.zip")).basic(&token);
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    registry.published("acme/other", &["1.0.0"]).await;
+    let token = registry.reader().await;
+    let download =
+        |name: &str| request_to(&registry, &ORGANIZATION, &format!("/org/root/dist/{name}/1.0.0.zip")).basic(&token);
     let first = download("acme/lib").send().await.expect(200);
     assert_eq!((first.header("x-ratelimit-limit"), first.header("x-ratelimit-remaining")), ("2", "1"));
     let etag = first.header("etag");
@@ -79,17 +81,17 @@ async fn downloads_may_be_limited_by_the_minute_and_package() {
     assert_eq!(refused.json(), json!({"message": message, "errors": {}, "warning": message}));
     assert_eq!((refused.header("x-ratelimit-remaining"), refused.header("retry-after")), ("0", "60"));
     download("acme/other").send().await.expect(200);
-    world.advance_seconds(60);
+    registry.advance_seconds(60);
     download("acme/lib").send().await.expect(200);
 }
 
 #[tokio::test]
 async fn pages_and_errors_have_the_form_of_the_surface() {
-    let world = World::new();
+    let registry = TestRegistry::new();
     for description in ["a", "b", "c"] {
-        world.token(&json!({"description": description})).await;
+        registry.token(&json!({"description": description})).await;
     }
-    let list = |query: &str| ask(&world, &NUMBERED, &format!("/v2/tokens?{query}")).bearer(ADMIN);
+    let list = |query: &str| request_to(&registry, &NUMBERED, &format!("/v2/tokens?{query}")).bearer(ADMIN);
     let page = list("sort=description&per_page=2&page=2").send().await.expect(200);
     assert_eq!(page.json()["data"][0]["description"], "c");
     assert_eq!(page.json()["meta"], json!({"current_page": 2, "last_page": 2, "per_page": 2, "total": 3}));
@@ -101,6 +103,6 @@ async fn pages_and_errors_have_the_form_of_the_surface() {
     assert_eq!(refused.json(), expected);
     let refused = list("limit=1").send().await.expect(422);
     assert_eq!(refused.json()["errors"], json!({"limit": ["unknown query parameter"]}));
-    let missing = ask(&world, &NUMBERED, "/v2/nothing").send().await.expect(404);
+    let missing = request_to(&registry, &NUMBERED, "/v2/nothing").send().await.expect(404);
     assert_eq!(missing.json()["errors"], json!({}));
 }

@@ -11,6 +11,7 @@ use crate::http::kit::response::no_content;
 use crate::json::read_bytes;
 use crate::registry::delivery::downloads::count_installs;
 use crate::registry::kernel::failure::Failure;
+use crate::store::delivery::downloads::Install;
 use axum::response::Response;
 
 /// Most bytes of a report: 2000 installs of 250 bytes.
@@ -50,7 +51,7 @@ pub async fn post_notify_batch(auth: RequestAuth<PackagesRead>, request: Request
     let report: Report = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
     })?;
-    let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();
-    count_installs(auth.app(), (&caller, &view), auth.address(), installs);
+    let installs = report.downloads.into_iter().map(|Download { name, version }| Install { name, version });
+    count_installs(auth.app(), &caller, &view, auth.address(), installs);
     Ok(no_content())
 }

@@ -19,7 +19,7 @@ use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::requirement::{Access, AdminToken, OwnAccount, Public, RequiredScope, Requirement, UsersWrite};
 use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
-use crate::ports::{Rows, Stmt};
+use crate::ports::Stmt;
 use crate::registry::access::account::Me;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::authenticate::{Credential, authenticate};
@@ -32,6 +32,7 @@ use crate::registry::identity::users::Manager;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
+use crate::store::query::Batch;
 
 /// The id of a request in failures and in the log.
 #[derive(Debug, Clone)]
@@ -92,65 +93,65 @@ impl<R> RequestAuth<R> {
     }
 
     /// Counts a download of `package` by the caller that was authenticated, if the surface limits downloads.
-    pub fn count_download(&self, package: &PackageName) -> impl Future<Output = Result<(), Failure>> + Send {
+    pub fn count_download(&self, package: &PackageName) -> impl Future<Output = Result<(), Failure>> {
         self.authenticator.count_download(package)
     }
 }
 
 impl<R: RequiredScope> RequestAuth<R> {
     /// Authenticates the caller.
-    pub fn caller(&self) -> impl Future<Output = Result<Arc<Caller>, Failure>> + Send {
+    pub fn caller(&self) -> impl Future<Output = Result<Arc<Caller>, Failure>> {
         self.authenticator.require(R::SCOPE)
     }
 
     /// Authenticates the caller, and returns its view.
-    pub fn view(&self) -> impl Future<Output = Result<Arc<View>, Failure>> + Send {
+    pub fn view(&self) -> impl Future<Output = Result<Arc<View>, Failure>> {
         self.authenticator.view(R::SCOPE)
     }
 
     /// Authenticates the caller, and returns it with its view.
-    pub fn caller_and_view(&self) -> impl Future<Output = Result<(Arc<Caller>, Arc<View>), Failure>> + Send {
+    pub fn caller_and_view(&self) -> impl Future<Output = Result<(Arc<Caller>, Arc<View>), Failure>> {
         self.authenticator.caller_and_view(R::SCOPE)
     }
 
-    /// Authenticates the caller, and returns its view. If the database has to be asked for the caller, the statement that
-    /// `prefetch` makes for the organization goes along in the same round trip, and its rows are returned.
-    pub fn view_with(
+    /// Authenticates the caller, and returns its view. If the database has to be asked for the caller, what `prefetch` asks
+    /// about the organization goes along in the same round trip, and what it yields is returned.
+    pub fn view_with<B: Batch>(
         &self,
-        prefetch: impl FnOnce(OrganizationId) -> Option<Stmt>,
-    ) -> impl Future<Output = Result<(Arc<View>, Option<Rows>), Failure>> + Send {
+        prefetch: impl FnOnce(OrganizationId) -> Option<B>,
+    ) -> impl Future<Output = Result<(Arc<View>, Option<B::Answer>), Failure>> {
         let prefetch = self.authenticator.tenant.known().and_then(prefetch);
         self.authenticator.view_with(R::SCOPE, prefetch)
     }
 
     /// Authenticates the caller, who is about to change something.
-    pub fn actor(&self) -> impl Future<Output = Result<Actor, Failure>> + Send {
+    pub fn actor(&self) -> impl Future<Output = Result<Actor, Failure>> {
         self.authenticator.actor(R::SCOPE)
     }
 
     /// Authenticates the caller, who is about to issue, change or revoke credentials.
-    pub fn issuer(&self) -> impl Future<Output = Result<Issuer, Failure>> + Send {
+    pub fn issuer(&self) -> impl Future<Output = Result<Issuer, Failure>> {
         self.authenticator.issuer(R::SCOPE)
     }
 }
 
 impl RequestAuth<UsersWrite> {
     /// Authenticates the caller, who is about to manage users.
-    pub fn manager(&self) -> impl Future<Output = Result<Manager, Failure>> + Send {
+    pub fn manager(&self) -> impl Future<Output = Result<Manager, Failure>> {
         self.authenticator.manager(UsersWrite::SCOPE)
     }
 }
 
 impl RequestAuth<OwnAccount> {
     /// Authenticates the user by a session.
-    pub fn current_user(&self) -> impl Future<Output = Result<Me, Failure>> + Send {
+    pub fn current_user(&self) -> impl Future<Output = Result<Me, Failure>> {
         self.authenticator.current_user()
     }
 }
 
 impl RequestAuth<AdminToken> {
     /// Authenticates the holder of `ADMIN_TOKEN`.
-    pub fn administrator(&self) -> impl Future<Output = Result<Actor, Failure>> + Send {
+    pub fn administrator(&self) -> impl Future<Output = Result<Actor, Failure>> {
         self.authenticator.administrator()
     }
 }
@@ -185,19 +186,22 @@ struct Authenticator {
 impl Authenticator {
     /// Authenticates the caller and counts the request.
     async fn authenticate(&self) -> Result<Arc<Caller>, Failure> {
-        self.authenticate_with(None).await.map(|(caller, _)| caller)
+        self.authenticate_with(None::<Stmt>).await.map(|(caller, _)| caller)
     }
 
     /// Authenticates the caller and counts the request. If the database has to be asked for the caller, `prefetch` goes
-    /// along in the same round trip, and its rows are returned.
-    async fn authenticate_with(&self, prefetch: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
-        let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
+    /// along in the same round trip, and what it yields is returned.
+    async fn authenticate_with<B: Batch>(
+        &self,
+        prefetch: Option<B>,
+    ) -> Result<(Arc<Caller>, Option<B::Answer>), Failure> {
+        let Authenticated { caller, prefetched } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
         let limit = self.surface.limits.requests;
         let quota = rate_limit::take(&self.app, &caller, limit, None).await;
         let counted = CountedCaller { caller: caller.clone(), requests: quota.clone(), downloads: None };
         *self.authenticated.lock() = Some(counted);
         match quota.retry_after {
-            None => Ok((caller, rows)),
+            None => Ok((caller, prefetched)),
             Some(retry_after) => {
                 let holder = if caller.account.is_some() { "account" } else { "token" };
                 let (max, window) = (quota.limit, limit.window().as_str());
@@ -241,10 +245,14 @@ impl Authenticator {
         Ok((caller, view))
     }
 
-    async fn view_with(&self, scope: Scope, prefetch: Option<Stmt>) -> Result<(Arc<View>, Option<Rows>), Failure> {
-        let (caller, rows) = self.authenticate_with(prefetch).await?;
+    async fn view_with<B: Batch>(
+        &self,
+        scope: Scope,
+        prefetch: Option<B>,
+    ) -> Result<(Arc<View>, Option<B::Answer>), Failure> {
+        let (caller, prefetched) = self.authenticate_with(prefetch).await?;
         caller.require(scope)?;
-        Ok((self.view_of(&caller).await?, rows))
+        Ok((self.view_of(&caller).await?, prefetched))
     }
 
     async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {

@@ -11,10 +11,11 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
-use crate::registry::delivery::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
+use crate::registry::delivery::downloads::{MAX_DAYS, Statistics, statistics, today};
 use crate::registry::kernel::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
+use crate::store::delivery::downloads::Days;
 use crate::store::packages::versions::DependentRow;
 
 /// Days that are counted if the request does not say which.
@@ -41,7 +42,7 @@ impl StatisticsQuery {
             let reason = format!("must not be after `to`, nor more than {} days before it", MAX_DAYS - 1);
             return Err(Failure::invalid_field("from", reason));
         }
-        Ok((first, last))
+        Ok(Days { first, last })
     }
 }
 
@@ -93,11 +94,11 @@ struct DayCount {
 }
 
 impl PackageStatisticsView {
-    fn new(counted: Statistics, (first, last): Days) -> Self {
+    fn new(counted: Statistics, range: Days) -> Self {
         let versions: Vec<VersionCount> = counted
             .versions
             .into_iter()
-            .map(|(version, total, downloads)| VersionCount { version, total, downloads })
+            .map(|row| VersionCount { version: row.version, total: row.total, downloads: row.in_days })
             .collect();
         let days = counted.days.into_iter().map(|(day, versions)| DayCount {
             day: day_string(day),
@@ -107,8 +108,8 @@ impl PackageStatisticsView {
         Self {
             name: counted.name,
             total: versions.iter().map(|version| version.total).sum(),
-            from: day_string(first),
-            to: day_string(last),
+            from: day_string(range.first),
+            to: day_string(range.last),
             downloads: versions.iter().map(|version| version.downloads).sum(),
             versions,
             days: days.collect(),
@@ -139,8 +140,7 @@ pub async fn get_package_stats(
     let StrictQuery(query) = query?;
     let app = auth.app();
     let days = query.days(today(app))?;
-    let asked = (id.as_str(), query.version.as_deref());
-    let counted = statistics(app, &view, asked, days).await?;
+    let counted = statistics(app, &view, &id, query.version.as_deref(), days).await?;
     Ok(ok(&PackageStatisticsView::new(counted, days)))
 }
 

@@ -11,7 +11,8 @@ use crate::http::kit::response::ok;
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::{entitlements, instructions};
+use crate::registry::storefront::entitlements;
+use crate::registry::storefront::instructions::{self, EntitledPackages};
 use crate::store::storefront::entitlements::PermissionRow;
 
 fn permission_list(rows: Vec<PermissionRow>) -> Response {
@@ -133,7 +134,7 @@ pub async fn get_instructions(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let id = id_of(&id, "Consumer")?;
-    let (consumer, require) = instructions::bought(auth.app(), &view, id).await?;
+    let EntitledPackages { consumer, require } = instructions::bought(auth.app(), &view, id).await?;
     let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let credentials = json!({"username": consumer.row.public_key, "password": consumer.private_key});
     let mut commands = vec![format!("composer config repositories.{} composer {url}", repository_name(host))];

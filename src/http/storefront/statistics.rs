@@ -12,7 +12,7 @@ use crate::http::storefront::id_of;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumer_statistics::of_one_consumer;
-use crate::store::delivery::downloads::ConsumerDownloads;
+use crate::store::storefront::consumer_statistics::ConsumerDownloads;
 
 /// What a consumer installed of one version.
 #[derive(Serialize, ToSchema)]

@@ -9,7 +9,7 @@ use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::consumer_tokens;
+use crate::registry::storefront::consumer_tokens::{self, CreatedToken};
 
 /// A consumer's tokens, the oldest first.
 #[utoipa::path(
@@ -52,7 +52,7 @@ pub async fn create_consumer_token(
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
     let id = id_of(&id, "Consumer")?;
-    let (plain, row) = consumer_tokens::issue(auth.app(), &actor, id, &request.description).await?;
+    let CreatedToken { plain, row } = consumer_tokens::issue(auth.app(), &actor, id, &request.description).await?;
     let view = ConsumerTokenView::new(row, Some(plain.reveal().to_owned()));
     Ok(created(&view))
 }

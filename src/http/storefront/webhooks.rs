@@ -17,7 +17,7 @@ use crate::json::parse;
 use crate::registry::access::actor::Actor;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::webhooks::{self, WebhookSpec};
+use crate::registry::storefront::webhooks::{self, CreatedWebhook, WebhookSpec};
 use crate::store::storefront::deliveries::DeliveryRow;
 use crate::store::storefront::webhooks::WebhookRow;
 
@@ -148,7 +148,7 @@ pub async fn create_webhook(
 ) -> Result<Response, Failure> {
     let actor = webhook_manager(&auth).await?;
     let JsonBody(request) = body?;
-    let (row, secret) = webhooks::create(auth.app(), &actor, request.into()).await?;
+    let CreatedWebhook { row, secret } = webhooks::create(auth.app(), &actor, request.into()).await?;
     Ok(created(&webhook_view(row, Some(secret))))
 }
 

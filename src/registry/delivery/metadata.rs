@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use composer::{DocumentForm, PackageName};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::ports::{Fault, Rows, Stmt};
@@ -24,7 +25,7 @@ use crate::registry::packages::documents::{
 use crate::registry::packages::render::absolute;
 use crate::registry::sources::composer::lookup;
 use crate::store::packages::packages;
-use crate::store::{OrganizationId, run};
+use crate::store::{OrganizationId, Query, run};
 
 /// The revision of every document that only claims a name: no published one is as old.
 const CLAIM_REVISION: i64 = 1;
@@ -100,7 +101,11 @@ pub struct Wanted<'a> {
 
 /// The statement that [`document`] would run for this package, for a caller who asks the database anyway; `None` when
 /// memory has the answer.
-pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Stmt> {
+pub fn companion(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+) -> Option<Query<Vec<Map<String, Value>>>> {
     let key = (organization, name.as_str().to_owned());
     let fresh = app
         .memory
@@ -108,7 +113,10 @@ pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) ->
         .lock()
         .get(&key)
         .is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL));
-    (!fresh).then(|| packages::documents(organization, name.as_str(), None))
+    (!fresh).then(|| {
+        let Stmt { sql, args } = packages::documents(organization, name.as_str(), None);
+        Query::all(sql, args)
+    })
 }
 
 /// The document as `view` sees it. `rows` are those of [`companion`], if it was run.
@@ -116,14 +124,19 @@ pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) ->
 /// # Errors
 /// `NotFound` when there is no such package or the view sees no version of it: the two cannot be told apart. `Upstream`
 /// when an upstream has to be asked for it that fails.
-pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<Rows>) -> Result<Arc<Body>, Failure> {
+pub async fn document(
+    app: &App,
+    view: &View,
+    wanted: Wanted<'_>,
+    rows: Option<Vec<Map<String, Value>>>,
+) -> Result<Arc<Body>, Failure> {
     let absent = || Failure::not_found(&format!("Package {}", wanted.name));
     // Before anybody is asked: what the view does not see does not make us ask an upstream either.
     let scope = view.scope(wanted.name.as_str());
     if matches!(scope, Scope::Nothing) {
         return Err(absent());
     }
-    let documents = match load(app, view.organization(), wanted.name, rows).await? {
+    let documents = match load(app, view.organization(), wanted.name, rows.map(Rows)).await? {
         Known::Documents(documents) => documents.ok_or_else(absent)?,
         Known::Claimed => return Ok(claim(wanted)),
     };

@@ -15,8 +15,8 @@ use crate::registry::kernel::dates::read_rfc3339;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::memory::PublishedCache;
 use crate::registry::packages::notices::Notices;
+use crate::store::packages::authority::Facts;
 use crate::store::packages::packages::{self, DocumentPart};
-use crate::store::sources::upstream_answers::Facts;
 use crate::store::{OrganizationId, run};
 
 /// Which of a package's two documents.

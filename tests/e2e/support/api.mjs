@@ -34,14 +34,14 @@ export async function readDocument(registry) {
       name in known ? unknown(inner, known[name], `${place}.${name}`) : [`${place}.${name}`],
     );
   };
-  const well = new Set();
+  const succeeded = new Set();
 
   /**
    * Asks for the operation `id`. `at`: the values of its path's parameters; `query` and `headers`: of the others; `json`
    * or `body`: what is sent. Resolves to the answer's body, parsed if it is JSON, or to `{ status, headers, body }` with
    * `whole`. The answer must have `status`, which is by itself the least that the document promises.
    */
-  async function ask(id, { token, at = {}, query = {}, headers = {}, json, body, status, whole = false } = {}) {
+  async function call(id, { token, at = {}, query = {}, headers = {}, json, body, status, whole = false } = {}) {
     const operation = operations.get(id);
     assert.ok(operation, `the document knows no operation ${id}`);
     const parameters = (operation.parameters ?? []).map(named);
@@ -77,15 +77,15 @@ export async function readDocument(registry) {
     const schema = named(operation.responses[answer.status]).content?.[type]?.schema;
     const parsed = type === "application/json" ? JSON.parse(text) : text;
     assert.deepEqual(unknown(parsed, schema), [], `the document does not tell of this in ${what}`);
-    if (answer.status < 400) well.add(id);
+    if (answer.status < 400) succeeded.add(id);
     return whole ? { status: answer.status, headers: answer.headers, body: parsed } : parsed;
   }
 
   return {
-    ask,
+    call,
     /** All operations: `{ operationId, method, path, … }` as the document has them. */
     operations: () => [...operations.values()],
     /** The operations of the management API, the storefront's aside, that were never asked with success. */
-    unasked: () => [...operations].filter(([id, { path }]) => /^\/api\/(?!storefront\/)/.test(path) && !well.has(id)).map(([id]) => id),
+    uncalled: () => [...operations].filter(([id, { path }]) => /^\/api\/(?!storefront\/)/.test(path) && !succeeded.has(id)).map(([id]) => id),
   };
 }

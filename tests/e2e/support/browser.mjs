@@ -8,7 +8,7 @@ import { browser } from "../../../scripts/lib/programs.mjs";
 import { until } from "./registry.mjs";
 
 /** No page may take longer for one step. */
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 
 /** Starts a browser with a profile of its own that vanishes at the end; `{ open(url), stop() }`. */
 export async function startBrowser() {
@@ -56,7 +56,7 @@ function protocol(child, ended) {
     const answered = new Promise((resolve) => waiting.set(id, resolve));
     child.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
     const gone = ended.then(() => ({ error: { message: "the browser has ended" } }));
-    const late = new Promise((resolve) => setTimeout(resolve, PATIENCE, { error: { message: "no answer" } }).unref());
+    const late = new Promise((resolve) => setTimeout(resolve, TIMEOUT, { error: { message: "no answer" } }).unref());
     const { result, error } = await Promise.race([answered, gone, late]);
     if (error) throw new Error(`${method}: ${error.message}`);
     return result;
@@ -85,7 +85,7 @@ async function openPage(send, onEvent, url) {
     if (exceptionDetails) throw new Error(`${expression}: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
     return result.value;
   };
-  const waitFor = (expression) => until(expression, PATIENCE, () => evaluate(expression));
+  const waitFor = (expression) => until(expression, TIMEOUT, () => evaluate(expression));
   const found = (selector) => `document.querySelector(${JSON.stringify(selector)})`;
   return {
     problems,

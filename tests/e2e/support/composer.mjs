@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** No Composer command of a test may take longer. */
-const PATIENCE = 60_000;
+const TIMEOUT = 60_000;
 
 /**
  * Makes a project that knows one repository, `url`, and not packagist.org. `auth`: `{ username, password }` sent to it,
@@ -39,7 +39,7 @@ export function createProject({ url, auth, composerJson = {} }) {
           HOME: root,
         },
         stdio: ["ignore", "pipe", "pipe"],
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
       });
       let stdout = "";
       let stderr = "";

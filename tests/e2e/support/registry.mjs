@@ -10,7 +10,7 @@ const OPERATOR = { authorization: `Bearer ${ADMIN_TOKEN}`, connection: "close" }
 const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
 
 /** No request of a test may take longer. */
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 
 /**
  * Starts a registry with empty state. `bindings` adds to or replaces its variables and secrets, `options` is added to
@@ -29,7 +29,7 @@ export async function startRegistry({ bindings = {}, options } = {}) {
     });
   let worker = await start(0);
   const request = (path, options = {}) =>
-    fetch(new URL(path, worker.url), { redirect: "manual", signal: AbortSignal.timeout(PATIENCE), ...options });
+    fetch(new URL(path, worker.url), { redirect: "manual", signal: AbortSignal.timeout(TIMEOUT), ...options });
   return {
     logs,
     /** Where it listens, without a trailing slash; the same after a restart. */
@@ -73,11 +73,11 @@ export async function issueToken(registry, fields = {}) {
 }
 
 /** No sync of a test may take longer, unless the test says so. */
-const SYNC_PATIENCE = 30_000;
+const SYNC_TIMEOUT = 30_000;
 
 /** Registers a repository and waits for its first sync and for its archives; the repository as it is then. */
 export async function register(registry, fields, options) {
-  return settled(registry, (await registerOnly(registry, fields)).id, options);
+  return waitForSync(registry, (await registerOnly(registry, fields)).id, options);
 }
 
 /** Registers a repository and waits for nothing; the repository as the answer shows it. */
@@ -91,19 +91,19 @@ export async function registerOnly(registry, fields) {
 export async function syncAgain(registry, url, options) {
   const repositories = await (await registry.admin("/api/repositories?limit=1000")).json();
   const { id } = repositories.find((repository) => repository.url === url);
-  await askForSync(registry, id);
-  return settled(registry, id, options);
+  await requestSync(registry, id);
+  return waitForSync(registry, id, options);
 }
 
 /** Asks for another sync and waits for nothing. */
-export async function askForSync(registry, id) {
+export async function requestSync(registry, id) {
   const answer = await registry.admin(`/api/repositories/${id}/sync`, { method: "POST" });
   if (answer.status !== 200) throw new Error(`syncing ${id}: ${answer.status} ${await answer.text()}`);
 }
 
 /** Waits until a repository is neither pending nor syncing, and each of its tags has an archive; the repository. */
-export async function settled(registry, id, { patience = SYNC_PATIENCE } = {}) {
-  return until(`repository ${id} settles`, patience, async () => {
+export async function waitForSync(registry, id, { timeout = SYNC_TIMEOUT } = {}) {
+  return until(`repository ${id} settles`, timeout, async () => {
     const repository = await (await registry.admin(`/api/repositories/${id}`)).json();
     const done = repository.sync_status === "failed" || (repository.sync_status === "ok" && (await hasArchives(registry, id)));
     return done && repository;
@@ -111,13 +111,13 @@ export async function settled(registry, id, { patience = SYNC_PATIENCE } = {}) {
 }
 
 /** Asks again and again for something true, and returns it. */
-export async function until(what, patience, ask) {
-  for (const end = Date.now() + patience; Date.now() < end; ) {
-    const answer = await ask();
+export async function until(what, timeout, probe) {
+  for (const end = Date.now() + timeout; Date.now() < end; ) {
+    const answer = await probe();
     if (answer) return answer;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`waited ${patience} ms in vain until ${what}`);
+  throw new Error(`waited ${timeout} ms in vain until ${what}`);
 }
 
 async function hasArchives(registry, id) {

@@ -3,7 +3,7 @@
 import net from "node:net";
 
 /** No exchange of a test may take longer. */
-const PATIENCE = 15_000;
+const TIMEOUT = 15_000;
 
 /** Sent behind each request: its answer shows where the one before really ends, whatever that says of its length. */
 const SENTINEL = "GET /health HTTP/1.1\r\nhost: sentinel\r\n\r\n";
@@ -24,7 +24,7 @@ export function exchange(url, pieces) {
       const answer = parse(bytes);
       answer === null ? reject(new Error("the server hung up without an answer")) : resolve(answer);
     };
-    socket.setTimeout(PATIENCE, () => socket.destroy(new Error(`nothing came within ${PATIENCE} ms`)));
+    socket.setTimeout(TIMEOUT, () => socket.destroy(new Error(`nothing came within ${TIMEOUT} ms`)));
     socket.on("data", (piece) => {
       received = Buffer.concat([received, piece]);
       const next = received.lastIndexOf(BEGINNING);

@@ -19,7 +19,7 @@ pub const ORIGIN: &str = "https://registry.test";
 pub const COMPOSER: &str = "Composer/2.8.1 (Linux; 6.1; PHP 8.3.0; cURL 8.5.0; cmd:update)";
 
 /// A request that is being put together.
-pub struct Ask {
+pub struct TestRequest {
     app: App,
     router: Router,
     method: Method,
@@ -28,7 +28,7 @@ pub struct Ask {
     body: Bytes,
 }
 
-impl Ask {
+impl TestRequest {
     pub fn new(app: App, router: Router, method: Method, path: &str) -> Self {
         Self { app, router, method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
     }
@@ -53,7 +53,7 @@ impl Ask {
     }
 
     /// If it has changed since that answer.
-    pub fn since(self, earlier: &Reply) -> Self {
+    pub fn if_modified_since(self, earlier: &TestResponse) -> Self {
         let date = earlier.header("last-modified").to_owned();
         self.header(IF_MODIFIED_SINCE, &date)
     }
@@ -73,7 +73,7 @@ impl Ask {
         self
     }
 
-    pub async fn send(self) -> Reply {
+    pub async fn send(self) -> TestResponse {
         let mut request = Request::new(Body::from(self.body));
         *request.method_mut() = self.method;
         *request.uri_mut() = format!("{ORIGIN}{}", self.path).parse().expect("a URI");
@@ -82,13 +82,13 @@ impl Ask {
         let response = self.router.oneshot(request).await.expect("a router never fails");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("the body arrives whole").to_bytes();
-        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+        TestResponse { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 }
 
 /// Sends them all at once; the answers in their order.
-pub async fn at_once(asks: impl IntoIterator<Item = Ask>) -> Vec<Reply> {
-    let running: Vec<_> = asks.into_iter().map(|ask| tokio::spawn(ask.send())).collect();
+pub async fn send_concurrently(requests: impl IntoIterator<Item = TestRequest>) -> Vec<TestResponse> {
+    let running: Vec<_> = requests.into_iter().map(|request| tokio::spawn(request.send())).collect();
     let mut replies = Vec::new();
     for request in running {
         replies.push(request.await.expect("no panic"));
@@ -97,21 +97,21 @@ pub async fn at_once(asks: impl IntoIterator<Item = Ask>) -> Vec<Reply> {
 }
 
 /// The statuses of the answers to requests that are sent at once, the lowest first.
-pub async fn statuses_at_once(asks: impl IntoIterator<Item = Ask>) -> Vec<u16> {
-    let mut statuses: Vec<u16> = at_once(asks).await.iter().map(|reply| reply.status).collect();
+pub async fn statuses_of_concurrent(requests: impl IntoIterator<Item = TestRequest>) -> Vec<u16> {
+    let mut statuses: Vec<u16> = send_concurrently(requests).await.iter().map(|reply| reply.status).collect();
     statuses.sort_unstable();
     statuses
 }
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub struct TestResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-impl Reply {
+impl TestResponse {
     /// This reply, if it has that status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {

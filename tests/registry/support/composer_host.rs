@@ -14,12 +14,12 @@ use rostrum::ports::{BoxFuture, ByteStream, Fault, Upstream, UpstreamError, Upst
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use super::git_host::{GitHost, Trouble};
-use super::meter::Meter;
+use super::git_host::{GitHost, HostFault};
+use super::meter::PortMeter;
 
 /// One request that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct RecordedRequest {
     pub url: String,
     pub authorization: Option<String>,
     /// Whether it came on condition that something has changed.
@@ -29,7 +29,7 @@ pub struct Heard {
 
 /// What was posted.
 #[derive(Debug, Clone)]
-pub struct Posted {
+pub struct RecordedPost {
     pub url: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -47,24 +47,24 @@ struct State {
     /// Origin → the `Authorization` that it wants.
     logins: HashMap<String, String>,
     /// Part of an address → what happens there.
-    troubles: Vec<(String, Trouble)>,
-    heard: Vec<Heard>,
-    posted: Vec<Posted>,
+    faults: Vec<(String, HostFault)>,
+    requests: Vec<RecordedRequest>,
+    posted: Vec<RecordedPost>,
     no_validators: bool,
     /// How much longer than it is everything is said to be; `None` when nothing is said.
     length_lie: Option<usize>,
-    held: Option<(String, bool)>,
+    paused: Option<(String, bool)>,
 }
 
 /// The servers, whatever their names.
 #[derive(Clone)]
 pub struct ComposerHost {
     state: Arc<Mutex<State>>,
-    meter: Meter,
+    meter: PortMeter,
 }
 
 impl ComposerHost {
-    pub fn new(meter: Meter) -> Self {
+    pub fn new(meter: PortMeter) -> Self {
         let state = State { length_lie: Some(0), ..State::default() };
         Self { state: Arc::new(Mutex::new(state)), meter }
     }
@@ -123,15 +123,15 @@ impl ComposerHost {
     }
 
     /// Every request to an address with `part` in it ends so, until [`ComposerHost::recover`].
-    pub fn trouble(&self, part: &str, trouble: Trouble) {
-        self.state().troubles.push((part.to_owned(), trouble));
+    pub fn inject_fault(&self, part: &str, fault: HostFault) {
+        self.state().faults.push((part.to_owned(), fault));
     }
 
     pub fn recover(&self) {
-        self.state().troubles.clear();
+        self.state().faults.clear();
     }
 
-    /// From now on nobody is told when something was changed.
+    /// From now on no response has an `ETag` or a `Last-Modified`.
     pub fn without_validators(&self) {
         self.state().no_validators = true;
     }
@@ -141,19 +141,19 @@ impl ComposerHost {
         self.state().length_lie = lie;
     }
 
-    /// The next request to an address with `part` in it waits until [`ComposerHost::let_go`].
-    pub fn hold(&self, part: &str) {
-        self.state().held = Some((part.to_owned(), false));
+    /// The next request to an address with `part` in it waits until [`ComposerHost::resume`].
+    pub fn pause(&self, part: &str) {
+        self.state().paused = Some((part.to_owned(), false));
     }
 
-    pub fn let_go(&self) {
-        self.state().held = None;
+    pub fn resume(&self) {
+        self.state().paused = None;
     }
 
     /// Waits until a request waits.
-    pub async fn until_held(&self) {
+    pub async fn until_paused(&self) {
         for _ in 0..10_000 {
-            if matches!(self.state().held, Some((_, true))) {
+            if matches!(self.state().paused, Some((_, true))) {
                 return;
             }
             tokio::task::yield_now().await;
@@ -161,19 +161,19 @@ impl ComposerHost {
         panic!("no request came");
     }
 
-    /// The requests since the last time that somebody asked.
-    pub fn take_heard(&self) -> Vec<Heard> {
-        std::mem::take(&mut self.state().heard)
+    /// The requests since the last call of this.
+    pub fn take_requests(&self) -> Vec<RecordedRequest> {
+        std::mem::take(&mut self.state().requests)
     }
 
-    /// What was posted since the last time that somebody asked.
-    pub fn take_posted(&self) -> Vec<Posted> {
+    /// What was posted since the last call of this.
+    pub fn take_posts(&self) -> Vec<RecordedPost> {
         std::mem::take(&mut self.state().posted)
     }
 
     /// Their addresses.
     pub fn take_urls(&self) -> Vec<String> {
-        self.take_heard().into_iter().map(|heard| heard.url).collect()
+        self.take_requests().into_iter().map(|requests| requests.url).collect()
     }
 
     async fn answer(&self, request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
@@ -181,14 +181,14 @@ impl ComposerHost {
         let url = request.url.to_string();
         if request.method == Method::POST {
             let (headers, body) = (request.headers.clone(), request.body.clone());
-            self.state().posted.push(Posted { url: url.clone(), headers, body });
+            self.state().posted.push(RecordedPost { url: url.clone(), headers, body });
         }
         tokio::task::yield_now().await;
-        self.wait_if_held(&url).await;
+        self.wait_if_paused(&url).await;
         let text = |name: HeaderName| request.headers.get(name).map(|value| value.to_str().expect("ASCII").to_owned());
         let (authorization, etag, since) = (text(AUTHORIZATION), text(IF_NONE_MATCH), text(IF_MODIFIED_SINCE));
         let result = self.respond(&request, authorization.as_deref(), etag.as_deref(), since.as_deref());
-        self.state().heard.push(Heard {
+        self.state().requests.push(RecordedRequest {
             url,
             authorization,
             is_conditional: etag.is_some() || since.is_some(),
@@ -197,12 +197,12 @@ impl ComposerHost {
         result
     }
 
-    async fn wait_if_held(&self, url: &str) {
-        match &mut self.state().held {
+    async fn wait_if_paused(&self, url: &str) {
+        match &mut self.state().paused {
             Some((part, waits)) if !*waits && url.contains(part.as_str()) => *waits = true,
             _ => return,
         }
-        while self.state().held.is_some() {
+        while self.state().paused.is_some() {
             tokio::task::yield_now().await;
         }
     }
@@ -216,21 +216,23 @@ impl ComposerHost {
     ) -> Result<UpstreamResponse, UpstreamError> {
         let state = self.state();
         let url = request.url.as_str();
-        let trouble = state.troubles.iter().find(|(part, _)| url.contains(part.as_str())).map(|(_, trouble)| trouble);
-        match trouble {
-            Some(Trouble::Status(status)) => {
+        let fault = state.faults.iter().find(|(part, _)| url.contains(part.as_str())).map(|(_, fault)| fault);
+        match fault {
+            Some(HostFault::Status(status)) => {
                 return Ok(plain(*status, Bytes::from_static(b"{\"error\":\"in our words\"}")));
             }
-            Some(Trouble::Html) => return Ok(plain(200, Bytes::from_static(b"<!doctype html><title>Sign in</title>"))),
-            Some(Trouble::Unreachable) => return Err(UpstreamError::Unreachable("connection refused".to_owned())),
-            Some(Trouble::TimedOut) => return Err(UpstreamError::TimedOut(request.patience)),
-            Some(Trouble::Redirect(target)) => {
+            Some(HostFault::Html) => {
+                return Ok(plain(200, Bytes::from_static(b"<!doctype html><title>Sign in</title>")));
+            }
+            Some(HostFault::Unreachable) => return Err(UpstreamError::Unreachable("connection refused".to_owned())),
+            Some(HostFault::TimedOut) => return Err(UpstreamError::TimedOut(request.patience)),
+            Some(HostFault::Redirect(target)) => {
                 let mut response = plain(302, Bytes::new());
                 response.headers.insert(LOCATION, HeaderValue::try_from(target).expect("a URL"));
                 return Ok(response);
             }
-            Some(Trouble::Says(bytes)) => return Ok(plain(200, Bytes::from(bytes.clone()))),
-            Some(Trouble::BrokenOff | Trouble::Truncated | Trouble::Corrupted) | None => {}
+            Some(HostFault::Says(bytes)) => return Ok(plain(200, Bytes::from(bytes.clone()))),
+            Some(HostFault::BrokenOff | HostFault::Truncated | HostFault::Corrupted) | None => {}
         }
         let wanted = state.logins.iter().find(|(origin, _)| url.starts_with(&format!("{origin}/")));
         if wanted.is_some_and(|(_, wanted)| authorization != Some(wanted)) {
@@ -244,7 +246,7 @@ impl ComposerHost {
         if etag == Some(&tag) || (etag.is_none() && since == Some(&date)) {
             return Ok(plain(304, Bytes::new()));
         }
-        let mut response = body_in(trouble, &document.body);
+        let mut response = body_in(fault, &document.body);
         if !state.no_validators {
             response.headers.insert(ETAG, HeaderValue::try_from(tag).expect("a tag"));
             response.headers.insert(LAST_MODIFIED, HeaderValue::try_from(date).expect("a date"));
@@ -256,17 +258,17 @@ impl ComposerHost {
     }
 }
 
-/// A body as it arrives when there is trouble on the way.
-fn body_in(trouble: Option<&Trouble>, body: &Bytes) -> UpstreamResponse {
+/// A body as it arrives with that fault.
+fn body_in(fault: Option<&HostFault>, body: &Bytes) -> UpstreamResponse {
     let half = body.slice(..body.len() / 2);
-    match trouble {
-        Some(Trouble::BrokenOff) => {
+    match fault {
+        Some(HostFault::BrokenOff) => {
             let mut response = plain(200, Bytes::new());
-            response.body = Box::new(Pieces(vec![Err(Fault::new("upstream", "connection reset")), Ok(half)]));
+            response.body = Box::new(ChunkedBodyStub(vec![Err(Fault::new("upstream", "connection reset")), Ok(half)]));
             response
         }
-        Some(Trouble::Truncated) => plain(200, half),
-        Some(Trouble::Corrupted) => {
+        Some(HostFault::Truncated) => plain(200, half),
+        Some(HostFault::Corrupted) => {
             let mut bytes = body.to_vec();
             let at = bytes.len() / 2;
             bytes[at] ^= 0xff;
@@ -276,7 +278,7 @@ fn body_in(trouble: Option<&Trouble>, body: &Bytes) -> UpstreamResponse {
             let mut response = plain(200, Bytes::new());
             // In pieces as a network has them.
             let pieces: Vec<_> = body.chunks(64 << 10).map(|piece| Ok(body.slice_ref(piece))).collect();
-            response.body = Box::new(Pieces(pieces.into_iter().rev().collect()));
+            response.body = Box::new(ChunkedBodyStub(pieces.into_iter().rev().collect()));
             response
         }
     }
@@ -288,9 +290,9 @@ fn plain(status: u16, body: Bytes) -> UpstreamResponse {
 }
 
 /// Pieces that come from the last to the first.
-struct Pieces(Vec<Result<Bytes, Fault>>);
+struct ChunkedBodyStub(Vec<Result<Bytes, Fault>>);
 
-impl ByteStream for Pieces {
+impl ByteStream for ChunkedBodyStub {
     fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
@@ -304,12 +306,12 @@ impl ByteStream for Pieces {
 }
 
 /// Everything outside: git servers where an address names a git repository, Composer repositories everywhere else.
-pub struct Internet {
+pub struct TestNetwork {
     pub git: GitHost,
     pub composer: ComposerHost,
 }
 
-impl Upstream for Internet {
+impl Upstream for TestNetwork {
     fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
         if request.url.path().contains(".git/") || request.url.host_str() == Some("git.test") {
             self.git.send(request)

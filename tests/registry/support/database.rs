@@ -3,25 +3,33 @@
 use std::sync::Mutex;
 
 use rostrum::ports::{BoxFuture, Database, DatabaseError, Fault, Rows, Stmt, Value};
+use rostrum::store::query::Batch;
 use rusqlite::Connection;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use serde_json::{Map, Number, Value as Json};
 
-use super::meter::{Meter, Port};
+use super::meter::{Port, PortMeter};
 
 /// D1's limits.
 const MAX_PARAMETERS: usize = 100;
 const MAX_VALUE_BYTES: usize = 2_000_000;
 const MAX_SAFE_INTEGER: i64 = 1 << 53;
 
+/// The statements of a batch, in their order.
+pub fn statements(batch: impl Batch) -> Vec<Stmt> {
+    let mut stmts = Vec::new();
+    batch.add_to(&mut stmts);
+    stmts
+}
+
 /// A database with every migration applied.
 pub struct Sqlite {
     connection: Mutex<Connection>,
-    meter: Meter,
+    meter: PortMeter,
 }
 
 impl Sqlite {
-    pub fn new(meter: Meter) -> Self {
+    pub fn new(meter: PortMeter) -> Self {
         let connection = Connection::open_in_memory().expect("SQLite opens");
         connection.pragma_update(None, "foreign_keys", true).expect("foreign keys are checked");
         for migration in migrations() {

@@ -1,32 +1,32 @@
 //! Every call of a port broken once, before it is done and after.
 
-use super::{Moment, Port, World};
+use super::{FaultTiming, Port, TestRegistry};
 
 /// One call to break.
 #[derive(Debug, Clone, Copy)]
-pub struct Break {
+pub struct InjectedFault {
     pub port: Port,
     pub nth: usize,
-    pub moment: Moment,
+    pub timing: FaultTiming,
 }
 
-impl Break {
-    pub fn arm(self, world: &World) {
-        world.meter.break_nth(self.port, self.nth, self.moment);
+impl InjectedFault {
+    pub fn arm(self, registry: &TestRegistry) {
+        registry.meter.break_nth(self.port, self.nth, self.timing);
     }
 
-    pub fn is(self, port: Port, moment: Moment) -> bool {
-        self.port == port && self.moment == moment
+    pub fn is(self, port: Port, timing: FaultTiming) -> bool {
+        self.port == port && self.timing == timing
     }
 }
 
 /// Tells `story` once for every call of these ports; it says whether there was such a call. Says how many there were.
-pub async fn break_every_call(ports: &[Port], story: impl AsyncFn(Break) -> bool) -> usize {
+pub async fn with_every_call_failing(ports: &[Port], scenario: impl AsyncFn(InjectedFault) -> bool) -> usize {
     let mut broken = 0;
     for port in ports {
-        for moment in [Moment::Before, Moment::After] {
+        for timing in [FaultTiming::Before, FaultTiming::After] {
             for nth in 1.. {
-                if !story(Break { port: *port, nth, moment }).await {
+                if !scenario(InjectedFault { port: *port, nth, timing }).await {
                     assert!(nth > 1, "{port:?} was never called");
                     break;
                 }
@@ -38,6 +38,6 @@ pub async fn break_every_call(ports: &[Port], story: impl AsyncFn(Break) -> bool
 }
 
 /// How many rows a table has.
-pub fn count(world: &World, table: &str) -> i64 {
-    world.database.rows(&format!("SELECT count(*) AS n FROM {table}"))[0]["n"].as_i64().expect("a number")
+pub fn count(registry: &TestRegistry, table: &str) -> i64 {
+    registry.database.rows(&format!("SELECT count(*) AS n FROM {table}"))[0]["n"].as_i64().expect("a number")
 }

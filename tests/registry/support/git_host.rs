@@ -12,7 +12,7 @@ use rostrum::ports::{BoxFuture, ByteStream, Fault, Upstream, UpstreamError, Upst
 
 use tempfile::TempDir;
 
-use super::meter::Meter;
+use super::meter::PortMeter;
 use super::repo::{Repo, git_in};
 
 /// Where the repositories are served.
@@ -31,7 +31,7 @@ pub enum Step {
 
 /// What the server does instead of its duty.
 #[derive(Debug, Clone)]
-pub enum Trouble {
+pub enum HostFault {
     Status(u16),
     Html,
     Unreachable,
@@ -49,7 +49,7 @@ pub enum Trouble {
 
 /// One request that arrived.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct RecordedGitRequest {
     pub step: Step,
     pub url: String,
     pub authorization: Option<String>,
@@ -65,11 +65,11 @@ struct Served {
     login: Option<(String, String)>,
 }
 
-/// A trouble to come.
-struct Planned {
+/// A fault to come.
+struct ScheduledFault {
     /// For requests of this kind; `None`: of any.
     step: Option<Step>,
-    trouble: Trouble,
+    fault: HostFault,
     /// Requests of this kind that are spared first.
     spared: usize,
     for_ever: bool,
@@ -78,23 +78,23 @@ struct Planned {
 #[derive(Default)]
 struct State {
     served: HashMap<String, Served>,
-    seen: Vec<Seen>,
-    troubles: Vec<Planned>,
+    seen: Vec<RecordedGitRequest>,
+    faults: Vec<ScheduledFault>,
     /// Old path → new path of repositories that have moved.
     moved: HashMap<String, String>,
-    to_hold: Option<Step>,
-    holds: bool,
+    step_to_pause: Option<Step>,
+    is_paused: bool,
 }
 
 /// The server.
 #[derive(Clone)]
 pub struct GitHost {
     state: Arc<Mutex<State>>,
-    meter: Meter,
+    meter: PortMeter,
 }
 
 impl GitHost {
-    pub fn new(meter: Meter) -> Self {
+    pub fn new(meter: PortMeter) -> Self {
         Self { state: Arc::default(), meter }
     }
 
@@ -146,48 +146,48 @@ impl GitHost {
     }
 
     /// Every request of this kind ends so, until [`GitHost::recover`].
-    pub fn trouble_with(&self, step: Step, trouble: Trouble) {
-        self.plan(Planned { step: Some(step), trouble, spared: 0, for_ever: true });
+    pub fn inject_fault_at(&self, step: Step, fault: HostFault) {
+        self.plan(ScheduledFault { step: Some(step), fault, spared: 0, for_ever: true });
     }
 
     /// Every request ends so.
-    pub fn trouble(&self, trouble: Trouble) {
-        self.plan(Planned { step: None, trouble, spared: 0, for_ever: true });
+    pub fn inject_fault(&self, fault: HostFault) {
+        self.plan(ScheduledFault { step: None, fault, spared: 0, for_ever: true });
     }
 
     /// The next request of this kind ends so.
-    pub fn trouble_once(&self, step: Step, trouble: Trouble) {
-        self.plan(Planned { step: Some(step), trouble, spared: 0, for_ever: false });
+    pub fn inject_fault_once(&self, step: Step, fault: HostFault) {
+        self.plan(ScheduledFault { step: Some(step), fault, spared: 0, for_ever: false });
     }
 
     /// Every request of this kind from the `nth` on (1 is the next one) ends so.
-    pub fn trouble_from(&self, step: Step, nth: usize, trouble: Trouble) {
-        self.plan(Planned { step: Some(step), trouble, spared: nth - 1, for_ever: true });
+    pub fn inject_fault_from(&self, step: Step, nth: usize, fault: HostFault) {
+        self.plan(ScheduledFault { step: Some(step), fault, spared: nth - 1, for_ever: true });
     }
 
-    fn plan(&self, planned: Planned) {
-        self.state().troubles.push(planned);
+    fn plan(&self, planned: ScheduledFault) {
+        self.state().faults.push(planned);
     }
 
     pub fn recover(&self) {
-        self.state().troubles.clear();
+        self.state().faults.clear();
     }
 
-    /// The next request of this kind waits until [`GitHost::let_go`].
-    pub fn hold(&self, step: Step) {
+    /// The next request of this kind waits until [`GitHost::resume`].
+    pub fn pause(&self, step: Step) {
         let mut state = self.state();
-        (state.to_hold, state.holds) = (Some(step), false);
+        (state.step_to_pause, state.is_paused) = (Some(step), false);
     }
 
-    pub fn let_go(&self) {
+    pub fn resume(&self) {
         let mut state = self.state();
-        (state.to_hold, state.holds) = (None, false);
+        (state.step_to_pause, state.is_paused) = (None, false);
     }
 
     /// Waits until a request waits.
-    pub async fn until_held(&self) {
+    pub async fn until_paused(&self) {
         for _ in 0..10_000 {
-            if self.state().holds {
+            if self.state().is_paused {
                 return;
             }
             tokio::task::yield_now().await;
@@ -195,14 +195,14 @@ impl GitHost {
         panic!("no request came");
     }
 
-    /// The requests since the last time that somebody asked.
-    pub fn take_seen(&self) -> Vec<Seen> {
+    /// The requests since the last call of this.
+    pub fn take_requests(&self) -> Vec<RecordedGitRequest> {
         std::mem::take(&mut self.state().seen)
     }
 
-    /// The kinds of the requests since the last time that somebody asked.
+    /// The kinds of the requests since the last call of this or of [`GitHost::take_requests`].
     pub fn take_steps(&self) -> Vec<Step> {
-        self.take_seen().into_iter().map(|seen| seen.step).collect()
+        self.take_requests().into_iter().map(|seen| seen.step).collect()
     }
 
     async fn answer(&self, request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
@@ -212,20 +212,20 @@ impl GitHost {
         let url = request.url.to_string();
         let number = {
             let mut state = self.state();
-            state.seen.push(Seen { step, url, authorization: authorization.clone(), answered: 0 });
+            state.seen.push(RecordedGitRequest { step, url, authorization: authorization.clone(), answered: 0 });
             state.seen.len() - 1
         };
         tokio::task::yield_now().await;
-        self.wait_if_held(step).await;
-        let trouble = self.take_trouble(step);
-        match &trouble {
-            Some(Trouble::Status(status)) => return Ok(plain(*status, Bytes::from_static(b"no"))),
-            Some(Trouble::Html) => return Ok(html()),
-            Some(Trouble::Unreachable) => return Err(UpstreamError::Unreachable("connection refused".to_owned())),
-            Some(Trouble::TimedOut) => return Err(UpstreamError::TimedOut(request.patience)),
-            Some(Trouble::Redirect(target)) => return Ok(redirect(target)),
-            Some(Trouble::Says(bytes)) => return Ok(plain(200, Bytes::from(bytes.clone()))),
-            Some(Trouble::BrokenOff | Trouble::Truncated | Trouble::Corrupted) | None => {}
+        self.wait_if_paused(step).await;
+        let fault = self.take_fault(step);
+        match &fault {
+            Some(HostFault::Status(status)) => return Ok(plain(*status, Bytes::from_static(b"no"))),
+            Some(HostFault::Html) => return Ok(html()),
+            Some(HostFault::Unreachable) => return Err(UpstreamError::Unreachable("connection refused".to_owned())),
+            Some(HostFault::TimedOut) => return Err(UpstreamError::TimedOut(request.patience)),
+            Some(HostFault::Redirect(target)) => return Ok(redirect(target)),
+            Some(HostFault::Says(bytes)) => return Ok(plain(200, Bytes::from(bytes.clone()))),
+            Some(HostFault::BrokenOff | HostFault::Truncated | HostFault::Corrupted) | None => {}
         }
         if let Some(target) = self.moved_to(&request) {
             return Ok(redirect(&target));
@@ -234,15 +234,16 @@ impl GitHost {
         if let Some(seen) = self.state().seen.get_mut(number) {
             seen.answered = body.len();
         }
-        Ok(match trouble {
-            Some(Trouble::BrokenOff) => {
+        Ok(match fault {
+            Some(HostFault::BrokenOff) => {
                 let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
                 let mut response = plain(status, Bytes::new());
-                response.body = Box::new(Torn(vec![Err(Fault::new("upstream", "connection reset")), Ok(half)]));
+                response.body =
+                    Box::new(InterruptedBody(vec![Err(Fault::new("upstream", "connection reset")), Ok(half)]));
                 response
             }
-            Some(Trouble::Truncated) => plain(status, Bytes::copy_from_slice(&body[..body.len() / 2])),
-            Some(Trouble::Corrupted) => {
+            Some(HostFault::Truncated) => plain(status, Bytes::copy_from_slice(&body[..body.len() / 2])),
+            Some(HostFault::Corrupted) => {
                 let mut bytes = body.to_vec();
                 // Before the flush packet: the last byte of the pack's checksum.
                 let at = bytes.len() - 5;
@@ -253,32 +254,32 @@ impl GitHost {
         })
     }
 
-    async fn wait_if_held(&self, step: Step) {
+    async fn wait_if_paused(&self, step: Step) {
         {
             let mut state = self.state();
-            if state.to_hold != Some(step) {
+            if state.step_to_pause != Some(step) {
                 return;
             }
-            (state.to_hold, state.holds) = (None, true);
+            (state.step_to_pause, state.is_paused) = (None, true);
         }
-        while self.state().holds {
+        while self.state().is_paused {
             tokio::task::yield_now().await;
         }
     }
 
-    fn take_trouble(&self, step: Step) -> Option<Trouble> {
+    fn take_fault(&self, step: Step) -> Option<HostFault> {
         let mut state = self.state();
-        let at = state.troubles.iter().position(|planned| planned.step.is_none_or(|kind| kind == step))?;
-        let planned = &mut state.troubles[at];
+        let at = state.faults.iter().position(|planned| planned.step.is_none_or(|kind| kind == step))?;
+        let planned = &mut state.faults[at];
         if planned.spared > 0 {
             planned.spared -= 1;
             return None;
         }
-        let trouble = planned.trouble.clone();
+        let fault = planned.fault.clone();
         if !planned.for_ever {
-            state.troubles.remove(at);
+            state.faults.remove(at);
         }
-        Some(trouble)
+        Some(fault)
     }
 
     fn moved_to(&self, request: &UpstreamRequest) -> Option<String> {
@@ -359,9 +360,9 @@ fn redirect(target: &str) -> UpstreamResponse {
 }
 
 /// Pieces that come from the last to the first.
-struct Torn(Vec<Result<Bytes, Fault>>);
+struct InterruptedBody(Vec<Result<Bytes, Fault>>);
 
-impl ByteStream for Torn {
+impl ByteStream for InterruptedBody {
     fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
         Box::pin(std::future::ready(self.0.pop()))
     }

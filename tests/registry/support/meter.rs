@@ -1,11 +1,11 @@
-//! What the ports count, and how they are told to break.
+//! Counts the calls of the ports, and makes them fail on demand.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use rostrum::ports::Fault;
 
-/// A port that can be broken.
+/// A port whose calls can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Port {
     Database,
@@ -25,12 +25,12 @@ impl Port {
     }
 }
 
-/// When a broken call reports its failure.
+/// When a call that is made to fail does so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum FaultTiming {
     /// Before anything was done.
     Before,
-    /// After everything was done: the caller is told of a failure that did not happen.
+    /// After everything was done: the caller gets an error for work that was carried out.
     After,
 }
 
@@ -51,8 +51,8 @@ pub struct Calls {
 
 #[derive(Debug, Clone, Copy)]
 enum Plan {
-    Nth(usize, Moment),
-    Always(Moment),
+    Nth(usize, FaultTiming),
+    Always(FaultTiming),
 }
 
 #[derive(Default)]
@@ -64,11 +64,11 @@ struct State {
     broken: usize,
 }
 
-/// Counts calls and breaks those that it was told to break.
+/// Counts calls, and makes those fail that were chosen.
 #[derive(Clone, Default)]
-pub struct Meter(Arc<Mutex<State>>);
+pub struct PortMeter(Arc<Mutex<State>>);
 
-impl Meter {
+impl PortMeter {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().expect("no test panics while counting")
     }
@@ -86,13 +86,13 @@ impl Meter {
     }
 
     /// Breaks the `nth` call of `port` from now on (1 is the next one), and no other.
-    pub fn break_nth(&self, port: Port, nth: usize, moment: Moment) {
-        self.plan(port, Plan::Nth(nth, moment));
+    pub fn break_nth(&self, port: Port, nth: usize, timing: FaultTiming) {
+        self.plan(port, Plan::Nth(nth, timing));
     }
 
     /// Breaks every call of `port` from now on.
-    pub fn break_all(&self, port: Port, moment: Moment) {
-        self.plan(port, Plan::Always(moment));
+    pub fn break_all(&self, port: Port, timing: FaultTiming) {
+        self.plan(port, Plan::Always(timing));
     }
 
     fn plan(&self, port: Port, plan: Plan) {
@@ -103,25 +103,25 @@ impl Meter {
     }
 
     /// Every port works again. Says how many calls were broken since the last plan was made.
-    pub fn mend(&self) -> usize {
+    pub fn clear_faults(&self) -> usize {
         let mut state = self.state();
         state.plans.clear();
         std::mem::take(&mut state.broken)
     }
 
     /// A port's call begins; says whether it is to break, and when.
-    pub fn enter(&self, port: Port) -> Option<Moment> {
+    pub fn enter(&self, port: Port) -> Option<FaultTiming> {
         let mut state = self.state();
         let since = state.since.entry(port).or_default();
         *since += 1;
         let since = *since;
-        let moment = match state.plans.get(&port)? {
-            Plan::Nth(nth, moment) if *nth == since => *moment,
+        let timing = match state.plans.get(&port)? {
+            Plan::Nth(nth, timing) if *nth == since => *timing,
             Plan::Nth(..) => return None,
-            Plan::Always(moment) => *moment,
+            Plan::Always(timing) => *timing,
         };
         state.broken += 1;
-        Some(moment)
+        Some(timing)
     }
 
     /// The fault of a call that is to break.
@@ -129,13 +129,13 @@ impl Meter {
         Fault::new(port.name(), "broken by the test")
     }
 
-    /// Carries `work` out as [`Meter::enter`] says.
+    /// Carries `work` out as [`PortMeter::enter`] says.
     pub async fn run<T>(&self, port: Port, work: impl FnOnce() -> T) -> Result<T, Fault> {
         // Others get a turn at every call, as they would while a platform answers.
         tokio::task::yield_now().await;
         match self.enter(port) {
-            Some(Moment::Before) => Err(Self::fault(port)),
-            Some(Moment::After) => {
+            Some(FaultTiming::Before) => Err(Self::fault(port)),
+            Some(FaultTiming::After) => {
                 work();
                 Err(Self::fault(port))
             }

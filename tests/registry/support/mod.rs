@@ -1,20 +1,20 @@
 //! A whole registry in process: the real router and use cases on the real SQL, with a real git server to sync from.
 //!
-//! [`World`] is one deployment. Its ports count what they are asked and break when they are told to; its clock stands
-//! still until the test moves it; its background work and jobs wait for [`World::settle`].
+//! [`TestRegistry`] is one deployment. Its ports count their calls and fail on demand; its clock stands still until the
+//! test moves it; its background work and jobs wait for [`TestRegistry::run_until_idle`].
 
 pub mod client;
 pub mod composer_host;
 pub mod database;
+pub mod environment;
 pub mod faults;
 pub mod git_host;
 pub mod logs;
 pub mod meter;
-pub mod people;
 pub mod repo;
-pub mod shop;
 pub mod storage;
-pub mod surroundings;
+pub mod storefront;
+pub mod users;
 pub mod zips;
 
 use std::sync::Arc;
@@ -34,55 +34,55 @@ use rostrum::registry::operations::jobs::perform;
 use rostrum::store::kernel::organizations;
 use serde_json::{Value, json};
 
-pub use client::{Ask, ORIGIN, Reply, at_once, statuses_at_once};
+pub use client::{ORIGIN, TestRequest, TestResponse, send_concurrently, statuses_of_concurrent};
 
-pub use composer_host::{ComposerHost, Heard, Posted, sha1_of, upstream_version, zip_of};
-pub use git_host::{GitHost, Step, Trouble};
-pub use meter::{Calls, Meter, Moment, Port};
-pub use people::{PASSWORD, Person, token_of};
+pub use composer_host::{ComposerHost, RecordedPost, RecordedRequest, sha1_of, upstream_version, zip_of};
+pub use environment::START;
+pub use git_host::{GitHost, HostFault, Step};
+pub use meter::{Calls, FaultTiming, Port, PortMeter};
 pub use repo::{File, Repo, file, manifest};
-pub use shop::Customer;
-pub use surroundings::DAWN;
+pub use storefront::TestConsumer;
+pub use users::{PASSWORD, TestUser, token_of};
 
-use composer_host::Internet;
+use composer_host::TestNetwork;
 use database::Sqlite;
-use storage::{Kv, Shelf};
-use surroundings::{Chance, Desk, ManualClock};
+use environment::{DeterministicEntropy, ManualClock, TestTasks};
+use storage::{MemoryBlobs, MemoryCache};
 
 /// The administrator's token.
 pub const ADMIN: &str = "the-administrators-token";
 
 /// One isolate: it shares everything with the others but its memory.
 #[derive(Clone)]
-pub struct Isolate {
+pub struct TestIsolate {
     pub app: App,
     router: Router,
 }
 
-impl Isolate {
-    pub fn get(&self, path: &str) -> Ask {
-        self.ask(Method::GET, path)
+impl TestIsolate {
+    pub fn get(&self, path: &str) -> TestRequest {
+        self.request(Method::GET, path)
     }
 
-    pub fn ask(&self, method: Method, path: &str) -> Ask {
-        Ask::new(self.app.clone(), self.router.clone(), method, path)
+    pub fn request(&self, method: Method, path: &str) -> TestRequest {
+        TestRequest::new(self.app.clone(), self.router.clone(), method, path)
     }
 }
 
 /// A deployment.
-pub struct World {
+pub struct TestRegistry {
     pub database: Arc<Sqlite>,
-    pub blobs: Arc<Shelf>,
-    pub cache: Arc<Kv>,
-    pub host: GitHost,
-    pub far: ComposerHost,
-    pub desk: Arc<Desk>,
-    pub meter: Meter,
+    pub blobs: Arc<MemoryBlobs>,
+    pub cache: Arc<MemoryCache>,
+    pub git_host: GitHost,
+    pub composer_host: ComposerHost,
+    pub tasks: Arc<TestTasks>,
+    pub meter: PortMeter,
     clock: Arc<ManualClock>,
-    pub isolate: Isolate,
+    pub isolate: TestIsolate,
 }
 
-impl World {
+impl TestRegistry {
     pub fn new() -> Self {
         Self::with(|_| {})
     }
@@ -90,17 +90,17 @@ impl World {
     /// A deployment with other settings.
     pub fn with(set: impl FnOnce(&mut Config)) -> Self {
         logs::begin();
-        let meter = Meter::default();
+        let meter = PortMeter::default();
         let clock = Arc::new(ManualClock::new());
         let database = Arc::new(Sqlite::new(meter.clone()));
         // The migration dates the root organization by the real clock.
-        let birth = DAWN.seconds() - 24 * 3600;
-        database.execute(&format!("UPDATE organizations SET revision = {birth}, names_revision = {birth}"));
-        let blobs = Arc::new(Shelf::new(meter.clone()));
-        let cache = Arc::new(Kv::new(clock.clone(), meter.clone()));
-        let host = GitHost::new(meter.clone());
-        let far = ComposerHost::new(meter.clone());
-        let desk = Arc::new(Desk::new(meter.clone()));
+        let created = START.seconds() - 24 * 3600;
+        database.execute(&format!("UPDATE organizations SET revision = {created}, names_revision = {created}"));
+        let blobs = Arc::new(MemoryBlobs::new(meter.clone()));
+        let cache = Arc::new(MemoryCache::new(clock.clone(), meter.clone()));
+        let git_host = GitHost::new(meter.clone());
+        let composer_host = ComposerHost::new(meter.clone());
+        let tasks = Arc::new(TestTasks::new(meter.clone()));
         let mut config = Config {
             admin_token: Some(TokenHash::of(ADMIN)),
             keyring: Keyring::parse(&hex::encode([7; 32])).expect("a key"),
@@ -111,45 +111,55 @@ impl World {
             database: database.clone(),
             blobs: blobs.clone(),
             cache: cache.clone(),
-            upstream: Arc::new(Internet { git: host.clone(), composer: far.clone() }),
+            upstream: Arc::new(TestNetwork { git: git_host.clone(), composer: composer_host.clone() }),
             clock: clock.clone(),
-            entropy: Arc::new(Chance::default()),
-            tasks: desk.clone(),
+            entropy: Arc::new(DeterministicEntropy::default()),
+            tasks: tasks.clone(),
         };
         let app = App { ports, config: Arc::new(config), memory: Arc::new(Memory::default()) };
-        Self { database, blobs, cache, host, far, desk, meter, clock, isolate: Isolate { app, router: router() } }
+        Self {
+            database,
+            blobs,
+            cache,
+            git_host,
+            composer_host,
+            tasks,
+            meter,
+            clock,
+            isolate: TestIsolate { app, router: router() },
+        }
     }
 
-    /// Another isolate of the same deployment, that remembers nothing yet.
-    pub fn another_isolate(&self) -> Isolate {
+    /// Another isolate of the same deployment, whose caches are empty.
+    pub fn another_isolate(&self) -> TestIsolate {
         let app = App { memory: Arc::new(Memory::default()), ..self.isolate.app.clone() };
-        Isolate { app, router: self.isolate.router.clone() }
+        TestIsolate { app, router: self.isolate.router.clone() }
     }
 
     // ------------------------------------------------------------------------------------------ requests
 
-    pub fn get(&self, path: &str) -> Ask {
+    pub fn get(&self, path: &str) -> TestRequest {
         self.isolate.get(path)
     }
 
-    pub fn head(&self, path: &str) -> Ask {
-        self.isolate.ask(Method::HEAD, path)
+    pub fn head(&self, path: &str) -> TestRequest {
+        self.isolate.request(Method::HEAD, path)
     }
 
-    pub fn post(&self, path: &str) -> Ask {
-        self.isolate.ask(Method::POST, path)
+    pub fn post(&self, path: &str) -> TestRequest {
+        self.isolate.request(Method::POST, path)
     }
 
-    pub fn put(&self, path: &str) -> Ask {
-        self.isolate.ask(Method::PUT, path)
+    pub fn put(&self, path: &str) -> TestRequest {
+        self.isolate.request(Method::PUT, path)
     }
 
-    pub fn patch(&self, path: &str) -> Ask {
-        self.isolate.ask(Method::PATCH, path)
+    pub fn patch(&self, path: &str) -> TestRequest {
+        self.isolate.request(Method::PATCH, path)
     }
 
-    pub fn delete(&self, path: &str) -> Ask {
-        self.isolate.ask(Method::DELETE, path)
+    pub fn delete(&self, path: &str) -> TestRequest {
+        self.isolate.request(Method::DELETE, path)
     }
 
     /// A new token that may read every package.
@@ -175,7 +185,7 @@ impl World {
 
     /// A new repository at `https://git.test/{name}.git` with one commit of a package of that name on `main`.
     pub fn repository(&self, name: &str) -> Repo {
-        let repo = self.host.serve(name);
+        let repo = self.git_host.serve(name);
         repo.commit(&[manifest(name), file("src/Lib.php", "<?php\n")]);
         repo
     }
@@ -197,16 +207,16 @@ impl World {
     pub async fn upstream_as(&self, mut spec: Value) -> String {
         spec["kind"] = json!("composer");
         let id = self.register_as(spec).await;
-        self.settle().await;
-        self.far.take_heard();
+        self.run_until_idle().await;
+        self.composer_host.take_requests();
         id
     }
 
     /// Changes the settings.
     pub async fn set(&self, settings: Value) {
         self.patch("/api/settings").bearer(ADMIN).json(&settings).send().await.expect(200);
-        self.settle().await;
-        self.far.take_heard();
+        self.run_until_idle().await;
+        self.composer_host.take_requests();
     }
 
     /// A repository with these tags on its only commit, registered and synced.
@@ -216,14 +226,14 @@ impl World {
             repo.tag(tag);
         }
         let id = self.register(&repo).await;
-        self.settle().await;
+        self.run_until_idle().await;
         (repo, id)
     }
 
     /// Asks for a sync and waits for it.
     pub async fn sync(&self, id: &str) -> Value {
         self.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
-        self.settle().await;
+        self.run_until_idle().await;
         self.repository_view(id).await
     }
 
@@ -250,12 +260,12 @@ impl World {
     }
 
     /// Uploads a zip as a version of the package `name`.
-    pub async fn upload(&self, name: &str, version: &str, zip: impl Into<bytes::Bytes>) -> Reply {
+    pub async fn upload(&self, name: &str, version: &str, zip: impl Into<bytes::Bytes>) -> TestResponse {
         self.put(&format!("/api/packages/{name}/versions/{version}")).bearer(ADMIN).body(zip).send().await
     }
 
-    /// What the administrator's composer gets from an isolate that remembers nothing.
-    pub async fn fresh(&self, path: &str) -> Reply {
+    /// What the administrator's composer gets from an isolate whose caches are empty.
+    pub async fn get_from_new_isolate(&self, path: &str) -> TestResponse {
         self.another_isolate().get(path).bearer(ADMIN).composer().send().await
     }
 
@@ -270,18 +280,18 @@ impl World {
     }
 
     /// Does the background work and the jobs until nothing is left. None of them may fail.
-    pub async fn settle(&self) {
-        let failures = self.settle_with_failures().await;
+    pub async fn run_until_idle(&self) {
+        let failures = self.run_until_idle_with_failures().await;
         assert!(failures.is_empty(), "{failures:?}");
     }
 
     /// The same for jobs that may fail; each is tried once.
-    pub async fn settle_with_failures(&self) -> Vec<(Job, Failure)> {
+    pub async fn run_until_idle_with_failures(&self) -> Vec<(Job, Failure)> {
         let mut failures = Vec::new();
         for _ in 0..1000 {
-            if let Some(work) = self.desk.next_background() {
+            if let Some(work) = self.tasks.next_background() {
                 work.await;
-            } else if let Some(job) = self.desk.next_job() {
+            } else if let Some(job) = self.tasks.next_job() {
                 if let Err(failure) = perform(&self.isolate.app, job.clone()).await {
                     failures.push((job, failure));
                 }

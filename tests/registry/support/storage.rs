@@ -9,20 +9,20 @@ use rostrum::ports::{
     Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Cache, CacheEntry, Clock, Fault, Millis, PART_BYTES, Whole,
 };
 
-use super::meter::{Meter, Port};
-use super::surroundings::ManualClock;
+use super::environment::ManualClock;
+use super::meter::{Port, PortMeter};
 
 /// A blob store.
 #[derive(Clone)]
-pub struct Shelf {
+pub struct MemoryBlobs {
     pub blobs: Arc<Mutex<BTreeMap<String, Bytes>>>,
     /// Uploads that were begun and neither completed nor aborted.
     pub open_uploads: Arc<Mutex<usize>>,
-    meter: Meter,
+    meter: PortMeter,
 }
 
-impl Shelf {
-    pub fn new(meter: Meter) -> Self {
+impl MemoryBlobs {
+    pub fn new(meter: PortMeter) -> Self {
         Self { blobs: Arc::default(), open_uploads: Arc::default(), meter }
     }
 
@@ -31,7 +31,7 @@ impl Shelf {
     }
 }
 
-impl Blobs for Shelf {
+impl Blobs for MemoryBlobs {
     fn put(&self, key: &str, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), Fault>> {
         let key = key.to_owned();
         let bytes = Bytes::from(pieces.concat());
@@ -63,7 +63,7 @@ impl Blobs for Shelf {
         Box::pin(async move {
             let begin = || *self.open_uploads.lock().expect("not poisoned") += 1;
             self.meter.run(Port::Blobs, begin).await?;
-            Ok(Box::new(Parts { shelf: self.clone(), key, stored: Vec::new() }) as Box<dyn BlobUpload>)
+            Ok(Box::new(MemoryUpload { store: self.clone(), key, stored: Vec::new() }) as Box<dyn BlobUpload>)
         })
     }
 
@@ -88,25 +88,25 @@ impl Blobs for Shelf {
 }
 
 /// An upload as strict as R2's.
-struct Parts {
-    shelf: Shelf,
+struct MemoryUpload {
+    store: MemoryBlobs,
     key: String,
     stored: Vec<Bytes>,
 }
 
-impl Parts {
+impl MemoryUpload {
     fn close(&self) {
-        *self.shelf.open_uploads.lock().expect("not poisoned") -= 1;
+        *self.store.open_uploads.lock().expect("not poisoned") -= 1;
     }
 }
 
-impl BlobUpload for Parts {
+impl BlobUpload for MemoryUpload {
     fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
         assert!(self.stored.iter().all(|part| part.len() == PART_BYTES), "only the last part may be of another size");
         assert!(!bytes.is_empty() && bytes.len() <= PART_BYTES, "a part of {} bytes", bytes.len());
         Box::pin(async move {
-            self.shelf.meter.count(|calls| calls.blob_writes += 1);
-            let meter = self.shelf.meter.clone();
+            self.store.meter.count(|calls| calls.blob_writes += 1);
+            let meter = self.store.meter.clone();
             meter.run(Port::Blobs, || self.stored.push(bytes)).await
         })
     }
@@ -116,59 +116,59 @@ impl BlobUpload for Parts {
             let join = || {
                 self.close();
                 let whole = Bytes::from(self.stored.concat());
-                self.shelf.blobs.lock().expect("not poisoned").insert(self.key.clone(), whole);
+                self.store.blobs.lock().expect("not poisoned").insert(self.key.clone(), whole);
             };
-            self.shelf.meter.run(Port::Blobs, join).await
+            self.store.meter.run(Port::Blobs, join).await
         })
     }
 
     fn abort(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
-        Box::pin(async move { self.shelf.meter.run(Port::Blobs, || self.close()).await })
+        Box::pin(async move { self.store.meter.run(Port::Blobs, || self.close()).await })
     }
 }
 
 /// How long KV takes to show a change everywhere.
-const SPREAD: Duration = Duration::from_mins(1);
+const PROPAGATION: Duration = Duration::from_mins(1);
 
-struct Entry {
+struct CacheValue {
     value: String,
     metadata: Option<String>,
     ends_at: Millis,
 }
 
 /// Key → what readers still get, and until when.
-type Lagging = BTreeMap<String, (Option<String>, Millis)>;
+type StaleEntries = BTreeMap<String, (Option<String>, Millis)>;
 
 /// A key-value store.
-pub struct Kv {
-    entries: Mutex<BTreeMap<String, Entry>>,
+pub struct MemoryCache {
+    entries: Mutex<BTreeMap<String, CacheValue>>,
     /// What readers still get of keys that were changed, and until when; `None` when changes are seen at once.
-    lagging: Mutex<Option<Lagging>>,
+    stale: Mutex<Option<StaleEntries>>,
     clock: Arc<ManualClock>,
-    meter: Meter,
+    meter: PortMeter,
 }
 
-impl Kv {
-    pub fn new(clock: Arc<ManualClock>, meter: Meter) -> Self {
-        Self { entries: Mutex::default(), lagging: Mutex::default(), clock, meter }
+impl MemoryCache {
+    pub fn new(clock: Arc<ManualClock>, meter: PortMeter) -> Self {
+        Self { entries: Mutex::default(), stale: Mutex::default(), clock, meter }
     }
 
     /// From now on a change is seen a minute later, as KV's edge caches have it.
-    pub fn lag(&self) {
-        *self.lagging.lock().expect("not poisoned") = Some(BTreeMap::new());
+    pub fn delay_propagation(&self) {
+        *self.stale.lock().expect("not poisoned") = Some(BTreeMap::new());
     }
 
     fn before_change(&self, key: &str) {
-        if let Some(lagging) = &mut *self.lagging.lock().expect("not poisoned") {
+        if let Some(stale) = &mut *self.stale.lock().expect("not poisoned") {
             let old = self.value(key);
-            lagging.insert(key.to_owned(), (old, self.clock.now().plus(SPREAD)));
+            stale.insert(key.to_owned(), (old, self.clock.now().plus(PROPAGATION)));
         }
     }
 
     /// What a reader gets.
-    fn seen_value(&self, key: &str) -> Option<String> {
-        let lagging = self.lagging.lock().expect("not poisoned");
-        match lagging.as_ref().and_then(|lagging| lagging.get(key)) {
+    fn visible_value(&self, key: &str) -> Option<String> {
+        let stale = self.stale.lock().expect("not poisoned");
+        match stale.as_ref().and_then(|stale| stale.get(key)) {
             Some((old, until)) if self.clock.now() < *until => old.clone(),
             _ => self.value(key),
         }
@@ -196,12 +196,12 @@ impl Kv {
     }
 }
 
-impl Cache for Kv {
+impl Cache for MemoryCache {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<String>, Fault>> {
         let key = key.to_owned();
         Box::pin(async move {
             self.meter.count(|calls| calls.cache_reads += 1);
-            let read = || self.seen_value(&key);
+            let read = || self.visible_value(&key);
             self.meter.run(Port::Cache, read).await
         })
     }
@@ -220,7 +220,7 @@ impl Cache for Kv {
         Box::pin(async move {
             self.meter.count(|calls| calls.cache_writes += 1);
             let ends_at = self.clock.now().plus(ttl);
-            let entry = Entry { value, metadata, ends_at };
+            let entry = CacheValue { value, metadata, ends_at };
             let write = || {
                 self.before_change(&key);
                 self.entries.lock().expect("not poisoned").insert(key, entry);

@@ -6,27 +6,27 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// An entry of a zip.
-pub enum Entry<'a> {
+pub enum ZipEntry<'a> {
     File(&'a str, Vec<u8>),
     Link(&'a str, &'a str),
     Directory(&'a str),
 }
 
-pub fn text<'a>(path: &'a str, content: &str) -> Entry<'a> {
-    Entry::File(path, content.as_bytes().to_vec())
+pub fn text<'a>(path: &'a str, content: &str) -> ZipEntry<'a> {
+    ZipEntry::File(path, content.as_bytes().to_vec())
 }
 
-pub fn zip_of(entries: &[Entry<'_>]) -> Vec<u8> {
+pub fn zip_of(entries: &[ZipEntry<'_>]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).unix_permissions(0o644);
     for entry in entries {
         match entry {
-            Entry::File(path, content) => {
+            ZipEntry::File(path, content) => {
                 zip.start_file(*path, options).expect("begins");
                 zip.write_all(content).expect("is written");
             }
-            Entry::Link(path, target) => zip.add_symlink(*path, *target, options).expect("is written"),
-            Entry::Directory(path) => zip.add_directory(*path, options).expect("is written"),
+            ZipEntry::Link(path, target) => zip.add_symlink(*path, *target, options).expect("is written"),
+            ZipEntry::Directory(path) => zip.add_directory(*path, options).expect("is written"),
         }
     }
     zip.finish().expect("ends").into_inner()
@@ -40,7 +40,7 @@ pub fn package(name: &str, note: &str) -> Vec<u8> {
 }
 
 /// A package with one more entry.
-pub fn package_with(extra: Entry<'_>) -> Vec<u8> {
+pub fn package_with(extra: ZipEntry<'_>) -> Vec<u8> {
     zip_of(&[text("composer.json", r#"{"name":"acme/lib"}"#), extra])
 }
 

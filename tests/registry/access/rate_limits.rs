@@ -1,0 +1,268 @@
+//! Rate limits: a token's requests in a clock hour.
+
+use std::sync::Arc;
+
+use composer::PackageName;
+use rostrum::ports::Stmt;
+use rostrum::registry::access::authenticate::{Credential, authenticate};
+use rostrum::registry::access::caller::Caller;
+use rostrum::registry::access::rate_limit::{RateLimit, give_back, take};
+use rostrum::registry::kernel::app::App;
+use serde_json::json;
+
+use crate::support::{ADMIN, FaultTiming, Port, START, TestRegistry, TestResponse};
+
+const HOUR: i64 = 3600;
+
+fn quota(reply: &TestResponse) -> (i64, i64, i64) {
+    let number = |name: &str| reply.header(name).parse().expect("a number");
+    (number("x-ratelimit-limit"), number("x-ratelimit-remaining"), number("x-ratelimit-reset"))
+}
+
+#[tokio::test]
+async fn the_limit_depends_on_the_kind_of_token_or_is_its_own() {
+    let registry = TestRegistry::new();
+    let next_hour = START.seconds() + HOUR;
+    for (spec, limit) in [
+        (json!({"description": "a"}), 1000),
+        (json!({"description": "a", "permissions": "readonly"}), 1000),
+        (json!({"description": "a", "permissions": "write"}), 500),
+        (json!({"description": "a", "rate_limit_max": 7}), 7),
+        (json!({"description": "a", "permissions": "write", "rate_limit_max": 70_000}), 70_000),
+    ] {
+        let (_, token) = registry.token(&spec).await;
+        for used in 1..=3 {
+            let reply = registry.get("/packages.json").basic(&token).send().await.expect(200);
+            assert_eq!(quota(&reply), (limit, limit - used, next_hour), "{spec}");
+        }
+    }
+    let reply = registry.get("/packages.json").bearer(ADMIN).send().await.expect(200);
+    assert_eq!(quota(&reply).0, 36_000);
+}
+
+#[tokio::test]
+async fn every_answer_to_a_good_token_tells_what_is_left() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    let (_, token) = registry.token(&json!({"description": "a", "permissions": "write"})).await;
+    let mut left = 500;
+    for (request, status) in [
+        (registry.get("/packages.json"), 200),
+        (registry.head("/packages.json"), 200),
+        (registry.get("/p2/acme/lib.json"), 200),
+        (registry.get("/p2/acme/none.json"), 404),
+        (registry.get("/p2/Not/Valid.json"), 404),
+        (registry.get("/dist/acme/lib/1.0.0.zip"), 200),
+        (registry.get("/dist/acme/lib/9.9.9.zip"), 404),
+        (registry.get("/dist/acme/lib/1.0.0.zip").header("range", "bytes=99999999-"), 416),
+        (registry.post("/notify-batch").body("{"), 400),
+        (registry.get("/list.json"), 200),
+        (registry.get("/search.json?q=x"), 200),
+        (registry.get("/api/tokens"), 403),
+        (registry.get("/api/repositories"), 200),
+        (registry.post("/api/repositories").body("{"), 400),
+        (registry.get("/api/packages?limit=x"), 400),
+    ] {
+        let reply = request.bearer(&token).send().await.expect(status);
+        left -= 1;
+        assert_eq!(quota(&reply), (500, left, START.seconds() + HOUR));
+    }
+}
+
+#[tokio::test]
+async fn when_nothing_is_left_the_answer_is_429_until_the_next_hour() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    let (_, token) = registry.token(&json!({"description": "a", "permissions": "write", "rate_limit_max": 2})).await;
+    registry.advance_seconds(600);
+    for _ in 0..2 {
+        registry.get("/packages.json").basic(&token).composer().send().await.expect(200);
+    }
+    let error = "This token has used its 2 requests of this hour. Try again in 3000 seconds.";
+    for path in ["/packages.json", "/p2/acme/lib.json", "/dist/acme/lib/1.0.0.zip", "/list.json"] {
+        let refused = registry.get(path).basic(&token).composer().send().await.expect(429);
+        let expected = json!({"error": error, "code": "RATE_LIMITED", "details": {}, "warning": error});
+        assert_eq!(refused.json(), expected, "{path}");
+        assert_eq!(refused.header("retry-after"), "3000");
+        assert_eq!(refused.header("content-type"), "application/json");
+        assert_eq!(quota(&refused), (2, 0, START.seconds() + HOUR));
+    }
+    let refused = registry.get("/api/repositories").bearer(&token).send().await.expect(429);
+    assert_eq!(refused.json(), json!({"error": error, "code": "RATE_LIMITED", "details": {}}));
+    let body = json!({"url": "https://git.test/x.git"});
+    registry.post("/api/repositories").bearer(&token).json(&body).send().await.expect(429);
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM repositories"), [json!({"n": 1})]);
+    registry.advance_seconds(2999);
+    let refused = registry.get("/packages.json").basic(&token).composer().send().await.expect(429);
+    assert_eq!(refused.header("retry-after"), "1");
+    registry.advance_seconds(1);
+    let reply = registry.get("/packages.json").basic(&token).composer().send().await.expect(200);
+    assert_eq!(quota(&reply), (2, 1, START.seconds() + 2 * HOUR));
+}
+
+#[tokio::test]
+async fn twenty_requests_at_once_are_all_counted_and_none_fails() {
+    let registry = TestRegistry::new();
+    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 15})).await;
+    let running: Vec<_> =
+        (0..20).map(|_| tokio::spawn(registry.get("/packages.json").basic(&token).composer().send())).collect();
+    let mut replies = Vec::new();
+    for request in running {
+        replies.push(request.await.expect("no panic"));
+    }
+    assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 15);
+    assert_eq!(replies.iter().filter(|reply| reply.status == 429).count(), 5);
+    let mut left: Vec<i64> = replies.iter().filter(|reply| reply.status == 200).map(|reply| quota(reply).1).collect();
+    left.sort_unstable();
+    assert!(left.iter().all(|left| (0..15).contains(left)), "{left:?}");
+    assert_eq!(left[0], 0);
+    registry.get("/packages.json").basic(&token).composer().send().await.expect(429);
+}
+
+#[tokio::test]
+async fn an_answer_without_news_is_given_back() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 3})).await;
+    let full = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    assert_eq!(quota(&full).1, 2);
+    for _ in 0..10 {
+        let unchanged = registry
+            .get("/p2/acme/lib.json")
+            .basic(&token)
+            .composer()
+            .if_modified_since(&full)
+            .send()
+            .await
+            .expect(304);
+        assert_eq!(quota(&unchanged).1, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_credential_is_not_counted_against_anybody() {
+    let registry = TestRegistry::new();
+    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 3})).await;
+    for _ in 0..5 {
+        registry.get("/packages.json").basic("wrong").send().await.expect(401);
+    }
+    let reply = registry.get("/packages.json").basic(&token).send().await.expect(200);
+    assert_eq!(quota(&reply).1, 2);
+}
+
+#[tokio::test]
+async fn tokens_are_counted_apart() {
+    let registry = TestRegistry::new();
+    let spec = json!({"description": "a", "rate_limit_max": 1});
+    let ((_, first), (_, second)) = (registry.token(&spec).await, registry.token(&spec).await);
+    registry.get("/packages.json").basic(&first).send().await.expect(200);
+    registry.get("/packages.json").basic(&first).send().await.expect(429);
+    registry.get("/packages.json").basic(&second).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn isolates_add_up_what_they_have_flushed() {
+    let registry = TestRegistry::new();
+    let elsewhere = registry.another_isolate();
+    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 10})).await;
+    for _ in 0..4 {
+        registry.get("/packages.json").basic(&token).send().await.expect(200);
+    }
+    registry.run_until_idle().await;
+    let reply = elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
+    assert_eq!(quota(&reply).1, 5, "four there and one here");
+    for _ in 0..3 {
+        elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
+    }
+    registry.run_until_idle().await;
+    let reply = registry.get("/packages.json").basic(&token).send().await.expect(200);
+    assert_eq!(quota(&reply).1, 5, "the others' requests are learned of with the next flush");
+    registry.run_until_idle().await;
+    let reply = registry.get("/packages.json").basic(&token).send().await.expect(200);
+    assert_eq!(quota(&reply).1, 0, "six here and four there");
+    registry.get("/packages.json").basic(&token).send().await.expect(429);
+    registry.run_until_idle().await;
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(200);
+    registry.run_until_idle().await;
+    elsewhere.get("/packages.json").basic(&token).send().await.expect(429);
+    let third = registry.another_isolate();
+    third.get("/packages.json").basic(&token).send().await.expect(429);
+}
+
+#[tokio::test]
+async fn kv_failing_never_fails_a_request_and_the_isolate_goes_on_counting() {
+    for timing in [FaultTiming::Before, FaultTiming::After] {
+        let registry = TestRegistry::new();
+        let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 3})).await;
+        registry.meter.break_all(Port::Cache, timing);
+        for left in [2, 1, 0] {
+            let reply = registry.get("/packages.json").basic(&token).send().await.expect(200);
+            assert_eq!(quota(&reply).1, left);
+            registry.run_until_idle().await;
+        }
+        registry.get("/packages.json").basic(&token).send().await.expect(429);
+        assert!(registry.meter.clear_faults() > 0);
+        registry.get("/packages.json").basic(&token).send().await.expect(429);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_limit_counts_what_was_used_already() {
+    let registry = TestRegistry::new();
+    let (id, token) = registry.token(&json!({"description": "a", "rate_limit_max": 2})).await;
+    for _ in 0..2 {
+        registry.get("/packages.json").basic(&token).send().await.expect(200);
+    }
+    registry.get("/packages.json").basic(&token).send().await.expect(429);
+    let more = json!({"rate_limit_max": 5});
+    registry.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&more).send().await.expect(200);
+    let reply = registry.get("/packages.json").basic(&token).send().await.expect(200);
+    assert_eq!(quota(&reply), (5, 2, START.seconds() + HOUR));
+}
+
+/// The caller behind a token.
+async fn caller_of(app: &App, token: &str) -> Arc<Caller> {
+    let credential = Credential { user: None, secret: token.to_owned() };
+    authenticate(app, Some(&credential), None::<Stmt>).await.expect("a token").caller
+}
+
+#[tokio::test]
+async fn a_limit_for_a_minute_starts_anew_each_minute_and_beside_the_one_for_an_hour() {
+    let registry = TestRegistry::new();
+    let (app, (_, token)) =
+        (&registry.isolate.app, registry.token(&json!({"description": "a", "rate_limit_max": 7})).await);
+    let caller = caller_of(app, &token).await;
+    let per_minute = RateLimit::PerMinute(2);
+    for remaining in [1, 0] {
+        let quota = take(app, &caller, per_minute, None).await;
+        assert_eq!((quota.limit, quota.remaining, quota.retry_after), (2, remaining, None));
+        assert_eq!(quota.reset, START.seconds() + 60);
+    }
+    registry.advance_seconds(20);
+    assert_eq!(take(app, &caller, per_minute, None).await.retry_after, Some(40));
+    assert_eq!(take(app, &caller, RateLimit::PerHour(5), None).await.remaining, 4);
+    assert_eq!(take(app, &caller, RateLimit::OfCredential, None).await.remaining, 5, "the same hour, another limit");
+    registry.advance_seconds(40);
+    let quota = take(app, &caller, per_minute, None).await;
+    assert_eq!((quota.remaining, quota.reset), (1, START.seconds() + 120));
+    assert_eq!(give_back(app, quota).remaining, 2);
+}
+
+#[tokio::test]
+async fn a_limit_for_a_package_counts_each_package_apart() {
+    let registry = TestRegistry::new();
+    let elsewhere = registry.another_isolate().app;
+    let (app, (_, token)) = (&registry.isolate.app, registry.token(&json!({"description": "a"})).await);
+    let caller = caller_of(app, &token).await;
+    let name = |name: &str| PackageName::parse(name).expect("a name");
+    let (limit, lib, other) = (RateLimit::PerMinute(2), name("acme/lib"), name("acme/library"));
+    for remaining in [1, 0] {
+        assert_eq!(take(app, &caller, limit, Some(&lib)).await.remaining, remaining);
+    }
+    assert!(take(app, &caller, limit, Some(&lib)).await.retry_after.is_some());
+    assert_eq!(take(app, &caller, limit, Some(&other)).await.remaining, 1);
+    assert_eq!(take(app, &caller, limit, None).await.remaining, 1);
+    registry.run_until_idle().await;
+    assert!(take(&elsewhere, &caller, limit, Some(&lib)).await.retry_after.is_some(), "flushed to KV");
+    assert_eq!(take(&elsewhere, &caller, limit, Some(&other)).await.remaining, 0);
+}

@@ -1,0 +1,5 @@
+//! What composer is handed: metadata and archives, and what it reports back.
+
+pub mod dist;
+mod metadata;
+mod notify;

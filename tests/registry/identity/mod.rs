@@ -1,0 +1,14 @@
+//! Tokens, users and their sessions, and requests that are sent again.
+
+mod idempotency;
+mod links;
+mod login;
+mod memberships;
+mod sessions;
+mod token_lists;
+mod token_rights;
+mod token_rotation;
+mod tokens;
+mod two_factor;
+mod user_faults;
+mod users;

@@ -1,0 +1,7 @@
+//! Running a deployment: cron, settings, statistics, encryption keys and the audit log.
+
+mod audit;
+mod cron;
+mod encryption;
+mod settings;
+mod statistics;

@@ -1,0 +1,144 @@
+//! `list.json`, `search.json` and `/api/packages`.
+
+use serde_json::{Value, json};
+
+use crate::support::{ADMIN, START, TestRegistry, file};
+
+async fn package(registry: &TestRegistry, json: &Value) {
+    let name = json["name"].as_str().expect("a name");
+    let repo = registry.git_host.serve(name);
+    repo.commit(&[file("composer.json", json.to_string())]);
+    repo.tag("1.0.0");
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+}
+
+async fn shop() -> (TestRegistry, String) {
+    let registry = TestRegistry::new();
+    package(&registry, &json!({"name": "acme/blog", "description": "Writes 100% of posts"})).await;
+    package(&registry, &json!({"name": "acme/cart", "type": "symfony-bundle", "abandoned": "acme/basket"})).await;
+    package(&registry, &json!({"name": "other/log", "description": "Logs", "abandoned": true})).await;
+    let token = registry.reader().await;
+    (registry, token)
+}
+
+#[tokio::test]
+async fn the_list_is_narrowed_by_glob_and_by_vendor() {
+    let (registry, token) = shop().await;
+    for (query, names) in [
+        ("", json!(["acme/blog", "acme/cart", "other/log"])),
+        ("?filter=acme/*", json!(["acme/blog", "acme/cart"])),
+        ("?filter=*%2F*log", json!(["acme/blog", "other/log"])),
+        ("?filter=ACME/blog", json!(["acme/blog"])),
+        ("?filter=acme/blo", json!([])),
+        ("?vendor=acme", json!(["acme/blog", "acme/cart"])),
+        ("?vendor=acm", json!([])),
+        ("?vendor=other&filter=*/blog", json!([])),
+    ] {
+        let reply = registry.get(&format!("/list.json{query}")).basic(&token).composer().send().await.expect(200);
+        assert_eq!(reply.json(), json!({"packageNames": names}), "{query}");
+        assert_eq!(reply.header("content-type"), "application/json");
+    }
+}
+
+#[tokio::test]
+async fn a_search_finds_text_in_names_and_descriptions() {
+    let (registry, token) = shop().await;
+    let find = async |query: &str| {
+        let request = registry.get(&format!("/search.json?{query}")).basic(&token).composer();
+        let found = request.send().await.expect(200).json();
+        let results = found["results"].as_array().expect("a list").clone();
+        assert_eq!(found["total"], results.len());
+        results.iter().map(|result| result["name"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(find("q=log").await, ["acme/blog", "other/log"]);
+    assert_eq!(find("q=POSTS").await, ["acme/blog"]);
+    assert_eq!(find("q=100%25").await, ["acme/blog"]);
+    assert_eq!(find("q=%25").await, ["acme/blog"], "a percent sign is no wildcard");
+    assert_eq!(find("q=_").await, Vec::<String>::new());
+    assert_eq!(find("q=").await.len(), 3);
+    assert_eq!(find("q=&type=symfony-bundle").await, ["acme/cart"]);
+    assert_eq!(find("q=blog&type=symfony-bundle").await, Vec::<String>::new());
+    assert_eq!(find("q=%27%20OR%201%3D1%20--").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_result_has_what_composer_shows() {
+    let (registry, token) = shop().await;
+    let found = registry.get("/search.json?q=acme").basic(&token).composer().send().await.expect(200).json();
+    let expected = json!({"total": 2, "results": [
+        {
+            "name": "acme/blog", "description": "Writes 100% of posts", "url": "https://registry.test/p2/acme/blog.json",
+            "repository": "", "downloads": 0, "favers": 0,
+        },
+        {
+            "name": "acme/cart", "description": "", "url": "https://registry.test/p2/acme/cart.json",
+            "repository": "", "downloads": 0, "favers": 0, "abandoned": "acme/basket",
+        },
+    ]});
+    assert_eq!(found, expected);
+    let found = registry.get("/search.json?q=other").basic(&token).composer().send().await.expect(200).json();
+    assert_eq!(found["results"][0]["abandoned"], true);
+}
+
+#[tokio::test]
+async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
+    let registry = TestRegistry::new();
+    let (repo, repository) = registry.published("acme/lib", &["1.0.0", "2.0.0-beta1"]).await;
+    let list = registry.get("/api/packages").bearer(ADMIN).send().await.expect(200);
+    assert_eq!(list.header("x-total-count"), "1");
+    let mut package = list.json()[0].clone();
+    let id = package["id"].as_str().expect("an id").to_owned();
+    let mut expected = json!({
+        "id": id, "repo_id": repository, "name": "acme/lib", "description": "A library", "type": "library",
+        "latest_version": "1.0.0", "abandoned": false, "replacement": null, "downloads": 0,
+        "created_at": START.seconds(), "updated_at": START.seconds(),
+    });
+    assert_eq!(package, expected);
+    let details = registry.get(&format!("/api/packages/{id}")).bearer(ADMIN).send().await.expect(200).json();
+    let stored = registry.database.rows("SELECT uid, normalized FROM versions");
+    let uid =
+        |normalized: &str| stored.iter().find(|row| row["normalized"] == normalized).expect("stored")["uid"].clone();
+    let artifact = &registry.database.rows("SELECT sha1, size FROM artifacts")[0];
+    let version = |pretty: &str, normalized: &str, built: bool| {
+        json!({
+            "id": uid(normalized), "version": pretty, "normalized_version": normalized, "reference": repo.id("main"),
+            "stability": match pretty {
+                "dev-main" => "dev",
+                "1.0.0" => "stable",
+                _ => "beta",
+            },
+            "yanked": false, "yanked_at": null,
+            "default_branch": pretty == "dev-main", "shasum": if built { &artifact["sha1"] } else { &Value::Null },
+            "size": if built { &artifact["size"] } else { &Value::Null }, "dist_error": null, "files": [],
+            "released_at": crate::support::repo::FIRST_COMMIT_SECONDS,
+        })
+    };
+    expected["versions"] = json!([
+        version("2.0.0-beta1", "2.0.0.0-beta1", true),
+        version("1.0.0", "1.0.0.0", true),
+        version("dev-main", "dev-main", false),
+    ]);
+    assert_eq!(details, expected);
+    package["id"] = json!("00000000-0000-7000-8000-000000000009");
+    let missing = format!("/api/packages/{}", package["id"].as_str().expect("an id"));
+    let reply = registry.get(&missing).bearer(ADMIN).send().await.expect(404);
+    assert_eq!(reply.json(), json!({"error": "Package not found", "code": "NOT_FOUND", "details": {}}));
+}
+
+#[tokio::test]
+async fn packages_are_narrowed_by_repository_text_and_type() {
+    let (registry, _) = shop().await;
+    let names = async |query: &str| {
+        let list = registry.get(&format!("/api/packages?{query}")).bearer(ADMIN).send().await.expect(200);
+        let rows = list.json().as_array().expect("a list").clone();
+        (rows.iter().map(|row| row["name"].clone()).collect::<Vec<_>>(), list.header("x-total-count").to_owned())
+    };
+    let repositories = registry.get("/api/repositories").bearer(ADMIN).send().await.expect(200).json();
+    let cart = repositories[1]["id"].as_str().expect("an id");
+    assert_eq!(names(&format!("repo_id={cart}")).await, (vec![json!("acme/cart")], "1".to_owned()));
+    assert_eq!(names("repo_id=nonsense").await, (vec![], "0".to_owned()));
+    assert_eq!(names("search=LOG").await, (vec![json!("acme/blog"), json!("other/log")], "2".to_owned()));
+    assert_eq!(names("type=symfony-bundle").await, (vec![json!("acme/cart")], "1".to_owned()));
+    assert_eq!(names("limit=1&offset=1").await, (vec![json!("acme/cart")], "3".to_owned()));
+}

@@ -1,0 +1,3 @@
+//! Security advisories and filter lists.
+
+mod advisories;

@@ -1,0 +1,7 @@
+//! Packages of upstream Composer repositories.
+
+mod dist;
+mod faults;
+mod import_all;
+pub mod lookup;
+mod names;

@@ -1,0 +1,9 @@
+//! Where packages come from: git repositories, upstream Composer repositories and uploaded zips.
+
+mod artifacts;
+pub mod composer;
+mod git;
+mod repositories;
+mod repository_refs;
+mod runs;
+mod uploads;

@@ -1,0 +1,204 @@
+//! Syncs that overlap, die, fail or are forgotten: leases, back-off, cron and the queue.
+
+use rostrum::ports::Job;
+use rostrum::registry::operations::jobs::perform;
+use serde_json::json;
+
+use crate::sources::git::sync::versions;
+use crate::support::{ADMIN, FaultTiming, HostFault, Port, Step, TestRegistry, file, manifest};
+
+fn job(registry: &TestRegistry) -> Job {
+    let id = registry.database.rows("SELECT max(id) AS id FROM repositories")[0]["id"].as_i64().expect("an id");
+    Job::SyncRepository { repository_id: id }
+}
+
+#[tokio::test]
+async fn a_push_during_a_sync_is_not_lost() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    repo.tag("1.0.0");
+    let id = registry.register(&repo).await;
+    registry.git_host.pause(Step::Fetch);
+    let app = registry.isolate.app.clone();
+    let job = registry.tasks.next_job().expect("the first sync");
+    let running = tokio::spawn(async move { perform(&app, job).await });
+    registry.git_host.until_paused().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "syncing");
+    // The refs have been read already: this tag is not among them.
+    repo.tag("2.0.0");
+    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    while let Some(job) = registry.tasks.next_job() {
+        perform(&registry.isolate.app, job).await.expect("the lease makes it a job without work");
+    }
+    assert_eq!(registry.runs().len(), 1, "two syncs never run at once");
+    registry.git_host.resume();
+    running.await.expect("no panic").expect("synced");
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "pending");
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+}
+
+#[tokio::test]
+async fn a_sync_that_was_cut_off_is_due_again_when_its_lease_is_over() {
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
+    repo.tag("2.0.0");
+    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    registry.git_host.pause(Step::Fetch);
+    let app = registry.isolate.app.clone();
+    let job = registry.tasks.next_job().expect("the sync");
+    let running = tokio::spawn(async move { perform(&app, job).await });
+    registry.git_host.until_paused().await;
+    running.abort();
+    assert!(running.await.expect_err("aborted").is_cancelled());
+    registry.git_host.resume();
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "syncing");
+    registry.advance_seconds(15 * 60 - 1);
+    assert_eq!(registry.cron().await, 0);
+    registry.advance_seconds(1);
+    let view = registry.repository_view(&id).await;
+    assert_eq!(view["sync_status"], "failed");
+    assert_eq!(view["error"], "The last sync was cut off before it ended. It will be tried again.");
+    assert_eq!(registry.cron().await, 1);
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+    assert_eq!(registry.last_run()["failures"], 1);
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["2.0.0", "1.0.0", "dev-main"]);
+}
+
+#[tokio::test]
+async fn a_sync_whose_lease_was_taken_over_publishes_nothing() {
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    repo.commit(&[manifest("acme/lib"), file("slow.php", "<?php")]);
+    repo.tag("2.0.0");
+    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    registry.git_host.pause(Step::Fetch);
+    let app = registry.isolate.app.clone();
+    let first = registry.tasks.next_job().expect("the sync");
+    let slow = tokio::spawn(async move { perform(&app, first).await });
+    registry.git_host.until_paused().await;
+    registry.advance_seconds(15 * 60);
+    repo.delete("refs/tags/2.0.0");
+    repo.tag("3.0.0");
+    assert_eq!(registry.cron().await, 1);
+    registry.run_until_idle().await;
+    // The slow one has the old refs in hand.
+    registry.git_host.resume();
+    slow.await.expect("no panic").expect("a lost lease is nothing to try again");
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["3.0.0", "1.0.0", "dev-main"]);
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+}
+
+#[tokio::test]
+async fn a_failing_repository_rests_longer_each_time_and_recovers() {
+    let registry = TestRegistry::new();
+    let (_, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    registry.git_host.inject_fault(HostFault::Status(401));
+    let mut rests = Vec::new();
+    registry.advance_seconds(600);
+    for _ in 0..10 {
+        assert_eq!(registry.cron().await, 1);
+        registry.run_until_idle().await;
+        let run = registry.last_run();
+        assert_eq!(run["outcome"], "failed");
+        let rest = (run["next_due_at"].as_i64().expect("due") - run["finished_at"].as_i64().expect("ended")) / 1000;
+        rests.push(rest);
+        registry.advance_seconds(u64::try_from(rest).expect("positive") - 1);
+        assert_eq!(registry.cron().await, 0);
+        registry.advance_seconds(1);
+    }
+    assert_eq!(rests, [600, 1200, 2400, 4800, 9600, 19_200, 38_400, 76_800, 86_400, 86_400]);
+    registry.git_host.recover();
+    assert_eq!(registry.sync(&id).await["sync_status"], "ok", "a sync that is asked for does not wait");
+    let run = registry.last_run();
+    assert_eq!((run["failures"].clone(), run["error"].clone()), (json!(10), json!(null)));
+    registry.advance_seconds(600);
+    assert_eq!(registry.cron().await, 1);
+}
+
+#[tokio::test]
+async fn cron_finds_what_the_queue_lost() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    let id = registry.register(&repo).await;
+    registry.tasks.lose_jobs();
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "pending");
+    assert_eq!(registry.cron().await, 1);
+    registry.run_until_idle().await;
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+    assert_eq!(registry.cron().await, 0);
+    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    registry.tasks.lose_jobs();
+    assert_eq!(registry.cron().await, 1);
+}
+
+#[tokio::test]
+async fn jobs_that_come_twice_or_too_late_do_no_harm() {
+    let registry = TestRegistry::new();
+    let (_, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    let runs = registry.runs().len();
+    for _ in 0..3 {
+        perform(&registry.isolate.app, job(&registry)).await.expect("nothing to do");
+    }
+    assert_eq!(registry.runs().len(), runs, "it was not due");
+    let stale = job(&registry);
+    let Job::SyncRepository { repository_id } = stale else { unreachable!("it is a sync") };
+    registry.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
+    perform(&registry.isolate.app, stale).await.expect("nothing to do");
+    perform(&registry.isolate.app, Job::BuildArchives { repository_id }).await.expect("nothing to do");
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_got_lost_is_carried_on_with() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    let id = registry.register(&repo).await;
+    registry.meter.break_nth(Port::Database, 1, FaultTiming::After);
+    registry.run_until_idle().await;
+    assert_eq!(registry.meter.clear_faults(), 1);
+    assert_eq!(registry.runs().len(), 1);
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+}
+
+#[tokio::test]
+async fn a_claim_that_was_not_made_is_left_to_the_queue() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    let id = registry.register(&repo).await;
+    registry.meter.break_nth(Port::Database, 1, FaultTiming::Before);
+    let failed = registry.run_until_idle_with_failures().await;
+    assert_eq!((failed.len(), registry.meter.clear_faults(), registry.runs().len()), (1, 1, 0));
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "pending");
+    perform(&registry.isolate.app, failed[0].0.clone()).await.expect("synced");
+    assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
+}
+
+#[tokio::test]
+async fn an_end_that_was_not_noted_is_noted_again_and_forgets_no_push() {
+    for timing in [FaultTiming::Before, FaultTiming::After] {
+        let registry = TestRegistry::new();
+        let (_, id) = registry.published("acme/lib", &["1.0.0"]).await;
+        let request = || registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send();
+        request().await.expect(200);
+        registry.git_host.pause(Step::Refs);
+        let app = registry.isolate.app.clone();
+        let job = registry.tasks.next_job().expect("the sync");
+        let running = tokio::spawn(async move { perform(&app, job).await });
+        registry.git_host.until_paused().await;
+        request().await.expect(200);
+        registry.tasks.lose_jobs();
+        registry.meter.break_nth(Port::Database, 1, timing);
+        registry.git_host.resume();
+        running.await.expect("no panic").expect("the end was noted");
+        assert_eq!(registry.meter.clear_faults(), 1);
+        assert_eq!(registry.last_run()["outcome"], "ok", "{timing:?}");
+        assert_eq!(registry.tasks.jobs().len(), 1, "{timing:?}: the second ask is answered by another sync");
+    }
+}

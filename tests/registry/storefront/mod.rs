@@ -1,0 +1,10 @@
+//! The storefront: its catalog, its consumers and what they were granted, and its webhooks.
+
+mod access;
+mod catalog;
+mod catalog_faults;
+mod consumers;
+mod faults;
+mod permissions;
+mod webhook_faults;
+mod webhooks;

@@ -1,0 +1,95 @@
+//! A clock that stands still, deterministic entropy, and background work that waits until the test runs it.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rostrum::ports::{BoxFuture, Clock, Entropy, Fault, Job, MAX_JOBS, Millis, Tasks};
+use sha2::{Digest, Sha256};
+
+use super::meter::{Port, PortMeter};
+
+/// When every test begins: 2026-01-01T00:00:00Z, on the hour.
+pub const START: Millis = Millis(1_767_225_600_000);
+
+/// A clock that only the test moves. Sleeping takes no time.
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub fn new() -> Self {
+        Self(AtomicI64::new(START.0))
+    }
+
+    pub fn advance(&self, span: Duration) {
+        self.0.fetch_add(i64::try_from(span.as_millis()).expect("a test's lifetime"), Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Millis {
+        Millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
+/// The same bytes in every run, and no two fills alike.
+#[derive(Default)]
+pub struct DeterministicEntropy(AtomicU64);
+
+impl Entropy for DeterministicEntropy {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault> {
+        for chunk in buffer.chunks_mut(32) {
+            let counter = self.0.fetch_add(1, Ordering::Relaxed);
+            chunk.copy_from_slice(&Sha256::digest(counter.to_be_bytes())[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// Background work and jobs, kept until the test runs them.
+pub struct TestTasks {
+    background: Mutex<VecDeque<BoxFuture<'static, ()>>>,
+    jobs: Mutex<VecDeque<Job>>,
+    meter: PortMeter,
+}
+
+impl TestTasks {
+    pub fn new(meter: PortMeter) -> Self {
+        Self { background: Mutex::default(), jobs: Mutex::default(), meter }
+    }
+
+    pub fn next_background(&self) -> Option<BoxFuture<'static, ()>> {
+        self.background.lock().expect("not poisoned").pop_front()
+    }
+
+    pub fn next_job(&self) -> Option<Job> {
+        self.jobs.lock().expect("not poisoned").pop_front()
+    }
+
+    pub fn jobs(&self) -> Vec<Job> {
+        self.jobs.lock().expect("not poisoned").iter().cloned().collect()
+    }
+
+    /// Loses every job, as a queue that was emptied by hand.
+    pub fn lose_jobs(&self) {
+        self.jobs.lock().expect("not poisoned").clear();
+    }
+}
+
+impl Tasks for TestTasks {
+    fn wait_until(&self, work: BoxFuture<'static, ()>) {
+        self.background.lock().expect("not poisoned").push_back(work);
+    }
+
+    fn enqueue(&self, jobs: Vec<Job>, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        assert!((1..=MAX_JOBS).contains(&jobs.len()), "the queue takes {MAX_JOBS} jobs a call: {}", jobs.len());
+        Box::pin(async move {
+            self.meter.count(|calls| calls.enqueues += 1);
+            self.meter.run(Port::Queue, || self.jobs.lock().expect("not poisoned").extend(jobs)).await
+        })
+    }
+}
