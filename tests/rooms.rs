@@ -238,6 +238,25 @@ fn imports_point_only_leftwards() {
 }
 
 #[test]
+fn surfaces_know_the_kit_and_not_each_other() {
+    let http = source().join("http");
+    let folders = fs::read_dir(&http).expect("a folder").map(|entry| entry.expect("readable").path());
+    let folders: Vec<PathBuf> = folders.filter(|path| path.is_dir() && !path.ends_with("document")).collect();
+    let mut seen = 0;
+    for folder in &folders {
+        let own = folder.file_name().and_then(|name| name.to_str()).expect("a name");
+        for path in files_below(folder) {
+            for name in imported(&code_of(&path), "crate::http::") {
+                let is_shared = ["kit", "assets"].contains(&name.as_str()) && own != "kit";
+                assert!(name == own || is_shared, "{} imports {name}", path.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(folders.len() > 3 && seen > 100, "the imports were not recognised: {seen}");
+}
+
+#[test]
 fn domains_import_only_from_those_before_them() {
     let mut seen = 0;
     for path in ["store", "registry"].into_iter().flat_map(files_of) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
 use crate::json::read_text;
@@ -35,7 +35,7 @@ pub struct RepositoryRequest {
     kind: Option<String>,
     /// `git` (the default), `github`, `gitlab`, `bitbucket` or `gitea`; `composer` is the kind `composer`.
     vcs_type: Option<String>,
-    /// `none`, `token` or `basic`; told by the credentials when it is absent. A token is sent to a git host as a password,
+    /// `none`, `token` or `basic`; follows from the credentials if it is absent. A token is sent to a git host as a password,
     /// and to a Composer repository as a bearer token.
     credential_type: Option<String>,
     /// The token; or `user:password`; or an object `{token}` or `{username, password}`. Null is none. Never shown again.
@@ -306,7 +306,7 @@ pub struct VerificationView {
     branches: Option<usize>,
     /// Of a git repository.
     tags: Option<usize>,
-    /// Of a Composer repository, if its `packages.json` tells.
+    /// Of a Composer repository, if its `packages.json` says how many it has.
     packages: Option<usize>,
 }
 
@@ -324,17 +324,18 @@ impl From<Verification> for VerificationView {
 }
 
 /// What narrows a list of repositories.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct RepositoriesQuery {
+    /// Only those of this kind: `git`, `composer` or `artifact`
     kind: Option<String>,
+    /// Only those that are `pending`, `syncing`, `ok` or `failed`
     sync_status: Option<String>,
-    pub(super) limit: Option<i64>,
-    pub(super) offset: Option<i64>,
 }
 
 impl RepositoriesQuery {
     /// Which repositories are asked for.
-    pub(super) fn filter(&self) -> Result<RepositoryFilter, Failure> {
+    pub(super) fn store_filter(&self) -> Result<RepositoryFilter, Failure> {
         let kind = parse_kind(self.kind.as_deref())?;
         let status = self.sync_status.as_deref().map(|name| {
             let detail = || format!("`{}` is none of `pending`, `syncing`, `ok`, `failed`", name.escape_default());
