@@ -14,7 +14,7 @@ use crate::registry::delivery::root::{filtered, visible_names};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
 use crate::store::Page;
-use crate::store::packages::packages::{PackageFilter, PackageRow, Sort};
+use crate::store::packages::lists::{PackageFilter, PackageRow, Sort};
 
 /// What narrows a list of names.
 #[derive(Debug, Default, Deserialize, IntoParams)]

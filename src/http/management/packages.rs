@@ -16,7 +16,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::manage::{self, PackageChanges, Who};
 use crate::registry::packages::read;
 use crate::store::Update;
-use crate::store::packages::packages::{PackageFilter, PackageRow, Sort, SortKey};
+use crate::store::packages::lists::{PackageFilter, PackageRow, Sort, SortKey};
 
 /// A package.
 #[derive(Debug, Serialize, ToSchema)]

@@ -13,7 +13,7 @@ use crate::registry::storefront::consumers::{Consumer, ConsumerSpec};
 use crate::registry::storefront::entitlements::PermissionSpec;
 use crate::store::Update;
 use crate::store::access::tokens::TokenRow;
-use crate::store::packages::packages::PackageRow;
+use crate::store::packages::lists::PackageRow;
 use crate::store::storefront::catalog::{CatalogPackage, CatalogVersion};
 use crate::store::storefront::entitlements::PermissionRow;
 

@@ -14,9 +14,15 @@ use crate::registry::access::grant::{Grant, GrantTarget, first_bytes};
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
 
-/// Identifies what a set of grants lets through, by the grants or by the versions. Zero sees everything.
+/// Identifies what a set of grants lets through, by the grants or by the versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Fingerprint(u64);
+pub enum Fingerprint {
+    /// Everything is let through.
+    #[default]
+    Everything,
+    /// What has this digest.
+    Digest(u64),
+}
 
 /// Ten years: views that differ share a `Last-Modified` once in 300 million pairs.
 const VIEW_OFFSET_RANGE: u64 = 10 * 365 * 24 * 3600;
@@ -29,15 +35,22 @@ impl Fingerprint {
         Self::from_digest(Sha256::digest(digests.concat()).as_slice())
     }
 
-    /// The fingerprint of whatever has this digest, which is not everything.
+    /// The fingerprint of whatever has this digest.
     pub fn from_digest(digest: &[u8]) -> Self {
-        Self(u64::from_be_bytes(first_bytes(digest)).max(1))
+        Self::Digest(u64::from_be_bytes(first_bytes(digest)))
     }
 
     /// By how many seconds a view's `Last-Modified` lies before the revision: composer compares dates for equality
     /// and shares one cache between tokens, so another view must have another date.
     pub fn seconds(self) -> i64 {
-        i64::try_from(self.0 % VIEW_OFFSET_RANGE).unwrap_or(0)
+        i64::try_from(self.number() % VIEW_OFFSET_RANGE).unwrap_or(0)
+    }
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Everything => 0,
+            Self::Digest(digest) => digest,
+        }
     }
 }
 
@@ -77,8 +90,8 @@ impl Scope<'_> {
         }
     }
 
-    /// Whether any of a package's versions is visible; `index` is its stored list of [`IndexedVersion`]s.
-    pub fn sees_any(&self, index: &str) -> bool {
+    /// Whether any of a package's versions is visible; `index` is its stored list of [`IndexedVersion`]s, if it has any.
+    pub fn sees_any(&self, index: Option<&str>) -> bool {
         match self {
             Self::Nothing => false,
             Self::All => true,
@@ -87,12 +100,13 @@ impl Scope<'_> {
     }
 
     /// The versions of a stored index that are visible.
-    pub fn seen_in(&self, index: &str) -> Vec<(NormalizedVersion, String)> {
+    pub fn seen_in(&self, index: Option<&str>) -> Vec<(NormalizedVersion, String)> {
         self.among(index).collect()
     }
 
-    fn among(&self, index: &str) -> impl Iterator<Item = (NormalizedVersion, String)> {
-        let versions: Vec<IndexedVersion> = serde_json::from_str(index).unwrap_or_default();
+    fn among(&self, index: Option<&str>) -> impl Iterator<Item = (NormalizedVersion, String)> {
+        let versions: Vec<IndexedVersion> =
+            index.and_then(|index| serde_json::from_str(index).ok()).unwrap_or_default();
         versions.into_iter().filter_map(|IndexedVersion(version, released, pretty)| {
             let version = NormalizedVersion::from_stored(version);
             self.sees(&version, Some(released)).then_some((version, pretty))
@@ -103,7 +117,7 @@ impl Scope<'_> {
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
             Self::Some(_, fingerprint) => *fingerprint,
-            Self::Nothing | Self::All => Fingerprint::default(),
+            Self::Nothing | Self::All => Fingerprint::Everything,
         }
     }
 }
@@ -114,7 +128,7 @@ impl View {
         let grants: Vec<Grant> =
             grants.iter().filter(|grant| grant.row.expires_at.is_none_or(|end| now < end)).cloned().collect();
         let unlimited = grants.iter().any(|grant| grant.target == GrantTarget::Everything && grant.is_unlimited());
-        let fingerprint = if unlimited { Fingerprint::default() } else { Fingerprint::of(&grants) };
+        let fingerprint = if unlimited { Fingerprint::Everything } else { Fingerprint::of(&grants) };
         let ends_at = grants.iter().filter_map(|grant| grant.row.expires_at).min();
         Self { organization, grants, fingerprint, ends_at, shows_source: true }
     }
@@ -145,7 +159,7 @@ impl View {
         if self.shows_source {
             return fingerprint;
         }
-        Fingerprint::from_digest(&Sha256::digest(fingerprint.0.to_be_bytes()))
+        Fingerprint::from_digest(&Sha256::digest(fingerprint.number().to_be_bytes()))
     }
 
     /// Whether it still holds at `now`, some time after it was made: none of its grants has ended.
@@ -178,7 +192,7 @@ impl View {
 
     /// Whether nothing is hidden from this view.
     pub fn sees_everything(&self) -> bool {
-        self.fingerprint == Fingerprint::default()
+        self.fingerprint == Fingerprint::Everything
     }
 
     /// Refuses a view that something is hidden from; `words` tell why everything has to be seen, and what to do.

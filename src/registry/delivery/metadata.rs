@@ -23,7 +23,7 @@ use crate::registry::packages::documents::{
 };
 use crate::registry::packages::render::absolute;
 use crate::registry::sources::composer::lookup;
-use crate::store::packages::packages::{self, DocumentPart};
+use crate::store::packages::documents::{self, DocumentPart};
 use crate::store::{OrganizationId, Query};
 
 /// The revision of every document that only claims a name: no published one is as old.
@@ -108,7 +108,7 @@ pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) ->
         .lock()
         .get(&key)
         .is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL));
-    (!fresh).then(|| packages::documents(organization, name.as_str(), None))
+    (!fresh).then(|| documents::documents(organization, name.as_str(), None))
 }
 
 /// The document as `view` sees it. `parts` are those of [`companion`], if it was run.
@@ -184,7 +184,7 @@ fn narrow(
 /// A document without versions: composer takes the name for known, and looks for it nowhere else.
 fn claim(wanted: Wanted<'_>) -> Arc<Body> {
     let text = composer::document_json(wanted.name, &[], wanted.form);
-    Arc::new(Body::new(text, CLAIM_REVISION, Fingerprint::default()))
+    Arc::new(Body::new(text, CLAIM_REVISION, Fingerprint::Everything))
 }
 
 /// What is known of a name, from memory while it is fresh.
@@ -211,7 +211,7 @@ async fn load(
         parts
     } else {
         let revision = known.as_ref().map(|known| known.revision());
-        app.ports.database.ask(packages::documents(organization, name.as_str(), revision)).await?
+        app.ports.database.ask(documents::documents(organization, name.as_str(), revision)).await?
     };
     let Stored { documents, facts } = assemble(parts, known)?;
     let known = match facts {

@@ -79,7 +79,7 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<Listing>, Failu
         .ok_or_else(|| Failure::not_found("Organization"))?;
     let names = packages
         .into_iter()
-        .filter(|package| view.scope(&package.name).sees_any(package.version_index.as_deref().unwrap_or("[]")))
+        .filter(|package| view.scope(&package.name).sees_any(package.version_index.as_deref()))
         .map(|package| package.name)
         .collect();
     let patterns = patterns(&announced, view);

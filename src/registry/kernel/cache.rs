@@ -101,7 +101,9 @@ impl<K: Hash + Eq + Clone, V: Clone> BoundedCache<K, V> {
     /// Removes every key that `is_meant`.
     pub fn remove_all(&mut self, is_meant: impl Fn(&K) -> bool) {
         let meant: Vec<K> = self.entries.iter().map(|(key, _)| key).filter(|key| is_meant(key)).cloned().collect();
-        meant.iter().for_each(|key| self.remove(key));
+        for key in &meant {
+            self.remove(key);
+        }
     }
 }
 

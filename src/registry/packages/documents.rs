@@ -17,7 +17,7 @@ use crate::registry::kernel::memory::PublishedCache;
 use crate::registry::packages::notices::Notices;
 use crate::store::OrganizationId;
 use crate::store::packages::authority::Facts;
-use crate::store::packages::packages::{self, DocumentPart};
+use crate::store::packages::documents::{self, DocumentPart};
 
 /// Which of a package's two documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,7 +111,7 @@ pub fn stored<'a>(
     organization: OrganizationId,
     name: &PackageName,
 ) -> BoxFuture<'a, Result<Stored, Failure>> {
-    let parts = packages::documents(organization, name.as_str(), None);
+    let parts = documents::documents(organization, name.as_str(), None);
     Box::pin(async move { Ok(assemble(app.ports.database.ask(parts).await?, None)?) })
 }
 

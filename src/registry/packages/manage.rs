@@ -20,8 +20,9 @@ use crate::registry::packages::revise::Draft;
 use crate::store::Update;
 use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::packages::packages::{LiveVersion, PackageState, delete, delete_empty, hide, override_manifest};
+use crate::store::packages::changes::{delete, delete_empty, hide, override_manifest};
 use crate::store::packages::publication::{KnownPackage, Origin, Publisher, guard_revisions};
+use crate::store::packages::state::{LiveVersion, PackageState};
 use crate::store::packages::versions;
 
 /// What is done to a version.
@@ -356,7 +357,7 @@ fn whole<'d>(draft: &'d Draft, view: &View, who: Who) -> Result<&'d PackageState
     }
     match view.scope(&package.name) {
         Scope::All => Ok(package),
-        scope if scope.sees_any(&package.version_index) => {
+        scope if scope.sees_any(package.version_index.as_deref()) => {
             let words = format!("This token does not cover all versions of {}. Use one whose grants do.", package.name);
             Err(Failure::new(Kind::Forbidden, words))
         }

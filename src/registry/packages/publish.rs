@@ -12,11 +12,12 @@ use crate::registry::packages::render::{Rendered, render};
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::webhook_events::tell_published;
-use crate::store::packages::packages::{self, DocumentPart, LiveVersion, PackageState};
+use crate::store::packages::documents::{self, DocumentPart};
 use crate::store::packages::publication::{
     self, DocumentPair, FileUpsert, KnownPackage, LiveVersions, NewText, Origin, PackageUpsert, Publisher,
     UpstreamDist, VersionUpsert,
 };
+use crate::store::packages::state::{self, LiveVersion, PackageState};
 use crate::store::query::Batch;
 
 /// A package as it is from now on.
@@ -260,9 +261,9 @@ impl StoredPackage {
             .ports
             .database
             .ask((
-                packages::live_versions(repository_id),
-                packages::documents_of_repository(repository_id),
-                packages::of_repository(repository_id),
+                state::live_versions(repository_id),
+                documents::documents_of_repository(repository_id),
+                state::of_repository(repository_id),
             ))
             .await?;
         let Some(name) = versions.first().map(|version| version.package_name.as_str()) else { return Ok(None) };

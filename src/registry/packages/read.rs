@@ -8,7 +8,7 @@ use crate::registry::access::view::{Scope, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Page;
-use crate::store::packages::packages::{self, PackageFilter, PackageRow, Sort};
+use crate::store::packages::lists::{self, PackageFilter, PackageRow, Sort};
 use crate::store::packages::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
 
 /// Most packages that are looked through for a caller who does not see all of them.
@@ -24,10 +24,10 @@ pub async fn list(
 ) -> Result<(Vec<PackageRow>, i64), Failure> {
     let database = &*app.ports.database;
     if view.sees_everything() {
-        return Ok(database.ask(packages::page(view.organization(), filter, sort, page)).await?);
+        return Ok(database.ask(lists::page(view.organization(), filter, sort, page)).await?);
     }
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
-    let (rows, _) = database.ask(packages::page(view.organization(), filter, sort, all)).await?;
+    let (rows, _) = database.ask(lists::page(view.organization(), filter, sort, all)).await?;
     Ok(page.of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect()))
 }
 
@@ -38,7 +38,7 @@ pub async fn list(
 pub async fn details(app: &App, view: &View, key: &str) -> Result<(PackageRow, Vec<VersionRow>), Failure> {
     let absent = || Failure::not_found("Package");
     // Both at once: what is not visible takes no other reads than what is not there.
-    let reads = (packages::by_key(view.organization(), key), versions::of_package(view.organization(), key));
+    let reads = (lists::by_key(view.organization(), key), versions::of_package(view.organization(), key));
     let (package, versions) = app.ports.database.ask(reads).await?;
     let package = package.ok_or_else(absent)?;
     let scope = view.scope(&package.name);
@@ -70,7 +70,7 @@ pub struct Seen {
 /// # Errors
 /// As [`details`].
 pub async fn seen(app: &App, view: &View, key: &str) -> Result<Seen, Failure> {
-    let reads = (packages::by_key(view.organization(), key), versions::slim(view.organization(), key));
+    let reads = (lists::by_key(view.organization(), key), versions::slim(view.organization(), key));
     let (package, versions) = app.ports.database.ask(reads).await?;
     let absent = || Failure::not_found("Package");
     let package = package.ok_or_else(absent)?;
@@ -170,7 +170,7 @@ fn as_seen(mut row: PackageRow, view: &View) -> Option<PackageRow> {
     if matches!(scope, Scope::All) {
         return Some(row);
     }
-    let versions = scope.seen_in(&row.version_index);
+    let versions = scope.seen_in(row.version_index.as_deref());
     let versions =
         newest_first(versions.into_iter().map(|(version, pretty)| (version.clone(), (version, pretty))).collect());
     let stable = versions.iter().find(|(version, _)| version.stability() == Stability::Stable);

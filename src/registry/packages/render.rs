@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::registry::access::view::IndexedVersion;
 use crate::registry::kernel::dates::rfc3339;
-use crate::store::packages::packages::LiveVersion;
 use crate::store::packages::publication::Summary;
+use crate::store::packages::state::LiveVersion;
 use crate::store::packages::version_source::VersionSource;
 
 /// Stands for the origin in stored documents. Quotes inside of JSON strings are escaped, so only a key `url` can
@@ -63,9 +63,8 @@ impl Rendered {
     /// The same of a hidden package: without any version, but with what is said of it.
     #[must_use]
     pub fn withheld(self, name: &PackageName) -> Self {
-        let summary = Summary { latest_version: None, ..self.summary };
-        let nothing = render_entries(name, Vec::new(), &[]);
-        Self { summary: Summary { version_index: nothing.summary.version_index, ..summary }, ..nothing }
+        let summary = Summary { latest_version: None, version_index: None, ..self.summary };
+        Self { summary, ..render_entries(name, Vec::new(), &[]) }
     }
 }
 
@@ -150,7 +149,7 @@ fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
         package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
         abandoned,
         latest_version: latest.and_then(|entry| text(entry, "version")),
-        version_index: json!(index).to_string(),
+        version_index: (!index.is_empty()).then(|| json!(index).to_string()),
     }
 }
 
@@ -219,7 +218,7 @@ mod tests {
         assert_eq!(summary.latest_version.as_deref(), Some("1.1.0"));
         assert_eq!(summary.package_type, "library");
         assert_eq!(summary.abandoned.as_deref(), Some("acme/next"));
-        assert!(summary.version_index.contains(r#"["1.1.0.0",1700000000000,"1.1.0"]"#));
+        assert!(summary.version_index.expect("listed versions").contains(r#"["1.1.0.0",1700000000000,"1.1.0"]"#));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::{PackagePlan, Plan, Snapshot, Statement};
 use crate::store::kernel::organizations::Touched;
-use crate::store::packages::packages::{LiveVersion, PackageState, state};
 use crate::store::packages::publication::Origin;
+use crate::store::packages::state::{LiveVersion, PackageState, state};
 use crate::store::{OrganizationId, Query};
 
 /// A package as it was read: `None` when there is none of that name or id, and its versions.
@@ -37,7 +37,7 @@ impl Draft {
     }
 
     fn is_listed(&self) -> bool {
-        self.package.as_ref().is_some_and(|package| package.version_index != "[]")
+        self.package.as_ref().is_some_and(|package| package.version_index.is_some())
     }
 
     /// The plan of the package with these versions from now on, in place of what was read.
@@ -50,7 +50,7 @@ impl Draft {
         versions: &[LiveVersion],
     ) -> Result<Plan, Failure> {
         let package = PackagePlan::own(name, self.revision(), said, versions)?;
-        let is_listed = package.rendered.summary.version_index != "[]";
+        let is_listed = package.rendered.summary.version_index.is_some();
         let touched = if is_listed == self.is_listed() { Touched::Versions } else { Touched::Names };
         Ok(Plan { touched, packages: vec![package], ..Plan::new(organization, repository_id, Origin::Own) })
     }

@@ -25,7 +25,7 @@ fn is_shown<T>(found: &WithVersions<T>, scope: &Scope<'_>, constraint: &str) -> 
         Scope::Nothing => false,
         Scope::Some(..) => {
             let seen: Vec<NormalizedVersion> =
-                scope.seen_in(&found.version_index).into_iter().map(|(version, _)| version).collect();
+                scope.seen_in(found.version_index.as_deref()).into_iter().map(|(version, _)| version).collect();
             concerns(constraint, &seen)
         }
     }

@@ -67,7 +67,7 @@ fn no_version() -> Failure {
 }
 
 fn sees(view: &View, package: &CatalogPackage) -> bool {
-    view.scope(&package.name).sees_any(package.versions.as_deref().unwrap_or("[]"))
+    view.scope(&package.name).sees_any(package.versions.as_deref())
 }
 
 fn sees_version(view: &View, version: &CatalogVersion) -> bool {

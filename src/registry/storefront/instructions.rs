@@ -10,7 +10,7 @@ use crate::registry::packages::read;
 use crate::registry::storefront::consumers::{self, Consumer};
 use crate::registry::storefront::entitlements;
 use crate::store::Page;
-use crate::store::packages::packages::{PackageFilter, PackageRow, Sort};
+use crate::store::packages::lists::{PackageFilter, PackageRow, Sort};
 
 /// Most packages that are named to a consumer with a pattern.
 const MOST: Page = Page { limit: 1000, offset: 0 };

@@ -1,7 +1,20 @@
 //! Packages, versions, and writing them.
 
+use serde::{Deserialize, Deserializer};
+
 pub mod authority;
-pub mod packages;
+pub mod changes;
+pub mod documents;
+pub mod lists;
 pub mod publication;
+pub mod state;
 pub mod version_source;
 pub mod versions;
+
+/// `packages.version_index` of a package of which lists show no version.
+const NO_VERSIONS: &str = "[]";
+
+/// `packages.version_index`, if it holds a version.
+pub(in crate::store) fn version_index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|index| index != NO_VERSIONS))
+}

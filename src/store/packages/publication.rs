@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::ports::{Millis, Stmt};
+use crate::store::packages::NO_VERSIONS;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, json_arguments};
 
@@ -76,8 +77,8 @@ pub struct Summary {
     pub abandoned: Option<String>,
     /// Pretty version.
     pub latest_version: Option<String>,
-    /// JSON array of `[normalized version, released_at, pretty version]`.
-    pub version_index: String,
+    /// JSON array of `[normalized version, released_at, pretty version]`; `None` when lists show no version of it.
+    pub version_index: Option<String>,
 }
 
 /// A package as it is from now on.
@@ -96,6 +97,7 @@ pub struct PackageUpsert {
 pub fn upsert_packages(publisher: Publisher, packages: Vec<PackageUpsert>) -> Vec<Stmt> {
     let row = |package: PackageUpsert| {
         let Summary { description, package_type, abandoned, latest_version, version_index } = package.summary;
+        let version_index = version_index.as_deref().unwrap_or(NO_VERSIONS);
         json!([package.uid, package.name, description, package_type, abandoned, latest_version, version_index])
     };
     let statement = |rows: String| {

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::organizations::{Touched, touch};
+use crate::store::packages::version_index;
 use crate::store::{OrganizationId, Page, Query, Update, json_text};
 
 /// An advisory.
@@ -62,8 +63,9 @@ pub struct WithVersions<T> {
     /// The row.
     #[serde(flatten)]
     pub row: T,
-    /// JSON array of `access::IndexedVersion`.
-    pub version_index: String,
+    /// JSON array of `[normalized version, released_at, pretty version]`; `None` when lists show no version of it.
+    #[serde(deserialize_with = "version_index")]
+    pub version_index: Option<String>,
 }
 
 /// Which rows a list holds.

@@ -31,8 +31,8 @@ use crate::registry::sources::git::remote::Remote;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::organizations::Touched;
-use crate::store::packages::packages::{self, LiveVersion, PackageState};
 use crate::store::packages::publication::{NewText, Origin, Retirement, retire};
+use crate::store::packages::state::{self, LiveVersion, PackageState};
 use crate::store::sources::repositories::{self, RepositoryRow};
 use crate::store::sources::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
 use crate::store::sources::upstream_answers;
@@ -276,7 +276,7 @@ impl Found<'_> {
 
     async fn load(&self) -> Result<StoredRepository, Failure> {
         let id = self.repository.id;
-        let reads = (repositories::refs(id), packages::live_versions(id), packages::of_repository(id));
+        let reads = (repositories::refs(id), state::live_versions(id), state::of_repository(id));
         let (refs, versions, packages) = self.app.ports.database.ask(reads).await?;
         Ok(StoredRepository { known: Known::new(refs, versions, &packages), packages })
     }
@@ -359,7 +359,7 @@ impl Found<'_> {
 
     /// Why publishing failed: because of another repository's package, or of ourselves.
     async fn explain(&self, name: &PackageName, failure: Failure) -> SyncError {
-        let owner = packages::owner(self.repository.organization, name.as_str());
+        let owner = state::owner(self.repository.organization, name.as_str());
         match self.app.ports.database.ask(owner).await.ok().flatten() {
             Some(owner) if owner.repository_id != self.repository.id => SyncError::NameTaken { name: name.to_string() },
             _ => SyncError::Internal(failure),

@@ -1,0 +1,167 @@
+//! A package and its versions as whoever is about to write them needs them.
+
+use serde::Deserialize;
+
+use crate::ports::Millis;
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::packages::version_index;
+use crate::store::packages::version_source::VersionSource;
+use crate::store::{OrganizationId, Query, flag, json_text};
+
+/// A published version, as rendering needs it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LiveVersion {
+    /// The package's name.
+    pub package_name: String,
+    /// The package's revision when it was read.
+    pub revision: i64,
+    /// What Composer compares.
+    pub normalized: String,
+    /// What people read.
+    pub pretty: String,
+    /// Where it comes from.
+    #[serde(rename = "ref_name")]
+    pub source: VersionSource,
+    /// Commit id.
+    pub reference: String,
+    /// Whether it is the default branch.
+    #[serde(deserialize_with = "flag")]
+    pub is_default_branch: bool,
+    /// composer.json.
+    pub manifest: String,
+    /// When its commit was made.
+    pub released_at: Millis,
+    /// SHA-1 of its zip, once that is built.
+    pub shasum: Option<String>,
+    /// Whether an operator took it out of the metadata.
+    #[serde(deserialize_with = "flag")]
+    pub yanked: bool,
+    /// Whether it is hidden from everybody, its zip too.
+    #[serde(deserialize_with = "flag")]
+    pub hidden: bool,
+}
+
+impl LiveVersion {
+    /// Whether it is in the metadata, unless its package is hidden.
+    pub fn is_listed(&self) -> bool {
+        !self.yanked && !self.hidden
+    }
+}
+
+macro_rules! live_columns {
+    () => {
+        "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
+                v.manifest, v.released_at, a.sha1 AS shasum, v.yanked_at IS NOT NULL AS yanked,
+                v.hidden_at IS NOT NULL AS hidden
+           FROM packages p
+           JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
+           LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
+    };
+}
+
+/// In [`PackageState::marks`]: taken out of the metadata.
+pub const YANKED: &str = "yanked";
+/// In [`PackageState::marks`]: hidden from everybody.
+pub const HIDDEN: &str = "hidden";
+
+/// A package as whoever is about to write it needs it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PackageState {
+    /// Primary key.
+    pub id: i64,
+    /// The organization.
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// `vendor/package`.
+    pub name: String,
+    /// Unix seconds.
+    pub revision: i64,
+    /// Primary key of the repository it comes from.
+    pub repository_id: i64,
+    /// What the repository is.
+    pub kind: RepositoryKind,
+    /// Address of the repository.
+    pub source_url: String,
+    /// What the operator says: `true`, `false` or the replacement's name.
+    pub abandoned_override: Option<String>,
+    /// What the operator says in place of composer.json's.
+    pub description_override: Option<String>,
+    /// JSON array of `[normalized version, released_at, pretty version]`; `None` when lists show no version of it.
+    #[serde(deserialize_with = "version_index")]
+    pub version_index: Option<String>,
+    /// Whether it is hidden from everybody.
+    #[serde(deserialize_with = "flag")]
+    pub hidden: bool,
+    /// JSON array of `[normalized version, `[`YANKED`]` or `[`HIDDEN`]`]` of what is not published: it will be so when it is.
+    #[serde(deserialize_with = "json_text")]
+    pub marks: Vec<(String, String)>,
+}
+
+macro_rules! state_columns {
+    () => {
+        "SELECT p.id, p.organization_id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url, p.abandoned_override,
+                p.description_override, p.version_index, p.hidden_at IS NOT NULL AS hidden,
+                (SELECT json_group_array(json_array(v.normalized, m.value))
+                   FROM versions v JOIN json_each('[\"yanked\",\"hidden\"]') m
+                  WHERE v.package_id = p.id AND v.removed_at IS NOT NULL
+                    AND CASE m.value WHEN 'yanked' THEN v.yanked_at ELSE v.hidden_at END IS NOT NULL) AS marks
+           FROM packages p JOIN repositories r ON r.id = p.repository_id"
+    };
+}
+
+/// Reads a package by its public id or its name, and its versions.
+pub fn state(organization: OrganizationId, key: &str) -> (Query<Option<PackageState>>, Query<Vec<LiveVersion>>) {
+    let args = || [organization.into(), key.into()];
+    (
+        Query::one(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+        Query::all(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+    )
+}
+
+/// A package's name and revision.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NameAndRevision {
+    /// `vendor/package`.
+    pub name: String,
+    /// Unix seconds.
+    pub revision: i64,
+}
+
+/// Reads the packages `names` (a JSON array) as [`NameAndRevision`]s.
+pub fn revisions(organization: OrganizationId, names: String) -> Query<Vec<NameAndRevision>> {
+    Query::all(
+        "SELECT p.name, p.revision FROM json_each(?2) j
+           JOIN packages p ON p.organization_id = ?1 AND p.name = j.value",
+        [organization.into(), names.into()],
+    )
+}
+
+/// Whose package it is.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Owner {
+    /// Primary key of the repository.
+    pub repository_id: i64,
+}
+
+/// Reads the [`Owner`] of a package.
+pub fn owner(organization: OrganizationId, name: &str) -> Query<Option<Owner>> {
+    Query::one(
+        "SELECT repository_id FROM packages WHERE organization_id = ?1 AND name = ?2",
+        [organization.into(), name.into()],
+    )
+}
+
+// Across organizations: a job names a repository by its primary key.
+
+/// Reads the versions of all packages of a repository, the yanked and hidden ones too.
+pub fn live_versions(repository_id: i64) -> Query<Vec<LiveVersion>> {
+    Query::all(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+}
+
+/// Reads the packages that a repository ever published.
+pub fn of_repository(repository_id: i64) -> Query<Vec<PackageState>> {
+    Query::all(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+}
