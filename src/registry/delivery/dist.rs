@@ -53,7 +53,7 @@ pub struct Dist {
 /// # Errors
 /// `NotFound` for what is not there and for what the view does not see, in the same words.
 pub async fn locate(app: &App, view: &View, address: &DistAddress, rows: Option<Rows>) -> Result<Dist, Failure> {
-    let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version", address.name));
+    let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version.", address.name));
     let rows = match rows {
         Some(rows) => rows,
         None => run(&*app.ports.database, address.statement(view.organization())).await?,

@@ -90,7 +90,7 @@ pub async fn change_version(
 }
 
 fn busy() -> Failure {
-    Failure::new(Kind::Conflict, "Others keep publishing this package. Try again in a moment.")
+    Failure::new(Kind::Conflict, "Other requests are publishing this package. Try again in a moment.")
 }
 
 async fn read(app: &App, by: &Actor, key: &str) -> Result<Draft, Failure> {
@@ -134,7 +134,7 @@ fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange
 fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
     let name = &package.name;
     let words = match package.kind.as_str() {
-        "composer" => format!("{name} is mirrored: it is as its upstream has it. Change it there."),
+        "composer" => format!("{name} is mirrored from an upstream repository. Change it there."),
         "git" if deletes => format!(
             "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
              there, or remove the repository from here."
@@ -264,7 +264,7 @@ const MAX_DESCRIPTION: usize = 1000;
 pub fn check_description(text: Option<&str>) -> Result<(), Failure> {
     match text {
         Some(text) if text.chars().count() > MAX_DESCRIPTION || text.contains(char::is_control) => {
-            let reason = format!("must have at most {MAX_DESCRIPTION} characters, and none that control anything");
+            let reason = format!("must have at most {MAX_DESCRIPTION} characters and no control characters");
             Err(Failure::invalid_field("description", reason))
         }
         _ => Ok(()),

@@ -133,7 +133,7 @@ pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<(Webhook
     let batch = vec![webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted];
     let results = app.ports.database.batch(batch).await.map_err(taken)?;
     if results.first().is_none_or(|made| made.0.is_empty()) {
-        let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the most there can be. Delete some.");
+        let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete some of them first.");
         return Err(Failure::new(Kind::Conflict, detail));
     }
     Ok((row, secret))

@@ -154,7 +154,7 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
         }
         stored = now;
     }
-    Err(Failure::new(Kind::Conflict, "Others keep publishing this package. Upload again in a moment."))
+    Err(Failure::new(Kind::Conflict, "Other requests are publishing this package. Upload again in a moment."))
 }
 
 fn check_manifest(address: &UploadAddress, contents: &Contents) -> Result<(), Failure> {
