@@ -15,8 +15,18 @@ use tower::ServiceExt;
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// Routes that stand in no document: pages and their files, and the answers to what is not there.
-const UNDESCRIBED: [&str; 7] =
-    ["/account/", "/account/{*file}", "/api", "/api/", "/api/swagger/", "/api/swagger/{*file}", "/api/{*rest}"];
+const UNDESCRIBED: [&str; 10] = [
+    "/account/",
+    "/account/{*file}",
+    "/api",
+    "/api/",
+    "/api/storefront",
+    "/api/storefront/",
+    "/api/storefront/{*rest}",
+    "/api/swagger/",
+    "/api/swagger/{*file}",
+    "/api/{*rest}",
+];
 
 /// Operations that ask nothing of anybody, and so have no way to fail.
 const CANNOT_FAIL: [&str; 3] = ["get_health", "get_openapi_document", "get_swagger"];

@@ -1,7 +1,9 @@
 //! The rooms of the crate import only leftwards: `json`, `ports` ← `store` ← `registry` ← `http` ← `cloudflare`, and only
 //! `cloudflare` names the `worker` crate. `composer` and `git` are crates of their own, which cannot import a room; they
-//! depend on nothing that does I/O, and do none themselves.
+//! depend on nothing that does I/O, and do none themselves. Inside of `store` and `registry` the domains have an order of
+//! the same kind, and no files of `registry` import each other in a circle.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,17 @@ const ROOMS: [(&str, &[&str]); 6] = [
     ("registry", &["json", "ports", "store"]),
     ("http", &["json", "ports", "store", "registry"]),
     ("cloudflare", &["json", "ports", "store", "registry", "http"]),
+];
+
+/// The domains of `store` and `registry` in steps: a domain imports from the steps before its own, of both rooms, and not
+/// from another one of its step.
+const DOMAINS: [&[&str]; 6] = [
+    &["kernel"],
+    &["access"],
+    &["identity", "packages"],
+    &["sources", "security"],
+    &["delivery", "storefront"],
+    &["operations"],
 ];
 
 /// Each crate under crates/, and all that it may depend on: formats, codecs and derives, of which none does I/O.
@@ -75,6 +88,84 @@ fn imported(code: &str, root: &str) -> Vec<String> {
         match rest.strip_prefix('{') {
             None => found.push(first_name(rest)),
             Some(list) => found.extend(names_in_braces(list)),
+        }
+    }
+    found
+}
+
+/// Every path in code that begins with `crate::`, those in braces in full: `crate::store::packages::publication::Plan`.
+fn paths(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, root) in code.match_indices("crate::") {
+        add_paths(&code[at + root.len()..], "crate", &mut found);
+    }
+    found
+}
+
+/// Adds the paths of the tree that `text` begins with, below `prefix`; returns what follows it.
+fn add_paths<'t>(text: &'t str, prefix: &str, found: &mut Vec<String>) -> &'t str {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = add_paths(rest, prefix, found).trim_start();
+            match rest.strip_prefix(',') {
+                Some(next) if !next.trim_start().starts_with('}') => rest = next,
+                last => return last.unwrap_or(rest).trim_start().strip_prefix('}').unwrap_or_default(),
+            }
+        }
+    }
+    let name = first_name(text);
+    let path = format!("{prefix}::{name}");
+    let rest = &text[name.len()..];
+    if let Some(below) = rest.strip_prefix("::").filter(|_| !name.is_empty()) {
+        return add_paths(below, &path, found);
+    }
+    found.push(path);
+    // `as` and what it is called then.
+    rest.trim_start().strip_prefix("as ").map_or(rest, |alias| &alias[first_name(alias).len()..])
+}
+
+/// A file's code without its tests.
+fn code_without_tests(path: &Path) -> String {
+    let code = code_of(path);
+    code.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+}
+
+/// The module that a file is: `crate::registry::packages::publish`.
+fn module_of(path: &Path) -> String {
+    let below = path.strip_prefix(source()).expect("a source").with_extension("");
+    let names: Vec<&str> = below.iter().filter_map(|name| name.to_str()).filter(|name| *name != "mod").collect();
+    format!("crate::{}", names.join("::"))
+}
+
+/// The step of the domain that a path in `store` or `registry` leads to, and its name; `None` for what is in no domain.
+fn domain_of(path: &str) -> Option<(usize, &str)> {
+    let below = ["crate::store::", "crate::registry::"].iter().find_map(|room| path.strip_prefix(room))?;
+    let name = below.split("::").next()?;
+    let step = DOMAINS.iter().position(|step| step.contains(&name))?;
+    Some((step, name))
+}
+
+/// Those nodes of a graph that lie on a circle with others, by the node that was found first.
+fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+    let reachable = |from: &String| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(node) = open.pop() {
+            for next in graph.get(&node).into_iter().flatten() {
+                if seen.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        seen
+    };
+    let all: BTreeMap<&String, BTreeSet<String>> = graph.keys().map(|node| (node, reachable(node))).collect();
+    let mut found: Vec<Vec<String>> = Vec::new();
+    for (node, reached) in &all {
+        let circle = reached.iter().filter(|other| all.get(other).is_some_and(|back| back.contains(*node)));
+        let circle: Vec<String> = circle.cloned().collect();
+        if circle.len() > 1 && !found.contains(&circle) {
+            found.push(circle);
         }
     }
     found
@@ -147,6 +238,77 @@ fn imports_point_only_leftwards() {
 }
 
 #[test]
+fn surfaces_know_the_kit_and_not_each_other() {
+    let http = source().join("http");
+    let folders = fs::read_dir(&http).expect("a folder").map(|entry| entry.expect("readable").path());
+    let folders: Vec<PathBuf> = folders.filter(|path| path.is_dir() && !path.ends_with("document")).collect();
+    let mut seen = 0;
+    for folder in &folders {
+        let own = folder.file_name().and_then(|name| name.to_str()).expect("a name");
+        for path in files_below(folder) {
+            for name in imported(&code_of(&path), "crate::http::") {
+                let is_shared = ["kit", "assets"].contains(&name.as_str()) && own != "kit";
+                assert!(name == own || is_shared, "{} imports {name}", path.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(folders.len() > 3 && seen > 100, "the imports were not recognised: {seen}");
+}
+
+#[test]
+fn domains_import_only_from_those_before_them() {
+    let mut seen = 0;
+    for path in ["store", "registry"].into_iter().flat_map(files_of) {
+        let module = module_of(&path);
+        let Some((step, name)) = domain_of(&module) else { continue };
+        for imported in paths(&code_without_tests(&path)) {
+            let Some((other_step, other)) = domain_of(&imported) else { continue };
+            assert!(other == name || other_step < step, "{} imports {imported}", path.display());
+            seen += usize::from(other != name);
+        }
+    }
+    assert!(seen > 300, "the imports were not recognised: {seen}");
+}
+
+#[test]
+fn every_folder_of_the_two_rooms_is_a_domain() {
+    for room in ["store", "registry"] {
+        for entry in fs::read_dir(source().join(room)).expect("a folder") {
+            let path = entry.expect("readable").path();
+            let is_domain = || domain_of(&module_of(&path)).is_some();
+            assert!(path.is_file() || is_domain(), "{} is no domain", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_files_of_the_registry_import_each_other_in_a_circle() {
+    let files: BTreeMap<String, PathBuf> =
+        files_of("registry").into_iter().map(|path| (module_of(&path), path)).collect();
+    // The longest beginning of a path that is a file: what follows is something in it.
+    let file_of = |path: &str| {
+        let ends = path.match_indices("::").map(|(at, _)| at).chain([path.len()]);
+        ends.map(|end| &path[..end]).filter(|module| files.contains_key(*module)).last().map(str::to_owned)
+    };
+    let graph: BTreeMap<String, BTreeSet<String>> = files
+        .iter()
+        .map(|(module, path)| {
+            let imported = paths(&code_without_tests(path));
+            let others = imported.iter().filter_map(|path| file_of(path)).filter(|other| other != module);
+            (module.clone(), others.collect())
+        })
+        .collect();
+    // A folder's mod.rs and its files may hold each other.
+    let is_one_folder = |circle: &Vec<String>| {
+        circle.iter().any(|root| circle.iter().all(|one| one == root || one.starts_with(&format!("{root}::"))))
+    };
+    let knots: Vec<Vec<String>> = circles(&graph).into_iter().filter(|circle| !is_one_folder(circle)).collect();
+    assert_eq!(knots, Vec::<Vec<String>>::new());
+    assert!(graph.values().map(BTreeSet::len).sum::<usize>() > 300, "the imports were not recognised");
+}
+
+#[test]
 fn the_crates_are_pure() {
     let mut folders: Vec<PathBuf> =
         fs::read_dir(crates()).expect("a folder").map(|entry| entry.expect("readable").path()).collect();
@@ -199,10 +361,25 @@ fn only_the_store_holds_sql_and_only_http_knows_the_router() {
 }
 
 #[test]
+fn circles_are_found() {
+    let edges = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "e")];
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (from, to) in edges {
+        graph.entry(from.to_owned()).or_default().insert(to.to_owned());
+    }
+    assert_eq!(circles(&graph), [["a", "b", "c"]]);
+}
+
+#[test]
 fn the_reader_of_imports_understands_every_form() {
     let code =
         "use crate::registry::App; use crate::{ports::Stmt, store::{run, Page}, http}; let x = crate::cloudflare::f();";
     assert_eq!(imported(code, "crate::"), ["registry", "ports", "store", "http", "cloudflare"]);
+    let code = "use crate::a::{self, b::{C, D as E}, f}; use crate::g; let x = crate::h::i(1);";
+    assert_eq!(
+        paths(code),
+        ["crate::a::self", "crate::a::b::C", "crate::a::b::D", "crate::a::f", "crate::g", "crate::h::i"]
+    );
     assert!(names_crate("use worker::Env;", "worker"));
     assert!(!names_crate("a_worker::x, my::worker::x, worker_y::z", "worker"));
 }

@@ -32,8 +32,7 @@ pub async fn get_static_asset() -> Result<Response, Failure> {
     responses(
         (status = 200, description = "The document", content_type = "application/json", body = Object),
         (status = 304, description = "Nothing has changed")
-    ),
-    security(())
+    )
 )]
 pub async fn get_openapi_document() -> Result<Response, Failure> {
     get_static_asset().await
@@ -44,17 +43,18 @@ pub async fn get_openapi_document() -> Result<Response, Failure> {
     get,
     path = "/swagger",
     tag = "registry",
-    responses((status = 307, description = "The page stands at `/api/swagger/`")),
-    security(())
+    responses((status = 307, description = "The page stands at `/api/swagger/`"))
 )]
 pub async fn get_swagger() -> Result<Response, Failure> {
     get_static_asset().await
 }
 
-/// The page that [`links`] lead to, and what it loads.
-pub fn account_page(router: Router) -> Router {
-    let page = || get(endpoint!(get_static_asset));
-    router.route(links::PAGE, page()).route(&format!("{}{{*file}}", links::PAGE), page())
+/// `router` with the page that [`links`] lead to, with Swagger UI, and with what they load.
+pub fn pages(router: Router) -> Router {
+    [links::PAGE, "/api/swagger/"].into_iter().fold(router, |router, page| {
+        let asset = || get(endpoint!(get_static_asset));
+        router.route(page, asset()).route(&format!("{page}{{*file}}"), asset())
+    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,41 @@
 //! HTTP: routes, extractors, error dialects, caching headers. What a request means is the `registry`'s.
 //!
-//! | surface | mounted at | room |
-//! |---|---|---|
-//! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json` | [`composer`] |
-//! | Management | `/api/…` | [`management`] |
-//! | Storefront | `/api/storefront/…` | [`storefront`] |
+//! [`SURFACES`] is the table of the surfaces: a surface is one row and one folder. What all of them are made of is
+//! [`kit`].
 //!
-//! `/health`, `/api/openapi.json`, `/api/swagger` and the page that invitations lead to ([`assets::account_page`]) are
-//! public.
+//! | surface | mounted at | folder | who may call |
+//! |---|---|---|---|
+//! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json`, … | [`composer`] | composer |
+//! | Management | `/api/…` | [`management`] | operators, programs, the pages of `public/` |
+//! | Storefront | `/api/storefront/…` | [`storefront`] | the back end of a shop |
+//!
+//! Beside the surfaces are `/health` ([`health`]), and what [`assets`] serves: the API document, Swagger UI, and the page
+//! that invitations lead to.
+//!
+//! # What travels in extensions
+//!
+//! | type | on | put there by | read by | what it is |
+//! |---|---|---|---|---|
+//! | [`crate::registry::kernel::app::App`] | request | `cloudflare::fetch` | the surface's layer, [`RequestAuth`], [`BaseUrl`] | ports, configuration and memory |
+//! | `&'static` [`Surface`] | request | the surface's layer | [`Tenant`], [`RequestAuth`], [`ListQuery`] | the row of the table |
+//! | [`AuthenticatedSlot`] | request | the surface's layer, empty | filled by [`RequestAuth`]; then the layer | the caller, and what is left of its rate limits |
+//! | [`MatchedPath`] | request | axum | [`IdempotentJson`] | the route, so that a key belongs to one operation |
+//! | [`Failure`] | response | [`IntoResponse`] of [`Failure`] | the surface's layer | the failure, which becomes the body |
+//! | [`PassThrough`] | response | [`pass_through`] | `cloudflare::bridge` | a port's stream that nobody has read from yet |
+//! | [`StaticAsset`] | response | [`assets`] | `cloudflare::fetch` | the response is the file at this path, if there is one |
+//!
+//! [`RequestAuth`]: kit::request_auth::RequestAuth
+//! [`AuthenticatedSlot`]: kit::request_auth::AuthenticatedSlot
+//! [`BaseUrl`]: kit::extract::BaseUrl
+//! [`Tenant`]: kit::tenant::Tenant
+//! [`ListQuery`]: kit::paging::ListQuery
+//! [`MatchedPath`]: axum::extract::MatchedPath
+//! [`IdempotentJson`]: kit::idempotency::IdempotentJson
+//! [`Failure`]: crate::registry::kernel::failure::Failure
+//! [`IntoResponse`]: axum::response::IntoResponse
+//! [`PassThrough`]: kit::pass_through::PassThrough
+//! [`pass_through`]: kit::pass_through::pass_through
+//! [`StaticAsset`]: assets::StaticAsset
 
 pub mod assets;
 pub mod composer;
@@ -20,18 +48,67 @@ pub mod storefront;
 
 use axum::Router;
 
-use self::kit::routes::{Routes, routes};
+use crate::http::kit::failure::{Challenge, Dialect, ErrorForm};
+use crate::http::kit::paging::{MAX_LIMIT, Paging};
+use crate::http::kit::routes::{Routes, routes};
+use crate::http::kit::surface::{DialectOverride, Limits, Surface};
+use crate::http::kit::tenant::TenantSource;
+use crate::registry::access::rate_limit::RateLimit;
 
-/// The whole HTTP surface. Build it once for an isolate; every request carries its [`crate::registry::kernel::app::App`] as an
-/// extension.
+/// As many requests an hour as the credential allows.
+const BY_CREDENTIAL: Limits = Limits { requests: RateLimit::OfCredential, downloads: None };
+
+/// `{error, code, details}`, for programs that send a token.
+const CODED: Dialect = Dialect { form: ErrorForm::ErrorCodeDetails, warning: false, challenge: Challenge::Bearer };
+
+/// The surfaces. `/health` is beside them.
+pub static SURFACES: [Surface; 3] = [
+    Surface {
+        name: "composer",
+        mount: "",
+        routes: composer::routes,
+        undocumented: |router| router,
+        rejects_composer_1: true,
+        tenant: TenantSource::Root,
+        limits: BY_CREDENTIAL,
+        paging: None,
+        dialect: Dialect { form: ErrorForm::ErrorCodeDetails, warning: true, challenge: Challenge::Basic },
+        // Composer prints the `warning` of every response; that to its report of installs must not have one
+        // (docs/composer-protocol.md, section 0, rule 19).
+        dialect_overrides: &[DialectOverride { path: "/notify-batch", dialect: CODED }],
+    },
+    Surface {
+        name: "management",
+        mount: "/api",
+        routes: management::routes,
+        undocumented: assets::pages,
+        rejects_composer_1: false,
+        tenant: TenantSource::Credential,
+        limits: BY_CREDENTIAL,
+        paging: Some(Paging::LimitOffset { default_limit: 100 }),
+        dialect: CODED,
+        dialect_overrides: &[],
+    },
+    Surface {
+        name: "storefront",
+        mount: "/api/storefront",
+        routes: storefront::routes,
+        undocumented: |router| router,
+        rejects_composer_1: false,
+        tenant: TenantSource::Credential,
+        limits: BY_CREDENTIAL,
+        paging: Some(Paging::LimitOffset { default_limit: MAX_LIMIT }),
+        dialect: CODED,
+        dialect_overrides: &[],
+    },
+];
+
+/// The whole HTTP API. Build it once for an isolate; every request carries its [`crate::registry::kernel::app::App`] as an extension.
 pub fn router() -> Router {
-    surfaces().into_router()
+    routes_of_all().into_router()
 }
 
-fn surfaces() -> Routes {
-    let management = Routes::new().nest("/api", management::routes()).nest("/api/storefront", storefront::routes());
-    Routes::new()
-        .routes(routes!(health::get_health))
-        .routes(management.map_router(management::with_layers))
-        .routes(composer::routes().map_router(composer::with_layers))
+fn routes_of_all() -> Routes {
+    let open = Routes::new().routes(routes!(health::get_health));
+    SURFACES.iter().fold(open, |all, surface| all.routes(surface.mounted()))
 }

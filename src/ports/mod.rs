@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use rows::{Row, Rows};
+pub use rows::Rows;
 
 /// A boxed future that may move between threads; what every port returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -20,16 +20,9 @@ pub use query::Query;
 use serde::{Deserialize, Deserializer};
 
 use crate::json::read_text;
-use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt};
 
 /// Bytes of JSON that travel as one bound parameter: D1 takes 2 MB a value, and a character may need two.
 pub const MAX_ARGUMENT_BYTES: usize = 1_000_000;
-
-/// Runs one statement on its own.
-pub async fn run(db: &dyn Database, stmt: Stmt) -> Result<Rows, DatabaseError> {
-    let mut results = db.batch(vec![stmt]).await?;
-    results.pop().ok_or_else(|| Fault::new("database", "no result for a statement").into())
-}
 
 /// Packs `items` (each one JSON value) into as few JSON arrays as fit [`MAX_ARGUMENT_BYTES`] each, so that a list
 /// of any length travels in a number of parameters that grows with its bytes, not with its rows.
@@ -52,11 +45,6 @@ pub fn json_arguments(items: impl IntoIterator<Item = serde_json::Value>) -> Vec
     arguments
 }
 
-/// The texts of a JSON array; `None` of anything else.
-fn texts(list: &serde_json::Value) -> Option<Vec<String>> {
-    Some(list.as_array()?.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect())
-}
-
 /// A truth value as SQLite keeps it.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     i64::deserialize(deserializer).map(|number| number != 0)
@@ -66,6 +54,12 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
 fn json_text<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     read_text(&text).map_err(serde::de::Error::custom)
+}
+
+/// A column that may hold a JSON array of texts.
+fn json_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| read_text(&text).map_err(serde::de::Error::custom)).transpose()
 }
 
 /// A part of a list.
@@ -118,15 +112,6 @@ impl<T> Update<T> {
     pub fn is_set(&self) -> bool {
         matches!(self, Self::Set(_))
     }
-}
-
-/// The single number that a `SELECT count(*) AS total` yields.
-pub fn total(rows: Rows) -> Result<i64, DatabaseError> {
-    #[derive(Deserialize)]
-    struct Total {
-        total: i64,
-    }
-    Ok(rows.first::<Total>()?.map_or(0, |row| row.total))
 }
 
 #[cfg(test)]

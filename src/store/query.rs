@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt, Value};
 
 /// A statement, and what is read from its rows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Query<T> {
     stmt: Stmt,
     read: fn(Rows) -> Result<T, Fault>,
@@ -83,6 +83,21 @@ pub trait Reader {
 
     /// Takes the results of its own statements.
     fn read(self, results: &mut Results) -> Result<Self::Answer, Fault>;
+}
+
+impl Batch for () {
+    type Answer = ();
+    type Reader = ();
+
+    fn add_to(self, _: &mut Vec<Stmt>) {}
+}
+
+impl Reader for () {
+    type Answer = ();
+
+    fn read(self, _: &mut Results) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 impl<T> Batch for Query<T> {

@@ -14,3 +14,4 @@ mod parallel;
 mod security;
 mod sources;
 mod storefront;
+mod surfaces;

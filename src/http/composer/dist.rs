@@ -13,9 +13,11 @@ use crate::http::kit::extract::PathParams;
 use crate::http::kit::pass_through::pass_through;
 use crate::http::kit::range::requested_range;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::zip_body::Zip;
-use crate::registry::access::scope::Scope;
+use crate::ports::ByteRange;
 use crate::registry::delivery::dist::{Dist, DistAddress, locate, open};
+use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 
 /// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
@@ -50,26 +52,49 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
     )
 )]
 pub async fn get_dist(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     method: Method,
-    PathParams((vendor, package, rest)): PathParams<(String, String, String)>,
+    PathParams([vendor, package, rest]): PathParams<3>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Some(address) = parse_address(&vendor, &package, &rest) else {
-        auth.require(Scope::PackagesRead).await?;
+        auth.caller().await?;
         return Err(Failure::not_found("Version"));
     };
-    let app = &auth.app;
     let find = |organization| Some(address.statement(organization));
-    let (view, rows) = auth.view_with(Scope::PackagesRead, find).await?;
-    let dist = locate(app, &view, &address, rows).await?;
+    let (view, rows) = auth.view_with(find).await?;
+    let dist = locate(auth.app(), &view, &address, rows).await?;
+    auth.count_download(&address.name).await?;
+    dist_response(auth.app(), &method, &headers, &address, &dist).await
+}
+
+/// The response to a request with this method and these headers for `dist`.
+async fn dist_response(
+    app: &App,
+    method: &Method,
+    headers: &HeaderMap,
+    address: &DistAddress,
+    dist: &Dist,
+) -> Result<Response, Failure> {
     let etag = format!("\"{}\"", dist.sha1);
-    let mut head = head_of(&dist, &address, &etag);
-    if Preconditions::of(&headers).is_not_modified(&etag, None) {
+    let mut head = head_of(dist, address, &etag);
+    if Preconditions::of(headers).is_not_modified(&etag, None) {
         head.remove(CONTENT_TYPE);
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    let range = requested_range(&headers, dist.size, &etag)?;
+    let range = requested_range(headers, dist.size, &etag)?;
+    let status = describe_range(&mut head, dist, range)?;
+    if method == Method::HEAD {
+        return Ok((status, head).into_response());
+    }
+    let mut response = pass_through(open(app, dist, range).await?);
+    *response.status_mut() = status;
+    response.headers_mut().extend(head);
+    Ok(response)
+}
+
+/// Adds length and range of what is sent to the headers; the status that says which it is.
+fn describe_range(head: &mut HeaderMap, dist: &Dist, range: Option<ByteRange>) -> Result<StatusCode, Failure> {
     let (status, length) = match range {
         None => (StatusCode::OK, dist.size),
         Some(part) => {
@@ -80,13 +105,7 @@ pub async fn get_dist(
         }
     };
     head.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    if method == Method::HEAD {
-        return Ok((status, head).into_response());
-    }
-    let mut response = pass_through(open(app, &dist, range).await?);
-    *response.status_mut() = status;
-    response.headers_mut().extend(head);
-    Ok(response)
+    Ok(status)
 }
 
 fn head_of(dist: &Dist, address: &DistAddress, etag: &str) -> HeaderMap {

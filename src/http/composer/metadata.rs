@@ -7,7 +7,7 @@ use crate::http::composer::schemas::{PackageMetadata, PackagesJson};
 use crate::http::kit::caching::{Preconditions, conditional};
 use crate::http::kit::extract::{BaseUrl, Client, PathParams};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::registry::access::scope::Scope;
+use crate::http::kit::requirement::PackagesRead;
 use crate::registry::delivery::metadata::{Wanted, companion, document};
 use crate::registry::delivery::root::root_document;
 use crate::registry::kernel::failure::Failure;
@@ -24,12 +24,12 @@ use crate::registry::packages::documents::Part;
     )
 )]
 pub async fn get_packages_json(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     BaseUrl(base_url): BaseUrl,
     preconditions: Preconditions,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let body = root_document(&auth.app, &view, &base_url).await?;
+    let view = auth.view().await?;
+    let body = root_document(auth.app(), &view, &base_url).await?;
     Ok(conditional(&preconditions, &body))
 }
 
@@ -62,18 +62,18 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, Part)> {
     )
 )]
 pub async fn get_package_metadata(
-    auth: RequestAuth,
-    PathParams((vendor, file)): PathParams<(String, String)>,
+    auth: RequestAuth<PackagesRead>,
+    PathParams([vendor, file]): PathParams<2>,
     BaseUrl(base_url): BaseUrl,
     preconditions: Preconditions,
 ) -> Result<Response, Failure> {
     let Some((name, part)) = parse_file(&vendor, &file) else {
-        auth.require(Scope::PackagesRead).await?;
+        auth.caller().await?;
         return Err(Failure::not_found("Package"));
     };
-    let app = &auth.app;
+    let app = auth.app();
     let read = |organization| companion(app, organization, &name);
-    let (view, rows) = auth.view_with(Scope::PackagesRead, read).await?;
+    let (view, rows) = auth.view_with(read).await?;
     let form = match preconditions.client {
         Client::Other => DocumentForm::KeyedByVersion,
         Client::Composer | Client::Composer1 => DocumentForm::Minified,

@@ -1,4 +1,4 @@
-//! The Composer surface of the root organization: what `composer` asks.
+//! The Composer surface of the root organization: what `composer` requests.
 //!
 //! * `GET /packages.json`, `GET /p2/{vendor}/{package}.json`, `…~dev.json`: metadata
 //! * `GET /dist/{vendor}/{package}/{version}/{reference}.zip` and `…/{version}.zip`: archives
@@ -12,12 +12,7 @@ pub mod schemas;
 mod search;
 mod security;
 
-use axum::Router;
-
-use crate::http::kit::extract::{fallback, method_not_allowed};
-use crate::http::kit::handler::endpoint;
 use crate::http::kit::routes::{Routes, routes};
-use crate::http::kit::surface::{Surface, with_layer};
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
@@ -31,10 +26,4 @@ pub fn routes() -> Routes {
         .routes(routes!(security::post_security_advisories))
         .routes(routes!(security::post_filter_lists))
         .routes(routes!(security::get_filter_summary))
-}
-
-/// The surface with its layers and its answers to what it does not have.
-pub fn with_layers(router: Router) -> Router {
-    let router = router.fallback(endpoint!(fallback)).method_not_allowed_fallback(endpoint!(method_not_allowed));
-    with_layer(router, Surface::Composer)
 }

@@ -6,11 +6,12 @@ use utoipa::ToSchema;
 
 use crate::http::kit::extract::read_body;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::no_content;
 use crate::json::read_bytes;
-use crate::registry::access::scope::Scope;
 use crate::registry::delivery::downloads::count_installs;
 use crate::registry::kernel::failure::Failure;
+use crate::store::delivery::downloads::Install;
 use axum::response::Response;
 
 /// Most bytes of a report: 2000 installs of 250 bytes.
@@ -44,13 +45,13 @@ struct Download {
         (status = 400, description = "Not a report")
     )
 )]
-pub async fn post_notify_batch(auth: RequestAuth, request: Request) -> Result<Response, Failure> {
-    let (caller, view) = auth.caller_and_view(Scope::PackagesRead).await?;
+pub async fn post_notify_batch(auth: RequestAuth<PackagesRead>, request: Request) -> Result<Response, Failure> {
+    let (caller, view) = auth.caller_and_view().await?;
     let bytes = read_body(request.into_body(), MAX_REPORT_BYTES).await?;
     let report: Report = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
     })?;
-    let installs = report.downloads.into_iter().map(|download| (download.name, download.version)).collect();
-    count_installs(&auth.app, (&caller, &view), auth.address(), installs);
+    let installs = report.downloads.into_iter().map(|Download { name, version }| Install { name, version });
+    count_installs(auth.app(), &caller, &view, auth.address(), installs);
     Ok(no_content())
 }

@@ -1,24 +1,28 @@
-//! `list.json` and `search.json`, which `composer search`, `composer show -a` and shell completion ask.
+//! `list.json` and `search.json`, which `composer search`, `composer show -a` and shell completion request.
 
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::http::composer::schemas::{PackageNames, SearchResults};
 use crate::http::kit::extract::{BaseUrl, LenientQuery};
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
-use crate::registry::access::scope::Scope;
 use crate::registry::delivery::root::{filtered, visible_names};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
 use crate::store::Page;
-use crate::store::packages::packages::{PackageFilter, Sort};
+use crate::store::packages::packages::{PackageFilter, PackageRow, Sort};
 
 /// What narrows a list of names.
-#[derive(Debug, Default, Deserialize)]
-pub struct ListQuery {
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PackageNamesQuery {
+    /// A glob: `acme/*`
     filter: Option<String>,
+    /// A vendor
     vendor: Option<String>,
 }
 
@@ -27,33 +31,33 @@ pub struct ListQuery {
     get,
     path = "/list.json",
     tag = "composer",
-    params(
-        ("filter" = Option<String>, Query, description = "A glob: `acme/*`"),
-        ("vendor" = Option<String>, Query, description = "A vendor")
-    ),
+    params(PackageNamesQuery),
     responses(
         (status = 200, description = "The names", body = PackageNames)
     )
 )]
 pub async fn list_package_names(
-    auth: RequestAuth,
-    LenientQuery(query): LenientQuery<ListQuery>,
+    auth: RequestAuth<PackagesRead>,
+    LenientQuery(query): LenientQuery<PackageNamesQuery>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let listing = visible_names(&auth.app, &view).await?;
+    let view = auth.view().await?;
+    let listing = visible_names(auth.app(), &view).await?;
     let names = filtered(&listing, query.filter.as_deref(), query.vendor.as_deref());
     Ok(ok(&json!({ "packageNames": names })))
 }
 
 /// What is searched for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct SearchQuery {
+    /// What to look for
     q: Option<String>,
+    /// A Composer package type
     #[serde(rename = "type")]
     package_type: Option<String>,
 }
 
-/// Most packages of one answer; composer does not ask for more pages.
+/// Most packages of one response; composer requests no further pages.
 const MAX_RESULTS: i64 = 100;
 
 /// The visible packages whose name or description holds the text.
@@ -61,21 +65,18 @@ const MAX_RESULTS: i64 = 100;
     get,
     path = "/search.json",
     tag = "composer",
-    params(
-        ("q" = Option<String>, Query, description = "What to look for"),
-        ("type" = Option<String>, Query, description = "A Composer package type")
-    ),
+    params(SearchQuery),
     responses(
         (status = 200, description = "The first 100 of them", body = SearchResults)
     )
 )]
 pub async fn search_packages(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesRead>,
     LenientQuery(query): LenientQuery<SearchQuery>,
     BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let app = &auth.app;
+    let view = auth.view().await?;
+    let app = auth.app();
     let filter = PackageFilter {
         repository_uid: None,
         search: query.q.as_deref().map(str::trim).filter(|text| !text.is_empty()),
@@ -83,24 +84,24 @@ pub async fn search_packages(
     };
     let page = Page { limit: MAX_RESULTS, offset: 0 };
     let (rows, total) = read::list(app, &view, filter, Sort::default(), page).await?;
-    let results: Vec<Value> = rows
-        .into_iter()
-        .map(|row| {
-            let mut result = json!({
-                "name": row.name,
-                "description": row.description.unwrap_or_default(),
-                "url": format!("{base_url}/p2/{}.json", row.name),
-                "repository": "",
-                "downloads": row.downloads,
-                "favers": 0,
-            });
-            match row.abandoned.as_deref() {
-                None => {}
-                Some("true") => result["abandoned"] = json!(true),
-                Some(replacement) => result["abandoned"] = json!(replacement),
-            }
-            result
-        })
-        .collect();
+    let results: Vec<Value> = rows.into_iter().map(|row| search_result(row, &base_url)).collect();
     Ok(ok(&json!({ "results": results, "total": total })))
+}
+
+/// A package as composer reads it.
+fn search_result(row: PackageRow, base_url: &str) -> Value {
+    let mut result = json!({
+        "name": row.name,
+        "description": row.description.unwrap_or_default(),
+        "url": format!("{base_url}/p2/{}.json", row.name),
+        "repository": "",
+        "downloads": row.downloads,
+        "favers": 0,
+    });
+    match row.abandoned.as_deref() {
+        None => {}
+        Some("true") => result["abandoned"] = json!(true),
+        Some(replacement) => result["abandoned"] = json!(replacement),
+    }
+    result
 }

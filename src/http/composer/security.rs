@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use crate::http::composer::schemas::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
 use crate::http::kit::extract::read_body;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
 use crate::json::read_bytes;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::security::feed::{filter_of, filter_summary, full_advisories};
 
@@ -59,10 +59,10 @@ struct AdvisoryQuestion {
         (status = 400, description = "Too much is asked")
     )
 )]
-pub async fn post_security_advisories(auth: RequestAuth, request: Request) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+pub async fn post_security_advisories(auth: RequestAuth<PackagesRead>, request: Request) -> Result<Response, Failure> {
+    let view = auth.view().await?;
     let names = bounded(packages_of(&read_body(request.into_body(), MAX_REQUEST_BYTES).await?))?;
-    let advisories = full_advisories(&auth.app, &view, &names).await?;
+    let advisories = full_advisories(auth.app(), &view, &names).await?;
     Ok(ok(&json!({ "advisories": advisories })))
 }
 
@@ -88,8 +88,8 @@ struct FilterQuestion {
         (status = 400, description = "Not a question, or too much is asked")
     )
 )]
-pub async fn post_filter_lists(auth: RequestAuth, request: Request) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+pub async fn post_filter_lists(auth: RequestAuth<PackagesRead>, request: Request) -> Result<Response, Failure> {
+    let view = auth.view().await?;
     let bytes = read_body(request.into_body(), MAX_REQUEST_BYTES).await?;
     let question: FilterQuestion = read_bytes(&bytes).map_err(|error| {
         Failure::invalid(format!("The question is not {{\"packages\": […], \"lists\": […]}}: {error}"))
@@ -97,7 +97,7 @@ pub async fn post_filter_lists(auth: RequestAuth, request: Request) -> Result<Re
     let plain = |purl: String| purl.strip_prefix(PURL_PREFIX).map_or(purl.clone(), str::to_owned);
     let names = bounded(question.packages.into_iter().map(plain).collect())?;
     let lists = bounded(question.lists)?;
-    let filter = filter_of(&auth.app, &view, &names, &lists).await?;
+    let filter = filter_of(auth.app(), &view, &names, &lists).await?;
     Ok(ok(&json!({ "filter": filter })))
 }
 
@@ -110,9 +110,9 @@ pub async fn post_filter_lists(auth: RequestAuth, request: Request) -> Result<Re
         (status = 200, description = "The constraints of every list, by package", body = FilterSummary)
     )
 )]
-pub async fn get_filter_summary(auth: RequestAuth) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let summary = filter_summary(&auth.app, &view).await?;
+pub async fn get_filter_summary(auth: RequestAuth<PackagesRead>) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let summary = filter_summary(auth.app(), &view).await?;
     Ok(ok(&json!({ "filter": summary })))
 }
 

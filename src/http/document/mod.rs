@@ -1,5 +1,5 @@
-//! The OpenAPI document of all surfaces. It is written natively into `public/api/openapi.json`, which a test keeps up to
-//! date; the worker does not contain it.
+//! The API document of all surfaces. It is written natively into `public/api/openapi.json`, which a test keeps up to date;
+//! the worker does not contain it.
 //!
 //! Parameters, bodies and responses of one operation are declared at its handler; what many have in common is added by
 //! [`shared`].
@@ -10,7 +10,9 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::http::surfaces;
+use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::routes::RouteDocs;
+use crate::http::routes_of_all;
 
 /// The security schemes: name, scheme, what to send.
 const SECURITY_SCHEMES: [(&str, HttpAuthScheme, &str); 2] = [
@@ -43,6 +45,7 @@ impl Modify for SecuritySchemes {
         license(name = "MIT OR Apache-2.0")
     ),
     servers((url = "/", description = "The registry that serves this document")),
+    components(schemas(ErrorBody)),
     modifiers(&SecuritySchemes),
     security(("bearer" = []), ("composer" = [])),
     tags(
@@ -75,11 +78,16 @@ struct ApiDoc;
 /// The document as indented JSON.
 pub fn document() -> serde_json::Result<String> {
     let mut openapi = ApiDoc::openapi();
-    openapi.merge(surfaces().into_document());
-    // OpenAPI has no wildcard like `{*rest}`: there it is a parameter like any other.
+    let RouteDocs { openapi: routes, operations } = routes_of_all().into_docs();
+    openapi.merge(routes);
     let paths = std::mem::take(&mut openapi.paths.paths);
-    openapi.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    openapi.paths.paths = paths.into_iter().map(|(path, item)| (openapi_path(&path), item)).collect();
     let mut document: Value = serde_json::to_value(openapi)?;
-    shared::complete(&mut document);
+    shared::complete(&mut document, &operations);
     Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+/// A path of the router as the document writes it, where a wildcard like `{*rest}` is a parameter like any other.
+fn openapi_path(path: &str) -> String {
+    path.replace("{*", "{")
 }

@@ -3,9 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::kit::extract::{MAX_LIMIT, MAX_OFFSET};
+use crate::http::document::openapi_path;
 use crate::http::kit::failure;
-use crate::registry::kernel::failure::Kind;
+use crate::http::kit::paging::{DEFAULT_SIZE, MAX_LIMIT, MAX_OFFSET, Paging};
+use crate::http::kit::requirement::Access;
+use crate::http::kit::routes::OperationInfo;
 
 /// The operation's part of the document.
 type Operation = Map<String, Value>;
@@ -13,19 +15,33 @@ type Operation = Map<String, Value>;
 /// The rate limit headers.
 const RATE_LIMIT_HEADERS: [&str; 3] = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
 
-/// Adds to the document what its operations share.
-pub fn complete(document: &mut Value) {
+/// Adds to the document what its operations share, and what their handlers' types say about them.
+pub fn complete(document: &mut Value, operations: &[OperationInfo]) {
     document["components"]["headers"] = headers();
     document["components"]["parameters"] = parameters();
     document["components"]["responses"] = responses();
-    document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"] = json!(KINDS.map(failure::code));
+    document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"] =
+        json!(failure::KINDS.map(failure::code));
     reject_unknown_fields(document);
     make_operation_ids_unique(document);
-    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
-    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
-        add_parameters(operation);
-        add_failures(operation);
+    for info in operations {
+        let operation = &mut document["paths"][openapi_path(&info.path)][method_name(info)];
+        let Some(operation) = operation.as_object_mut() else { continue };
+        add_security(operation, info);
+        add_parameters(operation, info);
+        add_failures(operation, info);
         add_headers(operation);
+    }
+}
+
+fn method_name(info: &OperationInfo) -> String {
+    json!(info.method).as_str().unwrap_or_default().to_owned()
+}
+
+/// An operation that everybody may call says so; to the others, what the document says at its top applies.
+fn add_security(operation: &mut Operation, info: &OperationInfo) {
+    if matches!(info.access, None | Some(Access::Public)) {
+        operation.insert("security".to_owned(), json!([{}]));
     }
 }
 
@@ -91,26 +107,9 @@ fn responses() -> Value {
     all
 }
 
-/// Every kind of failure, the first of each status in front.
-const KINDS: [Kind; 13] = [
-    Kind::Unauthenticated,
-    Kind::WrongCredentials,
-    Kind::TwoFactorRequired,
-    Kind::Forbidden,
-    Kind::NotFound,
-    Kind::MethodNotAllowed,
-    Kind::NotAcceptable,
-    Kind::Conflict,
-    Kind::Invalid,
-    Kind::RangeNotSatisfiable { size: 0 },
-    Kind::TooMany { retry_after: 60 },
-    Kind::Upstream,
-    Kind::Internal,
-];
-
 /// The body and the headers of a failure.
 fn describe_failure(status: &str, response: &mut Value) {
-    let code = KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status).map(failure::code);
+    let code = failure::KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status).map(failure::code);
     let schema = json!({ "$ref": "#/components/schemas/ErrorBody" });
     let example = json!({ "error": response["description"], "code": code, "details": {} });
     response["content"] = json!({ "application/json": { "schema": schema, "example": example } });
@@ -158,8 +157,9 @@ fn is_public(operation: &Operation) -> bool {
     operation.get("security").is_some_and(|security| *security == json!([{}]))
 }
 
-/// The bounds of `limit` and `offset`; and the preconditions of operations that can answer `304`.
-fn add_parameters(operation: &mut Operation) {
+/// The bounds of `limit` and `offset`, and what the surface's default is; and the preconditions of operations that can
+/// answer `304`.
+fn add_parameters(operation: &mut Operation, info: &OperationInfo) {
     let is_conditional = operation["responses"].get("304").is_some();
     if !is_conditional && !operation.contains_key("parameters") {
         return;
@@ -174,32 +174,67 @@ fn add_parameters(operation: &mut Operation) {
         };
         parameter["schema"]["minimum"] = json!(minimum);
         parameter["schema"]["maximum"] = json!(maximum);
+        if let Some(Paging::LimitOffset { default_limit }) = info.surface.and_then(|surface| surface.paging) {
+            let description = parameter["description"].as_str().unwrap_or_default();
+            parameter["description"] = json!(description.replace(DEFAULT_SIZE, &default_limit.to_string()));
+        }
     }
     for name in ["If-None-Match", "If-Modified-Since"].iter().filter(|_| is_conditional) {
         parameters.push(json!({ "$ref": format!("#/components/parameters/{name}") }));
     }
 }
 
-fn add_failures(operation: &mut Operation) {
+/// How those are refused who may not call an operation: status and description.
+fn refusals(access: Option<Access>) -> Vec<(&'static str, String)> {
+    match access {
+        None | Some(Access::Public) => Vec::new(),
+        Some(Access::Scope(scope)) => vec![("403", format!("The token lacks `{}`", scope.as_str()))],
+        Some(Access::AdminToken) => vec![("403", "Another token than `ADMIN_TOKEN`".to_owned())],
+        Some(Access::OwnAccount) => {
+            [("401", "No valid session"), ("403", "Not a session"), ("429", "The account's hour is used up")]
+                .map(|(status, description)| (status, description.to_owned()))
+                .into()
+        }
+    }
+}
+
+/// Adds the refusals of an operation. A handler that refuses for more reasons continues the sentence: `or …`.
+fn add_refusals(responses: &mut Map<String, Value>, access: Option<Access>) {
+    for (status, description) in refusals(access) {
+        let response = responses.entry(status).or_insert_with(|| json!({ "description": "" }));
+        let own = response["description"].as_str().unwrap_or_default();
+        if own.is_empty() {
+            response["description"] = json!(description);
+        } else if own.starts_with("or ") {
+            response["description"] = json!(format!("{description}, {own}"));
+        }
+    }
+}
+
+fn add_failures(operation: &mut Operation, info: &OperationInfo) {
     let is_composer = has_tag(operation, "composer");
     // Unknown query parameters of composer are ignored.
     let reads = operation.contains_key("requestBody") || (has_parameter_in(operation, "query") && !is_composer);
     let cannot_fail = has_tag(operation, "registry");
-    let takes_token = !is_public(operation);
-    let applies =
-        [reads, takes_token, takes_token, has_parameter_in(operation, "path"), is_composer, takes_token, !cannot_fail];
-    let responses = &mut operation["responses"];
-    for (status, response) in responses.as_object_mut().into_iter().flatten() {
+    let (takes_token, names_something) = (!is_public(operation), has_parameter_in(operation, "path"));
+    let rejects_composer_1 = info.surface.is_some_and(|surface| surface.rejects_composer_1);
+    let applies = [reads, takes_token, takes_token, names_something, rejects_composer_1, takes_token, !cannot_fail];
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    // Composer's users do not choose scopes: there the shared description of a 403 is enough.
+    if !is_composer {
+        add_refusals(responses, info.access);
+    }
+    for (status, response) in responses.iter_mut() {
         if status.as_str() >= "400" {
             describe_failure(status, response);
         }
     }
     for ((status, name, _), applies) in COMMON_FAILURES.into_iter().zip(applies) {
-        if applies && responses.get(status).is_none() {
-            responses[status] = json!({ "$ref": format!("#/components/responses/{name}") });
+        if applies && !responses.contains_key(status) {
+            responses.insert(status.to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
         }
     }
-    responses.as_object_mut().into_iter().for_each(Map::sort_keys);
+    responses.sort_keys();
 }
 
 fn add_headers(operation: &mut Operation) {

@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::response::Response;
+use http::Uri;
 use http::header::{HOST, USER_AGENT};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -14,10 +15,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::http::kit::handler::{BufferedRequest, Extract};
+use crate::http::kit::tenant::ORGANIZATION_PARAM;
 use crate::json::{self, JsonError};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::store::{Page, Update};
+use crate::store::Update;
 
 /// Most bytes of a JSON body.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -81,30 +83,41 @@ impl<T: DeserializeOwned> Extract for JsonBody<T> {
     }
 }
 
-/// The query; an unknown parameter is rejected.
+/// The query; an unknown parameter is rejected. That of a list is [`crate::http::kit::paging::ListQuery`].
 pub struct StrictQuery<T>(pub T);
 
 impl<T: DeserializeOwned> Extract for StrictQuery<T> {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        let parameters = query_parameters(request.parts.uri.query().unwrap_or_default());
-        if let Some((name, _)) = parameters.iter().find(|(_, value)| !value.is_string()) {
-            return Err(Failure::invalid_field(name, "is given more than once"));
-        }
-        let parameters = Value::Object(parameters);
-        let (read, unknown) = json::read_texts_strictly(&parameters);
-        reject_unknown("query parameter", unknown)?;
-        read.map(Self).map_err(|error| invalid_value("query is not the one", &error))
+        let parameters = query_parameters(&request.parts.uri);
+        reject_repeated(&parameters)?;
+        read_query(parameters).map(Self)
     }
 }
 
 /// The parameters of a query as texts; one that is given more than once is an empty list, which no field takes.
-fn query_parameters(query: &str) -> Map<String, Value> {
+pub fn query_parameters(uri: &Uri) -> Map<String, Value> {
     let mut parameters = Map::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
         let value = if parameters.contains_key(&*name) { Value::Array(Vec::new()) } else { Value::from(value) };
         parameters.insert(name.into_owned(), value);
     }
     parameters
+}
+
+/// Rejects a query with a parameter that is given more than once.
+pub fn reject_repeated(parameters: &Map<String, Value>) -> Result<(), Failure> {
+    match parameters.iter().find(|(_, value)| !value.is_string()) {
+        Some((name, _)) => Err(Failure::invalid_field(name, "is given more than once")),
+        None => Ok(()),
+    }
+}
+
+/// Deserializes `T` from the parameters of a query; an unknown one is rejected.
+pub fn read_query<T: DeserializeOwned>(parameters: Map<String, Value>) -> Result<T, Failure> {
+    let parameters = Value::Object(parameters);
+    let (read, unknown) = json::read_texts_strictly(&parameters);
+    reject_unknown("query parameter", unknown)?;
+    read.map_err(|error| invalid_value("query is not the one", &error))
 }
 
 /// The query; unknown parameters are ignored, and a query that cannot be read counts as empty. For composer, whose later
@@ -113,22 +126,30 @@ pub struct LenientQuery<T>(pub T);
 
 impl<T: DeserializeOwned + Default> Extract for LenientQuery<T> {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        let parameters = Value::Object(query_parameters(request.parts.uri.query().unwrap_or_default()));
+        let parameters = Value::Object(query_parameters(&request.parts.uri));
         Ok(Self(json::read_texts_strictly(&parameters).0.unwrap_or_default()))
     }
 }
 
-/// The path parameters; if one does not parse, the path leads nowhere.
-pub struct PathParams<T>(pub T);
+/// The path parameters, in their order. That of the organization is not among them: it is for
+/// [`crate::http::kit::tenant::Tenant`].
+pub struct PathParams<const N: usize>(pub [String; N]);
 
-impl<T: DeserializeOwned + Send> Extract for PathParams<T> {
+impl<const N: usize> Extract for PathParams<N> {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        // axum's extractor is async, but has nothing to wait for.
-        let captures = pin!(Path::from_request_parts(&mut request.parts, &()));
-        match captures.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(Path(value))) => Ok(Self(value)),
-            _ => Err(route_not_found()),
-        }
+        let params = path_params(request)?.into_iter().filter(|(name, _)| name != ORGANIZATION_PARAM);
+        let values: Vec<String> = params.map(|(_, value)| value).collect();
+        values.try_into().map(Self).map_err(|_| Failure::unwired())
+    }
+}
+
+/// All path parameters by name; a path with one that is not UTF-8 leads nowhere.
+pub fn path_params(request: &mut BufferedRequest) -> Result<Vec<(String, String)>, Failure> {
+    // axum's extractor is async, but has nothing to wait for.
+    let params = pin!(RawPathParams::from_request_parts(&mut request.parts, &()));
+    match params.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(params)) => Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
+        _ => Err(route_not_found()),
     }
 }
 
@@ -171,45 +192,6 @@ impl Client {
             Some(_) => Self::Composer,
             None => Self::Other,
         }
-    }
-}
-
-/// Rows of a list if the request does not say.
-const DEFAULT_LIMIT: i64 = 100;
-/// Rows of a list at most.
-pub const MAX_LIMIT: i64 = 1000;
-/// Rows that a list may pass over at most.
-pub const MAX_OFFSET: i64 = 1_000_000_000;
-
-/// The part of a list that a query's `limit` and `offset` ask for.
-pub fn page(limit: Option<i64>, offset: Option<i64>) -> Result<Page, Failure> {
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    let offset = offset.unwrap_or(0);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Failure::invalid_field("limit", format!("must be between 1 and {MAX_LIMIT}")));
-    }
-    if !(0..=MAX_OFFSET).contains(&offset) {
-        return Err(Failure::invalid_field("offset", "must not be negative"));
-    }
-    Ok(Page { limit, offset })
-}
-
-/// The query of a list that has no filters.
-#[derive(Debug, Default, Deserialize)]
-pub struct PageQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
-}
-
-impl PageQuery {
-    /// The part of the list that is asked for.
-    pub fn page(&self) -> Result<Page, Failure> {
-        page(self.limit, self.offset)
-    }
-
-    /// The same of a list that shows all of itself, as far as one answer may, unless the query says otherwise.
-    pub fn whole(&self) -> Result<Page, Failure> {
-        page(self.limit.or(Some(MAX_LIMIT)), self.offset)
     }
 }
 

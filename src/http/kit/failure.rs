@@ -14,13 +14,44 @@ use utoipa::ToSchema;
 use crate::http::kit::surface::RequestInfo;
 use crate::registry::kernel::failure::{Failure, Kind};
 
+/// How a surface renders failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// The form of bodies.
+    pub form: ErrorForm,
+    /// Whether bodies also have the `warning` that composer prints.
+    pub warning: bool,
+    /// How `WWW-Authenticate` asks for credentials.
+    pub challenge: Challenge,
+}
+
 /// The form of error bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// `{error, code, details}` and Composer's `warning`, which composer prints.
-    Composer,
+pub enum ErrorForm {
     /// `{error, code, details}`.
-    Management,
+    ErrorCodeDetails,
+    /// `{message, errors}`. A failure that names fields is a `422`.
+    MessageErrors,
+    /// `{detail}`.
+    Detail,
+}
+
+/// The authentication scheme of a `WWW-Authenticate` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// User name and password, as composer sends them.
+    Basic,
+    /// A token. A browser would answer Basic with a dialog of its own, in front of the page that sent the request.
+    Bearer,
+}
+
+impl Challenge {
+    const fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Basic => "Basic realm=\"Rostrum\", charset=\"UTF-8\"",
+            Self::Bearer => "Bearer realm=\"Rostrum\"",
+        })
+    }
 }
 
 /// The body of every failure.
@@ -37,6 +68,23 @@ pub struct ErrorBody {
     #[schema(required = false)]
     warning: String,
 }
+
+/// Every kind of failure; of those with the same status, the most general one is the first.
+pub const KINDS: [Kind; 13] = [
+    Kind::Unauthenticated,
+    Kind::WrongCredentials,
+    Kind::TwoFactorRequired,
+    Kind::Forbidden,
+    Kind::NotFound,
+    Kind::MethodNotAllowed,
+    Kind::NotAcceptable,
+    Kind::Conflict,
+    Kind::Invalid,
+    Kind::RangeNotSatisfiable { size: 0 },
+    Kind::TooMany { retry_after: 60 },
+    Kind::Upstream,
+    Kind::Internal,
+];
 
 /// The status code of a kind of failure.
 pub fn status(kind: Kind) -> StatusCode {
@@ -74,14 +122,28 @@ pub fn code(kind: Kind) -> &'static str {
     }
 }
 
-/// The body of a failure in a dialect; `request_id` stands in those that the operator may have to look up.
-pub fn render(dialect: Dialect, failure: &Failure, request_id: &str) -> Value {
-    let mut details = json!(failure.fields);
-    if matches!(failure.kind, Kind::Internal | Kind::Upstream) {
-        details["request_id"] = json!(request_id);
+/// The status code of a failure in a dialect.
+fn status_in(dialect: Dialect, failure: &Failure) -> StatusCode {
+    match (dialect.form, failure.kind) {
+        (ErrorForm::MessageErrors, Kind::Invalid) if !failure.fields.is_empty() => StatusCode::UNPROCESSABLE_ENTITY,
+        (_, kind) => status(kind),
     }
-    let mut body = json!({ "error": failure.detail, "code": code(failure.kind), "details": details });
-    if dialect == Dialect::Composer {
+}
+
+/// The body of a failure in a dialect. `request_id` is part of it where the operator may have to look the request up.
+pub fn render(dialect: Dialect, failure: &Failure, request_id: &str) -> Value {
+    let mut body = match dialect.form {
+        ErrorForm::ErrorCodeDetails => {
+            let mut details = json!(failure.fields);
+            if matches!(failure.kind, Kind::Internal | Kind::Upstream) {
+                details["request_id"] = json!(request_id);
+            }
+            json!({ "error": failure.detail, "code": code(failure.kind), "details": details })
+        }
+        ErrorForm::MessageErrors => json!({ "message": failure.detail, "errors": failure.fields }),
+        ErrorForm::Detail => json!({ "detail": failure.detail }),
+    };
+    if dialect.warning {
         body["warning"] = json!(failure.detail);
     }
     body
@@ -103,6 +165,7 @@ pub fn render_failure(dialect: Dialect, request: &RequestInfo, mut response: Res
     }
     let body = render(dialect, &failure, request.id.as_str()).to_string();
     let (mut parts, _) = response.into_parts();
+    parts.status = status_in(dialect, &failure);
     parts.headers.insert("x-request-id", request.id.header());
     // Without a charset: composer prints the warning only for exactly this type.
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -115,12 +178,7 @@ pub fn render_failure(dialect: Dialect, request: &RequestInfo, mut response: Res
 fn header_of(dialect: Dialect, kind: Kind) -> Option<(HeaderName, HeaderValue)> {
     match kind {
         Kind::Unauthenticated | Kind::WrongCredentials | Kind::TwoFactorRequired => {
-            let challenge = match dialect {
-                Dialect::Composer => "Basic realm=\"Rostrum\", charset=\"UTF-8\"",
-                // A browser would answer Basic with a dialog of its own, in front of the page that asked.
-                Dialect::Management => "Bearer realm=\"Rostrum\"",
-            };
-            Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
+            Some((WWW_AUTHENTICATE, dialect.challenge.header()))
         }
         Kind::TooMany { retry_after } => Some((RETRY_AFTER, HeaderValue::from(retry_after))),
         Kind::RangeNotSatisfiable { size } => {
@@ -136,29 +194,38 @@ mod tests {
 
     #[test]
     fn every_kind_looks_like_this_in_every_dialect() {
-        let kinds = [
-            Kind::Unauthenticated,
-            Kind::WrongCredentials,
-            Kind::TwoFactorRequired,
-            Kind::Forbidden,
-            Kind::NotFound,
-            Kind::MethodNotAllowed,
-            Kind::NotAcceptable,
-            Kind::Conflict,
-            Kind::Invalid,
-            Kind::RangeNotSatisfiable { size: 5 },
-            Kind::TooMany { retry_after: 60 },
-            Kind::Upstream,
-            Kind::Internal,
-        ];
         let mut snapshot = Vec::new();
-        for kind in kinds {
+        for kind in KINDS {
             let failure = Failure::new(kind, "what was wrong").with_field("name", "why");
-            for dialect in [Dialect::Composer, Dialect::Management] {
-                let body = render(dialect, &failure, "r-1");
-                snapshot.push(format!("{} {dialect:?} {body}\n", status(kind).as_u16()));
+            for form in [ErrorForm::ErrorCodeDetails, ErrorForm::MessageErrors, ErrorForm::Detail] {
+                for warning in [false, true] {
+                    let dialect = Dialect { form, warning, challenge: Challenge::Bearer };
+                    let (status, body) = (status_in(dialect, &failure), render(dialect, &failure, "r-1"));
+                    snapshot.push(format!("{} {body}\n", status.as_u16()));
+                }
             }
         }
         assert_eq!(snapshot.concat(), include_str!("failure.snapshot"));
+    }
+
+    #[test]
+    fn only_an_invalid_field_is_a_422_and_only_where_the_form_says_so() {
+        let status_of = |form, failure: Failure| {
+            status_in(Dialect { form, warning: false, challenge: Challenge::Bearer }, &failure).as_u16()
+        };
+        assert_eq!(status_of(ErrorForm::MessageErrors, Failure::invalid_field("name", "is missing")), 422);
+        assert_eq!(status_of(ErrorForm::MessageErrors, Failure::invalid("The request body is not JSON.")), 400);
+        assert_eq!(status_of(ErrorForm::ErrorCodeDetails, Failure::invalid_field("name", "is missing")), 400);
+        assert_eq!(status_of(ErrorForm::Detail, Failure::invalid_field("name", "is missing")), 400);
+    }
+
+    #[test]
+    fn the_challenge_is_the_dialects() {
+        for (challenge, scheme) in [(Challenge::Basic, "Basic "), (Challenge::Bearer, "Bearer ")] {
+            let dialect = Dialect { form: ErrorForm::Detail, warning: false, challenge };
+            let (name, value) = header_of(dialect, Kind::Unauthenticated).expect("a header");
+            assert_eq!(name, WWW_AUTHENTICATE);
+            assert!(value.to_str().expect("text").starts_with(scheme));
+        }
     }
 }

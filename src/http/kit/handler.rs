@@ -18,6 +18,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
+use crate::http::kit::requirement::Access;
 use crate::ports::BoxFuture;
 use crate::registry::kernel::failure::Failure;
 
@@ -48,7 +49,8 @@ pub struct BufferedRequest {
 }
 
 impl BufferedRequest {
-    fn new(request: Request) -> Self {
+    /// `request` with its body unread.
+    pub fn new(request: Request) -> Self {
         let (parts, body) = request.into_parts();
         Self { parts, body, bytes: Ok(Vec::new()) }
     }
@@ -63,6 +65,8 @@ impl BufferedRequest {
 pub trait Extract: Sized {
     /// Whether it is made from the body, of at most [`MAX_BODY_BYTES`].
     const READS_BODY: bool = false;
+    /// Who may call an operation with it, if it says.
+    const ACCESS: Option<Access> = None;
 
     /// Extracts it. A failure is the response to the request.
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure>;
@@ -71,6 +75,7 @@ pub trait Extract: Sized {
 /// The failure is left to the handler, which authenticates the caller first.
 impl<T: Extract> Extract for Result<T, Failure> {
     const READS_BODY: bool = T::READS_BODY;
+    const ACCESS: Option<Access> = T::ACCESS;
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         Ok(T::extract(request))
@@ -101,6 +106,8 @@ impl Extract for Request {
 pub trait HandlerFn<A> {
     /// Whether one of the arguments is made from the body.
     const READS_BODY: bool;
+    /// Who may call it, if one of the arguments says.
+    const ACCESS: Option<Access>;
 
     /// Extracts the arguments and calls the function.
     fn call(&self, request: &mut BufferedRequest) -> ResponseFuture;
@@ -112,6 +119,7 @@ where
     R: Future<Output = Result<Response, Failure>> + Send + 'static,
 {
     const READS_BODY: bool = false;
+    const ACCESS: Option<Access> = None;
 
     fn call(&self, _: &mut BufferedRequest) -> ResponseFuture {
         ResponseFuture(Box::pin(self()))
@@ -127,6 +135,13 @@ macro_rules! impl_handler_fn {
             $($argument: Extract,)+
         {
             const READS_BODY: bool = $($argument::READS_BODY)||+;
+            const ACCESS: Option<Access> = {
+                let mut access = None;
+                $(if $argument::ACCESS.is_some() {
+                    access = $argument::ACCESS;
+                })+
+                access
+            };
 
             #[expect(non_snake_case, reason = "each argument is named like its type")]
             fn call(&self, request: &mut BufferedRequest) -> ResponseFuture {
@@ -149,13 +164,21 @@ impl_handler_fn!(A B C D E);
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     reads_body: bool,
+    /// Who may call it, for the API document.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub access: Option<Access>,
     call: fn(&mut BufferedRequest) -> ResponseFuture,
 }
 
 impl Endpoint {
     /// The endpoint of `_handler`, which is what `call` calls; for [`endpoint!`].
     pub const fn new<A, H: HandlerFn<A> + Copy>(_handler: H, call: fn(&mut BufferedRequest) -> ResponseFuture) -> Self {
-        Self { reads_body: H::READS_BODY, call }
+        Self {
+            reads_body: H::READS_BODY,
+            #[cfg(not(target_arch = "wasm32"))]
+            access: H::ACCESS,
+            call,
+        }
     }
 }
 

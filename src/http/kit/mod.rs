@@ -1,13 +1,27 @@
-//! What every surface is made of: routes, extractors, authentication, responses, error dialects, caching headers.
+//! What every surface is made of. A new surface needs a row in [`crate::http::SURFACES`] and a folder beside this one with
+//! its `routes()`; the rest is here. Nothing here knows a surface by name.
+//!
+//! | what | where |
+//! |---|---|
+//! | the row of a surface, and the layer that reads it | [`surface`] |
+//! | the organization of a request | [`tenant`] |
+//! | handlers and their routes | [`handler`], [`routes`] |
+//! | who may call an operation, and the caller | [`requirement`], [`request_auth`] |
+//! | bodies, queries and path parameters | [`extract`], [`idempotency`], [`secret`], [`zip_body`] |
+//! | lists in pages | [`paging`] |
+//! | responses | [`response`], [`caching`], [`range`], [`pass_through`] |
+//! | failures in the surface's dialect | [`failure`] |
 
 pub mod caching;
 pub mod extract;
 pub mod failure;
 pub mod handler;
 pub mod idempotency;
+pub mod paging;
 pub mod pass_through;
 pub mod range;
 pub mod request_auth;
+pub mod requirement;
 pub mod response;
 pub mod routes;
 pub mod secret;

@@ -4,23 +4,27 @@
 //! caller and what is left in the [`AuthenticatedSlot`], and writes the rate limit headers on the response, whatever that
 //! is. The request of a `304` is refunded: it did no work.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use composer::PackageName;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::kit::caching::PRIVATE_NO_CACHE;
 use crate::http::kit::handler::{BufferedRequest, Extract};
+use crate::http::kit::requirement::{Access, AdminToken, OwnAccount, Public, RequiredScope, Requirement, UsersWrite};
+use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
-use crate::ports::{Rows, Stmt};
+use crate::ports::Stmt;
 use crate::registry::access::account::Me;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::authenticate::{Credential, authenticate};
 use crate::registry::access::caller::{Authenticated, Caller, Subject};
-use crate::registry::access::rate_limit::{self, Quota, RateLimit};
+use crate::registry::access::rate_limit::{self, Quota};
 use crate::registry::access::scope::Scope;
 use crate::registry::access::view::View;
 use crate::registry::identity::tokens::Issuer;
@@ -28,6 +32,7 @@ use crate::registry::identity::users::Manager;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
+use crate::store::query::Batch;
 
 /// The id of a request in failures and in the log.
 #[derive(Debug, Clone)]
@@ -53,43 +58,176 @@ impl RequestId {
 /// The header with the client's IP address. The edge sets it; one that a client sends does not get through.
 const CLIENT_ADDRESS_HEADER: &str = "cf-connecting-ip";
 
-/// The caller that a handler has authenticated, and what is left of its rate limit.
-pub type AuthenticatedSlot = Arc<Mutex<Option<(Arc<Caller>, Quota)>>>;
+/// Where a handler leaves the caller that it has authenticated for the layer of the surface; empty until then.
+#[derive(Clone, Default)]
+pub struct AuthenticatedSlot(Arc<Mutex<Option<CountedCaller>>>);
 
-/// What authenticates the caller of a request.
-#[derive(Clone)]
-pub struct RequestAuth {
+impl AuthenticatedSlot {
+    fn lock(&self) -> MutexGuard<'_, Option<CountedCaller>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An authenticated caller, and what is left of its rate limits.
+struct CountedCaller {
+    caller: Arc<Caller>,
+    requests: Quota,
+    downloads: Option<Quota>,
+}
+
+/// The registry and the caller of a request, who has to meet the requirement `R` of the operation.
+pub struct RequestAuth<R> {
+    authenticator: Authenticator,
+    requirement: PhantomData<R>,
+}
+
+impl<R> RequestAuth<R> {
     /// The registry.
-    pub app: App,
+    pub fn app(&self) -> &App {
+        &self.authenticator.app
+    }
+
+    /// The client's IP address, as the edge reports it.
+    pub fn address(&self) -> Option<&str> {
+        self.authenticator.address.as_deref()
+    }
+
+    /// Counts a download of `package` by the caller that was authenticated, if the surface limits downloads.
+    pub fn count_download(&self, package: &PackageName) -> impl Future<Output = Result<(), Failure>> {
+        self.authenticator.count_download(package)
+    }
+}
+
+impl<R: RequiredScope> RequestAuth<R> {
+    /// Authenticates the caller.
+    pub fn caller(&self) -> impl Future<Output = Result<Arc<Caller>, Failure>> {
+        self.authenticator.require(R::SCOPE)
+    }
+
+    /// Authenticates the caller, and returns its view.
+    pub fn view(&self) -> impl Future<Output = Result<Arc<View>, Failure>> {
+        self.authenticator.view(R::SCOPE)
+    }
+
+    /// Authenticates the caller, and returns it with its view.
+    pub fn caller_and_view(&self) -> impl Future<Output = Result<(Arc<Caller>, Arc<View>), Failure>> {
+        self.authenticator.caller_and_view(R::SCOPE)
+    }
+
+    /// Authenticates the caller, and returns its view. If the database has to be asked for the caller, what `prefetch` asks
+    /// about the organization goes along in the same round trip, and what it yields is returned.
+    pub fn view_with<B: Batch>(
+        &self,
+        prefetch: impl FnOnce(OrganizationId) -> Option<B>,
+    ) -> impl Future<Output = Result<(Arc<View>, Option<B::Answer>), Failure>> {
+        let prefetch = self.authenticator.tenant.known().and_then(prefetch);
+        self.authenticator.view_with(R::SCOPE, prefetch)
+    }
+
+    /// Authenticates the caller, who is about to change something.
+    pub fn actor(&self) -> impl Future<Output = Result<Actor, Failure>> {
+        self.authenticator.actor(R::SCOPE)
+    }
+
+    /// Authenticates the caller, who is about to issue, change or revoke credentials.
+    pub fn issuer(&self) -> impl Future<Output = Result<Issuer, Failure>> {
+        self.authenticator.issuer(R::SCOPE)
+    }
+}
+
+impl RequestAuth<UsersWrite> {
+    /// Authenticates the caller, who is about to manage users.
+    pub fn manager(&self) -> impl Future<Output = Result<Manager, Failure>> {
+        self.authenticator.manager(UsersWrite::SCOPE)
+    }
+}
+
+impl RequestAuth<OwnAccount> {
+    /// Authenticates the user by a session.
+    pub fn current_user(&self) -> impl Future<Output = Result<Me, Failure>> {
+        self.authenticator.current_user()
+    }
+}
+
+impl RequestAuth<AdminToken> {
+    /// Authenticates the holder of `ADMIN_TOKEN`.
+    pub fn administrator(&self) -> impl Future<Output = Result<Actor, Failure>> {
+        self.authenticator.administrator()
+    }
+}
+
+impl RequestAuth<Public> {
+    /// An actor that is not authenticated: for what a password or a link opens.
+    pub fn anonymous(&self) -> Actor {
+        let address = self.authenticator.address.clone();
+        Actor::without_view(Tenant::OF_ANONYMOUS, "anonymous".to_owned(), address)
+    }
+}
+
+impl<R: Requirement> Extract for RequestAuth<R> {
+    const ACCESS: Option<Access> = Some(R::ACCESS);
+
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        Ok(Self { authenticator: Authenticator::extract(request)?, requirement: PhantomData })
+    }
+}
+
+/// What authenticates the caller of a request, whatever the operation requires. It is not generic, so that its code
+/// exists once.
+struct Authenticator {
+    app: App,
+    surface: &'static Surface,
     tenant: Tenant,
     credential: Option<Credential>,
     address: Option<String>,
     authenticated: AuthenticatedSlot,
 }
 
-impl RequestAuth {
+impl Authenticator {
     /// Authenticates the caller and counts the request.
     async fn authenticate(&self) -> Result<Arc<Caller>, Failure> {
-        self.authenticate_with(None).await.map(|(caller, _)| caller)
+        self.authenticate_with(None::<Stmt>).await.map(|(caller, _)| caller)
     }
 
     /// Authenticates the caller and counts the request. If the database has to be asked for the caller, `prefetch` goes
-    /// along in the same round trip, and its rows are returned.
-    async fn authenticate_with(&self, prefetch: Option<Stmt>) -> Result<(Arc<Caller>, Option<Rows>), Failure> {
-        let Authenticated { caller, rows } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
-        let quota = rate_limit::take(&self.app, &caller, RateLimit::OfCredential, None).await;
-        *self.authenticated.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller.clone(), quota.clone()));
+    /// along in the same round trip, and what it yields is returned.
+    async fn authenticate_with<B: Batch>(
+        &self,
+        prefetch: Option<B>,
+    ) -> Result<(Arc<Caller>, Option<B::Answer>), Failure> {
+        let Authenticated { caller, prefetched } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
+        let limit = self.surface.limits.requests;
+        let quota = rate_limit::take(&self.app, &caller, limit, None).await;
+        let counted = CountedCaller { caller: caller.clone(), requests: quota.clone(), downloads: None };
+        *self.authenticated.lock() = Some(counted);
         match quota.retry_after {
-            None => Ok((caller, rows)),
+            None => Ok((caller, prefetched)),
             Some(retry_after) => {
                 let holder = if caller.account.is_some() { "account" } else { "token" };
-                let limit = quota.limit;
+                let (max, window) = (quota.limit, limit.window().as_str());
                 let detail = format!(
-                    "This {holder} has used its {limit} requests of this hour. Try again in {retry_after} seconds."
+                    "This {holder} has used its {max} requests of this {window}. Try again in {retry_after} seconds."
                 );
                 Err(Failure::new(Kind::TooMany { retry_after }, detail))
             }
         }
+    }
+
+    async fn count_download(&self, package: &PackageName) -> Result<(), Failure> {
+        let Some(limit) = self.surface.limits.downloads else { return Ok(()) };
+        let caller = self.authenticated.lock().as_ref().map(|counted| counted.caller.clone());
+        let caller = caller.ok_or_else(Failure::unwired)?;
+        let quota = rate_limit::take(&self.app, &caller, limit, Some(package)).await;
+        let (max, retry_after) = (quota.limit, quota.retry_after);
+        if let Some(counted) = &mut *self.authenticated.lock() {
+            counted.downloads = Some(quota);
+        }
+        let Some(retry_after) = retry_after else { return Ok(()) };
+        let (package, window) = (package.as_str(), limit.window().as_str());
+        let detail = format!(
+            "This token has used its {max} downloads of `{package}` of this {window}. Try again in {retry_after} seconds."
+        );
+        Err(Failure::new(Kind::TooMany { retry_after }, detail))
     }
 
     /// The view of `caller` of the organization that the request is about.
@@ -97,33 +235,27 @@ impl RequestAuth {
         caller.view_of(self.tenant.of(&self.app, caller).await?, self.app.now())
     }
 
-    /// Authenticates a caller that needs `scope`, and returns its view.
-    pub async fn view(&self, scope: Scope) -> Result<Arc<View>, Failure> {
+    async fn view(&self, scope: Scope) -> Result<Arc<View>, Failure> {
         self.caller_and_view(scope).await.map(|(_, view)| view)
     }
 
-    /// Authenticates a caller that needs `scope`, and returns it with its view.
-    pub async fn caller_and_view(&self, scope: Scope) -> Result<(Arc<Caller>, Arc<View>), Failure> {
+    async fn caller_and_view(&self, scope: Scope) -> Result<(Arc<Caller>, Arc<View>), Failure> {
         let caller = self.require(scope).await?;
         let view = self.view_of(&caller).await?;
         Ok((caller, view))
     }
 
-    /// Authenticates a caller that needs `scope`, and returns its view. If the database has to be asked for the caller,
-    /// the statement that `prefetch` makes for the organization goes along in the same round trip, and its rows are
-    /// returned.
-    pub async fn view_with(
+    async fn view_with<B: Batch>(
         &self,
         scope: Scope,
-        prefetch: impl FnOnce(OrganizationId) -> Option<Stmt>,
-    ) -> Result<(Arc<View>, Option<Rows>), Failure> {
-        let (caller, rows) = self.authenticate_with(self.tenant.known().and_then(prefetch)).await?;
+        prefetch: Option<B>,
+    ) -> Result<(Arc<View>, Option<B::Answer>), Failure> {
+        let (caller, prefetched) = self.authenticate_with(prefetch).await?;
         caller.require(scope)?;
-        Ok((self.view_of(&caller).await?, rows))
+        Ok((self.view_of(&caller).await?, prefetched))
     }
 
-    /// Authenticates a caller that needs `scope`, and is about to change something.
-    pub async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
+    async fn actor(&self, scope: Scope) -> Result<Actor, Failure> {
         let caller = self.require(scope).await?;
         self.actor_of(&caller).await
     }
@@ -133,21 +265,18 @@ impl RequestAuth {
         Ok(Actor { view, name: caller.name.clone(), address: self.address.clone() })
     }
 
-    /// Authenticates a caller that needs `scope`, and is about to issue, change or revoke credentials.
-    pub async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
+    async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
         let caller = self.require(scope).await?;
         Ok(Issuer { by: self.actor_of(&caller).await?, caller })
     }
 
-    /// Authenticates a caller that may manage users.
-    pub async fn manager(&self) -> Result<Manager, Failure> {
-        let caller = self.require(Scope::UsersWrite).await?;
+    async fn manager(&self, scope: Scope) -> Result<Manager, Failure> {
+        let caller = self.require(scope).await?;
         let user_id = caller.account.as_ref().map(|account| account.user.id);
         Ok(Manager { by: self.actor_of(&caller).await?, role: caller.role, user_id })
     }
 
-    /// Authenticates a user by a session, for requests about their own account.
-    pub async fn current_user(&self) -> Result<Me, Failure> {
+    async fn current_user(&self) -> Result<Me, Failure> {
         let caller = self.authenticate().await?;
         let Some(account) = caller.account.clone() else {
             return Err(Failure::new(
@@ -158,8 +287,7 @@ impl RequestAuth {
         Ok(Me { by: self.actor_of(&caller).await?, account })
     }
 
-    /// Authenticates the holder of `ADMIN_TOKEN`.
-    pub async fn administrator(&self) -> Result<Actor, Failure> {
+    async fn administrator(&self) -> Result<Actor, Failure> {
         let caller = self.authenticate().await?;
         if caller.subject != Subject::Admin {
             return Err(Failure::new(Kind::Forbidden, "Only ADMIN_TOKEN may do this."));
@@ -167,36 +295,22 @@ impl RequestAuth {
         self.actor_of(&caller).await
     }
 
-    /// The client's IP address, as the edge reports it.
-    pub fn address(&self) -> Option<&str> {
-        self.address.as_deref()
-    }
-
-    /// An actor that is not authenticated: for what a password or a link opens.
-    pub fn anonymous(&self) -> Actor {
-        Actor::without_view(Tenant::OF_ANONYMOUS, "anonymous".to_owned(), self.address.clone())
-    }
-
-    /// Authenticates a caller that needs `scope`.
-    pub async fn require(&self, scope: Scope) -> Result<Arc<Caller>, Failure> {
+    async fn require(&self, scope: Scope) -> Result<Arc<Caller>, Failure> {
         let caller = self.authenticate().await?;
         caller.require(scope)?;
         Ok(caller)
     }
 }
 
-impl Extract for RequestAuth {
+impl Authenticator {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        let parts = &request.parts;
-        let app = parts.extensions.get::<App>().cloned();
-        let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned();
-        let (Some(app), Some(authenticated)) = (app, authenticated) else {
-            return Err(Failure::unwired());
-        };
         let tenant = Tenant::extract(request)?;
         let parts = &request.parts;
+        let app = parts.extensions.get::<App>().cloned().ok_or_else(Failure::unwired)?;
+        let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned().ok_or_else(Failure::unwired)?;
         let address = parts.headers.get(CLIENT_ADDRESS_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Self { app, tenant, credential: credential_of(&parts.headers), address, authenticated })
+        let (surface, credential) = (Surface::of(parts)?, credential_of(&parts.headers));
+        Ok(Self { app, surface, tenant, credential, address, authenticated })
     }
 }
 
@@ -215,12 +329,17 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
     Some(Credential { user: Some(user.to_owned()), secret: password.to_owned() })
 }
 
-/// Writes the rate limit headers on the response to an authenticated caller, and keeps it out of shared caches.
+/// Writes the rate limit headers on the response to an authenticated caller, and keeps it out of shared caches. Of two
+/// limits, the headers are about the one of which less is left.
 pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
-    let Some((_, mut quota)) = authenticated.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let Some(CountedCaller { mut requests, mut downloads, .. }) = authenticated.lock().take() else { return };
     if response.status() == StatusCode::NOT_MODIFIED {
-        quota = rate_limit::give_back(app, quota);
+        requests = rate_limit::give_back(app, requests);
+        downloads = downloads.map(|quota| rate_limit::give_back(app, quota));
     }
+    let quota = downloads.into_iter().fold(requests, |least, quota| {
+        if quota.retry_after.is_some() || quota.remaining < least.remaining { quota } else { least }
+    });
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(PRIVATE_NO_CACHE);
     for (name, value) in [

@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, StatusCode};
-use serde::{Serialize, Serializer};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::registry::kernel::failure::Failure;
@@ -21,20 +21,7 @@ pub fn created(view: &impl Serialize) -> Response {
 
 /// A response of `status` with `view` as JSON.
 pub fn with_status(status: StatusCode, view: &impl Serialize) -> Response {
-    json(status, serde_json::to_vec(view))
-}
-
-/// A page of a list: a plain array, and in `X-Total-Count` how many there are in all.
-pub fn page_of_list(items: impl IntoIterator<Item: Serialize>, total: i64) -> Response {
-    let mut bytes = Vec::new();
-    let written = serde_json::Serializer::new(&mut bytes).collect_seq(items);
-    page(written.map(|()| bytes), total)
-}
-
-fn page(bytes: serde_json::Result<Vec<u8>>, total: i64) -> Response {
-    let mut response = json(StatusCode::OK, bytes);
-    response.headers_mut().insert(HeaderName::from_static("x-total-count"), HeaderValue::from(total));
-    response
+    json_response(status, serde_json::to_vec(view))
 }
 
 /// `204 No Content`.
@@ -61,7 +48,8 @@ pub fn no_store(status: StatusCode, view: &impl Serialize) -> Response {
     response
 }
 
-fn json(status: StatusCode, bytes: serde_json::Result<Vec<u8>>) -> Response {
+/// A response of `status` with JSON that has been written.
+pub fn json_response(status: StatusCode, bytes: serde_json::Result<Vec<u8>>) -> Response {
     match bytes {
         Ok(bytes) => {
             let mut response = Response::new(Body::from(bytes));

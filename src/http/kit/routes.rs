@@ -14,6 +14,10 @@ use utoipa::openapi::HttpMethod;
 use utoipa::openapi::OpenApi;
 
 use crate::http::kit::handler::Endpoint;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::http::kit::requirement::Access;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::http::kit::surface::Surface;
 
 /// Routes and, natively, their part of the API document.
 #[derive(Default)]
@@ -21,7 +25,7 @@ use crate::http::kit::handler::Endpoint;
 pub struct Routes {
     router: Router,
     #[cfg(not(target_arch = "wasm32"))]
-    document: OpenApi,
+    docs: RouteDocs,
 }
 
 impl Routes {
@@ -31,11 +35,11 @@ impl Routes {
     }
 
     /// The routes of a table, and what the document says of them; for [`routes!`].
-    pub fn of(table: &[Route], #[cfg(not(target_arch = "wasm32"))] document: OpenApi) -> Self {
+    pub fn of(table: &[Route], #[cfg(not(target_arch = "wasm32"))] openapi: OpenApi) -> Self {
         Self {
             router: table.iter().fold(Router::new(), |router, route| route.add_to(router)),
             #[cfg(not(target_arch = "wasm32"))]
-            document,
+            docs: RouteDocs { openapi, operations: table.iter().flat_map(Route::operations).collect() },
         }
     }
 
@@ -44,7 +48,7 @@ impl Routes {
         Self {
             router: self.router.merge(other.router),
             #[cfg(not(target_arch = "wasm32"))]
-            document: self.document.merge_from(other.document),
+            docs: self.docs.merged_with(other.docs),
         }
     }
 
@@ -53,7 +57,7 @@ impl Routes {
         Self {
             router: self.router.nest(prefix, other.router),
             #[cfg(not(target_arch = "wasm32"))]
-            document: self.document.nest(prefix, other.document),
+            docs: self.docs.merged_with(other.docs.below(prefix)),
         }
     }
 
@@ -68,11 +72,58 @@ impl Routes {
         self.router
     }
 
-    /// What the document says of all of them: paths, and the schemas that they name.
+    /// These, as the routes of `surface` in the document.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn into_document(self) -> OpenApi {
-        self.document
+    pub fn of_surface(mut self, surface: &'static Surface) -> Self {
+        for operation in &mut self.docs.operations {
+            operation.surface = Some(surface);
+        }
+        self
     }
+
+    /// What the API document says about all of them.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn into_docs(self) -> RouteDocs {
+        self.docs
+    }
+}
+
+/// What the API document says about routes.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Default)]
+pub struct RouteDocs {
+    /// Paths, and the schemas that they name.
+    pub openapi: OpenApi,
+    /// What is known about each operation beside that.
+    pub operations: Vec<OperationInfo>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl RouteDocs {
+    fn merged_with(mut self, other: Self) -> Self {
+        self.operations.extend(other.operations);
+        Self { openapi: self.openapi.merge_from(other.openapi), operations: self.operations }
+    }
+
+    fn below(mut self, prefix: &str) -> Self {
+        for operation in &mut self.operations {
+            operation.path.insert_str(0, prefix);
+        }
+        Self { openapi: OpenApi::default().nest(prefix, self.openapi), operations: self.operations }
+    }
+}
+
+/// What the types of an operation's handler and of its surface say about it.
+#[cfg(not(target_arch = "wasm32"))]
+pub struct OperationInfo {
+    /// Its path, as the router has it.
+    pub path: String,
+    /// Its method.
+    pub method: HttpMethod,
+    /// Who may call it; `None` if its handler does not look at the caller.
+    pub access: Option<Access>,
+    /// Its surface, if it is of one.
+    pub surface: Option<&'static Surface>,
 }
 
 /// A handler with its path and methods; for [`routes!`].
@@ -86,6 +137,12 @@ impl Route {
     /// The route of `endpoint` at the path and for the methods of `P`, which `#[utoipa::path]` generates.
     pub const fn new<P: Path>(endpoint: Endpoint) -> Self {
         Self { path: P::path, methods: P::methods, endpoint }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn operations(&self) -> Vec<OperationInfo> {
+        let of = |method| OperationInfo { path: (self.path)(), method, access: self.endpoint.access, surface: None };
+        (self.methods)().into_iter().map(of).collect()
     }
 
     fn add_to(&self, router: Router) -> Router {

@@ -3,14 +3,14 @@
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page, update};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams, update};
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, created, message, ok, page_of_list};
+use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
+use crate::http::kit::response::{Done, created, message, ok};
 use crate::ports::Millis;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::security::advisories::{self, AdvisorySpec, Source};
 use crate::store::Update;
@@ -118,12 +118,13 @@ impl From<AdvisoryRow> for AdvisoryView {
 }
 
 /// Which advisories.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct AdvisoryQuery {
+    /// Only those of this package
     package: Option<String>,
+    /// Only those of this severity
     severity: Option<String>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 /// Advisories, newest first.
@@ -131,27 +132,20 @@ pub struct AdvisoryQuery {
     get,
     path = "/advisories",
     tag = "advisories",
-    params(
-        ("package" = Option<String>, Query, description = "Only those of this package"),
-        ("severity" = Option<String>, Query, description = "Only those of this severity"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(AdvisoryQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<AdvisoryView>),
-        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<AdvisoryView>)
     )
 )]
 pub async fn list_advisories(
-    auth: RequestAuth,
-    query: Result<StrictQuery<AdvisoryQuery>, Failure>,
+    auth: RequestAuth<AdvisoriesRead>,
+    query: Result<ListQuery<AdvisoryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AdvisoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let filter = NoticeFilter { package: query.package.as_deref(), class: query.severity.as_deref() };
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = advisories::list(&auth.app, &view, filter, page).await?;
-    Ok(page_of_list(rows.into_iter().map(AdvisoryView::from), total))
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let filter = NoticeFilter { package: filter.package.as_deref(), class: filter.severity.as_deref() };
+    let (rows, total) = advisories::list(auth.app(), &view, filter, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(AdvisoryView::from), total))
 }
 
 /// Writes an advisory down; `composer audit` and `composer update` know it from the next request on.
@@ -162,17 +156,16 @@ pub async fn list_advisories(
     request_body = AdvisoryRequest,
     responses(
         (status = 201, description = "The advisory", body = AdvisoryView),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 409, description = "It is there already", body = ErrorBody)
+        (status = 409, description = "It is there already")
     )
 )]
 pub async fn create_advisory(
-    auth: RequestAuth,
+    auth: RequestAuth<AdvisoriesWrite>,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = advisories::report(&auth.app, &actor, request.into()).await?;
+    let row = advisories::report(auth.app(), &actor, request.into()).await?;
     Ok(created(&AdvisoryView::from(row)))
 }
 
@@ -186,13 +179,15 @@ pub async fn create_advisory(
     ),
     responses(
         (status = 200, description = "The advisory", body = AdvisoryView),
-        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody)
+        (status = 404, description = "No such advisory")
     )
 )]
-pub async fn get_advisory(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AdvisoriesRead).await?;
-    let row = advisories::get(&auth.app, &view, &id).await?;
+pub async fn get_advisory(
+    auth: RequestAuth<AdvisoriesRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let row = advisories::get(auth.app(), &view, &id).await?;
     Ok(ok(&AdvisoryView::from(row)))
 }
 
@@ -207,18 +202,17 @@ pub async fn get_advisory(auth: RequestAuth, PathParams(id): PathParams<String>)
     request_body = AdvisoryRequest,
     responses(
         (status = 200, description = "The advisory as it is now", body = AdvisoryView),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody)
+        (status = 404, description = "No such advisory")
     )
 )]
 pub async fn update_advisory(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<AdvisoriesWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<AdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = advisories::change(&auth.app, &actor, &id, request.into()).await?;
+    let row = advisories::change(auth.app(), &actor, &id, request.into()).await?;
     Ok(ok(&AdvisoryView::from(row)))
 }
 
@@ -232,12 +226,14 @@ pub async fn update_advisory(
     ),
     responses(
         (status = 200, description = "Removed", body = Done),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such advisory", body = ErrorBody)
+        (status = 404, description = "No such advisory")
     )
 )]
-pub async fn delete_advisory(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
-    advisories::withdraw(&auth.app, &actor, &id).await?;
+pub async fn delete_advisory(
+    auth: RequestAuth<AdvisoriesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    advisories::withdraw(auth.app(), &actor, &id).await?;
     Ok(message("Advisory removed"))
 }

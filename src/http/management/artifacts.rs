@@ -2,13 +2,13 @@
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::{JsonBody, StrictQuery, page};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::JsonBody;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
-use crate::registry::access::scope::Scope;
+use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
+use crate::http::kit::response::ok;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::artifacts::{self, Cleanup, CleanupSpec};
 use crate::store::sources::artifacts::{ArtifactFilter, ArtifactRow, UploadedVersion, Use};
@@ -53,16 +53,17 @@ impl From<ArtifactRow> for ArtifactView {
 }
 
 /// Which zips are asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ArtifactsQuery {
+    /// Only those of the package of this name
     package: Option<String>,
+    /// Those that nobody needs
     unused: Option<bool>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 impl ArtifactsQuery {
-    fn filter(&self) -> Result<ArtifactFilter<'_>, Failure> {
+    fn store_filter(&self) -> Result<ArtifactFilter<'_>, Failure> {
         match (self.package.as_deref(), self.unused) {
             (Some(_), Some(true)) => {
                 Err(Failure::invalid_field("unused", "cannot be asked for together with `package`"))
@@ -80,33 +81,26 @@ impl ArtifactsQuery {
     get,
     path = "/artifacts",
     tag = "artifacts",
-    params(
-        ("package" = Option<String>, Query, description = "Only those of the package of this name"),
-        ("unused" = Option<bool>, Query, description = "Those that nobody needs"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(ArtifactsQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<ArtifactView>),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<ArtifactView>)
     )
 )]
 pub async fn list_artifacts(
-    auth: RequestAuth,
-    query: Result<StrictQuery<ArtifactsQuery>, Failure>,
+    auth: RequestAuth<PackagesRead>,
+    query: Result<ListQuery<ArtifactsQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = artifacts::list(&auth.app, &view, query.filter()?, page).await?;
-    Ok(page_of_list(rows.into_iter().map(ArtifactView::from), total))
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let (rows, total) = artifacts::list(auth.app(), &view, filter.store_filter()?, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(ArtifactView::from), total))
 }
 
 /// Which uploaded versions are to go; of `keep_versions` and `older_than_days` one is needed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"package": "acme/*", "keep_versions": 10, "older_than_days": 365, "dry_run": true}))]
 pub struct CleanupRequest {
-    /// Whether it is only told what would be removed; true by default.
+    /// Whether the response only reports what would be removed; true by default.
     dry_run: Option<bool>,
     /// How many of a package's newest versions stay; 1 when only an age is given.
     #[schema(minimum = 0)]
@@ -172,7 +166,7 @@ impl CleanupView {
     }
 }
 
-/// Deletes old uploaded versions, or tells which it would delete: at most ten packages' a call. What comes from a
+/// Deletes old uploaded versions, or reports which it would delete: at most ten packages' a call. What comes from a
 /// repository stays.
 #[utoipa::path(
     post,
@@ -181,18 +175,17 @@ impl CleanupView {
     request_body = CleanupRequest,
     responses(
         (status = 200, description = "What was deleted, or would be", body = CleanupView),
-        (status = 400, description = "A field is wrong, unknown or missing", body = ErrorBody),
-        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 409, description = "Others keep publishing one of the packages", body = ErrorBody)
+        (status = 400, description = "A field is wrong, unknown or missing"),
+        (status = 409, description = "Others keep publishing one of the packages")
     )
 )]
 pub async fn clean_up_artifacts(
-    auth: RequestAuth,
+    auth: RequestAuth<PackagesWrite>,
     body: Result<JsonBody<CleanupRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
     let spec = CleanupSpec::from(request);
-    let cleanup = artifacts::clean_up(&auth.app, &actor, &spec).await?;
+    let cleanup = artifacts::clean_up(auth.app(), &actor, &spec).await?;
     Ok(ok(&CleanupView::new(cleanup, spec.dry_run)))
 }

@@ -5,17 +5,14 @@ use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::{StrictQuery, page};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::page_of_list;
+use crate::http::kit::requirement::AuditRead;
 use crate::ports::Millis;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::audit_log;
-use crate::store::Page;
 use crate::store::kernel::audit::{EntryFilter, EntryRow};
 
 /// One thing that was done.
@@ -55,19 +52,23 @@ impl From<EntryRow> for EntryView {
 }
 
 /// Which entries.
-#[derive(Debug, Default, Deserialize)]
-pub struct EntryQuery {
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AuditLogQuery {
+    /// Only what this actor did: `admin`, `token:{id}`, `user:{id}`
     actor: Option<String>,
+    /// Only actions that begin like this: `token.`
     action: Option<String>,
+    /// Only what was done to the thing with this id
     target: Option<String>,
+    /// Unix seconds, included
     since: Option<i64>,
+    /// Unix seconds, excluded
     until: Option<i64>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
-impl EntryQuery {
-    fn filter(&self) -> EntryFilter<'_> {
+impl AuditLogQuery {
+    fn store_filter(&self) -> EntryFilter<'_> {
         EntryFilter {
             actor: self.actor.as_deref(),
             action: self.action.as_deref(),
@@ -83,29 +84,19 @@ impl EntryQuery {
     get,
     path = "/audit-log",
     tag = "audit",
-    params(
-        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`, `user:{id}`"),
-        ("action" = Option<String>, Query, description = "Only actions that begin like this: `token.`"),
-        ("target" = Option<String>, Query, description = "Only what was done to the thing with this id"),
-        ("since" = Option<i64>, Query, description = "Unix seconds, included"),
-        ("until" = Option<i64>, Query, description = "Unix seconds, excluded"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(AuditLogQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<EntryView>),
-        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<EntryView>)
     )
 )]
 pub async fn list_audit_log(
-    auth: RequestAuth,
-    query: Result<StrictQuery<EntryQuery>, Failure>,
+    auth: RequestAuth<AuditRead>,
+    query: Result<ListQuery<AuditLogQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AuditRead).await?;
-    let StrictQuery(query) = query?;
-    let part = page(query.limit, query.offset)?;
-    let (rows, total) = audit_log::list(&auth.app, &view, query.filter(), part).await?;
-    Ok(page_of_list(rows.into_iter().map(EntryView::from), total))
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let (rows, total) = audit_log::list(auth.app(), &view, filter.store_filter(), page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(EntryView::from), total))
 }
 
 /// Most entries of one export; `offset` reaches the rest.
@@ -117,29 +108,21 @@ const MAX_EXPORTED: i64 = 10_000;
     path = "/audit-log/export",
     tag = "audit",
     params(
-        ("actor" = Option<String>, Query, description = "Only what this actor did: `admin`, `token:{id}`, `user:{id}`"),
-        ("action" = Option<String>, Query, description = "Only actions that begin like this: `token.`"),
-        ("target" = Option<String>, Query, description = "Only what was done to the thing with this id"),
-        ("since" = Option<i64>, Query, description = "Unix seconds, included"),
-        ("until" = Option<i64>, Query, description = "Unix seconds, excluded"),
+        AuditLogQuery,
         ("limit" = Option<i64>, Query, description = "1 to 1000, or all up to 10,000 when it is absent"),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
-        (status = 200, description = "One entry a line", content_type = "application/x-ndjson", body = String),
-        (status = 403, description = "The token lacks `audit:read`", body = ErrorBody)
+        (status = 200, description = "One entry a line", content_type = "application/x-ndjson", body = String)
     )
 )]
 pub async fn export_audit_log(
-    auth: RequestAuth,
-    query: Result<StrictQuery<EntryQuery>, Failure>,
+    auth: RequestAuth<AuditRead>,
+    query: Result<ListQuery<AuditLogQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AuditRead).await?;
-    let StrictQuery(query) = query?;
-    let asked = page(query.limit, query.offset)?;
-    let limit = if query.limit.is_some() { asked.limit } else { MAX_EXPORTED };
-    let part = Page { limit, ..asked };
-    let (rows, _) = audit_log::list(&auth.app, &view, query.filter(), part).await?;
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let (rows, _) = audit_log::list(auth.app(), &view, filter.store_filter(), page.rows_or(MAX_EXPORTED)).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

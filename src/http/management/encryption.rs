@@ -6,10 +6,9 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::Admin;
 use crate::http::kit::response::ok;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::encryption::{self, KeyUse, Rotated};
 
@@ -42,13 +41,12 @@ impl From<KeyUse> for KeyView {
     path = "/encryption",
     tag = "encryption",
     responses(
-        (status = 200, description = "The keys of `ENCRYPTION_KEY` in their order, then others that have sealed something", body = Vec<KeyView>),
-        (status = 403, description = "The token lacks `admin`", body = ErrorBody)
+        (status = 200, description = "The keys of `ENCRYPTION_KEY` in their order, then others that have sealed something", body = Vec<KeyView>)
     )
 )]
-pub async fn list_encryption_keys(auth: RequestAuth) -> Result<Response, Failure> {
-    auth.require(Scope::Admin).await?;
-    let keys = encryption::keys(&auth.app).await?;
+pub async fn list_encryption_keys(auth: RequestAuth<Admin>) -> Result<Response, Failure> {
+    auth.caller().await?;
+    let keys = encryption::keys(auth.app()).await?;
     Ok(ok(&keys.into_iter().map(KeyView::from).collect::<Vec<_>>()))
 }
 
@@ -70,12 +68,11 @@ pub struct RotatedView {
     tag = "encryption",
     responses(
         (status = 200, description = "What was sealed anew, and how many are left", body = RotatedView),
-        (status = 403, description = "The token lacks `admin`", body = ErrorBody),
-        (status = 409, description = "`ENCRYPTION_KEY` is not set", body = ErrorBody)
+        (status = 409, description = "`ENCRYPTION_KEY` is not set")
     )
 )]
-pub async fn rotate_encryption_key(auth: RequestAuth) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::Admin).await?;
-    let Rotated { resealed, remaining, unreadable } = encryption::rotate(&auth.app, &actor).await?;
+pub async fn rotate_encryption_key(auth: RequestAuth<Admin>) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    let Rotated { resealed, remaining, unreadable } = encryption::rotate(auth.app(), &actor).await?;
     Ok(ok(&RotatedView { resealed, remaining, unreadable }))
 }

@@ -2,13 +2,13 @@
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, created, message, page_of_list};
-use crate::registry::access::scope::Scope;
+use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
+use crate::http::kit::response::{Done, created, message};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::security::advisories::{self, EntrySpec};
 use crate::store::security::advisories::{FilterEntryRow, NoticeFilter};
@@ -25,7 +25,7 @@ pub struct FilterEntryRequest {
     package: Option<String>,
     /// A Composer constraint; every version when it is left out.
     constraint: Option<String>,
-    /// What people are told.
+    /// What people are shown.
     reason: Option<String>,
     /// Where to read more.
     url: Option<String>,
@@ -66,12 +66,13 @@ impl From<FilterEntryRow> for FilterEntryView {
 }
 
 /// Which entries.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct FilterEntryQuery {
+    /// Only those of this package
     package: Option<String>,
+    /// Only those of this list
     list: Option<String>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 /// Entries of filter lists, newest first.
@@ -79,27 +80,20 @@ pub struct FilterEntryQuery {
     get,
     path = "/filter-entries",
     tag = "advisories",
-    params(
-        ("package" = Option<String>, Query, description = "Only those of this package"),
-        ("list" = Option<String>, Query, description = "Only those of this list"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(FilterEntryQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<FilterEntryView>),
-        (status = 403, description = "The token lacks `advisories:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many match", body = Vec<FilterEntryView>)
     )
 )]
 pub async fn list_filter_entries(
-    auth: RequestAuth,
-    query: Result<StrictQuery<FilterEntryQuery>, Failure>,
+    auth: RequestAuth<AdvisoriesRead>,
+    query: Result<ListQuery<FilterEntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::AdvisoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let filter = NoticeFilter { package: query.package.as_deref(), class: query.list.as_deref() };
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = advisories::entries(&auth.app, &view, filter, page).await?;
-    Ok(page_of_list(rows.into_iter().map(FilterEntryView::from), total))
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let filter = NoticeFilter { package: filter.package.as_deref(), class: filter.list.as_deref() };
+    let (rows, total) = advisories::entries(auth.app(), &view, filter, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(FilterEntryView::from), total))
 }
 
 /// Puts versions of a package on a filter list; composer refuses them from the next request on.
@@ -110,17 +104,16 @@ pub async fn list_filter_entries(
     request_body = FilterEntryRequest,
     responses(
         (status = 201, description = "The entry", body = FilterEntryView),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 409, description = "It is there already", body = ErrorBody)
+        (status = 409, description = "It is there already")
     )
 )]
 pub async fn create_filter_entry(
-    auth: RequestAuth,
+    auth: RequestAuth<AdvisoriesWrite>,
     body: Result<JsonBody<FilterEntryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = advisories::flag(&auth.app, &actor, request.into()).await?;
+    let row = advisories::flag(auth.app(), &actor, request.into()).await?;
     Ok(created(&FilterEntryView::from(row)))
 }
 
@@ -134,12 +127,14 @@ pub async fn create_filter_entry(
     ),
     responses(
         (status = 200, description = "Removed", body = Done),
-        (status = 403, description = "The token lacks `advisories:write`", body = ErrorBody),
-        (status = 404, description = "No such entry", body = ErrorBody)
+        (status = 404, description = "No such entry")
     )
 )]
-pub async fn delete_filter_entry(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::AdvisoriesWrite).await?;
-    advisories::unflag(&auth.app, &actor, &id).await?;
+pub async fn delete_filter_entry(
+    auth: RequestAuth<AdvisoriesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    advisories::unflag(auth.app(), &actor, &id).await?;
     Ok(message("Filter entry removed"))
 }

@@ -5,12 +5,12 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, no_store, page_of_list};
+use crate::http::kit::requirement::{UsersRead, UsersWrite};
+use crate::http::kit::response::{Done, message, no_store};
 use crate::http::management::auth::RoleName;
-use crate::registry::access::scope::Scope;
 use crate::registry::identity::users::links;
 use crate::registry::kernel::failure::Failure;
 use crate::store::identity::invitations::InvitationRow;
@@ -56,23 +56,19 @@ pub struct NewInvitationView {
     get,
     path = "/invitations",
     tag = "users",
-    params(
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<InvitationView>),
-        (status = 403, description = "The token lacks `users:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<InvitationView>)
     )
 )]
 pub async fn list_invitations(
-    auth: RequestAuth,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<UsersRead>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::UsersRead).await?;
-    let StrictQuery(query) = query?;
-    let (rows, total) = links::list(&auth.app, &view, query.page()?).await?;
-    Ok(page_of_list(rows.into_iter().map(InvitationView::from), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let (rows, total) = links::list(auth.app(), &view, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(InvitationView::from), total))
 }
 
 /// A request to invite somebody.
@@ -91,18 +87,18 @@ pub struct InvitationRequest {
     request_body = InvitationRequest,
     responses(
         (status = 201, description = "The invitation with its link, good for a week", body = NewInvitationView),
-        (status = 403, description = "The token lacks `users:write`, or the role is above one's own", body = ErrorBody),
-        (status = 409, description = "The address is a user's or invited already", body = ErrorBody)
+        (status = 403, description = "or the role is above one's own"),
+        (status = 409, description = "The address is a user's or invited already")
     )
 )]
 pub async fn create_invitation(
-    auth: RequestAuth,
+    auth: RequestAuth<UsersWrite>,
     BaseUrl(base_url): BaseUrl,
     body: Result<JsonBody<InvitationRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
     let JsonBody(request) = body?;
-    let (link, row) = links::invite(&auth.app, &manager, &request.email, request.role.into()).await?;
+    let (link, row) = links::invite(auth.app(), &manager, &request.email, request.role.into()).await?;
     let view = NewInvitationView { view: row.into(), link: link.url(&base_url), token: link.plain.reveal().to_owned() };
     Ok(no_store(StatusCode::CREATED, &view))
 }
@@ -115,12 +111,14 @@ pub async fn create_invitation(
     params(("id" = String, Path, description = "The invitation's id")),
     responses(
         (status = 200, description = "Revoked", body = Done),
-        (status = 403, description = "The token lacks `users:write`", body = ErrorBody),
-        (status = 404, description = "No such invitation", body = ErrorBody)
+        (status = 404, description = "No such invitation")
     )
 )]
-pub async fn delete_invitation(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::UsersWrite).await?;
-    links::revoke(&auth.app, &actor, &id).await?;
+pub async fn delete_invitation(
+    auth: RequestAuth<UsersWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    links::revoke(auth.app(), &actor, &id).await?;
     Ok(message("Invitation revoked"))
 }

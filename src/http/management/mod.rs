@@ -1,4 +1,4 @@
-//! The management surface: what operators and shops ask of the root organization.
+//! The management surface: what operators and programs request, in the organization of their credential.
 
 mod advisories;
 mod artifacts;
@@ -17,14 +17,8 @@ mod uploads;
 mod users;
 mod versions;
 
-use axum::Router;
-use axum::routing::{any, get};
-
 use crate::http::assets;
-use crate::http::kit::extract::{fallback, method_not_allowed};
-use crate::http::kit::handler::endpoint;
 use crate::http::kit::routes::{Routes, routes};
-use crate::http::kit::surface::{Surface, with_layer};
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
@@ -75,16 +69,4 @@ pub fn routes() -> Routes {
         .routes(routes!(invitations::list_invitations, invitations::create_invitation))
         .routes(routes!(invitations::delete_invitation))
         .routes(Routes::new().nest("/auth", auth::routes()))
-}
-
-/// The surface with its layers and its answers to what it does not have.
-pub fn with_layers(router: Router) -> Router {
-    let router = assets::account_page(router)
-        .route("/api/swagger/", get(endpoint!(assets::get_static_asset)))
-        .route("/api/swagger/{*file}", get(endpoint!(assets::get_static_asset)))
-        .route("/api", any(endpoint!(fallback)))
-        .route("/api/", any(endpoint!(fallback)))
-        .route("/api/{*rest}", any(endpoint!(fallback)))
-        .method_not_allowed_fallback(endpoint!(method_not_allowed));
-    with_layer(router, Surface::Management)
 }

@@ -4,27 +4,32 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{PathParams, StrictQuery};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
-use crate::registry::access::scope::Scope;
-use crate::registry::delivery::downloads::{Days, MAX_DAYS, Statistics, statistics, today};
+use crate::http::kit::requirement::PackagesRead;
+use crate::http::kit::response::ok;
+use crate::registry::delivery::downloads::{MAX_DAYS, Statistics, statistics, today};
 use crate::registry::kernel::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
+use crate::store::delivery::downloads::Days;
 use crate::store::packages::versions::DependentRow;
 
-/// Days that are told when nobody says which.
+/// Days that are counted if the request does not say which.
 const DEFAULT_DAYS: i64 = 30;
 
 /// Which installs are asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct StatisticsQuery {
+    /// First day, `2026-01-31`; 29 days before the last by default
     from: Option<String>,
+    /// Last day; today by default
     to: Option<String>,
+    /// Only this version
     version: Option<String>,
 }
 
@@ -37,7 +42,7 @@ impl StatisticsQuery {
             let reason = format!("must not be after `to`, nor more than {} days before it", MAX_DAYS - 1);
             return Err(Failure::invalid_field("from", reason));
         }
-        Ok((first, last))
+        Ok(Days { first, last })
     }
 }
 
@@ -89,11 +94,11 @@ struct DayCount {
 }
 
 impl PackageStatisticsView {
-    fn new(counted: Statistics, (first, last): Days) -> Self {
+    fn new(counted: Statistics, range: Days) -> Self {
         let versions: Vec<VersionCount> = counted
             .versions
             .into_iter()
-            .map(|(version, total, downloads)| VersionCount { version, total, downloads })
+            .map(|row| VersionCount { version: row.version, total: row.total, downloads: row.in_days })
             .collect();
         let days = counted.days.into_iter().map(|(day, versions)| DayCount {
             day: day_string(day),
@@ -103,8 +108,8 @@ impl PackageStatisticsView {
         Self {
             name: counted.name,
             total: versions.iter().map(|version| version.total).sum(),
-            from: day_string(first),
-            to: day_string(last),
+            from: day_string(range.first),
+            to: day_string(range.last),
             downloads: versions.iter().map(|version| version.downloads).sum(),
             versions,
             days: days.collect(),
@@ -119,27 +124,23 @@ impl PackageStatisticsView {
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("from" = Option<String>, Query, description = "First day, `2026-01-31`; 29 days before the last by default"),
-        ("to" = Option<String>, Query, description = "Last day; today by default"),
-        ("version" = Option<String>, Query, description = "Only this version")
+        StatisticsQuery
     ),
     responses(
         (status = 200, description = "The installs", body = PackageStatisticsView),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody)
+        (status = 404, description = "No such package or version")
     )
 )]
 pub async fn get_package_stats(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id]): PathParams<1>,
     query: Result<StrictQuery<StatisticsQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+    let view = auth.view().await?;
     let StrictQuery(query) = query?;
-    let app = &auth.app;
+    let app = auth.app();
     let days = query.days(today(app))?;
-    let asked = (id.as_str(), query.version.as_deref());
-    let counted = statistics(app, &view, asked, days).await?;
+    let counted = statistics(app, &view, &id, query.version.as_deref(), days).await?;
     Ok(ok(&PackageStatisticsView::new(counted, days)))
 }
 
@@ -170,23 +171,20 @@ impl From<DependentRow> for DependentView {
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<DependentView>),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
 pub async fn list_dependents(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = query.page()?;
-    let (rows, total) = read::dependents(&auth.app, &view, &id, page).await?;
-    Ok(page_of_list(rows.into_iter().map(DependentView::from), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let (rows, total) = read::dependents(auth.app(), &view, &id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(DependentView::from), total))
 }

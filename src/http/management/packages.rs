@@ -2,14 +2,14 @@
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page, update};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams, update};
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
+use crate::http::kit::response::{Done, message, ok};
 use crate::http::management::versions::VersionView;
-use crate::registry::access::scope::Scope;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
@@ -103,16 +103,22 @@ fn sort_of(key: Option<SortName>, order: Option<OrderName>) -> Sort {
 }
 
 /// What narrows a list of packages.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PackagesQuery {
+    /// Only those of this repository
     repo_id: Option<String>,
+    /// Only those whose name or description holds this
     search: Option<String>,
+    /// Only those of this Composer type
     #[serde(rename = "type")]
     package_type: Option<String>,
+    /// `name` (the default), `updated_at`, `created_at` or `downloads`
+    #[param(value_type = Option<String>)]
     sort: Option<SortName>,
+    /// `asc` (the default for names) or `desc` (for the others)
+    #[param(value_type = Option<String>)]
     order: Option<OrderName>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 /// The visible packages.
@@ -120,34 +126,25 @@ pub struct PackagesQuery {
     get,
     path = "/packages",
     tag = "packages",
-    params(
-        ("repo_id" = Option<String>, Query, description = "Only those of this repository"),
-        ("search" = Option<String>, Query, description = "Only those whose name or description holds this"),
-        ("type" = Option<String>, Query, description = "Only those of this Composer type"),
-        ("sort" = Option<String>, Query, description = "`name` (the default), `updated_at`, `created_at` or `downloads`"),
-        ("order" = Option<String>, Query, description = "`asc` (the default for names) or `desc` (for the others)"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(PackagesQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<PackageView>),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<PackageView>)
     )
 )]
 pub async fn list_packages(
-    auth: RequestAuth,
-    query: Result<StrictQuery<PackagesQuery>, Failure>,
+    auth: RequestAuth<PackagesRead>,
+    query: Result<ListQuery<PackagesQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let StrictQuery(query) = query?;
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let sort = sort_of(filter.sort, filter.order);
     let filter = PackageFilter {
-        repository_uid: query.repo_id.as_deref(),
-        search: query.search.as_deref(),
-        package_type: query.package_type.as_deref(),
+        repository_uid: filter.repo_id.as_deref(),
+        search: filter.search.as_deref(),
+        package_type: filter.package_type.as_deref(),
     };
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = read::list(&auth.app, &view, filter, sort_of(query.sort, query.order), page).await?;
-    Ok(page_of_list(rows.into_iter().map(PackageView::from), total))
+    let (rows, total) = read::list(auth.app(), &view, filter, sort, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(PackageView::from), total))
 }
 
 async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, Failure> {
@@ -164,13 +161,15 @@ async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, 
     params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
     responses(
         (status = 200, description = "The package", body = PackageDetails),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
-pub async fn get_package(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    package_details(&auth.app, &view, &id).await
+pub async fn get_package(
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    package_details(auth.app(), &view, &id).await
 }
 
 /// The same by its name.
@@ -184,16 +183,15 @@ pub async fn get_package(auth: RequestAuth, PathParams(id): PathParams<String>) 
     ),
     responses(
         (status = 200, description = "The package", body = PackageDetails),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
 pub async fn get_package_by_name(
-    auth: RequestAuth,
-    PathParams((vendor, name)): PathParams<(String, String)>,
+    auth: RequestAuth<PackagesRead>,
+    PathParams([vendor, name]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    package_details(&auth.app, &view, &format!("{vendor}/{name}")).await
+    let view = auth.view().await?;
+    package_details(auth.app(), &view, &format!("{vendor}/{name}")).await
 }
 
 /// What an operator says of a package over its composer.json.
@@ -244,20 +242,20 @@ impl From<PackageRequest> for PackageChanges {
     request_body = PackageRequest,
     responses(
         (status = 200, description = "The package as it is now", body = PackageDetails),
-        (status = 403, description = "The token lacks `packages:write`, or does not cover all versions", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "It is mirrored: it is as its upstream has it", body = ErrorBody)
+        (status = 403, description = "or does not cover all versions"),
+        (status = 404, description = "No such package"),
+        (status = 409, description = "It is mirrored: it is as its upstream has it")
     )
 )]
 pub async fn update_package(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<PackagesWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<PackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    manage::change_package(&auth.app, &actor, Who::Operator, &id, request.into()).await?;
-    package_details(&auth.app, &actor.view, &id).await
+    manage::change_package(auth.app(), &actor, Who::Operator, &id, request.into()).await?;
+    package_details(auth.app(), &actor.view, &id).await
 }
 
 /// Deletes an uploaded package with all its versions: nobody can download them any more. One that comes from a
@@ -269,13 +267,16 @@ pub async fn update_package(
     params(("id" = String, Path, description = "The package's id, or `vendor%2Fname`")),
     responses(
         (status = 200, description = "Deleted", body = Done),
-        (status = 403, description = "The token lacks `packages:write`, or does not cover all versions", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "It comes from a repository", body = ErrorBody)
+        (status = 403, description = "or does not cover all versions"),
+        (status = 404, description = "No such package"),
+        (status = 409, description = "It comes from a repository")
     )
 )]
-pub async fn delete_package(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
-    manage::delete_package(&auth.app, &actor, Who::Operator, &id).await?;
+pub async fn delete_package(
+    auth: RequestAuth<PackagesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    manage::delete_package(auth.app(), &actor, Who::Operator, &id).await?;
     Ok(message("Package deleted"))
 }

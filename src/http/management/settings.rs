@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, update};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{SettingsRead, SettingsWrite};
 use crate::http::kit::response::ok;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::settings::{self, Settings, SettingsChange};
 use crate::store::Update;
@@ -71,13 +70,12 @@ impl From<SettingsRequest> for SettingsChange {
     path = "/settings",
     tag = "settings",
     responses(
-        (status = 200, description = "The settings", body = SettingsView),
-        (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
+        (status = 200, description = "The settings", body = SettingsView)
     )
 )]
-pub async fn get_settings(auth: RequestAuth) -> Result<Response, Failure> {
-    let view = auth.view(Scope::SettingsRead).await?;
-    Ok(ok(&SettingsView::from(settings::get(&auth.app, &view).await?)))
+pub async fn get_settings(auth: RequestAuth<SettingsRead>) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    Ok(ok(&SettingsView::from(settings::get(auth.app(), &view).await?)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -87,15 +85,14 @@ pub async fn get_settings(auth: RequestAuth) -> Result<Response, Failure> {
     tag = "settings",
     request_body = SettingsRequest,
     responses(
-        (status = 200, description = "The settings as they are now", body = SettingsView),
-        (status = 403, description = "The token lacks `settings:write`", body = ErrorBody)
+        (status = 200, description = "The settings as they are now", body = SettingsView)
     )
 )]
 pub async fn update_settings(
-    auth: RequestAuth,
+    auth: RequestAuth<SettingsWrite>,
     body: Result<JsonBody<SettingsRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::SettingsWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    Ok(ok(&SettingsView::from(settings::change(&auth.app, &actor, request.into()).await?)))
+    Ok(ok(&SettingsView::from(settings::change(auth.app(), &actor, request.into()).await?)))
 }

@@ -4,10 +4,9 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::SettingsRead;
 use crate::http::kit::response::ok;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::dates::start_of_day;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::statistics;
@@ -115,11 +114,10 @@ impl From<Statistics> for StatisticsView {
     path = "/statistics",
     tag = "statistics",
     responses(
-        (status = 200, description = "The totals", body = StatisticsView),
-        (status = 403, description = "The token lacks `settings:read`", body = ErrorBody)
+        (status = 200, description = "The totals", body = StatisticsView)
     )
 )]
-pub async fn get_statistics(auth: RequestAuth) -> Result<Response, Failure> {
-    let view = auth.view(Scope::SettingsRead).await?;
-    Ok(ok(&StatisticsView::from(statistics::read(&auth.app, &view).await?)))
+pub async fn get_statistics(auth: RequestAuth<SettingsRead>) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    Ok(ok(&StatisticsView::from(statistics::read(auth.app(), &view).await?)))
 }

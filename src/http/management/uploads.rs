@@ -7,11 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::PathParams;
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::PackagesWrite;
 use crate::http::kit::response::with_status;
 use crate::http::kit::zip_body::{Zip, ZipForm, content_length, read_zip};
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::uploads::{self, UploadAddress, Uploaded};
 
@@ -64,23 +63,23 @@ impl From<Uploaded> for UploadedView {
     responses(
         (status = 200, description = "It is published already, with these very bytes", body = UploadedView),
         (status = 201, description = "Published", body = UploadedView),
-        (status = 400, description = "The zip, its composer.json or the address will not do", body = ErrorBody),
-        (status = 403, description = "The token lacks `packages:write`, or does not cover the version", body = ErrorBody),
-        (status = 409, description = "The version has other bytes, or the name belongs to a repository", body = ErrorBody),
-        (status = 502, description = "Too many large zips at once; try again", body = ErrorBody)
+        (status = 400, description = "The zip, its composer.json or the address will not do"),
+        (status = 403, description = "or does not cover the version"),
+        (status = 409, description = "The version has other bytes, or the name belongs to a repository"),
+        (status = 502, description = "Too many large zips at once; try again")
     )
 )]
 pub async fn upload_version(
-    auth: RequestAuth,
-    PathParams((vendor, name, version)): PathParams<(String, String, String)>,
+    auth: RequestAuth<PackagesWrite>,
+    PathParams([vendor, name, version]): PathParams<3>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
-    let now = auth.app.now();
+    let actor = auth.actor().await?;
+    let now = auth.app().now();
     let address = UploadAddress::parse(&actor.view, &format!("{vendor}/{name}"), &version, now)?;
-    let permit = uploads::wait_for_room(&auth.app, content_length(request.headers())).await?;
+    let permit = uploads::wait_for_room(auth.app(), content_length(request.headers())).await?;
     let zip = read_zip(request, &permit).await?;
-    let uploaded = uploads::publish(&auth.app, &actor, address, zip).await?;
+    let uploaded = uploads::publish(auth.app(), &actor, address, zip).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(with_status(status, &UploadedView::from(uploaded)))
 }

@@ -3,24 +3,24 @@
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams, StrictQuery, page};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, created, message, no_store, ok, page_of_list};
+use crate::http::kit::requirement::{UsersRead, UsersWrite};
+use crate::http::kit::response::{Done, created, message, no_store, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::{RoleName, UserView};
-use crate::registry::access::scope::Scope;
 use crate::registry::identity::users::{self, UserSpec, UserUpdate, links};
 use crate::registry::kernel::failure::Failure;
 
 /// What narrows a list of users.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct UsersQuery {
+    /// Only those whose e-mail address or name holds this
     search: Option<String>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 /// Users, newest first.
@@ -28,26 +28,20 @@ pub struct UsersQuery {
     get,
     path = "/users",
     tag = "users",
-    params(
-        ("search" = Option<String>, Query, description = "Only those whose e-mail address or name holds this"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(UsersQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<UserView>),
-        (status = 403, description = "The token lacks `users:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<UserView>)
     )
 )]
 pub async fn list_users(
-    auth: RequestAuth,
-    query: Result<StrictQuery<UsersQuery>, Failure>,
+    auth: RequestAuth<UsersRead>,
+    query: Result<ListQuery<UsersQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::UsersRead).await?;
-    let StrictQuery(query) = query?;
-    let part = page(query.limit, query.offset)?;
-    let (rows, total) = users::list(&auth.app, &view, query.search.as_deref(), part).await?;
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let (rows, total) = users::list(auth.app(), &view, filter.search.as_deref(), page.rows()).await?;
     let views = rows.into_iter().map(UserView::try_from).collect::<Result<Vec<_>, _>>()?;
-    Ok(page_of_list(views, total))
+    Ok(page.respond(views, total))
 }
 
 /// A request to make a user.
@@ -71,15 +65,18 @@ pub struct UserRequest {
     request_body = UserRequest,
     responses(
         (status = 201, description = "The user", body = UserView),
-        (status = 403, description = "The token lacks `users:write`, or the role is above one's own", body = ErrorBody),
-        (status = 409, description = "There is a user with this address already", body = ErrorBody)
+        (status = 403, description = "or the role is above one's own"),
+        (status = 409, description = "There is a user with this address already")
     )
 )]
-pub async fn create_user(auth: RequestAuth, body: Result<JsonBody<UserRequest>, Failure>) -> Result<Response, Failure> {
+pub async fn create_user(
+    auth: RequestAuth<UsersWrite>,
+    body: Result<JsonBody<UserRequest>, Failure>,
+) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
     let JsonBody(UserRequest { email, name, role, password }) = body?;
     let spec = UserSpec { email, name, password: password.0 };
-    let user = users::create(&auth.app, &manager, &spec, role.into()).await?;
+    let user = users::create(auth.app(), &manager, &spec, role.into()).await?;
     Ok(created(&UserView::try_from(user)?))
 }
 
@@ -91,13 +88,12 @@ pub async fn create_user(auth: RequestAuth, body: Result<JsonBody<UserRequest>, 
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 200, description = "The user", body = UserView),
-        (status = 403, description = "The token lacks `users:read`", body = ErrorBody),
-        (status = 404, description = "No such user", body = ErrorBody)
+        (status = 404, description = "No such user")
     )
 )]
-pub async fn get_user(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::UsersRead).await?;
-    Ok(ok(&UserView::try_from(users::get(&auth.app, &view, &id).await?)?))
+pub async fn get_user(auth: RequestAuth<UsersRead>, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    Ok(ok(&UserView::try_from(users::get(auth.app(), &view, &id).await?)?))
 }
 
 /// A request to change a user.
@@ -141,19 +137,19 @@ impl TryFrom<UserChangeRequest> for UserUpdate {
     request_body = UserChangeRequest,
     responses(
         (status = 200, description = "The user as it is now", body = UserView),
-        (status = 403, description = "The token lacks `users:write`, or the user or role is above one's own", body = ErrorBody),
-        (status = 404, description = "No such user", body = ErrorBody),
-        (status = 409, description = "It is the last owner, or the address is taken", body = ErrorBody)
+        (status = 403, description = "or the user or role is above one's own"),
+        (status = 404, description = "No such user"),
+        (status = 409, description = "It is the last owner, or the address is taken")
     )
 )]
 pub async fn update_user(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<UsersWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<UserChangeRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
     let JsonBody(request) = body?;
-    let user = users::change(&auth.app, &manager, &id, request.try_into()?).await?;
+    let user = users::change(auth.app(), &manager, &id, request.try_into()?).await?;
     Ok(ok(&UserView::try_from(user)?))
 }
 
@@ -165,14 +161,14 @@ pub async fn update_user(
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 200, description = "Removed", body = Done),
-        (status = 403, description = "The token lacks `users:write`, or the user is above one's own role", body = ErrorBody),
-        (status = 404, description = "No such user", body = ErrorBody),
-        (status = 409, description = "It is the last owner", body = ErrorBody)
+        (status = 403, description = "or the user is above one's own role"),
+        (status = 404, description = "No such user"),
+        (status = 409, description = "It is the last owner")
     )
 )]
-pub async fn delete_user(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_user(auth: RequestAuth<UsersWrite>, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
-    users::remove(&auth.app, &manager, &id).await?;
+    users::remove(auth.app(), &manager, &id).await?;
     Ok(message("User removed"))
 }
 
@@ -195,18 +191,18 @@ pub struct LinkView {
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 201, description = "The link", body = LinkView),
-        (status = 403, description = "The token lacks `users:write`, or the user is above one's own role", body = ErrorBody),
-        (status = 404, description = "No such user", body = ErrorBody),
-        (status = 409, description = "The user is blocked", body = ErrorBody)
+        (status = 403, description = "or the user is above one's own role"),
+        (status = 404, description = "No such user"),
+        (status = 409, description = "The user is blocked")
     )
 )]
 pub async fn create_reset_link(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<UsersWrite>,
+    PathParams([id]): PathParams<1>,
     BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
-    let link = links::issue_reset(&auth.app, &manager, &id).await?;
+    let link = links::issue_reset(auth.app(), &manager, &id).await?;
     let view = LinkView {
         link: link.url(&base_url),
         token: link.plain.reveal().to_owned(),

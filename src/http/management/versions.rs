@@ -6,14 +6,14 @@ use http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{PathParams, StrictQuery};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
+use crate::http::kit::response::{Done, message, ok};
 use crate::ports::Millis;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::manage::{VersionChange, change_version};
 use crate::registry::packages::read;
@@ -102,25 +102,22 @@ impl From<VersionRow> for VersionDetails {
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RequiringVersionView>),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
 pub async fn list_versions(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = query.page()?;
-    let (rows, total) = read::version_page(&auth.app, &view, &id, page).await?;
-    Ok(page_of_list(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let (rows, total) = read::version_page(auth.app(), &view, &id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(|row| VersionDetails::from(row).version), total))
 }
 
 /// One version with its composer.json.
@@ -134,28 +131,27 @@ pub async fn list_versions(
     ),
     responses(
         (status = 200, description = "The version", body = VersionDetails),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody)
+        (status = 404, description = "No such package or version")
     )
 )]
 pub async fn get_version(
-    auth: RequestAuth,
-    PathParams((id, version)): PathParams<(String, String)>,
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id, version]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
-    let row = read::version(&auth.app, &view, (&id, &version)).await?;
+    let view = auth.view().await?;
+    let row = read::version(auth.app(), &view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
 /// Changes a version, and responds with the version as it is then.
 async fn change_and_show(
-    auth: &RequestAuth,
-    (id, version): (String, String),
+    auth: &RequestAuth<PackagesWrite>,
+    [id, version]: [String; 2],
     change: VersionChange,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
-    change_version(&auth.app, &actor, (&id, &version), change).await?;
-    let row = read::version(&auth.app, &actor.view, (&id, &version)).await?;
+    let actor = auth.actor().await?;
+    change_version(auth.app(), &actor, (&id, &version), change).await?;
+    let row = read::version(auth.app(), &actor.view, (&id, &version)).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -171,14 +167,13 @@ async fn change_and_show(
     ),
     responses(
         (status = 200, description = "The version, yanked", body = VersionDetails),
-        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody)
+        (status = 404, description = "No such package or version"),
+        (status = 409, description = "The package is mirrored")
     )
 )]
 pub async fn yank_version(
-    auth: RequestAuth,
-    PathParams(address): PathParams<(String, String)>,
+    auth: RequestAuth<PackagesWrite>,
+    PathParams(address): PathParams<2>,
 ) -> Result<Response, Failure> {
     change_and_show(&auth, address, VersionChange::Yank).await
 }
@@ -194,14 +189,13 @@ pub async fn yank_version(
     ),
     responses(
         (status = 200, description = "The version, as it was before it was yanked", body = VersionDetails),
-        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody)
+        (status = 404, description = "No such package or version"),
+        (status = 409, description = "The package is mirrored")
     )
 )]
 pub async fn unyank_version(
-    auth: RequestAuth,
-    PathParams(address): PathParams<(String, String)>,
+    auth: RequestAuth<PackagesWrite>,
+    PathParams(address): PathParams<2>,
 ) -> Result<Response, Failure> {
     change_and_show(&auth, address, VersionChange::Unyank).await
 }
@@ -218,23 +212,24 @@ pub async fn unyank_version(
     ),
     responses(
         (status = 200, description = "Deleted", body = Done),
-        (status = 403, description = "The token lacks `packages:write`", body = ErrorBody),
-        (status = 404, description = "No such package or version", body = ErrorBody),
-        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
+        (status = 404, description = "No such package or version"),
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back")
     )
 )]
 pub async fn delete_version(
-    auth: RequestAuth,
-    PathParams((id, version)): PathParams<(String, String)>,
+    auth: RequestAuth<PackagesWrite>,
+    PathParams([id, version]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::PackagesWrite).await?;
-    change_version(&auth.app, &actor, (&id, &version), VersionChange::Delete).await?;
+    let actor = auth.actor().await?;
+    change_version(auth.app(), &actor, (&id, &version), VersionChange::Delete).await?;
     Ok(message("Version deleted"))
 }
 
 /// Whose text is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct TextQuery {
+    /// The latest by default
     version: Option<String>,
 }
 
@@ -249,16 +244,16 @@ pub struct TextView {
 }
 
 async fn text_response(
-    auth: &RequestAuth,
+    auth: &RequestAuth<PackagesRead>,
     id: &str,
     query: Result<StrictQuery<TextQuery>, Failure>,
     headers: &HeaderMap,
     kind: &'static str,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::PackagesRead).await?;
+    let view = auth.view().await?;
     let StrictQuery(query) = query?;
     let asked = (id, query.version.as_deref());
-    let (version, text) = read::text(&auth.app, &view, asked, kind).await?;
+    let (version, text) = read::text(auth.app(), &view, asked, kind).await?;
     let wants_json = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
     });
@@ -281,7 +276,7 @@ async fn text_response(
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("version" = Option<String>, Query, description = "The latest by default")
+        TextQuery
     ),
     responses(
         (
@@ -289,13 +284,12 @@ async fn text_response(
             description = "The text; `text/plain` when the file is no Markdown",
             content((String = "text/markdown"), (String = "text/plain"), (TextView = "application/json"))
         ),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version, or it has no README", body = ErrorBody)
+        (status = 404, description = "No such package or version, or it has no README")
     )
 )]
 pub async fn get_readme(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id]): PathParams<1>,
     headers: HeaderMap,
     query: Result<StrictQuery<TextQuery>, Failure>,
 ) -> Result<Response, Failure> {
@@ -309,7 +303,7 @@ pub async fn get_readme(
     tag = "packages",
     params(
         ("id" = String, Path, description = "The package's id, or `vendor%2Fname`"),
-        ("version" = Option<String>, Query, description = "The latest by default")
+        TextQuery
     ),
     responses(
         (
@@ -317,13 +311,12 @@ pub async fn get_readme(
             description = "The text; `text/plain` when the file is no Markdown",
             content((String = "text/markdown"), (String = "text/plain"), (TextView = "application/json"))
         ),
-        (status = 403, description = "The token lacks `packages:read`", body = ErrorBody),
-        (status = 404, description = "No such package or version, or it has no CHANGELOG", body = ErrorBody)
+        (status = 404, description = "No such package or version, or it has no CHANGELOG")
     )
 )]
 pub async fn get_changelog(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<PackagesRead>,
+    PathParams([id]): PathParams<1>,
     headers: HeaderMap,
     query: Result<StrictQuery<TextQuery>, Failure>,
 ) -> Result<Response, Failure> {

@@ -103,10 +103,10 @@ pub struct PermissionRequest {
     /// Needed when one permission is given.
     #[serde(alias = "consumerid")]
     consumer_id: Option<i64>,
-    /// The package; or else
+    /// The package. Either it or `package` is needed when the permission is given.
     #[serde(alias = "packageid")]
     package_id: Option<i64>,
-    /// its name, or a pattern: `acme/*`, `*`.
+    /// The name of the package, or a pattern of names: `acme/*`, `*`.
     package: Option<String>,
     /// As composer writes it: `5.*`, `^2.1 || ^3.0`; `*` is every version. Needed when the permission is given.
     version: Option<String>,

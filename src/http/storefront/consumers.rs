@@ -3,43 +3,36 @@
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{no_content, ok, page_of_list};
+use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
+use crate::http::kit::response::{no_content, ok};
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
-use crate::registry::access::scope::Scope;
 use crate::registry::identity::idempotency::{self, Begun};
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::consumers::{self, Consumer, ConsumerSpec};
-
-fn consumer_page((consumers, total): (Vec<Consumer>, i64)) -> Response {
-    page_of_list(consumers.into_iter().map(ConsumerView::from), total)
-}
+use crate::registry::storefront::consumers::{self, ConsumerSpec};
 
 /// Consumers, the oldest first.
 #[utoipa::path(
     get,
     path = "/consumers",
     tag = "storefront",
-    params(
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(LimitOffset),
     responses(
-        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody)
+        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
     )
 )]
 pub async fn list_consumers(
-    auth: RequestAuth,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<StorefrontRead>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    Ok(consumer_page(consumers::list(&auth.app, &view, None, query.whole()?).await?))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let (rows, total) = consumers::list(auth.app(), &view, None, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
 /// Consumers with an e-mail address, in whatever case, the oldest first.
@@ -49,22 +42,21 @@ pub async fn list_consumers(
     tag = "storefront",
     params(
         ("email" = String, Path, description = "The address"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
-        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody)
+        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
     )
 )]
 pub async fn list_consumers_by_email(
-    auth: RequestAuth,
-    PathParams(email): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([email]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    Ok(consumer_page(consumers::list(&auth.app, &view, Some(&email), query.whole()?).await?))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let (rows, total) = consumers::list(auth.app(), &view, Some(&email), page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
 /// One consumer.
@@ -75,13 +67,15 @@ pub async fn list_consumers_by_email(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "The consumer", body = ConsumerView),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
-pub async fn get_consumer(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let consumer = consumers::get(&auth.app, &view, id_of(&id, "Consumer")?).await?;
+pub async fn get_consumer(
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let consumer = consumers::get(auth.app(), &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
@@ -94,16 +88,15 @@ pub async fn get_consumer(auth: RequestAuth, PathParams(id): PathParams<String>)
     request_body = ConsumerRequest,
     responses(
         (status = 201, description = "The consumer", body = ConsumerView),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 409, description = "The public key is taken; or the key came with another request, or this one is still in progress", body = ErrorBody)
+        (status = 409, description = "The public key is taken; or the key came with another request, or this one is still in progress")
     )
 )]
 pub async fn create_consumer(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontWrite>,
     body: Result<IdempotentJson<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &auth.app;
-    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
+    let app = auth.app();
+    let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
     let spec = ConsumerSpec::from(value);
     consumers::check_new(&spec)?;
@@ -128,19 +121,18 @@ pub async fn create_consumer(
     request_body = ConsumerRequest,
     responses(
         (status = 200, description = "The consumer as it is now", body = ConsumerView),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time", body = ErrorBody)
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time")
     )
 )]
 pub async fn update_consumer(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let consumer = consumers::change(&auth.app, &actor, id_of(&id, "Consumer")?, request.into()).await?;
+    let consumer = consumers::change(auth.app(), &actor, id_of(&id, "Consumer")?, request.into()).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
@@ -152,12 +144,14 @@ pub async fn update_consumer(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
-pub async fn delete_consumer(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
-    consumers::delete(&auth.app, &actor, id_of(&id, "Consumer")?).await?;
+pub async fn delete_consumer(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    consumers::delete(auth.app(), &actor, id_of(&id, "Consumer")?).await?;
     Ok(no_content())
 }

@@ -1,17 +1,18 @@
-//! All that a consumer was granted: packages, permissions as a list, and what to tell composer.
+//! All that a consumer was granted: packages, permissions as a list, and instructions for composer.
 
 use axum::response::Response;
 use serde_json::json;
 
-use crate::http::kit::extract::{BaseUrl, JsonBody, PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{ok, page_of_list};
+use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
+use crate::http::kit::response::ok;
 use crate::http::storefront::body::{InstructionsView, PermissionRequest, PermissionView, StorefrontPackageView};
 use crate::http::storefront::id_of;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::{entitlements, instructions};
+use crate::registry::storefront::entitlements;
+use crate::registry::storefront::instructions::{self, EntitledPackages};
 use crate::store::storefront::entitlements::PermissionRow;
 
 fn permission_list(rows: Vec<PermissionRow>) -> Response {
@@ -25,25 +26,23 @@ fn permission_list(rows: Vec<PermissionRow>) -> Response {
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The consumer's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
 pub async fn list_consumer_packages(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (id, page) = (id_of(&id, "Consumer")?, query.whole()?);
-    let (rows, total) = instructions::visible(&auth.app, &view, id, page).await?;
-    Ok(page_of_list(rows.into_iter().map(StorefrontPackageView::from), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let id = id_of(&id, "Consumer")?;
+    let (rows, total) = instructions::visible(auth.app(), &view, id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
 /// The permissions of a consumer that name a package, the oldest first.
@@ -57,17 +56,16 @@ pub async fn list_consumer_packages(
     ),
     responses(
         (status = 200, description = "Permissions", body = Vec<PermissionView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer or package", body = ErrorBody)
+        (status = 404, description = "No such consumer or package")
     )
 )]
 pub async fn list_consumer_permissions(
-    auth: RequestAuth,
-    PathParams((consumer, package)): PathParams<(String, String)>,
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([consumer, package]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
+    let view = auth.view().await?;
     let (consumer, package) = (id_of(&consumer, "Consumer")?, id_of(&package, "Package")?);
-    Ok(permission_list(entitlements::of_package(&auth.app, &view, consumer, package).await?))
+    Ok(permission_list(entitlements::of_package(auth.app(), &view, consumer, package).await?))
 }
 
 /// All permissions of a consumer, the oldest first.
@@ -78,13 +76,15 @@ pub async fn list_consumer_permissions(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "Permissions, 1000 at most", body = Vec<PermissionView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
-pub async fn list_entitlements(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    Ok(permission_list(entitlements::list(&auth.app, &view, id_of(&id, "Consumer")?).await?))
+pub async fn list_entitlements(
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    Ok(permission_list(entitlements::list(auth.app(), &view, id_of(&id, "Consumer")?).await?))
 }
 
 /// Makes a list the complete list of a consumer's permissions. What is on it already stays, with its id; doing it twice
@@ -100,20 +100,20 @@ pub async fn list_entitlements(auth: RequestAuth, PathParams(id): PathParams<Str
     ),
     responses(
         (status = 200, description = "All permissions as they are now", body = Vec<PermissionView>),
-        (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 403, description = "or sees less than it would grant"),
+        (status = 404, description = "No such consumer")
     )
 )]
 pub async fn set_entitlements(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<Vec<PermissionRequest>>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(requests) = body?;
     let specs = requests.into_iter().enumerate().map(|(index, request)| request.into_spec(&format!("[{index}].")));
     let specs = specs.collect::<Result<_, _>>()?;
-    Ok(permission_list(entitlements::set(&auth.app, &issuer, id_of(&id, "Consumer")?, specs).await?))
+    Ok(permission_list(entitlements::set(auth.app(), &issuer, id_of(&id, "Consumer")?, specs).await?))
 }
 
 /// What a shop shows a consumer, to be copied: credentials, repository, and requirements for just what was bought.
@@ -124,18 +124,17 @@ pub async fn set_entitlements(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "Instructions", body = InstructionsView),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
 pub async fn get_instructions(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontRead>,
     BaseUrl(url): BaseUrl,
-    PathParams(id): PathParams<String>,
+    PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
+    let view = auth.view().await?;
     let id = id_of(&id, "Consumer")?;
-    let (consumer, require) = instructions::bought(&auth.app, &view, id).await?;
+    let EntitledPackages { consumer, require } = instructions::bought(auth.app(), &view, id).await?;
     let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let credentials = json!({"username": consumer.row.public_key, "password": consumer.private_key});
     let mut commands = vec![format!("composer config repositories.{} composer {url}", repository_name(host))];

@@ -1,7 +1,6 @@
-//! `/api/storefront`: what the back end of a shop asks, so that each customer may install just what was paid for.
+//! The storefront surface: what the back end of a shop requests, so that each customer may install just what was paid for.
 //!
-//! The paths, fields and times are those of the storefront document, where there are any; ids are integers. Errors are
-//! the management surface's, whose layer this one shares.
+//! Paths, fields and times are those of the storefront document, as far as it goes; ids are integers.
 
 mod body;
 mod consumers;

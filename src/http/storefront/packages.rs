@@ -2,13 +2,13 @@
 
 use axum::response::Response;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, no_content, ok, page_of_list};
+use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
+use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::catalog;
 
@@ -17,24 +17,20 @@ use crate::registry::storefront::catalog;
     get,
     path = "/packages",
     tag = "storefront",
-    params(
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(LimitOffset),
     responses(
-        (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody)
+        (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>)
     )
 )]
 pub async fn list_storefront_packages(
-    auth: RequestAuth,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<StorefrontRead>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (app, page) = (&auth.app, query.whole()?);
-    let (rows, total) = catalog::packages(app, &view, page).await?;
-    Ok(page_of_list(rows.into_iter().map(StorefrontPackageView::from), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let app = auth.app();
+    let (rows, total) = catalog::packages(app, &view, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
 /// Makes a package without versions; their zips are uploaded.
@@ -45,17 +41,17 @@ pub async fn list_storefront_packages(
     request_body = StorefrontPackageRequest,
     responses(
         (status = 201, description = "The package", body = StorefrontPackageView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 409, description = "There is a package of that name", body = ErrorBody)
+        (status = 403, description = "or does not cover the package"),
+        (status = 409, description = "There is a package of that name")
     )
 )]
 pub async fn create_storefront_package(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontWrite>,
     body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = catalog::create_package(&auth.app, &actor, request.into()).await?;
+    let row = catalog::create_package(auth.app(), &actor, request.into()).await?;
     Ok(created(&StorefrontPackageView::from(row)))
 }
 
@@ -67,17 +63,16 @@ pub async fn create_storefront_package(
     params(("id" = i64, Path, description = "The package's id")),
     responses(
         (status = 200, description = "The package", body = StorefrontPackageView),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
 pub async fn get_storefront_package(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
+    let view = auth.view().await?;
     let id = id_of(&id, "Package")?;
-    let row = catalog::package(&auth.app, &view, id).await?;
+    let row = catalog::package(auth.app(), &view, id).await?;
     Ok(ok(&StorefrontPackageView::from(row)))
 }
 
@@ -90,19 +85,19 @@ pub async fn get_storefront_package(
     request_body = StorefrontPackageRequest,
     responses(
         (status = 201, description = "The package as it is now", body = StorefrontPackageView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "The package is mirrored", body = ErrorBody)
+        (status = 403, description = "or does not cover the package"),
+        (status = 404, description = "No such package"),
+        (status = 409, description = "The package is mirrored")
     )
 )]
 pub async fn update_storefront_package(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = catalog::change_package(&auth.app, &actor, id_of(&id, "Package")?, request.into()).await?;
+    let row = catalog::change_package(auth.app(), &actor, id_of(&id, "Package")?, request.into()).await?;
     Ok(created(&StorefrontPackageView::from(row)))
 }
 
@@ -114,16 +109,16 @@ pub async fn update_storefront_package(
     params(("id" = i64, Path, description = "The package's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
+        (status = 403, description = "or does not cover the package"),
+        (status = 404, description = "No such package"),
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back")
     )
 )]
 pub async fn delete_storefront_package(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
-    catalog::delete_package(&auth.app, &actor, id_of(&id, "Package")?).await?;
+    let actor = auth.actor().await?;
+    catalog::delete_package(auth.app(), &actor, id_of(&id, "Package")?).await?;
     Ok(no_content())
 }

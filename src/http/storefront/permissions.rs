@@ -3,12 +3,11 @@
 use axum::response::Response;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{PermissionRequest, PermissionView};
 use crate::http::storefront::{entitlements, id_of};
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::entitlements::{change, get, grant, revoke};
 
@@ -23,11 +22,10 @@ use crate::registry::storefront::entitlements::{change, get, grant, revoke};
     ),
     responses(
         (status = 200, description = "Permissions", body = Vec<PermissionView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer or package", body = ErrorBody)
+        (status = 404, description = "No such consumer or package")
     )
 )]
-pub async fn list_permissions(auth: RequestAuth, ids: PathParams<(String, String)>) -> Result<Response, Failure> {
+pub async fn list_permissions(auth: RequestAuth<StorefrontRead>, ids: PathParams<2>) -> Result<Response, Failure> {
     entitlements::list_consumer_permissions(auth, ids).await
 }
 
@@ -39,17 +37,17 @@ pub async fn list_permissions(auth: RequestAuth, ids: PathParams<(String, String
     request_body = PermissionRequest,
     responses(
         (status = 201, description = "The permission", body = PermissionView),
-        (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
-        (status = 409, description = "The consumer has this very permission, or as many as there can be", body = ErrorBody)
+        (status = 403, description = "or sees less than it would grant"),
+        (status = 409, description = "The consumer has this very permission, or as many as there can be")
     )
 )]
 pub async fn create_permission(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontWrite>,
     body: Result<JsonBody<PermissionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(request) = body?;
-    let row = grant(&auth.app, &issuer, request.into_spec("")?).await?;
+    let row = grant(auth.app(), &issuer, request.into_spec("")?).await?;
     Ok(created(&PermissionView::from(row)))
 }
 
@@ -61,13 +59,15 @@ pub async fn create_permission(
     params(("id" = i64, Path, description = "The permission's id")),
     responses(
         (status = 200, description = "The permission", body = PermissionView),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such permission", body = ErrorBody)
+        (status = 404, description = "No such permission")
     )
 )]
-pub async fn get_permission(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let row = get(&auth.app, &view, id_of(&id, "Permission")?).await?;
+pub async fn get_permission(
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let row = get(auth.app(), &view, id_of(&id, "Permission")?).await?;
     Ok(ok(&PermissionView::from(row)))
 }
 
@@ -80,19 +80,19 @@ pub async fn get_permission(auth: RequestAuth, PathParams(id): PathParams<String
     request_body = PermissionRequest,
     responses(
         (status = 200, description = "The permission as it is now", body = PermissionView),
-        (status = 403, description = "The token lacks `storefront:write`, or sees less than it would grant", body = ErrorBody),
-        (status = 404, description = "No such permission", body = ErrorBody),
-        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time", body = ErrorBody)
+        (status = 403, description = "or sees less than it would grant"),
+        (status = 404, description = "No such permission"),
+        (status = 409, description = "The consumer has this very permission, or somebody else changed this one at the same time")
     )
 )]
 pub async fn update_permission(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<PermissionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(request) = body?;
-    let row = change(&auth.app, &issuer, id_of(&id, "Permission")?, request.into_spec("")?).await?;
+    let row = change(auth.app(), &issuer, id_of(&id, "Permission")?, request.into_spec("")?).await?;
     Ok(ok(&PermissionView::from(row)))
 }
 
@@ -104,12 +104,14 @@ pub async fn update_permission(
     params(("id" = i64, Path, description = "The permission's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such permission", body = ErrorBody)
+        (status = 404, description = "No such permission")
     )
 )]
-pub async fn delete_permission(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::StorefrontWrite).await?;
-    revoke(&auth.app, &issuer, id_of(&id, "Permission")?).await?;
+pub async fn delete_permission(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let issuer = auth.issuer().await?;
+    revoke(auth.app(), &issuer, id_of(&id, "Permission")?).await?;
     Ok(no_content())
 }

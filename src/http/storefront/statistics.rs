@@ -4,16 +4,15 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::PathParams;
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::page_of_list;
+use crate::http::kit::requirement::StorefrontRead;
 use crate::http::storefront::id_of;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumer_statistics::of_one_consumer;
-use crate::store::delivery::downloads::ConsumerDownloads;
+use crate::store::storefront::consumer_statistics::ConsumerDownloads;
 
 /// What a consumer installed of one version.
 #[derive(Serialize, ToSchema)]
@@ -53,23 +52,21 @@ impl From<ConsumerDownloads> for ConsumerStatisticsView {
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The consumer's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<ConsumerStatisticsView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
 pub async fn list_consumer_statistics(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (app, page) = (&auth.app, query.whole()?);
-    let (rows, total) = of_one_consumer(app, &view, id_of(&id, "Consumer")?, page).await?;
-    Ok(page_of_list(rows.into_iter().map(ConsumerStatisticsView::from), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let app = auth.app();
+    let (rows, total) = of_one_consumer(app, &view, id_of(&id, "Consumer")?, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(ConsumerStatisticsView::from), total))
 }

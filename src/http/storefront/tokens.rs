@@ -3,14 +3,13 @@
 use axum::response::Response;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::body::{ConsumerTokenRequest, ConsumerTokenView};
 use crate::http::storefront::id_of;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::consumer_tokens;
+use crate::registry::storefront::consumer_tokens::{self, CreatedToken};
 
 /// A consumer's tokens, the oldest first.
 #[utoipa::path(
@@ -20,13 +19,15 @@ use crate::registry::storefront::consumer_tokens;
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "Tokens, 100 at most", body = Vec<ConsumerTokenView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody)
+        (status = 404, description = "No such consumer")
     )
 )]
-pub async fn list_consumer_tokens(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let rows = consumer_tokens::list(&auth.app, &view, id_of(&id, "Consumer")?).await?;
+pub async fn list_consumer_tokens(
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let rows = consumer_tokens::list(auth.app(), &view, id_of(&id, "Consumer")?).await?;
     Ok(ok(&rows.into_iter().map(|row| ConsumerTokenView::new(row, None)).collect::<Vec<_>>()))
 }
 
@@ -39,20 +40,19 @@ pub async fn list_consumer_tokens(auth: RequestAuth, PathParams(id): PathParams<
     request_body = ConsumerTokenRequest,
     responses(
         (status = 201, description = "The token", body = ConsumerTokenView),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer", body = ErrorBody),
-        (status = 409, description = "Every seat is taken", body = ErrorBody)
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "Every seat is taken")
     )
 )]
 pub async fn create_consumer_token(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<ConsumerTokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
     let id = id_of(&id, "Consumer")?;
-    let (plain, row) = consumer_tokens::issue(&auth.app, &actor, id, &request.description).await?;
+    let CreatedToken { plain, row } = consumer_tokens::issue(auth.app(), &actor, id, &request.description).await?;
     let view = ConsumerTokenView::new(row, Some(plain.reveal().to_owned()));
     Ok(created(&view))
 }
@@ -68,15 +68,14 @@ pub async fn create_consumer_token(
     ),
     responses(
         (status = 204, description = "Revoked"),
-        (status = 403, description = "The token lacks `storefront:write`", body = ErrorBody),
-        (status = 404, description = "No such consumer or token", body = ErrorBody)
+        (status = 404, description = "No such consumer or token")
     )
 )]
 pub async fn delete_consumer_token(
-    auth: RequestAuth,
-    PathParams((id, token)): PathParams<(String, String)>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id, token]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
-    consumer_tokens::revoke(&auth.app, &actor, id_of(&id, "Consumer")?, &token).await?;
+    let actor = auth.actor().await?;
+    consumer_tokens::revoke(auth.app(), &actor, id_of(&id, "Consumer")?, &token).await?;
     Ok(no_content())
 }

@@ -4,14 +4,14 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, no_content, ok, page_of_list, with_status};
+use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
+use crate::http::kit::response::{created, no_content, ok, with_status};
 use crate::http::kit::zip_body::{content_length, read_zip};
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::uploads;
 use crate::registry::storefront::catalog;
@@ -23,25 +23,23 @@ use crate::registry::storefront::catalog;
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The package's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 1000 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<StorefrontVersionView>),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody)
+        (status = 404, description = "No such package")
     )
 )]
 pub async fn list_storefront_versions(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (id, page) = (id_of(&id, "Package")?, query.whole()?);
-    let (rows, total) = catalog::versions(&auth.app, &view, id, page).await?;
-    Ok(page_of_list(rows.into_iter().map(StorefrontVersionView::from), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let id = id_of(&id, "Package")?;
+    let (rows, total) = catalog::versions(auth.app(), &view, id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(StorefrontVersionView::from), total))
 }
 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.
@@ -53,19 +51,19 @@ pub async fn list_storefront_versions(
     request_body = StorefrontVersionRequest,
     responses(
         (status = 201, description = "The version", body = StorefrontVersionView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 404, description = "No such package", body = ErrorBody),
-        (status = 409, description = "The package has the version, or comes from a repository", body = ErrorBody)
+        (status = 403, description = "or does not cover the package"),
+        (status = 404, description = "No such package"),
+        (status = 409, description = "The package has the version, or comes from a repository")
     )
 )]
 pub async fn create_storefront_version(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = catalog::create_version(&auth.app, &actor, id_of(&id, "Package")?, request.into()).await?;
+    let row = catalog::create_version(auth.app(), &actor, id_of(&id, "Package")?, request.into()).await?;
     Ok(created(&StorefrontVersionView::from(row)))
 }
 
@@ -77,17 +75,16 @@ pub async fn create_storefront_version(
     params(("id" = i64, Path, description = "The version's id")),
     responses(
         (status = 200, description = "The version", body = StorefrontVersionView),
-        (status = 403, description = "The token lacks `storefront:read`", body = ErrorBody),
-        (status = 404, description = "No such version", body = ErrorBody)
+        (status = 404, description = "No such version")
     )
 )]
 pub async fn get_storefront_version(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::StorefrontRead).await?;
+    let view = auth.view().await?;
     let id = id_of(&id, "Version")?;
-    let row = catalog::version(&auth.app, &view, id).await?;
+    let row = catalog::version(auth.app(), &view, id).await?;
     Ok(ok(&StorefrontVersionView::from(row)))
 }
 
@@ -100,19 +97,19 @@ pub async fn get_storefront_version(
     request_body = StorefrontVersionRequest,
     responses(
         (status = 200, description = "The version as it is now", body = StorefrontVersionView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 404, description = "No such version", body = ErrorBody),
-        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time", body = ErrorBody)
+        (status = 403, description = "or does not cover the package"),
+        (status = 404, description = "No such version"),
+        (status = 409, description = "It is published with another zip, or its package is mirrored, or somebody else changed it at the same time")
     )
 )]
 pub async fn update_storefront_version(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = catalog::change_version(&auth.app, &actor, id_of(&id, "Version")?, request.into()).await?;
+    let row = catalog::change_version(auth.app(), &actor, id_of(&id, "Version")?, request.into()).await?;
     Ok(ok(&StorefrontVersionView::from(row)))
 }
 
@@ -124,17 +121,17 @@ pub async fn update_storefront_version(
     params(("id" = i64, Path, description = "The version's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 404, description = "No such version", body = ErrorBody),
-        (status = 409, description = "It comes from a repository, whose next sync would bring it back", body = ErrorBody)
+        (status = 403, description = "or does not cover the package"),
+        (status = 404, description = "No such version"),
+        (status = 409, description = "It comes from a repository, whose next sync would bring it back")
     )
 )]
 pub async fn delete_storefront_version(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
-    catalog::delete_version(&auth.app, &actor, id_of(&id, "Version")?).await?;
+    let actor = auth.actor().await?;
+    catalog::delete_version(auth.app(), &actor, id_of(&id, "Version")?).await?;
     Ok(no_content())
 }
 
@@ -153,20 +150,20 @@ pub async fn delete_storefront_version(
     responses(
         (status = 200, description = "It is published already, with these very bytes", body = StorefrontVersionView),
         (status = 201, description = "Published; hidden while the status is 0", body = StorefrontVersionView),
-        (status = 400, description = "The zip or its composer.json will not do", body = ErrorBody),
-        (status = 403, description = "The token lacks `storefront:write`, or does not cover the package", body = ErrorBody),
-        (status = 404, description = "No such version", body = ErrorBody),
-        (status = 409, description = "The version has other bytes, or comes from a repository", body = ErrorBody),
-        (status = 502, description = "Too many large zips at once; try again", body = ErrorBody)
+        (status = 400, description = "The zip or its composer.json will not do"),
+        (status = 403, description = "or does not cover the package"),
+        (status = 404, description = "No such version"),
+        (status = 409, description = "The version has other bytes, or comes from a repository"),
+        (status = 502, description = "Too many large zips at once; try again")
     )
 )]
 pub async fn upload_storefront_file(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::StorefrontWrite).await?;
-    let (app, id) = (&auth.app, id_of(&id, "Version")?);
+    let actor = auth.actor().await?;
+    let (app, id) = (auth.app(), id_of(&id, "Version")?);
     let address = catalog::address(app, &actor, id).await?;
     let permit = uploads::wait_for_room(app, content_length(request.headers())).await?;
     let zip = read_zip(request, &permit).await?;

@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{created, no_content, ok, page_of_list};
+use crate::http::kit::requirement::{RequiredScope, StorefrontRead, StorefrontWrite};
+use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::id_of;
 use crate::json::parse;
 use crate::registry::access::actor::Actor;
-use crate::registry::access::scope::Scope;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::webhooks::{self, WebhookSpec};
+use crate::registry::storefront::webhooks::{self, CreatedWebhook, WebhookSpec};
 use crate::store::storefront::deliveries::DeliveryRow;
 use crate::store::storefront::webhooks::WebhookRow;
 
@@ -25,13 +25,13 @@ use crate::store::storefront::webhooks::WebhookRow;
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"url": "https://shop.example.com/hooks", "events": ["permission.expired"]}))]
 pub struct WebhookRequest {
-    /// Where it is told, by POST: https, no query. Needed when the webhook is made.
+    /// The URL that is notified, by POST: https, without a query. Needed when the webhook is made.
     url: Option<String>,
     /// `version.published`, `download.first`, `permission.expired`. Needed when the webhook is made.
     events: Option<Vec<String>>,
     /// What signs: 16 to 255 visible ASCII characters; made up when the webhook is made without.
     secret: Option<String>,
-    /// 1 is enabled, 0 is disabled: nothing is told, and what was not delivered yet waits.
+    /// 1 is enabled, 0 is disabled: nothing is sent, and deliveries that are pending wait.
     status: Option<i64>,
 }
 
@@ -69,7 +69,7 @@ fn webhook_view(row: WebhookRow, secret: Option<String>) -> WebhookView {
     }
 }
 
-/// What a webhook was told, or is to be told.
+/// A delivery to a webhook: an event, and what became of it.
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryView {
     /// The same in every attempt.
@@ -108,8 +108,8 @@ fn delivery_view(row: DeliveryRow) -> DeliveryView {
     }
 }
 
-async fn webhook_manager(auth: &RequestAuth, scope: Scope) -> Result<Actor, Failure> {
-    let actor = auth.actor(scope).await?;
+async fn webhook_manager<R: RequiredScope>(auth: &RequestAuth<R>) -> Result<Actor, Failure> {
+    let actor = auth.actor().await?;
     actor.view.require_everything("Webhooks tell of every package. Use a token that is limited to none.")?;
     Ok(actor)
 }
@@ -121,12 +121,12 @@ async fn webhook_manager(auth: &RequestAuth, scope: Scope) -> Result<Actor, Fail
     tag = "storefront",
     responses(
         (status = 200, description = "Webhooks, 20 at most", body = Vec<WebhookView>),
-        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody)
+        (status = 403, description = "or does not see every package")
     )
 )]
-pub async fn list_webhooks(auth: RequestAuth) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
-    let rows = webhooks::list(&auth.app, &actor.view).await?;
+pub async fn list_webhooks(auth: RequestAuth<StorefrontRead>) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    let rows = webhooks::list(auth.app(), &actor.view).await?;
     Ok(ok(&rows.into_iter().map(|row| webhook_view(row, None)).collect::<Vec<_>>()))
 }
 
@@ -138,17 +138,17 @@ pub async fn list_webhooks(auth: RequestAuth) -> Result<Response, Failure> {
     request_body = WebhookRequest,
     responses(
         (status = 201, description = "The webhook", body = WebhookView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 409, description = "There is one with this address, or there are 20", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 409, description = "There is one with this address, or there are 20")
     )
 )]
 pub async fn create_webhook(
-    auth: RequestAuth,
+    auth: RequestAuth<StorefrontWrite>,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
+    let actor = webhook_manager(&auth).await?;
     let JsonBody(request) = body?;
-    let (row, secret) = webhooks::create(&auth.app, &actor, request.into()).await?;
+    let CreatedWebhook { row, secret } = webhooks::create(auth.app(), &actor, request.into()).await?;
     Ok(created(&webhook_view(row, Some(secret))))
 }
 
@@ -160,13 +160,16 @@ pub async fn create_webhook(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, description = "The webhook", body = WebhookView),
-        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook")
     )
 )]
-pub async fn get_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
-    Ok(ok(&webhook_view(webhooks::get(&auth.app, &actor.view, &id).await?, None)))
+pub async fn get_webhook(
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    Ok(ok(&webhook_view(webhooks::get(auth.app(), &actor.view, &id).await?, None)))
 }
 
 /// Changes what the request names, and nothing else.
@@ -178,19 +181,19 @@ pub async fn get_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) 
     request_body = WebhookRequest,
     responses(
         (status = 200, description = "The webhook as it is now", body = WebhookView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 409, description = "There is another with this address", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook"),
+        (status = 409, description = "There is another with this address")
     )
 )]
 pub async fn update_webhook(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
+    let actor = webhook_manager(&auth).await?;
     let JsonBody(request) = body?;
-    Ok(ok(&webhook_view(webhooks::change(&auth.app, &actor, &id, request.into()).await?, None)))
+    Ok(ok(&webhook_view(webhooks::change(auth.app(), &actor, &id, request.into()).await?, None)))
 }
 
 /// Deletes a webhook with its log.
@@ -201,17 +204,23 @@ pub async fn update_webhook(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook")
     )
 )]
-pub async fn delete_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
-    webhooks::delete(&auth.app, &actor, &id).await?;
+pub async fn delete_webhook(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    webhooks::delete(auth.app(), &actor, &id).await?;
     Ok(no_content())
 }
 
-/// What a webhook was told and is to be told, the latest first; of the last 30 days.
+/// Deliveries of a page, if the request does not say.
+const DEFAULT_LIMIT: i64 = 100;
+
+/// The deliveries to a webhook in the last 30 days, the latest first.
 #[utoipa::path(
     get,
     path = "/webhooks/{id}/deliveries",
@@ -223,19 +232,19 @@ pub async fn delete_webhook(auth: RequestAuth, PathParams(id): PathParams<String
     ),
     responses(
         (status = 200, description = "Deliveries; `X-Total-Count` says how many there are", body = Vec<DeliveryView>),
-        (status = 403, description = "The token lacks `storefront:read`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook")
     )
 )]
 pub async fn list_deliveries(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<StorefrontRead>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontRead).await?;
-    let StrictQuery(query) = query?;
-    let (rows, total) = webhooks::log(&auth.app, &actor.view, &id, query.page()?).await?;
-    Ok(page_of_list(rows.into_iter().map(delivery_view), total))
+    let actor = webhook_manager(&auth).await?;
+    let page = query?.page;
+    let (rows, total) = webhooks::log(auth.app(), &actor.view, &id, page.rows_or(DEFAULT_LIMIT)).await?;
+    Ok(page.respond(rows.into_iter().map(delivery_view), total))
 }
 
 /// Sends a delivery again, with the same id, whatever became of it.
@@ -249,17 +258,17 @@ pub async fn list_deliveries(
     ),
     responses(
         (status = 200, description = "The delivery, which is sent now", body = DeliveryView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook or delivery", body = ErrorBody),
-        (status = 409, description = "The webhook is disabled", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook or delivery"),
+        (status = 409, description = "The webhook is disabled")
     )
 )]
 pub async fn redeliver(
-    auth: RequestAuth,
-    PathParams((id, delivery)): PathParams<(String, String)>,
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id, delivery]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
-    Ok(ok(&delivery_view(webhooks::redeliver(&auth.app, &actor, &id, id_of(&delivery, "Delivery")?).await?)))
+    let actor = webhook_manager(&auth).await?;
+    Ok(ok(&delivery_view(webhooks::redeliver(auth.app(), &actor, &id, id_of(&delivery, "Delivery")?).await?)))
 }
 
 /// Sends a `ping`, to see whether the webhook works.
@@ -270,12 +279,15 @@ pub async fn redeliver(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 201, description = "The delivery, which is sent now", body = DeliveryView),
-        (status = 403, description = "The token lacks `storefront:write`, or does not see every package", body = ErrorBody),
-        (status = 404, description = "No such webhook", body = ErrorBody),
-        (status = 409, description = "The webhook is disabled", body = ErrorBody)
+        (status = 403, description = "or does not see every package"),
+        (status = 404, description = "No such webhook"),
+        (status = 409, description = "The webhook is disabled")
     )
 )]
-pub async fn test_webhook(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth, Scope::StorefrontWrite).await?;
-    Ok(created(&delivery_view(webhooks::ping(&auth.app, &actor, &id).await?)))
+pub async fn test_webhook(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = webhook_manager(&auth).await?;
+    Ok(created(&delivery_view(webhooks::ping(auth.app(), &actor, &id).await?)))
 }

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use crate::ports::Stmt;
 use crate::registry::access::caller::{Authenticated, Caller};
 use crate::registry::access::credential_cache::{look_up, recall};
 use crate::registry::access::session;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::secrets::{PlainToken, TokenHash, TokenKind, is_key};
+use crate::store::query::Batch;
 
 /// What a request presents.
 #[derive(Clone)]
@@ -39,17 +39,17 @@ impl Credential {
 
 /// Finds out who presents `credential` (`None` when the request has none).
 ///
-/// `companion` is a statement that the caller of this function would run next; when the token has to be looked up in
-/// the database, both go in one round trip.
+/// `companion` is what the caller of this function would ask the database next; when the token has to be looked up there,
+/// both go in one round trip.
 ///
 /// # Errors
 /// [`Kind::Unauthenticated`] for a missing, malformed, unknown, revoked or expired credential, all in the same words
 /// but for the missing, the expired and the disabled one.
-pub async fn authenticate(
+pub async fn authenticate<B: Batch>(
     app: &App,
     credential: Option<&Credential>,
-    companion: Option<Stmt>,
-) -> Result<Authenticated, Failure> {
+    companion: Option<B>,
+) -> Result<Authenticated<B::Answer>, Failure> {
     let Some(credential) = credential.filter(|credential| !credential.secret.is_empty()) else {
         return Err(Failure::new(
             Kind::Unauthenticated,
@@ -58,14 +58,14 @@ pub async fn authenticate(
     };
     let hash = TokenHash::of(&credential.secret);
     if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&hash)) {
-        return Ok(Authenticated { caller: Arc::new(Caller::admin()?), rows: None });
+        return Ok(Authenticated { caller: Arc::new(Caller::admin()?), prefetched: None });
     }
     let (kind, hash) = credential.known_by(hash).ok_or_else(refused)?;
     if kind == TokenKind::Session {
         return session::present(app, &hash, companion).await;
     }
     let now = app.now();
-    let (caller, rows) = match recall(app, &hash, now) {
+    let (caller, prefetched) = match recall(app, &hash, now) {
         Some(caller) => (caller, None),
         None => look_up(app, &hash, companion).await?,
     };
@@ -77,7 +77,7 @@ pub async fn authenticate(
     if caller.expires_at.is_some_and(|end| end <= now) {
         return Err(Failure::new(Kind::Unauthenticated, "This token has expired. Ask for a new one."));
     }
-    Ok(Authenticated { caller, rows })
+    Ok(Authenticated { caller, prefetched })
 }
 
 fn refused() -> Failure {

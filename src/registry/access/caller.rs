@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Millis, Rows};
+use crate::ports::Millis;
 use crate::registry::access::account::Account;
 use crate::registry::access::grant::{Grant, everything};
 use crate::registry::access::role::{Role, role_of};
@@ -223,11 +223,11 @@ impl From<TokenRow> for Record {
     }
 }
 
-/// The result of [`authenticate`]: the caller, and the rows of the statement that travelled along, when the database
-/// had to be asked anyway.
-pub struct Authenticated {
+/// The result of `authenticate`: the caller, and what the statements that travelled along yield, when the database had
+/// to be asked anyway.
+pub struct Authenticated<T> {
     /// Who is calling.
     pub caller: Arc<Caller>,
-    /// The rows of the companion statement; `None` when the database was not asked.
-    pub rows: Option<Rows>,
+    /// What the companion yields; `None` when the database was not asked.
+    pub prefetched: Option<T>,
 }

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ports::{Millis, Rows, Stmt};
+use crate::ports::Millis;
 use crate::registry::access::caller::{Caller, Record};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{Cached, CountedCache};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::TokenHash;
 use crate::store::access::tokens::{HashedTokenRow, TokenRow, present};
+use crate::store::query::Batch;
 
 /// How long an isolate goes by what it has read of a token.
 pub const CALLER_TTL: Duration = Duration::from_secs(30);
@@ -38,15 +39,16 @@ pub fn recall(app: &App, hash: &TokenHash, now: Millis) -> Option<Option<Arc<Cal
     callers.get(hash).filter(|entry| entry.is_fresh(now, CALLER_TTL)).map(|entry| entry.value.clone())
 }
 
-/// Asks KV, then the database, and remembers the answer.
+/// Asks KV, then the database, and remembers the answer. `companion` is asked in the same round trip as the database,
+/// and what it yields is returned.
 ///
 /// # Errors
 /// When the database does not answer, or a row cannot be read.
-pub async fn look_up(
+pub async fn look_up<B: Batch>(
     app: &App,
     hash: &TokenHash,
-    companion: Option<Stmt>,
-) -> Result<(Option<Arc<Caller>>, Option<Rows>), Failure> {
+    companion: Option<B>,
+) -> Result<(Option<Arc<Caller>>, Option<B::Answer>), Failure> {
     let now = app.now();
     let cached = app.ports.cache.get(&cache_key(hash)).await.unwrap_or_else(|fault| {
         log::warn!("token look-up goes to the database: {fault}");
@@ -55,14 +57,12 @@ pub async fn look_up(
     if let Some(record) = cached.and_then(|text| serde_json::from_str::<Record>(&text).ok()) {
         return remember(app, hash, Some(record)).map(|caller| (caller, None));
     }
-    let mut stmts = vec![present(hash.as_str(), now)];
-    stmts.extend(companion);
-    let mut results = app.ports.database.batch(stmts).await?.into_iter();
-    let record = results.next().unwrap_or_default().first::<TokenRow>()?.map(Record::from);
+    let (row, prefetched) = app.ports.database.ask((present(hash.as_str(), now), companion)).await?;
+    let record = row.map(Record::from);
     if let Some(record) = &record {
         store_in_cache(app, hash, record).await;
     }
-    Ok((remember(app, hash, record)?, results.next()))
+    Ok((remember(app, hash, record)?, prefetched))
 }
 
 fn remember(app: &App, hash: &TokenHash, record: Option<Record>) -> Result<Option<Arc<Caller>>, Failure> {

@@ -12,13 +12,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::ports::{Millis, Stmt};
+use crate::ports::Millis;
 use crate::registry::access::account::Account;
 use crate::registry::access::caller::{Authenticated, Caller};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::secrets::TokenHash;
-use crate::store::access::sessions::{self, SessionRow};
+use crate::store::access::sessions;
+use crate::store::query::Batch;
 
 /// A session ends when it was not used for so long.
 pub const IDLE: Duration = Duration::from_hours(12);
@@ -64,14 +65,16 @@ async fn was_seen(app: &App, hash: &TokenHash, now: Millis) -> bool {
 ///
 /// # Errors
 /// [`Kind::Unauthenticated`] in the same words for a session that never was and one that has ended.
-pub async fn present(app: &App, hash: &TokenHash, companion: Option<Stmt>) -> Result<Authenticated, Failure> {
+pub async fn present<B: Batch>(
+    app: &App,
+    hash: &TokenHash,
+    companion: Option<B>,
+) -> Result<Authenticated<B::Answer>, Failure> {
     let now = app.now();
     let was_seen = was_seen(app, hash, now).await;
     let look_up = if was_seen { sessions::look_up } else { sessions::see };
-    let mut stmts = vec![look_up(hash.as_str(), now, now.minus(IDLE))];
-    stmts.extend(companion);
-    let mut results = app.ports.database.batch(stmts).await?.into_iter();
-    let session: Option<SessionRow> = results.next().unwrap_or_default().first()?;
+    let batch = (look_up(hash.as_str(), now, now.minus(IDLE)), companion);
+    let (session, prefetched) = app.ports.database.ask(batch).await?;
     let ended = || Failure::new(Kind::Unauthenticated, "This session has ended. Log in again.");
     let session = session.ok_or_else(ended)?;
     let user = session.user.ok_or_else(ended)?;
@@ -79,5 +82,5 @@ pub async fn present(app: &App, hash: &TokenHash, companion: Option<Stmt>) -> Re
         remember(app, hash, &session.uid, now).await;
     }
     let account = Account { user, session_id: session.id, session_uid: session.uid };
-    Ok(Authenticated { caller: Arc::new(Caller::of_account(account)?), rows: results.next() })
+    Ok(Authenticated { caller: Arc::new(Caller::of_account(account)?), prefetched })
 }

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use composer::{NormalizedVersion, PackageName};
 
-use crate::ports::{ByteRange, ByteStream, Fault, Job, Rows, Stmt};
+use crate::ports::{ByteRange, ByteStream, Fault, Job};
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::sources::archive_store::{blob_key, unavailable};
 use crate::registry::sources::composer::dist::fetch;
 use crate::registry::sources::git::archives::build_one;
+use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::dists::{DistRow, NewArtifact, find};
-use crate::store::sources::uploads::UPLOADED;
-use crate::store::{OrganizationId, run};
+use crate::store::{OrganizationId, Query};
 
 /// Which zip is asked for.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct DistAddress {
 
 impl DistAddress {
     /// The statement that finds it.
-    pub fn statement(&self, organization: OrganizationId) -> Stmt {
+    pub fn statement(&self, organization: OrganizationId) -> Query<Option<DistRow>> {
         find(organization, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref())
     }
 }
@@ -47,18 +47,23 @@ pub struct Dist {
     row: DistRow,
 }
 
-/// Finds a zip that `view` may have, and builds it, or fetches it from its upstream, when it is asked for the first time. `rows` are those of
-/// [`DistAddress::statement`], if it was run already.
+/// Finds a zip that `view` may have, and builds it, or fetches it from its upstream, when it is asked for the first time. `found` is what
+/// [`DistAddress::statement`] yields, if it was run already.
 ///
 /// # Errors
 /// `NotFound` for what is not there and for what the view does not see, in the same words.
-pub async fn locate(app: &App, view: &View, address: &DistAddress, rows: Option<Rows>) -> Result<Dist, Failure> {
+pub async fn locate(
+    app: &App,
+    view: &View,
+    address: &DistAddress,
+    found: Option<Option<DistRow>>,
+) -> Result<Dist, Failure> {
     let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version.", address.name));
-    let rows = match rows {
-        Some(rows) => rows,
-        None => run(&*app.ports.database, address.statement(view.organization())).await?,
+    let row = match found {
+        Some(row) => row,
+        None => app.ports.database.ask(address.statement(view.organization())).await?,
     };
-    let row: DistRow = rows.first()?.ok_or_else(absent)?;
+    let row = row.ok_or_else(absent)?;
     let version = NormalizedVersion::from_stored(row.normalized.clone());
     if !view.scope(address.name.as_str()).sees(&version, Some(row.released_at)) {
         return Err(absent());
@@ -95,7 +100,7 @@ pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Bo
     if let Some(blob) = app.ports.blobs.get(&key, range).await? {
         return Ok(blob.body);
     }
-    if dist.row.ref_name == UPLOADED {
+    if dist.row.source == VersionSource::Upload {
         return Err(Fault::new("blobs", format!("zip {} was uploaded and is gone", dist.sha256)).into());
     }
     log::error!("zip {} is gone from the blob store and is built again", dist.sha256);

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use composer::PackageName;
 use serde_json::json;
 
-use crate::ports::Stmt;
 use crate::registry::access::caller::Caller;
-use crate::registry::access::view::View;
+use crate::registry::access::view::{Scope, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::day_number;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read::seen;
-use crate::store::delivery::downloads::{By, Install, count, of_versions};
-use crate::store::storefront::deliveries::tell_first_downloads;
+use crate::store::delivery::downloads::{By, Days, Install, count, of_versions};
+use crate::store::kernel::webhook_events::tell_first_downloads;
+use crate::store::packages::versions::SlimVersion;
 
 /// Most installs that one report may hold; a run of composer sends one report.
 pub const MAX_INSTALLS: usize = 2000;
@@ -22,16 +22,19 @@ pub const MAX_INSTALLS: usize = 2000;
 /// here. Unknown ones are passed over. `address` is the client's.
 pub fn count_installs(
     app: &App,
-    (caller, view): (&Caller, &View),
+    caller: &Caller,
+    view: &View,
     address: Option<&str>,
-    installs: Vec<(String, String)>,
+    installs: impl IntoIterator<Item = Install>,
 ) {
     let installs: Vec<Install> = installs
         .into_iter()
         .take(MAX_INSTALLS)
-        .filter_map(|(name, version)| Some((PackageName::parse(&name.to_ascii_lowercase()).ok()?, version)))
-        .filter(|(name, _)| !matches!(view.scope(name.as_str()), crate::registry::access::view::Scope::Nothing))
-        .map(|(name, version)| Install { name: name.as_str().to_owned(), version })
+        .filter_map(|install| {
+            let name = PackageName::parse(&install.name.to_ascii_lowercase()).ok()?;
+            let is_visible = !matches!(view.scope(name.as_str()), Scope::Nothing);
+            is_visible.then(|| Install { name: name.as_str().to_owned(), version: install.version })
+        })
         .collect();
     if installs.is_empty() {
         return;
@@ -42,28 +45,36 @@ pub fn count_installs(
         tell_first_downloads(organization, consumer_id, &subject, list, app.now())
     });
     let by = By { subject: &subject, address, at: app.now(), day: today(app) };
-    let batch: Vec<Stmt> = tell.into_iter().chain([count(organization, by, &installs)]).collect();
+    let batch = (tell, count(organization, by, &installs));
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {
-        if let Err(error) = database.batch(batch).await {
+        if let Err(error) = database.ask(batch).await {
             log::warn!("installs were not counted: {error}");
         }
     }));
 }
 
-/// Days since 1970-01-01 UTC, first and last.
-pub type Days = (i64, i64);
-
 /// Most days that are told one by one.
 pub const MAX_DAYS: i64 = 100;
+
+/// How often a version was installed.
+#[derive(Debug, Clone)]
+pub struct VersionInstalls {
+    /// What people read.
+    pub version: String,
+    /// Installs of all time.
+    pub total: i64,
+    /// Installs of the asked days.
+    pub in_days: i64,
+}
 
 /// How often a package was installed, as far as a view sees its versions.
 #[derive(Debug, Clone, Default)]
 pub struct Statistics {
     /// The package's name.
     pub name: String,
-    /// Version, installs of all time, installs of the asked days; newest first.
-    pub versions: Vec<(String, i64, i64)>,
+    /// Each version; newest first.
+    pub versions: Vec<VersionInstalls>,
     /// Day → version → installs; days and versions without any are left out.
     pub days: BTreeMap<i64, BTreeMap<String, i64>>,
 }
@@ -78,7 +89,8 @@ pub fn today(app: &App) -> i64 {
 pub async fn statistics(
     app: &App,
     view: &View,
-    (key, version): (&str, Option<&str>),
+    key: &str,
+    version: Option<&str>,
     days: Days,
 ) -> Result<Statistics, Failure> {
     let mut seen = seen(app, view, key).await?;
@@ -99,7 +111,11 @@ pub async fn statistics(
         by_day.entry(day).or_default().insert(name.to_owned(), row.count);
     }
     let of = |counts: &HashMap<i64, i64>, id| counts.get(&id).copied().unwrap_or_default();
-    let versions =
-        seen.versions.iter().map(|row| (row.pretty.clone(), of(&ever, row.id), of(&in_days, row.id))).collect();
+    let installs = |row: &SlimVersion| VersionInstalls {
+        version: row.pretty.clone(),
+        total: of(&ever, row.id),
+        in_days: of(&in_days, row.id),
+    };
+    let versions = seen.versions.iter().map(installs).collect();
     Ok(Statistics { name: seen.package.name, versions, days: by_day })
 }

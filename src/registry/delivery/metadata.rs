@@ -12,19 +12,19 @@ use bytes::Bytes;
 use composer::{DocumentForm, PackageName};
 use sha2::{Digest, Sha256};
 
-use crate::ports::{Fault, Rows, Stmt};
+use crate::ports::Fault;
 use crate::registry::access::view::{Fingerprint, Scope, View};
 use crate::registry::delivery::filtered::Seen;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::{
-    DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, Part, assemble, keyed,
+    DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, Part, Stored, assemble, keyed,
 };
 use crate::registry::packages::render::absolute;
 use crate::registry::sources::composer::lookup;
-use crate::store::packages::packages;
-use crate::store::{OrganizationId, run};
+use crate::store::packages::packages::{self, DocumentPart};
+use crate::store::{OrganizationId, Query};
 
 /// The revision of every document that only claims a name: no published one is as old.
 const CLAIM_REVISION: i64 = 1;
@@ -100,7 +100,7 @@ pub struct Wanted<'a> {
 
 /// The statement that [`document`] would run for this package, for a caller who asks the database anyway; `None` when
 /// memory has the answer.
-pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Stmt> {
+pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Query<Vec<DocumentPart>>> {
     let key = (organization, name.as_str().to_owned());
     let fresh = app
         .memory
@@ -111,19 +111,24 @@ pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) ->
     (!fresh).then(|| packages::documents(organization, name.as_str(), None))
 }
 
-/// The document as `view` sees it. `rows` are those of [`companion`], if it was run.
+/// The document as `view` sees it. `parts` are those of [`companion`], if it was run.
 ///
 /// # Errors
 /// `NotFound` when there is no such package or the view sees no version of it: the two cannot be told apart. `Upstream`
 /// when an upstream has to be asked for it that fails.
-pub async fn document(app: &App, view: &View, wanted: Wanted<'_>, rows: Option<Rows>) -> Result<Arc<Body>, Failure> {
+pub async fn document(
+    app: &App,
+    view: &View,
+    wanted: Wanted<'_>,
+    parts: Option<Vec<DocumentPart>>,
+) -> Result<Arc<Body>, Failure> {
     let absent = || Failure::not_found(&format!("Package {}", wanted.name));
     // Before anybody is asked: what the view does not see does not make us ask an upstream either.
     let scope = view.scope(wanted.name.as_str());
     if matches!(scope, Scope::Nothing) {
         return Err(absent());
     }
-    let documents = match load(app, view.organization(), wanted.name, rows).await? {
+    let documents = match load(app, view.organization(), wanted.name, parts).await? {
         Known::Documents(documents) => documents.ok_or_else(absent)?,
         Known::Claimed => return Ok(claim(wanted)),
     };
@@ -187,12 +192,12 @@ async fn load(
     app: &App,
     organization: OrganizationId,
     name: &PackageName,
-    rows: Option<Rows>,
+    parts: Option<Vec<DocumentPart>>,
 ) -> Result<Known, Failure> {
     let now = app.now();
     let key = (organization, name.as_str().to_owned());
     let remembered = app.memory.published_slot::<DocumentCache>().lock().get(&key);
-    if rows.is_none()
+    if parts.is_none()
         && let Some(entry) = &remembered
         && entry.is_fresh(now, DOCUMENT_TTL)
     {
@@ -202,15 +207,16 @@ async fn load(
         Some(Known::Documents(documents)) => documents,
         Some(Known::Claimed) | None => None,
     };
-    let rows = if let Some(rows) = rows {
-        rows
+    let parts = if let Some(parts) = parts {
+        parts
     } else {
-        let stmt = packages::documents(organization, name.as_str(), known.as_ref().map(|known| known.revision()));
-        run(&*app.ports.database, stmt).await?
+        let revision = known.as_ref().map(|known| known.revision());
+        app.ports.database.ask(packages::documents(organization, name.as_str(), revision)).await?
     };
-    let known = match assemble(rows, known)? {
-        (documents, None) => Known::Documents(documents),
-        (documents, Some(facts)) => lookup::resolve(app, organization, name, facts, documents).await?,
+    let Stored { documents, facts } = assemble(parts, known)?;
+    let known = match facts {
+        None => Known::Documents(documents),
+        Some(facts) => lookup::resolve(app, organization, name, facts, documents).await?,
     };
     let bytes = key.1.len() + known.bytes();
     app.memory.published_slot::<DocumentCache>().lock().put(

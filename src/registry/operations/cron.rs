@@ -55,12 +55,12 @@ async fn enqueue_lost(app: &App, now: Millis) -> Result<(), Failure> {
 
 /// Removes the rows that are only kept for a while.
 async fn forget(app: &App, now: Millis) -> Result<(), Failure> {
-    let old = vec![
+    let old = [
         sync_runs::prune(now.minus(RUNS_KEPT)),
         idempotency::sweep(now),
         upstream_answers::prune(now.minus(ABSENCES_KEPT)),
         store::storefront::deliveries::forget(now.minus(DELIVERIES_KEPT)),
     ];
-    app.ports.database.batch(old).await?;
+    app.ports.database.ask(old).await?;
     Ok(())
 }

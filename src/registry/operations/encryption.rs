@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::ports::{Rows, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::identity::idempotency;
 use crate::registry::identity::users::second_factor;
@@ -14,19 +13,22 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::secrets::SecretError;
 use crate::registry::sources::repositories;
 use crate::registry::storefront::{consumers, deliveries};
-use crate::store;
 use crate::store::kernel::sealed::{KeyCount, Resealed, SealedColumn, SealedRow};
+use crate::store::{self, Query};
 
 /// A sealed column, and what the text of a public id is sealed to.
-type Sealed = (SealedColumn, fn(&str) -> String);
+struct Sealed {
+    column: SealedColumn,
+    seal_row: fn(&str) -> String,
+}
 
 /// Everything that lies sealed. Who seals something new adds it here.
 const SEALED: &[Sealed] = &[
-    (store::sources::repositories::SEALED, repositories::credentials::seal_row),
-    (store::identity::two_factor::SEALED, second_factor::seal_row),
-    (store::identity::idempotency::SEALED, idempotency::seal_row),
-    (store::storefront::consumers::SEALED, consumers::seal_row),
-    (store::storefront::webhooks::SEALED, deliveries::seal_row),
+    Sealed { column: store::sources::repositories::SEALED, seal_row: repositories::credentials::seal_row },
+    Sealed { column: store::identity::two_factor::SEALED, seal_row: second_factor::seal_row },
+    Sealed { column: store::identity::idempotency::SEALED, seal_row: idempotency::seal_row },
+    Sealed { column: store::storefront::consumers::SEALED, seal_row: consumers::seal_row },
+    Sealed { column: store::storefront::webhooks::SEALED, seal_row: deliveries::seal_row },
 ];
 
 /// Texts of each column that one call seals anew at most.
@@ -47,23 +49,25 @@ pub struct KeyUse {
 
 /// The keys of `ENCRYPTION_KEY` in their order, then those that are gone and have sealed something yet.
 pub async fn keys(app: &App) -> Result<Vec<KeyUse>, Failure> {
-    let results = app.ports.database.batch(counts().collect()).await?;
-    uses(app, results)
+    let counted = app.ports.database.ask(counts()).await?;
+    Ok(uses(app, counted))
 }
 
-fn counts() -> impl Iterator<Item = Stmt> {
-    SEALED.iter().map(|(column, _)| (column.counts)())
+/// Counts the texts of each of [`SEALED`].
+fn counts() -> Vec<Query<Vec<KeyCount>>> {
+    SEALED.iter().map(|sealed| (sealed.column.counts)()).collect()
 }
 
-fn uses(app: &App, results: Vec<Rows>) -> Result<Vec<KeyUse>, Failure> {
+/// What [`counts`] yields, by key.
+fn uses(app: &App, counted: Vec<Vec<KeyCount>>) -> Vec<KeyUse> {
     let unused = |id: &str, seals, is_configured| {
-        let sealed = SEALED.iter().map(|(column, _)| (column.name, 0)).collect();
+        let sealed = SEALED.iter().map(|sealed| (sealed.column.name, 0)).collect();
         KeyUse { id: id.to_owned(), seals, is_configured, sealed }
     };
     let mut keys: Vec<KeyUse> =
         app.config.keyring.ids().enumerate().map(|(place, id)| unused(id, place == 0, true)).collect();
-    for ((column, _), rows) in SEALED.iter().zip(results) {
-        for KeyCount { key_id, count } in rows.decode()? {
+    for (Sealed { column, .. }, counts) in SEALED.iter().zip(counted) {
+        for KeyCount { key_id, count } in counts {
             let place = keys.iter().position(|key| key.id == key_id).unwrap_or_else(|| {
                 keys.push(unused(&key_id, false, false));
                 keys.len() - 1
@@ -71,7 +75,7 @@ fn uses(app: &App, results: Vec<Rows>) -> Result<Vec<KeyUse>, Failure> {
             keys[place].sealed.insert(column.name, count);
         }
     }
-    Ok(keys)
+    keys
 }
 
 /// What one call of [`rotate`] did.
@@ -93,25 +97,22 @@ pub async fn rotate(app: &App, by: &Actor) -> Result<Rotated, Failure> {
         return Err(Failure::new(Kind::Conflict, SecretError::NoKey.to_string()));
     }
     let others = json!(keyring.ids().skip(1).collect::<Vec<_>>()).to_string();
-    let look = SEALED.iter().map(|(column, _)| (column.sealed_by)(others.clone(), BATCH)).collect();
-    let found = app.ports.database.batch(look).await?;
-    let mut batch = Vec::new();
+    let look_up: Vec<_> = SEALED.iter().map(|sealed| (sealed.column.sealed_by)(others.clone(), BATCH)).collect();
+    let found = app.ports.database.ask(look_up).await?;
+    let mut changes = Vec::new();
     let mut unreadable = 0;
-    for ((column, seal_row), rows) in SEALED.iter().zip(found) {
-        let rows: Vec<SealedRow> = rows.decode()?;
+    for (Sealed { column, seal_row }, rows) in SEALED.iter().zip(found) {
         let asked = rows.len();
         let texts = rows.into_iter().map(|row| reseal(app, *seal_row, row)).filter_map(Result::transpose);
         let texts = texts.collect::<Result<Vec<Resealed>, Failure>>()?;
         unreadable += asked - texts.len();
         let details = json!({ "key": keyring.ids().next(), "texts": texts.len() });
         let deed = Deed { action: "encryption.rotated", target: column.name, label: None, details };
-        batch.extend([(column.replace)(json!(texts).to_string()), by.note(app, &deed)?]);
+        changes.push(((column.replace)(json!(texts).to_string()), by.note(app, &deed)?));
     }
-    batch.extend(counts());
-    let mut results = app.ports.database.batch(batch).await?;
-    let after = uses(app, results.split_off(2 * SEALED.len()))?;
-    let remaining = after.iter().filter(|key| !key.seals).flat_map(|key| key.sealed.values()).sum();
-    Ok(Rotated { resealed: results.iter().step_by(2).map(|rows| rows.0.len()).sum(), remaining, unreadable })
+    let (replaced, counted) = app.ports.database.ask((changes, counts())).await?;
+    let remaining = uses(app, counted).iter().filter(|key| !key.seals).flat_map(|key| key.sealed.values()).sum();
+    Ok(Rotated { resealed: replaced.iter().map(|(rows, ())| rows.len()).sum(), remaining, unreadable })
 }
 
 /// A text that the first key seals now; `None` when it does not open.

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use composer::PackageName;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::ports::{Job, Row, Rows, Stmt};
+use crate::json::read_object;
+use crate::ports::{Fault, Job};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::address_policy::check_url;
@@ -17,11 +19,11 @@ use crate::registry::kernel::audit::Deed;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::sources::composer::withdraw_reserved;
+use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::operations::settings;
-use crate::store::packages::mirror_publication::{Leaving, retire};
+use crate::store::operations::settings::{self, SettingRow};
+use crate::store::packages::publication::{Retirement, retire};
 use crate::store::sources::upstream_answers;
-use crate::store::{Update, run};
 
 const PACKAGIST_URL: &str = "https://repo.packagist.org";
 
@@ -29,7 +31,8 @@ const MAX_URL: usize = 2048;
 const MAX_VENDORS: usize = 500;
 
 /// Every setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Whether packages that nobody else has are mirrored from Packagist.
     pub packagist_mirroring: bool,
@@ -47,16 +50,9 @@ impl Default for Settings {
 
 impl Settings {
     /// From what is stored; what is not has its default.
-    fn read(mut stored: Row) -> Self {
-        let default = Self::default();
-        let texts = |list: &Value| -> Option<Vec<String>> {
-            list.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
-        };
-        Self {
-            packagist_mirroring: stored.take("packagist_mirroring").as_bool().unwrap_or(default.packagist_mirroring),
-            packagist_url: stored.text("packagist_url").unwrap_or(default.packagist_url),
-            reserved_vendors: texts(&stored.take("reserved_vendors")).unwrap_or(default.reserved_vendors),
-        }
+    fn read(stored: Vec<SettingRow>) -> Result<Self, Fault> {
+        let by_name = stored.into_iter().map(|row| (row.key, row.value)).collect();
+        read_object(&by_name).map_err(|error| Fault::new("database", error))
     }
 
     /// Each with its name, as it is stored.
@@ -140,23 +136,17 @@ fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
 
 /// The settings of an organization.
 pub async fn get(app: &App, view: &View) -> Result<Settings, Failure> {
-    let rows = run(&*app.ports.database, settings::all(view.organization())).await?;
-    Ok(Settings::read(settings::read(rows)?))
-}
-
-/// The id in the rows of [`settings::packagist_repository`].
-fn id_in(rows: Rows) -> Result<Option<i64>, Failure> {
-    Ok(rows.read(|row| row.needed_number("id"))?.pop())
+    Ok(Settings::read(app.ports.database.ask(settings::all(view.organization())).await?)?)
 }
 
 /// Changes what the request names; the settings as they are then. What mirroring no longer covers leaves the metadata,
 /// and what was downloaded before stays downloadable.
 pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Settings, Failure> {
     let organization = by.organization();
-    let batch = vec![settings::all(organization), settings::packagist_repository(organization)];
-    let mut results = app.ports.database.batch(batch).await?.into_iter();
-    let before = Settings::read(settings::read(results.next().unwrap_or_default())?);
-    let packagist = id_in(results.next().unwrap_or_default())?;
+    let database = &app.ports.database;
+    let batch = (settings::all(organization), settings::packagist_repository(organization));
+    let (stored, packagist) = database.ask(batch).await?;
+    let before = Settings::read(stored)?;
     let after = change.apply(app, &before)?;
     let rows = after.changed_since(&before);
     if rows.is_empty() {
@@ -165,24 +155,25 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     let now = app.now();
     let details: Map<String, Value> = rows.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let deed = Deed { action: "settings.changed", target: "settings", label: None, details: Value::Object(details) };
-    let mut batch: Vec<Stmt> = vec![
+    let has_moved = before.packagist_url != after.packagist_url;
+    let left = packagist.filter(|_| has_moved || !after.packagist_mirroring);
+    let batch = (
         settings::set(organization, &rows, now),
         by.note(app, &deed)?,
         organizations::touch(organization, Touched::Names, now),
-    ];
-    let has_moved = before.packagist_url != after.packagist_url;
-    if let Some(id) = packagist
-        && (has_moved || !after.packagist_mirroring)
-    {
-        batch.extend(retire(organization, &[Leaving::all(id)], now));
-        batch.push(upstream_answers::forget_answers(organization, id));
-    }
-    batch.extend(settings::apply_packagist(organization, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now));
-    batch.push(settings::packagist_repository(organization));
-    let packagist = id_in(app.ports.database.batch(batch).await?.pop().unwrap_or_default())?;
+        left.map(|repository| {
+            (
+                retire(organization, &[Retirement::all(repository.id)], now),
+                upstream_answers::forget_answers(organization, repository.id),
+            )
+        }),
+        settings::apply_packagist(organization, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now),
+        settings::packagist_repository(organization),
+    );
+    let (.., packagist) = database.ask(batch).await?;
     app.memory.invalidate_published(by.organization());
-    if let (true, Some(repository_id)) = (after.packagist_mirroring, packagist) {
-        app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
+    if let (true, Some(repository)) = (after.packagist_mirroring, packagist) {
+        app.enqueue(Job::SyncRepository { repository_id: repository.id }, Duration::ZERO).await;
     }
     if let Err(failure) = withdraw_reserved(app, organization, None).await {
         log::warn!("packages of reserved vendors stay listed until their upstream's next sync: {failure:?}");
@@ -196,7 +187,9 @@ mod tests {
 
     #[test]
     fn what_is_not_stored_has_its_default_and_only_what_differs_is_written() {
-        let read = Settings::read(Row::of(json!({"packagist_mirroring": true, "of_a_later_version": 1})));
+        let row = |key: &str, value| SettingRow { key: key.to_owned(), value };
+        let stored = vec![row("packagist_mirroring", json!(true)), row("of_a_later_version", json!(1))];
+        let read = Settings::read(stored).expect("settings");
         assert_eq!(read, Settings { packagist_mirroring: true, ..Settings::default() });
         assert_eq!(read.changed_since(&Settings::default()), [("packagist_mirroring", json!(true))]);
         assert_eq!(read.changed_since(&read), []);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use composer::{DocumentForm, DocumentIndex, NormalizedVersion, PackageName};
 use serde_json::Value;
 
-use crate::ports::{BoxFuture, Fault, Millis, Rows};
+use crate::ports::{BoxFuture, Fault, Millis};
 use crate::registry::access::view::Scope;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
@@ -15,9 +15,9 @@ use crate::registry::kernel::dates::read_rfc3339;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::memory::PublishedCache;
 use crate::registry::packages::notices::Notices;
+use crate::store::OrganizationId;
+use crate::store::packages::authority::Facts;
 use crate::store::packages::packages::{self, DocumentPart};
-use crate::store::sources::upstream_answers::Facts;
-use crate::store::{OrganizationId, run};
 
 /// Which of a package's two documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,21 +111,26 @@ pub fn stored<'a>(
     organization: OrganizationId,
     name: &PackageName,
 ) -> BoxFuture<'a, Result<Stored, Failure>> {
-    let stmt = packages::documents(organization, name.as_str(), None);
-    Box::pin(async move { Ok(assemble(run(&*app.ports.database, stmt).await?, None)?) })
+    let parts = packages::documents(organization, name.as_str(), None);
+    Box::pin(async move { Ok(assemble(app.ports.database.ask(parts).await?, None)?) })
 }
 
-/// Documents, and facts of a name that is not our own.
-pub type Stored = (Option<Arc<PackageDocuments>>, Option<Facts>);
+/// What the database has of a name.
+pub struct Stored {
+    /// The documents of the package, if there is one.
+    pub documents: Option<Arc<PackageDocuments>>,
+    /// What decides about the name when it is not our own.
+    pub facts: Option<Facts>,
+}
 
-/// Puts documents together from the rows of [`packages::documents`]; `known` are those whose revision was asked for.
+/// Puts documents together from the parts that [`packages::documents`] reads; `known` are those whose revision was asked for.
 ///
 /// # Errors
-/// When a row cannot be read.
-pub fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stored, Fault> {
+/// When the facts or the notices cannot be read.
+pub fn assemble(parts: Vec<DocumentPart>, known: Option<Arc<PackageDocuments>>) -> Result<Stored, Fault> {
     let (mut documents, mut facts): (Option<PackageDocuments>, _) = (None, None);
     let mut is_known = false;
-    for part in rows.decode::<DocumentPart>()? {
+    for part in parts {
         if let Some(text) = part.facts {
             facts = Some(Facts::read(&text)?);
             continue;
@@ -141,7 +146,7 @@ pub fn assemble(rows: Rows, known: Option<Arc<PackageDocuments>>) -> Result<Stor
         }
     }
     let same = |documents: &PackageDocuments| known.filter(|known| is_known && known.revision == documents.revision);
-    Ok((documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))), facts))
+    Ok(Stored { documents: documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))), facts })
 }
 
 /// The versions of one document, and where they stand in its text.

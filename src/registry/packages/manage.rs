@@ -15,14 +15,14 @@ use crate::registry::access::view::{Scope, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::Deed;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::packages::revise::{Draft, Edit};
+use crate::registry::packages::publish::{Attempt, Change, Plan, Snapshot, Statement, apply, publish};
+use crate::registry::packages::revise::Draft;
 use crate::store::Update;
 use crate::store::kernel::organizations;
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::packages::{LiveVersion, PackageState, delete, delete_empty, hide, override_manifest};
-use crate::store::packages::{publication, versions};
-
-/// Attempts before giving up to others who keep publishing the same package.
-const ATTEMPTS: usize = 5;
+use crate::store::packages::publication::{KnownPackage, Origin, Publisher, guard_revisions};
+use crate::store::packages::versions;
 
 /// What is done to a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,30 +72,36 @@ pub async fn change_version(
     (key, version): (&str, &str),
     change: VersionChange,
 ) -> Result<(), Failure> {
-    let mut draft = read(app, by, key).await?;
+    let draft = Draft::read(app, by.organization(), key).await?;
     find(&draft, &by.view, version, change)?;
-    for _ in 0..ATTEMPTS {
-        let found = find(&draft, &by.view, version, change).ok();
-        let Some((package, at)) = found.filter(|found| !is_done(&draft, *found, change)) else { return Ok(()) };
-        check_kind(package, change.deletes() && !draft.versions.is_empty())?;
-        let Err(failure) = write_version(app, by, &draft, package, at, change).await else { return Ok(()) };
-        let now = read(app, by, key).await?;
-        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
-            return Err(failure);
-        }
-        app.memory.invalidate_published(by.organization());
-        draft = now;
+    apply(app, by.organization(), draft, ChangeOfVersion { app, by, key, version, change }).await
+}
+
+struct ChangeOfVersion<'a> {
+    app: &'a App,
+    by: &'a Actor,
+    key: &'a str,
+    version: &'a str,
+    change: VersionChange,
+}
+
+impl Change for ChangeOfVersion<'_> {
+    type Snapshot = Draft;
+    type Done = ();
+
+    async fn read(&self) -> Result<Draft, Failure> {
+        Draft::read(self.app, self.by.organization(), self.key).await
     }
-    Err(busy())
-}
 
-fn busy() -> Failure {
-    Failure::new(Kind::Conflict, "Other requests are publishing this package. Try again in a moment.")
-}
-
-async fn read(app: &App, by: &Actor, key: &str) -> Result<Draft, Failure> {
-    let batch = Vec::from(Draft::statements(by.organization(), key));
-    Draft::read(&mut app.ports.database.batch(batch).await?.into_iter())
+    async fn write(&mut self, draft: &Draft) -> Result<Attempt<()>, Failure> {
+        let found = find(draft, &self.by.view, self.version, self.change).ok();
+        let Some((package, at)) = found.filter(|found| !is_done(draft, *found, self.change)) else {
+            return Ok(Attempt::Done(()));
+        };
+        check_kind(package, self.change.deletes() && !draft.versions.is_empty())?;
+        let plan = with_change(self.app, self.by, draft, package, at, self.change)?;
+        Ok(publish(self.app, plan, ()).await.into())
+    }
 }
 
 /// The package and the place of the version in it, if `view` sees that.
@@ -133,9 +139,9 @@ fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange
 /// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted.
 fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
     let name = &package.name;
-    let words = match package.kind.as_str() {
-        "composer" => format!("{name} is mirrored from an upstream repository. Change it there."),
-        "git" if deletes => format!(
+    let words = match package.kind {
+        RepositoryKind::Composer => format!("{name} is mirrored from an upstream repository. Change it there."),
+        RepositoryKind::Git if deletes => format!(
             "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
              there, or remove the repository from here."
         ),
@@ -148,14 +154,15 @@ fn name_of(package: &PackageState) -> Result<PackageName, Failure> {
     PackageName::parse(&package.name).map_err(Failure::internal)
 }
 
-async fn write_version(
+/// The package with one version changed.
+fn with_change(
     app: &App,
     by: &Actor,
     draft: &Draft,
     package: &PackageState,
     at: usize,
     change: VersionChange,
-) -> Result<(), Failure> {
+) -> Result<Plan, Failure> {
     let mut left = draft.versions.clone();
     let normalized = left[at].normalized.clone();
     let (organization, name) = (by.organization(), package.name.as_str());
@@ -181,69 +188,70 @@ async fn write_version(
     if left.is_empty() && change == VersionChange::Delete {
         changes.push(delete_empty(by.organization(), package.id));
     }
-    let said = (package.abandoned_override.as_deref(), package.hidden);
-    edit(app, by, draft, package, &left, (Vec::new(), changes), said).await
+    let plan = plan_of(draft, package, as_said(package), &left)?;
+    Ok(Plan { changes, ..plan })
 }
 
-/// Writes a change; `abandoned` and `hidden` are what is said of the package from now on.
-async fn edit(
-    app: &App,
-    by: &Actor,
+/// What is said of a package so far.
+fn as_said(package: &PackageState) -> Statement<'_> {
+    Statement {
+        source_url: &package.source_url,
+        abandoned: package.abandoned_override.as_deref(),
+        hidden: package.hidden,
+    }
+}
+
+/// The package with these versions, of which this is said from now on.
+fn plan_of(
     draft: &Draft,
     package: &PackageState,
+    said: Statement<'_>,
     versions: &[LiveVersion],
-    (before, changes): (Vec<Stmt>, Vec<Stmt>),
-    (abandoned, hidden): (Option<&str>, bool),
-) -> Result<(), Failure> {
-    let name = name_of(package)?;
-    let edit = Edit {
-        organization: by.organization(),
-        repository_id: package.repository_id,
-        source_url: &package.source_url,
-        name: &name,
-        abandoned,
-        hidden,
-        versions,
-        before,
-        changes,
-    };
-    edit.write(app, draft).await
+) -> Result<Plan, Failure> {
+    draft.plan(package.organization, package.repository_id, &name_of(package)?, said, versions)
 }
 
 /// Deletes several versions (normalized) of an uploaded package at once; those that are gone already are passed over.
 pub async fn delete_versions(app: &App, by: &Actor, name: &str, normalized: &[&str]) -> Result<(), Failure> {
-    for _ in 0..ATTEMPTS {
-        let draft = read(app, by, name).await?;
-        let goes = |version: &&LiveVersion| normalized.contains(&version.normalized.as_str());
-        let gone: Vec<&str> = draft.versions.iter().filter(goes).map(|version| version.normalized.as_str()).collect();
+    let change = DeletionOfVersions { app, by, name, normalized };
+    apply(app, by.organization(), change.read().await?, change).await
+}
+
+struct DeletionOfVersions<'a> {
+    app: &'a App,
+    by: &'a Actor,
+    name: &'a str,
+    normalized: &'a [&'a str],
+}
+
+impl Change for DeletionOfVersions<'_> {
+    type Snapshot = Draft;
+    type Done = ();
+
+    async fn read(&self) -> Result<Draft, Failure> {
+        Draft::read(self.app, self.by.organization(), self.name).await
+    }
+
+    async fn write(&mut self, draft: &Draft) -> Result<Attempt<()>, Failure> {
+        let organization = self.by.organization();
+        let goes = |version: &LiveVersion| self.normalized.contains(&version.normalized.as_str());
+        let (gone, left): (Vec<LiveVersion>, Vec<LiveVersion>) = draft.versions.iter().cloned().partition(goes);
+        let gone: Vec<&str> = gone.iter().map(|version| version.normalized.as_str()).collect();
         let Some(package) = draft.package.as_ref().filter(|_| !gone.is_empty()) else {
-            app.memory.invalidate_published(by.organization());
-            return Ok(());
+            self.app.memory.invalidate_published(organization);
+            return Ok(Attempt::Done(()));
         };
         check_kind(package, true)?;
-        let left: Vec<LiveVersion> = draft
-            .versions
-            .iter()
-            .filter(|version| !normalized.contains(&version.normalized.as_str()))
-            .cloned()
-            .collect();
         let details = json!({ "versions": gone });
         let deed = Deed { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
         let changes = vec![
-            versions::delete_all(by.organization(), &package.name, &gone),
-            by.note(app, &deed)?,
-            delete_empty(by.organization(), package.id),
+            versions::delete_all(organization, &package.name, &gone),
+            self.by.note(self.app, &deed)?,
+            delete_empty(organization, package.id),
         ];
-        let said = (package.abandoned_override.as_deref(), package.hidden);
-        let Err(failure) = edit(app, by, &draft, package, &left, (Vec::new(), changes), said).await else {
-            return Ok(());
-        };
-        let now = read(app, by, name).await?;
-        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
-            return Err(failure);
-        }
+        let plan = plan_of(draft, package, as_said(package), &left)?;
+        Ok(publish(self.app, Plan { changes, ..plan }, ()).await.into())
     }
-    Err(busy())
 }
 
 /// What an operator says of a package over its composer.json.
@@ -364,49 +372,61 @@ pub async fn change_package(
     key: &str,
     changes: PackageChanges,
 ) -> Result<(), Failure> {
-    let mut draft = read(app, by, key).await?;
+    let draft = Draft::read(app, by.organization(), key).await?;
     whole(&draft, &by.view, who)?;
-    for _ in 0..ATTEMPTS {
-        let package = whole(&draft, &by.view, who)?;
+    apply(app, by.organization(), draft, ChangeOfPackage { app, by, who, key, changes }).await
+}
+
+struct ChangeOfPackage<'a> {
+    app: &'a App,
+    by: &'a Actor,
+    who: Who,
+    key: &'a str,
+    changes: PackageChanges,
+}
+
+impl Change for ChangeOfPackage<'_> {
+    type Snapshot = Draft;
+    type Done = ();
+
+    async fn read(&self) -> Result<Draft, Failure> {
+        Draft::read(self.app, self.by.organization(), self.key).await
+    }
+
+    async fn write(&mut self, draft: &Draft) -> Result<Attempt<()>, Failure> {
+        let Self { app, by, changes, .. } = self;
+        let package = whole(draft, &by.view, self.who)?;
         check_kind(package, false)?;
         changes.check(package)?;
         if changes.are_made(package) {
             app.memory.invalidate_published(by.organization());
-            return Ok(());
+            return Ok(Attempt::Done(()));
         }
+        let said = as_said(package);
         let abandoned = match &changes.abandoned {
-            Update::Keep => package.abandoned_override.as_deref(),
+            Update::Keep => said.abandoned,
             Update::Set(value) => value.as_deref(),
         };
+        let said = Statement { abandoned, hidden: changes.hidden.unwrap_or(package.hidden), ..said };
         let before = changes.statements(app, by, package)?;
-        let said = (abandoned, changes.hidden.unwrap_or(package.hidden));
-        let written = edit(app, by, &draft, package, &draft.versions, (before, Vec::new()), said).await;
-        let Err(failure) = written else { return Ok(()) };
-        let now = read(app, by, key).await?;
-        if now.package.as_ref().is_some_and(|now| now.revision == package.revision) {
-            return Err(failure);
-        }
-        draft = now;
+        let plan = plan_of(draft, package, said, &draft.versions)?;
+        Ok(publish(app, Plan { before, ..plan }, ()).await.into())
     }
-    Err(busy())
 }
 
 /// Deletes a package that was uploaded, or of which nothing is left, with all its versions.
 pub async fn delete_package(app: &App, by: &Actor, who: Who, key: &str) -> Result<(), Failure> {
-    let draft = read(app, by, key).await?;
+    let draft = Draft::read(app, by.organization(), key).await?;
     let package = whole(&draft, &by.view, who)?;
     check_kind(package, !draft.versions.is_empty())?;
     let now = app.now();
     let details = json!({ "versions": draft.versions.len() });
     let deed = Deed { action: "package.deleted", target: &package.uid, label: Some(&package.name), details };
-    let target = publication::Target {
-        organization: by.organization(),
-        repository_id: package.repository_id,
-        name: &package.name,
-        now,
-    };
+    let publisher =
+        Publisher { organization: by.organization(), repository_id: package.repository_id, origin: Origin::Own, now };
+    let known = KnownPackage { repository_id: None, revision: Some(package.revision) };
     let batch = vec![
-        publication::guard_revision(target, Some(package.revision)),
+        guard_revisions(publisher, [(package.name.as_str(), known)]),
         organizations::touch(by.organization(), organizations::Touched::Names, now),
         delete(by.organization(), package.id),
         by.note(app, &deed)?,
@@ -415,9 +435,9 @@ pub async fn delete_package(app: &App, by: &Actor, who: Who, key: &str) -> Resul
     app.memory.invalidate_published(by.organization());
     let Err(error) = deleted else { return Ok(()) };
     // Somebody else may have deleted or published it meanwhile, or the answer got lost.
-    match read(app, by, key).await?.package {
+    match Draft::read(app, by.organization(), key).await?.package {
         None => Ok(()),
         Some(left) if left.revision == package.revision => Err(error.into()),
-        Some(_) => Err(busy()),
+        Some(_) => Err(Draft::exhausted(error.into())),
     }
 }

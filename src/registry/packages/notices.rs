@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 
 use crate::json::read_text;
 use crate::ports::Fault;
-use crate::store::security::advisories::FilterEntryRow;
 
 /// What a package's documents carry beside its versions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -25,20 +24,19 @@ struct BriefAdvisory {
 /// An entry of a filter list, without its package.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct BriefEntry {
-    list: String,
-    constraint: String,
-    reason: Option<String>,
-    url: Option<String>,
-    id: String,
+    /// The list.
+    pub list: String,
+    /// Of the versions that it concerns.
+    pub constraint: String,
+    /// Why they are listed.
+    pub reason: Option<String>,
+    /// Where that is explained.
+    pub url: Option<String>,
+    /// Its public id.
+    pub id: String,
 }
 
 impl BriefEntry {
-    /// What is shown of a row.
-    pub fn of(row: FilterEntryRow) -> Self {
-        let FilterEntryRow { uid, list, version_constraint, reason, url, .. } = row;
-        Self { list, constraint: version_constraint, reason, url, id: uid }
-    }
-
     /// As composer reads it; `package` where it does not follow from the place.
     pub fn json(&self, package: Option<&str>) -> Value {
         let mut entry = Map::new();

@@ -1,158 +1,330 @@
-//! Writing a package: everything that a sync found, or the shasums of newly built zips, in one batch.
+//! Writing packages: the one way in which versions come to be published, whether a sync found them, somebody uploaded or
+//! changed them, or an upstream repository has them. What is published together is rendered before and written in one
+//! batch, all or nothing.
 
 use composer::PackageName;
 
-use crate::ports::{Millis, Rows, Stmt};
+use crate::ports::Stmt;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::packages::render::render;
+use crate::registry::packages::render::{Rendered, render};
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
+use crate::store::kernel::webhook_events::tell_published;
 use crate::store::packages::packages::{self, DocumentPart, LiveVersion, PackageState};
-use crate::store::packages::publication::{self, FileUpsert, Target, VersionUpsert};
-use crate::store::sources::repositories::{self, RefRow, RepositoryRow};
-use crate::store::sources::sync_runs::{self, Finished, Report};
-use crate::store::sources::upstream_answers;
-use crate::store::storefront::deliveries;
+use crate::store::packages::publication::{
+    self, DocumentPair, FileUpsert, KnownPackage, LiveVersions, NewText, Origin, PackageUpsert, Publisher,
+    UpstreamDist, VersionUpsert,
+};
+use crate::store::query::Batch;
 
-/// What a sync found.
-pub struct Publication<'a> {
+/// A package as it is from now on.
+pub struct PackagePlan {
+    /// The package.
+    pub name: PackageName,
+    /// Whose it was, and at which revision, when it was read.
+    pub known: KnownPackage,
+    /// Its documents.
+    pub rendered: Rendered,
+    /// All its versions.
+    pub live: LiveVersions,
+}
+
+/// What decides about the documents of a package of our own besides its versions.
+#[derive(Debug, Clone, Copy)]
+pub struct Statement<'a> {
+    /// Address of the repository, for `source`.
+    pub source_url: &'a str,
+    /// What the operator says in place of composer.json: `true`, `false` or the replacement's name.
+    pub abandoned: Option<&'a str>,
+    /// Whether it is hidden: then it has no version for anybody.
+    pub hidden: bool,
+}
+
+impl PackagePlan {
+    /// The plan of a package of our own that has these versions from now on, the yanked and hidden ones too. `revision` is
+    /// the one that they were read at, `None` when the package is new.
+    ///
+    /// # Errors
+    /// When a stored manifest does not parse any more; they are checked before they are stored.
+    pub fn own(
+        name: &PackageName,
+        revision: Option<i64>,
+        said: Statement<'_>,
+        versions: &[LiveVersion],
+    ) -> Result<Self, Failure> {
+        let rendered = render(name, said.source_url, said.abandoned, versions).map_err(Failure::internal)?;
+        let rendered = if said.hidden { rendered.withheld(name) } else { rendered };
+        let live = LiveVersions {
+            package: name.to_string(),
+            versions: versions.iter().map(|version| version.normalized.clone()).collect(),
+            default_branch: versions.iter().find(|one| one.is_default_branch).map(|one| one.normalized.clone()),
+        };
+        Ok(Self { name: name.clone(), known: KnownPackage { repository_id: None, revision }, rendered, live })
+    }
+}
+
+/// What one repository publishes together.
+pub struct Plan {
     /// The organization.
     pub organization: OrganizationId,
     /// The repository.
     pub repository_id: i64,
-    /// Its address, for `source`.
-    pub source_url: &'a str,
-    /// The run that found it; it must still hold its lease.
-    pub run_id: i64,
-    /// The package.
-    pub name: &'a PackageName,
-    /// The revision that the present versions were read at; `None` when the package is new.
-    pub known_revision: Option<i64>,
-    /// What the operator says of it: `true`, `false` or the replacement's name.
-    pub abandoned: Option<&'a str>,
-    /// Whether it is hidden.
-    pub hidden: bool,
-    /// All versions that are published from now on.
-    pub versions: &'a [LiveVersion],
-    /// Those of them that are new or moved.
-    pub changed: &'a [VersionUpsert],
-    /// Their files.
-    pub files: &'a [FileUpsert],
-    /// The files' texts, by their SHA-256.
-    pub texts: &'a [(String, String)],
-    /// The default branch's ref.
-    pub default_ref: Option<&'a str>,
-    /// All refs, and what became of each.
-    pub refs: &'a [RefRow],
-    /// SHA-256 over the refs.
-    pub refs_digest: &'a str,
-    /// JSON of what the server can do.
-    pub capabilities: &'a str,
+    /// Of what sort that is.
+    pub origin: Origin,
     /// Whether packages appear or disappear.
     pub touched: Touched,
-    /// The run's report.
-    pub report: &'a Report,
-    /// When the repository is due again.
-    pub next_due_at: Millis,
+    /// The packages, each with all its versions.
+    pub packages: Vec<PackagePlan>,
+    /// Those of the versions that are new or another one than before; an upstream need not know which.
+    pub changed: Vec<VersionUpsert>,
+    /// The files of the changed versions.
+    pub files: Vec<FileUpsert>,
+    /// The files' texts.
+    pub texts: Vec<NewText>,
+    /// Where an upstream has the zips of its versions.
+    pub dists: Vec<UpstreamDist>,
+    /// Statements that abort the batch when something else has changed that was read.
+    pub guards: Vec<Stmt>,
+    /// Statements that run before the packages are written.
+    pub before: Vec<Stmt>,
+    /// Statements that find packages and changed versions there.
+    pub changes: Vec<Stmt>,
 }
 
-/// What publishing came to.
-pub struct Published {
-    /// Whether a sync was asked for meanwhile.
-    pub asked_again: bool,
-    /// The rows of [`mirrors::contested`]: packages of upstreams whose vendor is reserved now.
-    pub contested: Rows,
+impl Plan {
+    /// The plan of nothing yet.
+    pub fn new(organization: OrganizationId, repository_id: i64, origin: Origin) -> Self {
+        Self {
+            organization,
+            repository_id,
+            origin,
+            touched: Touched::Versions,
+            packages: Vec::new(),
+            changed: Vec::new(),
+            files: Vec::new(),
+            texts: Vec::new(),
+            dists: Vec::new(),
+            guards: Vec::new(),
+            before: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// The statements that carry the plan out, in their order: what was read still holds; the organization has a new
+    /// revision; packages, then versions, then what hangs on them; the documents last.
+    fn into_statements(self, app: &App) -> Result<Vec<Stmt>, Failure> {
+        let now = app.now();
+        let publisher =
+            Publisher { organization: self.organization, repository_id: self.repository_id, origin: self.origin, now };
+        let mut upserts = Vec::with_capacity(self.packages.len());
+        for package in &self.packages {
+            let uid = new_uid(&*app.ports.entropy, now)?;
+            let summary = package.rendered.summary.clone();
+            upserts.push(PackageUpsert { uid, name: package.name.to_string(), summary });
+        }
+        let known = self.packages.iter().map(|package| (package.name.as_str(), package.known));
+        let live: Vec<LiveVersions> = self.packages.iter().map(|package| package.live.clone()).collect();
+        let documents: Vec<DocumentPair<'_>> = self
+            .packages
+            .iter()
+            .map(|package| DocumentPair {
+                package: package.name.as_str(),
+                stable: &package.rendered.stable,
+                dev: &package.rendered.dev,
+            })
+            .collect();
+        let mut stmts = self.guards;
+        stmts.push(publication::guard_revisions(publisher, known));
+        stmts.push(organizations::touch(self.organization, self.touched, now));
+        stmts.extend(self.before);
+        stmts.extend(publication::upsert_packages(publisher, upserts));
+        stmts.extend(publication::insert_texts(&self.texts));
+        stmts.extend(publication::upsert_versions(publisher, &self.changed));
+        stmts.extend(self.changes);
+        stmts.extend(publication::settle_versions(publisher, &live));
+        if self.origin == Origin::Own {
+            for package in &self.packages {
+                stmts.extend(tell_published(self.organization, package.name.as_str(), now));
+            }
+            stmts.extend(publication::replace_files(publisher, &self.changed, &self.files));
+            stmts.extend(publication::insert_dists(publisher, &self.changed));
+        }
+        stmts.extend(publication::upsert_upstream_dists(publisher, &self.dists));
+        stmts.extend(publication::replace_documents(publisher, &documents));
+        Ok(stmts)
+    }
 }
 
-/// Publishes what a sync found and ends its run, all or nothing.
+/// Publishes what is planned, and runs `after` in the same batch behind it, all or nothing.
 ///
 /// # Errors
-/// When the run has lost its lease, the package was published by somebody else meanwhile, or the database failed;
-/// nothing is written then.
-pub async fn publish(app: &App, found: &Publication<'_>) -> Result<Published, Failure> {
-    let now = app.now();
-    let target =
-        Target { organization: found.organization, repository_id: found.repository_id, name: found.name.as_str(), now };
-    let rendered = render(found.name, found.source_url, found.abandoned, found.versions).map_err(Failure::internal)?;
-    let rendered = if found.hidden { rendered.withheld(found.name) } else { rendered };
-    let uid = new_uid(&*app.ports.entropy, now)?;
-    let live = found.versions.iter().map(|version| version.normalized.as_str());
-    let mut batch = vec![
-        sync_runs::guard(found.organization, found.run_id, target.name, found.repository_id),
-        publication::guard_revision(target, found.known_revision),
-        publication::take_over(target),
-        organizations::touch(found.organization, found.touched, now),
-        publication::upsert_package(target, &uid, &rendered.summary),
-    ];
-    batch.extend(publication::insert_texts(found.texts));
-    batch.extend(publication::upsert_versions(target, found.changed));
-    batch.push(publication::settle_versions(target, live, found.default_ref));
-    batch.extend(deliveries::tell_published(target));
-    batch.extend(publication::replace_files(target, found.changed, found.files));
-    batch.push(publication::note_dists(target));
-    batch.extend(publication::retire_other_packages(target));
-    batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
-    batch.extend(publication::replace_refs(found.repository_id, found.refs, found.refs_digest, found.capabilities));
-    batch.push(upstream_answers::contested(found.organization));
-    batch.push(sync_runs::finish(found.run_id, found.report, now, found.next_due_at));
-    let mut results = app.ports.database.batch(batch).await?;
-    let finished: Option<Finished> = results.pop().unwrap_or_default().first()?;
-    app.memory.invalidate_published(target.organization);
-    let contested = results.pop().unwrap_or_default();
-    Ok(Published { asked_again: finished.is_some_and(|finished| finished.asked_again), contested })
+/// When one of the guards says no, when a package was published by somebody else meanwhile, or when the database failed:
+/// nothing is written then, or the database does not know.
+pub async fn publish<B: Batch>(app: &App, plan: Plan, after: B) -> Result<B::Answer, Failure> {
+    let (organization, origin) = (plan.organization, plan.origin);
+    let stmts = plan.into_statements(app)?;
+    let (_, answer) = app.ports.database.ask((stmts, after)).await?;
+    if origin == Origin::Own {
+        app.memory.invalidate_published(organization);
+    }
+    Ok(answer)
 }
 
-/// Attempts to render before giving up to somebody who keeps publishing.
-const RENDER_ATTEMPTS: usize = 3;
+/// What a package was read as, by somebody who is about to write it.
+pub trait Snapshot {
+    /// How often it is written before giving up.
+    const MAX_ATTEMPTS: usize;
+
+    /// Whether writing is worth another attempt, now that it was read again: when nobody else has written, the failure was no
+    /// conflict.
+    fn has_changed_since(&self, earlier: &Self) -> bool;
+
+    /// What is said when every attempt has failed, the last one with `failure`.
+    fn exhausted(failure: Failure) -> Failure;
+}
+
+/// What an attempt to write came to.
+pub enum Attempt<T> {
+    /// It is written, or there was nothing to do.
+    Done(T),
+    /// It is not, or the database does not know.
+    Failed(Failure),
+}
+
+impl<T> From<Result<T, Failure>> for Attempt<T> {
+    fn from(result: Result<T, Failure>) -> Self {
+        match result {
+            Ok(done) => Self::Done(done),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// A change that is made to what is there, whatever that is by then.
+pub trait Change: Send + Sync {
+    /// What it is made to.
+    type Snapshot: Snapshot + Send + Sync;
+    /// What comes of it.
+    type Done: Send;
+
+    /// Reads what is there.
+    fn read(&self) -> impl Future<Output = Result<Self::Snapshot, Failure>> + Send;
+
+    /// Writes what becomes of it.
+    fn write(&mut self, read: &Self::Snapshot) -> impl Future<Output = Result<Attempt<Self::Done>, Failure>> + Send;
+}
+
+/// Makes a change to what was read as `snapshot`; while others are faster, reads and writes again.
+///
+/// # Errors
+/// Those of the change at once; the failure of an attempt when another one would not help.
+pub async fn apply<C: Change>(
+    app: &App,
+    organization: OrganizationId,
+    mut snapshot: C::Snapshot,
+    mut change: C,
+) -> Result<C::Done, Failure> {
+    let mut attempt = 1;
+    loop {
+        let failure = match change.write(&snapshot).await? {
+            Attempt::Done(done) => return Ok(done),
+            Attempt::Failed(failure) => failure,
+        };
+        if attempt == C::Snapshot::MAX_ATTEMPTS {
+            return Err(C::Snapshot::exhausted(failure));
+        }
+        let now = change.read().await?;
+        if !now.has_changed_since(&snapshot) {
+            return Err(failure);
+        }
+        log::warn!("publishing again: {failure:?}");
+        app.memory.invalidate_published(organization);
+        snapshot = now;
+        attempt += 1;
+    }
+}
+
+/// The package that a repository publishes, with its documents as they are stored.
+struct StoredPackage {
+    name: PackageName,
+    state: PackageState,
+    versions: Vec<LiveVersion>,
+    documents: Vec<DocumentPart>,
+}
+
+impl StoredPackage {
+    async fn read(app: &App, repository_id: i64) -> Result<Option<Self>, Failure> {
+        let (versions, documents, states) = app
+            .ports
+            .database
+            .ask((
+                packages::live_versions(repository_id),
+                packages::documents_of_repository(repository_id),
+                packages::of_repository(repository_id),
+            ))
+            .await?;
+        let Some(name) = versions.first().map(|version| version.package_name.as_str()) else { return Ok(None) };
+        let Some(state) = states.into_iter().find(|state| state.name == name) else { return Ok(None) };
+        let name = PackageName::parse(name).map_err(Failure::internal)?;
+        Ok(Some(Self { name, state, versions, documents }))
+    }
+
+    fn text(&self, stability: &str) -> String {
+        let parts = self.documents.iter().filter(|part| part.stability == stability);
+        parts.filter_map(|part| part.body.as_deref()).collect()
+    }
+}
+
+impl Snapshot for Option<StoredPackage> {
+    const MAX_ATTEMPTS: usize = 3;
+
+    fn has_changed_since(&self, _: &Self) -> bool {
+        true
+    }
+
+    fn exhausted(failure: Failure) -> Failure {
+        failure
+    }
+}
+
+/// Rendering the package of a repository again.
+struct RenderAgain<'a> {
+    app: &'a App,
+    repository_id: i64,
+}
+
+impl Change for RenderAgain<'_> {
+    type Snapshot = Option<StoredPackage>;
+    type Done = ();
+
+    async fn read(&self) -> Result<Self::Snapshot, Failure> {
+        StoredPackage::read(self.app, self.repository_id).await
+    }
+
+    async fn write(&mut self, stored: &Self::Snapshot) -> Result<Attempt<()>, Failure> {
+        let Some(stored) = stored else { return Ok(Attempt::Done(())) };
+        let StoredPackage { name, state, versions, .. } = stored;
+        let said = Statement {
+            source_url: &state.source_url,
+            abandoned: state.abandoned_override.as_deref(),
+            hidden: state.hidden,
+        };
+        let package = PackagePlan::own(name, Some(state.revision), said, versions)?;
+        if stored.text("stable") == package.rendered.stable && stored.text("dev") == package.rendered.dev {
+            return Ok(Attempt::Done(()));
+        }
+        let plan = Plan::new(state.organization, self.repository_id, Origin::Own);
+        Ok(publish(self.app, Plan { packages: vec![package], ..plan }, ()).await.into())
+    }
+}
 
 /// Renders the package of a repository again, for what has changed besides its versions. When nothing has, its
 /// documents keep their date.
 pub async fn render_again(app: &App, repository_id: i64) -> Result<(), Failure> {
-    for attempt in 1..=RENDER_ATTEMPTS {
-        match try_render_again(app, repository_id).await {
-            Err(failure) if attempt < RENDER_ATTEMPTS => log::warn!("rendering again: {failure:?}"),
-            result => return result,
-        }
-    }
-    Ok(())
-}
-
-async fn try_render_again(app: &App, repository_id: i64) -> Result<(), Failure> {
-    let batch = vec![
-        packages::live_versions(repository_id),
-        repositories::by_id(repository_id),
-        packages::documents_of_repository(repository_id),
-        packages::of_repository(repository_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await?.into_iter();
-    let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
-    let repository: Option<RepositoryRow> = results.next().unwrap_or_default().first()?;
-    let (Some(first), Some(repository)) = (versions.first(), repository) else { return Ok(()) };
-    let name = PackageName::parse(&first.package_name).map_err(Failure::internal)?;
-    let stored: Vec<DocumentPart> = results.next().unwrap_or_default().decode()?;
-    let states: Vec<PackageState> = results.next().unwrap_or_default().decode()?;
-    let state = states.iter().find(|state| state.name == first.package_name);
-    let abandoned = state.and_then(|state| state.abandoned_override.as_deref());
-    let rendered = render(&name, &repository.url, abandoned, &versions).map_err(Failure::internal)?;
-    let rendered = if state.is_some_and(|state| state.hidden) { rendered.withheld(&name) } else { rendered };
-    let text = |stability: &str| -> String {
-        stored.iter().filter(|part| part.stability == stability).filter_map(|part| part.body.as_deref()).collect()
-    };
-    if text("stable") == rendered.stable && text("dev") == rendered.dev {
-        return Ok(());
-    }
-    let now = app.now();
-    let target = Target { organization: repository.organization, repository_id, name: name.as_str(), now };
-    let uid = new_uid(&*app.ports.entropy, now)?;
-    let mut batch: Vec<Stmt> = vec![
-        publication::guard_revision(target, Some(first.revision)),
-        organizations::touch(repository.organization, Touched::Versions, now),
-        publication::upsert_package(target, &uid, &rendered.summary),
-    ];
-    batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
-    app.ports.database.batch(batch).await?;
-    app.memory.invalidate_published(target.organization);
-    Ok(())
+    let change = RenderAgain { app, repository_id };
+    let Some(stored) = change.read().await? else { return Ok(()) };
+    let organization = stored.state.organization;
+    apply(app, organization, Some(stored), change).await
 }

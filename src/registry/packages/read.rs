@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use composer::{NormalizedVersion, Stability, newest_first, normalize};
 
-use crate::ports::Rows;
 use crate::registry::access::view::{Scope, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -25,10 +24,10 @@ pub async fn list(
 ) -> Result<(Vec<PackageRow>, i64), Failure> {
     let database = &*app.ports.database;
     if view.sees_everything() {
-        return Ok(packages::page(database, view.organization(), filter, sort, page).await?);
+        return Ok(database.ask(packages::page(view.organization(), filter, sort, page)).await?);
     }
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
-    let (rows, _) = packages::page(database, view.organization(), filter, sort, all).await?;
+    let (rows, _) = database.ask(packages::page(view.organization(), filter, sort, all)).await?;
     Ok(page.of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect()))
 }
 
@@ -39,14 +38,11 @@ pub async fn list(
 pub async fn details(app: &App, view: &View, key: &str) -> Result<(PackageRow, Vec<VersionRow>), Failure> {
     let absent = || Failure::not_found("Package");
     // Both at once: what is not visible takes no other reads than what is not there.
-    let batch = vec![packages::by_key(view.organization(), key), versions::of_package(view.organization(), key)];
-    let mut results = app.ports.database.batch(batch).await?.into_iter();
-    let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
+    let reads = (packages::by_key(view.organization(), key), versions::of_package(view.organization(), key));
+    let (package, versions) = app.ports.database.ask(reads).await?;
+    let package = package.ok_or_else(absent)?;
     let scope = view.scope(&package.name);
-    let versions: Vec<(NormalizedVersion, VersionRow)> = results
-        .next()
-        .unwrap_or_default()
-        .decode::<VersionRow>()?
+    let versions: Vec<(NormalizedVersion, VersionRow)> = versions
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
         .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
@@ -74,26 +70,25 @@ pub struct Seen {
 /// # Errors
 /// As [`details`].
 pub async fn seen(app: &App, view: &View, key: &str) -> Result<Seen, Failure> {
-    let batch = vec![packages::by_key(view.organization(), key), versions::slim(view.organization(), key)];
-    let mut results = app.ports.database.batch(batch).await?.into_iter();
+    let reads = (packages::by_key(view.organization(), key), versions::slim(view.organization(), key));
+    let (package, versions) = app.ports.database.ask(reads).await?;
     let absent = || Failure::not_found("Package");
-    let package: PackageRow = results.next().unwrap_or_default().first()?.ok_or_else(absent)?;
-    let versions = sorted(view, &package.name, results.next().unwrap_or_default())?;
+    let package = package.ok_or_else(absent)?;
+    let versions = sorted(view, &package.name, versions);
     if versions.is_empty() {
         return Err(absent());
     }
     Ok(Seen { package, versions })
 }
 
-fn sorted(view: &View, package: &str, rows: Rows) -> Result<Vec<SlimVersion>, Failure> {
+fn sorted(view: &View, package: &str, rows: Vec<SlimVersion>) -> Vec<SlimVersion> {
     let scope = view.scope(package);
     let versions: Vec<(NormalizedVersion, SlimVersion)> = rows
-        .decode::<SlimVersion>()?
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
         .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
         .collect();
-    Ok(newest_first(versions))
+    newest_first(versions)
 }
 
 impl Seen {
@@ -124,7 +119,7 @@ pub async fn version_page(app: &App, view: &View, key: &str, page: Page) -> Resu
     let seen = seen(app, view, key).await?;
     let (part, total) = page.of(seen.versions);
     let ids: Vec<i64> = part.iter().map(|row| row.id).collect();
-    let rows = versions::by_ids(&*app.ports.database, view.organization(), &ids).await?;
+    let rows = app.ports.database.ask(versions::by_ids(view.organization(), &ids)).await?;
     let mut by_id: HashMap<i64, VersionRow> = rows.into_iter().map(|row| (row.id, row)).collect();
     Ok((ids.iter().filter_map(|id| by_id.remove(id)).collect(), total))
 }
@@ -133,7 +128,7 @@ pub async fn version_page(app: &App, view: &View, key: &str, page: Page) -> Resu
 pub async fn version(app: &App, view: &View, (key, version): (&str, &str)) -> Result<VersionRow, Failure> {
     let seen = seen(app, view, key).await?;
     let id = seen.version(version)?.id;
-    let row = versions::by_ids(&*app.ports.database, view.organization(), &[id]).await?.pop();
+    let row = app.ports.database.ask(versions::by_ids(view.organization(), &[id])).await?.pop();
     row.ok_or_else(|| Failure::not_found("Version"))
 }
 
@@ -150,7 +145,7 @@ pub async fn text(
         Some(version) => seen.version(version)?,
         None => seen.latest().ok_or_else(absent)?,
     };
-    let text = versions::text(&*app.ports.database, view.organization(), version.id, kind).await?;
+    let text = app.ports.database.ask(versions::text(view.organization(), version.id, kind)).await?;
     let text = text.ok_or_else(|| {
         let words = format!("Version {} has no {kind} of at most 200 kB.", version.pretty);
         Failure::new(Kind::NotFound, words)
@@ -161,7 +156,7 @@ pub async fn text(
 /// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.
 pub async fn dependents(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<DependentRow>, i64), Failure> {
     let name = seen(app, view, key).await?.package.name;
-    let rows = versions::dependents(&*app.ports.database, view.organization(), &name, MAX_LOOKED_THROUGH).await?;
+    let rows = app.ports.database.ask(versions::dependents(view.organization(), &name, MAX_LOOKED_THROUGH)).await?;
     let sees = |row: &DependentRow| {
         let version = NormalizedVersion::from_stored(row.normalized.clone());
         view.scope(&row.name).sees(&version, Some(row.released_at))

@@ -13,7 +13,7 @@ use crate::registry::access::view::IndexedVersion;
 use crate::registry::kernel::dates::rfc3339;
 use crate::store::packages::packages::LiveVersion;
 use crate::store::packages::publication::Summary;
-use crate::store::sources::uploads::UPLOADED;
+use crate::store::packages::version_source::VersionSource;
 
 /// Stands for the origin in stored documents. Quotes inside of JSON strings are escaped, so only a key `url` can
 /// be found by it.
@@ -116,7 +116,7 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
         name,
         version: &ref_version,
         manifest: &manifest,
-        source: (version.ref_name != UPLOADED).then(|| Source {
+        source: (version.source != VersionSource::Upload).then(|| Source {
             kind: "git".to_owned(),
             url: source_url.to_owned(),
             reference: version.reference.clone(),
@@ -166,7 +166,7 @@ mod tests {
             revision: 1,
             normalized: normalized.to_owned(),
             pretty: pretty.to_owned(),
-            ref_name: format!("refs/tags/{pretty}"),
+            source: VersionSource::Ref(format!("refs/tags/{pretty}")),
             reference: "a".repeat(40),
             is_default_branch: false,
             manifest: manifest.to_owned(),

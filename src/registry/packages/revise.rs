@@ -3,19 +3,16 @@
 
 use composer::PackageName;
 
-use crate::ports::{Rows, Stmt};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::failure::Failure;
-use crate::registry::kernel::ids::new_uid;
-use crate::registry::packages::render::render;
-use crate::store::OrganizationId;
-use crate::store::kernel::organizations::{self, Touched};
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::packages::publish::{PackagePlan, Plan, Snapshot, Statement};
+use crate::store::kernel::organizations::Touched;
 use crate::store::packages::packages::{LiveVersion, PackageState, state};
-use crate::store::packages::publication::{self, Target};
-use crate::store::storefront::deliveries;
+use crate::store::packages::publication::Origin;
+use crate::store::{OrganizationId, Query};
 
 /// A package as it was read: `None` when there is none of that name or id, and its versions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Draft {
     /// The package.
     pub package: Option<PackageState>,
@@ -24,79 +21,55 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The statements that read the package with this public id or name.
-    pub fn statements(organization: OrganizationId, key: &str) -> [Stmt; 2] {
+    /// What reads the package with this public id or name; see [`Draft::from`].
+    pub fn query(organization: OrganizationId, key: &str) -> (Query<Option<PackageState>>, Query<Vec<LiveVersion>>) {
         state(organization, key)
     }
 
-    /// What these statements yielded; takes the first two results.
-    pub fn read(results: &mut impl Iterator<Item = Rows>) -> Result<Self, Failure> {
-        let package = results.next().unwrap_or_default().first()?;
-        Ok(Self { package, versions: results.next().unwrap_or_default().decode()? })
+    /// Reads the package with this public id or name.
+    pub async fn read(app: &App, organization: OrganizationId, key: &str) -> Result<Self, Failure> {
+        Ok(app.ports.database.ask(Self::query(organization, key)).await?.into())
+    }
+
+    /// Unix seconds; `None` of a package that is not there.
+    pub fn revision(&self) -> Option<i64> {
+        self.package.as_ref().map(|package| package.revision)
     }
 
     fn is_listed(&self) -> bool {
         self.package.as_ref().is_some_and(|package| package.version_index != "[]")
     }
+
+    /// The plan of the package with these versions from now on, in place of what was read.
+    pub fn plan(
+        &self,
+        organization: OrganizationId,
+        repository_id: i64,
+        name: &PackageName,
+        said: Statement<'_>,
+        versions: &[LiveVersion],
+    ) -> Result<Plan, Failure> {
+        let package = PackagePlan::own(name, self.revision(), said, versions)?;
+        let is_listed = package.rendered.summary.version_index != "[]";
+        let touched = if is_listed == self.is_listed() { Touched::Versions } else { Touched::Names };
+        Ok(Plan { touched, packages: vec![package], ..Plan::new(organization, repository_id, Origin::Own) })
+    }
 }
 
-/// A change of a package.
-pub struct Edit<'a> {
-    /// The organization.
-    pub organization: OrganizationId,
-    /// The repository that it comes from.
-    pub repository_id: i64,
-    /// Address of that, for `source`.
-    pub source_url: &'a str,
-    /// The package.
-    pub name: &'a PackageName,
-    /// What the operator says of it: `true`, `false` or the replacement's name.
-    pub abandoned: Option<&'a str>,
-    /// Whether it is hidden from now on.
-    pub hidden: bool,
-    /// All its versions from now on.
-    pub versions: &'a [LiveVersion],
-    /// Statements that run before the package is written.
-    pub before: Vec<Stmt>,
-    /// The statements that make it so; they find the package there.
-    pub changes: Vec<Stmt>,
+impl From<(Option<PackageState>, Vec<LiveVersion>)> for Draft {
+    fn from((package, versions): (Option<PackageState>, Vec<LiveVersion>)) -> Self {
+        Self { package, versions }
+    }
 }
 
-impl Edit<'_> {
-    /// Where the change is written to.
-    pub fn target(&self, app: &App) -> Target<'_> {
-        Target {
-            organization: self.organization,
-            repository_id: self.repository_id,
-            name: self.name.as_str(),
-            now: app.now(),
-        }
+impl Snapshot for Draft {
+    const MAX_ATTEMPTS: usize = 5;
+
+    fn has_changed_since(&self, earlier: &Self) -> bool {
+        self.package.is_none() || self.revision() != earlier.revision()
     }
 
-    /// Writes the change of what was read as `draft`, all or nothing.
-    ///
-    /// # Errors
-    /// When the package was published by somebody else meanwhile, or the database failed: nothing is written then, or
-    /// the database does not know.
-    pub async fn write(mut self, app: &App, draft: &Draft) -> Result<(), Failure> {
-        let (before, changes) = (std::mem::take(&mut self.before), std::mem::take(&mut self.changes));
-        let target = self.target(app);
-        let rendered = render(self.name, self.source_url, self.abandoned, self.versions).map_err(Failure::internal)?;
-        let rendered = if self.hidden { rendered.withheld(self.name) } else { rendered };
-        let is_listed = rendered.summary.version_index != "[]";
-        let touched = if is_listed == draft.is_listed() { Touched::Versions } else { Touched::Names };
-        let uid = new_uid(&*app.ports.entropy, target.now)?;
-        let mut batch = vec![
-            publication::guard_revision(target, draft.package.as_ref().map(|package| package.revision)),
-            organizations::touch(self.organization, touched, target.now),
-        ];
-        batch.extend(before);
-        batch.push(publication::upsert_package(target, &uid, &rendered.summary));
-        batch.extend(changes);
-        batch.extend(deliveries::tell_published(target));
-        batch.extend(publication::replace_documents(target, &rendered.stable, &rendered.dev));
-        app.ports.database.batch(batch).await?;
-        app.memory.invalidate_published(target.organization);
-        Ok(())
+    fn exhausted(_: Failure) -> Failure {
+        Failure::new(Kind::Conflict, "Other requests are publishing this package. Try again in a moment.")
     }
 }

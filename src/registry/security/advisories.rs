@@ -15,7 +15,9 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::validation::FieldErrors;
 use crate::store::security::advisories as store;
-use crate::store::security::advisories::{AdvisoryChanges, AdvisoryRow, FilterEntryRow, NewAdvisory, NoticeFilter};
+use crate::store::security::advisories::{
+    AdvisoryChanges, AdvisoryRow, FilterEntryRow, NewAdvisory, NoticeFilter, NoticeKey,
+};
 use crate::store::{Page, Update};
 
 const MAX_TEXT: usize = 500;
@@ -222,8 +224,8 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Res
         severity: spec.severity,
         reported_at: spec.reported_at,
     };
-    let place = (uid, known.package_name.as_str());
-    let row = store::update_advisory(&*app.ports.database, by.organization(), place, changes, app.now(), noted).await?;
+    let key = NoticeKey { uid, package: &known.package_name };
+    let row = store::update_advisory(&*app.ports.database, by.organization(), key, changes, app.now(), noted).await?;
     app.memory.invalidate_published(by.organization());
     row.ok_or_else(|| Failure::not_found("Advisory"))
 }
@@ -234,8 +236,8 @@ pub async fn withdraw(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let details = json!({ "package": known.package_name });
     let noted =
         by.note(app, &Deed { action: "advisory.removed", target: uid, label: Some(&known.advisory_id), details })?;
-    let place = (uid, known.package_name.as_str());
-    store::delete_advisory(&*app.ports.database, by.organization(), place, app.now(), noted).await?;
+    let key = NoticeKey { uid, package: &known.package_name };
+    store::delete_advisory(&*app.ports.database, by.organization(), key, app.now(), noted).await?;
     app.memory.invalidate_published(by.organization());
     Ok(())
 }
@@ -331,8 +333,8 @@ pub async fn unflag(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let details = json!({ "list": known.list });
     let deed = Deed { action: "filter_entry.removed", target: uid, label: Some(&known.package_name), details };
     let noted = by.note(app, &deed)?;
-    let place = (uid, known.package_name.as_str());
-    store::delete_filter_entry(&*app.ports.database, by.organization(), place, app.now(), noted).await?;
+    let key = NoticeKey { uid, package: &known.package_name };
+    store::delete_filter_entry(&*app.ports.database, by.organization(), key, app.now(), noted).await?;
     app.memory.invalidate_published(by.organization());
     Ok(())
 }

@@ -12,7 +12,9 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::notices::{BriefEntry, concerns};
-use crate::store::security::advisories::{AdvisoryRow, WithVersions, advisories_for, filter_entries_for};
+use crate::store::security::advisories::{
+    AdvisoryRow, FilterEntryRow, WithVersions, advisories_for, filter_entries_for,
+};
 
 /// The filter list that composer heeds without being told to.
 pub const MALWARE: &str = "malware";
@@ -109,9 +111,7 @@ pub async fn filter_of(
         if is_shown(&found, &view.scope(&found.row.package_name), &found.row.version_constraint) {
             let package = found.row.package_name.clone();
             let list = answer.entry(found.row.list.clone()).or_insert_with(|| json!([]));
-            list.as_array_mut()
-                .into_iter()
-                .for_each(|list| list.push(BriefEntry::of(found.row.clone()).json(Some(&package))));
+            list.as_array_mut().into_iter().for_each(|list| list.push(summary(&found.row).json(Some(&package))));
         }
     }
     Ok(answer)
@@ -133,6 +133,17 @@ pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>
         list[&row.package_name] = json!(joined);
     }
     Ok(answer)
+}
+
+/// What is shown of an entry of a filter list.
+fn summary(row: &FilterEntryRow) -> BriefEntry {
+    BriefEntry {
+        list: row.list.clone(),
+        constraint: row.version_constraint.clone(),
+        reason: row.reason.clone(),
+        url: row.url.clone(),
+        id: row.uid.clone(),
+    }
 }
 
 #[cfg(test)]

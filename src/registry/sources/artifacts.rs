@@ -18,10 +18,10 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::manage::delete_versions;
 use crate::registry::sources::archive_store::blob_key;
+use crate::store::Page;
 use crate::store::sources::artifacts::{
-    self, ArtifactFilter, ArtifactRow, Doomed, UploadedVersion, Use, bury, bury_texts, doom, uploaded,
+    self, ArtifactFilter, ArtifactRow, UploadedVersion, Use, bury, bury_texts, doom, uploaded,
 };
-use crate::store::{Page, run};
 
 /// Most rows that are looked through for one answer.
 const MAX_LOOKED_THROUGH: i64 = 10_000;
@@ -86,7 +86,7 @@ pub async fn clean_up(app: &App, by: &Actor, spec: &CleanupSpec) -> Result<Clean
     check(spec)?;
     let rows = uploaded(&*app.ports.database, by.organization(), &spec.package, MAX_UPLOADED).await?;
     let looked_at_all = i64::try_from(rows.len()).is_ok_and(|count| count < MAX_UPLOADED);
-    let (chosen, kept) = choose(rows, &by.view, spec, app.now());
+    let Choice { chosen, kept } = choose(rows, &by.view, spec, app.now());
     let more = chosen.len() > PACKAGES_PER_CLEANUP || !looked_at_all;
     let mut cleanup = Cleanup { more, ..Cleanup::default() };
     for (name, versions) in chosen.into_iter().take(PACKAGES_PER_CLEANUP) {
@@ -119,13 +119,16 @@ fn check(spec: &CleanupSpec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What goes, package by package, and the zips of what stays.
-fn choose(
-    rows: Vec<UploadedVersion>,
-    view: &View,
-    spec: &CleanupSpec,
-    now: Millis,
-) -> (BTreeMap<String, Vec<UploadedVersion>>, HashSet<String>) {
+/// What a cleanup decides.
+#[derive(Default)]
+struct Choice {
+    /// The versions that go, package by package.
+    chosen: BTreeMap<String, Vec<UploadedVersion>>,
+    /// The zips of those that stay.
+    kept: HashSet<String>,
+}
+
+fn choose(rows: Vec<UploadedVersion>, view: &View, spec: &CleanupSpec, now: Millis) -> Choice {
     let day = Duration::from_hours(24);
     let before = spec.older_than_days.map_or(now, |days| now.minus(day * days));
     let mut packages = BTreeMap::<String, Vec<(NormalizedVersion, UploadedVersion)>>::new();
@@ -133,7 +136,7 @@ fn choose(
         let version = NormalizedVersion::from_stored(row.normalized.clone());
         packages.entry(row.name.clone()).or_default().push((version, row));
     }
-    let (mut chosen, mut kept) = (BTreeMap::<String, Vec<UploadedVersion>>::new(), HashSet::new());
+    let mut choice = Choice::default();
     for (name, versions) in packages {
         let scope = view.scope(&name);
         for (place, row) in newest_first(versions).into_iter().enumerate() {
@@ -141,13 +144,13 @@ fn choose(
             let is_old = row.released_at < before || spec.older_than_days.is_none();
             let goes = place >= spec.keep_versions.unwrap_or(1) && is_old;
             if goes && scope.sees(&version, Some(row.released_at)) {
-                chosen.entry(name.clone()).or_default().push(row);
+                choice.chosen.entry(name.clone()).or_default().push(row);
             } else {
-                kept.insert(row.sha256);
+                choice.kept.insert(row.sha256);
             }
         }
     }
-    (chosen, kept)
+    choice
 }
 
 /// How old a zip that nobody needs has to be: longer than any upload takes from its announcement to its publication.
@@ -156,14 +159,13 @@ const GRACE: Duration = Duration::from_hours(1);
 /// Removes zips and texts that nobody needs any more. Says how many zips.
 pub async fn sweep(app: &App) -> Result<usize, Failure> {
     let now = app.now();
-    let mut results = app.ports.database.batch(vec![doom(now.minus(GRACE), now), bury_texts()]).await?.into_iter();
-    let doomed = results.next().unwrap_or_default().decode::<Doomed>()?;
+    let (doomed, ()) = app.ports.database.ask((doom(now.minus(GRACE), now), bury_texts())).await?;
     if doomed.is_empty() {
         return Ok(0);
     }
     let sha256s: Vec<String> = doomed.into_iter().map(|row| row.sha256).collect();
     app.ports.blobs.delete(sha256s.iter().map(|sha256| blob_key(sha256)).collect()).await?;
-    run(&*app.ports.database, bury(&sha256s)).await?;
+    app.ports.database.ask(bury(&sha256s)).await?;
     log::info!("{} zips that nobody needs were removed", sha256s.len());
     Ok(sha256s.len())
 }

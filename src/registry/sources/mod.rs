@@ -21,6 +21,7 @@ use crate::registry::sources::composer::refresh::refresh;
 use crate::registry::sources::git::Ended;
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::runs::{back_off, claim, finish};
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::sync_runs::Report;
 
 /// Why a sync failed, in words for the repository's owner.
@@ -61,11 +62,16 @@ enum Synced {
 /// repository.
 pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
     let Some(claim) = claim(app, repository_id).await? else { return Ok(()) };
-    let repository = claim.repository()?;
+    let repository = &claim.repository;
     let mut report = Report::default();
-    let synced: Result<Synced, SourceError> = match repository.kind.as_str() {
-        "composer" => refresh(app, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from),
-        _ => git::sync(app, &claim, &repository, &mut report).await.map(Synced::from).map_err(SourceError::from),
+    let synced: Result<Synced, SourceError> = match repository.kind {
+        RepositoryKind::Composer => {
+            refresh(app, repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
+        }
+        // The repository of uploaded zips is never due.
+        RepositoryKind::Git | RepositoryKind::Artifact => {
+            git::sync(app, &claim, repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
+        }
     };
     let asked_again = match synced {
         Ok(Synced::Published { asked_again }) => {
@@ -83,7 +89,7 @@ pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
             }
             report.error = Some(error.to_string());
             // An upstream's failure is over when look-ups succeed again, which its owner is to see soon.
-            let failures = if repository.kind == "composer" { 0 } else { claim.failures };
+            let failures = if repository.kind == RepositoryKind::Composer { 0 } else { claim.failures };
             finish(app, &claim, &report, back_off(app.config.sync_interval, failures)).await?
         }
     };

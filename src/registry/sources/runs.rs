@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
-use crate::store::sources::sync_runs::{self, Claim, Finished, Report};
+use crate::store::sources::sync_runs::{self, Claim, Report};
 
 /// How long a sync may take before another one may take its place: a queue consumer's wall time.
 pub const LEASE: Duration = Duration::from_mins(15);
@@ -42,15 +42,16 @@ pub fn back_off(interval: Duration, failures: i64) -> Duration {
 /// everybody's way until its lease is over.
 pub async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -> Result<bool, Failure> {
     let now = app.now();
-    let stmt = sync_runs::finish(claim.id, report, now, now.plus(rest));
-    let rows = match app.ports.database.batch(vec![stmt.clone()]).await {
-        Ok(results) => results,
+    let finish = || sync_runs::finish(claim.id, report, now, now.plus(rest));
+    let finished = match app.ports.database.ask(finish()).await {
+        Ok(finished) => finished,
         Err(error) => {
             log::warn!("ending a sync again: {error}");
-            app.ports.database.batch(vec![stmt, sync_runs::finished(claim.id)]).await?
+            // The first attempt may have ended it, and only its answer got lost.
+            let (_, finished) = app.ports.database.ask((finish(), sync_runs::finished(claim.id))).await?;
+            finished
         }
     };
-    let finished: Option<Finished> = rows.into_iter().next_back().unwrap_or_default().first()?;
     Ok(finished.is_some_and(|finished| finished.asked_again))
 }
 

@@ -6,8 +6,16 @@ use sha2::{Digest, Sha256};
 /// with a longer composer.json is skipped.
 pub const MAX_FILE_BYTES: u64 = 200_000;
 
-/// A file's bytes as the text that is kept of it, and the text's SHA-256.
-pub fn readable_text(bytes: &[u8]) -> (String, String) {
+/// What is kept of a file.
+pub struct ReadableText {
+    /// SHA-256 of the text, lowercase hex.
+    pub sha256: String,
+    /// The text.
+    pub text: String,
+}
+
+/// A file's bytes as the text that is kept of it.
+pub fn readable_text(bytes: &[u8]) -> ReadableText {
     let text = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
-    (hex::encode(Sha256::digest(text.as_bytes())), text)
+    ReadableText { sha256: hex::encode(Sha256::digest(text.as_bytes())), text }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use composer::{NormalizedVersion, PackageName};
 use serde_json::json;
 
-use crate::ports::{DatabaseError, Fault, Rows, Stmt};
+use crate::ports::{DatabaseError, Fault};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::{Scope, View};
 use crate::registry::kernel::app::App;
@@ -18,10 +18,11 @@ use crate::registry::packages::manage::{self, PackageChanges, VersionChange, Who
 use crate::registry::sources::archive_store::blob_key;
 use crate::registry::sources::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version, wait_for_room};
 use crate::store::kernel::organizations::{Touched, touch};
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::sources::uploads::insert_repository;
-use crate::store::storefront::catalog::{self, CatalogPackage, CatalogVersion};
-use crate::store::{OrganizationId, Page, Update, run, total};
+use crate::store::storefront::catalog::{self, AwaitedVersion, CatalogPackage, CatalogVersion, NewPackage};
+use crate::store::{OrganizationId, Page, Query, Update};
 
 /// Most packages that are looked through for a caller who does not see all of them.
 const MAX_LOOKED_THROUGH: i64 = 10_000;
@@ -80,24 +81,21 @@ fn sees_version(view: &View, version: &CatalogVersion) -> bool {
 pub async fn packages(app: &App, view: &View, page: Page) -> Result<(Vec<CatalogPackage>, i64), Failure> {
     let limited = !view.sees_everything();
     let part = if limited { Page { limit: MAX_LOOKED_THROUGH, offset: 0 } } else { page };
-    let batch = Vec::from(catalog::packages(view.organization(), part, limited));
-    let mut results = app.ports.database.batch(batch).await?.into_iter();
-    let rows = results.next().unwrap_or_default().read(CatalogPackage::read)?;
+    let (rows, total) = app.ports.database.ask(catalog::packages(view.organization(), part, limited)).await?;
     if limited {
         return Ok(page.of(rows.into_iter().filter(|package| sees(view, package)).collect()));
     }
-    Ok((rows, total(results.next().unwrap_or_default())?))
+    Ok((rows, total))
 }
 
-fn one_package(rows: Option<Rows>, view: &View) -> Result<CatalogPackage, Failure> {
-    let package = rows.unwrap_or_default().read(CatalogPackage::read)?.pop();
+fn one_package(package: Option<CatalogPackage>, view: &View) -> Result<CatalogPackage, Failure> {
     package.filter(|package| sees(view, package)).ok_or_else(no_package)
 }
 
 /// One package.
 pub async fn package(app: &App, view: &View, id: i64) -> Result<CatalogPackage, Failure> {
-    let stmt = catalog::package(view.organization(), id, !view.sees_everything());
-    one_package(Some(run(&*app.ports.database, stmt).await?), view)
+    let query = catalog::package(view.organization(), id, !view.sees_everything());
+    one_package(app.ports.database.ask(query).await?, view)
 }
 
 /// Makes a package without versions; its zips are uploaded.
@@ -115,19 +113,20 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
     let now = app.now();
     let (uid, repository) = (new_uid(&*app.ports.entropy, now)?, new_uid(&*app.ports.entropy, now)?);
     let deed = |action, target, label, details| by.note(app, &Deed { action, target, label, details });
-    let batch = vec![
+    let new = NewPackage { uid: &uid, name, description: description.as_deref(), hidden };
+    let batch = (
         insert_repository(by.organization(), &repository, now),
-        deed("repository.created", &repository, None, json!({ "kind": "artifact" }))?,
-        catalog::insert_package(by.organization(), (&uid, name), description.as_deref(), hidden, now),
+        deed("repository.created", &repository, None, json!({ "kind": RepositoryKind::Artifact }))?,
+        catalog::insert_package(by.organization(), &new, now),
         deed("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
         catalog::package_by_name(by.organization(), name),
-    ];
-    let mut results = app.ports.database.batch(batch).await.map_err(|error| match error {
+    );
+    let (.., package) = app.ports.database.ask(batch).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => Failure::new(Kind::Conflict, format!("There is a package {name} already.")),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
     app.memory.invalidate_published(by.organization());
-    one_package(results.pop(), &by.view)
+    one_package(package, &by.view)
 }
 
 /// Changes what the request names, and nothing else.
@@ -164,18 +163,17 @@ pub async fn versions(
     package_id: i64,
     page: Page,
 ) -> Result<(Vec<CatalogVersion>, i64), Failure> {
-    let batch = vec![
+    let batch = (
         catalog::package(view.organization(), package_id, !view.sees_everything()),
         catalog::versions(view.organization(), package_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await?.into_iter();
-    one_package(results.next(), view)?;
-    let rows = results.next().unwrap_or_default().read(CatalogVersion::read)?;
-    Ok(page.of(rows.into_iter().filter(|version| sees_version(view, version)).collect()))
+    );
+    let (package, versions) = app.ports.database.ask(batch).await?;
+    one_package(package, view)?;
+    Ok(page.of(versions.into_iter().filter(|version| sees_version(view, version)).collect()))
 }
 
-async fn one_version(app: &App, view: &View, stmt: Stmt) -> Result<CatalogVersion, Failure> {
-    let version = run(&*app.ports.database, stmt).await?.read(CatalogVersion::read)?.pop();
+async fn one_version(app: &App, view: &View, query: Query<Option<CatalogVersion>>) -> Result<CatalogVersion, Failure> {
+    let version = app.ports.database.ask(query).await?;
     version.filter(|version| sees_version(view, version)).ok_or_else(no_version)
 }
 
@@ -195,7 +193,7 @@ pub async fn create_version(
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
     let normalized = check_version("name", &name)?;
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
-    if package.kind != "artifact" {
+    if package.kind != RepositoryKind::Artifact {
         let words = format!("The versions of {} come from its repository. Make them there.", package.name);
         return Err(Failure::new(Kind::Conflict, words));
     }
@@ -210,11 +208,12 @@ pub async fn create_version(
     } else {
         let uid = new_uid(&*app.ports.entropy, app.now())?;
         let most = i64::try_from(MAX_VERSIONS).unwrap_or(i64::MAX);
-        let row = (uid.as_str(), normalized.as_str(), name.as_str());
-        let stmt = catalog::insert_version(by.organization(), package_id, row, hidden, (app.now(), most));
+        let version = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden };
+        let insert = catalog::insert_version(by.organization(), package_id, &uid, &version, most, app.now());
+        let label = format!("{} {name}", package.name);
         let details = json!({ "status": i64::from(!hidden) });
-        let made = write_awaited(app, by, (&package.name, &name), package_id, stmt, ("version.created", &uid, details));
-        if !made.await? {
+        let deed = Deed { action: "version.created", target: &uid, label: Some(&label), details };
+        if !write_awaited(app, by, package_id, &name, insert, &deed).await? {
             let words = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
             return Err(Failure::new(Kind::Conflict, words));
         }
@@ -230,25 +229,23 @@ fn version_exists(name: &str) -> Failure {
 async fn write_awaited(
     app: &App,
     by: &Actor,
-    (package, version): (&str, &str),
     package_id: i64,
-    stmt: Stmt,
-    (action, target, details): (&'static str, &str, serde_json::Value),
+    version: &str,
+    write: Query<bool>,
+    deed: &Deed<'_>,
 ) -> Result<bool, Failure> {
-    let label = format!("{package} {version}");
-    let noted = by.note(app, &Deed { action, target, label: Some(&label), details })?;
-    let batch = vec![
+    let batch = (
         touch(by.organization(), Touched::Versions, app.now()),
-        stmt,
-        noted,
+        write,
+        by.note(app, deed)?,
         catalog::bump(by.organization(), package_id),
-    ];
-    let results = app.ports.database.batch(batch).await.map_err(|error| match error {
+    );
+    let ((), is_written, ..) = app.ports.database.ask(batch).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => version_exists(version),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
     app.memory.invalidate_published(by.organization());
-    Ok(results.get(1).is_some_and(|rows| !rows.0.is_empty()))
+    Ok(is_written)
 }
 
 /// A zip that the package has, by the name of its file.
@@ -263,12 +260,7 @@ async fn find_zip(
         Failure::invalid_field("filename", words)
     };
     let hash = catalog::hash_of(filename).ok_or_else(unknown)?;
-    let rows = run(&*app.ports.database, catalog::zip(organization, package_id, hash)).await?;
-    let mut found = rows.read(|row| {
-        let (sha256, sha1) = (row.needed_text("sha256")?, row.needed_text("sha1")?);
-        Ok(NewArtifact { sha256, sha1, size: row.needed_number("size")? })
-    })?;
-    found.pop().ok_or_else(unknown)
+    app.ports.database.ask(catalog::zip(organization, package_id, hash)).await?.ok_or_else(unknown)
 }
 
 /// Publishes a zip that is there already.
@@ -290,20 +282,20 @@ pub async fn address(app: &App, by: &Actor, id: i64) -> Result<UploadAddress, Fa
 }
 
 /// Gives a version whose zip has yet to come another name or status.
-async fn change_awaited(
-    app: &App,
-    by: &Actor,
-    old: &CatalogVersion,
-    (normalized, name, hidden): (&str, &str, bool),
-) -> Result<(), Failure> {
-    if (old.pretty.as_str(), old.hidden) == (name, hidden) {
+async fn change_awaited(app: &App, by: &Actor, old: &CatalogVersion, new: &AwaitedVersion<'_>) -> Result<(), Failure> {
+    if (old.pretty.as_str(), old.hidden) == (new.pretty, new.hidden) {
         return Ok(());
     }
-    UploadAddress::parse(&by.view, &old.package, name, app.now())?;
-    let stmt = catalog::update_awaited(by.organization(), old.id, (normalized, name), hidden, app.now());
-    let deed = ("version.changed", old.uid.as_str(), json!({ "name": name, "status": i64::from(!hidden) }));
-    let written = write_awaited(app, by, (&old.package, name), old.package_id, stmt, deed).await?;
-    if written { Ok(()) } else { Err(Failure::crossed("version")) }
+    UploadAddress::parse(&by.view, &old.package, new.pretty, app.now())?;
+    let update = catalog::update_awaited(by.organization(), old.id, new, app.now());
+    let label = format!("{} {}", old.package, new.pretty);
+    let details = json!({ "name": new.pretty, "status": i64::from(!new.hidden) });
+    let deed = Deed { action: "version.changed", target: &old.uid, label: Some(&label), details };
+    if write_awaited(app, by, old.package_id, new.pretty, update, &deed).await? {
+        Ok(())
+    } else {
+        Err(Failure::crossed("version"))
+    }
 }
 
 /// Changes what the request names, and nothing else. What is published keeps its name and its zip.
@@ -317,8 +309,9 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
         None => None,
     };
     if old.awaited {
-        let state = hidden.unwrap_or(old.hidden);
-        change_awaited(app, by, &old, (normalized.as_str(), &name, state)).await?;
+        let hidden = hidden.unwrap_or(old.hidden);
+        let new = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden };
+        change_awaited(app, by, &old, &new).await?;
         if let Some(zip) = zip {
             let address = UploadAddress::parse(&by.view, &old.package, &name, app.now())?;
             publish(app, by, address, zip).await?;
@@ -346,8 +339,9 @@ pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failur
     if !old.awaited {
         return manage::change_version(app, by, (&old.package_uid, &old.pretty), VersionChange::Remove).await;
     }
-    let deed = ("version.deleted", old.uid.as_str(), json!({ "version": old.normalized }));
-    let stmt = catalog::delete_awaited(by.organization(), id);
-    let deleted = write_awaited(app, by, (&old.package, &old.pretty), old.package_id, stmt, deed).await?;
-    if deleted { Ok(()) } else { Err(no_version()) }
+    let label = format!("{} {}", old.package, old.pretty);
+    let details = json!({ "version": old.normalized });
+    let deed = Deed { action: "version.deleted", target: &old.uid, label: Some(&label), details };
+    let delete = catalog::delete_awaited(by.organization(), id);
+    if write_awaited(app, by, old.package_id, &old.pretty, delete, &deed).await? { Ok(()) } else { Err(no_version()) }
 }

@@ -7,7 +7,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumers::absent;
 use crate::store::Page;
-use crate::store::delivery::downloads::{ConsumerDownloads, of_consumer};
+use crate::store::storefront::consumer_statistics::{ConsumerDownloads, of_consumer};
 use crate::store::storefront::consumers::by_id;
 
 /// Most versions that are told of one consumer.
@@ -22,12 +22,9 @@ pub async fn of_one_consumer(
     page: Page,
 ) -> Result<(Vec<ConsumerDownloads>, i64), Failure> {
     let subject = format!("consumer:{consumer_id}");
-    let batch = vec![by_id(view.organization(), consumer_id), of_consumer(view.organization(), &subject, MAX_VERSIONS)];
-    let mut results = app.ports.database.batch(batch).await?;
-    let rows = results.pop().unwrap_or_default().read(ConsumerDownloads::read)?;
-    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {
-        return Err(absent());
-    }
+    let batch = (by_id(view.organization(), consumer_id), of_consumer(view.organization(), &subject, MAX_VERSIONS));
+    let (consumer, rows) = app.ports.database.ask(batch).await?;
+    consumer.ok_or_else(absent)?;
     let sees = |row: &ConsumerDownloads| {
         let version = NormalizedVersion::from_stored(row.normalized.clone());
         view.scope(&row.package).sees(&version, Some(row.released_at))

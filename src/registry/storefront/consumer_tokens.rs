@@ -11,7 +11,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenKind};
 use crate::registry::storefront::consumers::{MAX_SEATS, absent, note, scopes};
-use crate::store::access::tokens::{self, HashedTokenRow, Holder, TokenRow};
+use crate::store::access::tokens::{self, Holder, TokenRow};
 use crate::store::identity::revocations;
 use crate::store::storefront::consumers::{NewToken, by_id, insert_token};
 
@@ -19,8 +19,7 @@ const MAX_DESCRIPTION: usize = 500;
 
 /// A consumer's tokens but for its key pair, the oldest first.
 pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<TokenRow>, Failure> {
-    let rows = crate::store::run(&*app.ports.database, tokens::of_consumer(view.organization(), consumer_id)).await?;
-    let rows: Vec<HashedTokenRow> = rows.decode()?;
+    let rows = app.ports.database.ask(tokens::of_consumer(view.organization(), consumer_id)).await?;
     if rows.is_empty() {
         return Err(absent());
     }
@@ -28,13 +27,16 @@ pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<TokenR
     Ok(rows.into_iter().skip(1).map(|row| row.token).collect())
 }
 
+/// A token that was just made.
+pub struct CreatedToken {
+    /// What is presented.
+    pub plain: PlainToken,
+    /// As stored.
+    pub row: TokenRow,
+}
+
 /// Makes a token; the plain one is in the answer and nowhere else.
-pub async fn issue(
-    app: &App,
-    by: &Actor,
-    consumer_id: i64,
-    description: &str,
-) -> Result<(PlainToken, TokenRow), Failure> {
+pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -> Result<CreatedToken, Failure> {
     let description = description.trim();
     if !(1..=MAX_DESCRIPTION).contains(&description.chars().count()) {
         let detail = format!("must be 1 to {MAX_DESCRIPTION} characters: say who the token is for");
@@ -45,19 +47,16 @@ pub async fn issue(
     let new = NewToken { uid: &uid, hash: hash.as_str(), description, scopes: scopes(), created_at: app.now() };
     let organization = by.organization();
     let noted = note(app, by, "consumer.token_created", consumer_id, json!({ "token": uid }))?;
-    let batch = vec![
+    let batch = (
         insert_token(organization, consumer_id, &new, MAX_SEATS),
         noted,
         by_id(organization, consumer_id),
         tokens::known(organization, Holder::Consumer(consumer_id), &uid),
-    ];
-    let mut results = app.ports.database.batch(batch).await?;
-    let made: Option<HashedTokenRow> = results.pop().unwrap_or_default().first()?;
-    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {
-        return Err(absent());
-    }
+    );
+    let (.., consumer, made) = app.ports.database.ask(batch).await?;
+    consumer.ok_or_else(absent)?;
     match made {
-        Some(row) => Ok((plain, row.token)),
+        Some(row) => Ok(CreatedToken { plain, row: row.token }),
         None => {
             Err(Failure::new(Kind::Conflict, "Every seat of this consumer is taken. Delete a token, or raise `seats`."))
         }

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::ports::{DatabaseError, Row, Rows, Stmt};
+use crate::ports::{DatabaseError, Fault, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::credential_cache::{learn, learn_by};
 use crate::registry::access::scope::{Permissions, names};
@@ -19,7 +19,7 @@ use crate::registry::kernel::secrets::{PlainToken, TokenHash, is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::store::access::tokens::{self, HashedTokenRow};
 use crate::store::storefront::consumers::{self, ConsumerRow};
-use crate::store::{Page, Update, run};
+use crate::store::{Page, Update};
 
 /// Most tokens of a consumer besides its key pair: each change of it is one or two deletions in KV for each of them, of
 /// the 1,000 calls that a request may make.
@@ -172,11 +172,10 @@ fn taken(error: DatabaseError) -> Failure {
 }
 
 /// Takes note of what a consumer's credentials have become.
-pub async fn learn_all(app: &App, rows: Rows) -> Result<(), Failure> {
-    for row in rows.decode::<HashedTokenRow>()? {
-        learn(app, row).await;
+pub async fn learn_all(app: &App, tokens: Vec<HashedTokenRow>) {
+    for token in tokens {
+        learn(app, token).await;
     }
-    Ok(())
 }
 
 /// The statement that notes what was done to a consumer.
@@ -196,10 +195,10 @@ pub fn check_new(spec: &ConsumerSpec) -> Result<(), Failure> {
 pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
     let entropy = &*app.ports.entropy;
     let now = app.now();
-    let last = run(&*app.ports.database, consumers::reserve()).await?;
-    let id = last.0.into_iter().next().map(Row).unwrap_or_default().needed_number("last")?;
+    let reserved = app.ports.database.ask(consumers::reserve()).await?;
+    let reserved = reserved.ok_or_else(|| Fault::new("database", "no id was given away"))?;
     let row = ConsumerRow {
-        id,
+        id: reserved.last,
         uid: new_uid(entropy, now)?,
         email: String::new(),
         public_key: new_key(entropy)?,
@@ -223,32 +222,28 @@ pub async fn create(app: &App, by: &Actor, consumer: &Consumer, keep: Option<Stm
     let details =
         json!({ "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id });
     let noted = note(app, by, "consumer.created", row.id, details)?;
-    let mut batch = vec![consumers::insert(by.organization(), row), noted];
-    batch.extend(keep);
-    batch.push(consumers::insert_keys(by.organization(), row, consumer.hash().as_str(), scopes()));
-    batch.push(tokens::of_consumer(by.organization(), row.id));
-    let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
-    learn_all(app, results.pop().unwrap_or_default()).await
+    let batch = (
+        consumers::insert(by.organization(), row),
+        noted,
+        keep,
+        consumers::insert_keys(by.organization(), row, consumer.hash().as_str(), scopes()),
+        tokens::of_consumer(by.organization(), row.id),
+    );
+    let (.., tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
+    learn_all(app, tokens).await;
+    Ok(())
 }
 
 /// One consumer.
 pub async fn get(app: &App, view: &View, id: i64) -> Result<Consumer, Failure> {
-    let rows = run(&*app.ports.database, consumers::by_id(view.organization(), id)).await?;
-    found(app, rows)
-}
-
-/// The consumer in the result of a look-up.
-pub fn found(app: &App, rows: Rows) -> Result<Consumer, Failure> {
-    let row = rows.read(ConsumerRow::read)?.pop().ok_or_else(absent)?;
-    Consumer::open(app, row)
+    let row = app.ports.database.ask(consumers::by_id(view.organization(), id)).await?;
+    Consumer::open(app, row.ok_or_else(absent)?)
 }
 
 /// A page of consumers, the oldest first, and how many there are in all: those with an address, or all.
 pub async fn list(app: &App, view: &View, email: Option<&str>, page: Page) -> Result<(Vec<Consumer>, i64), Failure> {
     let email = email.map(str::trim);
-    let mut results = app.ports.database.batch(consumers::page(view.organization(), email, page)).await?.into_iter();
-    let rows = results.next().unwrap_or_default().read(ConsumerRow::read)?;
-    let total = crate::store::total(results.next().unwrap_or_default())?;
+    let (rows, total) = app.ports.database.ask(consumers::page(view.organization(), email, page)).await?;
     let opened = rows.into_iter().map(|row| Consumer::open(app, row)).collect::<Result<_, _>>()?;
     Ok((opened, total))
 }
@@ -262,21 +257,20 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
     let mut new = old.clone();
     spec.apply(app, &mut new)?;
     let (known, hash) = (old.hash(), new.hash());
-    let batch = vec![
+    let batch = (
         consumers::update(organization, &old.row, &new.row),
         noted,
         consumers::update_keys(organization, &new.row, hash.as_str()),
         tokens::of_consumer(organization, id),
-    ];
-    let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
-    let rows = results.pop().unwrap_or_default();
-    if results.first().is_none_or(|changed| changed.0.is_empty()) {
+    );
+    let (is_changed, .., tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
+    if !is_changed {
         return Err(Failure::crossed("consumer"));
     }
     if known != hash {
         learn_by(app, &known, None).await;
     }
-    learn_all(app, rows).await?;
+    learn_all(app, tokens).await;
     Ok(new)
 }
 
@@ -284,10 +278,9 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
 pub async fn delete(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     let organization = by.organization();
     let noted = note(app, by, "consumer.deleted", id, json!({}))?;
-    let batch = vec![tokens::of_consumer(organization, id), consumers::delete(organization, id), noted];
-    let mut results = app.ports.database.batch(batch).await?.into_iter();
-    let known: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
-    if results.next().is_none_or(|deleted| deleted.0.is_empty()) {
+    let batch = (tokens::of_consumer(organization, id), consumers::delete(organization, id), noted);
+    let (known, is_deleted, ()) = app.ports.database.ask(batch).await?;
+    if !is_deleted {
         return Err(absent());
     }
     for mut row in known {

@@ -12,14 +12,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha2::Sha256;
 use url::Url;
 
-use crate::ports::{Job, Millis, Row, Rows, UpstreamRequest};
+use crate::ports::{Job, Millis, UpstreamRequest};
 use crate::registry::kernel::address_policy::check_target;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::outbound::read_all;
-use crate::store::run;
-use crate::store::storefront::deliveries::{Attempt, Sending, claim, due, settle, tell_expired};
+use crate::store::storefront::deliveries::{Attempt, DeliveryId, Sending, claim, due, settle, tell_expired};
 
 /// How long a receiver may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,29 +43,24 @@ const USER_AGENT_TEXT: &str = concat!("rostrum/", env!("CARGO_PKG_VERSION"));
 
 /// Tells of the permissions that have ended, and puts one job on the queue for every delivery that is due.
 pub async fn tick(app: &App, now: Millis) -> Result<(), Failure> {
-    let [tell, note] = tell_expired(now);
-    let mut results = app.ports.database.batch(vec![tell, note, due(now)]).await?;
-    let jobs = jobs(results.pop().unwrap_or_default())?;
-    app.enqueue_all(&jobs, Duration::ZERO).await;
+    let (_, due) = app.ports.database.ask((tell_expired(now), due(now))).await?;
+    app.enqueue_all(&jobs(due), Duration::ZERO).await;
     Ok(())
 }
 
 /// The jobs that send the deliveries with these ids; ones that are lost are found by cron.
-pub fn jobs(ids: Rows) -> Result<Vec<Job>, Failure> {
-    let job = |row: &mut Row| Ok(Job::Deliver { delivery_id: row.needed_number("id")? });
-    Ok(ids.read(job)?)
+pub fn jobs(ids: impl IntoIterator<Item = DeliveryId>) -> Vec<Job> {
+    ids.into_iter().map(|DeliveryId { id }| Job::Deliver { delivery_id: id }).collect()
 }
 
 /// Sends a delivery that is due, unless somebody else does.
 pub async fn deliver(app: &App, id: i64) -> Result<(), Failure> {
     let now = app.now();
     let lease_until = now.plus(LEASE);
-    let mut results = app.ports.database.batch(claim(id, now, lease_until)).await?;
-    let sending = results.pop().unwrap_or_default().read(Sending::read)?.pop();
-    let (Some(sending), Some(true)) = (sending, results.pop().map(|claimed| !claimed.0.is_empty())) else {
+    let (true, Some(sending)) = app.ports.database.ask(claim(id, now, lease_until)).await? else {
         return Ok(());
     };
-    let (status, error) = send(app, &sending).await;
+    let Sent { status, error } = send(app, &sending).await;
     let now = app.now();
     let rest = usize::try_from(sending.attempts - 1).ok().and_then(|place| RESTS.get(place));
     let (state, next_attempt_at) = match (&error, rest) {
@@ -76,24 +70,31 @@ pub async fn deliver(app: &App, id: i64) -> Result<(), Failure> {
     };
     let finished_at = (state != "pending").then_some(now);
     let attempt = Attempt { state, status, error: error.as_deref(), next_attempt_at, finished_at };
-    run(&*app.ports.database, settle(id, lease_until, &attempt)).await?;
+    app.ports.database.ask(settle(id, lease_until, &attempt)).await?;
     Ok(())
 }
 
-/// Sends a delivery once. Says what the receiver answered, and what was wrong.
-async fn send(app: &App, sending: &Sending) -> (Option<i64>, Option<String>) {
+/// What became of a delivery that was sent once.
+struct Sent {
+    /// What the receiver answered, if it did.
+    status: Option<i64>,
+    /// What was wrong.
+    error: Option<String>,
+}
+
+async fn send(app: &App, sending: &Sending) -> Sent {
     let request = match request(app, sending) {
         Ok(request) => request,
-        Err(reason) => return (None, Some(reason)),
+        Err(reason) => return Sent { status: None, error: Some(reason) },
     };
     match app.ports.upstream.send(request).await {
-        Err(error) => (None, Some(error.to_string())),
+        Err(error) => Sent { status: None, error: Some(error.to_string()) },
         Ok(mut response) => {
             // Read, so that the connection can be used again; whatever it says.
             read_all(&mut *response.body, MAX_ANSWER).await.ok();
             let status = response.status;
             let error = (!status.is_success()).then(|| format!("the server answered {}", status.as_u16()));
-            (Some(i64::from(status.as_u16())), error)
+            Sent { status: Some(i64::from(status.as_u16())), error }
         }
     }
 }

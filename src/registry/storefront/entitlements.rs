@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use crate::ports::{DatabaseError, Fault, Millis, Row, Rows, Stmt};
+use crate::ports::{DatabaseError, Millis};
 use crate::registry::access::view::View;
 use crate::registry::identity::tokens::Issuer;
 use crate::registry::identity::tokens::spec::{GrantFields, GrantSpec, MAX_GRANTS};
@@ -16,8 +16,8 @@ use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::consumers::{absent, learn_all, note};
 use crate::store::access::tokens::{self, GrantRow};
 use crate::store::storefront::consumers::by_id as consumer_by_id;
-use crate::store::storefront::entitlements::{self, PermissionRow};
-use crate::store::{OrganizationId, Update, run};
+use crate::store::storefront::entitlements::{self, NamedPackage, PermissionRow};
+use crate::store::{OrganizationId, Query, Update};
 
 /// What a request says that a permission should be; every field is optional here.
 #[derive(Debug, Clone, Default)]
@@ -45,14 +45,16 @@ fn no_permission() -> Failure {
 }
 
 /// The names of the packages that `specs` mean by their ids.
-fn named_by<'s>(organization: OrganizationId, specs: impl IntoIterator<Item = &'s PermissionSpec>) -> Stmt {
+fn named_by<'s>(
+    organization: OrganizationId,
+    specs: impl IntoIterator<Item = &'s PermissionSpec>,
+) -> Query<Vec<NamedPackage>> {
     let ids: Vec<i64> = specs.into_iter().filter_map(|spec| spec.package_id).collect();
     entitlements::packages(organization, json!(ids).to_string())
 }
 
-fn names(rows: Rows) -> Result<Names, Fault> {
-    let named = |row: &mut Row| Ok((row.needed_number("id")?, row.needed_text("name")?));
-    Ok(rows.read(named)?.into_iter().collect())
+fn names(packages: Vec<NamedPackage>) -> Names {
+    packages.into_iter().map(|package| (package.id, package.name)).collect()
 }
 
 impl PermissionSpec {
@@ -122,73 +124,67 @@ fn no_consumer() -> Failure {
 pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
     let organization = issuer.by.organization();
     let consumer_id = spec.consumer_id.ok_or_else(|| Failure::invalid_field("consumer_id", "is required"))?;
-    let names = names(run(&*app.ports.database, named_by(organization, [&spec])).await?)?;
+    let names = names(app.ports.database.ask(named_by(organization, [&spec])).await?);
     let mut wrong = FieldErrors::default();
     let grant = spec.check(String::new(), None, &names, &mut wrong);
     wrong.into_result()?;
     issuer.check_grants(std::slice::from_ref(&grant))?;
     let most = i64::try_from(MAX_GRANTS).unwrap_or(i64::MAX);
     let noted = note(app, &issuer.by, "permission.created", consumer_id, json!(grant))?;
-    let batch = vec![
+    let batch = (
         entitlements::insert(organization, consumer_id, &grant, app.now(), most),
         noted,
         entitlements::latest(organization, consumer_id),
         tokens::of_consumer(organization, consumer_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
-    let tokens = results.pop().unwrap_or_default();
-    let row = results.pop().unwrap_or_default().read(PermissionRow::read)?.pop();
-    if tokens.0.is_empty() {
+    );
+    let (is_granted, (), row, tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
+    if tokens.is_empty() {
         return Err(no_consumer());
     }
-    if results.first().is_none_or(|made| made.0.is_empty()) {
+    if !is_granted {
         let detail =
             format!("The consumer has {MAX_GRANTS} permissions, which is the maximum. Delete some of them first.");
         return Err(Failure::new(Kind::Conflict, detail));
     }
-    learn_all(app, tokens).await?;
+    learn_all(app, tokens).await;
     row.ok_or_else(no_permission)
 }
 
 /// One permission.
 pub async fn get(app: &App, view: &View, id: i64) -> Result<PermissionRow, Failure> {
-    let rows = run(&*app.ports.database, entitlements::by_id(view.organization(), id)).await?;
-    rows.read(PermissionRow::read)?.pop().ok_or_else(no_permission)
+    app.ports.database.ask(entitlements::by_id(view.organization(), id)).await?.ok_or_else(no_permission)
 }
 
 /// Changes what the request names, and nothing else.
 pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
     let organization = issuer.by.organization();
-    let look = vec![entitlements::by_id(organization, id), named_by(organization, [&spec])];
-    let mut results = app.ports.database.batch(look).await?;
-    let names = names(results.pop().unwrap_or_default())?;
-    let old = results.pop().unwrap_or_default().read(PermissionRow::read)?.pop().ok_or_else(no_permission)?;
+    let look = (entitlements::by_id(organization, id), named_by(organization, [&spec]));
+    let (old, packages) = app.ports.database.ask(look).await?;
+    let (old, names) = (old.ok_or_else(no_permission)?, names(packages));
     let consumer_id = spec.consumer_id.unwrap_or(old.consumer_id);
     let mut wrong = FieldErrors::default();
     let grant = spec.check(String::new(), Some(&old.grant), &names, &mut wrong);
     wrong.into_result()?;
     issuer.check_grants(std::slice::from_ref(&grant))?;
     let noted = note(app, &issuer.by, "permission.changed", consumer_id, json!({ "permission": id, "grant": grant }))?;
-    let batch = vec![
+    let batch = (
         entitlements::update(organization, &old, consumer_id, &grant, app.now()),
         noted,
         entitlements::by_id(organization, id),
         tokens::of_consumer(organization, old.consumer_id),
         tokens::of_consumer(organization, consumer_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await.map_err(taken)?;
-    let (new_tokens, old_tokens) = (results.pop().unwrap_or_default(), results.pop().unwrap_or_default());
-    let row = results.pop().unwrap_or_default().read(PermissionRow::read)?.pop();
-    if new_tokens.0.is_empty() {
+    );
+    let (is_changed, (), row, old_tokens, new_tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
+    if new_tokens.is_empty() {
         return Err(no_consumer());
     }
-    if results.first().is_none_or(|changed| changed.0.is_empty()) {
+    if !is_changed {
         return Err(Failure::crossed("permission"));
     }
     if consumer_id != old.consumer_id {
-        learn_all(app, old_tokens).await?;
+        learn_all(app, old_tokens).await;
     }
-    learn_all(app, new_tokens).await?;
+    learn_all(app, new_tokens).await;
     row.ok_or_else(no_permission)
 }
 
@@ -198,26 +194,23 @@ pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> 
     let old = get(app, &issuer.by.view, id).await?;
     let details = json!({ "permission": id, "grant": old.grant });
     let noted = note(app, &issuer.by, "permission.deleted", old.consumer_id, details)?;
-    let batch = vec![
+    let batch = (
         entitlements::delete(organization, old.consumer_id, id),
         noted,
         tokens::of_consumer(organization, old.consumer_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await?;
-    let tokens = results.pop().unwrap_or_default();
-    learn_all(app, tokens).await?;
-    if results.first().is_none_or(|deleted| deleted.0.is_empty()) { Err(no_permission()) } else { Ok(()) }
+    );
+    let (is_deleted, (), tokens) = app.ports.database.ask(batch).await?;
+    learn_all(app, tokens).await;
+    if is_deleted { Ok(()) } else { Err(no_permission()) }
 }
 
 /// All permissions of a consumer, the oldest first.
 pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<PermissionRow>, Failure> {
-    let batch = vec![
-        consumer_by_id(view.organization(), consumer_id),
-        entitlements::of_consumer(view.organization(), consumer_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await?;
-    let rows = results.pop().unwrap_or_default().read(PermissionRow::read)?;
-    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) { Err(absent()) } else { Ok(rows) }
+    let batch =
+        (consumer_by_id(view.organization(), consumer_id), entitlements::of_consumer(view.organization(), consumer_id));
+    let (consumer, rows) = app.ports.database.ask(batch).await?;
+    consumer.ok_or_else(absent)?;
+    Ok(rows)
 }
 
 /// The permissions of a consumer that name a package, the oldest first.
@@ -227,19 +220,16 @@ pub async fn of_package(
     consumer_id: i64,
     package_id: i64,
 ) -> Result<Vec<PermissionRow>, Failure> {
-    let batch = vec![
+    let batch = (
         consumer_by_id(view.organization(), consumer_id),
         entitlements::packages(view.organization(), json!([package_id]).to_string()),
         entitlements::of_consumer(view.organization(), consumer_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await?;
-    let rows = results.pop().unwrap_or_default().read(PermissionRow::read)?;
-    if results.pop().is_none_or(|package| package.0.is_empty()) {
+    );
+    let (consumer, packages, rows) = app.ports.database.ask(batch).await?;
+    if packages.is_empty() {
         return Err(Failure::not_found("Package"));
     }
-    if results.pop().is_none_or(|consumer| consumer.0.is_empty()) {
-        return Err(absent());
-    }
+    consumer.ok_or_else(absent)?;
     Ok(rows.into_iter().filter(|row| row.package_id == Some(package_id)).collect())
 }
 
@@ -255,7 +245,7 @@ pub async fn set(
         return Err(Failure::invalid(format!("A consumer has at most {MAX_GRANTS} permissions.")));
     }
     let organization = issuer.by.organization();
-    let names = names(run(&*app.ports.database, named_by(organization, &specs)).await?)?;
+    let names = names(app.ports.database.ask(named_by(organization, &specs)).await?);
     let mut wrong = FieldErrors::default();
     let mut grants: Vec<GrantRow> = Vec::new();
     for (index, spec) in specs.into_iter().enumerate() {
@@ -272,19 +262,18 @@ pub async fn set(
     issuer.check_grants(&grants)?;
     let noted = note(app, &issuer.by, "entitlements.set", consumer_id, json!({ "grants": grants }))?;
     let [change, delete, insert] = entitlements::replace(organization, consumer_id, &grants, app.now());
-    let batch = vec![
+    let batch = (
         change,
         noted,
         delete,
         insert,
         entitlements::of_consumer(organization, consumer_id),
         tokens::of_consumer(organization, consumer_id),
-    ];
-    let mut results = app.ports.database.batch(batch).await?;
-    let tokens = results.pop().unwrap_or_default();
-    if tokens.0.is_empty() {
+    );
+    let (.., rows, tokens) = app.ports.database.ask(batch).await?;
+    if tokens.is_empty() {
         return Err(absent());
     }
-    learn_all(app, tokens).await?;
-    Ok(results.pop().unwrap_or_default().read(PermissionRow::read)?)
+    learn_all(app, tokens).await;
+    Ok(rows)
 }

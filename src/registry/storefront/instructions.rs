@@ -7,11 +7,10 @@ use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
-use crate::registry::storefront::consumers::{Consumer, found};
+use crate::registry::storefront::consumers::{self, Consumer};
 use crate::registry::storefront::entitlements;
+use crate::store::Page;
 use crate::store::packages::packages::{PackageFilter, PackageRow, Sort};
-use crate::store::storefront::consumers::by_id;
-use crate::store::{Page, run};
 
 /// Most packages that are named to a consumer with a pattern.
 const MOST: Page = Page { limit: 1000, offset: 0 };
@@ -29,11 +28,17 @@ pub async fn visible(app: &App, view: &View, consumer_id: i64, page: Page) -> Re
     read::list(app, &view, PackageFilter::default(), Sort::default(), page).await
 }
 
-/// A consumer, and what it may require: package → constraint. Those are the packages that its permissions name, and
-/// those that it sees by a pattern.
-pub async fn bought(app: &App, view: &View, consumer_id: i64) -> Result<(Consumer, BTreeMap<String, String>), Failure> {
-    let rows = run(&*app.ports.database, by_id(view.organization(), consumer_id)).await?;
-    let consumer = found(app, rows)?;
+/// The packages that a consumer is entitled to.
+pub struct EntitledPackages {
+    /// The consumer.
+    pub consumer: Consumer,
+    /// Package → constraint.
+    pub require: BTreeMap<String, String>,
+}
+
+/// A consumer, and what it may require: the packages that its permissions name, and those that it sees by a pattern.
+pub async fn bought(app: &App, view: &View, consumer_id: i64) -> Result<EntitledPackages, Failure> {
+    let consumer = consumers::get(app, view, consumer_id).await?;
     let view = view_of(app, view, consumer_id).await?;
     let filter = PackageFilter::default();
     let (seen, _) = read::list(app, &view, filter, Sort::default(), MOST).await?;
@@ -43,5 +48,5 @@ pub async fn bought(app: &App, view: &View, consumer_id: i64) -> Result<(Consume
         let limit = view.constraint(&name);
         (name, limit)
     });
-    Ok((consumer, require.collect()))
+    Ok(EntitledPackages { consumer, require: require.collect() })
 }

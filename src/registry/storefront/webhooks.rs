@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::ports::{DatabaseError, Rows, Stmt};
+use crate::ports::{DatabaseError, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_url};
@@ -13,9 +13,9 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::deliveries::{jobs, seal_row};
-use crate::store::storefront::deliveries::{self, DeliveryRow};
+use crate::store::storefront::deliveries::{self, DeliveryId, DeliveryRow};
 use crate::store::storefront::webhooks::{self, Change, WebhookRow};
-use crate::store::{Page, run};
+use crate::store::{Page, Query};
 
 /// What a webhook can be told. A `ping` is told to every one.
 pub const EVENTS: [&str; 3] = ["version.published", "download.first", "permission.expired"];
@@ -103,20 +103,24 @@ fn note(app: &App, by: &Actor, action: &'static str, uid: &str, details: Value) 
 
 /// All webhooks, the oldest first.
 pub async fn list(app: &App, view: &View) -> Result<Vec<WebhookRow>, Failure> {
-    Ok(run(&*app.ports.database, webhooks::all(view.organization())).await?.read(WebhookRow::read)?)
+    Ok(app.ports.database.ask(webhooks::all(view.organization())).await?)
 }
 
 /// One webhook.
 pub async fn get(app: &App, view: &View, uid: &str) -> Result<WebhookRow, Failure> {
-    found(run(&*app.ports.database, webhooks::by_uid(view.organization(), uid)).await?)
+    app.ports.database.ask(webhooks::by_uid(view.organization(), uid)).await?.ok_or_else(absent)
 }
 
-fn found(rows: Rows) -> Result<WebhookRow, Failure> {
-    rows.read(WebhookRow::read)?.pop().ok_or_else(absent)
+/// A webhook that was just made.
+pub struct CreatedWebhook {
+    /// As stored.
+    pub row: WebhookRow,
+    /// What signs.
+    pub secret: String,
 }
 
 /// Makes a webhook; its secret is in the answer and nowhere else.
-pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<(WebhookRow, String), Failure> {
+pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<CreatedWebhook, Failure> {
     spec.check(app, true)?;
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
@@ -130,13 +134,13 @@ pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<(Webhook
     let url = spec.url.unwrap_or_default();
     let is_enabled = spec.status != Some(0);
     let row = WebhookRow { uid, url, events, is_enabled, created_at: now, updated_at: now };
-    let batch = vec![webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted];
-    let results = app.ports.database.batch(batch).await.map_err(taken)?;
-    if results.first().is_none_or(|made| made.0.is_empty()) {
+    let batch = (webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted);
+    let (is_made, ()) = app.ports.database.ask(batch).await.map_err(taken)?;
+    if !is_made {
         let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete some of them first.");
         return Err(Failure::new(Kind::Conflict, detail));
     }
-    Ok((row, secret))
+    Ok(CreatedWebhook { row, secret })
 }
 
 /// Changes what the request names, and nothing else.
@@ -150,27 +154,24 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: WebhookSpec) -> Resu
         url: spec.url,
     };
     let organization = by.organization();
-    let batch =
-        vec![webhooks::update(organization, uid, change, app.now()), noted, webhooks::by_uid(organization, uid)];
-    found(app.ports.database.batch(batch).await.map_err(taken)?.pop().unwrap_or_default())
+    let batch = (webhooks::update(organization, uid, change, app.now()), noted, webhooks::by_uid(organization, uid));
+    let (.., row) = app.ports.database.ask(batch).await.map_err(taken)?;
+    row.ok_or_else(absent)
 }
 
 /// Deletes a webhook with its log.
 pub async fn delete(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let noted = note(app, by, "webhook.deleted", uid, json!({}))?;
-    let results = app.ports.database.batch(vec![webhooks::delete(by.organization(), uid), noted]).await?;
-    if results.first().is_none_or(|deleted| deleted.0.is_empty()) { Err(absent()) } else { Ok(()) }
+    let (is_deleted, ()) = app.ports.database.ask((webhooks::delete(by.organization(), uid), noted)).await?;
+    if is_deleted { Ok(()) } else { Err(absent()) }
 }
 
 /// A page of a webhook's log, the latest first, and how many entries there are in all.
 pub async fn log(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<DeliveryRow>, i64), Failure> {
-    let mut batch = vec![webhooks::by_uid(view.organization(), uid)];
-    batch.extend(deliveries::page(view.organization(), uid, page));
-    let mut results = app.ports.database.batch(batch).await?;
-    let total = crate::store::total(results.pop().unwrap_or_default())?;
-    let rows = results.pop().unwrap_or_default().read(DeliveryRow::read)?;
-    found(results.pop().unwrap_or_default())?;
-    Ok((rows, total))
+    let batch = (webhooks::by_uid(view.organization(), uid), deliveries::page(view.organization(), uid, page));
+    let (webhook, entries) = app.ports.database.ask(batch).await?;
+    webhook.ok_or_else(absent)?;
+    Ok(entries)
 }
 
 /// Has a webhook told that it is being tried.
@@ -189,20 +190,17 @@ async fn tell(
     app: &App,
     by: &Actor,
     uid: &str,
-    stmt: Stmt,
+    tell: Query<Option<DeliveryId>>,
     noted: Stmt,
     id: Option<i64>,
 ) -> Result<DeliveryRow, Failure> {
     let organization = by.organization();
-    let batch = vec![stmt, noted, webhooks::by_uid(organization, uid), deliveries::by_id(organization, uid, id)];
-    let mut results = app.ports.database.batch(batch).await?;
-    let row = results.pop().unwrap_or_default().read(DeliveryRow::read)?.pop();
-    if !found(results.pop().unwrap_or_default())?.is_enabled {
+    let batch = (tell, noted, webhooks::by_uid(organization, uid), deliveries::by_id(organization, uid, id));
+    let (told, (), webhook, row) = app.ports.database.ask(batch).await?;
+    if !webhook.ok_or_else(absent)?.is_enabled {
         return Err(Failure::new(Kind::Conflict, "This webhook is disabled. Set its `status` to 1 first."));
     }
     let row = row.ok_or_else(|| Failure::not_found("Delivery"))?;
-    results.truncate(1);
-    let jobs = jobs(results.pop().unwrap_or_default())?;
-    app.enqueue_all(&jobs, std::time::Duration::ZERO).await;
+    app.enqueue_all(&jobs(told), std::time::Duration::ZERO).await;
     Ok(row)
 }

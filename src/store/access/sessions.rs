@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::access::users::UserRow;
-use crate::store::{Page, total};
+use crate::store::{Page, Query};
 
 /// A session with its user.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,18 +57,17 @@ macro_rules! is_alive {
 
 // Across organizations: a session belongs to a user, who is one in every organization.
 
-/// The session whose token has this hash (SHA-256, lowercase hex), if it was seen after `idle_since` and is not over;
-/// one [`SessionRow`] or none.
-pub fn look_up(hash: &str, now: Millis, idle_since: Millis) -> Stmt {
-    Stmt::new(
+/// The session whose token has this hash (SHA-256, lowercase hex), if it was seen after `idle_since` and is not over.
+pub fn look_up(hash: &str, now: Millis, idle_since: Millis) -> Query<Option<SessionRow>> {
+    Query::one(
         concat!("SELECT ", session_columns!(), " FROM sessions WHERE hash = ?1 AND", is_alive!()),
         [hash.into(), now.into(), idle_since.into()],
     )
 }
 
 /// The same as [`look_up`], and notes that the session was seen.
-pub fn see(hash: &str, now: Millis, idle_since: Millis) -> Stmt {
-    Stmt::new(
+pub fn see(hash: &str, now: Millis, idle_since: Millis) -> Query<Option<SessionRow>> {
+    Query::one(
         concat!("UPDATE sessions SET seen_at = ?2 WHERE hash = ?1 AND", is_alive!(), " RETURNING ", session_columns!()),
         [hash.into(), now.into(), idle_since.into()],
     )
@@ -92,9 +91,9 @@ pub struct NewSession<'a> {
     pub expires_at: Millis,
 }
 
-/// Begins a session if the statement before has changed a row; yields a row when it did.
-pub fn insert(new: &NewSession<'_>) -> Stmt {
-    Stmt::new(
+/// Begins a session if the statement before has changed a row; says whether it did.
+pub fn insert(new: &NewSession<'_>) -> Query<bool> {
+    Query::any(
         "INSERT INTO sessions (uid, user_id, hash, epoch, address, user_agent, created_at, seen_at, expires_at)
          SELECT ?1, u.id, ?3, u.session_epoch, ?4, ?5, ?6, ?6, ?7 FROM users u WHERE u.id = ?2 AND changes() > 0
          RETURNING id",
@@ -125,9 +124,16 @@ pub fn prune(user_id: i64, now: Millis, idle_since: Millis, most: i64) -> Stmt {
     )
 }
 
-/// Ends one session of a user; yields its `hash`, or nothing when there is no such session.
-pub fn end(user_id: i64, uid: &str) -> Stmt {
-    Stmt::new("DELETE FROM sessions WHERE user_id = ?1 AND uid = ?2 RETURNING hash", [user_id.into(), uid.into()])
+/// A session that was ended.
+#[derive(Debug, Clone, Deserialize)]
+pub struct EndedRow {
+    /// SHA-256 of its token, lowercase hex.
+    pub hash: String,
+}
+
+/// Ends one session of a user, if there is such a session.
+pub fn end(user_id: i64, uid: &str) -> Query<Option<EndedRow>> {
+    Query::one("DELETE FROM sessions WHERE user_id = ?1 AND uid = ?2 RETURNING hash", [user_id.into(), uid.into()])
 }
 
 /// A page of a user's live sessions, newest first, and how many there are in all.
@@ -138,30 +144,24 @@ pub async fn page(
     idle_since: Millis,
     page: Page,
 ) -> Result<(Vec<SessionRow>, i64), DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                concat!(
-                    "SELECT ",
-                    session_columns!(),
-                    " FROM sessions
-                       WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM users WHERE id = ?1) AND",
-                    is_alive!(),
-                    " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
-                ),
-                [user_id.into(), now.into(), idle_since.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                concat!(
-                    "SELECT count(*) AS total FROM sessions
-                      WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM users WHERE id = ?1) AND",
-                    is_alive!()
-                ),
-                [user_id.into(), now.into(), idle_since.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let sessions = results.next().unwrap_or_default().decode()?;
-    Ok((sessions, total(results.next().unwrap_or_default())?))
+    let sessions = Query::all(
+        concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM sessions
+               WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM users WHERE id = ?1) AND",
+            is_alive!(),
+            " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
+        ),
+        [user_id.into(), now.into(), idle_since.into(), page.limit.into(), page.offset.into()],
+    );
+    let total = Query::count(
+        concat!(
+            "SELECT count(*) AS total FROM sessions
+              WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM users WHERE id = ?1) AND",
+            is_alive!()
+        ),
+        [user_id.into(), now.into(), idle_since.into()],
+    );
+    db.ask((sessions, total)).await
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
 use crate::store::access::grants;
 pub use crate::store::access::grants::GrantRow;
-use crate::store::{OrganizationId, Page, Update, flag, json_text, total};
+use crate::store::{OrganizationId, Page, Query, Update, flag, json_text};
 
 /// A live token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,11 +98,8 @@ pub async fn insert(
             row.created_at.into(),
         ],
     );
-    let mut batch = vec![token, noted];
-    batch.extend(keep);
-    batch.push(grants::insert(row.organization, &row.uid, None, &row.grants));
-    db.batch(batch).await?;
-    Ok(())
+    let grants = grants::insert(row.organization, &row.uid, None, &row.grants);
+    db.ask((token, noted, keep, grants)).await.map(drop)
 }
 
 /// What an update sets; a field that is `None` stays as it is.
@@ -145,7 +142,7 @@ pub async fn update(
     changes: TokenChanges,
     noted: Stmt,
 ) -> Result<Option<HashedTokenRow>, DatabaseError> {
-    let change = Stmt::new(
+    let change = Query::any(
         "UPDATE tokens SET description = coalesce(?3, description), scopes = coalesce(?4, scopes),
                 expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END,
                 rate_limit_max = CASE WHEN ?7 THEN ?8 ELSE rate_limit_max END,
@@ -167,22 +164,16 @@ pub async fn update(
         ],
     );
     // The grants come first: all of the batch goes by the revision as it was before.
-    let mut batch = Vec::new();
-    if let Some(list) = &changes.grants {
-        batch.push(grants::delete(organization, uid, revision));
-        batch.push(grants::insert(organization, uid, revision, list));
-    }
-    let place = batch.len();
-    batch.extend([change, noted, by_uid(organization, uid)]);
-    let mut results = db.batch(batch).await?;
-    let row = results.pop().unwrap_or_default().first()?;
-    let has_changed = results.get(place).is_some_and(|rows| !rows.0.is_empty());
+    let grants = changes
+        .grants
+        .map(|list| [grants::delete(organization, uid, revision), grants::insert(organization, uid, revision, &list)]);
+    let (_, has_changed, (), row) = db.ask((grants, change, noted, by_uid(organization, uid))).await?;
     Ok(row.filter(|_| has_changed))
 }
 
-/// Looks a live token up by its public id, unless it is a consumer's; one [`HashedTokenRow`] or none.
-pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
-    Stmt::new(
+/// Looks a live token up by its public id, unless it is a consumer's.
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Query<Option<HashedTokenRow>> {
+    Query::one(
         concat!(
             hashed!(),
             " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND consumer_id IS NULL AND revoked_at IS NULL"
@@ -209,9 +200,9 @@ impl From<Holder> for Value {
     }
 }
 
-/// Looks a token up by its public id, a revoked one too; one [`HashedTokenRow`] or none.
-pub fn known(organization: OrganizationId, holder: Holder, uid: &str) -> Stmt {
-    Stmt::new(
+/// Looks a token up by its public id, a revoked one too.
+pub fn known(organization: OrganizationId, holder: Holder, uid: &str) -> Query<Option<HashedTokenRow>> {
+    Query::one(
         concat!(
             hashed!(),
             " FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND consumer_id IS ?3
@@ -221,9 +212,9 @@ pub fn known(organization: OrganizationId, holder: Holder, uid: &str) -> Stmt {
     )
 }
 
-/// Reads the live tokens of a consumer, its key pair among them, as [`HashedTokenRow`]s: the oldest first.
-pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Stmt {
-    Stmt::new(
+/// The live tokens of a consumer, its key pair among them, the oldest first.
+pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Query<Vec<HashedTokenRow>> {
+    Query::all(
         concat!(
             hashed!(),
             " FROM tokens WHERE organization_id = ?1 AND consumer_id = ?2 AND revoked_at IS NULL ORDER BY id"
@@ -242,16 +233,14 @@ pub async fn rotate(
     noted: Stmt,
     keep: Option<Stmt>,
 ) -> Result<bool, DatabaseError> {
-    let rotate = Stmt::new(
+    let rotate = Query::any(
         "UPDATE tokens SET previous_hash = CASE WHEN ?4 IS NULL THEN NULL ELSE hash END, previous_until = ?4,
                 hash = ?3, revision = revision + 1
           WHERE id = ?1 AND revision = ?2 AND revoked_at IS NULL RETURNING id",
         [token.id.into(), token.revision.into(), hash.into(), previous_until.into()],
     );
-    let mut batch = vec![rotate, noted];
-    batch.extend(keep);
-    let results = db.batch(batch).await?;
-    Ok(results.first().is_some_and(|rows| !rows.0.is_empty()))
+    let (is_done, ..) = db.ask((rotate, noted, keep)).await?;
+    Ok(is_done)
 }
 
 /// Which tokens count: those that are valid or have expired, or those that were revoked.
@@ -368,46 +357,45 @@ impl TokenFilter<'_> {
     }
 }
 
-/// Reads a page of an organization's tokens as [`HashedTokenRow`]s, by one of [`SORTS`] or else newest first. What it
-/// reads grows with the customer's, the order's or the address's tokens when the filter names one of them.
+/// Reads a page of an organization's tokens, by one of [`SORTS`] or else newest first. What it reads grows with the customer's, the order's or the address's tokens when the filter names one of them.
 pub fn listed(
     organization: OrganizationId,
     filter: &TokenFilter<'_>,
     sort: Option<&str>,
     page: Page,
     now: Millis,
-) -> Stmt {
+) -> Query<Vec<HashedTokenRow>> {
     let mut args = filter.args(organization, now);
     args.extend([page.limit.into(), page.offset.into()]);
     if sort.is_none_or(|sort| sort == "-created_at") {
         return match filter {
-            TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_order!(), newest!()), args),
-            TokenFilter { customer_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_customer!(), newest!()), args),
-            TokenFilter { customer_email: Some(_), .. } => Stmt::new(concat!(hashed!(), of_email!(), newest!()), args),
-            _ => Stmt::new(concat!(hashed!(), all!(), newest!()), args),
+            TokenFilter { order_id: Some(_), .. } => Query::all(concat!(hashed!(), of_order!(), newest!()), args),
+            TokenFilter { customer_id: Some(_), .. } => Query::all(concat!(hashed!(), of_customer!(), newest!()), args),
+            TokenFilter { customer_email: Some(_), .. } => Query::all(concat!(hashed!(), of_email!(), newest!()), args),
+            _ => Query::all(concat!(hashed!(), all!(), newest!()), args),
         };
     }
     args.push(sort.into());
     match filter {
-        TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_order!(), sorted!()), args),
-        TokenFilter { customer_id: Some(_), .. } => Stmt::new(concat!(hashed!(), of_customer!(), sorted!()), args),
-        TokenFilter { customer_email: Some(_), .. } => Stmt::new(concat!(hashed!(), of_email!(), sorted!()), args),
-        _ => Stmt::new(concat!(hashed!(), all!(), sorted!()), args),
+        TokenFilter { order_id: Some(_), .. } => Query::all(concat!(hashed!(), of_order!(), sorted!()), args),
+        TokenFilter { customer_id: Some(_), .. } => Query::all(concat!(hashed!(), of_customer!(), sorted!()), args),
+        TokenFilter { customer_email: Some(_), .. } => Query::all(concat!(hashed!(), of_email!(), sorted!()), args),
+        _ => Query::all(concat!(hashed!(), all!(), sorted!()), args),
     }
 }
 
-/// Counts an organization's tokens: `total`.
-pub fn counted(organization: OrganizationId, filter: &TokenFilter<'_>, now: Millis) -> Stmt {
+/// Counts an organization's tokens.
+pub fn counted(organization: OrganizationId, filter: &TokenFilter<'_>, now: Millis) -> Query<i64> {
     let args = filter.args(organization, now);
     match filter {
-        TokenFilter { order_id: Some(_), .. } => Stmt::new(concat!("SELECT count(*) AS total", of_order!()), args),
+        TokenFilter { order_id: Some(_), .. } => Query::count(concat!("SELECT count(*) AS total", of_order!()), args),
         TokenFilter { customer_id: Some(_), .. } => {
-            Stmt::new(concat!("SELECT count(*) AS total", of_customer!()), args)
+            Query::count(concat!("SELECT count(*) AS total", of_customer!()), args)
         }
         TokenFilter { customer_email: Some(_), .. } => {
-            Stmt::new(concat!("SELECT count(*) AS total", of_email!()), args)
+            Query::count(concat!("SELECT count(*) AS total", of_email!()), args)
         }
-        _ => Stmt::new(concat!("SELECT count(*) AS total", all!()), args),
+        _ => Query::count(concat!("SELECT count(*) AS total", all!()), args),
     }
 }
 
@@ -420,19 +408,17 @@ pub async fn page(
     page: Page,
     now: Millis,
 ) -> Result<(Vec<TokenRow>, i64), DatabaseError> {
-    let batch = vec![listed(organization, filter, sort, page, now), counted(organization, filter, now)];
-    let mut results = db.batch(batch).await?.into_iter();
-    let rows: Vec<HashedTokenRow> = results.next().unwrap_or_default().decode()?;
-    let tokens = rows.into_iter().map(|row| row.token).collect();
-    Ok((tokens, total(results.next().unwrap_or_default())?))
+    let batch = (listed(organization, filter, sort, page, now), counted(organization, filter, now));
+    let (rows, total) = db.ask(batch).await?;
+    Ok((rows.into_iter().map(|row| row.token).collect(), total))
 }
 
 // Across organizations: who presents a secret is found by its hash alone; the row names the organization.
 
-/// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used; one [`TokenRow`] or none.
+/// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used.
 /// By the hash of the secret before the last rotation it is found until that one's time is over, and ends with it.
-pub fn present(hash: &str, now: Millis) -> Stmt {
-    Stmt::new(
+pub fn present(hash: &str, now: Millis) -> Query<Option<TokenRow>> {
+    Query::one(
         concat!(
             "UPDATE tokens SET last_used_at = ?2
               WHERE (hash = ?1 OR (previous_hash = ?1 AND previous_until > ?2)) AND revoked_at IS NULL

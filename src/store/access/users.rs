@@ -9,8 +9,8 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
-use crate::store::{OrganizationId, Page, json_text, run, total};
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::{OrganizationId, Page, Query, json_text};
 
 /// A user as a member of one of its organizations, without what it signs in with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -78,9 +78,9 @@ macro_rules! credential_columns {
     };
 }
 
-/// Looks a member of an organization up by public id; one [`UserRow`] or none.
-pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
-    Stmt::new(
+/// Looks a member of an organization up by public id.
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Query<Option<UserRow>> {
+    Query::one(
         concat!(
             "SELECT ",
             user_columns!(),
@@ -92,11 +92,11 @@ pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
 
 /// How many owners an organization has.
 pub async fn owners(db: &dyn Database, organization: OrganizationId) -> Result<i64, DatabaseError> {
-    let stmt = Stmt::new(
+    let owners = Query::count(
         "SELECT count(*) AS total FROM memberships WHERE organization_id = ?1 AND role = 'owner'",
         [organization.into()],
     );
-    total(run(db, stmt).await?)
+    db.ask(owners).await
 }
 
 /// Whether a new user is made whoever there is already.
@@ -159,8 +159,8 @@ pub async fn insert(
     );
     // There is a user of this new public id only if that has made it.
     let membership = insert_membership(new.organization, new.uid, new.role, new.created_at);
-    let batch = vec![insert, membership, noted, by_uid(new.organization, new.uid)];
-    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+    let (.., user) = db.ask((insert, membership, noted, by_uid(new.organization, new.uid))).await?;
+    Ok(user)
 }
 
 /// A page of an organization's users, newest first, and how many there are in all; only those whose address or name
@@ -171,30 +171,24 @@ pub async fn page(
     search: Option<&str>,
     page: Page,
 ) -> Result<(Vec<UserRow>, i64), DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                concat!(
-                    "SELECT ",
-                    user_columns!(),
-                    " FROM memberships m JOIN users u ON u.id = m.user_id
-                       WHERE m.organization_id = ?1
-                         AND (?2 IS NULL OR instr(lower(u.email || char(10) || u.name), lower(?2)) > 0)
-                       ORDER BY m.user_id DESC LIMIT ?3 OFFSET ?4"
-                ),
-                [organization.into(), search.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                "SELECT count(*) AS total FROM memberships m JOIN users u ON u.id = m.user_id
-                  WHERE m.organization_id = ?1
-                    AND (?2 IS NULL OR instr(lower(u.email || char(10) || u.name), lower(?2)) > 0)",
-                [organization.into(), search.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let users = results.next().unwrap_or_default().decode()?;
-    Ok((users, total(results.next().unwrap_or_default())?))
+    let users = Query::all(
+        concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM memberships m JOIN users u ON u.id = m.user_id
+               WHERE m.organization_id = ?1
+                 AND (?2 IS NULL OR instr(lower(u.email || char(10) || u.name), lower(?2)) > 0)
+               ORDER BY m.user_id DESC LIMIT ?3 OFFSET ?4"
+        ),
+        [organization.into(), search.into(), page.limit.into(), page.offset.into()],
+    );
+    let total = Query::count(
+        "SELECT count(*) AS total FROM memberships m JOIN users u ON u.id = m.user_id
+          WHERE m.organization_id = ?1
+            AND (?2 IS NULL OR instr(lower(u.email || char(10) || u.name), lower(?2)) > 0)",
+        [organization.into(), search.into()],
+    );
+    db.ask((users, total)).await
 }
 
 /// What an update sets; a field that is `None` stays as it is.
@@ -223,6 +217,17 @@ pub enum Outcome {
     Absent,
 }
 
+impl Outcome {
+    /// Of a change, by whether it was made and the user that was found in the same batch.
+    pub fn of(is_made: bool, user: Option<UserRow>) -> Self {
+        match user {
+            None => Self::Absent,
+            Some(user) if is_made => Self::Done(user),
+            Some(user) => Self::Refused(user),
+        }
+    }
+}
+
 /// Whether `o` is the membership of the only owner of its organization who is not blocked.
 macro_rules! is_last_owner {
     () => {
@@ -244,7 +249,7 @@ pub async fn update(
     now: Millis,
     noted: Stmt,
 ) -> Result<Outcome, DatabaseError> {
-    let update = Stmt::new(
+    let update = Query::any(
         concat!(
             "UPDATE users SET email = coalesce(?4, email), name = coalesce(?5, name),
                     blocked_at = CASE WHEN ?7 IS NULL THEN blocked_at WHEN ?7 THEN coalesce(blocked_at, ?8) END,
@@ -283,9 +288,8 @@ pub async fn update(
               WHERE m.organization_id = ?1 AND u.uid = ?2 AND u.totp_enabled_at IS NULL)",
         [organization.into(), uid.into()],
     );
-    let mut results = db.batch(vec![update, role, noted, codes, by_uid(organization, uid)]).await?;
-    let found = results.pop().unwrap_or_default();
-    outcome(&results.into_iter().next().unwrap_or_default(), found)
+    let (is_changed, .., user) = db.ask((update, role, noted, codes, by_uid(organization, uid))).await?;
+    Ok(Outcome::of(is_changed, user))
 }
 
 /// Removes a member whose role is one of `roles` (a JSON array) from its organization, unless it is the last owner, and
@@ -297,7 +301,7 @@ pub async fn delete(
     roles: &str,
     noted: Stmt,
 ) -> Result<Outcome, DatabaseError> {
-    let leave = Stmt::new(
+    let leave = Query::any(
         concat!(
             "DELETE FROM memberships AS o
               WHERE o.organization_id = ?1 AND o.user_id = (SELECT id FROM users WHERE uid = ?2)
@@ -315,26 +319,16 @@ pub async fn delete(
           WHERE uid = ?1 AND changes() > 0 AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = users.id)",
         [uid.into()],
     );
-    let batch = vec![by_uid(organization, uid), leave, noted, end_sessions, delete];
-    let mut results = db.batch(batch).await?.into_iter();
-    let found = results.next().unwrap_or_default();
-    outcome(&results.next().unwrap_or_default(), found)
-}
-
-/// What became of a change that yields a row when it is made, and of the user that was found in the same batch.
-fn outcome(changed: &Rows, found: Rows) -> Result<Outcome, DatabaseError> {
-    Ok(match found.first()? {
-        None => Outcome::Absent,
-        Some(user) if changed.0.is_empty() => Outcome::Refused(user),
-        Some(user) => Outcome::Done(user),
-    })
+    let batch = (by_uid(organization, uid), leave, noted, end_sessions, delete);
+    let (user, has_left, ..) = db.ask(batch).await?;
+    Ok(Outcome::of(has_left, user))
 }
 
 // Across organizations: an account is one in every organization, and is found by what its user signs in with.
 
-/// Looks a user up by e-mail address, in its first organization; one [`CredentialRow`] or none.
-pub fn credentials_by_email(email: &str) -> Stmt {
-    Stmt::new(
+/// Looks a user up by e-mail address, in its first organization.
+pub fn credentials_by_email(email: &str) -> Query<Option<CredentialRow>> {
+    Query::one(
         concat!(
             "SELECT ",
             credential_columns!(),
@@ -345,9 +339,9 @@ pub fn credentials_by_email(email: &str) -> Stmt {
     )
 }
 
-/// Looks a user up by primary key, in its first organization; one [`CredentialRow`] or none.
-pub fn credentials(id: i64) -> Stmt {
-    Stmt::new(
+/// Looks a user up by primary key, in its first organization.
+pub fn credentials(id: i64) -> Query<Option<CredentialRow>> {
+    Query::one(
         concat!(
             "SELECT ",
             credential_columns!(),
@@ -373,11 +367,11 @@ pub fn touch_login(id: i64, session_uid: &str, rehashed: Option<String>, now: Mi
     )
 }
 
-/// Sets the password and ends all sessions but `kept`; changes a row, or none when the user was changed or blocked
-/// since `epoch`. Three statements: the change, which yields a row, `noted`, and the session that is kept.
-pub fn set_password(id: i64, epoch: i64, password: &str, kept: Option<i64>, noted: Stmt) -> Vec<Stmt> {
-    vec![
-        Stmt::new(
+/// Sets the password and ends all sessions but `kept`; says whether it did, which it does not when the user was changed
+/// or blocked since `epoch`. Three statements: the change, `noted`, and the session that is kept.
+pub fn set_password(id: i64, epoch: i64, password: &str, kept: Option<i64>, noted: Stmt) -> (Query<bool>, Stmt, Stmt) {
+    (
+        Query::any(
             "UPDATE users SET password = ?3, session_epoch = session_epoch + 1
               WHERE id = ?1 AND session_epoch = ?2 AND blocked_at IS NULL RETURNING id",
             [id.into(), epoch.into(), password.into()],
@@ -389,7 +383,7 @@ pub fn set_password(id: i64, epoch: i64, password: &str, kept: Option<i64>, note
                 AND EXISTS (SELECT 1 FROM users WHERE id = ?1 AND password = ?3)",
             [id.into(), epoch.into(), password.into(), kept.into()],
         ),
-    ]
+    )
 }
 
 /// Ends all sessions of a user.

@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::ports::{Database, DatabaseError, Fault, Millis, Row, Stmt, Value};
-use crate::store::OrganizationId;
-use crate::store::run;
+use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
+use crate::store::{OrganizationId, Query};
 
 /// One reported install.
 #[derive(Debug, Clone, Serialize)]
@@ -45,6 +44,15 @@ pub fn count(organization: OrganizationId, by: By<'_>, installs: &[Install]) -> 
     )
 }
 
+/// A range of days, each counted since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    /// The first day.
+    pub first: i64,
+    /// The last day, which is in it.
+    pub last: i64,
+}
+
 /// Installs of one version on one day, or of all days when `day` is `None`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CountRow {
@@ -56,14 +64,14 @@ pub struct CountRow {
     pub count: i64,
 }
 
-/// The installs of these versions: of all time, a row each without a day, and of the days from `first` to `last`.
+/// The installs of these versions: of all time, a row each without a day, and of each of the `days`.
 pub async fn of_versions(
     db: &dyn Database,
     organization: OrganizationId,
     version_ids: &[i64],
-    (first, last): (i64, i64),
+    days: Days,
 ) -> Result<Vec<CountRow>, DatabaseError> {
-    let stmt = Stmt::new(
+    let query = Query::all(
         "WITH meant AS (SELECT v.id FROM json_each(?1) j JOIN versions v ON v.id = j.value
                            JOIN packages p ON p.id = v.package_id WHERE p.organization_id = ?4)
          SELECT version_id, NULL AS day, sum(count) AS count FROM downloads
@@ -72,66 +80,7 @@ pub async fn of_versions(
          SELECT version_id, day, sum(count) AS count FROM downloads
           WHERE version_id IN (SELECT id FROM meant) AND day BETWEEN ?2 AND ?3
           GROUP BY version_id, day",
-        [json!(version_ids).to_string().into(), first.into(), last.into(), organization.into()],
+        [json!(version_ids).to_string().into(), days.first.into(), days.last.into(), organization.into()],
     );
-    Ok(run(db, stmt).await?.decode()?)
-}
-
-/// What a consumer installed of one version.
-#[derive(Debug, Clone)]
-pub struct ConsumerDownloads {
-    /// Primary key of the version.
-    pub version_id: i64,
-    /// Primary key of its package.
-    pub package_id: i64,
-    /// The name of that.
-    pub package: String,
-    /// What people read.
-    pub pretty: String,
-    /// What Composer compares.
-    pub normalized: String,
-    /// When the version was released.
-    pub released_at: Millis,
-    /// Installs.
-    pub count: i64,
-    /// When it was installed first.
-    pub first_at: Millis,
-    /// When it was installed last.
-    pub last_at: Millis,
-    /// From which IP address it was installed last, if that is known.
-    pub last_address: Option<String>,
-}
-
-impl ConsumerDownloads {
-    /// Reads what [`of_consumer`] yields.
-    pub fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            version_id: row.needed_number("version_id")?,
-            package_id: row.needed_number("package_id")?,
-            package: row.needed_text("package")?,
-            pretty: row.needed_text("pretty")?,
-            normalized: row.needed_text("normalized")?,
-            released_at: Millis(row.needed_number("released_at")?),
-            count: row.needed_number("count")?,
-            first_at: Millis(row.needed_number("first_at")?),
-            last_at: Millis(row.needed_number("last_at")?),
-            last_address: row.text("last_address"),
-        })
-    }
-}
-
-/// Reads what a consumer installed, the latest first, as [`ConsumerDownloads`]; at most `limit` versions.
-pub fn of_consumer(organization: OrganizationId, subject: &str, limit: i64) -> Stmt {
-    Stmt::new(
-        "SELECT v.id AS version_id, p.id AS package_id, p.name AS package, v.pretty, v.normalized, v.released_at,
-                sum(d.count) AS count, min(coalesce(d.first_at, d.day * 86400000)) AS first_at,
-                max(coalesce(d.last_at, d.day * 86400000)) AS last_at,
-                (SELECT l.address FROM downloads l WHERE l.version_id = v.id AND l.subject = ?2
-                  ORDER BY l.day DESC LIMIT 1) AS last_address
-           FROM downloads d JOIN versions v ON v.id = d.version_id
-           JOIN packages p ON p.id = v.package_id AND p.organization_id = ?1
-          WHERE d.subject = ?2 AND d.subject GLOB 'consumer:*'
-          GROUP BY v.id ORDER BY last_at DESC, v.id DESC LIMIT ?3",
-        [organization.into(), subject.into(), limit.into()],
-    )
+    db.ask(query).await
 }

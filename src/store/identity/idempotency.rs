@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::kernel::sealed::SealedColumn;
-use crate::store::run;
+use crate::store::Query;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 
 /// A request that is about to be carried out.
 pub struct NewKey<'a> {
@@ -39,30 +39,23 @@ pub struct KeyRow {
 
 /// Takes a key that is free, forgotten or left behind by somebody whose lease has ended; whoever has it then.
 pub async fn claim(db: &dyn Database, new: NewKey<'_>) -> Result<Option<KeyRow>, DatabaseError> {
-    let batch = vec![
-        Stmt::new(
-            "DELETE FROM idempotency_keys WHERE key_hash = ?1 AND (expires_at <= ?2 OR (lease_until <= ?2
-                AND NOT EXISTS (SELECT 1 FROM idempotency_answers a WHERE a.key_uid = idempotency_keys.uid)))",
-            [new.key_hash.into(), new.now.into()],
-        ),
-        Stmt::new(
-            "INSERT INTO idempotency_keys (uid, key_hash, request_hash, lease_until, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key_hash) DO NOTHING",
-            [
-                new.uid.into(),
-                new.key_hash.into(),
-                new.request_hash.into(),
-                new.lease_until.into(),
-                new.expires_at.into(),
-            ],
-        ),
-        Stmt::new(
-            "SELECT k.uid, k.request_hash, a.status, a.body FROM idempotency_keys k
-               LEFT JOIN idempotency_answers a ON a.key_uid = k.uid WHERE k.key_hash = ?1",
-            [new.key_hash.into()],
-        ),
-    ];
-    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+    let clean = Stmt::new(
+        "DELETE FROM idempotency_keys WHERE key_hash = ?1 AND (expires_at <= ?2 OR (lease_until <= ?2
+            AND NOT EXISTS (SELECT 1 FROM idempotency_answers a WHERE a.key_uid = idempotency_keys.uid)))",
+        [new.key_hash.into(), new.now.into()],
+    );
+    let insert = Stmt::new(
+        "INSERT INTO idempotency_keys (uid, key_hash, request_hash, lease_until, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key_hash) DO NOTHING",
+        [new.uid.into(), new.key_hash.into(), new.request_hash.into(), new.lease_until.into(), new.expires_at.into()],
+    );
+    let holder = Query::one(
+        "SELECT k.uid, k.request_hash, a.status, a.body FROM idempotency_keys k
+           LEFT JOIN idempotency_answers a ON a.key_uid = k.uid WHERE k.key_hash = ?1",
+        [new.key_hash.into()],
+    );
+    let ((), (), holder) = db.ask((clean, insert, holder)).await?;
+    Ok(holder)
 }
 
 /// The statement that keeps the answer to a claimed request if the statement right before it in the batch has changed a
@@ -81,7 +74,7 @@ pub async fn release(db: &dyn Database, uid: &str) -> Result<(), DatabaseError> 
             AND NOT EXISTS (SELECT 1 FROM idempotency_answers a WHERE a.key_uid = ?1)",
         [uid.into()],
     );
-    run(db, stmt).await.map(drop)
+    db.ask(stmt).await
 }
 
 /// The statement that forgets at most 1000 keys whose time is over, with their answers.
@@ -96,20 +89,20 @@ pub fn sweep(now: Millis) -> Stmt {
 /// The answers, for whoever re-seals them.
 pub const SEALED: SealedColumn = SealedColumn { name: "idempotency_answers.body", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new("SELECT substr(body, 4, 8) AS key_id, count(*) AS count FROM idempotency_answers GROUP BY 1", [])
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all("SELECT substr(body, 4, 8) AS key_id, count(*) AS count FROM idempotency_answers GROUP BY 1", [])
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT key_uid AS uid, body AS sealed FROM idempotency_answers
           WHERE substr(body, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE idempotency_answers SET body = j.value ->> 'new' FROM json_each(?1) j
           WHERE key_uid = j.value ->> 'uid' AND body = j.value ->> 'old' RETURNING key_uid",
         [texts.into()],

@@ -6,8 +6,8 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::access::users::{UserRow, by_uid};
-use crate::store::{OrganizationId, Page, run, total};
+use crate::store::access::users::{Outcome, UserRow, by_uid};
+use crate::store::{OrganizationId, Page, Query};
 
 /// An open invitation.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -75,7 +75,7 @@ pub async fn insert(
         concat!("DELETE FROM invitations WHERE organization_id = ?1 AND NOT (", is_open!(), ")"),
         [new.organization.into(), new.created_at.into()],
     );
-    let insert = Stmt::new(
+    let insert = Query::one(
         concat!(
             "INSERT INTO invitations (uid, organization_id, email, role, hash, invited_by, created_at, expires_at)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM users WHERE email = ?3)
@@ -93,8 +93,8 @@ pub async fn insert(
             new.expires_at.into(),
         ],
     );
-    let made = db.batch(vec![clean, insert, noted]).await?.into_iter().nth(1);
-    Ok(made.unwrap_or_default().first()?)
+    let ((), made, ()) = db.ask((clean, insert, noted)).await?;
+    Ok(made)
 }
 
 /// A page of an organization's open invitations, newest first, and how many there are in all.
@@ -104,27 +104,21 @@ pub async fn page(
     now: Millis,
     page: Page,
 ) -> Result<(Vec<InvitationRow>, i64), DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                concat!(
-                    "SELECT ",
-                    invitation_columns!(),
-                    " FROM invitations WHERE organization_id = ?1 AND",
-                    is_open!(),
-                    " ORDER BY id DESC LIMIT ?3 OFFSET ?4"
-                ),
-                [organization.into(), now.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                concat!("SELECT count(*) AS total FROM invitations WHERE organization_id = ?1 AND", is_open!()),
-                [organization.into(), now.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let invitations = results.next().unwrap_or_default().decode()?;
-    Ok((invitations, total(results.next().unwrap_or_default())?))
+    let invitations = Query::all(
+        concat!(
+            "SELECT ",
+            invitation_columns!(),
+            " FROM invitations WHERE organization_id = ?1 AND",
+            is_open!(),
+            " ORDER BY id DESC LIMIT ?3 OFFSET ?4"
+        ),
+        [organization.into(), now.into(), page.limit.into(), page.offset.into()],
+    );
+    let total = Query::count(
+        concat!("SELECT count(*) AS total FROM invitations WHERE organization_id = ?1 AND", is_open!()),
+        [organization.into(), now.into()],
+    );
+    db.ask((invitations, total)).await
 }
 
 /// Removes an open invitation; says whether there was one.
@@ -135,12 +129,12 @@ pub async fn delete(
     now: Millis,
     noted: Stmt,
 ) -> Result<bool, DatabaseError> {
-    let delete = Stmt::new(
+    let delete = Query::any(
         concat!("DELETE FROM invitations WHERE organization_id = ?1 AND uid = ?3 AND", is_open!(), " RETURNING id"),
         [organization.into(), now.into(), uid.into()],
     );
-    let deleted = db.batch(vec![delete, noted]).await?.into_iter().next();
-    Ok(!deleted.unwrap_or_default().0.is_empty())
+    let (was_open, ()) = db.ask((delete, noted)).await?;
+    Ok(was_open)
 }
 
 /// A user about to be made from an invitation.
@@ -180,8 +174,8 @@ pub async fn accept(
         [by.hash.into(), by.now.into(), by.user_uid.into()],
     );
     let delete = Stmt::new("DELETE FROM invitations WHERE hash = ?1", [by.hash.into()]);
-    let batch = vec![insert, membership, noted, delete, by_uid(organization, by.user_uid)];
-    Ok(db.batch(batch).await?.pop().unwrap_or_default().first()?)
+    let (.., user) = db.ask((insert, membership, noted, delete, by_uid(organization, by.user_uid))).await?;
+    Ok(user)
 }
 
 // ---------------------------------------------------------------------------------------------- new passwords
@@ -215,13 +209,10 @@ pub struct NewReset<'a> {
     pub expires_at: Millis,
 }
 
-/// Makes a link to a new password, in place of the one before. Yields whether it was made, and the user if there is one.
-pub async fn insert_reset(
-    db: &dyn Database,
-    new: NewReset<'_>,
-    noted: Stmt,
-) -> Result<(bool, Option<UserRow>), DatabaseError> {
-    let insert = Stmt::new(
+/// Makes a link to a new password, in place of the one before. It is refused when the user is blocked or has none of the
+/// roles.
+pub async fn insert_reset(db: &dyn Database, new: NewReset<'_>, noted: Stmt) -> Result<Outcome, DatabaseError> {
+    let insert = Query::any(
         "INSERT INTO password_resets (user_id, hash, issued_by, created_at, expires_at)
          SELECT u.id, ?4, ?5, ?6, ?7 FROM users u JOIN memberships m ON m.user_id = u.id
           WHERE m.organization_id = ?1 AND u.uid = ?2 AND u.blocked_at IS NULL
@@ -238,10 +229,8 @@ pub async fn insert_reset(
             new.expires_at.into(),
         ],
     );
-    let mut results = db.batch(vec![insert, noted, by_uid(new.organization, new.user_uid)]).await?;
-    let user = results.pop().unwrap_or_default().first()?;
-    let is_made = results.first().is_some_and(|rows| !rows.0.is_empty());
-    Ok((is_made, user))
+    let (is_made, (), user) = db.ask((insert, noted, by_uid(new.organization, new.user_uid))).await?;
+    Ok(Outcome::of(is_made, user))
 }
 
 /// Whom a good link is for.
@@ -264,16 +253,16 @@ pub struct ResetRow {
 
 /// The open invitation whose token has this hash.
 pub async fn by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<InvitationRow>, DatabaseError> {
-    let stmt = Stmt::new(
+    let query = Query::one(
         concat!("SELECT ", invitation_columns!(), " FROM invitations WHERE hash = ?1 AND", is_open!()),
         [hash.into(), now.into()],
     );
-    Ok(run(db, stmt).await?.first()?)
+    db.ask(query).await
 }
 
 /// The user of the good link whose token has this hash.
 pub async fn reset_by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<ResetRow>, DatabaseError> {
-    let stmt = Stmt::new(
+    let query = Query::one(
         concat!(
             "SELECT u.id, u.uid, m.organization_id, u.email, u.session_epoch
                FROM password_resets r JOIN users u ON u.id = r.user_id JOIN memberships m ON m.user_id = u.id
@@ -283,14 +272,14 @@ pub async fn reset_by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result
         ),
         [hash.into(), now.into()],
     );
-    Ok(run(db, stmt).await?.first()?)
+    db.ask(query).await
 }
 
-/// Sets the password of a good link's user, ends the sessions and removes the link. Three statements: the change, which
-/// yields a row, or none when the link is not good any more; `noted`; the removal.
-pub fn reset(hash: &str, password: &str, now: Millis, noted: Stmt) -> Vec<Stmt> {
-    vec![
-        Stmt::new(
+/// Sets the password of a good link's user, ends the sessions and removes the link; says whether it did, which it does
+/// not when the link is not good any more. Three statements: the change, `noted`, and the removal.
+pub fn reset(hash: &str, password: &str, now: Millis, noted: Stmt) -> (Query<bool>, Stmt, Stmt) {
+    (
+        Query::any(
             concat!(
                 "UPDATE users SET password = ?3, session_epoch = session_epoch + 1
                   WHERE id = (SELECT u.id FROM password_resets r JOIN users u ON u.id = r.user_id
@@ -303,7 +292,7 @@ pub fn reset(hash: &str, password: &str, now: Millis, noted: Stmt) -> Vec<Stmt> 
         ),
         noted,
         Stmt::new("DELETE FROM password_resets WHERE hash = ?1", [hash.into()]),
-    ]
+    )
 }
 
 /// Removes a user's open link once the user has this password (a PHC string): whoever knows the old one, or holds the

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::access::tokens::{HashedTokenRow, Holder, Standing, TokenFilter, counted, known, listed};
-use crate::store::{OrganizationId, Page, total};
+use crate::store::{OrganizationId, Page, Query};
 
 /// What became of a revocation.
 #[derive(Debug, Clone)]
@@ -28,16 +28,14 @@ pub async fn revoke(
     now: Millis,
     noted: Stmt,
 ) -> Result<Option<Revocation>, DatabaseError> {
-    let revoke = Stmt::new(
+    let revoke = Query::any(
         "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
           WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
             AND consumer_id IS ?5 AND NOT EXISTS (SELECT 1 FROM consumers c WHERE c.uid = tokens.uid)
          RETURNING id",
         [organization.into(), uid.into(), now.into(), revision.into(), holder.into()],
     );
-    let mut results = db.batch(vec![revoke, noted, known(organization, holder, uid)]).await?;
-    let token = results.pop().unwrap_or_default().first()?;
-    let is_new = results.first().is_some_and(|rows| !rows.0.is_empty());
+    let (is_new, (), token) = db.ask((revoke, noted, known(organization, holder, uid))).await?;
     Ok(token.map(|token| Revocation { token, is_new }))
 }
 
@@ -62,17 +60,13 @@ pub async fn condemned(
 ) -> Result<Condemned, DatabaseError> {
     let page = Page { limit, offset: 0 };
     let gone = TokenFilter { standing: Standing::RevokedSince(since), ..*filter };
-    let batch = vec![
+    let batch = (
         listed(organization, filter, None, page, now),
         counted(organization, filter, now),
         listed(organization, &gone, None, page, now),
-    ];
-    let mut results = db.batch(batch).await?.into_iter();
-    Ok(Condemned {
-        tokens: results.next().unwrap_or_default().decode()?,
-        total: total(results.next().unwrap_or_default())?,
-        gone: results.next().unwrap_or_default().decode()?,
-    })
+    );
+    let (tokens, total, gone) = db.ask(batch).await?;
+    Ok(Condemned { tokens, total, gone })
 }
 
 /// Revokes live tokens that are still at their revisions and returns their public ids. `noted` comes first, so that it
@@ -89,7 +83,7 @@ pub async fn revoke_all(
         uid: String,
     }
     let list: Vec<_> = tokens.iter().map(|row| json!({"uid": row.token.uid, "revision": row.token.revision})).collect();
-    let revoke = Stmt::new(
+    let revoke: Query<Vec<Revoked>> = Query::all(
         "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
           WHERE revoked_at IS NULL AND organization_id = ?1 AND consumer_id IS NULL
             AND id IN (SELECT t.id FROM json_each(?2) j
@@ -97,6 +91,6 @@ pub async fn revoke_all(
          RETURNING uid",
         [organization.into(), json!(list).to_string().into(), now.into()],
     );
-    let rows = db.batch(vec![noted, revoke]).await?.pop().unwrap_or_default();
-    Ok(rows.decode::<Revoked>()?.into_iter().map(|row| row.uid).collect())
+    let ((), revoked) = db.ask((noted, revoke)).await?;
+    Ok(revoked.into_iter().map(|row| row.uid).collect())
 }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
+use crate::store::Query;
 
 /// A counter after an attempt was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -32,9 +33,9 @@ pub struct Gate<'a> {
     pub most: i64,
 }
 
-/// Counts an attempt; one [`Tally`], or no row when `gate` is closed. The first begins a window that ends at `ends_at`.
-pub fn count(key: &str, now: Millis, ends_at: Millis, gate: Option<Gate<'_>>) -> Stmt {
-    Stmt::new(
+/// Counts an attempt, unless `gate` is closed. The first begins a window that ends at `ends_at`.
+pub fn count(key: &str, now: Millis, ends_at: Millis, gate: Option<Gate<'_>>) -> Query<Option<Tally>> {
+    Query::one(
         "INSERT INTO login_throttles (key, attempts, ends_at)
          SELECT ?1, 1, ?3
           WHERE NOT EXISTS (SELECT 1 FROM login_throttles WHERE key = ?4 AND attempts > ?5 AND ends_at > ?2)

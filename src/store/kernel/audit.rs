@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{OrganizationId, Page, json_text, total};
+use crate::store::{OrganizationId, Page, Query, json_text};
 
 /// An entry about to be written.
 #[derive(Debug, Clone)]
@@ -135,20 +135,14 @@ pub async fn page(
     ];
     let mut paged = args.to_vec();
     paged.extend([page.limit.into(), page.offset.into()]);
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                concat!(
-                    "SELECT uid, at, actor, address, action, target, label, details FROM audit_log",
-                    filter!(),
-                    " ORDER BY id DESC LIMIT ?7 OFFSET ?8"
-                ),
-                paged,
-            ),
-            Stmt::new(concat!("SELECT count(*) AS total FROM audit_log", filter!()), args),
-        ])
-        .await?
-        .into_iter();
-    let entries = results.next().unwrap_or_default().decode()?;
-    Ok((entries, total(results.next().unwrap_or_default())?))
+    let entries = Query::all(
+        concat!(
+            "SELECT uid, at, actor, address, action, target, label, details FROM audit_log",
+            filter!(),
+            " ORDER BY id DESC LIMIT ?7 OFFSET ?8"
+        ),
+        paged,
+    );
+    let total = Query::count(concat!("SELECT count(*) AS total FROM audit_log", filter!()), args);
+    db.ask((entries, total)).await
 }

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
-use crate::ports::{Database, DatabaseError, Fault, Millis, Row, Stmt, Value};
-use crate::store::{run, texts};
+use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
+use crate::store::{Query, json_text};
 
 /// Primary key of an organization. Only a row has one; there is no way to make it from a number, so that whoever holds
 /// one was given it by the database, or by the tenant of a request.
@@ -51,37 +50,20 @@ pub struct Revisions {
 }
 
 /// The revisions of an organization, and what names it has besides those of its own packages.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Announced {
     /// What dates them.
+    #[serde(flatten)]
     pub revisions: Revisions,
     /// The names that each of its upstreams may have, as names and patterns; `None` is any name.
+    #[serde(deserialize_with = "json_text")]
     pub upstreams: Vec<Option<Vec<String>>>,
     /// Its reserved vendors.
+    #[serde(deserialize_with = "json_text")]
     pub reserved_vendors: Vec<String>,
     /// The filter lists that have entries, by name.
+    #[serde(deserialize_with = "json_text")]
     pub filter_lists: Vec<String>,
-}
-
-impl Announced {
-    fn read(row: &mut Row) -> Result<Self, Fault> {
-        let mut json = |column| {
-            let text = row.needed_text(column)?;
-            serde_json::from_str::<Json>(&text).map_err(|error| Fault::new("database", error))
-        };
-        let upstreams = json("upstreams")?;
-        let mut list = |column| Ok::<_, Fault>(texts(&json(column)?).unwrap_or_default());
-        let (reserved_vendors, filter_lists) = (list("reserved_vendors")?, list("filter_lists")?);
-        Ok(Self {
-            revisions: Revisions {
-                revision: row.needed_number("revision")?,
-                names_revision: row.needed_number("names_revision")?,
-            },
-            upstreams: upstreams.as_array().into_iter().flatten().map(texts).collect(),
-            reserved_vendors,
-            filter_lists,
-        })
-    }
 }
 
 /// What an organization announces and every package that it publishes itself, in one round trip. `with_index` are the
@@ -91,47 +73,39 @@ pub async fn listing(
     organization: OrganizationId,
     with_index: &[&str],
 ) -> Result<Option<(Announced, Vec<ListedPackage>)>, DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                "SELECT revision, names_revision,
-                        (SELECT json_group_array(json(coalesce(r.package_filter, r.capabilities -> '$.root.patterns')))
-                           FROM repositories r
-                          WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1) AS upstreams,
-                        coalesce((SELECT s.value FROM settings s
-                                   WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors'), '[]')
-                          AS reserved_vendors,
-                        (SELECT json_group_array(list) FROM (
-                           SELECT DISTINCT list FROM filter_entries WHERE organization_id = ?1 ORDER BY list
-                         )) AS filter_lists
-                   FROM organizations WHERE id = ?1",
-                [organization.into()],
-            ),
-            // GLOB reads a package name or a pattern with `*` just as registry::access does: the other characters
-            // that it knows cannot stand in either.
-            Stmt::new(
-                "SELECT p.name,
-                        CASE WHEN EXISTS (SELECT 1 FROM json_each(?2) t WHERE p.name GLOB t.value)
-                             THEN p.version_index END AS version_index
-                   FROM packages p JOIN repositories r ON r.id = p.repository_id
-                  WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND r.kind <> 'composer' ORDER BY p.name",
-                [organization.into(), serde_json::json!(with_index).to_string().into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let announced = results.next().unwrap_or_default().read(Announced::read)?.pop();
-    let packages = results.next().unwrap_or_default().decode()?;
+    let announced: Query<Option<Announced>> = Query::one(
+        "SELECT revision, names_revision,
+                (SELECT json_group_array(json(coalesce(r.package_filter, r.capabilities -> '$.root.patterns')))
+                   FROM repositories r
+                  WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1) AS upstreams,
+                coalesce((SELECT s.value FROM settings s
+                           WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors'), '[]')
+                  AS reserved_vendors,
+                (SELECT json_group_array(list) FROM (
+                   SELECT DISTINCT list FROM filter_entries WHERE organization_id = ?1 ORDER BY list
+                 )) AS filter_lists
+           FROM organizations WHERE id = ?1",
+        [organization.into()],
+    );
+    // GLOB reads a package name or a pattern with `*` just as registry::access does: the other characters
+    // that it knows cannot stand in either.
+    let packages: Query<Vec<ListedPackage>> = Query::all(
+        "SELECT p.name,
+                CASE WHEN EXISTS (SELECT 1 FROM json_each(?2) t WHERE p.name GLOB t.value)
+                     THEN p.version_index END AS version_index
+           FROM packages p JOIN repositories r ON r.id = p.repository_id
+          WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND r.kind <> 'composer' ORDER BY p.name",
+        [organization.into(), serde_json::json!(with_index).to_string().into()],
+    );
+    let (announced, packages) = db.ask((announced, packages)).await?;
     Ok(announced.map(|announced| (announced, packages)))
-}
-
-fn revisions_stmt(organization: OrganizationId) -> Stmt {
-    Stmt::new("SELECT revision, names_revision FROM organizations WHERE id = ?1", [organization.into()])
 }
 
 /// The revisions alone, to learn whether a listing kept in memory still holds.
 pub async fn revisions(db: &dyn Database, organization: OrganizationId) -> Result<Option<Revisions>, DatabaseError> {
-    Ok(run(db, revisions_stmt(organization)).await?.first()?)
+    let revisions =
+        Query::one("SELECT revision, names_revision FROM organizations WHERE id = ?1", [organization.into()]);
+    db.ask(revisions).await
 }
 
 /// Which of an organization's revisions a change moves.
@@ -173,8 +147,8 @@ struct Found {
 
 /// The organization with this slug.
 pub async fn by_slug(db: &dyn Database, slug: &str) -> Result<Option<OrganizationId>, DatabaseError> {
-    let rows = run(db, Stmt::new("SELECT id FROM organizations WHERE slug = ?1", [slug.into()])).await?;
-    Ok(rows.first::<Found>()?.map(|found| found.id))
+    let query: Query<Option<Found>> = Query::one("SELECT id FROM organizations WHERE slug = ?1", [slug.into()]);
+    Ok(db.ask(query).await?.map(|found| found.id))
 }
 
 /// Makes an organization that publishes nothing yet. A [`DatabaseError::Conflict`] says that the slug is taken.
@@ -185,10 +159,10 @@ pub async fn insert(
     name: &str,
     now: Millis,
 ) -> Result<Option<OrganizationId>, DatabaseError> {
-    let stmt = Stmt::new(
+    let query: Query<Option<Found>> = Query::one(
         "INSERT INTO organizations (uid, slug, name, revision, names_revision, created_at)
          VALUES (?1, ?2, ?3, ?4, ?4, ?5) RETURNING id",
         [uid.into(), slug.into(), name.into(), now.seconds().into(), now.into()],
     );
-    Ok(run(db, stmt).await?.first::<Found>()?.map(|made| made.id))
+    Ok(db.ask(query).await?.map(|made| made.id))
 }

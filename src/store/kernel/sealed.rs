@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::Stmt;
+use crate::store::Query;
 
 /// A column of sealed texts, `v1.<key id>.…` each.
 pub struct SealedColumn {
     /// For people and for the audit log.
     pub name: &'static str,
-    /// Counts its texts by the key that sealed them, as [`KeyCount`]s.
-    pub counts: fn() -> Stmt,
-    /// Reads texts that one of some keys (JSON array of ids) has sealed, so many at most, as [`SealedRow`]s.
-    pub sealed_by: fn(keys: String, limit: i64) -> Stmt,
+    /// Counts its texts by the key that sealed them.
+    pub counts: fn() -> Query<Vec<KeyCount>>,
+    /// Reads texts that one of some keys (JSON array of ids) has sealed, so many at most.
+    pub sealed_by: fn(keys: String, limit: i64) -> Query<Vec<SealedRow>>,
     /// Replaces texts (JSON array of [`Resealed`]) that are still what they were; returns a row for each.
-    pub replace: fn(texts: String) -> Stmt,
+    pub replace: fn(texts: String) -> Query<Vec<Replaced>>,
 }
 
 /// How many texts a key has sealed.
@@ -33,6 +33,10 @@ pub struct SealedRow {
     /// Sealed.
     pub sealed: String,
 }
+
+/// Says that a text was replaced.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Replaced {}
 
 /// A text that another key has sealed.
 #[derive(Debug, Clone, Serialize)]

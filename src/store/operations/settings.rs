@@ -1,23 +1,24 @@
 //! `settings`: what an organization has set, a row a key. What the keys are is `registry::settings`' business.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ports::{Fault, Millis, Row, Rows, Stmt};
-use crate::store::OrganizationId;
+use crate::ports::{Millis, Stmt};
+use crate::store::{OrganizationId, Query, json_text};
 
-/// Reads every setting of an organization, for [`read`].
-pub fn all(organization: OrganizationId) -> Stmt {
-    Stmt::new("SELECT key, value FROM settings WHERE organization_id = ?1", [organization.into()])
+/// A setting.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SettingRow {
+    /// Its name.
+    pub key: String,
+    /// What it is set to.
+    #[serde(deserialize_with = "json_text")]
+    pub value: Value,
 }
 
-/// The settings of [`all`] by their names.
-pub fn read(rows: Rows) -> Result<Row, Fault> {
-    let mut settings = Row::default();
-    for mut row in rows.0.into_iter().map(Row) {
-        let (key, value) = (row.needed_text("key")?, row.needed_text("value")?);
-        settings.0.insert(key, serde_json::from_str(&value).map_err(|error| Fault::new("database", error))?);
-    }
-    Ok(settings)
+/// Reads every setting of an organization.
+pub fn all(organization: OrganizationId) -> Query<Vec<SettingRow>> {
+    Query::all("SELECT key, value FROM settings WHERE organization_id = ?1", [organization.into()])
 }
 
 /// Sets all of `settings`, by their names.
@@ -74,9 +75,16 @@ pub fn apply_packagist(organization: OrganizationId, uid: &str, default_url: &st
     ]
 }
 
-/// Reads the id of the implicit upstream repository of Packagist; one row with `id`, or none.
-pub fn packagist_repository(organization: OrganizationId) -> Stmt {
-    Stmt::new(
+/// The implicit upstream repository of Packagist.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct PackagistRow {
+    /// Primary key.
+    pub id: i64,
+}
+
+/// Looks the implicit upstream repository of Packagist up.
+pub fn packagist_repository(organization: OrganizationId) -> Query<Option<PackagistRow>> {
+    Query::one(
         "SELECT id FROM repositories WHERE organization_id = ?1 AND provider = 'packagist'",
         [organization.into()],
     )

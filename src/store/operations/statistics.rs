@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
-use crate::store::OrganizationId;
+use crate::ports::{Database, DatabaseError, Fault, Millis};
+use crate::store::{OrganizationId, Query};
 
 /// How much of everything there is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Totals {
     /// Packages.
     pub packages: i64,
@@ -75,37 +75,29 @@ pub async fn read(
     first_day: i64,
     top: i64,
 ) -> Result<Statistics, DatabaseError> {
-    let batch = vec![
-        totals(organization, now),
-        statuses(organization, now),
-        Stmt::new(
-            "SELECT d.day, sum(d.count) AS count FROM packages p
-               JOIN versions v ON v.package_id = p.id
-               JOIN downloads d ON d.version_id = v.id AND d.day >= ?2
-              WHERE p.organization_id = ?1 GROUP BY d.day ORDER BY d.day",
-            [organization.into(), first_day.into()],
-        ),
-        Stmt::new(
-            "SELECT p.name, sum(d.count) AS total, sum(CASE WHEN d.day >= ?2 THEN d.count ELSE 0 END) AS recent
-               FROM packages p
-               JOIN versions v ON v.package_id = p.id
-               JOIN downloads d ON d.version_id = v.id
-              WHERE p.organization_id = ?1 GROUP BY p.id ORDER BY recent DESC, total DESC, p.name LIMIT ?3",
-            [organization.into(), first_day.into(), top.into()],
-        ),
-    ];
-    let mut results = db.batch(batch).await?.into_iter();
-    let mut next = || -> Rows { results.next().unwrap_or_default() };
-    Ok(Statistics {
-        totals: next().first()?.unwrap_or_default(),
-        repositories: next().decode()?,
-        days: next().decode()?,
-        top: next().decode()?,
-    })
+    let days = Query::all(
+        "SELECT d.day, sum(d.count) AS count FROM packages p
+           JOIN versions v ON v.package_id = p.id
+           JOIN downloads d ON d.version_id = v.id AND d.day >= ?2
+          WHERE p.organization_id = ?1 GROUP BY d.day ORDER BY d.day",
+        [organization.into(), first_day.into()],
+    );
+    let top = Query::all(
+        "SELECT p.name, sum(d.count) AS total, sum(CASE WHEN d.day >= ?2 THEN d.count ELSE 0 END) AS recent
+           FROM packages p
+           JOIN versions v ON v.package_id = p.id
+           JOIN downloads d ON d.version_id = v.id
+          WHERE p.organization_id = ?1 GROUP BY p.id ORDER BY recent DESC, total DESC, p.name LIMIT ?3",
+        [organization.into(), first_day.into(), top.into()],
+    );
+    let batch = (totals(organization, now), statuses(organization, now), days, top);
+    let (totals, repositories, days, top) = db.ask(batch).await?;
+    let totals = totals.ok_or_else(|| Fault::new("database", "no row for the totals"))?;
+    Ok(Statistics { totals, repositories, days, top })
 }
 
-fn totals(organization: OrganizationId, now: Millis) -> Stmt {
-    Stmt::new(
+fn totals(organization: OrganizationId, now: Millis) -> Query<Option<Totals>> {
+    Query::one(
         "SELECT
            (SELECT count(*) FROM packages WHERE organization_id = ?1) AS packages,
            (SELECT count(*) FROM packages p JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
@@ -126,8 +118,8 @@ fn totals(organization: OrganizationId, now: Millis) -> Stmt {
 }
 
 /// The same statuses as `registry::repositories` tells of each repository.
-fn statuses(organization: OrganizationId, now: Millis) -> Stmt {
-    Stmt::new(
+fn statuses(organization: OrganizationId, now: Millis) -> Query<Vec<StatusRow>> {
+    Query::all(
         "SELECT CASE WHEN l.id IS NULL THEN 'pending'
                      WHEN l.finished_at IS NULL AND l.lease_until > ?2 THEN 'syncing'
                      WHEN l.finished_at IS NULL THEN 'failed'

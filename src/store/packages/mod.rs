@@ -1,6 +1,7 @@
 //! Packages, versions, and writing them.
 
-pub mod mirror_publication;
+pub mod authority;
 pub mod packages;
 pub mod publication;
+pub mod version_source;
 pub mod versions;

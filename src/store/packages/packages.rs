@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
-use crate::store::{OrganizationId, Page, Update, flag, json_text, total};
+use crate::ports::{Millis, Stmt, Value};
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::packages::version_source::VersionSource;
+use crate::store::{OrganizationId, Page, Query, Update, flag, json_text};
 
 /// One part of one rendered document, with its package's revision; or what decides about a name that is not our own.
 #[derive(Debug, Clone, Deserialize)]
@@ -14,7 +16,7 @@ pub struct DocumentPart {
     pub stability: String,
     /// The text, or `None` when the revision is the one the asker knows already.
     pub body: Option<String>,
-    /// JSON of [`crate::store::sources::upstream_answers::Facts`], in a row of its own.
+    /// JSON of [`crate::store::packages::authority::Facts`], in a row of its own.
     #[serde(default)]
     pub facts: Option<String>,
 }
@@ -23,9 +25,9 @@ pub struct DocumentPart {
 /// left out when the package still has `known_revision`. No part: there is no such package, or nothing of it is
 /// published. When there are upstreams, or the vendor is reserved, a name that is not published here from git or an
 /// upload brings one more row with its `facts`.
-pub fn documents(organization: OrganizationId, name: &str, known_revision: Option<i64>) -> Stmt {
+pub fn documents(organization: OrganizationId, name: &str, known_revision: Option<i64>) -> Query<Vec<DocumentPart>> {
     let vendor = name.split_once('/').map_or(name, |(vendor, _)| vendor);
-    Stmt::new(
+    Query::all(
         "WITH package AS (
            SELECT id, organization_id, name, revision, revision IS ?3 AS is_known FROM packages
             WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'
@@ -161,18 +163,18 @@ pub struct Sort {
 }
 
 /// The statement of one page. By name it can stop at the page's end; else every package has to be looked at.
-fn page_stmt(filter: &[Value; 4], sort: Sort, page: Page) -> Stmt {
+fn page_query(filter: &[Value; 4], sort: Sort, page: Page) -> Query<Vec<PackageRow>> {
     let mut args = filter.to_vec();
     args.extend([page.limit.into(), page.offset.into()]);
     let key = match sort.key {
         SortKey::Name if sort.descending => {
-            return Stmt::new(
+            return Query::all(
                 concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name DESC LIMIT ?5 OFFSET ?6"),
                 args,
             );
         }
         SortKey::Name => {
-            return Stmt::new(
+            return Query::all(
                 concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name LIMIT ?5 OFFSET ?6"),
                 args,
             );
@@ -182,7 +184,7 @@ fn page_stmt(filter: &[Value; 4], sort: Sort, page: Page) -> Stmt {
         SortKey::Downloads => "downloads",
     };
     args.extend([key.into(), if sort.descending { (-1).into() } else { 1.into() }]);
-    Stmt::new(
+    Query::all(
         concat!(
             "SELECT ",
             package_columns!(),
@@ -194,35 +196,29 @@ fn page_stmt(filter: &[Value; 4], sort: Sort, page: Page) -> Stmt {
     )
 }
 
-/// A page of the published packages, and how many there are in all.
-pub async fn page(
-    db: &dyn Database,
+/// Reads a page of the published packages, and how many there are in all.
+pub fn page(
     organization: OrganizationId,
     filter: PackageFilter<'_>,
     sort: Sort,
     page: Page,
-) -> Result<(Vec<PackageRow>, i64), DatabaseError> {
+) -> (Query<Vec<PackageRow>>, Query<i64>) {
     let args = [organization.into(), filter.repository_uid.into(), filter.search.into(), filter.package_type.into()];
-    let mut results = db
-        .batch(vec![
-            page_stmt(&args, sort, page),
-            Stmt::new(
-                concat!(
-                    "SELECT count(*) AS total FROM packages p JOIN repositories r ON r.id = p.repository_id",
-                    package_filter!()
-                ),
-                args,
+    (
+        page_query(&args, sort, page),
+        Query::count(
+            concat!(
+                "SELECT count(*) AS total FROM packages p JOIN repositories r ON r.id = p.repository_id",
+                package_filter!()
             ),
-        ])
-        .await?
-        .into_iter();
-    let packages = results.next().unwrap_or_default().decode()?;
-    Ok((packages, total(results.next().unwrap_or_default())?))
+            args,
+        ),
+    )
 }
 
 /// Looks a package up by its public id or its name, unless nothing of it is left or shown; one [`PackageRow`] or none.
-pub fn by_key(organization: OrganizationId, key: &str) -> Stmt {
-    Stmt::new(
+pub fn by_key(organization: OrganizationId, key: &str) -> Query<Option<PackageRow>> {
+    Query::one(
         concat!(
             "SELECT ",
             package_columns!(),
@@ -290,8 +286,9 @@ pub struct LiveVersion {
     pub normalized: String,
     /// What people read.
     pub pretty: String,
-    /// The ref it comes from, in full.
-    pub ref_name: String,
+    /// Where it comes from.
+    #[serde(rename = "ref_name")]
+    pub source: VersionSource,
     /// Commit id.
     pub reference: String,
     /// Whether it is the default branch.
@@ -340,6 +337,9 @@ pub const HIDDEN: &str = "hidden";
 pub struct PackageState {
     /// Primary key.
     pub id: i64,
+    /// The organization.
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
     /// Public id (`UUIDv7`).
     pub uid: String,
     /// `vendor/package`.
@@ -348,8 +348,8 @@ pub struct PackageState {
     pub revision: i64,
     /// Primary key of the repository it comes from.
     pub repository_id: i64,
-    /// `git`, `composer` or `artifact`.
-    pub kind: String,
+    /// What the repository is.
+    pub kind: RepositoryKind,
     /// Address of the repository.
     pub source_url: String,
     /// What the operator says: `true`, `false` or the replacement's name.
@@ -368,7 +368,7 @@ pub struct PackageState {
 
 macro_rules! state_columns {
     () => {
-        "SELECT p.id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url, p.abandoned_override,
+        "SELECT p.id, p.organization_id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url, p.abandoned_override,
                 p.description_override, p.version_index, p.hidden_at IS NOT NULL AS hidden,
                 (SELECT json_group_array(json_array(v.normalized, m.value))
                    FROM versions v JOIN json_each('[\"yanked\",\"hidden\"]') m
@@ -378,13 +378,13 @@ macro_rules! state_columns {
     };
 }
 
-/// Reads a package by its public id or its name, as one [`PackageState`] or none, and its versions as [`LiveVersion`]s.
-pub fn state(organization: OrganizationId, key: &str) -> [Stmt; 2] {
+/// Reads a package by its public id or its name, and its versions.
+pub fn state(organization: OrganizationId, key: &str) -> (Query<Option<PackageState>>, Query<Vec<LiveVersion>>) {
     let args = || [organization.into(), key.into()];
-    [
-        Stmt::new(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
-        Stmt::new(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
-    ]
+    (
+        Query::one(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+        Query::all(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+    )
 }
 
 /// A package's name and revision.
@@ -397,8 +397,8 @@ pub struct NameAndRevision {
 }
 
 /// Reads the packages `names` (a JSON array) as [`NameAndRevision`]s.
-pub fn revisions(organization: OrganizationId, names: String) -> Stmt {
-    Stmt::new(
+pub fn revisions(organization: OrganizationId, names: String) -> Query<Vec<NameAndRevision>> {
+    Query::all(
         "SELECT p.name, p.revision FROM json_each(?2) j
            JOIN packages p ON p.organization_id = ?1 AND p.name = j.value",
         [organization.into(), names.into()],
@@ -412,9 +412,9 @@ pub struct Owner {
     pub repository_id: i64,
 }
 
-/// Reads the [`Owner`] of a package; one row or none.
-pub fn owner(organization: OrganizationId, name: &str) -> Stmt {
-    Stmt::new(
+/// Reads the [`Owner`] of a package.
+pub fn owner(organization: OrganizationId, name: &str) -> Query<Option<Owner>> {
+    Query::one(
         "SELECT repository_id FROM packages WHERE organization_id = ?1 AND name = ?2",
         [organization.into(), name.into()],
     )
@@ -422,21 +422,21 @@ pub fn owner(organization: OrganizationId, name: &str) -> Stmt {
 
 // Across organizations: a job names a repository by its primary key.
 
-/// Reads the documents of the package that a repository publishes, as [`DocumentPart`]s in the order of their parts.
-pub fn documents_of_repository(repository_id: i64) -> Stmt {
-    Stmt::new(
+/// Reads the documents of the package that a repository publishes, in the order of their parts.
+pub fn documents_of_repository(repository_id: i64) -> Query<Vec<DocumentPart>> {
+    Query::all(
         "SELECT p.revision, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
           WHERE p.repository_id = ?1 AND p.version_index <> '[]' ORDER BY d.stability, d.part",
         [repository_id.into()],
     )
 }
 
-/// Reads the versions of all packages of a repository as [`LiveVersion`]s, the yanked and hidden ones too.
-pub fn live_versions(repository_id: i64) -> Stmt {
-    Stmt::new(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+/// Reads the versions of all packages of a repository, the yanked and hidden ones too.
+pub fn live_versions(repository_id: i64) -> Query<Vec<LiveVersion>> {
+    Query::all(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
 }
 
-/// Reads the packages that a repository ever published as [`PackageState`]s.
-pub fn of_repository(repository_id: i64) -> Stmt {
-    Stmt::new(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+/// Reads the packages that a repository ever published.
+pub fn of_repository(repository_id: i64) -> Query<Vec<PackageState>> {
+    Query::all(concat!(state_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
 }

@@ -1,36 +1,68 @@
-//! The statements that publish a package: organization revision, package, versions, files, dists, documents and the
-//! refs they came from. All of them travel in one batch, in the order in which they stand here.
+//! The statements that publish packages: versions, files, dists and documents, of one package or of hundreds. Rows travel as
+//! JSON arrays, in the order of their columns in the `INSERT`. `CROSS JOIN` keeps SQLite from reading such a list once for
+//! every package there is. In which order they run is decided by `registry::packages::publish`.
 
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ports::{Millis, Stmt};
-use crate::store::sources::repositories::RefRow;
+use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, json_arguments};
 
-/// Which package is published.
+/// Whose packages are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Our own: a git repository's, or those that were uploaded. They come before what an upstream has.
+    Own,
+    /// An upstream repository's.
+    Upstream,
+}
+
+/// The repository that publishes.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct Publisher {
     /// The organization.
     pub organization: OrganizationId,
-    /// The repository it comes from.
+    /// The repository.
     pub repository_id: i64,
-    /// `vendor/package`.
-    pub name: &'a str,
+    /// Of what sort it is.
+    pub origin: Origin,
     /// Now.
     pub now: Millis,
 }
 
-/// The statement that aborts its batch when the package is no longer at the revision it was rendered from (`None`: it
-/// was not there, or an upstream's), so that of two writers the later one renders again instead of undoing the other's work. `json('…')`
-/// of a text that is no JSON is an error, and D1 has no other way to raise one.
-pub fn guard_revision(target: Target<'_>, revision: Option<i64>) -> Stmt {
-    Stmt::new(
-        "SELECT CASE WHEN (SELECT p.revision FROM packages p JOIN repositories r ON r.id = p.repository_id
-                            WHERE p.organization_id = ?1 AND p.name = ?2 AND r.kind <> 'composer') IS NOT ?3
+/// Whose a package was, and at which revision, when it was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KnownPackage {
+    /// The repository that had it. Nobody asks for it when [`Origin::Own`] publishes.
+    pub repository_id: Option<i64>,
+    /// Its revision; `None`: it was not there (or, for [`Origin::Own`], it was an upstream's).
+    pub revision: Option<i64>,
+}
+
+/// The statement that aborts its batch when one of `packages` is no longer as it was read, so that of two writers the later
+/// one renders again instead of undoing the other's work. `json('…')` of a text that is no JSON is an error, and D1 has no
+/// other way to raise one.
+pub fn guard_revisions<'p>(publisher: Publisher, packages: impl IntoIterator<Item = (&'p str, KnownPackage)>) -> Stmt {
+    let row = |(name, known): (&str, KnownPackage)| json!([name, known.repository_id, known.revision]);
+    let known = Value::Array(packages.into_iter().map(row).collect()).to_string();
+    match publisher.origin {
+        Origin::Own => Stmt::new(
+            "SELECT CASE WHEN EXISTS (
+               SELECT 1 FROM json_each(?2) j
+                WHERE (SELECT p.revision FROM packages p JOIN repositories r ON r.id = p.repository_id
+                        WHERE p.organization_id = ?1 AND p.name = j.value ->> 0 AND r.kind <> 'composer')
+                      IS NOT j.value ->> 2)
              THEN json('the package was published meanwhile') END AS guard",
-        [target.organization.into(), target.name.into(), revision.into()],
-    )
+            [publisher.organization.into(), known.into()],
+        ),
+        Origin::Upstream => Stmt::new(
+            "SELECT CASE WHEN EXISTS (
+               SELECT 1 FROM json_each(?2) j LEFT JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
+                WHERE p.repository_id IS NOT j.value ->> 1 OR p.revision IS NOT j.value ->> 2)
+             THEN json('a package was published meanwhile') END AS guard",
+            [publisher.organization.into(), known.into()],
+        ),
+    }
 }
 
 /// What lists show of a package.
@@ -48,65 +80,153 @@ pub struct Summary {
     pub version_index: String,
 }
 
-/// Makes a package that an upstream had the repository's own: the name belongs to who publishes it here. The zips of the
-/// versions that were mirrored stay downloadable.
-pub fn take_over(target: Target<'_>) -> Stmt {
-    Stmt::new(
-        "UPDATE packages SET repository_id = ?3
-          WHERE organization_id = ?1 AND name = ?2
-            AND repository_id IN (SELECT id FROM repositories WHERE kind = 'composer')",
-        [target.organization.into(), target.name.into(), target.repository_id.into()],
-    )
+/// A package as it is from now on.
+#[derive(Debug, Clone)]
+pub struct PackageUpsert {
+    /// Public id for a new row.
+    pub uid: String,
+    /// `vendor/package`.
+    pub name: String,
+    /// What lists show.
+    pub summary: Summary,
 }
 
-/// Makes or updates the package and gives it the organization's revision, which must have been moved before.
-pub fn upsert_package(target: Target<'_>, uid: &str, summary: &Summary) -> Stmt {
-    Stmt::new(
-        "INSERT INTO packages (uid, organization_id, repository_id, name, description, type, abandoned,
-                latest_version, version_index, revision, created_at, updated_at)
-         SELECT ?1, o.id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, o.revision, ?10, ?10 FROM organizations o WHERE o.id = ?2
-         ON CONFLICT (organization_id, name) DO UPDATE SET
-           description = coalesce(description_override, excluded.description), type = excluded.type,
-           abandoned = excluded.abandoned,
-           latest_version = excluded.latest_version, version_index = excluded.version_index,
-           revision = excluded.revision, updated_at = excluded.updated_at",
-        [
-            uid.into(),
-            target.organization.into(),
-            target.repository_id.into(),
-            target.name.into(),
-            summary.description.as_ref().into(),
-            summary.package_type.as_str().into(),
-            summary.abandoned.as_ref().into(),
-            summary.latest_version.as_ref().into(),
-            summary.version_index.as_str().into(),
-            target.now.into(),
-        ],
-    )
+/// Makes or updates packages, gives them to the repository and gives them the organization's revision, which must have been
+/// moved before. The zips of versions that another repository had stay downloadable.
+pub fn upsert_packages(publisher: Publisher, packages: Vec<PackageUpsert>) -> Vec<Stmt> {
+    let row = |package: PackageUpsert| {
+        let Summary { description, package_type, abandoned, latest_version, version_index } = package.summary;
+        json!([package.uid, package.name, description, package_type, abandoned, latest_version, version_index])
+    };
+    let statement = |rows: String| {
+        Stmt::new(
+            "INSERT INTO packages (uid, name, description, type, abandoned, latest_version, version_index,
+                    organization_id, repository_id, revision, created_at, updated_at)
+             SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5,
+                    j.value ->> 6, o.id, ?2, o.revision, ?4, ?4
+               FROM json_each(?3) j JOIN organizations o ON o.id = ?1 WHERE true
+             ON CONFLICT (organization_id, name) DO UPDATE SET
+               repository_id = excluded.repository_id,
+               description = coalesce(description_override, excluded.description), type = excluded.type,
+               abandoned = excluded.abandoned, latest_version = excluded.latest_version,
+               version_index = excluded.version_index, revision = excluded.revision, updated_at = excluded.updated_at",
+            [publisher.organization.into(), publisher.repository_id.into(), rows.into(), publisher.now.into()],
+        )
+    };
+    json_arguments(packages.into_iter().map(row)).into_iter().map(statement).collect()
 }
 
-/// A version that is new or whose reference moved.
-#[derive(Debug, Clone, Serialize)]
+/// A version that is new or another one than before.
+#[derive(Debug, Clone)]
 pub struct VersionUpsert {
+    /// The package's name.
+    pub package: String,
     /// Public id for a new row.
     pub uid: String,
     /// What Composer compares.
     pub normalized: String,
     /// What people read.
     pub pretty: String,
-    /// The ref it comes from, in full.
-    pub ref_name: String,
-    /// Commit id.
+    /// Where it comes from.
+    pub source: VersionSource,
+    /// What its zip is addressed by: a commit id, a SHA-1. Empty when it has none.
     pub reference: String,
-    /// composer.json.
+    /// composer.json, or the entry as an upstream has it.
     pub manifest: String,
-    /// When its commit was made.
+    /// When it was released, or first seen.
     pub released_at: Millis,
 }
 
+/// Makes versions, and updates those that are another one than before.
+pub fn upsert_versions(publisher: Publisher, versions: &[VersionUpsert]) -> Vec<Stmt> {
+    let row = |version: &VersionUpsert| {
+        json!([
+            version.package,
+            version.uid,
+            version.normalized,
+            version.pretty,
+            version.source.as_str(),
+            version.reference,
+            version.manifest,
+            version.released_at.0
+        ])
+    };
+    let statement = |rows: String| {
+        Stmt::new(
+            "INSERT INTO versions (package_id, uid, normalized, pretty, ref_name, reference, manifest, released_at,
+                    created_at, updated_at)
+             SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+                    j.value ->> 7, ?3, ?3
+               FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0 WHERE true
+             ON CONFLICT (package_id, normalized) DO UPDATE SET
+               pretty = excluded.pretty, ref_name = excluded.ref_name, reference = excluded.reference,
+               manifest = excluded.manifest, released_at = excluded.released_at, updated_at = excluded.updated_at,
+               removed_at = NULL
+              WHERE manifest <> excluded.manifest OR reference <> excluded.reference OR pretty <> excluded.pretty
+                 OR ref_name <> excluded.ref_name OR removed_at IS NOT NULL",
+            [publisher.organization.into(), rows.into(), publisher.now.into()],
+        )
+    };
+    json_arguments(versions.iter().map(row)).into_iter().map(statement).collect()
+}
+
+/// Which versions a package has from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveVersions {
+    /// The package's name.
+    pub package: String,
+    /// Normalized versions, the yanked and hidden ones too.
+    pub versions: Vec<String>,
+    /// The one that is the default branch.
+    pub default_branch: Option<String>,
+}
+
+macro_rules! live_versions {
+    () => {
+        "SELECT p.id, l.value FROM json_each(?2) j
+          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0, json_each(j.value, '$[1]') l"
+    };
+}
+macro_rules! default_branches {
+    () => {
+        "SELECT p.id, j.value ->> 2 FROM json_each(?2) j
+          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0 WHERE j.value ->> 2 IS NOT NULL"
+    };
+}
+/// Takes every other version of the packages out of the metadata, and marks the default branch.
+pub fn settle_versions(publisher: Publisher, live: &[LiveVersions]) -> Vec<Stmt> {
+    let row = |live: &LiveVersions| json!([live.package, live.versions, live.default_branch]);
+    let statement = |rows: String| {
+        Stmt::new(
+            concat!(
+                "UPDATE versions SET
+                   removed_at = iif((package_id, normalized) IN (",
+                live_versions!(),
+                "), NULL, ?3),
+                   is_default_branch = (package_id, normalized) IN (",
+                default_branches!(),
+                ")
+                  WHERE removed_at IS NULL
+                    AND package_id IN (SELECT p.id FROM json_each(?2) j
+                                        CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0)
+                    AND ((package_id, normalized) NOT IN (",
+                live_versions!(),
+                ")
+                         OR is_default_branch <> ((package_id, normalized) IN (",
+                default_branches!(),
+                ")))"
+            ),
+            [publisher.organization.into(), rows.into(), publisher.now.into()],
+        )
+    };
+    json_arguments(live.iter().map(row)).into_iter().map(statement).collect()
+}
+
 /// A file that people read.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct FileUpsert {
+    /// The package's name.
+    pub package: String,
     /// The version it belongs to.
     pub normalized: String,
     /// `readme`, `changelog` or `license`.
@@ -117,131 +237,122 @@ pub struct FileUpsert {
     pub text_sha256: String,
 }
 
-/// Makes or updates versions; one statement for about a megabyte of them.
-pub fn upsert_versions(target: Target<'_>, versions: &[VersionUpsert]) -> Vec<Stmt> {
-    json_arguments(versions.iter().map(|version| json!(version)))
-        .into_iter()
-        .map(|list| {
-            Stmt::new(
-                "INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest,
-                        released_at, created_at, updated_at)
-                 SELECT j.value ->> 'uid', p.id, j.value ->> 'normalized', j.value ->> 'pretty',
-                        j.value ->> 'ref_name', j.value ->> 'reference', j.value ->> 'manifest',
-                        j.value ->> 'released_at', ?4, ?4
-                   FROM json_each(?3) j JOIN packages p ON p.organization_id = ?1 AND p.name = ?2 WHERE true
-                 ON CONFLICT (package_id, normalized) DO UPDATE SET
-                   pretty = excluded.pretty, ref_name = excluded.ref_name, reference = excluded.reference,
-                   manifest = excluded.manifest, released_at = excluded.released_at,
-                   updated_at = excluded.updated_at, removed_at = NULL",
-                [target.organization.into(), target.name.into(), list.into(), target.now.into()],
-            )
-        })
-        .collect()
-}
-
-/// Takes every version that is not in `live` (normalized versions) out of the metadata, and marks the default branch.
-pub fn settle_versions<'v>(
-    target: Target<'_>,
-    live: impl IntoIterator<Item = &'v str>,
-    default_ref: Option<&str>,
-) -> Stmt {
-    let live: Vec<&str> = live.into_iter().collect();
-    Stmt::new(
-        "UPDATE versions SET
-           removed_at = CASE WHEN normalized IN (SELECT value FROM json_each(?3)) THEN NULL ELSE ?4 END,
-           is_default_branch = ref_name IS ?5
-          WHERE removed_at IS NULL
-            AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)
-            AND (is_default_branch <> (ref_name IS ?5) OR normalized NOT IN (SELECT value FROM json_each(?3)))",
-        [
-            target.organization.into(),
-            target.name.into(),
-            json!(live).to_string().into(),
-            target.now.into(),
-            default_ref.into(),
-        ],
-    )
-}
-
-/// Takes the other packages of the repository out of the metadata: it has changed its name.
-pub fn retire_other_packages(target: Target<'_>) -> [Stmt; 3] {
-    let args = || [target.repository_id.into(), target.name.into(), target.now.into()];
-    [
+/// Replaces the files of the versions `changed` by `files`.
+pub fn replace_files(publisher: Publisher, changed: &[VersionUpsert], files: &[FileUpsert]) -> Vec<Stmt> {
+    let version = |version: &VersionUpsert| json!([version.package, version.normalized]);
+    let delete = |rows: String| {
         Stmt::new(
-            "UPDATE versions SET removed_at = ?3 WHERE removed_at IS NULL AND package_id IN
-               (SELECT id FROM packages WHERE repository_id = ?1 AND name <> ?2 AND version_index <> '[]')",
-            args(),
-        ),
-        Stmt::new(
-            "DELETE FROM documents WHERE ?3 AND package_id IN
-               (SELECT id FROM packages WHERE repository_id = ?1 AND name <> ?2 AND version_index <> '[]')",
-            args(),
-        ),
-        Stmt::new(
-            "UPDATE packages SET version_index = '[]', latest_version = NULL, updated_at = ?3,
-                    revision = (SELECT o.revision FROM organizations o WHERE o.id = organization_id)
-              WHERE repository_id = ?1 AND name <> ?2 AND version_index <> '[]'",
-            args(),
-        ),
-    ]
-}
-
-/// Replaces the files of the versions in `changed` by `files`.
-pub fn replace_files(target: Target<'_>, changed: &[VersionUpsert], files: &[FileUpsert]) -> Vec<Stmt> {
-    let changed: Vec<&str> = changed.iter().map(|version| version.normalized.as_str()).collect();
-    let mut stmts = vec![Stmt::new(
-        "DELETE FROM version_files WHERE version_id IN (
-           SELECT v.id FROM versions v JOIN packages p ON p.id = v.package_id
-            WHERE p.organization_id = ?1 AND p.name = ?2
-              AND v.normalized IN (SELECT value FROM json_each(?3)))",
-        [target.organization.into(), target.name.into(), json!(changed).to_string().into()],
-    )];
-    stmts.extend(json_arguments(files.iter().map(|file| json!(file))).into_iter().map(|list| {
+            "DELETE FROM version_files WHERE version_id IN (
+               SELECT v.id FROM json_each(?2) j
+                CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
+                 JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 1)",
+            [publisher.organization.into(), rows.into()],
+        )
+    };
+    let file = |file: &FileUpsert| json!([file.package, file.normalized, file.kind, file.name, file.text_sha256]);
+    let insert = |rows: String| {
         Stmt::new(
             "INSERT INTO version_files (version_id, kind, name, text_sha256)
-             SELECT v.id, j.value ->> 'kind', j.value ->> 'name', j.value ->> 'text_sha256'
-               FROM json_each(?3) j
-               JOIN packages p ON p.organization_id = ?1 AND p.name = ?2
-               JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'normalized'",
-            [target.organization.into(), target.name.into(), list.into()],
+             SELECT v.id, j.value ->> 2, j.value ->> 3, j.value ->> 4
+               FROM json_each(?2) j
+              CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
+               JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 1",
+            [publisher.organization.into(), rows.into()],
+        )
+    };
+    let deletes = json_arguments(changed.iter().map(version)).into_iter().map(delete);
+    deletes.chain(json_arguments(files.iter().map(file)).into_iter().map(insert)).collect()
+}
+
+/// Where the zip of a version is that an upstream has.
+#[derive(Debug, Clone)]
+pub struct UpstreamDist {
+    /// The package's name.
+    pub package: String,
+    /// The version.
+    pub normalized: String,
+    /// URLs, the first to be tried first.
+    pub urls: Vec<String>,
+    /// SHA-1, or empty.
+    pub shasum: String,
+}
+
+/// Records where the zips of an upstream's versions are. One that is here already stays what it is.
+pub fn upsert_upstream_dists(publisher: Publisher, dists: &[UpstreamDist]) -> Vec<Stmt> {
+    let row = |dist: &UpstreamDist| json!([dist.package, dist.normalized, json!(dist.urls).to_string(), dist.shasum]);
+    let statement = |rows: String| {
+        Stmt::new(
+            "INSERT INTO dists (version_id, reference, upstream_urls, upstream_shasum, created_at)
+             SELECT v.id, v.reference, j.value ->> 2, j.value ->> 3, ?3
+               FROM json_each(?2) j
+              CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
+               JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 1 WHERE true
+             ON CONFLICT (version_id, reference) DO UPDATE SET
+               upstream_urls = excluded.upstream_urls, upstream_shasum = excluded.upstream_shasum, error = NULL
+              WHERE artifact_sha256 IS NULL
+                AND (upstream_urls IS NOT excluded.upstream_urls OR upstream_shasum IS NOT excluded.upstream_shasum)",
+            [publisher.organization.into(), rows.into(), publisher.now.into()],
+        )
+    };
+    json_arguments(dists.iter().map(row)).into_iter().map(statement).collect()
+}
+
+/// Records the references of `changed` versions of our own, so that they stay downloadable for good.
+pub fn insert_dists(publisher: Publisher, changed: &[VersionUpsert]) -> Vec<Stmt> {
+    let row = |version: &VersionUpsert| json!([version.package, version.normalized]);
+    let statement = |rows: String| {
+        Stmt::new(
+            "INSERT OR IGNORE INTO dists (version_id, reference, created_at)
+             SELECT v.id, v.reference, ?3 FROM json_each(?2) j
+              CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
+               JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 1",
+            [publisher.organization.into(), rows.into(), publisher.now.into()],
+        )
+    };
+    json_arguments(changed.iter().map(row)).into_iter().map(statement).collect()
+}
+
+/// Bytes of one part of a document: as a string inside of JSON it may be twice as long, and D1 takes 2 MB a value.
+const PART_BYTES: usize = 500_000;
+
+/// Both documents of a package.
+#[derive(Debug, Clone, Copy)]
+pub struct DocumentPair<'a> {
+    /// The package's name.
+    pub package: &'a str,
+    /// `{package}.json`.
+    pub stable: &'a str,
+    /// `{package}~dev.json`.
+    pub dev: &'a str,
+}
+
+/// Replaces the documents of packages.
+pub fn replace_documents(publisher: Publisher, documents: &[DocumentPair<'_>]) -> Vec<Stmt> {
+    let names: Vec<&str> = documents.iter().map(|pair| pair.package).collect();
+    let mut stmts = vec![Stmt::new(
+        "DELETE FROM documents WHERE package_id IN (
+           SELECT p.id FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value)",
+        [publisher.organization.into(), json!(names).to_string().into()],
+    )];
+    let rows = documents.iter().flat_map(|pair| {
+        [("stable", pair.stable), ("dev", pair.dev)].into_iter().flat_map(move |(stability, text)| {
+            let parts = parts(text, PART_BYTES).into_iter().enumerate();
+            parts.map(move |(part, body)| json!([pair.package, stability, part, body]))
+        })
+    });
+    stmts.extend(json_arguments(rows).into_iter().map(|rows| {
+        Stmt::new(
+            "INSERT INTO documents (package_id, stability, part, body)
+             SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3
+               FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0",
+            [publisher.organization.into(), rows.into()],
         )
     }));
     stmts
 }
 
-/// Notes the reference of every published version, so that it stays downloadable for good.
-pub fn note_dists(target: Target<'_>) -> Stmt {
-    Stmt::new(
-        "INSERT OR IGNORE INTO dists (version_id, reference, created_at)
-         SELECT v.id, v.reference, ?3 FROM versions v JOIN packages p ON p.id = v.package_id
-          WHERE p.organization_id = ?1 AND p.name = ?2 AND v.removed_at IS NULL",
-        [target.organization.into(), target.name.into(), target.now.into()],
-    )
-}
-
-/// Bytes of one part of a document: D1 takes 2 MB a value.
-const DOCUMENT_PART_BYTES: usize = 1_000_000;
-
-/// Replaces both documents of a package.
-pub fn replace_documents(target: Target<'_>, stable: &str, dev: &str) -> Vec<Stmt> {
-    let mut stmts = vec![Stmt::new(
-        "DELETE FROM documents WHERE package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
-        [target.organization.into(), target.name.into()],
-    )];
-    for (stability, document) in [("stable", stable), ("dev", dev)] {
-        for (part, body) in (0_i64..).zip(parts(document, DOCUMENT_PART_BYTES)) {
-            stmts.push(Stmt::new(
-                "INSERT INTO documents (package_id, stability, part, body)
-                 SELECT id, ?3, ?4, ?5 FROM packages WHERE organization_id = ?1 AND name = ?2",
-                [target.organization.into(), target.name.into(), stability.into(), part.into(), body.into()],
-            ));
-        }
-    }
-    stmts
-}
-
 /// A document in parts of at most `bytes`.
-pub fn parts(mut document: &str, bytes: usize) -> Vec<&str> {
+fn parts(mut document: &str, bytes: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     while document.len() > bytes {
         let (part, rest) = document.split_at(document.floor_char_boundary(bytes));
@@ -252,11 +363,78 @@ pub fn parts(mut document: &str, bytes: usize) -> Vec<&str> {
     parts
 }
 
-// Across organizations: a text belongs to whatever content it has; the refs are those of a repository whose lease the sync holds.
+/// Which packages of a repository leave the metadata.
+#[derive(Debug, Clone)]
+pub struct Retirement {
+    /// The repository.
+    pub repository_id: i64,
+    /// Names and patterns.
+    pub patterns: Vec<String>,
+    /// Whether those leave that match one of them, or those that match none.
+    pub matching: bool,
+}
 
-/// Stores texts by their hash: `(sha256, content)`.
-pub fn insert_texts(texts: &[(String, String)]) -> Vec<Stmt> {
-    json_arguments(texts.iter().map(|text| json!(text)))
+impl Retirement {
+    /// All of a repository.
+    pub fn all(repository_id: i64) -> Self {
+        Self { repository_id, patterns: vec!["*".to_owned()], matching: true }
+    }
+}
+
+/// Takes packages out of the metadata; their zips that are here stay downloadable. The organization's revision must
+/// have been moved before. GLOB reads names and patterns as `registry::kernel::pattern` does. A hidden package of our own
+/// keeps its versions.
+pub fn retire(organization: OrganizationId, leaving: &[Retirement], now: Millis) -> [Stmt; 4] {
+    let row = |one: &Retirement| json!([one.repository_id, one.patterns, one.matching]);
+    let list = Value::Array(leaving.iter().map(row).collect()).to_string();
+    [
+        Stmt::new(
+            "UPDATE packages SET version_index = '[]', latest_version = NULL, updated_at = ?2,
+                    revision = (SELECT o.revision FROM organizations o WHERE o.id = organization_id)
+              WHERE version_index <> '[]' AND organization_id = ?3
+                AND repository_id IN (SELECT l.value ->> 0 FROM json_each(?1) l)
+                AND EXISTS (SELECT 1 FROM json_each(?1) l
+                             WHERE l.value ->> 0 = repository_id
+                               AND EXISTS (SELECT 1 FROM json_each(l.value, '$[1]') g WHERE name GLOB g.value)
+                                   = (l.value ->> 2))",
+            [list.as_str().into(), now.into(), organization.into()],
+        ),
+        Stmt::new(
+            "UPDATE versions SET removed_at = ?2 WHERE removed_at IS NULL AND package_id IN
+               (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
+                 WHERE p.version_index = '[]' AND p.hidden_at IS NULL AND p.organization_id = ?3)",
+            [list.as_str().into(), now.into(), organization.into()],
+        ),
+        Stmt::new(
+            "DELETE FROM documents WHERE package_id IN
+               (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
+                 WHERE p.version_index = '[]' AND p.hidden_at IS NULL AND p.organization_id = ?2)",
+            [list.as_str().into(), organization.into()],
+        ),
+        Stmt::new(
+            "DELETE FROM dists WHERE +artifact_sha256 IS NULL AND upstream_urls IS NOT NULL AND version_id IN
+               (SELECT v.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
+                  JOIN versions v ON v.package_id = p.id
+                 WHERE p.version_index = '[]' AND p.hidden_at IS NULL AND p.organization_id = ?2)",
+            [list.as_str().into(), organization.into()],
+        ),
+    ]
+}
+
+// Across organizations: a text belongs to whatever content it has.
+
+/// A text that several versions may have, as one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewText {
+    /// SHA-256 of the content, lowercase hex.
+    pub sha256: String,
+    /// What it says.
+    pub content: String,
+}
+
+/// Stores texts by their hash.
+pub fn insert_texts(texts: &[NewText]) -> Vec<Stmt> {
+    json_arguments(texts.iter().map(|text| json!([text.sha256, text.content])))
         .into_iter()
         .map(|list| {
             Stmt::new(
@@ -268,35 +446,15 @@ pub fn insert_texts(texts: &[(String, String)]) -> Vec<Stmt> {
         .collect()
 }
 
-/// Remembers the refs that were carried through, what became of each, and what the server can do.
-pub fn replace_refs(repository_id: i64, refs: &[RefRow], digest: &str, capabilities: &str) -> Vec<Stmt> {
-    let mut stmts = vec![
-        Stmt::new("DELETE FROM repository_refs WHERE repository_id = ?1", [repository_id.into()]),
-        Stmt::new(
-            "UPDATE repositories SET refs_digest = ?2, capabilities = ?3 WHERE id = ?1",
-            [repository_id.into(), digest.into(), capabilities.into()],
-        ),
-    ];
-    stmts.extend(json_arguments(refs.iter().map(|row| json!(row))).into_iter().map(|list| {
-        Stmt::new(
-            "INSERT INTO repository_refs (repository_id, name, reference, version, reason)
-             SELECT ?1, j.value ->> 'name', j.value ->> 'reference', j.value ->> 'version', j.value ->> 'reason'
-               FROM json_each(?2) j",
-            [repository_id.into(), list.into()],
-        )
-    }));
-    stmts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_document_is_cut_between_characters_and_joins_again() {
-        let document = "ü".repeat(DOCUMENT_PART_BYTES);
-        let parts = parts(&document, DOCUMENT_PART_BYTES);
-        assert!(parts.iter().all(|part| part.len() <= DOCUMENT_PART_BYTES));
+        let document = "ü".repeat(PART_BYTES);
+        let parts = parts(&document, PART_BYTES);
+        assert!(parts.iter().all(|part| part.len() <= PART_BYTES));
         assert_eq!(parts.concat(), document);
     }
 }

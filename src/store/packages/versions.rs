@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{OrganizationId, flag, json_text, run};
+use crate::ports::{Millis, Stmt};
+use crate::store::{OrganizationId, Query, flag, json_text};
 
 /// A version with no more than it takes to decide who sees it, and where in a list it stands.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,8 +24,8 @@ pub struct SlimVersion {
 
 /// Reads the versions of a package (its public id or its name) as [`SlimVersion`]s, in no order; not the hidden
 /// ones.
-pub fn slim(organization: OrganizationId, key: &str) -> Stmt {
-    Stmt::new(
+pub fn slim(organization: OrganizationId, key: &str) -> Query<Vec<SlimVersion>> {
+    Query::all(
         "SELECT v.id, v.pretty, v.normalized, v.released_at, v.yanked_at IS NOT NULL AS yanked
            FROM packages p JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL
           WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL",
@@ -79,8 +79,8 @@ macro_rules! version_columns {
 
 /// Reads the versions of a package (its public id or its name) as [`VersionRow`]s without their composer.json, in no
 /// order; the yanked ones too, not the hidden ones.
-pub fn of_package(organization: OrganizationId, key: &str) -> Stmt {
-    Stmt::new(
+pub fn of_package(organization: OrganizationId, key: &str) -> Query<Vec<VersionRow>> {
+    Query::all(
         concat!(
             "SELECT NULL AS manifest, ",
             version_columns!(),
@@ -93,12 +93,8 @@ pub fn of_package(organization: OrganizationId, key: &str) -> Stmt {
 }
 
 /// The versions with these primary keys in no order, with their composer.json.
-pub async fn by_ids(
-    db: &dyn Database,
-    organization: OrganizationId,
-    ids: &[i64],
-) -> Result<Vec<VersionRow>, DatabaseError> {
-    let stmt = Stmt::new(
+pub fn by_ids(organization: OrganizationId, ids: &[i64]) -> Query<Vec<VersionRow>> {
+    Query::all(
         concat!(
             "SELECT v.manifest, ",
             version_columns!(),
@@ -106,8 +102,7 @@ pub async fn by_ids(
                 AND v.package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?1)"
         ),
         [organization.into(), json!(ids).to_string().into()],
-    );
-    Ok(run(db, stmt).await?.decode()?)
+    )
 }
 
 /// A text that people read.
@@ -120,19 +115,13 @@ pub struct TextRow {
 }
 
 /// The text of one kind (`readme`, `changelog`, `license`) of a version, if it has one.
-pub async fn text(
-    db: &dyn Database,
-    organization: OrganizationId,
-    version_id: i64,
-    kind: &str,
-) -> Result<Option<TextRow>, DatabaseError> {
-    let stmt = Stmt::new(
+pub fn text(organization: OrganizationId, version_id: i64, kind: &str) -> Query<Option<TextRow>> {
+    Query::one(
         "SELECT f.name, t.content FROM versions v JOIN packages p ON p.id = v.package_id
            JOIN version_files f ON f.version_id = v.id JOIN texts t ON t.sha256 = f.text_sha256
           WHERE v.id = ?2 AND f.kind = ?3 AND p.organization_id = ?1",
         [organization.into(), version_id.into(), kind.into()],
-    );
-    Ok(run(db, stmt).await?.first()?)
+    )
 }
 
 /// The statement that takes a version out of the metadata (at a moment) or puts it back (`None`).
@@ -193,13 +182,8 @@ pub struct DependentRow {
 }
 
 /// The packages whose newest version requires the package `name` (lowercase), by name. At most `limit`.
-pub async fn dependents(
-    db: &dyn Database,
-    organization: OrganizationId,
-    name: &str,
-    limit: i64,
-) -> Result<Vec<DependentRow>, DatabaseError> {
-    let stmt = Stmt::new(
+pub fn dependents(organization: OrganizationId, name: &str, limit: i64) -> Query<Vec<DependentRow>> {
+    Query::all(
         "SELECT p.uid, p.name, v.pretty, v.normalized, v.released_at, l.value AS link, j.value AS wanted
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.pretty = p.latest_version
@@ -209,6 +193,5 @@ pub async fn dependents(
           WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND j.type = 'text' AND lower(j.key) = ?2
           ORDER BY p.name, l.value LIMIT ?3",
         [organization.into(), name.into(), limit.into()],
-    );
-    Ok(run(db, stmt).await?.decode()?)
+    )
 }

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::ports::{Database, DatabaseError, Millis, Rows, Stmt};
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::organizations::{Touched, touch};
-use crate::store::{OrganizationId, Page, Update, json_text, run, total};
+use crate::store::{OrganizationId, Page, Query, Update, json_text};
 
 /// An advisory.
 #[derive(Debug, Clone, Deserialize)]
@@ -109,15 +109,15 @@ pub async fn advisories(
     filter: NoticeFilter<'_>,
     page: Page,
 ) -> Result<(Vec<AdvisoryRow>, i64), DatabaseError> {
-    let rows = Stmt::new(
+    let rows = Query::all(
         concat!("SELECT ", advisory_columns!(), advisories_filtered!(), " ORDER BY a.id DESC LIMIT ?4 OFFSET ?5"),
         [organization.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
     );
-    let count = Stmt::new(
+    let count = Query::count(
         concat!("SELECT count(*) AS total", advisories_filtered!()),
         [organization.into(), filter.package.into(), filter.class.into()],
     );
-    rows_and_total(db.batch(vec![rows, count]).await?)
+    db.ask((rows, count)).await
 }
 
 /// A page of an organization's filter entries, newest first, and how many there are in all.
@@ -127,25 +127,19 @@ pub async fn filter_entries(
     filter: NoticeFilter<'_>,
     page: Page,
 ) -> Result<(Vec<FilterEntryRow>, i64), DatabaseError> {
-    let rows = Stmt::new(
+    let rows = Query::all(
         concat!("SELECT ", entry_columns!(), entries_filtered!(), " ORDER BY e.id DESC LIMIT ?4 OFFSET ?5"),
         [organization.into(), filter.package.into(), filter.class.into(), page.limit.into(), page.offset.into()],
     );
-    let count = Stmt::new(
+    let count = Query::count(
         concat!("SELECT count(*) AS total", entries_filtered!()),
         [organization.into(), filter.package.into(), filter.class.into()],
     );
-    rows_and_total(db.batch(vec![rows, count]).await?)
+    db.ask((rows, count)).await
 }
 
-fn rows_and_total<T: serde::de::DeserializeOwned>(results: Vec<Rows>) -> Result<(Vec<T>, i64), DatabaseError> {
-    let mut results = results.into_iter();
-    let rows = results.next().unwrap_or_default().decode()?;
-    Ok((rows, total(results.next().unwrap_or_default())?))
-}
-
-fn advisory_by_uid(organization: OrganizationId, uid: &str) -> Stmt {
-    Stmt::new(
+fn advisory_by_uid(organization: OrganizationId, uid: &str) -> Query<Option<AdvisoryRow>> {
+    Query::one(
         concat!("SELECT ", advisory_columns!(), " FROM advisories a WHERE a.organization_id = ?1 AND a.uid = ?2"),
         [organization.into(), uid.into()],
     )
@@ -157,7 +151,7 @@ pub async fn advisory(
     organization: OrganizationId,
     uid: &str,
 ) -> Result<Option<AdvisoryRow>, DatabaseError> {
-    Ok(run(db, advisory_by_uid(organization, uid)).await?.first()?)
+    db.ask(advisory_by_uid(organization, uid)).await
 }
 
 /// Looks a filter entry up by its public id.
@@ -166,11 +160,11 @@ pub async fn filter_entry(
     organization: OrganizationId,
     uid: &str,
 ) -> Result<Option<FilterEntryRow>, DatabaseError> {
-    let stmt = Stmt::new(
+    let query = Query::one(
         concat!("SELECT ", entry_columns!(), " FROM filter_entries e WHERE e.organization_id = ?1 AND e.uid = ?2"),
         [organization.into(), uid.into()],
     );
-    Ok(run(db, stmt).await?.first()?)
+    db.ask(query).await
 }
 
 /// The advisories of the published packages among `names`, at most [`MOST_ADVISORIES`].
@@ -179,7 +173,7 @@ pub async fn advisories_for(
     organization: OrganizationId,
     names: &[String],
 ) -> Result<Vec<WithVersions<AdvisoryRow>>, DatabaseError> {
-    let stmt = Stmt::new(
+    let query = Query::all(
         concat!(
             "SELECT ",
             advisory_columns!(),
@@ -190,7 +184,7 @@ pub async fn advisories_for(
         ),
         [organization.into(), serde_json::json!(names).to_string().into(), MOST_NOTICES.into()],
     );
-    Ok(run(db, stmt).await?.decode()?)
+    db.ask(query).await
 }
 
 /// The filter entries of the published packages among `names` (`None`: all packages) on `lists` (`None`: all lists).
@@ -201,7 +195,7 @@ pub async fn filter_entries_for(
     lists: Option<&[String]>,
 ) -> Result<Vec<WithVersions<FilterEntryRow>>, DatabaseError> {
     let json = |names: Option<&[String]>| names.map(|names| serde_json::json!(names).to_string());
-    let stmt = Stmt::new(
+    let query = Query::all(
         concat!(
             "SELECT ",
             entry_columns!(),
@@ -214,7 +208,7 @@ pub async fn filter_entries_for(
         ),
         [organization.into(), json(names).into(), json(lists).into(), MOST_NOTICES.into()],
     );
-    Ok(run(db, stmt).await?.decode()?)
+    db.ask(query).await
 }
 
 /// Most advisories, or filter entries, of one answer to composer.
@@ -275,8 +269,18 @@ pub async fn insert_advisory(
             now.into(),
         ],
     );
-    let stmts = change(organization, insert, noted, new.package_name, now);
-    read_back(db, stmts, advisory_by_uid(organization, new.uid)).await
+    let change = change(organization, insert, noted, new.package_name, now);
+    let (_, row) = db.ask((change, advisory_by_uid(organization, new.uid))).await?;
+    Ok(row)
+}
+
+/// An advisory or a filter entry that is there.
+#[derive(Debug, Clone, Copy)]
+pub struct NoticeKey<'a> {
+    /// Public id.
+    pub uid: &'a str,
+    /// The package that it is about.
+    pub package: &'a str,
 }
 
 /// What of an advisory is changed; `None` and `Keep` are left alone.
@@ -298,11 +302,11 @@ pub struct AdvisoryChanges {
     pub reported_at: Option<Millis>,
 }
 
-/// Changes an advisory of `package`; its row, or nothing if there is none.
+/// Changes an advisory; its row, or nothing if there is none.
 pub async fn update_advisory(
     db: &dyn Database,
     organization: OrganizationId,
-    (uid, package): (&str, &str),
+    key: NoticeKey<'_>,
     changes: AdvisoryChanges,
     now: Millis,
     noted: Stmt,
@@ -316,7 +320,7 @@ pub async fn update_advisory(
           WHERE organization_id = ?1 AND uid = ?2",
         [
             organization.into(),
-            uid.into(),
+            key.uid.into(),
             changes.affected_versions.into(),
             changes.title.into(),
             cve.into(),
@@ -330,21 +334,24 @@ pub async fn update_advisory(
             now.into(),
         ],
     );
-    let stmts = change(organization, update, noted, package, now);
-    read_back(db, stmts, advisory_by_uid(organization, uid)).await
+    let change = change(organization, update, noted, key.package, now);
+    let (_, row) = db.ask((change, advisory_by_uid(organization, key.uid))).await?;
+    Ok(row)
 }
 
-/// Removes an advisory of `package`.
+/// Removes an advisory.
 pub async fn delete_advisory(
     db: &dyn Database,
     organization: OrganizationId,
-    (uid, package): (&str, &str),
+    key: NoticeKey<'_>,
     now: Millis,
     noted: Stmt,
 ) -> Result<(), DatabaseError> {
-    let delete =
-        Stmt::new("DELETE FROM advisories WHERE organization_id = ?1 AND uid = ?2", [organization.into(), uid.into()]);
-    db.batch(change(organization, delete, noted, package, now)).await?;
+    let delete = Stmt::new(
+        "DELETE FROM advisories WHERE organization_id = ?1 AND uid = ?2",
+        [organization.into(), key.uid.into()],
+    );
+    db.ask(change(organization, delete, noted, key.package, now)).await?;
     Ok(())
 }
 
@@ -358,7 +365,7 @@ pub async fn insert_filter_entry(
     new: &FilterEntryRow,
     noted: Stmt,
 ) -> Result<bool, DatabaseError> {
-    let insert = Stmt::new(
+    let insert = Query::any(
         "INSERT INTO filter_entries (uid, organization_id, list, package_name, version_constraint, reason, url, created_at)
          SELECT ?1, ?2, ?3, p.name, ?5, ?6, ?7, ?8
            FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND p.version_index <> '[]'
@@ -374,43 +381,32 @@ pub async fn insert_filter_entry(
             new.created_at.into(),
         ],
     );
-    let stmts = change(organization, insert, noted, &new.package_name, new.created_at);
-    let results = db.batch(stmts).await?;
-    Ok(results.first().is_some_and(|rows| !rows.0.is_empty()))
+    let (is_written, _) = db.ask(change(organization, insert, noted, &new.package_name, new.created_at)).await?;
+    Ok(is_written)
 }
 
-/// Removes a filter entry of `package`.
+/// Removes a filter entry.
 pub async fn delete_filter_entry(
     db: &dyn Database,
     organization: OrganizationId,
-    (uid, package): (&str, &str),
+    key: NoticeKey<'_>,
     now: Millis,
     noted: Stmt,
 ) -> Result<(), DatabaseError> {
     let delete = Stmt::new(
         "DELETE FROM filter_entries WHERE organization_id = ?1 AND uid = ?2",
-        [organization.into(), uid.into()],
+        [organization.into(), key.uid.into()],
     );
-    db.batch(change(organization, delete, noted, package, now)).await?;
+    db.ask(change(organization, delete, noted, key.package, now)).await?;
     Ok(())
 }
 
 /// A mutation with its note right behind it, and what tells readers of it: the package's documents carry its advisories
 /// and filter entries, and the root document names the lists.
-fn change(organization: OrganizationId, mutation: Stmt, noted: Stmt, package: &str, now: Millis) -> Vec<Stmt> {
+fn change<M>(organization: OrganizationId, mutation: M, noted: Stmt, package: &str, now: Millis) -> (M, [Stmt; 3]) {
     let moved = Stmt::new(
         "UPDATE packages SET revision = max(revision + 1, ?3) WHERE organization_id = ?1 AND name = ?2",
         [organization.into(), package.into(), now.seconds().into()],
     );
-    vec![mutation, noted, moved, touch(organization, Touched::Names, now)]
-}
-
-async fn read_back<T: serde::de::DeserializeOwned>(
-    db: &dyn Database,
-    mut stmts: Vec<Stmt>,
-    read: Stmt,
-) -> Result<Option<T>, DatabaseError> {
-    stmts.push(read);
-    let mut results = db.batch(stmts).await?;
-    Ok(results.pop().unwrap_or_default().first()?)
+    (mutation, [noted, moved, touch(organization, Touched::Names, now)])
 }

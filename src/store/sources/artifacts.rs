@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{OrganizationId, Page, json_text, run, total};
+use crate::store::{OrganizationId, Page, Query, json_text};
 
 /// A version that needs a zip.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -75,27 +75,23 @@ pub async fn page(
     let args = [organization.into(), package.into(), unused.into()];
     let mut paged = args.to_vec();
     paged.extend([page.limit.into(), page.offset.into()]);
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                concat!(
-                    "SELECT a.sha256, a.sha1, a.size, a.created_at,
-                            (SELECT json_group_array(json_object('name', p.name, 'pretty', v.pretty,
-                                    'normalized', v.normalized, 'released_at', v.released_at))
-                               FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
-                              WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
-                                AND v.hidden_at IS NULL AND p.hidden_at IS NULL) AS uses",
-                    artifact_filter!(),
-                    " ORDER BY a.created_at DESC, a.sha256 LIMIT ?4 OFFSET ?5"
-                ),
-                paged,
+    let batch = (
+        Query::all(
+            concat!(
+                "SELECT a.sha256, a.sha1, a.size, a.created_at,
+                        (SELECT json_group_array(json_object('name', p.name, 'pretty', v.pretty,
+                                'normalized', v.normalized, 'released_at', v.released_at))
+                           FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
+                          WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
+                            AND v.hidden_at IS NULL AND p.hidden_at IS NULL) AS uses",
+                artifact_filter!(),
+                " ORDER BY a.created_at DESC, a.sha256 LIMIT ?4 OFFSET ?5"
             ),
-            Stmt::new(concat!("SELECT count(*) AS total", artifact_filter!()), args),
-        ])
-        .await?
-        .into_iter();
-    let artifacts = results.next().unwrap_or_default().decode()?;
-    Ok((artifacts, total(results.next().unwrap_or_default())?))
+            paged,
+        ),
+        Query::count(concat!("SELECT count(*) AS total", artifact_filter!()), args),
+    );
+    db.ask(batch).await
 }
 
 /// An uploaded version, as a cleanup decides about it.
@@ -123,7 +119,7 @@ pub async fn uploaded(
     limit: i64,
 ) -> Result<Vec<UploadedVersion>, DatabaseError> {
     // GLOB reads a pattern with `*` just as registry::access does: what else it knows stands in no name.
-    let stmt = Stmt::new(
+    let uploaded = Query::all(
         "SELECT p.name, v.pretty, v.normalized, v.released_at, a.sha256, a.size
            FROM packages p JOIN repositories r ON r.id = p.repository_id AND r.kind = 'artifact'
            JOIN versions v ON v.package_id = p.id
@@ -132,7 +128,7 @@ pub async fn uploaded(
           WHERE p.organization_id = ?1 AND p.name GLOB ?2 ORDER BY p.name, v.id LIMIT ?3",
         [organization.into(), pattern.into(), limit.into()],
     );
-    Ok(run(db, stmt).await?.decode()?)
+    db.ask(uploaded).await
 }
 
 /// A zip that is being removed.
@@ -145,9 +141,9 @@ pub struct Doomed {
 // Across organizations: a zip belongs to whatever content it has, whoever published it.
 
 /// The statement that dooms zips that nobody needs and that were stored before `before`, and those that were doomed
-/// before it and are still there; yields [`Doomed`]s, at most 500.
-pub fn doom(before: Millis, now: Millis) -> Stmt {
-    Stmt::new(
+/// before it and are still there; at most 500.
+pub fn doom(before: Millis, now: Millis) -> Query<Vec<Doomed>> {
+    Query::all(
         "UPDATE artifacts SET doomed_at = ?2 WHERE sha256 IN
            (SELECT a.sha256 FROM artifacts a
              WHERE a.created_at < ?1 AND (a.doomed_at IS NULL OR a.doomed_at < ?1)

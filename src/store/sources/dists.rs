@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Database, DatabaseError, Fault, Millis, Rows, Stmt};
-use crate::store::OrganizationId;
-use crate::store::run;
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::packages::version_source::VersionSource;
+use crate::store::{OrganizationId, Query, flag};
 
 /// A published reference with all that a download decides on.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,8 +31,9 @@ pub struct DistRow {
     pub error: Option<String>,
     /// The repository to build it from, or to fetch it by.
     pub repository_id: i64,
-    /// The ref it comes from, in full, or [`UPLOADED`](crate::store::sources::uploads::UPLOADED).
-    pub ref_name: String,
+    /// Where the version comes from.
+    #[serde(rename = "ref_name")]
+    pub source: VersionSource,
     /// JSON array of URLs that it is fetched from; `None` when it is built here.
     pub upstream_urls: Option<String>,
     /// SHA-1 that its upstream promises; empty promises nothing.
@@ -50,8 +51,8 @@ macro_rules! dist_columns {
     };
 }
 
-/// Finds the dist of a package's version, at `reference` or else at the version's present one; one [`DistRow`] or
-/// none. Versions that vanished upstream are found too, hidden ones are not. A branch is found by its pretty version as well, which cannot be
+/// Finds the dist of a package's version, at `reference` or else at the version's present one. Versions that
+/// vanished upstream are found too, hidden ones are not. A branch is found by its pretty version as well, which cannot be
 /// normalized when the branch's name looks like more than a name (`dev-1.0@beta`).
 pub fn find(
     organization: OrganizationId,
@@ -59,8 +60,8 @@ pub fn find(
     normalized: &str,
     pretty: &str,
     reference: Option<&str>,
-) -> Stmt {
-    Stmt::new(
+) -> Query<Option<DistRow>> {
+    Query::one(
         concat!(
             dist_columns!(),
             " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4)
@@ -84,7 +85,7 @@ pub fn forget_refusals(organization: OrganizationId, repository_uid: &str) -> St
 }
 
 /// A zip that lies in the blob store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct NewArtifact {
     /// Its key: SHA-256, lowercase hex.
     pub sha256: String,
@@ -98,7 +99,7 @@ pub struct NewArtifact {
 
 /// The dists of a repository's tags that are neither built nor known to be impossible, newest first.
 pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> Result<Vec<DistRow>, DatabaseError> {
-    let stmt = Stmt::new(
+    let unbuilt = Query::all(
         concat!(
             dist_columns!(),
             " WHERE p.repository_id = ?1 AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
@@ -107,7 +108,7 @@ pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> 
         ),
         [repository_id.into(), limit.into()],
     );
-    Ok(run(db, stmt).await?.decode()?)
+    db.ask(unbuilt).await
 }
 
 /// The repositories with tags that were published before `before` and are neither built nor known to be impossible, as
@@ -117,7 +118,7 @@ pub async fn behind(db: &dyn Database, before: Millis) -> Result<Vec<i64>, Datab
     struct Behind {
         repository_id: i64,
     }
-    let stmt = Stmt::new(
+    let behind: Query<Vec<Behind>> = Query::all(
         "SELECT DISTINCT p.repository_id
            FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
           WHERE d.artifact_sha256 IS NULL AND d.error IS NULL AND d.created_at < ?1
@@ -127,7 +128,7 @@ pub async fn behind(db: &dyn Database, before: Millis) -> Result<Vec<i64>, Datab
           LIMIT 100",
         [before.into()],
     );
-    Ok(run(db, stmt).await?.decode::<Behind>()?.into_iter().map(|row| row.repository_id).collect())
+    Ok(db.ask(behind).await?.into_iter().map(|row| row.repository_id).collect())
 }
 
 /// The statements that attach a stored zip to a dist.
@@ -145,10 +146,21 @@ pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
     ]
 }
 
-/// The statements that attach a stored zip to a dist that has none, and read what it has then, for [`attached`]: of
-/// two that fetch the same one, the first decides what it is for good.
-pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 3] {
-    [
+/// What a dist has after [`attach_first`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attached {
+    /// Its zip.
+    #[serde(flatten)]
+    pub artifact: NewArtifact,
+    /// Whether the zip that was stored for it is anybody's.
+    #[serde(deserialize_with = "flag")]
+    pub is_known: bool,
+}
+
+/// The statements that attach a stored zip to a dist that has none, and read what it has then, unless there is no such
+/// dist: of two that fetch the same one, the first decides what it is for good.
+pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> ([Stmt; 2], Query<Option<Attached>>) {
+    let attach = [
         Stmt::new(
             "INSERT INTO artifacts (sha256, sha1, size, created_at)
              SELECT ?2, ?3, ?4, ?5 FROM dists WHERE id = ?1 AND artifact_sha256 IS NULL
@@ -165,21 +177,13 @@ pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt;
             "UPDATE dists SET artifact_sha256 = ?2, error = NULL WHERE id = ?1 AND artifact_sha256 IS NULL",
             [dist_id.into(), artifact.sha256.as_str().into()],
         ),
-        Stmt::new(
-            "SELECT a.sha256, a.sha1, a.size, EXISTS (SELECT 1 FROM artifacts b WHERE b.sha256 = ?2) AS is_known
-               FROM dists d JOIN artifacts a ON a.sha256 = d.artifact_sha256 WHERE d.id = ?1",
-            [dist_id.into(), artifact.sha256.as_str().into()],
-        ),
-    ]
-}
-
-/// Reads what a dist has, and whether the zip that was stored for it is anybody's; `None` when there is no such dist.
-pub fn attached(rows: Rows) -> Result<Option<(NewArtifact, bool)>, Fault> {
-    let rows = rows.read(|row| {
-        let (sha256, sha1) = (row.needed_text("sha256")?, row.needed_text("sha1")?);
-        Ok((NewArtifact { sha256, sha1, size: row.needed_number("size")? }, row.is_true("is_known")))
-    });
-    Ok(rows?.pop())
+    ];
+    let attached = Query::one(
+        "SELECT a.sha256, a.sha1, a.size, EXISTS (SELECT 1 FROM artifacts b WHERE b.sha256 = ?2) AS is_known
+           FROM dists d JOIN artifacts a ON a.sha256 = d.artifact_sha256 WHERE d.id = ?1",
+        [dist_id.into(), artifact.sha256.as_str().into()],
+    );
+    (attach, attached)
 }
 
 /// The statement that notes why a dist cannot be built.

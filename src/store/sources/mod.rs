@@ -6,3 +6,11 @@ pub mod repositories;
 pub mod sync_runs;
 pub mod uploads;
 pub mod upstream_answers;
+
+use serde::Deserialize;
+
+/// How many rows one repository has of something; there is none of these without the repository.
+#[derive(Deserialize)]
+struct Total {
+    total: i64,
+}

@@ -1,13 +1,15 @@
 //! `repositories`: where packages come from, and the refs as the last sync saw them.
 
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::kernel::sealed::SealedColumn;
-use crate::store::sources::dists;
-use crate::store::sources::upstream_answers::{Upstream, stored_root};
-use crate::store::{OrganizationId, Page, Update, run, total};
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
+use crate::store::packages::authority::{StoredRoot, Upstream};
+use crate::store::sources::{Total, dists};
+use crate::store::{OrganizationId, Page, Query, Update, json_arguments};
 
 /// A repository with what its latest sync run tells of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,8 +21,8 @@ pub struct RepositoryRow {
     /// The organization it belongs to.
     #[serde(rename = "organization_id")]
     pub organization: OrganizationId,
-    /// `git`, `composer` or `artifact`.
-    pub kind: String,
+    /// What it is.
+    pub kind: RepositoryKind,
     /// `git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer` or `packagist`.
     pub provider: String,
     /// Where it is.
@@ -63,7 +65,7 @@ impl RepositoryRow {
             credential_type: self.credential_type,
             credentials: self.credentials,
             filter: self.package_filter.as_deref().and_then(|text| read_text(text).ok()),
-            root: stored_root(self.capabilities.as_deref()),
+            root: StoredRoot::from_json(self.capabilities.as_deref()),
         }
     }
 }
@@ -100,9 +102,9 @@ macro_rules! repository_columns {
     };
 }
 
-/// Looks a repository up by its public id; one [`RepositoryRow`] or none.
-pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
-    Stmt::new(
+/// Looks a repository up by its public id.
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Query<Option<RepositoryRow>> {
+    Query::one(
         concat!("SELECT ", repository_columns!(), " WHERE r.organization_id = ?1 AND r.uid = ?2"),
         [organization.into(), uid.into()],
     )
@@ -113,29 +115,23 @@ pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
 pub async fn page(
     db: &dyn Database,
     organization: OrganizationId,
-    kind: Option<&str>,
+    kind: Option<RepositoryKind>,
     page: Page,
 ) -> Result<(Vec<RepositoryRow>, i64), DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                concat!(
-                    "SELECT ",
-                    repository_columns!(),
-                    " WHERE r.organization_id = ?1 AND (?2 IS NULL OR r.kind = ?2)
-                      ORDER BY r.id LIMIT ?3 OFFSET ?4"
-                ),
-                [organization.into(), kind.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                "SELECT count(*) AS total FROM repositories WHERE organization_id = ?1 AND (?2 IS NULL OR kind = ?2)",
-                [organization.into(), kind.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let repositories = results.next().unwrap_or_default().decode()?;
-    Ok((repositories, total(results.next().unwrap_or_default())?))
+    let repositories = Query::all(
+        concat!(
+            "SELECT ",
+            repository_columns!(),
+            " WHERE r.organization_id = ?1 AND (?2 IS NULL OR r.kind = ?2)
+              ORDER BY r.id LIMIT ?3 OFFSET ?4"
+        ),
+        [organization.into(), kind.into(), page.limit.into(), page.offset.into()],
+    );
+    let total = Query::count(
+        "SELECT count(*) AS total FROM repositories WHERE organization_id = ?1 AND (?2 IS NULL OR kind = ?2)",
+        [organization.into(), kind.into()],
+    );
+    db.ask((repositories, total)).await
 }
 
 /// A repository about to be registered.
@@ -144,8 +140,8 @@ pub struct NewRepository<'a> {
     pub uid: &'a str,
     /// The organization it belongs to.
     pub organization: OrganizationId,
-    /// `git`, `composer` or `artifact`.
-    pub kind: &'a str,
+    /// What it is.
+    pub kind: RepositoryKind,
     /// The host's kind.
     pub provider: &'a str,
     /// Where it is.
@@ -192,12 +188,12 @@ pub async fn insert(
             new.created_at.into(),
         ],
     );
-    let mut results = db.batch(vec![insert, noted, by_uid(new.organization, new.uid)]).await?;
-    Ok(results.pop().unwrap_or_default().first()?)
+    let ((), (), row) = db.ask((insert, noted, by_uid(new.organization, new.uid))).await?;
+    Ok(row)
 }
 
-/// Asks for a sync: whatever run is under way, another one follows, and zips that were refused are tried again. One
-/// [`RepositoryRow`] as it is then, or none.
+/// Asks for a sync: whatever run is under way, another one follows, and zips that were refused are tried again. The
+/// repository as it is then, if there is one.
 pub async fn request_sync(
     db: &dyn Database,
     organization: OrganizationId,
@@ -210,8 +206,17 @@ pub async fn request_sync(
         [organization.into(), uid.into()],
     );
     let again = dists::forget_refusals(organization, uid);
-    let mut results = db.batch(vec![ask, noted, again, by_uid(organization, uid)]).await?;
-    Ok(results.pop().unwrap_or_default().first()?)
+    let ((), (), (), row) = db.ask((ask, noted, again, by_uid(organization, uid))).await?;
+    Ok(row)
+}
+
+/// Credentials that a repository gets.
+#[derive(Debug)]
+pub struct NewCredentials {
+    /// `none`, `token` or `basic`.
+    pub credential_type: &'static str,
+    /// Sealed; `None` when there are none.
+    pub sealed: Option<String>,
 }
 
 /// What an update sets; a field that is `None` stays as it is.
@@ -230,26 +235,41 @@ pub struct RepositoryChanges {
     /// JSON array of names and globs; cleared is all.
     pub package_filter: Update<String>,
     /// Type and sealed credentials.
-    pub credentials: Option<(&'static str, Option<String>)>,
+    pub credentials: Option<NewCredentials>,
     /// Whether what was learnt of its refs and of its server holds no longer.
     pub is_another: bool,
 }
 
-/// The statement that aborts its batch when a repository is no longer at `known`, its address and its type of
-/// credentials. See `sync_runs::guard` for how.
-pub fn guard(organization: OrganizationId, uid: &str, known: (&str, &str)) -> Stmt {
+/// What a repository's credentials belong to: while a change of it is prepared, nobody else may have changed this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownAddress<'a> {
+    /// Where it is.
+    pub url: &'a str,
+    /// `none`, `token` or `basic`.
+    pub credential_type: &'a str,
+}
+
+impl RepositoryRow {
+    /// Where it is, and with which type of credentials.
+    pub fn address(&self) -> KnownAddress<'_> {
+        KnownAddress { url: &self.url, credential_type: &self.credential_type }
+    }
+}
+
+/// The statement that aborts its batch when a repository is no longer at `known`. See `sync_runs::guard` for how.
+pub fn guard(organization: OrganizationId, uid: &str, known: KnownAddress<'_>) -> Stmt {
     Stmt::new(
         "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM repositories WHERE organization_id = ?1 AND uid = ?2 AND url = ?3
                                          AND credential_type = ?4)
              THEN json('the repository was changed meanwhile') END AS guard",
-        [organization.into(), uid.into(), known.0.into(), known.1.into()],
+        [organization.into(), uid.into(), known.url.into(), known.credential_type.into()],
     )
 }
 
 /// Updates a repository, and asks for its sync.
 pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChanges) -> Stmt {
     let (credential_type, credentials) = match changes.credentials {
-        Some((credential_type, sealed)) => (Some(credential_type), sealed),
+        Some(new) => (Some(new.credential_type), new.sealed),
         None => (None, None),
     };
     Stmt::new(
@@ -299,7 +319,7 @@ pub fn delete_packages(organization: OrganizationId, repository_id: i64) -> Stmt
     )
 }
 
-/// The statement that keeps an upstream's root (JSON of [`crate::store::sources::upstream_answers::StoredRoot`]), if it is still at `url`.
+/// The statement that keeps an upstream's root (JSON of [`crate::store::packages::authority::StoredRoot`]), if it is still at `url`.
 pub fn keep_root(organization: OrganizationId, repository_id: i64, url: &str, root: &str) -> Stmt {
     Stmt::new(
         "UPDATE repositories SET capabilities = ?4 WHERE id = ?2 AND organization_id = ?1 AND url = ?3",
@@ -318,10 +338,10 @@ pub fn ask_for_check(organization: OrganizationId, repository_id: i64) -> Stmt {
     )
 }
 
-/// The statement that removes a repository with its packages, versions and documents, unless it is the implicit one of
-/// Packagist; returns its `id`.
-pub fn delete(organization: OrganizationId, uid: &str) -> Stmt {
-    Stmt::new(
+/// Removes a repository with its packages, versions and documents, unless it is the implicit one of Packagist; whether it
+/// did.
+pub fn delete(organization: OrganizationId, uid: &str) -> Query<bool> {
+    Query::any(
         "DELETE FROM repositories
           WHERE organization_id = ?1 AND uid = ?2 AND provider <> 'packagist' RETURNING id",
         [organization.into(), uid.into()],
@@ -349,39 +369,40 @@ pub async fn refs_page(
     uid: &str,
     page: Page,
 ) -> Result<Option<(Vec<RefRow>, i64)>, DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                "SELECT f.name, f.reference, f.reason,
-                        (SELECT v.pretty FROM packages p JOIN versions v ON v.package_id = p.id
-                          WHERE p.repository_id = f.repository_id AND v.normalized = f.version
-                            AND v.ref_name = f.name AND v.removed_at IS NULL) AS version
-                   FROM repositories r JOIN repository_refs f ON f.repository_id = r.id
-                  WHERE r.organization_id = ?1 AND r.uid = ?2
-                  ORDER BY f.reason IS NULL, f.name LIMIT ?3 OFFSET ?4",
-                [organization.into(), uid.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                "SELECT (SELECT count(*) FROM repository_refs f WHERE f.repository_id = r.id) AS total
-                   FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
-                [organization.into(), uid.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let refs = results.next().unwrap_or_default().decode()?;
-    let count = results.next().unwrap_or_default();
-    if count.0.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some((refs, total(count)?)))
+    let refs = Query::all(
+        "SELECT f.name, f.reference, f.reason,
+                (SELECT v.pretty FROM packages p JOIN versions v ON v.package_id = p.id
+                  WHERE p.repository_id = f.repository_id AND v.normalized = f.version
+                    AND v.ref_name = f.name AND v.removed_at IS NULL) AS version
+           FROM repositories r JOIN repository_refs f ON f.repository_id = r.id
+          WHERE r.organization_id = ?1 AND r.uid = ?2
+          ORDER BY f.reason IS NULL, f.name LIMIT ?3 OFFSET ?4",
+        [organization.into(), uid.into(), page.limit.into(), page.offset.into()],
+    );
+    let total: Query<Option<Total>> = Query::one(
+        "SELECT (SELECT count(*) FROM repository_refs f WHERE f.repository_id = r.id) AS total
+           FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
+        [organization.into(), uid.into()],
+    );
+    let (refs, total) = db.ask((refs, total)).await?;
+    Ok(total.map(|row| (refs, row.total)))
+}
+
+/// The statement that aborts its batch when an upstream is not at that address any more. See `sync_runs::guard` for how.
+pub fn guard_upstream(organization: OrganizationId, repository_id: i64, url: &str) -> Stmt {
+    Stmt::new(
+        "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM repositories
+                                       WHERE id = ?2 AND organization_id = ?1 AND url = ?3 AND is_active = 1)
+             THEN json('the repository was changed meanwhile') END AS guard",
+        [organization.into(), repository_id.into(), url.into()],
+    )
 }
 
 // Across organizations: a job names a repository by its primary key, and the cron looks at all.
 
-/// Looks a repository up by its primary key; one [`RepositoryRow`] or none.
-pub fn by_id(id: i64) -> Stmt {
-    Stmt::new(concat!("SELECT ", repository_columns!(), " WHERE r.id = ?1"), [id.into()])
+/// Looks a repository up by its primary key.
+pub fn by_id(id: i64) -> Query<Option<RepositoryRow>> {
+    Query::one(concat!("SELECT ", repository_columns!(), " WHERE r.id = ?1"), [id.into()])
 }
 
 /// The repositories whose sync is due: asked for, never run, cut off, or past their interval. At most 500.
@@ -390,7 +411,7 @@ pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseErr
     struct Due {
         id: i64,
     }
-    let stmt = Stmt::new(
+    let due: Query<Vec<Due>> = Query::all(
         "SELECT r.id FROM repositories r
            LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
           WHERE r.kind IN ('git', 'composer') AND r.is_active = 1
@@ -399,15 +420,35 @@ pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseErr
           ORDER BY l.started_at LIMIT 500",
         [now.into()],
     );
-    Ok(run(db, stmt).await?.decode::<Due>()?.into_iter().map(|row| row.id).collect())
+    Ok(db.ask(due).await?.into_iter().map(|row| row.id).collect())
 }
 
-/// Reads a repository's refs as [`RefRow`]s.
-pub fn refs(repository_id: i64) -> Stmt {
-    Stmt::new(
+/// Reads a repository's refs.
+pub fn refs(repository_id: i64) -> Query<Vec<RefRow>> {
+    Query::all(
         "SELECT name, reference, version, reason FROM repository_refs WHERE repository_id = ?1",
         [repository_id.into()],
     )
+}
+
+/// Remembers the refs that were carried through, what became of each, and what the server can do.
+pub fn replace_refs(repository_id: i64, refs: &[RefRow], digest: &str, capabilities: &str) -> Vec<Stmt> {
+    let mut stmts = vec![
+        Stmt::new("DELETE FROM repository_refs WHERE repository_id = ?1", [repository_id.into()]),
+        Stmt::new(
+            "UPDATE repositories SET refs_digest = ?2, capabilities = ?3 WHERE id = ?1",
+            [repository_id.into(), digest.into(), capabilities.into()],
+        ),
+    ];
+    stmts.extend(json_arguments(refs.iter().map(|row| json!(row))).into_iter().map(|list| {
+        Stmt::new(
+            "INSERT INTO repository_refs (repository_id, name, reference, version, reason)
+             SELECT ?1, j.value ->> 'name', j.value ->> 'reference', j.value ->> 'version', j.value ->> 'reason'
+               FROM json_each(?2) j",
+            [repository_id.into(), list.into()],
+        )
+    }));
+    stmts
 }
 
 // Across organizations: a key of ENCRYPTION_KEY seals for all of them.
@@ -415,24 +456,24 @@ pub fn refs(repository_id: i64) -> Stmt {
 /// The credentials, for whoever re-seals them.
 pub const SEALED: SealedColumn = SealedColumn { name: "repositories.credentials", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new(
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all(
         "SELECT substr(credentials, 4, 8) AS key_id, count(*) AS count FROM repositories
           WHERE credentials IS NOT NULL GROUP BY 1",
         [],
     )
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT uid, credentials AS sealed FROM repositories
           WHERE substr(credentials, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE repositories SET credentials = j.value ->> 'new' FROM json_each(?1) j
           WHERE repositories.uid = j.value ->> 'uid' AND credentials = j.value ->> 'old' RETURNING id",
         [texts.into()],

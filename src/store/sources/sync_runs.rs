@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::read_text;
-use crate::ports::{Database, DatabaseError, Fault, Millis, Stmt};
-use crate::store::{OrganizationId, Page, flag, json_text, run, total};
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::sources::Total;
+use crate::store::{OrganizationId, Page, Query, flag, json_text};
 
 /// A claimed run and what it needs to know of its repository.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,7 +17,9 @@ pub struct Claim {
     pub id: i64,
     /// Failed runs in a row before this one.
     pub failures: i64,
-    repository: String,
+    /// The repository that was claimed.
+    #[serde(deserialize_with = "json_text")]
+    pub repository: ClaimedRepository,
 }
 
 /// A repository as a sync needs it.
@@ -29,8 +32,8 @@ pub struct ClaimedRepository {
     /// The organization it belongs to.
     #[serde(rename = "organization_id")]
     pub organization: OrganizationId,
-    /// `git` or `composer`.
-    pub kind: String,
+    /// What it is.
+    pub kind: RepositoryKind,
     /// The host's kind.
     pub provider: String,
     /// Where it is.
@@ -51,13 +54,6 @@ pub struct ClaimedRepository {
     pub capabilities: Option<String>,
     /// SHA-256 over the refs of the last sync that was carried through.
     pub refs_digest: Option<String>,
-}
-
-impl Claim {
-    /// The repository that was claimed.
-    pub fn repository(&self) -> Result<ClaimedRepository, Fault> {
-        read_text(&self.repository).map_err(|e| Fault::new("database", e))
-    }
 }
 
 macro_rules! claim_columns {
@@ -191,29 +187,20 @@ pub async fn page(
     repository_uid: &str,
     page: Page,
 ) -> Result<Option<(Vec<RunRow>, i64)>, DatabaseError> {
-    let mut results = db
-        .batch(vec![
-            Stmt::new(
-                "SELECT s.uid, s.started_at, s.finished_at, s.lease_until, s.outcome, s.error, s.requests,
-                        s.received_bytes, s.added, s.changed, s.removed, s.skipped
-                   FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
-                  WHERE r.organization_id = ?1 AND r.uid = ?2 ORDER BY s.id DESC LIMIT ?3 OFFSET ?4",
-                [organization.into(), repository_uid.into(), page.limit.into(), page.offset.into()],
-            ),
-            Stmt::new(
-                "SELECT (SELECT count(*) FROM sync_runs s WHERE s.repository_id = r.id) AS total
-                   FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
-                [organization.into(), repository_uid.into()],
-            ),
-        ])
-        .await?
-        .into_iter();
-    let runs = results.next().unwrap_or_default().decode()?;
-    let count = results.next().unwrap_or_default();
-    if count.0.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some((runs, total(count)?)))
+    let runs = Query::all(
+        "SELECT s.uid, s.started_at, s.finished_at, s.lease_until, s.outcome, s.error, s.requests,
+                s.received_bytes, s.added, s.changed, s.removed, s.skipped
+           FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
+          WHERE r.organization_id = ?1 AND r.uid = ?2 ORDER BY s.id DESC LIMIT ?3 OFFSET ?4",
+        [organization.into(), repository_uid.into(), page.limit.into(), page.offset.into()],
+    );
+    let total: Query<Option<Total>> = Query::one(
+        "SELECT (SELECT count(*) FROM sync_runs s WHERE s.repository_id = r.id) AS total
+           FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
+        [organization.into(), repository_uid.into()],
+    );
+    let (runs, total) = db.ask((runs, total)).await?;
+    Ok(total.map(|row| (runs, row.total)))
 }
 
 // Across organizations: a job names a repository by its primary key, and a run is whoever claimed it.
@@ -226,7 +213,7 @@ pub async fn claim(
     now: Millis,
     lease_until: Millis,
 ) -> Result<Option<Claim>, DatabaseError> {
-    let stmt = Stmt::new(
+    let claim = Query::one(
         concat!(
             "INSERT INTO sync_runs (uid, repository_id, request_seq, started_at, lease_until, failures)
          SELECT ?1, r.id, r.request_seq, ?3, ?4,
@@ -241,22 +228,22 @@ pub async fn claim(
         ),
         [uid.into(), repository_id.into(), now.into(), lease_until.into()],
     );
-    Ok(run(db, stmt).await?.first()?)
+    db.ask(claim).await
 }
 
 /// The claim that was made under `uid` and has not ended; for when the answer to it got lost.
 pub async fn claimed(db: &dyn Database, uid: &str) -> Result<Option<Claim>, DatabaseError> {
-    let stmt = Stmt::new(
+    let claimed = Query::one(
         concat!("SELECT ", claim_columns!(), " FROM sync_runs WHERE uid = ?1 AND finished_at IS NULL"),
         [uid.into()],
     );
-    Ok(run(db, stmt).await?.first()?)
+    db.ask(claimed).await
 }
 
-/// The statement that ends a run; decode its row with [`Finished`]. No row when its lease was taken over.
-pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stmt {
+/// Ends a run; `None` when its lease was taken over.
+pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Query<Option<Finished>> {
     let outcome = if report.error.is_some() { "failed" } else { "ok" };
-    Stmt::new(
+    Query::one(
         "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
                 received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11
           WHERE id = ?1 AND finished_at IS NULL
@@ -277,9 +264,9 @@ pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Stm
     )
 }
 
-/// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; no row when it has not.
-pub fn finished(id: i64) -> Stmt {
-    Stmt::new(
+/// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; `None` when it has not.
+pub fn finished(id: i64) -> Query<Option<Finished>> {
+    Query::one(
         "SELECT r.request_seq > s.request_seq AS asked_again
            FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
           WHERE s.id = ?1 AND s.finished_at IS NOT NULL",

@@ -3,12 +3,9 @@
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
-use crate::store::OrganizationId;
-use crate::store::packages::publication::Target;
+use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::dists::NewArtifact;
-
-/// `versions.ref_name` of what was uploaded; refs of a repository begin with `refs/`.
-pub const UPLOADED: &str = "upload";
+use crate::store::{OrganizationId, Query};
 
 /// `repositories.url` of the organization's repository of uploaded zips: there is one.
 pub const UPLOADS_URL: &str = "artifact:uploads";
@@ -20,9 +17,9 @@ pub struct Id {
     pub id: i64,
 }
 
-/// Finds the organization's repository of uploaded zips; one [`Id`] or none.
-pub fn repository(organization: OrganizationId) -> Stmt {
-    Stmt::new(
+/// Finds the organization's repository of uploaded zips.
+pub fn repository(organization: OrganizationId) -> Query<Option<Id>> {
+    Query::one(
         "SELECT id FROM repositories WHERE organization_id = ?1 AND kind = 'artifact' ORDER BY id LIMIT 1",
         [organization.into()],
     )
@@ -42,15 +39,16 @@ pub fn insert_repository(organization: OrganizationId, uid: &str, now: Millis) -
 pub struct TakenVersion {
     /// Public id.
     pub uid: String,
-    /// [`UPLOADED`], or where else it came from while the package was an upstream's.
-    pub ref_name: String,
+    /// Where it comes from: an upload, or what else it was while the package was an upstream's.
+    #[serde(rename = "ref_name")]
+    pub source: VersionSource,
     /// SHA-256 of its zip, when there is one.
     pub sha256: Option<String>,
 }
 
-/// Finds a version of a package, whatever has become of it; one [`TakenVersion`] or none.
-pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Stmt {
-    Stmt::new(
+/// Finds a version of a package, whatever has become of it.
+pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Query<Option<TakenVersion>> {
+    Query::one(
         "SELECT v.uid, v.ref_name, d.artifact_sha256 AS sha256
            FROM packages p JOIN versions v ON v.package_id = p.id
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
@@ -60,21 +58,21 @@ pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Stmt
 }
 
 /// Notes the reference of an uploaded version together with its zip.
-pub fn insert_dist(target: Target<'_>, normalized: &str, sha256: &str) -> Stmt {
+pub fn insert_dist(organization: OrganizationId, package: &str, normalized: &str, sha256: &str, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT INTO dists (version_id, reference, artifact_sha256, created_at)
          SELECT v.id, v.reference, ?4, ?5 FROM versions v JOIN packages p ON p.id = v.package_id
           WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3",
-        [target.organization.into(), target.name.into(), normalized.into(), sha256.into(), target.now.into()],
+        [organization.into(), package.into(), normalized.into(), sha256.into(), now.into()],
     )
 }
 
 // Across organizations: a zip belongs to whatever content it has.
 
 /// Announces a zip before it is stored, so that what is stored is always known to the database, and not removed as
-/// long as it is young. Returns its `size`; no row when the same zip is just being removed.
-pub fn announce(artifact: &NewArtifact, now: Millis) -> Stmt {
-    Stmt::new(
+/// long as it is young. Not done when the same zip is just being removed.
+pub fn announce(artifact: &NewArtifact, now: Millis) -> Query<bool> {
+    Query::any(
         "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at WHERE doomed_at IS NULL
          RETURNING size",

@@ -1,217 +1,16 @@
 //! `mirrors`: what upstream repositories answered when they were asked for a name, and whose a name is.
 
-use composer::RepositoryRoot;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::json::read_text;
-use crate::ports::{Fault, Millis, Row, Rows, Stmt};
-use crate::store::{OrganizationId, json_arguments, texts};
-
-/// What a server wants to be told when it is asked for a document again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Validators {
-    /// `ETag`, verbatim.
-    pub etag: Option<String>,
-    /// `Last-Modified`, verbatim.
-    pub last_modified: Option<String>,
-}
-
-impl Validators {
-    /// As they are kept.
-    pub fn to_json(&self) -> Value {
-        json!([self.etag, self.last_modified])
-    }
-
-    fn from_json(kept: &Value) -> Self {
-        let text = |place: usize| kept.get(place).and_then(Value::as_str).map(str::to_owned);
-        Self { etag: text(0), last_modified: text(1) }
-    }
-
-    /// Those of several documents as they are kept.
-    pub fn list_to_json(list: &[Self]) -> String {
-        Value::Array(list.iter().map(Self::to_json).collect()).to_string()
-    }
-
-    fn list_from_json(kept: &Value) -> Vec<Self> {
-        kept.as_array().into_iter().flatten().map(Self::from_json).collect()
-    }
-}
-
-/// An upstream's root as it is kept with its repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoredRoot {
-    /// What it says.
-    pub root: RepositoryRoot,
-    /// How to ask for it again.
-    pub validators: Validators,
-}
-
-impl StoredRoot {
-    /// As it is kept.
-    pub fn to_json(&self) -> String {
-        json!({"root": self.root, "validators": self.validators.to_json()}).to_string()
-    }
-
-    fn from_json(kept: &Value) -> Option<Self> {
-        let root = RepositoryRoot::deserialize(kept.get("root")?).ok()?;
-        Some(Self { root, validators: Validators::from_json(kept.get("validators")?) })
-    }
-}
-
-/// Reads what [`StoredRoot::to_json`] wrote.
-pub fn stored_root(text: Option<&str>) -> Option<StoredRoot> {
-    StoredRoot::from_json(&serde_json::from_str(text?).ok()?)
-}
-
-/// What an upstream answered for a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answered {
-    /// It has versions.
-    Found,
-    /// It has no such package.
-    Absent,
-    /// It has the name, and no version.
-    Claimed,
-}
-
-const ANSWERS: [(Answered, &str); 3] =
-    [(Answered::Found, "found"), (Answered::Absent, "absent"), (Answered::Claimed, "claimed")];
-
-impl Answered {
-    fn parse(name: &str) -> Option<Self> {
-        ANSWERS.iter().find(|(_, known)| *known == name).map(|(answer, _)| *answer)
-    }
-
-    /// As it is stored.
-    pub fn as_str(self) -> &'static str {
-        ANSWERS.iter().find(|(answer, _)| *answer == self).map_or("", |(_, name)| name)
-    }
-}
-
-/// An upstream repository.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// Primary key.
-    pub id: i64,
-    /// Public id.
-    pub uid: String,
-    /// Where it is.
-    pub url: String,
-    /// `composer` or `packagist`.
-    pub provider: String,
-    /// `none`, `token` or `basic`.
-    pub credential_type: String,
-    /// Sealed.
-    pub credentials: Option<String>,
-    /// Names and globs; `None` is every name.
-    pub filter: Option<Vec<String>>,
-    /// Its root, once it was read.
-    pub root: Option<StoredRoot>,
-}
-
-/// What an upstream said of one name.
-#[derive(Debug, Clone)]
-pub struct Said {
-    /// The upstream.
-    pub upstream: Upstream,
-    /// What it answered.
-    pub answer: Option<Answered>,
-    /// When.
-    pub checked_at: Option<Millis>,
-    /// What it published.
-    pub before: Before,
-}
-
-/// What an upstream published of a name, to compare with what it has now.
-#[derive(Debug, Clone, Default)]
-pub struct Before {
-    /// Of its documents.
-    pub validators: Vec<Validators>,
-    /// SHA-256 over them.
-    pub digest: Option<String>,
-}
-
-impl Before {
-    fn read(validators: &Value, digest: Option<String>) -> Self {
-        Self { validators: Validators::list_from_json(validators), digest }
-    }
-}
-
-impl Said {
-    fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            upstream: Upstream {
-                id: row.needed_number("id")?,
-                uid: row.needed_text("uid")?,
-                url: row.needed_text("url")?,
-                provider: row.needed_text("provider")?,
-                credential_type: row.needed_text("credential_type")?,
-                credentials: row.text("credentials"),
-                filter: texts(&row.take("package_filter")),
-                root: StoredRoot::from_json(&row.take("root")),
-            },
-            answer: row.text("answer").as_deref().and_then(Answered::parse),
-            checked_at: row.number("checked_at").map(Millis),
-            before: Before::read(&row.take("validators"), row.text("digest")),
-        })
-    }
-}
-
-/// Whose a name is.
-#[derive(Debug, Clone, Default)]
-pub struct Ownership {
-    /// The repository that has the package.
-    pub owner: Option<i64>,
-    /// That repository's provider.
-    pub owner_provider: Option<String>,
-    /// The package's revision.
-    pub revision: Option<i64>,
-    /// Whether the package comes from git or an upload.
-    pub is_own: bool,
-    /// Whether some package of the vendor does.
-    pub has_own_vendor: bool,
-    /// Whether the vendor is in `reserved_vendors`.
-    pub is_reserved: bool,
-}
-
-impl Ownership {
-    fn read(row: &mut Row) -> Self {
-        Self {
-            owner: row.number("owner"),
-            owner_provider: row.text("owner_provider"),
-            revision: row.number("revision"),
-            is_own: row.is_true("is_own"),
-            has_own_vendor: row.is_true("has_own_vendor"),
-            is_reserved: row.is_true("is_reserved"),
-        }
-    }
-}
-
-/// All that decides who answers for a name; a look-up of a package that is not our own brings it along.
-#[derive(Debug, Clone)]
-pub struct Facts {
-    /// Whose it is.
-    pub ownership: Ownership,
-    /// What every upstream said that may be asked, in no order.
-    pub upstreams: Vec<Said>,
-}
-
-impl Facts {
-    /// Reads the JSON that `packages::documents` yields.
-    pub fn read(text: &str) -> Result<Self, Fault> {
-        let facts = serde_json::from_str(text).map_err(|error| Fault::new("database", error))?;
-        let mut row = Row::of(facts);
-        let upstreams = match row.take("upstreams") {
-            Value::Array(list) => list.into_iter().map(|upstream| Said::read(&mut Row::of(upstream))).collect(),
-            _ => Ok(Vec::new()),
-        };
-        Ok(Self { ownership: Ownership::read(&mut row), upstreams: upstreams? })
-    }
-}
+use crate::ports::{Millis, Stmt};
+use crate::store::packages::authority::{Answered, Before, Ownership};
+use crate::store::{OrganizationId, Query, json_arguments, json_text, json_texts};
 
 /// A name, whose it is, and what one upstream published of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "NameColumns")]
 pub struct NameRow {
     /// `vendor/package`.
     pub name: String,
@@ -221,17 +20,20 @@ pub struct NameRow {
     pub before: Before,
 }
 
-impl NameRow {
-    /// Reads the rows of the statements below that yield them.
-    pub fn read(rows: Rows) -> Result<Vec<Self>, Fault> {
-        rows.read(|row| {
-            let validators = row.text("validators").and_then(|text| read_text(&text).ok());
-            Ok(Self {
-                name: row.needed_text("name")?,
-                ownership: Ownership::read(row),
-                before: Before::read(&validators.unwrap_or_default(), row.text("digest")),
-            })
-        })
+/// The columns of a [`NameRow`].
+#[derive(Deserialize)]
+struct NameColumns {
+    name: String,
+    #[serde(flatten)]
+    ownership: Ownership,
+    validators: Option<String>,
+    digest: Option<String>,
+}
+
+impl From<NameColumns> for NameRow {
+    fn from(row: NameColumns) -> Self {
+        let validators = row.validators.and_then(|text| read_text(&text).ok()).unwrap_or_default();
+        Self { name: row.name, ownership: row.ownership, before: Before { validators, digest: row.digest } }
     }
 }
 
@@ -256,9 +58,9 @@ macro_rules! owners {
     };
 }
 
-/// Reads whose each of `names` (a JSON array) is, and what `repository_id` published of it, as [`NameRow`]s.
-pub fn ownership(organization: OrganizationId, repository_id: i64, names: String) -> Stmt {
-    Stmt::new(
+/// Reads whose each of `names` (a JSON array) is, and what `repository_id` published of it.
+pub fn ownership(organization: OrganizationId, repository_id: i64, names: String) -> Query<Vec<NameRow>> {
+    Query::all(
         concat!(
             "SELECT n.validators, n.digest, ",
             ownership_columns!(),
@@ -270,10 +72,10 @@ pub fn ownership(organization: OrganizationId, repository_id: i64, names: String
     )
 }
 
-/// Reads the names that an upstream has, and those that it failed to tell of, as [`NameRow`]s: what failed first, then
-/// the oldest answers, if they are from before `before`.
-pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, limit: i64) -> Stmt {
-    Stmt::new(
+/// Reads the names that an upstream has, and those that it failed to tell of: what failed first, then the oldest answers,
+/// if they are from before `before`.
+pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, limit: i64) -> Query<Vec<NameRow>> {
+    Query::all(
         concat!(
             "SELECT n.validators, n.digest, ",
             ownership_columns!(),
@@ -288,10 +90,26 @@ pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, 
     )
 }
 
-/// Reads the published packages of upstreams whose vendor is reserved or has packages of our own, each as a row with `name`,
-/// `repository_id`, and what decides whether that is a public one.
-pub fn contested(organization: OrganizationId) -> Stmt {
-    Stmt::new(
+/// A published package of an upstream whose vendor is reserved or has packages of our own, and what decides whether the
+/// upstream is a public one.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ContestedPackage {
+    /// `vendor/package`.
+    pub name: String,
+    /// Primary key of the upstream.
+    pub repository_id: i64,
+    /// `composer` or `packagist`.
+    pub provider: String,
+    /// `none`, `token` or `basic`.
+    pub credential_type: String,
+    /// Names and patterns that it is asked for; `None` is every name.
+    #[serde(deserialize_with = "json_texts")]
+    pub package_filter: Option<Vec<String>>,
+}
+
+/// Reads the published packages of upstreams whose vendor is reserved or has packages of our own.
+pub fn contested(organization: OrganizationId) -> Query<Vec<ContestedPackage>> {
+    Query::all(
         "SELECT p.name, p.repository_id, r.provider, r.credential_type, r.package_filter
            FROM repositories r CROSS JOIN packages p ON p.repository_id = r.id
           WHERE r.organization_id = ?1 AND r.kind = 'composer' AND p.version_index <> '[]'
@@ -307,7 +125,7 @@ pub fn contested(organization: OrganizationId) -> Stmt {
 }
 
 /// A published version, as a later answer of its upstream is compared with it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct KnownVersion {
     /// `vendor/package`.
     pub name: String,
@@ -321,24 +139,9 @@ pub struct KnownVersion {
     pub shasum: Option<String>,
 }
 
-impl KnownVersion {
-    /// Reads the rows of [`known_versions`].
-    pub fn read(rows: Rows) -> Result<Vec<Self>, Fault> {
-        rows.read(|row| {
-            Ok(Self {
-                name: row.needed_text("name")?,
-                normalized: row.needed_text("normalized")?,
-                reference: row.needed_text("reference")?,
-                released_at: Millis(row.needed_number("released_at")?),
-                shasum: row.text("shasum"),
-            })
-        })
-    }
-}
-
-/// Reads the published versions of `names` (a JSON array) as [`KnownVersion`]s, by name and version.
-pub fn known_versions(organization: OrganizationId, names: String) -> Stmt {
-    Stmt::new(
+/// Reads the published versions of `names` (a JSON array), by name and version.
+pub fn known_versions(organization: OrganizationId, names: String) -> Query<Vec<KnownVersion>> {
+    Query::all(
         "SELECT p.name, v.normalized, v.reference, v.released_at, a.sha1 AS shasum
            FROM json_each(?2) j
           CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value
@@ -350,6 +153,28 @@ pub fn known_versions(organization: OrganizationId, names: String) -> Stmt {
     )
 }
 
+/// A version that was left out, and why; kept as a JSON array of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, String)", into = "(String, String)")]
+pub struct SkippedVersion {
+    /// The version as its upstream writes it.
+    pub version: String,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+impl From<(String, String)> for SkippedVersion {
+    fn from((version, reason): (String, String)) -> Self {
+        Self { version, reason }
+    }
+}
+
+impl From<SkippedVersion> for (String, String) {
+    fn from(skipped: SkippedVersion) -> Self {
+        (skipped.version, skipped.reason)
+    }
+}
+
 /// What is noted of an upstream's answer for a name.
 #[derive(Debug, Clone)]
 pub struct Noted {
@@ -359,8 +184,8 @@ pub struct Noted {
     pub answer: Result<Answered, String>,
     /// What it published; none of an absent package.
     pub published: Before,
-    /// Versions that were left out, and why. When the digest is the one that was noted before, so are these.
-    pub skipped: Vec<(String, String)>,
+    /// Versions that were left out. When the digest is the one that was noted before, so are these.
+    pub skipped: Vec<SkippedVersion>,
 }
 
 /// Forgets what a repository answered: it is another one now.
@@ -374,9 +199,18 @@ pub fn forget_answers(organization: OrganizationId, repository_id: i64) -> Stmt 
 
 // Across organizations: a sync holds the lease of the repository that it names by its primary key.
 
-/// Reads every name that an upstream has, in their order: rows with `name` and `digest`.
-pub fn found(repository_id: i64) -> Stmt {
-    Stmt::new(
+/// A name that an upstream has.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FoundName {
+    /// `vendor/package`.
+    pub name: String,
+    /// SHA-256 over its documents, or the hash that the upstream tells of them.
+    pub digest: Option<String>,
+}
+
+/// Reads every name that an upstream has, in their order.
+pub fn found(repository_id: i64) -> Query<Vec<FoundName>> {
+    Query::all(
         "SELECT name, digest FROM mirrors WHERE repository_id = ?1 AND answer = 'found' ORDER BY name",
         [repository_id.into()],
     )
@@ -389,7 +223,7 @@ pub fn note(repository_id: i64, noted: Vec<Noted>, now: Millis) -> Vec<Stmt> {
             Ok(answer) => (Some(answer.as_str()), None),
             Err(error) => (None, Some(error)),
         };
-        let validators = Validators::list_to_json(&noted.published.validators);
+        let validators = json!(noted.published.validators).to_string();
         json!([noted.name, answer, error, validators, noted.published.digest, json!(noted.skipped).to_string()])
     };
     let statement = |rows: String| {
@@ -410,10 +244,21 @@ pub fn note(repository_id: i64, noted: Vec<Noted>, now: Millis) -> Vec<Stmt> {
     json_arguments(noted.into_iter().map(row)).into_iter().map(statement).collect()
 }
 
-/// Reads what is left out of a repository: rows with `name`, `error` (why none of it could be read at the latest attempt)
-/// and `skipped` (JSON array of `[version, reason]`); at most 500.
-pub fn left_out(repository_id: i64) -> Stmt {
-    Stmt::new(
+/// A package of which something is left out.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LeftOut {
+    /// `vendor/package`.
+    pub name: String,
+    /// Why none of it could be read at the latest attempt.
+    pub error: Option<String>,
+    /// Its versions that were left out.
+    #[serde(deserialize_with = "json_text")]
+    pub skipped: Vec<SkippedVersion>,
+}
+
+/// Reads what is left out of a repository; at most 500 packages.
+pub fn left_out(repository_id: i64) -> Query<Vec<LeftOut>> {
+    Query::all(
         "SELECT name, error, skipped FROM mirrors
           WHERE repository_id = ?1 AND (error IS NOT NULL OR skipped <> '[]') ORDER BY error IS NULL, name LIMIT 500",
         [repository_id.into()],

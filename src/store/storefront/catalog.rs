@@ -1,14 +1,17 @@
 //! `packages` and `versions` as shops know them: by number, the hidden ones too, and before they have a zip.
 
-use crate::ports::{Fault, Millis, Row, Stmt};
-use crate::store::OrganizationId;
-use crate::store::Page;
+use serde::Deserialize;
+
+use crate::ports::{Millis, Stmt};
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::sources::dists::NewArtifact;
+use crate::store::{OrganizationId, Page, Query, flag};
 
 /// `versions.ref_name` of a version whose zip has yet to come. `removed_at` keeps it out of everything else until then.
 pub const AWAITED: &str = "awaited";
 
 /// A package.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct CatalogPackage {
     /// Primary key; its public id for shops.
     pub id: i64,
@@ -17,10 +20,11 @@ pub struct CatalogPackage {
     /// `vendor/package`.
     pub name: String,
     /// `git`, `composer` or `artifact`.
-    pub kind: String,
+    pub kind: RepositoryKind,
     /// What lists show.
     pub description: Option<String>,
     /// Whether it is hidden.
+    #[serde(deserialize_with = "flag")]
     pub hidden: bool,
     /// When it first appeared.
     pub created_at: Millis,
@@ -28,23 +32,6 @@ pub struct CatalogPackage {
     pub updated_at: Millis,
     /// JSON array of `[normalized version, released_at, pretty version]` of all versions, when that was asked for.
     pub versions: Option<String>,
-}
-
-impl CatalogPackage {
-    /// Reads what [`package`] and its neighbours yield.
-    pub fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            id: row.needed_number("id")?,
-            uid: row.needed_text("uid")?,
-            name: row.needed_text("name")?,
-            kind: row.needed_text("kind")?,
-            description: row.text("description"),
-            hidden: row.is_true("hidden"),
-            created_at: Millis(row.needed_number("created_at")?),
-            updated_at: Millis(row.needed_number("updated_at")?),
-            versions: row.text("versions"),
-        })
-    }
 }
 
 macro_rules! packages {
@@ -57,48 +44,58 @@ macro_rules! packages {
     };
 }
 
-/// Reads a package as one [`CatalogPackage`] or none, `with_versions` or without.
-pub fn package(organization: OrganizationId, id: i64, with_versions: bool) -> Stmt {
-    Stmt::new(concat!(packages!(), " AND p.id = ?2"), [organization.into(), id.into(), with_versions.into()])
+/// Looks a package up, `with_versions` or without.
+pub fn package(organization: OrganizationId, id: i64, with_versions: bool) -> Query<Option<CatalogPackage>> {
+    Query::one(concat!(packages!(), " AND p.id = ?2"), [organization.into(), id.into(), with_versions.into()])
 }
 
-/// Reads the package of this name; see [`package`].
-pub fn package_by_name(organization: OrganizationId, name: &str) -> Stmt {
-    Stmt::new(concat!(packages!(), " AND p.name = ?2"), [organization.into(), name.into(), false.into()])
+/// Looks the package of this name up, without its versions.
+pub fn package_by_name(organization: OrganizationId, name: &str) -> Query<Option<CatalogPackage>> {
+    Query::one(concat!(packages!(), " AND p.name = ?2"), [organization.into(), name.into(), false.into()])
 }
 
-/// The statements that read a page of the packages by number, and how many there are in all; see [`package`].
-pub fn packages(organization: OrganizationId, page: Page, with_versions: bool) -> [Stmt; 2] {
-    [
-        Stmt::new(
+/// A page of the packages by number, `with_versions` or without, and how many there are in all.
+pub fn packages(
+    organization: OrganizationId,
+    page: Page,
+    with_versions: bool,
+) -> (Query<Vec<CatalogPackage>>, Query<i64>) {
+    (
+        Query::all(
             concat!(packages!(), " ORDER BY p.id LIMIT ?2 OFFSET ?4"),
             [organization.into(), page.limit.into(), with_versions.into(), page.offset.into()],
         ),
-        Stmt::new("SELECT count(*) AS total FROM packages WHERE organization_id = ?1", [organization.into()]),
-    ]
+        Query::count("SELECT count(*) AS total FROM packages WHERE organization_id = ?1", [organization.into()]),
+    )
+}
+
+/// A package about to be made.
+pub struct NewPackage<'a> {
+    /// Public id.
+    pub uid: &'a str,
+    /// `vendor/package`.
+    pub name: &'a str,
+    /// What lists show, whatever composer.json says.
+    pub description: Option<&'a str>,
+    /// Whether it is hidden.
+    pub hidden: bool,
 }
 
 /// The statement that makes a package without versions in the organization's repository of uploaded zips. Its batch
 /// fails with a conflict when the name is taken.
-pub fn insert_package(
-    organization: OrganizationId,
-    (uid, name): (&str, &str),
-    description: Option<&str>,
-    hidden: bool,
-    now: Millis,
-) -> Stmt {
+pub fn insert_package(organization: OrganizationId, new: &NewPackage<'_>, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT INTO packages (uid, organization_id, repository_id, name, description, description_override, type,
                 revision, hidden_at, created_at, updated_at)
          SELECT ?2, o.id, r.id, ?3, ?4, ?4, 'library', o.revision, CASE WHEN ?5 THEN ?6 END, ?6, ?6
            FROM organizations o JOIN repositories r ON r.organization_id = o.id AND r.kind = 'artifact'
           WHERE o.id = ?1 ORDER BY r.id LIMIT 1",
-        [organization.into(), uid.into(), name.into(), description.into(), hidden.into(), now.into()],
+        [organization.into(), new.uid.into(), new.name.into(), new.description.into(), new.hidden.into(), now.into()],
     )
 }
 
 /// A version.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct CatalogVersion {
     /// Primary key; its public id for shops.
     pub id: i64,
@@ -117,8 +114,10 @@ pub struct CatalogVersion {
     /// When it was released.
     pub released_at: Millis,
     /// Whether it has no zip yet.
+    #[serde(deserialize_with = "flag")]
     pub awaited: bool,
     /// Whether it is hidden.
+    #[serde(deserialize_with = "flag")]
     pub hidden: bool,
     /// SHA-1 of its zip, once there is one.
     pub sha1: Option<String>,
@@ -126,27 +125,6 @@ pub struct CatalogVersion {
     pub created_at: Millis,
     /// When it last changed.
     pub updated_at: Millis,
-}
-
-impl CatalogVersion {
-    /// Reads what [`version`] and its neighbours yield.
-    pub fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            id: row.needed_number("id")?,
-            uid: row.needed_text("uid")?,
-            package_id: row.needed_number("package_id")?,
-            package_uid: row.needed_text("package_uid")?,
-            package: row.needed_text("package")?,
-            pretty: row.needed_text("pretty")?,
-            normalized: row.needed_text("normalized")?,
-            released_at: Millis(row.needed_number("released_at")?),
-            awaited: row.is_true("awaited"),
-            hidden: row.is_true("hidden"),
-            sha1: row.text("sha1"),
-            created_at: Millis(row.needed_number("created_at")?),
-            updated_at: Millis(row.needed_number("updated_at")?),
-        })
-    }
 }
 
 macro_rules! versions {
@@ -161,34 +139,45 @@ macro_rules! versions {
     };
 }
 
-/// Reads a version as one [`CatalogVersion`] or none. What is gone upstream is none.
-pub fn version(organization: OrganizationId, id: i64) -> Stmt {
-    Stmt::new(concat!(versions!(), " AND v.id = ?2"), [organization.into(), id.into()])
+/// Looks a version up. What is gone upstream is none.
+pub fn version(organization: OrganizationId, id: i64) -> Query<Option<CatalogVersion>> {
+    Query::one(concat!(versions!(), " AND v.id = ?2"), [organization.into(), id.into()])
 }
 
-/// Reads the version of a package that Composer compares as `normalized`; see [`version`].
-pub fn version_of(organization: OrganizationId, package_id: i64, normalized: &str) -> Stmt {
-    Stmt::new(
+/// Looks the version of a package up that Composer compares as `normalized`; see [`version`].
+pub fn version_of(organization: OrganizationId, package_id: i64, normalized: &str) -> Query<Option<CatalogVersion>> {
+    Query::one(
         concat!(versions!(), " AND v.package_id = ?2 AND v.normalized = ?3"),
         [organization.into(), package_id.into(), normalized.into()],
     )
 }
 
-/// Reads all versions of a package by number; see [`version`].
-pub fn versions(organization: OrganizationId, package_id: i64) -> Stmt {
-    Stmt::new(concat!(versions!(), " AND v.package_id = ?2 ORDER BY v.id"), [organization.into(), package_id.into()])
+/// All versions of a package by number; see [`version`].
+pub fn versions(organization: OrganizationId, package_id: i64) -> Query<Vec<CatalogVersion>> {
+    Query::all(concat!(versions!(), " AND v.package_id = ?2 ORDER BY v.id"), [organization.into(), package_id.into()])
 }
 
-/// The statement that makes a version whose zip has yet to come, unless the package has `most`; returns its id. Its batch
-/// fails with a conflict when the package has the version.
+/// What a version whose zip has yet to come is to be.
+pub struct AwaitedVersion<'a> {
+    /// What Composer compares.
+    pub normalized: &'a str,
+    /// What people read.
+    pub pretty: &'a str,
+    /// Whether it is hidden.
+    pub hidden: bool,
+}
+
+/// Makes a version whose zip has yet to come, unless the package has `most`; whether it was made. Its batch fails with a
+/// conflict when the package has the version.
 pub fn insert_version(
     organization: OrganizationId,
     package_id: i64,
-    (uid, normalized, pretty): (&str, &str, &str),
-    hidden: bool,
-    (now, most): (Millis, i64),
-) -> Stmt {
-    Stmt::new(
+    uid: &str,
+    version: &AwaitedVersion<'_>,
+    most: i64,
+    now: Millis,
+) -> Query<bool> {
+    Query::any(
         "INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at,
                 removed_at, hidden_at, created_at, updated_at)
          SELECT ?2, p.id, ?3, ?4, 'awaited', '', '{}', ?6, ?6, CASE WHEN ?5 THEN ?6 END, ?6, ?6 FROM packages p
@@ -198,9 +187,9 @@ pub fn insert_version(
         [
             package_id.into(),
             uid.into(),
-            normalized.into(),
-            pretty.into(),
-            hidden.into(),
+            version.normalized.into(),
+            version.pretty.into(),
+            version.hidden.into(),
             now.into(),
             most.into(),
             organization.into(),
@@ -208,26 +197,27 @@ pub fn insert_version(
     )
 }
 
-/// The statement that changes a version whose zip has yet to come; returns its id. Its batch fails with a conflict when
-/// the package has another version of that name.
-pub fn update_awaited(
-    organization: OrganizationId,
-    id: i64,
-    (normalized, pretty): (&str, &str),
-    hidden: bool,
-    now: Millis,
-) -> Stmt {
-    Stmt::new(
+/// Changes a version whose zip has yet to come; whether there is one. Its batch fails with a conflict when the package has
+/// another version of that name.
+pub fn update_awaited(organization: OrganizationId, id: i64, version: &AwaitedVersion<'_>, now: Millis) -> Query<bool> {
+    Query::any(
         "UPDATE versions SET normalized = ?2, pretty = ?3, hidden_at = CASE WHEN ?4 THEN ?5 END, updated_at = ?5
           WHERE id = ?1 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?6)
          RETURNING id",
-        [id.into(), normalized.into(), pretty.into(), hidden.into(), now.into(), organization.into()],
+        [
+            id.into(),
+            version.normalized.into(),
+            version.pretty.into(),
+            version.hidden.into(),
+            now.into(),
+            organization.into(),
+        ],
     )
 }
 
-/// The statement that deletes a version whose zip has yet to come; returns its id.
-pub fn delete_awaited(organization: OrganizationId, id: i64) -> Stmt {
-    Stmt::new(
+/// Deletes a version whose zip has yet to come; whether there was one.
+pub fn delete_awaited(organization: OrganizationId, id: i64) -> Query<bool> {
+    Query::any(
         "DELETE FROM versions
           WHERE id = ?2 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?1)
          RETURNING id",
@@ -245,9 +235,9 @@ pub fn bump(organization: OrganizationId, package_id: i64) -> Stmt {
     )
 }
 
-/// Finds a zip that a version of the package has, by its SHA-1 or SHA-256: `sha256`, `sha1` and `size`, one row or none.
-pub fn zip(organization: OrganizationId, package_id: i64, hash: &str) -> Stmt {
-    Stmt::new(
+/// Finds a zip that a version of the package has, by its SHA-1 or SHA-256.
+pub fn zip(organization: OrganizationId, package_id: i64, hash: &str) -> Query<Option<NewArtifact>> {
+    Query::one(
         "SELECT a.sha256, a.sha1, a.size FROM packages p JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id JOIN artifacts a ON a.sha256 = d.artifact_sha256
           WHERE p.id = ?1 AND p.organization_id = ?3 AND (a.sha256 = ?2 OR a.sha1 = ?2) AND a.doomed_at IS NULL LIMIT 1",

@@ -1,11 +1,13 @@
 //! `consumers`: customers of a shop, with their key pairs. What they were granted is `entitlements`'s.
 
-use crate::ports::{Fault, Millis, Row, Stmt};
-use crate::store::kernel::sealed::SealedColumn;
-use crate::store::{OrganizationId, Page};
+use serde::Deserialize;
+
+use crate::ports::{Millis, Stmt};
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
+use crate::store::{OrganizationId, Page, Query, flag};
 
 /// A consumer as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ConsumerRow {
     /// Primary key; its public id too.
     pub id: i64,
@@ -18,6 +20,7 @@ pub struct ConsumerRow {
     /// The password, sealed.
     pub private_key: String,
     /// Whether it is served.
+    #[serde(deserialize_with = "flag")]
     pub is_enabled: bool,
     /// The shop's own id of the customer.
     pub customer_id: Option<String>,
@@ -29,25 +32,6 @@ pub struct ConsumerRow {
     pub created_at: Millis,
     /// When it last changed.
     pub updated_at: Millis,
-}
-
-impl ConsumerRow {
-    /// Reads what [`by_id`] and [`page`] yield.
-    pub fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            id: row.needed_number("id")?,
-            uid: row.needed_text("uid")?,
-            email: row.needed_text("email")?,
-            public_key: row.needed_text("public_key")?,
-            private_key: row.needed_text("private_key")?,
-            is_enabled: row.is_true("is_enabled"),
-            customer_id: row.text("customer_id"),
-            order_id: row.text("order_id"),
-            seats: row.number("seats"),
-            created_at: Millis(row.needed_number("created_at")?),
-            updated_at: Millis(row.needed_number("updated_at")?),
-        })
-    }
 }
 
 /// The statement that makes a consumer. Its batch fails with a conflict when the public key is taken.
@@ -83,9 +67,10 @@ pub fn insert_keys(organization: OrganizationId, row: &ConsumerRow, hash: &str, 
     )
 }
 
-/// The statement that makes a consumer what `new` says, if it still is what `old` says; returns its id.
-pub fn update(organization: OrganizationId, old: &ConsumerRow, new: &ConsumerRow) -> Stmt {
-    Stmt::new(
+/// Makes a consumer what `new` says, if it still is what `old` says; whether it was. Its batch fails with a conflict when
+/// the public key is taken.
+pub fn update(organization: OrganizationId, old: &ConsumerRow, new: &ConsumerRow) -> Query<bool> {
+    Query::any(
         "UPDATE consumers SET email = ?3, public_key = ?4, private_key = ?5, is_enabled = ?6, customer_id = ?7,
                 order_id = ?8, seats = ?9, updated_at = ?10
           WHERE organization_id = ?1 AND id = ?2 AND email = ?11 AND public_key = ?12 AND private_key = ?13
@@ -123,9 +108,9 @@ pub fn update_keys(organization: OrganizationId, row: &ConsumerRow, hash: &str) 
     )
 }
 
-/// The statement that deletes a consumer with its keys, tokens and grants; returns its id.
-pub fn delete(organization: OrganizationId, id: i64) -> Stmt {
-    Stmt::new(
+/// Deletes a consumer with its keys, tokens and grants; whether there was one.
+pub fn delete(organization: OrganizationId, id: i64) -> Query<bool> {
+    Query::any(
         "DELETE FROM consumers WHERE organization_id = ?1 AND id = ?2 RETURNING id",
         [organization.into(), id.into()],
     )
@@ -139,39 +124,39 @@ macro_rules! columns {
     };
 }
 
-/// Looks a consumer up; one [`ConsumerRow`] or none.
-pub fn by_id(organization: OrganizationId, id: i64) -> Stmt {
-    Stmt::new(concat!(columns!(), " WHERE organization_id = ?1 AND id = ?2"), [organization.into(), id.into()])
+/// Looks a consumer up.
+pub fn by_id(organization: OrganizationId, id: i64) -> Query<Option<ConsumerRow>> {
+    Query::one(concat!(columns!(), " WHERE organization_id = ?1 AND id = ?2"), [organization.into(), id.into()])
 }
 
-/// The statements of a page of consumers, the oldest first, as [`ConsumerRow`]s, and of how many there are in all:
-/// those with an e-mail address, in whatever case, or all.
-pub fn page(organization: OrganizationId, email: Option<&str>, page: Page) -> Vec<Stmt> {
+/// A page of consumers, the oldest first, and how many there are in all: those with an e-mail address, in whatever case,
+/// or all.
+pub fn page(organization: OrganizationId, email: Option<&str>, page: Page) -> (Query<Vec<ConsumerRow>>, Query<i64>) {
     let range = [page.limit.into(), page.offset.into()];
     let Some(email) = email else {
         let args = [organization.into()];
-        return vec![
-            Stmt::new(
+        return (
+            Query::all(
                 concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id LIMIT ?2 OFFSET ?3"),
                 [args.to_vec(), range.to_vec()].concat(),
             ),
-            Stmt::new("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", args),
-        ];
+            Query::count("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", args),
+        );
     };
     let args = [organization.into(), email.into()];
-    vec![
-        Stmt::new(
+    (
+        Query::all(
             concat!(
                 columns!(),
                 " WHERE organization_id = ?1 AND lower(email) = lower(?2) ORDER BY id LIMIT ?3 OFFSET ?4"
             ),
             [args.to_vec(), range.to_vec()].concat(),
         ),
-        Stmt::new(
+        Query::count(
             "SELECT count(*) AS total FROM consumers WHERE organization_id = ?1 AND lower(email) = lower(?2)",
             args,
         ),
-    ]
+    )
 }
 
 /// A further token of a consumer about to be made.
@@ -188,8 +173,7 @@ pub struct NewToken<'a> {
     pub created_at: Millis,
 }
 
-/// The statement that makes a further token of a consumer, unless that has as many as its seats, or `most`; returns
-/// its id.
+/// The statement that makes a further token of a consumer, unless that has as many as its seats, or `most`.
 pub fn insert_token(organization: OrganizationId, consumer_id: i64, token: &NewToken<'_>, most: i64) -> Stmt {
     Stmt::new(
         "INSERT INTO tokens (uid, organization_id, hash, description, scopes, metadata, created_at, consumer_id)
@@ -213,9 +197,16 @@ pub fn insert_token(organization: OrganizationId, consumer_id: i64, token: &NewT
 
 // Across organizations: ids are given out of one sequence.
 
-/// Gives the next id away, whatever becomes of it: `last`.
-pub fn reserve() -> Stmt {
-    Stmt::new(
+/// An id that was given away.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct ReservedId {
+    /// The id.
+    pub last: i64,
+}
+
+/// Gives the next id away, whatever becomes of it.
+pub fn reserve() -> Query<Option<ReservedId>> {
+    Query::one(
         "INSERT INTO sequences (name, last) VALUES ('consumers', 1)
          ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
         [],
@@ -227,20 +218,20 @@ pub fn reserve() -> Stmt {
 /// The private keys.
 pub const SEALED: SealedColumn = SealedColumn { name: "consumers.private_key", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new("SELECT substr(private_key, 4, 8) AS key_id, count(*) AS count FROM consumers GROUP BY 1", [])
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all("SELECT substr(private_key, 4, 8) AS key_id, count(*) AS count FROM consumers GROUP BY 1", [])
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT uid, private_key AS sealed FROM consumers
           WHERE substr(private_key, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE consumers SET private_key = j.value ->> 'new' FROM json_each(?1) j
           WHERE consumers.uid = j.value ->> 'uid' AND private_key = j.value ->> 'old' RETURNING id",
         [texts.into()],

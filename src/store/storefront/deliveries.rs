@@ -1,76 +1,20 @@
 //! `webhook_deliveries`: what shops are told, from the batch in which it happened until it is delivered or given up.
 
-use crate::ports::{Fault, Millis, Row, Stmt};
-use crate::store::packages::publication::Target;
-use crate::store::{OrganizationId, Page};
+use serde::Deserialize;
 
-/// The statements that tell of those versions of a package that have come to be shown, if that was not told yet: one
-/// delivery for all of them, 1,000 at most, to each webhook that wants it. They belong behind the statements that show
-/// the versions.
-pub fn tell_published(target: Target<'_>) -> [Stmt; 2] {
-    let tell = Stmt::new(
-        "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
-         SELECT w.id, 'version.published', n.payload, ?3, ?3
-           FROM (SELECT count(*) AS versions,
-                        json_object('package', ?2, 'versions', json_group_array(json_object(
-                            'version', u.pretty,
-                            'released_at', datetime(u.released_at / 1000, 'unixepoch')))) AS payload
-                   FROM (SELECT v.pretty, v.released_at
-                           FROM packages p CROSS JOIN versions v ON v.package_id = p.id
-                          WHERE p.organization_id = ?1 AND p.name = ?2 AND p.hidden_at IS NULL
-                            AND v.told_at IS NULL AND v.removed_at IS NULL AND v.hidden_at IS NULL
-                          ORDER BY v.id LIMIT 1000) u) n
-          CROSS JOIN webhooks w
-          WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1
-            AND EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'version.published')",
-        [target.organization.into(), target.name.into(), target.now.into()],
-    );
-    let note = Stmt::new(
-        "UPDATE versions SET told_at = ?3
-          WHERE package_id = (SELECT id FROM packages
-                               WHERE organization_id = ?1 AND name = ?2 AND hidden_at IS NULL)
-            AND told_at IS NULL AND removed_at IS NULL AND hidden_at IS NULL",
-        [target.organization.into(), target.name.into(), target.now.into()],
-    );
-    [tell, note]
+use crate::ports::{Millis, Stmt};
+use crate::store::{OrganizationId, Page, Query};
+
+/// The id of a delivery.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct DeliveryId {
+    /// Primary key.
+    pub id: i64,
 }
 
-/// The statement that tells of those `installs` (JSON array of `{name, version}`) whose version the consumer, which is
-/// counted as `subject`, has never installed before: one delivery for all of them to each webhook that wants it. It
-/// belongs before the statement that counts them.
-pub fn tell_first_downloads(
-    organization: OrganizationId,
-    consumer_id: i64,
-    subject: &str,
-    installs: String,
-    now: Millis,
-) -> Stmt {
-    Stmt::new(
-        "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
-         SELECT w.id, 'download.first', n.payload, ?5, ?5
-           FROM (SELECT count(*) AS versions,
-                        json_object('consumer_id', f.id, 'customer_id', f.customer_id, 'order_id', f.order_id,
-                            'versions', json_group_array(json_object('package', f.name, 'version', f.pretty)))
-                        AS payload
-                   FROM (SELECT c.id, c.customer_id, c.order_id, p.name, v.pretty
-                           FROM consumers c CROSS JOIN json_each(?4) j
-                           JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name'
-                           JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'version'
-                          WHERE c.organization_id = ?1 AND c.id = ?2
-                            AND NOT EXISTS (SELECT 1 FROM downloads d
-                                             WHERE d.subject = ?3 AND d.subject GLOB 'consumer:*'
-                                               AND d.version_id = v.id)
-                          GROUP BY v.id) f) n
-          CROSS JOIN webhooks w
-          WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1
-            AND EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'download.first')",
-        [organization.into(), consumer_id.into(), subject.into(), installs.into(), now.into()],
-    )
-}
-
-/// The statement that tells an enabled webhook that it is being tried; returns the delivery's id.
-pub fn ping(organization: OrganizationId, webhook: &str, now: Millis) -> Stmt {
-    Stmt::new(
+/// Tells an enabled webhook that it is being tried; the delivery, if there is such a webhook.
+pub fn ping(organization: OrganizationId, webhook: &str, now: Millis) -> Query<Option<DeliveryId>> {
+    Query::one(
         "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
          SELECT id, 'ping', json_object('webhook_id', uid), ?3, ?3 FROM webhooks
           WHERE organization_id = ?1 AND uid = ?2 AND is_enabled = 1 RETURNING id",
@@ -78,9 +22,9 @@ pub fn ping(organization: OrganizationId, webhook: &str, now: Millis) -> Stmt {
     )
 }
 
-/// The statement that has a delivery of an enabled webhook sent again, whatever became of it; returns its id.
-pub fn send_again(organization: OrganizationId, webhook: &str, id: i64, now: Millis) -> Stmt {
-    Stmt::new(
+/// Has a delivery of an enabled webhook sent again, whatever became of it; the delivery, if there is one.
+pub fn send_again(organization: OrganizationId, webhook: &str, id: i64, now: Millis) -> Query<Option<DeliveryId>> {
+    Query::one(
         "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = ?4, finished_at = NULL
           WHERE id = ?3 AND webhook_id = (
                 SELECT w.id FROM webhooks w WHERE w.organization_id = ?1 AND w.uid = ?2 AND w.is_enabled = 1)
@@ -90,6 +34,7 @@ pub fn send_again(organization: OrganizationId, webhook: &str, id: i64, now: Mil
 }
 
 /// A delivery that is being sent.
+#[derive(Deserialize)]
 pub struct Sending {
     /// Its id.
     pub id: i64,
@@ -109,22 +54,6 @@ pub struct Sending {
     pub secret: String,
 }
 
-impl Sending {
-    /// Reads what [`claim`] yields.
-    pub fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            id: row.needed_number("id")?,
-            event: row.needed_text("event")?,
-            payload: row.needed_text("payload")?,
-            attempts: row.needed_number("attempts")?,
-            created_at: Millis(row.needed_number("created_at")?),
-            webhook: row.needed_text("webhook")?,
-            url: row.needed_text("url")?,
-            secret: row.needed_text("secret")?,
-        })
-    }
-}
-
 /// How an attempt ended.
 pub struct Attempt<'a> {
     /// `pending`, `delivered` or `failed`.
@@ -140,7 +69,7 @@ pub struct Attempt<'a> {
 }
 
 /// An entry of the log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct DeliveryRow {
     /// Its id.
     pub id: i64,
@@ -164,24 +93,6 @@ pub struct DeliveryRow {
     pub finished_at: Option<Millis>,
 }
 
-impl DeliveryRow {
-    /// Reads what [`by_id`] and [`page`] yield.
-    pub fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            id: row.needed_number("id")?,
-            event: row.needed_text("event")?,
-            payload: row.needed_text("payload")?,
-            state: row.needed_text("state")?,
-            attempts: row.needed_number("attempts")?,
-            next_attempt_at: Millis(row.needed_number("next_attempt_at")?),
-            last_status: row.number("last_status"),
-            last_error: row.text("last_error"),
-            created_at: Millis(row.needed_number("created_at")?),
-            finished_at: row.number("finished_at").map(Millis),
-        })
-    }
-}
-
 macro_rules! deliveries {
     () => {
         "SELECT d.id, d.event, d.payload, d.state, d.attempts, d.next_attempt_at, d.last_status, d.last_error,
@@ -191,27 +102,27 @@ macro_rules! deliveries {
     };
 }
 
-/// Looks a delivery of a webhook up, the latest without an id; one [`DeliveryRow`] or none.
-pub fn by_id(organization: OrganizationId, webhook: &str, id: Option<i64>) -> Stmt {
-    Stmt::new(
+/// Looks a delivery of a webhook up, the latest without an id.
+pub fn by_id(organization: OrganizationId, webhook: &str, id: Option<i64>) -> Query<Option<DeliveryRow>> {
+    Query::one(
         concat!(deliveries!(), " AND (?3 IS NULL OR d.id = ?3) ORDER BY d.id DESC LIMIT 1"),
         [organization.into(), webhook.into(), id.into()],
     )
 }
 
-/// The statements of a page of a webhook's log, the latest first, as [`DeliveryRow`]s, and of how many there are in all.
-pub fn page(organization: OrganizationId, webhook: &str, page: Page) -> Vec<Stmt> {
-    vec![
-        Stmt::new(
+/// A page of a webhook's log, the latest first, and how many entries there are in all.
+pub fn page(organization: OrganizationId, webhook: &str, page: Page) -> (Query<Vec<DeliveryRow>>, Query<i64>) {
+    (
+        Query::all(
             concat!(deliveries!(), " ORDER BY d.id DESC LIMIT ?3 OFFSET ?4"),
             [organization.into(), webhook.into(), page.limit.into(), page.offset.into()],
         ),
-        Stmt::new(
+        Query::count(
             "SELECT count(*) AS total FROM webhook_deliveries WHERE webhook_id =
                 (SELECT id FROM webhooks WHERE organization_id = ?1 AND uid = ?2)",
             [organization.into(), webhook.into()],
         ),
-    ]
+    )
 }
 
 // Across organizations: the cron and the queue send what is due, whoever it is told.
@@ -242,9 +153,9 @@ pub fn tell_expired(now: Millis) -> [Stmt; 2] {
     [tell, note]
 }
 
-/// Finds what is to be sent and is not being sent, at most 200: `id` of each, the longest due first.
-pub fn due(now: Millis) -> Stmt {
-    Stmt::new(
+/// Finds what is to be sent and is not being sent, at most 200, the longest due first.
+pub fn due(now: Millis) -> Query<Vec<DeliveryId>> {
+    Query::all(
         "SELECT d.id FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id AND w.is_enabled = 1
           WHERE d.state = 'pending' AND d.next_attempt_at <= ?1 AND coalesce(d.lease_until, 0) <= ?1
           ORDER BY d.next_attempt_at LIMIT 200",
@@ -252,23 +163,23 @@ pub fn due(now: Millis) -> Stmt {
     )
 }
 
-/// The statements that claim a delivery until `lease_until`: the first returns its id if it is to be sent and nobody else
-/// is sending it, the second reads it as a [`Sending`].
-pub fn claim(id: i64, now: Millis, lease_until: Millis) -> Vec<Stmt> {
-    vec![
-        Stmt::new(
+/// Claims a delivery until `lease_until` if it is to be sent and nobody else is sending it; whether it was claimed, and the
+/// delivery.
+pub fn claim(id: i64, now: Millis, lease_until: Millis) -> (Query<bool>, Query<Option<Sending>>) {
+    (
+        Query::any(
             "UPDATE webhook_deliveries SET attempts = attempts + 1, lease_until = ?3
               WHERE id = ?1 AND state = 'pending' AND next_attempt_at <= ?2 AND coalesce(lease_until, 0) <= ?2
                 AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.is_enabled = 1)
              RETURNING id",
             [id.into(), now.into(), lease_until.into()],
         ),
-        Stmt::new(
+        Query::one(
             "SELECT d.id, d.event, d.payload, d.attempts, d.created_at, w.uid AS webhook, w.url, w.secret
                FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.id = ?1",
             [id.into()],
         ),
-    ]
+    )
 }
 
 /// The statement that ends an attempt, if it still holds its lease.

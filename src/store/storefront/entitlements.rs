@@ -1,13 +1,14 @@
 //! `grants` of consumers, which shops call permissions: one by one, and as the complete list.
 
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::ports::{Fault, Millis, Row, Stmt};
-use crate::store::OrganizationId;
+use crate::ports::{Millis, Stmt};
 use crate::store::access::grants::GrantRow;
+use crate::store::{OrganizationId, Query};
 
 /// A grant of a consumer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PermissionRow {
     /// Primary key; its public id too.
     pub id: i64,
@@ -16,31 +17,12 @@ pub struct PermissionRow {
     /// Primary key of the package that it names, if there is one of that name.
     pub package_id: Option<i64>,
     /// What it lets through.
+    #[serde(flatten)]
     pub grant: GrantRow,
     /// When it was granted.
     pub created_at: Millis,
     /// When it last changed.
     pub updated_at: Millis,
-}
-
-impl PermissionRow {
-    /// Reads what [`by_id`] and its neighbours yield.
-    pub fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            id: row.needed_number("id")?,
-            consumer_id: row.needed_number("consumer_id")?,
-            package_id: row.number("package_id"),
-            grant: GrantRow {
-                target: row.needed_text("target")?,
-                version_constraint: row.needed_text("version_constraint")?,
-                updates_until: row.number("updates_until").map(Millis),
-                minimum_stability: row.needed_text("minimum_stability")?,
-                expires_at: row.number("expires_at").map(Millis),
-            },
-            created_at: Millis(row.needed_number("created_at")?),
-            updated_at: Millis(row.needed_number("updated_at")?),
-        })
-    }
 }
 
 macro_rules! permissions {
@@ -52,39 +34,48 @@ macro_rules! permissions {
     };
 }
 
-/// Looks a permission up; one [`PermissionRow`] or none.
-pub fn by_id(organization: OrganizationId, id: i64) -> Stmt {
-    Stmt::new(concat!(permissions!(), " WHERE g.id = ?2"), [organization.into(), id.into()])
+/// Looks a permission up.
+pub fn by_id(organization: OrganizationId, id: i64) -> Query<Option<PermissionRow>> {
+    Query::one(concat!(permissions!(), " WHERE g.id = ?2"), [organization.into(), id.into()])
 }
 
-/// Reads all permissions of a consumer, the oldest first, as [`PermissionRow`]s.
-pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Stmt {
-    Stmt::new(
+/// All permissions of a consumer, the oldest first.
+pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Query<Vec<PermissionRow>> {
+    Query::all(
         concat!(permissions!(), " WHERE g.consumer_id = ?2 ORDER BY g.id"),
         [organization.into(), consumer_id.into()],
     )
 }
 
-/// Reads the latest permission of a consumer; one [`PermissionRow`] or none.
-pub fn latest(organization: OrganizationId, consumer_id: i64) -> Stmt {
-    Stmt::new(
+/// The latest permission of a consumer.
+pub fn latest(organization: OrganizationId, consumer_id: i64) -> Query<Option<PermissionRow>> {
+    Query::one(
         concat!(permissions!(), " WHERE g.id = (SELECT max(id) FROM grants WHERE consumer_id = ?2)"),
         [organization.into(), consumer_id.into()],
     )
 }
 
-/// Finds the packages with these primary keys (JSON array): `id` and `name` of each.
-pub fn packages(organization: OrganizationId, ids: String) -> Stmt {
-    Stmt::new(
+/// The name of a package.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NamedPackage {
+    /// Primary key.
+    pub id: i64,
+    /// `vendor/package`.
+    pub name: String,
+}
+
+/// The names of the packages with these primary keys (JSON array).
+pub fn packages(organization: OrganizationId, ids: String) -> Query<Vec<NamedPackage>> {
+    Query::all(
         "SELECT p.id, p.name FROM json_each(?2) j CROSS JOIN packages p ON p.id = j.value WHERE p.organization_id = ?1",
         [organization.into(), ids.into()],
     )
 }
 
-/// The statement that grants something to a consumer, unless that has `most` permissions; returns its id. Its batch
-/// fails with a conflict when the consumer has the very same.
-pub fn insert(organization: OrganizationId, consumer_id: i64, grant: &GrantRow, now: Millis, most: i64) -> Stmt {
-    Stmt::new(
+/// Grants something to a consumer, unless that has `most` permissions; whether it was granted. Its batch fails with a
+/// conflict when the consumer has the very same.
+pub fn insert(organization: OrganizationId, consumer_id: i64, grant: &GrantRow, now: Millis, most: i64) -> Query<bool> {
+    Query::any(
         "INSERT INTO grants (consumer_id, target, version_constraint, updates_until, minimum_stability, expires_at,
                 created_at, updated_at)
          SELECT c.id, ?3, ?4, ?5, ?6, ?7, ?8, ?8 FROM consumers c
@@ -105,16 +96,16 @@ pub fn insert(organization: OrganizationId, consumer_id: i64, grant: &GrantRow, 
     )
 }
 
-/// The statement that makes a permission that of `consumer_id` to `grant`, if it still is what `old` says; returns its
-/// id. Its batch fails with a conflict when the consumer has the very same in another row.
+/// Makes a permission that of `consumer_id` to `grant`, if it still is what `old` says; whether it was. Its batch fails
+/// with a conflict when the consumer has the very same in another row.
 pub fn update(
     organization: OrganizationId,
     old: &PermissionRow,
     consumer_id: i64,
     grant: &GrantRow,
     now: Millis,
-) -> Stmt {
-    Stmt::new(
+) -> Query<bool> {
+    Query::any(
         "UPDATE grants SET consumer_id = ?3, target = ?4, version_constraint = ?5, updates_until = ?6,
                 minimum_stability = ?7, expires_at = ?8, updated_at = ?9
           WHERE id = ?2 AND consumer_id = ?10 AND target = ?11 AND version_constraint = ?12 AND updates_until IS ?13
@@ -141,9 +132,9 @@ pub fn update(
     )
 }
 
-/// The statement that takes a permission back; returns its id.
-pub fn delete(organization: OrganizationId, consumer_id: i64, id: i64) -> Stmt {
-    Stmt::new(
+/// Takes a permission back; whether there was one.
+pub fn delete(organization: OrganizationId, consumer_id: i64, id: i64) -> Query<bool> {
+    Query::any(
         "DELETE FROM grants
           WHERE id = ?3 AND consumer_id IN (SELECT c.id FROM consumers c WHERE c.id = ?2 AND c.organization_id = ?1)
          RETURNING id",
@@ -151,8 +142,8 @@ pub fn delete(organization: OrganizationId, consumer_id: i64, id: i64) -> Stmt {
     )
 }
 
-/// The statements that make a list, on which nothing stands twice, the complete list of a consumer's permissions: the first says that it changed, if
-/// it does, and returns the consumer's id then; the note belongs behind that one. What is on the list already stays.
+/// The statements that make a list, on which nothing stands twice, the complete list of a consumer's permissions: the first
+/// dates the consumer if the list changes, and the note belongs behind that one. What is on the list already stays.
 pub fn replace(organization: OrganizationId, consumer_id: i64, grants: &[GrantRow], now: Millis) -> [Stmt; 3] {
     let list = json!(grants).to_string();
     let change = Stmt::new(

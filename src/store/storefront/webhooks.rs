@@ -1,11 +1,13 @@
 //! `webhooks`: where a shop wants to be told, and of what. What it is told is `deliveries`'s.
 
-use crate::ports::{Fault, Millis, Row, Stmt};
-use crate::store::OrganizationId;
-use crate::store::kernel::sealed::SealedColumn;
+use serde::Deserialize;
+
+use crate::ports::{Millis, Stmt};
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
+use crate::store::{OrganizationId, Query, flag};
 
 /// A webhook as stored, but for its secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct WebhookRow {
     /// Public id.
     pub uid: String,
@@ -14,6 +16,7 @@ pub struct WebhookRow {
     /// JSON array of the events' names.
     pub events: String,
     /// Whether it is told anything.
+    #[serde(deserialize_with = "flag")]
     pub is_enabled: bool,
     /// When it was made.
     pub created_at: Millis,
@@ -21,24 +24,10 @@ pub struct WebhookRow {
     pub updated_at: Millis,
 }
 
-impl WebhookRow {
-    /// Reads what [`by_uid`] and [`all`] yield.
-    pub fn read(row: &mut Row) -> Result<Self, Fault> {
-        Ok(Self {
-            uid: row.needed_text("uid")?,
-            url: row.needed_text("url")?,
-            events: row.needed_text("events")?,
-            is_enabled: row.is_true("is_enabled"),
-            created_at: Millis(row.needed_number("created_at")?),
-            updated_at: Millis(row.needed_number("updated_at")?),
-        })
-    }
-}
-
-/// The statement that makes a webhook with a sealed secret, unless there are `most`; returns its id. Its batch fails with
-/// a conflict when the organization has one with this address.
-pub fn insert(organization: OrganizationId, row: &WebhookRow, secret: &str, most: i64) -> Stmt {
-    Stmt::new(
+/// Makes a webhook with a sealed secret, unless there are `most`; whether it was made. Its batch fails with a conflict when
+/// the organization has one with this address.
+pub fn insert(organization: OrganizationId, row: &WebhookRow, secret: &str, most: i64) -> Query<bool> {
+    Query::any(
         "INSERT INTO webhooks (organization_id, uid, url, secret, events, is_enabled, created_at, updated_at)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7
           WHERE (SELECT count(*) FROM webhooks WHERE organization_id = ?1) < ?8 RETURNING id",
@@ -68,8 +57,7 @@ pub struct Change {
     pub is_enabled: Option<bool>,
 }
 
-/// The statement that changes a webhook; returns its id. Its batch fails with a conflict when the organization has
-/// another with its address.
+/// The statement that changes a webhook. Its batch fails with a conflict when the organization has another with its address.
 pub fn update(organization: OrganizationId, uid: &str, change: Change, now: Millis) -> Stmt {
     Stmt::new(
         "UPDATE webhooks SET url = coalesce(?3, url), secret = coalesce(?4, secret), events = coalesce(?5, events),
@@ -87,26 +75,26 @@ pub fn update(organization: OrganizationId, uid: &str, change: Change, now: Mill
     )
 }
 
-/// The statement that deletes a webhook with its log; returns its id.
-pub fn delete(organization: OrganizationId, uid: &str) -> Stmt {
-    Stmt::new(
+/// Deletes a webhook with its log; whether there was one.
+pub fn delete(organization: OrganizationId, uid: &str) -> Query<bool> {
+    Query::any(
         "DELETE FROM webhooks WHERE organization_id = ?1 AND uid = ?2 RETURNING id",
         [organization.into(), uid.into()],
     )
 }
 
-/// Looks a webhook up; one [`WebhookRow`] or none.
-pub fn by_uid(organization: OrganizationId, uid: &str) -> Stmt {
-    Stmt::new(
+/// Looks a webhook up.
+pub fn by_uid(organization: OrganizationId, uid: &str) -> Query<Option<WebhookRow>> {
+    Query::one(
         "SELECT uid, url, events, is_enabled, created_at, updated_at FROM webhooks
           WHERE organization_id = ?1 AND uid = ?2",
         [organization.into(), uid.into()],
     )
 }
 
-/// Reads all webhooks of an organization, the oldest first, as [`WebhookRow`]s.
-pub fn all(organization: OrganizationId) -> Stmt {
-    Stmt::new(
+/// All webhooks of an organization, the oldest first.
+pub fn all(organization: OrganizationId) -> Query<Vec<WebhookRow>> {
+    Query::all(
         "SELECT uid, url, events, is_enabled, created_at, updated_at FROM webhooks
           WHERE organization_id = ?1 ORDER BY id",
         [organization.into()],
@@ -118,20 +106,20 @@ pub fn all(organization: OrganizationId) -> Stmt {
 /// The secrets.
 pub const SEALED: SealedColumn = SealedColumn { name: "webhooks.secret", counts, sealed_by, replace };
 
-fn counts() -> Stmt {
-    Stmt::new("SELECT substr(secret, 4, 8) AS key_id, count(*) AS count FROM webhooks GROUP BY 1", [])
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all("SELECT substr(secret, 4, 8) AS key_id, count(*) AS count FROM webhooks GROUP BY 1", [])
 }
 
-fn sealed_by(keys: String, limit: i64) -> Stmt {
-    Stmt::new(
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
         "SELECT uid, secret AS sealed FROM webhooks
           WHERE substr(secret, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
-fn replace(texts: String) -> Stmt {
-    Stmt::new(
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
         "UPDATE webhooks SET secret = j.value ->> 'new' FROM json_each(?1) j
           WHERE webhooks.uid = j.value ->> 'uid' AND secret = j.value ->> 'old' RETURNING id",
         [texts.into()],

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use composer::PackageName;
+use rostrum::ports::Stmt;
 use rostrum::registry::access::authenticate::{Credential, authenticate};
 use rostrum::registry::access::caller::Caller;
 use rostrum::registry::access::rate_limit::{RateLimit, give_back, take};
@@ -222,7 +223,7 @@ async fn a_changed_limit_counts_what_was_used_already() {
 /// The caller behind a token.
 async fn caller_of(app: &App, token: &str) -> Arc<Caller> {
     let credential = Credential { user: None, secret: token.to_owned() };
-    authenticate(app, Some(&credential), None).await.expect("a token").caller
+    authenticate(app, Some(&credential), None::<Stmt>).await.expect("a token").caller
 }
 
 #[tokio::test]

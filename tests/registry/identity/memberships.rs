@@ -1,13 +1,13 @@
 //! Users in two organizations: each has them with a role of its own, and they have one account for both.
 
-use rostrum::ports::DatabaseError;
+use rostrum::ports::{Database, DatabaseError};
 use rostrum::registry::access::actor::Actor;
 use rostrum::registry::access::role::Role;
 use rostrum::registry::access::view::View;
 use rostrum::registry::identity::users::{self, Manager, UserSpec, UserUpdate, links};
 use rostrum::registry::kernel::failure::{Failure, Kind};
 use rostrum::store::access::users::insert_membership;
-use rostrum::store::{OrganizationId, Page, run};
+use rostrum::store::{OrganizationId, Page};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, PASSWORD, START, TestRegistry, TestUser};
@@ -50,7 +50,8 @@ fn manager(organization: OrganizationId, user_id: Option<i64>) -> Manager {
 async fn member_of_both(registry: &TestRegistry, name: &str, role: &str, role_in_second: &str) -> TestUser {
     let person = registry.user(name, role).await;
     let membership = insert_membership(second_organization(), &person.id, role_in_second, START);
-    run(&*registry.database, membership).await.expect("a membership");
+    let database: &dyn Database = &*registry.database;
+    database.ask(membership).await.expect("a membership");
     person
 }
 
@@ -301,11 +302,11 @@ async fn a_link_is_worth_what_its_issuer_may_in_its_organization() {
 async fn no_look_up_reads_a_whole_table() {
     let registry = TestRegistry::new();
     for stmt in [
-        rostrum::store::access::users::credentials_by_email("a@example.org"),
-        rostrum::store::access::users::credentials(1),
-        rostrum::store::access::users::by_uid(ROOT, "uid"),
-        rostrum::store::access::sessions::look_up("hash", START, START),
-        rostrum::store::access::sessions::see("hash", START, START),
+        rostrum::store::access::users::credentials_by_email("a@example.org").stmt().clone(),
+        rostrum::store::access::users::credentials(1).stmt().clone(),
+        rostrum::store::access::users::by_uid(ROOT, "uid").stmt().clone(),
+        rostrum::store::access::sessions::look_up("hash", START, START).stmt().clone(),
+        rostrum::store::access::sessions::see("hash", START, START).stmt().clone(),
     ] {
         let plan = registry.database.plan(&stmt);
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{}\n{plan}", stmt.sql);
@@ -316,7 +317,8 @@ async fn no_look_up_reads_a_whole_table() {
 async fn nobody_is_in_an_organization_twice() {
     let registry = registry().await;
     let person = member_of_both(&registry, "both", "member", "viewer").await;
-    let again = run(&*registry.database, insert_membership(second_organization(), &person.id, "owner", START)).await;
+    let database: &dyn Database = &*registry.database;
+    let again = database.ask(insert_membership(second_organization(), &person.id, "owner", START)).await;
     assert!(matches!(again, Err(DatabaseError::Conflict(_))), "{again:?}");
     assert_eq!(memberships(&registry, &person), json!([[ROOT, "member"], [second_organization(), "viewer"]]));
 }

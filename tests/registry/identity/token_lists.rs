@@ -134,16 +134,16 @@ async fn a_list_by_customer_order_or_address_reads_only_their_tokens() {
     for field in ["customer", "order", "email"] {
         let filter = by(field);
         for stmt in [
-            listed(OrganizationId::ROOT, &filter, None, page, Millis(0)),
-            listed(OrganizationId::ROOT, &filter, Some("description"), page, Millis(0)),
-            counted(OrganizationId::ROOT, &filter, Millis(0)),
+            listed(OrganizationId::ROOT, &filter, None, page, Millis(0)).stmt(),
+            listed(OrganizationId::ROOT, &filter, Some("description"), page, Millis(0)).stmt(),
+            counted(OrganizationId::ROOT, &filter, Millis(0)).stmt(),
         ] {
-            let plan = registry.database.plan(&stmt);
+            let plan = registry.database.plan(stmt);
             assert!(plan.contains(&format!("SEARCH tokens USING INDEX tokens_by_{field} ")), "{plan}");
         }
     }
     let all = listed(OrganizationId::ROOT, &TokenFilter::default(), None, page, Millis(0));
-    let plan = registry.database.plan(&all);
+    let plan = registry.database.plan(all.stmt());
     assert!(plan.contains("tokens_by_organization") && !plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
 }
 

@@ -5,6 +5,7 @@ use rostrum::store::storefront::{consumers, entitlements};
 use rostrum::store::{OrganizationId, Page};
 use serde_json::{Value, json};
 
+use crate::support::database::statements;
 use crate::support::{ADMIN, Calls, TestConsumer, TestRegistry};
 
 /// A shop with one package of three versions.
@@ -396,21 +397,25 @@ async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
     let page = Page { limit: 10, offset: 0 };
     let now = registry.isolate.app.now();
     let grant = rostrum::registry::access::grant::packages("acme/lib");
-    let mut stmts = vec![
+    let of_tokens = (
         tokens::present("0", now),
         tokens::of_consumer(OrganizationId::ROOT, 1),
         tokens::known(OrganizationId::ROOT, tokens::Holder::Consumer(1), "x"),
+    );
+    let of_consumers = (
         consumers::by_id(OrganizationId::ROOT, 1),
         consumers::delete(OrganizationId::ROOT, 1),
+        consumers::page(OrganizationId::ROOT, Some("one@example.com"), page),
+    );
+    let of_permissions = (
         entitlements::by_id(OrganizationId::ROOT, 1),
         entitlements::of_consumer(OrganizationId::ROOT, 1),
         entitlements::latest(OrganizationId::ROOT, 1),
         entitlements::insert(OrganizationId::ROOT, 1, &grant, now, 1000),
         entitlements::delete(OrganizationId::ROOT, 1, 1),
-    ];
-    stmts.extend(consumers::page(OrganizationId::ROOT, Some("one@example.com"), page));
-    stmts.extend(entitlements::replace(OrganizationId::ROOT, 1, &[grant], now));
-    for stmt in stmts {
+        entitlements::replace(OrganizationId::ROOT, 1, &[grant], now),
+    );
+    for stmt in statements((of_tokens, of_consumers, of_permissions)) {
         let plan = registry.database.plan(&stmt);
         let scans: Vec<&str> =
             plan.lines().filter(|step| step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE")).collect();

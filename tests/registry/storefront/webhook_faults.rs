@@ -5,6 +5,7 @@ use rostrum::registry::operations::jobs::perform;
 use rostrum::store::OrganizationId;
 use serde_json::{Value, json};
 
+use crate::support::database::statements;
 use crate::support::faults::{InjectedFault, count, with_every_call_failing};
 use crate::support::{FaultTiming, HostFault, Port, TestRegistry, logs};
 
@@ -292,12 +293,12 @@ async fn a_first_download_is_told_if_and_only_if_it_is_counted() {
 #[test]
 fn what_is_looked_for_every_minute_and_at_every_report_is_found_by_an_index() {
     use rostrum::ports::Millis;
-    use rostrum::store::storefront::deliveries::{claim, due, forget, tell_expired, tell_first_downloads};
+    use rostrum::store::kernel::webhook_events::tell_first_downloads;
+    use rostrum::store::storefront::deliveries::{claim, due, forget, tell_expired};
     let registry = TestRegistry::new();
     let now = Millis(1);
-    let mut plans: Vec<String> = tell_expired(now).iter().map(|stmt| registry.database.plan(stmt)).collect();
-    plans.extend(claim(1, now, now).iter().map(|stmt| registry.database.plan(stmt)));
-    plans.extend([due(now), forget(now)].iter().map(|stmt| registry.database.plan(stmt)));
+    let stmts = statements((tell_expired(now), claim(1, now, now), due(now), forget(now)));
+    let mut plans: Vec<String> = stmts.iter().map(|stmt| registry.database.plan(stmt)).collect();
     let first =
         registry.database.plan(&tell_first_downloads(OrganizationId::ROOT, 1, "consumer:1", "[]".to_owned(), now));
     assert!(first.contains("SEARCH d USING COVERING INDEX downloads_by_consumer"), "{first}");

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use rostrum::ports::{BoxFuture, Database, DatabaseError, Fault, Rows, Stmt, Value};
+use rostrum::store::query::Batch;
 use rusqlite::Connection;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use serde_json::{Map, Number, Value as Json};
@@ -13,6 +14,13 @@ use super::meter::{Port, PortMeter};
 const MAX_PARAMETERS: usize = 100;
 const MAX_VALUE_BYTES: usize = 2_000_000;
 const MAX_SAFE_INTEGER: i64 = 1 << 53;
+
+/// The statements of a batch, in their order.
+pub fn statements(batch: impl Batch) -> Vec<Stmt> {
+    let mut stmts = Vec::new();
+    batch.add_to(&mut stmts);
+    stmts
+}
 
 /// A database with every migration applied.
 pub struct Sqlite {

@@ -4,10 +4,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::requirement::OwnAccount;
+use crate::http::kit::response::{Done, message, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::UserView;
 use crate::registry::access::role::role_of;
@@ -41,15 +42,12 @@ impl TryFrom<UserRow> for MeView {
     path = "/logout",
     tag = "authentication",
     responses(
-        (status = 200, description = "Ended", body = Done),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+        (status = 200, description = "Ended", body = Done)
     )
 )]
-pub async fn log_out(auth: RequestAuth) -> Result<Response, Failure> {
+pub async fn log_out(auth: RequestAuth<OwnAccount>) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    sessions::end(&auth.app, &me, &me.account.session_uid).await?;
+    sessions::end(auth.app(), &me, &me.account.session_uid).await?;
     Ok(message("Logged out"))
 }
 
@@ -59,13 +57,10 @@ pub async fn log_out(auth: RequestAuth) -> Result<Response, Failure> {
     path = "/me",
     tag = "authentication",
     responses(
-        (status = 200, description = "The user", body = MeView),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+        (status = 200, description = "The user", body = MeView)
     )
 )]
-pub async fn get_me(auth: RequestAuth) -> Result<Response, Failure> {
+pub async fn get_me(auth: RequestAuth<OwnAccount>) -> Result<Response, Failure> {
     Ok(ok(&MeView::try_from(auth.current_user().await?.account.user)?))
 }
 
@@ -87,18 +82,19 @@ pub struct MeRequest {
     request_body = MeRequest,
     responses(
         (status = 200, description = "The user as it is now", body = MeView),
-        (status = 400, description = "The password is wrong, or a field is wrong or unknown", body = ErrorBody),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 409, description = "There is a user with this address already", body = ErrorBody),
-        (status = 429, description = "Too many wrong passwords, or the account's hour is used up", body = ErrorBody)
+        (status = 400, description = "The password is wrong, or a field is wrong or unknown"),
+        (status = 409, description = "There is a user with this address already"),
+        (status = 429, description = "Too many wrong passwords, or the account's hour is used up")
     )
 )]
-pub async fn update_me(auth: RequestAuth, body: Result<JsonBody<MeRequest>, Failure>) -> Result<Response, Failure> {
+pub async fn update_me(
+    auth: RequestAuth<OwnAccount>,
+    body: Result<JsonBody<MeRequest>, Failure>,
+) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
     let JsonBody(MeRequest { name, email, current_password }) = body?;
     let update = OwnUpdate { name, email, password: current_password.map(|password| password.0) };
-    Ok(ok(&MeView::try_from(account::update(&auth.app, &me, update).await?)?))
+    Ok(ok(&MeView::try_from(account::update(auth.app(), &me, update).await?)?))
 }
 
 /// A request to change one's own password.
@@ -118,18 +114,16 @@ pub struct PasswordRequest {
     request_body = PasswordRequest,
     responses(
         (status = 200, description = "Changed", body = Done),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 429, description = "Too many wrong passwords, or the account's hour is used up", body = ErrorBody)
+        (status = 429, description = "Too many wrong passwords, or the account's hour is used up")
     )
 )]
 pub async fn change_password(
-    auth: RequestAuth,
+    auth: RequestAuth<OwnAccount>,
     body: Result<JsonBody<PasswordRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
     let JsonBody(PasswordRequest { current_password, password }) = body?;
-    account::change_password(&auth.app, &me, &current_password.0, &password.0).await?;
+    account::change_password(auth.app(), &me, &current_password.0, &password.0).await?;
     Ok(message("Password changed"))
 }
 
@@ -170,26 +164,20 @@ impl SessionView {
     get,
     path = "/sessions",
     tag = "authentication",
-    params(
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SessionView>),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SessionView>)
     )
 )]
 pub async fn list_sessions(
-    auth: RequestAuth,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<OwnAccount>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    let StrictQuery(query) = query?;
-    let (rows, total) = sessions::list(&auth.app, &me, query.page()?).await?;
+    let page = query?.page;
+    let (rows, total) = sessions::list(auth.app(), &me, page.rows()).await?;
     let current = &me.account.session_uid;
-    Ok(page_of_list(rows.into_iter().map(|row| SessionView::new(row, current)), total))
+    Ok(page.respond(rows.into_iter().map(|row| SessionView::new(row, current)), total))
 }
 
 /// Ends one of one's sessions, at once and everywhere.
@@ -200,15 +188,15 @@ pub async fn list_sessions(
     params(("id" = String, Path, description = "The session's id")),
     responses(
         (status = 200, description = "Ended", body = Done),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 404, description = "No such session", body = ErrorBody),
-        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+        (status = 404, description = "No such session")
     )
 )]
-pub async fn delete_session(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
+pub async fn delete_session(
+    auth: RequestAuth<OwnAccount>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    sessions::end(&auth.app, &me, &id).await?;
+    sessions::end(auth.app(), &me, &id).await?;
     Ok(message("Session ended"))
 }
 
@@ -218,14 +206,11 @@ pub async fn delete_session(auth: RequestAuth, PathParams(id): PathParams<String
     path = "/sessions",
     tag = "authentication",
     responses(
-        (status = 200, description = "Ended", body = Done),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+        (status = 200, description = "Ended", body = Done)
     )
 )]
-pub async fn delete_sessions(auth: RequestAuth) -> Result<Response, Failure> {
+pub async fn delete_sessions(auth: RequestAuth<OwnAccount>) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    sessions::end_all(&auth.app, &me).await?;
+    sessions::end_all(auth.app(), &me).await?;
     Ok(message("All sessions ended"))
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::JsonBody;
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::{AdminToken, Public};
 use crate::http::kit::response::{Done, created, message, no_store, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::kit::tenant::Tenant;
@@ -30,11 +30,10 @@ pub struct SetupView {
     get,
     path = "/setup",
     tag = "authentication",
-    security(()),
     responses((status = 200, description = "Whether it does", body = SetupView))
 )]
-pub async fn get_setup(auth: RequestAuth) -> Result<Response, Failure> {
-    Ok(ok(&SetupView { setup_required: users::needs_owner(&auth.app, Tenant::OF_ANONYMOUS).await? }))
+pub async fn get_setup(auth: RequestAuth<Public>) -> Result<Response, Failure> {
+    Ok(ok(&SetupView { setup_required: users::needs_owner(auth.app(), Tenant::OF_ANONYMOUS).await? }))
 }
 
 /// The first owner.
@@ -47,7 +46,7 @@ pub struct SetupRequest {
     password: Secret,
 }
 
-/// Makes the first owner. Takes `ADMIN_TOKEN`, so that no visitor can come first.
+/// Makes the first owner. Takes `ADMIN_TOKEN`, so that no stranger can come first.
 #[utoipa::path(
     post,
     path = "/setup",
@@ -55,15 +54,17 @@ pub struct SetupRequest {
     request_body = SetupRequest,
     responses(
         (status = 201, description = "The owner", body = UserView),
-        (status = 403, description = "Another token than `ADMIN_TOKEN`", body = ErrorBody),
-        (status = 409, description = "There is an owner already", body = ErrorBody)
+        (status = 409, description = "There is an owner already")
     )
 )]
-pub async fn set_up(auth: RequestAuth, body: Result<JsonBody<SetupRequest>, Failure>) -> Result<Response, Failure> {
+pub async fn set_up(
+    auth: RequestAuth<AdminToken>,
+    body: Result<JsonBody<SetupRequest>, Failure>,
+) -> Result<Response, Failure> {
     let actor = auth.administrator().await?;
     let JsonBody(request) = body?;
     let spec = UserSpec { email: request.email, name: request.name, password: request.password.0 };
-    let user = users::set_up(&auth.app, &actor, &spec).await?;
+    let user = users::set_up(auth.app(), &actor, &spec).await?;
     Ok(created(&UserView::try_from(user)?))
 }
 
@@ -128,22 +129,21 @@ impl TryFrom<Login> for LoginView {
     post,
     path = "/login",
     tag = "authentication",
-    security(()),
     request_body = LoginRequest,
     responses(
         (status = 200, description = "The session", body = LoginView),
-        (status = 401, description = "`INVALID_CREDENTIALS`: something is wrong. `TWO_FACTOR_REQUIRED`: the password is right, send a code too", body = ErrorBody),
-        (status = 403, description = "The password is right, and the account is blocked", body = ErrorBody),
-        (status = 429, description = "Too many failures; `Retry-After` says for how long", body = ErrorBody)
+        (status = 401, description = "`INVALID_CREDENTIALS`: something is wrong. `TWO_FACTOR_REQUIRED`: the password is right, send a code too"),
+        (status = 403, description = "The password is right, and the account is blocked"),
+        (status = 429, description = "Too many failures; `Retry-After` says for how long")
     )
 )]
 pub async fn log_in(
-    auth: RequestAuth,
+    auth: RequestAuth<Public>,
     headers: HeaderMap,
     body: Result<JsonBody<LoginRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let JsonBody(request) = body?;
-    let login = start_session(&auth.app, &auth.anonymous(), request.into_spec(&headers)?).await?;
+    let login = start_session(auth.app(), &auth.anonymous(), request.into_spec(&headers)?).await?;
     Ok(no_store(StatusCode::OK, &LoginView::try_from(login)?))
 }
 
@@ -163,20 +163,19 @@ pub struct AcceptRequest {
     post,
     path = "/accept-invitation",
     tag = "authentication",
-    security(()),
     request_body = AcceptRequest,
     responses(
         (status = 201, description = "The user", body = UserView),
-        (status = 404, description = "The invitation is not valid (any more)", body = ErrorBody),
-        (status = 409, description = "There is a user with this address already", body = ErrorBody)
+        (status = 404, description = "The invitation is not valid (any more)"),
+        (status = 409, description = "There is a user with this address already")
     )
 )]
 pub async fn accept_invitation(
-    auth: RequestAuth,
+    auth: RequestAuth<Public>,
     body: Result<JsonBody<AcceptRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let JsonBody(AcceptRequest { token, name, password }) = body?;
-    let user = links::accept(&auth.app, &auth.anonymous(), &token.0, &name, &password.0).await?;
+    let user = links::accept(auth.app(), &auth.anonymous(), &token.0, &name, &password.0).await?;
     Ok(created(&UserView::try_from(user)?))
 }
 
@@ -195,18 +194,17 @@ pub struct ResetRequest {
     post,
     path = "/reset",
     tag = "authentication",
-    security(()),
     request_body = ResetRequest,
     responses(
         (status = 200, description = "Set", body = Done),
-        (status = 404, description = "The link is not valid (any more)", body = ErrorBody)
+        (status = 404, description = "The link is not valid (any more)")
     )
 )]
 pub async fn reset_password(
-    auth: RequestAuth,
+    auth: RequestAuth<Public>,
     body: Result<JsonBody<ResetRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let JsonBody(ResetRequest { token, password }) = body?;
-    links::reset(&auth.app, &auth.anonymous(), &token.0, &password.0).await?;
+    links::reset(auth.app(), &auth.anonymous(), &token.0, &password.0).await?;
     Ok(message("Password set"))
 }

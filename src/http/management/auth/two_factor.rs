@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::JsonBody;
-use crate::http::kit::failure::ErrorBody;
 use crate::http::kit::request_auth::RequestAuth;
+use crate::http::kit::requirement::OwnAccount;
 use crate::http::kit::response::{Done, message, no_store};
 use crate::http::kit::secret::Secret;
 use crate::registry::identity::users::second_factor::Given;
@@ -34,15 +34,12 @@ pub struct TwoFactorView {
     tag = "authentication",
     responses(
         (status = 200, description = "The secret", body = TwoFactorView),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 409, description = "The second factor is on already", body = ErrorBody),
-        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+        (status = 409, description = "The second factor is on already")
     )
 )]
-pub async fn set_up_two_factor(auth: RequestAuth) -> Result<Response, Failure> {
+pub async fn set_up_two_factor(auth: RequestAuth<OwnAccount>) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
-    let secret = two_factor::set_up(&auth.app, &me).await?;
+    let secret = two_factor::set_up(auth.app(), &me).await?;
     let view = TwoFactorView { secret: secret.to_base32(), otpauth_uri: secret.to_uri(&me.account.user.email) };
     Ok(no_store(StatusCode::OK, &view))
 }
@@ -71,20 +68,17 @@ pub struct RecoveryCodesView {
     request_body = CodeRequest,
     responses(
         (status = 200, description = "The recovery codes", body = RecoveryCodesView),
-        (status = 400, description = "The code is wrong, or a field is", body = ErrorBody),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 409, description = "It is on already, or was not set up", body = ErrorBody),
-        (status = 429, description = "The account's hour is used up", body = ErrorBody)
+        (status = 400, description = "The code is wrong, or a field is"),
+        (status = 409, description = "It is on already, or was not set up")
     )
 )]
 pub async fn enable_two_factor(
-    auth: RequestAuth,
+    auth: RequestAuth<OwnAccount>,
     body: Result<JsonBody<CodeRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
     let JsonBody(request) = body?;
-    let recovery_codes = two_factor::enable(&auth.app, &me, &request.code.0).await?;
+    let recovery_codes = two_factor::enable(auth.app(), &me, &request.code.0).await?;
     Ok(no_store(StatusCode::OK, &RecoveryCodesView { recovery_codes }))
 }
 
@@ -118,21 +112,19 @@ impl ProofRequest {
     request_body = ProofRequest,
     responses(
         (status = 200, description = "It is off", body = Done),
-        (status = 400, description = "The password or the code is wrong, or a field is", body = ErrorBody),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 409, description = "It is off already", body = ErrorBody),
-        (status = 429, description = "Too many failures, or the account's hour is used up", body = ErrorBody)
+        (status = 400, description = "The password or the code is wrong, or a field is"),
+        (status = 409, description = "It is off already"),
+        (status = 429, description = "Too many failures, or the account's hour is used up")
     )
 )]
 pub async fn disable_two_factor(
-    auth: RequestAuth,
+    auth: RequestAuth<OwnAccount>,
     body: Result<JsonBody<ProofRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
     let JsonBody(request) = body?;
     let (password, given) = request.into_proof()?;
-    two_factor::disable(&auth.app, &me, &password, &given).await?;
+    two_factor::disable(auth.app(), &me, &password, &given).await?;
     Ok(message("Two-factor authentication is off"))
 }
 
@@ -144,20 +136,18 @@ pub async fn disable_two_factor(
     request_body = ProofRequest,
     responses(
         (status = 200, description = "The recovery codes", body = RecoveryCodesView),
-        (status = 400, description = "The password or the code is wrong, or a field is", body = ErrorBody),
-        (status = 401, description = "No valid session", body = ErrorBody),
-        (status = 403, description = "Not a session", body = ErrorBody),
-        (status = 409, description = "The second factor is off", body = ErrorBody),
-        (status = 429, description = "Too many failures, or the account's hour is used up", body = ErrorBody)
+        (status = 400, description = "The password or the code is wrong, or a field is"),
+        (status = 409, description = "The second factor is off"),
+        (status = 429, description = "Too many failures, or the account's hour is used up")
     )
 )]
 pub async fn renew_recovery_codes(
-    auth: RequestAuth,
+    auth: RequestAuth<OwnAccount>,
     body: Result<JsonBody<ProofRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let me = auth.current_user().await?;
     let JsonBody(request) = body?;
     let (password, given) = request.into_proof()?;
-    let recovery_codes = two_factor::renew_codes(&auth.app, &me, &password, &given).await?;
+    let recovery_codes = two_factor::renew_codes(auth.app(), &me, &password, &given).await?;
     Ok(no_store(StatusCode::OK, &RecoveryCodesView { recovery_codes }))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
 use crate::json::read_text;
@@ -12,8 +12,11 @@ use crate::registry::sources::repositories::change::RepositoryChange;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::registry::sources::repositories::verify::Verification;
-use crate::registry::sources::repositories::{RepositoryFilter, RepositorySpec, SyncStatus, run_status, status};
+use crate::registry::sources::repositories::{
+    RepositoryFilter, RepositorySpec, SyncState, SyncStatus, run_status, status,
+};
 use crate::store::Update;
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::repositories::{RefRow, RepositoryRow};
 use crate::store::sources::sync_runs::RunRow;
 
@@ -32,7 +35,7 @@ pub struct RepositoryRequest {
     kind: Option<String>,
     /// `git` (the default), `github`, `gitlab`, `bitbucket` or `gitea`; `composer` is the kind `composer`.
     vcs_type: Option<String>,
-    /// `none`, `token` or `basic`; told by the credentials when it is absent. A token is sent to a git host as a password,
+    /// `none`, `token` or `basic`; follows from the credentials if it is absent. A token is sent to a git host as a password,
     /// and to a Composer repository as a bearer token.
     credential_type: Option<String>,
     /// The token; or `user:password`; or an object `{token}` or `{username, password}`. Null is none. Never shown again.
@@ -57,21 +60,24 @@ pub struct RepositoryRequest {
     package_filter: Update<Vec<String>>,
 }
 
-fn check_kind(kind: Option<&str>) -> Result<(), Failure> {
-    match kind.filter(|kind| !["git", "composer", "artifact"].contains(kind)) {
-        Some(kind) => {
-            let detail = format!("`{}` is none of `git`, `composer`, `artifact`", kind.escape_default());
-            Err(Failure::invalid_field("kind", detail))
-        }
-        None => Ok(()),
-    }
+fn parse_kind(kind: Option<&str>) -> Result<Option<RepositoryKind>, Failure> {
+    let parse = |name: &str| {
+        let detail = || format!("`{}` is none of `git`, `composer`, `artifact`", name.escape_default());
+        RepositoryKind::parse(name).ok_or_else(|| Failure::invalid_field("kind", detail()))
+    };
+    kind.map(parse).transpose()
 }
 
 /// The provider that `kind` and `vcs_type` name together, if they do.
-fn provider(kind: Option<&str>, vcs_type: Option<&str>) -> Result<Option<Provider>, Failure> {
-    check_kind(kind)?;
+fn provider(kind: Option<RepositoryKind>, vcs_type: Option<&str>) -> Result<Option<Provider>, Failure> {
     let named = match vcs_type {
-        None => return Ok(kind.filter(|kind| *kind != "git").and_then(Provider::parse)),
+        None => {
+            return Ok(match kind {
+                None | Some(RepositoryKind::Git) => None,
+                Some(RepositoryKind::Composer) => Some(Provider::Composer),
+                Some(RepositoryKind::Artifact) => Some(Provider::Artifact),
+            });
+        }
         Some(name) => Provider::parse(name).ok_or_else(|| {
             let all = "`git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer`";
             Failure::invalid_field("vcs_type", format!("`{}` is none of {all}", name.escape_default()))
@@ -90,7 +96,7 @@ impl RepositoryRequest {
 
     /// As a new repository.
     pub(super) fn into_spec(mut self) -> Result<RepositorySpec, Failure> {
-        let provider = provider(self.kind.as_deref(), self.vcs_type.as_deref())?;
+        let provider = provider(parse_kind(self.kind.as_deref())?, self.vcs_type.as_deref())?;
         let given = self.auth_credentials.clone().into_value();
         let credentials = Credentials::read(self.credential_type.as_deref(), given.as_ref())?;
         let provider = provider.unwrap_or(Provider::Git);
@@ -108,10 +114,11 @@ impl RepositoryRequest {
 
     /// As a change of what it names.
     pub(super) fn into_change(self) -> Result<RepositoryChange, Failure> {
-        let provider = provider(self.kind.as_deref(), self.vcs_type.as_deref())?;
+        let kind = parse_kind(self.kind.as_deref())?;
+        let provider = provider(kind, self.vcs_type.as_deref())?;
         Ok(RepositoryChange {
             url: self.url,
-            kind: self.kind,
+            kind,
             provider: provider.map_or(Update::Keep, |provider| Update::Set(Some(provider))),
             credential_type: self.credential_type,
             auth_credentials: self.auth_credentials,
@@ -151,7 +158,7 @@ pub struct RepositoryView {
     id: String,
     url: String,
     /// `git`: its refs become versions of a package. `composer`: its packages are mirrored. `artifact`: zips are uploaded.
-    kind: String,
+    kind: &'static str,
     /// As it was given.
     vcs_type: String,
     /// The host's kind.
@@ -175,17 +182,17 @@ pub struct RepositoryView {
 
 impl RepositoryView {
     pub(super) fn new(row: RepositoryRow, now: Millis) -> Self {
-        let (sync_status, error) = status(&row, now);
-        let (sync_status, error) = (sync_status.as_str(), error.map(str::to_owned));
+        let SyncState { status, error } = status(&row, now);
+        let (sync_status, error) = (status.as_str(), error.map(str::to_owned));
         let globs = |text: Option<String>| text.and_then(|text| read_text(&text).ok());
         Self {
             id: row.uid,
             url: row.url,
-            kind: row.kind.clone(),
+            kind: row.kind.as_str(),
             vcs_type: row.provider.clone(),
             provider: row.provider,
             credential_type: row.credential_type,
-            path: Some(row.path).filter(|path| !path.is_empty() && row.kind == "git"),
+            path: Some(row.path).filter(|path| !path.is_empty() && row.kind == RepositoryKind::Git),
             tag_filter: globs(row.tag_filter),
             branch_filter: globs(row.branch_filter),
             package_filter: globs(row.package_filter),
@@ -237,7 +244,7 @@ pub struct SkippedView {
 
 impl SyncRunView {
     pub(super) fn new(row: RunRow, now: Millis) -> Self {
-        let (status, error) = run_status(&row, now);
+        let SyncState { status, error } = run_status(&row, now);
         let (status, error) = (status.as_str(), error.map(str::to_owned));
         Self {
             id: row.uid,
@@ -299,7 +306,7 @@ pub struct VerificationView {
     branches: Option<usize>,
     /// Of a git repository.
     tags: Option<usize>,
-    /// Of a Composer repository, if its `packages.json` tells.
+    /// Of a Composer repository, if its `packages.json` says how many it has.
     packages: Option<usize>,
 }
 
@@ -317,22 +324,23 @@ impl From<Verification> for VerificationView {
 }
 
 /// What narrows a list of repositories.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct RepositoriesQuery {
+    /// Only those of this kind: `git`, `composer` or `artifact`
     kind: Option<String>,
+    /// Only those that are `pending`, `syncing`, `ok` or `failed`
     sync_status: Option<String>,
-    pub(super) limit: Option<i64>,
-    pub(super) offset: Option<i64>,
 }
 
 impl RepositoriesQuery {
     /// Which repositories are asked for.
-    pub(super) fn filter(&self) -> Result<RepositoryFilter<'_>, Failure> {
-        check_kind(self.kind.as_deref())?;
+    pub(super) fn store_filter(&self) -> Result<RepositoryFilter, Failure> {
+        let kind = parse_kind(self.kind.as_deref())?;
         let status = self.sync_status.as_deref().map(|name| {
             let detail = || format!("`{}` is none of `pending`, `syncing`, `ok`, `failed`", name.escape_default());
             SyncStatus::parse(name).ok_or_else(|| Failure::invalid_field("sync_status", detail()))
         });
-        Ok(RepositoryFilter { kind: self.kind.as_deref(), status: status.transpose()? })
+        Ok(RepositoryFilter { kind, status: status.transpose()? })
     }
 }

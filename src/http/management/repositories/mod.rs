@@ -3,44 +3,38 @@
 mod body;
 
 use axum::response::Response;
-use body::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
 
-use crate::http::kit::extract::{JsonBody, PageQuery, PathParams, StrictQuery, page};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, created, message, ok, page_of_list};
-use crate::registry::access::scope::Scope;
+use crate::http::kit::requirement::{RepositoriesRead, RepositoriesWrite};
+use crate::http::kit::response::{Done, created, message, ok};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::repositories;
 use crate::registry::sources::repositories::change::change;
 use crate::registry::sources::repositories::verify::verify;
+
+use body::{RefView, RepositoriesQuery, RepositoryRequest, RepositoryView, SyncRunView, VerificationView};
 
 /// Repositories in the order in which they were registered.
 #[utoipa::path(
     get,
     path = "/repositories",
     tag = "repositories",
-    params(
-        ("kind" = Option<String>, Query, description = "Only those of this kind: `git`, `composer` or `artifact`"),
-        ("sync_status" = Option<String>, Query, description = "Only those that are `pending`, `syncing`, `ok` or `failed`"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(RepositoriesQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RepositoryView>),
-        (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RepositoryView>)
     )
 )]
 pub async fn list_repositories(
-    auth: RequestAuth,
-    query: Result<StrictQuery<RepositoriesQuery>, Failure>,
+    auth: RequestAuth<RepositoriesRead>,
+    query: Result<ListQuery<RepositoriesQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::RepositoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = page(query.limit, query.offset)?;
-    let (rows, total) = repositories::list(&auth.app, &view, query.filter()?, page).await?;
-    let now = auth.app.now();
-    Ok(page_of_list(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let (rows, total) = repositories::list(auth.app(), &view, filter.store_filter()?, page.rows()).await?;
+    let now = auth.app().now();
+    Ok(page.respond(rows.into_iter().map(|row| RepositoryView::new(row, now)), total))
 }
 
 /// Registers a repository and asks for its first sync. The one for uploaded zips, which has none, is also made by the
@@ -52,18 +46,17 @@ pub async fn list_repositories(
     request_body = RepositoryRequest,
     responses(
         (status = 201, description = "The repository; its sync is pending", body = RepositoryView),
-        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
-        (status = 409, description = "It is registered already", body = ErrorBody)
+        (status = 409, description = "It is registered already")
     )
 )]
 pub async fn create_repository(
-    auth: RequestAuth,
+    auth: RequestAuth<RepositoriesWrite>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::RepositoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = repositories::register(&auth.app, &actor, request.into_spec()?).await?;
-    Ok(created(&RepositoryView::new(row, auth.app.now())))
+    let row = repositories::register(auth.app(), &actor, request.into_spec()?).await?;
+    Ok(created(&RepositoryView::new(row, auth.app().now())))
 }
 
 /// One repository.
@@ -74,14 +67,16 @@ pub async fn create_repository(
     params(("id" = String, Path, description = "The repository's id")),
     responses(
         (status = 200, description = "The repository", body = RepositoryView),
-        (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody)
+        (status = 404, description = "No such repository")
     )
 )]
-pub async fn get_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::RepositoriesRead).await?;
-    let row = repositories::get(&auth.app, &view, &id).await?;
-    Ok(ok(&RepositoryView::new(row, auth.app.now())))
+pub async fn get_repository(
+    auth: RequestAuth<RepositoriesRead>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let row = repositories::get(auth.app(), &view, &id).await?;
+    Ok(ok(&RepositoryView::new(row, auth.app().now())))
 }
 
 /// Changes what the request names and asks for a sync.
@@ -93,20 +88,19 @@ pub async fn get_repository(auth: RequestAuth, PathParams(id): PathParams<String
     request_body = RepositoryRequest,
     responses(
         (status = 200, description = "The repository as it is now", body = RepositoryView),
-        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile", body = ErrorBody)
+        (status = 404, description = "No such repository"),
+        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile")
     )
 )]
 pub async fn update_repository(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<RepositoriesWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::RepositoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = change(&auth.app, &actor, &id, request.into_change()?).await?;
-    Ok(ok(&RepositoryView::new(row, auth.app.now())))
+    let row = change(auth.app(), &actor, &id, request.into_change()?).await?;
+    Ok(ok(&RepositoryView::new(row, auth.app().now())))
 }
 
 /// Replaces everything about a repository but its kind: what the request does not name gets its default back, less
@@ -119,20 +113,19 @@ pub async fn update_repository(
     request_body = RepositoryRequest,
     responses(
         (status = 200, description = "The repository as it is now", body = RepositoryView),
-        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile", body = ErrorBody)
+        (status = 404, description = "No such repository"),
+        (status = 409, description = "Another repository has this URL and path, or this one was changed meanwhile")
     )
 )]
 pub async fn replace_repository(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<RepositoriesWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<RepositoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::RepositoriesWrite).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = change(&auth.app, &actor, &id, request.into_replacement()?).await?;
-    Ok(ok(&RepositoryView::new(row, auth.app.now())))
+    let row = change(auth.app(), &actor, &id, request.into_replacement()?).await?;
+    Ok(ok(&RepositoryView::new(row, auth.app().now())))
 }
 
 /// Tries a repository out with its credentials, and says what is there. Nothing is imported.
@@ -143,14 +136,16 @@ pub async fn replace_repository(
     params(("id" = String, Path, description = "The repository's id")),
     responses(
         (status = 200, description = "What it answered, or why it could not be read", body = VerificationView),
-        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "It holds uploaded zips", body = ErrorBody)
+        (status = 404, description = "No such repository"),
+        (status = 409, description = "It holds uploaded zips")
     )
 )]
-pub async fn verify_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::RepositoriesWrite).await?;
-    Ok(ok(&VerificationView::from(verify(&auth.app, &view, &id).await?)))
+pub async fn verify_repository(
+    auth: RequestAuth<RepositoriesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    Ok(ok(&VerificationView::from(verify(auth.app(), &view, &id).await?)))
 }
 
 /// Removes a repository with its packages: they leave the metadata, and their archives can no longer be downloaded.
@@ -161,14 +156,16 @@ pub async fn verify_repository(auth: RequestAuth, PathParams(id): PathParams<Str
     params(("id" = String, Path, description = "The repository's id")),
     responses(
         (status = 200, description = "Removed", body = Done),
-        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "It stands for Packagist, which the settings switch off", body = ErrorBody)
+        (status = 404, description = "No such repository"),
+        (status = 409, description = "It stands for Packagist, which the settings switch off")
     )
 )]
-pub async fn delete_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::RepositoriesWrite).await?;
-    repositories::remove(&auth.app, &actor, &id).await?;
+pub async fn delete_repository(
+    auth: RequestAuth<RepositoriesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    repositories::remove(auth.app(), &actor, &id).await?;
     Ok(message("Repository removed"))
 }
 
@@ -181,15 +178,17 @@ pub async fn delete_repository(auth: RequestAuth, PathParams(id): PathParams<Str
     params(("id" = String, Path, description = "The repository's id")),
     responses(
         (status = 200, description = "The repository; its sync is pending, or another one is running", body = RepositoryView),
-        (status = 403, description = "The token lacks `repositories:write`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody),
-        (status = 409, description = "It holds uploaded zips", body = ErrorBody)
+        (status = 404, description = "No such repository"),
+        (status = 409, description = "It holds uploaded zips")
     )
 )]
-pub async fn sync_repository(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let actor = auth.actor(Scope::RepositoriesWrite).await?;
-    let row = repositories::request_sync(&auth.app, &actor, &id).await?;
-    Ok(ok(&RepositoryView::new(row, auth.app.now())))
+pub async fn sync_repository(
+    auth: RequestAuth<RepositoriesWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
+    let row = repositories::request_sync(auth.app(), &actor, &id).await?;
+    Ok(ok(&RepositoryView::new(row, auth.app().now())))
 }
 
 /// The syncs of a repository, newest first: what each did, and which refs it skipped for which reason.
@@ -199,26 +198,23 @@ pub async fn sync_repository(auth: RequestAuth, PathParams(id): PathParams<Strin
     tag = "repositories",
     params(
         ("id" = String, Path, description = "The repository's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<SyncRunView>),
-        (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody)
+        (status = 404, description = "No such repository")
     )
 )]
 pub async fn list_syncs(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<RepositoriesRead>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::RepositoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let page = query.page()?;
-    let (rows, total) = repositories::history(&auth.app, &view, &id, page).await?;
-    let now = auth.app.now();
-    Ok(page_of_list(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let (rows, total) = repositories::history(auth.app(), &view, &id, page.rows()).await?;
+    let now = auth.app().now();
+    Ok(page.respond(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
 }
 
 /// The refs of a git repository as the last sync saw them, those first that became no version: what each is published
@@ -229,22 +225,20 @@ pub async fn list_syncs(
     tag = "repositories",
     params(
         ("id" = String, Path, description = "The repository's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
+        LimitOffset
     ),
     responses(
         (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<RefView>),
-        (status = 403, description = "The token lacks `repositories:read`", body = ErrorBody),
-        (status = 404, description = "No such repository", body = ErrorBody)
+        (status = 404, description = "No such repository")
     )
 )]
 pub async fn list_refs(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
-    query: Result<StrictQuery<PageQuery>, Failure>,
+    auth: RequestAuth<RepositoriesRead>,
+    PathParams([id]): PathParams<1>,
+    query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::RepositoriesRead).await?;
-    let StrictQuery(query) = query?;
-    let (rows, total) = repositories::refs(&auth.app, &view, &id, query.page()?).await?;
-    Ok(page_of_list(rows.into_iter().map(RefView::from), total))
+    let view = auth.view().await?;
+    let page = query?.page;
+    let (rows, total) = repositories::refs(auth.app(), &view, &id, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(RefView::from), total))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
 use crate::ports::Millis;
@@ -37,7 +37,7 @@ impl From<PermissionName> for Permissions {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"package": "acme/extension", "constraint": "5.*", "updates_until": 1_893_456_000}))]
 pub struct GrantRequest {
-    /// One package; or else
+    /// The name of one package. Either it or `pattern` is needed.
     package: Option<String>,
     /// `acme/*`: every package whose name matches.
     pattern: Option<String>,
@@ -118,10 +118,10 @@ impl From<TokenRequest> for TokenSpec {
 /// Packages, and which versions of them.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GrantView {
-    /// One package; or else
+    /// The name of the package, if the grant is for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     package: Option<String>,
-    /// every package whose name matches.
+    /// The pattern of names, if the grant is for every package whose name matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pattern: Option<String>,
     /// Which versions, as composer writes it.
@@ -219,7 +219,7 @@ impl NewTokenView {
 pub struct TokenDetails {
     #[serde(flatten)]
     view: TokenView,
-    /// Requests that count in this clock hour, up to a minute behind; null when that cannot be told just now.
+    /// Requests that count in this clock hour, up to a minute behind; null if the count is not available just now.
     requests_this_hour: Option<i64>,
 }
 
@@ -281,26 +281,30 @@ impl From<Revoked> for RevokedView {
 }
 
 /// Which tokens, in which order, and which part of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct TokensQuery {
+    /// Only those with this `customer_id` in their metadata
     customer_id: Option<String>,
+    /// Only those with this `order_id` in their metadata
     order_id: Option<String>,
+    /// Only those with this `customer_email` in their metadata
     customer_email: Option<String>,
+    /// Only those whose description holds this
     description: Option<String>,
+    /// Only those that read, or only those that write
     permissions: Option<PermissionName>,
+    /// Only those that have expired, or only those that have not
     expired: Option<bool>,
+    /// `true`: those that were revoked, in place of all others
     revoked: Option<bool>,
-    /// One of [`crate::store::access::tokens::SORTS`].
+    /// `created_at`, `expires_at`, `last_used_at` or `description`, with a `-` in front for the other way round
     pub sort: Option<String>,
-    /// How many at most.
-    pub limit: Option<i64>,
-    /// How many to pass over.
-    pub offset: Option<i64>,
 }
 
 impl TokensQuery {
     /// The filter that it is.
-    pub fn filter(&self) -> Result<TokenFilter<'_>, Failure> {
+    pub fn store_filter(&self) -> Result<TokenFilter<'_>, Failure> {
         let filter = TokenFilter {
             customer_id: self.customer_id.as_deref(),
             order_id: self.order_id.as_deref(),
@@ -329,19 +333,26 @@ fn without_empty_filters(filter: TokenFilter<'_>) -> Result<TokenFilter<'_>, Fai
 }
 
 /// Which tokens are to be revoked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct RevocationQuery {
+    /// Those with this `customer_id` in their metadata
     customer_id: Option<String>,
+    /// Those with this `order_id` in their metadata
     order_id: Option<String>,
+    /// Those with this `customer_email` in their metadata
     customer_email: Option<String>,
+    /// Those whose description holds this
     description: Option<String>,
-    permissions: Option<PermissionName>,
+    /// `true`: those that have expired
     expired: Option<bool>,
+    /// Of these, only those that read or only those that write; needs another filter beside it
+    permissions: Option<PermissionName>,
 }
 
 impl RevocationQuery {
     /// The filter that it is.
-    pub fn filter(&self) -> Result<TokenFilter<'_>, Failure> {
+    pub fn store_filter(&self) -> Result<TokenFilter<'_>, Failure> {
         let filter = TokenFilter {
             customer_id: self.customer_id.as_deref(),
             order_id: self.order_id.as_deref(),

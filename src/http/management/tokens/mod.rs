@@ -6,18 +6,18 @@ use axum::response::Response;
 use http::StatusCode;
 
 use body::{
-    NewTokenView, PermissionName, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails,
-    TokenRequest, TokenView, TokensQuery,
+    NewTokenView, RevocationQuery, RevokedView, RotatedTokenView, RotationRequest, TokenDetails, TokenRequest,
+    TokenView, TokensQuery,
 };
 
-use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery, page};
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::response::{Done, message, ok, page_of_list};
+use crate::http::kit::requirement::{TokensRead, TokensWrite};
+use crate::http::kit::response::{Done, message, ok};
 use crate::registry::access::caller::Subject;
 use crate::registry::access::rate_limit;
-use crate::registry::access::scope::Scope;
 use crate::registry::identity::idempotency::{self, Begun};
 use crate::registry::identity::tokens::{self, rotation};
 use crate::registry::kernel::failure::Failure;
@@ -27,33 +27,20 @@ use crate::registry::kernel::failure::Failure;
     get,
     path = "/tokens",
     tag = "tokens",
-    params(
-        ("customer_id" = Option<String>, Query, description = "Only those with this `customer_id` in their metadata"),
-        ("order_id" = Option<String>, Query, description = "Only those with this `order_id` in their metadata"),
-        ("customer_email" = Option<String>, Query, description = "Only those with this `customer_email` in their metadata"),
-        ("description" = Option<String>, Query, description = "Only those whose description holds this"),
-        ("permissions" = Option<PermissionName>, Query, description = "Only those that read, or only those that write"),
-        ("expired" = Option<bool>, Query, description = "Only those that have expired, or only those that have not"),
-        ("revoked" = Option<bool>, Query, description = "`true`: those that were revoked, in place of all others"),
-        ("sort" = Option<String>, Query, description = "`created_at`, `expires_at`, `last_used_at` or `description`, with a `-` in front for the other way round"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over")
-    ),
+    params(TokensQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page of tokens; `X-Total-Count` says how many there are", body = Vec<TokenView>),
-        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody)
+        (status = 200, description = "A page of tokens; `X-Total-Count` says how many there are", body = Vec<TokenView>)
     )
 )]
 pub async fn list_tokens(
-    auth: RequestAuth,
-    query: Result<StrictQuery<TokensQuery>, Failure>,
+    auth: RequestAuth<TokensRead>,
+    query: Result<ListQuery<TokensQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view(Scope::TokensRead).await?;
-    let StrictQuery(query) = query?;
-    let page = page(query.limit, query.offset)?;
-    let filter = query.filter()?;
-    let (rows, total) = tokens::list(&auth.app, &view, &filter, query.sort.as_deref(), page).await?;
-    Ok(page_of_list(rows.into_iter().map(TokenView::from), total))
+    let view = auth.view().await?;
+    let ListQuery { filter, page } = query?;
+    let (order, filter) = (filter.sort.as_deref(), filter.store_filter()?);
+    let (rows, total) = tokens::list(auth.app(), &view, &filter, order, page.rows()).await?;
+    Ok(page.respond(rows.into_iter().map(TokenView::from), total))
 }
 
 /// Revokes the tokens that the filters mean, up to 100 with each call.
@@ -61,27 +48,20 @@ pub async fn list_tokens(
     delete,
     path = "/tokens",
     tag = "tokens",
-    params(
-        ("customer_id" = Option<String>, Query, description = "Those with this `customer_id` in their metadata"),
-        ("order_id" = Option<String>, Query, description = "Those with this `order_id` in their metadata"),
-        ("customer_email" = Option<String>, Query, description = "Those with this `customer_email` in their metadata"),
-        ("description" = Option<String>, Query, description = "Those whose description holds this"),
-        ("expired" = Option<bool>, Query, description = "`true`: those that have expired"),
-        ("permissions" = Option<PermissionName>, Query, description = "Of these, only those that read or only those that write; needs another filter beside it")
-    ),
+    params(RevocationQuery),
     responses(
         (status = 200, description = "What was revoked, and how many are left", body = RevokedView),
-        (status = 400, description = "A filter is unknown or wrong, or there is none", body = ErrorBody),
-        (status = 403, description = "The token lacks `tokens:write`, or one of these holds more than it", body = ErrorBody)
+        (status = 400, description = "A filter is unknown or wrong, or there is none"),
+        (status = 403, description = "or one of these holds more than it")
     )
 )]
 pub async fn delete_tokens(
-    auth: RequestAuth,
+    auth: RequestAuth<TokensWrite>,
     query: Result<StrictQuery<RevocationQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let issuer = auth.issuer().await?;
     let StrictQuery(query) = query?;
-    let revoked = tokens::revoke_all(&auth.app, &issuer, &query.filter()?).await?;
+    let revoked = tokens::revoke_all(auth.app(), &issuer, &query.store_filter()?).await?;
     Ok(ok(&RevokedView::from(revoked)))
 }
 
@@ -96,16 +76,16 @@ pub async fn delete_tokens(
     request_body = TokenRequest,
     responses(
         (status = 201, description = "The token", body = NewTokenView),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 409, description = "The key came with another request, or this one is still in progress", body = ErrorBody)
+        (status = 403, description = "or what it would pass on"),
+        (status = 409, description = "The key came with another request, or this one is still in progress")
     )
 )]
 pub async fn create_token(
-    auth: RequestAuth,
+    auth: RequestAuth<TokensWrite>,
     body: Result<IdempotentJson<TokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &auth.app;
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let app = auth.app();
+    let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
     let draft = tokens::draft(app, &issuer, value.into())?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
@@ -126,14 +106,13 @@ pub async fn create_token(
     params(("id" = String, Path, description = "The token's id")),
     responses(
         (status = 200, description = "The token", body = TokenDetails),
-        (status = 403, description = "The token lacks `tokens:read`", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody)
+        (status = 404, description = "No such token")
     )
 )]
-pub async fn get_token(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let view = auth.view(Scope::TokensRead).await?;
-    let row = tokens::get(&auth.app, &view, &id).await?;
-    let used = rate_limit::used(&auth.app, Subject::Token { id: row.id }).await;
+pub async fn get_token(auth: RequestAuth<TokensRead>, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let row = tokens::get(auth.app(), &view, &id).await?;
+    let used = rate_limit::used(auth.app(), Subject::Token { id: row.id }).await;
     Ok(ok(&TokenDetails::new(row, used)))
 }
 
@@ -146,19 +125,19 @@ pub async fn get_token(auth: RequestAuth, PathParams(id): PathParams<String>) ->
     request_body = TokenRequest,
     responses(
         (status = 200, description = "The token as it is now", body = TokenView),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
+        (status = 403, description = "or what it would pass on"),
+        (status = 404, description = "No such token"),
+        (status = 409, description = "Somebody else changed it at the same time")
     )
 )]
 pub async fn update_token(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<TokensWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<JsonBody<TokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(request) = body?;
-    let row = tokens::change(&auth.app, &issuer, &id, request.into()).await?;
+    let row = tokens::change(auth.app(), &issuer, &id, request.into()).await?;
     Ok(ok(&TokenView::from(row)))
 }
 
@@ -174,18 +153,18 @@ pub async fn update_token(
     request_body = Option<RotationRequest>,
     responses(
         (status = 200, description = "The token with its new secret", body = RotatedTokenView),
-        (status = 403, description = "The token lacks `tokens:write`, or this one holds more than it", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress", body = ErrorBody)
+        (status = 403, description = "or this one holds more than it"),
+        (status = 404, description = "No such token"),
+        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress")
     )
 )]
 pub async fn rotate_token(
-    auth: RequestAuth,
-    PathParams(id): PathParams<String>,
+    auth: RequestAuth<TokensWrite>,
+    PathParams([id]): PathParams<1>,
     body: Result<IdempotentJson<RotationRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = &auth.app;
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
+    let app = auth.app();
+    let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
     let rotation = rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
@@ -206,13 +185,16 @@ pub async fn rotate_token(
     params(("id" = String, Path, description = "The token's id")),
     responses(
         (status = 200, description = "Revoked", body = Done),
-        (status = 403, description = "The token lacks `tokens:write`, or what it would pass on", body = ErrorBody),
-        (status = 404, description = "No such token", body = ErrorBody),
-        (status = 409, description = "Somebody else changed it at the same time", body = ErrorBody)
+        (status = 403, description = "or what it would pass on"),
+        (status = 404, description = "No such token"),
+        (status = 409, description = "Somebody else changed it at the same time")
     )
 )]
-pub async fn delete_token(auth: RequestAuth, PathParams(id): PathParams<String>) -> Result<Response, Failure> {
-    let issuer = auth.issuer(Scope::TokensWrite).await?;
-    tokens::revoke(&auth.app, &issuer, &id).await?;
+pub async fn delete_token(
+    auth: RequestAuth<TokensWrite>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
+    let issuer = auth.issuer().await?;
+    tokens::revoke(auth.app(), &issuer, &id).await?;
     Ok(message("Token revoked"))
 }

@@ -28,7 +28,7 @@ use crate::store::access::tokens::{
     self, GrantRow, HashedTokenRow, Holder, SORTS, TokenChanges, TokenFilter, TokenRow,
 };
 use crate::store::identity::revocations;
-use crate::store::{Page, Update, run};
+use crate::store::{Page, Query, Update};
 
 /// Who issues, changes or revokes tokens.
 pub struct Issuer {
@@ -93,12 +93,15 @@ impl Issuer {
 
     /// The revision at which the token that `look_up` finds holds no more than they do; `None` when it may hold what it
     /// likes.
-    async fn checked_revision(&self, app: &App, look_up: Stmt) -> Result<Option<i64>, Failure> {
+    async fn checked_revision(
+        &self,
+        app: &App,
+        look_up: Query<Option<HashedTokenRow>>,
+    ) -> Result<Option<i64>, Failure> {
         if self.holds_everything() {
             return Ok(None);
         }
-        let row: Option<HashedTokenRow> = run(&*app.ports.database, look_up).await?.first()?;
-        let token = row.ok_or_else(absent)?.token;
+        let token = app.ports.database.ask(look_up).await?.ok_or_else(absent)?.token;
         self.check_token(&token)?;
         Ok(Some(token.revision))
     }
@@ -211,8 +214,7 @@ pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure
 
 /// One token.
 pub async fn get(app: &App, view: &View, uid: &str) -> Result<TokenRow, Failure> {
-    let rows = run(&*app.ports.database, tokens::by_uid(view.organization(), uid)).await?;
-    let row: Option<HashedTokenRow> = rows.first()?;
+    let row = app.ports.database.ask(tokens::by_uid(view.organization(), uid)).await?;
     row.map(|row| row.token).ok_or_else(absent)
 }
 

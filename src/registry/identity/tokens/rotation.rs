@@ -33,8 +33,7 @@ pub async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) ->
         return Err(Failure::invalid_field("grace_seconds", detail));
     }
     let look_up = tokens::by_uid(issuer.by.organization(), uid);
-    let row: Option<HashedTokenRow> = crate::store::run(&*app.ports.database, look_up).await?.first()?;
-    let row = row.ok_or_else(absent)?;
+    let row = app.ports.database.ask(look_up).await?.ok_or_else(absent)?;
     issuer.check_token(&row.token)?;
     let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
     Ok(Rotation {

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::registry::access::account::Me;
 use crate::registry::access::role::Role;
 use crate::registry::access::session::{IDLE, MOST_SESSIONS};
-use crate::registry::identity::users::confirmation::confirm;
+use crate::registry::identity::users::confirmation::{Confirmed, confirm};
 use crate::registry::identity::users::{Manager, UserUpdate, change, password};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::Deed;
@@ -28,8 +28,8 @@ pub struct OwnUpdate {
 pub async fn update(app: &App, me: &Me, update: OwnUpdate) -> Result<UserRow, Failure> {
     let OwnUpdate { name, email, password } = update;
     if email.is_some() {
-        let (_, _, attempt) = confirm(app, me, "current_password", &password.unwrap_or_default(), None).await?;
-        app.ports.database.batch(attempt.settled().into()).await?;
+        let confirmed = confirm(app, me, "current_password", &password.unwrap_or_default(), None).await?;
+        app.ports.database.ask(confirmed.attempt.settled()).await?;
     }
     // Nothing that only a manager may change is changed: the greatest role keeps the guards out of the way.
     let own = Manager { by: me.by.clone(), role: Role::Owner, user_id: Some(me.account.user.id) };
@@ -39,18 +39,20 @@ pub async fn update(app: &App, me: &Me, update: OwnUpdate) -> Result<UserRow, Fa
 /// Changes one's own password; all other sessions end.
 pub async fn change_password(app: &App, me: &Me, current: &str, new: &str) -> Result<(), Failure> {
     password::check("password", new, &me.account.user.email)?;
-    let (row, _, attempt) = confirm(app, me, "current_password", current, None).await?;
+    let Confirmed { row, attempt, .. } = confirm(app, me, "current_password", current, None).await?;
     let user = &row.user;
     let hashed = password::hash(&*app.ports.entropy, new)?;
     let deed = Deed { action: "user.password_changed", target: &user.uid, label: None, details: json!({}) };
     let now = app.now();
     let noted = me.by.note(app, &deed)?;
-    let mut batch = set_password(user.id, user.session_epoch, &hashed, Some(me.account.session_id), noted);
-    batch.push(prune(user.id, now, now.minus(IDLE), MOST_SESSIONS));
-    batch.push(forget_reset(user.id, &hashed));
-    batch.extend(attempt.settled());
-    let changed = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
-    if changed.0.is_empty() {
+    let batch = (
+        set_password(user.id, user.session_epoch, &hashed, Some(me.account.session_id), noted),
+        prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
+        forget_reset(user.id, &hashed),
+        attempt.settled(),
+    );
+    let ((is_changed, ..), ..) = app.ports.database.ask(batch).await?;
+    if !is_changed {
         // Another change came first: what was typed in is not the password any more.
         return Err(Failure::invalid_field("current_password", "is not the password of this account"));
     }

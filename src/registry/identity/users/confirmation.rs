@@ -9,6 +9,16 @@ use crate::registry::kernel::failure::Failure;
 use crate::store::access::users::{CredentialRow, credentials};
 use crate::store::identity::two_factor::Factor;
 
+/// Somebody who has proved again who they are.
+pub struct Confirmed {
+    /// Their user.
+    pub row: CredentialRow,
+    /// The second factor that they gave; it is still to be spent.
+    pub factor: Factor,
+    /// The attempt, which is still to be settled.
+    pub attempt: Attempt,
+}
+
 /// Has the holder of a session prove again who they are. A stolen session is not to be turned into an account: wrong
 /// answers count as failed logins.
 ///
@@ -21,7 +31,7 @@ pub async fn confirm(
     field: &str,
     password: &str,
     given: Option<&Given>,
-) -> Result<(CredentialRow, Factor, Attempt), Failure> {
+) -> Result<Confirmed, Failure> {
     let user = &me.account.user;
     let attempt = Attempt::new(&user.email, me.by.address.as_deref());
     let row = throttle::begin(app, &me.by, &attempt, credentials(user.id)).await?;
@@ -32,7 +42,7 @@ pub async fn confirm(
     }
     let proof = given.map_or(Ok(Proof::Good(Factor::None)), |given| prove(app, &row, given))?;
     match proof {
-        Proof::Good(factor) => Ok((row, factor, attempt)),
+        Proof::Good(factor) => Ok(Confirmed { row, factor, attempt }),
         Proof::Missing | Proof::Wrong => {
             throttle::failed(app, &me.by, Some(&row), "code").await?;
             Err(wrong_code())

@@ -22,7 +22,7 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenKind};
 use crate::store::Page;
 use crate::store::access::sessions;
-use crate::store::access::users::UserRow;
+use crate::store::access::users::{Outcome, UserRow};
 use crate::store::identity::invitations::{self, Acceptance, InvitationRow, NewInvitation, NewReset};
 
 /// How long an invitation is open.
@@ -157,9 +157,9 @@ pub async fn issue_reset(app: &App, manager: &Manager, uid: &str) -> Result<Link
     let deed = Deed { action: "user.reset_link_issued", target: uid, label: None, details: json!({}) };
     let noted = manager.by.note(app, &deed)?;
     match invitations::insert_reset(&*app.ports.database, new, noted).await? {
-        (true, _) => Ok(link),
-        (false, None) => Err(Failure::not_found("User")),
-        (false, Some(user)) => {
+        Outcome::Done(_) => Ok(link),
+        Outcome::Absent => Err(Failure::not_found("User")),
+        Outcome::Refused(user) => {
             manager.role.require_over(role_of(&user)?)?;
             Err(Failure::new(Kind::Conflict, "This user is blocked. Unblock the user first."))
         }
@@ -177,10 +177,12 @@ pub async fn reset(app: &App, by: &Actor, token: &str, chosen: &str) -> Result<(
     let hashed = password::hash(&*app.ports.entropy, chosen)?;
     let by = Actor::without_view(user.organization, format!("user:{}", user.uid), by.address.clone());
     let deed = Deed { action: "user.password_reset", target: &user.uid, label: None, details: json!({}) };
-    let mut batch = invitations::reset(hash.as_str(), &hashed, now, by.note(app, &deed)?);
-    batch.push(sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS));
-    // Whoever forgot the password has typed wrong ones.
-    batch.push(Attempt::new(&user.email, by.address.as_deref()).cleared());
-    let done = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
-    if done.0.is_empty() { Err(refused()) } else { Ok(()) }
+    let batch = (
+        invitations::reset(hash.as_str(), &hashed, now, by.note(app, &deed)?),
+        sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
+        // Whoever forgot the password has typed wrong ones.
+        Attempt::new(&user.email, by.address.as_deref()).cleared(),
+    );
+    let ((is_set, ..), ..) = app.ports.database.ask(batch).await?;
+    if is_set { Ok(()) } else { Err(refused()) }
 }

@@ -65,7 +65,7 @@ pub async fn log_in(app: &App, by: &Actor, spec: LoginSpec) -> Result<Login, Fai
     let factor = match prove(app, &row, &spec.given)? {
         Proof::Good(factor) => factor,
         Proof::Missing => {
-            app.ports.database.batch(vec![attempt.taken_back()]).await?;
+            app.ports.database.ask(attempt.taken_back()).await?;
             return Err(Failure::new(
                 Kind::TwoFactorRequired,
                 "This account needs a second factor. Log in again with `totp_code` or `recovery_code` as well.",
@@ -128,16 +128,16 @@ async fn start(
         label: Some(&user.email),
         details: json!({ "second_factor": second_factor }),
     };
-    let mut batch = vec![
+    let batch = (
         spend(user.id, user.session_epoch, factor),
         sessions::insert(&new),
         by.note(app, &deed)?,
         touch_login(user.id, &uid, rehashed, now),
         sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
-    ];
-    batch.extend(attempt.settled());
-    let started = app.ports.database.batch(batch).await?.into_iter().nth(1).unwrap_or_default();
-    if started.0.is_empty() {
+        attempt.settled(),
+    );
+    let ((), is_started, ..) = app.ports.database.ask(batch).await?;
+    if !is_started {
         // Another login has spent the same code, or the user was changed, since the password was looked at.
         return Err(if second_factor.is_some() { wrong_code() } else { wrong_password() });
     }

@@ -28,7 +28,7 @@ use crate::registry::kernel::email::Email;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::store::access::users::{self, NewUser, Only, Outcome, UserChanges, UserRow};
-use crate::store::{OrganizationId, Page, run};
+use crate::store::{OrganizationId, Page};
 
 /// Somebody who may manage users.
 #[derive(Debug, Clone)]
@@ -107,7 +107,7 @@ fn taken(error: DatabaseError) -> Failure {
 
 /// One user.
 pub async fn get(app: &App, view: &View, uid: &str) -> Result<UserRow, Failure> {
-    let row = run(&*app.ports.database, users::by_uid(view.organization(), uid)).await?.first()?;
+    let row = app.ports.database.ask(users::by_uid(view.organization(), uid)).await?;
     row.ok_or_else(|| Failure::not_found("User"))
 }
 

@@ -37,7 +37,7 @@ pub fn prove(app: &App, row: &CredentialRow, given: &Given) -> Result<Proof, Fai
         return Ok(if is_good { Proof::Good(Factor::RecoveryCode(hash)) } else { Proof::Wrong });
     }
     let Some(code) = &given.totp_code else { return Ok(Proof::Missing) };
-    let (secret, _) = open(app, row)?.ok_or_else(not_set_up)?;
+    let UnsealedSecret { secret, .. } = open(app, row)?.ok_or_else(not_set_up)?;
     let step = secret.step_of(code, app.now(), row.totp_last_step);
     Ok(step.map_or(Proof::Wrong, |step| Proof::Good(Factor::Totp(step))))
 }
@@ -47,11 +47,19 @@ pub fn seal_row(uid: &str) -> String {
     format!("user/{uid}/totp")
 }
 
-/// A user's secret, and as it is sealed.
-pub fn open(app: &App, row: &CredentialRow) -> Result<Option<(Secret, String)>, Failure> {
+/// A user's secret.
+pub struct UnsealedSecret {
+    /// Opened.
+    pub secret: Secret,
+    /// As it is stored.
+    pub sealed: String,
+}
+
+/// Opens a user's secret, if there is one.
+pub fn open(app: &App, row: &CredentialRow) -> Result<Option<UnsealedSecret>, Failure> {
     let Some(sealed) = row.totp_secret.clone() else { return Ok(None) };
     let opened = app.config.keyring.open(&seal_row(&row.user.uid), &sealed).map_err(Failure::internal)?;
-    Ok(Some((Secret::from_stored(&opened)?, sealed)))
+    Ok(Some(UnsealedSecret { secret: Secret::from_stored(&opened)?, sealed }))
 }
 
 /// The refusal when there is no secret yet.

@@ -1,6 +1,5 @@
 //! One's own sessions: which there are, and ending them.
 
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::registry::access::account::Me;
@@ -10,7 +9,7 @@ use crate::registry::kernel::audit::Deed;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::TokenHash;
 use crate::store::Page;
-use crate::store::access::sessions::{self, SessionRow};
+use crate::store::access::sessions::{self, EndedRow, SessionRow};
 use crate::store::access::users;
 
 /// A page of one's sessions, newest first, and how many there are in all.
@@ -21,14 +20,9 @@ pub async fn list(app: &App, me: &Me, page: Page) -> Result<(Vec<SessionRow>, i6
 
 /// Ends one of one's sessions.
 pub async fn end(app: &App, me: &Me, uid: &str) -> Result<(), Failure> {
-    #[derive(Deserialize)]
-    struct Ended {
-        hash: String,
-    }
     let noted = me.by.note(app, &Deed { action: "session.ended", target: uid, label: None, details: json!({}) })?;
-    let batch = vec![sessions::end(me.account.user.id, uid), noted];
-    let ended = app.ports.database.batch(batch).await?.into_iter().next().unwrap_or_default();
-    let Ended { hash } = ended.first()?.ok_or_else(|| Failure::not_found("Session"))?;
+    let (ended, ()) = app.ports.database.ask((sessions::end(me.account.user.id, uid), noted)).await?;
+    let EndedRow { hash } = ended.ok_or_else(|| Failure::not_found("Session"))?;
     if let Err(fault) = app.ports.cache.delete(&session_cache_key(&TokenHash::from_stored(hash))).await {
         log::warn!("KV keeps a session that has ended for a while: {fault}");
     }
@@ -40,11 +34,11 @@ pub async fn end_all(app: &App, me: &Me) -> Result<(), Failure> {
     let user = &me.account.user;
     let deed = Deed { action: "user.sessions_ended", target: &user.uid, label: None, details: json!({}) };
     let now = app.now();
-    let batch = vec![
+    let batch = [
         users::end_sessions(user.id),
         me.by.note(app, &deed)?,
         sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
     ];
-    app.ports.database.batch(batch).await?;
+    app.ports.database.ask(batch).await?;
     Ok(())
 }

@@ -18,8 +18,9 @@ use crate::registry::access::actor::Actor;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::Deed;
 use crate::registry::kernel::failure::{Failure, Kind};
+use crate::store::Query;
 use crate::store::access::users::{CredentialRow, touch_failed};
-use crate::store::identity::throttles::{self, Gate, Tally};
+use crate::store::identity::throttles::{self, Gate};
 
 /// Failures of an account in a window.
 pub const MOST_PER_ACCOUNT: i64 = 10;
@@ -69,7 +70,7 @@ fn network_of(address: &str) -> String {
     }
 }
 
-/// Counts an attempt and looks up whom it is on (`credentials` yields a [`CredentialRow`] or none), in one round trip.
+/// Counts an attempt and looks up whom it is on, in one round trip.
 ///
 /// # Errors
 /// [`Kind::TooMany`] when the account or the address has had its failures.
@@ -77,21 +78,18 @@ pub async fn begin(
     app: &App,
     by: &Actor,
     attempt: &Attempt,
-    credentials: Stmt,
+    credentials: Query<Option<CredentialRow>>,
 ) -> Result<Option<CredentialRow>, Failure> {
     let now = app.now();
     let ends_at = now.plus(WINDOW);
     let gate = Gate { key: &attempt.address, most: MOST_PER_ADDRESS };
-    let batch = vec![
+    let batch = (
         throttles::clean(now),
         throttles::count(&attempt.address, now, ends_at, None),
         throttles::count(&attempt.account, now, ends_at, Some(gate)),
         credentials,
-    ];
-    let mut results = app.ports.database.batch(batch).await?.into_iter().skip(1);
-    let mut tally = || results.next().unwrap_or_default().first::<Tally>();
-    let (address, account) = (tally()?, tally()?);
-    let user: Option<CredentialRow> = results.next().unwrap_or_default().first()?;
+    );
+    let ((), address, account, user) = app.ports.database.ask(batch).await?;
     if let Some(tally) = address.filter(|tally| tally.attempts > MOST_PER_ADDRESS) {
         let shown = attempt.address.trim_start_matches("address:");
         note_lockout(app, by, &attempt.address, MOST_PER_ADDRESS, Some(shown)).await?;
@@ -113,11 +111,10 @@ fn too_many(now: Millis, ends_at: Millis) -> Failure {
 /// Notes the first refusal of a window. What was typed in for an account that does not exist may be anything, a
 /// password too: that is not noted.
 async fn note_lockout(app: &App, by: &Actor, key: &str, most: i64, target: Option<&str>) -> Result<(), Failure> {
-    let mut batch = vec![throttles::is_first_beyond(key, most)];
-    if let Some(target) = target {
-        batch.push(by.note(app, &Deed { action: "login.locked", target, label: None, details: json!({}) })?);
-    }
-    app.ports.database.batch(batch).await?;
+    let noted = target
+        .map(|target| by.note(app, &Deed { action: "login.locked", target, label: None, details: json!({}) }))
+        .transpose()?;
+    app.ports.database.ask((throttles::is_first_beyond(key, most), noted)).await?;
     Ok(())
 }
 
@@ -127,8 +124,8 @@ pub async fn failed(app: &App, by: &Actor, user: Option<&CredentialRow>, reason:
     let target = user.map_or("", |row| row.user.uid.as_str());
     let deed = Deed { action: "login.failed", target, label: None, details: json!({ "reason": reason }) };
     // For an account that does not exist the same statements run, and change nothing.
-    let batch = vec![touch_failed(user.map(|row| row.user.id), app.now()), by.note(app, &deed)?];
-    app.ports.database.batch(batch).await?;
+    let batch = [touch_failed(user.map(|row| row.user.id), app.now()), by.note(app, &deed)?];
+    app.ports.database.ask(batch).await?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::outbound::{Answer, Ask, Authorization, RequestError, ask, read_all};
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
-use crate::store::sources::upstream_answers::{Before, StoredRoot, Upstream, Validators};
+use crate::store::packages::authority::{Before, StoredRoot, Upstream, Validators};
 
 /// Most bytes of one document: the largest of packagist.org has two million.
 pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
@@ -144,6 +144,14 @@ pub enum Got {
     },
 }
 
+/// A repository's root as it was read.
+pub struct FetchedRoot {
+    /// What is kept of it.
+    pub stored: StoredRoot,
+    /// The packages in it, and the documents that it leads to.
+    pub file: RepositoryFile,
+}
+
 /// An upstream repository, for the length of one piece of work.
 pub struct Remote<'a> {
     app: &'a App,
@@ -179,16 +187,13 @@ impl<'a> Remote<'a> {
     }
 
     /// Reads the root; `None` when it has not changed since `known`.
-    pub async fn root(
-        &mut self,
-        known: Option<&Validators>,
-    ) -> Result<Option<(StoredRoot, RepositoryFile)>, MirrorError> {
+    pub async fn root(&mut self, known: Option<&Validators>) -> Result<Option<FetchedRoot>, MirrorError> {
         match self.get(self.base.clone(), known).await? {
             Got::Unchanged => Ok(None),
             Got::Absent => Err(MirrorError::NotARepository),
             Got::Document { bytes, validators } => {
                 let (root, file) = read_root(&bytes)?;
-                Ok(Some((StoredRoot { root, validators }, file)))
+                Ok(Some(FetchedRoot { stored: StoredRoot { root, validators }, file }))
             }
         }
     }

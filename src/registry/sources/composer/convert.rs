@@ -20,8 +20,9 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::{read_rfc3339, rfc3339};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::render::{Rendered, dist_url, render_entries};
-use crate::store::packages::mirror_publication::{MirroredDist, MirroredVersion};
-use crate::store::sources::upstream_answers::KnownVersion;
+use crate::store::packages::publication::{LiveVersions, UpstreamDist, VersionUpsert};
+use crate::store::packages::version_source::VersionSource;
+use crate::store::sources::upstream_answers::{KnownVersion, SkippedVersion};
 
 /// Most versions of one package, as of a repository of our own.
 const MAX_VERSIONS: usize = 5000;
@@ -41,9 +42,13 @@ pub struct Intake {
     /// Its documents.
     pub rendered: Rendered,
     /// Its versions.
-    pub versions: Vec<MirroredVersion>,
+    pub versions: Vec<VersionUpsert>,
+    /// Which of them is the default branch.
+    pub live: LiveVersions,
+    /// Where their zips are.
+    pub dists: Vec<UpstreamDist>,
     /// Versions that were left out, and why.
-    pub skipped: Vec<(String, String)>,
+    pub skipped: Vec<SkippedVersion>,
 }
 
 /// Where a version's zip is upstream.
@@ -82,28 +87,32 @@ pub fn take_in(
             skipped.note(label, reason);
         }
     }
-    let Taken { entries, index, versions } = taking.taken;
-    Ok(Intake { rendered: render_entries(name, entries, &index), versions, skipped: skipped.into_list() })
+    let Taken { entries, index, versions, dists, default_branch } = taking.taken;
+    let rendered = render_entries(name, entries, &index);
+    let normalized = versions.iter().map(|version| version.normalized.clone()).collect();
+    let live = LiveVersions { package: name.to_string(), versions: normalized, default_branch };
+    Ok(Intake { rendered, versions, live, dists, skipped: skipped.into_list() })
 }
 
 #[derive(Default)]
 struct Skipped {
-    named: Vec<(String, String)>,
+    named: Vec<SkippedVersion>,
     more: usize,
 }
 
 impl Skipped {
-    fn note(&mut self, label: String, reason: String) {
+    fn note(&mut self, version: String, reason: String) {
         if self.named.len() < MAX_NAMED {
-            self.named.push((label, reason));
+            self.named.push(SkippedVersion { version, reason });
         } else {
             self.more += 1;
         }
     }
 
-    fn into_list(mut self) -> Vec<(String, String)> {
+    fn into_list(mut self) -> Vec<SkippedVersion> {
         if self.more > 0 {
-            self.named.push((String::new(), format!("and {} more versions", self.more)));
+            let reason = format!("and {} more versions", self.more);
+            self.named.push(SkippedVersion { version: String::new(), reason });
         }
         self.named
     }
@@ -114,7 +123,9 @@ impl Skipped {
 struct Taken {
     entries: Vec<Map>,
     index: Vec<IndexedVersion>,
-    versions: Vec<MirroredVersion>,
+    versions: Vec<VersionUpsert>,
+    dists: Vec<UpstreamDist>,
+    default_branch: Option<String>,
 }
 
 struct Taking<'a> {
@@ -163,11 +174,19 @@ impl Taking<'_> {
             reference: archive.reference.clone().unwrap_or_else(|| archive.address.clone()),
             shasum: Some(stored.unwrap_or_else(|| archive.shasum.clone())),
         });
-        let upstream = archive.as_ref().map(|archive| {
+        if let Some(archive) = archive {
             let reference = archive.reference.as_deref();
             let placeholders = DistPlaceholders { name: self.name, version: normalized, pretty, reference };
-            MirroredDist { urls: placeholders.dist_urls(&archive.url, self.mirrors), shasum: archive.shasum.clone() }
-        });
+            self.taken.dists.push(UpstreamDist {
+                package: name.clone(),
+                normalized: normalized.as_str().to_owned(),
+                urls: placeholders.dist_urls(&archive.url, self.mirrors),
+                shasum: archive.shasum.clone(),
+            });
+        }
+        if admitted.is_default_branch {
+            self.taken.default_branch = Some(normalized.as_str().to_owned());
+        }
         self.taken.entries.push(composer::metadata_entry(&Release {
             name: self.name,
             version: &admitted.version,
@@ -178,16 +197,15 @@ impl Taking<'_> {
             default_branch: admitted.is_default_branch,
         }));
         self.taken.index.push(IndexedVersion(normalized.as_str().to_owned(), released_at, pretty.clone()));
-        self.taken.versions.push(MirroredVersion {
+        self.taken.versions.push(VersionUpsert {
+            package: name,
             uid: new_uid(&*self.app.ports.entropy, now)?,
-            name,
             normalized: normalized.as_str().to_owned(),
             pretty: pretty.clone(),
+            source: VersionSource::Upstream,
             reference: address,
-            is_default_branch: admitted.is_default_branch,
             manifest,
             released_at,
-            dist: upstream,
         });
         Ok(())
     }

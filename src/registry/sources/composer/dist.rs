@@ -23,9 +23,9 @@ use crate::registry::packages::documents::stored;
 use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
 use crate::registry::sources::composer::client::{MirrorError, Remote, refusal};
 use crate::registry::sources::composer::entitled;
-use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first, attached};
-use crate::store::sources::upstream_answers::Upstream;
-use crate::store::{OrganizationId, run};
+use crate::store::OrganizationId;
+use crate::store::packages::authority::Upstream;
+use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first};
 
 /// Largest zip that is mirrored: hashing it takes some seconds of CPU time.
 const MAX_BYTES: u64 = 512 << 20;
@@ -107,7 +107,7 @@ pub async fn fetch(
         }
     }
     if matches!(problem, ArchiveError::TooLarge) {
-        run(&*app.ports.database, dists::refuse(row.id, &problem.to_string())).await?;
+        app.ports.database.ask(dists::refuse(row.id, &problem.to_string())).await?;
         return Err(unavailable(&row.pretty, &problem.to_string()));
     }
     let words = format!("The archive of {name} {} is not available from its upstream: {problem}", row.pretty);
@@ -121,7 +121,7 @@ async fn upstream_of(
     name: &PackageName,
     row: &DistRow,
 ) -> Result<Upstream, Failure> {
-    let (_, facts) = stored(app, organization, name).await?;
+    let facts = stored(app, organization, name).await?.facts;
     let said = facts.as_ref().map(|facts| entitled(facts, name)).unwrap_or_default();
     let upstream =
         said.into_iter().map(|said| &said.upstream).find(|upstream| upstream.id == row.repository_id).cloned();
@@ -130,13 +130,12 @@ async fn upstream_of(
 
 /// Attaches a stored zip to its version. When another request was faster, what that one has stored is the zip.
 async fn attach(app: &App, row: &DistRow, artifact: NewArtifact) -> Result<NewArtifact, Failure> {
-    let batch = attach_first(row.id, &artifact, app.now());
-    let rows = app.ports.database.batch(batch.into()).await?.pop().unwrap_or_default();
-    let (attached, is_known) = attached(rows)?.ok_or_else(|| Failure::not_found("Version"))?;
-    if !is_known {
+    let (_, attached) = app.ports.database.ask(attach_first(row.id, &artifact, app.now())).await?;
+    let attached = attached.ok_or_else(|| Failure::not_found("Version"))?;
+    if !attached.is_known {
         app.ports.blobs.delete(vec![blob_key(&artifact.sha256)]).await?;
     }
-    Ok(attached)
+    Ok(attached.artifact)
 }
 
 async fn download(
@@ -193,7 +192,13 @@ struct Receiver<'a> {
     /// The end of the part before.
     tail: Vec<u8>,
     begins_as_zip: bool,
-    upload: Option<(String, Box<dyn BlobUpload>)>,
+    upload: Option<Incoming>,
+}
+
+/// A blob that is being written under a name of its own: what it is called for good, the hash of its content tells.
+struct Incoming {
+    key: String,
+    upload: Box<dyn BlobUpload>,
 }
 
 impl<'a> Receiver<'a> {
@@ -239,11 +244,11 @@ impl<'a> Receiver<'a> {
         if self.upload.is_none() {
             let key = format!("incoming/{}", new_uid(&*self.app.ports.entropy, self.app.now())?);
             let upload = self.app.ports.blobs.upload(&key).await?;
-            self.upload = Some((key, upload));
+            self.upload = Some(Incoming { key, upload });
         }
         self.tail = self.part[self.part.len().saturating_sub(END_WITHIN)..].to_vec();
         let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
-        if let Some((_, upload)) = &mut self.upload {
+        if let Some(Incoming { upload, .. }) = &mut self.upload {
             upload.put_part(Bytes::from(part)).await?;
         }
         Ok(())
@@ -269,7 +274,7 @@ impl<'a> Receiver<'a> {
         let (key, blobs) = (blob_key(&sha256), &self.app.ports.blobs);
         match self.upload.take() {
             None => blobs.put(&key, vec![Bytes::from(std::mem::take(&mut self.part))]).await?,
-            Some((incoming, mut upload)) => {
+            Some(Incoming { key: incoming, mut upload }) => {
                 let last = Bytes::from(std::mem::take(&mut self.part));
                 let stored = if last.is_empty() { Ok(()) } else { upload.put_part(last).await };
                 if let Err(fault) = stored {
@@ -293,7 +298,7 @@ impl<'a> Receiver<'a> {
     }
 
     async fn discard(mut self) {
-        if let Some((_, upload)) = self.upload.take() {
+        if let Some(Incoming { upload, .. }) = self.upload.take() {
             abort(upload).await;
         }
     }

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::registry::sources::composer::client::MirrorError;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{Progress, takes};
-use crate::store::run;
-use crate::store::sources::upstream_answers::{Before, StoredRoot, Validators, found};
+use crate::store::packages::authority::{Before, StoredRoot, Validators};
+use crate::store::sources::upstream_answers::{FoundName, found};
 
 /// Most documents that a repository is spread over, not counting those of single packages.
 const MAX_DOCUMENTS: usize = 30;
@@ -29,8 +29,7 @@ pub async fn import(
     mut stored: StoredRoot,
     root: RepositoryFile,
 ) -> Result<Progress, MirrorError> {
-    let rows = run(&*harvest.app.ports.database, found(harvest.upstream.id)).await?;
-    let published = rows.read(|row| Ok((row.needed_text("name")?, row.text("digest").unwrap_or_default())))?;
+    let published = harvest.app.ports.database.ask(found(harvest.upstream.id)).await?;
     let mut whole = Whole { harvest, published, seen: BTreeSet::new(), providers: Vec::new() };
     let template = root.providers_url.clone();
     whole.read_documents(root).await?;
@@ -40,7 +39,7 @@ pub async fn import(
     };
     let Whole { published, seen, harvest, .. } = whole;
     if progress == Progress::Done {
-        let gone = published.into_iter().map(|(name, _)| name).filter(|name| !seen.contains(name));
+        let gone = published.into_iter().map(|known| known.name).filter(|name| !seen.contains(name));
         harvest.retire(gone.collect());
     }
     harvest.flush().await?;
@@ -54,11 +53,24 @@ pub async fn import(
     Ok(progress)
 }
 
+/// A document that another one leads to.
+enum Include {
+    /// One of `includes`: packages with all their versions.
+    Packages(FileReference),
+    /// One of `provider-includes`: packages that have documents of their own.
+    Providers(FileReference),
+}
+
+/// The address that a name with a place for the hash stands for.
+fn with_hash(reference: &FileReference) -> String {
+    reference.name.replace("%hash%", reference.hash.as_deref().unwrap_or_default())
+}
+
 /// A repository that is being read.
 struct Whole<'w, 'a> {
     harvest: &'w mut Harvest<'a>,
-    /// Name and digest of what is published, by name.
-    published: Vec<(String, String)>,
+    /// What is published, by name.
+    published: Vec<FoundName>,
     /// The names that were met.
     seen: BTreeSet<String>,
     /// Packages with documents of their own.
@@ -68,31 +80,34 @@ struct Whole<'w, 'a> {
 impl Whole<'_, '_> {
     /// Reads the root and every document that it leads to.
     async fn read_documents(&mut self, root: RepositoryFile) -> Result<(), MirrorError> {
-        let mut left: VecDeque<(FileReference, bool)> = VecDeque::new();
+        let mut left: VecDeque<Include> = VecDeque::new();
         let (mut next, mut read) = (Some(root), 0);
         while let Some(file) = next.take() {
-            left.extend(file.includes.into_iter().map(|reference| (reference, false)));
-            left.extend(file.provider_includes.into_iter().map(|reference| (reference, true)));
+            left.extend(file.includes.into_iter().map(Include::Packages));
+            left.extend(file.provider_includes.into_iter().map(Include::Providers));
             self.providers.extend(file.providers);
             for (name, versions) in file.packages {
                 self.take(&name, versions).await?;
             }
-            if let Some((reference, is_provider_include)) = left.pop_front() {
+            if let Some(include) = left.pop_front() {
                 read += 1;
                 if read > MAX_DOCUMENTS || self.harvest.remote.received_bytes > MAX_BYTES {
                     let words = format!("has more than {MAX_DOCUMENTS} documents, or {MAX_BYTES} bytes");
                     return Err(MirrorError::TooLarge(words));
                 }
-                next = Some(read_included(&self.fetch(&reference, is_provider_include).await?)?);
+                let bytes = match include {
+                    Include::Packages(reference) => self.fetch(&reference, reference.name.clone()).await?,
+                    Include::Providers(reference) => self.fetch(&reference, with_hash(&reference)).await?,
+                };
+                next = Some(read_included(&bytes)?);
             }
         }
         Ok(())
     }
 
-    /// Reads a document that another one names, and checks its hash.
-    async fn fetch(&mut self, reference: &FileReference, fill: bool) -> Result<Vec<u8>, MirrorError> {
+    /// Reads a document that another one names, from its address, and checks its hash.
+    async fn fetch(&mut self, reference: &FileReference, address: String) -> Result<Vec<u8>, MirrorError> {
         let hash = reference.hash.as_deref().unwrap_or_default();
-        let address = if fill { reference.name.replace("%hash%", hash) } else { reference.name.clone() };
         let bytes = self.harvest.remote.named(&address).await?;
         let is_it = match hash.len() {
             40 => hex::encode(Sha1::digest(&bytes)) == hash,
@@ -124,8 +139,8 @@ impl Whole<'_, '_> {
     }
 
     fn is_published(&self, name: &PackageName, digest: &str) -> bool {
-        let place = self.published.binary_search_by(|(known, _)| known.as_str().cmp(name.as_str()));
-        place.is_ok_and(|place| self.published[place].1 == digest)
+        let place = self.published.binary_search_by(|known| known.name.as_str().cmp(name.as_str()));
+        place.is_ok_and(|place| self.published[place].digest.as_deref().unwrap_or_default() == digest)
     }
 
     async fn take(&mut self, name: &str, versions: Value) -> Result<(), MirrorError> {
@@ -149,7 +164,7 @@ impl Whole<'_, '_> {
             read += 1;
             let published = Before { validators: Vec::new(), digest: provider.hash.clone() };
             let reference = FileReference { name: template.replace("%package%", name.as_str()), hash: provider.hash };
-            match self.fetch(&reference, true).await {
+            match self.fetch(&reference, with_hash(&reference)).await {
                 Ok(bytes) => {
                     let versions = read_versions(&bytes, &name)?.into_iter().collect();
                     self.harvest.add(name, versions, published, bytes.len()).await?;

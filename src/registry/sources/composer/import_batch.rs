@@ -8,19 +8,17 @@ use serde_json::json;
 
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::kernel::ids::new_uid;
+use crate::registry::packages::publish::{PackagePlan, Plan, publish};
 use crate::registry::sources::composer::client::{Fetched, MirrorError, Remote, fetch_package};
 use crate::registry::sources::composer::convert::{Intake, find_version, take_in};
 use crate::registry::sources::composer::{rank, refusal};
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::packages::mirror_publication as publication;
-use crate::store::packages::mirror_publication::{Batch, Leaving, PackageUpsert, Source, retire};
+use crate::store::packages::authority::{Answered, Before, Ownership, StoredRoot, Upstream};
+use crate::store::packages::publication::{KnownPackage, Origin, Retirement, retire};
 use crate::store::sources::repositories;
 use crate::store::sources::sync_runs::{Report, SkippedRef};
-use crate::store::sources::upstream_answers::{
-    self, Answered, Before, KnownVersion, NameRow, Noted, Ownership, StoredRoot, Upstream,
-};
+use crate::store::sources::upstream_answers::{self, KnownVersion, NameRow, Noted, SkippedVersion};
 
 /// Bytes of documents that are published together: they are in memory at the same time, several times as large.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -168,54 +166,45 @@ impl<'a> Harvest<'a> {
 
     /// Publishes what was added, and writes down what was noted.
     pub async fn flush(&mut self) -> Result<(), Failure> {
-        let mut batch = Vec::new();
-        let mut place = None;
+        let mut permit = None;
+        let mut plan = None;
         if !self.pending.is_empty() {
             let words = "Too many packages are being mirrored at the moment. Try again.";
             let waited = self.app.acquire_permit(&["publish"], PATIENCE).await;
-            place = Some(waited.ok_or_else(|| Failure::new(Kind::Upstream, words))?);
-            let taken = self.take_pending().await?;
-            if !taken.packages.is_empty() {
-                batch = publication::publish(self.source(), taken);
-            }
+            permit = Some(waited.ok_or_else(|| Failure::new(Kind::Upstream, words))?);
+            plan = Some(self.take_pending().await?).filter(|plan| !plan.packages.is_empty());
         }
         let now = self.app.now();
+        let mut after = Vec::new();
         if !self.leaving.is_empty() {
-            let globs = std::mem::take(&mut self.leaving);
-            batch.push(organizations::touch(self.organization, Touched::Versions, now));
-            batch.extend(retire(
-                self.organization,
-                &[Leaving { repository_id: self.upstream.id, globs, matching: true }],
-                now,
-            ));
+            let patterns = std::mem::take(&mut self.leaving);
+            let leaving = Retirement { repository_id: self.upstream.id, patterns, matching: true };
+            after.push(organizations::touch(self.organization, Touched::Versions, now));
+            after.extend(retire(self.organization, &[leaving], now));
         }
-        batch.extend(upstream_answers::note(self.upstream.id, std::mem::take(&mut self.noted), now));
-        if !batch.is_empty() {
-            self.app.ports.database.batch(batch).await?;
+        after.extend(upstream_answers::note(self.upstream.id, std::mem::take(&mut self.noted), now));
+        match plan {
+            Some(plan) => drop(publish(self.app, plan, after).await?),
+            None if after.is_empty() => {}
+            None => drop(self.app.ports.database.ask(after).await?),
         }
-        drop(place);
+        drop(permit);
         Ok(())
     }
 
-    fn source(&self) -> Source<'a> {
-        let (repository_id, url) = (self.upstream.id, self.upstream.url.as_str());
-        Source { organization: self.organization, repository_id, url, now: self.app.now() }
-    }
-
     /// What was added, ready to be published.
-    async fn take_pending(&mut self) -> Result<Batch, Failure> {
+    async fn take_pending(&mut self) -> Result<Plan, Failure> {
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         let names: Vec<&str> = pending.iter().map(|one| one.name.as_str()).collect();
         let names = json!(names).to_string();
-        let reads = vec![
+        let reads = (
             upstream_answers::ownership(self.organization, self.upstream.id, names.clone()),
             upstream_answers::known_versions(self.organization, names),
-        ];
-        let mut results = self.app.ports.database.batch(reads).await?.into_iter();
-        let owners = NameRow::read(results.next().unwrap_or_default())?;
-        let known = KnownVersion::read(results.next().unwrap_or_default())?;
-        let mut batch = Batch::default();
+        );
+        let (owners, known) = self.app.ports.database.ask(reads).await?;
+        let mut plan = Plan::new(self.organization, self.upstream.id, Origin::Upstream);
+        plan.guards.push(repositories::guard_upstream(self.organization, self.upstream.id, &self.upstream.url));
         for Pending { name, versions, before } in pending {
             let owned = owners.iter().find(|one| one.name == name.as_str());
             let Some(NameRow { ownership, before: published, .. }) = owned else { continue };
@@ -233,15 +222,15 @@ impl<'a> Harvest<'a> {
             }
             let versions = versions.into_iter().flatten();
             let intake = take_in(self.app, &name, versions, &self.root.root.mirrors, known)?;
-            self.settle(&mut batch, &name, intake, before, ownership, known)?;
+            self.settle(&mut plan, &name, intake, before, ownership, known)?;
         }
-        Ok(batch)
+        Ok(plan)
     }
 
     /// Puts a package that was taken in to what is published, or notes why not.
     fn settle(
         &mut self,
-        batch: &mut Batch,
+        plan: &mut Plan,
         name: &PackageName,
         intake: Intake,
         before: Before,
@@ -249,7 +238,7 @@ impl<'a> Harvest<'a> {
         known: &[KnownVersion],
     ) -> Result<(), Failure> {
         if intake.versions.is_empty() {
-            if let Some((version, reason)) = intake.skipped.first() {
+            if let Some(SkippedVersion { version, reason }) = intake.skipped.first() {
                 let words = format!("none of its versions can be used; the first, {version}: {reason}");
                 self.note(name, Err(words), Before::default());
                 return Ok(());
@@ -261,15 +250,14 @@ impl<'a> Harvest<'a> {
             return Ok(());
         }
         self.count(&intake, known);
-        let documents = publication::document_rows(name.as_str(), &intake.rendered.stable, &intake.rendered.dev);
-        batch.documents.extend(documents);
-        batch.packages.push(PackageUpsert {
-            uid: new_uid(&*self.app.ports.entropy, self.app.now())?,
-            name: name.to_string(),
-            known: (ownership.owner, ownership.revision),
-            summary: intake.rendered.summary,
+        plan.packages.push(PackagePlan {
+            name: name.clone(),
+            known: KnownPackage { repository_id: ownership.owner, revision: ownership.revision },
+            rendered: intake.rendered,
+            live: intake.live,
         });
-        batch.versions.extend(intake.versions);
+        plan.changed.extend(intake.versions);
+        plan.dists.extend(intake.dists);
         let skipped = intake.skipped;
         self.noted.push(Noted { name: name.to_string(), answer: Ok(Answered::Found), published: before, skipped });
         Ok(())

@@ -11,13 +11,14 @@ use crate::ports::{Job, Millis};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::Cached;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::packages::documents::{DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, stored};
+use crate::registry::packages::documents::{DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, Stored, stored};
 use crate::registry::sources::composer::client::MirrorError;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{entitled, is_withheld, takes};
 use crate::store::OrganizationId;
+use crate::store::packages::authority::{Answered, Before, Facts, Said, Upstream};
 use crate::store::sources::repositories;
-use crate::store::sources::upstream_answers::{self, Answered, Before, Facts, Noted, Said, Upstream};
+use crate::store::sources::upstream_answers::{self, Noted};
 
 /// For how many sync intervals an answer may be handed out while it is asked for again.
 pub const STALE_INTERVALS: u32 = 6;
@@ -31,17 +32,22 @@ pub const UPSTREAM_BACKOFF: Duration = Duration::from_secs(15);
 
 /// The upstream repositories that failed a moment ago: until when they are not asked, and why they failed.
 #[derive(Default)]
-struct FailingUpstreams(HashMap<i64, (Millis, String)>);
+struct FailingUpstreams(HashMap<i64, Failing>);
+
+struct Failing {
+    until: Millis,
+    reason: String,
+}
 
 impl FailingUpstreams {
     fn record(&mut self, repository_id: i64, reason: &str, now: Millis) {
-        self.0.insert(repository_id, (now.plus(UPSTREAM_BACKOFF), reason.to_owned()));
+        self.0.insert(repository_id, Failing { until: now.plus(UPSTREAM_BACKOFF), reason: reason.to_owned() });
     }
 
     /// Why an upstream repository is not to be asked at the moment, if so.
     fn reason(&mut self, repository_id: i64, now: Millis) -> Option<String> {
-        self.0.retain(|_, (until, _)| now < *until);
-        self.0.get(&repository_id).map(|(_, reason)| reason.clone())
+        self.0.retain(|_, failing| now < failing.until);
+        self.0.get(&repository_id).map(|failing| failing.reason.clone())
     }
 }
 
@@ -225,7 +231,7 @@ async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
         }
     }
     // Also after a failure: somebody else may have published it meanwhile, or only the database's answer was lost.
-    let (documents, facts) = match stored(app, organization, name).await {
+    let Stored { documents, facts } = match stored(app, organization, name).await {
         Ok(stored) => stored,
         Err(failure) => return Err(asked.err().unwrap_or(failure)),
     };
@@ -269,7 +275,7 @@ async fn harvest_one(
 ) -> Result<Result<bool, String>, MirrorError> {
     let mut harvest = Harvest::new(app, organization, upstream)?;
     if upstream.root.is_none() {
-        let (root, _) = harvest.remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+        let root = harvest.remote.root(None).await?.ok_or(MirrorError::NotARepository)?.stored;
         if root.root.metadata_url.is_none() {
             // It is read as a whole, by the sync that its registration asked for.
             return Ok(Ok(false));

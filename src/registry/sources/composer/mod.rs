@@ -26,15 +26,14 @@ pub mod refresh;
 
 use composer::PackageName;
 
-use crate::json::read_text;
-use crate::ports::{Row, Rows};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::pattern::glob;
+use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::packages::mirror_publication::{Leaving, retire};
-use crate::store::sources::upstream_answers::{self, Facts, Ownership, Said, Upstream};
-use crate::store::{OrganizationId, run};
+use crate::store::packages::authority::{Facts, Ownership, Said, Upstream};
+use crate::store::packages::publication::{Retirement, retire};
+use crate::store::sources::upstream_answers::{self, ContestedPackage};
 
 /// The provider of the implicit upstream.
 pub const PACKAGIST: &str = "packagist";
@@ -99,28 +98,25 @@ fn is_withheld(facts: &Facts, name: &PackageName) -> bool {
 }
 
 /// Takes what public upstreams have of reserved vendors out of the metadata: nobody is answered with it in any case, and
-/// lists are not to show it either. `contested` are the rows of that statement, if it was run already.
+/// lists are not to show it either. `contested` is what that statement yields, if it was run already.
 pub async fn withdraw_reserved(
     app: &App,
     organization: OrganizationId,
-    contested: Option<Rows>,
+    contested: Option<Vec<ContestedPackage>>,
 ) -> Result<(), Failure> {
-    let rows = match contested {
-        Some(rows) => rows,
-        None => run(&*app.ports.database, upstream_answers::contested(organization)).await?,
+    let contested = match contested {
+        Some(contested) => contested,
+        None => app.ports.database.ask(upstream_answers::contested(organization)).await?,
     };
-    let mut leaving: Vec<Leaving> = Vec::new();
-    for mut package in rows.0.into_iter().map(Row) {
-        let filter = package.text("package_filter").and_then(|text| read_text::<Vec<String>>(&text).ok());
-        let (name, repository_id) = (package.needed_text("name")?, package.needed_number("repository_id")?);
-        let (provider, credential_type) = (package.needed_text("provider")?, package.needed_text("credential_type")?);
+    let mut leaving: Vec<Retirement> = Vec::new();
+    for ContestedPackage { name, repository_id, provider, credential_type, package_filter } in contested {
         let vendor = name.split_once('/').map_or("", |(vendor, _)| vendor);
-        if !is_public(&provider, &credential_type, filter.as_deref(), vendor) {
+        if !is_public(&provider, &credential_type, package_filter.as_deref(), vendor) {
             continue;
         }
         match leaving.iter_mut().find(|one| one.repository_id == repository_id) {
-            Some(one) => one.globs.push(name),
-            None => leaving.push(Leaving { repository_id, globs: vec![name], matching: true }),
+            Some(one) => one.patterns.push(name),
+            None => leaving.push(Retirement { repository_id, patterns: vec![name], matching: true }),
         }
     }
     if leaving.is_empty() {
@@ -146,6 +142,7 @@ pub enum Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::packages::authority::Before;
 
     fn upstream(provider: &str, credential_type: &str, filter: Option<&[&str]>) -> Upstream {
         Upstream {
@@ -200,7 +197,7 @@ mod tests {
             upstream: Upstream { id, ..upstream(provider, "none", None) },
             answer: None,
             checked_at: None,
-            before: upstream_answers::Before::default(),
+            before: Before::default(),
         };
         let upstreams = vec![said(3, "composer"), said(1, PACKAGIST), said(2, "composer")];
         let facts = Facts { ownership: Ownership::default(), upstreams };

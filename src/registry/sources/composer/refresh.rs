@@ -5,16 +5,15 @@
 use composer::PackageName;
 
 use crate::json::read_text;
-use crate::ports::Row;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::sources::composer::client::MirrorError;
+use crate::registry::sources::composer::client::{FetchedRoot, MirrorError};
 use crate::registry::sources::composer::import_all::import;
 use crate::registry::sources::composer::import_batch::Harvest;
 use crate::registry::sources::composer::{Progress, refusal, withdraw_reserved};
-use crate::store::run;
+use crate::store::packages::authority::{StoredRoot, Upstream};
 use crate::store::sources::sync_runs::{ClaimedRepository, Report};
-use crate::store::sources::upstream_answers::{self, NameRow, Upstream, stored_root};
+use crate::store::sources::upstream_answers::{self, LeftOut, NameRow, SkippedVersion};
 
 /// Packages that one sync asks for again.
 const PACKAGES_A_SYNC: i64 = 50;
@@ -29,7 +28,7 @@ pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Rep
         credential_type: repository.credential_type.clone(),
         credentials: repository.credentials.clone(),
         filter: repository.package_filter.as_deref().and_then(|text| read_text(text).ok()),
-        root: stored_root(repository.capabilities.as_deref()),
+        root: StoredRoot::from_json(repository.capabilities.as_deref()),
     };
     let mut harvest = Harvest::new(app, repository.organization, &upstream)?;
     let result = carry_through(&mut harvest).await;
@@ -49,10 +48,10 @@ pub async fn refresh(app: &App, repository: &ClaimedRepository, report: &mut Rep
 async fn carry_through(harvest: &mut Harvest<'_>) -> Result<Progress, MirrorError> {
     let known = harvest.upstream.root.as_ref();
     match (harvest.remote.root(known.map(|known| &known.validators)).await?, known) {
-        (Some((stored, file)), _) if stored.root.metadata_url.is_none() => {
+        (Some(FetchedRoot { stored, file }), _) if stored.root.metadata_url.is_none() => {
             return import(harvest, stored, file).await;
         }
-        (Some((stored, _)), _) => harvest.keep_root(stored).await?,
+        (Some(FetchedRoot { stored, .. }), _) => harvest.keep_root(stored).await?,
         // What was read as a whole has not changed since.
         (None, Some(known)) if known.root.metadata_url.is_none() => return Ok(Progress::Done),
         (None, _) => {}
@@ -64,8 +63,8 @@ async fn carry_through(harvest: &mut Harvest<'_>) -> Result<Progress, MirrorErro
 /// Asks for the packages again that were not asked for the longest.
 async fn ask_again(harvest: &mut Harvest<'_>) -> Result<(), MirrorError> {
     let before = harvest.app.now().minus(harvest.app.config.sync_interval);
-    let stmt = upstream_answers::oldest(harvest.organization, harvest.upstream.id, before, PACKAGES_A_SYNC);
-    for NameRow { name, ownership, before } in NameRow::read(run(&*harvest.app.ports.database, stmt).await?)? {
+    let oldest = upstream_answers::oldest(harvest.organization, harvest.upstream.id, before, PACKAGES_A_SYNC);
+    for NameRow { name, ownership, before } in harvest.app.ports.database.ask(oldest).await? {
         let Ok(name) = PackageName::parse(&name) else { continue };
         if refusal(harvest.upstream, &ownership, &name).is_none() {
             let is_owner = ownership.owner == Some(harvest.upstream.id);
@@ -78,14 +77,12 @@ async fn ask_again(harvest: &mut Harvest<'_>) -> Result<(), MirrorError> {
 /// What is left to do at the end, whether it was a good one or not.
 async fn tidy_up(harvest: &mut Harvest<'_>) -> Result<(), Failure> {
     withdraw_reserved(harvest.app, harvest.organization, None).await?;
-    let rows = run(&*harvest.app.ports.database, upstream_answers::left_out(harvest.upstream.id)).await?;
-    for mut row in rows.0.into_iter().map(Row) {
-        let name = row.needed_text("name")?;
-        let skipped = row.text("skipped").and_then(|text| read_text::<Vec<(String, String)>>(&text).ok());
-        for (version, reason) in skipped.into_iter().flatten() {
+    let left_out = harvest.app.ports.database.ask(upstream_answers::left_out(harvest.upstream.id)).await?;
+    for LeftOut { name, error, skipped } in left_out {
+        for SkippedVersion { version, reason } in skipped {
             harvest.skip(format!("{name} {version}"), reason);
         }
-        if let Some(error) = row.text("error") {
+        if let Some(error) = error {
             harvest.skip(name, error);
         }
     }

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::registry::sources::git::archive_objects::{Gatherer, with_options};
 use bytes::Bytes;
 use git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
 use sha1::Sha1;
@@ -17,12 +16,12 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::render_again;
 use crate::registry::sources::archive_store::{blob_key, unavailable, wait_for_slot};
+use crate::registry::sources::git::archive_objects::{Gatherer, with_options};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::remote::is_too_large;
 use crate::registry::sources::git::remote_of;
-use crate::store::run;
 use crate::store::sources::dists::{self, DistRow, NewArtifact};
-use crate::store::sources::repositories::{self, RepositoryRow};
+use crate::store::sources::repositories;
 
 /// Tags built by one queue message: their commits come in one request and share most of their objects.
 const TAGS_PER_JOB: usize = 20;
@@ -120,9 +119,9 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
     let mut builder = Builder::new(app, row.repository_id).await?;
     let unbuilt = match builder.gather(std::slice::from_ref(row)).await {
         Ok(packs) => match builder.store(&packs, row).await? {
-            Ok((artifact, stmts)) => {
-                app.ports.database.batch(stmts.into()).await?;
-                return Ok(artifact);
+            Ok(stored) => {
+                app.ports.database.ask(stored.attach).await?;
+                return Ok(stored.artifact);
             }
             Err(unbuilt) => unbuilt,
         },
@@ -157,12 +156,19 @@ fn failed(error: SyncError) -> Failure {
 }
 
 async fn refuse(app: &App, row: &DistRow, refusal: &Refusal) -> Result<(), Failure> {
-    run(&*app.ports.database, dists::refuse(row.id, &refusal.to_string())).await?;
+    app.ports.database.ask(dists::refuse(row.id, &refusal.to_string())).await?;
     Ok(())
 }
 
 fn leave(row: &DistRow, error: &SyncError) {
     log::warn!("the archive of {} is left for its first download: {error}", row.pretty);
+}
+
+/// A zip in the blob store.
+struct StoredArchive {
+    artifact: NewArtifact,
+    /// The statements that attach it to its dist.
+    attach: [Stmt; 2],
 }
 
 struct Builder<'a> {
@@ -172,11 +178,9 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     async fn new(app: &'a App, repository_id: i64) -> Result<Self, Failure> {
-        let row = run(&*app.ports.database, repositories::by_id(repository_id)).await?.first()?;
-        let repository: RepositoryRow = row.ok_or_else(|| Failure::not_found("Repository"))?;
-        let credentials = (repository.credential_type.as_str(), repository.credentials.as_deref());
-        let mut remote =
-            remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials).map_err(failed)?;
+        let row = app.ports.database.ask(repositories::by_id(repository_id)).await?;
+        let repository = row.ok_or_else(|| Failure::not_found("Repository"))?;
+        let mut remote = remote_of(app, (&repository).into()).map_err(failed)?;
         let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
         let capabilities = match known {
             Some(capabilities) => capabilities,
@@ -207,7 +211,7 @@ impl<'a> Builder<'a> {
         let mut settled = rows.len();
         for row in rows {
             match self.store(packs, row).await? {
-                Ok((_, attach)) => stmts.extend(attach),
+                Ok(stored) => stmts.extend(stored.attach),
                 Err(Unbuilt::ForEver(refusal)) => stmts.push(dists::refuse(row.id, &refusal.to_string())),
                 Err(Unbuilt::ForNow(error)) => {
                     leave(row, &error);
@@ -219,15 +223,15 @@ impl<'a> Builder<'a> {
         Ok(settled)
     }
 
-    async fn store(&self, packs: &Packs, row: &DistRow) -> Result<Result<(NewArtifact, [Stmt; 2]), Unbuilt>, Failure> {
+    async fn store(&self, packs: &Packs, row: &DistRow) -> Result<Result<StoredArchive, Unbuilt>, Failure> {
         let pieces = match self.zip(packs, &row.reference) {
             Ok(pieces) => pieces,
             Err(unbuilt) => return Ok(Err(unbuilt)),
         };
         let artifact = describe(&pieces);
         self.app.ports.blobs.put(&blob_key(&artifact.sha256), pieces).await?;
-        let stmts = dists::attach(row.id, &artifact, self.app.now());
-        Ok(Ok((artifact, stmts)))
+        let attach = dists::attach(row.id, &artifact, self.app.now());
+        Ok(Ok(StoredArchive { artifact, attach }))
     }
 
     fn zip(&self, packs: &Packs, reference: &str) -> Result<Vec<Bytes>, Unbuilt> {

@@ -12,7 +12,7 @@ use git::{
 use crate::ports::Millis;
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::remote::{Remote, is_too_large};
-use crate::registry::sources::texts::{MAX_FILE_BYTES, readable_text};
+use crate::registry::sources::texts::{MAX_FILE_BYTES, ReadableText, readable_text};
 
 /// Commits asked for in one filtered request: some 50 kB of request, and of the order of a megabyte of answer.
 const FILTERED_BATCH: usize = 1000;
@@ -93,7 +93,7 @@ impl Contents {
             return Ok(sha256.clone());
         }
         let sha256 = read(packs, &blob.oid)?.map(|bytes| {
-            let (sha256, text) = readable_text(&bytes);
+            let ReadableText { sha256, text } = readable_text(&bytes);
             self.texts.insert(sha256.clone(), text);
             sha256
         });

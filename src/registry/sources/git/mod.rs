@@ -13,9 +13,6 @@ pub mod error;
 pub mod plan;
 pub mod remote;
 
-use crate::registry::sources::git::contents::fetch_contents;
-use crate::registry::sources::git::plan::{Candidate, Changes, Deciding, Known, candidates, digest, package_name};
-use crate::registry::sources::git::remote::Remote;
 use composer::PackageName;
 use git::{Capabilities, PackagePath, RemoteRefs};
 use url::Url;
@@ -23,19 +20,22 @@ use url::Url;
 use crate::json::read_text;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::publish::{Publication, publish};
+use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, Snapshot, Statement, apply, publish};
 use crate::registry::sources::composer::withdraw_reserved;
+use crate::registry::sources::git::contents::fetch_contents;
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::plan::short;
+use crate::registry::sources::git::plan::{
+    Candidate, Changes, Deciding, Known, candidates, digest, package_name, short,
+};
+use crate::registry::sources::git::remote::Remote;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::organizations::Touched;
 use crate::store::packages::packages::{self, LiveVersion, PackageState};
-use crate::store::sources::repositories::{self, RefRow};
+use crate::store::packages::publication::{NewText, Origin, Retirement, retire};
+use crate::store::sources::repositories::{self, RepositoryRow};
 use crate::store::sources::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
-
-/// Attempts to publish before giving up to somebody who keeps publishing the same package.
-const PUBLISH_ATTEMPTS: usize = 3;
+use crate::store::sources::upstream_answers;
 
 /// What a sync came to.
 pub enum Ended {
@@ -48,16 +48,44 @@ pub enum Ended {
     },
 }
 
-/// A git server at the address and with the credentials of a claimed repository.
-pub fn remote_of<'a>(
-    app: &'a App,
-    uid: &str,
-    url: &str,
-    provider: &str,
-    credentials: (&str, Option<&str>),
-) -> Result<Remote<'a>, SyncError> {
-    let (credential_type, sealed) = credentials;
-    let credentials = Credentials::open(app, uid, credential_type, sealed)?;
+/// Where a git repository is, and what opens it.
+#[derive(Clone, Copy)]
+pub struct Endpoint<'r> {
+    uid: &'r str,
+    url: &'r str,
+    provider: &'r str,
+    credential_type: &'r str,
+    sealed_credentials: Option<&'r str>,
+}
+
+impl<'r> From<&'r RepositoryRow> for Endpoint<'r> {
+    fn from(row: &'r RepositoryRow) -> Self {
+        Self {
+            uid: &row.uid,
+            url: &row.url,
+            provider: &row.provider,
+            credential_type: &row.credential_type,
+            sealed_credentials: row.credentials.as_deref(),
+        }
+    }
+}
+
+impl<'r> From<&'r ClaimedRepository> for Endpoint<'r> {
+    fn from(claimed: &'r ClaimedRepository) -> Self {
+        Self {
+            uid: &claimed.uid,
+            url: &claimed.url,
+            provider: &claimed.provider,
+            credential_type: &claimed.credential_type,
+            sealed_credentials: claimed.credentials.as_deref(),
+        }
+    }
+}
+
+/// The git server at an endpoint.
+pub fn remote_of<'a>(app: &'a App, endpoint: Endpoint<'_>) -> Result<Remote<'a>, SyncError> {
+    let Endpoint { uid, url, provider, credential_type, sealed_credentials } = endpoint;
+    let credentials = Credentials::open(app, uid, credential_type, sealed_credentials)?;
     let provider = Provider::parse(provider).unwrap_or(Provider::Git);
     let url = Url::parse(url).map_err(|_| SyncError::NotARepository)?;
     Ok(Remote::new(app, url, credentials.authorization(provider)))
@@ -70,8 +98,7 @@ pub async fn sync(
     repository: &ClaimedRepository,
     report: &mut Report,
 ) -> Result<Ended, SyncError> {
-    let credentials = (repository.credential_type.as_str(), repository.credentials.as_deref());
-    let mut remote = remote_of(app, &repository.uid, &repository.url, &repository.provider, credentials)?;
+    let mut remote = remote_of(app, repository.into())?;
     let ended = sync_with(app, claim, repository, &mut remote, report).await;
     report.requests = remote.requests;
     report.received_bytes = remote.received_bytes;
@@ -152,16 +179,68 @@ struct Found<'a> {
 }
 
 /// What the database has of a repository.
-struct Stored {
+struct StoredRepository {
     known: Known,
     /// Every package that the repository ever published.
     packages: Vec<PackageState>,
 }
 
+/// What there is to be written, or that it is written: the answer to an earlier attempt may have got lost.
+enum Stored {
+    Repository(StoredRepository),
+    Finished(Finished),
+}
+
+impl Snapshot for Stored {
+    const MAX_ATTEMPTS: usize = 3;
+
+    fn has_changed_since(&self, _: &Self) -> bool {
+        true
+    }
+
+    fn exhausted(failure: Failure) -> Failure {
+        failure
+    }
+}
+
+/// Publishing what the refs have become.
+struct Publishing<'a> {
+    found: &'a Found<'a>,
+    name: &'a PackageName,
+    contents: &'a contents::Contents,
+    skipped_by_name: Vec<SkippedRef>,
+    report: &'a mut Report,
+}
+
+impl Change for Publishing<'_> {
+    type Snapshot = Stored;
+    /// Whether a sync was asked for meanwhile.
+    type Done = bool;
+
+    async fn read(&self) -> Result<Stored, Failure> {
+        Ok(match self.found.was_published_all_the_same().await {
+            Some(finished) => Stored::Finished(finished),
+            None => Stored::Repository(self.found.load().await?),
+        })
+    }
+
+    async fn write(&mut self, stored: &Stored) -> Result<Attempt<bool>, Failure> {
+        let stored = match stored {
+            Stored::Finished(finished) => return Ok(Attempt::Done(finished.asked_again)),
+            Stored::Repository(stored) => stored,
+        };
+        let changes = self.found.decide(self.name, stored, self.contents)?;
+        self.report.skipped = self.skipped_by_name.iter().chain(&changes.skipped).cloned().collect();
+        self.report.added = changes.added;
+        self.report.changed = changes.changed;
+        self.report.removed = changes.removed;
+        Ok(self.found.publish(self.name, stored, changes, self.contents, self.report).await.into())
+    }
+}
+
 impl Found<'_> {
     async fn carry_through(&mut self, remote: &mut Remote<'_>, report: &mut Report) -> Result<Ended, SyncError> {
-        let mut attempt = 1;
-        let mut stored = self.load().await?;
+        let stored = self.load().await?;
         let mut commits = stored.known.wanted(&self.candidates);
         if stored.known.name_of(&self.default).is_none() && !commits.contains(&self.default.commit) {
             commits.push(self.default.commit);
@@ -174,44 +253,32 @@ impl Found<'_> {
             contents = fetch_contents(remote, &self.capabilities, &self.path, all).await?;
         }
         let skipped_by_name = std::mem::take(&mut report.skipped);
-        loop {
-            let changes = self.decide(&name, &stored, &contents)?;
-            report.skipped = skipped_by_name.iter().chain(&changes.skipped).cloned().collect();
-            report.requests = remote.requests;
-            report.received_bytes = remote.received_bytes;
-            (report.added, report.changed, report.removed) = (changes.added, changes.changed, changes.removed);
-            let failure = match self.publish(&name, &stored, &changes, &contents, report).await {
-                Ok(asked_again) => return Ok(Ended::Published { asked_again }),
-                Err(failure) => failure,
-            };
-            if let Some(Finished { asked_again }) = self.was_published_all_the_same().await {
-                return Ok(Ended::Published { asked_again });
-            }
-            if attempt == PUBLISH_ATTEMPTS {
-                return Err(self.explain(&name, failure).await);
-            }
-            log::warn!("publishing {name} again: {failure:?}");
-            attempt += 1;
-            stored = self.load().await?;
+        report.requests = remote.requests;
+        report.received_bytes = remote.received_bytes;
+        let publishing = Publishing { found: self, name: &name, contents: &contents, skipped_by_name, report };
+        let stored = Stored::Repository(stored);
+        let failure = match apply(self.app, self.repository.organization, stored, publishing).await {
+            Ok(asked_again) => return Ok(Ended::Published { asked_again }),
+            Err(failure) => failure,
+        };
+        match self.was_published_all_the_same().await {
+            Some(Finished { asked_again }) => Ok(Ended::Published { asked_again }),
+            None => Err(self.explain(&name, failure).await),
         }
     }
 
     /// A batch whose answer got lost may have been carried out; then the run has ended with it.
     async fn was_published_all_the_same(&self) -> Option<Finished> {
-        let rows = crate::store::run(&*self.app.ports.database, sync_runs::finished(self.claim.id)).await.ok()?;
-        let finished = rows.first().ok().flatten()?;
+        let finished = self.app.ports.database.ask(sync_runs::finished(self.claim.id)).await.ok()??;
         self.app.memory.invalidate_published(self.repository.organization);
         Some(finished)
     }
 
-    async fn load(&self) -> Result<Stored, SyncError> {
+    async fn load(&self) -> Result<StoredRepository, Failure> {
         let id = self.repository.id;
-        let batch = vec![repositories::refs(id), packages::live_versions(id), packages::of_repository(id)];
-        let mut results = self.app.ports.database.batch(batch).await?.into_iter();
-        let refs: Vec<RefRow> = results.next().unwrap_or_default().decode()?;
-        let versions: Vec<LiveVersion> = results.next().unwrap_or_default().decode()?;
-        let packages = results.next().unwrap_or_default().decode()?;
-        Ok(Stored { known: Known::new(refs, versions, &packages), packages })
+        let reads = (repositories::refs(id), packages::live_versions(id), packages::of_repository(id));
+        let (refs, versions, packages) = self.app.ports.database.ask(reads).await?;
+        Ok(StoredRepository { known: Known::new(refs, versions, &packages), packages })
     }
 
     /// The name of the package: the default branch tells it for all versions.
@@ -225,7 +292,12 @@ impl Found<'_> {
         }
     }
 
-    fn decide(&self, name: &PackageName, stored: &Stored, contents: &contents::Contents) -> Result<Changes, SyncError> {
+    fn decide(
+        &self,
+        name: &PackageName,
+        stored: &StoredRepository,
+        contents: &contents::Contents,
+    ) -> Result<Changes, Failure> {
         let renamed = stored.known.is_published_under_another_name(name);
         let nothing = stored.known.under_another_name();
         let deciding = Deciding {
@@ -242,55 +314,53 @@ impl Found<'_> {
     async fn publish(
         &self,
         name: &PackageName,
-        stored: &Stored,
-        changes: &Changes,
+        stored: &StoredRepository,
+        changes: Changes,
         contents: &contents::Contents,
         report: &Report,
     ) -> Result<bool, Failure> {
+        let (now, repository) = (self.app.now(), self.repository);
+        let organization = repository.organization;
         let state = stored.packages.iter().find(|state| state.name == name.as_str());
         let stays_listed = !stored.known.is_published_under_another_name(name)
             && stored.known.is_listed() == changes.versions.iter().any(LiveVersion::is_listed);
-        let texts: Vec<(String, String)> =
-            contents.texts.iter().map(|(sha256, text)| (sha256.clone(), text.clone())).collect();
+        let said = Statement {
+            source_url: &repository.url,
+            abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
+            hidden: state.is_some_and(|state| state.hidden),
+        };
+        let package = PackagePlan::own(name, state.map(|state| state.revision), said, &changes.versions)?;
+        let text = |(sha256, content): (&String, &String)| NewText { sha256: sha256.clone(), content: content.clone() };
+        let plan = Plan {
+            touched: if stays_listed { Touched::Versions } else { Touched::Names },
+            packages: vec![package],
+            changed: changes.upserts,
+            files: changes.files,
+            texts: contents.texts.iter().map(text).collect(),
+            guards: vec![sync_runs::guard(organization, self.claim.id, name.as_str(), repository.id)],
+            ..Plan::new(organization, repository.id, Origin::Own)
+        };
         let capabilities = serde_json::json!(self.capabilities).to_string();
-        let published = publish(
-            self.app,
-            &Publication {
-                organization: self.repository.organization,
-                repository_id: self.repository.id,
-                source_url: &self.repository.url,
-                run_id: self.claim.id,
-                name,
-                known_revision: state.map(|state| state.revision),
-                abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
-                hidden: state.is_some_and(|state| state.hidden),
-                versions: &changes.versions,
-                changed: &changes.upserts,
-                files: &changes.files,
-                texts: &texts,
-                default_ref: Some(&self.default.ref_name),
-                refs: &changes.refs,
-                refs_digest: &self.digest,
-                capabilities: &capabilities,
-                touched: if stays_listed { Touched::Versions } else { Touched::Names },
-                report,
-                next_due_at: self.app.now().plus(self.app.config.sync_interval),
-            },
-        )
-        .await?;
+        // The repository may have published under another name before.
+        let renamed = Retirement { repository_id: repository.id, patterns: vec![name.to_string()], matching: false };
+        let after = (
+            retire(organization, &[renamed], now),
+            repositories::replace_refs(repository.id, &changes.refs, &self.digest, &capabilities),
+            upstream_answers::contested(organization),
+            sync_runs::finish(self.claim.id, report, now, now.plus(self.app.config.sync_interval)),
+        );
+        let (_, _, contested, finished) = publish(self.app, plan, after).await?;
         // The package's vendor is reserved from now on.
-        let contested = Some(published.contested);
-        if let Err(failure) = withdraw_reserved(self.app, self.repository.organization, contested).await {
+        if let Err(failure) = withdraw_reserved(self.app, organization, Some(contested)).await {
             log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
         }
-        Ok(published.asked_again)
+        Ok(finished.is_some_and(|finished| finished.asked_again))
     }
 
     /// Why publishing failed: because of another repository's package, or of ourselves.
     async fn explain(&self, name: &PackageName, failure: Failure) -> SyncError {
-        let stmt = packages::owner(self.repository.organization, name.as_str());
-        let owner = crate::store::run(&*self.app.ports.database, stmt).await.ok();
-        match owner.and_then(|rows| rows.first::<packages::Owner>().ok().flatten()) {
+        let owner = packages::owner(self.repository.organization, name.as_str());
+        match self.app.ports.database.ask(owner).await.ok().flatten() {
             Some(owner) if owner.repository_id != self.repository.id => SyncError::NameTaken { name: name.to_string() },
             _ => SyncError::Internal(failure),
         }

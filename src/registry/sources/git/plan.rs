@@ -15,6 +15,7 @@ use crate::registry::kernel::pattern::glob;
 use crate::registry::sources::git::contents::{Content, Contents};
 use crate::store::packages::packages::{HIDDEN, LiveVersion, PackageState, YANKED};
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
+use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::repositories::RefRow;
 use crate::store::sources::sync_runs::{ClaimedRepository, SkippedRef};
 
@@ -115,7 +116,7 @@ impl Known {
         Self {
             marks,
             refs: refs.into_iter().map(|row| (row.name.clone(), row)).collect(),
-            versions: versions.into_iter().map(|version| (version.ref_name.clone(), version)).collect(),
+            versions: versions.into_iter().map(|version| (version.source.as_str().to_owned(), version)).collect(),
         }
     }
 
@@ -264,7 +265,7 @@ impl Deciding<'_> {
             revision: 0,
             normalized: normalized.as_str().to_owned(),
             pretty,
-            ref_name: candidate.ref_name.clone(),
+            source: VersionSource::Ref(candidate.ref_name.clone()),
             reference: candidate.commit.to_hex(),
             is_default_branch,
             manifest: String::from_utf8_lossy(bytes).into_owned(),
@@ -288,16 +289,18 @@ impl Deciding<'_> {
         });
         if let Some(content) = content {
             changes.files.extend(content.files.iter().map(|file| FileUpsert {
+                package: version.package_name.clone(),
                 normalized: version.normalized.clone(),
                 kind: file.kind,
                 name: file.name.clone(),
                 text_sha256: file.sha256.clone(),
             }));
             changes.upserts.push(VersionUpsert {
+                package: version.package_name.clone(),
                 uid: new_uid(self.entropy, self.now)?,
                 normalized: version.normalized.clone(),
                 pretty: version.pretty.clone(),
-                ref_name: version.ref_name.clone(),
+                source: version.source.clone(),
                 reference: version.reference.clone(),
                 manifest: version.manifest.clone(),
                 released_at: version.released_at,

@@ -20,8 +20,9 @@ use crate::registry::sources::repositories::{
 };
 use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::packages::mirror_publication::{Leaving, retire};
-use crate::store::sources::repositories::{self, RepositoryChanges, RepositoryRow};
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::packages::publication::{Retirement, retire};
+use crate::store::sources::repositories::{self, NewCredentials, RepositoryChanges, RepositoryRow};
 use crate::store::sources::{sync_runs, upstream_answers};
 
 /// A request to change a repository; what it does not name stays.
@@ -29,8 +30,8 @@ use crate::store::sources::{sync_runs, upstream_answers};
 pub struct RepositoryChange {
     /// Where it is.
     pub url: Option<String>,
-    /// `git` or `composer`, which has to be what it is.
-    pub kind: Option<String>,
+    /// Has to be what it is.
+    pub kind: Option<RepositoryKind>,
     /// The host's kind; cleared is `git`, or `composer` for an upstream.
     pub provider: Update<Provider>,
     /// `none`, `token` or `basic`.
@@ -51,7 +52,7 @@ impl RepositoryChange {
     fn refuse_foreign(&self, row: &RepositoryRow) -> Result<(), Failure> {
         let detail =
             || format!("the repository is of kind `{}`, which cannot be changed; register another one", row.kind);
-        if self.kind.as_ref().is_some_and(|kind| *kind != row.kind) {
+        if self.kind.is_some_and(|kind| kind != row.kind) {
             return Err(Failure::invalid_field("kind", detail()));
         }
         if matches!(self.provider, Update::Set(Some(provider)) if provider.kind() != row.kind) {
@@ -63,7 +64,7 @@ impl RepositoryChange {
             ("branch_filter", matches!(self.branch_filter, Update::Set(Some(_)))),
             ("package_filter", matches!(self.package_filter, Update::Set(Some(_)))),
         ];
-        refuse_foreign(&row.kind, &given)
+        refuse_foreign(row.kind, &given)
     }
 
     /// The credentials from now on; `None` when they stay.
@@ -129,7 +130,11 @@ fn difference(app: &App, row: &RepositoryRow, change: RepositoryChange) -> Resul
         Update::Keep => None,
         Update::Set(path) => Some(checked_path(path.as_deref())?).filter(|path| *path != row.path),
     };
-    let default = if row.kind == "composer" { Provider::Composer } else { Provider::Git };
+    let default = match row.kind {
+        RepositoryKind::Git => Provider::Git,
+        RepositoryKind::Composer => Provider::Composer,
+        RepositoryKind::Artifact => Provider::Artifact,
+    };
     let provider = match change.provider {
         Update::Keep => None,
         Update::Set(provider) => Some(provider.unwrap_or(default).as_str()).filter(|name| *name != row.provider),
@@ -143,7 +148,10 @@ fn difference(app: &App, row: &RepositoryRow, change: RepositoryChange) -> Resul
         branch_filter: differing(checked(change.branch_filter, filter("branch_filter"))?, row.branch_filter.as_ref()),
         package_filter: differing(checked(change.package_filter, checked_package_filter)?, row.package_filter.as_ref()),
         credentials: match credentials {
-            Some(credentials) => Some((credentials.type_name(), credentials.seal(app, &row.uid)?)),
+            Some(credentials) => Some(NewCredentials {
+                credential_type: credentials.type_name(),
+                sealed: credentials.seal(app, &row.uid)?,
+            }),
             None => None,
         },
         is_another: false,
@@ -186,21 +194,21 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
         details: json!({ "fields": difference.fields }),
     };
     let noted = by.note(app, &deed)?;
-    let known = (row.url.as_str(), row.credential_type.as_str());
+    let known = row.address();
     let consequences = consequences(app, &row, &difference);
-    let mut batch = vec![
+    let batch = (
         repositories::guard(by.organization(), uid, known),
         repositories::update(by.organization(), uid, difference.changes),
         noted,
-    ];
-    batch.extend(consequences);
-    batch.push(repositories::by_uid(by.organization(), uid));
-    let changed = match app.ports.database.batch(batch).await {
-        Ok(mut results) => results.pop().unwrap_or_default().first()?,
+        consequences,
+        repositories::by_uid(by.organization(), uid),
+    );
+    let changed = match app.ports.database.ask(batch).await {
+        Ok(((), (), (), _, changed)) => changed,
         Err(DatabaseError::Conflict(_)) => return Err(taken()),
         Err(DatabaseError::Fault(fault)) => {
             let now = get(app, &by.view, uid).await?;
-            if (now.url.as_str(), now.credential_type.as_str()) == known {
+            if now.address() == known {
                 return Err(fault.into());
             }
             return Err(Failure::crossed("repository"));
@@ -219,7 +227,7 @@ fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<
     let now = app.now();
     let touched = organizations::touch(row.organization, Touched::Names, now);
     let mut batch = vec![sync_runs::supersede(row.organization, row.id, now)];
-    if row.kind == "git" {
+    if row.kind == RepositoryKind::Git {
         batch.push(repositories::forget_refs(row.organization, row.id));
         if difference.has("path") {
             batch.extend([touched, repositories::delete_packages(row.organization, row.id)]);
@@ -228,11 +236,15 @@ fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<
     }
     batch.push(touched);
     if difference.has("url") {
-        batch.extend(retire(row.organization, &[Leaving::all(row.id)], now));
+        batch.extend(retire(row.organization, &[Retirement::all(row.id)], now));
         batch.push(upstream_answers::forget_answers(row.organization, row.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
         let globs = read_text(filter).unwrap_or_default();
-        batch.extend(retire(row.organization, &[Leaving { repository_id: row.id, globs, matching: false }], now));
+        batch.extend(retire(
+            row.organization,
+            &[Retirement { repository_id: row.id, patterns: globs, matching: false }],
+            now,
+        ));
     }
     batch
 }

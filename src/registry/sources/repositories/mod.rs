@@ -20,11 +20,12 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
+use crate::store::Page;
 use crate::store::kernel::organizations;
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::repositories::{self, NewRepository, RefRow, RepositoryRow};
 use crate::store::sources::sync_runs::{self, RunRow};
 use crate::store::sources::uploads::UPLOADS_URL;
-use crate::store::{Page, run};
 
 /// A request to register a repository.
 #[derive(Debug, Clone)]
@@ -91,8 +92,11 @@ fn checked_path(path: Option<&str>) -> Result<String, Failure> {
 }
 
 /// Refuses fields that only repositories of other kinds have.
-fn refuse_foreign(kind: &str, fields: &[(&str, bool)]) -> Result<(), Failure> {
-    let kind_of = |field: &str| if field == "package_filter" { "composer" } else { "git" };
+fn refuse_foreign(kind: RepositoryKind, fields: &[(&str, bool)]) -> Result<(), Failure> {
+    let kind_of = |field: &str| match field {
+        "package_filter" => RepositoryKind::Composer,
+        _ => RepositoryKind::Git,
+    };
     let foreign = fields.iter().filter(|(field, given)| *given && kind_of(field) != kind);
     match foreign.map(|(field, _)| *field).next() {
         Some(field) => {
@@ -111,8 +115,8 @@ fn taken() -> Failure {
 pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
     let kind = spec.provider.kind();
     let given = [
-        ("url", kind == "artifact" && spec.url.is_some()),
-        ("credential_type", kind == "artifact" && spec.credentials.type_name() != "none"),
+        ("url", kind == RepositoryKind::Artifact && spec.url.is_some()),
+        ("credential_type", kind == RepositoryKind::Artifact && spec.credentials.type_name() != "none"),
         ("path", spec.path.is_some()),
         ("tag_filter", spec.tag_filter.is_some()),
         ("branch_filter", spec.branch_filter.is_some()),
@@ -151,7 +155,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     // Which names are asked for here, packages.json tells.
     app.memory.invalidate_published(by.organization());
-    if kind != "artifact" {
+    if kind != RepositoryKind::Artifact {
         app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
     }
     Ok(row)
@@ -159,7 +163,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
 
 /// Refuses to do to the repository of uploaded zips what only makes sense for one that lies elsewhere.
 fn refuse_uploads(row: &RepositoryRow) -> Result<(), Failure> {
-    if row.kind == "artifact" {
+    if row.kind == RepositoryKind::Artifact {
         let words = "This repository holds uploaded zips: there is nothing to sync, to verify or to change.";
         return Err(Failure::new(Kind::Conflict, words));
     }
@@ -179,15 +183,15 @@ pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<Repository
 
 /// One repository.
 pub async fn get(app: &App, view: &View, uid: &str) -> Result<RepositoryRow, Failure> {
-    let row = run(&*app.ports.database, repositories::by_uid(view.organization(), uid)).await?.first()?;
+    let row = app.ports.database.ask(repositories::by_uid(view.organization(), uid)).await?;
     row.ok_or_else(|| Failure::not_found("Repository"))
 }
 
 /// Which repositories a list holds.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RepositoryFilter<'a> {
-    /// `git` or `composer`.
-    pub kind: Option<&'a str>,
+pub struct RepositoryFilter {
+    /// Only those of this kind.
+    pub kind: Option<RepositoryKind>,
     /// Only those with this status.
     pub status: Option<SyncStatus>,
 }
@@ -199,7 +203,7 @@ const MAX_LOOKED_THROUGH: i64 = 10_000;
 pub async fn list(
     app: &App,
     view: &View,
-    filter: RepositoryFilter<'_>,
+    filter: RepositoryFilter,
     page: Page,
 ) -> Result<(Vec<RepositoryRow>, i64), Failure> {
     let database = &*app.ports.database;
@@ -209,7 +213,7 @@ pub async fn list(
     let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
     let (rows, _) = repositories::page(database, view.organization(), filter.kind, all).await?;
     let now = app.now();
-    Ok(page.of(rows.into_iter().filter(|row| status(row, now).0 == wanted).collect()))
+    Ok(page.of(rows.into_iter().filter(|row| status(row, now).status == wanted).collect()))
 }
 
 /// A page of a repository's sync runs, newest first, and how many there are in all.
@@ -233,18 +237,17 @@ fn managed_by_settings() -> Failure {
 
 /// Removes a repository with its packages.
 pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
-    let batch = vec![
+    let batch = (
         organizations::touch_for_repository(by.organization(), uid, app.now()),
         repositories::delete(by.organization(), uid),
         by.note(app, &Deed { action: "repository.removed", target: uid, label: None, details: json!({}) })?,
         repositories::by_uid(by.organization(), uid),
-    ];
-    let mut results = app.ports.database.batch(batch).await?;
-    let left: Option<RepositoryRow> = results.pop().unwrap_or_default().first()?;
+    );
+    let ((), is_removed, (), left) = app.ports.database.ask(batch).await?;
     if left.is_some() {
         return Err(managed_by_settings());
     }
-    if results.into_iter().nth(1).unwrap_or_default().0.is_empty() {
+    if !is_removed {
         return Err(Failure::not_found("Repository"));
     }
     app.memory.invalidate_published(by.organization());
@@ -284,33 +287,52 @@ impl SyncStatus {
 /// What is told of a sync whose lease ended before it did.
 const CUT_OFF: &str = "The last sync was cut off before it ended. It will be tried again.";
 
-/// A run's status at `now`, and what to tell of its failure.
-pub fn run_status(run: &RunRow, now: Millis) -> (SyncStatus, Option<&str>) {
-    match (run.finished_at, run.outcome.as_deref()) {
-        (None, _) if now < run.lease_until => (SyncStatus::Syncing, None),
-        (None, _) => (SyncStatus::Failed, Some(CUT_OFF)),
-        (Some(_), Some("ok")) => (SyncStatus::Ok, None),
-        (Some(_), _) => (SyncStatus::Failed, run.error.as_deref()),
+/// A status, and what to tell of the failure that it comes from or is left over from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncState<'r> {
+    /// The status.
+    pub status: SyncStatus,
+    /// Why the sync failed, if it did.
+    pub error: Option<&'r str>,
+}
+
+impl<'r> SyncState<'r> {
+    fn without_error(status: SyncStatus) -> Self {
+        Self { status, error: None }
+    }
+
+    fn failed(error: Option<&'r str>) -> Self {
+        Self { status: SyncStatus::Failed, error }
     }
 }
 
-/// A repository's status at `now`, and what to tell of its latest failure.
-pub fn status(row: &RepositoryRow, now: Millis) -> (SyncStatus, Option<&str>) {
-    if row.kind == "artifact" {
-        return (SyncStatus::Ok, None);
+/// How a run stands at `now`.
+pub fn run_status(run: &RunRow, now: Millis) -> SyncState<'_> {
+    match (run.finished_at, run.outcome.as_deref()) {
+        (None, _) if now < run.lease_until => SyncState::without_error(SyncStatus::Syncing),
+        (None, _) => SyncState::failed(Some(CUT_OFF)),
+        (Some(_), Some("ok")) => SyncState::without_error(SyncStatus::Ok),
+        (Some(_), _) => SyncState::failed(run.error.as_deref()),
+    }
+}
+
+/// How a repository stands at `now`.
+pub fn status(row: &RepositoryRow, now: Millis) -> SyncState<'_> {
+    if row.kind == RepositoryKind::Artifact {
+        return SyncState::without_error(SyncStatus::Ok);
     }
     let run = &row.last_run;
-    let Some(answered) = run.run_request_seq else { return (SyncStatus::Pending, None) };
+    let Some(answered) = run.run_request_seq else { return SyncState::without_error(SyncStatus::Pending) };
     if run.run_finished_at.is_none() {
         return match run.run_lease_until {
-            Some(until) if now < until => (SyncStatus::Syncing, None),
-            _ => (SyncStatus::Failed, Some(CUT_OFF)),
+            Some(until) if now < until => SyncState::without_error(SyncStatus::Syncing),
+            _ => SyncState::failed(Some(CUT_OFF)),
         };
     }
     let error = run.run_error.as_deref();
     match run.run_outcome.as_deref() {
-        _ if row.request_seq > answered => (SyncStatus::Pending, error),
-        Some("ok") => (SyncStatus::Ok, None),
-        _ => (SyncStatus::Failed, error),
+        _ if row.request_seq > answered => SyncState { status: SyncStatus::Pending, error },
+        Some("ok") => SyncState::without_error(SyncStatus::Ok),
+        _ => SyncState::failed(error),
     }
 }

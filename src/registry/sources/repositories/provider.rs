@@ -1,5 +1,7 @@
 //! What kind of host serves a repository.
 
+use crate::store::kernel::repository_kind::RepositoryKind;
+
 /// What kind of host serves a repository: decides how credentials are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
@@ -41,10 +43,11 @@ impl Provider {
     }
 
     /// The kind of repository that it serves.
-    pub fn kind(self) -> &'static str {
+    pub fn kind(self) -> RepositoryKind {
         match self {
-            Self::Composer | Self::Artifact => self.as_str(),
-            _ => "git",
+            Self::Git | Self::GitHub | Self::GitLab | Self::Bitbucket | Self::Gitea => RepositoryKind::Git,
+            Self::Composer => RepositoryKind::Composer,
+            Self::Artifact => RepositoryKind::Artifact,
         }
     }
 

@@ -5,11 +5,12 @@ use git::RemoteRefs;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::sources::composer::client::{MirrorError, Remote};
+use crate::registry::sources::composer::client::{FetchedRoot, MirrorError, Remote};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::plan::short;
 use crate::registry::sources::git::remote_of;
 use crate::registry::sources::repositories::{get, refuse_uploads};
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::repositories::RepositoryRow;
 
 /// What was seen.
@@ -40,7 +41,7 @@ impl Verification {
 pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, Failure> {
     let row = get(app, view, uid).await?;
     refuse_uploads(&row)?;
-    if row.kind == "composer" {
+    if row.kind == RepositoryKind::Composer {
         return match look_at_composer(app, &row).await {
             Ok(packages) => Ok(Verification { packages, ..Verification::default() }),
             Err(MirrorError::Internal(failure)) => Err(failure),
@@ -60,8 +61,7 @@ pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, F
 }
 
 async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<RemoteRefs, SyncError> {
-    let credentials = (row.credential_type.as_str(), row.credentials.as_deref());
-    let mut remote = remote_of(app, &row.uid, &row.url, &row.provider, credentials)?;
+    let mut remote = remote_of(app, row.into())?;
     let capabilities = remote.capabilities().await?;
     remote.refs(&capabilities).await
 }
@@ -70,7 +70,7 @@ async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<RemoteRefs, SyncE
 async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, MirrorError> {
     let upstream = row.clone().into_upstream();
     let mut remote = Remote::new(app, &upstream)?;
-    let (stored, file) = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+    let FetchedRoot { stored, file } = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
     if stored.root.metadata_url.is_some() {
         return Ok((file.available_packages > 0).then_some(file.available_packages));
     }

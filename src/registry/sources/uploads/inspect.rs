@@ -14,7 +14,7 @@ use git::{
 use zip::result::ZipError;
 use zip::{CompressionMethod, ExtraField, ZipArchive};
 
-use crate::registry::sources::texts::{MAX_FILE_BYTES, readable_text};
+use crate::registry::sources::texts::{MAX_FILE_BYTES, ReadableText, readable_text};
 
 /// Most bytes of an uploaded zip: it is in memory as a whole, and once more while the blob store takes it.
 pub const MAX_ZIP_BYTES: usize = limits::ARCHIVE_ZIP_BYTES;
@@ -139,7 +139,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Contents, Refusal> {
     }
     let manifest = found.remove(manifest.as_str()).ok_or(Refusal::ManifestTooLarge)?;
     let readable = wanted.0.into_iter().filter_map(|(kind, path)| {
-        let (sha256, text) = readable_text(found.get(path.as_str())?);
+        let ReadableText { sha256, text } = readable_text(found.get(path.as_str())?);
         Some(Readable { kind, name: path[directory.len()..].to_owned(), sha256, text })
     });
     Ok(Contents { manifest, readable: readable.collect() })

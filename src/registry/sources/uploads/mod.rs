@@ -7,14 +7,13 @@
 
 pub mod inspect;
 
-use crate::registry::sources::uploads::inspect::{Contents, MAX_ZIP_BYTES, inspect};
 use bytes::Bytes;
 use composer::{Constraint, Manifest, NormalizedVersion, PackageName, normalize};
 use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::ports::{Millis, Stmt};
+use crate::ports::Millis;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
@@ -22,19 +21,20 @@ use crate::registry::kernel::audit::Deed;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::memory::Permit;
-use crate::registry::packages::revise::{Draft, Edit};
+use crate::registry::packages::publish::{Attempt, Change, Plan, Snapshot, Statement, apply, publish as publish_plan};
+use crate::registry::packages::revise::Draft;
 use crate::registry::sources::archive_store::{blob_key, wait_for_slot};
+use crate::registry::sources::uploads::inspect::{Contents, MAX_ZIP_BYTES, Readable, inspect};
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::packages::{HIDDEN, LiveVersion, PackageState};
-use crate::store::packages::publication::{self, FileUpsert, VersionUpsert};
+use crate::store::packages::publication::{FileUpsert, NewText, VersionUpsert};
+use crate::store::packages::version_source::VersionSource;
 use crate::store::packages::versions::hide;
 use crate::store::sources::dists::NewArtifact;
-use crate::store::sources::uploads::{self, Id, TakenVersion, UPLOADED};
+use crate::store::sources::uploads::{self, Id, TakenVersion};
 
 /// Most bytes of a zip that is read without waiting for others: several of these fit the isolate at once.
 pub const SMALL_ZIP_BYTES: usize = 4 << 20;
-
-/// Attempts to publish before giving up to others who keep publishing the same package.
-const ATTEMPTS: usize = 5;
 
 /// Most versions of one package, as with a repository's.
 pub const MAX_VERSIONS: usize = 5000;
@@ -132,29 +132,13 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
     };
     let uid = new_uid(&*app.ports.entropy, app.now())?;
     let publisher = Publisher { app, by, address, contents, artifact, uid };
-    let mut stored = publisher.read().await?;
+    let stored = publisher.read().await?;
     if let Some(settled) = publisher.settled(&stored)? {
         return Ok(settled);
     }
     publisher.announce().await?;
     app.ports.blobs.put(&blob_key(&publisher.artifact.sha256), vec![bytes]).await?;
-    for _ in 0..ATTEMPTS {
-        let written = publisher.write(&stored).await;
-        if written.is_ok() && !stored.takes_row {
-            return Ok(publisher.uploaded(None));
-        }
-        let now = publisher.read().await?;
-        // The answer may have got lost, or somebody else was faster.
-        if let Some(settled) = publisher.settled(&now)? {
-            app.memory.invalidate_published(by.organization());
-            return Ok(Uploaded { is_new: settled.is_new || written.is_ok(), ..settled });
-        }
-        if now.revision() == stored.revision() {
-            written?;
-        }
-        stored = now;
-    }
-    Err(Failure::new(Kind::Conflict, "Other requests are publishing this package. Upload again in a moment."))
+    apply(app, by.organization(), stored, publisher).await
 }
 
 fn check_manifest(address: &UploadAddress, contents: &Contents) -> Result<(), Failure> {
@@ -189,21 +173,29 @@ struct Stored {
 impl Stored {
     /// What an upstream has of a package is as if it were not there.
     fn without_mirrored(mut self) -> Self {
-        let kind = self.draft.package.as_ref().map(|package| package.kind.as_str());
-        self.takes_over = kind == Some("composer");
-        let is_uploads = matches!(kind, Some("artifact" | "composer"));
-        self.takes_row = is_uploads && self.taken.as_ref().is_some_and(|taken| taken.ref_name != UPLOADED);
+        let kind = self.draft.package.as_ref().map(|package| package.kind);
+        self.takes_over = kind == Some(RepositoryKind::Composer);
+        let is_uploads = matches!(kind, Some(RepositoryKind::Artifact | RepositoryKind::Composer));
+        self.takes_row = is_uploads && self.taken.as_ref().is_some_and(|taken| taken.source != VersionSource::Upload);
         if self.takes_row {
             self.taken = None;
         }
         if self.takes_over {
-            self.draft = Draft { package: None, versions: Vec::new() };
+            self.draft = Draft::default();
         }
         self
     }
+}
 
-    fn revision(&self) -> Option<i64> {
-        self.draft.package.as_ref().map(|package| package.revision)
+impl Snapshot for Stored {
+    const MAX_ATTEMPTS: usize = Draft::MAX_ATTEMPTS;
+
+    fn has_changed_since(&self, earlier: &Self) -> bool {
+        self.draft.has_changed_since(&earlier.draft)
+    }
+
+    fn exhausted(_: Failure) -> Failure {
+        Failure::new(Kind::Conflict, "Other requests are publishing this package. Upload again in a moment.")
     }
 }
 
@@ -216,27 +208,47 @@ struct Publisher<'a> {
     uid: String,
 }
 
-impl Publisher<'_> {
+impl Change for Publisher<'_> {
+    type Snapshot = Stored;
+    type Done = Uploaded;
+
     async fn read(&self) -> Result<Stored, Failure> {
         let (organization, name) = (self.by.organization(), self.address.name.as_str());
-        let mut batch = Vec::from(Draft::statements(organization, name));
-        batch.push(uploads::taken(organization, name, self.address.version.as_str()));
-        batch.push(uploads::repository(organization));
-        let mut results = self.app.ports.database.batch(batch).await?.into_iter();
-        let stored = Stored {
-            draft: Draft::read(&mut results)?,
-            taken: results.next().unwrap_or_default().first()?,
-            repository: results.next().unwrap_or_default().first()?,
-            takes_over: false,
-            takes_row: false,
-        };
+        let reads = (
+            Draft::query(organization, name),
+            uploads::taken(organization, name, self.address.version.as_str()),
+            uploads::repository(organization),
+        );
+        let (draft, taken, repository) = self.app.ports.database.ask(reads).await?;
+        let stored = Stored { draft: draft.into(), taken, repository, takes_over: false, takes_row: false };
         Ok(stored.without_mirrored())
     }
 
+    async fn write(&mut self, stored: &Stored) -> Result<Attempt<Uploaded>, Failure> {
+        // An earlier answer may have got lost, or somebody else was faster.
+        if let Some(settled) = self.settled(stored)? {
+            return Ok(Attempt::Done(settled));
+        }
+        if let Err(failure) = publish_plan(self.app, self.plan(stored).await?, ()).await {
+            return Ok(Attempt::Failed(failure));
+        }
+        if !stored.takes_row {
+            return Ok(Attempt::Done(self.uploaded(None)));
+        }
+        // The row that was there keeps its public id.
+        let settled = self.settled(&self.read().await?)?;
+        Ok(match settled {
+            Some(settled) => Attempt::Done(Uploaded { is_new: true, ..settled }),
+            None => Attempt::Failed(Stored::exhausted(Failure::not_found("Version"))),
+        })
+    }
+}
+
+impl Publisher<'_> {
     /// What has become of the upload already, if anything has.
     fn settled(&self, stored: &Stored) -> Result<Option<Uploaded>, Failure> {
         let name = &self.address.name;
-        if stored.draft.package.as_ref().is_some_and(|package| package.kind != "artifact") {
+        if stored.draft.package.as_ref().is_some_and(|package| package.kind != RepositoryKind::Artifact) {
             let words = format!("{name} is published from a repository. Remove that first, or take another name.");
             return Err(Failure::new(Kind::Conflict, words));
         }
@@ -275,53 +287,43 @@ impl Publisher<'_> {
     async fn announce(&self) -> Result<(), Failure> {
         let now = self.app.now();
         let uid = new_uid(&*self.app.ports.entropy, now)?;
-        let deed =
-            Deed { action: "repository.created", target: &uid, label: None, details: json!({"kind": "artifact"}) };
-        let batch = vec![
+        let details = json!({ "kind": RepositoryKind::Artifact });
+        let deed = Deed { action: "repository.created", target: &uid, label: None, details };
+        let batch = (
             uploads::insert_repository(self.by.organization(), &uid, now),
             self.by.note(self.app, &deed)?,
             uploads::announce(&self.artifact, now),
-        ];
-        let announced = self.app.ports.database.batch(batch).await?.pop().unwrap_or_default();
-        if announced.0.is_empty() {
+        );
+        let ((), (), is_announced) = self.app.ports.database.ask(batch).await?;
+        if !is_announced {
             let words = "The same zip is just being removed from the store. Upload it again in a minute.";
             return Err(Failure::new(Kind::Conflict, words));
         }
         Ok(())
     }
 
-    async fn write(&self, stored: &Stored) -> Result<(), Failure> {
+    async fn plan(&self, stored: &Stored) -> Result<Plan, Failure> {
         let package = stored.draft.package.as_ref();
+        let organization = self.by.organization();
         let repository_id = match (package, stored.repository) {
             (Some(package), _) => package.repository_id,
             (None, Some(repository)) => repository.id,
             // It was made after it was looked for.
             (None, None) => {
-                let rows = crate::store::run(&*self.app.ports.database, uploads::repository(self.by.organization()));
-                rows.await?.first::<Id>()?.ok_or_else(|| Failure::not_found("Repository"))?.id
+                let repository = self.app.ports.database.ask(uploads::repository(organization)).await?;
+                repository.ok_or_else(|| Failure::not_found("Repository"))?.id
             }
         };
         let mut versions = stored.draft.versions.clone();
         let version = self.version(self.is_hidden(package));
         versions.push(version.clone());
-        let mut edit = Edit {
-            organization: self.by.organization(),
-            repository_id,
+        let said = Statement {
             source_url: "",
-            name: &self.address.name,
             abandoned: package.and_then(|package| package.abandoned_override.as_deref()),
             hidden: package.is_some_and(|package| package.hidden),
-            versions: &versions,
-            before: Vec::new(),
-            changes: Vec::new(),
         };
-        edit.changes = self.changes(&edit, version)?;
-        if stored.takes_over {
-            edit.before.push(publication::take_over(edit.target(self.app)));
-            let live = [self.address.version.as_str()];
-            edit.changes.push(publication::settle_versions(edit.target(self.app), live, None));
-        }
-        edit.write(self.app, &stored.draft).await
+        let plan = stored.draft.plan(organization, repository_id, &self.address.name, said, &versions)?;
+        self.with_contents(plan, version)
     }
 
     /// Whether the version is hidden: its row may have been so before it had a zip.
@@ -339,7 +341,7 @@ impl Publisher<'_> {
             revision: 0,
             normalized: self.address.version.as_str().to_owned(),
             pretty: self.address.pretty.clone(),
-            ref_name: UPLOADED.to_owned(),
+            source: VersionSource::Upload,
             reference: self.artifact.sha1.clone(),
             is_default_branch: false,
             manifest: String::from_utf8_lossy(&self.contents.manifest).into_owned(),
@@ -350,45 +352,45 @@ impl Publisher<'_> {
         }
     }
 
-    fn changes(&self, edit: &Edit<'_>, version: LiveVersion) -> Result<Vec<Stmt>, Failure> {
-        let target = edit.target(self.app);
-        let upsert = [VersionUpsert {
-            uid: self.uid.clone(),
-            normalized: version.normalized,
-            pretty: version.pretty,
-            ref_name: version.ref_name,
-            reference: version.reference,
-            manifest: version.manifest,
-            released_at: version.released_at,
-        }];
+    /// The plan with the version's row, its files and its zip.
+    fn with_contents(&self, plan: Plan, version: LiveVersion) -> Result<Plan, Failure> {
+        let (organization, package, now) = (plan.organization, self.address.name.as_str(), self.app.now());
+        let normalized = version.normalized.clone();
         let readable = &self.contents.readable;
-        let texts: Vec<(String, String)> =
-            readable.iter().map(|file| (file.sha256.clone(), file.text.clone())).collect();
-        let files: Vec<FileUpsert> = readable
-            .iter()
-            .map(|file| FileUpsert {
-                normalized: upsert[0].normalized.clone(),
-                kind: file.kind,
-                name: file.name.clone(),
-                text_sha256: file.sha256.clone(),
-            })
-            .collect();
-        let label = format!("{} {}", self.address.name, self.address.pretty);
+        let text = |file: &Readable| NewText { sha256: file.sha256.clone(), content: file.text.clone() };
+        let file = |file: &Readable| FileUpsert {
+            package: package.to_owned(),
+            normalized: normalized.clone(),
+            kind: file.kind,
+            name: file.name.clone(),
+            text_sha256: file.sha256.clone(),
+        };
+        let label = format!("{package} {}", self.address.pretty);
         let deed = Deed {
             action: "version.uploaded",
             target: &self.uid,
             label: Some(&label),
             details: json!({ "sha256": self.artifact.sha256, "size": self.artifact.size }),
         };
-        let mut changes = vec![uploads::guard_announced(&self.artifact.sha256)];
-        changes.extend(publication::insert_texts(&texts));
-        changes.extend(publication::upsert_versions(target, &upsert));
-        changes.push(self.by.note(self.app, &deed)?);
-        changes.extend(publication::replace_files(target, &upsert, &files));
-        if let Some(hidden) = self.address.hidden {
-            changes.push(hide(target.organization, target.name, &upsert[0].normalized, hidden, target.now));
-        }
-        changes.push(uploads::insert_dist(target, &upsert[0].normalized, &self.artifact.sha256));
-        Ok(changes)
+        let mut changes = vec![self.by.note(self.app, &deed)?];
+        changes.extend(self.address.hidden.map(|hidden| hide(organization, package, &normalized, hidden, now)));
+        changes.push(uploads::insert_dist(organization, package, &normalized, &self.artifact.sha256, now));
+        Ok(Plan {
+            changed: vec![VersionUpsert {
+                package: package.to_owned(),
+                uid: self.uid.clone(),
+                normalized: version.normalized,
+                pretty: version.pretty,
+                source: version.source,
+                reference: version.reference,
+                manifest: version.manifest,
+                released_at: version.released_at,
+            }],
+            files: readable.iter().map(file).collect(),
+            texts: readable.iter().map(text).collect(),
+            guards: vec![uploads::guard_announced(&self.artifact.sha256)],
+            changes,
+            ..plan
+        })
     }
 }

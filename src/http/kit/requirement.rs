@@ -1,0 +1,69 @@
+//! What an operation requires of its caller. It is part of a handler's signature (`RequestAuth<PackagesRead>`), so that
+//! what is checked and what the API document says cannot differ.
+
+use crate::registry::access::scope::Scope;
+
+/// Who may call an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without credentials.
+    Public,
+    /// The holder of `ADMIN_TOKEN`.
+    AdminToken,
+    /// A user, by a session, for their own account.
+    OwnAccount,
+    /// Whoever has this scope.
+    Scope(Scope),
+}
+
+/// A type that names who may call an operation.
+pub trait Requirement {
+    /// Who may call it.
+    const ACCESS: Access;
+}
+
+/// A type that names a scope which an operation requires.
+pub trait RequiredScope: Requirement {
+    /// The scope.
+    const SCOPE: Scope;
+}
+
+/// Everybody may call it.
+pub struct Public;
+
+impl Requirement for Public {
+    const ACCESS: Access = Access::Public;
+}
+
+/// Only the holder of `ADMIN_TOKEN` may call it.
+pub struct AdminToken;
+
+impl Requirement for AdminToken {
+    const ACCESS: Access = Access::AdminToken;
+}
+
+/// Users may call it, for their own account.
+pub struct OwnAccount;
+
+impl Requirement for OwnAccount {
+    const ACCESS: Access = Access::OwnAccount;
+}
+
+macro_rules! required_scopes {
+    ($($scope:ident)+) => {$(
+        #[doc = concat!("Callers with [`Scope::", stringify!($scope), "`] may call it.")]
+        pub struct $scope;
+
+        impl Requirement for $scope {
+            const ACCESS: Access = Access::Scope(Scope::$scope);
+        }
+
+        impl RequiredScope for $scope {
+            const SCOPE: Scope = Scope::$scope;
+        }
+    )+};
+}
+required_scopes!(
+    Admin PackagesRead PackagesWrite RepositoriesRead RepositoriesWrite TokensRead TokensWrite AuditRead UsersRead
+    UsersWrite SettingsRead SettingsWrite AdvisoriesRead AdvisoriesWrite StorefrontRead StorefrontWrite
+);
