@@ -94,7 +94,7 @@ async fn a_repository_that_cannot_be_one_is_refused_field_by_field() {
         (
             json!({"url": url, "credential_type": "kerberos"}),
             "credential_type",
-            "`kerberos` is none of `none`, `token`, `basic`",
+            "`kerberos` is not one of `none`, `token`, `basic`",
         ),
         (
             json!({"url": url, "credential_type": "token"}),

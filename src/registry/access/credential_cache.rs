@@ -114,6 +114,6 @@ pub async fn learn_by(app: &App, hash: &TokenHash, token: Option<TokenRow>) {
         }
     }
     if let Err(fault) = app.ports.cache.delete(&cache_key(hash)).await {
-        log::error!("a changed token may be believed for {} s more: {fault}", CACHE_TTL.as_secs());
+        log::error!("a changed token may stay cached for {} s more: {fault}", CACHE_TTL.as_secs());
     }
 }

@@ -73,7 +73,7 @@ impl Role {
 
 /// A user's role in the organization that it was looked up in.
 pub fn role_of(user: &UserRow) -> Result<Role, Failure> {
-    let unknown = || crate::ports::Fault::new("database", format!("user {} has no role that is known", user.id));
+    let unknown = || crate::ports::Fault::new("database", format!("the role of user {} is unknown", user.id));
     Role::parse(&user.role).ok_or_else(|| unknown().into())
 }
 

@@ -58,7 +58,7 @@ pub async fn locate(
     address: &DistAddress,
     found: Option<Option<DistRow>>,
 ) -> Result<Dist, Failure> {
-    let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version", address.name));
+    let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version.", address.name));
     let row = match found {
         Some(row) => row,
         None => app.ports.database.ask(address.statement(view.organization())).await?,

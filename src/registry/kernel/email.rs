@@ -25,7 +25,7 @@ impl Email {
         }
         let is_good = email.rsplit_once('@').is_some_and(|(local, domain)| is_local(local) && is_domain(domain));
         if !is_good {
-            return Err(Failure::invalid_field("email", "is no e-mail address; it looks like `ada@example.org`"));
+            return Err(Failure::invalid_field("email", "is not an e-mail address like `ada@example.org`"));
         }
         Ok(Self(email))
     }

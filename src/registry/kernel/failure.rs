@@ -92,7 +92,7 @@ impl Failure {
 
     /// `what` changed between the look at it and the change of it.
     pub fn crossed(what: &str) -> Self {
-        let words = format!("The {what} was changed by somebody else just now. Look at it and try again.");
+        let words = format!("Another request changed the {what} at the same time. Read it again and retry.");
         Self::new(Kind::Conflict, words)
     }
 
@@ -109,7 +109,7 @@ impl Failure {
 
     /// A request came without what the entry point gives every one.
     pub fn unwired() -> Self {
-        Self::new(Kind::Internal, "The registry is not wired up: a request came without it.")
+        Self::new(Kind::Internal, "The registry is not set up correctly: the request does not carry its state.")
     }
 
     /// The same refusal, saying more of one field.

@@ -126,7 +126,7 @@ fn reseal(app: &App, seal_row: fn(&str) -> String, row: SealedRow) -> Result<Opt
             Ok(Some(Resealed { uid, old: sealed, new }))
         }
         Err(error) => {
-            log::error!("{name} cannot be sealed anew: {error}");
+            log::error!("{name} cannot be encrypted again: {error}");
             Ok(None)
         }
     }

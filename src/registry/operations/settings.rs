@@ -127,7 +127,7 @@ fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
     let checked: BTreeSet<String> = vendors.iter().map(|vendor| vendor.to_ascii_lowercase()).collect();
     if let Some(odd) = checked.iter().find(|vendor| PackageName::parse(&format!("{vendor}/x")).is_err()) {
         return refuse(format!(
-            "`{}` is no vendor; it is what stands before the slash of a package name",
+            "`{}` is not a vendor, which is the part of a package name before the slash",
             odd.escape_default()
         ));
     }

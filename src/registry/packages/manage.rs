@@ -141,7 +141,7 @@ fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange
 fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
     let name = &package.name;
     let words = match package.kind {
-        RepositoryKind::Composer => format!("{name} is mirrored: it is as its upstream has it. Change it there."),
+        RepositoryKind::Composer => format!("{name} is mirrored from an upstream repository. Change it there."),
         RepositoryKind::Git if deletes => format!(
             "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
              there, or remove the repository from here."
@@ -273,7 +273,7 @@ const MAX_DESCRIPTION: usize = 1000;
 pub fn check_description(text: Option<&str>) -> Result<(), Failure> {
     match text {
         Some(text) if text.chars().count() > MAX_DESCRIPTION || text.contains(char::is_control) => {
-            let reason = format!("must have at most {MAX_DESCRIPTION} characters, and none that control anything");
+            let reason = format!("must have at most {MAX_DESCRIPTION} characters and no control characters");
             Err(Failure::invalid_field("description", reason))
         }
         _ => Ok(()),

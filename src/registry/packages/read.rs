@@ -147,7 +147,7 @@ pub async fn text(
     };
     let text = app.ports.database.ask(versions::text(view.organization(), version.id, kind)).await?;
     let text = text.ok_or_else(|| {
-        let words = format!("Version {} has no {kind}, or one of more than 200 kB", version.pretty);
+        let words = format!("Version {} has no {kind} of at most 200 kB.", version.pretty);
         Failure::new(Kind::NotFound, words)
     })?;
     Ok((version.pretty.clone(), text))

@@ -70,6 +70,6 @@ impl Snapshot for Draft {
     }
 
     fn exhausted(_: Failure) -> Failure {
-        Failure::new(Kind::Conflict, "Others keep publishing this package. Try again in a moment.")
+        Failure::new(Kind::Conflict, "Other requests are publishing this package. Try again in a moment.")
     }
 }

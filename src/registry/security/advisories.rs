@@ -75,7 +75,7 @@ pub struct AdvisorySpec {
 fn check_constraint(wrong: &mut FieldErrors, field: &str, text: Option<&str>) {
     wrong.check_text(field, text, MAX_CONSTRAINT);
     if let Some(Err(error)) = text.map(Constraint::parse) {
-        wrong.push(field, format!("is no constraint that composer knows: {error}"));
+        wrong.push(field, format!("is not a version constraint that Composer understands: {error}"));
     }
 }
 
@@ -284,7 +284,7 @@ impl EntrySpec {
         {
             wrong.push("list", "must be up to 50 lower-case letters, digits and dashes, like `malware`");
         } else if RESERVED_LISTS.contains(&list) || list.starts_with("ignore") || list == "minimum-release-age" {
-            wrong.push("list", "is a name that composer passes over. Choose another");
+            wrong.push("list", "is a name that Composer ignores. Choose another");
         }
         check_constraint(&mut wrong, "constraint", self.constraint.as_deref());
         wrong.check_text("reason", self.reason.as_deref(), MAX_TEXT);

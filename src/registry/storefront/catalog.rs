@@ -256,7 +256,7 @@ async fn find_zip(
     filename: &str,
 ) -> Result<NewArtifact, Failure> {
     let unknown = || {
-        let words = "is no zip of this package. Upload it with PUT /api/storefront/versions/{id}/file instead";
+        let words = "is not a zip of this package. Upload it with PUT /api/storefront/versions/{id}/file instead";
         Failure::invalid_field("filename", words)
     };
     let hash = catalog::hash_of(filename).ok_or_else(unknown)?;

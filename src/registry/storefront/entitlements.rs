@@ -65,13 +65,13 @@ impl PermissionSpec {
             (Some(id), None) => {
                 let name = names.get(&id).cloned();
                 if name.is_none() {
-                    wrong.push(fields.at("package_id"), "is no package's id");
+                    wrong.push(fields.at("package_id"), "is not the id of a package");
                 }
                 name
             }
             (None, Some(target)) => Some(target),
             (Some(_), Some(_)) => {
-                wrong.push(fields.at("package"), "cannot stand beside `package_id`");
+                wrong.push(fields.at("package"), "cannot be combined with `package_id`");
                 None
             }
             (None, None) => {
@@ -110,14 +110,14 @@ impl PermissionSpec {
 fn taken(error: DatabaseError) -> Failure {
     match error {
         DatabaseError::Conflict(_) => {
-            Failure::new(Kind::Conflict, "The consumer has this very permission already. Change that one instead.")
+            Failure::new(Kind::Conflict, "The consumer has the same permission already. Change that one instead.")
         }
         DatabaseError::Fault(fault) => fault.into(),
     }
 }
 
 fn no_consumer() -> Failure {
-    Failure::invalid_field("consumer_id", "is no consumer's id")
+    Failure::invalid_field("consumer_id", "is not the id of a consumer")
 }
 
 /// Grants something to a consumer.
@@ -142,7 +142,8 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
         return Err(no_consumer());
     }
     if !is_granted {
-        let detail = format!("The consumer has {MAX_GRANTS} permissions, which is the most there can be. Delete some.");
+        let detail =
+            format!("The consumer has {MAX_GRANTS} permissions, which is the maximum. Delete some of them first.");
         return Err(Failure::new(Kind::Conflict, detail));
     }
     learn_all(app, tokens).await;

@@ -137,7 +137,7 @@ pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<CreatedW
     let batch = (webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted);
     let (is_made, ()) = app.ports.database.ask(batch).await.map_err(taken)?;
     if !is_made {
-        let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the most there can be. Delete some.");
+        let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete some of them first.");
         return Err(Failure::new(Kind::Conflict, detail));
     }
     Ok(CreatedWebhook { row, secret })

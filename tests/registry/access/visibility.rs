@@ -150,7 +150,7 @@ async fn when_kv_fails_on_a_revocation_the_token_is_refused_here_and_ends_everyw
     registry.meter.clear_faults();
     let revoked = registry.database.rows("SELECT revoked_at IS NOT NULL AS revoked FROM tokens");
     assert_eq!(revoked, [json!({"revoked": 1})]);
-    assert!(crate::support::logs::text().contains("a changed token may be believed for 300 s more"));
+    assert!(crate::support::logs::text().contains("a changed token may stay cached for 300 s more"));
     registry.get("/packages.json").basic(&token).send().await.expect(401);
     registry.advance_seconds(299);
     elsewhere.get("/packages.json").basic(&token).send().await.expect(200);

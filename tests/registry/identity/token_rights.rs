@@ -64,7 +64,7 @@ async fn wrong_scopes_are_refused_with_the_ones_there_are() {
         (
             json!(["packages:read"]),
             json!("readonly"),
-            "`scopes` cannot stand beside `permissions`, which is short for some of them; send one of the two"
+            "`scopes` cannot be combined with `permissions`, which stands for some of them; send only one of the two"
                 .to_owned(),
         ),
     ] {
@@ -132,15 +132,15 @@ async fn every_wrong_grant_is_named_with_its_place_and_reason() {
     for (grant, field, reason) in [
         (json!({}), "grants[1]", "needs either `package` or `pattern`"),
         (json!({"package": "acme/lib", "pattern": "acme/*"}), "grants[1]", "needs either `package` or `pattern`"),
-        (json!({"package": "acme"}), "grants[1].package", "is no package's name: \"acme\" is invalid"),
-        (json!({"package": "acme/*"}), "grants[1].package", "is no package's name: \"acme/*\" is invalid"),
-        (json!({"package": "php"}), "grants[1].package", "is no package's name: php is a platform package"),
+        (json!({"package": "acme"}), "grants[1].package", "is not the name of a package: \"acme\" is invalid"),
+        (json!({"package": "acme/*"}), "grants[1].package", "is not the name of a package: \"acme/*\" is invalid"),
+        (json!({"package": "php"}), "grants[1].package", "is not the name of a package: php is a platform package"),
         (json!({"pattern": "acme/lib"}), "grants[1].pattern", "must be part of a package name"),
         (json!({"pattern": "Acme/*"}), "grants[1].pattern", "must be part of a package name"),
         (
             json!({"package": "acme/lib", "constraint": "five"}),
             "grants[1].constraint",
-            "is not what composer understands: could not parse \"five\"",
+            "is not a version constraint that Composer understands: could not parse \"five\"",
         ),
         (json!({"package": "acme/lib", "constraint": "x".repeat(501)}), "grants[1].constraint", "must not be longer"),
         (
@@ -168,7 +168,7 @@ async fn every_wrong_grant_is_named_with_its_place_and_reason() {
         ),
         (
             json!({"description": "x", "grants": [], "allowed_package_prefixes": null}),
-            "`grants` cannot stand beside `allowed_package_prefixes`, which is short for some of them",
+            "`grants` cannot be combined with `allowed_package_prefixes`, which stands for some of them",
         ),
         (
             json!({"description": "x", "grants": [{"package": "acme/lib", "versions": "*"}]}),
@@ -320,7 +320,7 @@ async fn a_token_that_grows_while_it_is_looked_at_is_not_taken_over() {
             registry.database.execute("UPDATE tokens SET scopes = '[\"admin\"]', revision = revision + 1 WHERE id = 2");
         };
         let (reply, ()) = tokio::join!(biased; request, grow);
-        let error = "The token was changed by somebody else just now. Look at it and try again.";
+        let error = "Another request changed the token at the same time. Read it again and retry.";
         assert_eq!(reply.expect(409).json(), json!({"error": error, "code": "CONFLICT", "details": {}}), "{method}");
         let row = registry
             .database

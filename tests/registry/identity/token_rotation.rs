@@ -124,7 +124,7 @@ async fn of_two_parallel_rotations_one_wins() {
     let (one, other) = tokio::join!(rotate(&registry, &id, &body), rotate(&registry, &id, &body));
     let (won, lost) = if one.status == 200 { (one, other) } else { (other, one) };
     let lost = lost.expect(409).json();
-    let error = "The token was changed by somebody else just now. Look at it and try again.";
+    let error = "Another request changed the token at the same time. Read it again and retry.";
     assert_eq!(lost, json!({"error": error, "code": "CONFLICT", "details": {}}));
     assert!(works(&registry, &secret(&won.expect(200))).await);
     assert!(!works(&registry, &old).await);

@@ -84,7 +84,7 @@ async fn every_wrong_field_of_a_user_is_named_and_nothing_is_made() {
     let registry = TestRegistry::new();
     let long = "x".repeat(1025);
     for (field, value, detail) in [
-        ("email", json!("ada"), "is no e-mail address; it looks like `ada@example.org`"),
+        ("email", json!("ada"), "is not an e-mail address like `ada@example.org`"),
         ("email", json!(format!("{}@example.org", "a".repeat(300))), "must not be longer than 254 bytes"),
         ("email", json!(null), "invalid type: null, expected a string"),
         ("name", json!(" \t "), "must hold 1 to 200 characters, without control characters"),

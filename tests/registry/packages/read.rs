@@ -114,7 +114,7 @@ async fn texts_are_served_as_they_are_or_as_json() {
     let changelog = get(&registry, "/api/packages/acme%2Flib/changelog").await.expect(200);
     assert_eq!(changelog.header("content-type"), "text/plain; charset=utf-8");
     let none = get(&registry, "/api/packages/acme%2Flib/changelog?version=2.0.0-beta1").await.expect(404);
-    assert_eq!(none.json()["error"], "Version 2.0.0-beta1 has no changelog, or one of more than 200 kB");
+    assert_eq!(none.json()["error"], "Version 2.0.0-beta1 has no changelog of at most 200 kB.");
     get(&registry, "/api/packages/acme%2Flib/readme?version=9").await.expect(404);
     get(&registry, "/api/packages/acme%2Flib/readme?color=red").await.expect(400);
 }

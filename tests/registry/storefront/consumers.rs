@@ -80,7 +80,7 @@ async fn wrong_fields_are_named_and_nothing_is_made() {
     let token = registry.reader().await;
     for (spec, detail) in [
         (json!({}), "`email`: is required"),
-        (json!({"email": "nobody"}), "`email`: is no e-mail address; it looks like `ada@example.org`"),
+        (json!({"email": "nobody"}), "`email`: is not an e-mail address like `ada@example.org`"),
         (
             json!({"email": "a@b.c", "public_key": "with:a:colon:inside"}),
             "`public_key` must be 16 to 255 visible ASCII characters without a colon",

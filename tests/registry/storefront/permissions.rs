@@ -87,15 +87,15 @@ async fn a_wrong_permission_is_refused_with_the_reason() {
     };
     for (changes, field, reason) in [
         (json!({"consumer_id": "none"}), "consumer_id", "is required"),
-        (json!({"consumer_id": 99}), "consumer_id", "is no consumer's id"),
+        (json!({"consumer_id": 99}), "consumer_id", "is not the id of a consumer"),
         (json!({"package_id": "none"}), "package_id", "is required, or `package`"),
-        (json!({"package_id": 99}), "package_id", "is no package's id"),
-        (json!({"package": "acme/lib"}), "package", "cannot stand beside `package_id`"),
-        (json!({"package_id": "none", "package": "No Name"}), "package", "is no package's name"),
+        (json!({"package_id": 99}), "package_id", "is not the id of a package"),
+        (json!({"package": "acme/lib"}), "package", "cannot be combined with `package_id`"),
+        (json!({"package_id": "none", "package": "No Name"}), "package", "is not the name of a package"),
         (json!({"package_id": "none", "package": "Acme/*"}), "package", "must be part of a package name"),
         (json!({"version": "none"}), "version", "is required; `*` is every version"),
-        (json!({"version": "not a constraint!"}), "version", "is not what composer understands"),
-        (json!({"version": ""}), "version", "is not what composer understands"),
+        (json!({"version": "not a constraint!"}), "version", "is not a version constraint that Composer understands"),
+        (json!({"version": ""}), "version", "is not a version constraint that Composer understands"),
         (json!({"expires_at": "tomorrow"}), "expires_at", "must be written `YYYY-MM-DD HH:MM:SS`, in UTC"),
         (json!({"updates_until": "2030-02-30 00:00:00"}), "updates_until", "must be written"),
         (json!({"minimum_stability": "solid"}), "minimum_stability", "is wrong"),
@@ -115,7 +115,7 @@ async fn the_very_same_permission_is_there_once() {
     let requests = (0..4).map(|_| registry.storefront_post("/permissions", &body));
     assert_eq!(statuses_of_concurrent(requests).await, [201, 409, 409, 409]);
     let reply = registry.storefront_post("/permissions", &body).send().await.expect(409);
-    assert_eq!(reply.json()["error"], "The consumer has this very permission already. Change that one instead.");
+    assert_eq!(reply.json()["error"], "The consumer has the same permission already. Change that one instead.");
     let other = registry.grant(&consumer, "acme/first", "2.*").await;
     registry
         .storefront_patch(&format!("/permissions/{}", other["id"]), &json!({"version": "1.*"}))
@@ -214,7 +214,7 @@ async fn a_consumer_has_a_thousand_permissions_at_most() {
     );
     let more = json!({"consumer_id": consumer.id, "package": "acme/first", "version": "*"});
     let reply = registry.storefront_post("/permissions", &more).send().await.expect(409);
-    assert!(reply.text().contains("which is the most there can be"));
+    assert!(reply.text().contains("which is the maximum"));
 }
 
 #[tokio::test]

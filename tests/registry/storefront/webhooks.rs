@@ -151,7 +151,7 @@ async fn an_address_is_told_once_and_there_are_twenty_at_most() {
     let statuses = statuses_of_concurrent(requests).await;
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 19);
     let refused = registry.storefront_post("/webhooks", &spec(99)).send().await.expect(409);
-    assert_eq!(refused.json()["error"], "There are 20 webhooks, which is the most there can be. Delete some.");
+    assert_eq!(refused.json()["error"], "There are 20 webhooks, which is the maximum. Delete some of them first.");
     let listed = registry.storefront_get("/webhooks").send().await.expect(200).json();
     let other = format!("/webhooks/{}", listed[1]["id"].as_str().expect("text"));
     registry.storefront_patch(&other, &json!({"url": SHOP})).send().await.expect(409);

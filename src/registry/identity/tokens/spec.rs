@@ -142,7 +142,10 @@ fn checked_scopes(
 ) -> Option<Vec<Scope>> {
     let Some(names) = names else { return permissions.map(Permissions::scopes) };
     if permissions.is_some() {
-        wrong.push("scopes", "cannot stand beside `permissions`, which is short for some of them; send one of the two");
+        wrong.push(
+            "scopes",
+            "cannot be combined with `permissions`, which stands for some of them; send only one of the two",
+        );
     }
     if names.is_empty() {
         wrong.push("scopes", "must name at least one scope");
@@ -186,7 +189,7 @@ fn checked_grants(
             Some(grants.into_iter().enumerate().map(|(index, grant)| grant.check(&names(index), wrong)).collect())
         }
         (Update::Set(_), Update::Set(_)) => {
-            wrong.push("grants", "cannot stand beside `allowed_package_prefixes`, which is short for some of them");
+            wrong.push("grants", "cannot be combined with `allowed_package_prefixes`, which stands for some of them");
             None
         }
     }
@@ -217,7 +220,7 @@ impl GrantSpec {
         let target = match (self.package, self.pattern) {
             (Some(package), None) => {
                 if let Err(error) = PackageName::parse(&package) {
-                    wrong.push(at("package"), format!("is no package's name: {error}"));
+                    wrong.push(at("package"), format!("is not the name of a package: {error}"));
                 }
                 package
             }
@@ -237,7 +240,8 @@ impl GrantSpec {
         if version_constraint.len() > MAX_CONSTRAINT {
             wrong.push(at(fields.constraint), format!("must not be longer than {MAX_CONSTRAINT} characters"));
         } else if let Err(error) = Constraint::parse(&version_constraint) {
-            wrong.push(at(fields.constraint), format!("is not what composer understands: {error}"));
+            wrong
+                .push(at(fields.constraint), format!("is not a version constraint that Composer understands: {error}"));
         }
         let stability = self.minimum_stability.as_deref().map_or(Ok(Stability::Dev), Stability::parse);
         if let Err(error) = &stability {

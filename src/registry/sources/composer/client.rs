@@ -67,10 +67,10 @@ pub enum MirrorError {
     #[error(transparent)]
     Document(#[from] InvalidRepository),
     /// An address in its documents leads nowhere.
-    #[error("`{0}` in its packages.json is no address")]
+    #[error("`{0}` in its packages.json is not a URL")]
     Address(String),
     /// A document is another one than was announced.
-    #[error("`{name}` does not have the hash that the repository tells of it")]
+    #[error("`{name}` does not have the hash that the repository states for it")]
     Hash {
         /// Its address.
         name: String,
@@ -124,7 +124,7 @@ impl MirrorError {
     pub fn into_failure(self, what: &str) -> Failure {
         match self {
             Self::Internal(failure) => failure,
-            other => Failure::new(Kind::Upstream, format!("{what} cannot be had from its upstream now: {other}")),
+            other => Failure::new(Kind::Upstream, format!("{what} is not available from its upstream now: {other}")),
         }
     }
 }

@@ -110,7 +110,7 @@ pub async fn fetch(
         app.ports.database.ask(dists::refuse(row.id, &problem.to_string())).await?;
         return Err(unavailable(&row.pretty, &problem.to_string()));
     }
-    let words = format!("The archive of {name} {} cannot be had from its upstream: {problem}", row.pretty);
+    let words = format!("The archive of {name} {} is not available from its upstream: {problem}", row.pretty);
     Err(Failure::new(Kind::Upstream, words))
 }
 

@@ -159,7 +159,8 @@ impl<'a> Harvest<'a> {
         refusal(self.upstream, ownership, name).or_else(|| {
             let owner = ownership.owner.filter(|owner| *owner != self.upstream.id)?;
             let theirs = rank(ownership.owner_provider.as_deref().unwrap_or_default(), owner);
-            (theirs < rank(&self.upstream.provider, self.upstream.id)).then_some("an upstream that comes first has it")
+            (theirs < rank(&self.upstream.provider, self.upstream.id))
+                .then_some("an upstream of higher priority has it")
         })
     }
 

@@ -148,7 +148,7 @@ pub async fn resolve(
     }
     match ask_in_turn(&lookup).await {
         Err(failure) if shown.is_some() => {
-            log::warn!("{name} is shown as it was: {}", failure.detail);
+            log::warn!("{name} is served from the cache, because its upstream failed: {}", failure.detail);
             Ok(Known::Documents(shown))
         }
         result => result,
@@ -243,7 +243,7 @@ async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
 }
 
 fn not_to_be_had(name: &PackageName, reason: &str) -> Failure {
-    Failure::new(Kind::Upstream, format!("{name} cannot be had from its upstream now: {reason}"))
+    Failure::new(Kind::Upstream, format!("{name} is not available from its upstream now: {reason}"))
 }
 
 /// Asks one upstream, and writes down what it said; whether it has the name, if only to claim it.

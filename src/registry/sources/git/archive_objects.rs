@@ -74,7 +74,7 @@ impl<'a> Gatherer<'a> {
         match self.pieces(commits).await {
             Ok(packs) => Ok(Some(packs)),
             Err(SyncError::Fetch(FetchError::Remote(words))) => {
-                log::warn!("parts of commits are not to be had: {words}");
+                log::warn!("the server does not send parts of commits: {words}");
                 self.pieces_refused = true;
                 Ok(None)
             }

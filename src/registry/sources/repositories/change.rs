@@ -50,7 +50,8 @@ pub struct RepositoryChange {
 
 impl RepositoryChange {
     fn refuse_foreign(&self, row: &RepositoryRow) -> Result<(), Failure> {
-        let detail = || format!("a repository of kind `{}` stays one; remove it and register another", row.kind);
+        let detail =
+            || format!("the repository is of kind `{}`, which cannot be changed; register another one", row.kind);
         if self.kind.is_some_and(|kind| kind != row.kind) {
             return Err(Failure::invalid_field("kind", detail()));
         }

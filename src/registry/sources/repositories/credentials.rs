@@ -57,7 +57,7 @@ impl Credentials {
             }
             Some("none") => return Err(wrong("must be absent when `credential_type` is `none`")),
             Some(other) => {
-                let detail = format!("`{}` is none of `none`, `token`, `basic`", other.escape_default());
+                let detail = format!("`{}` is not one of `none`, `token`, `basic`", other.escape_default());
                 return Err(Failure::invalid_field("credential_type", detail));
             }
         };

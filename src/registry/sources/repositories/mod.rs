@@ -99,10 +99,9 @@ fn refuse_foreign(kind: RepositoryKind, fields: &[(&str, bool)]) -> Result<(), F
     };
     let foreign = fields.iter().filter(|(field, given)| *given && kind_of(field) != kind);
     match foreign.map(|(field, _)| *field).next() {
-        Some(field) => Err(Failure::invalid_field(
-            field,
-            format!("is nothing that a repository of kind `{kind}` has; leave it out"),
-        )),
+        Some(field) => {
+            Err(Failure::invalid_field(field, format!("does not apply to a repository of kind `{kind}`; leave it out")))
+        }
         None => Ok(()),
     }
 }

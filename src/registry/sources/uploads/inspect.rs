@@ -36,7 +36,7 @@ const MAX_CENTRAL_HEADERS: usize = 2 * limits::ARCHIVE_ENTRIES;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// Not a zip, a damaged one, or one that says different things at different places.
-    #[error("it is no zip that can be relied on: {0}")]
+    #[error("it is not a valid zip file: {0}")]
     Zip(#[from] ZipError),
     /// Something stands before the zip.
     #[error("{0} bytes stand before the zip")]

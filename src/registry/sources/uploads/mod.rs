@@ -195,7 +195,7 @@ impl Snapshot for Stored {
     }
 
     fn exhausted(_: Failure) -> Failure {
-        Failure::new(Kind::Conflict, "Others keep publishing this package. Upload again in a moment.")
+        Failure::new(Kind::Conflict, "Other requests are publishing this package. Upload again in a moment.")
     }
 }
 

@@ -93,7 +93,7 @@ async fn bytes_that_are_not_the_promised_ones_are_neither_served_nor_kept() {
         for _ in 0..2 {
             let reply = download(&registry, &token, &path).await.expect(502);
             let words = format!(
-                "The archive of vendor/lib 1.0.0 cannot be had from its upstream: its SHA-1 is {}, but the upstream's \
+                "The archive of vendor/lib 1.0.0 is not available from its upstream: its SHA-1 is {}, but the upstream's \
                  metadata promises {}; nothing of it was kept",
                 sha1_of(&zip),
                 "a".repeat(40),
@@ -113,7 +113,8 @@ async fn bytes_that_are_not_the_promised_ones_are_neither_served_nor_kept() {
 
 #[tokio::test]
 async fn what_is_no_complete_zip_is_neither_served_nor_kept() {
-    let words = |problem: &str| format!("The archive of vendor/lib 1.0.0 cannot be had from its upstream: {problem}");
+    let words =
+        |problem: &str| format!("The archive of vendor/lib 1.0.0 is not available from its upstream: {problem}");
     for zip in [zip_of(b"{}"), large()] {
         for (fault, problem) in [
             (HostFault::Html, "what the upstream sends is not a complete zip"),

@@ -65,7 +65,7 @@ async fn a_name_that_nobody_knows_yet_is_not_said_to_be_absent_while_its_upstrea
         let (registry, id, token) = mirroring().await;
         registry.composer_host.inject_fault("/p2/", fault.clone());
         let reply = read(&registry, &token, LIB).await.expect(502);
-        let words = format!("vendor/lib cannot be had from its upstream now: {error}");
+        let words = format!("vendor/lib is not available from its upstream now: {error}");
         assert_eq!(reply.json()["warning"], words, "{fault:?}");
         let asked = registry.composer_host.take_requests().len();
         assert!(asked > 0);

@@ -119,7 +119,7 @@ async fn a_document_with_another_hash_than_announced_is_refused() {
     let id = registry.upstream(SATIS).await;
     let view = registry.repository_view(&id).await;
     assert_eq!(view["sync_status"], "failed");
-    assert_eq!(view["error"], "`include/all.json` does not have the hash that the repository tells of it");
+    assert_eq!(view["error"], "`include/all.json` does not have the hash that the repository states for it");
     assert_eq!(registry.database.rows("SELECT count(*) AS n FROM packages"), [json!({"n": 0})]);
 }
 
@@ -215,7 +215,7 @@ async fn an_upstream_that_comes_first_keeps_its_names() {
     let first = registry.upstream(SATIS).await;
     registry.upstream(other).await;
     let name = |name: &str, reason: &str| (name.to_owned(), reason.to_owned());
-    assert_eq!(registry.skipped(), [name("vendor/a", "an upstream that comes first has it")]);
+    assert_eq!(registry.skipped(), [name("vendor/a", "an upstream of higher priority has it")]);
     let token = registry.reader().await;
     assert_eq!(versions(&registry, &token, "vendor/a").await, ["1.0.0"]);
     assert_eq!(versions(&registry, &token, "vendor/b").await, ["9.0.0"]);
