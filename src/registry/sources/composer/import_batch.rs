@@ -222,7 +222,7 @@ impl<'a> Harvest<'a> {
             }
             let versions = versions.into_iter().flatten();
             let intake = take_in(self.app, &name, versions, &self.root.root.mirrors, known)?;
-            self.settle(&mut plan, &name, intake, before, ownership, known)?;
+            self.settle(&mut plan, &name, intake, before, ownership, known);
         }
         Ok(plan)
     }
@@ -236,18 +236,18 @@ impl<'a> Harvest<'a> {
         before: Before,
         ownership: &Ownership,
         known: &[KnownVersion],
-    ) -> Result<(), Failure> {
+    ) {
         if intake.versions.is_empty() {
             if let Some(SkippedVersion { version, reason }) = intake.skipped.first() {
                 let words = format!("none of its versions can be used; the first, {version}: {reason}");
                 self.note(name, Err(words), Before::default());
-                return Ok(());
+                return;
             }
             if ownership.owner == Some(self.upstream.id) {
                 self.leaving.push(name.to_string());
             }
             self.note(name, Ok(Answered::Claimed), before);
-            return Ok(());
+            return;
         }
         self.count(&intake, known);
         plan.packages.push(PackagePlan {
@@ -260,7 +260,6 @@ impl<'a> Harvest<'a> {
         plan.dists.extend(intake.dists);
         let skipped = intake.skipped;
         self.noted.push(Noted { name: name.to_string(), answer: Ok(Answered::Found), published: before, skipped });
-        Ok(())
     }
 
     fn count(&mut self, intake: &Intake, known: &[KnownVersion]) {
