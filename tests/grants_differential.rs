@@ -17,8 +17,8 @@ fn sees(question: &Value) -> Value {
     let row = GrantRow { version_constraint: constraint.to_owned(), ..grant::packages("acme/lib") };
     let Ok(grant) = Grant::from_row(row) else { return Value::Null };
     let version = normalize(version).expect("a version");
-    View::at(rostrum::store::OrganizationId::ROOT, &[grant], Millis(0))
-        .scope("acme/lib")
+    View::new(rostrum::store::OrganizationId::ROOT, &[grant], Millis(0))
+        .version_filter("acme/lib")
         .sees(&version, Some(Millis(0)))
         .into()
 }

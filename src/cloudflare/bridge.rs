@@ -23,9 +23,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader};
 use worker::send::{SendFuture, SendWrapper};
 
-use super::upstream::Limit;
+use super::http_client::Deadline;
 use crate::http::kit::pass_through::PassThrough;
-use crate::ports::{BoxFuture, ByteStream, Fault, Whole};
+use crate::ports::{BoxFuture, ByteStream, Fault, SingleChunk};
 
 // ---------------------------------------------------------------------------------------------- requests
 
@@ -97,7 +97,7 @@ fn hand_over(stream: Box<dyn Any + Send>) -> worker::Result<JsValue> {
         Ok(native) => return Ok(native.into_inner().into()),
         Err(other) => other,
     };
-    match stream.downcast::<Whole>() {
+    match stream.downcast::<SingleChunk>() {
         Ok(whole) => Ok(bytes_or_null(&whole.0.unwrap_or_default())),
         Err(_) => Err(worker::Error::from("a stream was passed through that no port of this room made")),
     }
@@ -167,7 +167,7 @@ pub fn js_headers(map: &HeaderMap) -> Result<Headers, JsValue> {
 pub struct NativeStream {
     stream: Option<SendWrapper<ReadableStream>>,
     reader: Option<SendWrapper<ReadableStreamDefaultReader>>,
-    limit: Option<Limit>,
+    limit: Option<Deadline>,
     port: &'static str,
 }
 
@@ -178,7 +178,7 @@ impl NativeStream {
     }
 
     /// The same stream, each piece of which has to come within `limit`.
-    pub fn limited(mut self, limit: Limit) -> Self {
+    pub fn limited(mut self, limit: Deadline) -> Self {
         self.limit = Some(limit);
         self
     }
@@ -241,9 +241,9 @@ impl Drop for NativeStream {
 }
 
 /// The pieces of a body, one after the other.
-struct Pieces(std::vec::IntoIter<Bytes>);
+struct ChunkIterator(std::vec::IntoIter<Bytes>);
 
-impl http_body::Body for Pieces {
+impl http_body::Body for ChunkIterator {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -255,7 +255,7 @@ impl http_body::Body for Pieces {
 /// `pieces` as a stream whose length the runtime knows; each is given up as soon as it has crossed over.
 pub fn stream_of(pieces: Vec<Bytes>) -> worker::Result<ReadableStream> {
     let length: usize = pieces.iter().map(Bytes::len).sum();
-    let body = Body::new(Pieces(pieces.into_iter()));
+    let body = Body::new(ChunkIterator(pieces.into_iter()));
     let stream = worker::Body::from_stream(body.into_data_stream())?;
     #[expect(clippy::cast_precision_loss, reason = "what fits the memory is exact as a double")]
     Ok(of_length(&stream.into_inner().into(), length as f64)?)

@@ -4,7 +4,7 @@ use wasm_bindgen::JsValue;
 use worker::D1Database;
 use worker::send::SendFuture;
 
-use crate::ports::{BoxFuture, Database, DatabaseError, Fault, Rows, Stmt, Value};
+use crate::ports::{Argument, BoxFuture, Database, DatabaseError, Fault, Rows, Stmt};
 
 /// What SQLite says when a `UNIQUE` or `PRIMARY KEY` constraint refuses a row.
 const UNIQUE_REFUSAL: &str = "UNIQUE constraint failed";
@@ -41,11 +41,11 @@ impl Database for D1 {
 
 /// A parameter as D1 takes it. D1 knows no big integers: an `i64` travels as a double.
 #[expect(clippy::cast_precision_loss, reason = "the port promises integers within ±2^53")]
-fn js_value(value: &Value) -> JsValue {
+fn js_value(value: &Argument) -> JsValue {
     match value {
-        Value::Null => JsValue::NULL,
-        Value::Integer(number) => JsValue::from_f64(*number as f64),
-        Value::Text(text) => JsValue::from_str(text),
+        Argument::Null => JsValue::NULL,
+        Argument::Integer(number) => JsValue::from_f64(*number as f64),
+        Argument::Text(text) => JsValue::from_str(text),
     }
 }
 

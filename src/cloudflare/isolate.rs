@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::{clock, console, d1, entropy, kv, r2, tasks, upstream};
+use super::{clock, console, d1, entropy, http_client, kv, r2, tasks};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
@@ -47,7 +47,7 @@ pub fn app(env: &Env, event: tasks::Event) -> worker::Result<App> {
             database: shared.database.clone(),
             blobs: shared.blobs.clone(),
             cache: shared.cache.clone(),
-            upstream: Arc::new(upstream::Fetch),
+            http_client: Arc::new(http_client::Fetch),
             clock: Arc::new(clock::WallClock),
             entropy: Arc::new(entropy::WebCrypto),
             tasks: Arc::new(tasks::EventTasks::new(event, isolate.jobs.clone())),

@@ -16,11 +16,11 @@ mod clock;
 mod console;
 mod d1;
 mod entropy;
+mod http_client;
 mod isolate;
 mod kv;
 mod r2;
 mod tasks;
-mod upstream;
 
 use std::task::{self, Poll, Waker};
 
@@ -73,7 +73,7 @@ async fn answer(request: web_sys::Request, env: Env, context: Context) -> worker
 #[worker::event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, context: ScheduleContext) {
     let due = match isolate::app(&env, tasks::Event::Schedule(context)) {
-        Ok(app) => cron::tick(&app).await.map_err(|failure| explain(&failure)),
+        Ok(app) => cron::run_scheduled(&app).await.map_err(|failure| explain(&failure)),
         Err(reason) => Err(reason.to_string()),
     };
     if let Err(reason) = due {

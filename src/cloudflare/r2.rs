@@ -55,12 +55,12 @@ fn body_of(object: &Object) -> worker::Result<web_sys::ReadableStream> {
 }
 
 /// R2's multipart upload.
-struct Parts {
+struct BlobMultipartUpload {
     upload: SendWrapper<MultipartUpload>,
     done: SendWrapper<Vec<UploadedPart>>,
 }
 
-impl BlobUpload for Parts {
+impl BlobUpload for BlobMultipartUpload {
     fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(SendFuture::new(async move {
             let number = u16::try_from(self.done.len() + 1).map_err(|error| Fault::new("blobs", error))?;
@@ -94,7 +94,7 @@ impl Blobs for R2 {
         let key = key.to_owned();
         Box::pin(SendFuture::new(async move {
             let upload = self.0.create_multipart_upload(key).execute().await.map_err(fault)?;
-            let parts = Parts { upload: SendWrapper::new(upload), done: SendWrapper::new(Vec::new()) };
+            let parts = BlobMultipartUpload { upload: SendWrapper::new(upload), done: SendWrapper::new(Vec::new()) };
             Ok(Box::new(parts) as Box<dyn BlobUpload>)
         }))
     }

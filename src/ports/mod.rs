@@ -45,7 +45,7 @@ impl Fault {
 /// One bound parameter. D1 has no 64-bit integers and no booleans on its wire: integers travel as doubles
 /// (exact up to 2^53), booleans as 0 and 1.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum Argument {
     /// SQL `NULL`.
     Null,
     /// An integer; must stay within ±2^53 so that a double holds it exactly.
@@ -54,32 +54,32 @@ pub enum Value {
     Text(String),
 }
 
-impl From<&str> for Value {
+impl From<&str> for Argument {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 }
-impl From<String> for Value {
+impl From<String> for Argument {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
 }
-impl From<&String> for Value {
+impl From<&String> for Argument {
     fn from(text: &String) -> Self {
         Self::Text(text.clone())
     }
 }
-impl From<i64> for Value {
+impl From<i64> for Argument {
     fn from(number: i64) -> Self {
         Self::Integer(number)
     }
 }
-impl From<bool> for Value {
+impl From<bool> for Argument {
     fn from(flag: bool) -> Self {
         Self::Integer(i64::from(flag))
     }
 }
-impl<T: Into<Value>> From<Option<T>> for Value {
+impl<T: Into<Argument>> From<Option<T>> for Argument {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }
@@ -91,12 +91,12 @@ pub struct Stmt {
     /// The SQL text. Always a constant: values never become part of it.
     pub sql: &'static str,
     /// At most 100 parameters (D1's limit); longer lists travel as one JSON argument for `json_each`.
-    pub args: Vec<Value>,
+    pub args: Vec<Argument>,
 }
 
 impl Stmt {
     /// A statement with `args` bound in order.
-    pub fn new(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
+    pub fn new(sql: &'static str, args: impl Into<Vec<Argument>>) -> Self {
         Self { sql, args: args.into() }
     }
 }
@@ -131,9 +131,9 @@ pub trait ByteStream: Send {
 }
 
 /// A body held in memory, as a stream of one piece.
-pub struct Whole(pub Option<Bytes>);
+pub struct SingleChunk(pub Option<Bytes>);
 
-impl ByteStream for Whole {
+impl ByteStream for SingleChunk {
     fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
         let piece = self.0.take().filter(|bytes| !bytes.is_empty()).map(Ok);
         Box::pin(std::future::ready(piece))
@@ -225,7 +225,7 @@ pub trait Cache: Send + Sync {
 /// A request to somebody else's server. Redirects are never followed by the port: who may be asked next, and with
 /// which credentials, is decided above it.
 #[derive(Debug, Clone)]
-pub struct UpstreamRequest {
+pub struct HttpRequest {
     /// `GET` or `POST`.
     pub method: Method,
     /// Absolute URL without credentials.
@@ -235,11 +235,11 @@ pub struct UpstreamRequest {
     /// Body to send.
     pub body: Bytes,
     /// How long to wait for the response's head, and then for each piece of its body.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// What the other server answered.
-pub struct UpstreamResponse {
+pub struct HttpResponse {
     /// Its status, redirects included.
     pub status: StatusCode,
     /// Its headers.
@@ -250,7 +250,7 @@ pub struct UpstreamResponse {
 
 /// Why there is no answer. The text is shown to operators and holds neither credentials nor bodies.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum UpstreamError {
+pub enum HttpClientError {
     /// No connection, a broken one, or a name that does not resolve.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
@@ -260,9 +260,9 @@ pub enum UpstreamError {
 }
 
 /// HTTP out (`fetch`).
-pub trait Upstream: Send + Sync {
+pub trait HttpClient: Send + Sync {
     /// Sends one request and returns as soon as the response's head is there.
-    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>>;
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, HttpClientError>>;
 }
 
 // ---------------------------------------------------------------------------------------------- time, chance, work
@@ -299,7 +299,7 @@ impl Millis {
     }
 }
 
-impl From<Millis> for Value {
+impl From<Millis> for Argument {
     fn from(moment: Millis) -> Self {
         Self::Integer(moment.0)
     }

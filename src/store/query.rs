@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::ports::{Database, DatabaseError, Fault, Rows, Stmt, Value};
+use crate::ports::{Argument, Database, DatabaseError, Fault, Rows, Stmt};
 
 /// A statement, and what is read from its rows.
 #[derive(Debug, Clone)]
@@ -22,28 +22,28 @@ impl<T> Query<T> {
 
 impl<T: DeserializeOwned> Query<Vec<T>> {
     /// Every row.
-    pub fn all(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
+    pub fn all(sql: &'static str, args: impl Into<Vec<Argument>>) -> Self {
         Self { stmt: Stmt::new(sql, args), read: Rows::decode }
     }
 }
 
 impl<T: DeserializeOwned> Query<Option<T>> {
     /// The first row, if there is one.
-    pub fn one(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
+    pub fn one(sql: &'static str, args: impl Into<Vec<Argument>>) -> Self {
         Self { stmt: Stmt::new(sql, args), read: Rows::first }
     }
 }
 
 impl Query<bool> {
     /// Whether there is any row: of a statement that changes something with `RETURNING`, whether it did.
-    pub fn any(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
+    pub fn any(sql: &'static str, args: impl Into<Vec<Argument>>) -> Self {
         Self { stmt: Stmt::new(sql, args), read: |rows| Ok(!rows.0.is_empty()) }
     }
 }
 
 impl Query<i64> {
     /// The number in the column `total` of the only row.
-    pub fn count(sql: &'static str, args: impl Into<Vec<Value>>) -> Self {
+    pub fn count(sql: &'static str, args: impl Into<Vec<Argument>>) -> Self {
         #[derive(Deserialize)]
         struct Total {
             total: i64,

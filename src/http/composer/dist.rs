@@ -16,7 +16,7 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::zip_body::Zip;
 use crate::ports::ByteRange;
-use crate::registry::delivery::dist::{Dist, DistAddress, locate, open};
+use crate::registry::delivery::dist::{DistAddress, LocatedDist, locate, open};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 
@@ -74,7 +74,7 @@ async fn dist_response(
     method: &Method,
     headers: &HeaderMap,
     address: &DistAddress,
-    dist: &Dist,
+    dist: &LocatedDist,
 ) -> Result<Response, Failure> {
     let etag = format!("\"{}\"", dist.sha1);
     let mut head = head_of(dist, address, &etag);
@@ -94,7 +94,7 @@ async fn dist_response(
 }
 
 /// Adds length and range of what is sent to the headers; the status that says which it is.
-fn describe_range(head: &mut HeaderMap, dist: &Dist, range: Option<ByteRange>) -> Result<StatusCode, Failure> {
+fn describe_range(head: &mut HeaderMap, dist: &LocatedDist, range: Option<ByteRange>) -> Result<StatusCode, Failure> {
     let (status, length) = match range {
         None => (StatusCode::OK, dist.size),
         Some(part) => {
@@ -108,7 +108,7 @@ fn describe_range(head: &mut HeaderMap, dist: &Dist, range: Option<ByteRange>) -
     Ok(status)
 }
 
-fn head_of(dist: &Dist, address: &DistAddress, etag: &str) -> HeaderMap {
+fn head_of(dist: &LocatedDist, address: &DistAddress, etag: &str) -> HeaderMap {
     let mut head = HeaderMap::new();
     // A canonical URL names a commit: what it leads to never changes.
     let caching = match address.reference {

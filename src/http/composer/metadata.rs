@@ -8,10 +8,10 @@ use crate::http::kit::caching::{Preconditions, conditional};
 use crate::http::kit::extract::{BaseUrl, Client, PathParams};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
-use crate::registry::delivery::metadata::{Wanted, companion, document};
+use crate::registry::delivery::metadata::{DocumentRequest, document, prefetch};
 use crate::registry::delivery::root::root_document;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::documents::Part;
+use crate::registry::packages::documents::DocumentKind;
 
 /// The root document: where everything is, and which packages the caller sees.
 #[utoipa::path(
@@ -34,11 +34,11 @@ pub async fn get_packages_json(
 }
 
 /// `{package}.json` or `{package}~dev.json`.
-fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, Part)> {
+fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, DocumentKind)> {
     let name = file.strip_suffix(".json")?;
     let (name, part) = match name.strip_suffix("~dev") {
-        Some(name) => (name, Part::Dev),
-        None => (name, Part::Stable),
+        Some(name) => (name, DocumentKind::Dev),
+        None => (name, DocumentKind::Stable),
     };
     Some((PackageName::parse(&format!("{vendor}/{name}")).ok()?, part))
 }
@@ -72,13 +72,13 @@ pub async fn get_package_metadata(
         return Err(Failure::not_found("Package"));
     };
     let app = auth.app();
-    let read = |organization| companion(app, organization, &name);
+    let read = |organization| prefetch(app, organization, &name);
     let (view, rows) = auth.view_with(read).await?;
     let form = match preconditions.client {
         Client::Other => DocumentForm::KeyedByVersion,
         Client::Composer | Client::Composer1 => DocumentForm::Minified,
     };
-    let wanted = Wanted { name: &name, part, form, base_url: &base_url };
+    let wanted = DocumentRequest { name: &name, part, form, base_url: &base_url };
     let body = document(app, &view, wanted, rows).await?;
     Ok(conditional(&preconditions, &body))
 }

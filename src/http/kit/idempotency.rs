@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::http::kit::extract::from_json;
 use crate::http::kit::handler::{BufferedRequest, Extract};
-use crate::registry::identity::idempotency::{Answer, IdempotencyKey};
+use crate::registry::identity::idempotency::{IdempotencyKey, StoredResponse};
 use crate::registry::kernel::failure::Failure;
 
 const HEADER: &str = "idempotency-key";
@@ -40,20 +40,20 @@ impl<T: DeserializeOwned> Extract for IdempotentJson<T> {
 }
 
 /// The response to a request, to be stored for repetitions with the same key.
-pub fn stored_response(status: StatusCode, body: &impl Serialize) -> Result<Answer, Failure> {
+pub fn stored_response(status: StatusCode, body: &impl Serialize) -> Result<StoredResponse, Failure> {
     let body = serde_json::to_string(body).map_err(Failure::internal)?;
-    Ok(Answer { status: status.as_u16(), body })
+    Ok(StoredResponse { status: status.as_u16(), body })
 }
 
 /// `stored` as the response to the first request with its key.
-pub fn first_response(stored: Answer) -> Response {
+pub fn first_response(stored: StoredResponse) -> Response {
     let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let json = HeaderValue::from_static("application/json");
     (status, [(CONTENT_TYPE, json)], stored.body).into_response()
 }
 
 /// `stored` as the response to a repeated request.
-pub fn replayed_response(stored: Answer) -> Response {
+pub fn replayed_response(stored: StoredResponse) -> Response {
     let mut response = first_response(stored);
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response

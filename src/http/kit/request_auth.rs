@@ -20,7 +20,7 @@ use crate::http::kit::requirement::{Access, AdminToken, OwnAccount, Public, Requ
 use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
 use crate::ports::Stmt;
-use crate::registry::access::account::Me;
+use crate::registry::access::account::CurrentUser;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::authenticate::{Credential, authenticate};
 use crate::registry::access::caller::{Authenticated, Caller, Subject};
@@ -144,7 +144,7 @@ impl RequestAuth<UsersWrite> {
 
 impl RequestAuth<OwnAccount> {
     /// Authenticates the user by a session.
-    pub fn current_user(&self) -> impl Future<Output = Result<Me, Failure>> {
+    pub fn current_user(&self) -> impl Future<Output = Result<CurrentUser, Failure>> {
         self.authenticator.current_user()
     }
 }
@@ -197,7 +197,7 @@ impl Authenticator {
     ) -> Result<(Arc<Caller>, Option<B::Answer>), Failure> {
         let Authenticated { caller, prefetched } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
         let limit = self.surface.limits.requests;
-        let quota = rate_limit::take(&self.app, &caller, limit, None).await;
+        let quota = rate_limit::consume(&self.app, &caller, limit, None).await;
         let counted = CountedCaller { caller: caller.clone(), requests: quota.clone(), downloads: None };
         *self.authenticated.lock() = Some(counted);
         match quota.retry_after {
@@ -217,7 +217,7 @@ impl Authenticator {
         let Some(limit) = self.surface.limits.downloads else { return Ok(()) };
         let caller = self.authenticated.lock().as_ref().map(|counted| counted.caller.clone());
         let caller = caller.ok_or_else(Failure::unwired)?;
-        let quota = rate_limit::take(&self.app, &caller, limit, Some(package)).await;
+        let quota = rate_limit::consume(&self.app, &caller, limit, Some(package)).await;
         let (max, retry_after) = (quota.limit, quota.retry_after);
         if let Some(counted) = &mut *self.authenticated.lock() {
             counted.downloads = Some(quota);
@@ -276,7 +276,7 @@ impl Authenticator {
         Ok(Manager { by: self.actor_of(&caller).await?, role: caller.role, user_id })
     }
 
-    async fn current_user(&self) -> Result<Me, Failure> {
+    async fn current_user(&self) -> Result<CurrentUser, Failure> {
         let caller = self.authenticate().await?;
         let Some(account) = caller.account.clone() else {
             return Err(Failure::new(
@@ -284,7 +284,7 @@ impl Authenticator {
                 "This is about a user's own account. Send the token of a session, from POST /api/auth/login.",
             ));
         };
-        Ok(Me { by: self.actor_of(&caller).await?, account })
+        Ok(CurrentUser { by: self.actor_of(&caller).await?, account })
     }
 
     async fn administrator(&self) -> Result<Actor, Failure> {
@@ -334,8 +334,8 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
 pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
     let Some(CountedCaller { mut requests, mut downloads, .. }) = authenticated.lock().take() else { return };
     if response.status() == StatusCode::NOT_MODIFIED {
-        requests = rate_limit::give_back(app, requests);
-        downloads = downloads.map(|quota| rate_limit::give_back(app, quota));
+        requests = rate_limit::refund(app, requests);
+        downloads = downloads.map(|quota| rate_limit::refund(app, quota));
     }
     let quota = downloads.into_iter().fold(requests, |least, quota| {
         if quota.retry_after.is_some() || quota.remaining < least.remaining { quota } else { least }

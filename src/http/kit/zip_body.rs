@@ -10,7 +10,7 @@ use multer::{Constraints, Multipart, SizeLimit};
 use utoipa::ToSchema;
 
 use crate::registry::kernel::failure::Failure;
-use crate::registry::sources::uploads::{Room, too_large};
+use crate::registry::sources::uploads::{UploadPermit, too_large};
 
 /// Most bytes of a form around its zip: headers and boundaries.
 const FORM_BYTES: usize = 64 << 10;
@@ -35,7 +35,7 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The zip in a request: the body, or the one file of a form.
-pub async fn read_zip(request: Request, permit: &Room) -> Result<Bytes, Failure> {
+pub async fn read_zip(request: Request, permit: &UploadPermit) -> Result<Bytes, Failure> {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_form = content_type.trim_start().to_ascii_lowercase().starts_with("multipart/");
     let boundary = is_form.then(|| multer::parse_boundary(content_type)).transpose();

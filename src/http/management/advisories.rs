@@ -12,7 +12,7 @@ use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
 use crate::http::kit::response::{Done, created, message, ok};
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::security::advisories::{self, AdvisorySpec, Source};
+use crate::registry::security::advisories::{self, AdvisorySourceSpec, AdvisorySpec};
 use crate::store::Update;
 use crate::store::security::advisories::{AdvisoryRow, NoticeFilter};
 
@@ -61,7 +61,7 @@ pub struct AdvisoryRequest {
 
 impl From<AdvisoryRequest> for AdvisorySpec {
     fn from(request: AdvisoryRequest) -> Self {
-        let source = |source: SourceRequest| Source { name: source.name, remote_id: source.remote_id };
+        let source = |source: SourceRequest| AdvisorySourceSpec { name: source.name, remote_id: source.remote_id };
         Self {
             advisory_id: request.advisory_id,
             package: request.package,

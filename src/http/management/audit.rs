@@ -13,7 +13,7 @@ use crate::http::kit::requirement::AuditRead;
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::audit_log;
-use crate::store::kernel::audit::{EntryFilter, EntryRow};
+use crate::store::kernel::audit::{AuditEntryRow, AuditFilter};
 
 /// One thing that was done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,8 +36,8 @@ pub struct EntryView {
     details: Map<String, Value>,
 }
 
-impl From<EntryRow> for EntryView {
-    fn from(row: EntryRow) -> Self {
+impl From<AuditEntryRow> for EntryView {
+    fn from(row: AuditEntryRow) -> Self {
         Self {
             id: row.uid,
             at: row.at.seconds(),
@@ -68,8 +68,8 @@ pub struct AuditLogQuery {
 }
 
 impl AuditLogQuery {
-    fn store_filter(&self) -> EntryFilter<'_> {
-        EntryFilter {
+    fn store_filter(&self) -> AuditFilter<'_> {
+        AuditFilter {
             actor: self.actor.as_deref(),
             action: self.action.as_deref(),
             target: self.target.as_deref(),

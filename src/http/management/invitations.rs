@@ -99,7 +99,7 @@ pub async fn create_invitation(
     let manager = auth.manager().await?;
     let JsonBody(request) = body?;
     let (link, row) = links::invite(auth.app(), &manager, &request.email, request.role.into()).await?;
-    let view = NewInvitationView { view: row.into(), link: link.url(&base_url), token: link.plain.reveal().to_owned() };
+    let view = NewInvitationView { view: row.into(), link: link.url(&base_url), token: link.plain.expose().to_owned() };
     Ok(no_store(StatusCode::CREATED, &view))
 }
 

@@ -11,7 +11,7 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
-use crate::registry::delivery::downloads::{MAX_DAYS, Statistics, statistics, today};
+use crate::registry::delivery::downloads::{MAX_DAYS, PackageDownloadStatistics, statistics, today};
 use crate::registry::kernel::dates::{day as day_text, day_number, read_day, start_of_day};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
@@ -94,7 +94,7 @@ struct DayCount {
 }
 
 impl PackageStatisticsView {
-    fn new(counted: Statistics, range: Days) -> Self {
+    fn new(counted: PackageDownloadStatistics, range: Days) -> Self {
         let versions: Vec<VersionCount> = counted
             .versions
             .into_iter()

@@ -13,7 +13,7 @@ use crate::http::management::versions::VersionView;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::manage::{self, PackageChanges, Who};
+use crate::registry::packages::manage::{self, ManagedBy, PackageChanges};
 use crate::registry::packages::read;
 use crate::store::Update;
 use crate::store::packages::lists::{PackageFilter, PackageRow, Sort, SortKey};
@@ -254,7 +254,7 @@ pub async fn update_package(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    manage::change_package(auth.app(), &actor, Who::Operator, &id, request.into()).await?;
+    manage::change_package(auth.app(), &actor, ManagedBy::Operator, &id, request.into()).await?;
     package_details(auth.app(), &actor.view, &id).await
 }
 
@@ -277,6 +277,6 @@ pub async fn delete_package(
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    manage::delete_package(auth.app(), &actor, Who::Operator, &id).await?;
+    manage::delete_package(auth.app(), &actor, ManagedBy::Operator, &id).await?;
     Ok(message("Package deleted"))
 }

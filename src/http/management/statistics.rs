@@ -10,7 +10,7 @@ use crate::http::kit::response::ok;
 use crate::registry::kernel::dates::start_of_day;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::statistics;
-use crate::store::operations::statistics::Statistics;
+use crate::store::operations::statistics::RegistryStatistics;
 
 /// Repositories by the status of their sync.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -76,9 +76,9 @@ pub struct StatisticsView {
     top_packages: Vec<PackageTotal>,
 }
 
-impl From<Statistics> for StatisticsView {
-    fn from(statistics: Statistics) -> Self {
-        let Statistics { totals, repositories, days, top } = statistics;
+impl From<RegistryStatistics> for StatisticsView {
+    fn from(statistics: RegistryStatistics) -> Self {
+        let RegistryStatistics { totals, repositories, days, top } = statistics;
         let with = |status: &str| repositories.iter().find(|row| row.status == status).map_or(0, |row| row.count);
         let day = |day: i64, count: i64| DayTotal { day: start_of_day(day).seconds(), count };
         let package = |name, downloads, last_30_days| PackageTotal { name, downloads, last_30_days };

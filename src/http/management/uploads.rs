@@ -77,7 +77,7 @@ pub async fn upload_version(
     let actor = auth.actor().await?;
     let now = auth.app().now();
     let address = UploadAddress::parse(&actor.view, &format!("{vendor}/{name}"), &version, now)?;
-    let permit = uploads::wait_for_room(auth.app(), content_length(request.headers())).await?;
+    let permit = uploads::acquire_upload_permit(auth.app(), content_length(request.headers())).await?;
     let zip = read_zip(request, &permit).await?;
     let uploaded = uploads::publish(auth.app(), &actor, address, zip).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -205,7 +205,7 @@ pub async fn create_reset_link(
     let link = links::issue_reset(auth.app(), &manager, &id).await?;
     let view = LinkView {
         link: link.url(&base_url),
-        token: link.plain.reveal().to_owned(),
+        token: link.plain.expose().to_owned(),
         expires_at: link.expires_at.seconds(),
     };
     Ok(no_store(StatusCode::CREATED, &view))

@@ -11,7 +11,7 @@ use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok};
 use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
-use crate::registry::identity::idempotency::{self, Begun};
+use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumers::{self, ConsumerSpec};
 
@@ -101,13 +101,13 @@ pub async fn create_consumer(
     let spec = ConsumerSpec::from(value);
     consumers::check_new(&spec)?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
-        Begun::Answered(stored) => return Ok(replayed_response(stored)),
-        Begun::Claimed(claim) => claim,
+        IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
+        IdempotencyState::Claimed(claim) => claim,
     };
     let consumer = consumers::draft(app, spec).await?;
     let stored = stored_response(StatusCode::CREATED, &ConsumerView::from(consumer.clone()))?;
-    let keep = claim.keep(app, &stored)?;
-    claim.settle(app, consumers::create(app, &issuer.by, &consumer, keep).await).await?;
+    let keep = claim.store_response(app, &stored)?;
+    claim.release_on_failure(app, consumers::create(app, &issuer.by, &consumer, keep).await).await?;
     Ok(first_response(stored))
 }
 

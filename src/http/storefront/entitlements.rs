@@ -134,7 +134,7 @@ pub async fn get_instructions(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let id = id_of(&id, "Consumer")?;
-    let EntitledPackages { consumer, require } = instructions::bought(auth.app(), &view, id).await?;
+    let EntitledPackages { consumer, require } = instructions::entitled_packages(auth.app(), &view, id).await?;
     let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let credentials = json!({"username": consumer.row.public_key, "password": consumer.private_key});
     let mut commands = vec![format!("composer config repositories.{} composer {url}", repository_name(host))];

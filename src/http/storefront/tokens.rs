@@ -53,7 +53,7 @@ pub async fn create_consumer_token(
     let JsonBody(request) = body?;
     let id = id_of(&id, "Consumer")?;
     let CreatedToken { plain, row } = consumer_tokens::issue(auth.app(), &actor, id, &request.description).await?;
-    let view = ConsumerTokenView::new(row, Some(plain.reveal().to_owned()));
+    let view = ConsumerTokenView::new(row, Some(plain.expose().to_owned()));
     Ok(created(&view))
 }
 

@@ -165,7 +165,7 @@ pub async fn upload_storefront_file(
     let actor = auth.actor().await?;
     let (app, id) = (auth.app(), id_of(&id, "Version")?);
     let address = catalog::address(app, &actor, id).await?;
-    let permit = uploads::wait_for_room(app, content_length(request.headers())).await?;
+    let permit = uploads::acquire_upload_permit(app, content_length(request.headers())).await?;
     let zip = read_zip(request, &permit).await?;
     let uploaded = uploads::publish(app, &actor, address, zip).await?;
     let row = catalog::version(app, &actor.view, id).await?;

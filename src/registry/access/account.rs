@@ -16,7 +16,7 @@ pub struct Account {
 
 /// An account whose user acts on it.
 #[derive(Debug, Clone)]
-pub struct Me {
+pub struct CurrentUser {
     /// What the audit log says of them.
     pub by: Actor,
     /// Their account.

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::ports::{Fault, Stmt};
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::ids::new_uid;
 use crate::store::OrganizationId;
 use crate::store::access::tokens::HashedTokenRow;
-use crate::store::kernel::audit::{NewEntry, note, note_revocations};
+use crate::store::kernel::audit::{NewAuditEntry, record, record_revocations};
 
 /// Who asks for a change, and from where.
 #[derive(Debug, Clone)]
@@ -37,13 +37,18 @@ impl Actor {
 
     /// The statement that notes a deed. It belongs right behind the statement that does it: what changed no row is not
     /// noted.
-    pub fn note(&self, app: &App, deed: &Deed<'_>) -> Result<Stmt, Fault> {
-        Ok(note(self.entry(app, deed)?))
+    pub fn record(&self, app: &App, deed: &AuditEvent<'_>) -> Result<Stmt, Fault> {
+        Ok(record(self.entry(app, deed)?))
     }
 
     /// The statement that notes the revocation of many tokens, one entry each. It belongs right before the statement
     /// that revokes them; the deed's target is passed over.
-    pub fn note_revocations(&self, app: &App, deed: &Deed<'_>, tokens: &[HashedTokenRow]) -> Result<Stmt, Fault> {
+    pub fn record_revocations(
+        &self,
+        app: &App,
+        deed: &AuditEvent<'_>,
+        tokens: &[HashedTokenRow],
+    ) -> Result<Stmt, Fault> {
         let entry = self.entry(app, deed)?;
         let list = tokens
             .iter()
@@ -52,12 +57,12 @@ impl Actor {
                 Ok(json!({ "entry": uid, "uid": row.token.uid, "revision": row.token.revision }))
             })
             .collect::<Result<Vec<Value>, Fault>>()?;
-        Ok(note_revocations(entry, json!(list).to_string()))
+        Ok(record_revocations(entry, json!(list).to_string()))
     }
 
-    fn entry<'a>(&'a self, app: &App, deed: &Deed<'a>) -> Result<NewEntry<'a>, Fault> {
+    fn entry<'a>(&'a self, app: &App, deed: &AuditEvent<'a>) -> Result<NewAuditEntry<'a>, Fault> {
         let at = app.now();
-        Ok(NewEntry {
+        Ok(NewAuditEntry {
             uid: new_uid(&*app.ports.entropy, at)?,
             organization: self.organization(),
             at,

@@ -25,7 +25,7 @@ pub struct Credential {
 
 impl Credential {
     /// Under which hash it is looked up, and as what; `None` when it is certainly not one of ours.
-    fn known_by(&self, hash: TokenHash) -> Option<(TokenKind, TokenHash)> {
+    fn matching_hash(&self, hash: TokenHash) -> Option<(TokenKind, TokenHash)> {
         match PlainToken::parse(&self.secret) {
             Some((kind @ (TokenKind::Access | TokenKind::Session), _)) => Some((kind, hash)),
             Some((TokenKind::Invitation | TokenKind::Reset, _)) => None,
@@ -60,16 +60,16 @@ pub async fn authenticate<B: Batch>(
     if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&hash)) {
         return Ok(Authenticated { caller: Arc::new(Caller::admin()?), prefetched: None });
     }
-    let (kind, hash) = credential.known_by(hash).ok_or_else(refused)?;
+    let (kind, hash) = credential.matching_hash(hash).ok_or_else(unauthenticated)?;
     if kind == TokenKind::Session {
-        return session::present(app, &hash, companion).await;
+        return session::authenticate_session(app, &hash, companion).await;
     }
     let now = app.now();
     let (caller, prefetched) = match recall(app, &hash, now) {
         Some(caller) => (caller, None),
         None => look_up(app, &hash, companion).await?,
     };
-    let caller = caller.ok_or_else(refused)?;
+    let caller = caller.ok_or_else(unauthenticated)?;
     if caller.is_disabled {
         let detail = "This account was disabled. Ask whoever sold you the packages.";
         return Err(Failure::new(Kind::Unauthenticated, detail));
@@ -80,6 +80,6 @@ pub async fn authenticate<B: Batch>(
     Ok(Authenticated { caller, prefetched })
 }
 
-fn refused() -> Failure {
+fn unauthenticated() -> Failure {
     Failure::new(Kind::Unauthenticated, "This token is not valid: it is unknown, mistyped or revoked.")
 }

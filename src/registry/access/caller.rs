@@ -87,9 +87,9 @@ impl Caller {
         }
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         match &*view {
-            Some(view) if view.organization() == organization && view.holds_at(now) => Ok(view.clone()),
+            Some(view) if view.organization() == organization && view.is_valid_at(now) => Ok(view.clone()),
             _ => {
-                let current = View::at(organization, &self.grants, now);
+                let current = View::new(organization, &self.grants, now);
                 let current = if self.consumer_id.is_some() { current.without_source() } else { current };
                 Ok(view.insert(Arc::new(current)).clone())
             }
@@ -102,7 +102,7 @@ impl Caller {
     }
 
     /// Whose its downloads are: a consumer's, whichever of its tokens it used.
-    pub fn counted_as(&self) -> String {
+    pub fn rate_limit_subject(&self) -> String {
         self.consumer_id.map_or_else(|| self.subject.key(), |id| format!("consumer:{id}"))
     }
 
@@ -169,7 +169,7 @@ impl Caller {
     }
 
     /// The holder of a token.
-    pub fn from_record(record: Record) -> Result<Self, Failure> {
+    pub fn from_record(record: CachedCredential) -> Result<Self, Failure> {
         Ok(Self {
             subject: Subject::Token { id: record.id },
             name: match record.consumer_id {
@@ -193,7 +193,7 @@ impl Caller {
 
 /// What KV holds of a token.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Record {
+pub struct CachedCredential {
     id: i64,
     uid: String,
     #[serde(rename = "organization_id")]
@@ -207,7 +207,7 @@ pub struct Record {
     is_disabled: bool,
 }
 
-impl From<TokenRow> for Record {
+impl From<TokenRow> for CachedCredential {
     fn from(row: TokenRow) -> Self {
         Self {
             id: row.id,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ports::Millis;
-use crate::registry::access::caller::{Caller, Record};
+use crate::registry::access::caller::{CachedCredential, Caller};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{Cached, CountedCache};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::TokenHash;
-use crate::store::access::tokens::{HashedTokenRow, TokenRow, present};
+use crate::store::access::tokens::{HashedTokenRow, TokenRow, find_valid};
 use crate::store::query::Batch;
 
 /// How long an isolate goes by what it has read of a token.
@@ -54,24 +54,28 @@ pub async fn look_up<B: Batch>(
         log::warn!("token look-up goes to the database: {fault}");
         None
     });
-    if let Some(record) = cached.and_then(|text| serde_json::from_str::<Record>(&text).ok()) {
-        return remember(app, hash, Some(record)).map(|caller| (caller, None));
+    if let Some(record) = cached.and_then(|text| serde_json::from_str::<CachedCredential>(&text).ok()) {
+        return cache_in_memory(app, hash, Some(record)).map(|caller| (caller, None));
     }
-    let (row, prefetched) = app.ports.database.ask((present(hash.as_str(), now), companion)).await?;
-    let record = row.map(Record::from);
+    let (row, prefetched) = app.ports.database.ask((find_valid(hash.as_str(), now), companion)).await?;
+    let record = row.map(CachedCredential::from);
     if let Some(record) = &record {
-        store_in_cache(app, hash, record).await;
+        cache_in_kv(app, hash, record).await;
     }
-    Ok((remember(app, hash, record)?, prefetched))
+    Ok((cache_in_memory(app, hash, record)?, prefetched))
 }
 
-fn remember(app: &App, hash: &TokenHash, record: Option<Record>) -> Result<Option<Arc<Caller>>, Failure> {
+fn cache_in_memory(
+    app: &App,
+    hash: &TokenHash,
+    record: Option<CachedCredential>,
+) -> Result<Option<Arc<Caller>>, Failure> {
     let caller = record.map(Caller::from_record).transpose()?.map(Arc::new);
     app.memory.slot::<Callers>().lock().put(hash.clone(), Cached { value: caller.clone(), cached_at: app.now() });
     Ok(caller)
 }
 
-async fn store_in_cache(app: &App, hash: &TokenHash, record: &Record) {
+async fn cache_in_kv(app: &App, hash: &TokenHash, record: &CachedCredential) {
     let value = serde_json::json!(record).to_string();
     if let Err(fault) = app.ports.cache.put(&cache_key(hash), value, CACHE_TTL, None).await {
         log::warn!("a token was not cached: {fault}");
@@ -79,13 +83,13 @@ async fn store_in_cache(app: &App, hash: &TokenHash, record: &Record) {
 }
 
 /// How long KV may go on handing out what it held before a change.
-const CACHE_SPREAD: Duration = Duration::from_mins(1);
+const KV_PROPAGATION: Duration = Duration::from_mins(1);
 
 /// Takes note of what a token has become, or that it was revoked: here at once, in KV as fast as KV spreads it. Until
 /// then this isolate goes by its own memory, because KV may still show it the old copy. When KV fails, its copy ends
 /// by itself after [`CACHE_TTL`]; the change in the database stands either way. The secret before a rotation is the
 /// same token until its time is over.
-pub async fn learn(app: &App, row: HashedTokenRow) {
+pub async fn refresh_cached(app: &App, row: HashedTokenRow) {
     let HashedTokenRow { hash, previous_hash, previous_until, token } = row;
     let is_live = token.revoked_at.is_none();
     if let Some(previous_hash) = previous_hash {
@@ -94,14 +98,14 @@ pub async fn learn(app: &App, row: HashedTokenRow) {
             let expires_at = Some(token.expires_at.map_or(end, |own| own.min(end)));
             TokenRow { expires_at, ..token.clone() }
         });
-        learn_by(app, &TokenHash::from_stored(previous_hash), previous).await;
+        refresh_cached_by_hash(app, &TokenHash::from_stored(previous_hash), previous).await;
     }
-    learn_by(app, &TokenHash::from_stored(hash), is_live.then_some(token)).await;
+    refresh_cached_by_hash(app, &TokenHash::from_stored(hash), is_live.then_some(token)).await;
 }
 
 /// The same of one secret; `None` is not valid any more.
-pub async fn learn_by(app: &App, hash: &TokenHash, token: Option<TokenRow>) {
-    let known_for = if token.is_some() { CACHE_SPREAD } else { CACHE_TTL };
+pub async fn refresh_cached_by_hash(app: &App, hash: &TokenHash, token: Option<TokenRow>) {
+    let known_for = if token.is_some() { KV_PROPAGATION } else { CACHE_TTL };
     let caller = token.map(|row| Caller::from_record(row.into()).map(Arc::new)).transpose();
     match caller {
         Ok(value) => {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::kernel::pattern::glob;
+use crate::registry::kernel::pattern::matches_pattern;
 use crate::store::access::tokens::GrantRow;
 
 /// The first eight bytes of a digest.
@@ -39,7 +39,7 @@ impl GrantTarget {
         match self {
             Self::Everything => true,
             Self::Name(name) => name == package,
-            Self::Pattern(pattern) => glob(pattern, package),
+            Self::Pattern(pattern) => matches_pattern(pattern, package),
         }
     }
 }

@@ -3,13 +3,13 @@
 //! What counts in which window is the surface's to say ([`RateLimit`]); here it is counted.
 //!
 //! Each isolate counts in its memory and writes its own count to KV, under a key of its own, at most once in
-//! [`FLUSH_AFTER`] and counter; the counts of all isolates are added up from the metadata of one KV listing. So no two
+//! [`FLUSH_INTERVAL`] and counter; the counts of all isolates are added up from the metadata of one KV listing. So no two
 //! writers ever overwrite each other, and a request on a warm isolate costs no call at all.
 //!
 //! Accuracy: one isolate counts exactly. With several, each may let through what the others counted since their last
-//! flush and KV has not spread yet: at most (isolates − 1) × (requests in [`FLUSH_AFTER`] + KV's minute). A window of a
+//! flush and KV has not spread yet: at most (isolates − 1) × (requests in [`FLUSH_INTERVAL`] + KV's minute). A window of a
 //! minute is over by the time that KV has spread a count, so there each isolate may let the whole limit through. An
-//! isolate that dies loses at most [`FLUSH_AFTER`] of its counting. KV failing never fails a request: the isolate goes on
+//! isolate that dies loses at most [`FLUSH_INTERVAL`] of its counting. KV failing never fails a request: the isolate goes on
 //! counting alone.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::CountedCache;
 
 /// A dirty counter is written to KV this long after the request that made it so.
-pub const FLUSH_AFTER: Duration = Duration::from_secs(5);
+pub const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Requests an hour of a token that only reads.
 pub const READ_ONLY_PER_HOUR: i64 = 1000;
@@ -105,8 +105,8 @@ type Counters = CountedCache<CounterKey, Counter, MAX_COUNTERS>;
 struct Counter {
     /// Names this isolate's entry in KV.
     writer: String,
-    own: i64,
-    others: i64,
+    local: i64,
+    remote: i64,
     flush_is_scheduled: bool,
 }
 
@@ -136,20 +136,20 @@ pub fn limit_of(caller: &Caller) -> i64 {
 
 /// Counts one request of `caller`; a request that finds nothing left is not counted. With `package`, it counts beside
 /// others for that package only.
-pub async fn take(app: &App, caller: &Caller, limit: RateLimit, package: Option<&PackageName>) -> Quota {
+pub async fn consume(app: &App, caller: &Caller, limit: RateLimit, package: Option<&PackageName>) -> Quota {
     let seconds = app.now().seconds();
     let package = package.map(|name| name.as_str().to_owned());
     let key = CounterKey::new(caller.subject.clone(), limit.window(), seconds, package);
     let (limit, reset) = (limit.max(caller), key.end());
-    if count_here(app, &key) == Seen::FirstTime {
-        learn_of_others(app, &key).await;
+    if count_locally(app, &key) == CounterState::FirstTime {
+        load_other_isolates(app, &key).await;
     }
     let counters = app.memory.slot::<Counters>();
     let mut counters = counters.lock();
     let counter = counters.get_or_insert_mut(key.clone(), Counter::default);
-    let remaining = limit - counter.own - counter.others;
+    let remaining = limit - counter.local - counter.remote;
     if remaining < 0 {
-        counter.own -= 1;
+        counter.local -= 1;
         return Quota { limit, remaining: 0, reset, retry_after: Some(reset - seconds), key };
     }
     let schedule = !std::mem::replace(&mut counter.flush_is_scheduled, true);
@@ -157,7 +157,7 @@ pub async fn take(app: &App, caller: &Caller, limit: RateLimit, package: Option<
     if schedule {
         let (later, key) = (app.clone(), key.clone());
         app.ports.tasks.wait_until(Box::pin(async move {
-            later.ports.clock.sleep(FLUSH_AFTER).await;
+            later.ports.clock.sleep(FLUSH_INTERVAL).await;
             flush(&later, &key).await;
         }));
     }
@@ -165,11 +165,11 @@ pub async fn take(app: &App, caller: &Caller, limit: RateLimit, package: Option<
 }
 
 /// Gives a request back: it was answered with `304 Not Modified` and did no work.
-pub fn give_back(app: &App, quota: Quota) -> Quota {
+pub fn refund(app: &App, quota: Quota) -> Quota {
     let counters = app.memory.slot::<Counters>();
     let mut counters = counters.lock();
     match counters.get_mut(&quota.key) {
-        Some(counter) if counter.own > 0 => counter.own -= 1,
+        Some(counter) if counter.local > 0 => counter.local -= 1,
         _ => return quota,
     }
     Quota { remaining: (quota.remaining + 1).min(quota.limit), ..quota }
@@ -207,23 +207,23 @@ impl CounterKey {
 }
 
 #[derive(PartialEq, Eq)]
-enum Seen {
+enum CounterState {
     FirstTime,
     Before,
 }
 
-fn count_here(app: &App, key: &CounterKey) -> Seen {
+fn count_locally(app: &App, key: &CounterKey) -> CounterState {
     let counters = app.memory.slot::<Counters>();
     let mut counters = counters.lock();
-    let mut seen = Seen::Before;
+    let mut seen = CounterState::Before;
     let counter = counters.get_or_insert_mut(key.clone(), || {
-        seen = Seen::FirstTime;
+        seen = CounterState::FirstTime;
         let mut id = [0; 8];
         // Without chance two isolates might share an entry and undercount; that is no reason to refuse a request.
         let _ = app.ports.entropy.fill(&mut id);
         Counter { writer: hex::encode(id), ..Counter::default() }
     });
-    counter.own += 1;
+    counter.local += 1;
     seen
 }
 
@@ -236,16 +236,16 @@ pub async fn used(app: &App, subject: Subject) -> Option<i64> {
     let counters = counters.lock();
     let counter = counters.peek(&key);
     let own_entry = counter.map(|counter| format!("{}{}", key.prefix(), counter.writer));
-    Some(counter.map_or(0, |counter| counter.own) + sum_of_others(&entries, own_entry.as_deref()))
+    Some(counter.map_or(0, |counter| counter.local) + sum_of_other_isolates(&entries, own_entry.as_deref()))
 }
 
-fn sum_of_others(entries: &[CacheEntry], own_entry: Option<&str>) -> i64 {
+fn sum_of_other_isolates(entries: &[CacheEntry], own_entry: Option<&str>) -> i64 {
     let others = entries.iter().filter(|entry| Some(entry.key.as_str()) != own_entry);
     others.filter_map(|entry| entry.metadata.as_deref()?.parse::<i64>().ok()).sum()
 }
 
 /// Adds up what the other isolates have written.
-async fn learn_of_others(app: &App, key: &CounterKey) {
+async fn load_other_isolates(app: &App, key: &CounterKey) {
     let prefix = key.prefix();
     let entries = match app.ports.cache.list(&prefix).await {
         Ok(entries) => entries,
@@ -255,7 +255,7 @@ async fn learn_of_others(app: &App, key: &CounterKey) {
     let mut counters = counters.lock();
     let Some(counter) = counters.get_mut(key) else { return };
     let own_entry = format!("{prefix}{}", counter.writer);
-    counter.others = sum_of_others(&entries, Some(&own_entry));
+    counter.remote = sum_of_other_isolates(&entries, Some(&own_entry));
 }
 
 /// Writes this isolate's count, then learns of the others'.
@@ -265,13 +265,13 @@ async fn flush(app: &App, key: &CounterKey) {
         let mut counters = counters.lock();
         let Some(counter) = counters.get_mut(key) else { return };
         counter.flush_is_scheduled = false;
-        (format!("{}{}", key.prefix(), counter.writer), counter.own.to_string())
+        (format!("{}{}", key.prefix(), counter.writer), counter.local.to_string())
     };
     let (entry_key, count) = entry;
     if let Err(fault) = app.ports.cache.put(&entry_key, String::new(), key.window.ttl(), Some(count)).await {
         return log::warn!("a request count was not written: {fault}");
     }
-    learn_of_others(app, key).await;
+    load_other_isolates(app, key).await;
 }
 
 #[cfg(test)]

@@ -34,7 +34,9 @@ impl Role {
     /// What its users may do besides looking after their own account.
     pub fn scopes(self) -> Vec<Scope> {
         match self {
-            Self::Viewer => vec![Scope::PackagesRead, Scope::RepositoriesRead, Scope::AdvisoriesRead],
+            Self::Viewer => {
+                vec![Scope::PackagesRead, Scope::RepositoriesRead, Scope::AdvisoriesRead]
+            }
             Self::Member => vec![
                 Scope::PackagesRead,
                 Scope::PackagesWrite,

@@ -3,7 +3,7 @@
 //! The database says whether a session is alive: one statement a request, which brings its user along. So a session
 //! ends at once, everywhere, when it is logged out of, and all of a user's end when the user is blocked or removed from an
 //! organization, or its role in one or its password changes. A user who is in no organization has no session. KV holds
-//! when a session was last seen: as long as that is less than [`SEEN_AFTER`] ago, nothing is written. A session that KV
+//! when a session was last seen: as long as that is less than [`LAST_SEEN_INTERVAL`] ago, nothing is written. A session that KV
 //! does not know (its entry ended, was not spread yet, or KV fails) is the database's alone to decide.
 
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use crate::store::access::sessions;
 use crate::store::query::Batch;
 
 /// A session ends when it was not used for so long.
-pub const IDLE: Duration = Duration::from_hours(12);
+pub const IDLE_TIMEOUT: Duration = Duration::from_hours(12);
 /// A session ends after this in any case.
-pub const LONGEST: Duration = Duration::from_hours(30 * 24);
-/// How far behind the note of a session's last use may be; [`IDLE`] is exact to this. A place where KV still shows an
+pub const MAX_LIFETIME: Duration = Duration::from_hours(30 * 24);
+/// How far behind the note of a session's last use may be; [`IDLE_TIMEOUT`] is exact to this. A place where KV still shows an
 /// older note writes one of its own for each request, until KV's minute is over.
-pub const SEEN_AFTER: Duration = Duration::from_mins(15);
+pub const LAST_SEEN_INTERVAL: Duration = Duration::from_mins(15);
 /// Sessions that a user may have at once; a login beyond ends the oldest.
-pub const MOST_SESSIONS: i64 = 50;
+pub const MAX_SESSIONS_PER_USER: i64 = 50;
 
 /// What KV holds of a session.
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+struct CachedSession {
     session: String,
     seen_at: Millis,
 }
@@ -44,42 +44,42 @@ pub fn session_cache_key(hash: &TokenHash) -> String {
 }
 
 /// Notes in KV that a session was seen. KV failing costs a write to the database at the session's next use.
-pub async fn remember(app: &App, hash: &TokenHash, uid: &str, now: Millis) {
-    let value = json!(Record { session: uid.to_owned(), seen_at: now }).to_string();
-    if let Err(fault) = app.ports.cache.put(&session_cache_key(hash), value, IDLE, None).await {
+pub async fn cache_session(app: &App, hash: &TokenHash, uid: &str, now: Millis) {
+    let value = json!(CachedSession { session: uid.to_owned(), seen_at: now }).to_string();
+    if let Err(fault) = app.ports.cache.put(&session_cache_key(hash), value, IDLE_TIMEOUT, None).await {
         log::warn!("a session was not written to KV: {fault}");
     }
 }
 
-/// Whether KV says that a session was seen less than [`SEEN_AFTER`] ago.
+/// Whether KV says that a session was seen less than [`LAST_SEEN_INTERVAL`] ago.
 async fn was_seen(app: &App, hash: &TokenHash, now: Millis) -> bool {
     let cached = app.ports.cache.get(&session_cache_key(hash)).await.unwrap_or_else(|fault| {
         log::warn!("a session goes to the database: {fault}");
         None
     });
-    let record = cached.and_then(|text| serde_json::from_str::<Record>(&text).ok());
-    record.is_some_and(|record| now < record.seen_at.plus(SEEN_AFTER))
+    let record = cached.and_then(|text| serde_json::from_str::<CachedSession>(&text).ok());
+    record.is_some_and(|record| now < record.seen_at.plus(LAST_SEEN_INTERVAL))
 }
 
 /// The user whose session has this token. `companion` is asked in the same round trip.
 ///
 /// # Errors
 /// [`Kind::Unauthenticated`] in the same words for a session that never was and one that has ended.
-pub async fn present<B: Batch>(
+pub async fn authenticate_session<B: Batch>(
     app: &App,
     hash: &TokenHash,
     companion: Option<B>,
 ) -> Result<Authenticated<B::Answer>, Failure> {
     let now = app.now();
     let was_seen = was_seen(app, hash, now).await;
-    let look_up = if was_seen { sessions::look_up } else { sessions::see };
-    let batch = (look_up(hash.as_str(), now, now.minus(IDLE)), companion);
+    let look_up = if was_seen { sessions::look_up } else { sessions::touch_last_seen };
+    let batch = (look_up(hash.as_str(), now, now.minus(IDLE_TIMEOUT)), companion);
     let (session, prefetched) = app.ports.database.ask(batch).await?;
     let ended = || Failure::new(Kind::Unauthenticated, "This session has ended. Log in again.");
     let session = session.ok_or_else(ended)?;
     let user = session.user.ok_or_else(ended)?;
     if !was_seen {
-        remember(app, hash, &session.uid, now).await;
+        cache_session(app, hash, &session.uid, now).await;
     }
     let account = Account { user, session_id: session.id, session_uid: session.uid };
     Ok(Authenticated { caller: Arc::new(Caller::of_account(account)?), prefetched })

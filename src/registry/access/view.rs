@@ -71,7 +71,7 @@ pub struct View {
 pub struct IndexedVersion(pub String, pub Millis, pub String);
 
 /// What a view lets through of one package.
-pub enum Scope<'v> {
+pub enum VersionFilter<'v> {
     /// Nothing of it.
     Nothing,
     /// Whatever one of these grants covers.
@@ -80,7 +80,7 @@ pub enum Scope<'v> {
     All,
 }
 
-impl Scope<'_> {
+impl VersionFilter<'_> {
     /// The decision: whether a version, released when, is visible.
     pub fn sees(&self, version: &NormalizedVersion, released_at: Option<Millis>) -> bool {
         match self {
@@ -91,20 +91,20 @@ impl Scope<'_> {
     }
 
     /// Whether any of a package's versions is visible; `index` is its stored list of [`IndexedVersion`]s, if it has any.
-    pub fn sees_any(&self, index: Option<&str>) -> bool {
+    pub fn sees_any_in_index(&self, index: Option<&str>) -> bool {
         match self {
             Self::Nothing => false,
             Self::All => true,
-            Self::Some(..) => self.among(index).next().is_some(),
+            Self::Some(..) => self.index_entries(index).next().is_some(),
         }
     }
 
     /// The versions of a stored index that are visible.
-    pub fn seen_in(&self, index: Option<&str>) -> Vec<(NormalizedVersion, String)> {
-        self.among(index).collect()
+    pub fn visible_in_index(&self, index: Option<&str>) -> Vec<(NormalizedVersion, String)> {
+        self.index_entries(index).collect()
     }
 
-    fn among(&self, index: Option<&str>) -> impl Iterator<Item = (NormalizedVersion, String)> {
+    fn index_entries(&self, index: Option<&str>) -> impl Iterator<Item = (NormalizedVersion, String)> {
         let versions: Vec<IndexedVersion> =
             index.and_then(|index| serde_json::from_str(index).ok()).unwrap_or_default();
         versions.into_iter().filter_map(|IndexedVersion(version, released, pretty)| {
@@ -124,7 +124,7 @@ impl Scope<'_> {
 
 impl View {
     /// The view that `grants` give of `organization` at `now`.
-    pub fn at(organization: OrganizationId, grants: &[Grant], now: Millis) -> Self {
+    pub fn new(organization: OrganizationId, grants: &[Grant], now: Millis) -> Self {
         let grants: Vec<Grant> =
             grants.iter().filter(|grant| grant.row.expires_at.is_none_or(|end| now < end)).cloned().collect();
         let unlimited = grants.iter().any(|grant| grant.target == GrantTarget::Everything && grant.is_unlimited());
@@ -135,7 +135,7 @@ impl View {
 
     /// The view of somebody who sees nothing of `organization`: who has not signed in.
     pub fn of_nothing(organization: OrganizationId) -> Self {
-        Self::at(organization, &[], Millis(0))
+        Self::new(organization, &[], Millis(0))
     }
 
     /// The organization that is seen.
@@ -155,7 +155,7 @@ impl View {
     }
 
     /// Identifies what has this fingerprint, as this view shows it.
-    pub fn shown(&self, fingerprint: Fingerprint) -> Fingerprint {
+    pub fn body_fingerprint(&self, fingerprint: Fingerprint) -> Fingerprint {
         if self.shows_source {
             return fingerprint;
         }
@@ -163,7 +163,7 @@ impl View {
     }
 
     /// Whether it still holds at `now`, some time after it was made: none of its grants has ended.
-    pub fn holds_at(&self, now: Millis) -> bool {
+    pub fn is_valid_at(&self, now: Millis) -> bool {
         self.ends_at.is_none_or(|end| now < end)
     }
 
@@ -206,19 +206,19 @@ impl View {
     }
 
     /// What the view lets through of one package.
-    pub fn scope(&self, package: &str) -> Scope<'_> {
+    pub fn version_filter(&self, package: &str) -> VersionFilter<'_> {
         if self.sees_everything() {
-            return Scope::All;
+            return VersionFilter::All;
         }
         let grants: Vec<&Grant> = self.grants.iter().filter(|grant| grant.target.covers(package)).collect();
         if grants.is_empty() {
-            return Scope::Nothing;
+            return VersionFilter::Nothing;
         }
         if grants.iter().any(|grant| grant.is_unlimited()) {
-            return Scope::All;
+            return VersionFilter::All;
         }
         let fingerprint = Fingerprint::of(grants.iter().copied());
-        Scope::Some(grants, fingerprint)
+        VersionFilter::Some(grants, fingerprint)
     }
 
     /// The targets of the grants that leave versions out: for these packages, and only for these, visibility depends
@@ -251,20 +251,20 @@ mod tests {
 
     #[test]
     fn a_caller_without_grants_sees_nothing() {
-        let view = View::at(HERE, &[], NOW);
+        let view = View::new(HERE, &[], NOW);
         assert!(!view.sees_everything());
-        assert!(!view.scope("acme/lib").sees(&version("1.0.0.0"), None));
+        assert!(!view.version_filter("acme/lib").sees(&version("1.0.0.0"), None));
     }
 
     #[test]
     fn a_constraint_lets_only_its_versions_through() {
         let grants = [grant("acme/lib", "5.*"), grant("acme/other", "*")];
-        let view = View::at(HERE, &grants, NOW);
-        let scope = view.scope("acme/lib");
+        let view = View::new(HERE, &grants, NOW);
+        let scope = view.version_filter("acme/lib");
         assert!(scope.sees(&version("5.1.0.0"), None));
         assert!(!scope.sees(&version("6.0.0.0"), None));
-        assert!(matches!(view.scope("acme/other"), Scope::All));
-        assert!(matches!(view.scope("else/where"), Scope::Nothing));
+        assert!(matches!(view.version_filter("acme/other"), VersionFilter::All));
+        assert!(matches!(view.version_filter("else/where"), VersionFilter::Nothing));
     }
 
     #[test]
@@ -303,8 +303,8 @@ mod tests {
     fn updates_until_hides_what_was_released_later_or_at_an_unknown_time() {
         let mut row = packages("acme/lib");
         row.updates_until = Some(Millis(500));
-        let view = View::at(HERE, &[Grant::from_row(row).expect("valid")], NOW);
-        let scope = view.scope("acme/lib");
+        let view = View::new(HERE, &[Grant::from_row(row).expect("valid")], NOW);
+        let scope = view.version_filter("acme/lib");
         assert!(scope.sees(&version("1.0.0.0"), Some(Millis(500))));
         assert!(!scope.sees(&version("1.0.0.0"), Some(Millis(501))));
         assert!(!scope.sees(&version("1.0.0.0"), None));
@@ -315,18 +315,18 @@ mod tests {
         let mut row = packages("acme/lib");
         row.expires_at = Some(Millis(100));
         let grants = [Grant::from_row(row).expect("valid"), grant("acme/other", "*")];
-        let before = View::at(HERE, &grants, Millis(99));
-        let after = View::at(HERE, &grants, Millis(100));
-        assert!(matches!(before.scope("acme/lib"), Scope::All));
-        assert!(matches!(after.scope("acme/lib"), Scope::Nothing));
+        let before = View::new(HERE, &grants, Millis(99));
+        let after = View::new(HERE, &grants, Millis(100));
+        assert!(matches!(before.version_filter("acme/lib"), VersionFilter::All));
+        assert!(matches!(after.version_filter("acme/lib"), VersionFilter::Nothing));
         assert_ne!(before.fingerprint(), after.fingerprint());
     }
 
     #[test]
     fn the_same_grants_in_another_order_are_the_same_view() {
         let (a, b) = (grant("acme/a", "1.*"), grant("acme/b", "*"));
-        let one = View::at(HERE, &[a.clone(), b.clone()], NOW);
-        let other = View::at(HERE, &[b, a], NOW);
+        let one = View::new(HERE, &[a.clone(), b.clone()], NOW);
+        let other = View::new(HERE, &[b, a], NOW);
         assert_eq!(one.fingerprint(), other.fingerprint());
         assert_ne!(one.fingerprint().seconds(), 0);
     }
@@ -335,8 +335,8 @@ mod tests {
     fn minimum_stability_hides_what_is_less_stable() {
         let mut row = packages("acme/lib");
         row.minimum_stability = "RC".to_owned();
-        let view = View::at(HERE, &[Grant::from_row(row).expect("valid")], NOW);
-        let scope = view.scope("acme/lib");
+        let view = View::new(HERE, &[Grant::from_row(row).expect("valid")], NOW);
+        let scope = view.version_filter("acme/lib");
         assert!(scope.sees(&version("1.0.0.0-RC1"), None));
         assert!(!scope.sees(&version("1.0.0.0-beta1"), None));
         assert!(!scope.sees(&version("dev-main"), None));

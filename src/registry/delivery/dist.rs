@@ -36,7 +36,7 @@ impl DistAddress {
 }
 
 /// A zip that the caller may have.
-pub struct Dist {
+pub struct LocatedDist {
     organization: OrganizationId,
     name: PackageName,
     /// Composer's shasum: SHA-1, lowercase hex.
@@ -57,7 +57,7 @@ pub async fn locate(
     view: &View,
     address: &DistAddress,
     found: Option<Option<DistRow>>,
-) -> Result<Dist, Failure> {
+) -> Result<LocatedDist, Failure> {
     let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version.", address.name));
     let row = match found {
         Some(row) => row,
@@ -65,11 +65,11 @@ pub async fn locate(
     };
     let row = row.ok_or_else(absent)?;
     let version = NormalizedVersion::from_stored(row.normalized.clone());
-    if !view.scope(address.name.as_str()).sees(&version, Some(row.released_at)) {
+    if !view.version_filter(address.name.as_str()).sees(&version, Some(row.released_at)) {
         return Err(absent());
     }
     let (name, is_mirrored) = (address.name.clone(), row.upstream_urls.is_some());
-    let dist = |NewArtifact { sha256, sha1, size }, row| Dist {
+    let dist = |NewArtifact { sha256, sha1, size }, row| LocatedDist {
         organization: view.organization(),
         name,
         sha1,
@@ -95,7 +95,7 @@ pub async fn locate(
 /// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.
 /// One that came from an upstream is fetched again, and has to be the same. One that was
 /// uploaded cannot be had again.
-pub async fn open(app: &App, dist: &Dist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
+pub async fn open(app: &App, dist: &LocatedDist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
     let key = blob_key(&dist.sha256);
     if let Some(blob) = app.ports.blobs.get(&key, range).await? {
         return Ok(blob.body);

@@ -6,13 +6,13 @@ use composer::PackageName;
 use serde_json::json;
 
 use crate::registry::access::caller::Caller;
-use crate::registry::access::view::{Scope, View};
+use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::day_number;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::read::seen;
+use crate::registry::packages::read::visible_package;
 use crate::store::delivery::downloads::{By, Days, Install, count, of_versions};
-use crate::store::kernel::webhook_events::tell_first_downloads;
+use crate::store::kernel::webhook_events::notify_first_downloads;
 use crate::store::packages::versions::SlimVersion;
 
 /// Most installs that one report may hold; a run of composer sends one report.
@@ -32,17 +32,17 @@ pub fn count_installs(
         .take(MAX_INSTALLS)
         .filter_map(|install| {
             let name = PackageName::parse(&install.name.to_ascii_lowercase()).ok()?;
-            let is_visible = !matches!(view.scope(name.as_str()), Scope::Nothing);
+            let is_visible = !matches!(view.version_filter(name.as_str()), VersionFilter::Nothing);
             is_visible.then(|| Install { name: name.as_str().to_owned(), version: install.version })
         })
         .collect();
     if installs.is_empty() {
         return;
     }
-    let (organization, subject) = (view.organization(), caller.counted_as());
+    let (organization, subject) = (view.organization(), caller.rate_limit_subject());
     let tell = caller.consumer_id.map(|consumer_id| {
         let list = json!(installs).to_string();
-        tell_first_downloads(organization, consumer_id, &subject, list, app.now())
+        notify_first_downloads(organization, consumer_id, &subject, list, app.now())
     });
     let by = By { subject: &subject, address, at: app.now(), day: today(app) };
     let batch = (tell, count(organization, by, &installs));
@@ -70,7 +70,7 @@ pub struct VersionInstalls {
 
 /// How often a package was installed, as far as a view sees its versions.
 #[derive(Debug, Clone, Default)]
-pub struct Statistics {
+pub struct PackageDownloadStatistics {
     /// The package's name.
     pub name: String,
     /// Each version; newest first.
@@ -92,8 +92,8 @@ pub async fn statistics(
     key: &str,
     version: Option<&str>,
     days: Days,
-) -> Result<Statistics, Failure> {
-    let mut seen = seen(app, view, key).await?;
+) -> Result<PackageDownloadStatistics, Failure> {
+    let mut seen = visible_package(app, view, key).await?;
     if let Some(version) = version {
         seen.versions = vec![seen.version(version)?.clone()];
     }
@@ -117,5 +117,5 @@ pub async fn statistics(
         in_days: of(&in_days, row.id),
     };
     let versions = seen.versions.iter().map(installs).collect();
-    Ok(Statistics { name: seen.package.name, versions, days: by_day })
+    Ok(PackageDownloadStatistics { name: seen.package.name, versions, days: by_day })
 }

@@ -7,11 +7,11 @@ use composer::{NormalizedVersion, PackageName};
 use sha2::{Digest, Sha256};
 
 use crate::ports::Fault;
-use crate::registry::access::view::{Fingerprint, Scope};
+use crate::registry::access::view::{Fingerprint, VersionFilter};
 use crate::registry::packages::documents::PackageDocuments;
 
 /// The positions of the visible versions in a package's documents.
-pub struct Seen {
+pub struct VisibleVersions {
     /// In `{package}.json`.
     pub stable: Vec<usize>,
     /// In `{package}~dev.json`.
@@ -20,9 +20,9 @@ pub struct Seen {
     pub versions: Vec<NormalizedVersion>,
 }
 
-impl Seen {
+impl VisibleVersions {
     /// What `scope` lets through of a package's documents.
-    pub fn of(scope: &Scope<'_>, documents: &PackageDocuments, name: &PackageName) -> Result<Self, Fault> {
+    pub fn of(scope: &VersionFilter<'_>, documents: &PackageDocuments, name: &PackageName) -> Result<Self, Fault> {
         let both = documents.indexed(name)?.each_ref();
         let positions = both.map(|document| document.seen(scope));
         let versions = both
@@ -53,7 +53,7 @@ mod tests {
     fn other_versions_have_another_fingerprint_however_their_names_run_together() {
         let fingerprint = |names: &[&str]| {
             let versions = names.iter().map(|name| NormalizedVersion::from_stored((*name).to_owned())).collect();
-            Seen { stable: Vec::new(), dev: Vec::new(), versions }.fingerprint()
+            VisibleVersions { stable: Vec::new(), dev: Vec::new(), versions }.fingerprint()
         };
         assert_eq!(fingerprint(&[]), None);
         assert_ne!(fingerprint(&["dev-a", "dev-b"]), fingerprint(&["dev-adev-b"]));

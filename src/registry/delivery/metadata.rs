@@ -13,13 +13,14 @@ use composer::{DocumentForm, PackageName};
 use sha2::{Digest, Sha256};
 
 use crate::ports::Fault;
-use crate::registry::access::view::{Fingerprint, Scope, View};
-use crate::registry::delivery::filtered::Seen;
+use crate::registry::access::view::{Fingerprint, VersionFilter, View};
+use crate::registry::delivery::filtered::VisibleVersions;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::{
-    DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, Part, Stored, assemble, keyed,
+    DOCUMENT_TTL, DocumentCache, DocumentKind, NameResolution, PackageDocuments, StoredDocuments, assemble,
+    keyed_by_version,
 };
 use crate::registry::packages::render::absolute;
 use crate::registry::sources::composer::lookup;
@@ -27,7 +28,7 @@ use crate::store::packages::documents::{self, DocumentPart};
 use crate::store::{OrganizationId, Query};
 
 /// The revision of every document that only claims a name: no published one is as old.
-const CLAIM_REVISION: i64 = 1;
+const EMPTY_DOCUMENT_REVISION: i64 = 1;
 
 /// A body with its validators, ready to be sent.
 #[derive(Clone, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub struct BodyKey {
     /// The package, or empty for the list of packages.
     pub name: String,
     /// Which document; `None` for the list of packages.
-    pub part: Option<Part>,
+    pub part: Option<DocumentKind>,
     /// In which form.
     pub form: DocumentForm,
     /// Origin of its URLs.
@@ -75,7 +76,7 @@ pub struct BodyKey {
 
 /// What is made of a package's documents for one view.
 #[derive(Debug, Clone)]
-pub enum Made {
+pub enum ViewCacheEntry {
     /// Which versions it sees; `None` is none. The body is kept under this fingerprint.
     Seen(Option<Fingerprint>),
     /// A body.
@@ -83,15 +84,15 @@ pub enum Made {
 }
 
 /// Bodies made for one view, and what the view sees. They go by their revision, so that nothing has to invalidate them.
-pub type BodyCache = BoundedCache<BodyKey, Made>;
+pub type BodyCache = BoundedCache<BodyKey, ViewCacheEntry>;
 
 /// Which document is asked for, and how.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct DocumentRequest<'a> {
     /// The package.
     pub name: &'a PackageName,
     /// Which of its documents.
-    pub part: Part,
+    pub part: DocumentKind,
     /// In which form.
     pub form: DocumentForm,
     /// Origin of its URLs, without a slash at the end.
@@ -100,7 +101,7 @@ pub struct Wanted<'a> {
 
 /// The statement that [`document`] would run for this package, for a caller who asks the database anyway; `None` when
 /// memory has the answer.
-pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Query<Vec<DocumentPart>>> {
+pub fn prefetch(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Query<Vec<DocumentPart>>> {
     let key = (organization, name.as_str().to_owned());
     let fresh = app
         .memory
@@ -111,7 +112,7 @@ pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) ->
     (!fresh).then(|| documents::documents(organization, name.as_str(), None))
 }
 
-/// The document as `view` sees it. `parts` are those of [`companion`], if it was run.
+/// The document as `view` sees it. `parts` are those of [`prefetch`], if it was run.
 ///
 /// # Errors
 /// `NotFound` when there is no such package or the view sees no version of it: the two cannot be told apart. `Upstream`
@@ -119,18 +120,18 @@ pub fn companion(app: &App, organization: OrganizationId, name: &PackageName) ->
 pub async fn document(
     app: &App,
     view: &View,
-    wanted: Wanted<'_>,
+    wanted: DocumentRequest<'_>,
     parts: Option<Vec<DocumentPart>>,
 ) -> Result<Arc<Body>, Failure> {
     let absent = || Failure::not_found(&format!("Package {}", wanted.name));
     // Before anybody is asked: what the view does not see does not make us ask an upstream either.
-    let scope = view.scope(wanted.name.as_str());
-    if matches!(scope, Scope::Nothing) {
+    let scope = view.version_filter(wanted.name.as_str());
+    if matches!(scope, VersionFilter::Nothing) {
         return Err(absent());
     }
     let documents = match load(app, view.organization(), wanted.name, parts).await? {
-        Known::Documents(documents) => documents.ok_or_else(absent)?,
-        Known::Claimed => return Ok(claim(wanted)),
+        NameResolution::Documents(documents) => documents.ok_or_else(absent)?,
+        NameResolution::Claimed => return Ok(empty_document(wanted)),
     };
     let mut key = BodyKey {
         organization: view.organization(),
@@ -139,52 +140,52 @@ pub async fn document(
         form: wanted.form,
         base_url: wanted.base_url.to_owned(),
         revision: documents.revision(),
-        fingerprint: view.shown(scope.fingerprint()),
+        fingerprint: view.body_fingerprint(scope.fingerprint()),
     };
-    let is_whole = matches!(scope, Scope::All) && view.shows_source();
+    let is_whole = matches!(scope, VersionFilter::All) && view.shows_source();
     let mut seen = None;
     if !is_whole {
         let fingerprint;
-        (fingerprint, seen) = narrow(app, &documents, &scope, wanted.name, &key)?;
-        key.fingerprint = view.shown(fingerprint.ok_or_else(absent)?);
+        (fingerprint, seen) = visible_fingerprint(app, &documents, &scope, wanted.name, &key)?;
+        key.fingerprint = view.body_fingerprint(fingerprint.ok_or_else(absent)?);
     }
-    if let Some(Made::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
+    if let Some(ViewCacheEntry::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
         return Ok(body);
     }
     let text = if is_whole {
-        whole(&documents, wanted)?
+        full_document(&documents, wanted)?
     } else {
-        let seen = seen.map_or_else(|| Seen::of(&scope, &documents, wanted.name), Ok)?;
+        let seen = seen.map_or_else(|| VisibleVersions::of(&scope, &documents, wanted.name), Ok)?;
         subset(&documents, &seen, view, wanted)?
     };
     let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint));
-    app.memory.slot::<BodyCache>().lock().put(key, Made::Body(body.clone()), body.bytes.len());
+    app.memory.slot::<BodyCache>().lock().put(key, ViewCacheEntry::Body(body.clone()), body.bytes.len());
     Ok(body)
 }
 
 /// Identifies the versions that `scope` lets through, so that equal documents are kept once; `None` is no version. Tells
 /// which they are, if that had to be found out. `key` goes by the grants.
-fn narrow(
+fn visible_fingerprint(
     app: &App,
     documents: &PackageDocuments,
-    scope: &Scope<'_>,
+    scope: &VersionFilter<'_>,
     name: &PackageName,
     key: &BodyKey,
-) -> Result<(Option<Fingerprint>, Option<Seen>), Failure> {
+) -> Result<(Option<Fingerprint>, Option<VisibleVersions>), Failure> {
     let known = app.memory.slot::<BodyCache>().lock().get(key);
-    if let Some(Made::Seen(fingerprint)) = known {
+    if let Some(ViewCacheEntry::Seen(fingerprint)) = known {
         return Ok((fingerprint, None));
     }
-    let seen = Seen::of(scope, documents, name)?;
+    let seen = VisibleVersions::of(scope, documents, name)?;
     let fingerprint = seen.fingerprint();
-    app.memory.slot::<BodyCache>().lock().put(key.clone(), Made::Seen(fingerprint), size_of::<BodyKey>());
+    app.memory.slot::<BodyCache>().lock().put(key.clone(), ViewCacheEntry::Seen(fingerprint), size_of::<BodyKey>());
     Ok((fingerprint, Some(seen)))
 }
 
 /// A document without versions: composer takes the name for known, and looks for it nowhere else.
-fn claim(wanted: Wanted<'_>) -> Arc<Body> {
+fn empty_document(wanted: DocumentRequest<'_>) -> Arc<Body> {
     let text = composer::document_json(wanted.name, &[], wanted.form);
-    Arc::new(Body::new(text, CLAIM_REVISION, Fingerprint::Everything))
+    Arc::new(Body::new(text, EMPTY_DOCUMENT_REVISION, Fingerprint::Everything))
 }
 
 /// What is known of a name, from memory while it is fresh.
@@ -193,7 +194,7 @@ async fn load(
     organization: OrganizationId,
     name: &PackageName,
     parts: Option<Vec<DocumentPart>>,
-) -> Result<Known, Failure> {
+) -> Result<NameResolution, Failure> {
     let now = app.now();
     let key = (organization, name.as_str().to_owned());
     let remembered = app.memory.published_slot::<DocumentCache>().lock().get(&key);
@@ -204,8 +205,8 @@ async fn load(
         return Ok(entry.value.clone());
     }
     let known = match remembered.map(|entry| entry.value) {
-        Some(Known::Documents(documents)) => documents,
-        Some(Known::Claimed) | None => None,
+        Some(NameResolution::Documents(documents)) => documents,
+        Some(NameResolution::Claimed) | None => None,
     };
     let parts = if let Some(parts) = parts {
         parts
@@ -213,9 +214,9 @@ async fn load(
         let revision = known.as_ref().map(|known| known.revision());
         app.ports.database.ask(documents::documents(organization, name.as_str(), revision)).await?
     };
-    let Stored { documents, facts } = assemble(parts, known)?;
+    let StoredDocuments { documents, authority: facts } = assemble(parts, known)?;
     let known = match facts {
-        None => Known::Documents(documents),
+        None => NameResolution::Documents(documents),
         Some(facts) => lookup::resolve(app, organization, name, facts, documents).await?,
     };
     let bytes = key.1.len() + known.bytes();
@@ -228,11 +229,11 @@ async fn load(
 }
 
 /// A document as everybody sees it who sees all of it.
-fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fault> {
+fn full_document(documents: &PackageDocuments, wanted: DocumentRequest<'_>) -> Result<String, Fault> {
     let text = documents.text(wanted.part);
     let mut text = match wanted.form {
         DocumentForm::Minified => absolute(text, wanted.base_url),
-        DocumentForm::KeyedByVersion => absolute(&keyed(text, wanted.name)?, wanted.base_url),
+        DocumentForm::KeyedByVersion => absolute(&keyed_by_version(text, wanted.name)?, wanted.base_url),
     };
     documents.notices().add_to(&mut text);
     Ok(text)
@@ -240,15 +241,20 @@ fn whole(documents: &PackageDocuments, wanted: Wanted<'_>) -> Result<String, Fau
 
 /// A document with the versions that are seen. One without any, of a package with visible versions in its other
 /// document, is an empty list, so that the name is not looked for elsewhere.
-fn subset(documents: &PackageDocuments, seen: &Seen, view: &View, wanted: Wanted<'_>) -> Result<String, Fault> {
+fn subset(
+    documents: &PackageDocuments,
+    seen: &VisibleVersions,
+    view: &View,
+    wanted: DocumentRequest<'_>,
+) -> Result<String, Fault> {
     let [stable, dev] = documents.indexed(wanted.name)?;
     let (indexed, positions) = match wanted.part {
-        Part::Stable => (stable, &seen.stable),
-        Part::Dev => (dev, &seen.dev),
+        DocumentKind::Stable => (stable, &seen.stable),
+        DocumentKind::Dev => (dev, &seen.dev),
     };
     let omitted_field = (!view.shows_source()).then_some("source");
     let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, omitted_field, wanted.form)?;
     let mut text = absolute(&text, wanted.base_url);
-    documents.notices().concerning(Some(&seen.versions)).add_to(&mut text);
+    documents.notices().limited_to(Some(&seen.versions)).add_to(&mut text);
     Ok(text)
 }

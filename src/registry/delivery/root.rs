@@ -11,12 +11,12 @@ use composer::DocumentForm;
 use serde_json::json;
 
 use crate::registry::access::view::{Fingerprint, View};
-use crate::registry::delivery::metadata::{Body, BodyCache, BodyKey, Made};
+use crate::registry::delivery::metadata::{Body, BodyCache, BodyKey, ViewCacheEntry};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::memory::PublishedCache;
-use crate::registry::kernel::pattern::glob;
+use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::packages::documents::DOCUMENT_TTL;
 use crate::registry::security::feed::addresses;
 use crate::store::OrganizationId;
@@ -24,7 +24,7 @@ use crate::store::kernel::organizations::{self, Announced, Revisions};
 
 /// Which listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ListingKey {
+pub struct VisibleNamesKey {
     /// The organization.
     pub organization: OrganizationId,
     fingerprint: Fingerprint,
@@ -32,7 +32,7 @@ pub struct ListingKey {
 
 /// The package names that a view sees, and the revision that dates them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing {
+pub struct VisibleNames {
     /// Unix seconds.
     pub revision: i64,
     /// Sorted.
@@ -44,7 +44,7 @@ pub struct Listing {
 }
 
 /// Listings by organization and view.
-type ListingCache = BoundedCache<ListingKey, Cached<Arc<Listing>>>;
+type ListingCache = BoundedCache<VisibleNamesKey, Cached<Arc<VisibleNames>>>;
 
 impl PublishedCache for ListingCache {
     fn invalidate(&mut self, organization: OrganizationId) {
@@ -54,12 +54,12 @@ impl PublishedCache for ListingCache {
 
 /// A pattern that matches no package: composer takes an empty `available-packages` for "not given", and would then ask
 /// for every package of the project, public ones too.
-const MATCHES_NOTHING: &str = "rostrum/has-no-package-for-this-token";
+const NO_MATCH_PATTERN: &str = "rostrum/has-no-package-for-this-token";
 
 /// The names that `view` sees.
-pub async fn visible_names(app: &App, view: &View) -> Result<Arc<Listing>, Failure> {
+pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, Failure> {
     let now = app.now();
-    let key = ListingKey { organization: view.organization(), fingerprint: view.fingerprint() };
+    let key = VisibleNamesKey { organization: view.organization(), fingerprint: view.fingerprint() };
     let remembered = app.memory.published_slot::<ListingCache>().lock().get(&key);
     if let Some(entry) = &remembered
         && entry.is_fresh(now, DOCUMENT_TTL)
@@ -72,19 +72,19 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<Listing>, Failu
         && let Some(revisions) = organizations::revisions(&*app.ports.database, view.organization()).await?
         && date(revisions) == entry.value.revision
     {
-        return Ok(keep(app, key, entry.value.clone()));
+        return Ok(cache_names(app, key, entry.value.clone()));
     }
     let (announced, packages) = organizations::listing(&*app.ports.database, view.organization(), &limited)
         .await?
         .ok_or_else(|| Failure::not_found("Organization"))?;
     let names = packages
         .into_iter()
-        .filter(|package| view.scope(&package.name).sees_any(package.version_index.as_deref()))
+        .filter(|package| view.version_filter(&package.name).sees_any_in_index(package.version_index.as_deref()))
         .map(|package| package.name)
         .collect();
     let patterns = patterns(&announced, view);
     let (revision, filter_lists) = (date(announced.revisions), announced.filter_lists);
-    Ok(keep(app, key, Arc::new(Listing { revision, names, filter_lists, patterns })))
+    Ok(cache_names(app, key, Arc::new(VisibleNames { revision, names, filter_lists, patterns })))
 }
 
 /// The patterns of names that `view` may ask for besides those that are listed. Who does not see everything is shown
@@ -94,18 +94,18 @@ fn patterns(announced: &Announced, view: &View) -> Option<Vec<String>> {
     let reserved = announced.reserved_vendors.iter().map(|vendor| format!("{vendor}/*"));
     let mut open: BTreeSet<String> = upstreams.chain(reserved).collect();
     if !view.sees_everything() {
-        let targets = view.targets().filter(|target| open.iter().any(|pattern| may_meet(pattern, target)));
+        let targets = view.targets().filter(|target| open.iter().any(|pattern| may_overlap(pattern, target)));
         open = targets.map(str::to_owned).collect();
     }
     (!open.contains("*")).then(|| open.into_iter().collect())
 }
 
 /// Whether there may be a name that matches both patterns.
-fn may_meet(one: &str, other: &str) -> bool {
+fn may_overlap(one: &str, other: &str) -> bool {
     let beginning = |pattern: &str| pattern.split('*').next().unwrap_or_default().len();
     match (one.contains('*'), other.contains('*')) {
-        (_, false) => glob(one, other),
-        (false, true) => glob(other, one),
+        (_, false) => matches_pattern(one, other),
+        (false, true) => matches_pattern(other, one),
         (true, true) => {
             let length = beginning(one).min(beginning(other));
             one.as_bytes()[..length] == other.as_bytes()[..length]
@@ -113,7 +113,7 @@ fn may_meet(one: &str, other: &str) -> bool {
     }
 }
 
-fn keep(app: &App, key: ListingKey, listing: Arc<Listing>) -> Arc<Listing> {
+fn cache_names(app: &App, key: VisibleNamesKey, listing: Arc<VisibleNames>) -> Arc<VisibleNames> {
     let texts = listing.names.iter().chain(listing.patterns.iter().flatten());
     let bytes = texts.map(|name| name.len() + size_of::<String>()).sum();
     app.memory.published_slot::<ListingCache>().lock().put(
@@ -137,7 +137,7 @@ pub async fn root_document(app: &App, view: &View, base_url: &str) -> Result<Arc
         revision: listing.revision,
         fingerprint: view.fingerprint(),
     };
-    if let Some(Made::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
+    if let Some(ViewCacheEntry::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
         return Ok(body);
     }
     let mut root = json!({
@@ -153,23 +153,23 @@ pub async fn root_document(app: &App, view: &View, base_url: &str) -> Result<Arc
         if !patterns.is_empty() {
             root["available-package-patterns"] = json!(patterns);
         } else if listing.names.is_empty() {
-            root["available-package-patterns"] = json!([MATCHES_NOTHING]);
+            root["available-package-patterns"] = json!([NO_MATCH_PATTERN]);
         }
     }
     let body = Arc::new(Body::new(root.to_string(), listing.revision, key.fingerprint));
-    app.memory.slot::<BodyCache>().lock().put(key, Made::Body(body.clone()), body.bytes.len());
+    app.memory.slot::<BodyCache>().lock().put(key, ViewCacheEntry::Body(body.clone()), body.bytes.len());
     Ok(body)
 }
 
 /// The names of a listing that match composer's `filter` (a glob) and `vendor`.
-pub fn filtered<'l>(listing: &'l Listing, filter: Option<&str>, vendor: Option<&str>) -> Vec<&'l str> {
+pub fn filtered<'l>(listing: &'l VisibleNames, filter: Option<&str>, vendor: Option<&str>) -> Vec<&'l str> {
     let filter = filter.map(str::to_ascii_lowercase);
     let vendor = vendor.map(str::to_ascii_lowercase);
     listing
         .names
         .iter()
         .map(String::as_str)
-        .filter(|name| filter.as_deref().is_none_or(|pattern| glob(pattern, name)))
+        .filter(|name| filter.as_deref().is_none_or(|pattern| matches_pattern(pattern, name)))
         .filter(|name| {
             vendor.as_deref().is_none_or(|vendor| name.split_once('/').is_some_and(|(own, _)| own == vendor))
         })
@@ -192,8 +192,8 @@ mod tests {
             ("acme/*", "other/*", false),
             ("acme/a*", "acme/b*", false),
         ] {
-            assert_eq!(may_meet(one, other), expected, "{one} {other}");
-            assert_eq!(may_meet(other, one), expected, "{other} {one}");
+            assert_eq!(may_overlap(one, other), expected, "{one} {other}");
+            assert_eq!(may_overlap(other, one), expected, "{other} {one}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Requests that may be sent again when their answer got lost: with the same `Idempotency-Key` a second one does
 //! nothing and is answered like the first.
 //!
-//! A key belongs to its caller. [`begin`] claims it, the use case puts [`Claim::keep`] into the batch that does what was
-//! asked, and [`Claim::settle`] gives the claim up when nothing was done. So an answer is kept if and only if the thing
+//! A key belongs to its caller. [`begin`] claims it, the use case puts [`IdempotencyClaim::store_response`] into the batch that does what was
+//! asked, and [`IdempotencyClaim::release_on_failure`] gives the claim up when nothing was done. So an answer is kept if and only if the thing
 //! was done; when nobody knows, because the database did not answer, the claim stands until its lease is over.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ const MAX_KEY: usize = 255;
 /// Longer than any batch of the database takes.
 const LEASE: Duration = Duration::from_mins(1);
 /// How long an answer is given again.
-const KEPT: Duration = Duration::from_hours(24);
+const RETENTION: Duration = Duration::from_hours(24);
 
 /// A request's key, and what was asked with it.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ fn digest(parts: &[&[u8]]) -> String {
 
 /// What a request was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredResponse {
     /// HTTP status.
     pub status: u16,
     /// JSON.
@@ -62,24 +62,26 @@ pub struct Answer {
 
 /// The right to carry a request out; of a request without a key, the right that everybody has.
 #[must_use]
-pub struct Claim {
+pub struct IdempotencyClaim {
     uid: Option<String>,
 }
 
 /// What [`begin`] finds.
-pub enum Begun {
+pub enum IdempotencyState {
     /// Carry it out.
-    Claimed(Claim),
+    Claimed(IdempotencyClaim),
     /// It was carried out before.
-    Answered(Answer),
+    Answered(StoredResponse),
 }
 
 /// Claims `key` for `caller`.
 ///
 /// # Errors
 /// [`Kind::Conflict`] when the key came with another request before, or when the same request is being carried out.
-pub async fn begin(app: &App, caller: &Caller, key: Option<IdempotencyKey>) -> Result<Begun, Failure> {
-    let Some(IdempotencyKey { key, request_hash }) = key else { return Ok(Begun::Claimed(Claim { uid: None })) };
+pub async fn begin(app: &App, caller: &Caller, key: Option<IdempotencyKey>) -> Result<IdempotencyState, Failure> {
+    let Some(IdempotencyKey { key, request_hash }) = key else {
+        return Ok(IdempotencyState::Claimed(IdempotencyClaim { uid: None }));
+    };
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
     let new = NewKey {
@@ -88,7 +90,7 @@ pub async fn begin(app: &App, caller: &Caller, key: Option<IdempotencyKey>) -> R
         request_hash: &request_hash,
         now,
         lease_until: now.plus(LEASE),
-        expires_at: now.plus(KEPT),
+        expires_at: now.plus(RETENTION),
     };
     let row = idempotency::claim(&*app.ports.database, new).await?.ok_or_else(in_progress)?;
     if row.request_hash != request_hash {
@@ -100,9 +102,9 @@ pub async fn begin(app: &App, caller: &Caller, key: Option<IdempotencyKey>) -> R
     match (row.status, row.body) {
         (Some(status), Some(sealed)) => {
             let body = app.config.keyring.open(&seal_row(&row.uid), &sealed).map_err(Failure::internal)?;
-            Ok(Begun::Answered(Answer { status, body }))
+            Ok(IdempotencyState::Answered(StoredResponse { status, body }))
         }
-        _ if row.uid == uid => Ok(Begun::Claimed(Claim { uid: Some(uid) })),
+        _ if row.uid == uid => Ok(IdempotencyState::Claimed(IdempotencyClaim { uid: Some(uid) })),
         _ => Err(in_progress()),
     }
 }
@@ -119,18 +121,18 @@ pub fn seal_row(uid: &str) -> String {
     format!("idempotency/{uid}/answer")
 }
 
-impl Claim {
+impl IdempotencyClaim {
     /// The statement that keeps `answer`; it belongs right behind the one that notes the change
     /// ([`crate::registry::access::view::actor::Actor::note`]).
-    pub fn keep(&self, app: &App, answer: &Answer) -> Result<Option<Stmt>, Failure> {
+    pub fn store_response(&self, app: &App, answer: &StoredResponse) -> Result<Option<Stmt>, Failure> {
         let Some(uid) = &self.uid else { return Ok(None) };
         let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &answer.body);
-        let sealed = sealed.map_err(Failure::told)?;
+        let sealed = sealed.map_err(Failure::internal_with_detail)?;
         Ok(Some(idempotency::keep(uid, answer.status, sealed)))
     }
 
     /// Hands `result` on; when it says that nothing was done, the key is free again.
-    pub async fn settle<T>(self, app: &App, result: Result<T, Failure>) -> Result<T, Failure> {
+    pub async fn release_on_failure<T>(self, app: &App, result: Result<T, Failure>) -> Result<T, Failure> {
         if let (Some(uid), Err(failure)) = (&self.uid, &result)
             && failure.kind != Kind::Internal
             && let Err(error) = idempotency::release(&*app.ports.database, uid).await

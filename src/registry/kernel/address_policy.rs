@@ -28,7 +28,7 @@ pub enum ForbiddenUrl {
 
 /// Whether only public https addresses may be asked, or any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum AddressPolicy {
     /// https to public addresses.
     Public,
     /// http, loopback and private addresses too; for local use and tests.
@@ -36,7 +36,7 @@ pub enum Reach {
 }
 
 /// Checks an address that a user has given.
-pub fn check_url(text: &str, reach: Reach) -> Result<Url, ForbiddenUrl> {
+pub fn check_url(text: &str, reach: AddressPolicy) -> Result<Url, ForbiddenUrl> {
     let url = Url::parse(text).map_err(|_| ForbiddenUrl::NotAUrl)?;
     check_target(&url, reach)?;
     if url.query().is_some() || url.fragment().is_some() {
@@ -46,9 +46,9 @@ pub fn check_url(text: &str, reach: Reach) -> Result<Url, ForbiddenUrl> {
 }
 
 /// Checks an address that is about to be asked, whoever has given it.
-pub fn check_target(url: &Url, reach: Reach) -> Result<(), ForbiddenUrl> {
+pub fn check_target(url: &Url, reach: AddressPolicy) -> Result<(), ForbiddenUrl> {
     match (url.scheme(), reach) {
-        ("https", _) | ("http", Reach::Anywhere) => {}
+        ("https", _) | ("http", AddressPolicy::Anywhere) => {}
         _ => return Err(ForbiddenUrl::NotHttps),
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -56,7 +56,7 @@ pub fn check_target(url: &Url, reach: Reach) -> Result<(), ForbiddenUrl> {
     }
     match url.host() {
         None => Err(ForbiddenUrl::NotAUrl),
-        Some(_) if reach == Reach::Anywhere => Ok(()),
+        Some(_) if reach == AddressPolicy::Anywhere => Ok(()),
         Some(host) if is_private(&host) => Err(ForbiddenUrl::Private),
         Some(_) => Ok(()),
     }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn only_public_https_addresses_may_be_asked() {
         for url in ["https://github.com/acme/lib", "https://8.8.8.8/x", "https://[2606:4700::1]/x"] {
-            assert!(check_url(url, Reach::Public).is_ok(), "{url}");
+            assert!(check_url(url, AddressPolicy::Public).is_ok(), "{url}");
         }
         for (url, expected) in [
             ("http://github.com/acme/lib", ForbiddenUrl::NotHttps),
@@ -146,13 +146,16 @@ mod tests {
             ("https://git.internal/x", ForbiddenUrl::Private),
             ("https://gitserver/x", ForbiddenUrl::Private),
         ] {
-            assert_eq!(check_url(url, Reach::Public).err(), Some(expected), "{url}");
+            assert_eq!(check_url(url, AddressPolicy::Public).err(), Some(expected), "{url}");
         }
     }
 
     #[test]
     fn local_use_may_ask_loopback_over_http_but_never_with_credentials_in_the_url() {
-        assert!(check_url("http://127.0.0.1:8080/repo.git", Reach::Anywhere).is_ok());
-        assert_eq!(check_url("http://u:p@127.0.0.1/x", Reach::Anywhere).err(), Some(ForbiddenUrl::HoldsCredentials));
+        assert!(check_url("http://127.0.0.1:8080/repo.git", AddressPolicy::Anywhere).is_ok());
+        assert_eq!(
+            check_url("http://u:p@127.0.0.1/x", AddressPolicy::Anywhere).err(),
+            Some(ForbiddenUrl::HoldsCredentials)
+        );
     }
 }

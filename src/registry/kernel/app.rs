@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ports::{Blobs, BoxFuture, Cache, Clock, Database, Entropy, Job, MAX_JOBS, Millis, Tasks, Upstream};
-use crate::registry::kernel::address_policy::Reach;
+use crate::ports::{Blobs, BoxFuture, Cache, Clock, Database, Entropy, HttpClient, Job, MAX_JOBS, Millis, Tasks};
+use crate::registry::kernel::address_policy::AddressPolicy;
 use crate::registry::kernel::memory::{Memory, Permit};
 use crate::registry::kernel::secrets::{Keyring, TokenHash};
 
@@ -18,7 +18,7 @@ pub struct Ports {
     /// Token look-ups and counters.
     pub cache: Arc<dyn Cache>,
     /// HTTP out.
-    pub upstream: Arc<dyn Upstream>,
+    pub http_client: Arc<dyn HttpClient>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -78,8 +78,8 @@ impl App {
     }
 
     /// Which addresses may be asked.
-    pub fn reach(&self) -> Reach {
-        if self.config.allow_private_upstreams { Reach::Anywhere } else { Reach::Public }
+    pub fn address_policy(&self) -> AddressPolicy {
+        if self.config.allow_private_upstreams { AddressPolicy::Anywhere } else { AddressPolicy::Public }
     }
 
     /// Waits for one of the isolate's permits with these names; `None` when none gets free within `timeout`. They are

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// What was done to what.
 #[derive(Debug, Clone)]
-pub struct Deed<'a> {
+pub struct AuditEvent<'a> {
     /// `token.created`.
     pub action: &'static str,
     /// Public id of what was acted on.

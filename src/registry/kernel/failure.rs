@@ -49,11 +49,11 @@ pub enum Kind {
 
 /// A refusal. Boxed: nearly every `?` of the registry hands one on, and a pointer keeps that small.
 #[derive(Debug, Clone)]
-pub struct Failure(Box<Refusal>);
+pub struct Failure(Box<FailureDetail>);
 
 /// What a [`Failure`] says.
 #[derive(Debug, Clone)]
-pub struct Refusal {
+pub struct FailureDetail {
     /// What sort it is.
     pub kind: Kind,
     /// What was wrong and what to do, for the user.
@@ -67,11 +67,11 @@ pub struct Refusal {
 impl Failure {
     /// A refusal of `kind` in the user's words.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self::because(kind, detail.into(), None)
+        Self::with_source(kind, detail.into(), None)
     }
 
-    fn because(kind: Kind, detail: String, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
-        Self(Box::new(Refusal { kind, detail, fields: BTreeMap::new(), source }))
+    fn with_source(kind: Kind, detail: String, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
+        Self(Box::new(FailureDetail { kind, detail, fields: BTreeMap::new(), source }))
     }
 
     /// The request is wrong.
@@ -91,7 +91,7 @@ impl Failure {
     }
 
     /// `what` changed between the look at it and the change of it.
-    pub fn crossed(what: &str) -> Self {
+    pub fn concurrent_change(what: &str) -> Self {
         let words = format!("Another request changed the {what} at the same time. Read it again and retry.");
         Self::new(Kind::Conflict, words)
     }
@@ -99,12 +99,12 @@ impl Failure {
     /// The registry failed; `source` goes to the log.
     pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
         let detail = "The registry failed to answer. Try again; if it keeps failing, tell its operator the request id.";
-        Self::because(Kind::Internal, detail.to_owned(), Some(Arc::new(source)))
+        Self::with_source(Kind::Internal, detail.to_owned(), Some(Arc::new(source)))
     }
 
     /// The registry failed, and `source` tells the user all there is to say.
-    pub fn told(source: impl Error + Send + Sync + 'static) -> Self {
-        Self::because(Kind::Internal, source.to_string(), Some(Arc::new(source)))
+    pub fn internal_with_detail(source: impl Error + Send + Sync + 'static) -> Self {
+        Self::with_source(Kind::Internal, source.to_string(), Some(Arc::new(source)))
     }
 
     /// A request came without what the entry point gives every one.
@@ -121,15 +121,15 @@ impl Failure {
 }
 
 impl Deref for Failure {
-    type Target = Refusal;
+    type Target = FailureDetail;
 
-    fn deref(&self) -> &Refusal {
+    fn deref(&self) -> &FailureDetail {
         &self.0
     }
 }
 
 impl DerefMut for Failure {
-    fn deref_mut(&mut self) -> &mut Refusal {
+    fn deref_mut(&mut self) -> &mut FailureDetail {
         &mut self.0
     }
 }

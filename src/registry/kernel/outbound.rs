@@ -10,12 +10,12 @@ use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
-use crate::ports::{ByteStream, Fault, UpstreamError, UpstreamRequest, UpstreamResponse};
+use crate::ports::{ByteStream, Fault, HttpClientError, HttpRequest, HttpResponse};
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_target};
 use crate::registry::kernel::app::App;
 
 /// How long an upstream may be silent.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 const MAX_REDIRECTS: usize = 5;
 
@@ -51,7 +51,7 @@ impl Authorization {
 pub enum RequestError {
     /// It did not answer.
     #[error(transparent)]
-    NoAnswer(#[from] UpstreamError),
+    NoAnswer(#[from] HttpClientError),
     /// Its address may not be asked any more: the operator's settings have changed.
     #[error("the address {0}")]
     ForbiddenAddress(ForbiddenUrl),
@@ -73,7 +73,7 @@ pub enum RequestError {
 }
 
 /// A request to make.
-pub struct Ask {
+pub struct OutboundRequest {
     /// `GET` or `POST`.
     pub method: Method,
     /// Where; checked again before it is asked.
@@ -85,19 +85,23 @@ pub struct Ask {
 }
 
 /// What came back, and from where.
-pub struct Answer {
+pub struct OutboundResponse {
     /// The address that answered, after redirects.
     pub url: Url,
     /// The answer.
-    pub response: UpstreamResponse,
+    pub response: HttpResponse,
     /// How many requests it took.
     pub requests: u32,
 }
 
 /// Asks, and follows redirects. Method and body are kept: git servers redirect renamed repositories, and a `POST` must
 /// arrive there as one.
-pub async fn ask(app: &App, ask: Ask, authorization: Option<&Authorization>) -> Result<Answer, RequestError> {
-    let reach = app.reach();
+pub async fn send(
+    app: &App,
+    ask: OutboundRequest,
+    authorization: Option<&Authorization>,
+) -> Result<OutboundResponse, RequestError> {
+    let reach = app.address_policy();
     let origin = ask.url.origin();
     let mut url = ask.url;
     for requests in 1..=MAX_REDIRECTS + 1 {
@@ -111,14 +115,14 @@ pub async fn ask(app: &App, ask: Ask, authorization: Option<&Authorization>) -> 
         {
             headers.insert(AUTHORIZATION, authorization.0.clone());
         }
-        let request = UpstreamRequest {
+        let request = HttpRequest {
             method: ask.method.clone(),
             url: url.clone(),
             headers,
             body: ask.body.clone(),
-            patience: PATIENCE,
+            timeout: TIMEOUT,
         };
-        let response = app.ports.upstream.send(request).await?;
+        let response = app.ports.http_client.send(request).await?;
         let target = response
             .headers
             .get(LOCATION)
@@ -127,7 +131,9 @@ pub async fn ask(app: &App, ask: Ask, authorization: Option<&Authorization>) -> 
             .and_then(|location| url.join(location).ok());
         match target {
             Some(target) => url = target,
-            None => return Ok(Answer { url, response, requests: u32::try_from(requests).unwrap_or(u32::MAX) }),
+            None => {
+                return Ok(OutboundResponse { url, response, requests: u32::try_from(requests).unwrap_or(u32::MAX) });
+            }
         }
     }
     Err(RequestError::TooManyRedirects)

@@ -1,7 +1,7 @@
 //! Patterns of names: `*` stands for any characters, the slash included.
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters.
-pub fn glob(pattern: &str, text: &str) -> bool {
+pub fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };
@@ -34,7 +34,7 @@ mod tests {
             ("ab*b", "ab", false),
             ("*", "", true),
         ] {
-            assert_eq!(glob(pattern, text), expected, "{pattern} on {text}");
+            assert_eq!(matches_pattern(pattern, text), expected, "{pattern} on {text}");
         }
     }
 }

@@ -78,7 +78,7 @@ impl PlainToken {
     }
 
     /// The token itself, to be shown once.
-    pub fn reveal(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 
@@ -269,13 +269,13 @@ mod tests {
     fn a_generated_token_is_recognised_and_a_changed_one_is_not() {
         for (kind, prefix) in TOKEN_PREFIXES {
             let token = PlainToken::generate(kind, &entropy()).expect("entropy");
-            assert_eq!(token.reveal().len(), 50);
-            assert!(token.reveal().starts_with(prefix));
-            assert_eq!(PlainToken::parse(token.reveal()).map(|(kind, _)| kind), Some(kind));
-            let mut changed = token.reveal().to_owned();
+            assert_eq!(token.expose().len(), 50);
+            assert!(token.expose().starts_with(prefix));
+            assert_eq!(PlainToken::parse(token.expose()).map(|(kind, _)| kind), Some(kind));
+            let mut changed = token.expose().to_owned();
             changed.replace_range(10..11, if &changed[10..11] == "x" { "y" } else { "x" });
             assert!(PlainToken::parse(&changed).is_none());
-            for other in ["", prefix, "ä".repeat(25).as_str(), &token.reveal()[1..]] {
+            for other in ["", prefix, "ä".repeat(25).as_str(), &token.expose()[1..]] {
                 assert!(PlainToken::parse(other).is_none(), "{other}");
             }
         }
@@ -284,15 +284,15 @@ mod tests {
     #[test]
     fn a_token_of_one_kind_cannot_pass_for_another() {
         let token = PlainToken::generate(TokenKind::Reset, &entropy()).expect("entropy");
-        assert_eq!(PlainToken::hash_of(token.reveal(), TokenKind::Reset), Some(token.hash()));
-        assert_eq!(PlainToken::hash_of(token.reveal(), TokenKind::Invitation), None);
-        assert!(PlainToken::parse(&token.reveal().replace("rsr_", "rst_")).is_none());
+        assert_eq!(PlainToken::hash_of(token.expose(), TokenKind::Reset), Some(token.hash()));
+        assert_eq!(PlainToken::hash_of(token.expose(), TokenKind::Invitation), None);
+        assert!(PlainToken::parse(&token.expose().replace("rsr_", "rst_")).is_none());
     }
 
     #[test]
     fn debug_output_shows_no_secret() {
         let token = PlainToken::generate(TokenKind::Access, &entropy()).expect("entropy");
-        assert!(!format!("{token:?}").contains(&token.reveal()[4..]));
+        assert!(!format!("{token:?}").contains(&token.expose()[4..]));
         let ring = Keyring::parse(&STANDARD.encode([7; 32])).expect("a key");
         assert!(!format!("{ring:?}").contains("Bw"));
     }

@@ -8,7 +8,7 @@ use crate::registry::access::actor::Actor;
 use crate::registry::identity::idempotency;
 use crate::registry::identity::users::second_factor;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::secrets::SecretError;
 use crate::registry::sources::repositories;
@@ -107,8 +107,8 @@ pub async fn rotate(app: &App, by: &Actor) -> Result<Rotated, Failure> {
         let texts = texts.collect::<Result<Vec<Resealed>, Failure>>()?;
         unreadable += asked - texts.len();
         let details = json!({ "key": keyring.ids().next(), "texts": texts.len() });
-        let deed = Deed { action: "encryption.rotated", target: column.name, label: None, details };
-        changes.push(((column.replace)(json!(texts).to_string()), by.note(app, &deed)?));
+        let deed = AuditEvent { action: "encryption.rotated", target: column.name, label: None, details };
+        changes.push(((column.replace)(json!(texts).to_string()), by.record(app, &deed)?));
     }
     let (replaced, counted) = app.ports.database.ask((changes, counts())).await?;
     let remaining = uses(app, counted).iter().filter(|key| !key.seals).flat_map(|key| key.sealed.values()).sum();

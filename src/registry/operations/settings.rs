@@ -15,10 +15,10 @@ use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::address_policy::check_url;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::sources::composer::withdraw_reserved;
+use crate::registry::sources::composer::retract_reserved;
 use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::operations::settings::{self, SettingRow};
@@ -114,8 +114,8 @@ fn checked_url(app: &App, url: &str) -> Result<String, Failure> {
     if url.len() > MAX_URL {
         return Err(Failure::invalid_field("packagist_url", format!("must not be longer than {MAX_URL} characters")));
     }
-    let url =
-        check_url(url, app.reach()).map_err(|error| Failure::invalid_field("packagist_url", error.to_string()))?;
+    let url = check_url(url, app.address_policy())
+        .map_err(|error| Failure::invalid_field("packagist_url", error.to_string()))?;
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
@@ -154,17 +154,18 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     }
     let now = app.now();
     let details: Map<String, Value> = rows.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let deed = Deed { action: "settings.changed", target: "settings", label: None, details: Value::Object(details) };
+    let deed =
+        AuditEvent { action: "settings.changed", target: "settings", label: None, details: Value::Object(details) };
     let has_moved = before.packagist_url != after.packagist_url;
     let left = packagist.filter(|_| has_moved || !after.packagist_mirroring);
     let batch = (
         settings::set(organization, &rows, now),
-        by.note(app, &deed)?,
+        by.record(app, &deed)?,
         organizations::touch(organization, Touched::Names, now),
         left.map(|repository| {
             (
                 retire(organization, &[Retirement::all(repository.id)], now),
-                upstream_answers::forget_answers(organization, repository.id),
+                upstream_answers::delete_answers(organization, repository.id),
             )
         }),
         settings::apply_packagist(organization, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now),
@@ -175,7 +176,7 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     if let (true, Some(repository)) = (after.packagist_mirroring, packagist) {
         app.enqueue(Job::SyncRepository { repository_id: repository.id }, Duration::ZERO).await;
     }
-    if let Err(failure) = withdraw_reserved(app, organization, None).await {
+    if let Err(failure) = retract_reserved(app, organization, None).await {
         log::warn!("packages of reserved vendors stay listed until their upstream's next sync: {failure:?}");
     }
     Ok(after)

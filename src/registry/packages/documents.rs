@@ -8,20 +8,20 @@ use composer::{DocumentForm, DocumentIndex, NormalizedVersion, PackageName};
 use serde_json::Value;
 
 use crate::ports::{BoxFuture, Fault, Millis};
-use crate::registry::access::view::Scope;
+use crate::registry::access::view::VersionFilter;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::kernel::dates::read_rfc3339;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::memory::PublishedCache;
-use crate::registry::packages::notices::Notices;
+use crate::registry::packages::notices::SecurityNotices;
 use crate::store::OrganizationId;
-use crate::store::packages::authority::Facts;
+use crate::store::packages::authority::NameAuthority;
 use crate::store::packages::documents::{self, DocumentPart};
 
 /// Which of a package's two documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum DocumentKind {
     /// `{package}.json`: stable, RC, beta, alpha.
     Stable,
     /// `{package}~dev.json`.
@@ -34,7 +34,7 @@ pub struct PackageDocuments {
     revision: i64,
     stable: String,
     dev: String,
-    notices: Notices,
+    notices: SecurityNotices,
     /// Where the versions stand in the two, once somebody has asked who does not see all of them.
     indexed: OnceLock<[IndexedDocument; 2]>,
 }
@@ -42,7 +42,7 @@ pub struct PackageDocuments {
 impl PackageDocuments {
     /// The two documents of a package at `revision` (unix seconds), about which there are no notices.
     pub fn new(revision: i64, stable: String, dev: String) -> Self {
-        Self { revision, stable, dev, notices: Notices::default(), indexed: OnceLock::new() }
+        Self { revision, stable, dev, notices: SecurityNotices::default(), indexed: OnceLock::new() }
     }
 
     /// Where the versions stand in the stable document and in the other.
@@ -60,29 +60,29 @@ impl PackageDocuments {
     }
 
     /// What is known to be wrong with its versions.
-    pub fn notices(&self) -> &Notices {
+    pub fn notices(&self) -> &SecurityNotices {
         &self.notices
     }
 
     /// One of the two.
-    pub fn text(&self, part: Part) -> &str {
+    pub fn text(&self, part: DocumentKind) -> &str {
         match part {
-            Part::Stable => &self.stable,
-            Part::Dev => &self.dev,
+            DocumentKind::Stable => &self.stable,
+            DocumentKind::Dev => &self.dev,
         }
     }
 }
 
 /// What is known of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known {
+pub enum NameResolution {
     /// The documents of the package; `None`: there is no such package.
     Documents(Option<Arc<PackageDocuments>>),
     /// There is no version of it, and it is not to be looked for elsewhere.
     Claimed,
 }
 
-impl Known {
+impl NameResolution {
     /// About how many bytes it holds.
     pub fn bytes(&self) -> usize {
         match self {
@@ -97,7 +97,7 @@ impl Known {
 pub const DOCUMENT_TTL: Duration = Duration::from_secs(10);
 
 /// What is known of packages, by organization and name.
-pub type DocumentCache = BoundedCache<(OrganizationId, String), Cached<Known>>;
+pub type DocumentCache = BoundedCache<(OrganizationId, String), Cached<NameResolution>>;
 
 impl PublishedCache for DocumentCache {
     fn invalidate(&mut self, organization: OrganizationId) {
@@ -110,29 +110,29 @@ pub fn stored<'a>(
     app: &'a App,
     organization: OrganizationId,
     name: &PackageName,
-) -> BoxFuture<'a, Result<Stored, Failure>> {
+) -> BoxFuture<'a, Result<StoredDocuments, Failure>> {
     let parts = documents::documents(organization, name.as_str(), None);
     Box::pin(async move { Ok(assemble(app.ports.database.ask(parts).await?, None)?) })
 }
 
 /// What the database has of a name.
-pub struct Stored {
+pub struct StoredDocuments {
     /// The documents of the package, if there is one.
     pub documents: Option<Arc<PackageDocuments>>,
     /// What decides about the name when it is not our own.
-    pub facts: Option<Facts>,
+    pub authority: Option<NameAuthority>,
 }
 
 /// Puts documents together from the parts that [`packages::documents`] reads; `known` are those whose revision was asked for.
 ///
 /// # Errors
 /// When the facts or the notices cannot be read.
-pub fn assemble(parts: Vec<DocumentPart>, known: Option<Arc<PackageDocuments>>) -> Result<Stored, Fault> {
+pub fn assemble(parts: Vec<DocumentPart>, known: Option<Arc<PackageDocuments>>) -> Result<StoredDocuments, Fault> {
     let (mut documents, mut facts): (Option<PackageDocuments>, _) = (None, None);
     let mut is_known = false;
     for part in parts {
         if let Some(text) = part.facts {
-            facts = Some(Facts::read(&text)?);
+            facts = Some(NameAuthority::read(&text)?);
             continue;
         }
         is_known |= part.body.is_none();
@@ -141,12 +141,15 @@ pub fn assemble(parts: Vec<DocumentPart>, known: Option<Arc<PackageDocuments>>) 
         let Some(text) = part.body else { continue };
         match part.stability.as_str() {
             "dev" => documents.dev.push_str(&text),
-            "notices" => documents.notices = Notices::parse(&text)?,
+            "notices" => documents.notices = SecurityNotices::parse(&text)?,
             _ => documents.stable.push_str(&text),
         }
     }
     let same = |documents: &PackageDocuments| known.filter(|known| is_known && known.revision == documents.revision);
-    Ok(Stored { documents: documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))), facts })
+    Ok(StoredDocuments {
+        documents: documents.map(|documents| same(&documents).unwrap_or_else(|| Arc::new(documents))),
+        authority: facts,
+    })
 }
 
 /// The versions of one document, and where they stand in its text.
@@ -172,7 +175,7 @@ impl IndexedDocument {
     }
 
     /// The positions of the versions that `scope` lets through.
-    pub fn seen(&self, scope: &Scope<'_>) -> Vec<usize> {
+    pub fn seen(&self, scope: &VersionFilter<'_>) -> Vec<usize> {
         let versions = self.versions.iter().enumerate();
         versions.filter(|(_, (version, released))| scope.sees(version, *released)).map(|(at, _)| at).collect()
     }
@@ -194,13 +197,13 @@ impl IndexedDocument {
         let minified = self.index.subset(document, name, positions, omitted_field);
         match form {
             DocumentForm::Minified => Ok(minified),
-            DocumentForm::KeyedByVersion => keyed(&minified, name),
+            DocumentForm::KeyedByVersion => keyed_by_version(&minified, name),
         }
     }
 }
 
 /// A minified document as clients other than composer get it: each version in full under its name.
-pub fn keyed(text: &str, name: &PackageName) -> Result<String, Fault> {
+pub fn keyed_by_version(text: &str, name: &PackageName) -> Result<String, Fault> {
     let mut document: composer::Map = serde_json::from_str(text).map_err(|error| damaged(name, &error))?;
     let entries = document
         .get_mut("packages")

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use crate::ports::Stmt;
 use crate::registry::access::actor::Actor;
-use crate::registry::access::view::{Scope, View};
+use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::{Attempt, Change, Plan, Snapshot, Statement, apply, publish};
-use crate::registry::packages::revise::Draft;
+use crate::registry::packages::revise::PackageSnapshot;
 use crate::store::Update;
 use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
@@ -58,7 +58,7 @@ impl VersionChange {
     }
 
     /// Whether it is a shop's, which goes on seeing what it hides.
-    fn is_of_a_shop(self) -> bool {
+    fn is_storefront_only(self) -> bool {
         matches!(self, Self::Hide | Self::Show | Self::Remove)
     }
 }
@@ -73,7 +73,7 @@ pub async fn change_version(
     (key, version): (&str, &str),
     change: VersionChange,
 ) -> Result<(), Failure> {
-    let draft = Draft::read(app, by.organization(), key).await?;
+    let draft = PackageSnapshot::read(app, by.organization(), key).await?;
     find(&draft, &by.view, version, change)?;
     apply(app, by.organization(), draft, ChangeOfVersion { app, by, key, version, change }).await
 }
@@ -87,14 +87,14 @@ struct ChangeOfVersion<'a> {
 }
 
 impl Change for ChangeOfVersion<'_> {
-    type Snapshot = Draft;
+    type Snapshot = PackageSnapshot;
     type Done = ();
 
-    async fn read(&self) -> Result<Draft, Failure> {
-        Draft::read(self.app, self.by.organization(), self.key).await
+    async fn read(&self) -> Result<PackageSnapshot, Failure> {
+        PackageSnapshot::read(self.app, self.by.organization(), self.key).await
     }
 
-    async fn write(&mut self, draft: &Draft) -> Result<Attempt<()>, Failure> {
+    async fn write(&mut self, draft: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
         let found = find(draft, &self.by.view, self.version, self.change).ok();
         let Some((package, at)) = found.filter(|found| !is_done(draft, *found, self.change)) else {
             return Ok(Attempt::Done(()));
@@ -107,27 +107,27 @@ impl Change for ChangeOfVersion<'_> {
 
 /// The package and the place of the version in it, if `view` sees that.
 fn find<'d>(
-    draft: &'d Draft,
+    draft: &'d PackageSnapshot,
     view: &View,
     version: &str,
     change: VersionChange,
 ) -> Result<(&'d PackageState, usize), Failure> {
     let package = draft.package.as_ref().ok_or_else(|| Failure::not_found("Package"))?;
-    let scope = view.scope(&package.name);
-    if matches!(scope, Scope::Nothing) || package.hidden && !change.is_of_a_shop() {
+    let scope = view.version_filter(&package.name);
+    if matches!(scope, VersionFilter::Nothing) || package.hidden && !change.is_storefront_only() {
         return Err(Failure::not_found("Package"));
     }
     let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
     let is_meant = |known: &LiveVersion| {
         (known.pretty == version || known.normalized == normalized)
-            && (!known.hidden || change.is_of_a_shop())
+            && (!known.hidden || change.is_storefront_only())
             && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released_at))
     };
     let at = draft.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
     Ok((package, at))
 }
 
-fn is_done(draft: &Draft, (_, at): (&PackageState, usize), change: VersionChange) -> bool {
+fn is_done(draft: &PackageSnapshot, (_, at): (&PackageState, usize), change: VersionChange) -> bool {
     match change {
         VersionChange::Yank => draft.versions[at].yanked,
         VersionChange::Unyank => !draft.versions[at].yanked,
@@ -159,7 +159,7 @@ fn name_of(package: &PackageState) -> Result<PackageName, Failure> {
 fn with_change(
     app: &App,
     by: &Actor,
-    draft: &Draft,
+    draft: &PackageSnapshot,
     package: &PackageState,
     at: usize,
     change: VersionChange,
@@ -184,8 +184,8 @@ fn with_change(
     };
     let label = format!("{name} {}", draft.versions[at].pretty);
     let details = json!({ "version": normalized, "reference": draft.versions[at].reference });
-    let deed = Deed { action: change.action(), target: &package.uid, label: Some(&label), details };
-    let mut changes = vec![stmt, by.note(app, &deed)?];
+    let deed = AuditEvent { action: change.action(), target: &package.uid, label: Some(&label), details };
+    let mut changes = vec![stmt, by.record(app, &deed)?];
     if left.is_empty() && change == VersionChange::Delete {
         changes.push(delete_empty(by.organization(), package.id));
     }
@@ -204,7 +204,7 @@ fn as_said(package: &PackageState) -> Statement<'_> {
 
 /// The package with these versions, of which this is said from now on.
 fn plan_of(
-    draft: &Draft,
+    draft: &PackageSnapshot,
     package: &PackageState,
     said: Statement<'_>,
     versions: &[LiveVersion],
@@ -226,14 +226,14 @@ struct DeletionOfVersions<'a> {
 }
 
 impl Change for DeletionOfVersions<'_> {
-    type Snapshot = Draft;
+    type Snapshot = PackageSnapshot;
     type Done = ();
 
-    async fn read(&self) -> Result<Draft, Failure> {
-        Draft::read(self.app, self.by.organization(), self.name).await
+    async fn read(&self) -> Result<PackageSnapshot, Failure> {
+        PackageSnapshot::read(self.app, self.by.organization(), self.name).await
     }
 
-    async fn write(&mut self, draft: &Draft) -> Result<Attempt<()>, Failure> {
+    async fn write(&mut self, draft: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
         let organization = self.by.organization();
         let goes = |version: &LiveVersion| self.normalized.contains(&version.normalized.as_str());
         let (gone, left): (Vec<LiveVersion>, Vec<LiveVersion>) = draft.versions.iter().cloned().partition(goes);
@@ -244,10 +244,11 @@ impl Change for DeletionOfVersions<'_> {
         };
         check_kind(package, true)?;
         let details = json!({ "versions": gone });
-        let deed = Deed { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
+        let deed =
+            AuditEvent { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
         let changes = vec![
             versions::delete_all(organization, &package.name, &gone),
-            self.by.note(self.app, &deed)?,
+            self.by.record(self.app, &deed)?,
             delete_empty(organization, package.id),
         ];
         let plan = plan_of(draft, package, as_said(package), &left)?;
@@ -300,7 +301,7 @@ impl PackageChanges {
     /// The statements that make them.
     fn statements(&self, app: &App, by: &Actor, package: &PackageState) -> Result<Vec<Stmt>, Failure> {
         let mut batch = Vec::new();
-        let deed = |action, details| Deed { action, target: &package.uid, label: Some(&package.name), details };
+        let deed = |action, details| AuditEvent { action, target: &package.uid, label: Some(&package.name), details };
         if self.abandoned.is_set() || self.description.is_set() {
             batch.push(override_manifest(
                 by.organization(),
@@ -308,17 +309,17 @@ impl PackageChanges {
                 self.abandoned.clone(),
                 self.description.clone(),
             ));
-            batch.push(by.note(app, &deed("package.changed", self.named()))?);
+            batch.push(by.record(app, &deed("package.changed", self.named()))?);
         }
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != package.hidden) {
             batch.push(hide(by.organization(), package.id, hidden.then(|| app.now())));
             let action = if hidden { "package.hidden" } else { "package.shown" };
-            batch.push(by.note(app, &deed(action, json!({})))?);
+            batch.push(by.record(app, &deed(action, json!({})))?);
         }
         Ok(batch)
     }
 
-    fn are_made(&self, package: &PackageState) -> bool {
+    fn are_applied(&self, package: &PackageState) -> bool {
         let is = |update: &Update<String>, known: &Option<String>| match update {
             Update::Keep => true,
             Update::Set(value) => value == known,
@@ -340,7 +341,7 @@ impl PackageChanges {
 
 /// Who changes a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub enum ManagedBy {
     /// An operator, for whom nothing is there that is hidden.
     Operator,
     /// A shop, which goes on seeing what it hides.
@@ -348,16 +349,16 @@ pub enum Who {
 }
 
 /// The package that was read, if all of it is `view`'s to change.
-fn whole<'d>(draft: &'d Draft, view: &View, who: Who) -> Result<&'d PackageState, Failure> {
+fn require_full_view<'d>(draft: &'d PackageSnapshot, view: &View, who: ManagedBy) -> Result<&'d PackageState, Failure> {
     let absent = || Failure::not_found("Package");
     let package = draft.package.as_ref().ok_or_else(absent)?;
     let nothing_shown = || !draft.versions.is_empty() && draft.versions.iter().all(|version| version.hidden);
-    if who == Who::Operator && (package.hidden || nothing_shown()) {
+    if who == ManagedBy::Operator && (package.hidden || nothing_shown()) {
         return Err(absent());
     }
-    match view.scope(&package.name) {
-        Scope::All => Ok(package),
-        scope if scope.sees_any(package.version_index.as_deref()) => {
+    match view.version_filter(&package.name) {
+        VersionFilter::All => Ok(package),
+        scope if scope.sees_any_in_index(package.version_index.as_deref()) => {
             let words = format!("This token does not cover all versions of {}. Use one whose grants do.", package.name);
             Err(Failure::new(Kind::Forbidden, words))
         }
@@ -369,37 +370,37 @@ fn whole<'d>(draft: &'d Draft, view: &View, who: Who) -> Result<&'d PackageState
 pub async fn change_package(
     app: &App,
     by: &Actor,
-    who: Who,
+    who: ManagedBy,
     key: &str,
     changes: PackageChanges,
 ) -> Result<(), Failure> {
-    let draft = Draft::read(app, by.organization(), key).await?;
-    whole(&draft, &by.view, who)?;
+    let draft = PackageSnapshot::read(app, by.organization(), key).await?;
+    require_full_view(&draft, &by.view, who)?;
     apply(app, by.organization(), draft, ChangeOfPackage { app, by, who, key, changes }).await
 }
 
 struct ChangeOfPackage<'a> {
     app: &'a App,
     by: &'a Actor,
-    who: Who,
+    who: ManagedBy,
     key: &'a str,
     changes: PackageChanges,
 }
 
 impl Change for ChangeOfPackage<'_> {
-    type Snapshot = Draft;
+    type Snapshot = PackageSnapshot;
     type Done = ();
 
-    async fn read(&self) -> Result<Draft, Failure> {
-        Draft::read(self.app, self.by.organization(), self.key).await
+    async fn read(&self) -> Result<PackageSnapshot, Failure> {
+        PackageSnapshot::read(self.app, self.by.organization(), self.key).await
     }
 
-    async fn write(&mut self, draft: &Draft) -> Result<Attempt<()>, Failure> {
+    async fn write(&mut self, draft: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
         let Self { app, by, changes, .. } = self;
-        let package = whole(draft, &by.view, self.who)?;
+        let package = require_full_view(draft, &by.view, self.who)?;
         check_kind(package, false)?;
         changes.check(package)?;
-        if changes.are_made(package) {
+        if changes.are_applied(package) {
             app.memory.invalidate_published(by.organization());
             return Ok(Attempt::Done(()));
         }
@@ -416,13 +417,13 @@ impl Change for ChangeOfPackage<'_> {
 }
 
 /// Deletes a package that was uploaded, or of which nothing is left, with all its versions.
-pub async fn delete_package(app: &App, by: &Actor, who: Who, key: &str) -> Result<(), Failure> {
-    let draft = Draft::read(app, by.organization(), key).await?;
-    let package = whole(&draft, &by.view, who)?;
+pub async fn delete_package(app: &App, by: &Actor, who: ManagedBy, key: &str) -> Result<(), Failure> {
+    let draft = PackageSnapshot::read(app, by.organization(), key).await?;
+    let package = require_full_view(&draft, &by.view, who)?;
     check_kind(package, !draft.versions.is_empty())?;
     let now = app.now();
     let details = json!({ "versions": draft.versions.len() });
-    let deed = Deed { action: "package.deleted", target: &package.uid, label: Some(&package.name), details };
+    let deed = AuditEvent { action: "package.deleted", target: &package.uid, label: Some(&package.name), details };
     let publisher =
         Publisher { organization: by.organization(), repository_id: package.repository_id, origin: Origin::Own, now };
     let known = KnownPackage { repository_id: None, revision: Some(package.revision) };
@@ -430,15 +431,15 @@ pub async fn delete_package(app: &App, by: &Actor, who: Who, key: &str) -> Resul
         guard_revisions(publisher, [(package.name.as_str(), known)]),
         organizations::touch(by.organization(), organizations::Touched::Names, now),
         delete(by.organization(), package.id),
-        by.note(app, &deed)?,
+        by.record(app, &deed)?,
     ];
     let deleted = app.ports.database.batch(batch).await;
     app.memory.invalidate_published(by.organization());
     let Err(error) = deleted else { return Ok(()) };
     // Somebody else may have deleted or published it meanwhile, or the answer got lost.
-    match Draft::read(app, by.organization(), key).await?.package {
+    match PackageSnapshot::read(app, by.organization(), key).await?.package {
         None => Ok(()),
         Some(left) if left.revision == package.revision => Err(error.into()),
-        Some(_) => Err(Draft::exhausted(error.into())),
+        Some(_) => Err(PackageSnapshot::exhausted(error.into())),
     }
 }

@@ -9,21 +9,21 @@ use crate::ports::Fault;
 
 /// What a package's documents carry beside its versions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-pub struct Notices {
-    advisories: Vec<BriefAdvisory>,
-    filter: Vec<BriefEntry>,
+pub struct SecurityNotices {
+    advisories: Vec<AdvisorySummary>,
+    filter: Vec<FilterEntrySummary>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct BriefAdvisory {
+struct AdvisorySummary {
     advisory_id: String,
     affected_versions: String,
 }
 
 /// An entry of a filter list, without its package.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct BriefEntry {
+pub struct FilterEntrySummary {
     /// The list.
     pub list: String,
     /// Of the versions that it concerns.
@@ -36,7 +36,7 @@ pub struct BriefEntry {
     pub id: String,
 }
 
-impl BriefEntry {
+impl FilterEntrySummary {
     /// As composer reads it; `package` where it does not follow from the place.
     pub fn json(&self, package: Option<&str>) -> Value {
         let mut entry = Map::new();
@@ -54,7 +54,7 @@ impl BriefEntry {
     }
 }
 
-impl Notices {
+impl SecurityNotices {
     /// Reads what the database has put together.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         read_text(text).map_err(|error| Fault::new("database", format!("notices: {error}")))
@@ -62,7 +62,7 @@ impl Notices {
 
     /// Those that concern one of the versions that are `seen`; `None`: every version is.
     #[must_use]
-    pub fn concerning(&self, seen: Option<&[NormalizedVersion]>) -> Self {
+    pub fn limited_to(&self, seen: Option<&[NormalizedVersion]>) -> Self {
         let Some(seen) = seen else { return self.clone() };
         Self {
             advisories: self.advisories.iter().filter(|a| concerns(&a.affected_versions, seen)).cloned().collect(),

@@ -11,7 +11,7 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::render::{Rendered, render};
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::kernel::webhook_events::tell_published;
+use crate::store::kernel::webhook_events::notify_published;
 use crate::store::packages::documents::{self, DocumentPart};
 use crate::store::packages::publication::{
     self, DocumentPair, FileUpsert, KnownPackage, LiveVersions, NewText, Origin, PackageUpsert, Publisher,
@@ -147,7 +147,7 @@ impl Plan {
         stmts.extend(publication::settle_versions(publisher, &live));
         if self.origin == Origin::Own {
             for package in &self.packages {
-                stmts.extend(tell_published(self.organization, package.name.as_str(), now));
+                stmts.extend(notify_published(self.organization, package.name.as_str(), now));
             }
             stmts.extend(publication::replace_files(publisher, &self.changed, &self.files));
             stmts.extend(publication::insert_dists(publisher, &self.changed));
@@ -323,7 +323,7 @@ impl Change for RenderAgain<'_> {
 
 /// Renders the package of a repository again, for what has changed besides its versions. When nothing has, its
 /// documents keep their date.
-pub async fn render_again(app: &App, repository_id: i64) -> Result<(), Failure> {
+pub async fn render_again_after_builds(app: &App, repository_id: i64) -> Result<(), Failure> {
     let change = RenderAgain { app, repository_id };
     let Some(stored) = change.read().await? else { return Ok(()) };
     let organization = stored.state.organization;

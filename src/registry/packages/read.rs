@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use composer::{NormalizedVersion, Stability, newest_first, normalize};
 
-use crate::registry::access::view::{Scope, View};
+use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Page;
@@ -12,7 +12,7 @@ use crate::store::packages::lists::{self, PackageFilter, PackageRow, Sort};
 use crate::store::packages::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
 
 /// Most packages that are looked through for a caller who does not see all of them.
-const MAX_LOOKED_THROUGH: i64 = 10_000;
+const MAX_SCANNED_ROWS: i64 = 10_000;
 
 /// A page of the packages that `view` sees, and how many there are in all.
 pub async fn list(
@@ -26,9 +26,9 @@ pub async fn list(
     if view.sees_everything() {
         return Ok(database.ask(lists::page(view.organization(), filter, sort, page)).await?);
     }
-    let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
+    let all = Page { limit: MAX_SCANNED_ROWS, offset: 0 };
     let (rows, _) = database.ask(lists::page(view.organization(), filter, sort, all)).await?;
-    Ok(page.of(rows.into_iter().filter_map(|row| as_seen(row, view)).collect()))
+    Ok(page.of(rows.into_iter().filter_map(|row| limited_to_view(row, view)).collect()))
 }
 
 /// A package, named by its public id or its name, with the versions of it that `view` sees, newest first.
@@ -41,7 +41,7 @@ pub async fn details(app: &App, view: &View, key: &str) -> Result<(PackageRow, V
     let reads = (lists::by_key(view.organization(), key), versions::of_package(view.organization(), key));
     let (package, versions) = app.ports.database.ask(reads).await?;
     let package = package.ok_or_else(absent)?;
-    let scope = view.scope(&package.name);
+    let scope = view.version_filter(&package.name);
     let versions: Vec<(NormalizedVersion, VersionRow)> = versions
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
@@ -53,12 +53,12 @@ pub async fn details(app: &App, view: &View, key: &str) -> Result<(PackageRow, V
     let versions = newest_first(versions);
     // What it has may all be yanked.
     let nothing_published = PackageRow { latest_version: None, ..package.clone() };
-    let package = as_seen(package, view).unwrap_or(nothing_published);
+    let package = limited_to_view(package, view).unwrap_or(nothing_published);
     Ok((package, versions))
 }
 
 /// A package with those of its versions that a view sees, newest first.
-pub struct Seen {
+pub struct VisiblePackage {
     /// The package.
     pub package: PackageRow,
     /// The versions.
@@ -69,7 +69,7 @@ pub struct Seen {
 ///
 /// # Errors
 /// As [`details`].
-pub async fn seen(app: &App, view: &View, key: &str) -> Result<Seen, Failure> {
+pub async fn visible_package(app: &App, view: &View, key: &str) -> Result<VisiblePackage, Failure> {
     let reads = (lists::by_key(view.organization(), key), versions::slim(view.organization(), key));
     let (package, versions) = app.ports.database.ask(reads).await?;
     let absent = || Failure::not_found("Package");
@@ -78,11 +78,11 @@ pub async fn seen(app: &App, view: &View, key: &str) -> Result<Seen, Failure> {
     if versions.is_empty() {
         return Err(absent());
     }
-    Ok(Seen { package, versions })
+    Ok(VisiblePackage { package, versions })
 }
 
 fn sorted(view: &View, package: &str, rows: Vec<SlimVersion>) -> Vec<SlimVersion> {
-    let scope = view.scope(package);
+    let scope = view.version_filter(package);
     let versions: Vec<(NormalizedVersion, SlimVersion)> = rows
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
@@ -91,7 +91,7 @@ fn sorted(view: &View, package: &str, rows: Vec<SlimVersion>) -> Vec<SlimVersion
     newest_first(versions)
 }
 
-impl Seen {
+impl VisiblePackage {
     /// The version that is written so, as people write it or as Composer compares it.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Seen {
 
 /// A page of a package's versions with their composer.json, newest first, and how many there are in all.
 pub async fn version_page(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<VersionRow>, i64), Failure> {
-    let seen = seen(app, view, key).await?;
+    let seen = visible_package(app, view, key).await?;
     let (part, total) = page.of(seen.versions);
     let ids: Vec<i64> = part.iter().map(|row| row.id).collect();
     let rows = app.ports.database.ask(versions::by_ids(view.organization(), &ids)).await?;
@@ -126,7 +126,7 @@ pub async fn version_page(app: &App, view: &View, key: &str, page: Page) -> Resu
 
 /// One version with its composer.json.
 pub async fn version(app: &App, view: &View, (key, version): (&str, &str)) -> Result<VersionRow, Failure> {
-    let seen = seen(app, view, key).await?;
+    let seen = visible_package(app, view, key).await?;
     let id = seen.version(version)?.id;
     let row = app.ports.database.ask(versions::by_ids(view.organization(), &[id])).await?.pop();
     row.ok_or_else(|| Failure::not_found("Version"))
@@ -139,7 +139,7 @@ pub async fn text(
     (key, version): (&str, Option<&str>),
     kind: &'static str,
 ) -> Result<(String, TextRow), Failure> {
-    let seen = seen(app, view, key).await?;
+    let seen = visible_package(app, view, key).await?;
     let absent = || Failure::not_found("Version");
     let version = match version {
         Some(version) => seen.version(version)?,
@@ -155,22 +155,22 @@ pub async fn text(
 
 /// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.
 pub async fn dependents(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<DependentRow>, i64), Failure> {
-    let name = seen(app, view, key).await?.package.name;
-    let rows = app.ports.database.ask(versions::dependents(view.organization(), &name, MAX_LOOKED_THROUGH)).await?;
+    let name = visible_package(app, view, key).await?.package.name;
+    let rows = app.ports.database.ask(versions::dependents(view.organization(), &name, MAX_SCANNED_ROWS)).await?;
     let sees = |row: &DependentRow| {
         let version = NormalizedVersion::from_stored(row.normalized.clone());
-        view.scope(&row.name).sees(&version, Some(row.released_at))
+        view.version_filter(&row.name).sees(&version, Some(row.released_at))
     };
     Ok(page.of(rows.into_iter().filter(sees).collect()))
 }
 
 /// A package with nothing in it that `view` does not see; `None` when that leaves nothing.
-fn as_seen(mut row: PackageRow, view: &View) -> Option<PackageRow> {
-    let scope = view.scope(&row.name);
-    if matches!(scope, Scope::All) {
+fn limited_to_view(mut row: PackageRow, view: &View) -> Option<PackageRow> {
+    let scope = view.version_filter(&row.name);
+    if matches!(scope, VersionFilter::All) {
         return Some(row);
     }
-    let versions = scope.seen_in(row.version_index.as_deref());
+    let versions = scope.visible_in_index(row.version_index.as_deref());
     let versions =
         newest_first(versions.into_iter().map(|(version, pretty)| (version.clone(), (version, pretty))).collect());
     let stable = versions.iter().find(|(version, _)| version.stability() == Stability::Stable);

@@ -13,15 +13,15 @@ use crate::store::{OrganizationId, Query};
 
 /// A package as it was read: `None` when there is none of that name or id, and its versions.
 #[derive(Debug, Clone, Default)]
-pub struct Draft {
+pub struct PackageSnapshot {
     /// The package.
     pub package: Option<PackageState>,
     /// Its versions, the yanked and hidden ones too.
     pub versions: Vec<LiveVersion>,
 }
 
-impl Draft {
-    /// What reads the package with this public id or name; see [`Draft::from`].
+impl PackageSnapshot {
+    /// What reads the package with this public id or name; see [`PackageSnapshot::from`].
     pub fn query(organization: OrganizationId, key: &str) -> (Query<Option<PackageState>>, Query<Vec<LiveVersion>>) {
         state(organization, key)
     }
@@ -56,13 +56,13 @@ impl Draft {
     }
 }
 
-impl From<(Option<PackageState>, Vec<LiveVersion>)> for Draft {
+impl From<(Option<PackageState>, Vec<LiveVersion>)> for PackageSnapshot {
     fn from((package, versions): (Option<PackageState>, Vec<LiveVersion>)) -> Self {
         Self { package, versions }
     }
 }
 
-impl Snapshot for Draft {
+impl Snapshot for PackageSnapshot {
     const MAX_ATTEMPTS: usize = 5;
 
     fn has_changed_since(&self, earlier: &Self) -> bool {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Millis};
 use crate::registry::access::actor::Actor;
-use crate::registry::access::view::{Scope, View};
+use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::validation::FieldErrors;
@@ -42,7 +42,7 @@ const RESERVED_LISTS: [&str; 10] = [
 
 /// Where an advisory was published elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct AdvisorySourceSpec {
     /// `GitHub`.
     pub name: String,
     /// Its id there; composer's ignore list takes it.
@@ -67,7 +67,7 @@ pub struct AdvisorySpec {
     /// `low`, `medium`, `high` or `critical`.
     pub severity: Update<String>,
     /// Where it was published elsewhere.
-    pub sources: Option<Vec<Source>>,
+    pub sources: Option<Vec<AdvisorySourceSpec>>,
     /// When it was made public; now when it is left out.
     pub reported_at: Option<Millis>,
 }
@@ -142,7 +142,7 @@ fn package(name: Option<String>, view: &View) -> Result<PackageName, Failure> {
         name.ok_or_else(|| Failure::invalid_field("package", "is required: name the package, like `acme/lib`"))?;
     let name = PackageName::parse(&name.to_ascii_lowercase())
         .map_err(|error| Failure::invalid_field("package", error.to_string()))?;
-    if matches!(view.scope(name.as_str()), Scope::Nothing) { Err(unknown(&name)) } else { Ok(name) }
+    if matches!(view.version_filter(name.as_str()), VersionFilter::Nothing) { Err(unknown(&name)) } else { Ok(name) }
 }
 
 fn unknown(package: &PackageName) -> Failure {
@@ -183,13 +183,13 @@ pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<Adv
         sources: spec.sources_json().unwrap_or_else(|| "[]".to_owned()),
         reported_at: spec.reported_at.unwrap_or(now),
     };
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "advisory.created",
         target: &uid,
         label: Some(&advisory_id),
         details: json!({ "package": new.package_name, "affected_versions": new.affected_versions }),
     };
-    let noted = by.note(app, &deed)?;
+    let noted = by.record(app, &deed)?;
     let row = store::insert_advisory(&*app.ports.database, by.organization(), new, now, noted).await.map_err(
         conflict("There is an advisory with this `advisory_id` already. Change that one, or choose another id."),
     )?;
@@ -200,7 +200,7 @@ pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<Adv
 /// An advisory that `&by.view` may see.
 pub async fn get(app: &App, view: &View, uid: &str) -> Result<AdvisoryRow, Failure> {
     let row = store::advisory(&*app.ports.database, view.organization(), uid).await?;
-    row.filter(|row| !matches!(view.scope(&row.package_name), Scope::Nothing))
+    row.filter(|row| !matches!(view.version_filter(&row.package_name), VersionFilter::Nothing))
         .ok_or_else(|| Failure::not_found("Advisory"))
 }
 
@@ -213,8 +213,9 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Res
     }
     spec.check()?;
     let known = get(app, &by.view, uid).await?;
-    let deed = Deed { action: "advisory.changed", target: uid, label: Some(&known.advisory_id), details: spec.named() };
-    let noted = by.note(app, &deed)?;
+    let deed =
+        AuditEvent { action: "advisory.changed", target: uid, label: Some(&known.advisory_id), details: spec.named() };
+    let noted = by.record(app, &deed)?;
     let changes = AdvisoryChanges {
         sources: spec.sources_json(),
         affected_versions: spec.affected_versions.map(|text| text.trim().to_owned()),
@@ -234,8 +235,10 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Res
 pub async fn withdraw(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let known = get(app, &by.view, uid).await?;
     let details = json!({ "package": known.package_name });
-    let noted =
-        by.note(app, &Deed { action: "advisory.removed", target: uid, label: Some(&known.advisory_id), details })?;
+    let noted = by.record(
+        app,
+        &AuditEvent { action: "advisory.removed", target: uid, label: Some(&known.advisory_id), details },
+    )?;
     let key = NoticeKey { uid, package: &known.package_name };
     store::delete_advisory(&*app.ports.database, by.organization(), key, app.now(), noted).await?;
     app.memory.invalidate_published(by.organization());
@@ -311,13 +314,13 @@ pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryR
         url: spec.url,
         created_at: now,
     };
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "filter_entry.created",
         target: &row.uid,
         label: Some(&row.package_name),
         details: json!({ "list": row.list, "constraint": row.version_constraint }),
     };
-    let noted = by.note(app, &deed)?;
+    let noted = by.record(app, &deed)?;
     let written = store::insert_filter_entry(&*app.ports.database, by.organization(), &row, noted)
         .await
         .map_err(conflict("This list has these versions of the package already."))?;
@@ -329,10 +332,12 @@ pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryR
 pub async fn unflag(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let absent = || Failure::not_found("Filter entry");
     let known = store::filter_entry(&*app.ports.database, by.organization(), uid).await?;
-    let known = known.filter(|row| !matches!(by.view.scope(&row.package_name), Scope::Nothing)).ok_or_else(absent)?;
+    let known = known
+        .filter(|row| !matches!(by.view.version_filter(&row.package_name), VersionFilter::Nothing))
+        .ok_or_else(absent)?;
     let details = json!({ "list": known.list });
-    let deed = Deed { action: "filter_entry.removed", target: uid, label: Some(&known.package_name), details };
-    let noted = by.note(app, &deed)?;
+    let deed = AuditEvent { action: "filter_entry.removed", target: uid, label: Some(&known.package_name), details };
+    let noted = by.record(app, &deed)?;
     let key = NoticeKey { uid, package: &known.package_name };
     store::delete_filter_entry(&*app.ports.database, by.organization(), key, app.now(), noted).await?;
     app.memory.invalidate_published(by.organization());

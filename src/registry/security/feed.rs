@@ -7,11 +7,11 @@
 use composer::{NormalizedVersion, PackageName};
 use serde_json::{Map, Value, json};
 
-use crate::registry::access::view::{Scope, View};
+use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::notices::{BriefEntry, concerns};
+use crate::registry::packages::notices::{FilterEntrySummary, concerns};
 use crate::store::security::advisories::{
     AdvisoryRow, FilterEntryRow, WithVersions, advisories_for, filter_entries_for,
 };
@@ -19,13 +19,16 @@ use crate::store::security::advisories::{
 /// The filter list that composer heeds without being told to.
 pub const MALWARE: &str = "malware";
 
-fn is_shown<T>(found: &WithVersions<T>, scope: &Scope<'_>, constraint: &str) -> bool {
+fn is_shown<T>(found: &WithVersions<T>, scope: &VersionFilter<'_>, constraint: &str) -> bool {
     match scope {
-        Scope::All => true,
-        Scope::Nothing => false,
-        Scope::Some(..) => {
-            let seen: Vec<NormalizedVersion> =
-                scope.seen_in(found.version_index.as_deref()).into_iter().map(|(version, _)| version).collect();
+        VersionFilter::All => true,
+        VersionFilter::Nothing => false,
+        VersionFilter::Some(..) => {
+            let seen: Vec<NormalizedVersion> = scope
+                .visible_in_index(found.version_index.as_deref())
+                .into_iter()
+                .map(|(version, _)| version)
+                .collect();
             concerns(constraint, &seen)
         }
     }
@@ -61,7 +64,7 @@ pub async fn full_advisories(app: &App, view: &View, names: &[String]) -> Result
         return Ok(answer);
     }
     for found in advisories_for(&*app.ports.database, view.organization(), &names).await? {
-        if !is_shown(&found, &view.scope(&found.row.package_name), &found.row.affected_versions) {
+        if !is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.affected_versions) {
             continue;
         }
         let list = answer.entry(found.row.package_name.clone()).or_insert_with(|| json!([]));
@@ -89,7 +92,7 @@ fn full(row: &AdvisoryRow) -> Value {
 fn visible(view: &View, names: &[String]) -> Vec<String> {
     let names = names.iter().filter_map(|name| PackageName::parse(&name.to_ascii_lowercase()).ok());
     names
-        .filter(|name| !matches!(view.scope(name.as_str()), Scope::Nothing))
+        .filter(|name| !matches!(view.version_filter(name.as_str()), VersionFilter::Nothing))
         .map(|name| name.as_str().to_owned())
         .collect()
 }
@@ -108,7 +111,7 @@ pub async fn filter_of(
     }
     let lists = (!lists.is_empty()).then_some(lists);
     for found in filter_entries_for(&*app.ports.database, view.organization(), Some(&names), lists).await? {
-        if is_shown(&found, &view.scope(&found.row.package_name), &found.row.version_constraint) {
+        if is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.version_constraint) {
             let package = found.row.package_name.clone();
             let list = answer.entry(found.row.list.clone()).or_insert_with(|| json!([]));
             list.as_array_mut().into_iter().for_each(|list| list.push(summary(&found.row).json(Some(&package))));
@@ -122,7 +125,7 @@ pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>
     let mut answer: Map<String, Value> = Map::from_iter([(MALWARE.to_owned(), json!({}))]);
     for found in filter_entries_for(&*app.ports.database, view.organization(), None, None).await? {
         let row = &found.row;
-        if !is_shown(&found, &view.scope(&row.package_name), &row.version_constraint) {
+        if !is_shown(&found, &view.version_filter(&row.package_name), &row.version_constraint) {
             continue;
         }
         let list = answer.entry(row.list.clone()).or_insert_with(|| json!({}));
@@ -136,8 +139,8 @@ pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>
 }
 
 /// What is shown of an entry of a filter list.
-fn summary(row: &FilterEntryRow) -> BriefEntry {
-    BriefEntry {
+fn summary(row: &FilterEntryRow) -> FilterEntrySummary {
+    FilterEntrySummary {
         list: row.list.clone(),
         constraint: row.version_constraint.clone(),
         reason: row.reason.clone(),
@@ -149,23 +152,23 @@ fn summary(row: &FilterEntryRow) -> BriefEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::packages::notices::Notices;
+    use crate::registry::packages::notices::SecurityNotices;
 
     #[test]
     fn notices_stand_behind_the_versions_of_a_document() {
-        let notices = Notices::parse(
+        let notices = SecurityNotices::parse(
             r#"{"advisories":[{"advisoryId":"A-1","affectedVersions":"<2"}],
                 "filter":[{"list":"malware","constraint":"1.*","reason":"stolen","url":null,"id":"u"}]}"#,
         )
         .expect("readable");
         let mut document = r#"{"packages":{}}"#.to_owned();
-        notices.concerning(None).add_to(&mut document);
+        notices.limited_to(None).add_to(&mut document);
         let expected = r#"{"packages":{},"security-advisories":[{"advisoryId":"A-1","affectedVersions":"<2"}],"filter":{"malware":[{"constraint":"1.*","reason":"stolen","id":"u"}]}}"#;
         assert_eq!(document, expected);
 
         let seen = [NormalizedVersion::from_stored("3.0.0.0".to_owned())];
         let mut document = r#"{"packages":{}}"#.to_owned();
-        notices.concerning(Some(&seen)).add_to(&mut document);
+        notices.limited_to(Some(&seen)).add_to(&mut document);
         assert_eq!(document, r#"{"packages":{},"security-advisories":[],"filter":{}}"#);
     }
 }

@@ -12,12 +12,12 @@ pub fn blob_key(sha256: &str) -> String {
 }
 
 /// Waits for the isolate's one place for building: two at a time would not fit its memory.
-pub async fn wait_for_slot(app: &App) -> Result<Permit, Failure> {
-    app.acquire_permit(&["archives"], SLOT_PATIENCE).await.ok_or_else(busy)
+pub async fn acquire_build_permit(app: &App) -> Result<Permit, Failure> {
+    app.acquire_permit(&["archives"], BUILD_PERMIT_TIMEOUT).await.ok_or_else(busy)
 }
 
 /// How long a builder, or who fetches an archive, waits for others in the same isolate.
-pub const SLOT_PATIENCE: Duration = Duration::from_secs(25);
+pub const BUILD_PERMIT_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// What a client is told when it has waited that long.
 pub fn busy() -> Failure {

@@ -20,11 +20,12 @@ use crate::registry::packages::manage::delete_versions;
 use crate::registry::sources::archive_store::blob_key;
 use crate::store::Page;
 use crate::store::sources::artifacts::{
-    self, ArtifactFilter, ArtifactRow, UploadedVersion, Use, bury, bury_texts, doom, uploaded,
+    self, ArtifactFilter, ArtifactRow, UploadedVersion, Use, delete_marked, delete_unreferenced_texts,
+    mark_unreferenced, uploaded,
 };
 
 /// Most rows that are looked through for one answer.
-const MAX_LOOKED_THROUGH: i64 = 10_000;
+const MAX_SCANNED_ROWS: i64 = 10_000;
 /// Most uploaded versions that one cleanup looks at.
 const MAX_UPLOADED: i64 = 50_000;
 /// Packages that one cleanup changes: each is rendered again.
@@ -42,11 +43,11 @@ pub async fn list(
     if view.sees_everything() {
         return Ok(artifacts::page(database, view.organization(), filter, page).await?);
     }
-    let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
+    let all = Page { limit: MAX_SCANNED_ROWS, offset: 0 };
     let (rows, _) = artifacts::page(database, view.organization(), filter, all).await?;
     let sees = |used: &Use| {
         let version = NormalizedVersion::from_stored(used.normalized.clone());
-        view.scope(&used.name).sees(&version, Some(used.released_at))
+        view.version_filter(&used.name).sees(&version, Some(used.released_at))
     };
     let visible = rows.into_iter().filter_map(|mut row| {
         row.uses.retain(sees);
@@ -138,7 +139,7 @@ fn choose(rows: Vec<UploadedVersion>, view: &View, spec: &CleanupSpec, now: Mill
     }
     let mut choice = Choice::default();
     for (name, versions) in packages {
-        let scope = view.scope(&name);
+        let scope = view.version_filter(&name);
         for (place, row) in newest_first(versions).into_iter().enumerate() {
             let version = NormalizedVersion::from_stored(row.normalized.clone());
             let is_old = row.released_at < before || spec.older_than_days.is_none();
@@ -154,18 +155,22 @@ fn choose(rows: Vec<UploadedVersion>, view: &View, spec: &CleanupSpec, now: Mill
 }
 
 /// How old a zip that nobody needs has to be: longer than any upload takes from its announcement to its publication.
-const GRACE: Duration = Duration::from_hours(1);
+const GARBAGE_GRACE_PERIOD: Duration = Duration::from_hours(1);
 
 /// Removes zips and texts that nobody needs any more. Says how many zips.
-pub async fn sweep(app: &App) -> Result<usize, Failure> {
+pub async fn collect_garbage(app: &App) -> Result<usize, Failure> {
     let now = app.now();
-    let (doomed, ()) = app.ports.database.ask((doom(now.minus(GRACE), now), bury_texts())).await?;
+    let (doomed, ()) = app
+        .ports
+        .database
+        .ask((mark_unreferenced(now.minus(GARBAGE_GRACE_PERIOD), now), delete_unreferenced_texts()))
+        .await?;
     if doomed.is_empty() {
         return Ok(0);
     }
     let sha256s: Vec<String> = doomed.into_iter().map(|row| row.sha256).collect();
     app.ports.blobs.delete(sha256s.iter().map(|sha256| blob_key(sha256)).collect()).await?;
-    app.ports.database.ask(bury(&sha256s)).await?;
+    app.ports.database.ask(delete_marked(&sha256s)).await?;
     log::info!("{} zips that nobody needs were removed", sha256s.len());
     Ok(sha256s.len())
 }

@@ -16,13 +16,13 @@ use crate::ports::Job;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::composer::Progress;
-use crate::registry::sources::composer::client::MirrorError;
+use crate::registry::sources::composer::client::UpstreamRepositoryError;
 use crate::registry::sources::composer::refresh::refresh;
-use crate::registry::sources::git::Ended;
+use crate::registry::sources::git::SyncOutcome;
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::runs::{back_off, claim, finish};
+use crate::registry::sources::runs::{backoff, claim, finish};
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::sources::sync_runs::Report;
+use crate::store::sources::sync_runs::SyncReport;
 
 /// Why a sync failed, in words for the repository's owner.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +32,16 @@ enum SourceError {
     Git(#[from] SyncError),
     /// Of an upstream Composer repository.
     #[error(transparent)]
-    Composer(#[from] MirrorError),
+    Composer(#[from] UpstreamRepositoryError),
 }
 
 impl SourceError {
     /// What the registry failed at itself, for the log.
     fn internal(&self) -> Option<&Failure> {
         match self {
-            Self::Git(SyncError::Internal(failure)) | Self::Composer(MirrorError::Internal(failure)) => Some(failure),
+            Self::Git(SyncError::Internal(failure)) | Self::Composer(UpstreamRepositoryError::Internal(failure)) => {
+                Some(failure)
+            }
             Self::Git(_) | Self::Composer(_) => None,
         }
     }
@@ -63,7 +65,7 @@ enum Synced {
 pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
     let Some(claim) = claim(app, repository_id).await? else { return Ok(()) };
     let repository = &claim.repository;
-    let mut report = Report::default();
+    let mut report = SyncReport::default();
     let synced: Result<Synced, SourceError> = match repository.kind {
         RepositoryKind::Composer => {
             refresh(app, repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
@@ -90,7 +92,7 @@ pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
             report.error = Some(error.to_string());
             // An upstream's failure is over when look-ups succeed again, which its owner is to see soon.
             let failures = if repository.kind == RepositoryKind::Composer { 0 } else { claim.failures };
-            finish(app, &claim, &report, back_off(app.config.sync_interval, failures)).await?
+            finish(app, &claim, &report, backoff(app.config.sync_interval, failures)).await?
         }
     };
     if asked_again {
@@ -99,11 +101,11 @@ pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-impl From<Ended> for Synced {
-    fn from(ended: Ended) -> Self {
+impl From<SyncOutcome> for Synced {
+    fn from(ended: SyncOutcome) -> Self {
         match ended {
-            Ended::NothingNew => Self::Done,
-            Ended::Published { asked_again } => Self::Published { asked_again },
+            SyncOutcome::NothingNew => Self::Done,
+            SyncOutcome::Published { asked_again } => Self::Published { asked_again },
         }
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
-use crate::store::sources::sync_runs::{self, Claim, Report};
+use crate::store::sources::sync_runs::{self, Claim, SyncReport};
 
 /// How long a sync may take before another one may take its place: a queue consumer's wall time.
 pub const LEASE: Duration = Duration::from_mins(15);
 
 /// The longest rest of a repository that keeps failing.
-const LONGEST_BACK_OFF: Duration = Duration::from_hours(24);
+const MAX_BACKOFF: Duration = Duration::from_hours(24);
 
 /// Claims the repository. A claim that was made although the database did not say so is found by its uid: it would
 /// otherwise stand in everybody's way until its lease is over. `None` when it is not due, is being synced already, or is
@@ -33,14 +33,14 @@ pub async fn claim(app: &App, repository_id: i64) -> Result<Option<Claim>, Failu
 }
 
 /// How long a repository rests after one more failure.
-pub fn back_off(interval: Duration, failures: i64) -> Duration {
+pub fn backoff(interval: Duration, failures: i64) -> Duration {
     let doublings = u32::try_from(failures.clamp(0, 16)).unwrap_or(0);
-    interval.saturating_mul(1 << doublings).min(LONGEST_BACK_OFF)
+    interval.saturating_mul(1 << doublings).min(MAX_BACKOFF)
 }
 
 /// Ends the run; says whether a sync was asked for meanwhile. It is tried twice, because a run without an end stands in
 /// everybody's way until its lease is over.
-pub async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -> Result<bool, Failure> {
+pub async fn finish(app: &App, claim: &Claim, report: &SyncReport, rest: Duration) -> Result<bool, Failure> {
     let now = app.now();
     let finish = || sync_runs::finish(claim.id, report, now, now.plus(rest));
     let finished = match app.ports.database.ask(finish()).await {
@@ -52,7 +52,7 @@ pub async fn finish(app: &App, claim: &Claim, report: &Report, rest: Duration) -
             finished
         }
     };
-    Ok(finished.is_some_and(|finished| finished.asked_again))
+    Ok(finished.is_some_and(|finished| finished.resync_requested))
 }
 
 #[cfg(test)]
@@ -62,8 +62,8 @@ mod tests {
     #[test]
     fn each_failure_doubles_the_rest_up_to_a_day() {
         let interval = Duration::from_mins(10);
-        assert_eq!(back_off(interval, 0), interval);
-        assert_eq!(back_off(interval, 3), Duration::from_mins(80));
-        assert_eq!(back_off(interval, 60), LONGEST_BACK_OFF);
+        assert_eq!(backoff(interval, 0), interval);
+        assert_eq!(backoff(interval, 3), Duration::from_mins(80));
+        assert_eq!(backoff(interval, 60), MAX_BACKOFF);
     }
 }

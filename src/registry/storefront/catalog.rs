@@ -9,14 +9,16 @@ use serde_json::json;
 
 use crate::ports::{DatabaseError, Fault};
 use crate::registry::access::actor::Actor;
-use crate::registry::access::view::{Scope, View};
+use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::packages::manage::{self, PackageChanges, VersionChange, Who};
+use crate::registry::packages::manage::{self, ManagedBy, PackageChanges, VersionChange};
 use crate::registry::sources::archive_store::blob_key;
-use crate::registry::sources::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version, wait_for_room};
+use crate::registry::sources::uploads::{
+    self, MAX_VERSIONS, UploadAddress, Uploaded, acquire_upload_permit, check_version,
+};
 use crate::store::kernel::organizations::{Touched, touch};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
@@ -25,7 +27,7 @@ use crate::store::storefront::catalog::{self, AwaitedVersion, CatalogPackage, Ca
 use crate::store::{OrganizationId, Page, Query, Update};
 
 /// Most packages that are looked through for a caller who does not see all of them.
-const MAX_LOOKED_THROUGH: i64 = 10_000;
+const MAX_SCANNED_ROWS: i64 = 10_000;
 
 /// What a request says that a package should be; every field is optional here.
 #[derive(Debug, Clone, Default)]
@@ -67,12 +69,12 @@ fn no_version() -> Failure {
 }
 
 fn sees(view: &View, package: &CatalogPackage) -> bool {
-    view.scope(&package.name).sees_any(package.versions.as_deref())
+    view.version_filter(&package.name).sees_any_in_index(package.versions.as_deref())
 }
 
 fn sees_version(view: &View, version: &CatalogVersion) -> bool {
     let normalized = NormalizedVersion::from_stored(version.normalized.clone());
-    view.scope(&version.package).sees(&normalized, Some(version.released_at))
+    view.version_filter(&version.package).sees(&normalized, Some(version.released_at))
 }
 
 // ---------------------------------------------------------------------------------------------- packages
@@ -80,7 +82,7 @@ fn sees_version(view: &View, version: &CatalogVersion) -> bool {
 /// A page of the packages, by number, and how many there are in all.
 pub async fn packages(app: &App, view: &View, page: Page) -> Result<(Vec<CatalogPackage>, i64), Failure> {
     let limited = !view.sees_everything();
-    let part = if limited { Page { limit: MAX_LOOKED_THROUGH, offset: 0 } } else { page };
+    let part = if limited { Page { limit: MAX_SCANNED_ROWS, offset: 0 } } else { page };
     let (rows, total) = app.ports.database.ask(catalog::packages(view.organization(), part, limited)).await?;
     if limited {
         return Ok(page.of(rows.into_iter().filter(|package| sees(view, package)).collect()));
@@ -106,13 +108,13 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
     let description = spec.description.into_value();
     manage::check_description(description.as_deref())?;
-    if !matches!(by.view.scope(name), Scope::All) {
+    if !matches!(by.view.version_filter(name), VersionFilter::All) {
         let words = format!("This token does not cover all versions of {name}. Use one whose grants do.");
         return Err(Failure::new(Kind::Forbidden, words));
     }
     let now = app.now();
     let (uid, repository) = (new_uid(&*app.ports.entropy, now)?, new_uid(&*app.ports.entropy, now)?);
-    let deed = |action, target, label, details| by.note(app, &Deed { action, target, label, details });
+    let deed = |action, target, label, details| by.record(app, &AuditEvent { action, target, label, details });
     let new = NewPackage { uid: &uid, name, description: description.as_deref(), hidden };
     let batch = (
         insert_repository(by.organization(), &repository, now),
@@ -144,14 +146,14 @@ pub async fn change_package(app: &App, by: &Actor, id: i64, spec: PackageSpec) -
         spec.description
     };
     let changes = PackageChanges { abandoned: Update::Keep, description: said, hidden };
-    manage::change_package(app, by, Who::Shop, &old.uid, changes).await?;
+    manage::change_package(app, by, ManagedBy::Shop, &old.uid, changes).await?;
     package(app, &by.view, id).await
 }
 
 /// Deletes a package with all its versions.
 pub async fn delete_package(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     let old = package(app, &by.view, id).await?;
-    manage::delete_package(app, by, Who::Shop, &old.uid).await
+    manage::delete_package(app, by, ManagedBy::Shop, &old.uid).await
 }
 
 // ---------------------------------------------------------------------------------------------- versions
@@ -212,8 +214,8 @@ pub async fn create_version(
         let insert = catalog::insert_version(by.organization(), package_id, &uid, &version, most, app.now());
         let label = format!("{} {name}", package.name);
         let details = json!({ "status": i64::from(!hidden) });
-        let deed = Deed { action: "version.created", target: &uid, label: Some(&label), details };
-        if !write_awaited(app, by, package_id, &name, insert, &deed).await? {
+        let deed = AuditEvent { action: "version.created", target: &uid, label: Some(&label), details };
+        if !insert_awaiting_zip(app, by, package_id, &name, insert, &deed).await? {
             let words = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
             return Err(Failure::new(Kind::Conflict, words));
         }
@@ -226,18 +228,18 @@ fn version_exists(name: &str) -> Failure {
 }
 
 /// Writes a version whose zip has yet to come; says whether there was anything to write.
-async fn write_awaited(
+async fn insert_awaiting_zip(
     app: &App,
     by: &Actor,
     package_id: i64,
     version: &str,
     write: Query<bool>,
-    deed: &Deed<'_>,
+    deed: &AuditEvent<'_>,
 ) -> Result<bool, Failure> {
     let batch = (
         touch(by.organization(), Touched::Versions, app.now()),
         write,
-        by.note(app, deed)?,
+        by.record(app, deed)?,
         catalog::bump(by.organization(), package_id),
     );
     let ((), is_written, ..) = app.ports.database.ask(batch).await.map_err(|error| match error {
@@ -265,7 +267,7 @@ async fn find_zip(
 
 /// Publishes a zip that is there already.
 async fn publish(app: &App, by: &Actor, address: UploadAddress, zip: NewArtifact) -> Result<Uploaded, Failure> {
-    let room = wait_for_room(app, u64::try_from(zip.size).ok()).await?;
+    let room = acquire_upload_permit(app, u64::try_from(zip.size).ok()).await?;
     let lost = || Fault::new("blobs", format!("zip {} is gone", zip.sha256));
     let mut body = app.ports.blobs.get(&blob_key(&zip.sha256), None).await?.ok_or_else(lost)?.body;
     let mut bytes = Vec::with_capacity(usize::try_from(zip.size).unwrap_or_default().min(room.bytes));
@@ -282,19 +284,24 @@ pub async fn address(app: &App, by: &Actor, id: i64) -> Result<UploadAddress, Fa
 }
 
 /// Gives a version whose zip has yet to come another name or status.
-async fn change_awaited(app: &App, by: &Actor, old: &CatalogVersion, new: &AwaitedVersion<'_>) -> Result<(), Failure> {
+async fn change_awaiting_zip(
+    app: &App,
+    by: &Actor,
+    old: &CatalogVersion,
+    new: &AwaitedVersion<'_>,
+) -> Result<(), Failure> {
     if (old.pretty.as_str(), old.hidden) == (new.pretty, new.hidden) {
         return Ok(());
     }
     UploadAddress::parse(&by.view, &old.package, new.pretty, app.now())?;
-    let update = catalog::update_awaited(by.organization(), old.id, new, app.now());
+    let update = catalog::update_awaiting_zip(by.organization(), old.id, new, app.now());
     let label = format!("{} {}", old.package, new.pretty);
     let details = json!({ "name": new.pretty, "status": i64::from(!new.hidden) });
-    let deed = Deed { action: "version.changed", target: &old.uid, label: Some(&label), details };
-    if write_awaited(app, by, old.package_id, new.pretty, update, &deed).await? {
+    let deed = AuditEvent { action: "version.changed", target: &old.uid, label: Some(&label), details };
+    if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &deed).await? {
         Ok(())
     } else {
-        Err(Failure::crossed("version"))
+        Err(Failure::concurrent_change("version"))
     }
 }
 
@@ -311,7 +318,7 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
     if old.awaited {
         let hidden = hidden.unwrap_or(old.hidden);
         let new = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden };
-        change_awaited(app, by, &old, &new).await?;
+        change_awaiting_zip(app, by, &old, &new).await?;
         if let Some(zip) = zip {
             let address = UploadAddress::parse(&by.view, &old.package, &name, app.now())?;
             publish(app, by, address, zip).await?;
@@ -341,7 +348,11 @@ pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failur
     }
     let label = format!("{} {}", old.package, old.pretty);
     let details = json!({ "version": old.normalized });
-    let deed = Deed { action: "version.deleted", target: &old.uid, label: Some(&label), details };
-    let delete = catalog::delete_awaited(by.organization(), id);
-    if write_awaited(app, by, old.package_id, &old.pretty, delete, &deed).await? { Ok(()) } else { Err(no_version()) }
+    let deed = AuditEvent { action: "version.deleted", target: &old.uid, label: Some(&label), details };
+    let delete = catalog::delete_awaiting_zip(by.organization(), id);
+    if insert_awaiting_zip(app, by, old.package_id, &old.pretty, delete, &deed).await? {
+        Ok(())
+    } else {
+        Err(no_version())
+    }
 }

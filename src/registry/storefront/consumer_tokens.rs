@@ -4,14 +4,14 @@
 use serde_json::json;
 
 use crate::registry::access::actor::Actor;
-use crate::registry::access::credential_cache::learn;
+use crate::registry::access::credential_cache::refresh_cached;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenKind};
 use crate::registry::storefront::consumers::{MAX_SEATS, absent, note, scopes};
-use crate::store::access::tokens::{self, Holder, TokenRow};
+use crate::store::access::tokens::{self, TokenHolder, TokenRow};
 use crate::store::identity::revocations;
 use crate::store::storefront::consumers::{NewToken, by_id, insert_token};
 
@@ -51,7 +51,7 @@ pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -
         insert_token(organization, consumer_id, &new, MAX_SEATS),
         noted,
         by_id(organization, consumer_id),
-        tokens::known(organization, Holder::Consumer(consumer_id), &uid),
+        tokens::known(organization, TokenHolder::Consumer(consumer_id), &uid),
     );
     let (.., consumer, made) = app.ports.database.ask(batch).await?;
     consumer.ok_or_else(absent)?;
@@ -66,10 +66,10 @@ pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -
 /// Revokes a token.
 pub async fn revoke(app: &App, by: &Actor, consumer_id: i64, uid: &str) -> Result<(), Failure> {
     let noted = note(app, by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
-    let holder = Holder::Consumer(consumer_id);
+    let holder = TokenHolder::Consumer(consumer_id);
     let revoked =
         revocations::revoke(&*app.ports.database, by.organization(), holder, uid, None, app.now(), noted).await?;
     let revocation = revoked.ok_or_else(crate::registry::identity::tokens::absent)?;
-    learn(app, revocation.token).await;
+    refresh_cached(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(crate::registry::identity::tokens::absent()) }
 }

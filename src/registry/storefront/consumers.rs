@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Fault, Stmt};
 use crate::registry::access::actor::Actor;
-use crate::registry::access::credential_cache::{learn, learn_by};
+use crate::registry::access::credential_cache::{refresh_cached, refresh_cached_by_hash};
 use crate::registry::access::scope::{Permissions, names};
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
@@ -130,7 +130,7 @@ impl ConsumerSpec {
         }
         if let Some(key) = self.private_key.filter(|key| *key != consumer.private_key) {
             let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(&row.uid), &key);
-            row.private_key = sealed.map_err(Failure::told)?;
+            row.private_key = sealed.map_err(Failure::internal_with_detail)?;
             consumer.private_key = key;
         }
         if let Some(status) = self.status {
@@ -152,7 +152,8 @@ impl ConsumerSpec {
 
 impl Consumer {
     fn open(app: &App, row: ConsumerRow) -> Result<Self, Failure> {
-        let private_key = app.config.keyring.open(&seal_row(&row.uid), &row.private_key).map_err(Failure::told)?;
+        let private_key =
+            app.config.keyring.open(&seal_row(&row.uid), &row.private_key).map_err(Failure::internal_with_detail)?;
         Ok(Self { row, private_key })
     }
 
@@ -172,15 +173,15 @@ fn taken(error: DatabaseError) -> Failure {
 }
 
 /// Takes note of what a consumer's credentials have become.
-pub async fn learn_all(app: &App, tokens: Vec<HashedTokenRow>) {
+pub async fn refresh_all_cached(app: &App, tokens: Vec<HashedTokenRow>) {
     for token in tokens {
-        learn(app, token).await;
+        refresh_cached(app, token).await;
     }
 }
 
 /// The statement that notes what was done to a consumer.
 pub fn note(app: &App, by: &Actor, action: &'static str, id: i64, details: Value) -> Result<Stmt, Failure> {
-    Ok(by.note(app, &Deed { action, target: &id.to_string(), label: None, details })?)
+    Ok(by.record(app, &AuditEvent { action, target: &id.to_string(), label: None, details })?)
 }
 
 /// Checks what a request to make a consumer says.
@@ -230,7 +231,7 @@ pub async fn create(app: &App, by: &Actor, consumer: &Consumer, keep: Option<Stm
         tokens::of_consumer(by.organization(), row.id),
     );
     let (.., tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
-    learn_all(app, tokens).await;
+    refresh_all_cached(app, tokens).await;
     Ok(())
 }
 
@@ -265,12 +266,12 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
     );
     let (is_changed, .., tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
     if !is_changed {
-        return Err(Failure::crossed("consumer"));
+        return Err(Failure::concurrent_change("consumer"));
     }
     if known != hash {
-        learn_by(app, &known, None).await;
+        refresh_cached_by_hash(app, &known, None).await;
     }
-    learn_all(app, tokens).await;
+    refresh_all_cached(app, tokens).await;
     Ok(new)
 }
 
@@ -285,7 +286,7 @@ pub async fn delete(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     }
     for mut row in known {
         row.token.revoked_at = Some(app.now());
-        learn(app, row).await;
+        refresh_cached(app, row).await;
     }
     Ok(())
 }

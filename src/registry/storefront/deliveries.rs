@@ -12,25 +12,27 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha2::Sha256;
 use url::Url;
 
-use crate::ports::{Job, Millis, UpstreamRequest};
+use crate::ports::{HttpRequest, Job, Millis};
 use crate::registry::kernel::address_policy::check_target;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::outbound::read_all;
-use crate::store::storefront::deliveries::{Attempt, DeliveryId, Sending, claim, due, settle, tell_expired};
+use crate::store::storefront::deliveries::{
+    ClaimedDelivery, DeliveryAttempt, DeliveryId, claim, due, notify_expired, settle,
+};
 
 /// How long a receiver may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longer than a receiver may take.
 const LEASE: Duration = Duration::from_mins(1);
 
 /// Bytes of an answer that are read.
-const MAX_ANSWER: usize = 1024;
+const MAX_RESPONSE_BYTES: usize = 1024;
 
 /// Rests between attempts; after the last one a delivery is given up.
-const RESTS: [Duration; 6] = [
+const RETRY_DELAYS: [Duration; 6] = [
     Duration::from_mins(1),
     Duration::from_mins(5),
     Duration::from_mins(30),
@@ -42,8 +44,8 @@ const RESTS: [Duration; 6] = [
 const USER_AGENT_TEXT: &str = concat!("rostrum/", env!("CARGO_PKG_VERSION"));
 
 /// Tells of the permissions that have ended, and puts one job on the queue for every delivery that is due.
-pub async fn tick(app: &App, now: Millis) -> Result<(), Failure> {
-    let (_, due) = app.ports.database.ask((tell_expired(now), due(now))).await?;
+pub async fn enqueue_due(app: &App, now: Millis) -> Result<(), Failure> {
+    let (_, due) = app.ports.database.ask((notify_expired(now), due(now))).await?;
     app.enqueue_all(&jobs(due), Duration::ZERO).await;
     Ok(())
 }
@@ -62,14 +64,14 @@ pub async fn deliver(app: &App, id: i64) -> Result<(), Failure> {
     };
     let Sent { status, error } = send(app, &sending).await;
     let now = app.now();
-    let rest = usize::try_from(sending.attempts - 1).ok().and_then(|place| RESTS.get(place));
+    let rest = usize::try_from(sending.attempts - 1).ok().and_then(|place| RETRY_DELAYS.get(place));
     let (state, next_attempt_at) = match (&error, rest) {
         (None, _) => ("delivered", now),
         (Some(_), Some(rest)) => ("pending", now.plus(*rest)),
         (Some(_), None) => ("failed", now),
     };
     let finished_at = (state != "pending").then_some(now);
-    let attempt = Attempt { state, status, error: error.as_deref(), next_attempt_at, finished_at };
+    let attempt = DeliveryAttempt { state, status, error: error.as_deref(), next_attempt_at, finished_at };
     app.ports.database.ask(settle(id, lease_until, &attempt)).await?;
     Ok(())
 }
@@ -82,16 +84,16 @@ struct Sent {
     error: Option<String>,
 }
 
-async fn send(app: &App, sending: &Sending) -> Sent {
+async fn send(app: &App, sending: &ClaimedDelivery) -> Sent {
     let request = match request(app, sending) {
         Ok(request) => request,
         Err(reason) => return Sent { status: None, error: Some(reason) },
     };
-    match app.ports.upstream.send(request).await {
+    match app.ports.http_client.send(request).await {
         Err(error) => Sent { status: None, error: Some(error.to_string()) },
         Ok(mut response) => {
             // Read, so that the connection can be used again; whatever it says.
-            read_all(&mut *response.body, MAX_ANSWER).await.ok();
+            read_all(&mut *response.body, MAX_RESPONSE_BYTES).await.ok();
             let status = response.status;
             let error = (!status.is_success()).then(|| format!("the server answered {}", status.as_u16()));
             Sent { status: Some(i64::from(status.as_u16())), error }
@@ -99,10 +101,10 @@ async fn send(app: &App, sending: &Sending) -> Sent {
     }
 }
 
-fn request(app: &App, sending: &Sending) -> Result<UpstreamRequest, String> {
+fn request(app: &App, sending: &ClaimedDelivery) -> Result<HttpRequest, String> {
     let url = Url::parse(&sending.url).map_err(|_| "the address is not a URL".to_owned())?;
     // The operator's settings may have changed since it was given.
-    check_target(&url, app.reach()).map_err(|error| format!("the address {error}"))?;
+    check_target(&url, app.address_policy()).map_err(|error| format!("the address {error}"))?;
     let keyring = &app.config.keyring;
     let secret = keyring.open(&seal_row(&sending.webhook), &sending.secret).map_err(|error| error.to_string())?;
     let body = format!(
@@ -124,7 +126,7 @@ fn request(app: &App, sending: &Sending) -> Result<UpstreamRequest, String> {
     let headers: Option<HeaderMap> =
         headers.into_iter().map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?))).collect();
     let headers = headers.ok_or_else(|| "the event cannot be sent".to_owned())?;
-    Ok(UpstreamRequest { method: Method::POST, url, headers, body: body.into(), patience: PATIENCE })
+    Ok(HttpRequest { method: Method::POST, url, headers, body: body.into(), timeout: TIMEOUT })
 }
 
 /// `sha256=` and the HMAC over `{timestamp}.{body}`, lowercase hex.

@@ -13,7 +13,7 @@ use crate::registry::identity::tokens::spec::{GrantFields, GrantSpec, MAX_GRANTS
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::validation::FieldErrors;
-use crate::registry::storefront::consumers::{absent, learn_all, note};
+use crate::registry::storefront::consumers::{absent, note, refresh_all_cached};
 use crate::store::access::tokens::{self, GrantRow};
 use crate::store::storefront::consumers::by_id as consumer_by_id;
 use crate::store::storefront::entitlements::{self, NamedPackage, PermissionRow};
@@ -146,7 +146,7 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
             format!("The consumer has {MAX_GRANTS} permissions, which is the maximum. Delete some of them first.");
         return Err(Failure::new(Kind::Conflict, detail));
     }
-    learn_all(app, tokens).await;
+    refresh_all_cached(app, tokens).await;
     row.ok_or_else(no_permission)
 }
 
@@ -179,12 +179,12 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
         return Err(no_consumer());
     }
     if !is_changed {
-        return Err(Failure::crossed("permission"));
+        return Err(Failure::concurrent_change("permission"));
     }
     if consumer_id != old.consumer_id {
-        learn_all(app, old_tokens).await;
+        refresh_all_cached(app, old_tokens).await;
     }
-    learn_all(app, new_tokens).await;
+    refresh_all_cached(app, new_tokens).await;
     row.ok_or_else(no_permission)
 }
 
@@ -200,7 +200,7 @@ pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> 
         tokens::of_consumer(organization, old.consumer_id),
     );
     let (is_deleted, (), tokens) = app.ports.database.ask(batch).await?;
-    learn_all(app, tokens).await;
+    refresh_all_cached(app, tokens).await;
     if is_deleted { Ok(()) } else { Err(no_permission()) }
 }
 
@@ -274,6 +274,6 @@ pub async fn set(
     if tokens.is_empty() {
         return Err(absent());
     }
-    learn_all(app, tokens).await;
+    refresh_all_cached(app, tokens).await;
     Ok(rows)
 }

@@ -13,13 +13,13 @@ use crate::store::Page;
 use crate::store::packages::lists::{PackageFilter, PackageRow, Sort};
 
 /// Most packages that are named to a consumer with a pattern.
-const MOST: Page = Page { limit: 1000, offset: 0 };
+const MAX_LISTED: Page = Page { limit: 1000, offset: 0 };
 
 /// What a consumer sees; `view` is whose who asks for it.
 async fn view_of(app: &App, view: &View, consumer_id: i64) -> Result<View, Failure> {
     let rows = entitlements::list(app, view, consumer_id).await?;
     let grants = rows.into_iter().map(|row| Grant::from_row(row.grant)).collect::<Result<Vec<_>, _>>()?;
-    Ok(View::at(view.organization(), &grants, app.now()))
+    Ok(View::new(view.organization(), &grants, app.now()))
 }
 
 /// A page of the packages of which a consumer sees a version, by name, and how many there are in all.
@@ -37,11 +37,11 @@ pub struct EntitledPackages {
 }
 
 /// A consumer, and what it may require: the packages that its permissions name, and those that it sees by a pattern.
-pub async fn bought(app: &App, view: &View, consumer_id: i64) -> Result<EntitledPackages, Failure> {
+pub async fn entitled_packages(app: &App, view: &View, consumer_id: i64) -> Result<EntitledPackages, Failure> {
     let consumer = consumers::get(app, view, consumer_id).await?;
     let view = view_of(app, view, consumer_id).await?;
     let filter = PackageFilter::default();
-    let (seen, _) = read::list(app, &view, filter, Sort::default(), MOST).await?;
+    let (seen, _) = read::list(app, &view, filter, Sort::default(), MAX_LISTED).await?;
     let by_name = view.targets().filter(|target| !target.contains('*')).map(str::to_owned);
     let packages = by_name.chain(seen.into_iter().map(|row| row.name));
     let require = packages.map(|name| {

@@ -7,14 +7,14 @@ use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_url};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::deliveries::{jobs, seal_row};
 use crate::store::storefront::deliveries::{self, DeliveryId, DeliveryRow};
-use crate::store::storefront::webhooks::{self, Change, WebhookRow};
+use crate::store::storefront::webhooks::{self, WebhookChange, WebhookRow};
 use crate::store::{Page, Query};
 
 /// What a webhook can be told. A `ping` is told to every one.
@@ -54,7 +54,7 @@ fn taken(error: DatabaseError) -> Failure {
 impl WebhookSpec {
     fn check(&self, app: &App, is_new: bool) -> Result<(), Failure> {
         let mut wrong = FieldErrors::default();
-        match self.url.as_deref().map(|url| check_url(url, app.reach())) {
+        match self.url.as_deref().map(|url| check_url(url, app.address_policy())) {
             None if is_new => wrong.push("url", "is required"),
             Some(Err(ForbiddenUrl::HoldsCredentials)) => {
                 wrong.push("url", "must not hold credentials; the signature says who sends");
@@ -94,11 +94,11 @@ impl WebhookSpec {
 }
 
 fn seal(app: &App, uid: &str, secret: &str) -> Result<String, Failure> {
-    app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), secret).map_err(Failure::told)
+    app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), secret).map_err(Failure::internal_with_detail)
 }
 
 fn note(app: &App, by: &Actor, action: &'static str, uid: &str, details: Value) -> Result<Stmt, Failure> {
-    Ok(by.note(app, &Deed { action, target: uid, label: None, details })?)
+    Ok(by.record(app, &AuditEvent { action, target: uid, label: None, details })?)
 }
 
 /// All webhooks, the oldest first.
@@ -147,7 +147,7 @@ pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<CreatedW
 pub async fn change(app: &App, by: &Actor, uid: &str, spec: WebhookSpec) -> Result<WebhookRow, Failure> {
     spec.check(app, false)?;
     let noted = note(app, by, "webhook.changed", uid, spec.details())?;
-    let change = Change {
+    let change = WebhookChange {
         events: spec.events(),
         secret: spec.secret.as_deref().map(|secret| seal(app, uid, secret)).transpose()?,
         is_enabled: spec.status.map(|status| status == 1),
@@ -177,16 +177,16 @@ pub async fn log(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<D
 /// Has a webhook told that it is being tried.
 pub async fn ping(app: &App, by: &Actor, uid: &str) -> Result<DeliveryRow, Failure> {
     let noted = note(app, by, "webhook.tested", uid, json!({}))?;
-    tell(app, by, uid, deliveries::ping(by.organization(), uid, app.now()), noted, None).await
+    notify(app, by, uid, deliveries::ping(by.organization(), uid, app.now()), noted, None).await
 }
 
 /// Has a delivery sent again, with its id, whatever became of it.
 pub async fn redeliver(app: &App, by: &Actor, uid: &str, id: i64) -> Result<DeliveryRow, Failure> {
     let noted = note(app, by, "webhook.redelivered", uid, json!({ "delivery": id }))?;
-    tell(app, by, uid, deliveries::send_again(by.organization(), uid, id, app.now()), noted, Some(id)).await
+    notify(app, by, uid, deliveries::redeliver(by.organization(), uid, id, app.now()), noted, Some(id)).await
 }
 
-async fn tell(
+async fn notify(
     app: &App,
     by: &Actor,
     uid: &str,

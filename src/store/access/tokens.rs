@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
+use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
 use crate::store::access::grants;
 pub use crate::store::access::grants::GrantRow;
 use crate::store::{OrganizationId, Page, Query, Update, flag, json_text};
@@ -184,24 +184,24 @@ pub fn by_uid(organization: OrganizationId, uid: &str) -> Query<Option<HashedTok
 
 /// Whose tokens are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holder {
+pub enum TokenHolder {
     /// Nobody's: those of `/api/tokens`.
     Anybody,
     /// Those of the consumer with this primary key, less its key pair.
     Consumer(i64),
 }
 
-impl From<Holder> for Value {
-    fn from(holder: Holder) -> Self {
+impl From<TokenHolder> for Argument {
+    fn from(holder: TokenHolder) -> Self {
         match holder {
-            Holder::Anybody => Self::Null,
-            Holder::Consumer(id) => id.into(),
+            TokenHolder::Anybody => Self::Null,
+            TokenHolder::Consumer(id) => id.into(),
         }
     }
 }
 
 /// Looks a token up by its public id, a revoked one too.
-pub fn known(organization: OrganizationId, holder: Holder, uid: &str) -> Query<Option<HashedTokenRow>> {
+pub fn known(organization: OrganizationId, holder: TokenHolder, uid: &str) -> Query<Option<HashedTokenRow>> {
     Query::one(
         concat!(
             hashed!(),
@@ -245,7 +245,7 @@ pub async fn rotate(
 
 /// Which tokens count: those that are valid or have expired, or those that were revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Standing {
+pub enum TokenStatus {
     /// Not revoked.
     #[default]
     Live,
@@ -271,7 +271,7 @@ pub struct TokenFilter<'a> {
     /// Whether its end has come.
     pub has_expired: Option<bool>,
     /// Live or revoked.
-    pub standing: Standing,
+    pub standing: TokenStatus,
 }
 
 macro_rules! narrowed {
@@ -336,11 +336,11 @@ pub const SORTS: [&str; 8] = [
 ];
 
 impl TokenFilter<'_> {
-    fn args(&self, organization: OrganizationId, now: Millis) -> Vec<Value> {
+    fn args(&self, organization: OrganizationId, now: Millis) -> Vec<Argument> {
         let (is_revoked, since) = match self.standing {
-            Standing::Live => (false, None),
-            Standing::Revoked => (true, None),
-            Standing::RevokedSince(moment) => (true, Some(moment)),
+            TokenStatus::Live => (false, None),
+            TokenStatus::Revoked => (true, None),
+            TokenStatus::RevokedSince(moment) => (true, Some(moment)),
         };
         vec![
             organization.into(),
@@ -417,7 +417,7 @@ pub async fn page(
 
 /// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used.
 /// By the hash of the secret before the last rotation it is found until that one's time is over, and ends with it.
-pub fn present(hash: &str, now: Millis) -> Query<Option<TokenRow>> {
+pub fn find_valid(hash: &str, now: Millis) -> Query<Option<TokenRow>> {
     Query::one(
         concat!(
             "UPDATE tokens SET last_used_at = ?2

@@ -101,7 +101,7 @@ pub async fn owners(db: &dyn Database, organization: OrganizationId) -> Result<i
 
 /// Whether a new user is made whoever there is already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only {
+pub enum InsertCondition {
     /// In any case.
     Always,
     /// Only while the organization has no owner.
@@ -140,7 +140,7 @@ pub fn insert_membership(organization: OrganizationId, uid: &str, role: &str, no
 pub async fn insert(
     db: &dyn Database,
     new: NewUser<'_>,
-    only: Only,
+    only: InsertCondition,
     noted: Stmt,
 ) -> Result<Option<UserRow>, DatabaseError> {
     let insert = Stmt::new(
@@ -154,7 +154,7 @@ pub async fn insert(
             new.name.into(),
             new.password.into(),
             new.created_at.into(),
-            (only == Only::WithoutOwner).into(),
+            (only == InsertCondition::WithoutOwner).into(),
         ],
     );
     // There is a user of this new public id only if that has made it.
@@ -208,7 +208,7 @@ pub struct UserChanges<'a> {
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum UserChangeOutcome {
     /// It was made; the user as it is now, or was before it was removed.
     Done(UserRow),
     /// A guard objected; the user as it is.
@@ -217,7 +217,7 @@ pub enum Outcome {
     Absent,
 }
 
-impl Outcome {
+impl UserChangeOutcome {
     /// Of a change, by whether it was made and the user that was found in the same batch.
     pub fn of(is_made: bool, user: Option<UserRow>) -> Self {
         match user {
@@ -248,7 +248,7 @@ pub async fn update(
     changes: UserChanges<'_>,
     now: Millis,
     noted: Stmt,
-) -> Result<Outcome, DatabaseError> {
+) -> Result<UserChangeOutcome, DatabaseError> {
     let update = Query::any(
         concat!(
             "UPDATE users SET email = coalesce(?4, email), name = coalesce(?5, name),
@@ -289,7 +289,7 @@ pub async fn update(
         [organization.into(), uid.into()],
     );
     let (is_changed, .., user) = db.ask((update, role, noted, codes, by_uid(organization, uid))).await?;
-    Ok(Outcome::of(is_changed, user))
+    Ok(UserChangeOutcome::of(is_changed, user))
 }
 
 /// Removes a member whose role is one of `roles` (a JSON array) from its organization, unless it is the last owner, and
@@ -300,7 +300,7 @@ pub async fn delete(
     uid: &str,
     roles: &str,
     noted: Stmt,
-) -> Result<Outcome, DatabaseError> {
+) -> Result<UserChangeOutcome, DatabaseError> {
     let leave = Query::any(
         concat!(
             "DELETE FROM memberships AS o
@@ -321,7 +321,7 @@ pub async fn delete(
     );
     let batch = (by_uid(organization, uid), leave, noted, end_sessions, delete);
     let (user, has_left, ..) = db.ask(batch).await?;
-    Ok(Outcome::of(has_left, user))
+    Ok(UserChangeOutcome::of(has_left, user))
 }
 
 // Across organizations: an account is one in every organization, and is found by what its user signs in with.

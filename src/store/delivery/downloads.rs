@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
+use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
 use crate::store::{OrganizationId, Query};
 
 /// One reported install.
@@ -30,7 +30,7 @@ pub struct By<'a> {
 
 /// The statement that counts `installs`. Names and versions that are not there are passed over.
 pub fn count(organization: OrganizationId, by: By<'_>, installs: &[Install]) -> Stmt {
-    let list: Value = json!(installs).to_string().into();
+    let list: Argument = json!(installs).to_string().into();
     Stmt::new(
         "INSERT INTO downloads (day, version_id, subject, count, first_at, last_at, address)
          SELECT ?3, v.id, ?2, count(*), ?5, ?5, ?6

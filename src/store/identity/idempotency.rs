@@ -78,7 +78,7 @@ pub async fn release(db: &dyn Database, uid: &str) -> Result<(), DatabaseError> 
 }
 
 /// The statement that forgets at most 1000 keys whose time is over, with their answers.
-pub fn sweep(now: Millis) -> Stmt {
+pub fn collect_garbage(now: Millis) -> Stmt {
     Stmt::new(
         "DELETE FROM idempotency_keys
           WHERE id IN (SELECT id FROM idempotency_keys WHERE expires_at <= ?1 ORDER BY expires_at LIMIT 1000)",

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::access::users::{Outcome, UserRow, by_uid};
+use crate::store::access::users::{UserChangeOutcome, UserRow, by_uid};
 use crate::store::{OrganizationId, Page, Query};
 
 /// An open invitation.
@@ -211,7 +211,11 @@ pub struct NewReset<'a> {
 
 /// Makes a link to a new password, in place of the one before. It is refused when the user is blocked or has none of the
 /// roles.
-pub async fn insert_reset(db: &dyn Database, new: NewReset<'_>, noted: Stmt) -> Result<Outcome, DatabaseError> {
+pub async fn insert_reset(
+    db: &dyn Database,
+    new: NewReset<'_>,
+    noted: Stmt,
+) -> Result<UserChangeOutcome, DatabaseError> {
     let insert = Query::any(
         "INSERT INTO password_resets (user_id, hash, issued_by, created_at, expires_at)
          SELECT u.id, ?4, ?5, ?6, ?7 FROM users u JOIN memberships m ON m.user_id = u.id
@@ -230,7 +234,7 @@ pub async fn insert_reset(db: &dyn Database, new: NewReset<'_>, noted: Stmt) -> 
         ],
     );
     let (is_made, (), user) = db.ask((insert, noted, by_uid(new.organization, new.user_uid))).await?;
-    Ok(Outcome::of(is_made, user))
+    Ok(UserChangeOutcome::of(is_made, user))
 }
 
 /// Whom a good link is for.
@@ -297,7 +301,7 @@ pub fn reset(hash: &str, password: &str, now: Millis, noted: Stmt) -> (Query<boo
 
 /// Removes a user's open link once the user has this password (a PHC string): whoever knows the old one, or holds the
 /// link, is not to choose another.
-pub fn forget_reset(user_id: i64, password: &str) -> Stmt {
+pub fn delete_reset(user_id: i64, password: &str) -> Stmt {
     Stmt::new(
         "DELETE FROM password_resets
           WHERE user_id = ?1 AND EXISTS (SELECT 1 FROM users WHERE id = ?1 AND password = ?2)",

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::access::tokens::{HashedTokenRow, Holder, Standing, TokenFilter, counted, known, listed};
+use crate::store::access::tokens::{HashedTokenRow, TokenFilter, TokenHolder, TokenStatus, counted, known, listed};
 use crate::store::{OrganizationId, Page, Query};
 
 /// What became of a revocation.
@@ -22,7 +22,7 @@ pub struct Revocation {
 pub async fn revoke(
     db: &dyn Database,
     organization: OrganizationId,
-    holder: Holder,
+    holder: TokenHolder,
     uid: &str,
     revision: Option<i64>,
     now: Millis,
@@ -40,7 +40,7 @@ pub async fn revoke(
 }
 
 /// What is about to be revoked by a filter.
-pub struct Condemned {
+pub struct TokenToRevoke {
     /// At most as many as were asked for, each at the revision at which it may be revoked.
     pub tokens: Vec<HashedTokenRow>,
     /// How many there are in all.
@@ -50,23 +50,23 @@ pub struct Condemned {
 }
 
 /// The tokens that a filter condemns, and those that it has condemned since `since`.
-pub async fn condemned(
+pub async fn tokens_to_revoke(
     db: &dyn Database,
     organization: OrganizationId,
     filter: &TokenFilter<'_>,
     limit: i64,
     since: Millis,
     now: Millis,
-) -> Result<Condemned, DatabaseError> {
+) -> Result<TokenToRevoke, DatabaseError> {
     let page = Page { limit, offset: 0 };
-    let gone = TokenFilter { standing: Standing::RevokedSince(since), ..*filter };
+    let gone = TokenFilter { standing: TokenStatus::RevokedSince(since), ..*filter };
     let batch = (
         listed(organization, filter, None, page, now),
         counted(organization, filter, now),
         listed(organization, &gone, None, page, now),
     );
     let (tokens, total, gone) = db.ask(batch).await?;
-    Ok(Condemned { tokens, total, gone })
+    Ok(TokenToRevoke { tokens, total, gone })
 }
 
 /// Revokes live tokens that are still at their revisions and returns their public ids. `noted` comes first, so that it

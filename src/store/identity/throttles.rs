@@ -10,7 +10,7 @@ use crate::store::Query;
 
 /// A counter after an attempt was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Tally {
+pub struct AttemptCount {
     /// Attempts in the window, this one included.
     pub attempts: i64,
     /// When the window ends.
@@ -26,7 +26,7 @@ pub fn clean(now: Millis) -> Stmt {
 
 /// A counter that has to be within `most` attempts for another one to count.
 #[derive(Debug, Clone, Copy)]
-pub struct Gate<'a> {
+pub struct ThrottleLimit<'a> {
     /// Its key.
     pub key: &'a str,
     /// Attempts.
@@ -34,7 +34,7 @@ pub struct Gate<'a> {
 }
 
 /// Counts an attempt, unless `gate` is closed. The first begins a window that ends at `ends_at`.
-pub fn count(key: &str, now: Millis, ends_at: Millis, gate: Option<Gate<'_>>) -> Query<Option<Tally>> {
+pub fn count(key: &str, now: Millis, ends_at: Millis, gate: Option<ThrottleLimit<'_>>) -> Query<Option<AttemptCount>> {
     Query::one(
         "INSERT INTO login_throttles (key, attempts, ends_at)
          SELECT ?1, 1, ?3

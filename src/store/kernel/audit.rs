@@ -7,7 +7,7 @@ use crate::store::{OrganizationId, Page, Query, json_text};
 
 /// An entry about to be written.
 #[derive(Debug, Clone)]
-pub struct NewEntry<'a> {
+pub struct NewAuditEntry<'a> {
     /// Public id.
     pub uid: String,
     /// The organization it belongs to.
@@ -30,7 +30,7 @@ pub struct NewEntry<'a> {
 
 /// The statement that writes an entry if the statement right before it in the batch has changed a row: what did not
 /// happen is not noted, and what happened cannot go unnoted.
-pub fn note(entry: NewEntry<'_>) -> Stmt {
+pub fn record(entry: NewAuditEntry<'_>) -> Stmt {
     Stmt::new(
         "INSERT INTO audit_log (uid, organization_id, at, actor, address, action, target, label, details)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE changes() > 0",
@@ -51,7 +51,7 @@ pub fn note(entry: NewEntry<'_>) -> Stmt {
 /// The statement that writes one entry like `entry` for each live token in `tokens`: a JSON array of `{entry, uid,
 /// revision}`, the entry's public id and the token's with its revision. It belongs right before the statement that
 /// revokes just these; the target of `entry` is passed over.
-pub fn note_revocations(entry: NewEntry<'_>, tokens: String) -> Stmt {
+pub fn record_revocations(entry: NewAuditEntry<'_>, tokens: String) -> Stmt {
     Stmt::new(
         "INSERT INTO audit_log (uid, organization_id, at, actor, address, action, target, label, details)
          SELECT j.value ->> 'entry', ?1, ?2, ?3, ?4, ?5, t.uid, NULL, ?6
@@ -72,7 +72,7 @@ pub fn note_revocations(entry: NewEntry<'_>, tokens: String) -> Stmt {
 
 /// An entry as it is read.
 #[derive(Debug, Clone, Deserialize)]
-pub struct EntryRow {
+pub struct AuditEntryRow {
     /// Public id.
     pub uid: String,
     /// When.
@@ -94,7 +94,7 @@ pub struct EntryRow {
 
 /// Which entries are read.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct EntryFilter<'a> {
+pub struct AuditFilter<'a> {
     /// Of this actor.
     pub actor: Option<&'a str>,
     /// Of this action, or of all that begin like it (`token.`).
@@ -122,9 +122,9 @@ macro_rules! filter {
 pub async fn page(
     db: &dyn Database,
     organization: OrganizationId,
-    filter: EntryFilter<'_>,
+    filter: AuditFilter<'_>,
     page: Page,
-) -> Result<(Vec<EntryRow>, i64), DatabaseError> {
+) -> Result<(Vec<AuditEntryRow>, i64), DatabaseError> {
     let args = [
         organization.into(),
         filter.actor.into(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Database, DatabaseError, Millis, Stmt, Value};
+use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
 use crate::store::{Query, json_text};
 
 /// Primary key of an organization. Only a row has one; there is no way to make it from a number, so that whoever holds
@@ -19,7 +19,7 @@ impl OrganizationId {
     pub const ROOT: Self = Self(1);
 }
 
-impl From<OrganizationId> for Value {
+impl From<OrganizationId> for Argument {
     fn from(id: OrganizationId) -> Self {
         Self::Integer(id.0)
     }
@@ -129,7 +129,7 @@ pub fn touch_for_repository(organization: OrganizationId, repository_uid: &str, 
 
 /// Moves the organization's revisions on: at least to `now`, and always past what they were.
 pub fn touch(organization: OrganizationId, touched: Touched, now: Millis) -> Stmt {
-    let names: Value = (touched == Touched::Names).into();
+    let names: Argument = (touched == Touched::Names).into();
     Stmt::new(
         "UPDATE organizations SET revision = max(revision + 1, ?2),
                 names_revision = CASE WHEN ?3 THEN max(revision + 1, ?2) ELSE names_revision END

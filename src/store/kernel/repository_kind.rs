@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::Value;
+use crate::ports::Argument;
 
 /// What a repository is, `repositories.kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -41,7 +41,7 @@ impl std::fmt::Display for RepositoryKind {
     }
 }
 
-impl From<RepositoryKind> for Value {
+impl From<RepositoryKind> for Argument {
     fn from(kind: RepositoryKind) -> Self {
         kind.as_str().into()
     }

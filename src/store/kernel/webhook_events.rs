@@ -7,7 +7,7 @@ use crate::store::OrganizationId;
 /// The statements that tell of those versions of a package that have come to be shown, if that was not told yet: one
 /// delivery for all of them, 1,000 at most, to each webhook that wants it. They belong behind the statements that show
 /// the versions.
-pub fn tell_published(organization: OrganizationId, package: &str, now: Millis) -> [Stmt; 2] {
+pub fn notify_published(organization: OrganizationId, package: &str, now: Millis) -> [Stmt; 2] {
     let tell = Stmt::new(
         "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
          SELECT w.id, 'version.published', n.payload, ?3, ?3
@@ -38,7 +38,7 @@ pub fn tell_published(organization: OrganizationId, package: &str, now: Millis) 
 /// The statement that tells of those `installs` (JSON array of `{name, version}`) whose version the consumer, which is
 /// counted as `subject`, has never installed before: one delivery for all of them to each webhook that wants it. It
 /// belongs before the statement that counts them.
-pub fn tell_first_downloads(
+pub fn notify_first_downloads(
     organization: OrganizationId,
     consumer_id: i64,
     subject: &str,

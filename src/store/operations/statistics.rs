@@ -56,7 +56,7 @@ pub struct PackageDownloads {
 }
 
 /// Everything that is told of an organization.
-pub struct Statistics {
+pub struct RegistryStatistics {
     /// How much there is.
     pub totals: Totals,
     /// Statuses that at least one repository has.
@@ -74,7 +74,7 @@ pub async fn read(
     now: Millis,
     first_day: i64,
     top: i64,
-) -> Result<Statistics, DatabaseError> {
+) -> Result<RegistryStatistics, DatabaseError> {
     let days = Query::all(
         "SELECT d.day, sum(d.count) AS count FROM packages p
            JOIN versions v ON v.package_id = p.id
@@ -93,7 +93,7 @@ pub async fn read(
     let batch = (totals(organization, now), statuses(organization, now), days, top);
     let (totals, repositories, days, top) = db.ask(batch).await?;
     let totals = totals.ok_or_else(|| Fault::new("database", "no row for the totals"))?;
-    Ok(Statistics { totals, repositories, days, top })
+    Ok(RegistryStatistics { totals, repositories, days, top })
 }
 
 fn totals(organization: OrganizationId, now: Millis) -> Query<Option<Totals>> {

@@ -53,7 +53,7 @@ impl StoredRoot {
 /// What an upstream answered for a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answered {
+pub enum AnswerKind {
     /// It has versions.
     Found,
     /// It has no such package.
@@ -62,7 +62,7 @@ pub enum Answered {
     Claimed,
 }
 
-impl Answered {
+impl AnswerKind {
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl Answered {
 
 /// An upstream repository.
 #[derive(Debug, Clone)]
-pub struct Upstream {
+pub struct UpstreamRepository {
     /// Primary key.
     pub id: i64,
     /// Public id.
@@ -96,7 +96,7 @@ pub struct Upstream {
 
 /// What an upstream published of a name, to compare with what it has now.
 #[derive(Debug, Clone, Default)]
-pub struct Before {
+pub struct PreviousAnswer {
     /// Of its documents.
     pub validators: Vec<Validators>,
     /// SHA-256 over them.
@@ -106,18 +106,18 @@ pub struct Before {
 /// What an upstream said of one name.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "AnswerColumns")]
-pub struct Said {
+pub struct UpstreamAnswer {
     /// The upstream.
-    pub upstream: Upstream,
+    pub upstream: UpstreamRepository,
     /// What it answered.
-    pub answer: Option<Answered>,
+    pub answer: Option<AnswerKind>,
     /// When.
     pub checked_at: Option<Millis>,
     /// What it published.
-    pub before: Before,
+    pub before: PreviousAnswer,
 }
 
-/// The fields of [`Said`] as `packages::documents` puts them together.
+/// The fields of [`UpstreamAnswer`] as `packages::documents` puts them together.
 #[derive(Deserialize)]
 struct AnswerColumns {
     id: i64,
@@ -128,27 +128,36 @@ struct AnswerColumns {
     credentials: Option<String>,
     package_filter: Option<Vec<String>>,
     root: Option<StoredRoot>,
-    answer: Option<Answered>,
+    answer: Option<AnswerKind>,
     checked_at: Option<Millis>,
     validators: Option<Vec<Validators>>,
     digest: Option<String>,
 }
 
-impl From<AnswerColumns> for Said {
+impl From<AnswerColumns> for UpstreamAnswer {
     fn from(columns: AnswerColumns) -> Self {
         let AnswerColumns { id, uid, url, provider, credential_type, credentials, package_filter, root, .. } = columns;
         Self {
-            upstream: Upstream { id, uid, url, provider, credential_type, credentials, filter: package_filter, root },
+            upstream: UpstreamRepository {
+                id,
+                uid,
+                url,
+                provider,
+                credential_type,
+                credentials,
+                filter: package_filter,
+                root,
+            },
             answer: columns.answer,
             checked_at: columns.checked_at,
-            before: Before { validators: columns.validators.unwrap_or_default(), digest: columns.digest },
+            before: PreviousAnswer { validators: columns.validators.unwrap_or_default(), digest: columns.digest },
         }
     }
 }
 
 /// Whose a name is.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Ownership {
+pub struct NameOwnership {
     /// The repository that has the package.
     pub owner: Option<i64>,
     /// That repository's provider.
@@ -168,15 +177,15 @@ pub struct Ownership {
 
 /// All that decides who answers for a name; a look-up of a package that is not our own brings it along.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Facts {
+pub struct NameAuthority {
     /// Whose it is.
     #[serde(flatten)]
-    pub ownership: Ownership,
+    pub ownership: NameOwnership,
     /// What every upstream said that may be asked, in no order.
-    pub upstreams: Vec<Said>,
+    pub upstreams: Vec<UpstreamAnswer>,
 }
 
-impl Facts {
+impl NameAuthority {
     /// Reads the JSON that `packages::documents` yields.
     ///
     /// # Errors

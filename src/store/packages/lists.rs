@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Millis, Value};
+use crate::ports::{Argument, Millis};
 use crate::store::packages::version_index;
 use crate::store::{OrganizationId, Page, Query};
 
@@ -91,7 +91,7 @@ pub struct Sort {
 }
 
 /// The statement of one page. By name it can stop at the page's end; else every package has to be looked at.
-fn page_query(filter: &[Value; 4], sort: Sort, page: Page) -> Query<Vec<PackageRow>> {
+fn page_query(filter: &[Argument; 4], sort: Sort, page: Page) -> Query<Vec<PackageRow>> {
     let mut args = filter.to_vec();
     args.extend([page.limit.into(), page.offset.into()]);
     let key = match sort.key {

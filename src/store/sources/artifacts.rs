@@ -133,7 +133,7 @@ pub async fn uploaded(
 
 /// A zip that is being removed.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Doomed {
+pub struct UnreferencedZip {
     /// SHA-256, lowercase hex.
     pub sha256: String,
 }
@@ -142,7 +142,7 @@ pub struct Doomed {
 
 /// The statement that dooms zips that nobody needs and that were stored before `before`, and those that were doomed
 /// before it and are still there; at most 500.
-pub fn doom(before: Millis, now: Millis) -> Query<Vec<Doomed>> {
+pub fn mark_unreferenced(before: Millis, now: Millis) -> Query<Vec<UnreferencedZip>> {
     Query::all(
         "UPDATE artifacts SET doomed_at = ?2 WHERE sha256 IN
            (SELECT a.sha256 FROM artifacts a
@@ -154,7 +154,7 @@ pub fn doom(before: Millis, now: Millis) -> Query<Vec<Doomed>> {
 }
 
 /// The statement that forgets doomed zips, whose blobs are gone.
-pub fn bury(sha256s: &[String]) -> Stmt {
+pub fn delete_marked(sha256s: &[String]) -> Stmt {
     Stmt::new(
         "DELETE FROM artifacts WHERE doomed_at IS NOT NULL AND sha256 IN (SELECT value FROM json_each(?1))
             AND NOT EXISTS (SELECT 1 FROM dists d WHERE d.artifact_sha256 = artifacts.sha256)",
@@ -163,7 +163,7 @@ pub fn bury(sha256s: &[String]) -> Stmt {
 }
 
 /// The statement that forgets texts that no version has any more; at most 500.
-pub fn bury_texts() -> Stmt {
+pub fn delete_unreferenced_texts() -> Stmt {
     Stmt::new(
         "DELETE FROM texts WHERE sha256 IN
            (SELECT t.sha256 FROM texts t

@@ -73,7 +73,7 @@ pub fn find(
 }
 
 /// The statement that has a repository's zips tried again which were refused: what was too large may fit by now.
-pub fn forget_refusals(organization: OrganizationId, repository_uid: &str) -> Stmt {
+pub fn delete_refusals(organization: OrganizationId, repository_uid: &str) -> Stmt {
     Stmt::new(
         "UPDATE dists SET error = NULL
           WHERE error IS NOT NULL AND version_id IN (
@@ -113,7 +113,7 @@ pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> 
 
 /// The repositories with tags that were published before `before` and are neither built nor known to be impossible, as
 /// long as their last sync went well. At most 100.
-pub async fn behind(db: &dyn Database, before: Millis) -> Result<Vec<i64>, DatabaseError> {
+pub async fn repositories_awaiting_archives(db: &dyn Database, before: Millis) -> Result<Vec<i64>, DatabaseError> {
     #[derive(Deserialize)]
     struct Behind {
         repository_id: i64,

@@ -7,7 +7,7 @@ use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
-use crate::store::packages::authority::{StoredRoot, Upstream};
+use crate::store::packages::authority::{StoredRoot, UpstreamRepository};
 use crate::store::sources::{Total, dists};
 use crate::store::{OrganizationId, Page, Query, Update, json_arguments};
 
@@ -56,8 +56,8 @@ pub struct RepositoryRow {
 
 impl RepositoryRow {
     /// A repository of kind `composer` as one that is asked for packages.
-    pub fn into_upstream(self) -> Upstream {
-        Upstream {
+    pub fn into_upstream(self) -> UpstreamRepository {
+        UpstreamRepository {
             id: self.id,
             uid: self.uid,
             url: self.url,
@@ -205,7 +205,7 @@ pub async fn request_sync(
           WHERE organization_id = ?1 AND uid = ?2 AND kind <> 'artifact'",
         [organization.into(), uid.into()],
     );
-    let again = dists::forget_refusals(organization, uid);
+    let again = dists::delete_refusals(organization, uid);
     let ((), (), (), row) = db.ask((ask, noted, again, by_uid(organization, uid))).await?;
     Ok(row)
 }
@@ -303,7 +303,7 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
 }
 
 /// The statement that forgets the refs of a repository: each is looked at again.
-pub fn forget_refs(organization: OrganizationId, repository_id: i64) -> Stmt {
+pub fn delete_refs(organization: OrganizationId, repository_id: i64) -> Stmt {
     Stmt::new(
         "DELETE FROM repository_refs
           WHERE repository_id IN (SELECT r.id FROM repositories r WHERE r.id = ?2 AND r.organization_id = ?1)",
@@ -328,7 +328,7 @@ pub fn keep_root(organization: OrganizationId, repository_id: i64, url: &str, ro
 }
 
 /// The statement that asks for a sync of a repository whose latest one went well, unless one is asked for already.
-pub fn ask_for_check(organization: OrganizationId, repository_id: i64) -> Stmt {
+pub fn request_check(organization: OrganizationId, repository_id: i64) -> Stmt {
     Stmt::new(
         "UPDATE repositories SET request_seq = request_seq + 1
           WHERE id = ?2 AND organization_id = ?1

@@ -70,7 +70,7 @@ macro_rules! claim_columns {
 
 /// A ref or a version that a sync left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SkippedRef {
+pub struct SkippedItem {
     /// The ref's full name.
     #[serde(rename = "ref")]
     pub name: String,
@@ -80,7 +80,7 @@ pub struct SkippedRef {
 
 /// How a run ended.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct SyncReport {
     /// Why it failed; `None` when it did not.
     pub error: Option<String>,
     /// Requests sent upstream.
@@ -94,13 +94,13 @@ pub struct Report {
     /// Versions that vanished.
     pub removed: i64,
     /// What was left out.
-    pub skipped: Vec<SkippedRef>,
+    pub skipped: Vec<SkippedItem>,
 }
 
 /// Most skipped refs that a run names; the rest is counted.
 const MAX_SKIPPED_NAMED: usize = 500;
 
-impl Report {
+impl SyncReport {
     fn skipped_json(&self) -> String {
         let named = &self.skipped[..self.skipped.len().min(MAX_SKIPPED_NAMED)];
         let mut list = serde_json::json!(named);
@@ -129,7 +129,7 @@ pub fn supersede(organization: OrganizationId, repository_id: i64, now: Millis) 
 pub struct Finished {
     /// A sync was asked for while this one ran: another must follow.
     #[serde(deserialize_with = "flag")]
-    pub asked_again: bool,
+    pub resync_requested: bool,
 }
 
 /// The statement that aborts its batch when the run no longer holds its lease, or when a package of that name belongs
@@ -176,7 +176,7 @@ pub struct RunRow {
     pub removed: i64,
     /// What was left out.
     #[serde(deserialize_with = "json_text")]
-    pub skipped: Vec<SkippedRef>,
+    pub skipped: Vec<SkippedItem>,
 }
 
 /// A page of a repository's runs, newest first, and how many there are in all; `None` when there is no such
@@ -241,7 +241,7 @@ pub async fn claimed(db: &dyn Database, uid: &str) -> Result<Option<Claim>, Data
 }
 
 /// Ends a run; `None` when its lease was taken over.
-pub fn finish(id: i64, report: &Report, now: Millis, next_due_at: Millis) -> Query<Option<Finished>> {
+pub fn finish(id: i64, report: &SyncReport, now: Millis, next_due_at: Millis) -> Query<Option<Finished>> {
     let outcome = if report.error.is_some() { "failed" } else { "ok" };
     Query::one(
         "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,

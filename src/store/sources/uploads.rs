@@ -36,7 +36,7 @@ pub fn insert_repository(organization: OrganizationId, uid: &str, now: Millis) -
 
 /// A version that is there already.
 #[derive(Debug, Clone, Deserialize)]
-pub struct TakenVersion {
+pub struct ExistingVersion {
     /// Public id.
     pub uid: String,
     /// Where it comes from: an upload, or what else it was while the package was an upstream's.
@@ -47,7 +47,7 @@ pub struct TakenVersion {
 }
 
 /// Finds a version of a package, whatever has become of it.
-pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Query<Option<TakenVersion>> {
+pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Query<Option<ExistingVersion>> {
     Query::one(
         "SELECT v.uid, v.ref_name, d.artifact_sha256 AS sha256
            FROM packages p JOIN versions v ON v.package_id = p.id
@@ -71,7 +71,7 @@ pub fn insert_dist(organization: OrganizationId, package: &str, normalized: &str
 
 /// Announces a zip before it is stored, so that what is stored is always known to the database, and not removed as
 /// long as it is young. Not done when the same zip is just being removed.
-pub fn announce(artifact: &NewArtifact, now: Millis) -> Query<bool> {
+pub fn announce_zip(artifact: &NewArtifact, now: Millis) -> Query<bool> {
     Query::any(
         "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at WHERE doomed_at IS NULL

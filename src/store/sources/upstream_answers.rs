@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::json::read_text;
 use crate::ports::{Millis, Stmt};
-use crate::store::packages::authority::{Answered, Before, Ownership};
+use crate::store::packages::authority::{AnswerKind, NameOwnership, PreviousAnswer};
 use crate::store::{OrganizationId, Query, json_arguments, json_text, json_texts};
 
 /// A name, whose it is, and what one upstream published of it.
@@ -15,9 +15,9 @@ pub struct NameRow {
     /// `vendor/package`.
     pub name: String,
     /// Whose.
-    pub ownership: Ownership,
+    pub ownership: NameOwnership,
     /// What the upstream published of it that the statement is about.
-    pub before: Before,
+    pub before: PreviousAnswer,
 }
 
 /// The columns of a [`NameRow`].
@@ -25,7 +25,7 @@ pub struct NameRow {
 struct NameColumns {
     name: String,
     #[serde(flatten)]
-    ownership: Ownership,
+    ownership: NameOwnership,
     validators: Option<String>,
     digest: Option<String>,
 }
@@ -33,7 +33,7 @@ struct NameColumns {
 impl From<NameColumns> for NameRow {
     fn from(row: NameColumns) -> Self {
         let validators = row.validators.and_then(|text| read_text(&text).ok()).unwrap_or_default();
-        Self { name: row.name, ownership: row.ownership, before: Before { validators, digest: row.digest } }
+        Self { name: row.name, ownership: row.ownership, before: PreviousAnswer { validators, digest: row.digest } }
     }
 }
 
@@ -108,7 +108,7 @@ pub struct ContestedPackage {
 }
 
 /// Reads the published packages of upstreams whose vendor is reserved or has packages of our own.
-pub fn contested(organization: OrganizationId) -> Query<Vec<ContestedPackage>> {
+pub fn conflicting_packages(organization: OrganizationId) -> Query<Vec<ContestedPackage>> {
     Query::all(
         "SELECT p.name, p.repository_id, r.provider, r.credential_type, r.package_filter
            FROM repositories r CROSS JOIN packages p ON p.repository_id = r.id
@@ -177,19 +177,19 @@ impl From<SkippedVersion> for (String, String) {
 
 /// What is noted of an upstream's answer for a name.
 #[derive(Debug, Clone)]
-pub struct Noted {
+pub struct NewAnswer {
     /// `vendor/package`.
     pub name: String,
     /// What it answered, or why it could not be asked; what it answered before holds then.
-    pub answer: Result<Answered, String>,
+    pub answer: Result<AnswerKind, String>,
     /// What it published; none of an absent package.
-    pub published: Before,
+    pub published: PreviousAnswer,
     /// Versions that were left out. When the digest is the one that was noted before, so are these.
     pub skipped: Vec<SkippedVersion>,
 }
 
 /// Forgets what a repository answered: it is another one now.
-pub fn forget_answers(organization: OrganizationId, repository_id: i64) -> Stmt {
+pub fn delete_answers(organization: OrganizationId, repository_id: i64) -> Stmt {
     Stmt::new(
         "DELETE FROM mirrors
           WHERE repository_id IN (SELECT r.id FROM repositories r WHERE r.id = ?2 AND r.organization_id = ?1)",
@@ -217,8 +217,8 @@ pub fn found(repository_id: i64) -> Query<Vec<FoundName>> {
 }
 
 /// Notes what an upstream answered, if it is still there.
-pub fn note(repository_id: i64, noted: Vec<Noted>, now: Millis) -> Vec<Stmt> {
-    let row = |noted: Noted| {
+pub fn record_answer(repository_id: i64, noted: Vec<NewAnswer>, now: Millis) -> Vec<Stmt> {
+    let row = |noted: NewAnswer| {
         let (answer, error) = match noted.answer {
             Ok(answer) => (Some(answer.as_str()), None),
             Err(error) => (None, Some(error)),

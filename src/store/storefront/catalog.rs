@@ -8,7 +8,7 @@ use crate::store::sources::dists::NewArtifact;
 use crate::store::{OrganizationId, Page, Query, flag};
 
 /// `versions.ref_name` of a version whose zip has yet to come. `removed_at` keeps it out of everything else until then.
-pub const AWAITED: &str = "awaited";
+pub const AWAITING_ZIP: &str = "awaited";
 
 /// A package.
 #[derive(Debug, Clone, Deserialize)]
@@ -199,7 +199,12 @@ pub fn insert_version(
 
 /// Changes a version whose zip has yet to come; whether there is one. Its batch fails with a conflict when the package has
 /// another version of that name.
-pub fn update_awaited(organization: OrganizationId, id: i64, version: &AwaitedVersion<'_>, now: Millis) -> Query<bool> {
+pub fn update_awaiting_zip(
+    organization: OrganizationId,
+    id: i64,
+    version: &AwaitedVersion<'_>,
+    now: Millis,
+) -> Query<bool> {
     Query::any(
         "UPDATE versions SET normalized = ?2, pretty = ?3, hidden_at = CASE WHEN ?4 THEN ?5 END, updated_at = ?5
           WHERE id = ?1 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?6)
@@ -216,7 +221,7 @@ pub fn update_awaited(organization: OrganizationId, id: i64, version: &AwaitedVe
 }
 
 /// Deletes a version whose zip has yet to come; whether there was one.
-pub fn delete_awaited(organization: OrganizationId, id: i64) -> Query<bool> {
+pub fn delete_awaiting_zip(organization: OrganizationId, id: i64) -> Query<bool> {
     Query::any(
         "DELETE FROM versions
           WHERE id = ?2 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?1)

@@ -23,7 +23,7 @@ pub fn ping(organization: OrganizationId, webhook: &str, now: Millis) -> Query<O
 }
 
 /// Has a delivery of an enabled webhook sent again, whatever became of it; the delivery, if there is one.
-pub fn send_again(organization: OrganizationId, webhook: &str, id: i64, now: Millis) -> Query<Option<DeliveryId>> {
+pub fn redeliver(organization: OrganizationId, webhook: &str, id: i64, now: Millis) -> Query<Option<DeliveryId>> {
     Query::one(
         "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = ?4, finished_at = NULL
           WHERE id = ?3 AND webhook_id = (
@@ -35,7 +35,7 @@ pub fn send_again(organization: OrganizationId, webhook: &str, id: i64, now: Mil
 
 /// A delivery that is being sent.
 #[derive(Deserialize)]
-pub struct Sending {
+pub struct ClaimedDelivery {
     /// Its id.
     pub id: i64,
     /// The event's name.
@@ -55,7 +55,7 @@ pub struct Sending {
 }
 
 /// How an attempt ended.
-pub struct Attempt<'a> {
+pub struct DeliveryAttempt<'a> {
     /// `pending`, `delivered` or `failed`.
     pub state: &'static str,
     /// What the receiver answered, if it did.
@@ -128,7 +128,7 @@ pub fn page(organization: OrganizationId, webhook: &str, page: Page) -> (Query<V
 // Across organizations: the cron and the queue send what is due, whoever it is told.
 
 /// The statements that tell of the permissions that ended, at most 1000 of them, and note that it is told.
-pub fn tell_expired(now: Millis) -> [Stmt; 2] {
+pub fn notify_expired(now: Millis) -> [Stmt; 2] {
     let tell = Stmt::new(
         "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
          SELECT w.id, 'permission.expired',
@@ -165,7 +165,7 @@ pub fn due(now: Millis) -> Query<Vec<DeliveryId>> {
 
 /// Claims a delivery until `lease_until` if it is to be sent and nobody else is sending it; whether it was claimed, and the
 /// delivery.
-pub fn claim(id: i64, now: Millis, lease_until: Millis) -> (Query<bool>, Query<Option<Sending>>) {
+pub fn claim(id: i64, now: Millis, lease_until: Millis) -> (Query<bool>, Query<Option<ClaimedDelivery>>) {
     (
         Query::any(
             "UPDATE webhook_deliveries SET attempts = attempts + 1, lease_until = ?3
@@ -183,7 +183,7 @@ pub fn claim(id: i64, now: Millis, lease_until: Millis) -> (Query<bool>, Query<O
 }
 
 /// The statement that ends an attempt, if it still holds its lease.
-pub fn settle(id: i64, lease_until: Millis, attempt: &Attempt<'_>) -> Stmt {
+pub fn settle(id: i64, lease_until: Millis, attempt: &DeliveryAttempt<'_>) -> Stmt {
     Stmt::new(
         "UPDATE webhook_deliveries SET state = ?3, last_status = ?4, last_error = ?5, next_attempt_at = ?6,
                 finished_at = ?7, lease_until = NULL
@@ -201,7 +201,7 @@ pub fn settle(id: i64, lease_until: Millis, attempt: &Attempt<'_>) -> Stmt {
 }
 
 /// The statement that forgets at most 1000 deliveries that are older than `before`.
-pub fn forget(before: Millis) -> Stmt {
+pub fn delete_old(before: Millis) -> Stmt {
     Stmt::new(
         "DELETE FROM webhook_deliveries
           WHERE id IN (SELECT id FROM webhook_deliveries WHERE created_at < ?1 ORDER BY created_at LIMIT 1000)",

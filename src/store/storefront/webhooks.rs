@@ -46,7 +46,7 @@ pub fn insert(organization: OrganizationId, row: &WebhookRow, secret: &str, most
 
 /// What is changed of a webhook; `None` stays as it is.
 #[derive(Default)]
-pub struct Change {
+pub struct WebhookChange {
     /// Where it is told.
     pub url: Option<String>,
     /// The secret, sealed.
@@ -58,7 +58,7 @@ pub struct Change {
 }
 
 /// The statement that changes a webhook. Its batch fails with a conflict when the organization has another with its address.
-pub fn update(organization: OrganizationId, uid: &str, change: Change, now: Millis) -> Stmt {
+pub fn update(organization: OrganizationId, uid: &str, change: WebhookChange, now: Millis) -> Stmt {
     Stmt::new(
         "UPDATE webhooks SET url = coalesce(?3, url), secret = coalesce(?4, secret), events = coalesce(?5, events),
                 is_enabled = coalesce(?6, is_enabled), updated_at = ?7

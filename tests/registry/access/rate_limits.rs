@@ -6,7 +6,7 @@ use composer::PackageName;
 use rostrum::ports::Stmt;
 use rostrum::registry::access::authenticate::{Credential, authenticate};
 use rostrum::registry::access::caller::Caller;
-use rostrum::registry::access::rate_limit::{RateLimit, give_back, take};
+use rostrum::registry::access::rate_limit::{RateLimit, consume, refund};
 use rostrum::registry::kernel::app::App;
 use serde_json::json;
 
@@ -234,18 +234,18 @@ async fn a_limit_for_a_minute_starts_anew_each_minute_and_beside_the_one_for_an_
     let caller = caller_of(app, &token).await;
     let per_minute = RateLimit::PerMinute(2);
     for remaining in [1, 0] {
-        let quota = take(app, &caller, per_minute, None).await;
+        let quota = consume(app, &caller, per_minute, None).await;
         assert_eq!((quota.limit, quota.remaining, quota.retry_after), (2, remaining, None));
         assert_eq!(quota.reset, START.seconds() + 60);
     }
     registry.advance_seconds(20);
-    assert_eq!(take(app, &caller, per_minute, None).await.retry_after, Some(40));
-    assert_eq!(take(app, &caller, RateLimit::PerHour(5), None).await.remaining, 4);
-    assert_eq!(take(app, &caller, RateLimit::OfCredential, None).await.remaining, 5, "the same hour, another limit");
+    assert_eq!(consume(app, &caller, per_minute, None).await.retry_after, Some(40));
+    assert_eq!(consume(app, &caller, RateLimit::PerHour(5), None).await.remaining, 4);
+    assert_eq!(consume(app, &caller, RateLimit::OfCredential, None).await.remaining, 5, "the same hour, another limit");
     registry.advance_seconds(40);
-    let quota = take(app, &caller, per_minute, None).await;
+    let quota = consume(app, &caller, per_minute, None).await;
     assert_eq!((quota.remaining, quota.reset), (1, START.seconds() + 120));
-    assert_eq!(give_back(app, quota).remaining, 2);
+    assert_eq!(refund(app, quota).remaining, 2);
 }
 
 #[tokio::test]
@@ -257,12 +257,12 @@ async fn a_limit_for_a_package_counts_each_package_apart() {
     let name = |name: &str| PackageName::parse(name).expect("a name");
     let (limit, lib, other) = (RateLimit::PerMinute(2), name("acme/lib"), name("acme/library"));
     for remaining in [1, 0] {
-        assert_eq!(take(app, &caller, limit, Some(&lib)).await.remaining, remaining);
+        assert_eq!(consume(app, &caller, limit, Some(&lib)).await.remaining, remaining);
     }
-    assert!(take(app, &caller, limit, Some(&lib)).await.retry_after.is_some());
-    assert_eq!(take(app, &caller, limit, Some(&other)).await.remaining, 1);
-    assert_eq!(take(app, &caller, limit, None).await.remaining, 1);
+    assert!(consume(app, &caller, limit, Some(&lib)).await.retry_after.is_some());
+    assert_eq!(consume(app, &caller, limit, Some(&other)).await.remaining, 1);
+    assert_eq!(consume(app, &caller, limit, None).await.remaining, 1);
     registry.run_until_idle().await;
-    assert!(take(&elsewhere, &caller, limit, Some(&lib)).await.retry_after.is_some(), "flushed to KV");
-    assert_eq!(take(&elsewhere, &caller, limit, Some(&other)).await.remaining, 0);
+    assert!(consume(&elsewhere, &caller, limit, Some(&lib)).await.retry_after.is_some(), "flushed to KV");
+    assert_eq!(consume(&elsewhere, &caller, limit, Some(&other)).await.remaining, 0);
 }

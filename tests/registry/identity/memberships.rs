@@ -281,11 +281,11 @@ async fn a_link_is_worth_what_its_issuer_may_in_its_organization() {
 
     // The issuer still has an account, and in the second organization a role that manages nobody.
     let accept = async || {
-        let body = json!({"token": invitation.plain.reveal(), "name": "Invited", "password": PASSWORD});
+        let body = json!({"token": invitation.plain.expose(), "name": "Invited", "password": PASSWORD});
         registry.post("/api/auth/accept-invitation").json(&body).send().await
     };
     let reset = async || {
-        let body = json!({"token": link.plain.reveal(), "password": "another horse battery"});
+        let body = json!({"token": link.plain.expose(), "password": "another horse battery"});
         registry.post("/api/auth/reset").json(&body).send().await
     };
     accept().await.expect(404);
@@ -306,7 +306,7 @@ async fn no_look_up_reads_a_whole_table() {
         rostrum::store::access::users::credentials(1).stmt().clone(),
         rostrum::store::access::users::by_uid(ROOT, "uid").stmt().clone(),
         rostrum::store::access::sessions::look_up("hash", START, START).stmt().clone(),
-        rostrum::store::access::sessions::see("hash", START, START).stmt().clone(),
+        rostrum::store::access::sessions::touch_last_seen("hash", START, START).stmt().clone(),
     ] {
         let plan = registry.database.plan(&stmt);
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{}\n{plan}", stmt.sql);

@@ -199,7 +199,7 @@ async fn a_sweep_with_every_call_broken_is_finished_by_a_later_one() {
         registry.delete("/api/packages/acme%2Flib/versions/1.0.0").bearer(ADMIN).send().await.expect(200);
         registry.advance_seconds(2 * 3600);
         case.arm(&registry);
-        let swept = rostrum::registry::sources::artifacts::sweep(&registry.isolate.app).await;
+        let swept = rostrum::registry::sources::artifacts::collect_garbage(&registry.isolate.app).await;
         let broken = registry.meter.clear_faults() > 0;
         assert_eq!(swept.is_err(), broken, "{case:?}");
         assert_eq!(
@@ -211,7 +211,7 @@ async fn a_sweep_with_every_call_broken_is_finished_by_a_later_one() {
         let doomed = registry.database.rows("SELECT 1 FROM artifacts WHERE doomed_at IS NOT NULL").len();
         assert_eq!(again.status, if doomed == 1 { 409 } else { 201 }, "{case:?}: {}", again.text());
         registry.advance_seconds(2 * 3600);
-        rostrum::registry::sources::artifacts::sweep(&registry.isolate.app).await.expect("nothing is broken");
+        rostrum::registry::sources::artifacts::collect_garbage(&registry.isolate.app).await.expect("nothing is broken");
         let finally = registry.upload("acme/lib", "1.0.0", package("acme/lib", "1.0.0")).await;
         assert_eq!(finally.status, if doomed == 1 { 201 } else { 200 }, "{case:?}");
         assert_eq!(
@@ -232,7 +232,7 @@ async fn a_sweep_and_an_upload_of_the_same_zip_at_once_lose_nothing() {
     registry.delete("/api/packages/acme%2Flib/versions/1.0.0").bearer(ADMIN).send().await.expect(200);
     registry.advance_seconds(2 * 3600);
     let (swept, uploaded) = tokio::join!(
-        rostrum::registry::sources::artifacts::sweep(&registry.isolate.app),
+        rostrum::registry::sources::artifacts::collect_garbage(&registry.isolate.app),
         registry.upload("acme/lib", "1.0.0", package("acme/lib", "1.0.0"))
     );
     swept.expect("nothing is broken");

@@ -398,9 +398,9 @@ async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
     let now = registry.isolate.app.now();
     let grant = rostrum::registry::access::grant::packages("acme/lib");
     let of_tokens = (
-        tokens::present("0", now),
+        tokens::find_valid("0", now),
         tokens::of_consumer(OrganizationId::ROOT, 1),
-        tokens::known(OrganizationId::ROOT, tokens::Holder::Consumer(1), "x"),
+        tokens::known(OrganizationId::ROOT, tokens::TokenHolder::Consumer(1), "x"),
     );
     let of_consumers = (
         consumers::by_id(OrganizationId::ROOT, 1),

@@ -186,7 +186,7 @@ async fn scenario(broken: InjectedFault) -> bool {
     broken.arm(&registry);
     for _ in 0..3 {
         registry.advance_seconds(60);
-        if let Err(failure) = rostrum::registry::operations::cron::tick(&registry.isolate.app).await {
+        if let Err(failure) = rostrum::registry::operations::cron::run_scheduled(&registry.isolate.app).await {
             assert!(failure.source.is_some());
         }
         for (job, _) in registry.run_until_idle_with_failures().await {
@@ -293,14 +293,14 @@ async fn a_first_download_is_told_if_and_only_if_it_is_counted() {
 #[test]
 fn what_is_looked_for_every_minute_and_at_every_report_is_found_by_an_index() {
     use rostrum::ports::Millis;
-    use rostrum::store::kernel::webhook_events::tell_first_downloads;
-    use rostrum::store::storefront::deliveries::{claim, due, forget, tell_expired};
+    use rostrum::store::kernel::webhook_events::notify_first_downloads;
+    use rostrum::store::storefront::deliveries::{claim, delete_old, due, notify_expired};
     let registry = TestRegistry::new();
     let now = Millis(1);
-    let stmts = statements((tell_expired(now), claim(1, now, now), due(now), forget(now)));
+    let stmts = statements((notify_expired(now), claim(1, now, now), due(now), delete_old(now)));
     let mut plans: Vec<String> = stmts.iter().map(|stmt| registry.database.plan(stmt)).collect();
     let first =
-        registry.database.plan(&tell_first_downloads(OrganizationId::ROOT, 1, "consumer:1", "[]".to_owned(), now));
+        registry.database.plan(&notify_first_downloads(OrganizationId::ROOT, 1, "consumer:1", "[]".to_owned(), now));
     assert!(first.contains("SEARCH d USING COVERING INDEX downloads_by_consumer"), "{first}");
     plans.push(first);
     for plan in &plans {

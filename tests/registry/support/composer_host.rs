@@ -10,7 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use rostrum::ports::{BoxFuture, ByteStream, Fault, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Whole};
+use rostrum::ports::{
+    BoxFuture, ByteStream, Fault, HttpClient, HttpClientError, HttpRequest, HttpResponse, SingleChunk,
+};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
@@ -176,7 +178,7 @@ impl ComposerHost {
         self.take_requests().into_iter().map(|requests| requests.url).collect()
     }
 
-    async fn answer(&self, request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpClientError> {
         self.meter.count(|calls| calls.upstream += 1);
         let url = request.url.to_string();
         if request.method == Method::POST {
@@ -209,11 +211,11 @@ impl ComposerHost {
 
     fn respond(
         &self,
-        request: &UpstreamRequest,
+        request: &HttpRequest,
         authorization: Option<&str>,
         etag: Option<&str>,
         since: Option<&str>,
-    ) -> Result<UpstreamResponse, UpstreamError> {
+    ) -> Result<HttpResponse, HttpClientError> {
         let state = self.state();
         let url = request.url.as_str();
         let fault = state.faults.iter().find(|(part, _)| url.contains(part.as_str())).map(|(_, fault)| fault);
@@ -224,8 +226,8 @@ impl ComposerHost {
             Some(HostFault::Html) => {
                 return Ok(plain(200, Bytes::from_static(b"<!doctype html><title>Sign in</title>")));
             }
-            Some(HostFault::Unreachable) => return Err(UpstreamError::Unreachable("connection refused".to_owned())),
-            Some(HostFault::TimedOut) => return Err(UpstreamError::TimedOut(request.patience)),
+            Some(HostFault::Unreachable) => return Err(HttpClientError::Unreachable("connection refused".to_owned())),
+            Some(HostFault::TimedOut) => return Err(HttpClientError::TimedOut(request.timeout)),
             Some(HostFault::Redirect(target)) => {
                 let mut response = plain(302, Bytes::new());
                 response.headers.insert(LOCATION, HeaderValue::try_from(target).expect("a URL"));
@@ -259,7 +261,7 @@ impl ComposerHost {
 }
 
 /// A body as it arrives with that fault.
-fn body_in(fault: Option<&HostFault>, body: &Bytes) -> UpstreamResponse {
+fn body_in(fault: Option<&HostFault>, body: &Bytes) -> HttpResponse {
     let half = body.slice(..body.len() / 2);
     match fault {
         Some(HostFault::BrokenOff) => {
@@ -284,9 +286,9 @@ fn body_in(fault: Option<&HostFault>, body: &Bytes) -> UpstreamResponse {
     }
 }
 
-fn plain(status: u16, body: Bytes) -> UpstreamResponse {
+fn plain(status: u16, body: Bytes) -> HttpResponse {
     let status = StatusCode::from_u16(status).expect("a status");
-    UpstreamResponse { status, headers: HeaderMap::new(), body: Box::new(Whole(Some(body))) }
+    HttpResponse { status, headers: HeaderMap::new(), body: Box::new(SingleChunk(Some(body))) }
 }
 
 /// Pieces that come from the last to the first.
@@ -311,8 +313,8 @@ pub struct TestNetwork {
     pub composer: ComposerHost,
 }
 
-impl Upstream for TestNetwork {
-    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
+impl HttpClient for TestNetwork {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, HttpClientError>> {
         if request.url.path().contains(".git/") || request.url.host_str() == Some("git.test") {
             self.git.send(request)
         } else {

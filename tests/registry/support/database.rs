@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use rostrum::ports::{BoxFuture, Database, DatabaseError, Fault, Rows, Stmt, Value};
+use rostrum::ports::{Argument, BoxFuture, Database, DatabaseError, Fault, Rows, Stmt};
 use rostrum::store::query::Batch;
 use rusqlite::Connection;
 use rusqlite::types::{Value as SqlValue, ValueRef};
@@ -103,14 +103,14 @@ fn check_limits(stmt: &Stmt) {
     assert!(stmt.args.len() <= MAX_PARAMETERS, "D1 binds at most {MAX_PARAMETERS} parameters: {}", stmt.sql);
     for arg in &stmt.args {
         match arg {
-            Value::Text(text) => assert!(text.len() <= MAX_VALUE_BYTES, "D1 takes 2 MB a value: {}", stmt.sql),
-            Value::Integer(number) => assert!(number.abs() <= MAX_SAFE_INTEGER, "not exact as a double: {number}"),
-            Value::Null => {}
+            Argument::Text(text) => assert!(text.len() <= MAX_VALUE_BYTES, "D1 takes 2 MB a value: {}", stmt.sql),
+            Argument::Integer(number) => assert!(number.abs() <= MAX_SAFE_INTEGER, "not exact as a double: {number}"),
+            Argument::Null => {}
         }
     }
 }
 
-fn query(connection: &Connection, sql: &str, args: &[Value]) -> rusqlite::Result<Rows> {
+fn query(connection: &Connection, sql: &str, args: &[Argument]) -> rusqlite::Result<Rows> {
     let mut statement = connection.prepare(sql)?;
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query(rusqlite::params_from_iter(args.iter().map(bound)))?;
@@ -127,11 +127,11 @@ fn query(connection: &Connection, sql: &str, args: &[Value]) -> rusqlite::Result
 
 /// D1 binds every number as a double.
 #[expect(clippy::cast_precision_loss, reason = "checked to be exact")]
-fn bound(value: &Value) -> SqlValue {
+fn bound(value: &Argument) -> SqlValue {
     match value {
-        Value::Null => SqlValue::Null,
-        Value::Integer(number) => SqlValue::Real(*number as f64),
-        Value::Text(text) => SqlValue::Text(text.clone()),
+        Argument::Null => SqlValue::Null,
+        Argument::Integer(number) => SqlValue::Real(*number as f64),
+        Argument::Text(text) => SqlValue::Text(text.clone()),
     }
 }
 

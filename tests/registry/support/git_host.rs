@@ -8,7 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use rostrum::ports::{BoxFuture, ByteStream, Fault, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Whole};
+use rostrum::ports::{
+    BoxFuture, ByteStream, Fault, HttpClient, HttpClientError, HttpRequest, HttpResponse, SingleChunk,
+};
 
 use tempfile::TempDir;
 
@@ -205,7 +207,7 @@ impl GitHost {
         self.take_requests().into_iter().map(|seen| seen.step).collect()
     }
 
-    async fn answer(&self, request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpClientError> {
         self.meter.count(|calls| calls.upstream += 1);
         let step = step_of(&request);
         let authorization = request.headers.get(AUTHORIZATION).map(|value| value.to_str().expect("ASCII").to_owned());
@@ -221,8 +223,8 @@ impl GitHost {
         match &fault {
             Some(HostFault::Status(status)) => return Ok(plain(*status, Bytes::from_static(b"no"))),
             Some(HostFault::Html) => return Ok(html()),
-            Some(HostFault::Unreachable) => return Err(UpstreamError::Unreachable("connection refused".to_owned())),
-            Some(HostFault::TimedOut) => return Err(UpstreamError::TimedOut(request.patience)),
+            Some(HostFault::Unreachable) => return Err(HttpClientError::Unreachable("connection refused".to_owned())),
+            Some(HostFault::TimedOut) => return Err(HttpClientError::TimedOut(request.timeout)),
             Some(HostFault::Redirect(target)) => return Ok(redirect(target)),
             Some(HostFault::Says(bytes)) => return Ok(plain(200, Bytes::from(bytes.clone()))),
             Some(HostFault::BrokenOff | HostFault::Truncated | HostFault::Corrupted) | None => {}
@@ -282,13 +284,13 @@ impl GitHost {
         Some(fault)
     }
 
-    fn moved_to(&self, request: &UpstreamRequest) -> Option<String> {
+    fn moved_to(&self, request: &HttpRequest) -> Option<String> {
         let state = self.state();
         let (old, new) = state.moved.iter().find(|(old, _)| request.url.path().starts_with(&format!("{old}/")))?;
         Some(request.url.as_str().replacen(old, new, 1))
     }
 
-    fn serve_git(&self, request: &UpstreamRequest, authorization: Option<&str>) -> (u16, Bytes) {
+    fn serve_git(&self, request: &HttpRequest, authorization: Option<&str>) -> (u16, Bytes) {
         let path = request.url.path();
         let Some((name, _)) = path.split_once(".git/") else { return (404, Bytes::new()) };
         let (folder, settings, withheld) = {
@@ -318,8 +320,8 @@ impl GitHost {
     }
 }
 
-impl Upstream for GitHost {
-    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
+impl HttpClient for GitHost {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, HttpClientError>> {
         Box::pin(self.answer(request))
     }
 }
@@ -331,7 +333,7 @@ fn without_want(body: &[u8], id: Option<&str>) -> Vec<u8> {
     found.map_or(body.to_vec(), |at| [&body[..at], &body[at + line.len()..]].concat())
 }
 
-fn step_of(request: &UpstreamRequest) -> Step {
+fn step_of(request: &HttpRequest) -> Step {
     let says = |words: &[u8]| request.body.windows(words.len()).any(|window| window == words);
     if request.method == Method::GET {
         Step::Capabilities
@@ -342,18 +344,18 @@ fn step_of(request: &UpstreamRequest) -> Step {
     }
 }
 
-fn plain(status: u16, body: Bytes) -> UpstreamResponse {
+fn plain(status: u16, body: Bytes) -> HttpResponse {
     let status = StatusCode::from_u16(status).expect("a status");
-    UpstreamResponse { status, headers: HeaderMap::new(), body: Box::new(Whole(Some(body))) }
+    HttpResponse { status, headers: HeaderMap::new(), body: Box::new(SingleChunk(Some(body))) }
 }
 
-fn html() -> UpstreamResponse {
+fn html() -> HttpResponse {
     let mut response = plain(200, Bytes::from_static(b"<!doctype html><title>Sign in</title>"));
     response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
     response
 }
 
-fn redirect(target: &str) -> UpstreamResponse {
+fn redirect(target: &str) -> HttpResponse {
     let mut response = plain(302, Bytes::new());
     response.headers.insert(LOCATION, HeaderValue::try_from(target).expect("a URL"));
     response

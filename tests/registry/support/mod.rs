@@ -111,7 +111,7 @@ impl TestRegistry {
             database: database.clone(),
             blobs: blobs.clone(),
             cache: cache.clone(),
-            upstream: Arc::new(TestNetwork { git: git_host.clone(), composer: composer_host.clone() }),
+            http_client: Arc::new(TestNetwork { git: git_host.clone(), composer: composer_host.clone() }),
             clock: clock.clone(),
             entropy: Arc::new(DeterministicEntropy::default()),
             tasks: tasks.clone(),
@@ -304,7 +304,7 @@ impl TestRegistry {
 
     /// What cron does: puts the due repositories on the queue; says how many.
     pub async fn cron(&self) -> usize {
-        cron::tick(&self.isolate.app).await.expect("cron works")
+        cron::run_scheduled(&self.isolate.app).await.expect("cron works")
     }
 
     /// The calls of the ports while `work` is done.

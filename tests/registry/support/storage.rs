@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rostrum::ports::{
-    Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Cache, CacheEntry, Clock, Fault, Millis, PART_BYTES, Whole,
+    Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Cache, CacheEntry, Clock, Fault, Millis, PART_BYTES, SingleChunk,
 };
 
 use super::environment::ManualClock;
@@ -52,7 +52,7 @@ impl Blobs for MemoryBlobs {
                     let at = |number: u64| usize::try_from(number).expect("small");
                     whole.slice(at(range.offset)..at(range.offset + range.length))
                 });
-                Some(Blob { size, body: Box::new(Whole(Some(part))) })
+                Some(Blob { size, body: Box::new(SingleChunk(Some(part))) })
             };
             self.meter.run(Port::Blobs, read).await
         })

@@ -14,7 +14,7 @@ use crate::http::kit::secret::Secret;
 use crate::http::kit::tenant::Tenant;
 use crate::http::management::auth::UserView;
 use crate::registry::identity::users::login::{Login, LoginSpec, log_in as start_session};
-use crate::registry::identity::users::second_factor::Given;
+use crate::registry::identity::users::second_factor::SecondFactorInput;
 use crate::registry::identity::users::{self, UserSpec, links};
 use crate::registry::kernel::failure::Failure;
 
@@ -89,7 +89,7 @@ impl LoginRequest {
         Ok(LoginSpec {
             email: self.email,
             password: self.password.0,
-            given: Given {
+            given: SecondFactorInput {
                 totp_code: self.totp_code.map(|code| code.0),
                 recovery_code: self.recovery_code.map(|code| code.0),
             },
@@ -116,7 +116,7 @@ impl TryFrom<Login> for LoginView {
     type Error = Failure;
 
     fn try_from(login: Login) -> Result<Self, Failure> {
-        let token = login.plain.reveal().to_owned();
+        let token = login.plain.expose().to_owned();
         Ok(Self { token, expires_at: login.expires_at.seconds(), user: login.user.try_into()? })
     }
 }

@@ -10,7 +10,7 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::OwnAccount;
 use crate::http::kit::response::{Done, message, no_store};
 use crate::http::kit::secret::Secret;
-use crate::registry::identity::users::second_factor::Given;
+use crate::registry::identity::users::second_factor::SecondFactorInput;
 use crate::registry::identity::users::two_factor;
 use crate::registry::kernel::failure::Failure;
 
@@ -94,12 +94,14 @@ pub struct ProofRequest {
 }
 
 impl ProofRequest {
-    fn into_proof(self) -> Result<(String, Given), Failure> {
+    fn into_proof(self) -> Result<(String, SecondFactorInput), Failure> {
         if self.code.is_some() == self.recovery_code.is_some() {
             return Err(Failure::invalid_field("code", "is required, or `recovery_code` instead of it"));
         }
-        let given =
-            Given { totp_code: self.code.map(|code| code.0), recovery_code: self.recovery_code.map(|code| code.0) };
+        let given = SecondFactorInput {
+            totp_code: self.code.map(|code| code.0),
+            recovery_code: self.recovery_code.map(|code| code.0),
+        };
         Ok((self.password.0, given))
     }
 }

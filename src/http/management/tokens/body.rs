@@ -9,10 +9,10 @@ use crate::ports::Millis;
 use crate::registry::access::scope::Permissions;
 use crate::registry::identity::tokens::rotation::Rotation;
 use crate::registry::identity::tokens::spec::{GrantSpec, TokenSpec, prefixes_of};
-use crate::registry::identity::tokens::{Draft, Revoked};
+use crate::registry::identity::tokens::{Revoked, TokenDraft};
 use crate::registry::kernel::failure::Failure;
 use crate::store::Update;
-use crate::store::access::tokens::{GrantRow, Standing, TokenFilter, TokenRow};
+use crate::store::access::tokens::{GrantRow, TokenFilter, TokenRow, TokenStatus};
 
 /// What a token may do, in short.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -209,8 +209,8 @@ pub struct NewTokenView {
 
 impl NewTokenView {
     /// Shows the draft's secret.
-    pub fn new(draft: &Draft) -> Self {
-        Self { token: draft.plain.reveal().to_owned(), view: draft.row.clone().into() }
+    pub fn new(draft: &TokenDraft) -> Self {
+        Self { token: draft.plain.expose().to_owned(), view: draft.row.clone().into() }
     }
 }
 
@@ -255,7 +255,7 @@ impl RotatedTokenView {
     /// Shows the rotation's new secret.
     pub fn new(rotation: &Rotation) -> Self {
         Self {
-            token: rotation.plain.reveal().to_owned(),
+            token: rotation.plain.expose().to_owned(),
             view: rotation.row.token.clone().into(),
             previous_valid_until: rotation.previous_until.map(Millis::seconds),
         }
@@ -312,7 +312,7 @@ impl TokensQuery {
             description: self.description.as_deref(),
             reads_only: self.permissions.map(|name| matches!(name, PermissionName::ReadOnly)),
             has_expired: self.expired,
-            standing: if self.revoked == Some(true) { Standing::Revoked } else { Standing::Live },
+            standing: if self.revoked == Some(true) { TokenStatus::Revoked } else { TokenStatus::Live },
         };
         without_empty_filters(filter)
     }
@@ -360,7 +360,7 @@ impl RevocationQuery {
             description: self.description.as_deref(),
             reads_only: self.permissions.map(|name| matches!(name, PermissionName::ReadOnly)),
             has_expired: self.expired,
-            standing: Standing::Live,
+            standing: TokenStatus::Live,
         };
         let names = [filter.customer_id, filter.order_id, filter.customer_email, filter.description];
         if names.iter().all(Option::is_none) && filter.has_expired != Some(true) {

@@ -18,7 +18,7 @@ use crate::http::kit::requirement::{TokensRead, TokensWrite};
 use crate::http::kit::response::{Done, message, ok};
 use crate::registry::access::caller::Subject;
 use crate::registry::access::rate_limit;
-use crate::registry::identity::idempotency::{self, Begun};
+use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::identity::tokens::{self, rotation};
 use crate::registry::kernel::failure::Failure;
 
@@ -89,12 +89,12 @@ pub async fn create_token(
     let IdempotentJson { value, key } = body?;
     let draft = tokens::draft(app, &issuer, value.into())?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
-        Begun::Answered(stored) => return Ok(replayed_response(stored)),
-        Begun::Claimed(claim) => claim,
+        IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
+        IdempotencyState::Claimed(claim) => claim,
     };
     let stored = stored_response(StatusCode::CREATED, &NewTokenView::new(&draft))?;
-    let keep = claim.keep(app, &stored)?;
-    claim.settle(app, tokens::issue(app, &issuer, &draft, keep).await).await?;
+    let keep = claim.store_response(app, &stored)?;
+    claim.release_on_failure(app, tokens::issue(app, &issuer, &draft, keep).await).await?;
     Ok(first_response(stored))
 }
 
@@ -168,12 +168,12 @@ pub async fn rotate_token(
     let IdempotentJson { value, key } = body?;
     let rotation = rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
-        Begun::Answered(stored) => return Ok(replayed_response(stored)),
-        Begun::Claimed(claim) => claim,
+        IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
+        IdempotencyState::Claimed(claim) => claim,
     };
     let stored = stored_response(StatusCode::OK, &RotatedTokenView::new(&rotation))?;
-    let keep = claim.keep(app, &stored)?;
-    claim.settle(app, rotation::rotate(app, &issuer, &rotation, keep).await).await?;
+    let keep = claim.store_response(app, &stored)?;
+    claim.release_on_failure(app, rotation::rotate(app, &issuer, &rotation, keep).await).await?;
     Ok(first_response(stored))
 }
 

@@ -14,18 +14,18 @@ use serde_json::json;
 use crate::ports::{Millis, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::caller::Caller;
-use crate::registry::access::credential_cache::{CACHE_TTL, learn};
+use crate::registry::access::credential_cache::{CACHE_TTL, refresh_cached};
 use crate::registry::access::grant::{Grant, everything};
 use crate::registry::access::scope::{Permissions, Scope, names};
 use crate::registry::access::view::View;
 use crate::registry::identity::tokens::spec::TokenSpec;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenKind};
 use crate::store::access::tokens::{
-    self, GrantRow, HashedTokenRow, Holder, SORTS, TokenChanges, TokenFilter, TokenRow,
+    self, GrantRow, HashedTokenRow, SORTS, TokenChanges, TokenFilter, TokenHolder, TokenRow,
 };
 use crate::store::identity::revocations;
 use crate::store::{Page, Query, Update};
@@ -113,7 +113,7 @@ pub fn absent() -> Failure {
 }
 
 /// A token that is about to be issued.
-pub struct Draft {
+pub struct TokenDraft {
     /// The token itself.
     pub plain: PlainToken,
     /// What will be stored of it, but for the primary key, which is 0 here.
@@ -121,7 +121,7 @@ pub struct Draft {
 }
 
 /// Puts a token together; nothing is stored yet.
-pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<Draft, Failure> {
+pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, Failure> {
     if spec.description.is_none() {
         return Err(Failure::invalid_field("description", "is required: say what the token is for"));
     }
@@ -150,19 +150,19 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<Draft, Failu
         is_disabled: false,
         grants,
     };
-    Ok(Draft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })
+    Ok(TokenDraft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })
 }
 
 /// Issues a token; the plain one is in the draft and nowhere else. `keep` goes into the same batch.
-pub async fn issue(app: &App, issuer: &Issuer, draft: &Draft, keep: Option<Stmt>) -> Result<(), Failure> {
+pub async fn issue(app: &App, issuer: &Issuer, draft: &TokenDraft, keep: Option<Stmt>) -> Result<(), Failure> {
     let row = &draft.row;
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "token.created",
         target: &row.uid,
         label: Some(&row.description),
         details: json!({ "scopes": row.scopes, "expires_at": row.expires_at, "grants": row.grants }),
     };
-    let noted = issuer.by.note(app, &deed)?;
+    let noted = issuer.by.record(app, &deed)?;
     Ok(tokens::insert(&*app.ports.database, row, draft.plain.hash().as_str(), noted, keep).await?)
 }
 
@@ -176,8 +176,8 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
     }
     let organization = issuer.by.organization();
     let revision = issuer.checked_revision(app, tokens::by_uid(organization, uid)).await?;
-    let deed = Deed { action: "token.changed", target: uid, label: None, details: spec.named };
-    let noted = issuer.by.note(app, &deed)?;
+    let deed = AuditEvent { action: "token.changed", target: uid, label: None, details: spec.named };
+    let noted = issuer.by.record(app, &deed)?;
     let changes = TokenChanges {
         description: spec.description,
         scopes: spec.scopes.map(|scopes| json!(names(&scopes)).to_string()),
@@ -190,25 +190,25 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
         grants: spec.grants,
     };
     let row = tokens::update(&*app.ports.database, organization, uid, revision, changes, noted).await?;
-    let row = row.ok_or_else(|| if revision.is_some() { Failure::crossed("token") } else { absent() })?;
-    learn(app, row.clone()).await;
+    let row = row.ok_or_else(|| if revision.is_some() { Failure::concurrent_change("token") } else { absent() })?;
+    refresh_cached(app, row.clone()).await;
     Ok(row.token)
 }
 
 /// Revokes a token.
 pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
     let organization = issuer.by.organization();
-    let revision = issuer.checked_revision(app, tokens::known(organization, Holder::Anybody, uid)).await?;
-    let deed = Deed { action: "token.revoked", target: uid, label: None, details: json!({}) };
-    let noted = issuer.by.note(app, &deed)?;
+    let revision = issuer.checked_revision(app, tokens::known(organization, TokenHolder::Anybody, uid)).await?;
+    let deed = AuditEvent { action: "token.revoked", target: uid, label: None, details: json!({}) };
+    let noted = issuer.by.record(app, &deed)?;
     let revoked =
-        revocations::revoke(&*app.ports.database, organization, Holder::Anybody, uid, revision, app.now(), noted)
+        revocations::revoke(&*app.ports.database, organization, TokenHolder::Anybody, uid, revision, app.now(), noted)
             .await?;
     let revocation = revoked.ok_or_else(absent)?;
     if revocation.token.token.revoked_at.is_none() {
-        return Err(Failure::crossed("token"));
+        return Err(Failure::concurrent_change("token"));
     }
-    learn(app, revocation.token).await;
+    refresh_cached(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(absent()) }
 }
 
@@ -253,24 +253,26 @@ pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) ->
     let database = &*app.ports.database;
     let organization = issuer.by.organization();
     let now = app.now();
-    let found = revocations::condemned(database, organization, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
+    let found =
+        revocations::tokens_to_revoke(database, organization, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
     if !issuer.holds_everything() {
         found.tokens.iter().try_for_each(|row| issuer.check_token(&row.token))?;
     }
     let mut ended = Vec::new();
     if !found.tokens.is_empty() {
-        let deed = Deed { action: "token.revoked", target: "", label: None, details: json!({ "by_filter": true }) };
-        let noted = issuer.by.note_revocations(app, &deed, &found.tokens)?;
+        let deed =
+            AuditEvent { action: "token.revoked", target: "", label: None, details: json!({ "by_filter": true }) };
+        let noted = issuer.by.record_revocations(app, &deed, &found.tokens)?;
         ended = revocations::revoke_all(database, organization, &found.tokens, now, noted).await?;
     }
     let mut uids = Vec::new();
     for mut row in found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)) {
         uids.push(row.token.uid.clone());
         row.token.revoked_at = Some(now);
-        learn(app, row).await;
+        refresh_cached(app, row).await;
     }
     for row in found.gone {
-        learn(app, row).await;
+        refresh_cached(app, row).await;
     }
     let remaining = found.total - i64::try_from(uids.len()).unwrap_or(0);
     Ok(Revoked { uids, remaining })

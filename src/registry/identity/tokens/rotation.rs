@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
-use crate::registry::access::credential_cache::{learn, learn_by};
+use crate::registry::access::credential_cache::{refresh_cached, refresh_cached_by_hash};
 use crate::registry::identity::tokens::{Issuer, absent};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::{PlainToken, TokenHash, TokenKind};
 use crate::store::access::tokens::{self, HashedTokenRow};
@@ -49,19 +49,19 @@ pub async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) ->
 /// [`crate::registry::kernel::failure::Kind::Conflict`] when the token was changed, rotated or revoked since it was looked at.
 pub async fn rotate(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Option<Stmt>) -> Result<(), Failure> {
     let Rotation { plain, row, previous_until } = rotation;
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "token.rotated",
         target: &row.token.uid,
         label: Some(&row.token.description),
         details: json!({ "previous_until": previous_until }),
     };
-    let noted = issuer.by.note(app, &deed)?;
+    let noted = issuer.by.record(app, &deed)?;
     let hash = plain.hash();
     if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), *previous_until, noted, keep).await? {
-        return Err(Failure::crossed("token"));
+        return Err(Failure::concurrent_change("token"));
     }
     if let Some(older) = &row.previous_hash {
-        learn_by(app, &TokenHash::from_stored(older.clone()), None).await;
+        refresh_cached_by_hash(app, &TokenHash::from_stored(older.clone()), None).await;
     }
     let now_known = HashedTokenRow {
         hash: hash.as_str().to_owned(),
@@ -69,6 +69,6 @@ pub async fn rotate(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Optio
         previous_until: *previous_until,
         token: row.token.clone(),
     };
-    learn(app, now_known).await;
+    refresh_cached(app, now_known).await;
     Ok(())
 }

@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use crate::registry::access::account::Me;
+use crate::registry::access::account::CurrentUser;
 use crate::registry::access::role::Role;
-use crate::registry::access::session::{IDLE, MOST_SESSIONS};
+use crate::registry::access::session::{IDLE_TIMEOUT, MAX_SESSIONS_PER_USER};
 use crate::registry::identity::users::confirmation::{Confirmed, confirm};
 use crate::registry::identity::users::{Manager, UserUpdate, change, password};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::store::access::sessions::prune;
 use crate::store::access::users::{UserRow, set_password};
-use crate::store::identity::invitations::forget_reset;
+use crate::store::identity::invitations::delete_reset;
 
 /// What users change of their own as they like; every field is optional.
 pub struct OwnUpdate {
@@ -25,7 +25,7 @@ pub struct OwnUpdate {
 }
 
 /// Changes one's own name and e-mail address.
-pub async fn update(app: &App, me: &Me, update: OwnUpdate) -> Result<UserRow, Failure> {
+pub async fn update(app: &App, me: &CurrentUser, update: OwnUpdate) -> Result<UserRow, Failure> {
     let OwnUpdate { name, email, password } = update;
     if email.is_some() {
         let confirmed = confirm(app, me, "current_password", &password.unwrap_or_default(), None).await?;
@@ -37,18 +37,18 @@ pub async fn update(app: &App, me: &Me, update: OwnUpdate) -> Result<UserRow, Fa
 }
 
 /// Changes one's own password; all other sessions end.
-pub async fn change_password(app: &App, me: &Me, current: &str, new: &str) -> Result<(), Failure> {
+pub async fn change_password(app: &App, me: &CurrentUser, current: &str, new: &str) -> Result<(), Failure> {
     password::check("password", new, &me.account.user.email)?;
     let Confirmed { row, attempt, .. } = confirm(app, me, "current_password", current, None).await?;
     let user = &row.user;
     let hashed = password::hash(&*app.ports.entropy, new)?;
-    let deed = Deed { action: "user.password_changed", target: &user.uid, label: None, details: json!({}) };
+    let deed = AuditEvent { action: "user.password_changed", target: &user.uid, label: None, details: json!({}) };
     let now = app.now();
-    let noted = me.by.note(app, &deed)?;
+    let noted = me.by.record(app, &deed)?;
     let batch = (
         set_password(user.id, user.session_epoch, &hashed, Some(me.account.session_id), noted),
-        prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
-        forget_reset(user.id, &hashed),
+        prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
+        delete_reset(user.id, &hashed),
         attempt.settled(),
     );
     let ((is_changed, ..), ..) = app.ports.database.ask(batch).await?;

@@ -1,8 +1,8 @@
 //! Proving again who one is, before a change that a stolen session must not make.
 
-use crate::registry::access::account::Me;
-use crate::registry::identity::users::password::{self, Verdict};
-use crate::registry::identity::users::second_factor::{Given, Proof, prove, wrong_code};
+use crate::registry::access::account::CurrentUser;
+use crate::registry::identity::users::password::{self, PasswordCheck};
+use crate::registry::identity::users::second_factor::{SecondFactorInput, SecondFactorProof, prove, wrong_code};
 use crate::registry::identity::users::throttle::{self, Attempt};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
@@ -27,23 +27,23 @@ pub struct Confirmed {
 /// the field `code`.
 pub async fn confirm(
     app: &App,
-    me: &Me,
+    me: &CurrentUser,
     field: &str,
     password: &str,
-    given: Option<&Given>,
+    given: Option<&SecondFactorInput>,
 ) -> Result<Confirmed, Failure> {
     let user = &me.account.user;
     let attempt = Attempt::new(&user.email, me.by.address.as_deref());
     let row = throttle::begin(app, &me.by, &attempt, credentials(user.id)).await?;
     let row = row.ok_or_else(|| Failure::not_found("User"))?;
-    if password::verify(Some(&row.password), password)? == Verdict::Wrong {
+    if password::verify(Some(&row.password), password)? == PasswordCheck::Wrong {
         throttle::failed(app, &me.by, Some(&row), "password").await?;
         return Err(Failure::invalid_field(field, "is not the password of this account"));
     }
-    let proof = given.map_or(Ok(Proof::Good(Factor::None)), |given| prove(app, &row, given))?;
+    let proof = given.map_or(Ok(SecondFactorProof::Good(Factor::None)), |given| prove(app, &row, given))?;
     match proof {
-        Proof::Good(factor) => Ok(Confirmed { row, factor, attempt }),
-        Proof::Missing | Proof::Wrong => {
+        SecondFactorProof::Good(factor) => Ok(Confirmed { row, factor, attempt }),
+        SecondFactorProof::Missing | SecondFactorProof::Wrong => {
             throttle::failed(app, &me.by, Some(&row), "code").await?;
             Err(wrong_code())
         }

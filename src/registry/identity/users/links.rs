@@ -10,19 +10,19 @@ use serde_json::json;
 use crate::ports::{DatabaseError, Millis};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::role::{Role, role_of};
-use crate::registry::access::session::{IDLE, MOST_SESSIONS};
+use crate::registry::access::session::{IDLE_TIMEOUT, MAX_SESSIONS_PER_USER};
 use crate::registry::access::view::View;
 use crate::registry::identity::users::throttle::Attempt;
 use crate::registry::identity::users::{Manager, checked_name, password, taken};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenKind};
 use crate::store::Page;
 use crate::store::access::sessions;
-use crate::store::access::users::{Outcome, UserRow};
+use crate::store::access::users::{UserChangeOutcome, UserRow};
 use crate::store::identity::invitations::{self, Acceptance, InvitationRow, NewInvitation, NewReset};
 
 /// How long an invitation is open.
@@ -44,7 +44,7 @@ pub struct Link {
 impl Link {
     /// The address to hand over; `base_url` is the registry's origin.
     pub fn url(&self, base_url: &str) -> String {
-        format!("{base_url}{PAGE}#{}", self.plain.reveal())
+        format!("{base_url}{PAGE}#{}", self.plain.expose())
     }
 }
 
@@ -76,13 +76,13 @@ pub async fn invite(app: &App, manager: &Manager, email: &str, role: Role) -> Re
         created_at: now,
         expires_at: link.expires_at,
     };
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "invitation.created",
         target: &uid,
         label: Some(new.email),
         details: json!({ "role": new.role }),
     };
-    let noted = manager.by.note(app, &deed)?;
+    let noted = manager.by.record(app, &deed)?;
     let made = invitations::insert(&*app.ports.database, new, noted).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => Failure::new(
             Kind::Conflict,
@@ -101,7 +101,8 @@ pub async fn list(app: &App, view: &View, page: Page) -> Result<(Vec<InvitationR
 
 /// Revokes an open invitation.
 pub async fn revoke(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
-    let noted = by.note(app, &Deed { action: "invitation.revoked", target: uid, label: None, details: json!({}) })?;
+    let noted =
+        by.record(app, &AuditEvent { action: "invitation.revoked", target: uid, label: None, details: json!({}) })?;
     let was_open = invitations::delete(&*app.ports.database, by.organization(), uid, app.now(), noted).await?;
     if was_open { Ok(()) } else { Err(Failure::not_found("Invitation")) }
 }
@@ -118,7 +119,7 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
     password::check("password", chosen, &email)?;
     let user_uid = new_uid(&*app.ports.entropy, now)?;
     let by = Actor::without_view(organization, format!("user:{user_uid}"), by.address.clone());
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "invitation.accepted",
         target: &uid,
         label: Some(&email),
@@ -131,7 +132,7 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
         password: password::hash(&*app.ports.entropy, chosen)?,
         now,
     };
-    let noted = by.note(app, &deed)?;
+    let noted = by.record(app, &deed)?;
     let made = invitations::accept(&*app.ports.database, organization, acceptance, noted).await;
     made.map_err(taken)?.ok_or_else(refused)
 }
@@ -154,12 +155,12 @@ pub async fn issue_reset(app: &App, manager: &Manager, uid: &str) -> Result<Link
         created_at: now,
         expires_at: link.expires_at,
     };
-    let deed = Deed { action: "user.reset_link_issued", target: uid, label: None, details: json!({}) };
-    let noted = manager.by.note(app, &deed)?;
+    let deed = AuditEvent { action: "user.reset_link_issued", target: uid, label: None, details: json!({}) };
+    let noted = manager.by.record(app, &deed)?;
     match invitations::insert_reset(&*app.ports.database, new, noted).await? {
-        Outcome::Done(_) => Ok(link),
-        Outcome::Absent => Err(Failure::not_found("User")),
-        Outcome::Refused(user) => {
+        UserChangeOutcome::Done(_) => Ok(link),
+        UserChangeOutcome::Absent => Err(Failure::not_found("User")),
+        UserChangeOutcome::Refused(user) => {
             manager.role.require_over(role_of(&user)?)?;
             Err(Failure::new(Kind::Conflict, "This user is blocked. Unblock the user first."))
         }
@@ -176,10 +177,10 @@ pub async fn reset(app: &App, by: &Actor, token: &str, chosen: &str) -> Result<(
     password::check("password", chosen, &user.email)?;
     let hashed = password::hash(&*app.ports.entropy, chosen)?;
     let by = Actor::without_view(user.organization, format!("user:{}", user.uid), by.address.clone());
-    let deed = Deed { action: "user.password_reset", target: &user.uid, label: None, details: json!({}) };
+    let deed = AuditEvent { action: "user.password_reset", target: &user.uid, label: None, details: json!({}) };
     let batch = (
-        invitations::reset(hash.as_str(), &hashed, now, by.note(app, &deed)?),
-        sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
+        invitations::reset(hash.as_str(), &hashed, now, by.record(app, &deed)?),
+        sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
         // Whoever forgot the password has typed wrong ones.
         Attempt::new(&user.email, by.address.as_deref()).cleared(),
     );

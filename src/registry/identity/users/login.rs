@@ -4,12 +4,12 @@ use serde_json::json;
 
 use crate::ports::Millis;
 use crate::registry::access::actor::Actor;
-use crate::registry::access::session::{IDLE, LONGEST, MOST_SESSIONS, remember};
-use crate::registry::identity::users::password::{self, Verdict};
-use crate::registry::identity::users::second_factor::{Given, Proof, prove};
+use crate::registry::access::session::{IDLE_TIMEOUT, MAX_LIFETIME, MAX_SESSIONS_PER_USER, cache_session};
+use crate::registry::identity::users::password::{self, PasswordCheck};
+use crate::registry::identity::users::second_factor::{SecondFactorInput, SecondFactorProof, prove};
 use crate::registry::identity::users::throttle::{self, Attempt};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
@@ -25,7 +25,7 @@ pub struct LoginSpec {
     /// As typed in.
     pub password: String,
     /// The second factor, if it was given.
-    pub given: Given,
+    pub given: SecondFactorInput,
     /// What the client calls itself.
     pub user_agent: Option<String>,
 }
@@ -52,7 +52,7 @@ pub async fn log_in(app: &App, by: &Actor, spec: LoginSpec) -> Result<Login, Fai
     let found = throttle::begin(app, by, &attempt, credentials_by_email(&email)).await?;
     let verdict = password::verify(found.as_ref().map(|row| row.password.as_str()), &spec.password)?;
     let row = match found {
-        Some(row) if verdict != Verdict::Wrong => row,
+        Some(row) if verdict != PasswordCheck::Wrong => row,
         other => {
             throttle::failed(app, by, other.as_ref(), "password").await?;
             return Err(wrong_password());
@@ -63,22 +63,22 @@ pub async fn log_in(app: &App, by: &Actor, spec: LoginSpec) -> Result<Login, Fai
         return Err(Failure::new(Kind::Forbidden, "This account is blocked. Ask an administrator to unblock it."));
     }
     let factor = match prove(app, &row, &spec.given)? {
-        Proof::Good(factor) => factor,
-        Proof::Missing => {
+        SecondFactorProof::Good(factor) => factor,
+        SecondFactorProof::Missing => {
             app.ports.database.ask(attempt.taken_back()).await?;
             return Err(Failure::new(
                 Kind::TwoFactorRequired,
                 "This account needs a second factor. Log in again with `totp_code` or `recovery_code` as well.",
             ));
         }
-        Proof::Wrong => {
+        SecondFactorProof::Wrong => {
             throttle::failed(app, by, Some(&row), "code").await?;
             return Err(wrong_code());
         }
     };
     let rehashed = match verdict {
-        Verdict::Outdated => Some(password::hash(&*app.ports.entropy, &spec.password)?),
-        Verdict::Right | Verdict::Wrong => None,
+        PasswordCheck::Outdated => Some(password::hash(&*app.ports.entropy, &spec.password)?),
+        PasswordCheck::Right | PasswordCheck::Wrong => None,
     };
     start(app, by, row, &factor, rehashed, spec.user_agent.as_deref(), &attempt).await
 }
@@ -102,7 +102,7 @@ async fn start(
     attempt: &Attempt,
 ) -> Result<Login, Failure> {
     let now = app.now();
-    let expires_at = now.plus(LONGEST);
+    let expires_at = now.plus(MAX_LIFETIME);
     let plain = PlainToken::generate(TokenKind::Session, &*app.ports.entropy)?;
     let hash = plain.hash();
     let uid = new_uid(&*app.ports.entropy, now)?;
@@ -122,7 +122,7 @@ async fn start(
         Factor::Totp(_) => Some("totp"),
         Factor::RecoveryCode(_) => Some("recovery_code"),
     };
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "session.started",
         target: &uid,
         label: Some(&user.email),
@@ -131,9 +131,9 @@ async fn start(
     let batch = (
         spend(user.id, user.session_epoch, factor),
         sessions::insert(&new),
-        by.note(app, &deed)?,
+        by.record(app, &deed)?,
         touch_login(user.id, &uid, rehashed, now),
-        sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
+        sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
         attempt.settled(),
     );
     let ((), is_started, ..) = app.ports.database.ask(batch).await?;
@@ -141,7 +141,7 @@ async fn start(
         // Another login has spent the same code, or the user was changed, since the password was looked at.
         return Err(if second_factor.is_some() { wrong_code() } else { wrong_password() });
     }
-    remember(app, &hash, &uid, now).await;
+    cache_session(app, &hash, &uid, now).await;
     let user = UserRow { last_login_at: Some(now), ..row.user };
     let spent = i64::from(matches!(factor, Factor::RecoveryCode(_)));
     Ok(Login { plain, expires_at, user: UserRow { recovery_codes_left: user.recovery_codes_left - spent, ..user } })

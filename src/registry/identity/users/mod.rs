@@ -23,11 +23,11 @@ use crate::registry::access::actor::Actor;
 use crate::registry::access::role::{Role, role_of};
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
-use crate::store::access::users::{self, NewUser, Only, Outcome, UserChanges, UserRow};
+use crate::store::access::users::{self, InsertCondition, NewUser, UserChangeOutcome, UserChanges, UserRow};
 use crate::store::{OrganizationId, Page};
 
 /// Somebody who may manage users.
@@ -59,18 +59,24 @@ pub async fn needs_owner(app: &App, organization: OrganizationId) -> Result<bool
 
 /// Makes the first owner.
 pub async fn set_up(app: &App, by: &Actor, spec: &UserSpec) -> Result<UserRow, Failure> {
-    let made = insert(app, by, spec, Role::Owner, Only::WithoutOwner).await?;
+    let made = insert(app, by, spec, Role::Owner, InsertCondition::WithoutOwner).await?;
     made.ok_or_else(|| Failure::new(Kind::Conflict, "There is an owner already. Log in, or have an owner invite you."))
 }
 
 /// Makes a user who can log in at once.
 pub async fn create(app: &App, manager: &Manager, spec: &UserSpec, role: Role) -> Result<UserRow, Failure> {
     manager.role.require_over(role)?;
-    let made = insert(app, &manager.by, spec, role, Only::Always).await?;
+    let made = insert(app, &manager.by, spec, role, InsertCondition::Always).await?;
     made.ok_or_else(|| Failure::not_found("User"))
 }
 
-async fn insert(app: &App, by: &Actor, spec: &UserSpec, role: Role, only: Only) -> Result<Option<UserRow>, Failure> {
+async fn insert(
+    app: &App,
+    by: &Actor,
+    spec: &UserSpec,
+    role: Role,
+    only: InsertCondition,
+) -> Result<Option<UserRow>, Failure> {
     let email = Email::parse(&spec.email)?;
     let name = checked_name(&spec.name)?;
     password::check("password", &spec.password, email.as_str())?;
@@ -85,13 +91,13 @@ async fn insert(app: &App, by: &Actor, spec: &UserSpec, role: Role, only: Only) 
         password: password::hash(&*app.ports.entropy, &spec.password)?,
         created_at: now,
     };
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "user.created",
         target: &uid,
         label: Some(new.email),
         details: json!({ "role": new.role, "name": new.name }),
     };
-    let noted = by.note(app, &deed)?;
+    let noted = by.record(app, &deed)?;
     users::insert(&*app.ports.database, new, only, noted).await.map_err(taken)
 }
 
@@ -177,14 +183,14 @@ pub async fn remove(app: &App, manager: &Manager, uid: &str) -> Result<(), Failu
 }
 
 fn note(app: &App, by: &Actor, action: &'static str, uid: &str, details: Value) -> Result<Stmt, Failure> {
-    Ok(by.note(app, &Deed { action, target: uid, label: None, details })?)
+    Ok(by.record(app, &AuditEvent { action, target: uid, label: None, details })?)
 }
 
-fn done(manager: &Manager, outcome: Outcome) -> Result<UserRow, Failure> {
+fn done(manager: &Manager, outcome: UserChangeOutcome) -> Result<UserRow, Failure> {
     match outcome {
-        Outcome::Done(user) => Ok(user),
-        Outcome::Absent => Err(Failure::not_found("User")),
-        Outcome::Refused(user) => {
+        UserChangeOutcome::Done(user) => Ok(user),
+        UserChangeOutcome::Absent => Err(Failure::not_found("User")),
+        UserChangeOutcome::Refused(user) => {
             manager.role.require_over(role_of(&user)?)?;
             Err(Failure::new(
                 Kind::Conflict,

@@ -49,7 +49,7 @@ pub fn hash(entropy: &dyn Entropy, password: &str) -> Result<String, Failure> {
 
 /// How a password compares with what is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordCheck {
     /// It is another one.
     Wrong,
     /// It is this one.
@@ -59,17 +59,17 @@ pub enum Verdict {
 }
 
 /// Compares a password with what is stored, in constant time. Without anything stored it takes as long and says
-/// [`Verdict::Wrong`]: how long a login takes does not tell whether there is such a user.
-pub fn verify(stored: Option<&str>, password: &str) -> Result<Verdict, Failure> {
+/// [`PasswordCheck::Wrong`]: how long a login takes does not tell whether there is such a user.
+pub fn verify(stored: Option<&str>, password: &str) -> Result<PasswordCheck, Failure> {
     let Some(stored) = stored else {
         digest(&[0; SALT_BYTES], password)?;
-        return Ok(Verdict::Wrong);
+        return Ok(PasswordCheck::Wrong);
     };
     let hash = parse(stored).ok_or_else(|| Fault::new("database", "a stored password is no PHC string of argon2id"))?;
     match argon2id().verify_password(password.as_bytes(), &hash) {
-        Ok(()) if Params::try_from(&hash) == Ok(PARAMS) => Ok(Verdict::Right),
-        Ok(()) => Ok(Verdict::Outdated),
-        Err(Error::PasswordInvalid) => Ok(Verdict::Wrong),
+        Ok(()) if Params::try_from(&hash) == Ok(PARAMS) => Ok(PasswordCheck::Right),
+        Ok(()) => Ok(PasswordCheck::Outdated),
+        Err(Error::PasswordInvalid) => Ok(PasswordCheck::Wrong),
         Err(error) => Err(refused(error)),
     }
 }
@@ -111,17 +111,17 @@ mod tests {
 
     #[test]
     fn a_hash_of_the_reference_implementation_is_understood_and_counts_as_outdated() {
-        assert_eq!(verify(Some(REFERENCE), "password").expect("a verdict"), Verdict::Outdated);
-        assert_eq!(verify(Some(REFERENCE), "Password").expect("a verdict"), Verdict::Wrong);
+        assert_eq!(verify(Some(REFERENCE), "password").expect("a verdict"), PasswordCheck::Outdated);
+        assert_eq!(verify(Some(REFERENCE), "Password").expect("a verdict"), PasswordCheck::Wrong);
     }
 
     #[test]
     fn a_new_hash_has_todays_parameters_and_knows_its_password() {
         let stored = hash(&Zeros, "correct horse battery").expect("a hash");
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$"), "{stored}");
-        assert_eq!(verify(Some(&stored), "correct horse battery").expect("a verdict"), Verdict::Right);
-        assert_eq!(verify(Some(&stored), "correct horse batterz").expect("a verdict"), Verdict::Wrong);
-        assert_eq!(verify(None, "correct horse battery").expect("a verdict"), Verdict::Wrong);
+        assert_eq!(verify(Some(&stored), "correct horse battery").expect("a verdict"), PasswordCheck::Right);
+        assert_eq!(verify(Some(&stored), "correct horse batterz").expect("a verdict"), PasswordCheck::Wrong);
+        assert_eq!(verify(None, "correct horse battery").expect("a verdict"), PasswordCheck::Wrong);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::store::identity::two_factor::Factor;
 
 /// What the holder of an account gives as second factor.
 #[derive(Clone, Default)]
-pub struct Given {
+pub struct SecondFactorInput {
     /// From the app.
     pub totp_code: Option<String>,
     /// From the list.
@@ -17,7 +17,7 @@ pub struct Given {
 
 /// What that is worth.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Proof {
+pub enum SecondFactorProof {
     /// It is good, or none is needed; it is still to be spent.
     Good(Factor),
     /// One is needed.
@@ -27,19 +27,23 @@ pub enum Proof {
 }
 
 /// Looks at a second factor without spending it.
-pub fn prove(app: &App, row: &CredentialRow, given: &Given) -> Result<Proof, Failure> {
+pub fn prove(app: &App, row: &CredentialRow, given: &SecondFactorInput) -> Result<SecondFactorProof, Failure> {
     if row.user.totp_enabled_at.is_none() {
-        return Ok(Proof::Good(Factor::None));
+        return Ok(SecondFactorProof::Good(Factor::None));
     }
     if let Some(code) = &given.recovery_code {
         let hash = recovery_hash(code);
         let is_good = row.recovery_codes.contains(&hash);
-        return Ok(if is_good { Proof::Good(Factor::RecoveryCode(hash)) } else { Proof::Wrong });
+        return Ok(if is_good {
+            SecondFactorProof::Good(Factor::RecoveryCode(hash))
+        } else {
+            SecondFactorProof::Wrong
+        });
     }
-    let Some(code) = &given.totp_code else { return Ok(Proof::Missing) };
+    let Some(code) = &given.totp_code else { return Ok(SecondFactorProof::Missing) };
     let UnsealedSecret { secret, .. } = open(app, row)?.ok_or_else(not_set_up)?;
     let step = secret.step_of(code, app.now(), row.totp_last_step);
-    Ok(step.map_or(Proof::Wrong, |step| Proof::Good(Factor::Totp(step))))
+    Ok(step.map_or(SecondFactorProof::Wrong, |step| SecondFactorProof::Good(Factor::Totp(step))))
 }
 
 /// What a user's secret is sealed to.

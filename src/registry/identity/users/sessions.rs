@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::registry::access::account::Me;
-use crate::registry::access::session::{IDLE, MOST_SESSIONS, session_cache_key};
+use crate::registry::access::account::CurrentUser;
+use crate::registry::access::session::{IDLE_TIMEOUT, MAX_SESSIONS_PER_USER, session_cache_key};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::TokenHash;
 use crate::store::Page;
@@ -13,14 +13,15 @@ use crate::store::access::sessions::{self, EndedRow, SessionRow};
 use crate::store::access::users;
 
 /// A page of one's sessions, newest first, and how many there are in all.
-pub async fn list(app: &App, me: &Me, page: Page) -> Result<(Vec<SessionRow>, i64), Failure> {
+pub async fn list(app: &App, me: &CurrentUser, page: Page) -> Result<(Vec<SessionRow>, i64), Failure> {
     let now = app.now();
-    Ok(sessions::page(&*app.ports.database, me.account.user.id, now, now.minus(IDLE), page).await?)
+    Ok(sessions::page(&*app.ports.database, me.account.user.id, now, now.minus(IDLE_TIMEOUT), page).await?)
 }
 
 /// Ends one of one's sessions.
-pub async fn end(app: &App, me: &Me, uid: &str) -> Result<(), Failure> {
-    let noted = me.by.note(app, &Deed { action: "session.ended", target: uid, label: None, details: json!({}) })?;
+pub async fn end(app: &App, me: &CurrentUser, uid: &str) -> Result<(), Failure> {
+    let noted =
+        me.by.record(app, &AuditEvent { action: "session.ended", target: uid, label: None, details: json!({}) })?;
     let (ended, ()) = app.ports.database.ask((sessions::end(me.account.user.id, uid), noted)).await?;
     let EndedRow { hash } = ended.ok_or_else(|| Failure::not_found("Session"))?;
     if let Err(fault) = app.ports.cache.delete(&session_cache_key(&TokenHash::from_stored(hash))).await {
@@ -30,14 +31,14 @@ pub async fn end(app: &App, me: &Me, uid: &str) -> Result<(), Failure> {
 }
 
 /// Ends all of one's sessions, this one too.
-pub async fn end_all(app: &App, me: &Me) -> Result<(), Failure> {
+pub async fn end_all(app: &App, me: &CurrentUser) -> Result<(), Failure> {
     let user = &me.account.user;
-    let deed = Deed { action: "user.sessions_ended", target: &user.uid, label: None, details: json!({}) };
+    let deed = AuditEvent { action: "user.sessions_ended", target: &user.uid, label: None, details: json!({}) };
     let now = app.now();
     let batch = [
         users::end_sessions(user.id),
-        me.by.note(app, &deed)?,
-        sessions::prune(user.id, now, now.minus(IDLE), MOST_SESSIONS),
+        me.by.record(app, &deed)?,
+        sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
     ];
     app.ports.database.ask(batch).await?;
     Ok(())

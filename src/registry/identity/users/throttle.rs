@@ -16,16 +16,16 @@ use sha2::{Digest, Sha256};
 use crate::ports::{Millis, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Query;
 use crate::store::access::users::{CredentialRow, touch_failed};
-use crate::store::identity::throttles::{self, Gate};
+use crate::store::identity::throttles::{self, ThrottleLimit};
 
 /// Failures of an account in a window.
-pub const MOST_PER_ACCOUNT: i64 = 10;
+pub const MAX_FAILURES_PER_ACCOUNT: i64 = 10;
 /// Failures from an address in a window: many people may share one.
-pub const MOST_PER_ADDRESS: i64 = 50;
+pub const MAX_FAILURES_PER_ADDRESS: i64 = 50;
 /// From the first failure on.
 pub const WINDOW: Duration = Duration::from_mins(15);
 
@@ -82,7 +82,7 @@ pub async fn begin(
 ) -> Result<Option<CredentialRow>, Failure> {
     let now = app.now();
     let ends_at = now.plus(WINDOW);
-    let gate = Gate { key: &attempt.address, most: MOST_PER_ADDRESS };
+    let gate = ThrottleLimit { key: &attempt.address, most: MAX_FAILURES_PER_ADDRESS };
     let batch = (
         throttles::clean(now),
         throttles::count(&attempt.address, now, ends_at, None),
@@ -90,14 +90,14 @@ pub async fn begin(
         credentials,
     );
     let ((), address, account, user) = app.ports.database.ask(batch).await?;
-    if let Some(tally) = address.filter(|tally| tally.attempts > MOST_PER_ADDRESS) {
+    if let Some(tally) = address.filter(|tally| tally.attempts > MAX_FAILURES_PER_ADDRESS) {
         let shown = attempt.address.trim_start_matches("address:");
-        note_lockout(app, by, &attempt.address, MOST_PER_ADDRESS, Some(shown)).await?;
+        note_lockout(app, by, &attempt.address, MAX_FAILURES_PER_ADDRESS, Some(shown)).await?;
         return Err(too_many(now, tally.ends_at));
     }
-    if let Some(tally) = account.filter(|tally| tally.attempts > MOST_PER_ACCOUNT) {
+    if let Some(tally) = account.filter(|tally| tally.attempts > MAX_FAILURES_PER_ACCOUNT) {
         let known = user.as_ref().map(|row| row.user.uid.as_str());
-        note_lockout(app, by, &attempt.account, MOST_PER_ACCOUNT, known).await?;
+        note_lockout(app, by, &attempt.account, MAX_FAILURES_PER_ACCOUNT, known).await?;
         return Err(too_many(now, tally.ends_at));
     }
     Ok(user)
@@ -112,19 +112,19 @@ fn too_many(now: Millis, ends_at: Millis) -> Failure {
 /// password too: that is not noted.
 async fn note_lockout(app: &App, by: &Actor, key: &str, most: i64, target: Option<&str>) -> Result<(), Failure> {
     let noted = target
-        .map(|target| by.note(app, &Deed { action: "login.locked", target, label: None, details: json!({}) }))
+        .map(|target| by.record(app, &AuditEvent { action: "login.locked", target, label: None, details: json!({}) }))
         .transpose()?;
     app.ports.database.ask((throttles::is_first_beyond(key, most), noted)).await?;
     Ok(())
 }
 
-/// Notes an attempt that failed: with its account, if there is one. So the log grows by at most [`MOST_PER_ACCOUNT`]
+/// Notes an attempt that failed: with its account, if there is one. So the log grows by at most [`MAX_FAILURES_PER_ACCOUNT`]
 /// entries a user and window.
 pub async fn failed(app: &App, by: &Actor, user: Option<&CredentialRow>, reason: &str) -> Result<(), Failure> {
     let target = user.map_or("", |row| row.user.uid.as_str());
-    let deed = Deed { action: "login.failed", target, label: None, details: json!({ "reason": reason }) };
+    let deed = AuditEvent { action: "login.failed", target, label: None, details: json!({ "reason": reason }) };
     // For an account that does not exist the same statements run, and change nothing.
-    let batch = [touch_failed(user.map(|row| row.user.id), app.now()), by.note(app, &deed)?];
+    let batch = [touch_failed(user.map(|row| row.user.id), app.now()), by.record(app, &deed)?];
     app.ports.database.ask(batch).await?;
     Ok(())
 }

@@ -3,12 +3,14 @@
 use serde_json::json;
 
 use crate::ports::Stmt;
-use crate::registry::access::account::Me;
+use crate::registry::access::account::CurrentUser;
 use crate::registry::identity::users::confirmation::{Confirmed, confirm};
-use crate::registry::identity::users::second_factor::{Given, UnsealedSecret, not_set_up, open, seal_row, wrong_code};
+use crate::registry::identity::users::second_factor::{
+    SecondFactorInput, UnsealedSecret, not_set_up, open, seal_row, wrong_code,
+};
 use crate::registry::identity::users::totp::{Secret, recovery_codes, recovery_hash};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Query;
 use crate::store::access::users::credentials;
@@ -22,19 +24,19 @@ fn is_off() -> Failure {
     Failure::new(Kind::Conflict, "The second factor is off. Turn it on with POST /api/auth/2fa/setup and …/enable.")
 }
 
-fn note(app: &App, me: &Me, action: &'static str) -> Result<Stmt, Failure> {
-    Ok(me.by.note(app, &Deed { action, target: &me.account.user.uid, label: None, details: json!({}) })?)
+fn note(app: &App, me: &CurrentUser, action: &'static str) -> Result<Stmt, Failure> {
+    Ok(me.by.record(app, &AuditEvent { action, target: &me.account.user.uid, label: None, details: json!({}) })?)
 }
 
 /// Makes a secret that is not in force until [`enable`]; it replaces one that is not in force either.
-pub async fn set_up(app: &App, me: &Me) -> Result<Secret, Failure> {
+pub async fn set_up(app: &App, me: &CurrentUser) -> Result<Secret, Failure> {
     let user = &me.account.user;
     let secret = Secret::generate(&*app.ports.entropy)?;
     let sealed = app
         .config
         .keyring
         .seal(&*app.ports.entropy, &seal_row(&user.uid), &secret.to_stored())
-        .map_err(Failure::told)?;
+        .map_err(Failure::internal_with_detail)?;
     let batch = (two_factor::prepare_totp(user.id, &sealed), note(app, me, "user.two_factor_prepared")?);
     let (is_prepared, ()) = app.ports.database.ask(batch).await?;
     if is_prepared { Ok(secret) } else { Err(is_on()) }
@@ -42,7 +44,7 @@ pub async fn set_up(app: &App, me: &Me) -> Result<Secret, Failure> {
 
 /// Puts the secret in force that [`set_up`] made, for whoever proves with a code that their app has it. The recovery
 /// codes, shown once.
-pub async fn enable(app: &App, me: &Me, code: &str) -> Result<Vec<String>, Failure> {
+pub async fn enable(app: &App, me: &CurrentUser, code: &str) -> Result<Vec<String>, Failure> {
     let user = &me.account.user;
     let row = app.ports.database.ask(credentials(user.id)).await?;
     let row = row.ok_or_else(|| Failure::not_found("User"))?;
@@ -75,13 +77,18 @@ fn new_codes(app: &App) -> Result<RecoveryCodes, Failure> {
 }
 
 /// Turns the second factor off.
-pub async fn disable(app: &App, me: &Me, password: &str, given: &Given) -> Result<(), Failure> {
+pub async fn disable(app: &App, me: &CurrentUser, password: &str, given: &SecondFactorInput) -> Result<(), Failure> {
     let noted = note(app, me, "user.two_factor_disabled")?;
     spend_on(app, me, password, given, two_factor::disable_totp(me.account.user.id, noted)).await
 }
 
 /// Makes new recovery codes, shown once; the old ones are void.
-pub async fn renew_codes(app: &App, me: &Me, password: &str, given: &Given) -> Result<Vec<String>, Failure> {
+pub async fn renew_codes(
+    app: &App,
+    me: &CurrentUser,
+    password: &str,
+    given: &SecondFactorInput,
+) -> Result<Vec<String>, Failure> {
     let RecoveryCodes { codes, hashes } = new_codes(app)?;
     let noted = note(app, me, "user.recovery_codes_renewed")?;
     spend_on(app, me, password, given, two_factor::replace_codes(me.account.user.id, &hashes, noted)).await?;
@@ -92,9 +99,9 @@ pub async fn renew_codes(app: &App, me: &Me, password: &str, given: &Given) -> R
 /// that was good.
 async fn spend_on(
     app: &App,
-    me: &Me,
+    me: &CurrentUser,
     password: &str,
-    given: &Given,
+    given: &SecondFactorInput,
     change: (Query<bool>, Stmt, Stmt),
 ) -> Result<(), Failure> {
     if me.account.user.totp_enabled_at.is_none() {

@@ -10,31 +10,33 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::json;
-use crate::ports::{DatabaseError, Fault, UpstreamError};
+use crate::ports::{DatabaseError, Fault, HttpClientError};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::kernel::outbound::{Answer, Ask, Authorization, RequestError, ask, read_all};
+use crate::registry::kernel::outbound::{
+    Authorization, OutboundRequest, OutboundResponse, RequestError, read_all, send,
+};
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
-use crate::store::packages::authority::{Before, StoredRoot, Upstream, Validators};
+use crate::store::packages::authority::{PreviousAnswer, StoredRoot, UpstreamRepository, Validators};
 
 /// Most bytes of one document: the largest of packagist.org has two million.
 pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
 
 /// Most bytes that are read of an answer that only tells of a failure, and most characters that are told on.
-const MAX_WORDS_READ: usize = 4096;
-const MAX_WORDS_TOLD: usize = 200;
+const MAX_ERROR_BYTES_READ: usize = 4096;
+const MAX_ERROR_CHARACTERS: usize = 200;
 
 /// Repositories decide by `Composer/` in which form they answer.
 pub const USER_AGENT_TEXT: &str = concat!("Composer/2.0 (rostrum/", env!("CARGO_PKG_VERSION"), ")");
 
 /// Attempts at one request when the server breaks off or is overloaded.
-const ATTEMPTS: u32 = 2;
-const REST_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
+const MAX_ATTEMPTS: u32 = 2;
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// Why an upstream repository could not be read, in words for its owner. Nothing here holds a credential.
 #[derive(Debug, thiserror::Error)]
-pub enum MirrorError {
+pub enum UpstreamRepositoryError {
     /// No answer.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -83,36 +85,36 @@ pub enum MirrorError {
     Internal(Failure),
 }
 
-impl From<Failure> for MirrorError {
+impl From<Failure> for UpstreamRepositoryError {
     fn from(failure: Failure) -> Self {
         Self::Internal(failure)
     }
 }
 
-impl From<DatabaseError> for MirrorError {
+impl From<DatabaseError> for UpstreamRepositoryError {
     fn from(error: DatabaseError) -> Self {
         Self::Internal(error.into())
     }
 }
 
-impl From<Fault> for MirrorError {
+impl From<Fault> for UpstreamRepositoryError {
     fn from(fault: Fault) -> Self {
         Self::Internal(fault.into())
     }
 }
 
-impl MirrorError {
+impl UpstreamRepositoryError {
     /// Whether the same request may succeed a moment later.
-    fn may_pass(&self) -> bool {
+    fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Request(RequestError::NoAnswer(UpstreamError::Unreachable(_)))
+            Self::Request(RequestError::NoAnswer(HttpClientError::Unreachable(_)))
                 | Self::Status { status: 500 | 502 | 503 | 504, .. }
         )
     }
 
     /// Whether it is the server that fails, not one document of it.
-    pub fn is_the_servers(&self) -> bool {
+    pub fn is_server_failure(&self) -> bool {
         match self {
             Self::Request(error) => !matches!(error, RequestError::TooLarge { .. }),
             Self::Refused { .. } | Self::Status { .. } | Self::NotARepository => true,
@@ -130,7 +132,7 @@ impl MirrorError {
 }
 
 /// A document, or why there is none.
-pub enum Got {
+pub enum ConditionalResponse {
     /// It is what the asker has already.
     Unchanged,
     /// It is not there.
@@ -153,7 +155,7 @@ pub struct FetchedRoot {
 }
 
 /// An upstream repository, for the length of one piece of work.
-pub struct Remote<'a> {
+pub struct ComposerClient<'a> {
     app: &'a App,
     base: Url,
     authorization: Option<Authorization>,
@@ -164,34 +166,34 @@ pub struct Remote<'a> {
 }
 
 /// The address of a repository's root: its own when that names a file, else `packages.json` below it.
-fn root_url(url: &str) -> Result<Url, MirrorError> {
-    let address = |text: &str| Url::parse(text).map_err(|_| MirrorError::Address(url.to_owned()));
+fn root_url(url: &str) -> Result<Url, UpstreamRepositoryError> {
+    let address = |text: &str| Url::parse(text).map_err(|_| UpstreamRepositoryError::Address(url.to_owned()));
     if address(url)?.path().contains(".json") {
         return address(url);
     }
     address(&format!("{}/packages.json", url.trim_end_matches('/')))
 }
 
-impl<'a> Remote<'a> {
+impl<'a> ComposerClient<'a> {
     /// The way to `upstream`.
-    pub fn new(app: &'a App, upstream: &Upstream) -> Result<Self, MirrorError> {
-        let Upstream { uid, url, credential_type, credentials, .. } = upstream;
+    pub fn new(app: &'a App, upstream: &UpstreamRepository) -> Result<Self, UpstreamRepositoryError> {
+        let UpstreamRepository { uid, url, credential_type, credentials, .. } = upstream;
         let credentials = Credentials::open(app, uid, credential_type, credentials.as_deref())?;
         let authorization = credentials.authorization(Provider::Composer);
         Ok(Self { app, base: root_url(url)?, authorization, requests: 0, received_bytes: 0 })
     }
 
     /// The address that `reference`, a part of its documents, stands for.
-    pub fn resolve(&self, reference: &str) -> Result<Url, MirrorError> {
-        self.base.join(reference).map_err(|_| MirrorError::Address(reference.to_owned()))
+    pub fn resolve(&self, reference: &str) -> Result<Url, UpstreamRepositoryError> {
+        self.base.join(reference).map_err(|_| UpstreamRepositoryError::Address(reference.to_owned()))
     }
 
     /// Reads the root; `None` when it has not changed since `known`.
-    pub async fn root(&mut self, known: Option<&Validators>) -> Result<Option<FetchedRoot>, MirrorError> {
+    pub async fn root(&mut self, known: Option<&Validators>) -> Result<Option<FetchedRoot>, UpstreamRepositoryError> {
         match self.get(self.base.clone(), known).await? {
-            Got::Unchanged => Ok(None),
-            Got::Absent => Err(MirrorError::NotARepository),
-            Got::Document { bytes, validators } => {
+            ConditionalResponse::Unchanged => Ok(None),
+            ConditionalResponse::Absent => Err(UpstreamRepositoryError::NotARepository),
+            ConditionalResponse::Document { bytes, validators } => {
                 let (root, file) = read_root(&bytes)?;
                 Ok(Some(FetchedRoot { stored: StoredRoot { root, validators }, file }))
             }
@@ -199,28 +201,38 @@ impl<'a> Remote<'a> {
     }
 
     /// Reads a document that another one names.
-    pub async fn named(&mut self, reference: &str) -> Result<Vec<u8>, MirrorError> {
+    pub async fn named(&mut self, reference: &str) -> Result<Vec<u8>, UpstreamRepositoryError> {
         match self.get(self.resolve(reference)?, None).await? {
-            Got::Document { bytes, .. } => Ok(bytes),
-            Got::Absent | Got::Unchanged => Err(MirrorError::Missing { name: reference.to_owned() }),
+            ConditionalResponse::Document { bytes, .. } => Ok(bytes),
+            ConditionalResponse::Absent | ConditionalResponse::Unchanged => {
+                Err(UpstreamRepositoryError::Missing { name: reference.to_owned() })
+            }
         }
     }
 
     /// Asks for a document, on condition that it has changed when its validators are known.
-    pub async fn get(&mut self, url: Url, known: Option<&Validators>) -> Result<Got, MirrorError> {
+    pub async fn get(
+        &mut self,
+        url: Url,
+        known: Option<&Validators>,
+    ) -> Result<ConditionalResponse, UpstreamRepositoryError> {
         let mut attempt = 1;
         loop {
             match self.get_once(url.clone(), known).await {
-                Err(error) if attempt < ATTEMPTS && error.may_pass() => {
+                Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => {
                     attempt += 1;
-                    self.app.ports.clock.sleep(REST_BETWEEN_ATTEMPTS).await;
+                    self.app.ports.clock.sleep(RETRY_DELAY).await;
                 }
                 result => return result,
             }
         }
     }
 
-    async fn get_once(&mut self, url: Url, known: Option<&Validators>) -> Result<Got, MirrorError> {
+    async fn get_once(
+        &mut self,
+        url: Url,
+        known: Option<&Validators>,
+    ) -> Result<ConditionalResponse, UpstreamRepositoryError> {
         let mut answer = self.send(url, known).await?;
         match answer.response.status {
             StatusCode::OK => {
@@ -230,20 +242,24 @@ impl<'a> Remote<'a> {
                     answer.response.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
                 };
                 let validators = Validators { etag: text(ETAG), last_modified: text(LAST_MODIFIED) };
-                Ok(Got::Document { bytes, validators })
+                Ok(ConditionalResponse::Document { bytes, validators })
             }
-            StatusCode::NOT_MODIFIED if known.is_some() => Ok(Got::Unchanged),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Got::Absent),
-            _ => Err(refusal(answer).await),
+            StatusCode::NOT_MODIFIED if known.is_some() => Ok(ConditionalResponse::Unchanged),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(ConditionalResponse::Absent),
+            _ => Err(ineligibility(answer).await),
         }
     }
 
     /// Sends one request with the credentials, if it goes to the repository's own origin.
-    pub async fn send(&mut self, url: Url, known: Option<&Validators>) -> Result<Answer, MirrorError> {
+    pub async fn send(
+        &mut self,
+        url: Url,
+        known: Option<&Validators>,
+    ) -> Result<OutboundResponse, UpstreamRepositoryError> {
         let authorization = self.authorization.as_ref().filter(|_| url.origin() == self.base.origin());
         self.requests += 1;
-        let asked = Ask { method: Method::GET, url, headers: headers(known), body: Bytes::new() };
-        let answer = ask(self.app, asked, authorization).await?;
+        let asked = OutboundRequest { method: Method::GET, url, headers: headers(known), body: Bytes::new() };
+        let answer = send(self.app, asked, authorization).await?;
         self.requests += i64::from(answer.requests) - 1;
         Ok(answer)
     }
@@ -263,23 +279,23 @@ fn headers(known: Option<&Validators>) -> HeaderMap {
 }
 
 /// Why the server did not send what was asked for, in its own words if it has some.
-pub async fn refusal(mut answer: Answer) -> MirrorError {
+pub async fn ineligibility(mut answer: OutboundResponse) -> UpstreamRepositoryError {
     let status = answer.response.status.as_u16();
-    let words = match read_all(&mut *answer.response.body, MAX_WORDS_READ).await {
-        Ok(bytes) => words(&bytes).map(|words| format!(": {words}")).unwrap_or_default(),
+    let words = match read_all(&mut *answer.response.body, MAX_ERROR_BYTES_READ).await {
+        Ok(bytes) => error_message(&bytes).map(|words| format!(": {words}")).unwrap_or_default(),
         Err(_) => String::new(),
     };
     match answer.response.status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => MirrorError::Refused { status, words },
-        _ => MirrorError::Status { status, words },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamRepositoryError::Refused { status, words },
+        _ => UpstreamRepositoryError::Status { status, words },
     }
 }
 
 /// What a JSON answer says to people.
-fn words(bytes: &[u8]) -> Option<String> {
+fn error_message(bytes: &[u8]) -> Option<String> {
     let answer = json::parse(bytes).ok()?;
     let text = ["warning", "error", "message", "info"].iter().find_map(|key| answer.get(key)?.as_str())?;
-    Some(text.chars().filter(|letter| !letter.is_control()).take(MAX_WORDS_TOLD).collect())
+    Some(text.chars().filter(|letter| !letter.is_control()).take(MAX_ERROR_CHARACTERS).collect())
 }
 
 /// What an upstream has of one package.
@@ -293,7 +309,7 @@ pub enum Fetched {
         /// Of the one document after the other.
         versions: Vec<Versions>,
         /// What to compare the documents with next time.
-        published: Before,
+        published: PreviousAnswer,
         /// Their bytes.
         bytes: usize,
     },
@@ -302,11 +318,11 @@ pub enum Fetched {
 /// Asks for the two documents of a package at the addresses that `template` stands for. When one of them has changed,
 /// both are read: the package is rendered from all its versions.
 pub async fn fetch_package(
-    remote: &mut Remote<'_>,
+    remote: &mut ComposerClient<'_>,
     template: &str,
     name: &PackageName,
     known: Option<&[Validators]>,
-) -> Result<Fetched, MirrorError> {
+) -> Result<Fetched, UpstreamRepositoryError> {
     let urls = ["", "~dev"].map(|part| remote.resolve(&template.replace("%package%", &format!("{name}{part}"))));
     let mut got = Vec::with_capacity(urls.len());
     for (place, url) in urls.into_iter().enumerate() {
@@ -315,22 +331,24 @@ pub async fn fetch_package(
         got.push((url.clone(), remote.get(url, condition).await?));
     }
     // One that is absent has no validators, so one that was there before is seen to be gone.
-    let is_same = |(place, (_, got)): (usize, &(Url, Got))| match got {
-        Got::Unchanged => true,
-        Got::Absent => known.and_then(|known| known.get(place)).is_some_and(|known| *known == Validators::default()),
-        Got::Document { .. } => false,
+    let is_same = |(place, (_, got)): (usize, &(Url, ConditionalResponse))| match got {
+        ConditionalResponse::Unchanged => true,
+        ConditionalResponse::Absent => {
+            known.and_then(|known| known.get(place)).is_some_and(|known| *known == Validators::default())
+        }
+        ConditionalResponse::Document { .. } => false,
     };
-    if got.iter().any(|(_, got)| matches!(got, Got::Unchanged)) && got.iter().enumerate().all(is_same) {
+    if got.iter().any(|(_, got)| matches!(got, ConditionalResponse::Unchanged)) && got.iter().enumerate().all(is_same) {
         return Ok(Fetched::Unchanged);
     }
     let mut hasher = Sha256::new();
     let (mut versions, mut validators, mut size) = (Vec::new(), Vec::new(), 0);
     for (url, got) in got {
         let got = match got {
-            Got::Unchanged => remote.get(url, None).await?,
+            ConditionalResponse::Unchanged => remote.get(url, None).await?,
             other => other,
         };
-        let Got::Document { bytes, validators: these } = got else {
+        let ConditionalResponse::Document { bytes, validators: these } = got else {
             validators.push(Validators::default());
             hasher.update([0]);
             continue;
@@ -343,7 +361,7 @@ pub async fn fetch_package(
     if versions.is_empty() {
         return Ok(Fetched::Absent);
     }
-    let published = Before { validators, digest: Some(hex::encode(hasher.finalize())) };
+    let published = PreviousAnswer { validators, digest: Some(hex::encode(hasher.finalize())) };
     Ok(Fetched::Documents { versions, published, bytes: size })
 }
 
@@ -364,10 +382,10 @@ mod tests {
 
     #[test]
     fn a_servers_own_words_are_told_shortened_and_on_one_line() {
-        assert_eq!(words(br#"{"error": "no\nway"}"#).as_deref(), Some("noway"));
-        assert_eq!(words(br#"{"warning": 5}"#), None);
-        assert_eq!(words(b"<html>"), None);
+        assert_eq!(error_message(br#"{"error": "no\nway"}"#).as_deref(), Some("noway"));
+        assert_eq!(error_message(br#"{"warning": 5}"#), None);
+        assert_eq!(error_message(b"<html>"), None);
         let long = format!("{{\"message\": \"{}\"}}", "x".repeat(1000));
-        assert_eq!(words(long.as_bytes()).map(|words| words.len()), Some(MAX_WORDS_TOLD));
+        assert_eq!(error_message(long.as_bytes()).map(|words| words.len()), Some(MAX_ERROR_CHARACTERS));
     }
 }

@@ -38,7 +38,7 @@ const MAX_NAMED: usize = 20;
 const MAX_URL: usize = 2048;
 
 /// A package as an upstream has it, ready to be published.
-pub struct Intake {
+pub struct ConvertedPackage {
     /// Its documents.
     pub rendered: Rendered,
     /// Its versions.
@@ -52,7 +52,7 @@ pub struct Intake {
 }
 
 /// Where a version's zip is upstream.
-struct Archive {
+struct ArchiveLocation {
     url: String,
     /// As upstream has it.
     reference: Option<String>,
@@ -62,45 +62,46 @@ struct Archive {
 }
 
 /// One version that is taken in.
-struct Admitted {
+struct ParsedVersion {
     version: RefVersion,
     manifest: Manifest,
-    archive: Option<Archive>,
+    archive: Option<ArchiveLocation>,
     released_at: Option<Millis>,
     is_default_branch: bool,
 }
 
 /// Takes in the versions of a package, each in full. `known` are those that are published now, in their order: what they
 /// were found to be stays.
-pub fn take_in(
+pub fn convert(
     app: &App,
     name: &PackageName,
     versions: impl Iterator<Item = Map>,
     mirrors: &[DistMirror],
     known: &[KnownVersion],
-) -> Result<Intake, Fault> {
-    let mut taking = Taking { app, name, mirrors, known, seen: BTreeSet::new(), bytes: 0, taken: Taken::default() };
-    let mut skipped = Skipped::default();
+) -> Result<ConvertedPackage, Fault> {
+    let mut taking =
+        Converter { app, name, mirrors, known, seen: BTreeSet::new(), bytes: 0, taken: ConvertedVersions::default() };
+    let mut skipped = SkippedVersions::default();
     for version in versions {
         let label = version.get("version").and_then(Value::as_str).unwrap_or("?").chars().take(100).collect();
         if let Err(reason) = taking.take(version)? {
             skipped.note(label, reason);
         }
     }
-    let Taken { entries, index, versions, dists, default_branch } = taking.taken;
+    let ConvertedVersions { entries, index, versions, dists, default_branch } = taking.taken;
     let rendered = render_entries(name, entries, &index);
     let normalized = versions.iter().map(|version| version.normalized.clone()).collect();
     let live = LiveVersions { package: name.to_string(), versions: normalized, default_branch };
-    Ok(Intake { rendered, versions, live, dists, skipped: skipped.into_list() })
+    Ok(ConvertedPackage { rendered, versions, live, dists, skipped: skipped.into_list() })
 }
 
 #[derive(Default)]
-struct Skipped {
+struct SkippedVersions {
     named: Vec<SkippedVersion>,
     more: usize,
 }
 
-impl Skipped {
+impl SkippedVersions {
     fn note(&mut self, version: String, reason: String) {
         if self.named.len() < MAX_NAMED {
             self.named.push(SkippedVersion { version, reason });
@@ -120,7 +121,7 @@ impl Skipped {
 
 /// What versions become.
 #[derive(Default)]
-struct Taken {
+struct ConvertedVersions {
     entries: Vec<Map>,
     index: Vec<IndexedVersion>,
     versions: Vec<VersionUpsert>,
@@ -128,7 +129,7 @@ struct Taken {
     default_branch: Option<String>,
 }
 
-struct Taking<'a> {
+struct Converter<'a> {
     app: &'a App,
     name: &'a PackageName,
     mirrors: &'a [DistMirror],
@@ -136,10 +137,10 @@ struct Taking<'a> {
     /// Normalized versions.
     seen: BTreeSet<String>,
     bytes: usize,
-    taken: Taken,
+    taken: ConvertedVersions,
 }
 
-impl Taking<'_> {
+impl Converter<'_> {
     /// Takes one version, or says why not.
     fn take(&mut self, version: Map) -> Result<Result<(), String>, Fault> {
         let text = Value::Object(version).to_string();
@@ -149,7 +150,7 @@ impl Taking<'_> {
         if self.bytes + text.len() > MAX_BYTES {
             return Ok(Err(format!("the versions before it have {MAX_BYTES} bytes already")));
         }
-        let admitted = match admit(self.name, text.as_bytes()) {
+        let admitted = match parse_version(self.name, text.as_bytes()) {
             Ok(admitted) => admitted,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -161,8 +162,8 @@ impl Taking<'_> {
         Ok(Ok(()))
     }
 
-    fn add(&mut self, admitted: &Admitted, manifest: String) -> Result<(), Fault> {
-        let Admitted { version: RefVersion { pretty, normalized }, archive, .. } = admitted;
+    fn add(&mut self, admitted: &ParsedVersion, manifest: String) -> Result<(), Fault> {
+        let ParsedVersion { version: RefVersion { pretty, normalized }, archive, .. } = admitted;
         let (now, name) = (self.app.now(), self.name.to_string());
         let known = find_version(self.known, normalized.as_str());
         let released_at = admitted.released_at.or(known.map(|known| known.released_at)).unwrap_or(now);
@@ -212,7 +213,7 @@ impl Taking<'_> {
 }
 
 /// Reads one version; an error says why it cannot be published.
-fn admit(name: &PackageName, text: &[u8]) -> Result<Admitted, String> {
+fn parse_version(name: &PackageName, text: &[u8]) -> Result<ParsedVersion, String> {
     let manifest = Manifest::parse_as(text, name).map_err(|error| error.to_string())?;
     let own = |key: &str| manifest.json().get(key).and_then(Value::as_str);
     if let Some(other) = own("name").filter(|other| !other.eq_ignore_ascii_case(name.as_str())) {
@@ -228,7 +229,7 @@ fn admit(name: &PackageName, text: &[u8]) -> Result<Admitted, String> {
         _ if manifest.package_type() == "metapackage" => None,
         _ => return Err("it has no zip".to_owned()),
     };
-    Ok(Admitted {
+    Ok(ParsedVersion {
         version: RefVersion { pretty: pretty.to_owned(), normalized },
         archive,
         released_at: manifest.json().get("time").and_then(moment),
@@ -237,7 +238,7 @@ fn admit(name: &PackageName, text: &[u8]) -> Result<Admitted, String> {
     })
 }
 
-fn archive(dist: &Map) -> Result<Archive, String> {
+fn archive(dist: &Map) -> Result<ArchiveLocation, String> {
     let text = |key: &str| dist.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let kind = text("type").unwrap_or_default();
     if kind != "zip" {
@@ -258,7 +259,7 @@ fn archive(dist: &Map) -> Result<Archive, String> {
     let commit = reference.filter(|reference| ObjectId::parse(reference).is_ok()).map(str::to_ascii_lowercase);
     let told = || format!("{url}\n{}\n{shasum}", reference.unwrap_or_default());
     let address = commit.unwrap_or_else(|| hex::encode(Sha1::digest(told().as_bytes())));
-    Ok(Archive { url: url.to_owned(), reference: reference.map(str::to_owned), shasum, address })
+    Ok(ArchiveLocation { url: url.to_owned(), reference: reference.map(str::to_owned), shasum, address })
 }
 
 /// A moment as Composer's loader reads it: the forms that repositories write.
@@ -296,14 +297,14 @@ mod tests {
         PackageName::parse("acme/lib").expect("a name")
     }
 
-    fn admitted(changes: Value) -> Result<Admitted, String> {
+    fn admitted(changes: Value) -> Result<ParsedVersion, String> {
         let mut version = json!({
             "name": "acme/lib", "version": "1.0.0",
             "dist": {"type": "zip", "url": "https://host.test/1.zip", "reference": "a".repeat(40), "shasum": ""},
         });
         let Value::Object(changes) = changes else { panic!("an object") };
         version.as_object_mut().expect("an object").extend(changes);
-        admit(&name(), version.to_string().as_bytes())
+        parse_version(&name(), version.to_string().as_bytes())
     }
 
     #[test]

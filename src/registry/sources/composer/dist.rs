@@ -21,33 +21,33 @@ use crate::registry::kernel::memory::Permit;
 use crate::registry::kernel::outbound::RequestError;
 use crate::registry::packages::documents::stored;
 use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
-use crate::registry::sources::composer::client::{MirrorError, Remote, refusal};
-use crate::registry::sources::composer::entitled;
+use crate::registry::sources::composer::client::{ComposerClient, UpstreamRepositoryError, ineligibility};
+use crate::registry::sources::composer::eligible_upstreams;
 use crate::store::OrganizationId;
-use crate::store::packages::authority::Upstream;
+use crate::store::packages::authority::UpstreamRepository;
 use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first};
 
 /// Largest zip that is mirrored: hashing it takes some seconds of CPU time.
 const MAX_BYTES: u64 = 512 << 20;
 
 /// Zips that an isolate fetches at the same time: each has a part of 5 MiB in memory, twice while it is stored.
-const PLACES: [&str; 4] = ["archive:1", "archive:2", "archive:3", "archive:4"];
+const DOWNLOAD_PERMITS: [&str; 4] = ["archive:1", "archive:2", "archive:3", "archive:4"];
 
 /// How long a download waits for others in the same isolate.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A zip begins with an entry, or with its end when it has none.
-const BEGINNINGS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
+const ZIP_SIGNATURES: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 /// What the record at its end begins with; a comment of up to 65,535 bytes may follow it.
-const END: &[u8] = b"PK\x05\x06";
-const END_WITHIN: usize = 65_535 + 22;
+const END_OF_CENTRAL_DIRECTORY: &[u8] = b"PK\x05\x06";
+const END_RECORD_WINDOW: usize = 65_535 + 22;
 
 /// Why a zip is not taken.
 #[derive(Debug, thiserror::Error)]
-enum ArchiveError {
+enum UpstreamDistError {
     /// It cannot be had.
     #[error(transparent)]
-    Mirror(#[from] MirrorError),
+    Mirror(#[from] UpstreamRepositoryError),
     /// It is something else, or only the first part of one.
     #[error("what the upstream sends is not a complete zip")]
     NotAZip,
@@ -64,13 +64,13 @@ enum ArchiveError {
     TooLarge,
 }
 
-impl From<Fault> for ArchiveError {
+impl From<Fault> for UpstreamDistError {
     fn from(fault: Fault) -> Self {
         Self::Mirror(fault.into())
     }
 }
 
-impl From<Failure> for ArchiveError {
+impl From<Failure> for UpstreamDistError {
     fn from(failure: Failure) -> Self {
         Self::Mirror(failure.into())
     }
@@ -89,24 +89,24 @@ pub async fn fetch(
     known_sha1: Option<&str>,
 ) -> Result<NewArtifact, Failure> {
     let upstream = upstream_of(app, organization, name, row).await?;
-    let mut place = app.acquire_permit(&PLACES, PATIENCE).await.ok_or_else(busy)?;
-    let mut remote = Remote::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
+    let mut place = app.acquire_permit(&DOWNLOAD_PERMITS, TIMEOUT).await.ok_or_else(busy)?;
+    let mut remote = ComposerClient::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
     let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
     let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
-    let mut problem = ArchiveError::NotAZip;
+    let mut problem = UpstreamDistError::NotAZip;
     for url in urls {
         match download(app, &mut remote, &url, promised, &mut place).await {
             Ok(artifact) => return attach(app, row, artifact).await,
-            Err(ArchiveError::Mirror(MirrorError::Internal(failure))) => return Err(failure),
+            Err(UpstreamDistError::Mirror(UpstreamRepositoryError::Internal(failure))) => return Err(failure),
             // As composer does it: only what cannot be had is looked for elsewhere.
-            Err(error @ ArchiveError::Shasum { .. }) => {
+            Err(error @ UpstreamDistError::Shasum { .. }) => {
                 problem = error;
                 break;
             }
             Err(error) => problem = error,
         }
     }
-    if matches!(problem, ArchiveError::TooLarge) {
+    if matches!(problem, UpstreamDistError::TooLarge) {
         app.ports.database.ask(dists::refuse(row.id, &problem.to_string())).await?;
         return Err(unavailable(&row.pretty, &problem.to_string()));
     }
@@ -120,9 +120,9 @@ async fn upstream_of(
     organization: OrganizationId,
     name: &PackageName,
     row: &DistRow,
-) -> Result<Upstream, Failure> {
-    let facts = stored(app, organization, name).await?.facts;
-    let said = facts.as_ref().map(|facts| entitled(facts, name)).unwrap_or_default();
+) -> Result<UpstreamRepository, Failure> {
+    let facts = stored(app, organization, name).await?.authority;
+    let said = facts.as_ref().map(|facts| eligible_upstreams(facts, name)).unwrap_or_default();
     let upstream =
         said.into_iter().map(|said| &said.upstream).find(|upstream| upstream.id == row.repository_id).cloned();
     upstream.ok_or_else(|| unavailable(&row.pretty, "the upstream that has it is no longer asked for this package"))
@@ -140,21 +140,21 @@ async fn attach(app: &App, row: &DistRow, artifact: NewArtifact) -> Result<NewAr
 
 async fn download(
     app: &App,
-    remote: &mut Remote<'_>,
+    remote: &mut ComposerClient<'_>,
     url: &str,
     promised: &str,
     place: &mut Permit,
-) -> Result<NewArtifact, ArchiveError> {
-    let url = Url::parse(url).map_err(|_| MirrorError::Address(url.to_owned()))?;
+) -> Result<NewArtifact, UpstreamDistError> {
+    let url = Url::parse(url).map_err(|_| UpstreamRepositoryError::Address(url.to_owned()))?;
     let mut answer = remote.send(url, None).await?;
     if answer.response.status != StatusCode::OK {
-        return Err(refusal(answer).await.into());
+        return Err(ineligibility(answer).await.into());
     }
     let length = answer.response.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_BYTES) {
-        return Err(ArchiveError::TooLarge);
+        return Err(UpstreamDistError::TooLarge);
     }
-    let mut receiver = Receiver::new(app);
+    let mut receiver = DistDownload::new(app);
     let mut result = receive(&mut receiver, &mut *answer.response.body, place).await;
     if result.is_ok() {
         result = receiver.check(length.is_none_or(|length| length == receiver.size), promised);
@@ -169,12 +169,13 @@ async fn download(
 }
 
 async fn receive(
-    receiver: &mut Receiver<'_>,
+    receiver: &mut DistDownload<'_>,
     body: &mut dyn crate::ports::ByteStream,
     place: &mut Permit,
-) -> Result<(), ArchiveError> {
+) -> Result<(), UpstreamDistError> {
     while let Some(chunk) = body.next_chunk().await {
-        let chunk = chunk.map_err(|Fault { reason, .. }| MirrorError::from(RequestError::BrokenOff(reason)))?;
+        let chunk =
+            chunk.map_err(|Fault { reason, .. }| UpstreamRepositoryError::from(RequestError::BrokenOff(reason)))?;
         place.renew(receiver.app.now());
         receiver.take(&chunk).await?;
     }
@@ -182,7 +183,7 @@ async fn receive(
 }
 
 /// A zip on its way into the blob store.
-struct Receiver<'a> {
+struct DistDownload<'a> {
     app: &'a App,
     sha1: Sha1,
     sha256: Sha256,
@@ -201,7 +202,7 @@ struct Incoming {
     upload: Box<dyn BlobUpload>,
 }
 
-impl<'a> Receiver<'a> {
+impl<'a> DistDownload<'a> {
     fn new(app: &'a App) -> Self {
         Self {
             app,
@@ -215,12 +216,12 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    async fn take(&mut self, mut chunk: &[u8]) -> Result<(), ArchiveError> {
+    async fn take(&mut self, mut chunk: &[u8]) -> Result<(), UpstreamDistError> {
         self.sha1.update(chunk);
         self.sha256.update(chunk);
         self.size += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         if self.size > MAX_BYTES {
-            return Err(ArchiveError::TooLarge);
+            return Err(UpstreamDistError::TooLarge);
         }
         while !chunk.is_empty() {
             let (now, later) = chunk.split_at(chunk.len().min(PART_BYTES - self.part.len()));
@@ -235,18 +236,18 @@ impl<'a> Receiver<'a> {
     }
 
     /// A web page is recognised before anything of it is stored.
-    fn check_beginning(&mut self) -> Result<(), ArchiveError> {
-        self.begins_as_zip |= self.upload.is_none() && BEGINNINGS.iter().any(|bytes| self.part.starts_with(bytes));
-        if self.begins_as_zip { Ok(()) } else { Err(ArchiveError::NotAZip) }
+    fn check_beginning(&mut self) -> Result<(), UpstreamDistError> {
+        self.begins_as_zip |= self.upload.is_none() && ZIP_SIGNATURES.iter().any(|bytes| self.part.starts_with(bytes));
+        if self.begins_as_zip { Ok(()) } else { Err(UpstreamDistError::NotAZip) }
     }
 
-    async fn store_part(&mut self) -> Result<(), ArchiveError> {
+    async fn store_part(&mut self) -> Result<(), UpstreamDistError> {
         if self.upload.is_none() {
             let key = format!("incoming/{}", new_uid(&*self.app.ports.entropy, self.app.now())?);
             let upload = self.app.ports.blobs.upload(&key).await?;
             self.upload = Some(Incoming { key, upload });
         }
-        self.tail = self.part[self.part.len().saturating_sub(END_WITHIN)..].to_vec();
+        self.tail = self.part[self.part.len().saturating_sub(END_RECORD_WINDOW)..].to_vec();
         let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
         if let Some(Incoming { upload, .. }) = &mut self.upload {
             upload.put_part(Bytes::from(part)).await?;
@@ -254,22 +255,22 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    fn check(&mut self, is_whole: bool, promised: &str) -> Result<(), ArchiveError> {
+    fn check(&mut self, is_whole: bool, promised: &str) -> Result<(), UpstreamDistError> {
         self.check_beginning()?;
         let end = [self.tail.as_slice(), &self.part].concat();
-        let end = &end[end.len().saturating_sub(END_WITHIN)..];
-        if !is_whole || !end.windows(END.len()).any(|window| window == END) {
-            return Err(ArchiveError::NotAZip);
+        let end = &end[end.len().saturating_sub(END_RECORD_WINDOW)..];
+        if !is_whole || !end.windows(END_OF_CENTRAL_DIRECTORY.len()).any(|window| window == END_OF_CENTRAL_DIRECTORY) {
+            return Err(UpstreamDistError::NotAZip);
         }
         let found = hex::encode(self.sha1.clone().finalize());
         if !promised.is_empty() && found != promised {
-            return Err(ArchiveError::Shasum { found, promised: promised.to_owned() });
+            return Err(UpstreamDistError::Shasum { found, promised: promised.to_owned() });
         }
         Ok(())
     }
 
     /// Makes it a blob under the hash of its content.
-    async fn keep(mut self) -> Result<NewArtifact, ArchiveError> {
+    async fn keep(mut self) -> Result<NewArtifact, UpstreamDistError> {
         let sha256 = hex::encode(self.sha256.clone().finalize());
         let (key, blobs) = (blob_key(&sha256), &self.app.ports.blobs);
         match self.upload.take() {

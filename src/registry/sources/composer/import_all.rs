@@ -8,10 +8,10 @@ use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::registry::sources::composer::client::MirrorError;
-use crate::registry::sources::composer::import_batch::Harvest;
-use crate::registry::sources::composer::{Progress, takes};
-use crate::store::packages::authority::{Before, StoredRoot, Validators};
+use crate::registry::sources::composer::client::UpstreamRepositoryError;
+use crate::registry::sources::composer::import_batch::ImportBatch;
+use crate::registry::sources::composer::{Progress, matches_any};
+use crate::store::packages::authority::{PreviousAnswer, StoredRoot, Validators};
 use crate::store::sources::upstream_answers::{FoundName, found};
 
 /// Most documents that a repository is spread over, not counting those of single packages.
@@ -24,20 +24,20 @@ const MAX_PACKAGES: usize = 10_000;
 const PROVIDERS_A_SYNC: usize = 200;
 
 /// Publishes everything that has changed since the last time.
-pub async fn import(
-    harvest: &mut Harvest<'_>,
+pub async fn import_all(
+    harvest: &mut ImportBatch<'_>,
     mut stored: StoredRoot,
     root: RepositoryFile,
-) -> Result<Progress, MirrorError> {
+) -> Result<Progress, UpstreamRepositoryError> {
     let published = harvest.app.ports.database.ask(found(harvest.upstream.id)).await?;
-    let mut whole = Whole { harvest, published, seen: BTreeSet::new(), providers: Vec::new() };
+    let mut whole = FullImport { harvest, published, seen: BTreeSet::new(), providers: Vec::new() };
     let template = root.providers_url.clone();
     whole.read_documents(root).await?;
     let progress = match template {
         Some(template) => whole.take_providers(&template).await?,
         None => Progress::Done,
     };
-    let Whole { published, seen, harvest, .. } = whole;
+    let FullImport { published, seen, harvest, .. } = whole;
     if progress == Progress::Done {
         let gone = published.into_iter().map(|known| known.name).filter(|name| !seen.contains(name));
         harvest.retire(gone.collect());
@@ -67,8 +67,8 @@ fn with_hash(reference: &FileReference) -> String {
 }
 
 /// A repository that is being read.
-struct Whole<'w, 'a> {
-    harvest: &'w mut Harvest<'a>,
+struct FullImport<'w, 'a> {
+    harvest: &'w mut ImportBatch<'a>,
     /// What is published, by name.
     published: Vec<FoundName>,
     /// The names that were met.
@@ -77,9 +77,9 @@ struct Whole<'w, 'a> {
     providers: Vec<FileReference>,
 }
 
-impl Whole<'_, '_> {
+impl FullImport<'_, '_> {
     /// Reads the root and every document that it leads to.
-    async fn read_documents(&mut self, root: RepositoryFile) -> Result<(), MirrorError> {
+    async fn read_documents(&mut self, root: RepositoryFile) -> Result<(), UpstreamRepositoryError> {
         let mut left: VecDeque<Include> = VecDeque::new();
         let (mut next, mut read) = (Some(root), 0);
         while let Some(file) = next.take() {
@@ -93,7 +93,7 @@ impl Whole<'_, '_> {
                 read += 1;
                 if read > MAX_DOCUMENTS || self.harvest.remote.received_bytes > MAX_BYTES {
                     let words = format!("has more than {MAX_DOCUMENTS} documents, or {MAX_BYTES} bytes");
-                    return Err(MirrorError::TooLarge(words));
+                    return Err(UpstreamRepositoryError::TooLarge(words));
                 }
                 let bytes = match include {
                     Include::Packages(reference) => self.fetch(&reference, reference.name.clone()).await?,
@@ -106,7 +106,7 @@ impl Whole<'_, '_> {
     }
 
     /// Reads a document that another one names, from its address, and checks its hash.
-    async fn fetch(&mut self, reference: &FileReference, address: String) -> Result<Vec<u8>, MirrorError> {
+    async fn fetch(&mut self, reference: &FileReference, address: String) -> Result<Vec<u8>, UpstreamRepositoryError> {
         let hash = reference.hash.as_deref().unwrap_or_default();
         let bytes = self.harvest.remote.named(&address).await?;
         let is_it = match hash.len() {
@@ -114,7 +114,7 @@ impl Whole<'_, '_> {
             64 => hex::encode(Sha256::digest(&bytes)) == hash,
             _ => hash.is_empty(),
         };
-        if is_it { Ok(bytes) } else { Err(MirrorError::Hash { name: address }) }
+        if is_it { Ok(bytes) } else { Err(UpstreamRepositoryError::Hash { name: address }) }
     }
 
     /// A name that is to be published from here; `None` when it is not, or was met before.
@@ -127,7 +127,7 @@ impl Whole<'_, '_> {
                 return None;
             }
         };
-        if !takes(self.harvest.upstream.filter.as_deref(), parsed.as_str()) {
+        if !matches_any(self.harvest.upstream.filter.as_deref(), parsed.as_str()) {
             return None;
         }
         if self.seen.len() == MAX_PACKAGES {
@@ -143,18 +143,18 @@ impl Whole<'_, '_> {
         place.is_ok_and(|place| self.published[place].digest.as_deref().unwrap_or_default() == digest)
     }
 
-    async fn take(&mut self, name: &str, versions: Value) -> Result<(), MirrorError> {
+    async fn take(&mut self, name: &str, versions: Value) -> Result<(), UpstreamRepositoryError> {
         let Some(name) = self.admit(name) else { return Ok(()) };
         let text = versions.to_string();
         let digest = hex::encode(Sha256::digest(text.as_bytes()));
         if !self.is_published(&name, &digest) {
-            let published = Before { validators: Vec::new(), digest: Some(digest) };
+            let published = PreviousAnswer { validators: Vec::new(), digest: Some(digest) };
             self.harvest.add(name, vec![Versions::of(versions, false)?], published, text.len()).await?;
         }
         Ok(())
     }
 
-    async fn take_providers(&mut self, template: &str) -> Result<Progress, MirrorError> {
+    async fn take_providers(&mut self, template: &str) -> Result<Progress, UpstreamRepositoryError> {
         let mut read = 0;
         for provider in std::mem::take(&mut self.providers) {
             let Some(name) = self.admit(&provider.name) else { continue };
@@ -162,14 +162,14 @@ impl Whole<'_, '_> {
                 continue;
             }
             read += 1;
-            let published = Before { validators: Vec::new(), digest: provider.hash.clone() };
+            let published = PreviousAnswer { validators: Vec::new(), digest: provider.hash.clone() };
             let reference = FileReference { name: template.replace("%package%", name.as_str()), hash: provider.hash };
             match self.fetch(&reference, with_hash(&reference)).await {
                 Ok(bytes) => {
                     let versions = read_versions(&bytes, &name)?.into_iter().collect();
                     self.harvest.add(name, versions, published, bytes.len()).await?;
                 }
-                Err(error) if error.is_the_servers() => return Err(error),
+                Err(error) if error.is_server_failure() => return Err(error),
                 Err(error) => self.harvest.skip(name.as_str(), error.to_string()),
             }
         }

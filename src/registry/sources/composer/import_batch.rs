@@ -9,16 +9,16 @@ use serde_json::json;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::{PackagePlan, Plan, publish};
-use crate::registry::sources::composer::client::{Fetched, MirrorError, Remote, fetch_package};
-use crate::registry::sources::composer::convert::{Intake, find_version, take_in};
-use crate::registry::sources::composer::{rank, refusal};
+use crate::registry::sources::composer::client::{ComposerClient, Fetched, UpstreamRepositoryError, fetch_package};
+use crate::registry::sources::composer::convert::{ConvertedPackage, convert, find_version};
+use crate::registry::sources::composer::{ineligibility, priority};
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::packages::authority::{Answered, Before, Ownership, StoredRoot, Upstream};
+use crate::store::packages::authority::{AnswerKind, NameOwnership, PreviousAnswer, StoredRoot, UpstreamRepository};
 use crate::store::packages::publication::{KnownPackage, Origin, Retirement, retire};
 use crate::store::sources::repositories;
-use crate::store::sources::sync_runs::{Report, SkippedRef};
-use crate::store::sources::upstream_answers::{self, KnownVersion, NameRow, Noted, SkippedVersion};
+use crate::store::sources::sync_runs::{SkippedItem, SyncReport};
+use crate::store::sources::upstream_answers::{self, KnownVersion, NameRow, NewAnswer, SkippedVersion};
 
 /// Bytes of documents that are published together: they are in memory at the same time, several times as large.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -27,46 +27,50 @@ const CHUNK_PACKAGES: usize = 100;
 
 /// How long a package waits for others that are being published in the same isolate: one with a thousand versions takes
 /// tens of megabytes meanwhile, and composer asks for a dozen at a time.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A package that is to be published.
-struct Pending {
+struct PendingPackage {
     name: PackageName,
     versions: Vec<Versions>,
-    before: Before,
+    previous: PreviousAnswer,
 }
 
 /// What is taken from one upstream.
-pub struct Harvest<'a> {
+pub struct ImportBatch<'a> {
     /// The registry.
     pub app: &'a App,
     /// The organization that it is for.
     pub organization: OrganizationId,
     /// The upstream.
-    pub upstream: &'a Upstream,
+    pub upstream: &'a UpstreamRepository,
     /// The way to it.
-    pub remote: Remote<'a>,
+    pub remote: ComposerClient<'a>,
     root: StoredRoot,
-    pending: Vec<Pending>,
+    pending: Vec<PendingPackage>,
     pending_bytes: usize,
-    noted: Vec<Noted>,
+    noted: Vec<NewAnswer>,
     leaving: Vec<String>,
     /// Why the latest package could not be read that could not.
     pub failure: Option<String>,
     /// Whether a package was left out because of whose its name is; that may change without the upstream changing.
     pub has_refused: bool,
     /// What it did.
-    pub report: Report,
+    pub report: SyncReport,
 }
 
-impl<'a> Harvest<'a> {
+impl<'a> ImportBatch<'a> {
     /// Nothing yet.
-    pub fn new(app: &'a App, organization: OrganizationId, upstream: &'a Upstream) -> Result<Self, MirrorError> {
+    pub fn new(
+        app: &'a App,
+        organization: OrganizationId,
+        upstream: &'a UpstreamRepository,
+    ) -> Result<Self, UpstreamRepositoryError> {
         Ok(Self {
             app,
             organization,
             upstream,
-            remote: Remote::new(app, upstream)?,
+            remote: ComposerClient::new(app, upstream)?,
             root: upstream.root.clone().unwrap_or_default(),
             pending: Vec::new(),
             pending_bytes: 0,
@@ -74,7 +78,7 @@ impl<'a> Harvest<'a> {
             leaving: Vec::new(),
             failure: None,
             has_refused: false,
-            report: Report::default(),
+            report: SyncReport::default(),
         })
     }
 
@@ -101,39 +105,47 @@ impl<'a> Harvest<'a> {
 
     /// Asks for a package by name; `before` is what the upstream published of it, if it still does. Says whether it has
     /// the name. An error that is not the server's is noted.
-    pub async fn ask_for(&mut self, name: &PackageName, before: Option<&Before>) -> Result<bool, MirrorError> {
+    pub async fn import_package(
+        &mut self,
+        name: &PackageName,
+        before: Option<&PreviousAnswer>,
+    ) -> Result<bool, UpstreamRepositoryError> {
         let template = self.root.root.metadata_url.clone().unwrap_or_default();
         match fetch_package(&mut self.remote, &template, name, before.map(|before| &*before.validators)).await {
-            Ok(Fetched::Unchanged) => self.note(name, Ok(Answered::Found), before.cloned().unwrap_or_default()),
+            Ok(Fetched::Unchanged) => {
+                self.record_answer(name, Ok(AnswerKind::Found), before.cloned().unwrap_or_default())
+            }
             Ok(Fetched::Absent) => {
-                self.note(name, Ok(Answered::Absent), Before::default());
+                self.record_answer(name, Ok(AnswerKind::Absent), PreviousAnswer::default());
                 self.leaving.extend(before.map(|_| name.to_string()));
                 return Ok(false);
             }
             Ok(Fetched::Documents { versions, published, bytes }) => {
                 self.add(name.clone(), versions, published, bytes).await?;
             }
-            Err(error) if error.is_the_servers() || matches!(error, MirrorError::Internal(_)) => return Err(error),
-            Err(error) => self.note(name, Err(error.to_string()), Before::default()),
+            Err(error) if error.is_server_failure() || matches!(error, UpstreamRepositoryError::Internal(_)) => {
+                return Err(error);
+            }
+            Err(error) => self.record_answer(name, Err(error.to_string()), PreviousAnswer::default()),
         }
         Ok(true)
     }
 
     /// Notes what the upstream answered for a package.
-    pub fn note(&mut self, name: &PackageName, answer: Result<Answered, String>, published: Before) {
+    pub fn record_answer(&mut self, name: &PackageName, answer: Result<AnswerKind, String>, published: PreviousAnswer) {
         self.failure = answer.clone().err().or(self.failure.take());
-        self.noted.push(Noted { name: name.to_string(), answer, published, skipped: Vec::new() });
+        self.noted.push(NewAnswer { name: name.to_string(), answer, published, skipped: Vec::new() });
     }
 
     /// Notes a package, or something that should be one, that is left out.
     pub fn skip(&mut self, name: impl Into<String>, reason: impl Into<String>) {
-        self.report.skipped.push(SkippedRef { name: name.into(), reason: reason.into() });
+        self.report.skipped.push(SkippedItem { name: name.into(), reason: reason.into() });
     }
 
     /// Packages that the upstream no longer has.
     pub fn retire(&mut self, names: Vec<String>) {
         for name in names.iter().filter_map(|name| PackageName::parse(name).ok()) {
-            self.note(&name, Ok(Answered::Absent), Before::default());
+            self.record_answer(&name, Ok(AnswerKind::Absent), PreviousAnswer::default());
         }
         self.leaving.extend(names);
     }
@@ -143,10 +155,10 @@ impl<'a> Harvest<'a> {
         &mut self,
         name: PackageName,
         versions: Vec<Versions>,
-        before: Before,
+        before: PreviousAnswer,
         bytes: usize,
     ) -> Result<(), Failure> {
-        self.pending.push(Pending { name, versions, before });
+        self.pending.push(PendingPackage { name, versions, previous: before });
         self.pending_bytes += bytes;
         if self.pending_bytes >= CHUNK_BYTES || self.pending.len() >= CHUNK_PACKAGES {
             self.flush().await?;
@@ -155,11 +167,11 @@ impl<'a> Harvest<'a> {
     }
 
     /// Why the upstream may not have a name, if so.
-    fn objection(&self, ownership: &Ownership, name: &PackageName) -> Option<&'static str> {
-        refusal(self.upstream, ownership, name).or_else(|| {
+    fn ownership_conflict(&self, ownership: &NameOwnership, name: &PackageName) -> Option<&'static str> {
+        ineligibility(self.upstream, ownership, name).or_else(|| {
             let owner = ownership.owner.filter(|owner| *owner != self.upstream.id)?;
-            let theirs = rank(ownership.owner_provider.as_deref().unwrap_or_default(), owner);
-            (theirs < rank(&self.upstream.provider, self.upstream.id))
+            let theirs = priority(ownership.owner_provider.as_deref().unwrap_or_default(), owner);
+            (theirs < priority(&self.upstream.provider, self.upstream.id))
                 .then_some("an upstream of higher priority has it")
         })
     }
@@ -170,9 +182,9 @@ impl<'a> Harvest<'a> {
         let mut plan = None;
         if !self.pending.is_empty() {
             let words = "Too many packages are being mirrored at the moment. Try again.";
-            let waited = self.app.acquire_permit(&["publish"], PATIENCE).await;
+            let waited = self.app.acquire_permit(&["publish"], TIMEOUT).await;
             permit = Some(waited.ok_or_else(|| Failure::new(Kind::Upstream, words))?);
-            plan = Some(self.take_pending().await?).filter(|plan| !plan.packages.is_empty());
+            plan = Some(self.prepare_pending().await?).filter(|plan| !plan.packages.is_empty());
         }
         let now = self.app.now();
         let mut after = Vec::new();
@@ -182,7 +194,7 @@ impl<'a> Harvest<'a> {
             after.push(organizations::touch(self.organization, Touched::Versions, now));
             after.extend(retire(self.organization, &[leaving], now));
         }
-        after.extend(upstream_answers::note(self.upstream.id, std::mem::take(&mut self.noted), now));
+        after.extend(upstream_answers::record_answer(self.upstream.id, std::mem::take(&mut self.noted), now));
         match plan {
             Some(plan) => drop(publish(self.app, plan, after).await?),
             None if after.is_empty() => {}
@@ -193,7 +205,7 @@ impl<'a> Harvest<'a> {
     }
 
     /// What was added, ready to be published.
-    async fn take_pending(&mut self) -> Result<Plan, Failure> {
+    async fn prepare_pending(&mut self) -> Result<Plan, Failure> {
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         let names: Vec<&str> = pending.iter().map(|one| one.name.as_str()).collect();
@@ -205,23 +217,23 @@ impl<'a> Harvest<'a> {
         let (owners, known) = self.app.ports.database.ask(reads).await?;
         let mut plan = Plan::new(self.organization, self.upstream.id, Origin::Upstream);
         plan.guards.push(repositories::guard_upstream(self.organization, self.upstream.id, &self.upstream.url));
-        for Pending { name, versions, before } in pending {
+        for PendingPackage { name, versions, previous: before } in pending {
             let owned = owners.iter().find(|one| one.name == name.as_str());
             let Some(NameRow { ownership, before: published, .. }) = owned else { continue };
             let known = versions_of(&known, name.as_str());
             let is_here = ownership.owner == Some(self.upstream.id) && !known.is_empty();
             if is_here && published.digest == before.digest {
                 // A server without validators says the same again, or another isolate was faster.
-                self.note(&name, Ok(Answered::Found), before);
+                self.record_answer(&name, Ok(AnswerKind::Found), before);
                 continue;
             }
-            if let Some(reason) = self.objection(ownership, &name) {
+            if let Some(reason) = self.ownership_conflict(ownership, &name) {
                 self.has_refused = true;
                 self.skip(name.as_str(), reason);
                 continue;
             }
             let versions = versions.into_iter().flatten();
-            let intake = take_in(self.app, &name, versions, &self.root.root.mirrors, known)?;
+            let intake = convert(self.app, &name, versions, &self.root.root.mirrors, known)?;
             self.settle(&mut plan, &name, intake, before, ownership, known);
         }
         Ok(plan)
@@ -232,21 +244,21 @@ impl<'a> Harvest<'a> {
         &mut self,
         plan: &mut Plan,
         name: &PackageName,
-        intake: Intake,
-        before: Before,
-        ownership: &Ownership,
+        intake: ConvertedPackage,
+        before: PreviousAnswer,
+        ownership: &NameOwnership,
         known: &[KnownVersion],
     ) {
         if intake.versions.is_empty() {
             if let Some(SkippedVersion { version, reason }) = intake.skipped.first() {
                 let words = format!("none of its versions can be used; the first, {version}: {reason}");
-                self.note(name, Err(words), Before::default());
+                self.record_answer(name, Err(words), PreviousAnswer::default());
                 return;
             }
             if ownership.owner == Some(self.upstream.id) {
                 self.leaving.push(name.to_string());
             }
-            self.note(name, Ok(Answered::Claimed), before);
+            self.record_answer(name, Ok(AnswerKind::Claimed), before);
             return;
         }
         self.count(&intake, known);
@@ -259,10 +271,15 @@ impl<'a> Harvest<'a> {
         plan.changed.extend(intake.versions);
         plan.dists.extend(intake.dists);
         let skipped = intake.skipped;
-        self.noted.push(Noted { name: name.to_string(), answer: Ok(Answered::Found), published: before, skipped });
+        self.noted.push(NewAnswer {
+            name: name.to_string(),
+            answer: Ok(AnswerKind::Found),
+            published: before,
+            skipped,
+        });
     }
 
-    fn count(&mut self, intake: &Intake, known: &[KnownVersion]) {
+    fn count(&mut self, intake: &ConvertedPackage, known: &[KnownVersion]) {
         let (mut kept, mut changed) = (0, 0);
         for version in &intake.versions {
             if let Some(old) = find_version(known, &version.normalized) {

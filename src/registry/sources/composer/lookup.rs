@@ -11,20 +11,24 @@ use crate::ports::{Job, Millis};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::Cached;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::packages::documents::{DOCUMENT_TTL, DocumentCache, Known, PackageDocuments, Stored, stored};
-use crate::registry::sources::composer::client::MirrorError;
-use crate::registry::sources::composer::import_batch::Harvest;
-use crate::registry::sources::composer::{entitled, is_withheld, takes};
+use crate::registry::packages::documents::{
+    DOCUMENT_TTL, DocumentCache, NameResolution, PackageDocuments, StoredDocuments, stored,
+};
+use crate::registry::sources::composer::client::UpstreamRepositoryError;
+use crate::registry::sources::composer::import_batch::ImportBatch;
+use crate::registry::sources::composer::{eligible_upstreams, is_name_reserved, matches_any};
 use crate::store::OrganizationId;
-use crate::store::packages::authority::{Answered, Before, Facts, Said, Upstream};
+use crate::store::packages::authority::{
+    AnswerKind, NameAuthority, PreviousAnswer, UpstreamAnswer, UpstreamRepository,
+};
 use crate::store::sources::repositories;
-use crate::store::sources::upstream_answers::{self, Noted};
+use crate::store::sources::upstream_answers::{self, NewAnswer};
 
 /// For how many sync intervals an answer may be handed out while it is asked for again.
-pub const STALE_INTERVALS: u32 = 6;
+pub const STALE_WHILE_REVALIDATE_INTERVALS: u32 = 6;
 
 /// How long a request waits for another one that asks for the same package.
-const TURN_PATIENCE: Duration = Duration::from_mins(1);
+const LOOKUP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long an upstream that has failed is not asked again by requests that would wait for it. Composer repeats a failed
 /// request three times at once, and asks for a dozen packages at a time.
@@ -53,9 +57,9 @@ impl FailingUpstreams {
 
 /// What is known of an upstream's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum AnswerFreshness {
     /// It holds.
-    Holds(Answered),
+    Holds(AnswerKind),
     /// It is to be asked.
     Due,
 }
@@ -65,7 +69,7 @@ struct Lookup<'a> {
     app: &'a App,
     organization: OrganizationId,
     name: &'a PackageName,
-    facts: &'a Facts,
+    authority: &'a NameAuthority,
     /// What the package's owner published, if that one may still answer.
     shown: Option<Arc<PackageDocuments>>,
 }
@@ -75,53 +79,60 @@ impl<'a> Lookup<'a> {
         app: &'a App,
         organization: OrganizationId,
         name: &'a PackageName,
-        facts: &'a Facts,
+        facts: &'a NameAuthority,
         documents: Option<Arc<PackageDocuments>>,
     ) -> Self {
-        let owner_may_answer = entitled(facts, name).iter().any(|one| Some(one.upstream.id) == facts.ownership.owner);
-        Self { app, organization, name, facts, shown: documents.filter(|_| owner_may_answer) }
+        let owner_may_answer =
+            eligible_upstreams(facts, name).iter().any(|one| Some(one.upstream.id) == facts.ownership.owner);
+        Self { app, organization, name, authority: facts, shown: documents.filter(|_| owner_may_answer) }
     }
 
-    fn is_owner(&self, upstream: &Upstream) -> bool {
-        self.shown.is_some() && self.facts.ownership.owner == Some(upstream.id)
+    fn is_owner(&self, upstream: &UpstreamRepository) -> bool {
+        self.shown.is_some() && self.authority.ownership.owner == Some(upstream.id)
     }
 
-    fn standing(&self, said: &Said) -> Standing {
+    fn freshness(&self, said: &UpstreamAnswer) -> AnswerFreshness {
         let is_owner = self.is_owner(&said.upstream);
-        let Some(stored) = &said.upstream.root else { return Standing::Due };
+        let Some(stored) = &said.upstream.root else { return AnswerFreshness::Due };
         if stored.root.metadata_url.is_none() {
             // It is read as a whole by its syncs.
-            return Standing::Holds(if is_owner { Answered::Found } else { Answered::Absent });
+            return AnswerFreshness::Holds(if is_owner { AnswerKind::Found } else { AnswerKind::Absent });
         }
         let holds = said.checked_at.is_some_and(|at| self.app.now() < at.plus(self.app.config.sync_interval));
         match said.answer {
-            Some(Answered::Found) if !is_owner => Standing::Due,
-            Some(answer) if holds => Standing::Holds(answer),
-            _ => Standing::Due,
+            Some(AnswerKind::Found) if !is_owner => AnswerFreshness::Due,
+            Some(answer) if holds => AnswerFreshness::Holds(answer),
+            _ => AnswerFreshness::Due,
         }
     }
 
     /// What is known without asking anybody; `None` when somebody is to be asked first.
-    fn settled(&self) -> Option<Known> {
-        for said in entitled(self.facts, self.name) {
-            match self.standing(said) {
-                Standing::Holds(Answered::Absent) => {}
-                Standing::Holds(Answered::Claimed) => return Some(Known::Claimed),
-                Standing::Holds(Answered::Found) => return Some(Known::Documents(self.shown.clone())),
-                Standing::Due => return None,
+    fn cached_resolution(&self) -> Option<NameResolution> {
+        for said in eligible_upstreams(self.authority, self.name) {
+            match self.freshness(said) {
+                AnswerFreshness::Holds(AnswerKind::Absent) => {}
+                AnswerFreshness::Holds(AnswerKind::Claimed) => return Some(NameResolution::Claimed),
+                AnswerFreshness::Holds(AnswerKind::Found) => {
+                    return Some(NameResolution::Documents(self.shown.clone()));
+                }
+                AnswerFreshness::Due => return None,
             }
         }
-        Some(self.nobodys())
+        Some(self.unowned())
     }
 
-    fn nobodys(&self) -> Known {
-        if is_withheld(self.facts, self.name) { Known::Claimed } else { Known::Documents(None) }
+    fn unowned(&self) -> NameResolution {
+        if is_name_reserved(self.authority, self.name) {
+            NameResolution::Claimed
+        } else {
+            NameResolution::Documents(None)
+        }
     }
 
     /// Whether what is shown may be shown while it is asked for again.
-    fn may_be_shown_meanwhile(&self) -> bool {
-        let bound = self.app.config.sync_interval * STALE_INTERVALS;
-        let owner = self.facts.upstreams.iter().find(|said| self.is_owner(&said.upstream));
+    fn may_serve_stale(&self) -> bool {
+        let bound = self.app.config.sync_interval * STALE_WHILE_REVALIDATE_INTERVALS;
+        let owner = self.authority.upstreams.iter().find(|said| self.is_owner(&said.upstream));
         owner.and_then(|owner| owner.checked_at).is_some_and(|at| self.app.now() < at.plus(bound))
     }
 }
@@ -134,40 +145,40 @@ pub async fn resolve(
     app: &App,
     organization: OrganizationId,
     name: &PackageName,
-    facts: Facts,
+    facts: NameAuthority,
     documents: Option<Arc<PackageDocuments>>,
-) -> Result<Known, Failure> {
+) -> Result<NameResolution, Failure> {
     let lookup = Lookup::new(app, organization, name, &facts, documents);
     let shown = lookup.shown.clone();
-    if let Some(known) = lookup.settled() {
+    if let Some(known) = lookup.cached_resolution() {
         return Ok(known);
     }
-    if lookup.may_be_shown_meanwhile() {
-        ask_later(app, organization, name, facts, shown.clone());
-        return Ok(Known::Documents(shown));
+    if lookup.may_serve_stale() {
+        revalidate_in_background(app, organization, name, facts, shown.clone());
+        return Ok(NameResolution::Documents(shown));
     }
-    match ask_in_turn(&lookup).await {
+    match ask_once(&lookup).await {
         Err(failure) if shown.is_some() => {
             log::warn!("{name} is served from the cache, because its upstream failed: {}", failure.detail);
-            Ok(Known::Documents(shown))
+            Ok(NameResolution::Documents(shown))
         }
         result => result,
     }
 }
 
 /// What a piece of work holds that asks for a package: composer wants both documents of one at the same time.
-fn turn(organization: OrganizationId, name: &PackageName) -> String {
+fn lookup_permit_name(organization: OrganizationId, name: &PackageName) -> String {
     format!("mirror:{organization}:{name}")
 }
 
-async fn ask_in_turn(lookup: &Lookup<'_>) -> Result<Known, Failure> {
+async fn ask_once(lookup: &Lookup<'_>) -> Result<NameResolution, Failure> {
     let Lookup { app, organization, name, .. } = *lookup;
-    let turn = turn(organization, name);
+    let turn = lookup_permit_name(organization, name);
     let key = (organization, name.as_str().to_owned());
     let place = if let Some(place) = app.memory.try_acquire_permit(&turn, app.now()) {
         place
     } else {
-        let place = app.acquire_permit(&[&turn], TURN_PATIENCE).await;
+        let place = app.acquire_permit(&[&turn], LOOKUP_TIMEOUT).await;
         let learnt = app.memory.published_slot::<DocumentCache>().lock().get(&key);
         if let Some(entry) = learnt.filter(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL)) {
             return Ok(entry.value);
@@ -175,7 +186,7 @@ async fn ask_in_turn(lookup: &Lookup<'_>) -> Result<Known, Failure> {
         let words = || format!("{name} is being asked for already. Try again in a moment.");
         place.ok_or_else(|| Failure::new(Kind::Upstream, words()))?
     };
-    let known = ask(lookup).await?;
+    let known = ask_upstreams(lookup).await?;
     // Before the place is given back, so that whoever waits for it finds the answer.
     let bytes = known.bytes();
     app.memory.published_slot::<DocumentCache>().lock().put(
@@ -188,18 +199,18 @@ async fn ask_in_turn(lookup: &Lookup<'_>) -> Result<Known, Failure> {
 }
 
 /// Asks in the background, unless somebody does it already.
-fn ask_later(
+fn revalidate_in_background(
     app: &App,
     organization: OrganizationId,
     name: &PackageName,
-    facts: Facts,
+    facts: NameAuthority,
     shown: Option<Arc<PackageDocuments>>,
 ) {
-    let Some(place) = app.memory.try_acquire_permit(&turn(organization, name), app.now()) else { return };
+    let Some(place) = app.memory.try_acquire_permit(&lookup_permit_name(organization, name), app.now()) else { return };
     let (app_then, name) = (app.clone(), name.clone());
     app.ports.tasks.wait_until(Box::pin(async move {
-        let lookup = Lookup { app: &app_then, organization, name: &name, facts: &facts, shown };
-        match ask(&lookup).await {
+        let lookup = Lookup { app: &app_then, organization, name: &name, authority: &facts, shown };
+        match ask_upstreams(&lookup).await {
             // The next one to ask reads it from the database.
             Ok(_) => app_then
                 .memory
@@ -213,13 +224,13 @@ fn ask_later(
 }
 
 /// Asks the upstreams in their order until one has the name, writes down what they said, and reads what that makes.
-async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
+async fn ask_upstreams(lookup: &Lookup<'_>) -> Result<NameResolution, Failure> {
     let Lookup { app, organization, name, .. } = *lookup;
     let mut asked = Ok(());
-    for said in entitled(lookup.facts, name) {
-        let has_it = match lookup.standing(said) {
-            Standing::Holds(answer) => Ok(answer != Answered::Absent),
-            Standing::Due => ask_one(lookup, said).await,
+    for said in eligible_upstreams(lookup.authority, name) {
+        let has_it = match lookup.freshness(said) {
+            AnswerFreshness::Holds(answer) => Ok(answer != AnswerKind::Absent),
+            AnswerFreshness::Due => ask_upstream(lookup, said).await,
         };
         match has_it {
             Ok(false) => {}
@@ -231,76 +242,76 @@ async fn ask(lookup: &Lookup<'_>) -> Result<Known, Failure> {
         }
     }
     // Also after a failure: somebody else may have published it meanwhile, or only the database's answer was lost.
-    let Stored { documents, facts } = match stored(app, organization, name).await {
+    let StoredDocuments { documents, authority: facts } = match stored(app, organization, name).await {
         Ok(stored) => stored,
         Err(failure) => return Err(asked.err().unwrap_or(failure)),
     };
-    let facts = facts.unwrap_or_else(|| lookup.facts.clone());
-    match Lookup::new(app, organization, name, &facts, documents).settled() {
+    let facts = facts.unwrap_or_else(|| lookup.authority.clone());
+    match Lookup::new(app, organization, name, &facts, documents).cached_resolution() {
         Some(known) => Ok(known),
-        None => Err(asked.err().unwrap_or_else(|| not_to_be_had(name, "its upstream was changed meanwhile"))),
+        None => Err(asked.err().unwrap_or_else(|| upstream_unavailable(name, "its upstream was changed meanwhile"))),
     }
 }
 
-fn not_to_be_had(name: &PackageName, reason: &str) -> Failure {
+fn upstream_unavailable(name: &PackageName, reason: &str) -> Failure {
     Failure::new(Kind::Upstream, format!("{name} is not available from its upstream now: {reason}"))
 }
 
 /// Asks one upstream, and writes down what it said; whether it has the name, if only to claim it.
-async fn ask_one(lookup: &Lookup<'_>, said: &Said) -> Result<bool, Failure> {
+async fn ask_upstream(lookup: &Lookup<'_>, said: &UpstreamAnswer) -> Result<bool, Failure> {
     let Lookup { app, organization, name, .. } = *lookup;
     if let Some(reason) = app.memory.slot::<FailingUpstreams>().lock().reason(said.upstream.id, app.now()) {
-        return Err(not_to_be_had(name, &reason));
+        return Err(upstream_unavailable(name, &reason));
     }
     let before = Some(&said.before).filter(|_| lookup.is_owner(&said.upstream));
-    match harvest_one(app, organization, &said.upstream, name, before).await {
+    match import_one(app, organization, &said.upstream, name, before).await {
         Ok(Ok(has_it)) => Ok(has_it),
-        Ok(Err(reason)) => Err(not_to_be_had(name, &reason)),
-        Err(MirrorError::Internal(failure)) => Err(failure),
+        Ok(Err(reason)) => Err(upstream_unavailable(name, &reason)),
+        Err(UpstreamRepositoryError::Internal(failure)) => Err(failure),
         Err(error) => {
             let reason = error.to_string();
             note_failure(lookup, &said.upstream, &reason).await;
-            Err(not_to_be_had(name, &reason))
+            Err(upstream_unavailable(name, &reason))
         }
     }
 }
 
 /// Takes one package from an upstream; whether it has the name, or why what it has is of no use.
-async fn harvest_one(
+async fn import_one(
     app: &App,
     organization: OrganizationId,
-    upstream: &Upstream,
+    upstream: &UpstreamRepository,
     name: &PackageName,
-    before: Option<&Before>,
-) -> Result<Result<bool, String>, MirrorError> {
-    let mut harvest = Harvest::new(app, organization, upstream)?;
+    before: Option<&PreviousAnswer>,
+) -> Result<Result<bool, String>, UpstreamRepositoryError> {
+    let mut harvest = ImportBatch::new(app, organization, upstream)?;
     if upstream.root.is_none() {
-        let root = harvest.remote.root(None).await?.ok_or(MirrorError::NotARepository)?.stored;
+        let root = harvest.remote.root(None).await?.ok_or(UpstreamRepositoryError::NotARepository)?.stored;
         if root.root.metadata_url.is_none() {
             // It is read as a whole, by the sync that its registration asked for.
             return Ok(Ok(false));
         }
         harvest.keep_root(root).await?;
     }
-    let mut has_it = takes(harvest.root().root.patterns.as_deref(), name.as_str());
+    let mut has_it = matches_any(harvest.root().root.patterns.as_deref(), name.as_str());
     if has_it {
-        has_it = harvest.ask_for(name, before).await?;
+        has_it = harvest.import_package(name, before).await?;
     } else {
-        harvest.note(name, Ok(Answered::Absent), Before::default());
+        harvest.record_answer(name, Ok(AnswerKind::Absent), PreviousAnswer::default());
     }
     harvest.flush().await?;
     Ok(harvest.failure.map_or(Ok(has_it), Err))
 }
 
 /// Writes down that an upstream failed, and has a sync look at it, which tells its repository's owner.
-async fn note_failure(lookup: &Lookup<'_>, upstream: &Upstream, reason: &str) {
+async fn note_failure(lookup: &Lookup<'_>, upstream: &UpstreamRepository, reason: &str) {
     let Lookup { app, name, .. } = *lookup;
     let now = app.now();
     app.memory.slot::<FailingUpstreams>().lock().record(upstream.id, reason, now);
     let answer = Err(reason.to_owned());
-    let noted = Noted { name: name.to_string(), answer, published: Before::default(), skipped: Vec::new() };
-    let mut batch = upstream_answers::note(upstream.id, vec![noted], now);
-    batch.push(repositories::ask_for_check(lookup.organization, upstream.id));
+    let noted = NewAnswer { name: name.to_string(), answer, published: PreviousAnswer::default(), skipped: Vec::new() };
+    let mut batch = upstream_answers::record_answer(upstream.id, vec![noted], now);
+    batch.push(repositories::request_check(lookup.organization, upstream.id));
     match app.ports.database.batch(batch).await {
         Ok(_) => app.enqueue(Job::SyncRepository { repository_id: upstream.id }, Duration::ZERO).await,
         Err(error) => log::warn!("a failure of upstream {} was not noted: {error}", upstream.uid),

@@ -28,10 +28,10 @@ use composer::PackageName;
 
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::kernel::pattern::glob;
+use crate::registry::kernel::pattern::matches_pattern;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::packages::authority::{Facts, Ownership, Said, Upstream};
+use crate::store::packages::authority::{NameAuthority, NameOwnership, UpstreamAnswer, UpstreamRepository};
 use crate::store::packages::publication::{Retirement, retire};
 use crate::store::sources::upstream_answers::{self, ContestedPackage};
 
@@ -46,17 +46,17 @@ fn is_public(provider: &str, credential_type: &str, filter: Option<&[String]>, v
 }
 
 /// Whether one of `patterns` matches; no patterns at all match everything.
-fn takes(patterns: Option<&[String]>, name: &str) -> bool {
-    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| glob(pattern, name)))
+fn matches_any(patterns: Option<&[String]>, name: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| matches_pattern(pattern, name)))
 }
 
 /// Why an upstream may not answer for a name, whose it is told by `ownership`; `None` when it may.
-fn refusal(upstream: &Upstream, ownership: &Ownership, name: &PackageName) -> Option<&'static str> {
-    let Upstream { provider, credential_type, filter, .. } = upstream;
+fn ineligibility(upstream: &UpstreamRepository, ownership: &NameOwnership, name: &PackageName) -> Option<&'static str> {
+    let UpstreamRepository { provider, credential_type, filter, .. } = upstream;
     let is_reserved = ownership.is_reserved || ownership.has_own_vendor;
     if ownership.is_own {
         Some("a repository of our own publishes it")
-    } else if !takes(filter.as_deref(), name.as_str()) {
+    } else if !matches_any(filter.as_deref(), name.as_str()) {
         Some("the package filter leaves it out")
     } else if is_reserved && is_public(provider, credential_type, filter.as_deref(), name.vendor()) {
         Some("its vendor is reserved, and the upstream is a public one")
@@ -66,23 +66,23 @@ fn refusal(upstream: &Upstream, ownership: &Ownership, name: &PackageName) -> Op
 }
 
 /// In which order upstreams are asked.
-fn rank(provider: &str, repository_id: i64) -> (bool, i64) {
+fn priority(provider: &str, repository_id: i64) -> (bool, i64) {
     (provider == PACKAGIST, repository_id)
 }
 
 /// Whether an upstream's filter and its own announcement leave `name` to it.
-fn may_have(upstream: &Upstream, name: &str) -> bool {
+fn may_provide(upstream: &UpstreamRepository, name: &str) -> bool {
     let announced = upstream.root.as_ref().and_then(|stored| stored.root.patterns.as_deref());
-    takes(upstream.filter.as_deref(), name) && takes(announced, name)
+    matches_any(upstream.filter.as_deref(), name) && matches_any(announced, name)
 }
 
 /// The upstreams that may answer for a name, the first to be asked first.
-fn entitled<'f>(facts: &'f Facts, name: &PackageName) -> Vec<&'f Said> {
-    let mut upstreams: Vec<&Said> = Vec::new();
+fn eligible_upstreams<'f>(facts: &'f NameAuthority, name: &PackageName) -> Vec<&'f UpstreamAnswer> {
+    let mut upstreams: Vec<&UpstreamAnswer> = Vec::new();
     for said in &facts.upstreams {
-        let Said { upstream, .. } = said;
-        if may_have(upstream, name.as_str()) && refusal(upstream, &facts.ownership, name).is_none() {
-            let rank_of = |said: &Said| rank(&said.upstream.provider, said.upstream.id);
+        let UpstreamAnswer { upstream, .. } = said;
+        if may_provide(upstream, name.as_str()) && ineligibility(upstream, &facts.ownership, name).is_none() {
+            let rank_of = |said: &UpstreamAnswer| priority(&said.upstream.provider, said.upstream.id);
             upstreams.insert(upstreams.partition_point(|other| rank_of(other) < rank_of(said)), said);
         }
     }
@@ -90,23 +90,23 @@ fn entitled<'f>(facts: &'f Facts, name: &PackageName) -> Vec<&'f Said> {
 }
 
 /// Whether a name that nobody has is kept from being looked for elsewhere.
-fn is_withheld(facts: &Facts, name: &PackageName) -> bool {
-    let Ownership { is_own, is_reserved, has_own_vendor, .. } = facts.ownership;
+fn is_name_reserved(facts: &NameAuthority, name: &PackageName) -> bool {
+    let NameOwnership { is_own, is_reserved, has_own_vendor, .. } = facts.ownership;
     is_reserved
         || is_own
-        || (has_own_vendor && facts.upstreams.iter().any(|one| may_have(&one.upstream, name.as_str())))
+        || (has_own_vendor && facts.upstreams.iter().any(|one| may_provide(&one.upstream, name.as_str())))
 }
 
 /// Takes what public upstreams have of reserved vendors out of the metadata: nobody is answered with it in any case, and
 /// lists are not to show it either. `contested` is what that statement yields, if it was run already.
-pub async fn withdraw_reserved(
+pub async fn retract_reserved(
     app: &App,
     organization: OrganizationId,
     contested: Option<Vec<ContestedPackage>>,
 ) -> Result<(), Failure> {
     let contested = match contested {
         Some(contested) => contested,
-        None => app.ports.database.ask(upstream_answers::contested(organization)).await?,
+        None => app.ports.database.ask(upstream_answers::conflicting_packages(organization)).await?,
     };
     let mut leaving: Vec<Retirement> = Vec::new();
     for ContestedPackage { name, repository_id, provider, credential_type, package_filter } in contested {
@@ -142,10 +142,10 @@ pub enum Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::packages::authority::Before;
+    use crate::store::packages::authority::PreviousAnswer;
 
-    fn upstream(provider: &str, credential_type: &str, filter: Option<&[&str]>) -> Upstream {
-        Upstream {
+    fn upstream(provider: &str, credential_type: &str, filter: Option<&[&str]>) -> UpstreamRepository {
+        UpstreamRepository {
             id: 1,
             uid: String::new(),
             url: "https://repo.test".to_owned(),
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    fn public() -> Upstream {
+    fn public() -> UpstreamRepository {
         upstream("composer", "none", None)
     }
 
@@ -180,11 +180,11 @@ mod tests {
     fn a_reserved_vendors_names_are_for_private_upstreams_and_our_own_names_for_none() {
         let name = PackageName::parse("acme/lib").expect("a name");
         let private = upstream("composer", "basic", None);
-        let free = Ownership::default();
-        let reserved = Ownership { is_reserved: true, ..free.clone() };
-        let vendor = Ownership { has_own_vendor: true, ..free.clone() };
-        let own = Ownership { is_own: true, ..free.clone() };
-        let may = |one: &Upstream, ownership: &Ownership| refusal(one, ownership, &name).is_none();
+        let free = NameOwnership::default();
+        let reserved = NameOwnership { is_reserved: true, ..free.clone() };
+        let vendor = NameOwnership { has_own_vendor: true, ..free.clone() };
+        let own = NameOwnership { is_own: true, ..free.clone() };
+        let may = |one: &UpstreamRepository, ownership: &NameOwnership| ineligibility(one, ownership, &name).is_none();
         assert_eq!([may(&public(), &free), may(&public(), &reserved), may(&public(), &vendor)], [true, false, false]);
         assert_eq!([may(&private, &free), may(&private, &reserved), may(&private, &vendor)], [true, true, true]);
         assert_eq!([may(&public(), &own), may(&private, &own)], [false, false]);
@@ -193,14 +193,14 @@ mod tests {
     #[test]
     fn upstreams_are_asked_in_the_order_they_were_registered_and_packagist_last() {
         let name = PackageName::parse("acme/lib").expect("a name");
-        let said = |id: i64, provider: &str| Said {
-            upstream: Upstream { id, ..upstream(provider, "none", None) },
+        let said = |id: i64, provider: &str| UpstreamAnswer {
+            upstream: UpstreamRepository { id, ..upstream(provider, "none", None) },
             answer: None,
             checked_at: None,
-            before: Before::default(),
+            before: PreviousAnswer::default(),
         };
         let upstreams = vec![said(3, "composer"), said(1, PACKAGIST), said(2, "composer")];
-        let facts = Facts { ownership: Ownership::default(), upstreams };
-        assert_eq!(entitled(&facts, &name).iter().map(|one| one.upstream.id).collect::<Vec<_>>(), [2, 3, 1]);
+        let facts = NameAuthority { ownership: NameOwnership::default(), upstreams };
+        assert_eq!(eligible_upstreams(&facts, &name).iter().map(|one| one.upstream.id).collect::<Vec<_>>(), [2, 3, 1]);
     }
 }

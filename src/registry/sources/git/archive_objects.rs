@@ -14,34 +14,34 @@ use git::{
 };
 
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::remote::{Remote, is_too_large};
+use crate::registry::sources::git::remote::{GitRemote, is_too_large};
 
 /// All trees of a commit, and no file.
 const TREES_ONLY: &str = "blob:none";
 
 /// A git server, asked for what one package's zips are built from.
-pub struct Gatherer<'a> {
-    remote: Remote<'a>,
+pub struct ArchiveObjects<'a> {
+    remote: GitRemote<'a>,
     capabilities: Capabilities,
     /// The package's directory; `None` is the root.
     path: Option<String>,
     /// Whether piece by piece is tried first.
-    by_pieces: bool,
+    prefer_filtered: bool,
     /// Whether the server refused that the last time.
-    pieces_refused: bool,
+    filter_refused: bool,
 }
 
-impl<'a> Gatherer<'a> {
+impl<'a> ArchiveObjects<'a> {
     /// For the package in the directory `path` (empty: the root) of the repository at `remote`.
-    pub fn new(remote: Remote<'a>, capabilities: Capabilities, path: &str) -> Self {
+    pub fn new(remote: GitRemote<'a>, capabilities: Capabilities, path: &str) -> Self {
         let path = (!path.is_empty()).then(|| path.to_owned());
         let by_pieces = capabilities.filter && path.is_some();
-        Self { remote, capabilities, path, by_pieces, pieces_refused: false }
+        Self { remote, capabilities, path, prefer_filtered: by_pieces, filter_refused: false }
     }
 
     /// Whether the server sends parts of a commit, as far as is known since the last time.
-    pub fn server_sends_pieces(&self) -> bool {
-        self.capabilities.filter && !self.pieces_refused
+    pub fn supports_filter(&self) -> bool {
+        self.capabilities.filter && !self.filter_refused
     }
 
     /// The package's directory; `None` is the root.
@@ -53,42 +53,42 @@ impl<'a> Gatherer<'a> {
     ///
     /// # Errors
     /// One that [`is_too_large`] when neither the whole commits nor the files of the zips fit the memory.
-    pub async fn gather(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
-        self.pieces_refused = false;
-        if self.by_pieces
-            && let Some(packs) = self.pieces_unless_refused(commits).await?
+    pub async fn fetch_objects(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
+        self.filter_refused = false;
+        if self.prefer_filtered
+            && let Some(packs) = self.fetch_filtered_unless_refused(commits).await?
         {
             return Ok(packs);
         }
-        match self.whole(commits).await {
-            Err(error) if is_too_large(&error) && self.server_sends_pieces() => {
-                self.by_pieces = true;
-                self.pieces_unless_refused(commits).await?.ok_or(error)
+        match self.fetch_whole_commits(commits).await {
+            Err(error) if is_too_large(&error) && self.supports_filter() => {
+                self.prefer_filtered = true;
+                self.fetch_filtered_unless_refused(commits).await?.ok_or(error)
             }
             result => result,
         }
     }
 
     /// Nothing when the server refuses: it may forbid this filter without saying so beforehand, or lack a commit.
-    async fn pieces_unless_refused(&mut self, commits: &[ObjectId]) -> Result<Option<Packs>, SyncError> {
-        match self.pieces(commits).await {
+    async fn fetch_filtered_unless_refused(&mut self, commits: &[ObjectId]) -> Result<Option<Packs>, SyncError> {
+        match self.fetch_filtered(commits).await {
             Ok(packs) => Ok(Some(packs)),
             Err(SyncError::Fetch(FetchError::Remote(words))) => {
                 log::warn!("the server does not send parts of commits: {words}");
-                self.pieces_refused = true;
+                self.filter_refused = true;
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn whole(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
+    async fn fetch_whole_commits(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
         let mut packs = Packs::default();
         self.fetch(FetchRequest::commits(commits.iter().copied(), None), &mut packs).await?;
         Ok(packs)
     }
 
-    async fn pieces(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
+    async fn fetch_filtered(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
         let mut packs = Packs::default();
         self.fetch(FetchRequest::commits(commits.iter().copied(), Some(TREES_ONLY)), &mut packs).await?;
         let rules = union(commits, |commit| missing_rule_files(&packs, commit, self.path()));

@@ -14,12 +14,12 @@ use crate::json::read_text;
 use crate::ports::{Job, Stmt};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::packages::publish::render_again;
-use crate::registry::sources::archive_store::{blob_key, unavailable, wait_for_slot};
-use crate::registry::sources::git::archive_objects::{Gatherer, with_options};
+use crate::registry::packages::publish::render_again_after_builds;
+use crate::registry::sources::archive_store::{acquire_build_permit, blob_key, unavailable};
+use crate::registry::sources::git::archive_objects::{ArchiveObjects, with_options};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::remote::is_too_large;
-use crate::registry::sources::git::remote_of;
+use crate::registry::sources::git::remote_for;
 use crate::store::sources::dists::{self, DistRow, NewArtifact};
 use crate::store::sources::repositories;
 
@@ -28,7 +28,7 @@ const TAGS_PER_JOB: usize = 20;
 
 /// Why one commit will never have a zip; in words for whoever asks for it.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum ArchiveRefusal {
     /// Too much, even without what the zip leaves out.
     #[error(
         "git sends more than {} MiB for its files; keep large ones out of it with export-ignore in .gitattributes",
@@ -53,18 +53,18 @@ enum Refusal {
 }
 
 /// Why one commit has no zip.
-enum Unbuilt {
+enum BuildFailure {
     /// It never will.
-    ForEver(Refusal),
+    ForEver(ArchiveRefusal),
     /// Its server may do better another time.
     ForNow(SyncError),
 }
 
-impl From<ArchiveError> for Unbuilt {
+impl From<ArchiveError> for BuildFailure {
     fn from(error: ArchiveError) -> Self {
         match error {
             ArchiveError::Tree(TreeError::MissingObject(id)) => Self::ForNow(SyncError::Withheld(id)),
-            error => Self::ForEver(Refusal::Archive(error)),
+            error => Self::ForEver(ArchiveRefusal::Archive(error)),
         }
     }
 }
@@ -77,22 +77,22 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
     let mut rows = dists::unbuilt_tags(&*app.ports.database, repository_id, limit).await?;
     if rows.is_empty() {
         // An earlier job may have been cut off between its last zip and the metadata.
-        return render_again(app, repository_id).await;
+        return render_again_after_builds(app, repository_id).await;
     }
     let more = rows.len() > TAGS_PER_JOB;
     rows.truncate(TAGS_PER_JOB);
-    let _slot = wait_for_slot(app).await?;
+    let _slot = acquire_build_permit(app).await?;
     let mut builder = Builder::new(app, repository_id).await?;
     let (mut settled, mut batches) = (0, vec![rows]);
     while let Some(batch) = batches.pop() {
-        match builder.gather(&batch).await {
+        match builder.fetch_objects(&batch).await {
             Ok(packs) => settled += builder.store_all(&packs, &batch).await?,
             Err(error) if may_concern_the_commits(&error) => match batch.as_slice() {
                 [single] if is_too_large(&error) => {
-                    refuse(app, single, &builder.refusal(error)).await?;
+                    record_refusal(app, single, &builder.refusal(error)).await?;
                     settled += 1;
                 }
-                [single] => leave(single, &error),
+                [single] => log_deferred(single, &error),
                 several => {
                     let (newer, older) = several.split_at(several.len() / 2);
                     batches.push(older.to_vec());
@@ -107,7 +107,7 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
         app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
         return Ok(());
     }
-    render_again(app, repository_id).await
+    render_again_after_builds(app, repository_id).await
 }
 
 /// Builds the zip of one dist; its row as it is then.
@@ -115,9 +115,9 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
 /// # Errors
 /// `NotFound` with the reason when the commit can never be packed, `Upstream` when its server fails.
 pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure> {
-    let _slot = wait_for_slot(app).await?;
+    let _slot = acquire_build_permit(app).await?;
     let mut builder = Builder::new(app, row.repository_id).await?;
-    let unbuilt = match builder.gather(std::slice::from_ref(row)).await {
+    let unbuilt = match builder.fetch_objects(std::slice::from_ref(row)).await {
         Ok(packs) => match builder.store(&packs, row).await? {
             Ok(stored) => {
                 app.ports.database.ask(stored.attach).await?;
@@ -125,15 +125,15 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
             }
             Err(unbuilt) => unbuilt,
         },
-        Err(error) if is_too_large(&error) => Unbuilt::ForEver(builder.refusal(error)),
-        Err(error) => Unbuilt::ForNow(error),
+        Err(error) if is_too_large(&error) => BuildFailure::ForEver(builder.refusal(error)),
+        Err(error) => BuildFailure::ForNow(error),
     };
     match unbuilt {
-        Unbuilt::ForEver(refusal) => {
-            refuse(app, row, &refusal).await?;
+        BuildFailure::ForEver(refusal) => {
+            record_refusal(app, row, &refusal).await?;
             Err(unavailable(&row.pretty, &refusal.to_string()))
         }
-        Unbuilt::ForNow(error) => Err(failed(error)),
+        BuildFailure::ForNow(error) => Err(failed(error)),
     }
 }
 
@@ -155,12 +155,12 @@ fn failed(error: SyncError) -> Failure {
     }
 }
 
-async fn refuse(app: &App, row: &DistRow, refusal: &Refusal) -> Result<(), Failure> {
+async fn record_refusal(app: &App, row: &DistRow, refusal: &ArchiveRefusal) -> Result<(), Failure> {
     app.ports.database.ask(dists::refuse(row.id, &refusal.to_string())).await?;
     Ok(())
 }
 
-fn leave(row: &DistRow, error: &SyncError) {
+fn log_deferred(row: &DistRow, error: &SyncError) {
     log::warn!("the archive of {} is left for its first download: {error}", row.pretty);
 }
 
@@ -173,35 +173,35 @@ struct StoredArchive {
 
 struct Builder<'a> {
     app: &'a App,
-    gatherer: Gatherer<'a>,
+    gatherer: ArchiveObjects<'a>,
 }
 
 impl<'a> Builder<'a> {
     async fn new(app: &'a App, repository_id: i64) -> Result<Self, Failure> {
         let row = app.ports.database.ask(repositories::by_id(repository_id)).await?;
         let repository = row.ok_or_else(|| Failure::not_found("Repository"))?;
-        let mut remote = remote_of(app, (&repository).into()).map_err(failed)?;
+        let mut remote = remote_for(app, (&repository).into()).map_err(failed)?;
         let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
         let capabilities = match known {
             Some(capabilities) => capabilities,
             None => remote.capabilities().await.map_err(failed)?,
         };
-        Ok(Self { app, gatherer: Gatherer::new(remote, capabilities, &repository.path) })
+        Ok(Self { app, gatherer: ArchiveObjects::new(remote, capabilities, &repository.path) })
     }
 
-    async fn gather(&mut self, rows: &[DistRow]) -> Result<Packs, SyncError> {
+    async fn fetch_objects(&mut self, rows: &[DistRow]) -> Result<Packs, SyncError> {
         let commits: Vec<ObjectId> = rows.iter().filter_map(|row| ObjectId::parse(&row.reference).ok()).collect();
-        self.gatherer.gather(&commits).await
+        self.gatherer.fetch_objects(&commits).await
     }
 
     /// What to say of one commit whose objects are too large.
-    fn refusal(&self, error: SyncError) -> Refusal {
+    fn refusal(&self, error: SyncError) -> ArchiveRefusal {
         match error {
-            SyncError::Fetch(FetchError::TooLarge { .. }) if self.gatherer.server_sends_pieces() => {
-                Refusal::FilesTooLarge
+            SyncError::Fetch(FetchError::TooLarge { .. }) if self.gatherer.supports_filter() => {
+                ArchiveRefusal::FilesTooLarge
             }
-            SyncError::Fetch(FetchError::TooLarge { .. }) => Refusal::CommitTooLarge,
-            error => Refusal::Fetch(error),
+            SyncError::Fetch(FetchError::TooLarge { .. }) => ArchiveRefusal::CommitTooLarge,
+            error => ArchiveRefusal::Fetch(error),
         }
     }
 
@@ -212,9 +212,9 @@ impl<'a> Builder<'a> {
         for row in rows {
             match self.store(packs, row).await? {
                 Ok(stored) => stmts.extend(stored.attach),
-                Err(Unbuilt::ForEver(refusal)) => stmts.push(dists::refuse(row.id, &refusal.to_string())),
-                Err(Unbuilt::ForNow(error)) => {
-                    leave(row, &error);
+                Err(BuildFailure::ForEver(refusal)) => stmts.push(dists::refuse(row.id, &refusal.to_string())),
+                Err(BuildFailure::ForNow(error)) => {
+                    log_deferred(row, &error);
                     settled -= 1;
                 }
             }
@@ -223,7 +223,7 @@ impl<'a> Builder<'a> {
         Ok(settled)
     }
 
-    async fn store(&self, packs: &Packs, row: &DistRow) -> Result<Result<StoredArchive, Unbuilt>, Failure> {
+    async fn store(&self, packs: &Packs, row: &DistRow) -> Result<Result<StoredArchive, BuildFailure>, Failure> {
         let pieces = match self.zip(packs, &row.reference) {
             Ok(pieces) => pieces,
             Err(unbuilt) => return Ok(Err(unbuilt)),
@@ -234,8 +234,8 @@ impl<'a> Builder<'a> {
         Ok(Ok(StoredArchive { artifact, attach }))
     }
 
-    fn zip(&self, packs: &Packs, reference: &str) -> Result<Vec<Bytes>, Unbuilt> {
-        let commit = ObjectId::parse(reference).map_err(|_| Unbuilt::ForEver(Refusal::Reference))?;
+    fn zip(&self, packs: &Packs, reference: &str) -> Result<Vec<Bytes>, BuildFailure> {
+        let commit = ObjectId::parse(reference).map_err(|_| BuildFailure::ForEver(ArchiveRefusal::Reference))?;
         let path = self.gatherer.path();
         let archive = with_options(packs, &commit, path, |options| build_zip(packs, &commit, options))?;
         Ok(archive.chunks)

@@ -11,7 +11,7 @@ use git::{
 
 use crate::ports::Millis;
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::remote::{Remote, is_too_large};
+use crate::registry::sources::git::remote::{GitRemote, is_too_large};
 use crate::registry::sources::texts::{MAX_FILE_BYTES, ReadableText, readable_text};
 
 /// Commits asked for in one filtered request: some 50 kB of request, and of the order of a megabyte of answer.
@@ -112,7 +112,7 @@ fn read(packs: &Packs, id: &ObjectId) -> Result<Option<Vec<u8>>, TreeError> {
 
 /// Fetches what `commits` hold of the package at `path`.
 pub async fn fetch_contents(
-    remote: &mut Remote<'_>,
+    remote: &mut GitRemote<'_>,
     capabilities: &Capabilities,
     path: &PackagePath,
     commits: Vec<ObjectId>,
@@ -152,7 +152,7 @@ fn batches(commits: &[ObjectId], plan: &MetadataPlan) -> VecDeque<Vec<ObjectId>>
 }
 
 async fn fetch_batch(
-    remote: &mut Remote<'_>,
+    remote: &mut GitRemote<'_>,
     capabilities: &Capabilities,
     path: &PackagePath,
     plan: &MetadataPlan,

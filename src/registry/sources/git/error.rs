@@ -2,7 +2,7 @@
 
 use git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError};
 
-use crate::ports::{DatabaseError, Fault, UpstreamError};
+use crate::ports::{DatabaseError, Fault, HttpClientError};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::outbound::RequestError;
 
@@ -93,10 +93,10 @@ impl From<Fault> for SyncError {
 
 impl SyncError {
     /// Whether the same request may succeed a moment later.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Request(RequestError::NoAnswer(UpstreamError::Unreachable(_)))
+            Self::Request(RequestError::NoAnswer(HttpClientError::Unreachable(_)))
                 | Self::Status { status: 500 | 502 | 503 | 504 }
         )
     }

@@ -21,24 +21,24 @@ use crate::json::read_text;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, Snapshot, Statement, apply, publish};
-use crate::registry::sources::composer::withdraw_reserved;
+use crate::registry::sources::composer::retract_reserved;
 use crate::registry::sources::git::contents::fetch_contents;
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::plan::{
-    Candidate, Changes, Deciding, Known, candidates, digest, package_name, short,
+    Candidate, ChangePlanner, Changes, PublishedState, candidates, digest, package_name, short_ref_name,
 };
-use crate::registry::sources::git::remote::Remote;
+use crate::registry::sources::git::remote::GitRemote;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::organizations::Touched;
 use crate::store::packages::publication::{NewText, Origin, Retirement, retire};
 use crate::store::packages::state::{self, LiveVersion, PackageState};
 use crate::store::sources::repositories::{self, RepositoryRow};
-use crate::store::sources::sync_runs::{self, Claim, ClaimedRepository, Finished, Report, SkippedRef};
+use crate::store::sources::sync_runs::{self, Claim, ClaimedRepository, Finished, SkippedItem, SyncReport};
 use crate::store::sources::upstream_answers;
 
 /// What a sync came to.
-pub enum Ended {
+pub enum SyncOutcome {
     /// The refs are what they were.
     NothingNew,
     /// What is new was published, and the run has ended.
@@ -83,12 +83,12 @@ impl<'r> From<&'r ClaimedRepository> for Endpoint<'r> {
 }
 
 /// The git server at an endpoint.
-pub fn remote_of<'a>(app: &'a App, endpoint: Endpoint<'_>) -> Result<Remote<'a>, SyncError> {
+pub fn remote_for<'a>(app: &'a App, endpoint: Endpoint<'_>) -> Result<GitRemote<'a>, SyncError> {
     let Endpoint { uid, url, provider, credential_type, sealed_credentials } = endpoint;
     let credentials = Credentials::open(app, uid, credential_type, sealed_credentials)?;
     let provider = Provider::parse(provider).unwrap_or(Provider::Git);
     let url = Url::parse(url).map_err(|_| SyncError::NotARepository)?;
-    Ok(Remote::new(app, url, credentials.authorization(provider)))
+    Ok(GitRemote::new(app, url, credentials.authorization(provider)))
 }
 
 /// Syncs a claimed repository; what was done is in `report`, whatever comes of it.
@@ -96,9 +96,9 @@ pub async fn sync(
     app: &App,
     claim: &Claim,
     repository: &ClaimedRepository,
-    report: &mut Report,
-) -> Result<Ended, SyncError> {
-    let mut remote = remote_of(app, repository.into())?;
+    report: &mut SyncReport,
+) -> Result<SyncOutcome, SyncError> {
+    let mut remote = remote_for(app, repository.into())?;
     let ended = sync_with(app, claim, repository, &mut remote, report).await;
     report.requests = remote.requests;
     report.received_bytes = remote.received_bytes;
@@ -109,18 +109,18 @@ async fn sync_with(
     app: &App,
     claim: &Claim,
     repository: &ClaimedRepository,
-    remote: &mut Remote<'_>,
-    report: &mut Report,
-) -> Result<Ended, SyncError> {
-    let (capabilities, advertised) = look(remote, repository).await?;
+    remote: &mut GitRemote<'_>,
+    report: &mut SyncReport,
+) -> Result<SyncOutcome, SyncError> {
+    let (capabilities, advertised) = list_refs(remote, repository).await?;
     report.skipped = skipped_by_name(&advertised);
     let default = advertised.default_branch().ok_or(SyncError::Empty)?;
-    let default = Candidate { ref_name: default.name.clone(), commit: default.commit_id(), ruled_out: None };
+    let default = Candidate { ref_name: default.name.clone(), commit: default.commit_id(), rejected: None };
     let digest = digest(&advertised, repository);
     if repository.refs_digest.as_deref() == Some(digest.as_str()) {
-        return Ok(Ended::NothingNew);
+        return Ok(SyncOutcome::NothingNew);
     }
-    let mut found = Found {
+    let mut found = ChangedRepository {
         app,
         claim,
         repository,
@@ -130,26 +130,26 @@ async fn sync_with(
         default,
         digest,
     };
-    found.carry_through(remote, report).await
+    found.publish_changes(remote, report).await
 }
 
 /// The refs whose names nobody could use.
-fn skipped_by_name(advertised: &RemoteRefs) -> Vec<SkippedRef> {
-    let mut skipped: Vec<SkippedRef> = advertised
+fn skipped_by_name(advertised: &RemoteRefs) -> Vec<SkippedItem> {
+    let mut skipped: Vec<SkippedItem> = advertised
         .skipped
         .iter()
-        .map(|skipped| SkippedRef { name: skipped.name.clone(), reason: skipped.reason.to_string() })
+        .map(|skipped| SkippedItem { name: skipped.name.clone(), reason: skipped.reason.to_string() })
         .collect();
     let more = advertised.skipped_total - advertised.skipped.len();
     if more > 0 {
-        skipped.push(SkippedRef { name: String::new(), reason: format!("and {more} more refs with unusable names") });
+        skipped.push(SkippedItem { name: String::new(), reason: format!("and {more} more refs with unusable names") });
     }
     skipped
 }
 
 /// Asks for the refs; for the capabilities too when they are unknown or have changed.
-async fn look(
-    remote: &mut Remote<'_>,
+async fn list_refs(
+    remote: &mut GitRemote<'_>,
     repository: &ClaimedRepository,
 ) -> Result<(Capabilities, RemoteRefs), SyncError> {
     let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
@@ -167,7 +167,7 @@ async fn look(
 }
 
 /// A repository whose refs have changed.
-struct Found<'a> {
+struct ChangedRepository<'a> {
     app: &'a App,
     claim: &'a Claim,
     repository: &'a ClaimedRepository,
@@ -180,18 +180,18 @@ struct Found<'a> {
 
 /// What the database has of a repository.
 struct StoredRepository {
-    known: Known,
+    known: PublishedState,
     /// Every package that the repository ever published.
     packages: Vec<PackageState>,
 }
 
 /// What there is to be written, or that it is written: the answer to an earlier attempt may have got lost.
-enum Stored {
+enum RepositorySnapshot {
     Repository(StoredRepository),
     Finished(Finished),
 }
 
-impl Snapshot for Stored {
+impl Snapshot for RepositorySnapshot {
     const MAX_ATTEMPTS: usize = 3;
 
     fn has_changed_since(&self, _: &Self) -> bool {
@@ -205,31 +205,31 @@ impl Snapshot for Stored {
 
 /// Publishing what the refs have become.
 struct Publishing<'a> {
-    found: &'a Found<'a>,
+    found: &'a ChangedRepository<'a>,
     name: &'a PackageName,
     contents: &'a contents::Contents,
-    skipped_by_name: Vec<SkippedRef>,
-    report: &'a mut Report,
+    skipped_by_name: Vec<SkippedItem>,
+    report: &'a mut SyncReport,
 }
 
 impl Change for Publishing<'_> {
-    type Snapshot = Stored;
+    type Snapshot = RepositorySnapshot;
     /// Whether a sync was asked for meanwhile.
     type Done = bool;
 
-    async fn read(&self) -> Result<Stored, Failure> {
-        Ok(match self.found.was_published_all_the_same().await {
-            Some(finished) => Stored::Finished(finished),
-            None => Stored::Repository(self.found.load().await?),
+    async fn read(&self) -> Result<RepositorySnapshot, Failure> {
+        Ok(match self.found.was_committed().await {
+            Some(finished) => RepositorySnapshot::Finished(finished),
+            None => RepositorySnapshot::Repository(self.found.load().await?),
         })
     }
 
-    async fn write(&mut self, stored: &Stored) -> Result<Attempt<bool>, Failure> {
+    async fn write(&mut self, stored: &RepositorySnapshot) -> Result<Attempt<bool>, Failure> {
         let stored = match stored {
-            Stored::Finished(finished) => return Ok(Attempt::Done(finished.asked_again)),
-            Stored::Repository(stored) => stored,
+            RepositorySnapshot::Finished(finished) => return Ok(Attempt::Done(finished.resync_requested)),
+            RepositorySnapshot::Repository(stored) => stored,
         };
-        let changes = self.found.decide(self.name, stored, self.contents)?;
+        let changes = self.found.plan(self.name, stored, self.contents)?;
         self.report.skipped = self.skipped_by_name.iter().chain(&changes.skipped).cloned().collect();
         self.report.added = changes.added;
         self.report.changed = changes.changed;
@@ -238,8 +238,12 @@ impl Change for Publishing<'_> {
     }
 }
 
-impl Found<'_> {
-    async fn carry_through(&mut self, remote: &mut Remote<'_>, report: &mut Report) -> Result<Ended, SyncError> {
+impl ChangedRepository<'_> {
+    async fn publish_changes(
+        &mut self,
+        remote: &mut GitRemote<'_>,
+        report: &mut SyncReport,
+    ) -> Result<SyncOutcome, SyncError> {
         let stored = self.load().await?;
         let mut commits = stored.known.wanted(&self.candidates);
         if stored.known.name_of(&self.default).is_none() && !commits.contains(&self.default.commit) {
@@ -249,26 +253,26 @@ impl Found<'_> {
         let name = self.name(&stored.known, &contents)?;
         if stored.known.is_published_under_another_name(&name) {
             // Everything is looked at again under the new name.
-            let all = Known::default().wanted(&self.candidates);
+            let all = PublishedState::default().wanted(&self.candidates);
             contents = fetch_contents(remote, &self.capabilities, &self.path, all).await?;
         }
         let skipped_by_name = std::mem::take(&mut report.skipped);
         report.requests = remote.requests;
         report.received_bytes = remote.received_bytes;
         let publishing = Publishing { found: self, name: &name, contents: &contents, skipped_by_name, report };
-        let stored = Stored::Repository(stored);
+        let stored = RepositorySnapshot::Repository(stored);
         let failure = match apply(self.app, self.repository.organization, stored, publishing).await {
-            Ok(asked_again) => return Ok(Ended::Published { asked_again }),
+            Ok(asked_again) => return Ok(SyncOutcome::Published { asked_again }),
             Err(failure) => failure,
         };
-        match self.was_published_all_the_same().await {
-            Some(Finished { asked_again }) => Ok(Ended::Published { asked_again }),
-            None => Err(self.explain(&name, failure).await),
+        match self.was_committed().await {
+            Some(Finished { resync_requested: asked_again }) => Ok(SyncOutcome::Published { asked_again }),
+            None => Err(self.publish_error(&name, failure).await),
         }
     }
 
     /// A batch whose answer got lost may have been carried out; then the run has ended with it.
-    async fn was_published_all_the_same(&self) -> Option<Finished> {
+    async fn was_committed(&self) -> Option<Finished> {
         let finished = self.app.ports.database.ask(sync_runs::finished(self.claim.id)).await.ok()??;
         self.app.memory.invalidate_published(self.repository.organization);
         Some(finished)
@@ -278,12 +282,13 @@ impl Found<'_> {
         let id = self.repository.id;
         let reads = (repositories::refs(id), state::live_versions(id), state::of_repository(id));
         let (refs, versions, packages) = self.app.ports.database.ask(reads).await?;
-        Ok(StoredRepository { known: Known::new(refs, versions, &packages), packages })
+        Ok(StoredRepository { known: PublishedState::new(refs, versions, &packages), packages })
     }
 
     /// The name of the package: the default branch tells it for all versions.
-    fn name(&self, known: &Known, contents: &contents::Contents) -> Result<PackageName, SyncError> {
-        let no_name = |reason: String| SyncError::NoName { branch: short(&self.default.ref_name).to_owned(), reason };
+    fn name(&self, known: &PublishedState, contents: &contents::Contents) -> Result<PackageName, SyncError> {
+        let no_name =
+            |reason: String| SyncError::NoName { branch: short_ref_name(&self.default.ref_name).to_owned(), reason };
         if let Some(content) = contents.get(&self.default.commit) {
             package_name(content).map_err(no_name)
         } else {
@@ -292,7 +297,7 @@ impl Found<'_> {
         }
     }
 
-    fn decide(
+    fn plan(
         &self,
         name: &PackageName,
         stored: &StoredRepository,
@@ -300,7 +305,7 @@ impl Found<'_> {
     ) -> Result<Changes, Failure> {
         let renamed = stored.known.is_published_under_another_name(name);
         let nothing = stored.known.under_another_name();
-        let deciding = Deciding {
+        let deciding = ChangePlanner {
             name,
             default_ref: &self.default.ref_name,
             known: if renamed { &nothing } else { &stored.known },
@@ -308,7 +313,7 @@ impl Found<'_> {
             entropy: &*self.app.ports.entropy,
             now: self.app.now(),
         };
-        Ok(deciding.decide(&self.candidates)?)
+        Ok(deciding.plan(&self.candidates)?)
     }
 
     async fn publish(
@@ -317,7 +322,7 @@ impl Found<'_> {
         stored: &StoredRepository,
         changes: Changes,
         contents: &contents::Contents,
-        report: &Report,
+        report: &SyncReport,
     ) -> Result<bool, Failure> {
         let (now, repository) = (self.app.now(), self.repository);
         let organization = repository.organization;
@@ -346,19 +351,19 @@ impl Found<'_> {
         let after = (
             retire(organization, &[renamed], now),
             repositories::replace_refs(repository.id, &changes.refs, &self.digest, &capabilities),
-            upstream_answers::contested(organization),
+            upstream_answers::conflicting_packages(organization),
             sync_runs::finish(self.claim.id, report, now, now.plus(self.app.config.sync_interval)),
         );
         let (_, _, contested, finished) = publish(self.app, plan, after).await?;
         // The package's vendor is reserved from now on.
-        if let Err(failure) = withdraw_reserved(self.app, organization, Some(contested)).await {
+        if let Err(failure) = retract_reserved(self.app, organization, Some(contested)).await {
             log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
         }
-        Ok(finished.is_some_and(|finished| finished.asked_again))
+        Ok(finished.is_some_and(|finished| finished.resync_requested))
     }
 
     /// Why publishing failed: because of another repository's package, or of ourselves.
-    async fn explain(&self, name: &PackageName, failure: Failure) -> SyncError {
+    async fn publish_error(&self, name: &PackageName, failure: Failure) -> SyncError {
         let owner = state::owner(self.repository.organization, name.as_str());
         match self.app.ports.database.ask(owner).await.ok().flatten() {
             Some(owner) if owner.repository_id != self.repository.id => SyncError::NameTaken { name: name.to_string() },

@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use crate::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::kernel::pattern::glob;
+use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::sources::git::contents::{Content, Contents};
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
 use crate::store::packages::state::{HIDDEN, LiveVersion, PackageState, YANKED};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::repositories::RefRow;
-use crate::store::sources::sync_runs::{ClaimedRepository, SkippedRef};
+use crate::store::sources::sync_runs::{ClaimedRepository, SkippedItem};
 
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
@@ -36,7 +36,7 @@ pub struct Candidate {
     /// Its commit.
     pub commit: ObjectId,
     /// Why its name alone rules it out.
-    pub ruled_out: Option<String>,
+    pub rejected: Option<String>,
 }
 
 /// The refs that a repository's owner wants as versions, in the order in which they are taken: the first of two tags
@@ -47,12 +47,12 @@ pub fn candidates(advertised: &RemoteRefs, repository: &ClaimedRepository) -> Ve
     let tags = advertised.tags().map(|(name, commit)| {
         let ruled_out =
             filtered(tag_filter.as_deref(), name).or_else(|| normalize_tag(name).err().map(|e| e.to_string()));
-        Candidate { ref_name: format!("{TAGS}{name}"), commit, ruled_out }
+        Candidate { ref_name: format!("{TAGS}{name}"), commit, rejected: ruled_out }
     });
     let branches = advertised.branches().map(|(name, commit)| {
         let ruled_out =
             filtered(branch_filter.as_deref(), name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
-        Candidate { ref_name: format!("{BRANCHES}{name}"), commit, ruled_out }
+        Candidate { ref_name: format!("{BRANCHES}{name}"), commit, rejected: ruled_out }
     });
     tags.chain(branches).collect()
 }
@@ -63,7 +63,7 @@ fn globs(stored: Option<&str>) -> Option<Vec<String>> {
 
 fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
     let globs = filter?;
-    (!globs.iter().any(|pattern| glob(pattern, name))).then(|| FILTERED.to_owned())
+    (!globs.iter().any(|pattern| matches_pattern(pattern, name))).then(|| FILTERED.to_owned())
 }
 
 /// SHA-256 over everything that decides what a sync would do: when it is the same again, there is nothing to do.
@@ -88,20 +88,20 @@ pub fn digest(advertised: &RemoteRefs, repository: &ClaimedRepository) -> String
 }
 
 /// What operators did to versions, whatever syncs find: package, normalized version, and `yanked` or `hidden`.
-pub type Marks = HashSet<(String, String, &'static str)>;
+pub type VersionMarks = HashSet<(String, String, &'static str)>;
 
 /// What the registry has of a repository already.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct PublishedState {
     refs: HashMap<String, RefRow>,
     versions: HashMap<String, LiveVersion>,
-    marks: Marks,
+    marks: VersionMarks,
 }
 
-impl Known {
+impl PublishedState {
     /// Puts stored rows into the form that is asked below.
     pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>, packages: &[PackageState]) -> Self {
-        let mut marks = Marks::new();
+        let mut marks = VersionMarks::new();
         for version in &versions {
             for (mark, _) in [(YANKED, version.yanked), (HIDDEN, version.hidden)].iter().filter(|(_, is)| *is) {
                 marks.insert((version.package_name.clone(), version.normalized.clone(), mark));
@@ -150,7 +150,7 @@ impl Known {
         let mut seen = HashSet::new();
         candidates
             .iter()
-            .filter(|candidate| candidate.ruled_out.is_none())
+            .filter(|candidate| candidate.rejected.is_none())
             .filter(|candidate| self.version(candidate).is_none() && self.skipped(candidate).is_none())
             .map(|candidate| candidate.commit)
             .filter(|commit| seen.insert(*commit))
@@ -185,7 +185,7 @@ pub struct Changes {
     /// Every ref and what became of it.
     pub refs: Vec<RefRow>,
     /// What was left out.
-    pub skipped: Vec<SkippedRef>,
+    pub skipped: Vec<SkippedItem>,
     /// Versions that were not there before.
     pub added: i64,
     /// Versions whose reference or manifest changed.
@@ -195,13 +195,13 @@ pub struct Changes {
 }
 
 /// What it takes to decide.
-pub struct Deciding<'a> {
+pub struct ChangePlanner<'a> {
     /// The package.
     pub name: &'a PackageName,
     /// The default branch's ref.
     pub default_ref: &'a str,
     /// What is there already.
-    pub known: &'a Known,
+    pub known: &'a PublishedState,
     /// What the commits hold.
     pub contents: &'a Contents,
     /// For new ids.
@@ -210,9 +210,9 @@ pub struct Deciding<'a> {
     pub now: Millis,
 }
 
-impl Deciding<'_> {
+impl ChangePlanner<'_> {
     /// Decides what becomes of every candidate.
-    pub fn decide(&self, candidates: &[Candidate]) -> Result<Changes, Fault> {
+    pub fn plan(&self, candidates: &[Candidate]) -> Result<Changes, Fault> {
         let mut changes = Changes::default();
         let mut taken: HashMap<String, String> = HashMap::new();
         for candidate in candidates {
@@ -243,7 +243,7 @@ impl Deciding<'_> {
 
     /// The version that a candidate becomes, and what its commit holds when it had to be looked at.
     fn version_of(&self, candidate: &Candidate) -> Result<(LiveVersion, Option<&Content>), String> {
-        if let Some(reason) = &candidate.ruled_out {
+        if let Some(reason) = &candidate.rejected {
             return Err(reason.clone());
         }
         let is_default_branch = candidate.ref_name == self.default_ref;
@@ -313,7 +313,7 @@ impl Deciding<'_> {
 
 impl Changes {
     fn skip(&mut self, candidate: &Candidate, version: Option<String>, reason: String) {
-        self.skipped.push(SkippedRef { name: candidate.ref_name.clone(), reason: reason.clone() });
+        self.skipped.push(SkippedItem { name: candidate.ref_name.clone(), reason: reason.clone() });
         self.refs.push(RefRow {
             name: candidate.ref_name.clone(),
             reference: candidate.commit.to_hex(),
@@ -331,7 +331,7 @@ fn ref_version(ref_name: &str, manifest: &Manifest) -> Result<RefVersion, compos
 }
 
 /// The default branch's name for people.
-pub fn short(ref_name: &str) -> &str {
+pub fn short_ref_name(ref_name: &str) -> &str {
     ref_name.strip_prefix(BRANCHES).unwrap_or(ref_name)
 }
 

@@ -11,9 +11,9 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::ports::{Fault, UpstreamResponse};
+use crate::ports::{Fault, HttpResponse};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::outbound::{Ask, Authorization, RequestError, ask, read_all};
+use crate::registry::kernel::outbound::{Authorization, OutboundRequest, RequestError, read_all, send};
 use crate::registry::sources::git::error::SyncError;
 
 /// Most bytes of an advertisement or a list of refs: 50,000 refs of 100 bytes, peeled, with room.
@@ -23,11 +23,11 @@ const MAX_LISTING_BYTES: usize = 16 << 20;
 const USER_AGENT_TEXT: &str = concat!("git/2.0 (rostrum/", env!("CARGO_PKG_VERSION"), ")");
 
 /// Attempts at one request when the server breaks off or is overloaded.
-const ATTEMPTS: u32 = 2;
-const REST_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
+const MAX_ATTEMPTS: u32 = 2;
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// A git server, for the length of one sync.
-pub struct Remote<'a> {
+pub struct GitRemote<'a> {
     app: &'a App,
     base: Url,
     authorization: Option<Authorization>,
@@ -37,7 +37,7 @@ pub struct Remote<'a> {
     pub received_bytes: i64,
 }
 
-impl<'a> Remote<'a> {
+impl<'a> GitRemote<'a> {
     /// The server of the repository at `base`.
     pub fn new(app: &'a App, base: Url, authorization: Option<Authorization>) -> Self {
         Self { app, base, authorization, requests: 0, received_bytes: 0 }
@@ -87,25 +87,26 @@ impl<'a> Remote<'a> {
         self.received_bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<UpstreamResponse, SyncError> {
+    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<HttpResponse, SyncError> {
         let mut attempt = 1;
         loop {
             match self.send_once(method.clone(), path, body.clone()).await {
-                Err(error) if attempt < ATTEMPTS && error.may_pass() => {
+                Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => {
                     attempt += 1;
-                    self.app.ports.clock.sleep(REST_BETWEEN_ATTEMPTS).await;
+                    self.app.ports.clock.sleep(RETRY_DELAY).await;
                 }
                 result => return result,
             }
         }
     }
 
-    async fn send_once(&mut self, method: Method, path: &str, body: Bytes) -> Result<UpstreamResponse, SyncError> {
+    async fn send_once(&mut self, method: Method, path: &str, body: Bytes) -> Result<HttpResponse, SyncError> {
         let url = Url::parse(&format!("{}/{path}", self.base.as_str().trim_end_matches('/')))
             .map_err(|_| SyncError::NotARepository)?;
         let headers = headers(&method);
         self.requests += 1;
-        let answer = ask(self.app, Ask { method, url, headers, body }, self.authorization.as_ref()).await?;
+        let answer =
+            send(self.app, OutboundRequest { method, url, headers, body }, self.authorization.as_ref()).await?;
         self.requests += i64::from(answer.requests) - 1;
         self.follow(&answer.url, path);
         match answer.response.status {

@@ -9,7 +9,7 @@ use crate::json::read_text;
 use crate::ports::{DatabaseError, Job, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::composer::PACKAGIST;
 use crate::registry::sources::repositories::credentials::Credentials;
@@ -187,13 +187,13 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
     if difference.fields.is_empty() {
         return Ok(row);
     }
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "repository.changed",
         target: uid,
         label: difference.changes.url.as_deref(),
         details: json!({ "fields": difference.fields }),
     };
-    let noted = by.note(app, &deed)?;
+    let noted = by.record(app, &deed)?;
     let known = row.address();
     let consequences = consequences(app, &row, &difference);
     let batch = (
@@ -211,7 +211,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
             if now.address() == known {
                 return Err(fault.into());
             }
-            return Err(Failure::crossed("repository"));
+            return Err(Failure::concurrent_change("repository"));
         }
     };
     app.memory.invalidate_published(by.organization());
@@ -228,7 +228,7 @@ fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<
     let touched = organizations::touch(row.organization, Touched::Names, now);
     let mut batch = vec![sync_runs::supersede(row.organization, row.id, now)];
     if row.kind == RepositoryKind::Git {
-        batch.push(repositories::forget_refs(row.organization, row.id));
+        batch.push(repositories::delete_refs(row.organization, row.id));
         if difference.has("path") {
             batch.extend([touched, repositories::delete_packages(row.organization, row.id)]);
         }
@@ -237,7 +237,7 @@ fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<
     batch.push(touched);
     if difference.has("url") {
         batch.extend(retire(row.organization, &[Retirement::all(row.id)], now));
-        batch.push(upstream_answers::forget_answers(row.organization, row.id));
+        batch.push(upstream_answers::delete_answers(row.organization, row.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
         let globs = read_text(filter).unwrap_or_default();
         batch.extend(retire(

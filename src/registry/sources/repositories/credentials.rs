@@ -95,7 +95,7 @@ impl Credentials {
     /// Seals them for the repository with public id `uid`; `None` when there are none.
     pub fn seal(&self, app: &App, uid: &str) -> Result<Option<String>, Failure> {
         let sealed = self.to_sealable().map(|text| app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &text));
-        sealed.transpose().map_err(Failure::told)
+        sealed.transpose().map_err(Failure::internal_with_detail)
     }
 
     fn to_sealable(&self) -> Option<String> {

@@ -15,7 +15,7 @@ use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::address_policy::check_url;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::sources::repositories::credentials::Credentials;
@@ -76,7 +76,7 @@ fn checked_url(app: &App, url: &str) -> Result<String, Failure> {
     if url.len() > MAX_URL {
         return Err(Failure::invalid_field("url", format!("must not be longer than {MAX_URL} characters")));
     }
-    let url = check_url(url, app.reach()).map_err(|error| Failure::invalid_field("url", error.to_string()))?;
+    let url = check_url(url, app.address_policy()).map_err(|error| Failure::invalid_field("url", error.to_string()))?;
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
@@ -141,13 +141,13 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
         credentials: spec.credentials.seal(app, &uid)?,
         created_at: now,
     };
-    let deed = Deed {
+    let deed = AuditEvent {
         action: "repository.created",
         target: &uid,
         label: Some(new.url),
         details: json!({ "provider": new.provider, "path": new.path, "credential_type": new.credential_type }),
     };
-    let noted = by.note(app, &deed)?;
+    let noted = by.record(app, &deed)?;
     let row = repositories::insert(&*app.ports.database, new, noted).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => taken(),
         DatabaseError::Fault(fault) => fault.into(),
@@ -172,8 +172,8 @@ fn refuse_uploads(row: &RepositoryRow) -> Result<(), Failure> {
 
 /// Asks for a sync. When one is running already, another follows it.
 pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<RepositoryRow, Failure> {
-    let deed = Deed { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
-    let noted = by.note(app, &deed)?;
+    let deed = AuditEvent { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
+    let noted = by.record(app, &deed)?;
     let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, noted).await?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     refuse_uploads(&row)?;
@@ -197,7 +197,7 @@ pub struct RepositoryFilter {
 }
 
 /// Most repositories that are looked through for a status, which is not stored.
-const MAX_LOOKED_THROUGH: i64 = 10_000;
+const MAX_SCANNED_ROWS: i64 = 10_000;
 
 /// A page of repositories, and how many there are in all.
 pub async fn list(
@@ -210,7 +210,7 @@ pub async fn list(
     let Some(wanted) = filter.status else {
         return Ok(repositories::page(database, view.organization(), filter.kind, page).await?);
     };
-    let all = Page { limit: MAX_LOOKED_THROUGH, offset: 0 };
+    let all = Page { limit: MAX_SCANNED_ROWS, offset: 0 };
     let (rows, _) = repositories::page(database, view.organization(), filter.kind, all).await?;
     let now = app.now();
     Ok(page.of(rows.into_iter().filter(|row| status(row, now).status == wanted).collect()))
@@ -240,7 +240,7 @@ pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let batch = (
         organizations::touch_for_repository(by.organization(), uid, app.now()),
         repositories::delete(by.organization(), uid),
-        by.note(app, &Deed { action: "repository.removed", target: uid, label: None, details: json!({}) })?,
+        by.record(app, &AuditEvent { action: "repository.removed", target: uid, label: None, details: json!({}) })?,
         repositories::by_uid(by.organization(), uid),
     );
     let ((), is_removed, (), left) = app.ports.database.ask(batch).await?;

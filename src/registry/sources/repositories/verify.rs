@@ -5,10 +5,10 @@ use git::RemoteRefs;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::sources::composer::client::{FetchedRoot, MirrorError, Remote};
+use crate::registry::sources::composer::client::{ComposerClient, FetchedRoot, UpstreamRepositoryError};
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::plan::short;
-use crate::registry::sources::git::remote_of;
+use crate::registry::sources::git::plan::short_ref_name;
+use crate::registry::sources::git::remote_for;
 use crate::registry::sources::repositories::{get, refuse_uploads};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::repositories::RepositoryRow;
@@ -44,13 +44,13 @@ pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, F
     if row.kind == RepositoryKind::Composer {
         return match look_at_composer(app, &row).await {
             Ok(packages) => Ok(Verification { packages, ..Verification::default() }),
-            Err(MirrorError::Internal(failure)) => Err(failure),
+            Err(UpstreamRepositoryError::Internal(failure)) => Err(failure),
             Err(error) => Ok(Verification::failed(error)),
         };
     }
     match look_at_git(app, &row).await {
         Ok(advertised) => Ok(Verification {
-            default_branch: advertised.default_branch().map(|branch| short(&branch.name).to_owned()),
+            default_branch: advertised.default_branch().map(|branch| short_ref_name(&branch.name).to_owned()),
             branches: Some(advertised.branches().count()),
             tags: Some(advertised.tags().count()),
             ..Verification::default()
@@ -61,16 +61,16 @@ pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, F
 }
 
 async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<RemoteRefs, SyncError> {
-    let mut remote = remote_of(app, row.into())?;
+    let mut remote = remote_for(app, row.into())?;
     let capabilities = remote.capabilities().await?;
     remote.refs(&capabilities).await
 }
 
 /// How many packages the root names; `None` when it does not tell.
-async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, MirrorError> {
+async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, UpstreamRepositoryError> {
     let upstream = row.clone().into_upstream();
-    let mut remote = Remote::new(app, &upstream)?;
-    let FetchedRoot { stored, file } = remote.root(None).await?.ok_or(MirrorError::NotARepository)?;
+    let mut remote = ComposerClient::new(app, &upstream)?;
+    let FetchedRoot { stored, file } = remote.root(None).await?.ok_or(UpstreamRepositoryError::NotARepository)?;
     if stored.root.metadata_url.is_some() {
         return Ok((file.available_packages > 0).then_some(file.available_packages));
     }

@@ -34,7 +34,7 @@ const MAX_CENTRAL_HEADERS: usize = 2 * limits::ARCHIVE_ENTRIES;
 
 /// Why a zip is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum RejectedZip {
     /// Not a zip, a damaged one, or one that says different things at different places.
     #[error("it is not a valid zip file: {0}")]
     Zip(#[from] ZipError),
@@ -98,7 +98,7 @@ pub struct Readable {
 
 /// What a zip holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contents {
+pub struct ZipContents {
     /// composer.json.
     pub manifest: Vec<u8>,
     /// What people read; texts of more than 200 kB are left out.
@@ -108,25 +108,25 @@ pub struct Contents {
 /// Looks through a zip.
 ///
 /// # Errors
-/// [`Refusal`], in words for whoever made it.
-pub fn inspect(bytes: &[u8]) -> Result<Contents, Refusal> {
+/// [`RejectedZip`], in words for whoever made it.
+pub fn inspect(bytes: &[u8]) -> Result<ZipContents, RejectedZip> {
     let headers = bytes.windows(CENTRAL_HEADER.len()).filter(|window| *window == CENTRAL_HEADER).count();
     if headers > MAX_CENTRAL_HEADERS {
-        return Err(Refusal::TooManyEntries);
+        return Err(RejectedZip::TooManyEntries);
     }
     let mut zip = ZipArchive::new(Cursor::new(bytes))?;
     if zip.offset() != 0 {
-        return Err(Refusal::Prefixed(zip.offset()));
+        return Err(RejectedZip::Prefixed(zip.offset()));
     }
     if zip.len() > limits::ARCHIVE_ENTRIES {
-        return Err(Refusal::TooManyEntries);
+        return Err(RejectedZip::TooManyEntries);
     }
     zip.validate_header_consistency()?;
     let names = checked_names(&zip)?;
     let listed: Vec<&str> = names.iter().map(String::as_str).collect();
     let manifest = manifest_path(&listed)?.to_owned();
     let directory = manifest.rfind('/').map_or("", |at| &manifest[..=at]);
-    let wanted = Wanted::of(&names, directory);
+    let wanted = FilesToRead::of(&names, directory);
     let limit = limit_of(bytes.len());
     let mut reader = Inflating { zip: &mut zip, left: limit, limit, window: vec![0; WINDOW_BYTES] };
     let mut found = HashMap::new();
@@ -137,12 +137,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Contents, Refusal> {
             found.insert(name.as_str(), content);
         }
     }
-    let manifest = found.remove(manifest.as_str()).ok_or(Refusal::ManifestTooLarge)?;
+    let manifest = found.remove(manifest.as_str()).ok_or(RejectedZip::ManifestTooLarge)?;
     let readable = wanted.0.into_iter().filter_map(|(kind, path)| {
         let ReadableText { sha256, text } = readable_text(found.get(path.as_str())?);
         Some(Readable { kind, name: path[directory.len()..].to_owned(), sha256, text })
     });
-    Ok(Contents { manifest, readable: readable.collect() })
+    Ok(ZipContents { manifest, readable: readable.collect() })
 }
 
 /// What a zip of so many bytes may unpack to.
@@ -152,11 +152,11 @@ fn limit_of(zip_bytes: usize) -> u64 {
 }
 
 /// The names of all entries in their order, once all of them are safe together. Directories keep their slash.
-fn checked_names<R: Read + std::io::Seek>(zip: &ZipArchive<R>) -> Result<Vec<String>, Refusal> {
-    let mut taken = Taken::default();
+fn checked_names<R: Read + std::io::Seek>(zip: &ZipArchive<R>) -> Result<Vec<String>, RejectedZip> {
+    let mut taken = EntryNames::default();
     let mut names = Vec::with_capacity(zip.len());
     for raw in zip.file_names_raw() {
-        let refuse = |reason| Refusal::UnsafePath { path: raw.escape_ascii().to_string(), reason };
+        let refuse = |reason| RejectedZip::UnsafePath { path: raw.escape_ascii().to_string(), reason };
         let name = std::str::from_utf8(raw).map_err(|_| refuse(UnsafeReason::NotUtf8))?;
         let path = name.strip_suffix('/').unwrap_or(name);
         check_relative_path(path).map_err(refuse)?;
@@ -168,13 +168,13 @@ fn checked_names<R: Read + std::io::Seek>(zip: &ZipArchive<R>) -> Result<Vec<Str
 
 /// Every path in lower case, with whether it is a directory; those of the directories that are only implied, too.
 #[derive(Default)]
-struct Taken {
+struct EntryNames {
     paths: HashMap<String, bool>,
     bytes: usize,
 }
 
-impl Taken {
-    fn take(&mut self, path: &str, is_dir: bool) -> Result<(), Refusal> {
+impl EntryNames {
+    fn take(&mut self, path: &str, is_dir: bool) -> Result<(), RejectedZip> {
         let lower = path.to_lowercase();
         let parents = lower.match_indices('/').map(|(at, _)| (&lower[..at], true));
         for (part, is_dir) in parents.chain([(lower.as_str(), is_dir)]) {
@@ -185,14 +185,14 @@ impl Taken {
                 }
                 Slot::Occupied(slot) if is_dir && *slot.get() => {}
                 Slot::Occupied(_) => {
-                    return Err(Refusal::UnsafePath {
+                    return Err(RejectedZip::UnsafePath {
                         path: path.escape_debug().to_string(),
                         reason: UnsafeReason::Duplicate,
                     });
                 }
             }
             if self.bytes > limits::ARCHIVE_PATH_BYTES {
-                return Err(Refusal::PathsTooLong);
+                return Err(RejectedZip::PathsTooLong);
             }
         }
         Ok(())
@@ -200,9 +200,9 @@ impl Taken {
 }
 
 /// The files to keep, by their kind.
-struct Wanted(Vec<(&'static str, String)>);
+struct FilesToRead(Vec<(&'static str, String)>);
 
-impl Wanted {
+impl FilesToRead {
     fn of(names: &[String], directory: &str) -> Self {
         let files = || names.iter().filter_map(|name| name.strip_prefix(directory)).filter(|name| !name.contains('/'));
         let wanted = DOCUMENTATION_FILES
@@ -222,13 +222,13 @@ struct Inflating<'z, 'b> {
 
 impl Inflating<'_, '_> {
     /// Inflates one entry; its content if it is to be kept and not too large.
-    fn entry(&mut self, index: usize, name: &str, depth: usize, keep: bool) -> Result<Option<Vec<u8>>, Refusal> {
+    fn entry(&mut self, index: usize, name: &str, depth: usize, keep: bool) -> Result<Option<Vec<u8>>, RejectedZip> {
         let shown = || name.escape_debug().to_string();
         // Opening one that is encrypted or compressed otherwise would fail in words of the library.
         let raw = self.zip.by_index_raw(index)?;
         let method = raw.compression();
         if raw.encrypted() || !matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated) {
-            return Err(Refusal::Method(shown()));
+            return Err(RejectedZip::Method(shown()));
         }
         // Some unpackers believe such a field, some the header.
         let says_another_name = raw.extra_data_fields().any(|field| match field {
@@ -238,24 +238,24 @@ impl Inflating<'_, '_> {
             _ => false,
         });
         if says_another_name {
-            return Err(Refusal::SecondName(shown()));
+            return Err(RejectedZip::SecondName(shown()));
         }
         let is_link = match raw.unix_mode().unwrap_or_default() & 0o170_000 {
             0o120_000 => true,
             0 | 0o100_000 | 0o040_000 => false,
-            _ => return Err(Refusal::Special(shown())),
+            _ => return Err(RejectedZip::Special(shown())),
         };
         drop(raw);
         let content = self.inflate(index, keep || is_link)?;
         if is_link {
             let target = content.as_deref().unwrap_or_default();
-            check_symlink(depth, target).map_err(|reason| Refusal::UnsafeLink { path: shown(), reason })?;
+            check_symlink(depth, target).map_err(|reason| RejectedZip::UnsafeLink { path: shown(), reason })?;
         }
         Ok(content.filter(|_| keep && !is_link))
     }
 
     /// Inflates one entry to its end, where its checksum is compared; its content if it is to be kept and not too large.
-    fn inflate(&mut self, index: usize, keep: bool) -> Result<Option<Vec<u8>>, Refusal> {
+    fn inflate(&mut self, index: usize, keep: bool) -> Result<Option<Vec<u8>>, RejectedZip> {
         let mut content = keep.then(Vec::new);
         let mut file = self.zip.by_index(index)?;
         loop {
@@ -264,7 +264,7 @@ impl Inflating<'_, '_> {
                 return Ok(content);
             }
             let size = u64::try_from(read).unwrap_or(u64::MAX);
-            self.left = self.left.checked_sub(size).ok_or(Refusal::InflatesTooLarge(self.limit))?;
+            self.left = self.left.checked_sub(size).ok_or(RejectedZip::InflatesTooLarge(self.limit))?;
             content =
                 content.filter(|content| u64::try_from(content.len() + read).is_ok_and(|size| size <= MAX_FILE_BYTES));
             if let Some(content) = &mut content {

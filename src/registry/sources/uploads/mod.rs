@@ -17,21 +17,21 @@ use crate::ports::Millis;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::audit::Deed;
+use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::memory::Permit;
 use crate::registry::packages::publish::{Attempt, Change, Plan, Snapshot, Statement, apply, publish as publish_plan};
-use crate::registry::packages::revise::Draft;
-use crate::registry::sources::archive_store::{blob_key, wait_for_slot};
-use crate::registry::sources::uploads::inspect::{Contents, MAX_ZIP_BYTES, Readable, inspect};
+use crate::registry::packages::revise::PackageSnapshot;
+use crate::registry::sources::archive_store::{acquire_build_permit, blob_key};
+use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipContents, inspect};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::{FileUpsert, NewText, VersionUpsert};
 use crate::store::packages::state::{HIDDEN, LiveVersion, PackageState};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::packages::versions::hide;
 use crate::store::sources::dists::NewArtifact;
-use crate::store::sources::uploads::{self, Id, TakenVersion};
+use crate::store::sources::uploads::{self, ExistingVersion, Id};
 
 /// Most bytes of a zip that is read without waiting for others: several of these fit the isolate at once.
 pub const SMALL_ZIP_BYTES: usize = 4 << 20;
@@ -57,7 +57,7 @@ impl UploadAddress {
     pub fn parse(view: &View, name: &str, version: &str, now: Millis) -> Result<Self, Failure> {
         let name = PackageName::parse(name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
         let normalized = check_version("version", version)?;
-        if !view.scope(name.as_str()).sees(&normalized, Some(now)) {
+        if !view.version_filter(name.as_str()).sees(&normalized, Some(now)) {
             let words = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
             return Err(Failure::new(Kind::Forbidden, words));
         }
@@ -78,20 +78,20 @@ pub fn check_version(field: &str, version: &str) -> Result<NormalizedVersion, Fa
 }
 
 /// How much may be read of an upload, and what has to be held meanwhile.
-pub struct Room {
+pub struct UploadPermit {
     /// Bytes.
     pub bytes: usize,
     _slot: Option<Permit>,
 }
 
 /// Waits until there is memory for an upload of `announced` bytes, or of any allowed size when nobody said.
-pub async fn wait_for_room(app: &App, announced: Option<u64>) -> Result<Room, Failure> {
+pub async fn acquire_upload_permit(app: &App, announced: Option<u64>) -> Result<UploadPermit, Failure> {
     let size = announced.map_or(Some(MAX_ZIP_BYTES), |bytes| usize::try_from(bytes).ok());
     let Some(bytes) = size.filter(|bytes| *bytes <= MAX_ZIP_BYTES) else { return Err(too_large()) };
     if bytes <= SMALL_ZIP_BYTES {
-        return Ok(Room { bytes: SMALL_ZIP_BYTES, _slot: None });
+        return Ok(UploadPermit { bytes: SMALL_ZIP_BYTES, _slot: None });
     }
-    Ok(Room { bytes: MAX_ZIP_BYTES, _slot: Some(wait_for_slot(app).await?) })
+    Ok(UploadPermit { bytes: MAX_ZIP_BYTES, _slot: Some(acquire_build_permit(app).await?) })
 }
 
 /// The refusal of an upload that does not fit.
@@ -133,7 +133,7 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
     let uid = new_uid(&*app.ports.entropy, app.now())?;
     let publisher = Publisher { app, by, address, contents, artifact, uid };
     let stored = publisher.read().await?;
-    if let Some(settled) = publisher.settled(&stored)? {
+    if let Some(settled) = publisher.already_published(&stored)? {
         return Ok(settled);
     }
     publisher.announce().await?;
@@ -141,7 +141,7 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
     apply(app, by.organization(), stored, publisher).await
 }
 
-fn check_manifest(address: &UploadAddress, contents: &Contents) -> Result<(), Failure> {
+fn check_manifest(address: &UploadAddress, contents: &ZipContents) -> Result<(), Failure> {
     let manifest = Manifest::parse(&contents.manifest).map_err(|error| Failure::invalid(error.to_string()))?;
     if manifest.name() != Some(&address.name) {
         let stated = manifest.name().map(PackageName::as_str).unwrap_or_default();
@@ -159,9 +159,9 @@ fn check_manifest(address: &UploadAddress, contents: &Contents) -> Result<(), Fa
 }
 
 /// What the database has.
-struct Stored {
-    draft: Draft,
-    taken: Option<TakenVersion>,
+struct UploadSnapshot {
+    draft: PackageSnapshot,
+    existing_reference: Option<ExistingVersion>,
     /// The organization's repository of uploaded zips.
     repository: Option<Id>,
     /// Whether an upstream has the name so far, which belongs to who publishes it here.
@@ -170,25 +170,26 @@ struct Stored {
     takes_row: bool,
 }
 
-impl Stored {
+impl UploadSnapshot {
     /// What an upstream has of a package is as if it were not there.
-    fn without_mirrored(mut self) -> Self {
+    fn without_imported(mut self) -> Self {
         let kind = self.draft.package.as_ref().map(|package| package.kind);
         self.takes_over = kind == Some(RepositoryKind::Composer);
         let is_uploads = matches!(kind, Some(RepositoryKind::Artifact | RepositoryKind::Composer));
-        self.takes_row = is_uploads && self.taken.as_ref().is_some_and(|taken| taken.source != VersionSource::Upload);
+        self.takes_row =
+            is_uploads && self.existing_reference.as_ref().is_some_and(|taken| taken.source != VersionSource::Upload);
         if self.takes_row {
-            self.taken = None;
+            self.existing_reference = None;
         }
         if self.takes_over {
-            self.draft = Draft::default();
+            self.draft = PackageSnapshot::default();
         }
         self
     }
 }
 
-impl Snapshot for Stored {
-    const MAX_ATTEMPTS: usize = Draft::MAX_ATTEMPTS;
+impl Snapshot for UploadSnapshot {
+    const MAX_ATTEMPTS: usize = PackageSnapshot::MAX_ATTEMPTS;
 
     fn has_changed_since(&self, earlier: &Self) -> bool {
         self.draft.has_changed_since(&earlier.draft)
@@ -203,30 +204,36 @@ struct Publisher<'a> {
     app: &'a App,
     by: &'a Actor,
     address: UploadAddress,
-    contents: Contents,
+    contents: ZipContents,
     artifact: NewArtifact,
     uid: String,
 }
 
 impl Change for Publisher<'_> {
-    type Snapshot = Stored;
+    type Snapshot = UploadSnapshot;
     type Done = Uploaded;
 
-    async fn read(&self) -> Result<Stored, Failure> {
+    async fn read(&self) -> Result<UploadSnapshot, Failure> {
         let (organization, name) = (self.by.organization(), self.address.name.as_str());
         let reads = (
-            Draft::query(organization, name),
+            PackageSnapshot::query(organization, name),
             uploads::taken(organization, name, self.address.version.as_str()),
             uploads::repository(organization),
         );
         let (draft, taken, repository) = self.app.ports.database.ask(reads).await?;
-        let stored = Stored { draft: draft.into(), taken, repository, takes_over: false, takes_row: false };
-        Ok(stored.without_mirrored())
+        let stored = UploadSnapshot {
+            draft: draft.into(),
+            existing_reference: taken,
+            repository,
+            takes_over: false,
+            takes_row: false,
+        };
+        Ok(stored.without_imported())
     }
 
-    async fn write(&mut self, stored: &Stored) -> Result<Attempt<Uploaded>, Failure> {
+    async fn write(&mut self, stored: &UploadSnapshot) -> Result<Attempt<Uploaded>, Failure> {
         // An earlier answer may have got lost, or somebody else was faster.
-        if let Some(settled) = self.settled(stored)? {
+        if let Some(settled) = self.already_published(stored)? {
             return Ok(Attempt::Done(settled));
         }
         if let Err(failure) = publish_plan(self.app, self.plan(stored).await?, ()).await {
@@ -236,23 +243,23 @@ impl Change for Publisher<'_> {
             return Ok(Attempt::Done(self.uploaded(None)));
         }
         // The row that was there keeps its public id.
-        let settled = self.settled(&self.read().await?)?;
+        let settled = self.already_published(&self.read().await?)?;
         Ok(match settled {
             Some(settled) => Attempt::Done(Uploaded { is_new: true, ..settled }),
-            None => Attempt::Failed(Stored::exhausted(Failure::not_found("Version"))),
+            None => Attempt::Failed(UploadSnapshot::exhausted(Failure::not_found("Version"))),
         })
     }
 }
 
 impl Publisher<'_> {
     /// What has become of the upload already, if anything has.
-    fn settled(&self, stored: &Stored) -> Result<Option<Uploaded>, Failure> {
+    fn already_published(&self, stored: &UploadSnapshot) -> Result<Option<Uploaded>, Failure> {
         let name = &self.address.name;
         if stored.draft.package.as_ref().is_some_and(|package| package.kind != RepositoryKind::Artifact) {
             let words = format!("{name} is published from a repository. Remove that first, or take another name.");
             return Err(Failure::new(Kind::Conflict, words));
         }
-        match &stored.taken {
+        match &stored.existing_reference {
             None if stored.draft.versions.len() >= MAX_VERSIONS => {
                 let words = format!("{name} has {MAX_VERSIONS} versions already. Delete some of them first.");
                 Err(Failure::new(Kind::Conflict, words))
@@ -288,11 +295,11 @@ impl Publisher<'_> {
         let now = self.app.now();
         let uid = new_uid(&*self.app.ports.entropy, now)?;
         let details = json!({ "kind": RepositoryKind::Artifact });
-        let deed = Deed { action: "repository.created", target: &uid, label: None, details };
+        let deed = AuditEvent { action: "repository.created", target: &uid, label: None, details };
         let batch = (
             uploads::insert_repository(self.by.organization(), &uid, now),
-            self.by.note(self.app, &deed)?,
-            uploads::announce(&self.artifact, now),
+            self.by.record(self.app, &deed)?,
+            uploads::announce_zip(&self.artifact, now),
         );
         let ((), (), is_announced) = self.app.ports.database.ask(batch).await?;
         if !is_announced {
@@ -302,7 +309,7 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    async fn plan(&self, stored: &Stored) -> Result<Plan, Failure> {
+    async fn plan(&self, stored: &UploadSnapshot) -> Result<Plan, Failure> {
         let package = stored.draft.package.as_ref();
         let organization = self.by.organization();
         let repository_id = match (package, stored.repository) {
@@ -366,13 +373,13 @@ impl Publisher<'_> {
             text_sha256: file.sha256.clone(),
         };
         let label = format!("{package} {}", self.address.pretty);
-        let deed = Deed {
+        let deed = AuditEvent {
             action: "version.uploaded",
             target: &self.uid,
             label: Some(&label),
             details: json!({ "sha256": self.artifact.sha256, "size": self.artifact.size }),
         };
-        let mut changes = vec![self.by.note(self.app, &deed)?];
+        let mut changes = vec![self.by.record(self.app, &deed)?];
         changes.extend(self.address.hidden.map(|hidden| hide(organization, package, &normalized, hidden, now)));
         changes.push(uploads::insert_dist(organization, package, &normalized, &self.artifact.sha256, now));
         Ok(Plan {

@@ -18,29 +18,29 @@ use worker::Delay;
 use worker::send::{SendFuture, SendWrapper};
 
 use super::bridge::{NativeStream, describe, header_map, js_headers};
-use crate::ports::{BoxFuture, ByteStream, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Whole};
+use crate::ports::{BoxFuture, ByteStream, HttpClient, HttpClientError, HttpRequest, HttpResponse, SingleChunk};
 
 /// `fetch`, one request at a time.
 pub struct Fetch;
 
-impl Upstream for Fetch {
-    fn send(&self, request: UpstreamRequest) -> BoxFuture<'_, Result<UpstreamResponse, UpstreamError>> {
+impl HttpClient for Fetch {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, HttpClientError>> {
         Box::pin(SendFuture::new(send(request)))
     }
 }
 
-async fn send(request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
-    let patience = request.patience;
+async fn send(request: HttpRequest) -> Result<HttpResponse, HttpClientError> {
+    let patience = request.timeout;
     let controller = AbortController::new().map_err(unreachable)?;
     let init = init(&request, &controller).map_err(unreachable)?;
     let global = js_sys::global().unchecked_into::<WorkerGlobalScope>();
     let answer = JsFuture::from(global.fetch_with_str_and_init(request.url.as_str(), &init));
     let Some(answer) = within(patience, answer).await else {
         controller.abort();
-        return Err(UpstreamError::TimedOut(patience));
+        return Err(HttpClientError::TimedOut(patience));
     };
     let response = answer.map_err(unreachable)?.unchecked_into::<Response>();
-    let status = StatusCode::from_u16(response.status()).map_err(|e| UpstreamError::Unreachable(e.to_string()))?;
+    let status = StatusCode::from_u16(response.status()).map_err(|e| HttpClientError::Unreachable(e.to_string()))?;
     let mut headers = header_map(&response.headers());
     if headers.remove(CONTENT_ENCODING).is_some() {
         // The runtime has undone the encoding, so the length of what it received tells nothing any more.
@@ -48,15 +48,15 @@ async fn send(request: UpstreamRequest) -> Result<UpstreamResponse, UpstreamErro
     }
     let body: Box<dyn ByteStream> = match response.body() {
         Some(stream) => {
-            let limit = Limit { patience, controller: SendWrapper::new(controller) };
+            let limit = Deadline { timeout: patience, controller: SendWrapper::new(controller) };
             Box::new(NativeStream::new(stream, "upstream").limited(limit))
         }
-        None => Box::new(Whole(None)),
+        None => Box::new(SingleChunk(None)),
     };
-    Ok(UpstreamResponse { status, headers, body })
+    Ok(HttpResponse { status, headers, body })
 }
 
-fn init(request: &UpstreamRequest, controller: &AbortController) -> Result<RequestInit, JsValue> {
+fn init(request: &HttpRequest, controller: &AbortController) -> Result<RequestInit, JsValue> {
     let init = RequestInit::new();
     init.set_method(request.method.as_str());
     let headers = js_headers(&request.headers)?;
@@ -70,24 +70,24 @@ fn init(request: &UpstreamRequest, controller: &AbortController) -> Result<Reque
     Ok(init)
 }
 
-fn unreachable(reason: impl Into<JsValue>) -> UpstreamError {
+fn unreachable(reason: impl Into<JsValue>) -> HttpClientError {
     let reason = describe(reason);
-    UpstreamError::Unreachable(reason.trim_start_matches("Error: ").trim_end_matches('.').to_owned())
+    HttpClientError::Unreachable(reason.trim_start_matches("Error: ").trim_end_matches('.').to_owned())
 }
 
 /// How long each piece of a body may take, and how to hang up when it takes longer.
-pub struct Limit {
-    patience: Duration,
+pub struct Deadline {
+    timeout: Duration,
     controller: SendWrapper<AbortController>,
 }
 
-impl Limit {
+impl Deadline {
     /// `work`'s result, or the sentence that says it took too long; then the connection is closed.
     pub async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
-        let result = within(self.patience, work).await;
+        let result = within(self.timeout, work).await;
         result.ok_or_else(|| {
             self.controller.abort();
-            format!("nothing came within {} s", self.patience.as_secs())
+            format!("nothing came within {} s", self.timeout.as_secs())
         })
     }
 }
