@@ -113,7 +113,7 @@ impl<'a> ImportBatch<'a> {
         let template = self.root.root.metadata_url.clone().unwrap_or_default();
         match fetch_package(&mut self.remote, &template, name, before.map(|before| &*before.validators)).await {
             Ok(Fetched::Unchanged) => {
-                self.record_answer(name, Ok(AnswerKind::Found), before.cloned().unwrap_or_default())
+                self.record_answer(name, Ok(AnswerKind::Found), before.cloned().unwrap_or_default());
             }
             Ok(Fetched::Absent) => {
                 self.record_answer(name, Ok(AnswerKind::Absent), PreviousAnswer::default());
