@@ -1,0 +1,181 @@
+//! What the documents name exists: every relative link with its anchor, every path of the repository, and every file that
+//! is named by the end of its path. No statement is left marked as unchecked.
+//!
+//! A path may hold a placeholder (`src/http/{surface}/mod.rs`, `src/http/management/…`); then the folder before it has to
+//! exist.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders at the root, by which a path is recognised in a text.
+const FOLDERS: [&str; 8] = ["bench", "crates", "docs", "migrations", "public", "scripts", "src", "tests"];
+
+/// Folders that hold what is built or fetched.
+const NOT_OURS: [&str; 5] = [".git", ".wrangler", "build", "node_modules", "target"];
+
+/// Kinds of files that are recognised by the end of their path alone: `kernel/ids.rs`. JSON is not among them: most JSON
+/// files that the documents speak of are other people's.
+const EXTENSIONS: [&str; 6] = [".css", ".md", ".mjs", ".rs", ".sql", ".toml"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file of the repository, relative to its root.
+fn files_below(folder: &Path, files: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if !path.is_dir() {
+            let relative = path.strip_prefix(root()).expect("below the root");
+            files.push(relative.to_string_lossy().replace('\\', "/"));
+        } else if !NOT_OURS.contains(&name.as_str()) {
+            files_below(&path, files);
+        }
+    }
+}
+
+fn all_files() -> Vec<String> {
+    let mut files = Vec::new();
+    files_below(root(), &mut files);
+    files
+}
+
+/// The documents: each with its path and its text.
+fn documents(files: &[String]) -> Vec<(String, String)> {
+    let is_document = |path: &&String| {
+        let is_ours = path.starts_with("docs/") || path.starts_with("crates/") || !path.contains('/');
+        is_ours && Path::new(path).extension().is_some_and(|extension| extension == "md")
+    };
+    let read = |path: &String| (path.clone(), fs::read_to_string(root().join(path)).expect("UTF-8"));
+    files.iter().filter(is_document).map(read).collect()
+}
+
+/// The targets of a text's links; what looks like one in code is none.
+fn links(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for piece in text.split('`').step_by(2) {
+        found.extend(piece.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '\n']).next()));
+    }
+    found
+}
+
+/// The anchors of a document's headings, as they are made of them on the web.
+fn anchors(text: &str) -> Vec<String> {
+    let mut in_code = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        in_code ^= line.starts_with("```");
+        let heading = line.trim_start_matches('#');
+        if !in_code && heading.len() < line.len() && heading.starts_with(' ') {
+            let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+            found.push(kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect());
+        }
+    }
+    found
+}
+
+/// Whether a character may stand in a path, or in the placeholder of one.
+fn is_of_a_path(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_-./{}…".contains(c)
+}
+
+/// What looks like a path of the repository or like the end of one.
+fn paths(text: &str) -> Vec<&str> {
+    let words = text.split(|c| !is_of_a_path(c)).map(|word| word.trim_end_matches('.'));
+    let is_path = |word: &&str| {
+        let first = word.split('/').next().unwrap_or_default();
+        (word.contains('/') && FOLDERS.contains(&first))
+            || EXTENSIONS.iter().any(|extension| word.len() > extension.len() && word.ends_with(extension))
+    };
+    words.filter(is_path).collect()
+}
+
+/// Whether a path that a document names is there.
+fn exists(path: &str, files: &[String]) -> bool {
+    if let Some(at) = path.find(['{', '…']) {
+        let (folder, _) = path[..at].rsplit_once('/').unwrap_or_default();
+        return root().join(folder).is_dir();
+    }
+    let path = path.trim_start_matches("./").trim_end_matches('/');
+    let is_end = |file: &String| file == path || file.ends_with(&format!("/{path}"));
+    root().join(path).exists() || files.iter().any(is_end)
+}
+
+/// Where a link in the document at `from` leads to; `None` for one that leads out of the repository.
+fn target(from: &str, link: &str) -> Option<(PathBuf, Option<String>)> {
+    if link.contains("://") || link.starts_with("mailto:") {
+        return None;
+    }
+    let (path, anchor) = match link.split_once('#') {
+        Some((path, anchor)) => (path, Some(anchor.to_owned())),
+        None => (link, None),
+    };
+    let document = root().join(from);
+    let target = if path.is_empty() { document } else { document.parent().expect("a folder").join(path) };
+    Some((target, anchor))
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_to_a_heading_of_it() {
+    let mut broken = Vec::new();
+    let mut seen = 0;
+    for (from, text) in documents(&all_files()) {
+        for link in links(&text) {
+            let Some((path, anchor)) = target(&from, link) else { continue };
+            seen += 1;
+            let there = match &anchor {
+                Some(anchor) => fs::read_to_string(&path).is_ok_and(|text| anchors(&text).contains(anchor)),
+                None => path.exists(),
+            };
+            if !there {
+                broken.push(format!("{from}: {link}"));
+            }
+        }
+    }
+    assert!(seen > 20, "the links were not recognised: {seen}");
+    assert_eq!(broken, Vec::<String>::new());
+}
+
+#[test]
+fn every_path_that_a_document_names_is_there() {
+    let files = all_files();
+    let mut missing = Vec::new();
+    let mut seen = 0;
+    for (from, text) in documents(&files) {
+        // A URL is not ours, and neither is what a link's target was looked at for.
+        for word in text.split_whitespace().filter(|word| !word.contains("://") && !word.contains("](")) {
+            for path in paths(word) {
+                seen += 1;
+                // A crate's README names what is in its own folder.
+                let beside = Path::new(&from).parent().is_some_and(|folder| root().join(folder).join(path).exists());
+                if !beside && !exists(path, &files) {
+                    missing.push(format!("{from}: {path}"));
+                }
+            }
+        }
+    }
+    assert!(seen > 100, "the paths were not recognised: {seen}");
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn no_statement_is_left_to_be_checked() {
+    for (from, text) in documents(&all_files()) {
+        assert!(!text.contains("<!-- check"), "{from} has a statement that nobody has checked");
+    }
+}
+
+#[test]
+fn links_anchors_and_paths_are_recognised() {
+    assert_eq!(links("see [`a`](b.md#c), `x](y)`, [d](https://e.test/f \"g\")"), ["b.md#c", "https://e.test/f"]);
+    assert_eq!(
+        anchors("# A `b`, c!\n```sh\n# no heading\n```\n## Rotating ENCRYPTION_KEY\n"),
+        ["a-b-c", "rotating-encryption_key"]
+    );
+    assert_eq!(paths("`src/a.rs`, (docs/b.md#c) and kernel/ids.rs."), ["src/a.rs", "docs/b.md", "kernel/ids.rs"]);
+    assert_eq!(paths("src, acme/docs/x, .rs, packages.json"), Vec::<&str>::new());
+    let files = ["src/registry/kernel/ids.rs".to_owned()];
+    assert!(exists("kernel/ids.rs", &files) && exists("ids.rs", &files) && !exists("nel/ids.rs", &files));
+    assert!(exists("tests/{surface}/mod.rs", &files) && !exists("absent/{surface}/mod.rs", &files));
+}
