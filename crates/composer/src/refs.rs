@@ -2,6 +2,7 @@
 
 use crate::branch_alias::pretty;
 use crate::constraint::{Constraint, InvalidConstraint};
+use crate::identifiers::PrettyVersion;
 use crate::manifest::Manifest;
 use crate::text::{starts_with_ci, strip_dev_suffix};
 use crate::version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch};
@@ -10,7 +11,7 @@ use crate::version::{InvalidVersion, NormalizedVersion, normalize, normalize_bra
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefVersion {
     /// `v1.2.0`, `1.x-dev`, `dev-main`.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// `1.2.0.0`, `1.9999999.9999999.9999999-dev`, `dev-main`.
     pub normalized: NormalizedVersion,
 }
@@ -87,7 +88,7 @@ pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, Inva
     let normalized = normalize_tag(tag)?;
     let Some(stated) = manifest.version() else {
         let name = tag.replace("release-", "");
-        return Ok(RefVersion { pretty: strip_dev_suffix(&name).unwrap_or(&name).to_owned(), normalized });
+        return Ok(RefVersion { pretty: strip_dev_suffix(&name).unwrap_or(&name).into(), normalized });
     };
     let stated_version =
         normalize(stated).map_err(|source| InvalidRef::InvalidManifestVersion { tag: tag.to_owned(), source })?;
@@ -96,7 +97,7 @@ pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, Inva
         let stated = stated_version.to_owned();
         return Err(InvalidRef::VersionMismatch { tag: tag.to_owned(), tagged: normalized, stated });
     }
-    Ok(RefVersion { pretty: strip_dev_suffix(stated).unwrap_or(stated).to_owned(), normalized })
+    Ok(RefVersion { pretty: strip_dev_suffix(stated).unwrap_or(stated).into(), normalized })
 }
 
 /// The version of a branch: `main` → `dev-main`, `1.x` → `1.x-dev`, `v2` → `v2.x-dev`.
@@ -112,10 +113,10 @@ pub fn version_of_branch(branch: &str) -> Result<RefVersion, InvalidRef> {
         .map_err(|source| InvalidRef::UnusableBranch { branch: branch.to_owned(), source })?;
     if normalized.is_branch() {
         let normalized = NormalizedVersion::from_stored(normalized.as_str().replace('#', "+"));
-        return Ok(RefVersion { pretty: format!("dev-{}", branch.replace('#', "+")), normalized });
+        return Ok(RefVersion { pretty: format!("dev-{}", branch.replace('#', "+")).into(), normalized });
     }
     let prefix = if branch.starts_with('v') { "v" } else { "" };
-    Ok(RefVersion { pretty: format!("{prefix}{}", pretty(normalized.as_str())), normalized })
+    Ok(RefVersion { pretty: format!("{prefix}{}", pretty(normalized.as_str())).into(), normalized })
 }
 
 /// `{(^dev-|[.-]?dev$)}i` removed.
@@ -138,7 +139,8 @@ mod tests {
     }
 
     fn tag(tag: &str, version: &str) -> Result<(String, String), InvalidRef> {
-        version_of_tag(tag, &manifest(version)).map(|found| (found.pretty, found.normalized.as_str().to_owned()))
+        version_of_tag(tag, &manifest(version))
+            .map(|found| (found.pretty.to_string(), found.normalized.as_str().to_owned()))
     }
 
     fn pair(pretty: &str, normalized: &str) -> (String, String) {
@@ -165,8 +167,9 @@ mod tests {
 
     #[test]
     fn branches_become_versions() {
-        let branch =
-            |name: &str| version_of_branch(name).map(|found| (found.pretty, found.normalized.as_str().to_owned()));
+        let branch = |name: &str| {
+            version_of_branch(name).map(|found| (found.pretty.to_string(), found.normalized.as_str().to_owned()))
+        };
         assert_eq!(branch("main"), Ok(pair("dev-main", "dev-main")));
         assert_eq!(branch("1.x"), Ok(pair("1.x-dev", "1.9999999.9999999.9999999-dev")));
         assert_eq!(branch("1.0"), Ok(pair("1.0.x-dev", "1.0.9999999.9999999-dev")));

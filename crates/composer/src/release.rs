@@ -1,5 +1,6 @@
 //! Published metadata: the entry of one version, and the documents of a package.
 
+use crate::identifiers::{Reference, Shasum};
 use serde_json::{Value, json};
 
 use crate::Map;
@@ -21,7 +22,7 @@ pub struct Source {
     /// The repository.
     pub url: String,
     /// The commit.
-    pub reference: String,
+    pub reference: Reference,
 }
 
 /// Where the archive of a version is; always a zip.
@@ -30,9 +31,9 @@ pub struct Dist {
     /// Absolute, immutable, without credentials: lock files keep it for years.
     pub url: String,
     /// The commit, or a hash of the content.
-    pub reference: String,
+    pub reference: Reference,
     /// Lower-case hex SHA-1 of the zip; `None` is no check.
-    pub shasum: Option<String>,
+    pub shasum: Option<Shasum>,
 }
 
 /// Everything the metadata entry of one version is made of.
@@ -227,7 +228,7 @@ mod tests {
             version: &version,
             manifest: &manifest,
             source: None,
-            dist: Some(Dist { url: "https://r.test/a.zip".to_owned(), reference, shasum: None }),
+            dist: Some(Dist { url: "https://r.test/a.zip".to_owned(), reference: reference.into(), shasum: None }),
             released_at_rfc3339: Some("2026-01-02T03:04:05+00:00".to_owned()),
             default_branch: true,
         });

@@ -29,7 +29,12 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
         Some((version, last)) if ObjectId::parse(last).is_ok() => (version, Some(last.to_owned())),
         _ => (rest, None),
     };
-    Some(DistAddress { name, version: normalize(version).ok()?, pretty: version.to_owned(), reference })
+    Some(DistAddress {
+        name,
+        version: normalize(version).ok()?,
+        pretty: version.into(),
+        reference: reference.map(Into::into),
+    })
 }
 
 /// The zip of a version, at a commit or as it is now. Takes `Range`.

@@ -36,7 +36,7 @@ struct UseView {
 
 impl From<Use> for UseView {
     fn from(used: Use) -> Self {
-        Self { name: used.name, version: used.pretty }
+        Self { name: used.name, version: used.pretty.into_string() }
     }
 }
 
@@ -44,7 +44,7 @@ impl From<ArtifactRow> for ArtifactView {
     fn from(row: ArtifactRow) -> Self {
         Self {
             sha256: row.sha256,
-            sha1: row.sha1,
+            sha1: row.sha1.into_string(),
             size: row.size,
             versions: row.uses.into_iter().map(UseView::from).collect(),
             created_at: row.created_at.seconds(),
@@ -150,7 +150,12 @@ struct CleanedView {
 
 impl From<UploadedVersion> for CleanedView {
     fn from(row: UploadedVersion) -> Self {
-        Self { name: row.name, version: row.pretty, size: row.size, released_at: row.released_at.seconds() }
+        Self {
+            name: row.name,
+            version: row.pretty.into_string(),
+            size: row.size,
+            released_at: row.released_at.seconds(),
+        }
     }
 }
 

@@ -160,7 +160,13 @@ pub struct DependentView {
 
 impl From<DependentRow> for DependentView {
     fn from(row: DependentRow) -> Self {
-        Self { id: row.uid, name: row.name, version: row.pretty, link: row.link, constraint: row.constraint }
+        Self {
+            id: row.uid,
+            name: row.name,
+            version: row.pretty.into_string(),
+            link: row.link,
+            constraint: row.constraint,
+        }
     }
 }
 

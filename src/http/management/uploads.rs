@@ -35,9 +35,9 @@ impl From<Uploaded> for UploadedView {
         Self {
             id: uploaded.uid,
             name: uploaded.name.as_str().to_owned(),
-            version: uploaded.pretty,
+            version: uploaded.pretty.into_string(),
             normalized_version: uploaded.normalized.as_str().to_owned(),
-            reference: uploaded.artifact.sha1,
+            reference: uploaded.artifact.sha1.into_string(),
             sha256: uploaded.artifact.sha256,
             size: uploaded.artifact.size,
         }

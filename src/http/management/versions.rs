@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use composer::NormalizedVersion;
+use composer::Shasum;
 use http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
@@ -51,13 +52,13 @@ impl From<VersionRow> for VersionView {
         Self {
             id: row.uid,
             stability: NormalizedVersion::from_stored(row.normalized.clone()).stability().as_str(),
-            version: row.pretty,
+            version: row.pretty.into_string(),
             normalized_version: row.normalized,
-            reference: row.reference,
+            reference: row.reference.into_string(),
             default_branch: row.is_default_branch,
             yanked: row.yanked_at.is_some(),
             yanked_at: row.yanked_at.map(Millis::seconds),
-            shasum: row.shasum,
+            shasum: row.shasum.map(Shasum::into_string),
             size: row.size,
             dist_error: row.dist_error,
             files: row.files.into_iter().map(|(_, name)| name).collect(),

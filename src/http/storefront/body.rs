@@ -259,8 +259,8 @@ impl From<CatalogVersion> for StorefrontVersionView {
         Self {
             id: row.id,
             package_id: row.package_id,
-            name: row.pretty,
-            filename: row.sha1.map(|sha1| sha1 + ".zip"),
+            name: row.pretty.into_string(),
+            filename: row.sha1.map(|sha1| format!("{sha1}.zip")),
             status: i64::from(!row.hidden),
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),

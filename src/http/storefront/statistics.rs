@@ -36,7 +36,7 @@ impl From<ConsumerDownloads> for ConsumerStatisticsView {
             package_id: row.package_id,
             package: row.package,
             version_id: row.version_id,
-            version: row.pretty,
+            version: row.pretty.into_string(),
             downloads: row.count,
             first_at: php_date(row.first_at),
             last_at: php_date(row.last_at),

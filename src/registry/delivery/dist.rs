@@ -1,5 +1,6 @@
 //! Downloading a version's zip.
 
+use composer::{PrettyVersion, Reference, Shasum};
 use std::time::Duration;
 
 use composer::{NormalizedVersion, PackageName};
@@ -23,9 +24,9 @@ pub struct DistAddress {
     /// What Composer compares.
     pub version: NormalizedVersion,
     /// The version as the address has it.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// The commit; `None` is the version's present one.
-    pub reference: Option<String>,
+    pub reference: Option<Reference>,
 }
 
 impl DistAddress {
@@ -40,7 +41,7 @@ pub struct LocatedDist {
     organization: OrganizationId,
     name: PackageName,
     /// Composer's shasum: SHA-1, lowercase hex.
-    pub sha1: String,
+    pub sha1: Shasum,
     sha256: String,
     /// Bytes.
     pub size: u64,

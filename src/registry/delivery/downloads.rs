@@ -112,7 +112,7 @@ pub async fn statistics(
     }
     let of = |counts: &HashMap<i64, i64>, id| counts.get(&id).copied().unwrap_or_default();
     let installs = |row: &SlimVersion| VersionInstalls {
-        version: row.pretty.clone(),
+        version: row.pretty.to_string(),
         total: of(&ever, row.id),
         in_days: of(&in_days, row.id),
     };

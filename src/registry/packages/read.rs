@@ -150,7 +150,7 @@ pub async fn text(
         let words = format!("Version {} has no {kind} of at most 200 kB.", version.pretty);
         Failure::new(Kind::NotFound, words)
     })?;
-    Ok((version.pretty.clone(), text))
+    Ok((version.pretty.to_string(), text))
 }
 
 /// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.

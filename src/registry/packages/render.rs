@@ -90,7 +90,7 @@ pub fn render(
             Some(replacement) => drop(entry.insert("abandoned".to_owned(), replacement.into())),
         }
         entries.push(entry);
-        index.push(IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.clone()));
+        index.push(IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.to_string()));
     }
     Ok(render_entries(name, entries, &index))
 }
@@ -164,9 +164,9 @@ mod tests {
             package_name: "acme/lib".to_owned(),
             revision: 1,
             normalized: normalized.to_owned(),
-            pretty: pretty.to_owned(),
+            pretty: pretty.into(),
             source: VersionSource::Ref(format!("refs/tags/{pretty}")),
-            reference: "a".repeat(40),
+            reference: "a".repeat(40).into(),
             is_default_branch: false,
             manifest: manifest.to_owned(),
             released_at: Millis(1_700_000_000_000),

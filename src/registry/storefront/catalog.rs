@@ -309,7 +309,7 @@ async fn change_awaiting_zip(
 pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -> Result<CatalogVersion, Failure> {
     let old = version(app, &by.view, id).await?;
     let hidden = hidden_of(spec.status)?;
-    let name = spec.name.unwrap_or_else(|| old.pretty.clone());
+    let name = spec.name.unwrap_or_else(|| old.pretty.to_string());
     let normalized = check_version("name", &name)?;
     let zip = match &spec.filename {
         Some(filename) => Some(find_zip(app, by.organization(), old.package_id, filename).await?),

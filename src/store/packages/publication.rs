@@ -2,6 +2,7 @@
 //! JSON arrays, in the order of their columns in the `INSERT`. `CROSS JOIN` keeps SQLite from reading such a list once for
 //! every package there is. In which order they run is decided by `registry::packages::publish`.
 
+use composer::{PrettyVersion, Reference, Shasum};
 use serde_json::{Value, json};
 
 use crate::ports::{Millis, Stmt};
@@ -128,11 +129,11 @@ pub struct VersionUpsert {
     /// What Composer compares.
     pub normalized: String,
     /// What people read.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// Where it comes from.
     pub source: VersionSource,
     /// What its zip is addressed by: a commit id, a SHA-1. Empty when it has none.
-    pub reference: String,
+    pub reference: Reference,
     /// composer.json, or the entry as an upstream has it.
     pub manifest: String,
     /// When it was released, or first seen.
@@ -276,7 +277,7 @@ pub struct UpstreamDist {
     /// URLs, the first to be tried first.
     pub urls: Vec<String>,
     /// SHA-1, or empty.
-    pub shasum: String,
+    pub shasum: Shasum,
 }
 
 /// Records where the zips of an upstream's versions are. One that is here already stays what it is.

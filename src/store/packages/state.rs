@@ -1,5 +1,6 @@
 //! A package and its versions as whoever is about to write them needs them.
 
+use composer::{PrettyVersion, Reference, Shasum};
 use serde::Deserialize;
 
 use crate::ports::Millis;
@@ -18,12 +19,12 @@ pub struct LiveVersion {
     /// What Composer compares.
     pub normalized: String,
     /// What people read.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// Where it comes from.
     #[serde(rename = "ref_name")]
     pub source: VersionSource,
     /// Commit id.
-    pub reference: String,
+    pub reference: Reference,
     /// Whether it is the default branch.
     #[serde(deserialize_with = "flag")]
     pub is_default_branch: bool,
@@ -32,7 +33,7 @@ pub struct LiveVersion {
     /// When its commit was made.
     pub released_at: Millis,
     /// SHA-1 of its zip, once that is built.
-    pub shasum: Option<String>,
+    pub shasum: Option<Shasum>,
     /// Whether an operator took it out of the metadata.
     #[serde(deserialize_with = "flag")]
     pub yanked: bool,

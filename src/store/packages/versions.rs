@@ -1,5 +1,6 @@
 //! `versions` and what hangs on them, as people read them: details, texts, downloads, and who requires a package.
 
+use composer::{PrettyVersion, Reference, Shasum};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ pub struct SlimVersion {
     /// Primary key.
     pub id: i64,
     /// What people read.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: String,
     /// When it was released.
@@ -41,11 +42,11 @@ pub struct VersionRow {
     /// Public id (`UUIDv7`).
     pub uid: String,
     /// What people read.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: String,
     /// Commit id, or SHA-1 of the uploaded zip.
-    pub reference: String,
+    pub reference: Reference,
     /// Whether it is the default branch.
     #[serde(deserialize_with = "flag")]
     pub is_default_branch: bool,
@@ -54,7 +55,7 @@ pub struct VersionRow {
     /// When an operator took it out of the metadata.
     pub yanked_at: Option<Millis>,
     /// SHA-1 of its zip, once that is built.
-    pub shasum: Option<String>,
+    pub shasum: Option<Shasum>,
     /// Size of its zip in bytes, once that is built.
     pub size: Option<i64>,
     /// Why its zip cannot be built.
@@ -169,7 +170,7 @@ pub struct DependentRow {
     /// `vendor/package`.
     pub name: String,
     /// Its newest version.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: String,
     /// When that was released.

@@ -1,5 +1,6 @@
 //! `artifacts` as operators see them: which zips there are, who needs them, and the removal of those that nobody needs.
 
+use composer::{PrettyVersion, Shasum};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ pub struct Use {
     /// The package.
     pub name: String,
     /// The version as people read it.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: String,
     /// When it was released.
@@ -25,7 +26,7 @@ pub struct ArtifactRow {
     /// SHA-256, lowercase hex.
     pub sha256: String,
     /// SHA-1, lowercase hex.
-    pub sha1: String,
+    pub sha1: Shasum,
     /// Bytes.
     pub size: i64,
     /// When it was stored, or uploaded again.
@@ -100,7 +101,7 @@ pub struct UploadedVersion {
     /// The package.
     pub name: String,
     /// The version as people read it.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: String,
     /// When it was uploaded.

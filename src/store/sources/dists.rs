@@ -1,5 +1,6 @@
 //! `dists` and `artifacts`: every reference that was ever published, and the zip it stands for.
 
+use composer::{PrettyVersion, Reference, Shasum};
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
@@ -16,15 +17,15 @@ pub struct DistRow {
     /// What Composer compares.
     pub normalized: String,
     /// What people read.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// When the version was released.
     pub released_at: Millis,
     /// Commit id.
-    pub reference: String,
+    pub reference: Reference,
     /// Where the zip is, once it is built.
     pub sha256: Option<String>,
     /// Composer's shasum of the zip.
-    pub sha1: Option<String>,
+    pub sha1: Option<Shasum>,
     /// Its size in bytes.
     pub size: Option<i64>,
     /// Why it cannot be built.
@@ -37,7 +38,7 @@ pub struct DistRow {
     /// JSON array of URLs that it is fetched from; `None` when it is built here.
     pub upstream_urls: Option<String>,
     /// SHA-1 that its upstream promises; empty promises nothing.
-    pub upstream_shasum: Option<String>,
+    pub upstream_shasum: Option<Shasum>,
 }
 
 macro_rules! dist_columns {
@@ -90,7 +91,7 @@ pub struct NewArtifact {
     /// Its key: SHA-256, lowercase hex.
     pub sha256: String,
     /// Composer's shasum: SHA-1, lowercase hex.
-    pub sha1: String,
+    pub sha1: Shasum,
     /// Bytes.
     pub size: i64,
 }

@@ -1,5 +1,6 @@
 //! `mirrors`: what upstream repositories answered when they were asked for a name, and whose a name is.
 
+use composer::{Reference, Shasum};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -132,11 +133,11 @@ pub struct KnownVersion {
     /// What Composer compares.
     pub normalized: String,
     /// What its archive is addressed by.
-    pub reference: String,
+    pub reference: Reference,
     /// When it was released, or first seen.
     pub released_at: Millis,
     /// SHA-1 of its zip, once that is here.
-    pub shasum: Option<String>,
+    pub shasum: Option<Shasum>,
 }
 
 /// Reads the published versions of `names` (a JSON array), by name and version.

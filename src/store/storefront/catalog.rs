@@ -1,5 +1,6 @@
 //! `packages` and `versions` as shops know them: by number, the hidden ones too, and before they have a zip.
 
+use composer::{PrettyVersion, Shasum};
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
@@ -108,7 +109,7 @@ pub struct CatalogVersion {
     /// The name of that.
     pub package: String,
     /// What people read.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: String,
     /// When it was released.
@@ -120,7 +121,7 @@ pub struct CatalogVersion {
     #[serde(deserialize_with = "flag")]
     pub hidden: bool,
     /// SHA-1 of its zip, once there is one.
-    pub sha1: Option<String>,
+    pub sha1: Option<Shasum>,
     /// When it first appeared.
     pub created_at: Millis,
     /// When it last changed.

@@ -1,5 +1,6 @@
 //! `downloads` of consumers: what each installed, and when. Counting installs is `delivery`'s.
 
+use composer::PrettyVersion;
 use serde::Deserialize;
 
 use crate::ports::Millis;
@@ -15,7 +16,7 @@ pub struct ConsumerDownloads {
     /// The name of that.
     pub package: String,
     /// What people read.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: String,
     /// When the version was released.

@@ -5,6 +5,7 @@
 //! other host, neither with `--prefer-source` nor when a download fails. A version without a zip is left out for the
 //! same reason, unless it is a metapackage.
 
+use composer::Shasum;
 use std::collections::BTreeSet;
 
 use composer::{
@@ -56,7 +57,7 @@ struct ArchiveLocation {
     url: String,
     /// As upstream has it.
     reference: Option<String>,
-    shasum: String,
+    shasum: Shasum,
     /// What it is addressed by here: the commit, or else a hash of what upstream says of it.
     address: String,
 }
@@ -169,10 +170,10 @@ impl Converter<'_> {
         let released_at = admitted.released_at.or(known.map(|known| known.released_at)).unwrap_or(now);
         let address = archive.as_ref().map(|archive| archive.address.clone()).unwrap_or_default();
         // A zip that is here stays what it is, whatever upstream says of it later.
-        let stored = known.filter(|known| known.reference == address).and_then(|known| known.shasum.clone());
+        let stored = known.filter(|known| known.reference == address.as_str()).and_then(|known| known.shasum.clone());
         let dist = archive.as_ref().map(|archive| Dist {
             url: dist_url(self.name, pretty, &archive.address),
-            reference: archive.reference.clone().unwrap_or_else(|| archive.address.clone()),
+            reference: archive.reference.clone().unwrap_or_else(|| archive.address.clone()).into(),
             shasum: Some(stored.unwrap_or_else(|| archive.shasum.clone())),
         });
         if let Some(archive) = archive {
@@ -197,14 +198,14 @@ impl Converter<'_> {
             released_at_rfc3339: Some(rfc3339(released_at)),
             default_branch: admitted.is_default_branch,
         }));
-        self.taken.index.push(IndexedVersion(normalized.as_str().to_owned(), released_at, pretty.clone()));
+        self.taken.index.push(IndexedVersion(normalized.as_str().to_owned(), released_at, pretty.to_string()));
         self.taken.versions.push(VersionUpsert {
             package: name,
             uid: new_uid(&*self.app.ports.entropy, now)?,
             normalized: normalized.as_str().to_owned(),
             pretty: pretty.clone(),
             source: VersionSource::Upstream,
-            reference: address,
+            reference: address.into(),
             manifest,
             released_at,
         });
@@ -230,7 +231,7 @@ fn parse_version(name: &PackageName, text: &[u8]) -> Result<ParsedVersion, Strin
         _ => return Err("it has no zip".to_owned()),
     };
     Ok(ParsedVersion {
-        version: RefVersion { pretty: pretty.to_owned(), normalized },
+        version: RefVersion { pretty: pretty.into(), normalized },
         archive,
         released_at: manifest.json().get("time").and_then(moment),
         is_default_branch: manifest.json().get("default-branch") == Some(&Value::Bool(true)),
@@ -259,7 +260,7 @@ fn archive(dist: &Map) -> Result<ArchiveLocation, String> {
     let commit = reference.filter(|reference| ObjectId::parse(reference).is_ok()).map(str::to_ascii_lowercase);
     let told = || format!("{url}\n{}\n{shasum}", reference.unwrap_or_default());
     let address = commit.unwrap_or_else(|| hex::encode(Sha1::digest(told().as_bytes())));
-    Ok(ArchiveLocation { url: url.to_owned(), reference: reference.map(str::to_owned), shasum, address })
+    Ok(ArchiveLocation { url: url.to_owned(), reference: reference.map(str::to_owned), shasum: shasum.into(), address })
 }
 
 /// A moment as Composer's loader reads it: the forms that repositories write.

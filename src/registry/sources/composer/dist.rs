@@ -295,7 +295,7 @@ impl<'a> DistDownload<'a> {
             }
         }
         let sha1 = hex::encode(self.sha1.finalize());
-        Ok(NewArtifact { sha256, sha1, size: i64::try_from(self.size).unwrap_or(i64::MAX) })
+        Ok(NewArtifact { sha256, sha1: sha1.into(), size: i64::try_from(self.size).unwrap_or(i64::MAX) })
     }
 
     async fn discard(mut self) {

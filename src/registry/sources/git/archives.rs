@@ -190,7 +190,8 @@ impl<'a> Builder<'a> {
     }
 
     async fn fetch_objects(&mut self, rows: &[DistRow]) -> Result<Packs, SyncError> {
-        let commits: Vec<ObjectId> = rows.iter().filter_map(|row| ObjectId::parse(&row.reference).ok()).collect();
+        let commits: Vec<ObjectId> =
+            rows.iter().filter_map(|row| ObjectId::parse(row.reference.as_str()).ok()).collect();
         self.gatherer.fetch_objects(&commits).await
     }
 
@@ -251,7 +252,7 @@ fn describe(pieces: &[Bytes]) -> NewArtifact {
     }
     NewArtifact {
         sha256: hex::encode(sha256.finalize()),
-        sha1: hex::encode(sha1.finalize()),
+        sha1: hex::encode(sha1.finalize()).into(),
         size: i64::try_from(pieces.iter().map(Bytes::len).sum::<usize>()).unwrap_or(i64::MAX),
     }
 }

@@ -133,7 +133,7 @@ impl PublishedState {
     /// The version that `candidate` has become already, if it has not moved since.
     fn version(&self, candidate: &Candidate) -> Option<&LiveVersion> {
         let version = self.versions.get(&candidate.ref_name)?;
-        (version.reference == candidate.commit.to_hex()).then_some(version)
+        (version.reference == candidate.commit.to_hex().as_str()).then_some(version)
     }
 
     /// Why `candidate` was skipped before, if it has not moved since and the reason lies in its commit alone. A tag
@@ -266,7 +266,7 @@ impl ChangePlanner<'_> {
             normalized: normalized.as_str().to_owned(),
             pretty,
             source: VersionSource::Ref(candidate.ref_name.clone()),
-            reference: candidate.commit.to_hex(),
+            reference: candidate.commit.to_hex().into(),
             is_default_branch,
             manifest: String::from_utf8_lossy(bytes).into_owned(),
             released_at: content.committed_at,
@@ -283,7 +283,7 @@ impl ChangePlanner<'_> {
     ) -> Result<(), Fault> {
         changes.refs.push(RefRow {
             name: candidate.ref_name.clone(),
-            reference: version.reference.clone(),
+            reference: version.reference.to_string(),
             version: Some(version.normalized.clone()),
             reason: None,
         });

@@ -8,6 +8,7 @@
 pub mod inspect;
 
 use bytes::Bytes;
+use composer::PrettyVersion;
 use composer::{Constraint, Manifest, NormalizedVersion, PackageName, normalize};
 use serde_json::json;
 use sha1::Sha1;
@@ -43,7 +44,7 @@ pub const MAX_VERSIONS: usize = 5000;
 #[derive(Debug, Clone)]
 pub struct UploadAddress {
     name: PackageName,
-    pretty: String,
+    pretty: PrettyVersion,
     version: NormalizedVersion,
     /// Whether it is to be hidden; `None` leaves that as it is.
     pub hidden: Option<bool>,
@@ -61,7 +62,7 @@ impl UploadAddress {
             let words = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
             return Err(Failure::new(Kind::Forbidden, words));
         }
-        Ok(Self { name, pretty: version.to_owned(), version: normalized, hidden: None })
+        Ok(Self { name, pretty: version.into(), version: normalized, hidden: None })
     }
 }
 
@@ -107,7 +108,7 @@ pub struct Uploaded {
     /// The package.
     pub name: PackageName,
     /// The version as the address has it.
-    pub pretty: String,
+    pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: NormalizedVersion,
     /// The zip.
@@ -127,7 +128,7 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
     check_manifest(&address, &contents)?;
     let artifact = NewArtifact {
         sha256: hex::encode(Sha256::digest(&bytes)),
-        sha1: hex::encode(Sha1::digest(&bytes)),
+        sha1: hex::encode(Sha1::digest(&bytes)).into(),
         size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
     };
     let uid = new_uid(&*app.ports.entropy, app.now())?;
@@ -349,7 +350,7 @@ impl Publisher<'_> {
             normalized: self.address.version.as_str().to_owned(),
             pretty: self.address.pretty.clone(),
             source: VersionSource::Upload,
-            reference: self.artifact.sha1.clone(),
+            reference: self.artifact.sha1.as_str().into(),
             is_default_branch: false,
             manifest: String::from_utf8_lossy(&self.contents.manifest).into_owned(),
             released_at: self.app.now(),
