@@ -140,7 +140,7 @@ pub async fn get_version(
     PathParams([id, version]): PathParams<2>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let row = read::version(auth.app(), &view, (&id, &version)).await?;
+    let row = read::version(auth.app(), &view, &id, &version).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -151,8 +151,8 @@ async fn change_and_show(
     change: VersionChange,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    change_version(auth.app(), &actor, (&id, &version), change).await?;
-    let row = read::version(auth.app(), &actor.view, (&id, &version)).await?;
+    change_version(auth.app(), &actor, &id, &version, change).await?;
+    let row = read::version(auth.app(), &actor.view, &id, &version).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
 
@@ -222,7 +222,7 @@ pub async fn delete_version(
     PathParams([id, version]): PathParams<2>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    change_version(auth.app(), &actor, (&id, &version), VersionChange::Delete).await?;
+    change_version(auth.app(), &actor, &id, &version, VersionChange::Delete).await?;
     Ok(message("Version deleted"))
 }
 
@@ -253,8 +253,7 @@ async fn text_response(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let StrictQuery(query) = query?;
-    let asked = (id, query.version.as_deref());
-    let (version, text) = read::text(auth.app(), &view, asked, kind).await?;
+    let (version, text) = read::text(auth.app(), &view, id, query.version.as_deref(), kind).await?;
     let wants_json = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|range| range.split(';').next().unwrap_or_default().trim() == "application/json")
     });

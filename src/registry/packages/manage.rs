@@ -70,7 +70,8 @@ impl VersionChange {
 pub async fn change_version(
     app: &App,
     by: &Actor,
-    (key, version): (&str, &str),
+    key: &str,
+    version: &str,
     change: VersionChange,
 ) -> Result<(), Failure> {
     let draft = PackageSnapshot::read(app, by.organization(), key).await?;
@@ -96,22 +97,29 @@ impl Change for ChangeOfVersion<'_> {
 
     async fn write(&mut self, draft: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
         let found = find(draft, &self.by.view, self.version, self.change).ok();
-        let Some((package, at)) = found.filter(|found| !is_done(draft, *found, self.change)) else {
+        let Some(found) = found.filter(|found| !is_done(&draft.versions[found.position], self.change)) else {
             return Ok(Attempt::Done(()));
         };
-        check_kind(package, self.change.deletes() && !draft.versions.is_empty())?;
-        let plan = with_change(self.app, self.by, draft, package, at, self.change)?;
+        check_kind(found.package, self.change.deletes() && !draft.versions.is_empty())?;
+        let plan = with_change(self.app, self.by, draft, found, self.change)?;
         Ok(publish(self.app, plan, ()).await.into())
     }
 }
 
-/// The package and the place of the version in it, if `view` sees that.
+/// A version of a package that was read.
+struct FoundVersion<'d> {
+    package: &'d PackageState,
+    /// Among the versions of the snapshot.
+    position: usize,
+}
+
+/// The version that is meant, if `view` sees it.
 fn find<'d>(
     draft: &'d PackageSnapshot,
     view: &View,
     version: &str,
     change: VersionChange,
-) -> Result<(&'d PackageState, usize), Failure> {
+) -> Result<FoundVersion<'d>, Failure> {
     let package = draft.package.as_ref().ok_or_else(|| Failure::not_found("Package"))?;
     let scope = view.version_filter(&package.name);
     if matches!(scope, VersionFilter::Nothing) || package.hidden && !change.is_storefront_only() {
@@ -123,16 +131,16 @@ fn find<'d>(
             && (!known.hidden || change.is_storefront_only())
             && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released_at))
     };
-    let at = draft.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
-    Ok((package, at))
+    let position = draft.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
+    Ok(FoundVersion { package, position })
 }
 
-fn is_done(draft: &PackageSnapshot, (_, at): (&PackageState, usize), change: VersionChange) -> bool {
+fn is_done(version: &LiveVersion, change: VersionChange) -> bool {
     match change {
-        VersionChange::Yank => draft.versions[at].yanked,
-        VersionChange::Unyank => !draft.versions[at].yanked,
-        VersionChange::Hide => draft.versions[at].hidden,
-        VersionChange::Show => !draft.versions[at].hidden,
+        VersionChange::Yank => version.yanked,
+        VersionChange::Unyank => !version.yanked,
+        VersionChange::Hide => version.hidden,
+        VersionChange::Show => !version.hidden,
         VersionChange::Delete | VersionChange::Remove => false,
     }
 }
@@ -160,8 +168,7 @@ fn with_change(
     app: &App,
     by: &Actor,
     draft: &PackageSnapshot,
-    package: &PackageState,
-    at: usize,
+    FoundVersion { package, position: at }: FoundVersion<'_>,
     change: VersionChange,
 ) -> Result<Plan, Failure> {
     let mut left = draft.versions.clone();

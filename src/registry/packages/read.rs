@@ -125,7 +125,7 @@ pub async fn version_page(app: &App, view: &View, key: &str, page: Page) -> Resu
 }
 
 /// One version with its composer.json.
-pub async fn version(app: &App, view: &View, (key, version): (&str, &str)) -> Result<VersionRow, Failure> {
+pub async fn version(app: &App, view: &View, key: &str, version: &str) -> Result<VersionRow, Failure> {
     let seen = visible_package(app, view, key).await?;
     let id = seen.version(version)?.id;
     let row = app.ports.database.ask(versions::by_ids(view.organization(), &[id])).await?.pop();
@@ -136,7 +136,8 @@ pub async fn version(app: &App, view: &View, (key, version): (&str, &str)) -> Re
 pub async fn text(
     app: &App,
     view: &View,
-    (key, version): (&str, Option<&str>),
+    key: &str,
+    version: Option<&str>,
     kind: &'static str,
 ) -> Result<(String, TextRow), Failure> {
     let seen = visible_package(app, view, key).await?;

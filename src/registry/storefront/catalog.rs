@@ -335,7 +335,7 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
     }
     if let Some(hidden) = hidden {
         let change = if hidden { VersionChange::Hide } else { VersionChange::Show };
-        manage::change_version(app, by, (&old.package_uid, &old.pretty), change).await?;
+        manage::change_version(app, by, &old.package_uid, &old.pretty, change).await?;
     }
     version(app, &by.view, id).await
 }
@@ -344,7 +344,7 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
 pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     let old = version(app, &by.view, id).await?;
     if !old.awaited {
-        return manage::change_version(app, by, (&old.package_uid, &old.pretty), VersionChange::Remove).await;
+        return manage::change_version(app, by, &old.package_uid, &old.pretty, VersionChange::Remove).await;
     }
     let label = format!("{} {}", old.package, old.pretty);
     let details = json!({ "version": old.normalized });

@@ -61,10 +61,31 @@ macro_rules! live_columns {
     };
 }
 
-/// In [`PackageState::marks`]: taken out of the metadata.
-pub const YANKED: &str = "yanked";
-/// In [`PackageState::marks`]: hidden from everybody.
-pub const HIDDEN: &str = "hidden";
+/// What was done to a version by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// It was taken out of the metadata.
+    Yanked,
+    /// It was hidden from everybody.
+    Hidden,
+}
+
+/// A version that is not published, and what was done to it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "(String, Mark)")]
+pub struct MarkedVersion {
+    /// What Composer compares.
+    pub normalized: String,
+    /// What was done to it.
+    pub mark: Mark,
+}
+
+impl From<(String, Mark)> for MarkedVersion {
+    fn from((normalized, mark): (String, Mark)) -> Self {
+        Self { normalized, mark }
+    }
+}
 
 /// A package as whoever is about to write it needs it.
 #[derive(Debug, Clone, Deserialize)]
@@ -96,9 +117,9 @@ pub struct PackageState {
     /// Whether it is hidden from everybody.
     #[serde(deserialize_with = "flag")]
     pub hidden: bool,
-    /// JSON array of `[normalized version, `[`YANKED`]` or `[`HIDDEN`]`]` of what is not published: it will be so when it is.
+    /// What is not published, and will be as it is marked when it is.
     #[serde(deserialize_with = "json_text")]
-    pub marks: Vec<(String, String)>,
+    pub marks: Vec<MarkedVersion>,
 }
 
 macro_rules! state_columns {

@@ -14,7 +14,7 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::sources::git::contents::{Content, Contents};
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
-use crate::store::packages::state::{HIDDEN, LiveVersion, PackageState, YANKED};
+use crate::store::packages::state::{LiveVersion, Mark, PackageState};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::repositories::RefRow;
 use crate::store::sources::sync_runs::{ClaimedRepository, SkippedItem};
@@ -87,8 +87,8 @@ pub fn digest(advertised: &RemoteRefs, repository: &ClaimedRepository) -> String
     hex::encode(hasher.finalize())
 }
 
-/// What operators did to versions, whatever syncs find: package, normalized version, and `yanked` or `hidden`.
-pub type VersionMarks = HashSet<(String, String, &'static str)>;
+/// What operators did to versions, whatever syncs find: package, normalized version, and the mark.
+pub type VersionMarks = HashSet<(String, String, Mark)>;
 
 /// What the registry has of a repository already.
 #[derive(Debug, Default)]
@@ -103,14 +103,15 @@ impl PublishedState {
     pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>, packages: &[PackageState]) -> Self {
         let mut marks = VersionMarks::new();
         for version in &versions {
-            for (mark, _) in [(YANKED, version.yanked), (HIDDEN, version.hidden)].iter().filter(|(_, is)| *is) {
+            for (mark, _) in
+                [(Mark::Yanked, version.yanked), (Mark::Hidden, version.hidden)].into_iter().filter(|(_, is)| *is)
+            {
                 marks.insert((version.package_name.clone(), version.normalized.clone(), mark));
             }
         }
         for package in packages {
-            for (normalized, mark) in &package.marks {
-                let mark = if mark == HIDDEN { HIDDEN } else { YANKED };
-                marks.insert((package.name.clone(), normalized.clone(), mark));
+            for marked in &package.marks {
+                marks.insert((package.name.clone(), marked.normalized.clone(), marked.mark));
             }
         }
         Self {
@@ -126,7 +127,7 @@ impl PublishedState {
         Self { marks: self.marks.clone(), ..Self::default() }
     }
 
-    fn is_marked(&self, name: &PackageName, normalized: &NormalizedVersion, mark: &'static str) -> bool {
+    fn is_marked(&self, name: &PackageName, normalized: &NormalizedVersion, mark: Mark) -> bool {
         self.marks.contains(&(name.as_str().to_owned(), normalized.as_str().to_owned(), mark))
     }
 
@@ -217,8 +218,8 @@ impl ChangePlanner<'_> {
         let mut taken: HashMap<String, String> = HashMap::new();
         for candidate in candidates {
             match self.version_of(candidate) {
-                Ok(version) => {
-                    let normalized = version.0.normalized.clone();
+                Ok((version, content)) => {
+                    let normalized = version.normalized.clone();
                     if let Some(winner) = taken.get(&normalized) {
                         let reason = format!("{winner} is the same version and comes first");
                         changes.skip(candidate, Some(normalized), reason);
@@ -227,7 +228,7 @@ impl ChangePlanner<'_> {
                         changes.skip(candidate, Some(normalized), reason);
                     } else {
                         taken.insert(normalized, candidate.ref_name.clone());
-                        self.take(&mut changes, candidate, version)?;
+                        self.take(&mut changes, candidate, version, content)?;
                     }
                 }
                 Err(reason) => changes.skip(candidate, None, reason),
@@ -259,8 +260,8 @@ impl ChangePlanner<'_> {
         let RefVersion { pretty, normalized } =
             ref_version(&candidate.ref_name, &manifest).map_err(|error| error.to_string())?;
         let version = LiveVersion {
-            yanked: self.known.is_marked(self.name, &normalized, YANKED),
-            hidden: self.known.is_marked(self.name, &normalized, HIDDEN),
+            yanked: self.known.is_marked(self.name, &normalized, Mark::Yanked),
+            hidden: self.known.is_marked(self.name, &normalized, Mark::Hidden),
             package_name: self.name.as_str().to_owned(),
             revision: 0,
             normalized: normalized.as_str().to_owned(),
@@ -279,7 +280,8 @@ impl ChangePlanner<'_> {
         &self,
         changes: &mut Changes,
         candidate: &Candidate,
-        (version, content): (LiveVersion, Option<&Content>),
+        version: LiveVersion,
+        content: Option<&Content>,
     ) -> Result<(), Fault> {
         changes.refs.push(RefRow {
             name: candidate.ref_name.clone(),

@@ -28,7 +28,7 @@ use crate::registry::sources::archive_store::{acquire_build_permit, blob_key};
 use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipContents, inspect};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::{FileUpsert, NewText, VersionUpsert};
-use crate::store::packages::state::{HIDDEN, LiveVersion, PackageState};
+use crate::store::packages::state::{LiveVersion, Mark, PackageState};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::packages::versions::hide;
 use crate::store::sources::dists::NewArtifact;
@@ -338,7 +338,7 @@ impl Publisher<'_> {
     fn is_hidden(&self, package: Option<&PackageState>) -> bool {
         let is_marked = |package: &PackageState| {
             let mut marks = package.marks.iter();
-            marks.any(|(version, mark)| version == self.address.version.as_str() && mark == HIDDEN)
+            marks.any(|one| one.normalized == self.address.version.as_str() && one.mark == Mark::Hidden)
         };
         self.address.hidden.unwrap_or_else(|| package.is_some_and(is_marked))
     }
