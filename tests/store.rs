@@ -8,28 +8,28 @@ use std::path::{Path, PathBuf};
 
 /// Every function that acts across organizations, by file.
 const ACROSS: &[(&str, &[&str])] = &[
-    ("access/sessions", &["end", "insert", "look_up", "page", "prune", "see"]),
-    ("access/tokens", &["present"]),
+    ("access/sessions", &["end", "insert", "look_up", "page", "prune", "touch_last_seen"]),
+    ("access/tokens", &["find_valid"]),
     (
         "access/users",
         &["credentials", "credentials_by_email", "end_sessions", "set_password", "touch_failed", "touch_login"],
     ),
-    ("identity/idempotency", &["claim", "keep", "release", "sweep"]),
-    ("identity/invitations", &["by_hash", "forget_reset", "reset", "reset_by_hash"]),
+    ("identity/idempotency", &["claim", "collect_garbage", "keep", "release"]),
+    ("identity/invitations", &["by_hash", "delete_reset", "reset", "reset_by_hash"]),
     ("identity/throttles", &["clean", "clear", "count", "give_back", "is_first_beyond"]),
     ("identity/two_factor", &["disable_totp", "enable_totp", "prepare_totp", "replace_codes", "spend"]),
     ("kernel/organizations", &["by_slug", "insert"]),
     ("packages/documents", &["documents_of_repository"]),
     ("packages/publication", &["insert_texts"]),
     ("packages/state", &["live_versions", "of_repository"]),
-    ("sources/artifacts", &["bury", "bury_texts", "doom"]),
-    ("sources/dists", &["attach", "attach_first", "behind", "refuse", "unbuilt_tags"]),
+    ("sources/artifacts", &["delete_marked", "delete_unreferenced_texts", "mark_unreferenced"]),
+    ("sources/dists", &["attach", "attach_first", "refuse", "repositories_awaiting_archives", "unbuilt_tags"]),
     ("sources/repositories", &["by_id", "due", "refs", "replace_refs"]),
     ("sources/sync_runs", &["claim", "claimed", "finish", "finished", "prune"]),
-    ("sources/uploads", &["announce", "guard_announced"]),
-    ("sources/upstream_answers", &["found", "left_out", "note", "prune"]),
+    ("sources/uploads", &["announce_zip", "guard_announced"]),
+    ("sources/upstream_answers", &["found", "left_out", "prune", "record_answer"]),
     ("storefront/consumers", &["reserve"]),
-    ("storefront/deliveries", &["claim", "due", "forget", "settle", "tell_expired"]),
+    ("storefront/deliveries", &["claim", "delete_old", "due", "notify_expired", "settle"]),
 ];
 
 /// The heading, which holds until the end of the file or the next line of dashes.
