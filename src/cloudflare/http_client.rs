@@ -1,6 +1,6 @@
 //! HTTP out: the runtime's `fetch`.
 //!
-//! Redirects are handed back, never followed, and nothing is cached on the way. Patience is limited twice: until the
+//! Redirects are handed back, never followed, and nothing is cached on the way. There are two timeouts: until the
 //! head of the response is there, and again before each piece of its body.
 
 use std::future::{Future, poll_fn};
@@ -30,14 +30,14 @@ impl HttpClient for Fetch {
 }
 
 async fn send(request: HttpRequest) -> Result<HttpResponse, HttpClientError> {
-    let patience = request.timeout;
+    let time_limit = request.timeout;
     let controller = AbortController::new().map_err(unreachable)?;
     let init = init(&request, &controller).map_err(unreachable)?;
     let global = js_sys::global().unchecked_into::<WorkerGlobalScope>();
     let answer = JsFuture::from(global.fetch_with_str_and_init(request.url.as_str(), &init));
-    let Some(answer) = within(patience, answer).await else {
+    let Some(answer) = within(time_limit, answer).await else {
         controller.abort();
-        return Err(HttpClientError::TimedOut(patience));
+        return Err(HttpClientError::TimedOut(time_limit));
     };
     let response = answer.map_err(unreachable)?.unchecked_into::<Response>();
     let status = StatusCode::from_u16(response.status()).map_err(|e| HttpClientError::Unreachable(e.to_string()))?;
@@ -48,7 +48,7 @@ async fn send(request: HttpRequest) -> Result<HttpResponse, HttpClientError> {
     }
     let body: Box<dyn ByteStream> = match response.body() {
         Some(stream) => {
-            let limit = Deadline { timeout: patience, controller: SendWrapper::new(controller) };
+            let limit = Deadline { timeout: time_limit, controller: SendWrapper::new(controller) };
             Box::new(NativeStream::new(stream, "upstream").limited(limit))
         }
         None => Box::new(SingleChunk(None)),
@@ -92,10 +92,10 @@ impl Deadline {
     }
 }
 
-/// `work`'s result, unless `patience` runs out first.
-async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+/// `work`'s result, unless `time_limit` runs out first.
+async fn within<T>(time_limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
-    let mut alarm = pin!(Delay::from(patience));
+    let mut alarm = pin!(Delay::from(time_limit));
     poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
         Poll::Pending => alarm.as_mut().poll(context).map(|()| None),

@@ -35,21 +35,21 @@ impl Actor {
         self.view.organization()
     }
 
-    /// The statement that notes a deed. It belongs right behind the statement that does it: what changed no row is not
+    /// The statement that records an event. It belongs right behind the statement that does it: what changed no row is not
     /// noted.
-    pub fn record(&self, app: &App, deed: &AuditEvent<'_>) -> Result<Stmt, Fault> {
-        Ok(record(self.entry(app, deed)?))
+    pub fn record(&self, app: &App, event: &AuditEvent<'_>) -> Result<Stmt, Fault> {
+        Ok(record(self.entry(app, event)?))
     }
 
     /// The statement that notes the revocation of many tokens, one entry each. It belongs right before the statement
-    /// that revokes them; the deed's target is passed over.
+    /// that revokes them; the event's target is passed over.
     pub fn record_revocations(
         &self,
         app: &App,
-        deed: &AuditEvent<'_>,
+        event: &AuditEvent<'_>,
         tokens: &[HashedTokenRow],
     ) -> Result<Stmt, Fault> {
-        let entry = self.entry(app, deed)?;
+        let entry = self.entry(app, event)?;
         let list = tokens
             .iter()
             .map(|row| {
@@ -60,7 +60,7 @@ impl Actor {
         Ok(record_revocations(entry, json!(list).to_string()))
     }
 
-    fn entry<'a>(&'a self, app: &App, deed: &AuditEvent<'a>) -> Result<NewAuditEntry<'a>, Fault> {
+    fn entry<'a>(&'a self, app: &App, event: &AuditEvent<'a>) -> Result<NewAuditEntry<'a>, Fault> {
         let at = app.now();
         Ok(NewAuditEntry {
             uid: new_uid(&*app.ports.entropy, at)?,
@@ -68,11 +68,11 @@ impl Actor {
             at,
             actor: &self.name,
             address: self.address.as_deref(),
-            action: deed.action,
-            target: deed.target,
-            label: deed.label,
-            details: match &deed.details {
-                Value::Object(_) => deed.details.to_string(),
+            action: event.action,
+            target: event.target,
+            label: event.label,
+            details: match &event.details {
+                Value::Object(_) => event.details.to_string(),
                 _ => json!({}).to_string(),
             },
         })

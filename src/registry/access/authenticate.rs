@@ -39,7 +39,7 @@ impl Credential {
 
 /// Finds out who presents `credential` (`None` when the request has none).
 ///
-/// `companion` is what the caller of this function would ask the database next; when the token has to be looked up there,
+/// `prefetch` is what the caller of this function would ask the database next; when the token has to be looked up there,
 /// both go in one round trip.
 ///
 /// # Errors
@@ -48,7 +48,7 @@ impl Credential {
 pub async fn authenticate<B: Batch>(
     app: &App,
     credential: Option<&Credential>,
-    companion: Option<B>,
+    prefetch: Option<B>,
 ) -> Result<Authenticated<B::Answer>, Failure> {
     let Some(credential) = credential.filter(|credential| !credential.secret.is_empty()) else {
         return Err(Failure::new(
@@ -62,12 +62,12 @@ pub async fn authenticate<B: Batch>(
     }
     let (kind, hash) = credential.matching_hash(hash).ok_or_else(unauthenticated)?;
     if kind == TokenKind::Session {
-        return session::authenticate_session(app, &hash, companion).await;
+        return session::authenticate_session(app, &hash, prefetch).await;
     }
     let now = app.now();
     let (caller, prefetched) = match recall(app, &hash, now) {
         Some(caller) => (caller, None),
-        None => look_up(app, &hash, companion).await?,
+        None => look_up(app, &hash, prefetch).await?,
     };
     let caller = caller.ok_or_else(unauthenticated)?;
     if caller.is_disabled {

@@ -228,6 +228,6 @@ impl From<TokenRow> for CachedCredential {
 pub struct Authenticated<T> {
     /// Who is calling.
     pub caller: Arc<Caller>,
-    /// What the companion yields; `None` when the database was not asked.
+    /// What the prefetch yields; `None` when the database was not asked.
     pub prefetched: Option<T>,
 }

@@ -39,7 +39,7 @@ pub fn recall(app: &App, hash: &TokenHash, now: Millis) -> Option<Option<Arc<Cal
     callers.get(hash).filter(|entry| entry.is_fresh(now, CALLER_TTL)).map(|entry| entry.value.clone())
 }
 
-/// Asks KV, then the database, and remembers the answer. `companion` is asked in the same round trip as the database,
+/// Asks KV, then the database, and caches the answer. `prefetch` is asked in the same round trip as the database,
 /// and what it yields is returned.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub fn recall(app: &App, hash: &TokenHash, now: Millis) -> Option<Option<Arc<Cal
 pub async fn look_up<B: Batch>(
     app: &App,
     hash: &TokenHash,
-    companion: Option<B>,
+    prefetch: Option<B>,
 ) -> Result<(Option<Arc<Caller>>, Option<B::Answer>), Failure> {
     let now = app.now();
     let cached = app.ports.cache.get(&cache_key(hash)).await.unwrap_or_else(|fault| {
@@ -57,7 +57,7 @@ pub async fn look_up<B: Batch>(
     if let Some(record) = cached.and_then(|text| serde_json::from_str::<CachedCredential>(&text).ok()) {
         return cache_in_memory(app, hash, Some(record)).map(|caller| (caller, None));
     }
-    let (row, prefetched) = app.ports.database.ask((find_valid(hash.as_str(), now), companion)).await?;
+    let (row, prefetched) = app.ports.database.ask((find_valid(hash.as_str(), now), prefetch)).await?;
     let record = row.map(CachedCredential::from);
     if let Some(record) = &record {
         cache_in_kv(app, hash, record).await;

@@ -258,7 +258,7 @@ async fn load_other_isolates(app: &App, key: &CounterKey) {
     counter.remote = sum_of_other_isolates(&entries, Some(&own_entry));
 }
 
-/// Writes this isolate's count, then learns of the others'.
+/// Writes this isolate's count, then reads those of the others.
 async fn flush(app: &App, key: &CounterKey) {
     let entry = {
         let counters = app.memory.slot::<Counters>();

@@ -61,19 +61,19 @@ async fn was_seen(app: &App, hash: &TokenHash, now: Millis) -> bool {
     record.is_some_and(|record| now < record.seen_at.plus(LAST_SEEN_INTERVAL))
 }
 
-/// The user whose session has this token. `companion` is asked in the same round trip.
+/// The user whose session has this token. `prefetch` is asked in the same round trip.
 ///
 /// # Errors
 /// [`Kind::Unauthenticated`] in the same words for a session that never was and one that has ended.
 pub async fn authenticate_session<B: Batch>(
     app: &App,
     hash: &TokenHash,
-    companion: Option<B>,
+    prefetch: Option<B>,
 ) -> Result<Authenticated<B::Answer>, Failure> {
     let now = app.now();
     let was_seen = was_seen(app, hash, now).await;
     let look_up = if was_seen { sessions::look_up } else { sessions::touch_last_seen };
-    let batch = (look_up(hash.as_str(), now, now.minus(IDLE_TIMEOUT)), companion);
+    let batch = (look_up(hash.as_str(), now, now.minus(IDLE_TIMEOUT)), prefetch);
     let (session, prefetched) = app.ports.database.ask(batch).await?;
     let ended = || Failure::new(Kind::Unauthenticated, "This session has ended. Log in again.");
     let session = session.ok_or_else(ended)?;

@@ -197,14 +197,14 @@ async fn load(
 ) -> Result<NameResolution, Failure> {
     let now = app.now();
     let key = (organization, name.as_str().to_owned());
-    let remembered = app.memory.published_slot::<DocumentCache>().lock().get(&key);
+    let cached = app.memory.published_slot::<DocumentCache>().lock().get(&key);
     if parts.is_none()
-        && let Some(entry) = &remembered
+        && let Some(entry) = &cached
         && entry.is_fresh(now, DOCUMENT_TTL)
     {
         return Ok(entry.value.clone());
     }
-    let known = match remembered.map(|entry| entry.value) {
+    let known = match cached.map(|entry| entry.value) {
         Some(NameResolution::Documents(documents)) => documents,
         Some(NameResolution::Claimed) | None => None,
     };

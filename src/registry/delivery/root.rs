@@ -60,15 +60,15 @@ const NO_MATCH_PATTERN: &str = "rostrum/has-no-package-for-this-token";
 pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, Failure> {
     let now = app.now();
     let key = VisibleNamesKey { organization: view.organization(), fingerprint: view.fingerprint() };
-    let remembered = app.memory.published_slot::<ListingCache>().lock().get(&key);
-    if let Some(entry) = &remembered
+    let cached = app.memory.published_slot::<ListingCache>().lock().get(&key);
+    if let Some(entry) = &cached
         && entry.is_fresh(now, DOCUMENT_TTL)
     {
         return Ok(entry.value.clone());
     }
     let limited = view.version_limited_targets();
     let date = |revisions: Revisions| if limited.is_empty() { revisions.names_revision } else { revisions.revision };
-    if let Some(entry) = &remembered
+    if let Some(entry) = &cached
         && let Some(revisions) = organizations::revisions(&*app.ports.database, view.organization()).await?
         && date(revisions) == entry.value.revision
     {

@@ -38,7 +38,7 @@ pub struct Config {
     pub allow_private_upstreams: bool,
     /// Origin of all URLs that the registry hands out (`PUBLIC_URL`); else the request's own.
     pub public_url: Option<String>,
-    /// How long a repository rests between two syncs that nobody asked for (`SYNC_INTERVAL_SECONDS`).
+    /// The time between two syncs of a repository that nobody asked for (`SYNC_INTERVAL_SECONDS`).
     pub sync_interval: Duration,
 }
 
@@ -67,7 +67,7 @@ pub struct App {
     pub ports: Ports,
     /// The operator's settings.
     pub config: Arc<Config>,
-    /// What this isolate remembers between requests.
+    /// What this isolate caches between requests.
     pub memory: Arc<Memory>,
 }
 

@@ -92,8 +92,8 @@ impl Failure {
 
     /// `what` changed between the look at it and the change of it.
     pub fn concurrent_change(what: &str) -> Self {
-        let words = format!("Another request changed the {what} at the same time. Read it again and retry.");
-        Self::new(Kind::Conflict, words)
+        let message = format!("Another request changed the {what} at the same time. Read it again and retry.");
+        Self::new(Kind::Conflict, message)
     }
 
     /// The registry failed; `source` goes to the log.

@@ -107,8 +107,8 @@ pub async fn rotate(app: &App, by: &Actor) -> Result<Rotated, Failure> {
         let texts = texts.collect::<Result<Vec<Resealed>, Failure>>()?;
         unreadable += asked - texts.len();
         let details = json!({ "key": keyring.ids().next(), "texts": texts.len() });
-        let deed = AuditEvent { action: "encryption.rotated", target: column.name, label: None, details };
-        changes.push(((column.replace)(json!(texts).to_string()), by.record(app, &deed)?));
+        let event = AuditEvent { action: "encryption.rotated", target: column.name, label: None, details };
+        changes.push(((column.replace)(json!(texts).to_string()), by.record(app, &event)?));
     }
     let (replaced, counted) = app.ports.database.ask((changes, counts())).await?;
     let remaining = uses(app, counted).iter().filter(|key| !key.seals).flat_map(|key| key.sealed.values()).sum();

@@ -154,13 +154,13 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
     }
     let now = app.now();
     let details: Map<String, Value> = rows.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let deed =
+    let event =
         AuditEvent { action: "settings.changed", target: "settings", label: None, details: Value::Object(details) };
     let has_moved = before.packagist_url != after.packagist_url;
     let left = packagist.filter(|_| has_moved || !after.packagist_mirroring);
     let batch = (
         settings::set(organization, &rows, now),
-        by.record(app, &deed)?,
+        by.record(app, &event)?,
         organizations::touch(organization, Touched::Names, now),
         left.map(|repository| {
             (

@@ -74,9 +74,9 @@ pub async fn change_version(
     version: &str,
     change: VersionChange,
 ) -> Result<(), Failure> {
-    let draft = PackageSnapshot::read(app, by.organization(), key).await?;
-    find(&draft, &by.view, version, change)?;
-    apply(app, by.organization(), draft, ChangeOfVersion { app, by, key, version, change }).await
+    let snapshot = PackageSnapshot::read(app, by.organization(), key).await?;
+    find(&snapshot, &by.view, version, change)?;
+    apply(app, by.organization(), snapshot, ChangeOfVersion { app, by, key, version, change }).await
 }
 
 struct ChangeOfVersion<'a> {
@@ -95,13 +95,13 @@ impl Change for ChangeOfVersion<'_> {
         PackageSnapshot::read(self.app, self.by.organization(), self.key).await
     }
 
-    async fn write(&mut self, draft: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
-        let found = find(draft, &self.by.view, self.version, self.change).ok();
-        let Some(found) = found.filter(|found| !is_done(&draft.versions[found.position], self.change)) else {
+    async fn write(&mut self, snapshot: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
+        let found = find(snapshot, &self.by.view, self.version, self.change).ok();
+        let Some(found) = found.filter(|found| !is_done(&snapshot.versions[found.position], self.change)) else {
             return Ok(Attempt::Done(()));
         };
-        check_kind(found.package, self.change.deletes() && !draft.versions.is_empty())?;
-        let plan = with_change(self.app, self.by, draft, found, self.change)?;
+        check_kind(found.package, self.change.deletes() && !snapshot.versions.is_empty())?;
+        let plan = with_change(self.app, self.by, snapshot, found, self.change)?;
         Ok(publish(self.app, plan, ()).await.into())
     }
 }
@@ -115,12 +115,12 @@ struct FoundVersion<'d> {
 
 /// The version that is meant, if `view` sees it.
 fn find<'d>(
-    draft: &'d PackageSnapshot,
+    snapshot: &'d PackageSnapshot,
     view: &View,
     version: &str,
     change: VersionChange,
 ) -> Result<FoundVersion<'d>, Failure> {
-    let package = draft.package.as_ref().ok_or_else(|| Failure::not_found("Package"))?;
+    let package = snapshot.package.as_ref().ok_or_else(|| Failure::not_found("Package"))?;
     let scope = view.version_filter(&package.name);
     if matches!(scope, VersionFilter::Nothing) || package.hidden && !change.is_storefront_only() {
         return Err(Failure::not_found("Package"));
@@ -131,7 +131,7 @@ fn find<'d>(
             && (!known.hidden || change.is_storefront_only())
             && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released_at))
     };
-    let position = draft.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
+    let position = snapshot.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
     Ok(FoundVersion { package, position })
 }
 
@@ -148,7 +148,7 @@ fn is_done(version: &LiveVersion, change: VersionChange) -> bool {
 /// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted.
 fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
     let name = &package.name;
-    let words = match package.kind {
+    let message = match package.kind {
         RepositoryKind::Composer => format!("{name} is mirrored from an upstream repository. Change it there."),
         RepositoryKind::Git if deletes => format!(
             "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
@@ -156,7 +156,7 @@ fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
         ),
         _ => return Ok(()),
     };
-    Err(Failure::new(Kind::Conflict, words))
+    Err(Failure::new(Kind::Conflict, message))
 }
 
 fn name_of(package: &PackageState) -> Result<PackageName, Failure> {
@@ -167,11 +167,11 @@ fn name_of(package: &PackageState) -> Result<PackageName, Failure> {
 fn with_change(
     app: &App,
     by: &Actor,
-    draft: &PackageSnapshot,
+    snapshot: &PackageSnapshot,
     FoundVersion { package, position: at }: FoundVersion<'_>,
     change: VersionChange,
 ) -> Result<Plan, Failure> {
-    let mut left = draft.versions.clone();
+    let mut left = snapshot.versions.clone();
     let normalized = left[at].normalized.clone();
     let (organization, name) = (by.organization(), package.name.as_str());
     let stmt = match change {
@@ -189,14 +189,14 @@ fn with_change(
             versions::delete(organization, name, &normalized)
         }
     };
-    let label = format!("{name} {}", draft.versions[at].pretty);
-    let details = json!({ "version": normalized, "reference": draft.versions[at].reference });
-    let deed = AuditEvent { action: change.action(), target: &package.uid, label: Some(&label), details };
-    let mut changes = vec![stmt, by.record(app, &deed)?];
+    let label = format!("{name} {}", snapshot.versions[at].pretty);
+    let details = json!({ "version": normalized, "reference": snapshot.versions[at].reference });
+    let event = AuditEvent { action: change.action(), target: &package.uid, label: Some(&label), details };
+    let mut changes = vec![stmt, by.record(app, &event)?];
     if left.is_empty() && change == VersionChange::Delete {
         changes.push(delete_empty(by.organization(), package.id));
     }
-    let plan = plan_of(draft, package, as_said(package), &left)?;
+    let plan = plan_of(snapshot, package, as_said(package), &left)?;
     Ok(Plan { changes, ..plan })
 }
 
@@ -211,12 +211,12 @@ fn as_said(package: &PackageState) -> Statement<'_> {
 
 /// The package with these versions, of which this is said from now on.
 fn plan_of(
-    draft: &PackageSnapshot,
+    snapshot: &PackageSnapshot,
     package: &PackageState,
     said: Statement<'_>,
     versions: &[LiveVersion],
 ) -> Result<Plan, Failure> {
-    draft.plan(package.organization, package.repository_id, &name_of(package)?, said, versions)
+    snapshot.plan(package.organization, package.repository_id, &name_of(package)?, said, versions)
 }
 
 /// Deletes several versions (normalized) of an uploaded package at once; those that are gone already are passed over.
@@ -240,25 +240,25 @@ impl Change for DeletionOfVersions<'_> {
         PackageSnapshot::read(self.app, self.by.organization(), self.name).await
     }
 
-    async fn write(&mut self, draft: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
+    async fn write(&mut self, snapshot: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
         let organization = self.by.organization();
         let goes = |version: &LiveVersion| self.normalized.contains(&version.normalized.as_str());
-        let (gone, left): (Vec<LiveVersion>, Vec<LiveVersion>) = draft.versions.iter().cloned().partition(goes);
+        let (gone, left): (Vec<LiveVersion>, Vec<LiveVersion>) = snapshot.versions.iter().cloned().partition(goes);
         let gone: Vec<&str> = gone.iter().map(|version| version.normalized.as_str()).collect();
-        let Some(package) = draft.package.as_ref().filter(|_| !gone.is_empty()) else {
+        let Some(package) = snapshot.package.as_ref().filter(|_| !gone.is_empty()) else {
             self.app.memory.invalidate_published(organization);
             return Ok(Attempt::Done(()));
         };
         check_kind(package, true)?;
         let details = json!({ "versions": gone });
-        let deed =
+        let event =
             AuditEvent { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
         let changes = vec![
             versions::delete_all(organization, &package.name, &gone),
-            self.by.record(self.app, &deed)?,
+            self.by.record(self.app, &event)?,
             delete_empty(organization, package.id),
         ];
-        let plan = plan_of(draft, package, as_said(package), &left)?;
+        let plan = plan_of(snapshot, package, as_said(package), &left)?;
         Ok(publish(self.app, Plan { changes, ..plan }, ()).await.into())
     }
 }
@@ -308,7 +308,7 @@ impl PackageChanges {
     /// The statements that make them.
     fn statements(&self, app: &App, by: &Actor, package: &PackageState) -> Result<Vec<Stmt>, Failure> {
         let mut batch = Vec::new();
-        let deed = |action, details| AuditEvent { action, target: &package.uid, label: Some(&package.name), details };
+        let event = |action, details| AuditEvent { action, target: &package.uid, label: Some(&package.name), details };
         if self.abandoned.is_set() || self.description.is_set() {
             batch.push(override_manifest(
                 by.organization(),
@@ -316,12 +316,12 @@ impl PackageChanges {
                 self.abandoned.clone(),
                 self.description.clone(),
             ));
-            batch.push(by.record(app, &deed("package.changed", self.named()))?);
+            batch.push(by.record(app, &event("package.changed", self.named()))?);
         }
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != package.hidden) {
             batch.push(hide(by.organization(), package.id, hidden.then(|| app.now())));
             let action = if hidden { "package.hidden" } else { "package.shown" };
-            batch.push(by.record(app, &deed(action, json!({})))?);
+            batch.push(by.record(app, &event(action, json!({})))?);
         }
         Ok(batch)
     }
@@ -356,18 +356,23 @@ pub enum ManagedBy {
 }
 
 /// The package that was read, if all of it is `view`'s to change.
-fn require_full_view<'d>(draft: &'d PackageSnapshot, view: &View, who: ManagedBy) -> Result<&'d PackageState, Failure> {
+fn require_full_view<'d>(
+    snapshot: &'d PackageSnapshot,
+    view: &View,
+    who: ManagedBy,
+) -> Result<&'d PackageState, Failure> {
     let absent = || Failure::not_found("Package");
-    let package = draft.package.as_ref().ok_or_else(absent)?;
-    let nothing_shown = || !draft.versions.is_empty() && draft.versions.iter().all(|version| version.hidden);
+    let package = snapshot.package.as_ref().ok_or_else(absent)?;
+    let nothing_shown = || !snapshot.versions.is_empty() && snapshot.versions.iter().all(|version| version.hidden);
     if who == ManagedBy::Operator && (package.hidden || nothing_shown()) {
         return Err(absent());
     }
     match view.version_filter(&package.name) {
         VersionFilter::All => Ok(package),
         scope if scope.sees_any_in_index(package.version_index.as_deref()) => {
-            let words = format!("This token does not cover all versions of {}. Use one whose grants do.", package.name);
-            Err(Failure::new(Kind::Forbidden, words))
+            let message =
+                format!("This token does not cover all versions of {}. Use one whose grants do.", package.name);
+            Err(Failure::new(Kind::Forbidden, message))
         }
         _ => Err(absent()),
     }
@@ -381,9 +386,9 @@ pub async fn change_package(
     key: &str,
     changes: PackageChanges,
 ) -> Result<(), Failure> {
-    let draft = PackageSnapshot::read(app, by.organization(), key).await?;
-    require_full_view(&draft, &by.view, who)?;
-    apply(app, by.organization(), draft, ChangeOfPackage { app, by, who, key, changes }).await
+    let snapshot = PackageSnapshot::read(app, by.organization(), key).await?;
+    require_full_view(&snapshot, &by.view, who)?;
+    apply(app, by.organization(), snapshot, ChangeOfPackage { app, by, who, key, changes }).await
 }
 
 struct ChangeOfPackage<'a> {
@@ -402,9 +407,9 @@ impl Change for ChangeOfPackage<'_> {
         PackageSnapshot::read(self.app, self.by.organization(), self.key).await
     }
 
-    async fn write(&mut self, draft: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
+    async fn write(&mut self, snapshot: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
         let Self { app, by, changes, .. } = self;
-        let package = require_full_view(draft, &by.view, self.who)?;
+        let package = require_full_view(snapshot, &by.view, self.who)?;
         check_kind(package, false)?;
         changes.check(package)?;
         if changes.are_applied(package) {
@@ -418,19 +423,19 @@ impl Change for ChangeOfPackage<'_> {
         };
         let said = Statement { abandoned, hidden: changes.hidden.unwrap_or(package.hidden), ..said };
         let before = changes.statements(app, by, package)?;
-        let plan = plan_of(draft, package, said, &draft.versions)?;
+        let plan = plan_of(snapshot, package, said, &snapshot.versions)?;
         Ok(publish(app, Plan { before, ..plan }, ()).await.into())
     }
 }
 
 /// Deletes a package that was uploaded, or of which nothing is left, with all its versions.
 pub async fn delete_package(app: &App, by: &Actor, who: ManagedBy, key: &str) -> Result<(), Failure> {
-    let draft = PackageSnapshot::read(app, by.organization(), key).await?;
-    let package = require_full_view(&draft, &by.view, who)?;
-    check_kind(package, !draft.versions.is_empty())?;
+    let snapshot = PackageSnapshot::read(app, by.organization(), key).await?;
+    let package = require_full_view(&snapshot, &by.view, who)?;
+    check_kind(package, !snapshot.versions.is_empty())?;
     let now = app.now();
-    let details = json!({ "versions": draft.versions.len() });
-    let deed = AuditEvent { action: "package.deleted", target: &package.uid, label: Some(&package.name), details };
+    let details = json!({ "versions": snapshot.versions.len() });
+    let event = AuditEvent { action: "package.deleted", target: &package.uid, label: Some(&package.name), details };
     let publisher =
         Publisher { organization: by.organization(), repository_id: package.repository_id, origin: Origin::Own, now };
     let known = KnownPackage { repository_id: None, revision: Some(package.revision) };
@@ -438,7 +443,7 @@ pub async fn delete_package(app: &App, by: &Actor, who: ManagedBy, key: &str) ->
         guard_revisions(publisher, [(package.name.as_str(), known)]),
         organizations::touch(by.organization(), organizations::Touched::Names, now),
         delete(by.organization(), package.id),
-        by.record(app, &deed)?,
+        by.record(app, &event)?,
     ];
     let deleted = app.ports.database.batch(batch).await;
     app.memory.invalidate_published(by.organization());

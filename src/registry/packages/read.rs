@@ -148,8 +148,8 @@ pub async fn text(
     };
     let text = app.ports.database.ask(versions::text(view.organization(), version.id, kind)).await?;
     let text = text.ok_or_else(|| {
-        let words = format!("Version {} has no {kind} of at most 200 kB.", version.pretty);
-        Failure::new(Kind::NotFound, words)
+        let message = format!("Version {} has no {kind} of at most 200 kB.", version.pretty);
+        Failure::new(Kind::NotFound, message)
     })?;
     Ok((version.pretty.to_string(), text))
 }

@@ -183,14 +183,14 @@ pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<Adv
         sources: spec.sources_json().unwrap_or_else(|| "[]".to_owned()),
         reported_at: spec.reported_at.unwrap_or(now),
     };
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "advisory.created",
         target: &uid,
         label: Some(&advisory_id),
         details: json!({ "package": new.package_name, "affected_versions": new.affected_versions }),
     };
-    let noted = by.record(app, &deed)?;
-    let row = store::insert_advisory(&*app.ports.database, by.organization(), new, now, noted).await.map_err(
+    let recorded = by.record(app, &event)?;
+    let row = store::insert_advisory(&*app.ports.database, by.organization(), new, now, recorded).await.map_err(
         conflict("There is an advisory with this `advisory_id` already. Change that one, or choose another id."),
     )?;
     app.memory.invalidate_published(by.organization());
@@ -213,9 +213,9 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Res
     }
     spec.check()?;
     let known = get(app, &by.view, uid).await?;
-    let deed =
+    let event =
         AuditEvent { action: "advisory.changed", target: uid, label: Some(&known.advisory_id), details: spec.named() };
-    let noted = by.record(app, &deed)?;
+    let recorded = by.record(app, &event)?;
     let changes = AdvisoryChanges {
         sources: spec.sources_json(),
         affected_versions: spec.affected_versions.map(|text| text.trim().to_owned()),
@@ -226,7 +226,8 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Res
         reported_at: spec.reported_at,
     };
     let key = NoticeKey { uid, package: &known.package_name };
-    let row = store::update_advisory(&*app.ports.database, by.organization(), key, changes, app.now(), noted).await?;
+    let row =
+        store::update_advisory(&*app.ports.database, by.organization(), key, changes, app.now(), recorded).await?;
     app.memory.invalidate_published(by.organization());
     row.ok_or_else(|| Failure::not_found("Advisory"))
 }
@@ -235,12 +236,12 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Res
 pub async fn withdraw(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let known = get(app, &by.view, uid).await?;
     let details = json!({ "package": known.package_name });
-    let noted = by.record(
+    let recorded = by.record(
         app,
         &AuditEvent { action: "advisory.removed", target: uid, label: Some(&known.advisory_id), details },
     )?;
     let key = NoticeKey { uid, package: &known.package_name };
-    store::delete_advisory(&*app.ports.database, by.organization(), key, app.now(), noted).await?;
+    store::delete_advisory(&*app.ports.database, by.organization(), key, app.now(), recorded).await?;
     app.memory.invalidate_published(by.organization());
     Ok(())
 }
@@ -314,14 +315,14 @@ pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryR
         url: spec.url,
         created_at: now,
     };
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "filter_entry.created",
         target: &row.uid,
         label: Some(&row.package_name),
         details: json!({ "list": row.list, "constraint": row.version_constraint }),
     };
-    let noted = by.record(app, &deed)?;
-    let written = store::insert_filter_entry(&*app.ports.database, by.organization(), &row, noted)
+    let recorded = by.record(app, &event)?;
+    let written = store::insert_filter_entry(&*app.ports.database, by.organization(), &row, recorded)
         .await
         .map_err(conflict("This list has these versions of the package already."))?;
     app.memory.invalidate_published(by.organization());
@@ -336,10 +337,10 @@ pub async fn unflag(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
         .filter(|row| !matches!(by.view.version_filter(&row.package_name), VersionFilter::Nothing))
         .ok_or_else(absent)?;
     let details = json!({ "list": known.list });
-    let deed = AuditEvent { action: "filter_entry.removed", target: uid, label: Some(&known.package_name), details };
-    let noted = by.record(app, &deed)?;
+    let event = AuditEvent { action: "filter_entry.removed", target: uid, label: Some(&known.package_name), details };
+    let recorded = by.record(app, &event)?;
     let key = NoticeKey { uid, package: &known.package_name };
-    store::delete_filter_entry(&*app.ports.database, by.organization(), key, app.now(), noted).await?;
+    store::delete_filter_entry(&*app.ports.database, by.organization(), key, app.now(), recorded).await?;
     app.memory.invalidate_published(by.organization());
     Ok(())
 }

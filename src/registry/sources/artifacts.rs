@@ -109,9 +109,9 @@ pub async fn clean_up(app: &App, by: &Actor, spec: &CleanupSpec) -> Result<Clean
 
 fn check(spec: &CleanupSpec) -> Result<(), Failure> {
     if spec.keep_versions.is_none() && spec.older_than_days.is_none() {
-        let words = "Say how many versions of each package stay (`keep_versions`), or how old the ones that go are \
+        let message = "Say how many versions of each package stay (`keep_versions`), or how old the ones that go are \
                      (`older_than_days`), or both.";
-        return Err(Failure::new(Kind::Invalid, words));
+        return Err(Failure::new(Kind::Invalid, message));
     }
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-/*".contains(c);
     if spec.package.is_empty() || spec.package.len() > 255 || !spec.package.chars().all(allowed) {

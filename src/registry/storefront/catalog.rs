@@ -109,18 +109,18 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
     let description = spec.description.into_value();
     manage::check_description(description.as_deref())?;
     if !matches!(by.view.version_filter(name), VersionFilter::All) {
-        let words = format!("This token does not cover all versions of {name}. Use one whose grants do.");
-        return Err(Failure::new(Kind::Forbidden, words));
+        let message = format!("This token does not cover all versions of {name}. Use one whose grants do.");
+        return Err(Failure::new(Kind::Forbidden, message));
     }
     let now = app.now();
     let (uid, repository) = (new_uid(&*app.ports.entropy, now)?, new_uid(&*app.ports.entropy, now)?);
-    let deed = |action, target, label, details| by.record(app, &AuditEvent { action, target, label, details });
+    let event = |action, target, label, details| by.record(app, &AuditEvent { action, target, label, details });
     let new = NewPackage { uid: &uid, name, description: description.as_deref(), hidden };
     let batch = (
         insert_repository(by.organization(), &repository, now),
-        deed("repository.created", &repository, None, json!({ "kind": RepositoryKind::Artifact }))?,
+        event("repository.created", &repository, None, json!({ "kind": RepositoryKind::Artifact }))?,
         catalog::insert_package(by.organization(), &new, now),
-        deed("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
+        event("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
         catalog::package_by_name(by.organization(), name),
     );
     let (.., package) = app.ports.database.ask(batch).await.map_err(|error| match error {
@@ -136,8 +136,8 @@ pub async fn change_package(app: &App, by: &Actor, id: i64, spec: PackageSpec) -
     let old = package(app, &by.view, id).await?;
     let hidden = hidden_of(spec.status)?;
     if spec.name.is_some_and(|name| name.to_ascii_lowercase() != old.name) {
-        let words = "cannot be changed: the zips of a package name it. Make another package";
-        return Err(Failure::invalid_field("name", words));
+        let message = "cannot be changed: the zips of a package name it. Make another package";
+        return Err(Failure::invalid_field("name", message));
     }
     // A description that is the present one is no news.
     let said = if matches!(&spec.description, Update::Set(text) if *text == old.description) {
@@ -196,8 +196,8 @@ pub async fn create_version(
     let normalized = check_version("name", &name)?;
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
     if package.kind != RepositoryKind::Artifact {
-        let words = format!("The versions of {} come from its repository. Make them there.", package.name);
-        return Err(Failure::new(Kind::Conflict, words));
+        let message = format!("The versions of {} come from its repository. Make them there.", package.name);
+        return Err(Failure::new(Kind::Conflict, message));
     }
     let mut address = UploadAddress::parse(&by.view, &package.name, &name, app.now())?;
     let same = catalog::version_of(by.organization(), package_id, normalized.as_str());
@@ -214,10 +214,10 @@ pub async fn create_version(
         let insert = catalog::insert_version(by.organization(), package_id, &uid, &version, most, app.now());
         let label = format!("{} {name}", package.name);
         let details = json!({ "status": i64::from(!hidden) });
-        let deed = AuditEvent { action: "version.created", target: &uid, label: Some(&label), details };
-        if !insert_awaiting_zip(app, by, package_id, &name, insert, &deed).await? {
-            let words = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
-            return Err(Failure::new(Kind::Conflict, words));
+        let event = AuditEvent { action: "version.created", target: &uid, label: Some(&label), details };
+        if !insert_awaiting_zip(app, by, package_id, &name, insert, &event).await? {
+            let message = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
+            return Err(Failure::new(Kind::Conflict, message));
         }
     }
     one_version(app, &by.view, same).await
@@ -234,12 +234,12 @@ async fn insert_awaiting_zip(
     package_id: i64,
     version: &str,
     write: Query<bool>,
-    deed: &AuditEvent<'_>,
+    event: &AuditEvent<'_>,
 ) -> Result<bool, Failure> {
     let batch = (
         touch(by.organization(), Touched::Versions, app.now()),
         write,
-        by.record(app, deed)?,
+        by.record(app, event)?,
         catalog::bump(by.organization(), package_id),
     );
     let ((), is_written, ..) = app.ports.database.ask(batch).await.map_err(|error| match error {
@@ -258,8 +258,8 @@ async fn find_zip(
     filename: &str,
 ) -> Result<NewArtifact, Failure> {
     let unknown = || {
-        let words = "is not a zip of this package. Upload it with PUT /api/storefront/versions/{id}/file instead";
-        Failure::invalid_field("filename", words)
+        let message = "is not a zip of this package. Upload it with PUT /api/storefront/versions/{id}/file instead";
+        Failure::invalid_field("filename", message)
     };
     let hash = catalog::hash_of(filename).ok_or_else(unknown)?;
     app.ports.database.ask(catalog::zip(organization, package_id, hash)).await?.ok_or_else(unknown)
@@ -297,8 +297,8 @@ async fn change_awaiting_zip(
     let update = catalog::update_awaiting_zip(by.organization(), old.id, new, app.now());
     let label = format!("{} {}", old.package, new.pretty);
     let details = json!({ "name": new.pretty, "status": i64::from(!new.hidden) });
-    let deed = AuditEvent { action: "version.changed", target: &old.uid, label: Some(&label), details };
-    if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &deed).await? {
+    let event = AuditEvent { action: "version.changed", target: &old.uid, label: Some(&label), details };
+    if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &event).await? {
         Ok(())
     } else {
         Err(Failure::concurrent_change("version"))
@@ -326,12 +326,12 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
         return version(app, &by.view, id).await;
     }
     if normalized.as_str() != old.normalized {
-        let words = "cannot be changed: lock files name the version that is published. Make another one";
-        return Err(Failure::invalid_field("name", words));
+        let message = "cannot be changed: lock files name the version that is published. Make another one";
+        return Err(Failure::invalid_field("name", message));
     }
     if zip.is_some_and(|zip| Some(&zip.sha1) != old.sha1.as_ref()) {
-        let words = "The version is published with another zip, which lock files rely on. Make another version.";
-        return Err(Failure::new(Kind::Conflict, words));
+        let message = "The version is published with another zip, which lock files rely on. Make another version.";
+        return Err(Failure::new(Kind::Conflict, message));
     }
     if let Some(hidden) = hidden {
         let change = if hidden { VersionChange::Hide } else { VersionChange::Show };
@@ -348,9 +348,9 @@ pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failur
     }
     let label = format!("{} {}", old.package, old.pretty);
     let details = json!({ "version": old.normalized });
-    let deed = AuditEvent { action: "version.deleted", target: &old.uid, label: Some(&label), details };
+    let event = AuditEvent { action: "version.deleted", target: &old.uid, label: Some(&label), details };
     let delete = catalog::delete_awaiting_zip(by.organization(), id);
-    if insert_awaiting_zip(app, by, old.package_id, &old.pretty, delete, &deed).await? {
+    if insert_awaiting_zip(app, by, old.package_id, &old.pretty, delete, &event).await? {
         Ok(())
     } else {
         Err(no_version())

@@ -46,10 +46,10 @@ pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -
     let (uid, hash) = (new_uid(&*app.ports.entropy, app.now())?, plain.hash());
     let new = NewToken { uid: &uid, hash: hash.as_str(), description, scopes: scopes(), created_at: app.now() };
     let organization = by.organization();
-    let noted = note(app, by, "consumer.token_created", consumer_id, json!({ "token": uid }))?;
+    let recorded = note(app, by, "consumer.token_created", consumer_id, json!({ "token": uid }))?;
     let batch = (
         insert_token(organization, consumer_id, &new, MAX_SEATS),
-        noted,
+        recorded,
         by_id(organization, consumer_id),
         tokens::known(organization, TokenHolder::Consumer(consumer_id), &uid),
     );
@@ -65,10 +65,10 @@ pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -
 
 /// Revokes a token.
 pub async fn revoke(app: &App, by: &Actor, consumer_id: i64, uid: &str) -> Result<(), Failure> {
-    let noted = note(app, by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
+    let recorded = note(app, by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
     let holder = TokenHolder::Consumer(consumer_id);
     let revoked =
-        revocations::revoke(&*app.ports.database, by.organization(), holder, uid, None, app.now(), noted).await?;
+        revocations::revoke(&*app.ports.database, by.organization(), holder, uid, None, app.now(), recorded).await?;
     let revocation = revoked.ok_or_else(crate::registry::identity::tokens::absent)?;
     refresh_cached(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(crate::registry::identity::tokens::absent()) }

@@ -1,5 +1,5 @@
 //! Consumers: the customers of a shop. Each has a key pair, which is the user name and the password of Composer's HTTP
-//! Basic. To the registry a key pair is a token without text of its own: it is looked up, remembered, limited and
+//! Basic. To the registry a key pair is a token without text of its own: it is looked up, cached, limited and
 //! revoked like one, and shares its uid with its consumer. The private key is kept sealed too, because the shop shows
 //! it to its customer whenever they ask.
 
@@ -222,10 +222,10 @@ pub async fn create(app: &App, by: &Actor, consumer: &Consumer, keep: Option<Stm
     let row = &consumer.row;
     let details =
         json!({ "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id });
-    let noted = note(app, by, "consumer.created", row.id, details)?;
+    let recorded = note(app, by, "consumer.created", row.id, details)?;
     let batch = (
         consumers::insert(by.organization(), row),
-        noted,
+        recorded,
         keep,
         consumers::insert_keys(by.organization(), row, consumer.hash().as_str(), scopes()),
         tokens::of_consumer(by.organization(), row.id),
@@ -254,13 +254,13 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
     spec.check()?;
     let organization = by.organization();
     let old = get(app, &by.view, id).await?;
-    let noted = note(app, by, "consumer.changed", id, spec.named())?;
+    let recorded = note(app, by, "consumer.changed", id, spec.named())?;
     let mut new = old.clone();
     spec.apply(app, &mut new)?;
     let (known, hash) = (old.hash(), new.hash());
     let batch = (
         consumers::update(organization, &old.row, &new.row),
-        noted,
+        recorded,
         consumers::update_keys(organization, &new.row, hash.as_str()),
         tokens::of_consumer(organization, id),
     );
@@ -278,8 +278,8 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
 /// Deletes a consumer: its credentials end, and what it was granted is gone.
 pub async fn delete(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     let organization = by.organization();
-    let noted = note(app, by, "consumer.deleted", id, json!({}))?;
-    let batch = (tokens::of_consumer(organization, id), consumers::delete(organization, id), noted);
+    let recorded = note(app, by, "consumer.deleted", id, json!({}))?;
+    let batch = (tokens::of_consumer(organization, id), consumers::delete(organization, id), recorded);
     let (known, is_deleted, ()) = app.ports.database.ask(batch).await?;
     if !is_deleted {
         return Err(absent());

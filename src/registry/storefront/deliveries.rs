@@ -31,7 +31,7 @@ const LEASE: Duration = Duration::from_mins(1);
 /// Bytes of an answer that are read.
 const MAX_RESPONSE_BYTES: usize = 1024;
 
-/// Rests between attempts; after the last one a delivery is given up.
+/// Delays between attempts; after the last one a delivery is given up.
 const RETRY_DELAYS: [Duration; 6] = [
     Duration::from_mins(1),
     Duration::from_mins(5),

@@ -130,10 +130,10 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
     wrong.into_result()?;
     issuer.check_grants(std::slice::from_ref(&grant))?;
     let most = i64::try_from(MAX_GRANTS).unwrap_or(i64::MAX);
-    let noted = note(app, &issuer.by, "permission.created", consumer_id, json!(grant))?;
+    let recorded = note(app, &issuer.by, "permission.created", consumer_id, json!(grant))?;
     let batch = (
         entitlements::insert(organization, consumer_id, &grant, app.now(), most),
-        noted,
+        recorded,
         entitlements::latest(organization, consumer_id),
         tokens::of_consumer(organization, consumer_id),
     );
@@ -166,10 +166,11 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
     let grant = spec.check(String::new(), Some(&old.grant), &names, &mut wrong);
     wrong.into_result()?;
     issuer.check_grants(std::slice::from_ref(&grant))?;
-    let noted = note(app, &issuer.by, "permission.changed", consumer_id, json!({ "permission": id, "grant": grant }))?;
+    let recorded =
+        note(app, &issuer.by, "permission.changed", consumer_id, json!({ "permission": id, "grant": grant }))?;
     let batch = (
         entitlements::update(organization, &old, consumer_id, &grant, app.now()),
-        noted,
+        recorded,
         entitlements::by_id(organization, id),
         tokens::of_consumer(organization, old.consumer_id),
         tokens::of_consumer(organization, consumer_id),
@@ -193,10 +194,10 @@ pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> 
     let organization = issuer.by.organization();
     let old = get(app, &issuer.by.view, id).await?;
     let details = json!({ "permission": id, "grant": old.grant });
-    let noted = note(app, &issuer.by, "permission.deleted", old.consumer_id, details)?;
+    let recorded = note(app, &issuer.by, "permission.deleted", old.consumer_id, details)?;
     let batch = (
         entitlements::delete(organization, old.consumer_id, id),
-        noted,
+        recorded,
         tokens::of_consumer(organization, old.consumer_id),
     );
     let (is_deleted, (), tokens) = app.ports.database.ask(batch).await?;
@@ -260,11 +261,11 @@ pub async fn set(
     }
     wrong.into_result()?;
     issuer.check_grants(&grants)?;
-    let noted = note(app, &issuer.by, "entitlements.set", consumer_id, json!({ "grants": grants }))?;
+    let recorded = note(app, &issuer.by, "entitlements.set", consumer_id, json!({ "grants": grants }))?;
     let [change, delete, insert] = entitlements::replace(organization, consumer_id, &grants, app.now());
     let batch = (
         change,
-        noted,
+        recorded,
         delete,
         insert,
         entitlements::of_consumer(organization, consumer_id),

@@ -218,14 +218,21 @@ pub fn found(repository_id: i64) -> Query<Vec<FoundName>> {
 }
 
 /// Notes what an upstream answered, if it is still there.
-pub fn record_answer(repository_id: i64, noted: Vec<NewAnswer>, now: Millis) -> Vec<Stmt> {
-    let row = |noted: NewAnswer| {
-        let (answer, error) = match noted.answer {
+pub fn record_answer(repository_id: i64, recorded: Vec<NewAnswer>, now: Millis) -> Vec<Stmt> {
+    let row = |recorded: NewAnswer| {
+        let (answer, error) = match recorded.answer {
             Ok(answer) => (Some(answer.as_str()), None),
             Err(error) => (None, Some(error)),
         };
-        let validators = json!(noted.published.validators).to_string();
-        json!([noted.name, answer, error, validators, noted.published.digest, json!(noted.skipped).to_string()])
+        let validators = json!(recorded.published.validators).to_string();
+        json!([
+            recorded.name,
+            answer,
+            error,
+            validators,
+            recorded.published.digest,
+            json!(recorded.skipped).to_string()
+        ])
     };
     let statement = |rows: String| {
         Stmt::new(
@@ -242,7 +249,7 @@ pub fn record_answer(repository_id: i64, noted: Vec<NewAnswer>, now: Millis) -> 
             [repository_id.into(), rows.into(), now.into()],
         )
     };
-    json_arguments(noted.into_iter().map(row)).into_iter().map(statement).collect()
+    json_arguments(recorded.into_iter().map(row)).into_iter().map(statement).collect()
 }
 
 /// A package of which something is left out.

@@ -156,14 +156,14 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, 
 /// Issues a token; the plain one is in the draft and nowhere else. `keep` goes into the same batch.
 pub async fn issue(app: &App, issuer: &Issuer, draft: &TokenDraft, keep: Option<Stmt>) -> Result<(), Failure> {
     let row = &draft.row;
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "token.created",
         target: &row.uid,
         label: Some(&row.description),
         details: json!({ "scopes": row.scopes, "expires_at": row.expires_at, "grants": row.grants }),
     };
-    let noted = issuer.by.record(app, &deed)?;
-    Ok(tokens::insert(&*app.ports.database, row, draft.plain.hash().as_str(), noted, keep).await?)
+    let recorded = issuer.by.record(app, &event)?;
+    Ok(tokens::insert(&*app.ports.database, row, draft.plain.hash().as_str(), recorded, keep).await?)
 }
 
 /// Changes what the request names, and nothing else.
@@ -176,8 +176,8 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
     }
     let organization = issuer.by.organization();
     let revision = issuer.checked_revision(app, tokens::by_uid(organization, uid)).await?;
-    let deed = AuditEvent { action: "token.changed", target: uid, label: None, details: spec.named };
-    let noted = issuer.by.record(app, &deed)?;
+    let event = AuditEvent { action: "token.changed", target: uid, label: None, details: spec.named };
+    let recorded = issuer.by.record(app, &event)?;
     let changes = TokenChanges {
         description: spec.description,
         scopes: spec.scopes.map(|scopes| json!(names(&scopes)).to_string()),
@@ -189,7 +189,7 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
         },
         grants: spec.grants,
     };
-    let row = tokens::update(&*app.ports.database, organization, uid, revision, changes, noted).await?;
+    let row = tokens::update(&*app.ports.database, organization, uid, revision, changes, recorded).await?;
     let row = row.ok_or_else(|| if revision.is_some() { Failure::concurrent_change("token") } else { absent() })?;
     refresh_cached(app, row.clone()).await;
     Ok(row.token)
@@ -199,11 +199,18 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
 pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
     let organization = issuer.by.organization();
     let revision = issuer.checked_revision(app, tokens::known(organization, TokenHolder::Anybody, uid)).await?;
-    let deed = AuditEvent { action: "token.revoked", target: uid, label: None, details: json!({}) };
-    let noted = issuer.by.record(app, &deed)?;
-    let revoked =
-        revocations::revoke(&*app.ports.database, organization, TokenHolder::Anybody, uid, revision, app.now(), noted)
-            .await?;
+    let event = AuditEvent { action: "token.revoked", target: uid, label: None, details: json!({}) };
+    let recorded = issuer.by.record(app, &event)?;
+    let revoked = revocations::revoke(
+        &*app.ports.database,
+        organization,
+        TokenHolder::Anybody,
+        uid,
+        revision,
+        app.now(),
+        recorded,
+    )
+    .await?;
     let revocation = revoked.ok_or_else(absent)?;
     if revocation.token.token.revoked_at.is_none() {
         return Err(Failure::concurrent_change("token"));
@@ -247,8 +254,8 @@ pub struct Revoked {
     pub remaining: i64,
 }
 
-/// Revokes the tokens that `filter` means, up to [`MAX_REVOKED`] of them. Those that it revoked just before are forgotten
-/// again: whoever asks twice may not have got the first answer.
+/// Revokes the tokens that `filter` means, up to [`MAX_REVOKED`] of them. Those that it revoked just before are dropped
+/// from the caches again: whoever asks twice may not have got the first answer.
 pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) -> Result<Revoked, Failure> {
     let database = &*app.ports.database;
     let organization = issuer.by.organization();
@@ -260,10 +267,10 @@ pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) ->
     }
     let mut ended = Vec::new();
     if !found.tokens.is_empty() {
-        let deed =
+        let event =
             AuditEvent { action: "token.revoked", target: "", label: None, details: json!({ "by_filter": true }) };
-        let noted = issuer.by.record_revocations(app, &deed, &found.tokens)?;
-        ended = revocations::revoke_all(database, organization, &found.tokens, now, noted).await?;
+        let recorded = issuer.by.record_revocations(app, &event, &found.tokens)?;
+        ended = revocations::revoke_all(database, organization, &found.tokens, now, recorded).await?;
     }
     let mut uids = Vec::new();
     for mut row in found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)) {

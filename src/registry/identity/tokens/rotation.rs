@@ -49,15 +49,15 @@ pub async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) ->
 /// [`crate::registry::kernel::failure::Kind::Conflict`] when the token was changed, rotated or revoked since it was looked at.
 pub async fn rotate(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Option<Stmt>) -> Result<(), Failure> {
     let Rotation { plain, row, previous_until } = rotation;
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "token.rotated",
         target: &row.token.uid,
         label: Some(&row.token.description),
         details: json!({ "previous_until": previous_until }),
     };
-    let noted = issuer.by.record(app, &deed)?;
+    let recorded = issuer.by.record(app, &event)?;
     let hash = plain.hash();
-    if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), *previous_until, noted, keep).await? {
+    if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), *previous_until, recorded, keep).await? {
         return Err(Failure::concurrent_change("token"));
     }
     if let Some(older) = &row.previous_hash {

@@ -42,11 +42,11 @@ pub async fn change_password(app: &App, me: &CurrentUser, current: &str, new: &s
     let Confirmed { row, attempt, .. } = confirm(app, me, "current_password", current, None).await?;
     let user = &row.user;
     let hashed = password::hash(&*app.ports.entropy, new)?;
-    let deed = AuditEvent { action: "user.password_changed", target: &user.uid, label: None, details: json!({}) };
+    let event = AuditEvent { action: "user.password_changed", target: &user.uid, label: None, details: json!({}) };
     let now = app.now();
-    let noted = me.by.record(app, &deed)?;
+    let recorded = me.by.record(app, &event)?;
     let batch = (
-        set_password(user.id, user.session_epoch, &hashed, Some(me.account.session_id), noted),
+        set_password(user.id, user.session_epoch, &hashed, Some(me.account.session_id), recorded),
         prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
         delete_reset(user.id, &hashed),
         attempt.settled(),

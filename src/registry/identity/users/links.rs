@@ -76,14 +76,14 @@ pub async fn invite(app: &App, manager: &Manager, email: &str, role: Role) -> Re
         created_at: now,
         expires_at: link.expires_at,
     };
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "invitation.created",
         target: &uid,
         label: Some(new.email),
         details: json!({ "role": new.role }),
     };
-    let noted = manager.by.record(app, &deed)?;
-    let made = invitations::insert(&*app.ports.database, new, noted).await.map_err(|error| match error {
+    let recorded = manager.by.record(app, &event)?;
+    let made = invitations::insert(&*app.ports.database, new, recorded).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => Failure::new(
             Kind::Conflict,
             "This e-mail address has an open invitation already. Revoke that one first to make another.",
@@ -101,9 +101,9 @@ pub async fn list(app: &App, view: &View, page: Page) -> Result<(Vec<InvitationR
 
 /// Revokes an open invitation.
 pub async fn revoke(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
-    let noted =
+    let recorded =
         by.record(app, &AuditEvent { action: "invitation.revoked", target: uid, label: None, details: json!({}) })?;
-    let was_open = invitations::delete(&*app.ports.database, by.organization(), uid, app.now(), noted).await?;
+    let was_open = invitations::delete(&*app.ports.database, by.organization(), uid, app.now(), recorded).await?;
     if was_open { Ok(()) } else { Err(Failure::not_found("Invitation")) }
 }
 
@@ -119,7 +119,7 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
     password::check("password", chosen, &email)?;
     let user_uid = new_uid(&*app.ports.entropy, now)?;
     let by = Actor::without_view(organization, format!("user:{user_uid}"), by.address.clone());
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "invitation.accepted",
         target: &uid,
         label: Some(&email),
@@ -132,8 +132,8 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
         password: password::hash(&*app.ports.entropy, chosen)?,
         now,
     };
-    let noted = by.record(app, &deed)?;
-    let made = invitations::accept(&*app.ports.database, organization, acceptance, noted).await;
+    let recorded = by.record(app, &event)?;
+    let made = invitations::accept(&*app.ports.database, organization, acceptance, recorded).await;
     made.map_err(taken)?.ok_or_else(refused)
 }
 
@@ -155,9 +155,9 @@ pub async fn issue_reset(app: &App, manager: &Manager, uid: &str) -> Result<Link
         created_at: now,
         expires_at: link.expires_at,
     };
-    let deed = AuditEvent { action: "user.reset_link_issued", target: uid, label: None, details: json!({}) };
-    let noted = manager.by.record(app, &deed)?;
-    match invitations::insert_reset(&*app.ports.database, new, noted).await? {
+    let event = AuditEvent { action: "user.reset_link_issued", target: uid, label: None, details: json!({}) };
+    let recorded = manager.by.record(app, &event)?;
+    match invitations::insert_reset(&*app.ports.database, new, recorded).await? {
         UserChangeOutcome::Done(_) => Ok(link),
         UserChangeOutcome::Absent => Err(Failure::not_found("User")),
         UserChangeOutcome::Refused(user) => {
@@ -177,9 +177,9 @@ pub async fn reset(app: &App, by: &Actor, token: &str, chosen: &str) -> Result<(
     password::check("password", chosen, &user.email)?;
     let hashed = password::hash(&*app.ports.entropy, chosen)?;
     let by = Actor::without_view(user.organization, format!("user:{}", user.uid), by.address.clone());
-    let deed = AuditEvent { action: "user.password_reset", target: &user.uid, label: None, details: json!({}) };
+    let event = AuditEvent { action: "user.password_reset", target: &user.uid, label: None, details: json!({}) };
     let batch = (
-        invitations::reset(hash.as_str(), &hashed, now, by.record(app, &deed)?),
+        invitations::reset(hash.as_str(), &hashed, now, by.record(app, &event)?),
         sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
         // Whoever forgot the password has typed wrong ones.
         Attempt::new(&user.email, by.address.as_deref()).cleared(),

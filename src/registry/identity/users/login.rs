@@ -122,7 +122,7 @@ async fn start(
         Factor::Totp(_) => Some("totp"),
         Factor::RecoveryCode(_) => Some("recovery_code"),
     };
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "session.started",
         target: &uid,
         label: Some(&user.email),
@@ -131,7 +131,7 @@ async fn start(
     let batch = (
         spend(user.id, user.session_epoch, factor),
         sessions::insert(&new),
-        by.record(app, &deed)?,
+        by.record(app, &event)?,
         touch_login(user.id, &uid, rehashed, now),
         sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
         attempt.settled(),

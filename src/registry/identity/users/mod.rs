@@ -91,14 +91,14 @@ async fn insert(
         password: password::hash(&*app.ports.entropy, &spec.password)?,
         created_at: now,
     };
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "user.created",
         target: &uid,
         label: Some(new.email),
         details: json!({ "role": new.role, "name": new.name }),
     };
-    let noted = by.record(app, &deed)?;
-    users::insert(&*app.ports.database, new, only, noted).await.map_err(taken)
+    let recorded = by.record(app, &event)?;
+    users::insert(&*app.ports.database, new, only, recorded).await.map_err(taken)
 }
 
 /// A failure whose conflict is that of an e-mail address.
@@ -166,19 +166,19 @@ pub async fn change(app: &App, manager: &Manager, uid: &str, update: UserUpdate)
         is_blocked: update.is_blocked,
         without_second_factor: update.without_second_factor,
     };
-    let noted = note(app, &manager.by, "user.changed", uid, update.details())?;
+    let recorded = note(app, &manager.by, "user.changed", uid, update.details())?;
     let roles = manager.role.managed();
     let organization = manager.by.organization();
-    let outcome = users::update(&*app.ports.database, organization, uid, &roles, changes, app.now(), noted).await;
+    let outcome = users::update(&*app.ports.database, organization, uid, &roles, changes, app.now(), recorded).await;
     done(manager, outcome.map_err(taken)?)
 }
 
 /// Removes a user from the organization; its sessions end, and the links it has issued there are void. From its last
 /// organization the user is removed altogether.
 pub async fn remove(app: &App, manager: &Manager, uid: &str) -> Result<(), Failure> {
-    let noted = note(app, &manager.by, "user.removed", uid, json!({}))?;
+    let recorded = note(app, &manager.by, "user.removed", uid, json!({}))?;
     let roles = manager.role.managed();
-    let outcome = users::delete(&*app.ports.database, manager.by.organization(), uid, &roles, noted).await?;
+    let outcome = users::delete(&*app.ports.database, manager.by.organization(), uid, &roles, recorded).await?;
     done(manager, outcome).map(drop)
 }
 

@@ -20,9 +20,9 @@ pub async fn list(app: &App, me: &CurrentUser, page: Page) -> Result<(Vec<Sessio
 
 /// Ends one of one's sessions.
 pub async fn end(app: &App, me: &CurrentUser, uid: &str) -> Result<(), Failure> {
-    let noted =
+    let recorded =
         me.by.record(app, &AuditEvent { action: "session.ended", target: uid, label: None, details: json!({}) })?;
-    let (ended, ()) = app.ports.database.ask((sessions::end(me.account.user.id, uid), noted)).await?;
+    let (ended, ()) = app.ports.database.ask((sessions::end(me.account.user.id, uid), recorded)).await?;
     let EndedRow { hash } = ended.ok_or_else(|| Failure::not_found("Session"))?;
     if let Err(fault) = app.ports.cache.delete(&session_cache_key(&TokenHash::from_stored(hash))).await {
         log::warn!("KV keeps a session that has ended for a while: {fault}");
@@ -33,11 +33,11 @@ pub async fn end(app: &App, me: &CurrentUser, uid: &str) -> Result<(), Failure> 
 /// Ends all of one's sessions, this one too.
 pub async fn end_all(app: &App, me: &CurrentUser) -> Result<(), Failure> {
     let user = &me.account.user;
-    let deed = AuditEvent { action: "user.sessions_ended", target: &user.uid, label: None, details: json!({}) };
+    let event = AuditEvent { action: "user.sessions_ended", target: &user.uid, label: None, details: json!({}) };
     let now = app.now();
     let batch = [
         users::end_sessions(user.id),
-        me.by.record(app, &deed)?,
+        me.by.record(app, &event)?,
         sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
     ];
     app.ports.database.ask(batch).await?;

@@ -111,10 +111,10 @@ fn too_many(now: Millis, ends_at: Millis) -> Failure {
 /// Notes the first refusal of a window. What was typed in for an account that does not exist may be anything, a
 /// password too: that is not noted.
 async fn note_lockout(app: &App, by: &Actor, key: &str, most: i64, target: Option<&str>) -> Result<(), Failure> {
-    let noted = target
+    let recorded = target
         .map(|target| by.record(app, &AuditEvent { action: "login.locked", target, label: None, details: json!({}) }))
         .transpose()?;
-    app.ports.database.ask((throttles::is_first_beyond(key, most), noted)).await?;
+    app.ports.database.ask((throttles::is_first_beyond(key, most), recorded)).await?;
     Ok(())
 }
 
@@ -122,9 +122,9 @@ async fn note_lockout(app: &App, by: &Actor, key: &str, most: i64, target: Optio
 /// entries a user and window.
 pub async fn failed(app: &App, by: &Actor, user: Option<&CredentialRow>, reason: &str) -> Result<(), Failure> {
     let target = user.map_or("", |row| row.user.uid.as_str());
-    let deed = AuditEvent { action: "login.failed", target, label: None, details: json!({ "reason": reason }) };
+    let event = AuditEvent { action: "login.failed", target, label: None, details: json!({ "reason": reason }) };
     // For an account that does not exist the same statements run, and change nothing.
-    let batch = [touch_failed(user.map(|row| row.user.id), app.now()), by.record(app, &deed)?];
+    let batch = [touch_failed(user.map(|row| row.user.id), app.now()), by.record(app, &event)?];
     app.ports.database.ask(batch).await?;
     Ok(())
 }

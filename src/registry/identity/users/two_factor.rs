@@ -78,8 +78,8 @@ fn new_codes(app: &App) -> Result<RecoveryCodes, Failure> {
 
 /// Turns the second factor off.
 pub async fn disable(app: &App, me: &CurrentUser, password: &str, given: &SecondFactorInput) -> Result<(), Failure> {
-    let noted = note(app, me, "user.two_factor_disabled")?;
-    spend_on(app, me, password, given, two_factor::disable_totp(me.account.user.id, noted)).await
+    let recorded = note(app, me, "user.two_factor_disabled")?;
+    spend_on(app, me, password, given, two_factor::disable_totp(me.account.user.id, recorded)).await
 }
 
 /// Makes new recovery codes, shown once; the old ones are void.
@@ -90,8 +90,8 @@ pub async fn renew_codes(
     given: &SecondFactorInput,
 ) -> Result<Vec<String>, Failure> {
     let RecoveryCodes { codes, hashes } = new_codes(app)?;
-    let noted = note(app, me, "user.recovery_codes_renewed")?;
-    spend_on(app, me, password, given, two_factor::replace_codes(me.account.user.id, &hashes, noted)).await?;
+    let recorded = note(app, me, "user.recovery_codes_renewed")?;
+    spend_on(app, me, password, given, two_factor::replace_codes(me.account.user.id, &hashes, recorded)).await?;
     Ok(codes)
 }
 

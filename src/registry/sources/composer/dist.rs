@@ -110,8 +110,8 @@ pub async fn fetch(
         app.ports.database.ask(dists::refuse(row.id, &problem.to_string())).await?;
         return Err(unavailable(&row.pretty, &problem.to_string()));
     }
-    let words = format!("The archive of {name} {} is not available from its upstream: {problem}", row.pretty);
-    Err(Failure::new(Kind::Upstream, words))
+    let message = format!("The archive of {name} {} is not available from its upstream: {problem}", row.pretty);
+    Err(Failure::new(Kind::Upstream, message))
 }
 
 /// The upstream of a version, if it may still be asked for the package.

@@ -25,31 +25,31 @@ const PROVIDERS_A_SYNC: usize = 200;
 
 /// Publishes everything that has changed since the last time.
 pub async fn import_all(
-    harvest: &mut ImportBatch<'_>,
+    import: &mut ImportBatch<'_>,
     mut stored: StoredRoot,
     root: RepositoryFile,
 ) -> Result<Progress, UpstreamRepositoryError> {
-    let published = harvest.app.ports.database.ask(found(harvest.upstream.id)).await?;
-    let mut whole = FullImport { harvest, published, seen: BTreeSet::new(), providers: Vec::new() };
+    let published = import.app.ports.database.ask(found(import.upstream.id)).await?;
+    let mut whole = FullImport { import, published, seen: BTreeSet::new(), providers: Vec::new() };
     let template = root.providers_url.clone();
     whole.read_documents(root).await?;
     let progress = match template {
         Some(template) => whole.take_providers(&template).await?,
         None => Progress::Done,
     };
-    let FullImport { published, seen, harvest, .. } = whole;
+    let FullImport { published, seen, import, .. } = whole;
     if progress == Progress::Done {
         let gone = published.into_iter().map(|known| known.name).filter(|name| !seen.contains(name));
-        harvest.retire(gone.collect());
+        import.retire(gone.collect());
     }
-    harvest.flush().await?;
-    if progress == Progress::More || harvest.has_refused {
+    import.flush().await?;
+    if progress == Progress::More || import.has_refused {
         // Without validators, the next sync reads the root again.
         stored.validators = Validators::default();
     }
     stored.root.patterns =
         if seen.is_empty() { Some(Vec::new()) } else { package_patterns(seen.iter().map(String::as_str)) };
-    harvest.keep_root(stored).await?;
+    import.keep_root(stored).await?;
     Ok(progress)
 }
 
@@ -68,7 +68,7 @@ fn with_hash(reference: &FileReference) -> String {
 
 /// A repository that is being read.
 struct FullImport<'w, 'a> {
-    harvest: &'w mut ImportBatch<'a>,
+    import: &'w mut ImportBatch<'a>,
     /// What is published, by name.
     published: Vec<FoundName>,
     /// The names that were met.
@@ -91,9 +91,9 @@ impl FullImport<'_, '_> {
             }
             if let Some(include) = left.pop_front() {
                 read += 1;
-                if read > MAX_DOCUMENTS || self.harvest.remote.received_bytes > MAX_BYTES {
-                    let words = format!("has more than {MAX_DOCUMENTS} documents, or {MAX_BYTES} bytes");
-                    return Err(UpstreamRepositoryError::TooLarge(words));
+                if read > MAX_DOCUMENTS || self.import.remote.received_bytes > MAX_BYTES {
+                    let message = format!("has more than {MAX_DOCUMENTS} documents, or {MAX_BYTES} bytes");
+                    return Err(UpstreamRepositoryError::TooLarge(message));
                 }
                 let bytes = match include {
                     Include::Packages(reference) => self.fetch(&reference, reference.name.clone()).await?,
@@ -108,7 +108,7 @@ impl FullImport<'_, '_> {
     /// Reads a document that another one names, from its address, and checks its hash.
     async fn fetch(&mut self, reference: &FileReference, address: String) -> Result<Vec<u8>, UpstreamRepositoryError> {
         let hash = reference.hash.as_deref().unwrap_or_default();
-        let bytes = self.harvest.remote.named(&address).await?;
+        let bytes = self.import.remote.named(&address).await?;
         let is_it = match hash.len() {
             40 => hex::encode(Sha1::digest(&bytes)) == hash,
             64 => hex::encode(Sha256::digest(&bytes)) == hash,
@@ -123,16 +123,16 @@ impl FullImport<'_, '_> {
             Ok(parsed) => parsed,
             Err(error) => {
                 let name: String = name.chars().take(PackageName::MAX_BYTES).collect();
-                self.harvest.skip(name, error.to_string());
+                self.import.skip(name, error.to_string());
                 return None;
             }
         };
-        if !matches_any(self.harvest.upstream.filter.as_deref(), parsed.as_str()) {
+        if !matches_any(self.import.upstream.filter.as_deref(), parsed.as_str()) {
             return None;
         }
         if self.seen.len() == MAX_PACKAGES {
             let reason = format!("the repository has {MAX_PACKAGES} packages already; use a filter");
-            self.harvest.skip(parsed.as_str(), reason);
+            self.import.skip(parsed.as_str(), reason);
             return None;
         }
         self.seen.insert(parsed.to_string()).then_some(parsed)
@@ -149,7 +149,7 @@ impl FullImport<'_, '_> {
         let digest = hex::encode(Sha256::digest(text.as_bytes()));
         if !self.is_published(&name, &digest) {
             let published = PreviousAnswer { validators: Vec::new(), digest: Some(digest) };
-            self.harvest.add(name, vec![Versions::of(versions, false)?], published, text.len()).await?;
+            self.import.add(name, vec![Versions::of(versions, false)?], published, text.len()).await?;
         }
         Ok(())
     }
@@ -167,10 +167,10 @@ impl FullImport<'_, '_> {
             match self.fetch(&reference, with_hash(&reference)).await {
                 Ok(bytes) => {
                     let versions = read_versions(&bytes, &name)?.into_iter().collect();
-                    self.harvest.add(name, versions, published, bytes.len()).await?;
+                    self.import.add(name, versions, published, bytes.len()).await?;
                 }
                 Err(error) if error.is_server_failure() => return Err(error),
-                Err(error) => self.harvest.skip(name.as_str(), error.to_string()),
+                Err(error) => self.import.skip(name.as_str(), error.to_string()),
             }
         }
         Ok(if read == PROVIDERS_A_SYNC { Progress::More } else { Progress::Done })

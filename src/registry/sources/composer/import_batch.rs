@@ -181,9 +181,9 @@ impl<'a> ImportBatch<'a> {
         let mut permit = None;
         let mut plan = None;
         if !self.pending.is_empty() {
-            let words = "Too many packages are being mirrored at the moment. Try again.";
+            let message = "Too many packages are being mirrored at the moment. Try again.";
             let waited = self.app.acquire_permit(&["publish"], TIMEOUT).await;
-            permit = Some(waited.ok_or_else(|| Failure::new(Kind::Upstream, words))?);
+            permit = Some(waited.ok_or_else(|| Failure::new(Kind::Upstream, message))?);
             plan = Some(self.prepare_pending().await?).filter(|plan| !plan.packages.is_empty());
         }
         let now = self.app.now();
@@ -233,8 +233,8 @@ impl<'a> ImportBatch<'a> {
                 continue;
             }
             let versions = versions.into_iter().flatten();
-            let intake = convert(self.app, &name, versions, &self.root.root.mirrors, known)?;
-            self.settle(&mut plan, &name, intake, before, ownership, known);
+            let converted = convert(self.app, &name, versions, &self.root.root.mirrors, known)?;
+            self.settle(&mut plan, &name, converted, before, ownership, known);
         }
         Ok(plan)
     }
@@ -244,15 +244,15 @@ impl<'a> ImportBatch<'a> {
         &mut self,
         plan: &mut Plan,
         name: &PackageName,
-        intake: ConvertedPackage,
+        converted: ConvertedPackage,
         before: PreviousAnswer,
         ownership: &NameOwnership,
         known: &[KnownVersion],
     ) {
-        if intake.versions.is_empty() {
-            if let Some(SkippedVersion { version, reason }) = intake.skipped.first() {
-                let words = format!("none of its versions can be used; the first, {version}: {reason}");
-                self.record_answer(name, Err(words), PreviousAnswer::default());
+        if converted.versions.is_empty() {
+            if let Some(SkippedVersion { version, reason }) = converted.skipped.first() {
+                let message = format!("none of its versions can be used; the first, {version}: {reason}");
+                self.record_answer(name, Err(message), PreviousAnswer::default());
                 return;
             }
             if ownership.owner == Some(self.upstream.id) {
@@ -261,16 +261,16 @@ impl<'a> ImportBatch<'a> {
             self.record_answer(name, Ok(AnswerKind::Claimed), before);
             return;
         }
-        self.count(&intake, known);
+        self.count(&converted, known);
         plan.packages.push(PackagePlan {
             name: name.clone(),
             known: KnownPackage { repository_id: ownership.owner, revision: ownership.revision },
-            rendered: intake.rendered,
-            live: intake.live,
+            rendered: converted.rendered,
+            live: converted.live,
         });
-        plan.changed.extend(intake.versions);
-        plan.dists.extend(intake.dists);
-        let skipped = intake.skipped;
+        plan.changed.extend(converted.versions);
+        plan.dists.extend(converted.dists);
+        let skipped = converted.skipped;
         self.noted.push(NewAnswer {
             name: name.to_string(),
             answer: Ok(AnswerKind::Found),
@@ -279,16 +279,16 @@ impl<'a> ImportBatch<'a> {
         });
     }
 
-    fn count(&mut self, intake: &ConvertedPackage, known: &[KnownVersion]) {
+    fn count(&mut self, converted: &ConvertedPackage, known: &[KnownVersion]) {
         let (mut kept, mut changed) = (0, 0);
-        for version in &intake.versions {
+        for version in &converted.versions {
             if let Some(old) = find_version(known, &version.normalized) {
                 kept += 1;
                 changed += i64::from(old.reference != version.reference);
             }
         }
         let size = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
-        self.report.added += size(intake.versions.len()) - kept;
+        self.report.added += size(converted.versions.len()) - kept;
         self.report.changed += changed;
         self.report.removed += size(known.len()) - kept;
     }

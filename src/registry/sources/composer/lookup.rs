@@ -179,12 +179,12 @@ async fn ask_once(lookup: &Lookup<'_>) -> Result<NameResolution, Failure> {
         place
     } else {
         let place = app.acquire_permit(&[&turn], LOOKUP_TIMEOUT).await;
-        let learnt = app.memory.published_slot::<DocumentCache>().lock().get(&key);
-        if let Some(entry) = learnt.filter(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL)) {
+        let cached = app.memory.published_slot::<DocumentCache>().lock().get(&key);
+        if let Some(entry) = cached.filter(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL)) {
             return Ok(entry.value);
         }
-        let words = || format!("{name} is being asked for already. Try again in a moment.");
-        place.ok_or_else(|| Failure::new(Kind::Upstream, words()))?
+        let message = || format!("{name} is being asked for already. Try again in a moment.");
+        place.ok_or_else(|| Failure::new(Kind::Upstream, message()))?
     };
     let known = ask_upstreams(lookup).await?;
     // Before the place is given back, so that whoever waits for it finds the answer.
@@ -284,23 +284,23 @@ async fn import_one(
     name: &PackageName,
     before: Option<&PreviousAnswer>,
 ) -> Result<Result<bool, String>, UpstreamRepositoryError> {
-    let mut harvest = ImportBatch::new(app, organization, upstream)?;
+    let mut import = ImportBatch::new(app, organization, upstream)?;
     if upstream.root.is_none() {
-        let root = harvest.remote.root(None).await?.ok_or(UpstreamRepositoryError::NotARepository)?.stored;
+        let root = import.remote.root(None).await?.ok_or(UpstreamRepositoryError::NotARepository)?.stored;
         if root.root.metadata_url.is_none() {
             // It is read as a whole, by the sync that its registration asked for.
             return Ok(Ok(false));
         }
-        harvest.keep_root(root).await?;
+        import.keep_root(root).await?;
     }
-    let mut has_it = matches_any(harvest.root().root.patterns.as_deref(), name.as_str());
+    let mut has_it = matches_any(import.root().root.patterns.as_deref(), name.as_str());
     if has_it {
-        has_it = harvest.import_package(name, before).await?;
+        has_it = import.import_package(name, before).await?;
     } else {
-        harvest.record_answer(name, Ok(AnswerKind::Absent), PreviousAnswer::default());
+        import.record_answer(name, Ok(AnswerKind::Absent), PreviousAnswer::default());
     }
-    harvest.flush().await?;
-    Ok(harvest.failure.map_or(Ok(has_it), Err))
+    import.flush().await?;
+    Ok(import.failure.map_or(Ok(has_it), Err))
 }
 
 /// Writes down that an upstream failed, and has a sync look at it, which tells its repository's owner.
@@ -309,8 +309,9 @@ async fn note_failure(lookup: &Lookup<'_>, upstream: &UpstreamRepository, reason
     let now = app.now();
     app.memory.slot::<FailingUpstreams>().lock().record(upstream.id, reason, now);
     let answer = Err(reason.to_owned());
-    let noted = NewAnswer { name: name.to_string(), answer, published: PreviousAnswer::default(), skipped: Vec::new() };
-    let mut batch = upstream_answers::record_answer(upstream.id, vec![noted], now);
+    let recorded =
+        NewAnswer { name: name.to_string(), answer, published: PreviousAnswer::default(), skipped: Vec::new() };
+    let mut batch = upstream_answers::record_answer(upstream.id, vec![recorded], now);
     batch.push(repositories::request_check(lookup.organization, upstream.id));
     match app.ports.database.batch(batch).await {
         Ok(_) => app.enqueue(Job::SyncRepository { repository_id: upstream.id }, Duration::ZERO).await,

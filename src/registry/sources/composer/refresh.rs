@@ -34,60 +34,60 @@ pub async fn refresh(
         filter: repository.package_filter.as_deref().and_then(|text| read_text(text).ok()),
         root: StoredRoot::from_json(repository.capabilities.as_deref()),
     };
-    let mut harvest = ImportBatch::new(app, repository.organization, &upstream)?;
-    let result = refresh_root_and_packages(&mut harvest).await;
+    let mut import = ImportBatch::new(app, repository.organization, &upstream)?;
+    let result = refresh_root_and_packages(&mut import).await;
     // What was learnt before the server failed is not to be asked for again.
-    let flushed = harvest.flush().await;
+    let flushed = import.flush().await;
     app.memory.invalidate_published(repository.organization);
-    let tidied = remove_withdrawn(&mut harvest).await;
-    *report = harvest.report;
-    report.requests = harvest.remote.requests;
-    report.received_bytes = harvest.remote.received_bytes;
+    let tidied = remove_withdrawn(&mut import).await;
+    *report = import.report;
+    report.requests = import.remote.requests;
+    report.received_bytes = import.remote.received_bytes;
     let progress = result?;
     flushed?;
     tidied?;
     Ok(progress)
 }
 
-async fn refresh_root_and_packages(harvest: &mut ImportBatch<'_>) -> Result<Progress, UpstreamRepositoryError> {
-    let known = harvest.upstream.root.as_ref();
-    match (harvest.remote.root(known.map(|known| &known.validators)).await?, known) {
+async fn refresh_root_and_packages(import: &mut ImportBatch<'_>) -> Result<Progress, UpstreamRepositoryError> {
+    let known = import.upstream.root.as_ref();
+    match (import.remote.root(known.map(|known| &known.validators)).await?, known) {
         (Some(FetchedRoot { stored, file }), _) if stored.root.metadata_url.is_none() => {
-            return import_all(harvest, stored, file).await;
+            return import_all(import, stored, file).await;
         }
-        (Some(FetchedRoot { stored, .. }), _) => harvest.keep_root(stored).await?,
+        (Some(FetchedRoot { stored, .. }), _) => import.keep_root(stored).await?,
         // What was read as a whole has not changed since.
         (None, Some(known)) if known.root.metadata_url.is_none() => return Ok(Progress::Done),
         (None, _) => {}
     }
-    refresh_oldest(harvest).await?;
+    refresh_oldest(import).await?;
     Ok(Progress::Done)
 }
 
 /// Asks for the packages again that were not asked for the longest.
-async fn refresh_oldest(harvest: &mut ImportBatch<'_>) -> Result<(), UpstreamRepositoryError> {
-    let before = harvest.app.now().minus(harvest.app.config.sync_interval);
-    let oldest = upstream_answers::oldest(harvest.organization, harvest.upstream.id, before, PACKAGES_A_SYNC);
-    for NameRow { name, ownership, before } in harvest.app.ports.database.ask(oldest).await? {
+async fn refresh_oldest(import: &mut ImportBatch<'_>) -> Result<(), UpstreamRepositoryError> {
+    let before = import.app.now().minus(import.app.config.sync_interval);
+    let oldest = upstream_answers::oldest(import.organization, import.upstream.id, before, PACKAGES_A_SYNC);
+    for NameRow { name, ownership, before } in import.app.ports.database.ask(oldest).await? {
         let Ok(name) = PackageName::parse(&name) else { continue };
-        if ineligibility(harvest.upstream, &ownership, &name).is_none() {
-            let is_owner = ownership.owner == Some(harvest.upstream.id);
-            harvest.import_package(&name, is_owner.then_some(&before)).await?;
+        if ineligibility(import.upstream, &ownership, &name).is_none() {
+            let is_owner = ownership.owner == Some(import.upstream.id);
+            import.import_package(&name, is_owner.then_some(&before)).await?;
         }
     }
     Ok(())
 }
 
 /// What is left to do at the end, whether it was a good one or not.
-async fn remove_withdrawn(harvest: &mut ImportBatch<'_>) -> Result<(), Failure> {
-    retract_reserved(harvest.app, harvest.organization, None).await?;
-    let left_out = harvest.app.ports.database.ask(upstream_answers::left_out(harvest.upstream.id)).await?;
+async fn remove_withdrawn(import: &mut ImportBatch<'_>) -> Result<(), Failure> {
+    retract_reserved(import.app, import.organization, None).await?;
+    let left_out = import.app.ports.database.ask(upstream_answers::left_out(import.upstream.id)).await?;
     for LeftOut { name, error, skipped } in left_out {
         for SkippedVersion { version, reason } in skipped {
-            harvest.skip(format!("{name} {version}"), reason);
+            import.skip(format!("{name} {version}"), reason);
         }
         if let Some(error) = error {
-            harvest.skip(name, error);
+            import.skip(name, error);
         }
     }
     Ok(())

@@ -73,8 +73,8 @@ impl<'a> ArchiveObjects<'a> {
     async fn fetch_filtered_unless_refused(&mut self, commits: &[ObjectId]) -> Result<Option<Packs>, SyncError> {
         match self.fetch_filtered(commits).await {
             Ok(packs) => Ok(Some(packs)),
-            Err(SyncError::Fetch(FetchError::Remote(words))) => {
-                log::warn!("the server does not send parts of commits: {words}");
+            Err(SyncError::Fetch(FetchError::Remote(message))) => {
+                log::warn!("the server does not send parts of commits: {message}");
                 self.filter_refused = true;
                 Ok(None)
             }

@@ -131,9 +131,9 @@ pub async fn fetch_contents(
                     batches.push_front(left.to_vec());
                 }
             },
-            Err(SyncError::Fetch(FetchError::Remote(words))) => {
+            Err(SyncError::Fetch(FetchError::Remote(message))) => {
                 let next = plan.after_refusal(path.depth());
-                plan = next.ok_or(SyncError::Fetch(FetchError::Remote(words)))?;
+                plan = next.ok_or(SyncError::Fetch(FetchError::Remote(message)))?;
                 let left: Vec<ObjectId> = batch.into_iter().chain(batches.into_iter().flatten()).collect();
                 batches = self::batches(&left, &plan);
             }

@@ -187,19 +187,19 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
     if difference.fields.is_empty() {
         return Ok(row);
     }
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "repository.changed",
         target: uid,
         label: difference.changes.url.as_deref(),
         details: json!({ "fields": difference.fields }),
     };
-    let noted = by.record(app, &deed)?;
+    let recorded = by.record(app, &event)?;
     let known = row.address();
     let consequences = consequences(app, &row, &difference);
     let batch = (
         repositories::guard(by.organization(), uid, known),
         repositories::update(by.organization(), uid, difference.changes),
-        noted,
+        recorded,
         consequences,
         repositories::by_uid(by.organization(), uid),
     );

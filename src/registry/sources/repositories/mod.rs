@@ -141,14 +141,14 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
         credentials: spec.credentials.seal(app, &uid)?,
         created_at: now,
     };
-    let deed = AuditEvent {
+    let event = AuditEvent {
         action: "repository.created",
         target: &uid,
         label: Some(new.url),
         details: json!({ "provider": new.provider, "path": new.path, "credential_type": new.credential_type }),
     };
-    let noted = by.record(app, &deed)?;
-    let row = repositories::insert(&*app.ports.database, new, noted).await.map_err(|error| match error {
+    let recorded = by.record(app, &event)?;
+    let row = repositories::insert(&*app.ports.database, new, recorded).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => taken(),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
@@ -164,17 +164,17 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
 /// Refuses to do to the repository of uploaded zips what only makes sense for one that lies elsewhere.
 fn refuse_uploads(row: &RepositoryRow) -> Result<(), Failure> {
     if row.kind == RepositoryKind::Artifact {
-        let words = "This repository holds uploaded zips: there is nothing to sync, to verify or to change.";
-        return Err(Failure::new(Kind::Conflict, words));
+        let message = "This repository holds uploaded zips: there is nothing to sync, to verify or to change.";
+        return Err(Failure::new(Kind::Conflict, message));
     }
     Ok(())
 }
 
 /// Asks for a sync. When one is running already, another follows it.
 pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<RepositoryRow, Failure> {
-    let deed = AuditEvent { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
-    let noted = by.record(app, &deed)?;
-    let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, noted).await?;
+    let event = AuditEvent { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
+    let recorded = by.record(app, &event)?;
+    let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, recorded).await?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     refuse_uploads(&row)?;
     app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
@@ -231,8 +231,8 @@ pub async fn refs(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<
 
 /// What is told of the implicit repository of Packagist.
 fn managed_by_settings() -> Failure {
-    let words = "This repository stands for Packagist. Change it with `packagist_mirroring` and `packagist_url` at PATCH /api/settings.";
-    Failure::new(Kind::Conflict, words)
+    let message = "This repository stands for Packagist. Change it with `packagist_mirroring` and `packagist_url` at PATCH /api/settings.";
+    Failure::new(Kind::Conflict, message)
 }
 
 /// Removes a repository with its packages.

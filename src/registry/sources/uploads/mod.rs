@@ -59,8 +59,8 @@ impl UploadAddress {
         let name = PackageName::parse(name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
         let normalized = check_version("version", version)?;
         if !view.version_filter(name.as_str()).sees(&normalized, Some(now)) {
-            let words = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
-            return Err(Failure::new(Kind::Forbidden, words));
+            let message = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
+            return Err(Failure::new(Kind::Forbidden, message));
         }
         Ok(Self { name, pretty: version.into(), version: normalized, hidden: None })
     }
@@ -146,15 +146,15 @@ fn check_manifest(address: &UploadAddress, contents: &ZipContents) -> Result<(),
     let manifest = Manifest::parse(&contents.manifest).map_err(|error| Failure::invalid(error.to_string()))?;
     if manifest.name() != Some(&address.name) {
         let stated = manifest.name().map(PackageName::as_str).unwrap_or_default();
-        let words = format!("composer.json says {stated}, the address {}; they must be the same", address.name);
-        return Err(Failure::invalid_field("name", words));
+        let message = format!("composer.json says {stated}, the address {}; they must be the same", address.name);
+        return Err(Failure::invalid_field("name", message));
     }
     let stated = manifest.version().map(|stated| (stated, normalize(stated)));
     if let Some((stated, normalized)) = stated
         && normalized.as_ref() != Ok(&address.version)
     {
-        let words = format!("composer.json says {stated}, the address {}; they must agree", address.pretty);
-        return Err(Failure::invalid_field("version", words));
+        let message = format!("composer.json says {stated}, the address {}; they must agree", address.pretty);
+        return Err(Failure::invalid_field("version", message));
     }
     Ok(())
 }
@@ -257,13 +257,13 @@ impl Publisher<'_> {
     fn already_published(&self, stored: &UploadSnapshot) -> Result<Option<Uploaded>, Failure> {
         let name = &self.address.name;
         if stored.draft.package.as_ref().is_some_and(|package| package.kind != RepositoryKind::Artifact) {
-            let words = format!("{name} is published from a repository. Remove that first, or take another name.");
-            return Err(Failure::new(Kind::Conflict, words));
+            let message = format!("{name} is published from a repository. Remove that first, or take another name.");
+            return Err(Failure::new(Kind::Conflict, message));
         }
         match &stored.existing_reference {
             None if stored.draft.versions.len() >= MAX_VERSIONS => {
-                let words = format!("{name} has {MAX_VERSIONS} versions already. Delete some of them first.");
-                Err(Failure::new(Kind::Conflict, words))
+                let message = format!("{name} has {MAX_VERSIONS} versions already. Delete some of them first.");
+                Err(Failure::new(Kind::Conflict, message))
             }
             None => Ok(None),
             Some(taken) if taken.sha256.as_deref() == Some(&self.artifact.sha256) => {
@@ -271,11 +271,11 @@ impl Publisher<'_> {
             }
             Some(_) => {
                 let version = &self.address.pretty;
-                let words = format!(
+                let message = format!(
                     "Version {version} of {name} is published already, with other bytes. Lock files rely on them: \
                      publish the change as a new version."
                 );
-                Err(Failure::new(Kind::Conflict, words))
+                Err(Failure::new(Kind::Conflict, message))
             }
         }
     }
@@ -296,16 +296,16 @@ impl Publisher<'_> {
         let now = self.app.now();
         let uid = new_uid(&*self.app.ports.entropy, now)?;
         let details = json!({ "kind": RepositoryKind::Artifact });
-        let deed = AuditEvent { action: "repository.created", target: &uid, label: None, details };
+        let event = AuditEvent { action: "repository.created", target: &uid, label: None, details };
         let batch = (
             uploads::insert_repository(self.by.organization(), &uid, now),
-            self.by.record(self.app, &deed)?,
+            self.by.record(self.app, &event)?,
             uploads::announce_zip(&self.artifact, now),
         );
         let ((), (), is_announced) = self.app.ports.database.ask(batch).await?;
         if !is_announced {
-            let words = "The same zip is just being removed from the store. Upload it again in a minute.";
-            return Err(Failure::new(Kind::Conflict, words));
+            let message = "The same zip is just being removed from the store. Upload it again in a minute.";
+            return Err(Failure::new(Kind::Conflict, message));
         }
         Ok(())
     }
@@ -374,13 +374,13 @@ impl Publisher<'_> {
             text_sha256: file.sha256.clone(),
         };
         let label = format!("{package} {}", self.address.pretty);
-        let deed = AuditEvent {
+        let event = AuditEvent {
             action: "version.uploaded",
             target: &self.uid,
             label: Some(&label),
             details: json!({ "sha256": self.artifact.sha256, "size": self.artifact.size }),
         };
-        let mut changes = vec![self.by.record(self.app, &deed)?];
+        let mut changes = vec![self.by.record(self.app, &event)?];
         changes.extend(self.address.hidden.map(|hidden| hide(organization, package, &normalized, hidden, now)));
         changes.push(uploads::insert_dist(organization, package, &normalized, &self.artifact.sha256, now));
         Ok(Plan {
