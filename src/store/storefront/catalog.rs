@@ -1,4 +1,5 @@
-//! `packages` and `versions` as shops know them: by number, the hidden ones too, and before they have a zip.
+//! `packages` and `versions` as shops know them: by number, the hidden ones too, and before they have a zip: the text
+//! `awaited` in the SQL is [`VersionSource::AwaitingZip`](crate::store::packages::version_source::VersionSource).
 
 use composer::{PrettyVersion, Shasum};
 use serde::Deserialize;
@@ -7,9 +8,6 @@ use crate::ports::{Millis, Stmt};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::{OrganizationId, Page, Query, flag};
-
-/// `versions.ref_name` of a version whose zip has yet to come. `removed_at` keeps it out of everything else until then.
-pub const AWAITING_ZIP: &str = "awaited";
 
 /// A package.
 #[derive(Debug, Clone, Deserialize)]
