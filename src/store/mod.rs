@@ -1,8 +1,9 @@
 //! The SQL, in folders by the domains of `registry`: each statement stands beside the function that builds or runs it and the
 //! row it yields.
 //!
-//! Not for decisions: who may see what, and what is written when, is the `registry`'s. Functions that return a
-//! [`Stmt`] are for a use case to put into one batch with others; functions that take a [`Database`] run alone.
+//! Not for decisions: who may see what, and what is written when, is the `registry`'s. Functions that return a [`Query`] or a
+//! [`Stmt`](crate::ports::Stmt) are for a use case to put into one batch with others; functions that take a
+//! [`Database`](crate::ports::Database) run alone.
 
 pub mod access;
 pub mod delivery;

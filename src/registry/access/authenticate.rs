@@ -1,8 +1,9 @@
 //! Who is calling: from a presented token, or a consumer's key pair, to a [`Caller`].
 //!
-//! A token is looked up in the isolate's memory, then in KV, then in the database; see `memory` for how long each is
-//! believed. What KV holds is a copy: a revocation deletes it, and it ends by itself after [`CACHE_TTL`]. A session's token
-//! is [`session::present`]'s: that is never believed without asking.
+//! A token is looked up in the isolate's cache, then in KV, then in the database; `credential_cache` says how long each
+//! copy lives. What KV holds is a copy: a revocation deletes it, and it ends by itself after
+//! [`CACHE_TTL`](crate::registry::access::credential_cache::CACHE_TTL). A session's token is for
+//! [`session::authenticate_session`]: whether a session is alive is always asked of the database.
 
 use std::sync::Arc;
 

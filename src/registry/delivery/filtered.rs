@@ -1,6 +1,6 @@
 //! What one caller sees of a package's two documents, and those documents without the rest.
 //!
-//! Which versions are visible is [`Scope::sees`]'s to say. What is made of it goes by the versions and not by the
+//! Which versions are visible is [`VersionFilter::sees`]'s to say. What is made of it goes by the versions and not by the
 //! grants: thousands of customers who paid until as many different days share one document.
 
 use composer::{NormalizedVersion, PackageName};

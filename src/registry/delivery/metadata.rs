@@ -1,9 +1,9 @@
 //! p2 documents as one caller sees them.
 //!
-//! What is stored was rendered when the package was published; a name that is not our own is the `mirror`'s to look up.
-//! A caller who sees every version is handed those bytes; for others `visible` makes a document of the versions that
-//! [`Scope::sees`] lets through. Both are kept in the isolate's memory under what they were made from, so that a warm
-//! request asks nobody.
+//! What is stored was rendered when the package was published; a name that is not our own is resolved by
+//! [`lookup::resolve`]. A caller who sees every version is handed those bytes; for others `filtered` makes a document of the
+//! versions that [`VersionFilter::sees`] lets through. Both are cached in the isolate under what they were made from, so that
+//! a warm request asks nobody.
 
 use std::fmt;
 use std::sync::Arc;

@@ -122,8 +122,8 @@ pub fn seal_row(uid: &str) -> String {
 }
 
 impl IdempotencyClaim {
-    /// The statement that keeps `answer`; it belongs right behind the one that notes the change
-    /// ([`crate::registry::access::view::actor::Actor::note`]).
+    /// The statement that keeps `answer`; it belongs right behind the one that records the change
+    /// ([`Actor::record`](crate::registry::access::actor::Actor::record)).
     pub fn store_response(&self, app: &App, answer: &StoredResponse) -> Result<Option<Stmt>, Failure> {
         let Some(uid) = &self.uid else { return Ok(None) };
         let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &answer.body);

@@ -123,7 +123,7 @@ pub struct StoredDocuments {
     pub authority: Option<NameAuthority>,
 }
 
-/// Puts documents together from the parts that [`packages::documents`] reads; `known` are those whose revision was asked for.
+/// Puts documents together from the parts that [`documents`](crate::store::packages::documents::documents) reads; `known` are those whose revision was asked for.
 ///
 /// # Errors
 /// When the facts or the notices cannot be read.

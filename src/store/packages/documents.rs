@@ -13,7 +13,7 @@ pub struct DocumentPart {
     pub stability: String,
     /// The text, or `None` when the revision is the one the asker knows already.
     pub body: Option<String>,
-    /// JSON of [`crate::store::packages::authority::Facts`], in a row of its own.
+    /// JSON of [`crate::store::packages::authority::NameAuthority`], in a row of its own.
     #[serde(default)]
     pub facts: Option<String>,
 }

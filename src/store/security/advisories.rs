@@ -169,7 +169,7 @@ pub async fn filter_entry(
     db.ask(query).await
 }
 
-/// The advisories of the published packages among `names`, at most [`MOST_ADVISORIES`].
+/// The advisories of the published packages among `names`, at most [`MOST_NOTICES`].
 pub async fn advisories_for(
     db: &dyn Database,
     organization: OrganizationId,

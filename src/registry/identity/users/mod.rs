@@ -1,9 +1,9 @@
 //! Users: people who log in. Here: making, changing and removing them; the files beside are what they do themselves.
 //!
-//! * [`login`], [`session`]: signing in, and what keeps a user signed in
+//! * [`login`], [`sessions`]: signing in, and the sessions that keep a user signed in
 //! * [`account`], [`two_factor`]: what users change of their own
 //! * [`links`]: invitations, and links to a new password
-//! * [`role`], [`email`], [`password`], [`totp`], [`throttle`]: what these are made of
+//! * [`password`], [`totp`], [`throttle`]: what these are made of
 
 pub mod account;
 pub mod confirmation;

@@ -10,11 +10,12 @@
 //!   answered by *private* upstreams only: those with credentials, and those whose `package_filter` names that vendor.
 //!   Packagist is never private. Such a name is claimed with an empty list of versions, so that composer does not look
 //!   for it elsewhere.
-//! * An answer holds for the sync interval. For [`lookup::STALE_INTERVALS`] of them it is still handed out at once, and
+//! * An answer holds for the sync interval. For [`lookup::STALE_WHILE_REVALIDATE_INTERVALS`] of them it is still handed out at once, and
 //!   asked for again in the background; after that the upstream is asked first. While it fails, what it said last holds.
 //!
-//! [`lookup`] asks for a name when a client does, [`refresh`] is the sync of an upstream, [`import`] that of one that is
-//! read as a whole; [`harvest`] compares and publishes what they get, [`intake`] turns it into versions, [`archive`] fetches zips.
+//! [`lookup`] asks for a name when a client does, [`refresh`] is the sync of an upstream, [`import_all`] that of one that is
+//! read as a whole; [`import_batch`] compares and publishes what they get, [`convert`] turns it into versions, [`dist`]
+//! fetches zips.
 
 pub mod client;
 pub mod convert;
