@@ -247,7 +247,7 @@ pub fn finish(id: i64, report: &SyncReport, now: Millis, next_due_at: Millis) ->
         "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
                 received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11
           WHERE id = ?1 AND finished_at IS NULL
-         RETURNING (SELECT r.request_seq FROM repositories r WHERE r.id = repository_id) > request_seq AS asked_again",
+         RETURNING (SELECT r.request_seq FROM repositories r WHERE r.id = repository_id) > request_seq AS resync_requested",
         [
             id.into(),
             now.into(),
@@ -267,7 +267,7 @@ pub fn finish(id: i64, report: &SyncReport, now: Millis, next_due_at: Millis) ->
 /// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; `None` when it has not.
 pub fn finished(id: i64) -> Query<Option<Finished>> {
     Query::one(
-        "SELECT r.request_seq > s.request_seq AS asked_again
+        "SELECT r.request_seq > s.request_seq AS resync_requested
            FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
           WHERE s.id = ?1 AND s.finished_at IS NOT NULL",
         [id.into()],
