@@ -15,7 +15,7 @@ use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::packages::publish::{Attempt, Change, Plan, Snapshot, Statement, apply, publish};
+use crate::registry::packages::publish::{Attempt, Change, Plan, RenderContext, Snapshot, apply, publish};
 use crate::registry::packages::revise::PackageSnapshot;
 use crate::store::Update;
 use crate::store::kernel::organizations;
@@ -196,27 +196,27 @@ fn with_change(
     if left.is_empty() && change == VersionChange::Delete {
         changes.push(delete_empty(by.organization(), package.id));
     }
-    let plan = plan_of(snapshot, package, as_said(package), &left)?;
+    let plan = plan_of(snapshot, package, context_of(package), &left)?;
     Ok(Plan { changes, ..plan })
 }
 
-/// What is said of a package so far.
-fn as_said(package: &PackageState) -> Statement<'_> {
-    Statement {
+/// What decides about a package's documents so far.
+fn context_of(package: &PackageState) -> RenderContext<'_> {
+    RenderContext {
         source_url: &package.source_url,
         abandoned: package.abandoned_override.as_deref(),
         hidden: package.hidden,
     }
 }
 
-/// The package with these versions, of which this is said from now on.
+/// The package with these versions and in this context from now on.
 fn plan_of(
     snapshot: &PackageSnapshot,
     package: &PackageState,
-    said: Statement<'_>,
+    context: RenderContext<'_>,
     versions: &[LiveVersion],
 ) -> Result<Plan, Failure> {
-    snapshot.plan(package.organization, package.repository_id, &name_of(package)?, said, versions)
+    snapshot.plan(package.organization, package.repository_id, &name_of(package)?, context, versions)
 }
 
 /// Deletes several versions (normalized) of an uploaded package at once; those that are gone already are passed over.
@@ -258,7 +258,7 @@ impl Change for DeletionOfVersions<'_> {
             self.by.record(self.app, &event)?,
             delete_empty(organization, package.id),
         ];
-        let plan = plan_of(snapshot, package, as_said(package), &left)?;
+        let plan = plan_of(snapshot, package, context_of(package), &left)?;
         Ok(publish(self.app, Plan { changes, ..plan }, ()).await.into())
     }
 }
@@ -416,14 +416,14 @@ impl Change for ChangeOfPackage<'_> {
             app.memory.invalidate_published(by.organization());
             return Ok(Attempt::Done(()));
         }
-        let said = as_said(package);
+        let context = context_of(package);
         let abandoned = match &changes.abandoned {
-            Update::Keep => said.abandoned,
+            Update::Keep => context.abandoned,
             Update::Set(value) => value.as_deref(),
         };
-        let said = Statement { abandoned, hidden: changes.hidden.unwrap_or(package.hidden), ..said };
+        let context = RenderContext { abandoned, hidden: changes.hidden.unwrap_or(package.hidden), ..context };
         let before = changes.statements(app, by, package)?;
-        let plan = plan_of(snapshot, package, said, &snapshot.versions)?;
+        let plan = plan_of(snapshot, package, context, &snapshot.versions)?;
         Ok(publish(app, Plan { before, ..plan }, ()).await.into())
     }
 }

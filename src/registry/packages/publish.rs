@@ -34,7 +34,7 @@ pub struct PackagePlan {
 
 /// What decides about the documents of a package of our own besides its versions.
 #[derive(Debug, Clone, Copy)]
-pub struct Statement<'a> {
+pub struct RenderContext<'a> {
     /// Address of the repository, for `source`.
     pub source_url: &'a str,
     /// What the operator says in place of composer.json: `true`, `false` or the replacement's name.
@@ -52,11 +52,11 @@ impl PackagePlan {
     pub fn own(
         name: &PackageName,
         revision: Option<i64>,
-        said: Statement<'_>,
+        context: RenderContext<'_>,
         versions: &[LiveVersion],
     ) -> Result<Self, Failure> {
-        let rendered = render(name, said.source_url, said.abandoned, versions).map_err(Failure::internal)?;
-        let rendered = if said.hidden { rendered.withheld(name) } else { rendered };
+        let rendered = render(name, context.source_url, context.abandoned, versions).map_err(Failure::internal)?;
+        let rendered = if context.hidden { rendered.withheld(name) } else { rendered };
         let live = LiveVersions {
             package: name.to_string(),
             versions: versions.iter().map(|version| version.normalized.clone()).collect(),
@@ -307,12 +307,12 @@ impl Change for RenderAgain<'_> {
     async fn write(&mut self, stored: &Self::Snapshot) -> Result<Attempt<()>, Failure> {
         let Some(stored) = stored else { return Ok(Attempt::Done(())) };
         let StoredPackage { name, state, versions, .. } = stored;
-        let said = Statement {
+        let context = RenderContext {
             source_url: &state.source_url,
             abandoned: state.abandoned_override.as_deref(),
             hidden: state.hidden,
         };
-        let package = PackagePlan::own(name, Some(state.revision), said, versions)?;
+        let package = PackagePlan::own(name, Some(state.revision), context, versions)?;
         if stored.text("stable") == package.rendered.stable && stored.text("dev") == package.rendered.dev {
             return Ok(Attempt::Done(()));
         }

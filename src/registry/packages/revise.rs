@@ -5,7 +5,7 @@ use composer::PackageName;
 
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::packages::publish::{PackagePlan, Plan, Snapshot, Statement};
+use crate::registry::packages::publish::{PackagePlan, Plan, RenderContext, Snapshot};
 use crate::store::kernel::organizations::Touched;
 use crate::store::packages::publication::Origin;
 use crate::store::packages::state::{LiveVersion, PackageState, state};
@@ -46,10 +46,10 @@ impl PackageSnapshot {
         organization: OrganizationId,
         repository_id: i64,
         name: &PackageName,
-        said: Statement<'_>,
+        context: RenderContext<'_>,
         versions: &[LiveVersion],
     ) -> Result<Plan, Failure> {
-        let package = PackagePlan::own(name, self.revision(), said, versions)?;
+        let package = PackagePlan::own(name, self.revision(), context, versions)?;
         let is_listed = package.rendered.summary.version_index.is_some();
         let touched = if is_listed == self.is_listed() { Touched::Versions } else { Touched::Names };
         Ok(Plan { touched, packages: vec![package], ..Plan::new(organization, repository_id, Origin::Own) })

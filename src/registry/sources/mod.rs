@@ -50,7 +50,7 @@ impl SourceError {
 /// What is left to do after a sync.
 enum Synced {
     /// It has ended its run, in the batch in which it published.
-    Published { asked_again: bool },
+    Published { resync_requested: bool },
     /// There is nothing new, or what there is was published on the way.
     Done,
     /// There is more than one sync does.
@@ -75,10 +75,10 @@ pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
             git::sync(app, &claim, repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
         }
     };
-    let asked_again = match synced {
-        Ok(Synced::Published { asked_again }) => {
+    let resync_requested = match synced {
+        Ok(Synced::Published { resync_requested }) => {
             app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
-            asked_again
+            resync_requested
         }
         Ok(Synced::Done) => finish(app, &claim, &report, app.config.sync_interval).await?,
         Ok(Synced::More) => {
@@ -95,7 +95,7 @@ pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
             finish(app, &claim, &report, backoff(app.config.sync_interval, failures)).await?
         }
     };
-    if asked_again {
+    if resync_requested {
         app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
     }
     Ok(())
@@ -105,7 +105,7 @@ impl From<SyncOutcome> for Synced {
     fn from(ended: SyncOutcome) -> Self {
         match ended {
             SyncOutcome::NothingNew => Self::Done,
-            SyncOutcome::Published { asked_again } => Self::Published { asked_again },
+            SyncOutcome::Published { resync_requested } => Self::Published { resync_requested },
         }
     }
 }

@@ -20,7 +20,7 @@ use url::Url;
 use crate::json::read_text;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, Snapshot, Statement, apply, publish};
+use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, RenderContext, Snapshot, apply, publish};
 use crate::registry::sources::composer::retract_reserved;
 use crate::registry::sources::git::contents::fetch_contents;
 use crate::registry::sources::git::error::SyncError;
@@ -44,7 +44,7 @@ pub enum SyncOutcome {
     /// What is new was published, and the run has ended.
     Published {
         /// Whether a sync was asked for meanwhile.
-        asked_again: bool,
+        resync_requested: bool,
     },
 }
 
@@ -262,11 +262,11 @@ impl ChangedRepository<'_> {
         let publishing = Publishing { found: self, name: &name, contents: &contents, skipped_by_name, report };
         let stored = RepositorySnapshot::Repository(stored);
         let failure = match apply(self.app, self.repository.organization, stored, publishing).await {
-            Ok(asked_again) => return Ok(SyncOutcome::Published { asked_again }),
+            Ok(resync_requested) => return Ok(SyncOutcome::Published { resync_requested }),
             Err(failure) => failure,
         };
         match self.was_committed().await {
-            Some(Finished { resync_requested: asked_again }) => Ok(SyncOutcome::Published { asked_again }),
+            Some(Finished { resync_requested }) => Ok(SyncOutcome::Published { resync_requested }),
             None => Err(self.publish_error(&name, failure).await),
         }
     }
@@ -329,12 +329,12 @@ impl ChangedRepository<'_> {
         let state = stored.packages.iter().find(|state| state.name == name.as_str());
         let stays_listed = !stored.known.is_published_under_another_name(name)
             && stored.known.is_listed() == changes.versions.iter().any(LiveVersion::is_listed);
-        let said = Statement {
+        let context = RenderContext {
             source_url: &repository.url,
             abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
             hidden: state.is_some_and(|state| state.hidden),
         };
-        let package = PackagePlan::own(name, state.map(|state| state.revision), said, &changes.versions)?;
+        let package = PackagePlan::own(name, state.map(|state| state.revision), context, &changes.versions)?;
         let text = |(sha256, content): (&String, &String)| NewText { sha256: sha256.clone(), content: content.clone() };
         let plan = Plan {
             touched: if stays_listed { Touched::Versions } else { Touched::Names },

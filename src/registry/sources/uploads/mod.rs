@@ -22,7 +22,9 @@ use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::memory::Permit;
-use crate::registry::packages::publish::{Attempt, Change, Plan, Snapshot, Statement, apply, publish as publish_plan};
+use crate::registry::packages::publish::{
+    Attempt, Change, Plan, RenderContext, Snapshot, apply, publish as publish_plan,
+};
 use crate::registry::packages::revise::PackageSnapshot;
 use crate::registry::sources::archive_store::{acquire_build_permit, blob_key};
 use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipContents, inspect};
@@ -325,12 +327,12 @@ impl Publisher<'_> {
         let mut versions = stored.draft.versions.clone();
         let version = self.version(self.is_hidden(package));
         versions.push(version.clone());
-        let said = Statement {
+        let context = RenderContext {
             source_url: "",
             abandoned: package.and_then(|package| package.abandoned_override.as_deref()),
             hidden: package.is_some_and(|package| package.hidden),
         };
-        let plan = stored.draft.plan(organization, repository_id, &self.address.name, said, &versions)?;
+        let plan = stored.draft.plan(organization, repository_id, &self.address.name, context, &versions)?;
         self.with_contents(plan, version)
     }
 
