@@ -384,42 +384,52 @@ impl Retirement {
     }
 }
 
+/// The listed packages that leave; those of which nothing is listed (all versions yanked, or hidden) keep what they have.
+macro_rules! leaving {
+    () => {
+        "SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
+          WHERE p.organization_id = ?2 AND p.version_index <> '[]'
+            AND EXISTS (SELECT 1 FROM json_each(l.value, '$[1]') g WHERE p.name GLOB g.value) = (l.value ->> 2)"
+    };
+}
+
 /// Takes packages out of the metadata; their zips that are here stay downloadable. The organization's revision must
-/// have been moved before. GLOB reads names and patterns as `registry::kernel::pattern` does. A hidden package of our own
-/// keeps its versions.
+/// have been moved before. GLOB reads names and patterns as `registry::kernel::pattern` does. The packages come last: what
+/// is no longer listed is not found again.
 pub fn retire(organization: OrganizationId, leaving: &[Retirement], now: Millis) -> [Stmt; 4] {
     let row = |one: &Retirement| json!([one.repository_id, one.patterns, one.matching]);
     let list = Value::Array(leaving.iter().map(row).collect()).to_string();
     [
         Stmt::new(
-            "UPDATE packages SET version_index = '[]', latest_version = NULL, updated_at = ?2,
-                    revision = (SELECT o.revision FROM organizations o WHERE o.id = organization_id)
-              WHERE version_index <> '[]' AND organization_id = ?3
-                AND repository_id IN (SELECT l.value ->> 0 FROM json_each(?1) l)
-                AND EXISTS (SELECT 1 FROM json_each(?1) l
-                             WHERE l.value ->> 0 = repository_id
-                               AND EXISTS (SELECT 1 FROM json_each(l.value, '$[1]') g WHERE name GLOB g.value)
-                                   = (l.value ->> 2))",
-            [list.as_str().into(), now.into(), organization.into()],
+            concat!(
+                "UPDATE versions SET removed_at = ?3 WHERE removed_at IS NULL AND package_id IN (",
+                leaving!(),
+                ")"
+            ),
+            [list.as_str().into(), organization.into(), now.into()],
         ),
         Stmt::new(
-            "UPDATE versions SET removed_at = ?2 WHERE removed_at IS NULL AND package_id IN
-               (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
-                 WHERE p.version_index = '[]' AND p.hidden_at IS NULL AND p.organization_id = ?3)",
-            [list.as_str().into(), now.into(), organization.into()],
-        ),
-        Stmt::new(
-            "DELETE FROM documents WHERE package_id IN
-               (SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
-                 WHERE p.version_index = '[]' AND p.hidden_at IS NULL AND p.organization_id = ?2)",
+            concat!("DELETE FROM documents WHERE package_id IN (", leaving!(), ")"),
             [list.as_str().into(), organization.into()],
         ),
         Stmt::new(
-            "DELETE FROM dists WHERE +artifact_sha256 IS NULL AND upstream_urls IS NOT NULL AND version_id IN
-               (SELECT v.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
-                  JOIN versions v ON v.package_id = p.id
-                 WHERE p.version_index = '[]' AND p.hidden_at IS NULL AND p.organization_id = ?2)",
+            concat!(
+                "DELETE FROM dists WHERE +artifact_sha256 IS NULL AND upstream_urls IS NOT NULL AND version_id IN
+                   (SELECT v.id FROM versions v WHERE v.package_id IN (",
+                leaving!(),
+                "))"
+            ),
             [list.as_str().into(), organization.into()],
+        ),
+        Stmt::new(
+            concat!(
+                "UPDATE packages SET version_index = '[]', latest_version = NULL, updated_at = ?3,
+                        revision = (SELECT o.revision FROM organizations o WHERE o.id = organization_id)
+                  WHERE id IN (",
+                leaving!(),
+                ")"
+            ),
+            [list.as_str().into(), organization.into(), now.into()],
         ),
     ]
 }

@@ -103,6 +103,24 @@ async fn what_a_sync_finds_does_not_take_a_yank_back() {
 }
 
 #[tokio::test]
+async fn a_package_whose_versions_are_all_yanked_keeps_them_when_its_repository_is_synced() {
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    for version in ["1.0.0", "dev-main"] {
+        let path = format!("/api/packages/acme%2Flib/versions/{version}/yank");
+        request(&registry, Method::POST, &path).await.expect(200);
+    }
+    repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
+    registry.sync(&id).await;
+    assert_eq!(registry.last_run()["removed"], 0);
+    let details = request(&registry, Method::GET, "/api/packages/acme/lib").await.expect(200).json();
+    assert_eq!(details["versions"].as_array().map(Vec::len), Some(2));
+    registry.get_from_new_isolate("/dist/acme/lib/1.0.0.zip").await.expect(200);
+    request(&registry, Method::POST, "/api/packages/acme%2Flib/versions/1.0.0/unyank").await.expect(200);
+    assert_eq!(published(&registry).await, ["1.0.0"]);
+}
+
+#[tokio::test]
 async fn deleting_a_version_frees_its_number_and_deleting_the_last_one_the_name() {
     let registry = uploaded().await;
     request(&registry, Method::DELETE, VERSION).await.expect(200);
