@@ -66,7 +66,7 @@ impl Snapshot for PackageSnapshot {
     const MAX_ATTEMPTS: usize = 5;
 
     fn has_changed_since(&self, earlier: &Self) -> bool {
-        self.package.is_none() || self.revision() != earlier.revision()
+        self.revision() != earlier.revision()
     }
 
     fn exhausted(_: Failure) -> Failure {

@@ -442,6 +442,19 @@ async fn uploading_with_every_call_broken_publishes_all_or_nothing() {
 }
 
 #[tokio::test]
+async fn an_upload_that_the_database_fails_to_write_is_a_fault_and_no_conflict() {
+    let registry = TestRegistry::new();
+    registry.database.execute("DROP TABLE version_files");
+    upload(&registry, "1.0.0", package("acme/lib", "one")).await.expect(500);
+    assert_eq!(count(&registry, "packages"), 0);
+    // And so is one of a package that is there.
+    registry.database.execute("CREATE TABLE version_files (version_id, kind, name, text_sha256)");
+    upload(&registry, "1.0.0", package("acme/lib", "one")).await.expect(201);
+    registry.database.execute("DROP TABLE version_files");
+    upload(&registry, "1.1.0", package("acme/lib", "two")).await.expect(500);
+}
+
+#[tokio::test]
 async fn an_upload_costs_the_same_however_many_versions_there_are() {
     let registry = TestRegistry::new();
     for version in 1..=20 {
