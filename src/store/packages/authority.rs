@@ -1,7 +1,8 @@
 //! Whose a name is, and what upstream repositories said of it: all that decides who answers for a name.
 
 use composer::RepositoryRoot;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::json::read_text;
 use crate::ports::{Fault, Millis};
@@ -48,6 +49,12 @@ impl StoredRoot {
     pub fn from_json(text: Option<&str>) -> Option<Self> {
         read_text(text?).ok()
     }
+}
+
+/// As [`StoredRoot::from_json`], of a root that stands in other JSON.
+fn readable_root<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StoredRoot>, D::Error> {
+    let kept = Option::<Value>::deserialize(deserializer)?;
+    Ok(kept.and_then(|kept| StoredRoot::deserialize(kept).ok()))
 }
 
 /// What an upstream answered for a name.
@@ -127,6 +134,7 @@ struct AnswerColumns {
     credential_type: String,
     credentials: Option<String>,
     package_filter: Option<Vec<String>>,
+    #[serde(deserialize_with = "readable_root")]
     root: Option<StoredRoot>,
     answer: Option<AnswerKind>,
     checked_at: Option<Millis>,
@@ -192,5 +200,31 @@ impl NameAuthority {
     /// When it is not what that statement puts together.
     pub fn read(text: &str) -> Result<Self, Fault> {
         read_text(text).map_err(|error| Fault::new("database", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_cannot_be_read_is_as_if_it_had_not_been_kept() {
+        let facts = |root: &str| {
+            let upstream = format!(
+                r#"{{"id":1,"uid":"u","url":"https://repo.test","provider":"composer","credential_type":"none",
+                   "credentials":null,"package_filter":["acme/*"],"root":{root},"answer":"found","checked_at":5,
+                   "validators":[["\"a\"",null]],"digest":"d"}}"#
+            );
+            let text = format!(r#"{{"is_own":0,"has_own_vendor":1,"is_reserved":0,"upstreams":[{upstream}]}}"#);
+            NameAuthority::read(&text).expect("an authority")
+        };
+        let kept = StoredRoot::default();
+        let read = facts(&kept.to_json());
+        assert!(read.ownership.has_own_vendor && !read.ownership.is_own);
+        assert_eq!(read.upstreams[0].upstream.root, Some(kept));
+        assert_eq!(read.upstreams[0].before.validators[0].etag.as_deref(), Some("\"a\""));
+        for unreadable in ["null", r#"{"root":5}"#, r#"{"refs":["of a git server"]}"#] {
+            assert_eq!(facts(unreadable).upstreams[0].upstream.root, None, "{unreadable}");
+        }
     }
 }
