@@ -1,7 +1,7 @@
 //! Roles: what each lets its user do, and whom it may manage.
 
 use crate::registry::access::scope::Scope;
-use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::access::users::UserRow;
 
 /// A user's role; a greater one may do more.
@@ -66,10 +66,7 @@ impl Role {
         if self.manages(other) {
             return Ok(());
         }
-        Err(Failure::new(
-            crate::registry::kernel::failure::Kind::Forbidden,
-            format!("Only an owner may manage users who are `{}`.", other.as_str()),
-        ))
+        Err(Failure::new(Kind::Forbidden, format!("Only an owner may manage users who are `{}`.", other.as_str())))
     }
 }
 
@@ -82,6 +79,7 @@ pub fn role_of(user: &UserRow) -> Result<Role, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::access::scope::is_read_only;
 
     #[test]
     fn nobody_manages_those_above_and_only_admins_and_owners_manage_anybody() {
@@ -101,6 +99,6 @@ mod tests {
         for pair in ROLES.windows(2) {
             assert!(pair[0].0.scopes().iter().all(|scope| may(pair[1].0, *scope)), "{pair:?}");
         }
-        assert!(crate::registry::access::scope::is_read_only(&Role::Viewer.scopes()));
+        assert!(is_read_only(&Role::Viewer.scopes()));
     }
 }

@@ -14,6 +14,7 @@ use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::validation::FieldErrors;
+use crate::registry::security::feed::MALWARE;
 use crate::store::security::advisories as store;
 use crate::store::security::advisories::{
     AdvisoryChanges, AdvisoryRow, FilterEntryRow, NewAdvisory, NoticeFilter, NoticeKey,
@@ -302,7 +303,7 @@ impl EntrySpec {
 /// # Errors
 /// `Invalid` for a wrong field or a package that is not published; `Conflict` when the list has the same versions.
 pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryRow, Failure> {
-    let list = spec.list.clone().unwrap_or_else(|| crate::registry::security::feed::MALWARE.to_owned());
+    let list = spec.list.clone().unwrap_or_else(|| MALWARE.to_owned());
     spec.check(&list)?;
     let package = package(spec.package, &by.view)?;
     let now = app.now();

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::credential_cache::refresh_cached;
 use crate::registry::access::view::View;
+use crate::registry::identity::tokens::absent as no_token;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
@@ -69,7 +70,7 @@ pub async fn revoke(app: &App, by: &Actor, consumer_id: i64, uid: &str) -> Resul
     let holder = TokenHolder::Consumer(consumer_id);
     let revoked =
         revocations::revoke(&*app.ports.database, by.organization(), holder, uid, None, app.now(), recorded).await?;
-    let revocation = revoked.ok_or_else(crate::registry::identity::tokens::absent)?;
+    let revocation = revoked.ok_or_else(no_token)?;
     refresh_cached(app, revocation.token).await;
-    if revocation.is_new { Ok(()) } else { Err(crate::registry::identity::tokens::absent()) }
+    if revocation.is_new { Ok(()) } else { Err(no_token()) }
 }

@@ -11,9 +11,9 @@ use crate::store::packages::authority::{StoredRoot, UpstreamRepository};
 use crate::store::sources::{Total, dists};
 use crate::store::{OrganizationId, Page, Query, Update, json_arguments};
 
-/// A repository with what its latest sync run tells of it.
+/// A repository as it was registered, and what syncs keep of its server.
 #[derive(Debug, Clone, Deserialize)]
-pub struct RepositoryRow {
+pub struct Repository {
     /// Primary key.
     pub id: i64,
     /// Public id (`UUIDv7`).
@@ -43,6 +43,30 @@ pub struct RepositoryRow {
     pub capabilities: Option<String>,
     /// SHA-256 over the refs of the last sync that was carried through.
     pub refs_digest: Option<String>,
+}
+
+impl Repository {
+    /// A repository of kind `composer` as one that is asked for packages.
+    pub fn to_upstream(&self) -> UpstreamRepository {
+        UpstreamRepository {
+            id: self.id,
+            uid: self.uid.clone(),
+            url: self.url.clone(),
+            provider: self.provider.clone(),
+            credential_type: self.credential_type.clone(),
+            credentials: self.credentials.clone(),
+            filter: self.package_filter.as_deref().and_then(|text| read_text(text).ok()),
+            root: StoredRoot::from_json(self.capabilities.as_deref()),
+        }
+    }
+}
+
+/// A repository with what its latest sync run tells of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RepositoryRow {
+    /// The repository.
+    #[serde(flatten)]
+    pub repository: Repository,
     /// Counts the asks for a sync.
     pub request_seq: i64,
     /// When it was registered.
@@ -52,22 +76,6 @@ pub struct RepositoryRow {
     /// Its latest run, if it ever had one.
     #[serde(flatten)]
     pub last_run: LastRun,
-}
-
-impl RepositoryRow {
-    /// A repository of kind `composer` as one that is asked for packages.
-    pub fn into_upstream(self) -> UpstreamRepository {
-        UpstreamRepository {
-            id: self.id,
-            uid: self.uid,
-            url: self.url,
-            provider: self.provider,
-            credential_type: self.credential_type,
-            credentials: self.credentials,
-            filter: self.package_filter.as_deref().and_then(|text| read_text(text).ok()),
-            root: StoredRoot::from_json(self.capabilities.as_deref()),
-        }
-    }
 }
 
 /// What a repository's latest sync run says; all `None` when there was none.
@@ -252,7 +260,7 @@ pub struct KnownAddress<'a> {
 impl RepositoryRow {
     /// Where it is, and with which type of credentials.
     pub fn address(&self) -> KnownAddress<'_> {
-        KnownAddress { url: &self.url, credential_type: &self.credential_type }
+        KnownAddress { url: &self.repository.url, credential_type: &self.repository.credential_type }
     }
 }
 

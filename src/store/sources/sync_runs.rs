@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::Total;
+use crate::store::sources::repositories::Repository;
 use crate::store::{OrganizationId, Page, Query, flag, json_text};
 
 /// A claimed run and what it needs to know of its repository.
@@ -19,41 +19,7 @@ pub struct Claim {
     pub failures: i64,
     /// The repository that was claimed.
     #[serde(deserialize_with = "json_text")]
-    pub repository: ClaimedRepository,
-}
-
-/// A repository as a sync needs it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct ClaimedRepository {
-    /// Primary key.
-    pub id: i64,
-    /// Public id.
-    pub uid: String,
-    /// The organization it belongs to.
-    #[serde(rename = "organization_id")]
-    pub organization: OrganizationId,
-    /// What it is.
-    pub kind: RepositoryKind,
-    /// The host's kind.
-    pub provider: String,
-    /// Where it is.
-    pub url: String,
-    /// The package's sub-directory, or empty.
-    pub path: String,
-    /// JSON array of globs.
-    pub tag_filter: Option<String>,
-    /// JSON array of globs.
-    pub branch_filter: Option<String>,
-    /// JSON array of names and globs.
-    pub package_filter: Option<String>,
-    /// `none`, `token` or `basic`.
-    pub credential_type: String,
-    /// Sealed.
-    pub credentials: Option<String>,
-    /// JSON of the git server's capabilities.
-    pub capabilities: Option<String>,
-    /// SHA-256 over the refs of the last sync that was carried through.
-    pub refs_digest: Option<String>,
+    pub repository: Repository,
 }
 
 macro_rules! claim_columns {

@@ -12,6 +12,7 @@ use crate::http::kit::response::{Done, message, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::UserView;
 use crate::registry::access::role::role_of;
+use crate::registry::access::scope::Scope;
 use crate::registry::identity::users::account::{self, OwnUpdate};
 use crate::registry::identity::users::sessions;
 use crate::registry::kernel::failure::Failure;
@@ -31,7 +32,7 @@ impl TryFrom<UserRow> for MeView {
     type Error = Failure;
 
     fn try_from(row: UserRow) -> Result<Self, Failure> {
-        let scopes = role_of(&row)?.scopes().into_iter().map(crate::registry::access::scope::Scope::as_str).collect();
+        let scopes = role_of(&row)?.scopes().into_iter().map(Scope::as_str).collect();
         Ok(Self { user: row.try_into()?, scopes })
     }
 }

@@ -185,22 +185,23 @@ impl RepositoryView {
         let SyncState { status, error } = status(&row, now);
         let (sync_status, error) = (status.as_str(), error.map(str::to_owned));
         let globs = |text: Option<String>| text.and_then(|text| read_text(&text).ok());
+        let RepositoryRow { repository, package_name, last_run, created_at, .. } = row;
         Self {
-            id: row.uid,
-            url: row.url,
-            kind: row.kind.as_str(),
-            vcs_type: row.provider.clone(),
-            provider: row.provider,
-            credential_type: row.credential_type,
-            path: Some(row.path).filter(|path| !path.is_empty() && row.kind == RepositoryKind::Git),
-            tag_filter: globs(row.tag_filter),
-            branch_filter: globs(row.branch_filter),
-            package_filter: globs(row.package_filter),
-            package: row.package_name,
+            id: repository.uid,
+            url: repository.url,
+            kind: repository.kind.as_str(),
+            vcs_type: repository.provider.clone(),
+            provider: repository.provider,
+            credential_type: repository.credential_type,
+            path: Some(repository.path).filter(|path| !path.is_empty() && repository.kind == RepositoryKind::Git),
+            tag_filter: globs(repository.tag_filter),
+            branch_filter: globs(repository.branch_filter),
+            package_filter: globs(repository.package_filter),
+            package: package_name,
             sync_status,
-            last_synced_at: row.last_run.last_synced_at.map(Millis::seconds),
+            last_synced_at: last_run.last_synced_at.map(Millis::seconds),
             error,
-            created_at: row.created_at.seconds(),
+            created_at: created_at.seconds(),
         }
     }
 }

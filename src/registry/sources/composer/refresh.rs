@@ -4,15 +4,14 @@
 
 use composer::PackageName;
 
-use crate::json::read_text;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::composer::client::{FetchedRoot, UpstreamRepositoryError};
 use crate::registry::sources::composer::import_all::import_all;
 use crate::registry::sources::composer::import_batch::ImportBatch;
 use crate::registry::sources::composer::{Progress, ineligibility, retract_reserved};
-use crate::store::packages::authority::{StoredRoot, UpstreamRepository};
-use crate::store::sources::sync_runs::{ClaimedRepository, SyncReport};
+use crate::store::sources::repositories::Repository;
+use crate::store::sources::sync_runs::SyncReport;
 use crate::store::sources::upstream_answers::{self, LeftOut, NameRow, SkippedVersion};
 
 /// Packages that one sync asks for again.
@@ -21,19 +20,10 @@ const PACKAGES_A_SYNC: i64 = 50;
 /// Syncs an upstream repository; what was done is in `report`, whatever comes of it.
 pub async fn refresh(
     app: &App,
-    repository: &ClaimedRepository,
+    repository: &Repository,
     report: &mut SyncReport,
 ) -> Result<Progress, UpstreamRepositoryError> {
-    let upstream = UpstreamRepository {
-        id: repository.id,
-        uid: repository.uid.clone(),
-        url: repository.url.clone(),
-        provider: repository.provider.clone(),
-        credential_type: repository.credential_type.clone(),
-        credentials: repository.credentials.clone(),
-        filter: repository.package_filter.as_deref().and_then(|text| read_text(text).ok()),
-        root: StoredRoot::from_json(repository.capabilities.as_deref()),
-    };
+    let upstream = repository.to_upstream();
     let mut import = ImportBatch::new(app, repository.organization, &upstream)?;
     let result = refresh_root_and_packages(&mut import).await;
     // What was learnt before the server failed is not to be asked for again.

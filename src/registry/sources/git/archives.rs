@@ -179,8 +179,8 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     async fn new(app: &'a App, repository_id: i64) -> Result<Self, Failure> {
         let row = app.ports.database.ask(repositories::by_id(repository_id)).await?;
-        let repository = row.ok_or_else(|| Failure::not_found("Repository"))?;
-        let mut remote = remote_for(app, (&repository).into()).map_err(failed)?;
+        let repository = row.ok_or_else(|| Failure::not_found("Repository"))?.repository;
+        let mut remote = remote_for(app, &repository).map_err(failed)?;
         let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
         let capabilities = match known {
             Some(capabilities) => capabilities,

@@ -33,8 +33,8 @@ use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::organizations::Touched;
 use crate::store::packages::publication::{NewText, Origin, Retirement, retire};
 use crate::store::packages::state::{self, LiveVersion, PackageState};
-use crate::store::sources::repositories::{self, RepositoryRow};
-use crate::store::sources::sync_runs::{self, Claim, ClaimedRepository, Finished, SkippedItem, SyncReport};
+use crate::store::sources::repositories::{self, Repository};
+use crate::store::sources::sync_runs::{self, Claim, Finished, SkippedItem, SyncReport};
 use crate::store::sources::upstream_answers;
 
 /// What a sync came to.
@@ -48,44 +48,10 @@ pub enum SyncOutcome {
     },
 }
 
-/// Where a git repository is, and what opens it.
-#[derive(Clone, Copy)]
-pub struct Endpoint<'r> {
-    uid: &'r str,
-    url: &'r str,
-    provider: &'r str,
-    credential_type: &'r str,
-    sealed_credentials: Option<&'r str>,
-}
-
-impl<'r> From<&'r RepositoryRow> for Endpoint<'r> {
-    fn from(row: &'r RepositoryRow) -> Self {
-        Self {
-            uid: &row.uid,
-            url: &row.url,
-            provider: &row.provider,
-            credential_type: &row.credential_type,
-            sealed_credentials: row.credentials.as_deref(),
-        }
-    }
-}
-
-impl<'r> From<&'r ClaimedRepository> for Endpoint<'r> {
-    fn from(claimed: &'r ClaimedRepository) -> Self {
-        Self {
-            uid: &claimed.uid,
-            url: &claimed.url,
-            provider: &claimed.provider,
-            credential_type: &claimed.credential_type,
-            sealed_credentials: claimed.credentials.as_deref(),
-        }
-    }
-}
-
-/// The git server at an endpoint.
-pub fn remote_for<'a>(app: &'a App, endpoint: Endpoint<'_>) -> Result<GitRemote<'a>, SyncError> {
-    let Endpoint { uid, url, provider, credential_type, sealed_credentials } = endpoint;
-    let credentials = Credentials::open(app, uid, credential_type, sealed_credentials)?;
+/// The git server of a repository.
+pub fn remote_for<'a>(app: &'a App, repository: &Repository) -> Result<GitRemote<'a>, SyncError> {
+    let Repository { uid, url, provider, credential_type, credentials, .. } = repository;
+    let credentials = Credentials::open(app, uid, credential_type, credentials.as_deref())?;
     let provider = Provider::parse(provider).unwrap_or(Provider::Git);
     let url = Url::parse(url).map_err(|_| SyncError::NotARepository)?;
     Ok(GitRemote::new(app, url, credentials.authorization(provider)))
@@ -95,10 +61,10 @@ pub fn remote_for<'a>(app: &'a App, endpoint: Endpoint<'_>) -> Result<GitRemote<
 pub async fn sync(
     app: &App,
     claim: &Claim,
-    repository: &ClaimedRepository,
+    repository: &Repository,
     report: &mut SyncReport,
 ) -> Result<SyncOutcome, SyncError> {
-    let mut remote = remote_for(app, repository.into())?;
+    let mut remote = remote_for(app, repository)?;
     let ended = sync_with(app, claim, repository, &mut remote, report).await;
     report.requests = remote.requests;
     report.received_bytes = remote.received_bytes;
@@ -108,7 +74,7 @@ pub async fn sync(
 async fn sync_with(
     app: &App,
     claim: &Claim,
-    repository: &ClaimedRepository,
+    repository: &Repository,
     remote: &mut GitRemote<'_>,
     report: &mut SyncReport,
 ) -> Result<SyncOutcome, SyncError> {
@@ -150,7 +116,7 @@ fn skipped_by_name(advertised: &RemoteRefs) -> Vec<SkippedItem> {
 /// Asks for the refs; for the capabilities too when they are unknown or have changed.
 async fn list_refs(
     remote: &mut GitRemote<'_>,
-    repository: &ClaimedRepository,
+    repository: &Repository,
 ) -> Result<(Capabilities, RemoteRefs), SyncError> {
     let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
     if let Some(capabilities) = known {
@@ -170,7 +136,7 @@ async fn list_refs(
 struct ChangedRepository<'a> {
     app: &'a App,
     claim: &'a Claim,
-    repository: &'a ClaimedRepository,
+    repository: &'a Repository,
     capabilities: Capabilities,
     path: PackagePath,
     candidates: Vec<Candidate>,

@@ -16,8 +16,8 @@ use crate::registry::sources::git::contents::{Content, Contents};
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
 use crate::store::packages::state::{LiveVersion, Mark, PackageState};
 use crate::store::packages::version_source::VersionSource;
-use crate::store::sources::repositories::RefRow;
-use crate::store::sources::sync_runs::{ClaimedRepository, SkippedItem};
+use crate::store::sources::repositories::{RefRow, Repository};
+use crate::store::sources::sync_runs::SkippedItem;
 
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
@@ -41,7 +41,7 @@ pub struct Candidate {
 
 /// The refs that a repository's owner wants as versions, in the order in which they are taken: the first of two tags
 /// of one version wins, as in Composer.
-pub fn candidates(advertised: &RemoteRefs, repository: &ClaimedRepository) -> Vec<Candidate> {
+pub fn candidates(advertised: &RemoteRefs, repository: &Repository) -> Vec<Candidate> {
     let tag_filter = globs(repository.tag_filter.as_deref());
     let branch_filter = globs(repository.branch_filter.as_deref());
     let tags = advertised.tags().map(|(name, commit)| {
@@ -67,7 +67,7 @@ fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
 }
 
 /// SHA-256 over everything that decides what a sync would do: when it is the same again, there is nothing to do.
-pub fn digest(advertised: &RemoteRefs, repository: &ClaimedRepository) -> String {
+pub fn digest(advertised: &RemoteRefs, repository: &Repository) -> String {
     let mut hasher = Sha256::new();
     let default = advertised.default_branch().map_or("", |branch| branch.name.as_str());
     for part in [

@@ -22,7 +22,7 @@ use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::{Retirement, retire};
-use crate::store::sources::repositories::{self, NewCredentials, RepositoryChanges, RepositoryRow};
+use crate::store::sources::repositories::{self, NewCredentials, Repository, RepositoryChanges, RepositoryRow};
 use crate::store::sources::{sync_runs, upstream_answers};
 
 /// A request to change a repository; what it does not name stays.
@@ -49,13 +49,14 @@ pub struct RepositoryChange {
 }
 
 impl RepositoryChange {
-    fn refuse_foreign(&self, row: &RepositoryRow) -> Result<(), Failure> {
-        let detail =
-            || format!("the repository is of kind `{}`, which cannot be changed; register another one", row.kind);
-        if self.kind.is_some_and(|kind| kind != row.kind) {
+    fn refuse_foreign(&self, repository: &Repository) -> Result<(), Failure> {
+        let detail = || {
+            format!("the repository is of kind `{}`, which cannot be changed; register another one", repository.kind)
+        };
+        if self.kind.is_some_and(|kind| kind != repository.kind) {
             return Err(Failure::invalid_field("kind", detail()));
         }
-        if matches!(self.provider, Update::Set(Some(provider)) if provider.kind() != row.kind) {
+        if matches!(self.provider, Update::Set(Some(provider)) if provider.kind() != repository.kind) {
             return Err(Failure::invalid_field("vcs_type", detail()));
         }
         let given = [
@@ -64,11 +65,11 @@ impl RepositoryChange {
             ("branch_filter", matches!(self.branch_filter, Update::Set(Some(_)))),
             ("package_filter", matches!(self.package_filter, Update::Set(Some(_)))),
         ];
-        refuse_foreign(row.kind, &given)
+        refuse_foreign(repository.kind, &given)
     }
 
     /// The credentials from now on; `None` when they stay.
-    fn credentials(&self, row: &RepositoryRow) -> Result<Option<Credentials>, Failure> {
+    fn credentials(&self, repository: &Repository) -> Result<Option<Credentials>, Failure> {
         let named = self.credential_type.as_deref().map(|name| match name {
             "http_basic" => "basic",
             "bearer" => "token",
@@ -76,7 +77,7 @@ impl RepositoryChange {
         });
         match (&self.auth_credentials, named) {
             (Update::Keep, None) => Ok(None),
-            (Update::Keep, Some(name)) if name == row.credential_type => Ok(None),
+            (Update::Keep, Some(name)) if name == repository.credential_type => Ok(None),
             (given, name) => Credentials::read(name, given.clone().into_value().as_ref()).map(Some),
         }
     }
@@ -112,45 +113,51 @@ fn checked(
     }
 }
 
-fn difference(app: &App, row: &RepositoryRow, change: RepositoryChange) -> Result<Difference, Failure> {
-    refuse_uploads(row)?;
-    change.refuse_foreign(row)?;
-    let credentials = change.credentials(row)?;
-    let url = change.url.as_deref().map(|url| checked_url(app, url)).transpose()?.filter(|url| *url != row.url);
+fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> Result<Difference, Failure> {
+    refuse_uploads(repository)?;
+    change.refuse_foreign(repository)?;
+    let credentials = change.credentials(repository)?;
+    let url = change.url.as_deref().map(|url| checked_url(app, url)).transpose()?.filter(|url| *url != repository.url);
     let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
     if let Some(url) = &url
         && credentials.is_none()
-        && row.credential_type != "none"
-        && origin(url) != origin(&row.url)
+        && repository.credential_type != "none"
+        && origin(url) != origin(&repository.url)
     {
         let detail = "must be given too: the new `url` leads to another host, which is not shown those of the old one";
         return Err(Failure::invalid_field("auth_credentials", detail));
     }
     let path = match change.path {
         Update::Keep => None,
-        Update::Set(path) => Some(checked_path(path.as_deref())?).filter(|path| *path != row.path),
+        Update::Set(path) => Some(checked_path(path.as_deref())?).filter(|path| *path != repository.path),
     };
-    let default = match row.kind {
+    let default = match repository.kind {
         RepositoryKind::Git => Provider::Git,
         RepositoryKind::Composer => Provider::Composer,
         RepositoryKind::Artifact => Provider::Artifact,
     };
     let provider = match change.provider {
         Update::Keep => None,
-        Update::Set(provider) => Some(provider.unwrap_or(default).as_str()).filter(|name| *name != row.provider),
+        Update::Set(provider) => Some(provider.unwrap_or(default).as_str()).filter(|name| *name != repository.provider),
     };
     let filter = |field: &'static str| move |globs| checked_filter(field, globs);
     let mut changes = RepositoryChanges {
         url,
         provider: provider.map(str::to_owned),
         path,
-        tag_filter: differing(checked(change.tag_filter, filter("tag_filter"))?, row.tag_filter.as_ref()),
-        branch_filter: differing(checked(change.branch_filter, filter("branch_filter"))?, row.branch_filter.as_ref()),
-        package_filter: differing(checked(change.package_filter, checked_package_filter)?, row.package_filter.as_ref()),
+        tag_filter: differing(checked(change.tag_filter, filter("tag_filter"))?, repository.tag_filter.as_ref()),
+        branch_filter: differing(
+            checked(change.branch_filter, filter("branch_filter"))?,
+            repository.branch_filter.as_ref(),
+        ),
+        package_filter: differing(
+            checked(change.package_filter, checked_package_filter)?,
+            repository.package_filter.as_ref(),
+        ),
         credentials: match credentials {
             Some(credentials) => Some(NewCredentials {
                 credential_type: credentials.type_name(),
-                sealed: credentials.seal(app, &row.uid)?,
+                sealed: credentials.seal(app, &repository.uid)?,
             }),
             None => None,
         },
@@ -180,10 +187,10 @@ fn difference(app: &App, row: &RepositoryRow, change: RepositoryChange) -> Resul
 /// `Conflict` when another repository has that address, or somebody else has changed this one meanwhile.
 pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) -> Result<RepositoryRow, Failure> {
     let row = get(app, &by.view, uid).await?;
-    if row.provider == PACKAGIST {
+    if row.repository.provider == PACKAGIST {
         return Err(managed_by_settings());
     }
-    let difference = difference(app, &row, change)?;
+    let difference = difference(app, &row.repository, change)?;
     if difference.fields.is_empty() {
         return Ok(row);
     }
@@ -195,7 +202,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
     };
     let recorded = by.record(app, &event)?;
     let known = row.address();
-    let consequences = consequences(app, &row, &difference);
+    let consequences = consequences(app, &row.repository, &difference);
     let batch = (
         repositories::guard(by.organization(), uid, known),
         repositories::update(by.organization(), uid, difference.changes),
@@ -215,34 +222,34 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
         }
     };
     app.memory.invalidate_published(by.organization());
-    app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
+    app.enqueue(Job::SyncRepository { repository_id: row.repository.id }, Duration::ZERO).await;
     changed.ok_or_else(|| Failure::not_found("Repository"))
 }
 
 /// What else has to happen so that nothing of the old repository stays behind.
-fn consequences(app: &App, row: &RepositoryRow, difference: &Difference) -> Vec<Stmt> {
+fn consequences(app: &App, repository: &Repository, difference: &Difference) -> Vec<Stmt> {
     if !difference.changes.is_another {
         return Vec::new();
     }
     let now = app.now();
-    let touched = organizations::touch(row.organization, Touched::Names, now);
-    let mut batch = vec![sync_runs::supersede(row.organization, row.id, now)];
-    if row.kind == RepositoryKind::Git {
-        batch.push(repositories::delete_refs(row.organization, row.id));
+    let touched = organizations::touch(repository.organization, Touched::Names, now);
+    let mut batch = vec![sync_runs::supersede(repository.organization, repository.id, now)];
+    if repository.kind == RepositoryKind::Git {
+        batch.push(repositories::delete_refs(repository.organization, repository.id));
         if difference.has("path") {
-            batch.extend([touched, repositories::delete_packages(row.organization, row.id)]);
+            batch.extend([touched, repositories::delete_packages(repository.organization, repository.id)]);
         }
         return batch;
     }
     batch.push(touched);
     if difference.has("url") {
-        batch.extend(retire(row.organization, &[Retirement::all(row.id)], now));
-        batch.push(upstream_answers::delete_answers(row.organization, row.id));
+        batch.extend(retire(repository.organization, &[Retirement::all(repository.id)], now));
+        batch.push(upstream_answers::delete_answers(repository.organization, repository.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
         let globs = read_text(filter).unwrap_or_default();
         batch.extend(retire(
-            row.organization,
-            &[Retirement { repository_id: row.id, patterns: globs, matching: false }],
+            repository.organization,
+            &[Retirement { repository_id: repository.id, patterns: globs, matching: false }],
             now,
         ));
     }

@@ -23,7 +23,7 @@ use crate::registry::sources::repositories::provider::Provider;
 use crate::store::Page;
 use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::sources::repositories::{self, NewRepository, RefRow, RepositoryRow};
+use crate::store::sources::repositories::{self, NewRepository, RefRow, Repository, RepositoryRow};
 use crate::store::sources::sync_runs::{self, RunRow};
 use crate::store::sources::uploads::UPLOADS_URL;
 
@@ -156,14 +156,14 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     // Which names are asked for here, packages.json tells.
     app.memory.invalidate_published(by.organization());
     if kind != RepositoryKind::Artifact {
-        app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
+        app.enqueue(Job::SyncRepository { repository_id: row.repository.id }, Duration::ZERO).await;
     }
     Ok(row)
 }
 
 /// Refuses to do to the repository of uploaded zips what only makes sense for one that lies elsewhere.
-fn refuse_uploads(row: &RepositoryRow) -> Result<(), Failure> {
-    if row.kind == RepositoryKind::Artifact {
+fn refuse_uploads(repository: &Repository) -> Result<(), Failure> {
+    if repository.kind == RepositoryKind::Artifact {
         let message = "This repository holds uploaded zips: there is nothing to sync, to verify or to change.";
         return Err(Failure::new(Kind::Conflict, message));
     }
@@ -176,8 +176,8 @@ pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<Repository
     let recorded = by.record(app, &event)?;
     let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, recorded).await?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
-    refuse_uploads(&row)?;
-    app.enqueue(Job::SyncRepository { repository_id: row.id }, Duration::ZERO).await;
+    refuse_uploads(&row.repository)?;
+    app.enqueue(Job::SyncRepository { repository_id: row.repository.id }, Duration::ZERO).await;
     Ok(row)
 }
 
@@ -318,7 +318,7 @@ pub fn run_status(run: &RunRow, now: Millis) -> SyncState<'_> {
 
 /// How a repository stands at `now`.
 pub fn status(row: &RepositoryRow, now: Millis) -> SyncState<'_> {
-    if row.kind == RepositoryKind::Artifact {
+    if row.repository.kind == RepositoryKind::Artifact {
         return SyncState::without_error(SyncStatus::Ok);
     }
     let run = &row.last_run;

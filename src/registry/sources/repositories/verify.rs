@@ -11,7 +11,7 @@ use crate::registry::sources::git::plan::short_ref_name;
 use crate::registry::sources::git::remote_for;
 use crate::registry::sources::repositories::{get, refuse_uploads};
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::sources::repositories::RepositoryRow;
+use crate::store::sources::repositories::Repository;
 
 /// What was seen.
 #[derive(Debug, Clone, Default)]
@@ -40,15 +40,15 @@ impl Verification {
 /// When there is nothing to verify, or the registry itself failed; what the repository says is a result.
 pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, Failure> {
     let row = get(app, view, uid).await?;
-    refuse_uploads(&row)?;
-    if row.kind == RepositoryKind::Composer {
-        return match look_at_composer(app, &row).await {
+    refuse_uploads(&row.repository)?;
+    if row.repository.kind == RepositoryKind::Composer {
+        return match look_at_composer(app, &row.repository).await {
             Ok(packages) => Ok(Verification { packages, ..Verification::default() }),
             Err(UpstreamRepositoryError::Internal(failure)) => Err(failure),
             Err(error) => Ok(Verification::failed(error)),
         };
     }
-    match look_at_git(app, &row).await {
+    match look_at_git(app, &row.repository).await {
         Ok(advertised) => Ok(Verification {
             default_branch: advertised.default_branch().map(|branch| short_ref_name(&branch.name).to_owned()),
             branches: Some(advertised.branches().count()),
@@ -60,15 +60,15 @@ pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, F
     }
 }
 
-async fn look_at_git(app: &App, row: &RepositoryRow) -> Result<RemoteRefs, SyncError> {
-    let mut remote = remote_for(app, row.into())?;
+async fn look_at_git(app: &App, repository: &Repository) -> Result<RemoteRefs, SyncError> {
+    let mut remote = remote_for(app, repository)?;
     let capabilities = remote.capabilities().await?;
     remote.refs(&capabilities).await
 }
 
 /// How many packages the root names; `None` when it does not tell.
-async fn look_at_composer(app: &App, row: &RepositoryRow) -> Result<Option<usize>, UpstreamRepositoryError> {
-    let upstream = row.clone().into_upstream();
+async fn look_at_composer(app: &App, repository: &Repository) -> Result<Option<usize>, UpstreamRepositoryError> {
+    let upstream = repository.to_upstream();
     let mut remote = ComposerClient::new(app, &upstream)?;
     let FetchedRoot { stored, file } = remote.root(None).await?.ok_or(UpstreamRepositoryError::NotARepository)?;
     if stored.root.metadata_url.is_some() {
