@@ -195,9 +195,9 @@ impl View {
         self.fingerprint == Fingerprint::Everything
     }
 
-    /// Refuses a view that something is hidden from; `words` tell why everything has to be seen, and what to do.
-    pub fn require_everything(&self, words: &str) -> Result<(), Failure> {
-        if self.sees_everything() { Ok(()) } else { Err(Failure::new(Kind::Forbidden, words)) }
+    /// Refuses a view that something is hidden from; `detail` says why everything has to be seen, and what to do.
+    pub fn require_everything(&self, detail: &str) -> Result<(), Failure> {
+        if self.sees_everything() { Ok(()) } else { Err(Failure::new(Kind::Forbidden, detail)) }
     }
 
     /// Identifies what the view lets through of all packages.

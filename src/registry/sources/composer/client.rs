@@ -41,12 +41,12 @@ pub enum UpstreamRepositoryError {
     #[error(transparent)]
     Request(#[from] RequestError),
     /// 401 or 403.
-    #[error("the server refuses the credentials (HTTP {status}{words}); check `auth_credentials`")]
+    #[error("the server refuses the credentials (HTTP {status}{message}); check `auth_credentials`")]
     Refused {
         /// HTTP status.
         status: u16,
         /// What the server said, after a colon.
-        words: String,
+        message: String,
     },
     /// The root is not there.
     #[error("there is no packages.json at this address, or the credentials may not see it (HTTP 404)")]
@@ -58,12 +58,12 @@ pub enum UpstreamRepositoryError {
         name: String,
     },
     /// Any other status.
-    #[error("the server answers with HTTP {status}{words}")]
+    #[error("the server answers with HTTP {status}{message}")]
     Status {
         /// HTTP status.
         status: u16,
         /// What the server said, after a colon.
-        words: String,
+        message: String,
     },
     /// It says what cannot be understood.
     #[error(transparent)]
@@ -246,7 +246,7 @@ impl<'a> ComposerClient<'a> {
             }
             StatusCode::NOT_MODIFIED if known.is_some() => Ok(ConditionalResponse::Unchanged),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(ConditionalResponse::Absent),
-            _ => Err(ineligibility(answer).await),
+            _ => Err(response_error(answer).await),
         }
     }
 
@@ -279,15 +279,15 @@ fn headers(known: Option<&Validators>) -> HeaderMap {
 }
 
 /// Why the server did not send what was asked for, in its own words if it has some.
-pub async fn ineligibility(mut answer: OutboundResponse) -> UpstreamRepositoryError {
+pub async fn response_error(mut answer: OutboundResponse) -> UpstreamRepositoryError {
     let status = answer.response.status.as_u16();
-    let words = match read_all(&mut *answer.response.body, MAX_ERROR_BYTES_READ).await {
-        Ok(bytes) => error_message(&bytes).map(|words| format!(": {words}")).unwrap_or_default(),
+    let message = match read_all(&mut *answer.response.body, MAX_ERROR_BYTES_READ).await {
+        Ok(bytes) => error_message(&bytes).map(|text| format!(": {text}")).unwrap_or_default(),
         Err(_) => String::new(),
     };
     match answer.response.status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamRepositoryError::Refused { status, words },
-        _ => UpstreamRepositoryError::Status { status, words },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamRepositoryError::Refused { status, message },
+        _ => UpstreamRepositoryError::Status { status, message },
     }
 }
 
@@ -386,6 +386,6 @@ mod tests {
         assert_eq!(error_message(br#"{"warning": 5}"#), None);
         assert_eq!(error_message(b"<html>"), None);
         let long = format!("{{\"message\": \"{}\"}}", "x".repeat(1000));
-        assert_eq!(error_message(long.as_bytes()).map(|words| words.len()), Some(MAX_ERROR_CHARACTERS));
+        assert_eq!(error_message(long.as_bytes()).map(|text| text.len()), Some(MAX_ERROR_CHARACTERS));
     }
 }

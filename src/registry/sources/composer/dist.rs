@@ -21,7 +21,7 @@ use crate::registry::kernel::memory::Permit;
 use crate::registry::kernel::outbound::RequestError;
 use crate::registry::packages::documents::stored;
 use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
-use crate::registry::sources::composer::client::{ComposerClient, UpstreamRepositoryError, ineligibility};
+use crate::registry::sources::composer::client::{ComposerClient, UpstreamRepositoryError, response_error};
 use crate::registry::sources::composer::eligible_upstreams;
 use crate::store::OrganizationId;
 use crate::store::packages::authority::UpstreamRepository;
@@ -89,13 +89,13 @@ pub async fn fetch(
     known_sha1: Option<&str>,
 ) -> Result<NewArtifact, Failure> {
     let upstream = upstream_of(app, organization, name, row).await?;
-    let mut place = app.acquire_permit(&DOWNLOAD_PERMITS, TIMEOUT).await.ok_or_else(busy)?;
+    let mut permit = app.acquire_permit(&DOWNLOAD_PERMITS, TIMEOUT).await.ok_or_else(busy)?;
     let mut remote = ComposerClient::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
     let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
     let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
     let mut problem = UpstreamDistError::NotAZip;
     for url in urls {
-        match download(app, &mut remote, &url, promised, &mut place).await {
+        match download(app, &mut remote, &url, promised, &mut permit).await {
             Ok(artifact) => return attach(app, row, artifact).await,
             Err(UpstreamDistError::Mirror(UpstreamRepositoryError::Internal(failure))) => return Err(failure),
             // As composer does it: only what cannot be had is looked for elsewhere.
@@ -143,19 +143,19 @@ async fn download(
     remote: &mut ComposerClient<'_>,
     url: &str,
     promised: &str,
-    place: &mut Permit,
+    permit: &mut Permit,
 ) -> Result<NewArtifact, UpstreamDistError> {
     let url = Url::parse(url).map_err(|_| UpstreamRepositoryError::Address(url.to_owned()))?;
     let mut answer = remote.send(url, None).await?;
     if answer.response.status != StatusCode::OK {
-        return Err(ineligibility(answer).await.into());
+        return Err(response_error(answer).await.into());
     }
     let length = answer.response.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_BYTES) {
         return Err(UpstreamDistError::TooLarge);
     }
     let mut receiver = DistDownload::new(app);
-    let mut result = receive(&mut receiver, &mut *answer.response.body, place).await;
+    let mut result = receive(&mut receiver, &mut *answer.response.body, permit).await;
     if result.is_ok() {
         result = receiver.check(length.is_none_or(|length| length == receiver.size), promised);
     }
@@ -171,12 +171,12 @@ async fn download(
 async fn receive(
     receiver: &mut DistDownload<'_>,
     body: &mut dyn crate::ports::ByteStream,
-    place: &mut Permit,
+    permit: &mut Permit,
 ) -> Result<(), UpstreamDistError> {
     while let Some(chunk) = body.next_chunk().await {
         let chunk =
             chunk.map_err(|Fault { reason, .. }| UpstreamRepositoryError::from(RequestError::BrokenOff(reason)))?;
-        place.renew(receiver.app.now());
+        permit.renew(receiver.app.now());
         receiver.take(&chunk).await?;
     }
     Ok(())
