@@ -128,7 +128,7 @@ impl IdempotencyClaim {
         let Some(uid) = &self.uid else { return Ok(None) };
         let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &answer.body);
         let sealed = sealed.map_err(Failure::internal_with_detail)?;
-        Ok(Some(idempotency::keep(uid, answer.status, sealed)))
+        Ok(Some(idempotency::store_response(uid, answer.status, sealed)))
     }
 
     /// Hands `result` on; when it says that nothing was done, the key is free again.

@@ -60,7 +60,7 @@ pub async fn claim(db: &dyn Database, new: NewKey<'_>) -> Result<Option<KeyRow>,
 
 /// The statement that keeps the answer to a claimed request if the statement right before it in the batch has changed a
 /// row, as the one that notes a change does. It fails, and its batch with it, when the claim is lost.
-pub fn keep(uid: &str, status: u16, body: String) -> Stmt {
+pub fn store_response(uid: &str, status: u16, body: String) -> Stmt {
     Stmt::new(
         "INSERT INTO idempotency_answers (key_uid, status, body) SELECT ?1, ?2, ?3 WHERE changes() > 0",
         [uid.into(), i64::from(status).into(), body.into()],

@@ -49,7 +49,7 @@ pub fn count(key: &str, now: Millis, ends_at: Millis, gate: Option<ThrottleLimit
 }
 
 /// Takes back one attempt of each counter.
-pub fn give_back(account: &str, address: &str) -> Stmt {
+pub fn refund(account: &str, address: &str) -> Stmt {
     Stmt::new(
         "UPDATE login_throttles SET attempts = attempts - 1 WHERE key IN (?1, ?2) AND attempts > 0",
         [account.into(), address.into()],

@@ -188,6 +188,6 @@ pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> ([Stmt
 }
 
 /// The statement that notes why a dist cannot be built.
-pub fn refuse(dist_id: i64, error: &str) -> Stmt {
+pub fn record_refusal(dist_id: i64, error: &str) -> Stmt {
     Stmt::new("UPDATE dists SET error = ?2 WHERE id = ?1", [dist_id.into(), error.into()])
 }

@@ -29,7 +29,7 @@ pub async fn update(app: &App, me: &CurrentUser, update: OwnUpdate) -> Result<Us
     let OwnUpdate { name, email, password } = update;
     if email.is_some() {
         let confirmed = confirm(app, me, "current_password", &password.unwrap_or_default(), None).await?;
-        app.ports.database.ask(confirmed.attempt.settled()).await?;
+        app.ports.database.ask(confirmed.attempt.on_success()).await?;
     }
     // Nothing that only a manager may change is changed: the greatest role keeps the guards out of the way.
     let own = Manager { by: me.by.clone(), role: Role::Owner, user_id: Some(me.account.user.id) };
@@ -49,7 +49,7 @@ pub async fn change_password(app: &App, me: &CurrentUser, current: &str, new: &s
         set_password(user.id, user.session_epoch, &hashed, Some(me.account.session_id), recorded),
         prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
         delete_reset(user.id, &hashed),
-        attempt.settled(),
+        attempt.on_success(),
     );
     let ((is_changed, ..), ..) = app.ports.database.ask(batch).await?;
     if !is_changed {

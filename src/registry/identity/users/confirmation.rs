@@ -3,7 +3,7 @@
 use crate::registry::access::account::CurrentUser;
 use crate::registry::identity::users::password::{self, PasswordCheck};
 use crate::registry::identity::users::second_factor::{SecondFactorInput, SecondFactorProof, prove, wrong_code};
-use crate::registry::identity::users::throttle::{self, Attempt};
+use crate::registry::identity::users::throttle::{self, LoginAttempt};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::store::access::users::{CredentialRow, credentials};
@@ -16,7 +16,7 @@ pub struct Confirmed {
     /// The second factor that they gave; it is still to be spent.
     pub factor: Factor,
     /// The attempt, which is still to be settled.
-    pub attempt: Attempt,
+    pub attempt: LoginAttempt,
 }
 
 /// Has the holder of a session prove again who they are. A stolen session is not to be turned into an account: wrong
@@ -33,7 +33,7 @@ pub async fn confirm(
     given: Option<&SecondFactorInput>,
 ) -> Result<Confirmed, Failure> {
     let user = &me.account.user;
-    let attempt = Attempt::new(&user.email, me.by.address.as_deref());
+    let attempt = LoginAttempt::new(&user.email, me.by.address.as_deref());
     let row = throttle::begin(app, &me.by, &attempt, credentials(user.id)).await?;
     let row = row.ok_or_else(|| Failure::not_found("User"))?;
     if password::verify(Some(&row.password), password)? == PasswordCheck::Wrong {

@@ -12,7 +12,7 @@ use crate::registry::access::actor::Actor;
 use crate::registry::access::role::{Role, role_of};
 use crate::registry::access::session::{IDLE_TIMEOUT, MAX_SESSIONS_PER_USER};
 use crate::registry::access::view::View;
-use crate::registry::identity::users::throttle::Attempt;
+use crate::registry::identity::users::throttle::LoginAttempt;
 use crate::registry::identity::users::{Manager, checked_name, password, taken};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
@@ -182,7 +182,7 @@ pub async fn reset(app: &App, by: &Actor, token: &str, chosen: &str) -> Result<(
         invitations::reset(hash.as_str(), &hashed, now, by.record(app, &event)?),
         sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
         // Whoever forgot the password has typed wrong ones.
-        Attempt::new(&user.email, by.address.as_deref()).cleared(),
+        LoginAttempt::new(&user.email, by.address.as_deref()).cleared(),
     );
     let ((is_set, ..), ..) = app.ports.database.ask(batch).await?;
     if is_set { Ok(()) } else { Err(refused()) }

@@ -7,7 +7,7 @@ use crate::registry::access::actor::Actor;
 use crate::registry::access::session::{IDLE_TIMEOUT, MAX_LIFETIME, MAX_SESSIONS_PER_USER, cache_session};
 use crate::registry::identity::users::password::{self, PasswordCheck};
 use crate::registry::identity::users::second_factor::{SecondFactorInput, SecondFactorProof, prove};
-use crate::registry::identity::users::throttle::{self, Attempt};
+use crate::registry::identity::users::throttle::{self, LoginAttempt};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
@@ -48,7 +48,7 @@ pub struct Login {
 /// password is right and the user blocked; [`Kind::TooMany`] after too many failures.
 pub async fn log_in(app: &App, by: &Actor, spec: LoginSpec) -> Result<Login, Failure> {
     let email = Email::normalize(&spec.email);
-    let attempt = Attempt::new(&email, by.address.as_deref());
+    let attempt = LoginAttempt::new(&email, by.address.as_deref());
     let found = throttle::begin(app, by, &attempt, credentials_by_email(&email)).await?;
     let verdict = password::verify(found.as_ref().map(|row| row.password.as_str()), &spec.password)?;
     let row = match found {
@@ -65,7 +65,7 @@ pub async fn log_in(app: &App, by: &Actor, spec: LoginSpec) -> Result<Login, Fai
     let factor = match prove(app, &row, &spec.given)? {
         SecondFactorProof::Good(factor) => factor,
         SecondFactorProof::Missing => {
-            app.ports.database.ask(attempt.taken_back()).await?;
+            app.ports.database.ask(attempt.refund_stmt()).await?;
             return Err(Failure::new(
                 Kind::TwoFactorRequired,
                 "This account needs a second factor. Log in again with `totp_code` or `recovery_code` as well.",
@@ -99,7 +99,7 @@ async fn start(
     factor: &Factor,
     rehashed: Option<String>,
     user_agent: Option<&str>,
-    attempt: &Attempt,
+    attempt: &LoginAttempt,
 ) -> Result<Login, Failure> {
     let now = app.now();
     let expires_at = now.plus(MAX_LIFETIME);
@@ -134,7 +134,7 @@ async fn start(
         by.record(app, &event)?,
         touch_login(user.id, &uid, rehashed, now),
         sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
-        attempt.settled(),
+        attempt.on_success(),
     );
     let ((), is_started, ..) = app.ports.database.ask(batch).await?;
     if !is_started {

@@ -1,6 +1,6 @@
 //! The second factor that somebody gives: whether it is good.
 
-use crate::registry::identity::users::totp::{Secret, recovery_hash};
+use crate::registry::identity::users::totp::{TotpSecret, recovery_hash};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::access::users::CredentialRow;
@@ -54,7 +54,7 @@ pub fn seal_row(uid: &str) -> String {
 /// A user's secret.
 pub struct UnsealedSecret {
     /// Opened.
-    pub secret: Secret,
+    pub secret: TotpSecret,
     /// As it is stored.
     pub sealed: String,
 }
@@ -63,7 +63,7 @@ pub struct UnsealedSecret {
 pub fn open(app: &App, row: &CredentialRow) -> Result<Option<UnsealedSecret>, Failure> {
     let Some(sealed) = row.totp_secret.clone() else { return Ok(None) };
     let opened = app.config.keyring.open(&seal_row(&row.user.uid), &sealed).map_err(Failure::internal)?;
-    Ok(Some(UnsealedSecret { secret: Secret::from_stored(&opened)?, sealed }))
+    Ok(Some(UnsealedSecret { secret: TotpSecret::from_stored(&opened)?, sealed }))
 }
 
 /// The refusal when there is no secret yet.

@@ -31,12 +31,12 @@ pub const WINDOW: Duration = Duration::from_mins(15);
 
 /// One attempt to prove who somebody is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct LoginAttempt {
     account: String,
     address: String,
 }
 
-impl Attempt {
+impl LoginAttempt {
     /// An attempt on the account with this normalized e-mail address, from this IP address.
     pub fn new(email: &str, address: Option<&str>) -> Self {
         let account = format!("account:{}", hex::encode(Sha256::digest(email.as_bytes())));
@@ -44,13 +44,13 @@ impl Attempt {
     }
 
     /// The statements that settle an attempt that was good.
-    pub fn settled(&self) -> [Stmt; 2] {
-        [throttles::clear(&self.account), throttles::give_back(&self.account, &self.address)]
+    pub fn on_success(&self) -> [Stmt; 2] {
+        [throttles::clear(&self.account), throttles::refund(&self.account, &self.address)]
     }
 
     /// The statement that takes an attempt back that was neither good nor bad.
-    pub fn taken_back(&self) -> Stmt {
-        throttles::give_back(&self.account, &self.address)
+    pub fn refund_stmt(&self) -> Stmt {
+        throttles::refund(&self.account, &self.address)
     }
 
     /// Begins to count the account anew.
@@ -77,7 +77,7 @@ fn network_of(address: &str) -> String {
 pub async fn begin(
     app: &App,
     by: &Actor,
-    attempt: &Attempt,
+    attempt: &LoginAttempt,
     credentials: Query<Option<CredentialRow>>,
 ) -> Result<Option<CredentialRow>, Failure> {
     let now = app.now();
@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn the_addresses_of_one_ipv6_network_count_together() {
-        let of = |address| Attempt::new("a@example.org", Some(address)).address;
+        let of = |address| LoginAttempt::new("a@example.org", Some(address)).address;
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), "address:2001:db8:1:2::/64");
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("203.0.113.9"), "address:203.0.113.9");
-        assert_eq!(Attempt::new("a@example.org", None).address, "address:unknown");
+        assert_eq!(LoginAttempt::new("a@example.org", None).address, "address:unknown");
     }
 }

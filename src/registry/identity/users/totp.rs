@@ -21,9 +21,9 @@ pub const RECOVERY_CODES: usize = 10;
 const RECOVERY_BYTES: usize = 10; // 80 bits: a stolen hash does not tell it
 
 /// What a user's app and the registry share.
-pub struct Secret(Vec<u8>);
+pub struct TotpSecret(Vec<u8>);
 
-impl Secret {
+impl TotpSecret {
     /// A new random secret.
     pub fn generate(entropy: &dyn Entropy) -> Result<Self, Fault> {
         let mut bytes = vec![0; SECRET_BYTES];
@@ -31,7 +31,7 @@ impl Secret {
         Ok(Self(bytes))
     }
 
-    /// Reads what [`Secret::to_stored`] gave.
+    /// Reads what [`TotpSecret::to_stored`] gave.
     pub fn from_stored(text: &str) -> Result<Self, Fault> {
         hex::decode(text).map(Self).map_err(|error| Fault::new("database", error))
     }
@@ -125,8 +125,8 @@ mod tests {
         (20_000_000_000, "353130"),
     ];
 
-    fn secret() -> Secret {
-        Secret(b"12345678901234567890".to_vec())
+    fn secret() -> TotpSecret {
+        TotpSecret(b"12345678901234567890".to_vec())
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         let expected = "otpauth://totp/Rostrum:ada%2Bx%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
                         &issuer=Rostrum&algorithm=SHA1&digits=6&period=30";
         assert_eq!(secret().to_uri("ada+x@example.org"), expected);
-        assert_eq!(Secret::from_stored(&secret().to_stored()).expect("hex").to_base32(), secret().to_base32());
+        assert_eq!(TotpSecret::from_stored(&secret().to_stored()).expect("hex").to_base32(), secret().to_base32());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::registry::identity::users::confirmation::{Confirmed, confirm};
 use crate::registry::identity::users::second_factor::{
     SecondFactorInput, UnsealedSecret, not_set_up, open, seal_row, wrong_code,
 };
-use crate::registry::identity::users::totp::{Secret, recovery_codes, recovery_hash};
+use crate::registry::identity::users::totp::{TotpSecret, recovery_codes, recovery_hash};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -29,9 +29,9 @@ fn note(app: &App, me: &CurrentUser, action: &'static str) -> Result<Stmt, Failu
 }
 
 /// Makes a secret that is not in force until [`enable`]; it replaces one that is not in force either.
-pub async fn set_up(app: &App, me: &CurrentUser) -> Result<Secret, Failure> {
+pub async fn set_up(app: &App, me: &CurrentUser) -> Result<TotpSecret, Failure> {
     let user = &me.account.user;
-    let secret = Secret::generate(&*app.ports.entropy)?;
+    let secret = TotpSecret::generate(&*app.ports.entropy)?;
     let sealed = app
         .config
         .keyring
@@ -109,6 +109,6 @@ async fn spend_on(
     }
     let Confirmed { row, factor, attempt } = confirm(app, me, "password", password, Some(given)).await?;
     let spent = two_factor::spend(row.user.id, row.user.session_epoch, &factor);
-    let ((), (is_good, ..), _) = app.ports.database.ask((spent, change, attempt.settled())).await?;
+    let ((), (is_good, ..), _) = app.ports.database.ask((spent, change, attempt.on_success())).await?;
     if is_good { Ok(()) } else { Err(wrong_code()) }
 }

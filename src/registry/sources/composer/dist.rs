@@ -107,7 +107,7 @@ pub async fn fetch(
         }
     }
     if matches!(problem, UpstreamDistError::TooLarge) {
-        app.ports.database.ask(dists::refuse(row.id, &problem.to_string())).await?;
+        app.ports.database.ask(dists::record_refusal(row.id, &problem.to_string())).await?;
         return Err(unavailable(&row.pretty, &problem.to_string()));
     }
     let message = format!("The archive of {name} {} is not available from its upstream: {problem}", row.pretty);

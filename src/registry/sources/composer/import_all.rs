@@ -118,7 +118,7 @@ impl FullImport<'_, '_> {
     }
 
     /// A name that is to be published from here; `None` when it is not, or was met before.
-    fn admit(&mut self, name: &str) -> Option<PackageName> {
+    fn take_name(&mut self, name: &str) -> Option<PackageName> {
         let parsed = match PackageName::parse(&name.to_ascii_lowercase()) {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -144,7 +144,7 @@ impl FullImport<'_, '_> {
     }
 
     async fn take(&mut self, name: &str, versions: Value) -> Result<(), UpstreamRepositoryError> {
-        let Some(name) = self.admit(name) else { return Ok(()) };
+        let Some(name) = self.take_name(name) else { return Ok(()) };
         let text = versions.to_string();
         let digest = hex::encode(Sha256::digest(text.as_bytes()));
         if !self.is_published(&name, &digest) {
@@ -157,7 +157,7 @@ impl FullImport<'_, '_> {
     async fn take_providers(&mut self, template: &str) -> Result<Progress, UpstreamRepositoryError> {
         let mut read = 0;
         for provider in std::mem::take(&mut self.providers) {
-            let Some(name) = self.admit(&provider.name) else { continue };
+            let Some(name) = self.take_name(&provider.name) else { continue };
             if read == PROVIDERS_A_SYNC || self.is_published(&name, provider.hash.as_deref().unwrap_or_default()) {
                 continue;
             }

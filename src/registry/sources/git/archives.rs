@@ -156,7 +156,7 @@ fn failed(error: SyncError) -> Failure {
 }
 
 async fn record_refusal(app: &App, row: &DistRow, refusal: &ArchiveRefusal) -> Result<(), Failure> {
-    app.ports.database.ask(dists::refuse(row.id, &refusal.to_string())).await?;
+    app.ports.database.ask(dists::record_refusal(row.id, &refusal.to_string())).await?;
     Ok(())
 }
 
@@ -213,7 +213,7 @@ impl<'a> Builder<'a> {
         for row in rows {
             match self.store(packs, row).await? {
                 Ok(stored) => stmts.extend(stored.attach),
-                Err(BuildFailure::ForEver(refusal)) => stmts.push(dists::refuse(row.id, &refusal.to_string())),
+                Err(BuildFailure::ForEver(refusal)) => stmts.push(dists::record_refusal(row.id, &refusal.to_string())),
                 Err(BuildFailure::ForNow(error)) => {
                     log_deferred(row, &error);
                     settled -= 1;

@@ -139,7 +139,7 @@ pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes
     if let Some(settled) = publisher.already_published(&stored)? {
         return Ok(settled);
     }
-    publisher.announce().await?;
+    publisher.announce_zip().await?;
     app.ports.blobs.put(&blob_key(&publisher.artifact.sha256), vec![bytes]).await?;
     apply(app, by.organization(), stored, publisher).await
 }
@@ -294,7 +294,7 @@ impl Publisher<'_> {
     }
 
     /// Announces the zip, and makes the repository of uploaded zips if there is none.
-    async fn announce(&self) -> Result<(), Failure> {
+    async fn announce_zip(&self) -> Result<(), Failure> {
         let now = self.app.now();
         let uid = new_uid(&*self.app.ports.entropy, now)?;
         let details = json!({ "kind": RepositoryKind::Artifact });
