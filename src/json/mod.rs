@@ -25,7 +25,7 @@ pub use error::JsonError;
 
 /// Any JSON.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
-    serde_json::from_slice(bytes).map_err(JsonError::custom)
+    composer::parse_json(bytes).map_err(JsonError::custom)
 }
 
 /// Reads `T` from JSON text; fields that it does not know are passed over.

@@ -182,6 +182,7 @@ fn manifests() -> Vec<(&'static str, &'static str)> {
         ("{", "composer.json is not JSON"),
         ("", "composer.json is not JSON"),
         ("nonsense", "composer.json is not JSON"),
+        ("\u{feff}{\"name\":\"acme/lib\"}", "composer.json is not JSON: it begins with a byte order mark (UTF-8)"),
         ("[]", "composer.json must be an object, not a list"),
         ("\"acme/lib\"", "composer.json must be an object, not a string"),
         ("null", "composer.json must be an object, not null"),

@@ -8,6 +8,7 @@
 use serde_json::Value;
 
 use crate::Map;
+use crate::json::{InvalidJson, parse_json, refuse_byte_order_mark};
 use crate::manifest_rules::Checker;
 use crate::name::PackageName;
 
@@ -66,15 +67,8 @@ pub enum InvalidManifest {
         max: usize,
     },
     /// Not JSON.
-    #[error("composer.json is not JSON: {reason}")]
-    NotJson {
-        /// Line of the error, from 1.
-        line: usize,
-        /// Column of the error.
-        column: usize,
-        /// What the reader said, with line and column.
-        reason: String,
-    },
+    #[error("composer.json is not JSON: {0}")]
+    NotJson(#[from] InvalidJson),
     /// JSON, but no object.
     #[error("composer.json must be an object, not {found}")]
     NotAnObject {
@@ -244,16 +238,14 @@ fn read(bytes: &[u8]) -> Result<Map, InvalidManifest> {
     if bytes.len() > MAX_MANIFEST_BYTES {
         return Err(InvalidManifest::TooLarge { size: bytes.len(), max: MAX_MANIFEST_BYTES });
     }
+    refuse_byte_order_mark(bytes)?;
     let text = std::str::from_utf8(bytes).map_err(|error| InvalidManifest::NotUtf8 { offset: error.valid_up_to() })?;
     if depth(text) > MAX_MANIFEST_DEPTH {
         return Err(InvalidManifest::TooDeep { max: MAX_MANIFEST_DEPTH });
     }
-    match serde_json::from_str(text) {
-        Ok(Value::Object(json)) => Ok(json),
-        Ok(other) => Err(InvalidManifest::NotAnObject { found: kind_of(&other) }),
-        Err(error) => {
-            Err(InvalidManifest::NotJson { line: error.line(), column: error.column(), reason: error.to_string() })
-        }
+    match parse_json(bytes)? {
+        Value::Object(json) => Ok(json),
+        other => Err(InvalidManifest::NotAnObject { found: kind_of(&other) }),
     }
 }
 

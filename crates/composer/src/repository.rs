@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Map;
+use crate::json::{InvalidJson, parse_json};
 use crate::minifier::Expander;
 use crate::name::PackageName;
 use crate::version::NormalizedVersion;
@@ -26,7 +27,7 @@ const MAX_MIRRORS: usize = 5;
 pub enum InvalidRepository {
     /// Not JSON: a web page, or the first half of a document.
     #[error("the answer is not JSON ({0})")]
-    NotJson(String),
+    NotJson(#[from] InvalidJson),
     /// JSON, but not an object.
     #[error("the answer is JSON, but not an object")]
     NotAnObject,
@@ -101,10 +102,9 @@ pub struct FileReference {
 }
 
 fn object(bytes: &[u8]) -> Result<Map, InvalidRepository> {
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(InvalidRepository::NotAnObject),
-        Err(error) => Err(InvalidRepository::NotJson(error.to_string())),
+    match parse_json(bytes)? {
+        Value::Object(map) => Ok(map),
+        _ => Err(InvalidRepository::NotAnObject),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a composer.json may say: which faults refuse it, which only cost a field, and what is read from it.
 
 use rostrum_composer::manifest::{MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH};
-use rostrum_composer::{InvalidManifest, Manifest, PackageName};
+use rostrum_composer::{InvalidJson, InvalidManifest, Manifest, PackageName};
 use serde_json::{Value, json};
 
 /// A composer.json of `acme/blog` with some more fields.
@@ -24,8 +24,14 @@ fn refused(more: &Value) -> Vec<String> {
 #[test]
 fn a_file_that_cannot_be_read_says_where_it_is_broken() {
     let error = |bytes: &[u8]| Manifest::parse(bytes).expect_err("unreadable");
-    assert!(matches!(error(b"{\n  \"name\": ,\n}"), InvalidManifest::NotJson { line: 2, column: 11, .. }));
+    assert!(matches!(
+        error(b"{\n  \"name\": ,\n}"),
+        InvalidManifest::NotJson(InvalidJson::Syntax { line: 2, column: 11, .. })
+    ));
     assert_eq!(error(b"{\"a\": \"\xff\"}"), InvalidManifest::NotUtf8 { offset: 7 });
+    for (marked, encoding) in [(&b"\xef\xbb\xbf{}"[..], "UTF-8"), (b"\xff\xfe{\0}\0", "UTF-16LE")] {
+        assert_eq!(error(marked), InvalidManifest::NotJson(InvalidJson::ByteOrderMark { encoding }));
+    }
     assert_eq!(error(b"[]"), InvalidManifest::NotAnObject { found: "a list" });
     let large = vec![b' '; MAX_MANIFEST_BYTES + 1];
     assert_eq!(error(&large), InvalidManifest::TooLarge { size: MAX_MANIFEST_BYTES + 1, max: MAX_MANIFEST_BYTES });

@@ -248,6 +248,8 @@ async fn composer_json_must_fit_the_address() {
     let invalid = upload(&registry, "1.0.0", zip(r#"{"name":"acme/lib","require":{"a/b":"^^1"}}"#)).await.expect(400);
     assert!(words(&invalid).starts_with("composer.json cannot be published: require.a/b"), "{}", words(&invalid));
     upload(&registry, "1.0.0", zip("{")).await.expect(400);
+    let marked = upload(&registry, "1.0.0", zip("\u{feff}{\"name\":\"acme/lib\"}")).await.expect(400);
+    assert!(words(&marked).contains("it begins with a byte order mark (UTF-8)"), "{}", words(&marked));
     upload(&registry, "1.0.0", zip(r#"{"name":"acme/lib","version":"v1.0"}"#)).await.expect(201);
     for version in ["nonsense", "1.0%20", "%01", "1..2"] {
         let refused = upload(&registry, version, package("acme/lib", "one")).await.expect(400);

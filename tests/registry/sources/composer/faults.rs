@@ -94,6 +94,10 @@ async fn a_document_that_is_none_is_refused_with_a_reason_and_nothing_of_it_is_k
     for (body, error) in [
         (Vec::from("<!doctype html>"), "the answer is not JSON (expected value at line 1 column 1)"),
         (whole.as_bytes()[..whole.len() / 2].to_vec(), "the answer is not JSON (EOF while parsing"),
+        (
+            ["\u{feff}", &whole].concat().into_bytes(),
+            "the answer is not JSON (it begins with a byte order mark (UTF-8), which JSON does not allow",
+        ),
         (Vec::from("[]"), "the answer is JSON, but not an object"),
         (Vec::from("{\"packages\": 5}"), "`packages` must be an object"),
         (Vec::from("{\"packages\": {\"vendor/lib\": 5}}"), "`packages` must hold lists of versions"),
