@@ -16,7 +16,7 @@ use crate::ports::Job;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::composer::Progress;
-use crate::registry::sources::composer::client::UpstreamRepositoryError;
+use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::refresh::refresh;
 use crate::registry::sources::git::SyncOutcome;
 use crate::registry::sources::git::error::SyncError;

@@ -3,19 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use composer::{InvalidRepository, PackageName, RepositoryFile, Versions, read_root, read_versions};
+use composer::{PackageName, RepositoryFile, Versions, read_root, read_versions};
 use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::json;
-use crate::ports::{DatabaseError, Fault, HttpClientError};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::kernel::outbound::{
-    Authorization, OutboundRequest, OutboundResponse, RequestError, read_all, send,
-};
+use crate::registry::kernel::outbound::{Authorization, OutboundRequest, OutboundResponse, read_all, send};
+use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, UpstreamRepository, Validators};
@@ -33,103 +30,6 @@ pub const USER_AGENT_TEXT: &str = concat!("Composer/2.0 (rostrum/", env!("CARGO_
 /// Attempts at one request when the server breaks off or is overloaded.
 const MAX_ATTEMPTS: u32 = 2;
 const RETRY_DELAY: Duration = Duration::from_millis(500);
-
-/// Why an upstream repository could not be read, in words for its owner. Nothing here holds a credential.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamRepositoryError {
-    /// No answer.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// 401 or 403.
-    #[error("the server refuses the credentials (HTTP {status}{message}); check `auth_credentials`")]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// What the server said, after a colon.
-        message: String,
-    },
-    /// The root is not there.
-    #[error("there is no packages.json at this address, or the credentials may not see it (HTTP 404)")]
-    NotARepository,
-    /// A document that another one names is not there.
-    #[error("`{name}` is named by the repository, but not there (HTTP 404)")]
-    Missing {
-        /// Its address.
-        name: String,
-    },
-    /// Any other status.
-    #[error("the server answers with HTTP {status}{message}")]
-    Status {
-        /// HTTP status.
-        status: u16,
-        /// What the server said, after a colon.
-        message: String,
-    },
-    /// It says what cannot be understood.
-    #[error(transparent)]
-    Document(#[from] InvalidRepository),
-    /// An address in its documents leads nowhere.
-    #[error("`{0}` in its packages.json is not a URL")]
-    Address(String),
-    /// A document is another one than was announced.
-    #[error("`{name}` does not have the hash that the repository states for it")]
-    Hash {
-        /// Its address.
-        name: String,
-    },
-    /// It has more than is read.
-    #[error("the repository {0}; serve it with `metadata-url`, so that its packages are asked for by name")]
-    TooLarge(String),
-    /// The registry failed; the text for the owner is the refusal's own.
-    #[error("{}", .0.detail)]
-    Internal(Failure),
-}
-
-impl From<Failure> for UpstreamRepositoryError {
-    fn from(failure: Failure) -> Self {
-        Self::Internal(failure)
-    }
-}
-
-impl From<DatabaseError> for UpstreamRepositoryError {
-    fn from(error: DatabaseError) -> Self {
-        Self::Internal(error.into())
-    }
-}
-
-impl From<Fault> for UpstreamRepositoryError {
-    fn from(fault: Fault) -> Self {
-        Self::Internal(fault.into())
-    }
-}
-
-impl UpstreamRepositoryError {
-    /// Whether the same request may succeed a moment later.
-    fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Request(RequestError::NoAnswer(HttpClientError::Unreachable(_)))
-                | Self::Status { status: 500 | 502 | 503 | 504, .. }
-        )
-    }
-
-    /// Whether it is the server that fails, not one document of it.
-    pub fn is_server_failure(&self) -> bool {
-        match self {
-            Self::Request(error) => !matches!(error, RequestError::TooLarge { .. }),
-            Self::Refused { .. } | Self::Status { .. } | Self::NotARepository => true,
-            _ => false,
-        }
-    }
-
-    /// What a client is told that asked for something of it.
-    pub fn into_failure(self, what: &str) -> Failure {
-        match self {
-            Self::Internal(failure) => failure,
-            other => Failure::new(Kind::Upstream, format!("{what} is not available from its upstream now: {other}")),
-        }
-    }
-}
 
 /// A document, or why there is none.
 pub enum ConditionalResponse {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::registry::sources::composer::client::UpstreamRepositoryError;
+use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::import_batch::ImportBatch;
 use crate::registry::sources::composer::{Progress, matches_any};
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, Validators};

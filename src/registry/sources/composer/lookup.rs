@@ -14,7 +14,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::documents::{
     DOCUMENT_TTL, DocumentCache, NameResolution, PackageDocuments, StoredDocuments, stored,
 };
-use crate::registry::sources::composer::client::UpstreamRepositoryError;
+use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::import_batch::ImportBatch;
 use crate::registry::sources::composer::{eligible_upstreams, is_name_reserved, matches_any};
 use crate::store::OrganizationId;

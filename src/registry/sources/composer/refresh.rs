@@ -6,7 +6,8 @@ use composer::PackageName;
 
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::sources::composer::client::{FetchedRoot, UpstreamRepositoryError};
+use crate::registry::sources::composer::client::FetchedRoot;
+use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::import_all::import_all;
 use crate::registry::sources::composer::import_batch::ImportBatch;
 use crate::registry::sources::composer::{Progress, ineligibility, retract_reserved};

@@ -1,0 +1,104 @@
+//! Why an upstream repository could not be read.
+
+use composer::InvalidRepository;
+
+use crate::ports::{DatabaseError, Fault, HttpClientError};
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::outbound::RequestError;
+
+/// Why an upstream repository could not be read, in words for its owner. Nothing here holds a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamRepositoryError {
+    /// No answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// 401 or 403.
+    #[error("the server refuses the credentials (HTTP {status}{message}); check `auth_credentials`")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What the server said, after a colon.
+        message: String,
+    },
+    /// The root is not there.
+    #[error("there is no packages.json at this address, or the credentials may not see it (HTTP 404)")]
+    NotARepository,
+    /// A document that another one names is not there.
+    #[error("`{name}` is named by the repository, but not there (HTTP 404)")]
+    Missing {
+        /// Its address.
+        name: String,
+    },
+    /// Any other status.
+    #[error("the server answers with HTTP {status}{message}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// What the server said, after a colon.
+        message: String,
+    },
+    /// It says what cannot be understood.
+    #[error(transparent)]
+    Document(#[from] InvalidRepository),
+    /// An address in its documents leads nowhere.
+    #[error("`{0}` in its packages.json is not a URL")]
+    Address(String),
+    /// A document is another one than was announced.
+    #[error("`{name}` does not have the hash that the repository states for it")]
+    Hash {
+        /// Its address.
+        name: String,
+    },
+    /// It has more than is read.
+    #[error("the repository {0}; serve it with `metadata-url`, so that its packages are asked for by name")]
+    TooLarge(String),
+    /// The registry failed; the text for the owner is the refusal's own.
+    #[error("{}", .0.detail)]
+    Internal(Failure),
+}
+
+impl From<Failure> for UpstreamRepositoryError {
+    fn from(failure: Failure) -> Self {
+        Self::Internal(failure)
+    }
+}
+
+impl From<DatabaseError> for UpstreamRepositoryError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<Fault> for UpstreamRepositoryError {
+    fn from(fault: Fault) -> Self {
+        Self::Internal(fault.into())
+    }
+}
+
+impl UpstreamRepositoryError {
+    /// Whether the same request may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Request(RequestError::NoAnswer(HttpClientError::Unreachable(_)))
+                | Self::Status { status: 500 | 502 | 503 | 504, .. }
+        )
+    }
+
+    /// Whether it is the server that fails, not one document of it.
+    pub fn is_server_failure(&self) -> bool {
+        match self {
+            Self::Request(error) => !matches!(error, RequestError::TooLarge { .. }),
+            Self::Refused { .. } | Self::Status { .. } | Self::NotARepository => true,
+            _ => false,
+        }
+    }
+
+    /// What a client is told that asked for something of it.
+    pub fn into_failure(self, what: &str) -> Failure {
+        match self {
+            Self::Internal(failure) => failure,
+            other => Failure::new(Kind::Upstream, format!("{what} is not available from its upstream now: {other}")),
+        }
+    }
+}
