@@ -254,7 +254,7 @@ pub enum HttpClientError {
     /// No connection, a broken one, or a name that does not resolve.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
-    /// Nothing came within the request's patience.
+    /// Nothing came within the request's timeout.
     #[error("the server did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
 }

@@ -40,12 +40,12 @@ pub fn count_installs(
         return;
     }
     let (organization, subject) = (view.organization(), caller.rate_limit_subject());
-    let tell = caller.consumer_id.map(|consumer_id| {
+    let notification = caller.consumer_id.map(|consumer_id| {
         let list = json!(installs).to_string();
         notify_first_downloads(organization, consumer_id, &subject, list, app.now())
     });
     let by = By { subject: &subject, address, at: app.now(), day: today(app) };
-    let batch = (tell, count(organization, by, &installs));
+    let batch = (notification, count(organization, by, &installs));
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {
         if let Err(error) = database.ask(batch).await {

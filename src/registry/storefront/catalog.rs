@@ -1,7 +1,7 @@
 //! What a shop sells: packages and versions by number, made before there is a zip, hidden and shown again.
 //!
 //! A shop goes on seeing what it hides; nobody else does. A version without a zip is nowhere but here, until its zip is
-//! uploaded. What becomes of the metadata is `curate`'s and `uploads`'.
+//! uploaded. The metadata is written by `packages::manage` and `sources::uploads`.
 
 use bytes::Bytes;
 use composer::{NormalizedVersion, PackageName};

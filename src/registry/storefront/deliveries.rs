@@ -64,10 +64,10 @@ pub async fn deliver(app: &App, id: i64) -> Result<(), Failure> {
     };
     let Sent { status, error } = send(app, &sending).await;
     let now = app.now();
-    let rest = usize::try_from(sending.attempts - 1).ok().and_then(|place| RETRY_DELAYS.get(place));
-    let (state, next_attempt_at) = match (&error, rest) {
+    let delay = usize::try_from(sending.attempts - 1).ok().and_then(|place| RETRY_DELAYS.get(place));
+    let (state, next_attempt_at) = match (&error, delay) {
         (None, _) => ("delivered", now),
-        (Some(_), Some(rest)) => ("pending", now.plus(*rest)),
+        (Some(_), Some(delay)) => ("pending", now.plus(*delay)),
         (Some(_), None) => ("failed", now),
     };
     let finished_at = (state != "pending").then_some(now);

@@ -24,9 +24,9 @@ use crate::store::{OrganizationId, Query, Update};
 pub struct PermissionSpec {
     /// Whose it is.
     pub consumer_id: Option<i64>,
-    /// Primary key of the package; or else
+    /// Primary key of the package, instead of `package`.
     pub package_id: Option<i64>,
-    /// its name, or a pattern in which `*` stands for any characters.
+    /// The package's name, or a pattern in which `*` stands for any characters.
     pub package: Option<String>,
     /// A Composer constraint.
     pub version: Option<String>,

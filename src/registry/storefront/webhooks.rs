@@ -190,17 +190,17 @@ async fn notify(
     app: &App,
     by: &Actor,
     uid: &str,
-    tell: Query<Option<DeliveryId>>,
+    write: Query<Option<DeliveryId>>,
     noted: Stmt,
     id: Option<i64>,
 ) -> Result<DeliveryRow, Failure> {
     let organization = by.organization();
-    let batch = (tell, noted, webhooks::by_uid(organization, uid), deliveries::by_id(organization, uid, id));
-    let (told, (), webhook, row) = app.ports.database.ask(batch).await?;
+    let batch = (write, noted, webhooks::by_uid(organization, uid), deliveries::by_id(organization, uid, id));
+    let (written, (), webhook, row) = app.ports.database.ask(batch).await?;
     if !webhook.ok_or_else(absent)?.is_enabled {
         return Err(Failure::new(Kind::Conflict, "This webhook is disabled. Set its `status` to 1 first."));
     }
     let row = row.ok_or_else(|| Failure::not_found("Delivery"))?;
-    app.enqueue_all(&jobs(told), std::time::Duration::ZERO).await;
+    app.enqueue_all(&jobs(written), std::time::Duration::ZERO).await;
     Ok(row)
 }

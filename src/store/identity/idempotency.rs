@@ -77,7 +77,7 @@ pub async fn release(db: &dyn Database, uid: &str) -> Result<(), DatabaseError> 
     db.ask(stmt).await
 }
 
-/// The statement that forgets at most 1000 keys whose time is over, with their answers.
+/// The statement that deletes at most 1000 expired keys, with their answers.
 pub fn collect_garbage(now: Millis) -> Stmt {
     Stmt::new(
         "DELETE FROM idempotency_keys

@@ -14,9 +14,9 @@ use crate::store::access::tokens::GrantRow;
 /// A grant as a request states it.
 #[derive(Debug, Clone, Default)]
 pub struct GrantSpec {
-    /// One package's name; or else
+    /// One package's name, instead of `pattern`.
     pub package: Option<String>,
-    /// a pattern in which `*` stands for any characters.
+    /// A pattern in which `*` stands for any characters.
     pub pattern: Option<String>,
     /// A Composer constraint; absent is every version.
     pub constraint: Option<String>,
@@ -33,15 +33,15 @@ pub struct GrantSpec {
 pub struct TokenSpec {
     /// Free text.
     pub description: Option<String>,
-    /// What it may do, in short; or else
+    /// What it may do, in short, instead of `scopes`.
     pub permissions: Option<Permissions>,
-    /// scope by scope: `packages:read`, `repositories:*`.
+    /// What it may do, scope by scope: `packages:read`, `repositories:*`.
     pub scopes: Option<Vec<String>>,
     /// When it ends.
     pub expires_at: Update<Millis>,
-    /// Package names start with one of these; cleared: every package. Or else
+    /// Package names start with one of these; cleared: every package. Instead of `grants`.
     pub allowed_package_prefixes: Update<Vec<String>>,
-    /// grant by grant; none: no package.
+    /// What it sees, grant by grant; none: no package.
     pub grants: Update<Vec<GrantSpec>>,
     /// Requests an hour.
     pub rate_limit_max: Update<i64>,
