@@ -1,6 +1,8 @@
 //! Whose rows a statement touches is said by its signature. Every function of the store that makes or runs a statement
 //! takes an `OrganizationId` first (or a value that holds one), or stands under a heading `// Across organizations:`
 //! that says why it needs none. The latter are listed here, so that one more is a decision.
+//!
+//! No statement matches by a pattern that is not written in it, because D1 refuses long ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -171,6 +173,26 @@ fn every_statement_is_bound_to_an_organization_or_says_why_not() {
     let listed: Vec<(String, String)> = listed.collect();
     assert_eq!(across, listed);
     assert!(bound > 100, "the functions were not recognised: {bound}");
+}
+
+/// What follows each `LIKE` and `GLOB` of a statement.
+fn patterns_in(text: &str) -> Vec<&str> {
+    let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+    let operands = |line| ["LIKE ", "GLOB "].map(|operator| str::split(line, operator).skip(1)).into_iter().flatten();
+    code.flat_map(operands).collect()
+}
+
+#[test]
+fn the_database_is_never_asked_for_a_pattern_that_comes_from_data() {
+    let mut literal = 0;
+    for path in store_files() {
+        for operand in patterns_in(&text_of(&path)) {
+            assert!(operand.starts_with('\''), "{}: a pattern of data: {operand}", path.display());
+            literal += 1;
+        }
+    }
+    assert!(literal > 3, "the patterns were not recognised: {literal}");
+    assert_eq!(patterns_in("a LIKE 'x%' OR b GLOB ?1\n// c LIKE d"), ["'x%' OR b GLOB ?1", "?1"]);
 }
 
 #[test]

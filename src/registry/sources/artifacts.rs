@@ -16,12 +16,14 @@ use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::packages::manage::delete_versions;
 use crate::registry::sources::archive_store::blob_key;
 use crate::store::Page;
+use crate::store::kernel::name_range::NameRange;
 use crate::store::sources::artifacts::{
     self, ArtifactFilter, ArtifactRow, UploadedVersion, Use, delete_marked, delete_unreferenced_texts,
-    mark_unreferenced, uploaded,
+    mark_unreferenced, uploaded, uploaded_names,
 };
 
 /// Most rows that are looked through for one answer.
@@ -85,7 +87,10 @@ pub struct Cleanup {
 /// Removes uploaded versions that `view` sees, or tells which it would remove.
 pub async fn clean_up(app: &App, by: &Actor, spec: &CleanupSpec) -> Result<Cleanup, Failure> {
     check(spec)?;
-    let rows = uploaded(&*app.ports.database, by.organization(), &spec.package, MAX_UPLOADED).await?;
+    let database = &*app.ports.database;
+    let mut names = uploaded_names(database, by.organization(), &NameRange::of(&spec.package)).await?;
+    names.retain(|name| matches_pattern(&spec.package, name));
+    let rows = uploaded(database, by.organization(), &names, MAX_UPLOADED).await?;
     let looked_at_all = i64::try_from(rows.len()).is_ok_and(|count| count < MAX_UPLOADED);
     let Choice { chosen, kept } = choose(rows, &by.view, spec, app.now());
     let more = chosen.len() > PACKAGES_PER_CLEANUP || !looked_at_all;

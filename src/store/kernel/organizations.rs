@@ -3,8 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
+use crate::store::kernel::name_range::NameRange;
 use crate::store::{Query, json_text};
 
 /// Primary key of an organization. Only a row has one; there is no way to make it from a number, so that whoever holds
@@ -67,7 +69,7 @@ pub struct Announced {
 }
 
 /// What an organization announces and every package that it publishes itself, in one round trip. `with_index` are the
-/// names and patterns of packages whose version index is wanted too.
+/// names and patterns of packages whose version index is wanted too; some that only begin like a pattern have it as well.
 pub async fn listing(
     db: &dyn Database,
     organization: OrganizationId,
@@ -87,15 +89,14 @@ pub async fn listing(
            FROM organizations WHERE id = ?1",
         [organization.into()],
     );
-    // GLOB reads a package name or a pattern with `*` just as registry::access does: the other characters
-    // that it knows cannot stand in either.
+    let ranges: Vec<Value> = with_index.iter().map(|target| NameRange::of(target).to_json()).collect();
     let packages: Query<Vec<ListedPackage>> = Query::all(
         "SELECT p.name,
-                CASE WHEN EXISTS (SELECT 1 FROM json_each(?2) t WHERE p.name GLOB t.value)
+                CASE WHEN EXISTS (SELECT 1 FROM json_each(?2) t WHERE p.name BETWEEN t.value ->> 0 AND t.value ->> 1)
                      THEN p.version_index END AS version_index
            FROM packages p JOIN repositories r ON r.id = p.repository_id
           WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND r.kind <> 'composer' ORDER BY p.name",
-        [organization.into(), serde_json::json!(with_index).to_string().into()],
+        [organization.into(), Value::Array(ranges).to_string().into()],
     );
     let (announced, packages) = db.ask((announced, packages)).await?;
     Ok(announced.map(|announced| (announced, packages)))

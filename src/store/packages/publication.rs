@@ -371,16 +371,23 @@ fn parts(mut document: &str, bytes: usize) -> Vec<&str> {
 pub struct Retirement {
     /// The repository.
     pub repository_id: i64,
-    /// Names and patterns.
-    pub patterns: Vec<String>,
-    /// Whether those leave that match one of them, or those that match none.
-    pub matching: bool,
+    /// Those that leave.
+    pub leaving: Leaving,
+}
+
+/// Names of packages that leave the metadata. Never patterns: D1 refuses those of more than 50 bytes.
+#[derive(Debug, Clone)]
+pub enum Leaving {
+    /// These.
+    Named(Vec<String>),
+    /// All but these.
+    AllBut(Vec<String>),
 }
 
 impl Retirement {
     /// All of a repository.
     pub fn all(repository_id: i64) -> Self {
-        Self { repository_id, patterns: vec!["*".to_owned()], matching: true }
+        Self { repository_id, leaving: Leaving::AllBut(Vec::new()) }
     }
 }
 
@@ -389,16 +396,29 @@ macro_rules! leaving {
     () => {
         "SELECT p.id FROM json_each(?1) l JOIN packages p ON p.repository_id = l.value ->> 0
           WHERE p.organization_id = ?2 AND p.version_index <> '[]'
-            AND EXISTS (SELECT 1 FROM json_each(l.value, '$[1]') g WHERE p.name GLOB g.value) = (l.value ->> 2)"
+            AND (p.name IN (SELECT n.value FROM json_each(l.value, '$[2]') n)) = (l.value ->> 1)"
     };
 }
 
+/// Most names that one element of a list holds: with names of 255 bytes still far below what D1 takes as one value.
+const NAMES_AT_ONCE: usize = 5_000;
+
 /// Takes packages out of the metadata; their zips that are here stay downloadable. The organization's revision must
-/// have been moved before. GLOB reads names and patterns as `registry::kernel::pattern` does. The packages come last: what
-/// is no longer listed is not found again.
-pub fn retire(organization: OrganizationId, leaving: &[Retirement], now: Millis) -> [Stmt; 4] {
-    let row = |one: &Retirement| json!([one.repository_id, one.patterns, one.matching]);
-    let list = Value::Array(leaving.iter().map(row).collect()).to_string();
+/// have been moved before. The packages come last: what is no longer listed is not found again.
+pub fn retire(organization: OrganizationId, leaving: &[Retirement], now: Millis) -> Vec<Stmt> {
+    let row = |one: &Retirement| match &one.leaving {
+        Leaving::Named(names) => {
+            names.chunks(NAMES_AT_ONCE).map(|names| json!([one.repository_id, true, names])).collect()
+        }
+        Leaving::AllBut(names) => vec![json!([one.repository_id, false, names])],
+    };
+    json_arguments(leaving.iter().flat_map(row))
+        .into_iter()
+        .flat_map(|list| retire_listed(organization, &list, now))
+        .collect()
+}
+
+fn retire_listed(organization: OrganizationId, list: &str, now: Millis) -> [Stmt; 4] {
     [
         Stmt::new(
             concat!(
@@ -406,11 +426,11 @@ pub fn retire(organization: OrganizationId, leaving: &[Retirement], now: Millis)
                 leaving!(),
                 ")"
             ),
-            [list.as_str().into(), organization.into(), now.into()],
+            [list.into(), organization.into(), now.into()],
         ),
         Stmt::new(
             concat!("DELETE FROM documents WHERE package_id IN (", leaving!(), ")"),
-            [list.as_str().into(), organization.into()],
+            [list.into(), organization.into()],
         ),
         Stmt::new(
             concat!(
@@ -419,7 +439,7 @@ pub fn retire(organization: OrganizationId, leaving: &[Retirement], now: Millis)
                 leaving!(),
                 "))"
             ),
-            [list.as_str().into(), organization.into()],
+            [list.into(), organization.into()],
         ),
         Stmt::new(
             concat!(
@@ -429,7 +449,7 @@ pub fn retire(organization: OrganizationId, leaving: &[Retirement], now: Millis)
                 leaving!(),
                 ")"
             ),
-            [list.as_str().into(), organization.into(), now.into()],
+            [list.into(), organization.into(), now.into()],
         ),
     ]
 }

@@ -161,6 +161,15 @@ pub fn revisions(organization: OrganizationId, names: String) -> Query<Vec<NameA
     )
 }
 
+/// Reads the listed packages of a repository.
+pub fn listed_names(organization: OrganizationId, repository_id: i64) -> Query<Vec<NameAndRevision>> {
+    Query::all(
+        "SELECT p.name, p.revision FROM packages p
+          WHERE p.organization_id = ?1 AND p.repository_id = ?2 AND p.version_index <> '[]'",
+        [organization.into(), repository_id.into()],
+    )
+}
+
 /// Whose package it is.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Owner {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::kernel::name_range::NameRange;
 use crate::store::{OrganizationId, Page, Query, json_text};
 
 /// A version that needs a zip.
@@ -112,22 +113,39 @@ pub struct UploadedVersion {
     pub size: i64,
 }
 
-/// The uploaded versions of the packages whose name matches `pattern` (with `*`), package by package. At most `limit`.
+/// The packages that were uploaded and whose name is within `range`, by name.
+pub async fn uploaded_names(
+    db: &dyn Database,
+    organization: OrganizationId,
+    range: &NameRange,
+) -> Result<Vec<String>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Uploaded {
+        name: String,
+    }
+    let names: Query<Vec<Uploaded>> = Query::all(
+        "SELECT p.name FROM packages p JOIN repositories r ON r.id = p.repository_id AND r.kind = 'artifact'
+          WHERE p.organization_id = ?1 AND p.name BETWEEN ?2 AND ?3 ORDER BY p.name",
+        [organization.into(), range.first.as_str().into(), range.last.as_str().into()],
+    );
+    Ok(db.ask(names).await?.into_iter().map(|row| row.name).collect())
+}
+
+/// The uploaded versions of the packages `names`, package by package. At most `limit`.
 pub async fn uploaded(
     db: &dyn Database,
     organization: OrganizationId,
-    pattern: &str,
+    names: &[String],
     limit: i64,
 ) -> Result<Vec<UploadedVersion>, DatabaseError> {
-    // GLOB reads a pattern with `*` just as registry::access does: what else it knows stands in no name.
     let uploaded = Query::all(
         "SELECT p.name, v.pretty, v.normalized, v.released_at, a.sha256, a.size
            FROM packages p JOIN repositories r ON r.id = p.repository_id AND r.kind = 'artifact'
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
            JOIN artifacts a ON a.sha256 = d.artifact_sha256
-          WHERE p.organization_id = ?1 AND p.name GLOB ?2 ORDER BY p.name, v.id LIMIT ?3",
-        [organization.into(), pattern.into(), limit.into()],
+          WHERE p.organization_id = ?1 AND p.name IN (SELECT value FROM json_each(?2)) ORDER BY p.name, v.id LIMIT ?3",
+        [organization.into(), json!(names).to_string().into(), limit.into()],
     );
     db.ask(uploaded).await
 }

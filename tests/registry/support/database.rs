@@ -5,12 +5,24 @@ use std::sync::Mutex;
 use rostrum::ports::{Argument, BoxFuture, Database, DatabaseError, Fault, Rows, Stmt};
 use rostrum::store::query::Batch;
 use rusqlite::Connection;
+use rusqlite::limits::Limit;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use serde_json::{Map, Number, Value as Json};
 
 use super::meter::{Port, PortMeter};
 
-/// D1's limits.
+/// D1's limits, as the runtime sets them on SQLite itself.
+const LIMITS: [(Limit, usize); 9] = [
+    (Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES),
+    (Limit::SQLITE_LIMIT_SQL_LENGTH, 100_000),
+    (Limit::SQLITE_LIMIT_COLUMN, 100),
+    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
+    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 5),
+    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 32),
+    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
+    (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, MAX_PARAMETERS),
+    (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
+];
 const MAX_PARAMETERS: usize = 100;
 const MAX_VALUE_BYTES: usize = 2_000_000;
 const MAX_SAFE_INTEGER: i64 = 1 << 53;
@@ -32,6 +44,10 @@ impl Sqlite {
     pub fn new(meter: PortMeter) -> Self {
         let connection = Connection::open_in_memory().expect("SQLite opens");
         connection.pragma_update(None, "foreign_keys", true).expect("foreign keys are checked");
+        for (limit, value) in LIMITS {
+            let value = i32::try_from(value).expect("a small number");
+            connection.set_limit(limit, value).expect("SQLite knows the limit");
+        }
         for migration in migrations() {
             connection.execute_batch(&migration).expect("the migration applies");
         }

@@ -16,7 +16,7 @@ use crate::registry::sources::composer::{ineligibility, priority};
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::packages::authority::{AnswerKind, NameOwnership, PreviousAnswer, StoredRoot, UpstreamRepository};
-use crate::store::packages::publication::{KnownPackage, Origin, Retirement, retire};
+use crate::store::packages::publication::{KnownPackage, Leaving, Origin, Retirement, retire};
 use crate::store::sources::repositories;
 use crate::store::sources::sync_runs::{SkippedItem, SyncReport};
 use crate::store::sources::upstream_answers::{self, KnownVersion, NameRow, NewAnswer, SkippedVersion};
@@ -190,10 +190,10 @@ impl<'a> ImportBatch<'a> {
         let now = self.app.now();
         let mut after = Vec::new();
         if !self.leaving.is_empty() {
-            let patterns = std::mem::take(&mut self.leaving);
-            let leaving = Retirement { repository_id: self.upstream.id, patterns, matching: true };
+            let leaving = Leaving::Named(std::mem::take(&mut self.leaving));
+            let gone = Retirement { repository_id: self.upstream.id, leaving };
             after.push(organizations::touch(self.organization, Touched::Versions, now));
-            after.extend(retire(self.organization, &[leaving], now));
+            after.extend(retire(self.organization, &[gone], now));
         }
         after.extend(upstream_answers::record_answer(self.upstream.id, std::mem::take(&mut self.noted), now));
         match plan {

@@ -26,6 +26,8 @@ pub mod import_batch;
 pub mod lookup;
 pub mod refresh;
 
+use std::collections::BTreeMap;
+
 use composer::PackageName;
 
 use crate::registry::kernel::app::App;
@@ -34,7 +36,7 @@ use crate::registry::kernel::pattern::matches_pattern;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::packages::authority::{NameAuthority, NameOwnership, UpstreamAnswer, UpstreamRepository};
-use crate::store::packages::publication::{Retirement, retire};
+use crate::store::packages::publication::{Leaving, Retirement, retire};
 use crate::store::sources::upstream_answers::{self, ContestedPackage};
 
 /// The provider of the implicit upstream.
@@ -110,23 +112,21 @@ pub async fn retract_reserved(
         Some(contested) => contested,
         None => app.ports.database.ask(upstream_answers::conflicting_packages(organization)).await?,
     };
-    let mut leaving: Vec<Retirement> = Vec::new();
+    let mut leaving: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for ContestedPackage { name, repository_id, provider, credential_type, package_filter } in contested {
         let vendor = name.split_once('/').map_or("", |(vendor, _)| vendor);
         if !is_public(&provider, &credential_type, package_filter.as_deref(), vendor) {
             continue;
         }
-        match leaving.iter_mut().find(|one| one.repository_id == repository_id) {
-            Some(one) => one.patterns.push(name),
-            None => leaving.push(Retirement { repository_id, patterns: vec![name], matching: true }),
-        }
+        leaving.entry(repository_id).or_default().push(name);
     }
     if leaving.is_empty() {
         return Ok(());
     }
     let now = app.now();
     let mut batch = vec![organizations::touch(organization, Touched::Versions, now)];
-    batch.extend(retire(organization, &leaving, now));
+    let retirement = |(repository_id, names)| Retirement { repository_id, leaving: Leaving::Named(names) };
+    batch.extend(retire(organization, &leaving.into_iter().map(retirement).collect::<Vec<_>>(), now));
     app.ports.database.batch(batch).await?;
     app.memory.invalidate_published(organization);
     Ok(())

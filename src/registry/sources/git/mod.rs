@@ -31,7 +31,7 @@ use crate::registry::sources::git::remote::GitRemote;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::organizations::Touched;
-use crate::store::packages::publication::{NewText, Origin, Retirement, retire};
+use crate::store::packages::publication::{Leaving, NewText, Origin, Retirement, retire};
 use crate::store::packages::state::{self, LiveVersion, PackageState};
 use crate::store::sources::repositories::{self, Repository};
 use crate::store::sources::sync_runs::{self, Claim, Finished, SkippedItem, SyncReport};
@@ -313,7 +313,7 @@ impl ChangedRepository<'_> {
         };
         let capabilities = serde_json::json!(self.capabilities).to_string();
         // The repository may have published under another name before.
-        let renamed = Retirement { repository_id: repository.id, patterns: vec![name.to_string()], matching: false };
+        let renamed = Retirement { repository_id: repository.id, leaving: Leaving::AllBut(vec![name.to_string()]) };
         let after = (
             retire(organization, &[renamed], now),
             repositories::replace_refs(repository.id, &changes.refs, &self.digest, &capabilities),

@@ -11,6 +11,7 @@ use crate::registry::access::actor::Actor;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::sources::composer::PACKAGIST;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
@@ -21,7 +22,8 @@ use crate::registry::sources::repositories::{
 use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::packages::publication::{Retirement, retire};
+use crate::store::packages::publication::{Leaving, Retirement, retire};
+use crate::store::packages::state::listed_names;
 use crate::store::sources::repositories::{self, NewCredentials, Repository, RepositoryChanges, RepositoryRow};
 use crate::store::sources::{sync_runs, upstream_answers};
 
@@ -202,7 +204,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
     };
     let recorded = by.record(app, &event)?;
     let known = row.address();
-    let consequences = consequences(app, &row.repository, &difference);
+    let consequences = consequences(app, &row.repository, &difference).await?;
     let batch = (
         repositories::guard(by.organization(), uid, known),
         repositories::update(by.organization(), uid, difference.changes),
@@ -227,9 +229,9 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
 }
 
 /// What else has to happen so that nothing of the old repository stays behind.
-fn consequences(app: &App, repository: &Repository, difference: &Difference) -> Vec<Stmt> {
+async fn consequences(app: &App, repository: &Repository, difference: &Difference) -> Result<Vec<Stmt>, Failure> {
     if !difference.changes.is_another {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let now = app.now();
     let touched = organizations::touch(repository.organization, Touched::Names, now);
@@ -239,19 +241,19 @@ fn consequences(app: &App, repository: &Repository, difference: &Difference) -> 
         if difference.has("path") {
             batch.extend([touched, repositories::delete_packages(repository.organization, repository.id)]);
         }
-        return batch;
+        return Ok(batch);
     }
     batch.push(touched);
     if difference.has("url") {
         batch.extend(retire(repository.organization, &[Retirement::all(repository.id)], now));
         batch.push(upstream_answers::delete_answers(repository.organization, repository.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
-        let globs = read_text(filter).unwrap_or_default();
-        batch.extend(retire(
-            repository.organization,
-            &[Retirement { repository_id: repository.id, patterns: globs, matching: false }],
-            now,
-        ));
+        let patterns: Vec<String> = read_text(filter).unwrap_or_default();
+        let listed = app.ports.database.ask(listed_names(repository.organization, repository.id)).await?;
+        let is_outside = |name: &String| !patterns.iter().any(|pattern| matches_pattern(pattern, name));
+        let leaving = Leaving::Named(listed.into_iter().map(|row| row.name).filter(is_outside).collect());
+        let outside = Retirement { repository_id: repository.id, leaving };
+        batch.extend(retire(repository.organization, &[outside], now));
     }
-    batch
+    Ok(batch)
 }
