@@ -206,6 +206,15 @@ CREATE TABLE recovery_codes (
   PRIMARY KEY (user_id, hash)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE remarks (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  subject TEXT NOT NULL, -- a ref's full name, or a version's reference: a commit id
+  kind TEXT NOT NULL,
+  text TEXT NOT NULL, -- whole sentences
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (repository_id, subject, kind)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE repositories (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -278,7 +287,7 @@ CREATE TABLE sync_runs (
   changed INTEGER NOT NULL DEFAULT 0,
   removed INTEGER NOT NULL DEFAULT 0,
   skipped TEXT NOT NULL DEFAULT '[]' -- JSON array of {ref, reason}
-) STRICT;
+, remarks TEXT NOT NULL DEFAULT '[]') STRICT;
 
 CREATE TABLE texts (
   sha256 TEXT PRIMARY KEY,

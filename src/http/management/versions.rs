@@ -18,6 +18,7 @@ use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::manage::{VersionChange, change_version};
 use crate::registry::packages::read;
+use crate::store::packages::remarks::{Remark, RemarkKind};
 use crate::store::packages::versions::VersionRow;
 
 /// A version of a package.
@@ -43,6 +44,8 @@ pub struct VersionView {
     dist_error: Option<String>,
     /// README, CHANGELOG and licence files that it has.
     files: Vec<String>,
+    /// What operators should know of it.
+    remarks: Vec<RemarkView>,
     /// Unix seconds.
     released_at: i64,
 }
@@ -62,8 +65,25 @@ impl From<VersionRow> for VersionView {
             size: row.size,
             dist_error: row.dist_error,
             files: row.files.into_iter().map(|(_, name)| name).collect(),
+            remarks: row.remarks.into_iter().map(RemarkView::from).collect(),
             released_at: row.released_at.seconds(),
         }
+    }
+}
+
+/// What operators should know of a version or of the ref that it comes from.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RemarkView {
+    /// `moved_tag`, `lower_cased_name`, `lost_files`, `lfs_pointers`, `submodules` or `unzippable`.
+    #[schema(value_type = String)]
+    kind: RemarkKind,
+    /// Whole sentences.
+    text: String,
+}
+
+impl From<Remark> for RemarkView {
+    fn from(Remark { kind, text }: Remark) -> Self {
+        Self { kind, text }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod documents;
 pub mod lists;
 pub mod publication;
+pub mod remarks;
 pub mod state;
 pub mod version_source;
 pub mod versions;

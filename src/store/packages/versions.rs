@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
+use crate::store::packages::remarks::Remark;
 use crate::store::{OrganizationId, Query, flag, json_text};
 
 /// A version with no more than it takes to decide who sees it, and where in a list it stands.
@@ -63,6 +64,9 @@ pub struct VersionRow {
     /// JSON array of `[kind, file name]` of what people read.
     #[serde(deserialize_with = "json_text")]
     pub files: Vec<(String, String)>,
+    /// What operators should know of it.
+    #[serde(deserialize_with = "json_text")]
+    pub remarks: Vec<Remark>,
     /// composer.json, when it was asked for.
     pub manifest: Option<String>,
 }
@@ -71,7 +75,10 @@ macro_rules! version_columns {
     () => {
         "v.id, v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at, v.yanked_at,
          a.sha1 AS shasum, a.size, d.error AS dist_error,
-         (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f WHERE f.version_id = v.id) AS files
+         (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f WHERE f.version_id = v.id) AS files,
+         (SELECT json_group_array(json_object('kind', m.kind, 'text', m.text)) FROM remarks m
+           WHERE m.repository_id = (SELECT o.repository_id FROM packages o WHERE o.id = v.package_id)
+             AND m.subject IN (v.ref_name, v.reference)) AS remarks
        FROM versions v
        LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
        LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"

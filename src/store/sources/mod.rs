@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod dists;
+pub mod refs;
 pub mod repositories;
 pub mod sync_runs;
 pub mod uploads;

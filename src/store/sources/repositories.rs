@@ -1,15 +1,14 @@
-//! `repositories`: where packages come from, and the refs as the last sync saw them.
+//! `repositories`: where packages come from.
 
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::packages::authority::{StoredRoot, UpstreamRepository};
-use crate::store::sources::{Total, dists};
-use crate::store::{OrganizationId, Page, Query, Update, json_arguments};
+use crate::store::sources::dists;
+use crate::store::{OrganizationId, Page, Query, Update};
 
 /// A repository as it was registered, and what syncs keep of its server.
 #[derive(Debug, Clone, Deserialize)]
@@ -73,6 +72,10 @@ pub struct RepositoryRow {
     pub created_at: Millis,
     /// The name of the package it publishes.
     pub package_name: Option<String>,
+    /// How many remarks there are on its refs.
+    pub remarks: i64,
+    /// When the latest one was made.
+    pub last_remark_at: Option<Millis>,
     /// Its latest run, if it ever had one.
     #[serde(flatten)]
     pub last_run: LastRun,
@@ -101,6 +104,8 @@ macro_rules! repository_columns {
          r.package_filter, r.credential_type, r.credentials, r.capabilities, r.refs_digest, r.request_seq, r.created_at,
          (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
             AS package_name,
+         (SELECT count(*) FROM remarks m WHERE m.repository_id = r.id) AS remarks,
+         (SELECT max(m.created_at) FROM remarks m WHERE m.repository_id = r.id) AS last_remark_at,
          l.request_seq AS run_request_seq, l.lease_until AS run_lease_until, l.finished_at AS run_finished_at,
          l.outcome AS run_outcome, l.error AS run_error,
          (SELECT max(finished_at) FROM sync_runs o WHERE o.repository_id = r.id AND o.outcome = 'ok')
@@ -310,15 +315,6 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
     )
 }
 
-/// The statement that forgets the refs of a repository: each is looked at again.
-pub fn delete_refs(organization: OrganizationId, repository_id: i64) -> Stmt {
-    Stmt::new(
-        "DELETE FROM repository_refs
-          WHERE repository_id IN (SELECT r.id FROM repositories r WHERE r.id = ?2 AND r.organization_id = ?1)",
-        [organization.into(), repository_id.into()],
-    )
-}
-
 /// The statement that removes the packages of a repository.
 pub fn delete_packages(organization: OrganizationId, repository_id: i64) -> Stmt {
     Stmt::new(
@@ -356,46 +352,6 @@ pub fn delete(organization: OrganizationId, uid: &str) -> Query<bool> {
     )
 }
 
-/// A ref as the last carried-through sync saw it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
-pub struct RefRow {
-    /// Full name: `refs/tags/v1.0.0`.
-    pub name: String,
-    /// Commit id.
-    pub reference: String,
-    /// The normalized version it became, or `None` when it was skipped.
-    pub version: Option<String>,
-    /// Why it was skipped.
-    pub reason: Option<String>,
-}
-
-/// A page of a repository's refs, those first that became no version, and how many there are in all; `None` without such
-/// a repository. A version is as people read it, and only there when it is published.
-pub async fn refs_page(
-    db: &dyn Database,
-    organization: OrganizationId,
-    uid: &str,
-    page: Page,
-) -> Result<Option<(Vec<RefRow>, i64)>, DatabaseError> {
-    let refs = Query::all(
-        "SELECT f.name, f.reference, f.reason,
-                (SELECT v.pretty FROM packages p JOIN versions v ON v.package_id = p.id
-                  WHERE p.repository_id = f.repository_id AND v.normalized = f.version
-                    AND v.ref_name = f.name AND v.removed_at IS NULL) AS version
-           FROM repositories r JOIN repository_refs f ON f.repository_id = r.id
-          WHERE r.organization_id = ?1 AND r.uid = ?2
-          ORDER BY f.reason IS NULL, f.name LIMIT ?3 OFFSET ?4",
-        [organization.into(), uid.into(), page.limit.into(), page.offset.into()],
-    );
-    let total: Query<Option<Total>> = Query::one(
-        "SELECT (SELECT count(*) FROM repository_refs f WHERE f.repository_id = r.id) AS total
-           FROM repositories r WHERE r.organization_id = ?1 AND r.uid = ?2",
-        [organization.into(), uid.into()],
-    );
-    let (refs, total) = db.ask((refs, total)).await?;
-    Ok(total.map(|row| (refs, row.total)))
-}
-
 /// The statement that aborts its batch when an upstream is not at that address any more. See `sync_runs::guard` for how.
 pub fn guard_upstream(organization: OrganizationId, repository_id: i64, url: &str) -> Stmt {
     Stmt::new(
@@ -429,34 +385,6 @@ pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseErr
         [now.into()],
     );
     Ok(db.ask(due).await?.into_iter().map(|row| row.id).collect())
-}
-
-/// Reads a repository's refs.
-pub fn refs(repository_id: i64) -> Query<Vec<RefRow>> {
-    Query::all(
-        "SELECT name, reference, version, reason FROM repository_refs WHERE repository_id = ?1",
-        [repository_id.into()],
-    )
-}
-
-/// Remembers the refs that were carried through, what became of each, and what the server can do.
-pub fn replace_refs(repository_id: i64, refs: &[RefRow], digest: &str, capabilities: &str) -> Vec<Stmt> {
-    let mut stmts = vec![
-        Stmt::new("DELETE FROM repository_refs WHERE repository_id = ?1", [repository_id.into()]),
-        Stmt::new(
-            "UPDATE repositories SET refs_digest = ?2, capabilities = ?3 WHERE id = ?1",
-            [repository_id.into(), digest.into(), capabilities.into()],
-        ),
-    ];
-    stmts.extend(json_arguments(refs.iter().map(|row| json!(row))).into_iter().map(|list| {
-        Stmt::new(
-            "INSERT INTO repository_refs (repository_id, name, reference, version, reason)
-             SELECT ?1, j.value ->> 'name', j.value ->> 'reference', j.value ->> 'version', j.value ->> 'reason'
-               FROM json_each(?2) j",
-            [repository_id.into(), list.into()],
-        )
-    }));
-    stmts
 }
 
 // Across organizations: a key of ENCRYPTION_KEY seals for all of them.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::packages::remarks::{MAX_LISTED, RefRemark};
 use crate::store::sources::Total;
 use crate::store::sources::repositories::Repository;
 use crate::store::{OrganizationId, Page, Query, flag, json_text};
@@ -61,6 +62,8 @@ pub struct SyncReport {
     pub removed: i64,
     /// What was left out.
     pub skipped: Vec<SkippedItem>,
+    /// What operators should know of the refs that were looked at.
+    pub remarks: Vec<RefRemark>,
 }
 
 /// Most skipped refs that a run names; the rest is counted.
@@ -75,6 +78,10 @@ impl SyncReport {
             list.push(serde_json::json!({ "ref": "", "reason": format!("and {more} more refs") }));
         }
         list.to_string()
+    }
+
+    fn remarks_json(&self) -> String {
+        serde_json::json!(self.remarks[..self.remarks.len().min(MAX_LISTED)]).to_string()
     }
 }
 
@@ -143,6 +150,9 @@ pub struct RunRow {
     /// What was left out.
     #[serde(deserialize_with = "json_text")]
     pub skipped: Vec<SkippedItem>,
+    /// The remarks that were new.
+    #[serde(deserialize_with = "json_text")]
+    pub remarks: Vec<RefRemark>,
 }
 
 /// A page of a repository's runs, newest first, and how many there are in all; `None` when there is no such
@@ -155,7 +165,7 @@ pub async fn page(
 ) -> Result<Option<(Vec<RunRow>, i64)>, DatabaseError> {
     let runs = Query::all(
         "SELECT s.uid, s.started_at, s.finished_at, s.lease_until, s.outcome, s.error, s.requests,
-                s.received_bytes, s.added, s.changed, s.removed, s.skipped
+                s.received_bytes, s.added, s.changed, s.removed, s.skipped, s.remarks
            FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
           WHERE r.organization_id = ?1 AND r.uid = ?2 ORDER BY s.id DESC LIMIT ?3 OFFSET ?4",
         [organization.into(), repository_uid.into(), page.limit.into(), page.offset.into()],
@@ -211,7 +221,8 @@ pub fn finish(id: i64, report: &SyncReport, now: Millis, next_due_at: Millis) ->
     let outcome = if report.error.is_some() { "failed" } else { "ok" };
     Query::one(
         "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
-                received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11
+                received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11,
+                remarks = ?12
           WHERE id = ?1 AND finished_at IS NULL
          RETURNING (SELECT r.request_seq FROM repositories r WHERE r.id = repository_id) > request_seq AS resync_requested",
         [
@@ -226,6 +237,7 @@ pub fn finish(id: i64, report: &SyncReport, now: Millis, next_due_at: Millis) ->
             report.changed.into(),
             report.removed.into(),
             report.skipped_json().into(),
+            report.remarks_json().into(),
         ],
     )
 }

@@ -3,6 +3,7 @@
 mod artifacts;
 pub mod composer;
 mod git;
+mod remarks;
 mod repositories;
 mod repository_refs;
 mod runs;

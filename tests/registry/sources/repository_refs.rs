@@ -12,7 +12,7 @@ async fn refs(registry: &TestRegistry, id: &str, query: &str) -> (Vec<Value>, St
 }
 
 fn view(repo: &Repo, name: &str, version: Option<&str>, reason: Option<&str>) -> Value {
-    json!({"ref": name, "commit": repo.id(name), "version": version, "reason": reason})
+    json!({"ref": name, "commit": repo.id(name), "version": version, "reason": reason, "remarks": []})
 }
 
 #[tokio::test]

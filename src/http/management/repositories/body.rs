@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
+use crate::http::management::versions::RemarkView;
 use crate::json::read_text;
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
@@ -17,7 +18,9 @@ use crate::registry::sources::repositories::{
 };
 use crate::store::Update;
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::sources::repositories::{RefRow, RepositoryRow};
+use crate::store::packages::remarks::RefRemark;
+use crate::store::sources::refs::RemarkedRef;
+use crate::store::sources::repositories::RepositoryRow;
 use crate::store::sources::sync_runs::RunRow;
 
 /// A request to register, to change or to replace a repository.
@@ -176,6 +179,10 @@ pub struct RepositoryView {
     last_synced_at: Option<i64>,
     /// Why the last sync failed.
     error: Option<String>,
+    /// How many remarks there are on its refs.
+    remarks: i64,
+    /// Unix seconds of the latest remark, whether a sync made it or the building of a zip.
+    last_remark_at: Option<i64>,
     /// Unix seconds.
     created_at: i64,
 }
@@ -185,7 +192,7 @@ impl RepositoryView {
         let SyncState { status, error } = status(&row, now);
         let (sync_status, error) = (status.as_str(), error.map(str::to_owned));
         let globs = |text: Option<String>| text.and_then(|text| read_text(&text).ok());
-        let RepositoryRow { repository, package_name, last_run, created_at, .. } = row;
+        let RepositoryRow { repository, package_name, remarks, last_remark_at, last_run, created_at, .. } = row;
         Self {
             id: repository.uid,
             url: repository.url,
@@ -201,6 +208,8 @@ impl RepositoryView {
             sync_status,
             last_synced_at: last_run.last_synced_at.map(Millis::seconds),
             error,
+            remarks,
+            last_remark_at: last_remark_at.map(Millis::seconds),
             created_at: created_at.seconds(),
         }
     }
@@ -232,6 +241,8 @@ pub struct SyncRunView {
     removed: i64,
     /// Refs that did not become versions.
     skipped: Vec<SkippedView>,
+    /// What was new to know of refs that did, from this sync and from the zips that were built after it.
+    remarks: Vec<RefRemarkView>,
 }
 
 /// A ref that did not become a version.
@@ -241,6 +252,21 @@ pub struct SkippedView {
     r#ref: String,
     /// Why.
     reason: String,
+}
+
+/// What operators should know of a ref that became a version all the same.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefRemarkView {
+    /// The ref's full name.
+    r#ref: String,
+    #[serde(flatten)]
+    remark: RemarkView,
+}
+
+impl From<RefRemark> for RefRemarkView {
+    fn from(RefRemark { ref_name, remark }: RefRemark) -> Self {
+        Self { r#ref: ref_name, remark: remark.into() }
+    }
 }
 
 impl SyncRunView {
@@ -264,6 +290,7 @@ impl SyncRunView {
                 .into_iter()
                 .map(|skipped| SkippedView { r#ref: skipped.name, reason: skipped.reason })
                 .collect(),
+            remarks: row.remarks.into_iter().map(RefRemarkView::from).collect(),
         }
     }
 }
@@ -272,7 +299,7 @@ impl SyncRunView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "ref": "refs/tags/nightly", "commit": "c0ffee0000000000000000000000000000000000", "version": null,
-    "reason": "`nightly` is not a version"
+    "reason": "`nightly` is not a version", "remarks": []
 }))]
 pub struct RefView {
     /// Its full name.
@@ -283,11 +310,14 @@ pub struct RefView {
     version: Option<String>,
     /// Why none is.
     reason: Option<String>,
+    /// What operators should know of it, although it became a version.
+    remarks: Vec<RemarkView>,
 }
 
-impl From<RefRow> for RefView {
-    fn from(row: RefRow) -> Self {
-        Self { r#ref: row.name, commit: row.reference, version: row.version, reason: row.reason }
+impl From<RemarkedRef> for RefView {
+    fn from(RemarkedRef { row, remarks }: RemarkedRef) -> Self {
+        let remarks = remarks.into_iter().map(RemarkView::from).collect();
+        Self { r#ref: row.name, commit: row.reference, version: row.version, reason: row.reason, remarks }
     }
 }
 

@@ -191,7 +191,8 @@ pub async fn sync_repository(
     Ok(ok(&RepositoryView::new(row, auth.app().now())))
 }
 
-/// The syncs of a repository, newest first: what each did, and which refs it skipped for which reason.
+/// The syncs of a repository, newest first: what each did, which refs it skipped for which reason, and which remarks were
+/// new.
 #[utoipa::path(
     get,
     path = "/repositories/{id}/syncs",
@@ -217,8 +218,8 @@ pub async fn list_syncs(
     Ok(page.respond(rows.into_iter().map(|row| SyncRunView::new(row, now)), total))
 }
 
-/// The refs of a git repository as the last sync saw them, those first that became no version: what each is published
-/// as, or why it is not. The filters of the repository leave refs out here too, with that reason.
+/// The refs of a git repository as the last sync saw them, those first that became no version, then those with remarks:
+/// what each is published as, or why it is not. The filters of the repository leave refs out here too, with that reason.
 #[utoipa::path(
     get,
     path = "/repositories/{id}/refs",

@@ -32,8 +32,10 @@ use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::organizations::Touched;
 use crate::store::packages::publication::{Leaving, NewText, Origin, Retirement, retire};
+use crate::store::packages::remarks::{self, RemarkSource};
 use crate::store::packages::state::{self, LiveVersion, PackageState};
-use crate::store::sources::repositories::{self, Repository};
+use crate::store::sources::refs;
+use crate::store::sources::repositories::Repository;
 use crate::store::sources::sync_runs::{self, Claim, Finished, SkippedItem, SyncReport};
 use crate::store::sources::upstream_answers;
 
@@ -197,6 +199,7 @@ impl Change for Publishing<'_> {
         };
         let changes = self.found.plan(self.name, stored, self.contents)?;
         self.report.skipped = self.skipped_by_name.iter().chain(&changes.skipped).cloned().collect();
+        self.report.remarks = changes.listed_remarks();
         self.report.added = changes.added;
         self.report.changed = changes.changed;
         self.report.removed = changes.removed;
@@ -246,7 +249,7 @@ impl ChangedRepository<'_> {
 
     async fn load(&self) -> Result<StoredRepository, Failure> {
         let id = self.repository.id;
-        let reads = (repositories::refs(id), state::live_versions(id), state::of_repository(id));
+        let reads = (refs::of_repository(id), state::live_versions(id), state::of_repository(id));
         let (refs, versions, packages) = self.app.ports.database.ask(reads).await?;
         Ok(StoredRepository { known: PublishedState::new(refs, versions, &packages), packages })
     }
@@ -316,11 +319,13 @@ impl ChangedRepository<'_> {
         let renamed = Retirement { repository_id: repository.id, leaving: Leaving::AllBut(vec![name.to_string()]) };
         let after = (
             retire(organization, &[renamed], now),
-            repositories::replace_refs(repository.id, &changes.refs, &self.digest, &capabilities),
+            refs::replace(repository.id, &changes.refs, &self.digest, &capabilities),
+            remarks::replace(repository.id, RemarkSource::Sync, &changes.remarks, now),
+            remarks::delete_outdated(repository.id),
             upstream_answers::conflicting_packages(organization),
             sync_runs::finish(self.claim.id, report, now, now.plus(self.app.config.sync_interval)),
         );
-        let (_, _, contested, finished) = publish(self.app, plan, after).await?;
+        let (_, _, _, (), contested, finished) = publish(self.app, plan, after).await?;
         // The package's vendor is reserved from now on.
         if let Err(failure) = retract_reserved(self.app, organization, Some(contested)).await {
             log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use composer::{
-    Manifest, NormalizedVersion, PackageName, RefVersion, normalize_tag, version_of_branch, version_of_tag,
+    Manifest, NormalizedVersion, PackageName, RefVersion, Reference, normalize_tag, version_of_branch, version_of_tag,
 };
 use git::{ObjectId, RemoteRefs};
 use sha2::{Digest, Sha256};
@@ -14,9 +14,11 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::sources::git::contents::{Content, Contents};
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
+use crate::store::packages::remarks::{RefRemark, Remark, RemarkKind, RemarksOn};
 use crate::store::packages::state::{LiveVersion, Mark, PackageState};
 use crate::store::packages::version_source::VersionSource;
-use crate::store::sources::repositories::{RefRow, Repository};
+use crate::store::sources::refs::RefRow;
+use crate::store::sources::repositories::Repository;
 use crate::store::sources::sync_runs::SkippedItem;
 
 const BRANCHES: &str = "refs/heads/";
@@ -131,6 +133,12 @@ impl PublishedState {
         self.marks.contains(&(name.as_str().to_owned(), normalized.as_str().to_owned(), mark))
     }
 
+    /// The commit that a tag was published from, if it has moved since.
+    fn moved_from(&self, candidate: &Candidate) -> Option<&Reference> {
+        let version = self.versions.get(&candidate.ref_name).filter(|_| candidate.ref_name.starts_with(TAGS))?;
+        (version.reference != candidate.commit.to_hex().as_str()).then_some(&version.reference)
+    }
+
     /// The version that `candidate` has become already, if it has not moved since.
     fn version(&self, candidate: &Candidate) -> Option<&LiveVersion> {
         let version = self.versions.get(&candidate.ref_name)?;
@@ -187,6 +195,8 @@ pub struct Changes {
     pub refs: Vec<RefRow>,
     /// What was left out.
     pub skipped: Vec<SkippedItem>,
+    /// What is said of the refs that were looked at.
+    pub remarks: Vec<RemarksOn>,
     /// Versions that were not there before.
     pub added: i64,
     /// Versions whose reference or manifest changed.
@@ -276,6 +286,19 @@ impl ChangePlanner<'_> {
         Ok((version, Some(content)))
     }
 
+    /// What operators should know of a ref that was looked at.
+    fn remarks_on(&self, candidate: &Candidate) -> Vec<Remark> {
+        let moved = self.known.moved_from(candidate).map(|old| {
+            let new = candidate.commit.to_hex();
+            let text = format!(
+                "The tag was moved from commit {old} to {new} after it had been published. Lock files that name the old \
+                 commit go on getting its zip."
+            );
+            Remark::new(RemarkKind::MovedTag, text)
+        });
+        moved.into_iter().collect()
+    }
+
     fn take(
         &self,
         changes: &mut Changes,
@@ -290,6 +313,8 @@ impl ChangePlanner<'_> {
             reason: None,
         });
         if let Some(content) = content {
+            let remarks = self.remarks_on(candidate);
+            changes.remarks.push(RemarksOn { subject: candidate.ref_name.clone(), remarks });
             changes.files.extend(content.files.iter().map(|file| FileUpsert {
                 package: version.package_name.clone(),
                 normalized: version.normalized.clone(),
@@ -314,8 +339,18 @@ impl ChangePlanner<'_> {
 }
 
 impl Changes {
+    /// The remarks one by one.
+    pub fn listed_remarks(&self) -> Vec<RefRemark> {
+        let of = |on: &RemarksOn| {
+            let ref_name = on.subject.clone();
+            on.remarks.clone().into_iter().map(move |remark| RefRemark { ref_name: ref_name.clone(), remark })
+        };
+        self.remarks.iter().flat_map(of).collect()
+    }
+
     fn skip(&mut self, candidate: &Candidate, version: Option<String>, reason: String) {
         self.skipped.push(SkippedItem { name: candidate.ref_name.clone(), reason: reason.clone() });
+        self.remarks.push(RemarksOn { subject: candidate.ref_name.clone(), remarks: Vec::new() });
         self.refs.push(RefRow {
             name: candidate.ref_name.clone(),
             reference: candidate.commit.to_hex(),

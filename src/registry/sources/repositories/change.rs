@@ -25,7 +25,7 @@ use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::{Leaving, Retirement, retire};
 use crate::store::packages::state::listed_names;
 use crate::store::sources::repositories::{self, NewCredentials, Repository, RepositoryChanges, RepositoryRow};
-use crate::store::sources::{sync_runs, upstream_answers};
+use crate::store::sources::{refs, sync_runs, upstream_answers};
 
 /// A request to change a repository; what it does not name stays.
 #[derive(Debug, Clone, Default)]
@@ -237,7 +237,7 @@ async fn consequences(app: &App, repository: &Repository, difference: &Differenc
     let touched = organizations::touch(repository.organization, Touched::Names, now);
     let mut batch = vec![sync_runs::supersede(repository.organization, repository.id, now)];
     if repository.kind == RepositoryKind::Git {
-        batch.push(repositories::delete_refs(repository.organization, repository.id));
+        batch.push(refs::delete_all(repository.organization, repository.id));
         if difference.has("path") {
             batch.extend([touched, repositories::delete_packages(repository.organization, repository.id)]);
         }

@@ -23,7 +23,8 @@ use crate::registry::sources::repositories::provider::Provider;
 use crate::store::Page;
 use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::sources::repositories::{self, NewRepository, RefRow, Repository, RepositoryRow};
+use crate::store::sources::refs::{self, RemarkedRef};
+use crate::store::sources::repositories::{self, NewRepository, Repository, RepositoryRow};
 use crate::store::sources::sync_runs::{self, RunRow};
 use crate::store::sources::uploads::UPLOADS_URL;
 
@@ -222,10 +223,10 @@ pub async fn history(app: &App, view: &View, uid: &str, page: Page) -> Result<(V
     runs.ok_or_else(|| Failure::not_found("Repository"))
 }
 
-/// A page of a git repository's refs as the last sync saw them, those first that became no version, and how many there
-/// are in all.
-pub async fn refs(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<RefRow>, i64), Failure> {
-    let refs = repositories::refs_page(&*app.ports.database, view.organization(), uid, page).await?;
+/// A page of a git repository's refs as the last sync saw them, those first that became no version, then those with
+/// remarks, and how many there are in all.
+pub async fn refs(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<RemarkedRef>, i64), Failure> {
+    let refs = refs::page(&*app.ports.database, view.organization(), uid, page).await?;
     refs.ok_or_else(|| Failure::not_found("Repository"))
 }
 
