@@ -11,7 +11,7 @@
 //!    [`PackReceiver`] and opened as a [`Pack`];
 //! 4. [`find_package_files`] to read manifests out of it; or [`build_zip`] to make a dist archive,
 //!    for which [`missing_rule_files`] and [`missing_files`] say what is still to be fetched when
-//!    trees came first.
+//!    trees came first; or [`plan_archive`] and an [`ArchiveWriter`] to make a large one.
 //!
 //! It is not a git implementation: no writing, no history walks, no SHA-256 repositories, and no
 //! protocol older than v2 (git 2.18 and every public host speak v2).
@@ -24,9 +24,11 @@
 //! |---|---|---|
 //! | receive | pack 24 + the quarter it outgrows 6 | 30 |
 //! | open | pack 24 + index 18 + delta (base, instructions, result) 24 + base cache 8 | 74 |
-//! | archive | packs 24 + index 6 + zip 32 + paths 8 + delta 24 + base caches 12 | 106 |
+//! | plan | packs 24 + index 6 + paths 35 + delta 24 + base caches 12 | 101 |
+//! | write | packs 24 + index 6 + paths 20 + a file 8 + delta 24 + base caches 12 | 94 |
 //!
-//! An archive of 25 MB that nothing compresses was measured to need 58 MB of wasm memory in all.
+//! A zip is written from its first byte to its last ([`ArchiveWriter`]) and need not be in memory; nor
+//! need the contents of all files, which can be fetched some at a time. [`build_zip`] holds both.
 //!
 //! # Example
 //! ```
@@ -64,14 +66,15 @@ mod protocol;
 mod tree;
 
 pub use archive::{
-    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, Attributes, OmissionReason, OmittedEntry, TooManyRules,
-    build_zip, missing_files, missing_rule_files,
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlan, ArchiveWriter, Attributes, EntrySizes,
+    OmissionReason, OmittedEntry, PlannedEntry, PlannedKind, TooManyRules, build_zip, missing_files,
+    missing_rule_files, plan_archive,
 };
 pub use object::{
     Commit, EntryMode, InvalidObjectId, Object, ObjectError, ObjectId, ObjectKind, Tag, Timestamp, Tree, TreeEntries,
     TreeEntry,
 };
-pub use pack::{DeltaError, InflateError, ObjectDefect, Pack, PackError, PackLimits, Packs};
+pub use pack::{BlobReader, DeltaError, InflateError, ObjectDefect, Pack, PackError, PackLimits, PackOpening, Packs};
 pub use protocol::{
     ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, FetchError, FetchRequest, LsRefsError, MetadataPlan,
     PackReceiver, Packet, PktDecoder, PktLineError, RemoteRef, RemoteRefs, SkipReason, SkippedRef, UPLOAD_PACK_PATH,

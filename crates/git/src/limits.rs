@@ -40,20 +40,25 @@ pub const DELTA_DEPTH: u32 = 512;
 /// larger, so that a chain is walked once: never more than [`OBJECT_BYTES`].
 pub const BASE_CACHE_BYTES: usize = 4 * MIB;
 
-/// Most files and symlinks in an archive. 20 000 × (path 100 + its lower case 100 + 100 of
-/// bookkeeping) = 6 MB.
-pub const ARCHIVE_ENTRIES: usize = 20_000;
+/// Most files, symlinks and directories in an archive. 100 000 × (path 100 + its lower case 100 + 150
+/// of bookkeeping) = 35 MB while it is planned, 20 MB while it is written.
+pub const ARCHIVE_ENTRIES: usize = 100_000;
 
 /// Most bytes of paths in an archive, so that [`ARCHIVE_ENTRIES`] long paths stay in memory too.
-/// Held twice (as written, and in lower case): 4 MiB.
-pub const ARCHIVE_PATH_BYTES: usize = 2 * MIB;
+/// Held twice (as written, and in lower case) while it is planned.
+pub const ARCHIVE_PATH_BYTES: usize = 10 * MIB;
 
-/// Most bytes that an archive's files add up to before compression.
-pub const ARCHIVE_INFLATED_BYTES: u64 = 256 * MIB as u64;
+/// Most bytes that an archive's files add up to before compression: four times the largest zip.
+/// Zips need no other headers below 4 GiB.
+pub const ARCHIVE_INFLATED_BYTES: u64 = 2048 * MIB as u64;
 
-/// Most bytes of a finished archive. Deltas make a pack smaller than the zip of its files, hence
-/// more than [`PACK_BYTES`].
-pub const ARCHIVE_ZIP_BYTES: usize = 32 * MIB;
+/// Most bytes of a finished archive. It is never in memory as a whole.
+pub const ARCHIVE_ZIP_BYTES: u64 = 512 * MIB as u64;
+
+/// Largest file whose compressed data is held until its header is written before it, with the
+/// sizes. Of larger ones the sizes follow the data. Part of the format: another value makes other
+/// bytes.
+pub const HELD_FILE_BYTES: u64 = 4 * MIB as u64;
 
 /// Longest path in an archive, in bytes. Linux takes 4096 including the vendor directory.
 pub const PATH_BYTES: usize = 1024;

@@ -95,7 +95,6 @@ fn an_archive_holds_what_git_archive_would_put_in() {
     let listing = read_zip(&archive.chunks.concat());
     assert_eq!(listing, git_archive(&repo, "HEAD"));
     assert_eq!(archive.entries, listing.len());
-    assert_eq!(archive.manifest.as_deref(), Some(&b"{\"name\": \"acme/lib\"}\n"[..]));
     assert!(archive.omitted.is_empty());
     // Not only the same as git, but what this test means to test.
     assert_eq!(listing["bin/acme"].0, 0o100_755);
@@ -160,7 +159,7 @@ fn what_is_there_already_is_not_asked_for_again() {
     assert!(missing_files(&packs, &commit, &options).expect("readable").is_empty());
     let trees = open(repo.fetch(Filters::Allowed, &FetchRequest::commits([commit], Some("blob:none"))).expect("sent"));
     let rules = missing_rule_files(&trees.into(), &commit, None).expect("readable trees");
-    let expected = [".gitattributes", "src/.gitattributes", "composer.json"];
+    let expected = [".gitattributes", "src/.gitattributes", "composer.json", "bin/alias", "src/up"];
     assert_eq!(rules, expected.map(|path| repo.id(&format!("HEAD:{path}"))).into());
 }
 
@@ -218,7 +217,6 @@ fn a_package_in_a_directory_is_archived_as_a_repository_of_its_own() {
     assert!(expected.remove("link").is_some());
     assert_eq!(read_zip(&archive.chunks.concat()), expected);
     assert!(expected.contains_key("README.md") && !expected.contains_key("tests/t.php"));
-    assert_eq!(archive.manifest.as_deref(), Some(&b"{\"name\": \"acme/foo\"}"[..]));
     let refusal = OmissionReason::Symlink(SymlinkRefusal::Escapes);
     assert_eq!(archive.omitted[0].reason, refusal, "another package is outside");
 }
@@ -250,7 +248,6 @@ fn the_caller_can_leave_out_more() {
     let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
     let names: Vec<String> = read_zip(&archive.chunks.concat()).into_keys().collect();
     assert_eq!(names, ["README.md", "assets/logo.bin", "bin/acme", "bin/alias"]);
-    assert!(archive.manifest.is_some(), "the manifest is returned all the same");
     let asked = asked.into_inner();
     assert!(asked.contains(&("src".to_owned(), true)));
     assert!(asked.contains(&("bin/acme".to_owned(), false)));
@@ -294,7 +291,7 @@ fn a_commit_without_files_is_an_empty_archive() {
     let mut repo = Repo::new();
     let commit = repo.commit();
     let archive = archive(&repo, commit).expect("archived");
-    assert_eq!((archive.entries, archive.manifest), (0, None));
+    assert_eq!(archive.entries, 0);
     assert!(read_zip(&archive.chunks.concat()).is_empty());
 }
 

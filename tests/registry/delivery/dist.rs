@@ -221,8 +221,8 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
     let registry = TestRegistry::new();
     let repo = registry.repository("acme/lib");
     repo.tag("1.0.0");
-    // Over the 8 MiB that one packaged file may have.
-    repo.commit(&[manifest("acme/lib"), file("big.bin", vec![b'x'; 9 << 20])]);
+    let files = (0..=100_000).map(|number| file(&format!("src/{number}.php"), "<?php"));
+    repo.commit(&[manifest("acme/lib")].into_iter().chain(files).collect::<Vec<_>>());
     repo.tag("2.0.0");
     let id = registry.register(&repo).await;
     registry.run_until_idle().await;
@@ -232,7 +232,10 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
     for path in ["/dist/acme/lib/2.0.0.zip", "/dist/acme/lib/dev-main.zip", "/dist/acme/lib/2.0.0.zip"] {
         let reply = registry.get(path).basic(&token).composer().send().await.expect(404);
         let error = reply.json()["error"].as_str().expect("text").to_owned();
-        assert!(error.contains("is not available") && error.contains("8388608"), "{error}");
+        assert!(
+            error.contains("is not available") && error.contains("more than 100000 files and directories"),
+            "{error}"
+        );
         assert_eq!(reply.json()["warning"], error);
     }
     let document = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
@@ -240,7 +243,7 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
     let packages = registry.get("/api/packages").bearer(ADMIN).send().await.expect(200).json();
     let path = format!("/api/packages/{}", packages[0]["id"].as_str().expect("an id"));
     let details = registry.get(&path).bearer(ADMIN).send().await.expect(200).json();
-    assert!(details["versions"][0]["dist_error"].as_str().is_some_and(|error| error.contains("8388608")));
+    assert!(details["versions"][0]["dist_error"].as_str().is_some_and(|error| error.contains("100000")));
 }
 
 /// A registry whose only archive has not been built yet, a reader, and the path of the archive.

@@ -3,18 +3,21 @@
 //!
 //! 1. fetch the commit with all its trees and no blob (`filter blob:none`);
 //! 2. fetch [`missing_rule_files`], which decide what is left out;
-//! 3. fetch [`missing_files`]; [`build_zip`](crate::build_zip) has all that it needs then.
+//! 3. fetch [`missing_files`]; [`build_zip`](crate::build_zip) has all that it needs then. Or, when
+//!    that is too much at once, [`plan_archive`](crate::plan_archive), and fetch the contents of the
+//!    next entries again and again while an [`ArchiveWriter`](crate::ArchiveWriter) writes them.
 
 use std::collections::HashSet;
 
-use crate::archive::walk::{ATTRIBUTES, Walk};
+use crate::archive::plan::plan_archive;
+use crate::archive::walk::ATTRIBUTES;
 use crate::archive::{ArchiveError, ArchiveOptions, MANIFEST, package_root};
 use crate::object::{EntryMode, ObjectId};
 use crate::pack::Packs;
 use crate::tree::{read_commit, with_tree};
 
-/// The files that say what an archive of `commit` leaves out, composer.json and every
-/// `.gitattributes` in and below the package's directory `path` (`None`: the root), without those
+/// The files that say what an archive of `commit` leaves out: composer.json, every `.gitattributes`
+/// and every symlink in and below the package's directory `path` (`None`: the root), without those
 /// that are there. Needs all trees of the directory.
 pub fn missing_rule_files(
     packs: &Packs,
@@ -33,6 +36,8 @@ pub fn missing_rule_files(
                 match entry.mode {
                     EntryMode::Directory if seen.insert(entry.oid) => pending.push(entry.oid),
                     EntryMode::File | EntryMode::Executable if is_rule_file => drop(missing.insert(entry.oid)),
+                    // Where it leads decides.
+                    EntryMode::Symlink => drop(missing.insert(entry.oid)),
                     _ => {}
                 }
             }
@@ -49,7 +54,6 @@ pub fn missing_files(
     commit: &ObjectId,
     options: &ArchiveOptions<'_>,
 ) -> Result<HashSet<ObjectId>, ArchiveError> {
-    let root = package_root(packs, &read_commit(packs, commit)?, options.path)?;
-    let (planned, _) = Walk::new(packs, options).run(root)?;
-    Ok(planned.into_iter().map(|entry| entry.oid).filter(|id| !packs.contains(id)).collect())
+    let plan = plan_archive(packs, commit, options)?;
+    Ok(plan.entries.into_iter().map(|entry| entry.oid).filter(|id| !packs.contains(id)).collect())
 }

@@ -14,45 +14,36 @@
 //! Entries are sorted by their paths' bytes, deflated at a fixed level, dated with the committer's
 //! time in UTC, and have the modes 0644, 0755 and, for symlinks, 120777.
 //!
-//! Peak memory is the packs, the zip, the paths, and one file with what rebuilding it takes; see
-//! [`limits`].
+//! What goes in is decided first ([`plan_archive`]), then the bytes are written from the first to the
+//! last ([`ArchiveWriter`]): large archives over several invocations, with the contents of some files
+//! at a time. The bytes are the same as those that [`build_zip`] makes in one go.
+//!
+//! Peak memory is the packs, the paths, and one file with what rebuilding it takes; see [`limits`].
 
 mod attributes;
-mod chunked_buffer;
 mod missing;
+mod plan;
 mod walk;
 mod wildmatch;
+mod writer;
+mod zip_format;
+mod zip_time;
 
 pub use attributes::{Attributes, TooManyRules};
 pub use missing::{missing_files, missing_rule_files};
-
-use std::io::{self, Write};
+pub use plan::{ArchivePlan, PlannedEntry, PlannedKind, plan_archive};
+pub use writer::ArchiveWriter;
+pub use zip_format::EntrySizes;
 
 use bytes::Bytes;
-use time::OffsetDateTime;
-use zip::result::ZipError;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
-use crate::archive::chunked_buffer::ChunkedBuffer;
-use crate::archive::walk::{Planned, PlannedKind, Walk};
 use crate::limits;
-use crate::object::{Commit, EntryMode, ObjectId, ObjectKind};
+use crate::object::{Commit, ObjectId};
 use crate::pack::{PackError, Packs};
-use crate::tree::{
-    InvalidPackagePath, PackagePath, SymlinkRefusal, TreeError, UnsafeReason, check_symlink, directory, read_commit,
-    read_kind, with_tree,
-};
+use crate::tree::{InvalidPackagePath, PackagePath, SymlinkRefusal, TreeError, UnsafeReason, directory};
 
 /// The file that makes a directory a package.
 pub(crate) const MANIFEST: &str = "composer.json";
-/// zlib's default: 9 costs twice the time for one percent.
-const DEFLATE_LEVEL: i64 = 6;
-/// 1980-01-01T00:00:00Z in unix seconds: the first moment that a zip can express.
-const FIRST_ZIP_SECOND: i64 = 315_532_800;
-/// 2107-12-31T23:59:58Z in unix seconds: the last one, as zip counts in steps of two.
-const LAST_ZIP_SECOND: i64 = 4_354_819_198;
-
 /// What an archive may cost. The defaults are the `ARCHIVE_…` constants of [`limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArchiveLimits {
@@ -60,12 +51,10 @@ pub struct ArchiveLimits {
     pub entries: usize,
     /// Bytes of all paths together.
     pub path_bytes: usize,
-    /// Bytes of one file.
-    pub file_bytes: u64,
-    /// Bytes of all files together.
+    /// Bytes of all files together; never more than 4 GiB, for which zips have other headers.
     pub inflated_bytes: u64,
-    /// Bytes of the finished zip.
-    pub zip_bytes: usize,
+    /// Bytes of the finished zip; never more than 4 GiB.
+    pub zip_bytes: u64,
 }
 
 impl Default for ArchiveLimits {
@@ -73,7 +62,6 @@ impl Default for ArchiveLimits {
         Self {
             entries: limits::ARCHIVE_ENTRIES,
             path_bytes: limits::ARCHIVE_PATH_BYTES,
-            file_bytes: limits::OBJECT_BYTES,
             inflated_bytes: limits::ARCHIVE_INFLATED_BYTES,
             zip_bytes: limits::ARCHIVE_ZIP_BYTES,
         }
@@ -106,8 +94,6 @@ pub struct Archive {
     pub chunks: Vec<Bytes>,
     /// How many files and symlinks it has.
     pub entries: usize,
-    /// The package's `composer.json`, even if the archive leaves it out.
-    pub manifest: Option<Vec<u8>>,
     /// What a working copy would have and the archive has not, in the order of the paths.
     pub omitted: Vec<OmittedEntry>,
 }
@@ -171,16 +157,6 @@ pub enum ArchiveError {
         /// The most that is accepted, in bytes.
         limit: usize,
     },
-    /// One file is too large.
-    #[error("the file {path} has {size} bytes, more than {limit}")]
-    FileTooLarge {
-        /// The file.
-        path: String,
-        /// Its size in bytes.
-        size: u64,
-        /// The most that is accepted.
-        limit: u64,
-    },
     /// The files are too large together.
     #[error("the files add up to more than {limit} bytes")]
     InflatesTooLarge {
@@ -191,14 +167,20 @@ pub enum ArchiveError {
     #[error("the archive is larger than {limit} bytes")]
     ZipTooLarge {
         /// The most that is accepted, in bytes.
-        limit: usize,
+        limit: u64,
     },
     /// Too many rules in `.gitattributes`.
     #[error(transparent)]
     TooManyRules(#[from] TooManyRules),
-    /// The zip cannot be written: a defect of ours, as all its input has been checked.
-    #[error("the archive cannot be written")]
-    Zip(#[source] ZipError),
+    /// A file's content has not the size that it was begun with.
+    #[error("the file {path} has another size than was declared")]
+    SizeMismatch {
+        /// The file.
+        path: String,
+    },
+    /// Whoever writes the archive does it in another order than planned: a defect of ours.
+    #[error("the archive is not written in the order of its plan")]
+    OutOfOrder,
 }
 
 impl From<TreeError> for ArchiveError {
@@ -216,154 +198,31 @@ impl From<PackError> for ArchiveError {
     }
 }
 
-/// Archives a commit (or the commit of an annotated tag). `source` has to hold its trees, and the
-/// files that the archive is to hold.
+/// Bytes of the chunks of an [`Archive`], less than one piece of a file more or less.
+const CHUNK_BYTES: usize = limits::MIB;
+
+/// Archives a commit (or the commit of an annotated tag). `packs` has to hold its trees, and the
+/// files that the archive is to hold. The archive is in memory as a whole; for one that need not be,
+/// see [`ArchiveWriter`].
 pub fn build_zip(packs: &Packs, commit: &ObjectId, options: &ArchiveOptions<'_>) -> Result<Archive, ArchiveError> {
-    let commit = read_commit(packs, commit)?;
-    let root = package_root(packs, &commit, options.path)?;
-    let manifest = manifest(packs, &root, &options.limits)?;
-    let (planned, omitted) = Walk::new(packs, options).run(root)?;
-    let mut writer = Writer::new(packs, options.limits, commit.committed.seconds, omitted);
-    for entry in &planned {
-        writer.entry(entry)?;
+    let mut writer = ArchiveWriter::new(plan_archive(packs, commit, options)?, options.limits);
+    let mut chunks = Vec::new();
+    while let Some(entry) = writer.next_entry() {
+        let mut blob = entry.open(packs)?;
+        writer.begin_entry(blob.size())?;
+        while blob.next_piece(|piece| writer.write(piece))? {}
+        writer.end_entry()?;
+        if writer.waiting_bytes() >= CHUNK_BYTES {
+            chunks.push(Bytes::from(writer.take_output()));
+        }
     }
-    writer.finish(manifest)
+    while writer.write_directory()? {}
+    chunks.push(Bytes::from(writer.take_output()));
+    Ok(Archive { chunks, entries: writer.finished_entries(), omitted: writer.into_plan().omitted })
 }
 
 /// The tree of the package's directory.
 pub(crate) fn package_root(packs: &Packs, commit: &Commit, path: Option<&str>) -> Result<ObjectId, ArchiveError> {
     let path = PackagePath::parse(path.unwrap_or_default())?;
     directory(packs, commit.tree, &path)?.ok_or_else(|| ArchiveError::PathNotFound(path.as_str().to_owned()))
-}
-
-fn manifest(packs: &Packs, root: &ObjectId, limits: &ArchiveLimits) -> Result<Option<Vec<u8>>, ArchiveError> {
-    let entry = with_tree(packs, root, |tree| tree.get(MANIFEST.as_bytes()).map(|entry| (entry.mode, entry.oid)));
-    match entry {
-        Ok(Some((EntryMode::File | EntryMode::Executable, oid))) => {
-            check_size(packs, &oid, MANIFEST, limits.file_bytes)?;
-            Ok(Some(read_kind(packs, &oid, ObjectKind::Blob)?.into_data()))
-        }
-        // The walk reads a malformed tree again, and names the path.
-        Ok(_) | Err(TreeError::Malformed { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The size of a blob, refused before it is inflated.
-fn check_size(packs: &Packs, oid: &ObjectId, path: &str, limit: u64) -> Result<u64, ArchiveError> {
-    let size = packs.size(oid).ok_or(TreeError::MissingObject(*oid))?;
-    if size > limit {
-        return Err(ArchiveError::FileTooLarge { path: path.to_owned(), size, limit });
-    }
-    Ok(size)
-}
-
-struct Writer<'a> {
-    packs: &'a Packs,
-    limits: ArchiveLimits,
-    options: SimpleFileOptions,
-    zip: ZipWriter<ChunkedBuffer>,
-    entries: usize,
-    inflated: u64,
-    omitted: Vec<OmittedEntry>,
-}
-
-impl<'a> Writer<'a> {
-    fn new(packs: &'a Packs, limits: ArchiveLimits, committed: i64, omitted: Vec<OmittedEntry>) -> Self {
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .compression_level(Some(DEFLATE_LEVEL))
-            .last_modified_time(zip_time(committed))
-            .system(System::Unix);
-        let zip = ZipWriter::new(ChunkedBuffer::new(limits.zip_bytes));
-        Self { packs, limits, options, zip, entries: 0, inflated: 0, omitted }
-    }
-
-    fn entry(&mut self, entry: &Planned) -> Result<(), ArchiveError> {
-        let size = check_size(self.packs, &entry.oid, &entry.path, self.limits.file_bytes)?;
-        self.inflated += size;
-        if self.inflated > self.limits.inflated_bytes {
-            return Err(ArchiveError::InflatesTooLarge { limit: self.limits.inflated_bytes });
-        }
-        let content = read_kind(self.packs, &entry.oid, ObjectKind::Blob)?;
-        let written = match entry.kind {
-            PlannedKind::File => self.file(&entry.path, 0o644, content.data()),
-            PlannedKind::Executable => self.file(&entry.path, 0o755, content.data()),
-            PlannedKind::Symlink => {
-                let depth = entry.path.matches('/').count();
-                match check_symlink(depth, content.data()) {
-                    Ok(target) => self.zip.add_symlink(&entry.path, target, self.options.unix_permissions(0o777)),
-                    Err(refusal) => {
-                        let reason = OmissionReason::Symlink(refusal);
-                        self.omitted.push(OmittedEntry { path: entry.path.clone(), reason });
-                        return Ok(());
-                    }
-                }
-            }
-        };
-        written.map_err(|error| self.limits.zip_error(error))?;
-        self.entries += 1;
-        Ok(())
-    }
-
-    fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), ZipError> {
-        self.zip.start_file(path, self.options.unix_permissions(mode))?;
-        self.zip.write_all(content)?;
-        Ok(())
-    }
-
-    fn finish(self, manifest: Option<Vec<u8>>) -> Result<Archive, ArchiveError> {
-        let limits = self.limits;
-        let buffer = self.zip.finish().map_err(|error| limits.zip_error(error))?;
-        let mut omitted = self.omitted;
-        OmittedEntry::sort(&mut omitted);
-        Ok(Archive { chunks: buffer.into_chunks(), entries: self.entries, manifest, omitted })
-    }
-}
-
-impl ArchiveLimits {
-    /// The buffer says that it is full with an error kind of its own.
-    fn zip_error(&self, error: ZipError) -> ArchiveError {
-        match error {
-            ZipError::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
-                ArchiveError::ZipTooLarge { limit: self.zip_bytes }
-            }
-            error => ArchiveError::Zip(error),
-        }
-    }
-}
-
-/// A unix time as zip writes it: in UTC, clamped to 1980 to 2107, in steps of two seconds.
-fn zip_time(seconds: i64) -> DateTime {
-    let seconds = seconds.clamp(FIRST_ZIP_SECOND, LAST_ZIP_SECOND);
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|at| {
-            let year = u16::try_from(at.year()).ok()?;
-            let (month, day) = (at.month().into(), at.day());
-            DateTime::from_date_and_time(year, month, day, at.hour(), at.minute(), at.second()).ok()
-        })
-        // Out of reach for a clamped time; 1980-01-01 is zip's own default.
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_clamped_to_what_a_zip_can_express() {
-        for (seconds, expected) in [
-            (i64::MIN, (1980, 1, 1, 0, 0, 0)),
-            (0, (1980, 1, 1, 0, 0, 0)),
-            (FIRST_ZIP_SECOND, (1980, 1, 1, 0, 0, 0)),
-            (1_700_000_001, (2023, 11, 14, 22, 13, 20)),
-            (LAST_ZIP_SECOND, (2107, 12, 31, 23, 59, 58)),
-            (i64::MAX, (2107, 12, 31, 23, 59, 58)),
-        ] {
-            let at = zip_time(seconds);
-            let parts = (at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second());
-            assert_eq!(parts, expected, "{seconds}");
-        }
-    }
 }

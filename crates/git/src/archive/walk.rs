@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
 use crate::archive::attributes::Attributes;
+use crate::archive::plan::{PlannedEntry, PlannedKind};
 use crate::archive::{ArchiveError, ArchiveOptions, OmissionReason, OmittedEntry};
 use crate::object::{EntryMode, ObjectError, ObjectId, ObjectKind};
 use crate::pack::Packs;
@@ -12,22 +13,6 @@ use crate::tree::{TreeError, UnsafeReason, check_name, check_path, read_kind, wi
 
 /// The file whose rules hold in its directory and below.
 pub(crate) const ATTRIBUTES: &[u8] = b".gitattributes";
-
-/// A file or symlink to be archived.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) path: String,
-    pub(crate) kind: PlannedKind,
-    pub(crate) oid: ObjectId,
-}
-
-/// How an entry is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PlannedKind {
-    File,
-    Executable,
-    Symlink,
-}
 
 /// A directory that is still to be looked into.
 struct Pending {
@@ -54,7 +39,7 @@ pub(crate) struct Walk<'a> {
     taken: HashMap<String, bool>,
     path_bytes: usize,
     pending: Vec<Pending>,
-    planned: Vec<Planned>,
+    planned: Vec<PlannedEntry>,
     omitted: Vec<OmittedEntry>,
 }
 
@@ -74,13 +59,12 @@ impl<'a> Walk<'a> {
     }
 
     /// The entries below `root` in the order of their paths' bytes, and what was left out.
-    pub(crate) fn run(mut self, root: ObjectId) -> Result<(Vec<Planned>, Vec<OmittedEntry>), ArchiveError> {
+    pub(crate) fn run(mut self, root: ObjectId) -> Result<(Vec<PlannedEntry>, Vec<OmittedEntry>), ArchiveError> {
         self.pending.push(Pending { path: String::new(), oid: root, depth: 0 });
         while let Some(directory) = self.pending.pop() {
             self.enter(&directory)?;
         }
         self.planned.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        OmittedEntry::sort(&mut self.omitted);
         Ok((self.planned, self.omitted))
     }
 
@@ -165,7 +149,7 @@ impl<'a> Walk<'a> {
             }
         };
         self.take(&path, false)?;
-        self.planned.push(Planned { path, kind, oid });
+        self.planned.push(PlannedEntry { path, kind, oid });
         Ok(())
     }
 

@@ -23,13 +23,54 @@ pub enum InflateError {
 pub(crate) struct Inflater {
     state: Decompress,
     window: Box<[u8]>,
+    /// What the stream has to inflate to, in bytes.
+    declared: u64,
+}
+
+/// A step of inflating.
+pub(crate) struct Inflated<'a> {
+    /// How many bytes of the input it took.
+    pub(crate) consumed: usize,
+    /// What they inflate to; never more than was declared in all.
+    pub(crate) piece: &'a [u8],
+    /// Whether the stream has ended, with the declared size.
+    pub(crate) is_end: bool,
+}
+
+impl Inflated<'_> {
+    /// Whether nothing more comes of this input.
+    pub(crate) fn is_stuck(&self) -> bool {
+        !self.is_end && self.consumed == 0 && self.piece.is_empty()
+    }
 }
 
 impl Inflater {
     const WINDOW_BYTES: usize = 16 * 1024;
 
     pub(crate) fn new() -> Self {
-        Self { state: Decompress::new(true), window: vec![0; Self::WINDOW_BYTES].into_boxed_slice() }
+        Self { state: Decompress::new(true), window: vec![0; Self::WINDOW_BYTES].into_boxed_slice(), declared: 0 }
+    }
+
+    /// Begins a stream that inflates to `declared` bytes.
+    pub(crate) fn begin(&mut self, declared: u64) {
+        self.state.reset(true);
+        self.declared = declared;
+    }
+
+    /// Inflates the next piece; `input` is what was not consumed yet.
+    pub(crate) fn step(&mut self, input: &[u8]) -> Result<Inflated<'_>, InflateError> {
+        let before = (self.state.total_in(), self.state.total_out());
+        let status =
+            self.state.decompress(input, &mut self.window, FlushDecompress::None).map_err(|_| InflateError::Corrupt)?;
+        // Both differences are bounded by the lengths of the slices just passed.
+        let consumed = to_len(self.state.total_in() - before.0);
+        let written = to_len(self.state.total_out() - before.1);
+        let (produced, declared) = (self.state.total_out(), self.declared);
+        let is_end = status == Status::StreamEnd;
+        if produced > declared || (is_end && produced < declared) {
+            return Err(InflateError::SizeMismatch { declared });
+        }
+        Ok(Inflated { consumed, piece: &self.window[..written], is_end })
     }
 
     /// Inflates the stream at the start of `input` piece by piece into `sink`, and returns how
@@ -40,31 +81,17 @@ impl Inflater {
         declared: u64,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<usize, InflateError> {
-        self.state.reset(true);
+        self.begin(declared);
         let mut taken = 0;
-        let mut produced = 0;
         loop {
-            let before = (self.state.total_in(), self.state.total_out());
-            let status = self
-                .state
-                .decompress(&input[taken..], &mut self.window, FlushDecompress::None)
-                .map_err(|_| InflateError::Corrupt)?;
-            // Both differences are bounded by the lengths of the slices just passed.
-            let consumed = to_len(self.state.total_in() - before.0);
-            let written = to_len(self.state.total_out() - before.1);
-            taken += consumed;
-            produced += written as u64;
-            if produced > declared {
-                return Err(InflateError::SizeMismatch { declared });
+            let step = self.step(&input[taken..])?;
+            if step.is_stuck() {
+                return Err(InflateError::Truncated);
             }
-            sink(&self.window[..written]);
-            match status {
-                Status::StreamEnd if produced == declared => return Ok(taken),
-                Status::StreamEnd => return Err(InflateError::SizeMismatch { declared }),
-                Status::Ok | Status::BufError if consumed == 0 && written == 0 => {
-                    return Err(InflateError::Truncated);
-                }
-                Status::Ok | Status::BufError => {}
+            taken += step.consumed;
+            sink(step.piece);
+            if step.is_end {
+                return Ok(taken);
             }
         }
     }

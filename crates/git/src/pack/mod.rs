@@ -3,13 +3,17 @@
 //! The pack stays compressed in memory. Opening it inflates every object once to verify it and to
 //! learn its id; reading inflates again, helped by a small cache of delta bases.
 
+mod blob;
 mod delta;
 mod inflate;
+mod opening;
 mod packs;
 mod scan;
 
+pub use blob::BlobReader;
 pub use delta::DeltaError;
 pub use inflate::InflateError;
+pub use opening::PackOpening;
 pub use packs::Packs;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +24,9 @@ use crate::limits;
 use crate::object::{Object, ObjectId, ObjectKind};
 use crate::pack::inflate::Inflater;
 use crate::pack::scan::EntryHeader;
+
+/// Smaller objects are read whole, which needs no decoder of their own.
+const READ_WHOLE_BYTES: u32 = 64 * 1024;
 
 /// What a pack may cost. The defaults are the constants of [`limits`] with the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +151,12 @@ pub enum ObjectDefect {
     Delta(DeltaError),
 }
 
+impl From<InflateError> for ObjectDefect {
+    fn from(error: InflateError) -> Self {
+        Self::Inflate(error)
+    }
+}
+
 /// One object's place in the pack: 16 bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
@@ -178,14 +191,16 @@ impl Pack {
     ///
     /// Whatever is wrong with a pack whose checksum does not fit is [`PackError::BadChecksum`] or
     /// [`PackError::Truncated`], so the other errors blame the sender, not the transport.
+    ///
+    /// It may take seconds; [`PackOpening`] does the same in slices.
     pub fn open(bytes: Vec<u8>, limits: &PackLimits) -> Result<Self, PackError> {
-        let mut state = ReadState::new(limits.base_cache_bytes);
-        let scanned = scan::scan(&bytes, limits, &mut state.inflater)?;
-        let mut pack =
-            Self { bytes, entries: scanned.entries, index: Vec::new(), limits: *limits, state: Mutex::new(state) };
-        pack.index = scan::resolve(&mut pack, scanned.graph, scanned.work_left)?;
-        pack.index.sort_unstable();
-        Ok(pack)
+        PackOpening::new(bytes, limits)?.finish()
+    }
+
+    /// A pack of which nothing is known yet.
+    fn unverified(bytes: Vec<u8>, limits: &PackLimits) -> Self {
+        let state = Mutex::new(ReadState::new(limits.base_cache_bytes));
+        Self { bytes, entries: Vec::new(), index: Vec::new(), limits: *limits, state }
     }
 
     /// How many objects there are.
@@ -233,6 +248,24 @@ impl Pack {
         let mut work_left = self.limits.work_bytes;
         let content = self.content(at, &mut work_left)?;
         Ok(Some(Object::new(self.entries[at as usize].kind, content)))
+    }
+
+    /// Opens an object to be read piece by piece, whatever its size, or nothing if it is not in the
+    /// pack.
+    ///
+    /// Fails with [`PackError::ObjectTooLarge`] if it is stored as a delta and exceeds
+    /// [`PackLimits::object_bytes`].
+    pub(crate) fn open_object(&self, id: &ObjectId) -> Result<Option<BlobReader<'_>>, PackError> {
+        let Some(at) = self.find(id) else {
+            return Ok(None);
+        };
+        let entry = self.entries[at as usize];
+        if entry.base != Entry::WHOLE || entry.size <= READ_WHOLE_BYTES {
+            return Ok(self.read(id)?.map(BlobReader::held));
+        }
+        let offset = entry.offset as usize;
+        let header = EntryHeader::parse(&self.bytes, offset)?;
+        Ok(Some(BlobReader::stored(&self.bytes[header.data..], offset, header.size)))
     }
 
     fn find(&self, id: &ObjectId) -> Option<u32> {

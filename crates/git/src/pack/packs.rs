@@ -1,7 +1,8 @@
 //! [`Packs`]: several packs read as one.
 
-use crate::object::{Object, ObjectId};
-use crate::pack::{Pack, PackError};
+use crate::object::{Object, ObjectId, ObjectKind};
+use crate::pack::{BlobReader, Pack, PackError};
+use crate::tree::TreeError;
 
 /// One pack, or several that hold together what is needed: trees that came first, and the files
 /// that were asked for by id when the trees were known.
@@ -41,6 +42,17 @@ impl Packs {
     /// [`PackLimits::object_bytes`](crate::PackLimits::object_bytes).
     pub fn read(&self, id: &ObjectId) -> Result<Option<Object>, PackError> {
         self.holding(id).map_or(Ok(None), |pack| pack.read(id))
+    }
+
+    /// Opens a file's content, which must be there, to be read piece by piece.
+    pub fn open_blob(&self, id: &ObjectId) -> Result<BlobReader<'_>, TreeError> {
+        let pack = self.holding(id).ok_or(TreeError::MissingObject(*id))?;
+        match pack.kind(id) {
+            Some(found) if found != ObjectKind::Blob => {
+                Err(TreeError::WrongKind { id: *id, expected: ObjectKind::Blob, found })
+            }
+            _ => pack.open_object(id)?.ok_or(TreeError::MissingObject(*id)),
+        }
     }
 
     fn holding(&self, id: &ObjectId) -> Option<&Pack> {

@@ -1,13 +1,14 @@
-//! Verifying a pack: one pass over its bytes, then the deltas, each after its base
-//! (gitformat-pack(5)).
+//! Verifying a pack: its checksum, one pass over its objects, then the deltas, each after its base
+//! (gitformat-pack(5)). Each can be done a slice of work at a time.
 
 use std::collections::HashMap;
+use std::vec;
 
 use sha1::{Digest, Sha1};
 
 use crate::object::{ObjectId, ObjectKind, hasher};
-use crate::pack::delta::{DeltaError, DeltaHeader};
-use crate::pack::inflate::{InflateError, Inflater};
+use crate::pack::delta::DeltaHeader;
+use crate::pack::inflate::Inflater;
 use crate::pack::{Entry, ObjectDefect, Pack, PackError, PackLimits};
 
 /// `PACK`, the version and the number of objects.
@@ -16,12 +17,8 @@ const HEADER_BYTES: usize = 12;
 const TRAILER_BYTES: usize = 20;
 const NONE: u32 = u32::MAX;
 
-/// What the first pass found.
-pub(crate) struct Scanned {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) graph: DeltaGraph,
-    pub(crate) work_left: u64,
-}
+/// Work that looking at an object costs besides its content, in bytes.
+const OBJECT_WORK: u64 = 256;
 
 /// Which deltas build on what. Kept while opening only.
 pub(crate) struct DeltaGraph {
@@ -106,24 +103,8 @@ impl EntryHeader {
     }
 }
 
-/// The first pass: header, checksum, and every object's stream.
-pub(crate) fn scan(bytes: &[u8], limits: &PackLimits, inflater: &mut Inflater) -> Result<Scanned, PackError> {
-    let limit = limits.pack_bytes.min(u32::MAX as usize);
-    if bytes.len() > limit {
-        return Err(PackError::PackTooLarge { bytes: bytes.len(), limit });
-    }
-    let count = header(bytes)?;
-    let end = bytes.len() - TRAILER_BYTES;
-    let intact = Sha1::digest(&bytes[..end])[..] == bytes[end..];
-    match Scan::new(&bytes[..end], limits).run(count, inflater) {
-        Err(PackError::Truncated) => Err(PackError::Truncated),
-        _ if !intact => Err(PackError::BadChecksum),
-        result => result,
-    }
-}
-
 /// Checks the pack's own header and returns how many objects it declares.
-fn header(bytes: &[u8]) -> Result<u32, PackError> {
+pub(crate) fn header(bytes: &[u8]) -> Result<u32, PackError> {
     const MAGIC: &[u8] = b"PACK";
     if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
         return Err(PackError::NotAPack);
@@ -142,137 +123,191 @@ fn header(bytes: &[u8]) -> Result<u32, PackError> {
     }
 }
 
-struct Scan<'a> {
-    /// The pack without its checksum.
-    body: &'a [u8],
-    limits: &'a PackLimits,
-    found: Scanned,
+/// The checksum at the end of a pack, compared with what is before it.
+pub(crate) struct Checksum {
+    hasher: Sha1,
+    at: usize,
+}
+
+impl Checksum {
+    pub(crate) fn new() -> Self {
+        Self { hasher: Sha1::new(), at: 0 }
+    }
+
+    /// Hashes about `work` bytes more; whether the pack is intact, once that is known.
+    pub(crate) fn step(&mut self, bytes: &[u8], work: &mut u64) -> Option<bool> {
+        let end = body(bytes).len();
+        let until = end.min(self.at.saturating_add(usize::try_from(*work).unwrap_or(usize::MAX)));
+        self.hasher.update(&bytes[self.at..until]);
+        *work -= (until - self.at) as u64;
+        self.at = until;
+        (until == end).then(|| self.hasher.clone().finalize()[..] == bytes[end..])
+    }
+}
+
+/// A pack, at least as long as [`header`] demands, without its checksum.
+fn body(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len() - TRAILER_BYTES]
+}
+
+/// The first pass: every object's stream.
+pub(crate) struct Scan {
+    count: u32,
+    /// Where the next object starts.
+    at: usize,
+    current: Option<ScannedObject>,
+    entries: Vec<Entry>,
+    graph: DeltaGraph,
+    work_left: u64,
     total: u64,
 }
 
-impl<'a> Scan<'a> {
-    fn new(body: &'a [u8], limits: &'a PackLimits) -> Self {
+/// The object that is being looked at.
+struct ScannedObject {
+    start: usize,
+    header: EntryHeader,
+    /// Bytes of its stream that were inflated.
+    taken: usize,
+    content: ScannedContent,
+}
+
+/// What is kept of an object's content.
+enum ScannedContent {
+    Whole(ObjectKind, Sha1),
+    /// The first bytes of a delta; the entry that it builds on, if that is known.
+    Delta(u32, Vec<u8>),
+}
+
+impl Scan {
+    pub(crate) fn new(count: u32, limits: &PackLimits) -> Self {
         let graph = DeltaGraph {
             known: Vec::new(),
             waiting: HashMap::new(),
             first_child: Vec::new(),
             next_sibling: Vec::new(),
         };
-        let found = Scanned { entries: Vec::new(), graph, work_left: limits.work_bytes };
-        Self { body, limits, found, total: 0 }
+        let work_left = limits.work_bytes;
+        Self { count, at: HEADER_BYTES, current: None, entries: Vec::new(), graph, work_left, total: 0 }
     }
 
-    fn run(mut self, count: u32, inflater: &mut Inflater) -> Result<Scanned, PackError> {
-        if count > self.limits.objects {
-            return Err(PackError::TooManyObjects { count, limit: self.limits.objects });
+    /// Looks at objects for about `work` bytes; whether all were looked at.
+    pub(crate) fn step(
+        &mut self,
+        bytes: &[u8],
+        limits: &PackLimits,
+        inflater: &mut Inflater,
+        work: &mut u64,
+    ) -> Result<bool, PackError> {
+        if self.count > limits.objects {
+            return Err(PackError::TooManyObjects { count: self.count, limit: limits.objects });
         }
-        let mut at = HEADER_BYTES;
-        for index in 0..count {
-            at = self.entry(index, at, inflater)?;
+        let body = body(bytes);
+        while *work > 0 {
+            let spent = if self.current.is_some() {
+                self.inflate(body, limits, inflater)?
+            } else if self.entries.len() == self.count as usize {
+                return if self.at == body.len() { Ok(true) } else { Err(PackError::TrailingBytes) };
+            } else {
+                self.begin(body, limits, inflater)?;
+                OBJECT_WORK
+            };
+            *work = work.saturating_sub(spent);
         }
-        if at != self.body.len() {
-            return Err(PackError::TrailingBytes);
-        }
-        let graph = &mut self.found.graph;
-        graph.first_child = vec![NONE; count as usize];
-        graph.next_sibling = vec![NONE; count as usize];
-        for (at, entry) in (0u32..).zip(&self.found.entries) {
+        Ok(false)
+    }
+
+    /// What was found, for the second pass.
+    pub(crate) fn finish(mut self) -> (Vec<Entry>, Resolve) {
+        self.graph.first_child = vec![NONE; self.entries.len()];
+        self.graph.next_sibling = vec![NONE; self.entries.len()];
+        for (at, entry) in (0u32..).zip(&self.entries) {
             if entry.base != Entry::WHOLE {
-                graph.add_child(entry.base, at);
+                self.graph.add_child(entry.base, at);
             }
         }
-        Ok(self.found)
+        (self.entries, Resolve::new(self.graph, self.work_left))
     }
 
-    /// Verifies the object at `start` as far as possible without its base, and returns its end.
-    fn entry(&mut self, index: u32, start: usize, inflater: &mut Inflater) -> Result<usize, PackError> {
-        let header = EntryHeader::parse(self.body, start)?;
-        let mut base = Entry::WHOLE;
-        let (kind, size, end) = match header.stored {
-            Stored::Whole(kind) => {
-                let (id, end) = self.whole(start, &header, kind, inflater)?;
-                self.found.graph.known.push((id, index));
-                (kind, header.size, end)
-            }
+    /// Begins with the next object.
+    fn begin(&mut self, body: &[u8], limits: &PackLimits, inflater: &mut Inflater) -> Result<(), PackError> {
+        let start = self.at;
+        let header = EntryHeader::parse(body, start)?;
+        let (content, limit) = match header.stored {
+            Stored::Whole(kind) => (ScannedContent::Whole(kind, hasher(kind, header.size)), limits.hashed_object_bytes),
             Stored::OffsetDelta(distance) => {
-                base = self.entry_at(start, distance)?;
-                self.found.entries[base as usize].is_base = true;
-                let (size, end) = self.delta(start, &header, inflater)?;
-                (ObjectKind::Blob, size, end)
+                let base = self.entry_at(start, distance)?;
+                self.entries[base as usize].is_base = true;
+                (ScannedContent::Delta(base, Vec::with_capacity(DeltaHeader::MAX_BYTES)), limits.object_bytes)
             }
             Stored::ReferenceDelta(id) => {
-                self.found.graph.waiting.entry(id).or_default().push(index);
-                let (size, end) = self.delta(start, &header, inflater)?;
-                (ObjectKind::Blob, size, end)
+                let index = u32::try_from(self.entries.len()).unwrap_or(NONE);
+                self.graph.waiting.entry(id).or_default().push(index);
+                let head = Vec::with_capacity(DeltaHeader::MAX_BYTES);
+                (ScannedContent::Delta(Entry::WHOLE, head), limits.object_bytes)
+            }
+        };
+        if header.size > limit {
+            return Err(PackError::ObjectTooLarge { declared: header.size, limit });
+        }
+        self.work_left =
+            self.work_left.checked_sub(header.size).ok_or(PackError::InflatesTooLarge { limit: limits.work_bytes })?;
+        inflater.begin(header.size);
+        self.current = Some(ScannedObject { start, header, taken: 0, content });
+        Ok(())
+    }
+
+    /// Inflates a piece of the current object; says what that cost.
+    fn inflate(&mut self, body: &[u8], limits: &PackLimits, inflater: &mut Inflater) -> Result<u64, PackError> {
+        let Some(current) = &mut self.current else { return Ok(0) };
+        let input = &body[current.header.data + current.taken..];
+        let step = inflater.step(input).map_err(|error| defect(current.start, error.into()))?;
+        if step.is_stuck() {
+            return Err(PackError::Truncated);
+        }
+        current.taken += step.consumed;
+        match &mut current.content {
+            ScannedContent::Whole(_, hasher) => hasher.update(step.piece),
+            ScannedContent::Delta(_, head) => {
+                let missing = DeltaHeader::MAX_BYTES - head.len();
+                head.extend_from_slice(&step.piece[..step.piece.len().min(missing)]);
+            }
+        }
+        let (spent, is_end) = ((step.consumed + step.piece.len()) as u64, step.is_end);
+        if is_end && let Some(object) = self.current.take() {
+            self.end(object, limits)?;
+        }
+        Ok(spent)
+    }
+
+    /// Notes an object whose stream was seen to its end.
+    fn end(&mut self, object: ScannedObject, limits: &PackLimits) -> Result<(), PackError> {
+        let ScannedObject { start, header, taken, content } = object;
+        self.at = header.data + taken;
+        let (kind, size, base) = match content {
+            ScannedContent::Whole(kind, hasher) => {
+                let index = u32::try_from(self.entries.len()).unwrap_or(NONE);
+                self.graph.known.push((ObjectId::from_hasher(hasher), index));
+                (kind, header.size, Entry::WHOLE)
+            }
+            ScannedContent::Delta(base, head) => {
+                let sizes = DeltaHeader::parse(&head).map_err(|error| defect(start, ObjectDefect::Delta(error)))?;
+                let declared = sizes.result_size.max(sizes.base_size);
+                if declared > limits.object_bytes {
+                    return Err(PackError::ObjectTooLarge { declared, limit: limits.object_bytes });
+                }
+                (ObjectKind::Blob, sizes.result_size, base)
             }
         };
         self.total += size;
-        if self.total > self.limits.total_bytes {
-            return Err(PackError::InflatesTooLarge { limit: self.limits.total_bytes });
+        if self.total > limits.total_bytes {
+            return Err(PackError::InflatesTooLarge { limit: limits.total_bytes });
         }
         // Both fit: the pack has at most 2³²-1 bytes, and sizes were checked against the limits.
         let offset = u32::try_from(start).map_err(|_| PackError::Truncated)?;
         let size = u32::try_from(size)
             .map_err(|_| PackError::ObjectTooLarge { declared: size, limit: u64::from(u32::MAX) })?;
-        self.found.entries.push(Entry { offset, base, size, kind, is_base: false });
-        Ok(end)
-    }
-
-    fn whole(
-        &mut self,
-        start: usize,
-        header: &EntryHeader,
-        kind: ObjectKind,
-        inflater: &mut Inflater,
-    ) -> Result<(ObjectId, usize), PackError> {
-        let mut hasher = hasher(kind, header.size);
-        let limit = self.limits.hashed_object_bytes;
-        let end = self.stream(start, header, limit, inflater, |piece| hasher.update(piece))?;
-        Ok((ObjectId::from_hasher(hasher), end))
-    }
-
-    /// Checks a delta's stream and returns the size of the object that it makes.
-    fn delta(
-        &mut self,
-        start: usize,
-        header: &EntryHeader,
-        inflater: &mut Inflater,
-    ) -> Result<(u64, usize), PackError> {
-        let mut head = Vec::with_capacity(DeltaHeader::MAX_BYTES);
-        let limit = self.limits.object_bytes;
-        let end = self.stream(start, header, limit, inflater, |piece| {
-            let missing = DeltaHeader::MAX_BYTES - head.len();
-            head.extend_from_slice(&piece[..piece.len().min(missing)]);
-        })?;
-        let sizes = DeltaHeader::parse(&head).map_err(|error: DeltaError| defect(start, ObjectDefect::Delta(error)))?;
-        let declared = sizes.result_size.max(sizes.base_size);
-        if declared > limit {
-            return Err(PackError::ObjectTooLarge { declared, limit });
-        }
-        Ok((sizes.result_size, end))
-    }
-
-    fn stream(
-        &mut self,
-        start: usize,
-        header: &EntryHeader,
-        limit: u64,
-        inflater: &mut Inflater,
-        sink: impl FnMut(&[u8]),
-    ) -> Result<usize, PackError> {
-        if header.size > limit {
-            return Err(PackError::ObjectTooLarge { declared: header.size, limit });
-        }
-        self.found.work_left = self
-            .found
-            .work_left
-            .checked_sub(header.size)
-            .ok_or(PackError::InflatesTooLarge { limit: self.limits.work_bytes })?;
-        match inflater.stream(&self.body[header.data..], header.size, sink) {
-            Ok(taken) => Ok(header.data + taken),
-            Err(InflateError::Truncated) => Err(PackError::Truncated),
-            Err(error) => Err(defect(start, ObjectDefect::Inflate(error))),
-        }
+        self.entries.push(Entry { offset, base, size, kind, is_base: false });
+        Ok(())
     }
 
     /// The entry that starts `distance` bytes before `start`.
@@ -281,7 +316,7 @@ impl<'a> Scan<'a> {
             .ok()
             .and_then(|distance| start.checked_sub(distance))
             .and_then(|offset| u32::try_from(offset).ok())
-            .and_then(|offset| self.found.entries.binary_search_by_key(&offset, |entry| entry.offset).ok())
+            .and_then(|offset| self.entries.binary_search_by_key(&offset, |entry| entry.offset).ok())
             .and_then(|at| u32::try_from(at).ok())
             .ok_or(defect(start, ObjectDefect::BaseOffset))
     }
@@ -309,36 +344,62 @@ struct Pending {
 }
 
 /// The second pass: rebuilds each delta after its base, depth first so that the base is still in
-/// the cache, and returns the id of every object with its entry.
-pub(crate) fn resolve(
-    pack: &mut Pack,
-    mut graph: DeltaGraph,
-    mut work_left: u64,
-) -> Result<Vec<(ObjectId, u32)>, PackError> {
-    let limit = pack.limits().delta_depth;
-    let mut stack = Vec::new();
-    let roots = std::mem::take(&mut graph.known);
-    graph.known.reserve_exact(pack.len());
-    for (id, entry) in roots {
-        stack.clear();
-        record(pack, &mut graph, &mut stack, id, &Pending { entry, depth: 0 });
-        while let Some(pending) = stack.pop() {
-            if pending.depth > limit {
-                return Err(PackError::DeltaTooDeep { limit });
-            }
-            let content = pack.content(pending.entry, &mut work_left)?;
-            let kind = pack.entries_mut()[pending.entry as usize].kind;
-            let mut hasher = hasher(kind, content.len() as u64);
-            hasher.update(content.as_slice());
-            record(pack, &mut graph, &mut stack, ObjectId::from_hasher(hasher), &pending);
-            if pack.entries_mut()[pending.entry as usize].is_base {
-                pack.keep_base(pending.entry, &content);
-            }
-        }
+/// the cache.
+pub(crate) struct Resolve {
+    graph: DeltaGraph,
+    /// The objects that are no deltas, and still to be looked at.
+    roots: vec::IntoIter<(ObjectId, u32)>,
+    stack: Vec<Pending>,
+    work_left: u64,
+}
+
+impl Resolve {
+    fn new(mut graph: DeltaGraph, work_left: u64) -> Self {
+        let roots = std::mem::take(&mut graph.known);
+        graph.known.reserve_exact(graph.first_child.len());
+        Self { graph, roots: roots.into_iter(), stack: Vec::new(), work_left }
     }
-    match graph.waiting.into_keys().min() {
-        Some(missing) => Err(PackError::DeltaWithoutBase(missing)),
-        None => Ok(graph.known),
+
+    /// Rebuilds deltas for about `work` bytes; whether there are none left.
+    pub(crate) fn step(&mut self, pack: &mut Pack, work: &mut u64) -> Result<bool, PackError> {
+        while *work > 0 {
+            let spent = if let Some(pending) = self.stack.pop() {
+                self.rebuild(pack, &pending)?
+            } else if let Some((id, entry)) = self.roots.next() {
+                record(pack, &mut self.graph, &mut self.stack, id, &Pending { entry, depth: 0 });
+                OBJECT_WORK
+            } else {
+                return match self.graph.waiting.keys().min() {
+                    Some(missing) => Err(PackError::DeltaWithoutBase(*missing)),
+                    None => Ok(true),
+                };
+            };
+            *work = work.saturating_sub(spent);
+        }
+        Ok(false)
+    }
+
+    /// The id of every object with its entry.
+    pub(crate) fn finish(self) -> Vec<(ObjectId, u32)> {
+        self.graph.known
+    }
+
+    /// Rebuilds one delta; says what that cost.
+    fn rebuild(&mut self, pack: &mut Pack, pending: &Pending) -> Result<u64, PackError> {
+        let limit = pack.limits().delta_depth;
+        if pending.depth > limit {
+            return Err(PackError::DeltaTooDeep { limit });
+        }
+        let before = self.work_left;
+        let content = pack.content(pending.entry, &mut self.work_left)?;
+        let kind = pack.entries_mut()[pending.entry as usize].kind;
+        let mut hasher = hasher(kind, content.len() as u64);
+        hasher.update(content.as_slice());
+        record(pack, &mut self.graph, &mut self.stack, ObjectId::from_hasher(hasher), pending);
+        if pack.entries_mut()[pending.entry as usize].is_base {
+            pack.keep_base(pending.entry, &content);
+        }
+        Ok(OBJECT_WORK + content.len() as u64 + (before - self.work_left))
     }
 }
 

@@ -17,7 +17,15 @@ use zip::{CompressionMethod, ExtraField, ZipArchive};
 use crate::registry::sources::texts::{MAX_FILE_BYTES, ReadableText, readable_text};
 
 /// Most bytes of an uploaded zip: it is in memory as a whole, and once more while the blob store takes it.
-pub const MAX_ZIP_BYTES: usize = limits::ARCHIVE_ZIP_BYTES;
+pub const MAX_ZIP_BYTES: usize = 32 * limits::MIB;
+
+/// Most files and directories of an uploaded zip. Archives that are built here may have more: of those nobody has to read
+/// the directory.
+const MAX_ENTRIES: usize = 20_000;
+/// Most bytes of the paths in an uploaded zip; held twice, as written and in lower case.
+const MAX_PATH_BYTES: usize = 2 * limits::MIB;
+/// Most bytes that an uploaded zip unpacks to.
+const MAX_INFLATED_BYTES: u64 = 256 * limits::MIB as u64;
 
 /// How many times its own size a zip may unpack to, on top of [`FREE_BYTES`]. Source code reaches 5, deflate can 1000.
 const MAX_RATIO: u64 = 100;
@@ -30,7 +38,7 @@ const WINDOW_BYTES: usize = 32 << 10;
 /// Begins every entry of a central directory; stored zips inside of a zip have some, too.
 const CENTRAL_HEADER: [u8; 4] = *b"PK\x01\x02";
 /// The reader makes some 500 bytes of each: 20 MB.
-const MAX_CENTRAL_HEADERS: usize = 2 * limits::ARCHIVE_ENTRIES;
+const MAX_CENTRAL_HEADERS: usize = 2 * MAX_ENTRIES;
 
 /// Why a zip is refused.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +75,10 @@ pub enum RejectedZip {
     #[error("the entry {0} has another name in its extra fields")]
     SecondName(String),
     /// Too many entries.
-    #[error("it has more than {} files and directories", limits::ARCHIVE_ENTRIES)]
+    #[error("it has more than {} files and directories", MAX_ENTRIES)]
     TooManyEntries,
     /// The paths are too long together.
-    #[error("its paths add up to more than {} bytes", limits::ARCHIVE_PATH_BYTES)]
+    #[error("its paths add up to more than {} bytes", MAX_PATH_BYTES)]
     PathsTooLong,
     /// It unpacks to too much.
     #[error("it unpacks to more than {0} bytes")]
@@ -118,7 +126,7 @@ pub fn inspect(bytes: &[u8]) -> Result<ZipContents, RejectedZip> {
     if zip.offset() != 0 {
         return Err(RejectedZip::Prefixed(zip.offset()));
     }
-    if zip.len() > limits::ARCHIVE_ENTRIES {
+    if zip.len() > MAX_ENTRIES {
         return Err(RejectedZip::TooManyEntries);
     }
     zip.validate_header_consistency()?;
@@ -148,7 +156,7 @@ pub fn inspect(bytes: &[u8]) -> Result<ZipContents, RejectedZip> {
 /// What a zip of so many bytes may unpack to.
 fn limit_of(zip_bytes: usize) -> u64 {
     let by_ratio = FREE_BYTES + MAX_RATIO * u64::try_from(zip_bytes).unwrap_or(u64::MAX / MAX_RATIO / 2);
-    by_ratio.min(limits::ARCHIVE_INFLATED_BYTES)
+    by_ratio.min(MAX_INFLATED_BYTES)
 }
 
 /// The names of all entries in their order, once all of them are safe together. Directories keep their slash.
@@ -191,7 +199,7 @@ impl EntryNames {
                     });
                 }
             }
-            if self.bytes > limits::ARCHIVE_PATH_BYTES {
+            if self.bytes > MAX_PATH_BYTES {
                 return Err(RejectedZip::PathsTooLong);
             }
         }
