@@ -9,6 +9,7 @@ use rostrum::ports::Millis;
 use rostrum::registry::access::grant::{self, Grant};
 use rostrum::registry::access::view::View;
 use rostrum::store::access::grants::GrantRow;
+use rostrum::store::access::released::Released;
 use serde_json::Value;
 
 /// Whether who was granted the versions of a constraint sees a version.
@@ -19,7 +20,7 @@ fn sees(question: &Value) -> Value {
     let version = normalize(version).expect("a version");
     View::new(rostrum::store::OrganizationId::ROOT, &[grant], Millis(0))
         .version_filter("acme/lib")
-        .sees(&version, Some(Millis(0)))
+        .sees(&version, Some(Released::at(Millis(0))))
         .into()
 }
 

@@ -197,3 +197,24 @@ fn users_keep_their_role_and_all_that_hangs_on_them_when_they_become_members() {
     assert_eq!(texts(&connection, "SELECT uid FROM users ORDER BY id"), ["a", "b", "c"], "an account is nobody's");
     assert_eq!(texts(&connection, "SELECT role FROM memberships ORDER BY user_id"), ["owner", "admin"]);
 }
+
+#[test]
+fn versions_keep_their_release_when_it_becomes_a_date_of_its_own() {
+    let connection = migrated_with(Some(&Before {
+        migration: "0018_released.sql",
+        rows: "INSERT INTO repositories (id, uid, organization_id, kind, provider, url, created_at)
+         VALUES (1, 'r', 1, 'git', 'git', 'https://git.test/lib', 1);
+         INSERT INTO packages (id, uid, organization_id, repository_id, name, type, revision, created_at, updated_at)
+         VALUES (1, 'p', 1, 1, 'acme/lib', 'library', 1, 1, 1);
+         INSERT INTO versions (id, uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at,
+                               created_at, updated_at)
+         VALUES (1, 'v1', 1, '1.0.0.0', '1.0.0', 'refs/tags/1.0.0', 'new', '{}', 10, 50, 70),
+                (2, 'v2', 1, '2.0.0.0', '2.0.0', 'awaited', '', '{}', 60, 60, 60);
+         INSERT INTO dists (version_id, reference, created_at) VALUES (1, 'old', 50), (1, 'new', 65);",
+    }));
+    let rows = texts(
+        &connection,
+        "SELECT json_array(uid, released_at, made_at, published_at, security_fix_at) FROM versions ORDER BY id",
+    );
+    assert_eq!(rows, [r#"["v1",10,10,65,null]"#, r#"["v2",60,60,60,null]"#]);
+}

@@ -49,21 +49,25 @@ pub struct Release<'a> {
     pub source: Option<Source>,
     /// Where its archive is.
     pub dist: Option<Dist>,
-    /// When it was released, as RFC 3339 in UTC.
-    pub released_at_rfc3339: Option<String>,
+    /// When its files were made, as RFC 3339 in UTC.
+    pub time: Option<String>,
+    /// When the repository first published it as it is. A date that is the repository's and not the author's: Composer's
+    /// cooldown goes by it.
+    pub published_time: Option<Value>,
     /// Whether this is the branch a clone would check out.
     pub default_branch: bool,
 }
 
 /// Keys the registry states itself, or that must not come from a package: `uid` and `minified` steer the reading of
 /// metadata, `notification-url` and `transport-options` would send the client elsewhere.
-const OWNED: [&str; 13] = [
+const OWNED: [&str; 14] = [
     "name",
     "version",
     "version_normalized",
     "source",
     "dist",
     "time",
+    "published-time",
     "default-branch",
     "uid",
     "notification-url",
@@ -108,8 +112,11 @@ pub fn metadata_entry(release: &Release<'_>) -> Map {
         let dist = json!({"type": "zip", "url": dist.url, "reference": dist.reference, "shasum": shasum});
         entry.insert("dist".to_owned(), dist);
     }
-    if let Some(time) = &release.released_at_rfc3339 {
+    if let Some(time) = &release.time {
         entry.insert("time".to_owned(), time.as_str().into());
+    }
+    if let Some(published_time) = &release.published_time {
+        entry.insert("published-time".to_owned(), published_time.clone());
     }
     // A tag with this marker would get a branch's alias.
     if release.default_branch && release.version.normalized.stability() == Stability::Dev {
@@ -218,7 +225,7 @@ mod tests {
         let manifest = Manifest::parse(
             br#"{"version": "9.9", "name": "acme/blog", "require": {"Acme/Log": "^1"}, "uid": 7, "config": {"x": 1},
                  "extra": {"branch-alias": {"dev-main": "2.x-dev"}}, "abandoned": "acme/new", "time": "yesterday",
-                 "notification-url": "https://evil.test/", "require-dev": {"acme/test": "*"}}"#,
+                 "published-time": "2015-01-01T00:00:00+00:00", "notification-url": "https://evil.test/", "require-dev": {"acme/test": "*"}}"#,
         )
         .expect("manifest");
         let version = version_of_branch("main").expect("branch");
@@ -229,14 +236,15 @@ mod tests {
             manifest: &manifest,
             source: None,
             dist: Some(Dist { url: "https://r.test/a.zip".to_owned(), reference: reference.into(), shasum: None }),
-            released_at_rfc3339: Some("2026-01-02T03:04:05+00:00".to_owned()),
+            time: Some("2026-01-02T03:04:05+00:00".to_owned()),
+            published_time: Some("2026-02-02T03:04:05+00:00".into()),
             default_branch: true,
         });
         let expected = concat!(
             r#"{"name":"acme/blog","version":"dev-main","version_normalized":"dev-main","require":{"acme/log":"^1"},"#,
             r#""extra":{"branch-alias":{"dev-main":"2.x-dev"}},"abandoned":"acme/new","require-dev":{"acme/test":"*"},"#,
             r#""dist":{"type":"zip","url":"https://r.test/a.zip","reference":"c0ffee","shasum":""},"#,
-            r#""time":"2026-01-02T03:04:05+00:00","default-branch":true}"#,
+            r#""time":"2026-01-02T03:04:05+00:00","published-time":"2026-02-02T03:04:05+00:00","default-branch":true}"#,
         );
         assert_eq!(Value::Object(built).to_string(), expected);
     }

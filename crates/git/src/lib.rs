@@ -83,7 +83,7 @@ pub use protocol::{
 pub use tree::{
     BlobRef, DOCUMENTATION_FILES, InvalidPackagePath, PackageFiles, PackagePath, SymlinkRefusal, TreeError,
     UnsafeReason, check_relative_path, check_symlink, find_package_files, list_files, missing_blobs, preferred_name,
-    read_commit, tree_at,
+    read_commit, read_tag, tree_at,
 };
 
 /// The examples of the README are tests.

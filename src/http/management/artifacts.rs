@@ -154,7 +154,7 @@ impl From<UploadedVersion> for CleanedView {
             name: row.name,
             version: row.pretty.into_string(),
             size: row.size,
-            released_at: row.released_at.seconds(),
+            released_at: row.released.at.seconds(),
         }
     }
 }

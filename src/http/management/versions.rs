@@ -46,8 +46,10 @@ pub struct VersionView {
     files: Vec<String>,
     /// What operators should know of it.
     remarks: Vec<RemarkView>,
-    /// Unix seconds.
+    /// Unix seconds; what `updates_until` of grants goes by.
     released_at: i64,
+    /// Whether grants let it through whose `updates_until` ended before it was released.
+    security_fix: bool,
 }
 
 impl From<VersionRow> for VersionView {
@@ -66,7 +68,8 @@ impl From<VersionRow> for VersionView {
             dist_error: row.dist_error,
             files: row.files.into_iter().map(|(_, name)| name).collect(),
             remarks: row.remarks.into_iter().map(RemarkView::from).collect(),
-            released_at: row.released_at.seconds(),
+            released_at: row.released.at.seconds(),
+            security_fix: row.released.security_fix,
         }
     }
 }

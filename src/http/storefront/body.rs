@@ -252,6 +252,8 @@ pub struct StorefrontVersionView {
     status: i64,
     created_at: String,
     updated_at: String,
+    /// Whether those have it too whose `updates_until` ended before it was released.
+    security_fix: bool,
 }
 
 impl From<CatalogVersion> for StorefrontVersionView {
@@ -264,6 +266,7 @@ impl From<CatalogVersion> for StorefrontVersionView {
             status: i64::from(!row.hidden),
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),
+            security_fix: row.released.security_fix,
         }
     }
 }
@@ -278,11 +281,19 @@ pub struct StorefrontVersionRequest {
     filename: Option<String>,
     /// 1 (the default) is shown, 0 is hidden: for everybody but shops it is as if it were not there.
     status: Option<i64>,
+    /// Whether it is a security fix (by default it is none): those have it too whose `updates_until` ended before it was
+    /// released. What else limits their permission goes on to do so.
+    security_fix: Option<bool>,
 }
 
 impl From<StorefrontVersionRequest> for VersionSpec {
     fn from(request: StorefrontVersionRequest) -> Self {
-        Self { name: request.name, filename: request.filename, status: request.status }
+        Self {
+            name: request.name,
+            filename: request.filename,
+            status: request.status,
+            security_fix: request.security_fix,
+        }
     }
 }
 

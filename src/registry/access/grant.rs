@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::pattern::matches_pattern;
+use crate::store::access::released::Released;
 use crate::store::access::tokens::GrantRow;
 
 /// The first eight bytes of a digest.
@@ -89,10 +90,11 @@ impl Grant {
             && other.minimum_stability <= self.minimum_stability
     }
 
-    pub(super) fn covers(&self, version: &NormalizedVersion, released_at: Option<Millis>) -> bool {
-        let in_time = match (self.row.updates_until, released_at) {
+    /// Whether it lets a version through. A security fix passes `updates_until`, and nothing else.
+    pub(super) fn covers(&self, version: &NormalizedVersion, released: Option<Released>) -> bool {
+        let in_time = match (self.row.updates_until, released) {
             (None, _) => true,
-            (Some(until), Some(released)) => released <= until,
+            (Some(until), Some(released)) => released.security_fix || released.at <= until,
             (Some(_), None) => false,
         };
         in_time && version.stability() <= self.minimum_stability && self.versions.matches(version)

@@ -13,6 +13,7 @@ use crate::ports::Millis;
 use crate::registry::access::grant::{Grant, GrantTarget, first_bytes};
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
+use crate::store::access::released::Released;
 
 /// Identifies what a set of grants lets through, by the grants or by the versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -66,9 +67,43 @@ pub struct View {
     shows_source: bool,
 }
 
-/// One version in a package's stored index: normalized, released at, pretty.
+/// One version in a package's stored index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IndexedVersion(pub String, pub Millis, pub String);
+#[serde(from = "IndexEntry", into = "IndexEntry")]
+pub struct IndexedVersion {
+    /// What Composer compares.
+    pub normalized: String,
+    /// When it was released.
+    pub released: Released,
+    /// What people read.
+    pub pretty: String,
+}
+
+/// As it is stored: `[normalized, released_at, pretty]`, and behind them a 1 when it is a security fix.
+#[derive(Clone, Serialize, Deserialize)]
+struct IndexEntry(String, Millis, String, #[serde(default, skip_serializing_if = "is_zero")] u8);
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+impl From<IndexEntry> for IndexedVersion {
+    fn from(IndexEntry(normalized, at, pretty, security_fix): IndexEntry) -> Self {
+        Self { normalized, released: Released { at, security_fix: security_fix != 0 }, pretty }
+    }
+}
+
+impl From<IndexedVersion> for IndexEntry {
+    fn from(IndexedVersion { normalized, released, pretty }: IndexedVersion) -> Self {
+        Self(normalized, released.at, pretty, u8::from(released.security_fix))
+    }
+}
+
+/// Reads a package's stored index; one that it does not have, or that cannot be read, holds no version.
+pub fn read_index(index: Option<&str>) -> Vec<IndexedVersion> {
+    index.and_then(|index| serde_json::from_str(index).ok()).unwrap_or_default()
+}
 
 /// What a view lets through of one package.
 pub enum VersionFilter<'v> {
@@ -82,10 +117,10 @@ pub enum VersionFilter<'v> {
 
 impl VersionFilter<'_> {
     /// The decision: whether a version, released when, is visible.
-    pub fn sees(&self, version: &NormalizedVersion, released_at: Option<Millis>) -> bool {
+    pub fn sees(&self, version: &NormalizedVersion, released: Option<Released>) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Some(grants, _) => grants.iter().any(|grant| grant.covers(version, released_at)),
+            Self::Some(grants, _) => grants.iter().any(|grant| grant.covers(version, released)),
             Self::All => true,
         }
     }
@@ -105,10 +140,8 @@ impl VersionFilter<'_> {
     }
 
     fn index_entries(&self, index: Option<&str>) -> impl Iterator<Item = (NormalizedVersion, String)> {
-        let versions: Vec<IndexedVersion> =
-            index.and_then(|index| serde_json::from_str(index).ok()).unwrap_or_default();
-        versions.into_iter().filter_map(|IndexedVersion(version, released, pretty)| {
-            let version = NormalizedVersion::from_stored(version);
+        read_index(index).into_iter().filter_map(|IndexedVersion { normalized, released, pretty }| {
+            let version = NormalizedVersion::from_stored(normalized);
             self.sees(&version, Some(released)).then_some((version, pretty))
         })
     }
@@ -305,9 +338,42 @@ mod tests {
         row.updates_until = Some(Millis(500));
         let view = View::new(HERE, &[Grant::from_row(row).expect("valid")], NOW);
         let scope = view.version_filter("acme/lib");
-        assert!(scope.sees(&version("1.0.0.0"), Some(Millis(500))));
-        assert!(!scope.sees(&version("1.0.0.0"), Some(Millis(501))));
+        assert!(scope.sees(&version("1.0.0.0"), Some(Released::at(Millis(500)))));
+        assert!(!scope.sees(&version("1.0.0.0"), Some(Released::at(Millis(501)))));
         assert!(!scope.sees(&version("1.0.0.0"), None));
+    }
+
+    #[test]
+    fn a_security_fix_passes_updates_until_and_neither_the_constraint_nor_the_stability() {
+        let row = GrantRow {
+            version_constraint: "2.*".to_owned(),
+            updates_until: Some(Millis(500)),
+            minimum_stability: "stable".to_owned(),
+            ..packages("acme/lib")
+        };
+        let view = View::new(HERE, &[Grant::from_row(row).expect("valid")], NOW);
+        let scope = view.version_filter("acme/lib");
+        let fix = Some(Released { at: Millis(501), security_fix: true });
+        for (number, expected) in [
+            ("2.4.7.0", true),
+            ("2.4.7.0-patch1", true),
+            ("3.0.0.0", false),
+            ("2.4.8.0-beta1", false),
+            ("dev-main", false),
+        ] {
+            assert_eq!(scope.sees(&version(number), fix), expected, "{number}");
+            assert!(!scope.sees(&version(number), Some(Released::at(Millis(501)))), "{number}");
+        }
+    }
+
+    #[test]
+    fn an_index_says_what_is_a_security_fix_and_one_from_before_says_nothing_of_it() {
+        let text = r#"[["1.0.0.0",5,"1.0"],["1.0.1.0",6,"1.0.1",1]]"#;
+        let index = read_index(Some(text));
+        let fixes: Vec<bool> = index.iter().map(|one| one.released.security_fix).collect();
+        assert_eq!(fixes, [false, true]);
+        assert_eq!(serde_json::json!(index).to_string(), text);
+        assert_eq!(read_index(Some("nonsense")), []);
     }
 
     #[test]

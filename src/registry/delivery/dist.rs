@@ -66,7 +66,7 @@ pub async fn locate(
     };
     let row = row.ok_or_else(absent)?;
     let version = NormalizedVersion::from_stored(row.normalized.clone());
-    if !view.version_filter(address.name.as_str()).sees(&version, Some(row.released_at)) {
+    if !view.version_filter(address.name.as_str()).sees(&version, Some(row.released)) {
         return Err(absent());
     }
     let (name, is_mirrored) = (address.name.clone(), row.upstream_urls.is_some());

@@ -1,5 +1,6 @@
 //! Moments as text and back, always in UTC.
 
+use serde_json::Value;
 use time::format_description::StaticFormatDescription;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
@@ -63,6 +64,25 @@ pub fn read_day(text: &str) -> Option<Millis> {
     Some(Millis::from_seconds(moment.unix_timestamp()))
 }
 
+/// A moment as Composer's loader reads it: the forms that repositories write.
+pub fn read_moment(value: &Value) -> Option<Millis> {
+    let text = match value {
+        Value::String(text) => text.trim(),
+        Value::Number(seconds) => return seconds.as_i64().and_then(date),
+        _ => return None,
+    };
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok().and_then(date);
+    }
+    let forms = [text.to_owned(), format!("{}Z", text.replacen(' ', "T", 1)), format!("{text}T00:00:00Z")];
+    forms.iter().find_map(|form| read_rfc3339(form))
+}
+
+/// The moment `seconds` after the epoch, if it is one that can be written as a date.
+fn date(seconds: i64) -> Option<Millis> {
+    Some(Millis::from_seconds(seconds)).filter(|moment| (Millis(0)..=Millis::LAST).contains(moment))
+}
+
 /// `text`, unless it begins with a sign, which `time` takes before a year.
 fn unsigned(text: &str) -> Option<&str> {
     (!text.starts_with(['+', '-'])).then_some(text)
@@ -70,6 +90,8 @@ fn unsigned(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -98,6 +120,33 @@ mod tests {
         }
         for text in ["", "2026-1-31", "2026-02-30", "2026-01-31 12:00:00", "+2026-01-31", "-2026-01-31"] {
             assert_eq!(read_day(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_that_is_no_date_is_none() {
+        for (value, expected) in [
+            (json!(1_700_000_000), Some(1_700_000_000)),
+            (json!("1700000000"), Some(1_700_000_000)),
+            (json!("2023-11-14 22:13:20"), Some(1_700_000_000)),
+            (json!(i64::MAX), None),
+            (json!(i64::MAX.to_string()), None),
+            (json!(-1), None),
+            (json!("soon"), None),
+        ] {
+            assert_eq!(read_moment(&value).map(Millis::seconds), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read_in_the_forms_that_repositories_write() {
+        for text in ["2023-11-14T22:13:20+00:00", "2023-11-14T23:13:20+01:00", "2023-11-14 22:13:20", "1700000000"] {
+            assert_eq!(read_moment(&json!(text)), Some(Millis(1_700_000_000_000)), "{text}");
+        }
+        assert_eq!(read_moment(&json!("2023-11-14")), Some(Millis(1_699_920_000_000)));
+        assert_eq!(read_moment(&json!(1_700_000_000)), Some(Millis(1_700_000_000_000)));
+        for text in ["yesterday", "", "99999999999999999999"] {
+            assert_eq!(read_moment(&json!(text)), None, "{text}");
         }
     }
 }

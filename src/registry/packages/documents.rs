@@ -1,5 +1,6 @@
 //! A package's documents as the database has them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,15 +8,15 @@ use std::time::Duration;
 use composer::{DocumentForm, DocumentIndex, NormalizedVersion, PackageName};
 use serde_json::Value;
 
-use crate::ports::{BoxFuture, Fault, Millis};
-use crate::registry::access::view::VersionFilter;
+use crate::ports::{BoxFuture, Fault};
+use crate::registry::access::view::{VersionFilter, read_index};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
-use crate::registry::kernel::dates::read_rfc3339;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::memory::PublishedCache;
 use crate::registry::packages::notices::SecurityNotices;
 use crate::store::OrganizationId;
+use crate::store::access::released::Released;
 use crate::store::packages::authority::NameAuthority;
 use crate::store::packages::documents::{self, DocumentPart};
 
@@ -35,6 +36,8 @@ pub struct PackageDocuments {
     stable: String,
     dev: String,
     notices: SecurityNotices,
+    /// The stored index of its versions; `None` when it has none.
+    version_index: Option<String>,
     /// Where the versions stand in the two, once somebody has asked who does not see all of them.
     indexed: OnceLock<[IndexedDocument; 2]>,
 }
@@ -42,7 +45,14 @@ pub struct PackageDocuments {
 impl PackageDocuments {
     /// The two documents of a package at `revision` (unix seconds), about which there are no notices.
     pub fn new(revision: i64, stable: String, dev: String) -> Self {
-        Self { revision, stable, dev, notices: SecurityNotices::default(), indexed: OnceLock::new() }
+        Self {
+            revision,
+            stable,
+            dev,
+            notices: SecurityNotices::default(),
+            version_index: None,
+            indexed: OnceLock::new(),
+        }
     }
 
     /// Where the versions stand in the stable document and in the other.
@@ -50,7 +60,10 @@ impl PackageDocuments {
         if let Some(indexed) = self.indexed.get() {
             return Ok(indexed);
         }
-        let indexed = [IndexedDocument::of(&self.stable, name)?, IndexedDocument::of(&self.dev, name)?];
+        let index = read_index(self.version_index.as_deref()).into_iter();
+        let releases: Releases = index.map(|version| (version.normalized, version.released)).collect();
+        let document = |text| IndexedDocument::of(text, name, &releases);
+        let indexed = [document(&self.stable)?, document(&self.dev)?];
         Ok(self.indexed.get_or_init(|| indexed))
     }
 
@@ -87,7 +100,10 @@ impl NameResolution {
     pub fn bytes(&self) -> usize {
         match self {
             // A half more for the indexes.
-            Self::Documents(Some(documents)) => (documents.stable.len() + documents.dev.len()) * 3 / 2,
+            Self::Documents(Some(documents)) => {
+                let index = documents.version_index.as_ref().map_or(0, String::len);
+                (documents.stable.len() + documents.dev.len()) * 3 / 2 + index
+            }
             Self::Documents(None) | Self::Claimed => 0,
         }
     }
@@ -142,6 +158,7 @@ pub fn assemble(parts: Vec<DocumentPart>, known: Option<Arc<PackageDocuments>>) 
         match part.stability.as_str() {
             "dev" => documents.dev.push_str(&text),
             "notices" => documents.notices = SecurityNotices::parse(&text)?,
+            "index" => documents.version_index = Some(text),
             _ => documents.stable.push_str(&text),
         }
     }
@@ -152,23 +169,35 @@ pub fn assemble(parts: Vec<DocumentPart>, known: Option<Arc<PackageDocuments>>) 
     })
 }
 
+/// When the versions of a package were released, by what Composer compares.
+type Releases = HashMap<String, Released>;
+
 /// The versions of one document, and where they stand in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedDocument {
     index: DocumentIndex,
-    /// In the order of the document, with when they were released.
-    versions: Vec<(NormalizedVersion, Option<Millis>)>,
+    /// In the order of the document.
+    versions: Vec<DocumentedVersion>,
+}
+
+/// A version of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct DocumentedVersion {
+    normalized: NormalizedVersion,
+    /// When it was released, if the package's index has it.
+    released: Option<Released>,
 }
 
 impl IndexedDocument {
-    /// Looks where the versions stand in `text`, the minified document of the package `name`.
-    pub fn of(text: &str, name: &PackageName) -> Result<Self, Fault> {
+    /// Looks where the versions stand in `text`, the minified document of the package `name`. Its field `time` does not tell
+    /// when a version was released, so that is looked up in `known`.
+    fn of(text: &str, name: &PackageName, known: &Releases) -> Result<Self, Fault> {
         let index =
             DocumentIndex::parse(text, name).ok_or_else(|| damaged(name, &"it is cut off, or not a minified one"))?;
         let version = |position| {
-            let field = |key| index.text_field(text, position, key);
-            let normalized = field("version_normalized").unwrap_or_default();
-            (NormalizedVersion::from_stored(normalized), field("time").as_deref().and_then(read_rfc3339))
+            let normalized = index.text_field(text, position, "version_normalized").unwrap_or_default();
+            let released = known.get(&normalized).copied();
+            DocumentedVersion { normalized: NormalizedVersion::from_stored(normalized), released }
         };
         let versions = (0..index.len()).map(version).collect();
         Ok(Self { index, versions })
@@ -177,12 +206,12 @@ impl IndexedDocument {
     /// The positions of the versions that `scope` lets through.
     pub fn seen(&self, scope: &VersionFilter<'_>) -> Vec<usize> {
         let versions = self.versions.iter().enumerate();
-        versions.filter(|(_, (version, released))| scope.sees(version, *released)).map(|(at, _)| at).collect()
+        versions.filter(|(_, one)| scope.sees(&one.normalized, one.released)).map(|(at, _)| at).collect()
     }
 
     /// The version at a position.
     pub fn version(&self, position: usize) -> Option<&NormalizedVersion> {
-        self.versions.get(position).map(|(version, _)| version)
+        self.versions.get(position).map(|version| &version.normalized)
     }
 
     /// The text `document` with nothing but the versions at these positions, and without their field `omitted_field`.

@@ -1,5 +1,5 @@
-//! What operators and shops do to packages by hand: yank a version and put it back, hide it and show it again, delete,
-//! say that a package is abandoned.
+//! What operators and shops do to packages by hand: yank a version and put it back, hide it and show it again, delete, say
+//! that a version is a security fix or that a package is abandoned.
 //!
 //! A yanked version leaves the metadata, so that nobody comes to require it; whoever has it in a lock file goes on
 //! downloading it. A hidden one is as if it were not there, for everybody and for its zip too, until it is shown again; a
@@ -38,6 +38,10 @@ pub enum VersionChange {
     Hide,
     /// It is there again.
     Show,
+    /// Those have it too whose updates ended before it was released.
+    MarkSecurityFix,
+    /// They no longer have it.
+    UnmarkSecurityFix,
     /// It is gone for good; its package stays, even without a version.
     Remove,
 }
@@ -50,6 +54,8 @@ impl VersionChange {
             Self::Delete | Self::Remove => "version.deleted",
             Self::Hide => "version.hidden",
             Self::Show => "version.shown",
+            Self::MarkSecurityFix => "version.security_fix_marked",
+            Self::UnmarkSecurityFix => "version.security_fix_unmarked",
         }
     }
 
@@ -59,7 +65,7 @@ impl VersionChange {
 
     /// Whether it is a shop's, which goes on seeing what it hides.
     fn is_storefront_only(self) -> bool {
-        matches!(self, Self::Hide | Self::Show | Self::Remove)
+        matches!(self, Self::Hide | Self::Show | Self::Remove | Self::MarkSecurityFix | Self::UnmarkSecurityFix)
     }
 }
 
@@ -129,7 +135,7 @@ fn find<'d>(
     let is_meant = |known: &LiveVersion| {
         (known.pretty == version || known.normalized == normalized)
             && (!known.hidden || change.is_storefront_only())
-            && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released_at))
+            && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released))
     };
     let position = snapshot.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;
     Ok(FoundVersion { package, position })
@@ -141,6 +147,8 @@ fn is_done(version: &LiveVersion, change: VersionChange) -> bool {
         VersionChange::Unyank => !version.yanked,
         VersionChange::Hide => version.hidden,
         VersionChange::Show => !version.hidden,
+        VersionChange::MarkSecurityFix => version.released.security_fix,
+        VersionChange::UnmarkSecurityFix => !version.released.security_fix,
         VersionChange::Delete | VersionChange::Remove => false,
     }
 }
@@ -183,6 +191,11 @@ fn with_change(
         VersionChange::Hide | VersionChange::Show => {
             left[at].hidden = change == VersionChange::Hide;
             versions::hide(organization, name, &normalized, left[at].hidden, app.now())
+        }
+        VersionChange::MarkSecurityFix | VersionChange::UnmarkSecurityFix => {
+            left[at].released.security_fix = change == VersionChange::MarkSecurityFix;
+            let moment = left[at].released.security_fix.then(|| app.now());
+            versions::mark_security_fix(organization, name, &normalized, moment)
         }
         VersionChange::Delete | VersionChange::Remove => {
             left.remove(at);

@@ -5,5 +5,6 @@ pub mod manage;
 pub mod notices;
 pub mod publish;
 pub mod read;
+pub mod released;
 pub mod render;
 pub mod revise;

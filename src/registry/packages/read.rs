@@ -45,7 +45,7 @@ pub async fn details(app: &App, view: &View, key: &str) -> Result<(PackageRow, V
     let versions: Vec<(NormalizedVersion, VersionRow)> = versions
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
-        .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
+        .filter(|(version, row)| scope.sees(version, Some(row.released)))
         .collect();
     if versions.is_empty() {
         return Err(absent());
@@ -86,7 +86,7 @@ fn sorted(view: &View, package: &str, rows: Vec<SlimVersion>) -> Vec<SlimVersion
     let versions: Vec<(NormalizedVersion, SlimVersion)> = rows
         .into_iter()
         .map(|row| (NormalizedVersion::from_stored(row.normalized.clone()), row))
-        .filter(|(version, row)| scope.sees(version, Some(row.released_at)))
+        .filter(|(version, row)| scope.sees(version, Some(row.released)))
         .collect();
     newest_first(versions)
 }
@@ -160,7 +160,7 @@ pub async fn dependents(app: &App, view: &View, key: &str, page: Page) -> Result
     let rows = app.ports.database.ask(versions::dependents(view.organization(), &name, MAX_SCANNED_ROWS)).await?;
     let sees = |row: &DependentRow| {
         let version = NormalizedVersion::from_stored(row.normalized.clone());
-        view.version_filter(&row.name).sees(&version, Some(row.released_at))
+        view.version_filter(&row.name).sees(&version, Some(row.released))
     };
     Ok(page.of(rows.into_iter().filter(sees).collect()))
 }

@@ -9,8 +9,9 @@ use composer::{
 };
 use serde_json::{Value, json};
 
+use crate::ports::Millis;
 use crate::registry::access::view::IndexedVersion;
-use crate::registry::kernel::dates::rfc3339;
+use crate::registry::kernel::dates::{read_moment, rfc3339};
 use crate::store::packages::publication::Summary;
 use crate::store::packages::state::LiveVersion;
 use crate::store::packages::version_source::VersionSource;
@@ -90,7 +91,11 @@ pub fn render(
             Some(replacement) => drop(entry.insert("abandoned".to_owned(), replacement.into())),
         }
         entries.push(entry);
-        index.push(IndexedVersion(version.normalized.clone(), version.released_at, version.pretty.to_string()));
+        index.push(IndexedVersion {
+            normalized: version.normalized.clone(),
+            released: version.released,
+            pretty: version.pretty.to_string(),
+        });
     }
     Ok(render_entries(name, entries, &index))
 }
@@ -125,9 +130,15 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
             reference: version.reference.clone(),
             shasum: version.shasum.clone(),
         }),
-        released_at_rfc3339: Some(rfc3339(version.released_at)),
+        time: Some(rfc3339(own_time(&manifest).unwrap_or(version.made_at))),
+        published_time: Some(rfc3339(version.published_at).into()),
         default_branch: version.is_default_branch,
     }))
+}
+
+/// The `time` that composer.json states itself, as Composer takes it.
+fn own_time(manifest: &Manifest) -> Option<Millis> {
+    manifest.json().get("time").and_then(read_moment)
 }
 
 /// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
@@ -156,8 +167,7 @@ fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::Millis;
-    use crate::registry::kernel::dates::read_rfc3339;
+    use crate::store::access::released::Released;
 
     fn version(pretty: &str, normalized: &str, manifest: &str) -> LiveVersion {
         LiveVersion {
@@ -169,7 +179,9 @@ mod tests {
             reference: "a".repeat(40).into(),
             is_default_branch: false,
             manifest: manifest.to_owned(),
-            released_at: Millis(1_700_000_000_000),
+            released: Released::at(Millis(1_700_000_000_000)),
+            made_at: Millis(1_600_000_000_000),
+            published_at: Millis(1_800_000_000_000),
             shasum: None,
             yanked: false,
             hidden: false,
@@ -222,10 +234,21 @@ mod tests {
     }
 
     #[test]
-    fn an_entrys_time_is_read_back_as_it_was_rendered() {
-        let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
-        let entry = entry(&name(), "https://git.example/lib", &versions[0]).expect("renders");
-        let time = entry.get("time").and_then(Value::as_str).and_then(read_rfc3339);
-        assert_eq!(time, Some(Millis(1_700_000_000_000)));
+    fn an_entry_says_when_its_files_were_made_and_when_it_was_published_here() {
+        for (stated, expected) in [
+            ("", "2020-09-13T12:26:40Z"),
+            (r#","time":"2019-05-04 10:00:00""#, "2019-05-04T10:00:00Z"),
+            (r#","time":"2019-05-04T12:00:00+02:00""#, "2019-05-04T10:00:00Z"),
+            (r#","time":"1556964000""#, "2019-05-04T10:00:00Z"),
+            (r#","time":"yesterday""#, "2020-09-13T12:26:40Z"),
+            (r#","time":"""#, "2020-09-13T12:26:40Z"),
+            (r#","published-time":"2015-01-01T00:00:00+00:00""#, "2020-09-13T12:26:40Z"),
+        ] {
+            let version = version("1.0.0", "1.0.0.0", &format!(r#"{{"name":"acme/lib"{stated}}}"#));
+            let entry = entry(&name(), "https://git.example/lib", &version).expect("renders");
+            let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
+            assert_eq!(text("time").as_deref(), Some(expected), "{stated}");
+            assert_eq!(text("published-time").as_deref(), Some("2027-01-15T08:00:00Z"), "{stated}");
+        }
     }
 }

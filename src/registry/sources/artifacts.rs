@@ -49,7 +49,7 @@ pub async fn list(
     let (rows, _) = artifacts::page(database, view.organization(), filter, all).await?;
     let sees = |used: &Use| {
         let version = NormalizedVersion::from_stored(used.normalized.clone());
-        view.version_filter(&used.name).sees(&version, Some(used.released_at))
+        view.version_filter(&used.name).sees(&version, Some(used.released))
     };
     let visible = rows.into_iter().filter_map(|mut row| {
         row.uses.retain(sees);
@@ -147,9 +147,9 @@ fn choose(rows: Vec<UploadedVersion>, view: &View, spec: &CleanupSpec, now: Mill
         let scope = view.version_filter(&name);
         for (place, row) in newest_first(versions).into_iter().enumerate() {
             let version = NormalizedVersion::from_stored(row.normalized.clone());
-            let is_old = row.released_at < before || spec.older_than_days.is_none();
+            let is_old = row.released.at < before || spec.older_than_days.is_none();
             let goes = place >= spec.keep_versions.unwrap_or(1) && is_old;
-            if goes && scope.sees(&version, Some(row.released_at)) {
+            if goes && scope.sees(&version, Some(row.released)) {
                 choice.chosen.entry(name.clone()).or_default().push(row);
             } else {
                 choice.kept.insert(row.sha256);

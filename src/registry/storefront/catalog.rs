@@ -49,6 +49,8 @@ pub struct VersionSpec {
     pub filename: Option<String>,
     /// 1 is shown, 0 is hidden.
     pub status: Option<i64>,
+    /// Whether those have it too whose updates ended before it was released.
+    pub security_fix: Option<bool>,
 }
 
 fn hidden_of(status: Option<i64>) -> Result<Option<bool>, Failure> {
@@ -74,7 +76,7 @@ fn sees(view: &View, package: &CatalogPackage) -> bool {
 
 fn sees_version(view: &View, version: &CatalogVersion) -> bool {
     let normalized = NormalizedVersion::from_stored(version.normalized.clone());
-    view.version_filter(&version.package).sees(&normalized, Some(version.released_at))
+    view.version_filter(&version.package).sees(&normalized, Some(version.released))
 }
 
 // ---------------------------------------------------------------------------------------------- packages
@@ -195,6 +197,7 @@ pub async fn create_version(
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
     let normalized = check_version("name", &name)?;
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
+    let security_fix = spec.security_fix.unwrap_or(false);
     if package.kind != RepositoryKind::Artifact {
         let message = format!("The versions of {} come from its repository. Make them there.", package.name);
         return Err(Failure::new(Kind::Conflict, message));
@@ -203,6 +206,7 @@ pub async fn create_version(
     let same = catalog::version_of(by.organization(), package_id, normalized.as_str());
     if let Some(filename) = &spec.filename {
         address.hidden = Some(hidden);
+        address.security_fix = Some(security_fix);
         let zip = find_zip(app, by.organization(), package_id, filename).await?;
         if !publish(app, by, address, zip).await?.is_new {
             return Err(version_exists(&name));
@@ -210,10 +214,10 @@ pub async fn create_version(
     } else {
         let uid = new_uid(&*app.ports.entropy, app.now())?;
         let most = i64::try_from(MAX_VERSIONS).unwrap_or(i64::MAX);
-        let version = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden };
+        let version = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden, security_fix };
         let insert = catalog::insert_version(by.organization(), package_id, &uid, &version, most, app.now());
         let label = format!("{} {name}", package.name);
-        let details = json!({ "status": i64::from(!hidden) });
+        let details = json!({ "status": i64::from(!hidden), "security_fix": security_fix });
         let event = AuditEvent { action: "version.created", target: &uid, label: Some(&label), details };
         if !insert_awaiting_zip(app, by, package_id, &name, insert, &event).await? {
             let message = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
@@ -290,13 +294,14 @@ async fn change_awaiting_zip(
     old: &CatalogVersion,
     new: &AwaitedVersion<'_>,
 ) -> Result<(), Failure> {
-    if (old.pretty.as_str(), old.hidden) == (new.pretty, new.hidden) {
+    let is_same = old.pretty == new.pretty && old.hidden == new.hidden;
+    if is_same && old.released.security_fix == new.security_fix {
         return Ok(());
     }
     UploadAddress::parse(&by.view, &old.package, new.pretty, app.now())?;
     let update = catalog::update_awaiting_zip(by.organization(), old.id, new, app.now());
     let label = format!("{} {}", old.package, new.pretty);
-    let details = json!({ "name": new.pretty, "status": i64::from(!new.hidden) });
+    let details = json!({ "name": new.pretty, "status": i64::from(!new.hidden), "security_fix": new.security_fix });
     let event = AuditEvent { action: "version.changed", target: &old.uid, label: Some(&label), details };
     if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &event).await? {
         Ok(())
@@ -305,7 +310,8 @@ async fn change_awaiting_zip(
     }
 }
 
-/// Changes what the request names, and nothing else. What is published keeps its name and its zip.
+/// Changes what the request names, and nothing else. What is published keeps its name and its zip. A security fix is marked
+/// before it is shown.
 pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -> Result<CatalogVersion, Failure> {
     let old = version(app, &by.view, id).await?;
     let hidden = hidden_of(spec.status)?;
@@ -317,7 +323,8 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
     };
     if old.awaited {
         let hidden = hidden.unwrap_or(old.hidden);
-        let new = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden };
+        let security_fix = spec.security_fix.unwrap_or(old.released.security_fix);
+        let new = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden, security_fix };
         change_awaiting_zip(app, by, &old, &new).await?;
         if let Some(zip) = zip {
             let address = UploadAddress::parse(&by.view, &old.package, &name, app.now())?;
@@ -333,8 +340,9 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
         let message = "The version is published with another zip, which lock files rely on. Make another version.";
         return Err(Failure::new(Kind::Conflict, message));
     }
-    if let Some(hidden) = hidden {
-        let change = if hidden { VersionChange::Hide } else { VersionChange::Show };
+    let mark = |is| if is { VersionChange::MarkSecurityFix } else { VersionChange::UnmarkSecurityFix };
+    let hide = |hidden| if hidden { VersionChange::Hide } else { VersionChange::Show };
+    for change in spec.security_fix.map(mark).into_iter().chain(hidden.map(hide)) {
         manage::change_version(app, by, &old.package_uid, &old.pretty, change).await?;
     }
     version(app, &by.view, id).await

@@ -27,7 +27,7 @@ pub async fn of_one_consumer(
     consumer.ok_or_else(absent)?;
     let sees = |row: &ConsumerDownloads| {
         let version = NormalizedVersion::from_stored(row.normalized.clone());
-        view.version_filter(&row.package).sees(&version, Some(row.released_at))
+        view.version_filter(&row.package).sees(&version, Some(row.released))
     };
     Ok(page.of(rows.into_iter().filter(sees).collect()))
 }

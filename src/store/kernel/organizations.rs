@@ -38,7 +38,7 @@ impl fmt::Display for OrganizationId {
 pub struct ListedPackage {
     /// `vendor/package`.
     pub name: String,
-    /// JSON array of `[normalized version, released_at, pretty version]`; only for packages that were asked for.
+    /// The version index (`registry::access::view`); only for packages that were asked for.
     pub version_index: Option<String>,
 }
 

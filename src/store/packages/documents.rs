@@ -9,7 +9,8 @@ use crate::store::{OrganizationId, Query};
 pub struct DocumentPart {
     /// Unix seconds; dates the documents.
     pub revision: i64,
-    /// `stable`, `dev`, or `notices`: an object of the package's `advisories` and `filter` entries.
+    /// `stable`, `dev`; `notices`: an object of the package's `advisories` and `filter` entries; or `index`: its version
+    /// index.
     pub stability: String,
     /// The text, or `None` when the revision is the one the asker knows already.
     pub body: Option<String>,
@@ -18,7 +19,7 @@ pub struct DocumentPart {
     pub facts: Option<String>,
 }
 
-/// Reads both documents of a package in the order of their parts, and its notices, as [`DocumentPart`]s; the texts are
+/// Reads both documents of a package in the order of their parts, its notices and its version index, as [`DocumentPart`]s; the texts are
 /// left out when the package still has `known_revision`. No part: there is no such package, or nothing of it is
 /// published. When there are upstreams, or the vendor is reserved, a name that is not published here from git or an
 /// upload brings one more row with its `facts`.
@@ -26,7 +27,7 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
     let vendor = name.split_once('/').map_or(name, |(vendor, _)| vendor);
     Query::all(
         "WITH package AS (
-           SELECT id, organization_id, name, revision, revision IS ?3 AS is_known FROM packages
+           SELECT id, organization_id, name, revision, version_index, revision IS ?3 AS is_known FROM packages
             WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'
          )
          SELECT p.revision, d.stability, d.part, CASE WHEN p.is_known THEN NULL ELSE d.body END AS body, NULL AS facts
@@ -41,6 +42,8 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
                     FROM filter_entries e WHERE e.organization_id = p.organization_id AND e.package_name = p.name))
                 ) END, NULL
            FROM package p
+         UNION ALL
+         SELECT p.revision, 'index', 0, CASE WHEN p.is_known THEN NULL ELSE p.version_index END, NULL FROM package p
          UNION ALL
          SELECT 0, '', 0, NULL, (
            SELECT json_object('owner', o.repository_id, 'owner_provider', o.provider, 'revision', o.revision,

@@ -26,7 +26,7 @@ pub struct PackageRow {
     pub abandoned: Option<String>,
     /// Pretty version.
     pub latest_version: Option<String>,
-    /// JSON array of `[normalized version, released_at, pretty version]`; `None` when lists show no version of it.
+    /// The version index (`registry::access::view`); `None` when lists show no version of it.
     #[serde(deserialize_with = "version_index")]
     pub version_index: Option<String>,
     /// Installs that composer reported.

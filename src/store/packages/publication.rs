@@ -78,7 +78,7 @@ pub struct Summary {
     pub abandoned: Option<String>,
     /// Pretty version.
     pub latest_version: Option<String>,
-    /// JSON array of `[normalized version, released_at, pretty version]`; `None` when lists show no version of it.
+    /// Its version index (`registry::access::view`); `None` when lists show no version of it.
     pub version_index: Option<String>,
 }
 
@@ -138,6 +138,10 @@ pub struct VersionUpsert {
     pub manifest: String,
     /// When it was released, or first seen.
     pub released_at: Millis,
+    /// When its files were made.
+    pub made_at: Millis,
+    /// When what it is now was first published here.
+    pub published_at: Millis,
 }
 
 /// Makes versions, and updates those that are another one than before.
@@ -151,20 +155,22 @@ pub fn upsert_versions(publisher: Publisher, versions: &[VersionUpsert]) -> Vec<
             version.source.as_str(),
             version.reference,
             version.manifest,
-            version.released_at.0
+            version.released_at.0,
+            version.made_at.0,
+            version.published_at.0
         ])
     };
     let statement = |rows: String| {
         Stmt::new(
             "INSERT INTO versions (package_id, uid, normalized, pretty, ref_name, reference, manifest, released_at,
-                    created_at, updated_at)
+                    made_at, published_at, created_at, updated_at)
              SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
-                    j.value ->> 7, ?3, ?3
+                    j.value ->> 7, j.value ->> 8, j.value ->> 9, ?3, ?3
                FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0 WHERE true
              ON CONFLICT (package_id, normalized) DO UPDATE SET
                pretty = excluded.pretty, ref_name = excluded.ref_name, reference = excluded.reference,
-               manifest = excluded.manifest, released_at = excluded.released_at, updated_at = excluded.updated_at,
-               removed_at = NULL
+               manifest = excluded.manifest, released_at = excluded.released_at, made_at = excluded.made_at,
+               published_at = excluded.published_at, updated_at = excluded.updated_at, removed_at = NULL
               WHERE manifest <> excluded.manifest OR reference <> excluded.reference OR pretty <> excluded.pretty
                  OR ref_name <> excluded.ref_name OR removed_at IS NOT NULL",
             [publisher.organization.into(), rows.into(), publisher.now.into()],

@@ -4,6 +4,7 @@ use composer::{PrettyVersion, Reference, Shasum};
 use serde::Deserialize;
 
 use crate::ports::Millis;
+use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::version_index;
 use crate::store::packages::version_source::VersionSource;
@@ -30,8 +31,13 @@ pub struct LiveVersion {
     pub is_default_branch: bool,
     /// composer.json.
     pub manifest: String,
-    /// When its commit was made.
-    pub released_at: Millis,
+    /// When it was released.
+    #[serde(flatten)]
+    pub released: Released,
+    /// When its files were made: the date of its commit, or when they were uploaded.
+    pub made_at: Millis,
+    /// When what it is now was first published here.
+    pub published_at: Millis,
     /// SHA-1 of its zip, once that is built.
     pub shasum: Option<Shasum>,
     /// Whether an operator took it out of the metadata.
@@ -52,7 +58,8 @@ impl LiveVersion {
 macro_rules! live_columns {
     () => {
         "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
-                v.manifest, v.released_at, a.sha1 AS shasum, v.yanked_at IS NOT NULL AS yanked,
+                v.manifest, v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.made_at, v.published_at,
+                a.sha1 AS shasum, v.yanked_at IS NOT NULL AS yanked,
                 v.hidden_at IS NOT NULL AS hidden
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
@@ -61,29 +68,36 @@ macro_rules! live_columns {
     };
 }
 
-/// What was done to a version by hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mark {
-    /// It was taken out of the metadata.
-    Yanked,
-    /// It was hidden from everybody.
-    Hidden,
-}
-
-/// A version that is not published, and what was done to it.
+/// What of a version stays when it is gone and comes back, or moves to another commit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "(String, Mark)")]
-pub struct MarkedVersion {
+pub struct VersionHistory {
     /// What Composer compares.
     pub normalized: String,
-    /// What was done to it.
-    pub mark: Mark,
+    /// What it was.
+    pub reference: Reference,
+    /// When it was released.
+    #[serde(flatten)]
+    pub released: Released,
+    /// When what it was was first published here.
+    pub published_at: Millis,
+    /// Whether an operator took it out of the metadata.
+    #[serde(deserialize_with = "flag")]
+    pub yanked: bool,
+    /// Whether it is hidden from everybody.
+    #[serde(deserialize_with = "flag")]
+    pub hidden: bool,
 }
 
-impl From<(String, Mark)> for MarkedVersion {
-    fn from((normalized, mark): (String, Mark)) -> Self {
-        Self { normalized, mark }
+impl From<&LiveVersion> for VersionHistory {
+    fn from(version: &LiveVersion) -> Self {
+        Self {
+            normalized: version.normalized.clone(),
+            reference: version.reference.clone(),
+            released: version.released,
+            published_at: version.published_at,
+            yanked: version.yanked,
+            hidden: version.hidden,
+        }
     }
 }
 
@@ -111,25 +125,29 @@ pub struct PackageState {
     pub abandoned_override: Option<String>,
     /// What the operator says in place of composer.json's.
     pub description_override: Option<String>,
-    /// JSON array of `[normalized version, released_at, pretty version]`; `None` when lists show no version of it.
+    /// Its version index (`registry::access::view`); `None` when lists show no version of it.
     #[serde(deserialize_with = "version_index")]
     pub version_index: Option<String>,
     /// Whether it is hidden from everybody.
     #[serde(deserialize_with = "flag")]
     pub hidden: bool,
-    /// What is not published, and will be as it is marked when it is.
+    /// The tags that are gone, and whatever else is gone that was marked by hand: what stays when they come back.
     #[serde(deserialize_with = "json_text")]
-    pub marks: Vec<MarkedVersion>,
+    pub former: Vec<VersionHistory>,
 }
 
 macro_rules! state_columns {
     () => {
         "SELECT p.id, p.organization_id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url, p.abandoned_override,
                 p.description_override, p.version_index, p.hidden_at IS NOT NULL AS hidden,
-                (SELECT json_group_array(json_array(v.normalized, m.value))
-                   FROM versions v JOIN json_each('[\"yanked\",\"hidden\"]') m
+                (SELECT json_group_array(json_object(
+                          'normalized', v.normalized, 'reference', v.reference, 'released_at', v.released_at,
+                          'security_fix', v.security_fix_at IS NOT NULL, 'published_at', v.published_at,
+                          'yanked', v.yanked_at IS NOT NULL, 'hidden', v.hidden_at IS NOT NULL))
+                   FROM versions v
                   WHERE v.package_id = p.id AND v.removed_at IS NOT NULL
-                    AND CASE m.value WHEN 'yanked' THEN v.yanked_at ELSE v.hidden_at END IS NOT NULL) AS marks
+                    AND (v.ref_name LIKE 'refs/tags/%'
+                         OR coalesce(v.yanked_at, v.hidden_at, v.security_fix_at) IS NOT NULL)) AS former
            FROM packages p JOIN repositories r ON r.id = p.repository_id"
     };
 }

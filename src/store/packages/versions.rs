@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
+use crate::store::access::released::Released;
 use crate::store::packages::remarks::Remark;
 use crate::store::{OrganizationId, Query, flag, json_text};
 
@@ -18,7 +19,8 @@ pub struct SlimVersion {
     /// What Composer compares.
     pub normalized: String,
     /// When it was released.
-    pub released_at: Millis,
+    #[serde(flatten)]
+    pub released: Released,
     /// Whether an operator took it out of the metadata.
     #[serde(deserialize_with = "flag")]
     pub yanked: bool,
@@ -28,7 +30,8 @@ pub struct SlimVersion {
 /// ones.
 pub fn slim(organization: OrganizationId, key: &str) -> Query<Vec<SlimVersion>> {
     Query::all(
-        "SELECT v.id, v.pretty, v.normalized, v.released_at, v.yanked_at IS NOT NULL AS yanked
+        "SELECT v.id, v.pretty, v.normalized, v.released_at, v.security_fix_at IS NOT NULL AS security_fix,
+                v.yanked_at IS NOT NULL AS yanked
            FROM packages p JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL
           WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL",
         [organization.into(), key.into()],
@@ -52,7 +55,8 @@ pub struct VersionRow {
     #[serde(deserialize_with = "flag")]
     pub is_default_branch: bool,
     /// When it was released.
-    pub released_at: Millis,
+    #[serde(flatten)]
+    pub released: Released,
     /// When an operator took it out of the metadata.
     pub yanked_at: Option<Millis>,
     /// SHA-1 of its zip, once that is built.
@@ -73,7 +77,8 @@ pub struct VersionRow {
 
 macro_rules! version_columns {
     () => {
-        "v.id, v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at, v.yanked_at,
+        "v.id, v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at,
+         v.security_fix_at IS NOT NULL AS security_fix, v.yanked_at,
          a.sha1 AS shasum, a.size, d.error AS dist_error,
          (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f WHERE f.version_id = v.id) AS files,
          (SELECT json_group_array(json_object('kind', m.kind, 'text', m.text)) FROM remarks m
@@ -150,6 +155,15 @@ pub fn hide(organization: OrganizationId, package: &str, normalized: &str, hidde
     )
 }
 
+/// The statement that says that a version is a security fix (since a moment), or no longer says so (`None`).
+pub fn mark_security_fix(organization: OrganizationId, package: &str, normalized: &str, at: Option<Millis>) -> Stmt {
+    Stmt::new(
+        "UPDATE versions SET security_fix_at = ?4
+          WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
+        [organization.into(), package.into(), normalized.into(), at.into()],
+    )
+}
+
 /// The statement that deletes a version with its dists.
 pub fn delete(organization: OrganizationId, package: &str, normalized: &str) -> Stmt {
     Stmt::new(
@@ -181,7 +195,8 @@ pub struct DependentRow {
     /// What Composer compares.
     pub normalized: String,
     /// When that was released.
-    pub released_at: Millis,
+    #[serde(flatten)]
+    pub released: Released,
     /// `require` or `require-dev`.
     pub link: String,
     /// The constraint.
@@ -192,7 +207,8 @@ pub struct DependentRow {
 /// The packages whose newest version requires the package `name` (lowercase), by name. At most `limit`.
 pub fn dependents(organization: OrganizationId, name: &str, limit: i64) -> Query<Vec<DependentRow>> {
     Query::all(
-        "SELECT p.uid, p.name, v.pretty, v.normalized, v.released_at, l.value AS link, j.value AS wanted
+        "SELECT p.uid, p.name, v.pretty, v.normalized, v.released_at, v.security_fix_at IS NOT NULL AS security_fix,
+                l.value AS link, j.value AS wanted
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.pretty = p.latest_version
                           AND v.removed_at IS NULL AND v.yanked_at IS NULL AND v.hidden_at IS NULL

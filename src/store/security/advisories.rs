@@ -63,7 +63,7 @@ pub struct WithVersions<T> {
     /// The row.
     #[serde(flatten)]
     pub row: T,
-    /// JSON array of `[normalized version, released_at, pretty version]`; `None` when lists show no version of it.
+    /// The version index (`registry::access::view`); `None` when lists show no version of it.
     #[serde(deserialize_with = "version_index")]
     pub version_index: Option<String>,
 }

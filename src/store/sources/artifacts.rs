@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::access::released::Released;
 use crate::store::kernel::name_range::NameRange;
 use crate::store::{OrganizationId, Page, Query, json_text};
 
@@ -18,7 +19,8 @@ pub struct Use {
     /// What Composer compares.
     pub normalized: String,
     /// When it was released.
-    pub released_at: Millis,
+    #[serde(flatten)]
+    pub released: Released,
 }
 
 /// A zip.
@@ -82,7 +84,8 @@ pub async fn page(
             concat!(
                 "SELECT a.sha256, a.sha1, a.size, a.created_at,
                         (SELECT json_group_array(json_object('name', p.name, 'pretty', v.pretty,
-                                'normalized', v.normalized, 'released_at', v.released_at))
+                                'normalized', v.normalized, 'released_at', v.released_at,
+                                'security_fix', v.security_fix_at IS NOT NULL))
                            FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
                           WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
                             AND v.hidden_at IS NULL AND p.hidden_at IS NULL) AS uses",
@@ -105,8 +108,9 @@ pub struct UploadedVersion {
     pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: String,
-    /// When it was uploaded.
-    pub released_at: Millis,
+    /// When it was released.
+    #[serde(flatten)]
+    pub released: Released,
     /// SHA-256 of its zip.
     pub sha256: String,
     /// Bytes of its zip.
@@ -139,7 +143,8 @@ pub async fn uploaded(
     limit: i64,
 ) -> Result<Vec<UploadedVersion>, DatabaseError> {
     let uploaded = Query::all(
-        "SELECT p.name, v.pretty, v.normalized, v.released_at, a.sha256, a.size
+        "SELECT p.name, v.pretty, v.normalized, v.released_at, v.security_fix_at IS NOT NULL AS security_fix,
+                a.sha256, a.size
            FROM packages p JOIN repositories r ON r.id = p.repository_id AND r.kind = 'artifact'
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id AND d.reference = v.reference

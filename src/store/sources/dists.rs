@@ -4,6 +4,7 @@ use composer::{PrettyVersion, Reference, Shasum};
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::access::released::Released;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, Query, flag};
 
@@ -19,7 +20,8 @@ pub struct DistRow {
     /// What people read.
     pub pretty: PrettyVersion,
     /// When the version was released.
-    pub released_at: Millis,
+    #[serde(flatten)]
+    pub released: Released,
     /// Commit id.
     pub reference: Reference,
     /// Where the zip is, once it is built.
@@ -43,8 +45,8 @@ pub struct DistRow {
 
 macro_rules! dist_columns {
     () => {
-        "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at, d.reference, a.sha256, a.sha1, a.size,
-                d.error, p.repository_id, v.ref_name, d.upstream_urls, d.upstream_shasum
+        "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at,
+                v.security_fix_at IS NOT NULL AS security_fix, d.reference, a.sha256, a.sha1, a.size, d.error, p.repository_id, v.ref_name, d.upstream_urls, d.upstream_shasum
            FROM packages p
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::json::read_text;
 use crate::ports::{Millis, Stmt};
+use crate::store::access::released::Released;
 use crate::store::packages::authority::{AnswerKind, NameOwnership, PreviousAnswer};
 use crate::store::{OrganizationId, Query, json_arguments, json_text, json_texts};
 
@@ -135,7 +136,10 @@ pub struct KnownVersion {
     /// What its archive is addressed by.
     pub reference: Reference,
     /// When it was released, or first seen.
-    pub released_at: Millis,
+    #[serde(flatten)]
+    pub released: Released,
+    /// When what it is now was first published here.
+    pub published_at: Millis,
     /// SHA-1 of its zip, once that is here.
     pub shasum: Option<Shasum>,
 }
@@ -143,7 +147,8 @@ pub struct KnownVersion {
 /// Reads the published versions of `names` (a JSON array), by name and version.
 pub fn known_versions(organization: OrganizationId, names: String) -> Query<Vec<KnownVersion>> {
     Query::all(
-        "SELECT p.name, v.normalized, v.reference, v.released_at, a.sha1 AS shasum
+        "SELECT p.name, v.normalized, v.reference, v.released_at, v.security_fix_at IS NOT NULL AS security_fix,
+                v.published_at, a.sha1 AS shasum
            FROM json_each(?2) j
           CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL

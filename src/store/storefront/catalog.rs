@@ -5,6 +5,7 @@ use composer::{PrettyVersion, Shasum};
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
+use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::{OrganizationId, Page, Query, flag};
@@ -29,14 +30,15 @@ pub struct CatalogPackage {
     pub created_at: Millis,
     /// When it last changed.
     pub updated_at: Millis,
-    /// JSON array of `[normalized version, released_at, pretty version]` of all versions, when that was asked for.
+    /// Its version index (`registry::access::view`) of all versions, when that was asked for.
     pub versions: Option<String>,
 }
 
 macro_rules! packages {
     () => {
         "SELECT p.id, p.uid, p.name, r.kind, p.description, p.hidden_at IS NOT NULL AS hidden, p.created_at, p.updated_at,
-                CASE WHEN ?3 THEN (SELECT json_group_array(json_array(v.normalized, v.released_at, v.pretty))
+                CASE WHEN ?3 THEN (SELECT json_group_array(json_array(
+                                          v.normalized, v.released_at, v.pretty, v.security_fix_at IS NOT NULL))
                                      FROM versions v WHERE v.package_id = p.id) END AS versions
            FROM packages p JOIN repositories r ON r.id = p.repository_id
           WHERE p.organization_id = ?1"
@@ -111,7 +113,8 @@ pub struct CatalogVersion {
     /// What Composer compares.
     pub normalized: String,
     /// When it was released.
-    pub released_at: Millis,
+    #[serde(flatten)]
+    pub released: Released,
     /// Whether it has no zip yet.
     #[serde(deserialize_with = "flag")]
     pub awaited: bool,
@@ -129,8 +132,8 @@ pub struct CatalogVersion {
 macro_rules! versions {
     () => {
         "SELECT v.id, v.uid, p.id AS package_id, p.uid AS package_uid, p.name AS package, v.pretty, v.normalized,
-                v.released_at, v.removed_at IS NOT NULL AS awaited, v.hidden_at IS NOT NULL AS hidden, a.sha1,
-                v.created_at, v.updated_at
+                v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.removed_at IS NOT NULL AS awaited,
+                v.hidden_at IS NOT NULL AS hidden, a.sha1, v.created_at, v.updated_at
            FROM versions v JOIN packages p ON p.id = v.package_id AND p.organization_id = ?1
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
            LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
@@ -164,6 +167,8 @@ pub struct AwaitedVersion<'a> {
     pub pretty: &'a str,
     /// Whether it is hidden.
     pub hidden: bool,
+    /// Whether it is a security fix.
+    pub security_fix: bool,
 }
 
 /// Makes a version whose zip has yet to come, unless the package has `most`; whether it was made. Its batch fails with a
@@ -178,8 +183,9 @@ pub fn insert_version(
 ) -> Query<bool> {
     Query::any(
         "INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at,
-                removed_at, hidden_at, created_at, updated_at)
-         SELECT ?2, p.id, ?3, ?4, 'awaited', '', '{}', ?6, ?6, CASE WHEN ?5 THEN ?6 END, ?6, ?6 FROM packages p
+                removed_at, hidden_at, security_fix_at, created_at, updated_at)
+         SELECT ?2, p.id, ?3, ?4, 'awaited', '', '{}', ?6, ?6, CASE WHEN ?5 THEN ?6 END, CASE WHEN ?9 THEN ?6 END, ?6, ?6
+           FROM packages p
           WHERE p.id = ?1 AND p.organization_id = ?8
             AND (SELECT count(*) FROM versions v WHERE v.package_id = p.id) < ?7
          RETURNING id",
@@ -192,6 +198,7 @@ pub fn insert_version(
             now.into(),
             most.into(),
             organization.into(),
+            version.security_fix.into(),
         ],
     )
 }
@@ -205,7 +212,8 @@ pub fn update_awaiting_zip(
     now: Millis,
 ) -> Query<bool> {
     Query::any(
-        "UPDATE versions SET normalized = ?2, pretty = ?3, hidden_at = CASE WHEN ?4 THEN ?5 END, updated_at = ?5
+        "UPDATE versions SET normalized = ?2, pretty = ?3, hidden_at = CASE WHEN ?4 THEN ?5 END,
+                security_fix_at = CASE WHEN ?7 THEN coalesce(security_fix_at, ?5) END, updated_at = ?5
           WHERE id = ?1 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?6)
          RETURNING id",
         [
@@ -215,6 +223,7 @@ pub fn update_awaiting_zip(
             version.hidden.into(),
             now.into(),
             organization.into(),
+            version.security_fix.into(),
         ],
     )
 }

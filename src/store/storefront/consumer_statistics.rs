@@ -4,6 +4,7 @@ use composer::PrettyVersion;
 use serde::Deserialize;
 
 use crate::ports::Millis;
+use crate::store::access::released::Released;
 use crate::store::{OrganizationId, Query};
 
 /// What a consumer installed of one version.
@@ -20,7 +21,8 @@ pub struct ConsumerDownloads {
     /// What Composer compares.
     pub normalized: String,
     /// When the version was released.
-    pub released_at: Millis,
+    #[serde(flatten)]
+    pub released: Released,
     /// Installs.
     pub count: i64,
     /// When it was installed first.
@@ -35,6 +37,7 @@ pub struct ConsumerDownloads {
 pub fn of_consumer(organization: OrganizationId, subject: &str, limit: i64) -> Query<Vec<ConsumerDownloads>> {
     Query::all(
         "SELECT v.id AS version_id, p.id AS package_id, p.name AS package, v.pretty, v.normalized, v.released_at,
+                v.security_fix_at IS NOT NULL AS security_fix,
                 sum(d.count) AS count, min(coalesce(d.first_at, d.day * 86400000)) AS first_at,
                 max(coalesce(d.last_at, d.day * 86400000)) AS last_at,
                 (SELECT l.address FROM downloads l WHERE l.version_id = v.id AND l.subject = ?2

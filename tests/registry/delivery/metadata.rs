@@ -75,6 +75,7 @@ async fn a_p2_document_holds_everything_that_composer_needs_and_what_the_author_
         "name": "acme/lib", "description": "ours", "require": {"php": ">=8.1", "acme/log": "^1"},
         "autoload": {"psr-4": {"acme\\": "src"}}, "extra": {"branch-alias": {"dev-main": "2.x-dev"}},
         "source": {"type": "git", "url": "https://git.test/acme/lib.git", "reference": commit}, "time": time,
+        "published-time": "2026-01-01T00:00:00Z",
     });
     let with = |more: Value| {
         let mut entry = common.clone();

@@ -111,7 +111,7 @@ async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
             "yanked": false, "yanked_at": null,
             "default_branch": pretty == "dev-main", "shasum": if built { &artifact["sha1"] } else { &Value::Null },
             "size": if built { &artifact["size"] } else { &Value::Null }, "dist_error": null, "files": [], "remarks": [],
-            "released_at": crate::support::repo::FIRST_COMMIT_SECONDS,
+            "released_at": crate::support::repo::FIRST_COMMIT_SECONDS, "security_fix": false,
         })
     };
     expected["versions"] = json!([

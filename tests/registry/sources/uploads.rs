@@ -38,6 +38,7 @@ async fn a_zip_becomes_a_version_that_composer_reads_and_downloads() {
     assert_eq!(entry["dist"], json!({"type": "zip", "url": url, "reference": sha1, "shasum": sha1}));
     assert_eq!((entry["version"].as_str(), entry["version_normalized"].as_str()), (Some("v1.0.0"), Some("1.0.0.0")));
     assert_eq!(entry["time"], "2026-01-01T00:00:00Z");
+    assert_eq!(entry["published-time"], "2026-01-01T00:00:00Z");
     assert_eq!((entry.get("source"), &entry["description"]), (None, &json!("Uploaded")));
     let path = url.strip_prefix("https://registry.test").expect("ours");
     assert_eq!(registry.get_from_new_isolate(path).await.expect(200).body, zip);

@@ -149,7 +149,8 @@ async fn a_version_waits_for_its_zip_and_is_published_with_it() {
     let lib = made(&registry, "acme/lib").await;
     let waiting = version(&registry, &lib, json!({"name": "1.2.0"})).await.expect(201).json();
     let shape = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(shape(&waiting), ["id", "package_id", "name", "filename", "status", "created_at", "updated_at"]);
+    let documented = ["id", "package_id", "name", "filename", "status", "created_at", "updated_at"];
+    assert_eq!(shape(&waiting), [&documented[..], &["security_fix"]].concat());
     assert_eq!(
         json!([waiting["package_id"], waiting["name"], waiting["filename"], waiting["status"]]),
         json!([lib["id"], "1.2.0", null, 1])

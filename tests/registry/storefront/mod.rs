@@ -6,5 +6,6 @@ mod catalog_faults;
 mod consumers;
 mod faults;
 mod permissions;
+mod security_fixes;
 mod webhook_faults;
 mod webhooks;

@@ -146,9 +146,14 @@ impl Repo {
     }
 
     pub fn annotated_tag(&self, name: &str) -> String {
+        self.annotated_tag_at(name, FIRST_COMMIT_SECONDS)
+    }
+
+    /// An annotated tag at the head of `main`, made so many seconds after 1970.
+    pub fn annotated_tag_at(&self, name: &str, seconds: i64) -> String {
         let commit = self.id("refs/heads/main");
         let mut object = format!("object {commit}\ntype commit\ntag {name}\n");
-        let _ = write!(object, "tagger Ada <ada@example.org> 1700000000 +0000\n\nA release\n");
+        let _ = write!(object, "tagger Ada <ada@example.org> {seconds} +0000\n\nA release\n");
         let id = self.git(&["mktag"], object.as_bytes());
         self.git(&["update-ref", &format!("refs/tags/{name}"), &id], b"");
         commit

@@ -173,6 +173,8 @@ pub struct Tag {
     pub object: ObjectId,
     /// The kind of what is tagged.
     pub kind: ObjectKind,
+    /// When the tag was made; git's oldest tags do not tell.
+    pub tagged: Option<Timestamp>,
 }
 
 impl Tag {
@@ -188,7 +190,8 @@ impl Tag {
             Some(b"type tag") => ObjectKind::Tag,
             _ => return Err(bad("type")),
         };
-        Ok(Self { object, kind })
+        let tagged = lines.find_map(|line| line.strip_prefix(b"tagger ")).map(Timestamp::parse);
+        Ok(Self { object, kind, tagged })
     }
 }
 
@@ -250,10 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_names_its_object() {
-        let text = format!("object {ID}\ntype commit\ntag v1\n\nwords\n");
+    fn a_tag_names_its_object_and_when_it_was_made() {
+        let text = format!("object {ID}\ntype commit\ntag v1\n\ntagger T <t@x> 5 +0000\n");
         let tag = Tag::parse(text.as_bytes()).expect("well-formed");
-        assert_eq!((tag.object.to_string().as_str(), tag.kind), (ID, ObjectKind::Commit));
+        assert_eq!((tag.object.to_string().as_str(), tag.kind, tag.tagged), (ID, ObjectKind::Commit, None));
+        let dated = text.replace("tag v1\n", "tag v1\ntagger T <t@x> 1700000000 +0100\n");
+        let tagged = Tag::parse(dated.as_bytes()).expect("well-formed").tagged;
+        assert_eq!(tagged, Some(Timestamp { seconds: 1_700_000_000, offset_minutes: 60 }));
         assert_eq!(Tag::parse(b"type commit\n"), Err(ObjectError::BadTag("object")));
         let odd = text.replace("type commit", "type thing");
         assert_eq!(Tag::parse(odd.as_bytes()), Err(ObjectError::BadTag("type")));

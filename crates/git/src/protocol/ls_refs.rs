@@ -44,6 +44,11 @@ impl RemoteRef {
     pub fn commit_id(&self) -> ObjectId {
         self.peeled.unwrap_or(self.oid)
     }
+
+    /// The annotated tag that the ref points to, if it is one.
+    pub fn annotated_tag(&self) -> Option<ObjectId> {
+        self.peeled.map(|_| self.oid)
+    }
 }
 
 /// A ref that was left out, so that an operator can be told.
@@ -155,17 +160,22 @@ impl RemoteRefs {
 
     /// Each branch's name without `refs/heads/`, with its commit.
     pub fn branches(&self) -> impl Iterator<Item = (&str, ObjectId)> {
-        self.under(BRANCHES)
+        self.under(BRANCHES).map(|(name, branch)| (name, branch.commit_id()))
     }
 
     /// Each tag's name without `refs/tags/`, with the id that the tag stands for: a commit, unless
     /// someone tagged a tree or a blob.
     pub fn tags(&self) -> impl Iterator<Item = (&str, ObjectId)> {
+        self.tag_refs().map(|(name, tag)| (name, tag.commit_id()))
+    }
+
+    /// Each tag's name without `refs/tags/`, with its ref.
+    pub fn tag_refs(&self) -> impl Iterator<Item = (&str, &RemoteRef)> {
         self.under(TAGS)
     }
 
-    fn under(&self, prefix: &'static str) -> impl Iterator<Item = (&str, ObjectId)> {
-        self.refs.iter().filter_map(move |item| item.name.strip_prefix(prefix).map(|short| (short, item.commit_id())))
+    fn under(&self, prefix: &'static str) -> impl Iterator<Item = (&str, &RemoteRef)> {
+        self.refs.iter().filter_map(move |item| item.name.strip_prefix(prefix).map(|short| (short, item)))
     }
 
     fn add_line(&mut self, line: &[u8], seen: &mut HashSet<String>) -> Result<(), LsRefsError> {

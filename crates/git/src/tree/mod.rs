@@ -96,6 +96,12 @@ pub fn read_commit(packs: &Packs, id: &ObjectId) -> Result<Commit, TreeError> {
     Err(TreeError::WrongKind { id, expected: ObjectKind::Commit, found: ObjectKind::Tag })
 }
 
+/// Reads an annotated tag.
+pub fn read_tag(packs: &Packs, id: &ObjectId) -> Result<Tag, TreeError> {
+    let object = read_kind(packs, id, ObjectKind::Tag)?;
+    Tag::parse(object.data()).map_err(|source| TreeError::Malformed { id: *id, source })
+}
+
 /// The tree of the directory `path` in a commit (`None`: its root), or nothing if the commit has
 /// no such directory.
 pub fn tree_at(packs: &Packs, commit: &ObjectId, path: Option<&str>) -> Result<Option<ObjectId>, TreeError> {

@@ -18,9 +18,10 @@ use sha1::{Digest, Sha1};
 use crate::ports::{Fault, Millis};
 use crate::registry::access::view::IndexedVersion;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::dates::{read_rfc3339, rfc3339};
+use crate::registry::kernel::dates::{read_moment, rfc3339};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::render::{Rendered, dist_url, render_entries};
+use crate::store::access::released::Released;
 use crate::store::packages::publication::{LiveVersions, UpstreamDist, VersionUpsert};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::upstream_answers::{KnownVersion, SkippedVersion};
@@ -167,10 +168,11 @@ impl Converter<'_> {
         let ParsedVersion { version: RefVersion { pretty, normalized }, archive, .. } = admitted;
         let (now, name) = (self.app.now(), self.name.to_string());
         let known = find_version(self.known, normalized.as_str());
-        let released_at = admitted.released_at.or(known.map(|known| known.released_at)).unwrap_or(now);
+        let released_at = admitted.released_at.or(known.map(|known| known.released.at)).unwrap_or(now);
         let address = archive.as_ref().map(|archive| archive.address.clone()).unwrap_or_default();
         // A zip that is here stays what it is, whatever upstream says of it later.
-        let stored = known.filter(|known| known.reference == address.as_str()).and_then(|known| known.shasum.clone());
+        let unmoved = known.filter(|known| known.reference == address.as_str());
+        let stored = unmoved.and_then(|known| known.shasum.clone());
         let dist = archive.as_ref().map(|archive| Dist {
             url: dist_url(self.name, pretty, &archive.address),
             reference: archive.reference.clone().unwrap_or_else(|| archive.address.clone()).into(),
@@ -195,10 +197,23 @@ impl Converter<'_> {
             manifest: &admitted.manifest,
             source: None,
             dist,
-            released_at_rfc3339: Some(rfc3339(released_at)),
+            time: Some(rfc3339(released_at)),
+            published_time: admitted
+                .manifest
+                .json()
+                .get("published-time")
+                .filter(|time| read_moment(time).is_some())
+                .cloned(),
             default_branch: admitted.is_default_branch,
         }));
-        self.taken.index.push(IndexedVersion(normalized.as_str().to_owned(), released_at, pretty.to_string()));
+        self.taken.index.push(IndexedVersion {
+            normalized: normalized.as_str().to_owned(),
+            released: Released {
+                at: released_at,
+                security_fix: known.is_some_and(|known| known.released.security_fix),
+            },
+            pretty: pretty.to_string(),
+        });
         self.taken.versions.push(VersionUpsert {
             package: name,
             uid: new_uid(&*self.app.ports.entropy, now)?,
@@ -208,6 +223,8 @@ impl Converter<'_> {
             reference: address.into(),
             manifest,
             released_at,
+            made_at: released_at,
+            published_at: unmoved.map_or(now, |known| known.published_at),
         });
         Ok(())
     }
@@ -233,7 +250,7 @@ fn parse_version(name: &PackageName, text: &[u8]) -> Result<ParsedVersion, Strin
     Ok(ParsedVersion {
         version: RefVersion { pretty: pretty.into(), normalized },
         archive,
-        released_at: manifest.json().get("time").and_then(moment),
+        released_at: manifest.json().get("time").and_then(read_moment),
         is_default_branch: manifest.json().get("default-branch") == Some(&Value::Bool(true)),
         manifest,
     })
@@ -261,25 +278,6 @@ fn archive(dist: &Map) -> Result<ArchiveLocation, String> {
     let told = || format!("{url}\n{}\n{shasum}", reference.unwrap_or_default());
     let address = commit.unwrap_or_else(|| hex::encode(Sha1::digest(told().as_bytes())));
     Ok(ArchiveLocation { url: url.to_owned(), reference: reference.map(str::to_owned), shasum: shasum.into(), address })
-}
-
-/// A moment as Composer's loader reads it: the forms that repositories write.
-fn moment(value: &Value) -> Option<Millis> {
-    let text = match value {
-        Value::String(text) => text.trim(),
-        Value::Number(seconds) => return seconds.as_i64().and_then(date),
-        _ => return None,
-    };
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().ok().and_then(date);
-    }
-    let forms = [text.to_owned(), format!("{}Z", text.replacen(' ', "T", 1)), format!("{text}T00:00:00Z")];
-    forms.iter().find_map(|form| read_rfc3339(form))
-}
-
-/// The moment `seconds` after the epoch, if it is one that can be written as a date.
-fn date(seconds: i64) -> Option<Millis> {
-    Some(Millis::from_seconds(seconds)).filter(|moment| (Millis(0)..=Millis::LAST).contains(moment))
 }
 
 /// A version of a package, among all of it in their order.
@@ -335,21 +333,6 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_that_is_no_date_is_none() {
-        for (value, expected) in [
-            (json!(1_700_000_000), Some(1_700_000_000)),
-            (json!("1700000000"), Some(1_700_000_000)),
-            (json!("2023-11-14 22:13:20"), Some(1_700_000_000)),
-            (json!(i64::MAX), None),
-            (json!(i64::MAX.to_string()), None),
-            (json!(-1), None),
-            (json!("soon"), None),
-        ] {
-            assert_eq!(moment(&value).map(Millis::seconds), expected, "{value}");
-        }
-    }
-
-    #[test]
     fn a_metapackage_needs_no_zip() {
         let taken = admitted(json!({"type": "metapackage", "dist": null})).expect("a version");
         assert!(taken.archive.is_none());
@@ -366,17 +349,5 @@ mod tests {
         assert!(ObjectId::parse(&one).is_ok());
         assert_ne!(address(json!({"type": "zip", "url": url, "reference": "trunk@6"})), one);
         assert_ne!(address(json!({"type": "zip", "url": url})), one);
-    }
-
-    #[test]
-    fn moments_are_read_in_the_forms_that_repositories_write() {
-        for text in ["2023-11-14T22:13:20+00:00", "2023-11-14T23:13:20+01:00", "2023-11-14 22:13:20", "1700000000"] {
-            assert_eq!(moment(&json!(text)), Some(Millis(1_700_000_000_000)), "{text}");
-        }
-        assert_eq!(moment(&json!("2023-11-14")), Some(Millis(1_699_920_000_000)));
-        assert_eq!(moment(&json!(1_700_000_000)), Some(Millis(1_700_000_000_000)));
-        for text in ["yesterday", "", "99999999999999999999"] {
-            assert_eq!(moment(&json!(text)), None, "{text}");
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use git::{
     BlobRef, Capabilities, FetchError, FetchRequest, MetadataPlan, Object, ObjectId, PackLimits, PackageFiles,
-    PackagePath, Packs, TreeError, find_package_files, missing_blobs,
+    PackagePath, Packs, TreeError, find_package_files, missing_blobs, read_tag,
 };
 
 use crate::ports::Millis;
@@ -16,6 +16,23 @@ use crate::registry::sources::texts::{MAX_FILE_BYTES, ReadableText, readable_tex
 
 /// Commits asked for in one filtered request: some 50 kB of request, and of the order of a megabyte of answer.
 const FILTERED_BATCH: usize = 1000;
+
+/// A commit that has to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedCommit {
+    /// Its id.
+    pub commit: ObjectId,
+    /// The annotated tags on it whose dates are needed, too.
+    pub tags: Vec<ObjectId>,
+}
+
+impl WantedCommit {
+    /// What the server is asked for: a tag brings its commit along.
+    fn wants(&self) -> impl Iterator<Item = ObjectId> {
+        let commit = self.tags.is_empty().then_some(self.commit);
+        commit.into_iter().chain(self.tags.iter().copied())
+    }
+}
 
 /// A file that people read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +60,8 @@ pub struct Content {
 #[derive(Debug, Default)]
 pub struct Contents {
     by_commit: HashMap<ObjectId, Content>,
+    /// The dates of annotated tags.
+    tagged_at: HashMap<ObjectId, Millis>,
     /// Texts by their SHA-256.
     pub texts: BTreeMap<String, String>,
     seen_texts: HashMap<ObjectId, Option<String>>,
@@ -53,6 +72,20 @@ impl Contents {
     /// What `commit` holds, if it was asked for.
     pub fn get(&self, commit: &ObjectId) -> Option<&Content> {
         self.by_commit.get(commit)
+    }
+
+    /// When an annotated tag was made, if it was asked for and says so.
+    pub fn tagged_at(&self, tag: &ObjectId) -> Option<Millis> {
+        self.tagged_at.get(tag).copied()
+    }
+
+    /// Takes over the dates of annotated tags. One that cannot be read has none: its commit is published all the same.
+    fn take_tag_dates<'t>(&mut self, tags: impl Iterator<Item = &'t ObjectId>, packs: &Packs) {
+        for tag in tags {
+            if let Some(tagged) = read_tag(packs, tag).ok().and_then(|tag| tag.tagged) {
+                self.tagged_at.insert(*tag, Millis::from_seconds(tagged.seconds));
+            }
+        }
     }
 
     fn refuse(&mut self, commit: ObjectId, reason: String) {
@@ -115,7 +148,7 @@ pub async fn fetch_contents(
     remote: &mut GitRemote<'_>,
     capabilities: &Capabilities,
     path: &PackagePath,
-    commits: Vec<ObjectId>,
+    commits: Vec<WantedCommit>,
 ) -> Result<Contents, SyncError> {
     let mut contents = Contents::default();
     let mut plan = MetadataPlan::choose(capabilities, path.depth());
@@ -124,7 +157,7 @@ pub async fn fetch_contents(
         match fetch_batch(remote, capabilities, path, &plan, &batch, &mut contents).await {
             Ok(()) => {}
             Err(error) if is_too_large(&error) => match batch.as_slice() {
-                [single] => contents.refuse(*single, error.to_string()),
+                [single] => contents.refuse(single.commit, error.to_string()),
                 several => {
                     let (left, right) = several.split_at(several.len() / 2);
                     batches.push_front(right.to_vec());
@@ -134,7 +167,7 @@ pub async fn fetch_contents(
             Err(SyncError::Fetch(FetchError::Remote(message))) => {
                 let next = plan.after_refusal(path.depth());
                 plan = next.ok_or(SyncError::Fetch(FetchError::Remote(message)))?;
-                let left: Vec<ObjectId> = batch.into_iter().chain(batches.into_iter().flatten()).collect();
+                let left: Vec<WantedCommit> = batch.into_iter().chain(batches.into_iter().flatten()).collect();
                 batches = self::batches(&left, &plan);
             }
             Err(error) => return Err(error),
@@ -143,12 +176,12 @@ pub async fn fetch_contents(
     Ok(contents)
 }
 
-fn batches(commits: &[ObjectId], plan: &MetadataPlan) -> VecDeque<Vec<ObjectId>> {
+fn batches(commits: &[WantedCommit], plan: &MetadataPlan) -> VecDeque<Vec<WantedCommit>> {
     let size = match plan {
         MetadataPlan::Unfiltered => MetadataPlan::UNFILTERED_BATCH,
         MetadataPlan::Combined { .. } | MetadataPlan::TreeThenBlobs { .. } => FILTERED_BATCH,
     };
-    commits.chunks(size).map(<[ObjectId]>::to_vec).collect()
+    commits.chunks(size).map(<[WantedCommit]>::to_vec).collect()
 }
 
 async fn fetch_batch(
@@ -156,15 +189,16 @@ async fn fetch_batch(
     capabilities: &Capabilities,
     path: &PackagePath,
     plan: &MetadataPlan,
-    batch: &[ObjectId],
+    batch: &[WantedCommit],
     contents: &mut Contents,
 ) -> Result<(), SyncError> {
     let limits = PackLimits::default();
-    let request = FetchRequest::commits(batch.iter().copied(), plan.filter());
+    let request = FetchRequest::commits(batch.iter().flat_map(WantedCommit::wants), plan.filter());
     let mut packs = Packs::from(remote.fetch(capabilities, &request, &limits).await?);
     let directory = (path.depth() > 0).then(|| path.as_str());
     let mut found = Vec::with_capacity(batch.len());
-    for commit in batch {
+    contents.take_tag_dates(batch.iter().flat_map(|wanted| &wanted.tags), &packs);
+    for WantedCommit { commit, .. } in batch {
         match find_package_files(&packs, commit, directory) {
             Ok(Some(files)) => found.push((*commit, files)),
             Ok(None) => contents.refuse(*commit, format!("it has no directory {}", path.as_str())),

@@ -22,7 +22,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, RenderContext, Snapshot, apply, publish};
 use crate::registry::sources::composer::retract_reserved;
-use crate::registry::sources::git::contents::fetch_contents;
+use crate::registry::sources::git::contents::{WantedCommit, fetch_contents};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::plan::{
     Candidate, ChangePlanner, Changes, PublishedState, candidates, digest, package_name, short_ref_name,
@@ -83,7 +83,7 @@ async fn sync_with(
     let (capabilities, advertised) = list_refs(remote, repository).await?;
     report.skipped = skipped_by_name(&advertised);
     let default = advertised.default_branch().ok_or(SyncError::Empty)?;
-    let default = Candidate { ref_name: default.name.clone(), commit: default.commit_id(), rejected: None };
+    let default = Candidate { ref_name: default.name.clone(), commit: default.commit_id(), tag: None, rejected: None };
     let digest = digest(&advertised, repository);
     if repository.refs_digest.as_deref() == Some(digest.as_str()) {
         return Ok(SyncOutcome::NothingNew);
@@ -155,7 +155,7 @@ struct StoredRepository {
 
 /// What there is to be written, or that it is written: the answer to an earlier attempt may have got lost.
 enum RepositorySnapshot {
-    Repository(StoredRepository),
+    Repository(Box<StoredRepository>),
     Finished(Finished),
 }
 
@@ -188,7 +188,7 @@ impl Change for Publishing<'_> {
     async fn read(&self) -> Result<RepositorySnapshot, Failure> {
         Ok(match self.found.was_committed().await {
             Some(finished) => RepositorySnapshot::Finished(finished),
-            None => RepositorySnapshot::Repository(self.found.load().await?),
+            None => RepositorySnapshot::Repository(Box::new(self.found.load().await?)),
         })
     }
 
@@ -215,8 +215,10 @@ impl ChangedRepository<'_> {
     ) -> Result<SyncOutcome, SyncError> {
         let stored = self.load().await?;
         let mut commits = stored.known.wanted(&self.candidates);
-        if stored.known.name_of(&self.default).is_none() && !commits.contains(&self.default.commit) {
-            commits.push(self.default.commit);
+        if stored.known.name_of(&self.default).is_none()
+            && !commits.iter().any(|wanted| wanted.commit == self.default.commit)
+        {
+            commits.push(WantedCommit { commit: self.default.commit, tags: Vec::new() });
         }
         let mut contents = fetch_contents(remote, &self.capabilities, &self.path, commits).await?;
         let name = self.name(&stored.known, &contents)?;
@@ -229,7 +231,7 @@ impl ChangedRepository<'_> {
         report.requests = remote.requests;
         report.received_bytes = remote.received_bytes;
         let publishing = Publishing { found: self, name: &name, contents: &contents, skipped_by_name, report };
-        let stored = RepositorySnapshot::Repository(stored);
+        let stored = RepositorySnapshot::Repository(Box::new(stored));
         let failure = match apply(self.app, self.repository.organization, stored, publishing).await {
             Ok(resync_requested) => return Ok(SyncOutcome::Published { resync_requested }),
             Err(failure) => failure,

@@ -12,10 +12,12 @@ use crate::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::pattern::matches_pattern;
-use crate::registry::sources::git::contents::{Content, Contents};
+use crate::registry::packages::released::{self, FirstSeenBy, RefDates};
+use crate::registry::sources::git::contents::{Content, Contents, WantedCommit};
+use crate::store::access::released::Released;
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
 use crate::store::packages::remarks::{RefRemark, Remark, RemarkKind, RemarksOn};
-use crate::store::packages::state::{LiveVersion, Mark, PackageState};
+use crate::store::packages::state::{LiveVersion, PackageState, VersionHistory};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::refs::RefRow;
 use crate::store::sources::repositories::Repository;
@@ -37,6 +39,8 @@ pub struct Candidate {
     pub ref_name: String,
     /// Its commit.
     pub commit: ObjectId,
+    /// The annotated tag that it points to, if it is one.
+    pub tag: Option<ObjectId>,
     /// Why its name alone rules it out.
     pub rejected: Option<String>,
 }
@@ -46,15 +50,16 @@ pub struct Candidate {
 pub fn candidates(advertised: &RemoteRefs, repository: &Repository) -> Vec<Candidate> {
     let tag_filter = globs(repository.tag_filter.as_deref());
     let branch_filter = globs(repository.branch_filter.as_deref());
-    let tags = advertised.tags().map(|(name, commit)| {
+    let tags = advertised.tag_refs().map(|(name, tag)| {
         let ruled_out =
             filtered(tag_filter.as_deref(), name).or_else(|| normalize_tag(name).err().map(|e| e.to_string()));
-        Candidate { ref_name: format!("{TAGS}{name}"), commit, rejected: ruled_out }
+        let (commit, tag) = (tag.commit_id(), tag.annotated_tag());
+        Candidate { ref_name: format!("{TAGS}{name}"), commit, tag, rejected: ruled_out }
     });
     let branches = advertised.branches().map(|(name, commit)| {
         let ruled_out =
             filtered(branch_filter.as_deref(), name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
-        Candidate { ref_name: format!("{BRANCHES}{name}"), commit, rejected: ruled_out }
+        Candidate { ref_name: format!("{BRANCHES}{name}"), commit, tag: None, rejected: ruled_out }
     });
     tags.chain(branches).collect()
 }
@@ -68,9 +73,14 @@ fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
     (!globs.iter().any(|pattern| matches_pattern(pattern, name))).then(|| FILTERED.to_owned())
 }
 
+/// The form in which versions are rendered. Another number has every repository rendered anew by its next sync, though none
+/// of its refs have changed.
+const RENDERING: u8 = 1;
+
 /// SHA-256 over everything that decides what a sync would do: when it is the same again, there is nothing to do.
 pub fn digest(advertised: &RemoteRefs, repository: &Repository) -> String {
     let mut hasher = Sha256::new();
+    hasher.update([RENDERING]);
     let default = advertised.default_branch().map_or("", |branch| branch.name.as_str());
     for part in [
         default,
@@ -89,35 +99,38 @@ pub fn digest(advertised: &RemoteRefs, repository: &Repository) -> String {
     hex::encode(hasher.finalize())
 }
 
-/// What operators did to versions, whatever syncs find: package, normalized version, and the mark.
-pub type VersionMarks = HashSet<(String, String, Mark)>;
-
 /// What the registry has of a repository already.
 #[derive(Debug, Default)]
 pub struct PublishedState {
     refs: HashMap<String, RefRow>,
     versions: HashMap<String, LiveVersion>,
-    marks: VersionMarks,
+    /// What stays of versions whatever syncs find, those that are gone among them; by package and normalized version.
+    histories: HashMap<(String, String), VersionHistory>,
+    /// The same by normalized version alone: a package that is renamed is not released again.
+    histories_of_any_name: HashMap<String, VersionHistory>,
+    has_packages: bool,
 }
 
 impl PublishedState {
     /// Puts stored rows into the form that is asked below.
     pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>, packages: &[PackageState]) -> Self {
-        let mut marks = VersionMarks::new();
-        for version in &versions {
-            for (mark, _) in
-                [(Mark::Yanked, version.yanked), (Mark::Hidden, version.hidden)].into_iter().filter(|(_, is)| *is)
-            {
-                marks.insert((version.package_name.clone(), version.normalized.clone(), mark));
+        let live = versions.iter().map(|version| (version.package_name.clone(), VersionHistory::from(version)));
+        let former = packages
+            .iter()
+            .flat_map(|package| package.former.iter().map(|history| (package.name.clone(), history.clone())));
+        let (mut histories, mut histories_of_any_name) = (HashMap::new(), HashMap::<String, VersionHistory>::new());
+        for (package, history) in live.chain(former) {
+            let of_any_name =
+                histories_of_any_name.entry(history.normalized.clone()).or_insert_with(|| history.clone());
+            if history.released.at < of_any_name.released.at {
+                *of_any_name = history.clone();
             }
-        }
-        for package in packages {
-            for marked in &package.marks {
-                marks.insert((package.name.clone(), marked.normalized.clone(), marked.mark));
-            }
+            histories.insert((package, history.normalized.clone()), history);
         }
         Self {
-            marks,
+            histories,
+            histories_of_any_name,
+            has_packages: !packages.is_empty(),
             refs: refs.into_iter().map(|row| (row.name.clone(), row)).collect(),
             versions: versions.into_iter().map(|version| (version.source.as_str().to_owned(), version)).collect(),
         }
@@ -126,11 +139,27 @@ impl PublishedState {
     /// What is left of it when everything is looked at anew under another name.
     #[must_use]
     pub fn under_another_name(&self) -> Self {
-        Self { marks: self.marks.clone(), ..Self::default() }
+        Self {
+            histories: self.histories.clone(),
+            histories_of_any_name: self.histories_of_any_name.clone(),
+            has_packages: self.has_packages,
+            ..Self::default()
+        }
     }
 
-    fn is_marked(&self, name: &PackageName, normalized: &NormalizedVersion, mark: Mark) -> bool {
-        self.marks.contains(&(name.as_str().to_owned(), normalized.as_str().to_owned(), mark))
+    /// What stays of a version that was published before.
+    fn history(&self, name: &PackageName, normalized: &NormalizedVersion) -> Option<&VersionHistory> {
+        self.histories.get(&(name.as_str().to_owned(), normalized.as_str().to_owned()))
+    }
+
+    /// The same, whatever the package was called then.
+    fn history_of_any_name(&self, name: &PackageName, normalized: &NormalizedVersion) -> Option<&VersionHistory> {
+        self.history(name, normalized).or_else(|| self.histories_of_any_name.get(normalized.as_str()))
+    }
+
+    /// Which sync of the repository this one is: the first, as long as nothing was ever published from it.
+    fn sync(&self) -> FirstSeenBy {
+        if self.has_packages { FirstSeenBy::LaterSync } else { FirstSeenBy::FirstSync }
     }
 
     /// The commit that a tag was published from, if it has moved since.
@@ -155,15 +184,21 @@ impl PublishedState {
     }
 
     /// The commits that must be looked at.
-    pub fn wanted(&self, candidates: &[Candidate]) -> Vec<ObjectId> {
-        let mut seen = HashSet::new();
-        candidates
+    pub fn wanted(&self, candidates: &[Candidate]) -> Vec<WantedCommit> {
+        let mut wanted: Vec<WantedCommit> = Vec::new();
+        let mut places = HashMap::new();
+        let undecided = candidates
             .iter()
             .filter(|candidate| candidate.rejected.is_none())
-            .filter(|candidate| self.version(candidate).is_none() && self.skipped(candidate).is_none())
-            .map(|candidate| candidate.commit)
-            .filter(|commit| seen.insert(*commit))
-            .collect()
+            .filter(|candidate| self.version(candidate).is_none() && self.skipped(candidate).is_none());
+        for candidate in undecided {
+            let place = *places.entry(candidate.commit).or_insert(wanted.len());
+            if place == wanted.len() {
+                wanted.push(WantedCommit { commit: candidate.commit, tags: Vec::new() });
+            }
+            wanted[place].tags.extend(candidate.tag);
+        }
+        wanted
     }
 
     /// The name that the default branch is published under, if it has not moved since.
@@ -269,9 +304,17 @@ impl ChangePlanner<'_> {
         let manifest = Manifest::parse_as(bytes, self.name).map_err(|error| error.to_string())?;
         let RefVersion { pretty, normalized } =
             ref_version(&candidate.ref_name, &manifest).map_err(|error| error.to_string())?;
+        let history = self.known.history(self.name, &normalized);
+        let dates = self.dates(candidate, &normalized, content);
         let version = LiveVersion {
-            yanked: self.known.is_marked(self.name, &normalized, Mark::Yanked),
-            hidden: self.known.is_marked(self.name, &normalized, Mark::Hidden),
+            yanked: history.is_some_and(|history| history.yanked),
+            hidden: history.is_some_and(|history| history.hidden),
+            released: Released {
+                at: dates.released_at,
+                security_fix: history.is_some_and(|history| history.released.security_fix),
+            },
+            made_at: content.committed_at,
+            published_at: dates.published_at,
             package_name: self.name.as_str().to_owned(),
             revision: 0,
             normalized: normalized.as_str().to_owned(),
@@ -280,7 +323,6 @@ impl ChangePlanner<'_> {
             reference: candidate.commit.to_hex().into(),
             is_default_branch,
             manifest: String::from_utf8_lossy(bytes).into_owned(),
-            released_at: content.committed_at,
             shasum: None,
         };
         Ok((version, Some(content)))
@@ -297,6 +339,20 @@ impl ChangePlanner<'_> {
             Remark::new(RemarkKind::MovedTag, text)
         });
         moved.into_iter().collect()
+    }
+
+    /// The dates of a version that is new or has moved.
+    fn dates(&self, candidate: &Candidate, normalized: &NormalizedVersion, content: &Content) -> VersionDates {
+        let history = self.known.history_of_any_name(self.name, normalized);
+        let unmoved = history.filter(|history| history.reference == candidate.commit.to_hex().as_str());
+        let released = history.filter(|_| candidate.ref_name.starts_with(TAGS)).or(unmoved);
+        let of_new_ref = || {
+            let tagged_at = candidate.tag.and_then(|tag| self.contents.tagged_at(&tag));
+            let dates = RefDates { tagged_at, committed_at: content.committed_at };
+            released::of_new_ref(dates, self.known.sync(), self.now)
+        };
+        let released_at = released.map_or_else(of_new_ref, |history| history.released.at);
+        VersionDates { released_at, published_at: unmoved.map_or(self.now, |history| history.published_at) }
     }
 
     fn take(
@@ -330,12 +386,22 @@ impl ChangePlanner<'_> {
                 source: version.source.clone(),
                 reference: version.reference.clone(),
                 manifest: version.manifest.clone(),
-                released_at: version.released_at,
+                released_at: version.released.at,
+                made_at: version.made_at,
+                published_at: version.published_at,
             });
         }
         changes.versions.push(version);
         Ok(())
     }
+}
+
+/// The dates of a version that is new or has moved.
+struct VersionDates {
+    /// When it was released.
+    released_at: Millis,
+    /// When what it is now was first published here.
+    published_at: Millis,
 }
 
 impl Changes {

@@ -28,11 +28,12 @@ use crate::registry::packages::publish::{
 use crate::registry::packages::revise::PackageSnapshot;
 use crate::registry::sources::archive_store::{acquire_build_permit, blob_key};
 use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipContents, inspect};
+use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::{FileUpsert, NewText, VersionUpsert};
-use crate::store::packages::state::{LiveVersion, Mark, PackageState};
+use crate::store::packages::state::{LiveVersion, PackageState, VersionHistory};
 use crate::store::packages::version_source::VersionSource;
-use crate::store::packages::versions::hide;
+use crate::store::packages::versions::{hide, mark_security_fix};
 use crate::store::sources::dists::NewArtifact;
 use crate::store::sources::uploads::{self, ExistingVersion, Id};
 
@@ -50,6 +51,8 @@ pub struct UploadAddress {
     version: NormalizedVersion,
     /// Whether it is to be hidden; `None` leaves that as it is.
     pub hidden: Option<bool>,
+    /// Whether it is a security fix; `None` leaves that as it is.
+    pub security_fix: Option<bool>,
 }
 
 impl UploadAddress {
@@ -60,11 +63,11 @@ impl UploadAddress {
     pub fn parse(view: &View, name: &str, version: &str, now: Millis) -> Result<Self, Failure> {
         let name = PackageName::parse(name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
         let normalized = check_version("version", version)?;
-        if !view.version_filter(name.as_str()).sees(&normalized, Some(now)) {
+        if !view.version_filter(name.as_str()).sees(&normalized, Some(Released::at(now))) {
             let message = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
             return Err(Failure::new(Kind::Forbidden, message));
         }
-        Ok(Self { name, pretty: version.into(), version: normalized, hidden: None })
+        Ok(Self { name, pretty: version.into(), version: normalized, hidden: None, security_fix: None })
     }
 }
 
@@ -325,7 +328,7 @@ impl Publisher<'_> {
             }
         };
         let mut versions = stored.draft.versions.clone();
-        let version = self.version(self.is_hidden(package));
+        let version = self.version(package);
         versions.push(version.clone());
         let context = RenderContext {
             source_url: "",
@@ -336,16 +339,12 @@ impl Publisher<'_> {
         self.with_contents(plan, version)
     }
 
-    /// Whether the version is hidden: its row may have been so before it had a zip.
-    fn is_hidden(&self, package: Option<&PackageState>) -> bool {
-        let is_marked = |package: &PackageState| {
-            let mut marks = package.marks.iter();
-            marks.any(|one| one.normalized == self.address.version.as_str() && one.mark == Mark::Hidden)
-        };
-        self.address.hidden.unwrap_or_else(|| package.is_some_and(is_marked))
-    }
-
-    fn version(&self, hidden: bool) -> LiveVersion {
+    /// The version as it is published. Its row may have been hidden, or marked as a security fix, before it had a zip.
+    fn version(&self, package: Option<&PackageState>) -> LiveVersion {
+        let mut former = package.into_iter().flat_map(|package| &package.former);
+        let former = former.find(|one| one.normalized == self.address.version.as_str());
+        let is_marked =
+            |asked: Option<bool>, mark: fn(&VersionHistory) -> bool| asked.unwrap_or_else(|| former.is_some_and(mark));
         LiveVersion {
             package_name: self.address.name.as_str().to_owned(),
             revision: 0,
@@ -355,10 +354,15 @@ impl Publisher<'_> {
             reference: self.artifact.sha1.as_str().into(),
             is_default_branch: false,
             manifest: String::from_utf8_lossy(&self.contents.manifest).into_owned(),
-            released_at: self.app.now(),
+            released: Released {
+                at: self.app.now(),
+                security_fix: is_marked(self.address.security_fix, |former| former.released.security_fix),
+            },
+            made_at: self.app.now(),
+            published_at: self.app.now(),
             shasum: Some(self.artifact.sha1.clone()),
             yanked: false,
-            hidden,
+            hidden: is_marked(self.address.hidden, |former| former.hidden),
         }
     }
 
@@ -384,6 +388,11 @@ impl Publisher<'_> {
         };
         let mut changes = vec![self.by.record(self.app, &event)?];
         changes.extend(self.address.hidden.map(|hidden| hide(organization, package, &normalized, hidden, now)));
+        changes.extend(
+            self.address
+                .security_fix
+                .map(|is_one| mark_security_fix(organization, package, &normalized, is_one.then_some(now))),
+        );
         changes.push(uploads::insert_dist(organization, package, &normalized, &self.artifact.sha256, now));
         Ok(Plan {
             changed: vec![VersionUpsert {
@@ -394,7 +403,9 @@ impl Publisher<'_> {
                 source: version.source,
                 reference: version.reference,
                 manifest: version.manifest,
-                released_at: version.released_at,
+                released_at: version.released.at,
+                made_at: version.made_at,
+                published_at: version.published_at,
             }],
             files: readable.iter().map(file).collect(),
             texts: readable.iter().map(text).collect(),

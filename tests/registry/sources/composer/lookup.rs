@@ -68,6 +68,29 @@ async fn a_package_is_read_when_it_is_asked_for_first_and_its_zips_are_ours() {
 }
 
 #[tokio::test]
+async fn the_date_of_publication_is_the_upstreams_and_none_where_it_has_none() {
+    let registry = TestRegistry::new();
+    registry.composer_host.lazy(SATIS);
+    let published = |text: &str, moment: Value| {
+        let mut version = version(text);
+        version["published-time"] = moment;
+        version
+    };
+    let versions = [
+        published("1.3.0", json!("2024-05-06T07:08:09+00:00")),
+        published("1.2.0", json!(1_714_979_289)),
+        published("1.1.0", json!("soon")),
+        version("1.0.0"),
+    ];
+    registry.composer_host.publish(SATIS, "vendor/lib", &versions);
+    registry.upstream(SATIS).await;
+    let token = registry.reader().await;
+    let entries = read(&registry, &token, LIB).await.expect(200).versions("vendor/lib");
+    let dates: Vec<Option<&Value>> = entries.iter().map(|entry| entry.get("published-time")).collect();
+    assert_eq!(dates, [Some(&json!("2024-05-06T07:08:09+00:00")), Some(&json!(1_714_979_289)), None, None]);
+}
+
+#[tokio::test]
 async fn the_form_of_an_upstreams_documents_does_not_matter() {
     let versions = [version("v1.1.0"), version("1.0.0")];
     let keyed: serde_json::Map<String, Value> = versions

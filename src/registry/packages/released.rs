@@ -1,0 +1,84 @@
+//! When a version was *released*: the moment that `updates_until` of a grant goes by, and nothing else that is said of a
+//! version's age. It is decided here, when a version is first seen, and stays, also when its tag moves or goes and comes
+//! back:
+//!
+//! - an annotated tag by its own date;
+//! - any other tag, and a branch, when a sync first saw it;
+//! - but in the first sync of a repository, whose past nobody here has seen, by the date of its commit.
+//!
+//! A branch that moves is something new each time, so it is released each time.
+//!
+//! Whoever tags and commits writes these dates, and may have a wrong clock. So a date that lies after the moment of the sync, or
+//! before there was git, is not believed, nor is that of a tag which is older than its commit; then the next rule holds.
+//!
+//! `time` in the metadata says when the files were made, and `published-time` when the registry first published what a
+//! version is now; see [`super::render`].
+
+use crate::ports::Millis;
+
+/// The seventh of April 2005, when git came to be: no commit and no tag is older.
+const FIRST_DAY_OF_GIT: Millis = Millis(1_112_832_000_000);
+
+/// What git tells of the age of a ref.
+#[derive(Debug, Clone, Copy)]
+pub struct RefDates {
+    /// The date of the annotated tag, if it is one.
+    pub tagged_at: Option<Millis>,
+    /// The date of the commit.
+    pub committed_at: Millis,
+}
+
+/// Which sync of its repository sees a ref first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstSeenBy {
+    /// The first one.
+    FirstSync,
+    /// A later one.
+    LaterSync,
+}
+
+/// When a ref was released that a sync sees for the first time, `now`.
+pub fn of_new_ref(dates: RefDates, first_seen_by: FirstSeenBy, now: Millis) -> Millis {
+    let is_believed = |date: &Millis| (FIRST_DAY_OF_GIT..=now).contains(date);
+    let tagged_at = dates.tagged_at.filter(|date| is_believed(date) && *date >= dates.committed_at);
+    let committed_at =
+        Some(dates.committed_at).filter(|date| first_seen_by == FirstSeenBy::FirstSync && is_believed(date));
+    tagged_at.or(committed_at).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_800_000_000_000);
+    const COMMITTED: Millis = Millis(1_700_000_000_000);
+    const TAGGED: Millis = Millis(1_750_000_000_000);
+
+    fn released(tagged_at: Option<Millis>, committed_at: Millis, first_seen_by: FirstSeenBy) -> Millis {
+        of_new_ref(RefDates { tagged_at, committed_at }, first_seen_by, NOW)
+    }
+
+    #[test]
+    fn an_annotated_tag_is_released_when_it_was_made_and_others_when_they_are_seen() {
+        for first_seen_by in [FirstSeenBy::FirstSync, FirstSeenBy::LaterSync] {
+            assert_eq!(released(Some(TAGGED), COMMITTED, first_seen_by), TAGGED);
+        }
+        assert_eq!(released(None, COMMITTED, FirstSeenBy::FirstSync), COMMITTED);
+        assert_eq!(released(None, COMMITTED, FirstSeenBy::LaterSync), NOW);
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_true_is_not_believed() {
+        let (future, epoch) = (Millis(NOW.0 + 1), Millis(0));
+        for absurd in [future, epoch, Millis(-1), Millis(FIRST_DAY_OF_GIT.0 - 1), Millis(COMMITTED.0 - 1)] {
+            assert_eq!(released(Some(absurd), COMMITTED, FirstSeenBy::FirstSync), COMMITTED, "{absurd:?}");
+            assert_eq!(released(Some(absurd), COMMITTED, FirstSeenBy::LaterSync), NOW, "{absurd:?}");
+        }
+        for absurd in [future, epoch] {
+            assert_eq!(released(None, absurd, FirstSeenBy::FirstSync), NOW, "{absurd:?}");
+        }
+        assert_eq!(released(Some(TAGGED), future, FirstSeenBy::FirstSync), NOW);
+        assert_eq!(released(Some(TAGGED), epoch, FirstSeenBy::FirstSync), TAGGED);
+        assert_eq!(released(Some(COMMITTED), COMMITTED, FirstSeenBy::LaterSync), COMMITTED);
+    }
+}
