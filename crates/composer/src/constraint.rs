@@ -140,6 +140,11 @@ impl Constraint {
         self.alternatives.iter().any(|terms| terms.iter().all(|term| term.matches(version.as_str())))
     }
 
+    /// Whether this is the comparison that only `version` itself satisfies.
+    pub fn is_exactly(&self, version: &NormalizedVersion) -> bool {
+        *self.alternatives == *Self::comparing(Operator::Equal, version).alternatives
+    }
+
     /// Whether some version could satisfy both (`ConstraintInterface::matches`), as far as the reference looks:
     /// it compares the parts in pairs and does not compute intersections.
     pub fn intersects(&self, provided: &Self) -> bool {

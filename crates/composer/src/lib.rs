@@ -56,7 +56,9 @@ pub use manifest::{InvalidManifest, Manifest, Violation};
 pub use manifest_links::LINK_TYPES;
 pub use minifier::{expand, minify};
 pub use name::{InvalidPackageName, PackageName, is_platform};
-pub use refs::{InvalidRef, RefVersion, normalize_tag, version_of_branch, version_of_tag};
+pub use refs::{
+    InvalidRef, RefVersion, Unrequirable, check_requirable, normalize_tag, version_of_branch, version_of_tag,
+};
 pub use release::{
     Dist, DocumentForm, Documents, Release, Source, document_json, metadata_entry, newest_first, split_by_stability,
 };
@@ -65,7 +67,9 @@ pub use repository::{
     package_patterns, read_included, read_root, read_versions,
 };
 pub use stability::{InvalidStability, Stability};
-pub use version::{InvalidVersion, NormalizedVersion, normalize, normalize_branch, numeric_alias_prefix};
+pub use version::{
+    InvalidVersion, NormalizedVersion, normalize, normalize_branch, normalize_name, numeric_alias_prefix,
+};
 
 /// A JSON object whose keys keep the order their author wrote them in.
 pub type Map = serde_json::Map<String, serde_json::Value>;

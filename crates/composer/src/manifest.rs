@@ -82,15 +82,16 @@ pub enum InvalidManifest {
 
 impl Manifest {
     /// Reads a composer.json that speaks for itself: an uploaded archive, or the default branch of a repository.
-    /// It must state a valid `name`, and its `version`, if any, must be one.
+    /// It must state a valid `name`, in any case, and its `version`, if any, must be one.
     ///
     /// # Errors
     /// [`InvalidManifest`] with every broken rule.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidManifest> {
         let json = read(bytes)?;
-        let stated = json.get("name").and_then(Value::as_str).map(str::to_owned);
-        let mut checker = Checker::new(json, stated.as_deref().unwrap_or_default());
-        let name = match stated.as_deref().map(PackageName::parse) {
+        let stated = json.get("name").and_then(Value::as_str).map(PackageName::parse_ignoring_case);
+        let known = stated.as_ref().and_then(|stated| stated.as_ref().ok());
+        let mut checker = Checker::new(json, known.map(PackageName::as_str).unwrap_or_default());
+        let name = match stated {
             Some(Ok(name)) => Some(name),
             Some(Err(error)) => {
                 checker.error("name", error);
@@ -113,7 +114,7 @@ impl Manifest {
     /// [`InvalidManifest`] with every broken rule.
     pub fn parse_as(bytes: &[u8], name: &PackageName) -> Result<Self, InvalidManifest> {
         let json = read(bytes)?;
-        let stated = json.get("name").and_then(Value::as_str).map(PackageName::parse);
+        let stated = json.get("name").and_then(Value::as_str).map(PackageName::parse_ignoring_case);
         let mut checker = Checker::new(json, name.as_str());
         match &stated {
             Some(Ok(stated)) if stated != name => {
@@ -137,6 +138,12 @@ impl Manifest {
     /// The name the file states. `None` only after [`parse_as`](Self::parse_as), if the file states no valid one.
     pub fn name(&self) -> Option<&PackageName> {
         self.name.as_ref()
+    }
+
+    /// The name as the author wrote it, if that is another spelling of [`name`](Self::name).
+    pub fn misspelled_name(&self) -> Option<&str> {
+        let stated = self.text("name")?;
+        self.name.as_ref().filter(|name| name.as_str() != stated).map(|_| stated)
     }
 
     /// The version the file states. After [`parse`](Self::parse) it normalizes.

@@ -89,6 +89,14 @@ impl PackageName {
         naming_error(name).map_or_else(|| Ok(Self(name.to_owned())), Err)
     }
 
+    /// The name that Composer means by `name` in any case: it looks packages up, and compares them, in lower case.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), but for upper case.
+    pub fn parse_ignoring_case(name: &str) -> Result<Self, InvalidPackageName> {
+        Self::parse(&name.to_ascii_lowercase())
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -260,6 +268,13 @@ mod tests {
             panic!("upper case must be refused");
         };
         assert_eq!(suggestion, "foo-bar/baz-qux-foo");
+    }
+
+    #[test]
+    fn a_name_in_any_case_is_the_one_in_lower_case() {
+        let parse = PackageName::parse_ignoring_case;
+        assert_eq!(parse("Acme/Shop_Module"), PackageName::parse("acme/shop_module"));
+        assert!(matches!(parse("Acme/CON"), Err(InvalidPackageName::Reserved { .. })));
     }
 
     #[test]

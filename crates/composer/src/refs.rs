@@ -54,14 +54,43 @@ pub enum InvalidRef {
         /// The version in composer.json, without a dev marker.
         stated: String,
     },
-    /// The branch's name cannot be written as a constraint, so nobody could require it.
+    /// The branch's name means nothing or something else as a constraint, so nobody could require it.
     #[error("branch {branch:?} cannot be required by that name: {source}")]
     UnusableBranch {
         /// The branch.
         branch: String,
-        /// What the constraint parser said.
-        source: InvalidConstraint,
+        /// Why.
+        source: Unrequirable,
     },
+}
+
+/// Why nobody could require a version by its name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unrequirable {
+    /// It is no constraint.
+    #[error(transparent)]
+    NoConstraint(#[from] InvalidConstraint),
+    /// It is the constraint of something else.
+    #[error("as a requirement, {name} means {meaning:?}; choose another name")]
+    Another {
+        /// How the version is written.
+        name: String,
+        /// What that means where it is required.
+        meaning: String,
+    },
+}
+
+/// Checks that a requirement of the version that is written `pretty` means `normalized` and nothing else:
+/// `dev-feature@dev` means `dev-feature`, and `dev-a|1.0` one of two.
+///
+/// # Errors
+/// [`Unrequirable`] says what it means.
+pub fn check_requirable(pretty: &str, normalized: &NormalizedVersion) -> Result<(), Unrequirable> {
+    let meaning = Constraint::parse(pretty)?;
+    if meaning.is_exactly(normalized) {
+        return Ok(());
+    }
+    Err(Unrequirable::Another { name: pretty.to_owned(), meaning: meaning.to_string() })
 }
 
 /// What a tag's name alone says: the version, if it is one that tags may have.
@@ -106,17 +135,20 @@ pub fn version_of_tag(tag: &str, manifest: &Manifest) -> Result<RefVersion, Inva
 /// that it stays what [`normalize`] yields for the pretty one.
 ///
 /// # Errors
-/// [`InvalidRef::UnusableBranch`] if the normalized name cannot be parsed as a constraint.
+/// [`InvalidRef::UnusableBranch`] if a requirement of it means something else, or nothing.
 pub fn version_of_branch(branch: &str) -> Result<RefVersion, InvalidRef> {
     let normalized = normalize_branch(branch);
-    Constraint::parse(normalized.as_str())
-        .map_err(|source| InvalidRef::UnusableBranch { branch: branch.to_owned(), source })?;
-    if normalized.is_branch() {
+    let version = if normalized.is_branch() {
         let normalized = NormalizedVersion::from_stored(normalized.as_str().replace('#', "+"));
-        return Ok(RefVersion { pretty: format!("dev-{}", branch.replace('#', "+")).into(), normalized });
+        RefVersion { pretty: format!("dev-{}", branch.replace('#', "+")).into(), normalized }
+    } else {
+        let prefix = if branch.starts_with('v') { "v" } else { "" };
+        RefVersion { pretty: format!("{prefix}{}", pretty(normalized.as_str())).into(), normalized }
+    };
+    match check_requirable(&version.pretty, &version.normalized) {
+        Ok(()) => Ok(version),
+        Err(source) => Err(InvalidRef::UnusableBranch { branch: branch.to_owned(), source }),
     }
-    let prefix = if branch.starts_with('v') { "v" } else { "" };
-    Ok(RefVersion { pretty: format!("{prefix}{}", pretty(normalized.as_str())).into(), normalized })
 }
 
 /// `{(^dev-|[.-]?dev$)}i` removed.
@@ -182,5 +214,29 @@ mod tests {
     fn branches_nobody_could_require_are_skipped() {
         assert!(matches!(version_of_branch("a||b"), Err(InvalidRef::UnusableBranch { .. })));
         assert!(matches!(version_of_branch("a,b"), Err(InvalidRef::UnusableBranch { .. })));
+        for (branch, meaning) in [
+            ("feature@dev", "== dev-feature"),
+            ("feature@STABLE", "== dev-feature"),
+            ("1.x@dev", "== dev-1.x"),
+            ("a|1.0", "== dev-a || == 1.0.0.0"),
+            ("a,1.0", "== dev-a == 1.0.0.0"),
+        ] {
+            let Err(InvalidRef::UnusableBranch { source: Unrequirable::Another { meaning: found, .. }, .. }) =
+                version_of_branch(branch)
+            else {
+                panic!("{branch} can be required");
+            };
+            assert_eq!(found.trim_matches(['[', ']']), meaning, "{branch}");
+        }
+    }
+
+    #[test]
+    fn branches_that_look_like_more_than_a_name_and_are_not_stay_what_they_are() {
+        for (branch, name) in [("fix+12", "dev-fix+12"), ("dev-main", "dev-dev-main"), ("a@b", "dev-a@b")] {
+            let version = version_of_branch(branch).expect("a version");
+            assert_eq!((version.pretty.as_str(), version.normalized.as_str()), (name, name));
+        }
+        assert_eq!(version_of_branch("fix#12"), version_of_branch("fix+12"));
+        assert_eq!(version_of_branch("2.0"), version_of_branch("2.0.x"));
     }
 }

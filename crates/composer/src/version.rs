@@ -137,6 +137,19 @@ pub fn normalize(version: &str) -> Result<NormalizedVersion, InvalidVersion> {
     branch.map(NormalizedVersion).ok_or_else(|| InvalidVersion(original.to_owned()))
 }
 
+/// Normalizes text that names one version, as an address does. A stability flag (`dev-main@dev`) and an alias
+/// (`1.0 as 2.0`) belong to requirements: [`normalize`] passes over them, and would yield a version of another name.
+///
+/// # Errors
+/// [`InvalidVersion`] as [`normalize`], and for text with a flag or an alias.
+pub fn normalize_name(version: &str) -> Result<NormalizedVersion, InvalidVersion> {
+    let trimmed = php_trim(version);
+    if strip_alias(trimmed).is_some() || strip_stability_flag(trimmed).is_some() {
+        return Err(InvalidVersion(trimmed.to_owned()));
+    }
+    normalize(trimmed)
+}
+
 /// `^([^,\s+]+)\+\S+$`: the version before `+metadata`.
 fn strip_build_metadata(version: &str) -> &str {
     match version.split_once('+') {

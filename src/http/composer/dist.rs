@@ -1,7 +1,7 @@
 //! Archives.
 
 use axum::response::{IntoResponse, Response};
-use composer::{PackageName, normalize};
+use composer::{PackageName, normalize, normalize_name};
 use git::ObjectId;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY,
@@ -22,7 +22,7 @@ use crate::registry::kernel::failure::Failure;
 
 /// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
 fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress> {
-    let name = PackageName::parse(&format!("{vendor}/{package}")).ok()?;
+    let name = PackageName::parse_ignoring_case(&format!("{vendor}/{package}")).ok()?;
     // Composer trims versions, NUL bytes and line ends too; an address is not meant to hold any.
     let rest = rest.strip_suffix(".zip").filter(|rest| !rest.contains(char::is_control))?;
     let (version, reference) = match rest.rsplit_once('/') {
@@ -32,6 +32,7 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
     Some(DistAddress {
         name,
         version: normalize(version).ok()?,
+        named: normalize_name(version).ok(),
         pretty: version.into(),
         reference: reference.map(Into::into),
     })

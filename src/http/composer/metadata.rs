@@ -40,7 +40,7 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, DocumentKind)> {
         Some(name) => (name, DocumentKind::Dev),
         None => (name, DocumentKind::Stable),
     };
-    Some((PackageName::parse(&format!("{vendor}/{name}")).ok()?, part))
+    Some((PackageName::parse_ignoring_case(&format!("{vendor}/{name}")).ok()?, part))
 }
 
 /// The metadata of a package's versions; `~dev` after the package's name asks for its branches.

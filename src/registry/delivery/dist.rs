@@ -13,7 +13,7 @@ use crate::registry::sources::archive_store::{blob_key, unavailable};
 use crate::registry::sources::composer::dist::fetch;
 use crate::registry::sources::git::archives::build_one;
 use crate::store::packages::version_source::VersionSource;
-use crate::store::sources::dists::{DistRow, NewArtifact, find};
+use crate::store::sources::dists::{DistRow, NewArtifact, VersionAddress, find};
 use crate::store::{OrganizationId, Query};
 
 /// Which zip is asked for.
@@ -23,6 +23,8 @@ pub struct DistAddress {
     pub name: PackageName,
     /// What Composer compares.
     pub version: NormalizedVersion,
+    /// The same if the address names it by itself; else only a version that is written just so is meant.
+    pub named: Option<NormalizedVersion>,
     /// The version as the address has it.
     pub pretty: PrettyVersion,
     /// The commit; `None` is the version's present one.
@@ -32,7 +34,12 @@ pub struct DistAddress {
 impl DistAddress {
     /// The statement that finds it.
     pub fn statement(&self, organization: OrganizationId) -> Query<Option<DistRow>> {
-        find(organization, self.name.as_str(), self.version.as_str(), &self.pretty, self.reference.as_deref())
+        let version = VersionAddress {
+            normalized: self.version.as_str(),
+            named: self.named.as_ref().map(NormalizedVersion::as_str),
+            pretty: self.pretty.as_str(),
+        };
+        find(organization, self.name.as_str(), version, self.reference.as_deref())
     }
 }
 

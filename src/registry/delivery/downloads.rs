@@ -31,7 +31,7 @@ pub fn count_installs(
         .into_iter()
         .take(MAX_INSTALLS)
         .filter_map(|install| {
-            let name = PackageName::parse(&install.name.to_ascii_lowercase()).ok()?;
+            let name = PackageName::parse_ignoring_case(&install.name).ok()?;
             let is_visible = !matches!(view.version_filter(name.as_str()), VersionFilter::Nothing);
             is_visible.then(|| Install { name: name.as_str().to_owned(), version: install.version })
         })

@@ -6,7 +6,7 @@
 //! hidden package is so with all its versions. A deleted one is gone, its zip too when nothing else needs it. Only what was uploaded can be deleted:
 //! what comes from a repository would come back with its next sync.
 
-use composer::{NormalizedVersion, PackageName, normalize};
+use composer::{NormalizedVersion, PackageName, normalize_name};
 use serde_json::{Value, json};
 
 use crate::ports::Stmt;
@@ -131,7 +131,7 @@ fn find<'d>(
     if matches!(scope, VersionFilter::Nothing) || package.hidden && !change.is_storefront_only() {
         return Err(Failure::not_found("Package"));
     }
-    let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
+    let normalized = normalize_name(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
     let is_meant = |known: &LiveVersion| {
         (known.pretty == version || known.normalized == normalized)
             && (!known.hidden || change.is_storefront_only())
@@ -216,7 +216,7 @@ fn with_change(
 /// What decides about a package's documents so far.
 fn context_of(package: &PackageState) -> RenderContext<'_> {
     RenderContext {
-        source_url: &package.source_url,
+        source_url: package.source_url.as_deref(),
         abandoned: package.abandoned_override.as_deref(),
         hidden: package.hidden,
     }
@@ -399,6 +399,8 @@ pub async fn change_package(
     key: &str,
     changes: PackageChanges,
 ) -> Result<(), Failure> {
+    let abandoned = changes.abandoned.map(|said| said.to_ascii_lowercase());
+    let changes = PackageChanges { abandoned, ..changes };
     let snapshot = PackageSnapshot::read(app, by.organization(), key).await?;
     require_full_view(&snapshot, &by.view, who)?;
     apply(app, by.organization(), snapshot, ChangeOfPackage { app, by, who, key, changes }).await

@@ -35,8 +35,9 @@ pub struct PackagePlan {
 /// What decides about the documents of a package of our own besides its versions.
 #[derive(Debug, Clone, Copy)]
 pub struct RenderContext<'a> {
-    /// Address of the repository, for `source`.
-    pub source_url: &'a str,
+    /// Address of the repository, for `source`; `None` when composer cannot check the package out of it: it has the whole
+    /// repository in `vendor` then.
+    pub source_url: Option<&'a str>,
     /// What the operator says in place of composer.json: `true`, `false` or the replacement's name.
     pub abandoned: Option<&'a str>,
     /// Whether it is hidden: then it has no version for anybody.
@@ -308,7 +309,7 @@ impl Change for RenderAgain<'_> {
         let Some(stored) = stored else { return Ok(Attempt::Done(())) };
         let StoredPackage { name, state, versions, .. } = stored;
         let context = RenderContext {
-            source_url: &state.source_url,
+            source_url: state.source_url.as_deref(),
             abandoned: state.abandoned_override.as_deref(),
             hidden: state.hidden,
         };

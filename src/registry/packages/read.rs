@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use composer::{NormalizedVersion, Stability, newest_first, normalize};
+use composer::{NormalizedVersion, Stability, newest_first, normalize_name};
 
 use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
@@ -97,7 +97,7 @@ impl VisiblePackage {
     /// # Errors
     /// `NotFound` when there is none, or it is not visible.
     pub fn version(&self, version: &str) -> Result<&SlimVersion, Failure> {
-        let normalized = normalize(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
+        let normalized = normalize_name(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
         let exact = self.versions.iter().find(|known| known.pretty == version);
         let found = exact.or_else(|| self.versions.iter().find(|known| known.normalized == normalized));
         found.ok_or_else(|| Failure::not_found("Version"))

@@ -76,7 +76,7 @@ impl Rendered {
 /// When a stored manifest does not parse any more; they are checked before they are stored.
 pub fn render(
     name: &PackageName,
-    source_url: &str,
+    source_url: Option<&str>,
     abandoned: Option<&str>,
     versions: &[LiveVersion],
 ) -> Result<Rendered, InvalidManifest> {
@@ -110,7 +110,7 @@ pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVer
     }
 }
 
-fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<Map, InvalidManifest> {
+fn entry(name: &PackageName, source_url: Option<&str>, version: &LiveVersion) -> Result<Map, InvalidManifest> {
     let manifest = Manifest::parse_as(version.manifest.as_bytes(), name)?;
     let ref_version = RefVersion {
         pretty: version.pretty.clone(),
@@ -120,9 +120,9 @@ fn entry(name: &PackageName, source_url: &str, version: &LiveVersion) -> Result<
         name,
         version: &ref_version,
         manifest: &manifest,
-        source: (version.source != VersionSource::Upload).then(|| Source {
+        source: source_url.filter(|_| version.source != VersionSource::Upload).map(|url| Source {
             kind: "git".to_owned(),
-            url: source_url.to_owned(),
+            url: url.to_owned(),
             reference: version.reference.clone(),
         }),
         dist: Some(Dist {
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_documents_urls_get_the_origin_that_was_asked() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
-        let rendered = render(&name(), "https://git.example/lib", None, &versions).expect("renders");
+        let rendered = render(&name(), Some("https://git.example/lib"), None, &versions).expect("renders");
         let text = absolute(&rendered.stable, "https://registry.example");
         let url = format!("\"url\":\"https://registry.example/dist/acme/lib/1.0.0/{}.zip\"", "a".repeat(40));
         assert!(text.contains(&url), "{text}");
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_description_cannot_forge_the_origin_marker() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"say \"rostrum:/x\""}"#)];
-        let rendered = render(&name(), "https://git.example/lib", None, &versions).expect("renders");
+        let rendered = render(&name(), Some("https://git.example/lib"), None, &versions).expect("renders");
         let text = absolute(&rendered.stable, "https://registry.example");
         assert!(text.contains(r#"say \"rostrum:/x\""#), "{text}");
     }
@@ -225,7 +225,7 @@ mod tests {
             version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"old","type":"project"}"#),
             version("1.1.0", "1.1.0.0", r#"{"name":"acme/lib","description":"new","abandoned":"acme/next"}"#),
         ];
-        let summary = render(&name(), "https://git.example/lib", None, &versions).expect("renders").summary;
+        let summary = render(&name(), Some("https://git.example/lib"), None, &versions).expect("renders").summary;
         assert_eq!(summary.description.as_deref(), Some("new"));
         assert_eq!(summary.latest_version.as_deref(), Some("1.1.0"));
         assert_eq!(summary.package_type, "library");
@@ -245,7 +245,7 @@ mod tests {
             (r#","published-time":"2015-01-01T00:00:00+00:00""#, "2020-09-13T12:26:40Z"),
         ] {
             let version = version("1.0.0", "1.0.0.0", &format!(r#"{{"name":"acme/lib"{stated}}}"#));
-            let entry = entry(&name(), "https://git.example/lib", &version).expect("renders");
+            let entry = entry(&name(), Some("https://git.example/lib"), &version).expect("renders");
             let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
             assert_eq!(text("time").as_deref(), Some(expected), "{stated}");
             assert_eq!(text("published-time").as_deref(), Some("2027-01-15T08:00:00Z"), "{stated}");

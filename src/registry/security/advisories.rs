@@ -141,7 +141,7 @@ impl AdvisorySpec {
 fn package(name: Option<String>, view: &View) -> Result<PackageName, Failure> {
     let name =
         name.ok_or_else(|| Failure::invalid_field("package", "is required: name the package, like `acme/lib`"))?;
-    let name = PackageName::parse(&name.to_ascii_lowercase())
+    let name = PackageName::parse_ignoring_case(&name)
         .map_err(|error| Failure::invalid_field("package", error.to_string()))?;
     if matches!(view.version_filter(name.as_str()), VersionFilter::Nothing) { Err(unknown(&name)) } else { Ok(name) }
 }

@@ -90,7 +90,7 @@ fn full(row: &AdvisoryRow) -> Value {
 
 /// The names of packages, in lower case, of which `view` may see something.
 fn visible(view: &View, names: &[String]) -> Vec<String> {
-    let names = names.iter().filter_map(|name| PackageName::parse(&name.to_ascii_lowercase()).ok());
+    let names = names.iter().filter_map(|name| PackageName::parse_ignoring_case(name).ok());
     names
         .filter(|name| !matches!(view.version_filter(name.as_str()), VersionFilter::Nothing))
         .map(|name| name.as_str().to_owned())

@@ -86,6 +86,7 @@ pub struct Cleanup {
 
 /// Removes uploaded versions that `view` sees, or tells which it would remove.
 pub async fn clean_up(app: &App, by: &Actor, spec: &CleanupSpec) -> Result<Cleanup, Failure> {
+    let spec = &CleanupSpec { package: spec.package.to_ascii_lowercase(), ..spec.clone() };
     check(spec)?;
     let database = &*app.ports.database;
     let mut names = uploaded_names(database, by.organization(), &NameRange::of(&spec.package)).await?;
@@ -120,7 +121,7 @@ fn check(spec: &CleanupSpec) -> Result<(), Failure> {
     }
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-/*".contains(c);
     if spec.package.is_empty() || spec.package.len() > 255 || !spec.package.chars().all(allowed) {
-        return Err(Failure::invalid_field("package", "must be a name in lower case, or a pattern like `acme/*`"));
+        return Err(Failure::invalid_field("package", "must be a name, or a pattern like `acme/*`"));
     }
     Ok(())
 }

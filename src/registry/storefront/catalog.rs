@@ -105,7 +105,8 @@ pub async fn package(app: &App, view: &View, id: i64) -> Result<CatalogPackage, 
 /// Makes a package without versions; its zips are uploaded.
 pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
-    let name = PackageName::parse(&name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
+    let name =
+        PackageName::parse_ignoring_case(&name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
     let name = name.as_str();
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
     let description = spec.description.into_value();

@@ -150,7 +150,7 @@ pub fn by_key(organization: OrganizationId, key: &str) -> Query<Option<PackageRo
         concat!(
             "SELECT ",
             package_columns!(),
-            " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)
+            " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = lower(?2))
                 AND p.hidden_at IS NULL
                 AND EXISTS (SELECT 1 FROM versions v
                              WHERE v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL)"

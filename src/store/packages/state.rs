@@ -119,8 +119,8 @@ pub struct PackageState {
     pub repository_id: i64,
     /// What the repository is.
     pub kind: RepositoryKind,
-    /// Address of the repository.
-    pub source_url: String,
+    /// Address of the repository, if composer can check the package out of it: when it is not in a sub-directory.
+    pub source_url: Option<String>,
     /// What the operator says: `true`, `false` or the replacement's name.
     pub abandoned_override: Option<String>,
     /// What the operator says in place of composer.json's.
@@ -138,7 +138,8 @@ pub struct PackageState {
 
 macro_rules! state_columns {
     () => {
-        "SELECT p.id, p.organization_id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url, p.abandoned_override,
+        "SELECT p.id, p.organization_id, p.uid, p.name, p.revision, p.repository_id, r.kind,
+                iif(r.path = '', r.url, NULL) AS source_url, p.abandoned_override,
                 p.description_override, p.version_index, p.hidden_at IS NOT NULL AS hidden,
                 (SELECT json_group_array(json_object(
                           'normalized', v.normalized, 'reference', v.reference, 'released_at', v.released_at,
@@ -156,8 +157,14 @@ macro_rules! state_columns {
 pub fn state(organization: OrganizationId, key: &str) -> (Query<Option<PackageState>>, Query<Vec<LiveVersion>>) {
     let args = || [organization.into(), key.into()];
     (
-        Query::one(concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
-        Query::all(concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2)"), args()),
+        Query::one(
+            concat!(state_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = lower(?2))"),
+            args(),
+        ),
+        Query::all(
+            concat!(live_columns!(), " WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = lower(?2))"),
+            args(),
+        ),
     )
 }
 

@@ -33,7 +33,7 @@ pub fn slim(organization: OrganizationId, key: &str) -> Query<Vec<SlimVersion>> 
         "SELECT v.id, v.pretty, v.normalized, v.released_at, v.security_fix_at IS NOT NULL AS security_fix,
                 v.yanked_at IS NOT NULL AS yanked
            FROM packages p JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL
-          WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL",
+          WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = lower(?2)) AND p.hidden_at IS NULL",
         [organization.into(), key.into()],
     )
 }
@@ -98,7 +98,7 @@ pub fn of_package(organization: OrganizationId, key: &str) -> Query<Vec<VersionR
             "SELECT NULL AS manifest, ",
             version_columns!(),
             " JOIN packages p ON p.id = v.package_id
-              WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = ?2) AND p.hidden_at IS NULL
+              WHERE p.organization_id = ?1 AND (p.uid = ?2 OR p.name = lower(?2)) AND p.hidden_at IS NULL
                 AND v.removed_at IS NULL AND v.hidden_at IS NULL"
         ),
         [organization.into(), key.into()],

@@ -93,14 +93,14 @@ macro_rules! entry_columns {
 macro_rules! advisories_filtered {
     () => {
         " FROM advisories a WHERE a.organization_id = ?1
-            AND (?2 IS NULL OR a.package_name = ?2) AND (?3 IS NULL OR a.severity = ?3)"
+            AND (?2 IS NULL OR a.package_name = lower(?2)) AND (?3 IS NULL OR a.severity = ?3)"
     };
 }
 
 macro_rules! entries_filtered {
     () => {
         " FROM filter_entries e WHERE e.organization_id = ?1
-            AND (?2 IS NULL OR e.package_name = ?2) AND (?3 IS NULL OR e.list = ?3)"
+            AND (?2 IS NULL OR e.package_name = lower(?2)) AND (?3 IS NULL OR e.list = ?3)"
     };
 }
 

@@ -48,7 +48,7 @@ macro_rules! artifact_filter {
              ELSE EXISTS (SELECT 1 FROM dists d JOIN versions v ON v.id = d.version_id
                             JOIN packages p ON p.id = v.package_id
                            WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
-                             AND v.hidden_at IS NULL AND p.hidden_at IS NULL AND (?2 IS NULL OR p.name = ?2))
+                             AND v.hidden_at IS NULL AND p.hidden_at IS NULL AND (?2 IS NULL OR p.name = lower(?2)))
            END"
     };
 }

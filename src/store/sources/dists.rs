@@ -54,24 +54,42 @@ macro_rules! dist_columns {
     };
 }
 
+/// A version as an address has it.
+#[derive(Debug, Clone, Copy)]
+pub struct VersionAddress<'a> {
+    /// What Composer compares, whatever a requirement's flags and aliases.
+    pub normalized: &'a str,
+    /// The same; `None` when there are such flags or aliases.
+    pub named: Option<&'a str>,
+    /// As it is written.
+    pub pretty: &'a str,
+}
+
 /// Finds the dist of a package's version, at `reference` or else at the version's present one. Versions that
-/// vanished upstream are found too, hidden ones are not. A branch is found by its pretty version as well, which cannot be
-/// normalized when the branch's name looks like more than a name (`dev-1.0@beta`).
+/// vanished upstream are found too, hidden ones are not. What looks like more than a name (`1.0@beta`, `dev-feature@dev`)
+/// is only a version that is written just so, never the one without.
 pub fn find(
     organization: OrganizationId,
     package: &str,
-    normalized: &str,
-    pretty: &str,
+    version: VersionAddress<'_>,
     reference: Option<&str>,
 ) -> Query<Option<DistRow>> {
     Query::one(
         concat!(
             dist_columns!(),
             " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4)
+                AND (v.normalized = ?6 OR v.pretty = ?4)
                 AND d.reference = coalesce(?5, v.reference) AND v.hidden_at IS NULL AND p.hidden_at IS NULL
               ORDER BY v.pretty = ?4 DESC, v.normalized = ?3 DESC LIMIT 1"
         ),
-        [organization.into(), package.into(), normalized.into(), pretty.into(), reference.into()],
+        [
+            organization.into(),
+            package.into(),
+            version.normalized.into(),
+            version.pretty.into(),
+            reference.into(),
+            version.named.into(),
+        ],
     )
 }
 

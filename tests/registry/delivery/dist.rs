@@ -182,7 +182,7 @@ async fn what_is_not_there_is_a_404_whatever_its_address() {
         "/dist/acme/lib/2.0.0.zip".to_owned(),
         "/dist/acme/lib/nonsense.zip".to_owned(),
         "/dist/acme/lib/1.0.0.tar".to_owned(),
-        "/dist/Acme/Lib/1.0.0.zip".to_owned(),
+        "/dist/acme/lib/1.0.0@dev.zip".to_owned(),
         "/dist/acme/lib/..%2f..%2fsecret.zip".to_owned(),
         "/dist/acme/lib/%00.zip".to_owned(),
         format!("/dist/acme/lib/{}.zip", "9".repeat(300)),

@@ -136,7 +136,7 @@ async fn every_wrong_grant_is_named_with_its_place_and_reason() {
         (json!({"package": "acme/*"}), "grants[1].package", "is not the name of a package: \"acme/*\" is invalid"),
         (json!({"package": "php"}), "grants[1].package", "is not the name of a package: php is a platform package"),
         (json!({"pattern": "acme/lib"}), "grants[1].pattern", "must be part of a package name"),
-        (json!({"pattern": "Acme/*"}), "grants[1].pattern", "must be part of a package name"),
+        (json!({"pattern": "acme /*"}), "grants[1].pattern", "must be part of a package name"),
         (
             json!({"package": "acme/lib", "constraint": "five"}),
             "grants[1].constraint",

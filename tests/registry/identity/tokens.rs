@@ -188,7 +188,7 @@ async fn every_wrong_field_of_a_new_token_is_named_and_nothing_is_made() {
         assert_eq!(reply.json(), json!({"error": error, "code": "INVALID_REQUEST", "details": details}), "{body}");
         assert_eq!(reply.header("content-type"), "application/json");
     }
-    for prefix in ["Acme/", "", "acme/*", "a b", "ä"] {
+    for prefix in ["", "acme/*", "a b", "ä"] {
         let body = json!({"description": "x", "allowed_package_prefixes": [prefix]});
         let reply = registry.post("/api/tokens").bearer(ADMIN).json(&body).send().await.expect(400);
         assert!(reply.json()["details"]["allowed_package_prefixes"].is_array(), "{prefix}");

@@ -2,5 +2,6 @@
 
 mod long_names;
 mod manage;
+mod names;
 mod read;
 mod search;

@@ -2,7 +2,7 @@
 
 mod artifacts;
 pub mod composer;
-mod git;
+pub mod git;
 mod remarks;
 mod repositories;
 mod repository_refs;

@@ -256,7 +256,8 @@ async fn composer_json_must_fit_the_address() {
         let refused = upload(&registry, version, package("acme/lib", "one")).await.expect(400);
         assert!(refused.json()["details"]["version"].is_array(), "{version}");
     }
-    let name = registry.put("/api/packages/Acme/lib/versions/1.0.0").bearer(ADMIN).body("x").send().await.expect(400);
+    let name =
+        registry.put("/api/packages/acme%20/lib/versions/1.0.0").bearer(ADMIN).body("x").send().await.expect(400);
     assert!(name.json()["details"]["name"].is_array());
 }
 

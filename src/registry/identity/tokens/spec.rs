@@ -170,6 +170,7 @@ fn checked_grants(
         (Update::Keep, Update::Keep) => None,
         (Update::Set(None), Update::Keep) => Some(vec![everything()]),
         (Update::Set(Some(prefixes)), Update::Keep) => {
+            let prefixes: Vec<String> = prefixes.iter().map(|prefix| prefix.to_ascii_lowercase()).collect();
             if let Some(text) = check_prefixes(&prefixes) {
                 wrong.push("allowed_package_prefixes", text);
             }
@@ -219,14 +220,15 @@ impl GrantSpec {
         let at = |field: &str| fields.at(field);
         let target = match (self.package, self.pattern) {
             (Some(package), None) => {
-                if let Err(error) = PackageName::parse(&package) {
+                let name = PackageName::parse_ignoring_case(&package).map_err(|error| {
                     wrong.push(at("package"), format!("is not the name of a package: {error}"));
-                }
-                package
+                });
+                name.map(String::from).unwrap_or_default()
             }
             (None, Some(pattern)) => {
+                let pattern = pattern.to_ascii_lowercase();
                 if !is_pattern(&pattern) {
-                    let text = "must be part of a package name in lower case with `*` for the rest, like `acme/*`";
+                    let text = "must be part of a package name with `*` for the rest, like `acme/*`";
                     wrong.push(at(fields.pattern), text);
                 }
                 pattern
@@ -277,7 +279,7 @@ fn check_prefixes(prefixes: &[String]) -> Option<String> {
     }
     let bad = prefixes.iter().find(|prefix| !is_of_names(prefix, ""))?;
     Some(format!(
-        "holds `{}`, which no package name starts with; use the beginning of a name in lower case, like `acme/`",
+        "holds `{}`, which no package name starts with; use the beginning of a name, like `acme/`",
         bad.escape_default()
     ))
 }

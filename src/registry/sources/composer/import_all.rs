@@ -119,7 +119,7 @@ impl FullImport<'_, '_> {
 
     /// A name that is to be published from here; `None` when it is not, or was met before.
     fn take_name(&mut self, name: &str) -> Option<PackageName> {
-        let parsed = match PackageName::parse(&name.to_ascii_lowercase()) {
+        let parsed = match PackageName::parse_ignoring_case(name) {
             Ok(parsed) => parsed,
             Err(error) => {
                 let name: String = name.chars().take(PackageName::MAX_BYTES).collect();

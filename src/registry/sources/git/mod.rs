@@ -301,7 +301,7 @@ impl ChangedRepository<'_> {
         let stays_listed = !stored.known.is_published_under_another_name(name)
             && stored.known.is_listed() == changes.versions.iter().any(LiveVersion::is_listed);
         let context = RenderContext {
-            source_url: &repository.url,
+            source_url: Some(repository.url.as_str()).filter(|_| repository.path.is_empty()),
             abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
             hidden: state.is_some_and(|state| state.hidden),
         };

@@ -240,6 +240,20 @@ pub struct Changes {
     pub removed: i64,
 }
 
+/// The version that a ref becomes.
+struct Decided<'c> {
+    version: LiveVersion,
+    /// What was seen in its commit, when that had to be looked at.
+    seen: Option<Seen<'c>>,
+}
+
+/// What was seen in a commit.
+struct Seen<'c> {
+    content: &'c Content,
+    /// The package's name as the author wrote it, with upper case letters.
+    misspelled_name: Option<String>,
+}
+
 /// What it takes to decide.
 pub struct ChangePlanner<'a> {
     /// The package.
@@ -263,8 +277,8 @@ impl ChangePlanner<'_> {
         let mut taken: HashMap<String, String> = HashMap::new();
         for candidate in candidates {
             match self.version_of(candidate) {
-                Ok((version, content)) => {
-                    let normalized = version.normalized.clone();
+                Ok(decided) => {
+                    let normalized = decided.version.normalized.clone();
                     if let Some(winner) = taken.get(&normalized) {
                         let reason = format!("{winner} is the same version and comes first");
                         changes.skip(candidate, Some(normalized), reason);
@@ -273,7 +287,7 @@ impl ChangePlanner<'_> {
                         changes.skip(candidate, Some(normalized), reason);
                     } else {
                         taken.insert(normalized, candidate.ref_name.clone());
-                        self.take(&mut changes, candidate, version, content)?;
+                        self.take(&mut changes, candidate, decided)?;
                     }
                 }
                 Err(reason) => changes.skip(candidate, None, reason),
@@ -287,14 +301,14 @@ impl ChangePlanner<'_> {
         Ok(changes)
     }
 
-    /// The version that a candidate becomes, and what its commit holds when it had to be looked at.
-    fn version_of(&self, candidate: &Candidate) -> Result<(LiveVersion, Option<&Content>), String> {
+    /// The version that a candidate becomes.
+    fn version_of(&self, candidate: &Candidate) -> Result<Decided<'_>, String> {
         if let Some(reason) = &candidate.rejected {
             return Err(reason.clone());
         }
         let is_default_branch = candidate.ref_name == self.default_ref;
         if let Some(version) = self.known.version(candidate) {
-            return Ok((LiveVersion { is_default_branch, ..version.clone() }, None));
+            return Ok(Decided { version: LiveVersion { is_default_branch, ..version.clone() }, seen: None });
         }
         if let Some(reason) = self.known.skipped(candidate) {
             return Err(reason.to_owned());
@@ -325,11 +339,12 @@ impl ChangePlanner<'_> {
             manifest: String::from_utf8_lossy(bytes).into_owned(),
             shasum: None,
         };
-        Ok((version, Some(content)))
+        let seen = Seen { content, misspelled_name: manifest.misspelled_name().map(str::to_owned) };
+        Ok(Decided { version, seen: Some(seen) })
     }
 
     /// What operators should know of a ref that was looked at.
-    fn remarks_on(&self, candidate: &Candidate) -> Vec<Remark> {
+    fn remarks_on(&self, candidate: &Candidate, seen: &Seen<'_>) -> Vec<Remark> {
         let moved = self.known.moved_from(candidate).map(|old| {
             let new = candidate.commit.to_hex();
             let text = format!(
@@ -338,7 +353,15 @@ impl ChangePlanner<'_> {
             );
             Remark::new(RemarkKind::MovedTag, text)
         });
-        moved.into_iter().collect()
+        let lower_cased = seen.misspelled_name.as_ref().map(|stated| {
+            let text = format!(
+                "composer.json calls the package {stated}. It is published as {}, because Composer asks for packages in \
+                 lower case.",
+                self.name
+            );
+            Remark::new(RemarkKind::LowerCasedName, text)
+        });
+        moved.into_iter().chain(lower_cased).collect()
     }
 
     /// The dates of a version that is new or has moved.
@@ -359,8 +382,7 @@ impl ChangePlanner<'_> {
         &self,
         changes: &mut Changes,
         candidate: &Candidate,
-        version: LiveVersion,
-        content: Option<&Content>,
+        Decided { version, seen }: Decided<'_>,
     ) -> Result<(), Fault> {
         changes.refs.push(RefRow {
             name: candidate.ref_name.clone(),
@@ -368,10 +390,10 @@ impl ChangePlanner<'_> {
             version: Some(version.normalized.clone()),
             reason: None,
         });
-        if let Some(content) = content {
-            let remarks = self.remarks_on(candidate);
+        if let Some(seen) = seen {
+            let remarks = self.remarks_on(candidate, &seen);
             changes.remarks.push(RemarksOn { subject: candidate.ref_name.clone(), remarks });
-            changes.files.extend(content.files.iter().map(|file| FileUpsert {
+            changes.files.extend(seen.content.files.iter().map(|file| FileUpsert {
                 package: version.package_name.clone(),
                 normalized: version.normalized.clone(),
                 kind: file.kind,

@@ -9,7 +9,7 @@ pub mod inspect;
 
 use bytes::Bytes;
 use composer::PrettyVersion;
-use composer::{Constraint, Manifest, NormalizedVersion, PackageName, normalize};
+use composer::{Manifest, NormalizedVersion, PackageName, check_requirable, normalize, normalize_name};
 use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -61,7 +61,8 @@ impl UploadAddress {
     /// # Errors
     /// `Invalid` for what is no name or no version, `Forbidden` for what the view does not cover.
     pub fn parse(view: &View, name: &str, version: &str, now: Millis) -> Result<Self, Failure> {
-        let name = PackageName::parse(name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
+        let name = PackageName::parse_ignoring_case(name)
+            .map_err(|error| Failure::invalid_field("name", error.to_string()))?;
         let normalized = check_version("version", version)?;
         if !view.version_filter(name.as_str()).sees(&normalized, Some(Released::at(now))) {
             let message = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
@@ -77,9 +78,8 @@ pub fn check_version(field: &str, version: &str) -> Result<NormalizedVersion, Fa
     if version.trim() != version || version.contains(char::is_control) {
         return Err(wrong("must have no blanks at its ends and no control characters".to_owned()));
     }
-    let normalized = normalize(version).map_err(|error| wrong(error.to_string()))?;
-    // Nobody could require a branch whose name is no constraint.
-    Constraint::parse(normalized.as_str()).map_err(|error| wrong(error.to_string()))?;
+    let normalized = normalize_name(version).map_err(|error| wrong(error.to_string()))?;
+    check_requirable(version, &normalized).map_err(|error| wrong(error.to_string()))?;
     Ok(normalized)
 }
 
@@ -331,7 +331,7 @@ impl Publisher<'_> {
         let version = self.version(package);
         versions.push(version.clone());
         let context = RenderContext {
-            source_url: "",
+            source_url: None,
             abandoned: package.and_then(|package| package.abandoned_override.as_deref()),
             hidden: package.is_some_and(|package| package.hidden),
         };

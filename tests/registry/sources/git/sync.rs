@@ -295,6 +295,9 @@ async fn several_packages_come_from_the_directories_of_one_repository() {
         let token = registry.reader().await;
         for (name, content) in [(&a, "packages/a"), (&b, "b")] {
             assert_eq!(versions(&registry, &token, name).await, ["1.0.0", "dev-main"]);
+            let shown = entry(&registry, &token, name, "1.0.0").await;
+            assert_eq!(shown.get("source"), None, "a checkout would be of the whole repository");
+            assert_eq!(shown["dist"]["reference"], json!(mono.id("main")));
             let zip = registry.get(&format!("/dist/{name}/1.0.0.zip")).basic(&token).send().await.expect(200);
             let listing = crate::delivery::dist::listing(&zip.body);
             assert_eq!(listing.keys().collect::<Vec<_>>(), ["composer.json", "src/X.php"]);
