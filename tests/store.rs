@@ -28,7 +28,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("sources/artifacts", &["delete_marked", "delete_unreferenced_texts", "mark_unreferenced"]),
     ("sources/dists", &["attach", "attach_first", "record_refusal", "repositories_awaiting_archives", "unbuilt_tags"]),
     ("sources/refs", &["of_repository", "replace"]),
-    ("sources/repositories", &["by_id", "due"]),
+    ("sources/repositories", &["by_id", "due", "record_conflict"]),
     ("sources/sync_runs", &["claim", "claimed", "finish", "finished", "prune"]),
     ("sources/uploads", &["announce_zip", "guard_announced"]),
     ("sources/upstream_answers", &["found", "left_out", "prune", "record_answer"]),

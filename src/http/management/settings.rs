@@ -15,7 +15,8 @@ use crate::store::Update;
 /// What an operator sets while the registry runs.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
-    "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"]
+    "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"],
+    "immutable_tags": false
 }))]
 pub struct SettingsView {
     /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
@@ -24,6 +25,8 @@ pub struct SettingsView {
     packagist_url: String,
     /// Vendors whose packages no public upstream is asked for. Those of packages published here are reserved anyway.
     reserved_vendors: Vec<String>,
+    /// Whether a version stays what it was when its tag moves. Off at first: it is the new commit's then.
+    immutable_tags: bool,
 }
 
 impl From<Settings> for SettingsView {
@@ -32,6 +35,7 @@ impl From<Settings> for SettingsView {
             packagist_mirroring: settings.packagist_mirroring,
             packagist_url: settings.packagist_url,
             reserved_vendors: settings.reserved_vendors,
+            immutable_tags: settings.immutable_tags,
         }
     }
 }
@@ -52,6 +56,10 @@ pub struct SettingsRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
     reserved_vendors: Update<Vec<String>>,
+    /// Whether a version stays what it was when its tag moves.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<bool>)]
+    immutable_tags: Update<bool>,
 }
 
 impl From<SettingsRequest> for SettingsChange {
@@ -60,6 +68,7 @@ impl From<SettingsRequest> for SettingsChange {
             packagist_mirroring: request.packagist_mirroring,
             packagist_url: request.packagist_url,
             reserved_vendors: request.reserved_vendors,
+            immutable_tags: request.immutable_tags,
         }
     }
 }

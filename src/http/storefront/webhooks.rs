@@ -27,7 +27,7 @@ use crate::store::storefront::webhooks::WebhookRow;
 pub struct WebhookRequest {
     /// The URL that is notified, by POST: https, without a query. Needed when the webhook is made.
     url: Option<String>,
-    /// `version.published`, `download.first`, `permission.expired`. Needed when the webhook is made.
+    /// `version.published`, `tag.moved`, `download.first`, `permission.expired`. Needed when the webhook is made.
     events: Option<Vec<String>>,
     /// What signs: 16 to 255 visible ASCII characters; made up when the webhook is made without.
     secret: Option<String>,

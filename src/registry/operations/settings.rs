@@ -40,11 +40,18 @@ pub struct Settings {
     pub packagist_url: String,
     /// Vendors whose packages no public upstream is asked for.
     pub reserved_vendors: Vec<String>,
+    /// Whether a version stays what it was when its tag moves.
+    pub immutable_tags: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { packagist_mirroring: false, packagist_url: PACKAGIST_URL.to_owned(), reserved_vendors: Vec::new() }
+        Self {
+            packagist_mirroring: false,
+            packagist_url: PACKAGIST_URL.to_owned(),
+            reserved_vendors: Vec::new(),
+            immutable_tags: false,
+        }
     }
 }
 
@@ -56,11 +63,12 @@ impl Settings {
     }
 
     /// Each with its name, as it is stored.
-    fn entries(&self) -> [(&'static str, Value); 3] {
+    fn entries(&self) -> [(&'static str, Value); 4] {
         [
             ("packagist_mirroring", json!(self.packagist_mirroring)),
             ("packagist_url", json!(self.packagist_url)),
             ("reserved_vendors", json!(self.reserved_vendors)),
+            ("immutable_tags", json!(self.immutable_tags)),
         ]
     }
 
@@ -80,6 +88,8 @@ pub struct SettingsChange {
     pub packagist_url: Update<String>,
     /// Vendors whose packages no public upstream is asked for.
     pub reserved_vendors: Update<Vec<String>>,
+    /// Whether a version stays what it was when its tag moves.
+    pub immutable_tags: Update<bool>,
 }
 
 impl SettingsChange {
@@ -99,6 +109,7 @@ impl SettingsChange {
                 Update::Set(Some(vendors)) => checked_vendors(&vendors)?,
                 update => chosen(update, before.reserved_vendors.clone(), default.reserved_vendors),
             },
+            immutable_tags: chosen(self.immutable_tags, before.immutable_tags, default.immutable_tags),
         })
     }
 }

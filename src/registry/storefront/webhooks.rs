@@ -18,7 +18,7 @@ use crate::store::storefront::webhooks::{self, WebhookChange, WebhookRow};
 use crate::store::{Page, Query};
 
 /// What a webhook can be told. A `ping` is told to every one.
-pub const EVENTS: [&str; 3] = ["version.published", "download.first", "permission.expired"];
+pub const EVENTS: [&str; 4] = ["version.published", "tag.moved", "download.first", "permission.expired"];
 
 /// Most webhooks of an organization: each event is written once for every one that wants it.
 const MAX_WEBHOOKS: i64 = 20;

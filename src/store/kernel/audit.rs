@@ -1,9 +1,10 @@
 //! `audit_log`: who did what, when and from where.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::{OrganizationId, Page, Query, json_text};
+use crate::store::{OrganizationId, Page, Query, json_arguments, json_text};
 
 /// An entry about to be written.
 #[derive(Debug, Clone)]
@@ -14,7 +15,7 @@ pub struct NewAuditEntry<'a> {
     pub organization: OrganizationId,
     /// Now.
     pub at: Millis,
-    /// `admin`, `token:{uid}`, `user:{uid}`, `anonymous`.
+    /// `admin`, `token:{uid}`, `user:{uid}`, `repository:{uid}`, `anonymous`.
     pub actor: &'a str,
     /// The client's IP address.
     pub address: Option<&'a str>,
@@ -46,6 +47,38 @@ pub fn record(entry: NewAuditEntry<'_>) -> Stmt {
             entry.details.into(),
         ],
     )
+}
+
+/// An entry of what a sync of a repository has found.
+#[derive(Debug, Clone)]
+pub struct NewRepositoryEntry {
+    /// Public id.
+    pub uid: String,
+    /// What people call what changed.
+    pub label: String,
+    /// JSON object; never a secret.
+    pub details: Value,
+}
+
+/// The statements that write entries of what a sync of a repository has found: actor and target are the repository. They
+/// belong into the batch that carries it out.
+pub fn record_by_repository(
+    organization: OrganizationId,
+    repository_uid: &str,
+    action: &'static str,
+    entries: &[NewRepositoryEntry],
+    now: Millis,
+) -> Vec<Stmt> {
+    let row = |entry: &NewRepositoryEntry| json!([entry.uid, entry.label, entry.details.to_string()]);
+    let statement = |rows: String| {
+        Stmt::new(
+            "INSERT INTO audit_log (uid, organization_id, at, actor, address, action, target, label, details)
+             SELECT j.value ->> 0, ?1, ?2, 'repository:' || ?3, NULL, ?4, ?3, j.value ->> 1, j.value ->> 2
+               FROM json_each(?5) j",
+            [organization.into(), now.into(), repository_uid.into(), action.into(), rows.into()],
+        )
+    };
+    json_arguments(entries.iter().map(row)).into_iter().map(statement).collect()
 }
 
 /// The statement that writes one entry like `entry` for each live token in `tokens`: a JSON array of `{entry, uid,

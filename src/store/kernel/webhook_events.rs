@@ -1,8 +1,10 @@
 //! Events of other domains that webhooks are notified of: each statement records the deliveries in the batch in which the
 //! event happens. Which webhooks there are, and sending, is `storefront`'s.
 
+use serde_json::Value;
+
 use crate::ports::{Millis, Stmt};
-use crate::store::OrganizationId;
+use crate::store::{OrganizationId, json_arguments};
 
 /// The statements that tell of those versions of a package that have come to be shown, if that was not told yet: one
 /// delivery for all of them, 1,000 at most, to each webhook that wants it. They belong behind the statements that show
@@ -33,6 +35,22 @@ pub fn notify_published(organization: OrganizationId, package: &str, now: Millis
         [organization.into(), package.into(), now.into()],
     );
     [tell, note]
+}
+
+/// The statements that tell of tags that point to another commit than their version was published from: one delivery for
+/// each of `payloads` to each webhook that wants it.
+pub fn notify_moved_tags(organization: OrganizationId, payloads: &[Value], now: Millis) -> Vec<Stmt> {
+    let statement = |rows: String| {
+        Stmt::new(
+            "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
+             SELECT w.id, 'tag.moved', n.value, ?3, ?3
+               FROM json_each(?2) n CROSS JOIN webhooks w
+              WHERE w.organization_id = ?1 AND w.is_enabled = 1
+                AND EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'tag.moved')",
+            [organization.into(), rows.into(), now.into()],
+        )
+    };
+    json_arguments(payloads.iter().cloned()).into_iter().map(statement).collect()
 }
 
 /// The statement that tells of those `installs` (JSON array of `{name, version}`) whose version the consumer, which is

@@ -195,18 +195,12 @@ pub fn listed_names(organization: OrganizationId, repository_id: i64) -> Query<V
     )
 }
 
-/// Whose package it is.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Owner {
-    /// Primary key of the repository.
-    pub repository_id: i64,
-}
-
-/// Reads the [`Owner`] of a package.
-pub fn owner(organization: OrganizationId, name: &str) -> Query<Option<Owner>> {
-    Query::one(
-        "SELECT repository_id FROM packages WHERE organization_id = ?1 AND name = ?2",
-        [organization.into(), name.into()],
+/// Whether a repository other than this one publishes a package, which none may take from it; an upstream's it may.
+pub fn is_taken(organization: OrganizationId, name: &str, repository_id: i64) -> Query<bool> {
+    Query::any(
+        "SELECT 1 FROM packages p JOIN repositories r ON r.id = p.repository_id
+          WHERE p.organization_id = ?1 AND p.name = ?2 AND p.repository_id <> ?3 AND r.kind <> 'composer'",
+        [organization.into(), name.into(), repository_id.into()],
     )
 }
 

@@ -85,7 +85,7 @@ pub fn replace(repository_id: i64, refs: &[RefRow], digest: &str, capabilities: 
     let mut stmts = vec![
         Stmt::new("DELETE FROM repository_refs WHERE repository_id = ?1", [repository_id.into()]),
         Stmt::new(
-            "UPDATE repositories SET refs_digest = ?2, capabilities = ?3 WHERE id = ?1",
+            "UPDATE repositories SET refs_digest = ?2, capabilities = ?3, conflicting_package = NULL WHERE id = ?1",
             [repository_id.into(), digest.into(), capabilities.into()],
         ),
     ];

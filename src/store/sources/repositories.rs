@@ -28,6 +28,8 @@ pub struct Repository {
     pub url: String,
     /// The package's sub-directory, or empty.
     pub path: String,
+    /// What is cut off the tags; those that do not begin with it are not the package's.
+    pub tag_prefix: Option<String>,
     /// JSON array of globs.
     pub tag_filter: Option<String>,
     /// JSON array of globs.
@@ -40,8 +42,10 @@ pub struct Repository {
     pub credentials: Option<String>,
     /// JSON of the git server's capabilities, or of an upstream's root.
     pub capabilities: Option<String>,
-    /// SHA-256 over the refs of the last sync that was carried through.
+    /// SHA-256 over the refs of the last sync that was carried through, or that found another repository's package.
     pub refs_digest: Option<String>,
+    /// That package.
+    pub conflicting_package: Option<String>,
 }
 
 impl Repository {
@@ -100,8 +104,9 @@ pub struct LastRun {
 
 macro_rules! repository_columns {
     () => {
-        "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_filter, r.branch_filter,
-         r.package_filter, r.credential_type, r.credentials, r.capabilities, r.refs_digest, r.request_seq, r.created_at,
+        "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_prefix, r.tag_filter, r.branch_filter,
+         r.package_filter, r.credential_type, r.credentials, r.capabilities, r.refs_digest, r.conflicting_package,
+         r.request_seq, r.created_at,
          (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
             AS package_name,
          (SELECT count(*) FROM remarks m WHERE m.repository_id = r.id) AS remarks,
@@ -161,6 +166,8 @@ pub struct NewRepository<'a> {
     pub url: &'a str,
     /// The package's sub-directory, or empty.
     pub path: &'a str,
+    /// What is cut off the tags.
+    pub tag_prefix: Option<&'a str>,
     /// JSON array of globs.
     pub tag_filter: Option<String>,
     /// JSON array of globs.
@@ -184,8 +191,8 @@ pub async fn insert(
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO repositories (uid, organization_id, kind, provider, url, path, tag_filter, branch_filter,
-                package_filter, credential_type, credentials, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                package_filter, credential_type, credentials, created_at, tag_prefix)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         [
             new.uid.into(),
             new.organization.into(),
@@ -199,6 +206,7 @@ pub async fn insert(
             new.credential_type.into(),
             new.credentials.into(),
             new.created_at.into(),
+            new.tag_prefix.into(),
         ],
     );
     let ((), (), row) = db.ask((insert, noted, by_uid(new.organization, new.uid))).await?;
@@ -241,6 +249,8 @@ pub struct RepositoryChanges {
     pub provider: Option<String>,
     /// The package's sub-directory, or empty.
     pub path: Option<String>,
+    /// What is cut off the tags; cleared is nothing.
+    pub tag_prefix: Update<String>,
     /// JSON array of globs; cleared is all.
     pub tag_filter: Update<String>,
     /// JSON array of globs; cleared is all.
@@ -287,12 +297,14 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
     };
     Stmt::new(
         "UPDATE repositories SET url = coalesce(?3, url), provider = coalesce(?4, provider), path = coalesce(?5, path),
+                tag_prefix = CASE WHEN ?15 THEN ?16 ELSE tag_prefix END,
                 tag_filter = CASE WHEN ?6 THEN ?7 ELSE tag_filter END,
                 branch_filter = CASE WHEN ?8 THEN ?9 ELSE branch_filter END,
                 package_filter = CASE WHEN ?10 THEN ?11 ELSE package_filter END,
                 credential_type = coalesce(?12, credential_type),
                 credentials = CASE WHEN ?12 IS NOT NULL THEN ?13 ELSE credentials END,
                 refs_digest = CASE WHEN ?14 THEN NULL ELSE refs_digest END,
+                conflicting_package = CASE WHEN ?14 THEN NULL ELSE conflicting_package END,
                 capabilities = CASE WHEN ?14 THEN NULL ELSE capabilities END,
                 request_seq = request_seq + 1
           WHERE organization_id = ?1 AND uid = ?2",
@@ -311,6 +323,8 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
             credential_type.into(),
             credentials.into(),
             changes.is_another.into(),
+            changes.tag_prefix.is_set().into(),
+            changes.tag_prefix.into_value().into(),
         ],
     )
 }
@@ -367,6 +381,14 @@ pub fn guard_upstream(organization: OrganizationId, repository_id: i64, url: &st
 /// Looks a repository up by its primary key.
 pub fn by_id(id: i64) -> Query<Option<RepositoryRow>> {
     Query::one(concat!("SELECT ", repository_columns!(), " WHERE r.id = ?1"), [id.into()])
+}
+
+/// The statement that keeps what a sync found that could publish nothing, because another repository has `package`.
+pub fn record_conflict(repository_id: i64, package: &str, digest: &str, capabilities: &str) -> Stmt {
+    Stmt::new(
+        "UPDATE repositories SET conflicting_package = ?2, refs_digest = ?3, capabilities = ?4 WHERE id = ?1",
+        [repository_id.into(), package.into(), digest.into(), capabilities.into()],
+    )
 }
 
 /// The repositories whose sync is due: asked for, never run, cut off, or past their interval. At most 500.

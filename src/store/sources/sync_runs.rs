@@ -18,6 +18,9 @@ pub struct Claim {
     pub id: i64,
     /// Failed runs in a row before this one.
     pub failures: i64,
+    /// Whether the organization's tags stay where they were published from.
+    #[serde(deserialize_with = "flag")]
+    pub immutable_tags: bool,
     /// The repository that was claimed.
     #[serde(deserialize_with = "json_text")]
     pub repository: Repository,
@@ -26,11 +29,13 @@ pub struct Claim {
 macro_rules! claim_columns {
     () => {
         "id, failures,
+           (SELECT s.value FROM settings s JOIN repositories o ON o.organization_id = s.organization_id
+             WHERE o.id = repository_id AND s.key = 'immutable_tags') IS 'true' AS immutable_tags,
            (SELECT json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'kind', kind,
-                   'provider', provider, 'url', url, 'path', path, 'tag_filter', tag_filter,
+                   'provider', provider, 'url', url, 'path', path, 'tag_prefix', tag_prefix, 'tag_filter', tag_filter,
                    'branch_filter', branch_filter, 'package_filter', package_filter,
                    'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
-                   'refs_digest', refs_digest)
+                   'refs_digest', refs_digest, 'conflicting_package', conflicting_package)
               FROM repositories WHERE id = repository_id) AS repository"
     };
 }
@@ -70,6 +75,12 @@ pub struct SyncReport {
 const MAX_SKIPPED_NAMED: usize = 500;
 
 impl SyncReport {
+    /// What is told when nothing was published in the end.
+    pub fn clear_changes(&mut self) {
+        (self.added, self.changed, self.removed) = (0, 0, 0);
+        self.remarks.clear();
+    }
+
     fn skipped_json(&self) -> String {
         let named = &self.skipped[..self.skipped.len().min(MAX_SKIPPED_NAMED)];
         let mut list = serde_json::json!(named);

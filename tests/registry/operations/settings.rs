@@ -12,7 +12,10 @@ async fn settings(registry: &TestRegistry) -> Value {
 }
 
 fn defaults() -> Value {
-    json!({"packagist_mirroring": false, "packagist_url": "https://repo.packagist.org", "reserved_vendors": []})
+    json!({
+        "packagist_mirroring": false, "packagist_url": "https://repo.packagist.org", "reserved_vendors": [],
+        "immutable_tags": false,
+    })
 }
 
 fn packagist(registry: &TestRegistry, origin: &str, version: &str) {

@@ -102,7 +102,7 @@ async fn a_webhook_is_made_changed_and_deleted_and_shows_its_secret_once() {
 #[tokio::test]
 async fn wrong_fields_are_named_and_nothing_is_made() {
     let registry = TestRegistry::new();
-    let events = "must name one or more of version.published, download.first, permission.expired";
+    let events = "must name one or more of version.published, tag.moved, download.first, permission.expired";
     for (spec, detail) in [
         (json!({}), format!("`url` is required; `events` {events}")),
         (json!({"url": SHOP, "events": []}), format!("`events` {events}")),

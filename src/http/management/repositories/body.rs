@@ -49,6 +49,11 @@ pub struct RepositoryRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<String>)]
     path: Update<String>,
+    /// What the package's tags begin with where a repository has several packages: `api-v` makes `api-v1.2.3` version 1.2.3,
+    /// and other tags are skipped; null is nothing. Only for git.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    tag_prefix: Update<String>,
     /// Only tags that match one of these globs become versions; null is every tag. Only for git.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
@@ -109,6 +114,7 @@ impl RepositoryRequest {
             provider,
             credentials,
             path: self.path.into_value(),
+            tag_prefix: self.tag_prefix.into_value(),
             tag_filter: self.tag_filter.into_value(),
             branch_filter: self.branch_filter.into_value(),
             package_filter: self.package_filter.into_value(),
@@ -126,6 +132,7 @@ impl RepositoryRequest {
             credential_type: self.credential_type,
             auth_credentials: self.auth_credentials,
             path: self.path,
+            tag_prefix: self.tag_prefix,
             tag_filter: self.tag_filter,
             branch_filter: self.branch_filter,
             package_filter: self.package_filter,
@@ -143,6 +150,7 @@ impl RepositoryRequest {
         Ok(RepositoryChange {
             provider: cleared(change.provider),
             path: cleared(change.path),
+            tag_prefix: cleared(change.tag_prefix),
             tag_filter: cleared(change.tag_filter),
             branch_filter: cleared(change.branch_filter),
             package_filter: cleared(change.package_filter),
@@ -168,6 +176,7 @@ pub struct RepositoryView {
     provider: String,
     credential_type: String,
     path: Option<String>,
+    tag_prefix: Option<String>,
     tag_filter: Option<Vec<String>>,
     branch_filter: Option<Vec<String>>,
     package_filter: Option<Vec<String>>,
@@ -201,6 +210,7 @@ impl RepositoryView {
             provider: repository.provider,
             credential_type: repository.credential_type,
             path: Some(repository.path).filter(|path| !path.is_empty() && repository.kind == RepositoryKind::Git),
+            tag_prefix: repository.tag_prefix,
             tag_filter: globs(repository.tag_filter),
             branch_filter: globs(repository.branch_filter),
             package_filter: globs(repository.package_filter),

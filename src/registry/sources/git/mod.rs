@@ -8,36 +8,46 @@
 
 pub mod archive_objects;
 pub mod archives;
+pub mod candidates;
 pub mod contents;
 pub mod error;
 pub mod plan;
 pub mod remote;
 
+use std::collections::BTreeMap;
+
 use composer::PackageName;
 use git::{Capabilities, PackagePath, RemoteRefs};
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::json::read_text;
+use crate::ports::Stmt;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, RenderContext, Snapshot, apply, publish};
 use crate::registry::sources::composer::retract_reserved;
+use crate::registry::sources::git::candidates::{Candidate, TagMoves, candidates, digest, short_ref_name};
 use crate::registry::sources::git::contents::{WantedCommit, fetch_contents};
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::plan::{
-    Candidate, ChangePlanner, Changes, PublishedState, candidates, digest, package_name, short_ref_name,
-};
+use crate::registry::sources::git::plan::{ChangePlanner, Changes, MovedTag, PublishedState, package_name};
 use crate::registry::sources::git::remote::GitRemote;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
+use crate::store::kernel::audit::{NewRepositoryEntry, record_by_repository};
 use crate::store::kernel::organizations::Touched;
+use crate::store::kernel::webhook_events::notify_moved_tags;
 use crate::store::packages::publication::{Leaving, NewText, Origin, Retirement, retire};
 use crate::store::packages::remarks::{self, RemarkSource};
 use crate::store::packages::state::{self, LiveVersion, PackageState};
 use crate::store::sources::refs;
-use crate::store::sources::repositories::Repository;
+use crate::store::sources::repositories::{self, Repository};
 use crate::store::sources::sync_runs::{self, Claim, Finished, SkippedItem, SyncReport};
 use crate::store::sources::upstream_answers;
+
+/// Most tags of a package that one webhook delivery tells of.
+const MAX_TOLD: usize = 1000;
 
 /// What a sync came to.
 pub enum SyncOutcome {
@@ -83,10 +93,24 @@ async fn sync_with(
     let (capabilities, advertised) = list_refs(remote, repository).await?;
     report.skipped = skipped_by_name(&advertised);
     let default = advertised.default_branch().ok_or(SyncError::Empty)?;
-    let default = Candidate { ref_name: default.name.clone(), commit: default.commit_id(), tag: None, rejected: None };
-    let digest = digest(&advertised, repository);
+    let default = Candidate {
+        ref_name: default.name.clone(),
+        commit: default.commit_id(),
+        tag: None,
+        name: short_ref_name(&default.name).to_owned(),
+        rejected: None,
+    };
+    let moves = if claim.immutable_tags { TagMoves::Refused } else { TagMoves::Followed };
+    let digest = digest(&advertised, repository, moves);
     if repository.refs_digest.as_deref() == Some(digest.as_str()) {
-        return Ok(SyncOutcome::NothingNew);
+        match &repository.conflicting_package {
+            None => return Ok(SyncOutcome::NothingNew),
+            Some(name) if is_taken(app, repository, name).await? => {
+                return Err(SyncError::NameTaken { name: name.clone() });
+            }
+            // Whoever had the package has it no longer.
+            Some(_) => {}
+        }
     }
     let mut found = ChangedRepository {
         app,
@@ -97,8 +121,14 @@ async fn sync_with(
         candidates: candidates(&advertised, repository),
         default,
         digest,
+        moves,
     };
     found.publish_changes(remote, report).await
+}
+
+/// Whether another repository has a package, so that this one cannot publish it.
+async fn is_taken(app: &App, repository: &Repository, name: &str) -> Result<bool, SyncError> {
+    Ok(app.ports.database.ask(state::is_taken(repository.organization, name, repository.id)).await?)
 }
 
 /// The refs whose names nobody could use.
@@ -144,6 +174,7 @@ struct ChangedRepository<'a> {
     candidates: Vec<Candidate>,
     default: Candidate,
     digest: String,
+    moves: TagMoves,
 }
 
 /// What the database has of a repository.
@@ -227,10 +258,19 @@ impl ChangedRepository<'_> {
             let all = PublishedState::default().wanted(&self.candidates);
             contents = fetch_contents(remote, &self.capabilities, &self.path, all).await?;
         }
+        let is_new = stored.packages.iter().all(|package| package.name != name.as_str());
+        if is_new && is_taken(self.app, self.repository, name.as_str()).await? {
+            let capabilities = serde_json::json!(self.capabilities).to_string();
+            let conflict =
+                repositories::record_conflict(self.repository.id, name.as_str(), &self.digest, &capabilities);
+            self.app.ports.database.ask(conflict).await?;
+            return Err(SyncError::NameTaken { name: name.to_string() });
+        }
         let skipped_by_name = std::mem::take(&mut report.skipped);
         report.requests = remote.requests;
         report.received_bytes = remote.received_bytes;
-        let publishing = Publishing { found: self, name: &name, contents: &contents, skipped_by_name, report };
+        let publishing =
+            Publishing { found: self, name: &name, contents: &contents, skipped_by_name, report: &mut *report };
         let stored = RepositorySnapshot::Repository(Box::new(stored));
         let failure = match apply(self.app, self.repository.organization, stored, publishing).await {
             Ok(resync_requested) => return Ok(SyncOutcome::Published { resync_requested }),
@@ -238,7 +278,10 @@ impl ChangedRepository<'_> {
         };
         match self.was_committed().await {
             Some(Finished { resync_requested }) => Ok(SyncOutcome::Published { resync_requested }),
-            None => Err(self.publish_error(&name, failure).await),
+            None => {
+                report.clear_changes();
+                Err(self.publish_error(&name, failure).await)
+            }
         }
     }
 
@@ -253,7 +296,8 @@ impl ChangedRepository<'_> {
         let id = self.repository.id;
         let reads = (refs::of_repository(id), state::live_versions(id), state::of_repository(id));
         let (refs, versions, packages) = self.app.ports.database.ask(reads).await?;
-        Ok(StoredRepository { known: PublishedState::new(refs, versions, &packages), packages })
+        let known = PublishedState::new(refs, versions, &packages, self.moves);
+        Ok(StoredRepository { known, packages })
     }
 
     /// The name of the package: the default branch tells it for all versions.
@@ -324,10 +368,11 @@ impl ChangedRepository<'_> {
             refs::replace(repository.id, &changes.refs, &self.digest, &capabilities),
             remarks::replace(repository.id, RemarkSource::Sync, &changes.remarks, now),
             remarks::delete_outdated(repository.id),
+            self.tell_of_moves(&changes.moved)?,
             upstream_answers::conflicting_packages(organization),
             sync_runs::finish(self.claim.id, report, now, now.plus(self.app.config.sync_interval)),
         );
-        let (_, _, _, (), contested, finished) = publish(self.app, plan, after).await?;
+        let (_, _, _, (), _, contested, finished) = publish(self.app, plan, after).await?;
         // The package's vendor is reserved from now on.
         if let Err(failure) = retract_reserved(self.app, organization, Some(contested)).await {
             log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
@@ -335,11 +380,35 @@ impl ChangedRepository<'_> {
         Ok(finished.is_some_and(|finished| finished.resync_requested))
     }
 
+    /// The statements that tell of moved tags: in the audit log and to webhooks.
+    fn tell_of_moves(&self, moved: &[MovedTag]) -> Result<Vec<Stmt>, Failure> {
+        let (now, repository) = (self.app.now(), self.repository);
+        let mut entries = Vec::with_capacity(moved.len());
+        let mut by_package: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for tag in moved {
+            let details = json!({ "ref": tag.ref_name, "from": tag.from, "to": tag.to, "followed": tag.is_followed });
+            entries.push(NewRepositoryEntry {
+                uid: new_uid(&*self.app.ports.entropy, now)?,
+                label: format!("{} {}", tag.package, tag.version),
+                details,
+            });
+            let told = json!({ "version": tag.version, "from": tag.from, "to": tag.to, "followed": tag.is_followed });
+            by_package.entry(&tag.package).or_default().push(told);
+        }
+        let payload = |(package, tags): (&str, Vec<Value>)| {
+            let tags = &tags[..tags.len().min(MAX_TOLD)];
+            json!({ "package": package, "tags": tags })
+        };
+        let payloads: Vec<Value> = by_package.into_iter().map(payload).collect();
+        let mut stmts = record_by_repository(repository.organization, &repository.uid, "tag.moved", &entries, now);
+        stmts.extend(notify_moved_tags(repository.organization, &payloads, now));
+        Ok(stmts)
+    }
+
     /// Why publishing failed: because of another repository's package, or of ourselves.
     async fn publish_error(&self, name: &PackageName, failure: Failure) -> SyncError {
-        let owner = state::owner(self.repository.organization, name.as_str());
-        match self.app.ports.database.ask(owner).await.ok().flatten() {
-            Some(owner) if owner.repository_id != self.repository.id => SyncError::NameTaken { name: name.to_string() },
+        match is_taken(self.app, self.repository, name.as_str()).await {
+            Ok(true) => SyncError::NameTaken { name: name.to_string() },
             _ => SyncError::Internal(failure),
         }
     }

@@ -2,17 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use composer::{
-    Manifest, NormalizedVersion, PackageName, RefVersion, Reference, normalize_tag, version_of_branch, version_of_tag,
-};
-use git::{ObjectId, RemoteRefs};
-use sha2::{Digest, Sha256};
+use composer::{Manifest, NormalizedVersion, PackageName, RefVersion, Reference, version_of_branch, version_of_tag};
 
-use crate::json::read_text;
 use crate::ports::{Entropy, Fault, Millis};
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::packages::released::{self, FirstSeenBy, RefDates};
+use crate::registry::sources::git::candidates::{Candidate, FILTERED, TAGS, TagMoves};
 use crate::registry::sources::git::contents::{Content, Contents, WantedCommit};
 use crate::store::access::released::Released;
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
@@ -20,88 +15,32 @@ use crate::store::packages::remarks::{RefRemark, Remark, RemarkKind, RemarksOn};
 use crate::store::packages::state::{LiveVersion, PackageState, VersionHistory};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::refs::RefRow;
-use crate::store::sources::repositories::Repository;
 use crate::store::sources::sync_runs::SkippedItem;
-
-const BRANCHES: &str = "refs/heads/";
-const TAGS: &str = "refs/tags/";
 
 /// Most versions of one package: their manifests are in memory together when it is rendered, some 5 kB each.
 const MAX_VERSIONS: usize = 5000;
 
-/// Why a ref that the repository's filters leave out is skipped.
-const FILTERED: &str = "no filter of the repository takes it";
-
-/// A ref of the repository that may become a version.
+/// A tag that points to another commit than the one that its version was published from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// Full name.
+pub struct MovedTag {
+    /// The package.
+    pub package: String,
+    /// The version, as people read it.
+    pub version: String,
+    /// The ref's full name.
     pub ref_name: String,
-    /// Its commit.
-    pub commit: ObjectId,
-    /// The annotated tag that it points to, if it is one.
-    pub tag: Option<ObjectId>,
-    /// Why its name alone rules it out.
-    pub rejected: Option<String>,
-}
-
-/// The refs that a repository's owner wants as versions, in the order in which they are taken: the first of two tags
-/// of one version wins, as in Composer.
-pub fn candidates(advertised: &RemoteRefs, repository: &Repository) -> Vec<Candidate> {
-    let tag_filter = globs(repository.tag_filter.as_deref());
-    let branch_filter = globs(repository.branch_filter.as_deref());
-    let tags = advertised.tag_refs().map(|(name, tag)| {
-        let ruled_out =
-            filtered(tag_filter.as_deref(), name).or_else(|| normalize_tag(name).err().map(|e| e.to_string()));
-        let (commit, tag) = (tag.commit_id(), tag.annotated_tag());
-        Candidate { ref_name: format!("{TAGS}{name}"), commit, tag, rejected: ruled_out }
-    });
-    let branches = advertised.branches().map(|(name, commit)| {
-        let ruled_out =
-            filtered(branch_filter.as_deref(), name).or_else(|| version_of_branch(name).err().map(|e| e.to_string()));
-        Candidate { ref_name: format!("{BRANCHES}{name}"), commit, tag: None, rejected: ruled_out }
-    });
-    tags.chain(branches).collect()
-}
-
-fn globs(stored: Option<&str>) -> Option<Vec<String>> {
-    read_text(stored?).ok()
-}
-
-fn filtered(filter: Option<&[String]>, name: &str) -> Option<String> {
-    let globs = filter?;
-    (!globs.iter().any(|pattern| matches_pattern(pattern, name))).then(|| FILTERED.to_owned())
-}
-
-/// The form in which versions are rendered. Another number has every repository rendered anew by its next sync, though none
-/// of its refs have changed.
-const RENDERING: u8 = 1;
-
-/// SHA-256 over everything that decides what a sync would do: when it is the same again, there is nothing to do.
-pub fn digest(advertised: &RemoteRefs, repository: &Repository) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update([RENDERING]);
-    let default = advertised.default_branch().map_or("", |branch| branch.name.as_str());
-    for part in [
-        default,
-        &repository.path,
-        repository.tag_filter.as_deref().unwrap_or_default(),
-        repository.branch_filter.as_deref().unwrap_or_default(),
-    ] {
-        hasher.update(part.as_bytes());
-        hasher.update([0]);
-    }
-    for (name, commit) in advertised.tags().chain(advertised.branches()) {
-        hasher.update(name.as_bytes());
-        hasher.update([0]);
-        hasher.update(commit.as_bytes());
-    }
-    hex::encode(hasher.finalize())
+    /// The commit that it was published from.
+    pub from: String,
+    /// The commit that it points to.
+    pub to: String,
+    /// Whether the version is that commit's from now on.
+    pub is_followed: bool,
 }
 
 /// What the registry has of a repository already.
 #[derive(Debug, Default)]
 pub struct PublishedState {
+    moves: TagMoves,
     refs: HashMap<String, RefRow>,
     versions: HashMap<String, LiveVersion>,
     /// What stays of versions whatever syncs find, those that are gone among them; by package and normalized version.
@@ -113,7 +52,7 @@ pub struct PublishedState {
 
 impl PublishedState {
     /// Puts stored rows into the form that is asked below.
-    pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>, packages: &[PackageState]) -> Self {
+    pub fn new(refs: Vec<RefRow>, versions: Vec<LiveVersion>, packages: &[PackageState], moves: TagMoves) -> Self {
         let live = versions.iter().map(|version| (version.package_name.clone(), VersionHistory::from(version)));
         let former = packages
             .iter()
@@ -128,6 +67,7 @@ impl PublishedState {
             histories.insert((package, history.normalized.clone()), history);
         }
         Self {
+            moves,
             histories,
             histories_of_any_name,
             has_packages: !packages.is_empty(),
@@ -140,6 +80,7 @@ impl PublishedState {
     #[must_use]
     pub fn under_another_name(&self) -> Self {
         Self {
+            moves: self.moves,
             histories: self.histories.clone(),
             histories_of_any_name: self.histories_of_any_name.clone(),
             has_packages: self.has_packages,
@@ -162,16 +103,35 @@ impl PublishedState {
         if self.has_packages { FirstSeenBy::LaterSync } else { FirstSeenBy::FirstSync }
     }
 
-    /// The commit that a tag was published from, if it has moved since.
-    fn moved_from(&self, candidate: &Candidate) -> Option<&Reference> {
-        let version = self.versions.get(&candidate.ref_name).filter(|_| candidate.ref_name.starts_with(TAGS))?;
-        (version.reference != candidate.commit.to_hex().as_str()).then_some(&version.reference)
+    /// The commit that the version of a tag was published from, if that is another one.
+    fn moved_from(&self, candidate: &Candidate, name: &str) -> Option<&Reference> {
+        let tagged = candidate.tagged_version()?;
+        let was = match self.versions.get(&candidate.ref_name) {
+            Some(version) => &version.reference,
+            // Another tag of the same version may stand before it.
+            None if self.versions.values().any(|version| version.normalized == tagged.as_str()) => return None,
+            None => &self.histories.get(&(name.to_owned(), tagged.as_str().to_owned()))?.reference,
+        };
+        (*was != candidate.commit.to_hex().as_str()).then_some(was)
+    }
+
+    /// The version that stays although its tag has moved.
+    fn pinned(&self, candidate: &Candidate) -> Option<&LiveVersion> {
+        let version = self.versions.get(&candidate.ref_name).filter(|_| self.moves == TagMoves::Refused)?;
+        let has_moved = self.moved_from(candidate, &version.package_name).is_some();
+        (has_moved && candidate.is_named(version)).then_some(version)
+    }
+
+    /// Whether the last sync has seen `candidate` where it is.
+    fn was_seen_there(&self, candidate: &Candidate) -> bool {
+        self.refs.get(&candidate.ref_name).is_some_and(|row| row.reference == candidate.commit.to_hex())
     }
 
     /// The version that `candidate` has become already, if it has not moved since.
     fn version(&self, candidate: &Candidate) -> Option<&LiveVersion> {
         let version = self.versions.get(&candidate.ref_name)?;
-        (version.reference == candidate.commit.to_hex().as_str()).then_some(version)
+        let is_there = version.reference == candidate.commit.to_hex().as_str();
+        (is_there && candidate.is_named(version)).then_some(version)
     }
 
     /// Why `candidate` was skipped before, if it has not moved since and the reason lies in its commit alone. A tag
@@ -190,7 +150,8 @@ impl PublishedState {
         let undecided = candidates
             .iter()
             .filter(|candidate| candidate.rejected.is_none())
-            .filter(|candidate| self.version(candidate).is_none() && self.skipped(candidate).is_none());
+            .filter(|candidate| self.version(candidate).is_none() && self.pinned(candidate).is_none())
+            .filter(|candidate| self.skipped(candidate).is_none());
         for candidate in undecided {
             let place = *places.entry(candidate.commit).or_insert(wanted.len());
             if place == wanted.len() {
@@ -232,6 +193,8 @@ pub struct Changes {
     pub skipped: Vec<SkippedItem>,
     /// What is said of the refs that were looked at.
     pub remarks: Vec<RemarksOn>,
+    /// Tags that were seen at another commit for the first time.
+    pub moved: Vec<MovedTag>,
     /// Versions that were not there before.
     pub added: i64,
     /// Versions whose reference or manifest changed.
@@ -243,15 +206,21 @@ pub struct Changes {
 /// The version that a ref becomes.
 struct Decided<'c> {
     version: LiveVersion,
-    /// What was seen in its commit, when that had to be looked at.
-    seen: Option<Seen<'c>>,
+    /// What its commit holds, when that had to be looked at.
+    seen: Option<&'c Content>,
 }
 
-/// What was seen in a commit.
-struct Seen<'c> {
-    content: &'c Content,
-    /// The package's name as the author wrote it, with upper case letters.
-    misspelled_name: Option<String>,
+/// Why a ref becomes no version.
+struct Refusal {
+    /// The version that it would be, when the reason does not lie in its commit alone.
+    version: Option<String>,
+    reason: String,
+}
+
+impl<R: Into<String>> From<R> for Refusal {
+    fn from(reason: R) -> Self {
+        Self { version: None, reason: reason.into() }
+    }
 }
 
 /// What it takes to decide.
@@ -290,7 +259,7 @@ impl ChangePlanner<'_> {
                         self.take(&mut changes, candidate, decided)?;
                     }
                 }
-                Err(reason) => changes.skip(candidate, None, reason),
+                Err(Refusal { version, reason }) => changes.skip(candidate, version, reason),
             }
         }
         let before: HashSet<&str> = self.known.versions.values().map(|version| version.normalized.as_str()).collect();
@@ -302,22 +271,46 @@ impl ChangePlanner<'_> {
     }
 
     /// The version that a candidate becomes.
-    fn version_of(&self, candidate: &Candidate) -> Result<Decided<'_>, String> {
+    fn version_of(&self, candidate: &Candidate) -> Result<Decided<'_>, Refusal> {
         if let Some(reason) = &candidate.rejected {
-            return Err(reason.clone());
+            return Err(reason.clone().into());
         }
         let is_default_branch = candidate.ref_name == self.default_ref;
         if let Some(version) = self.known.version(candidate) {
             return Ok(Decided { version: LiveVersion { is_default_branch, ..version.clone() }, seen: None });
         }
-        if let Some(reason) = self.known.skipped(candidate) {
-            return Err(reason.to_owned());
+        if let Some(version) = self.known.pinned(candidate) {
+            return Ok(Decided { version: version.clone(), seen: None });
         }
+        self.refuse_withdrawn(candidate)?;
+        if let Some(reason) = self.known.skipped(candidate) {
+            return Err(reason.to_owned().into());
+        }
+        self.look_at(candidate, is_default_branch)
+    }
+
+    /// Refuses a tag that was deleted and made again at another commit, where moved tags are not followed.
+    fn refuse_withdrawn(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        if self.known.moves == TagMoves::Followed || self.known.versions.contains_key(&candidate.ref_name) {
+            return Ok(());
+        }
+        let Some(old) = self.known.moved_from(candidate, self.name.as_str()) else { return Ok(()) };
+        Err(Refusal {
+            // So that it is looked at again when the setting changes.
+            version: candidate.tagged_version().map(|version| version.as_str().to_owned()),
+            reason: format!(
+                "the tag was published from commit {old}, deleted, and made again at another one, which the setting \
+                 immutable_tags does not follow; tag another version"
+            ),
+        })
+    }
+
+    /// The version that a candidate becomes by what its commit holds.
+    fn look_at(&self, candidate: &Candidate, is_default_branch: bool) -> Result<Decided<'_>, Refusal> {
         let content = self.contents.get(&candidate.commit).ok_or("its commit was not sent by the server")?;
         let bytes = content.manifest.as_ref().map_err(Clone::clone)?;
         let manifest = Manifest::parse_as(bytes, self.name).map_err(|error| error.to_string())?;
-        let RefVersion { pretty, normalized } =
-            ref_version(&candidate.ref_name, &manifest).map_err(|error| error.to_string())?;
+        let RefVersion { pretty, normalized } = ref_version(candidate, &manifest).map_err(|error| error.to_string())?;
         let history = self.known.history(self.name, &normalized);
         let dates = self.dates(candidate, &normalized, content);
         let version = LiveVersion {
@@ -339,21 +332,40 @@ impl ChangePlanner<'_> {
             manifest: String::from_utf8_lossy(bytes).into_owned(),
             shasum: None,
         };
-        let seen = Seen { content, misspelled_name: manifest.misspelled_name().map(str::to_owned) };
-        Ok(Decided { version, seen: Some(seen) })
+        Ok(Decided { version, seen: Some(content) })
+    }
+
+    /// The move of a candidate's tag, unless an earlier sync has seen and refused it.
+    fn move_of(&self, candidate: &Candidate, decided: &Decided<'_>) -> Option<MovedTag> {
+        let is_followed = decided.seen.is_some();
+        if !is_followed && self.known.was_seen_there(candidate) {
+            return None;
+        }
+        let from = self.known.moved_from(candidate, &decided.version.package_name)?;
+        Some(MovedTag {
+            package: decided.version.package_name.clone(),
+            version: decided.version.pretty.to_string(),
+            ref_name: candidate.ref_name.clone(),
+            from: from.to_string(),
+            to: candidate.commit.to_hex(),
+            is_followed,
+        })
     }
 
     /// What operators should know of a ref that was looked at.
-    fn remarks_on(&self, candidate: &Candidate, seen: &Seen<'_>) -> Vec<Remark> {
-        let moved = self.known.moved_from(candidate).map(|old| {
-            let new = candidate.commit.to_hex();
-            let text = format!(
-                "The tag was moved from commit {old} to {new} after it had been published. Lock files that name the old \
-                 commit go on getting its zip."
-            );
+    fn remarks_on(&self, decided: &Decided<'_>, moved: Option<&MovedTag>) -> Vec<Remark> {
+        let moved = moved.map(|MovedTag { from, to, is_followed, .. }| {
+            let consequence = if *is_followed {
+                "Lock files that name the old commit go on getting its zip."
+            } else {
+                "The version stays what it was, because of the setting immutable_tags."
+            };
+            let text =
+                format!("The tag was moved from commit {from} to {to} after it had been published. {consequence}");
             Remark::new(RemarkKind::MovedTag, text)
         });
-        let lower_cased = seen.misspelled_name.as_ref().map(|stated| {
+        let manifest = Manifest::parse_as(decided.version.manifest.as_bytes(), self.name).ok();
+        let lower_cased = manifest.as_ref().and_then(Manifest::misspelled_name).map(|stated| {
             let text = format!(
                 "composer.json calls the package {stated}. It is published as {}, because Composer asks for packages in \
                  lower case.",
@@ -378,22 +390,22 @@ impl ChangePlanner<'_> {
         VersionDates { released_at, published_at: unmoved.map_or(self.now, |history| history.published_at) }
     }
 
-    fn take(
-        &self,
-        changes: &mut Changes,
-        candidate: &Candidate,
-        Decided { version, seen }: Decided<'_>,
-    ) -> Result<(), Fault> {
+    fn take(&self, changes: &mut Changes, candidate: &Candidate, decided: Decided<'_>) -> Result<(), Fault> {
+        let moved = self.move_of(candidate, &decided);
+        if decided.seen.is_some() || moved.is_some() {
+            let remarks = self.remarks_on(&decided, moved.as_ref());
+            changes.remarks.push(RemarksOn { subject: candidate.ref_name.clone(), remarks });
+        }
+        changes.moved.extend(moved);
+        let Decided { version, seen } = decided;
         changes.refs.push(RefRow {
             name: candidate.ref_name.clone(),
-            reference: version.reference.to_string(),
+            reference: candidate.commit.to_hex(),
             version: Some(version.normalized.clone()),
             reason: None,
         });
-        if let Some(seen) = seen {
-            let remarks = self.remarks_on(candidate, &seen);
-            changes.remarks.push(RemarksOn { subject: candidate.ref_name.clone(), remarks });
-            changes.files.extend(seen.content.files.iter().map(|file| FileUpsert {
+        if let Some(content) = seen {
+            changes.files.extend(content.files.iter().map(|file| FileUpsert {
                 package: version.package_name.clone(),
                 normalized: version.normalized.clone(),
                 kind: file.kind,
@@ -448,16 +460,12 @@ impl Changes {
     }
 }
 
-fn ref_version(ref_name: &str, manifest: &Manifest) -> Result<RefVersion, composer::InvalidRef> {
-    match ref_name.strip_prefix(TAGS) {
-        Some(tag) => version_of_tag(tag, manifest),
-        None => version_of_branch(ref_name.strip_prefix(BRANCHES).unwrap_or(ref_name)),
+fn ref_version(candidate: &Candidate, manifest: &Manifest) -> Result<RefVersion, composer::InvalidRef> {
+    if candidate.ref_name.starts_with(TAGS) {
+        version_of_tag(&candidate.name, manifest)
+    } else {
+        version_of_branch(&candidate.name)
     }
-}
-
-/// The default branch's name for people.
-pub fn short_ref_name(ref_name: &str) -> &str {
-    ref_name.strip_prefix(BRANCHES).unwrap_or(ref_name)
 }
 
 /// Whether a composer.json says which package it is; the name, or why it cannot be published.

@@ -16,8 +16,8 @@ use crate::registry::sources::composer::PACKAGIST;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::registry::sources::repositories::{
-    checked_filter, checked_package_filter, checked_path, checked_url, get, managed_by_settings, refuse_foreign,
-    refuse_uploads, taken,
+    checked_filter, checked_package_filter, checked_path, checked_tag_prefix, checked_url, get, managed_by_settings,
+    refuse_foreign, refuse_uploads, taken,
 };
 use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
@@ -42,6 +42,8 @@ pub struct RepositoryChange {
     pub auth_credentials: Update<Value>,
     /// The package's sub-directory; cleared is the root.
     pub path: Update<String>,
+    /// What the package's tags begin with; cleared is nothing.
+    pub tag_prefix: Update<String>,
     /// Globs; cleared is every tag.
     pub tag_filter: Update<Vec<String>>,
     /// Globs; cleared is every branch.
@@ -63,6 +65,7 @@ impl RepositoryChange {
         }
         let given = [
             ("path", matches!(self.path, Update::Set(Some(_)))),
+            ("tag_prefix", matches!(self.tag_prefix, Update::Set(Some(_)))),
             ("tag_filter", matches!(self.tag_filter, Update::Set(Some(_)))),
             ("branch_filter", matches!(self.branch_filter, Update::Set(Some(_)))),
             ("package_filter", matches!(self.package_filter, Update::Set(Some(_)))),
@@ -105,9 +108,9 @@ fn differing(update: Update<String>, stored: Option<&String>) -> Update<String> 
     }
 }
 
-fn checked(
-    update: Update<Vec<String>>,
-    check: impl FnOnce(Option<Vec<String>>) -> Result<Option<String>, Failure>,
+fn checked<T>(
+    update: Update<T>,
+    check: impl FnOnce(Option<T>) -> Result<Option<String>, Failure>,
 ) -> Result<Update<String>, Failure> {
     match update {
         Update::Keep => Ok(Update::Keep),
@@ -147,6 +150,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         url,
         provider: provider.map(str::to_owned),
         path,
+        tag_prefix: differing(checked(change.tag_prefix, checked_tag_prefix)?, repository.tag_prefix.as_ref()),
         tag_filter: differing(checked(change.tag_filter, filter("tag_filter"))?, repository.tag_filter.as_ref()),
         branch_filter: differing(
             checked(change.branch_filter, filter("branch_filter"))?,
@@ -168,6 +172,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
     let all = [
         ("url", changes.url.is_some()),
         ("path", changes.path.is_some()),
+        ("tag_prefix", changes.tag_prefix.is_set()),
         ("tag_filter", changes.tag_filter.is_set()),
         ("branch_filter", changes.branch_filter.is_set()),
         ("package_filter", changes.package_filter.is_set()),
@@ -175,7 +180,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         ("credentials", changes.credentials.is_some()),
     ];
     let fields: Vec<&str> = all.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();
-    changes.is_another = all.iter().take(5).any(|(_, differs)| *differs);
+    changes.is_another = all.iter().take(6).any(|(_, differs)| *differs);
     Ok(Difference { changes, fields })
 }
 

@@ -39,6 +39,8 @@ pub struct RepositorySpec {
     pub credentials: Credentials,
     /// The package's sub-directory.
     pub path: Option<String>,
+    /// What the package's tags begin with; it is cut off.
+    pub tag_prefix: Option<String>,
     /// Globs; only tags that match one become versions.
     pub tag_filter: Option<Vec<String>>,
     /// Globs; only branches that match one become versions.
@@ -59,6 +61,18 @@ fn checked_filter(field: &str, filter: Option<Vec<String>>) -> Result<Option<Str
         return Err(Failure::invalid_field(field, "holds a glob that is empty, too long or has control characters"));
     }
     Ok(Some(json!(globs).to_string()))
+}
+
+/// Checks what a package's tags begin with.
+fn checked_tag_prefix(prefix: Option<String>) -> Result<Option<String>, Failure> {
+    let is_odd = |prefix: &String| {
+        prefix.is_empty() || prefix.len() > 255 || prefix.contains(|c: char| c.is_control() || c.is_whitespace())
+    };
+    if prefix.as_ref().is_some_and(is_odd) {
+        let detail = "must have 1 to 255 characters without blanks, like `api-v`, or be null for none";
+        return Err(Failure::invalid_field("tag_prefix", detail));
+    }
+    Ok(prefix)
 }
 
 /// As [`checked_filter`], for package names, which have an alphabet.
@@ -119,6 +133,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
         ("url", kind == RepositoryKind::Artifact && spec.url.is_some()),
         ("credential_type", kind == RepositoryKind::Artifact && spec.credentials.type_name() != "none"),
         ("path", spec.path.is_some()),
+        ("tag_prefix", spec.tag_prefix.is_some()),
         ("tag_filter", spec.tag_filter.is_some()),
         ("branch_filter", spec.branch_filter.is_some()),
         ("package_filter", spec.package_filter.is_some()),
@@ -126,6 +141,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     refuse_foreign(kind, &given)?;
     let url = spec.url.as_deref().map(|url| checked_url(app, url)).transpose()?;
     let path = checked_path(spec.path.as_deref())?;
+    let tag_prefix = checked_tag_prefix(spec.tag_prefix)?;
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
     let new = NewRepository {
@@ -135,6 +151,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
         provider: spec.provider.as_str(),
         url: url.as_deref().unwrap_or(UPLOADS_URL),
         path: &path,
+        tag_prefix: tag_prefix.as_deref(),
         tag_filter: checked_filter("tag_filter", spec.tag_filter)?,
         branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
         package_filter: checked_package_filter(spec.package_filter)?,

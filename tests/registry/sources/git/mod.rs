@@ -3,5 +3,6 @@
 mod archives;
 mod dates;
 mod faults;
+mod moved_tags;
 pub mod sync;
 mod texts;

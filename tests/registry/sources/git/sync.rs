@@ -41,7 +41,7 @@ async fn a_registered_repository_is_pending_until_its_sync_and_then_ok() {
     let id = reply.id();
     let mut expected = json!({
         "id": id, "url": "https://git.test/acme/lib.git", "kind": "git", "vcs_type": "git", "provider": "git",
-        "credential_type": "none", "path": null, "tag_filter": null, "branch_filter": null,
+        "credential_type": "none", "path": null, "tag_prefix": null, "tag_filter": null, "branch_filter": null,
         "package_filter": null, "package": null, "sync_status": "pending", "last_synced_at": null, "error": null,
         "remarks": 0, "last_remark_at": null, "created_at": START.seconds(),
     });
@@ -312,6 +312,49 @@ async fn several_packages_come_from_the_directories_of_one_repository() {
 }
 
 #[tokio::test]
+async fn the_packages_of_a_monorepo_have_tags_of_their_own_by_their_prefix() {
+    let registry = TestRegistry::new();
+    let mono = registry.git_host.serve("acme/mono");
+    let [api, web] = ["api", "web"]
+        .map(|name| file(&format!("packages/{name}/composer.json"), format!(r#"{{"name":"acme/{name}"}}"#)));
+    mono.commit(&[api, web]);
+    for tag in ["api-v1.2.3", "api/1.3.0", "packages/web@2.0.0", "3.0.0", "api-vnext"] {
+        mono.tag(tag);
+    }
+    let spec = |path: &str, prefix: &str| json!({"url": mono.url, "path": path, "tag_prefix": prefix});
+    let id = registry.register_as(spec("packages/api", "api-v")).await;
+    registry.register_as(spec("packages/web", "packages/web@")).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/api").await, ["1.2.3", "dev-main"]);
+    assert_eq!(versions(&registry, &token, "acme/web").await, ["2.0.0", "dev-main"]);
+    assert_eq!(registry.repository_view(&id).await["tag_prefix"], "api-v");
+    let refs = registry.get(&format!("/api/repositories/{id}/refs")).bearer(ADMIN).send().await.expect(200).json();
+    let reason = |name: &str| {
+        let found = refs.as_array().expect("a list").iter().find(|one| one["ref"] == name).expect("the ref");
+        found["reason"].as_str().expect("a reason").to_owned()
+    };
+    let foreign = "it does not begin with \"api-v\", as the package's tags do (tag_prefix)";
+    assert_eq!(["refs/tags/3.0.0", "refs/tags/api/1.3.0", "refs/tags/packages/web@2.0.0"].map(reason), [foreign; 3]);
+    assert!(reason("refs/tags/api-vnext").contains("is not a version"));
+
+    let patch = async |change: Value| {
+        registry.patch(&format!("/api/repositories/{id}")).bearer(ADMIN).json(&change).send().await
+    };
+    patch(json!({"tag_prefix": "api/"})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, &token, "acme/api").await, ["1.3.0", "dev-main"]);
+    patch(json!({"tag_prefix": null})).await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, &token, "acme/api").await, ["3.0.0", "dev-main"]);
+    for odd in ["", "a b"] {
+        patch(json!({"tag_prefix": odd})).await.expect(400);
+    }
+    let upstream = json!({"url": "https://repo.test", "kind": "composer", "tag_prefix": "v"});
+    registry.post("/api/repositories").bearer(ADMIN).json(&upstream).send().await.expect(400);
+}
+
+#[tokio::test]
 async fn filters_choose_the_refs_and_the_others_are_recorded() {
     let registry = TestRegistry::new();
     let repo = registry.repository("acme/lib");
@@ -404,8 +447,8 @@ async fn a_first_sync_of_many_refs_costs_as_much_as_one_of_few() {
     let (cost_of_many, steps) = cost_of_first_sync(&many, &registry).await;
     assert_eq!(steps, [Step::Capabilities, Step::Refs, Step::Fetch]);
     assert_eq!(cost_of_many, cost_of_few);
-    assert_eq!(cost_of_many.round_trips, 3, "claim, load, publish");
-    assert!(cost_of_many.statements <= 30, "{cost_of_many:?}");
+    assert_eq!(cost_of_many.round_trips, 4, "claim, load, whether the name is taken, publish");
+    assert!(cost_of_many.statements <= 34, "{cost_of_many:?}");
     let token = registry.reader().await;
     assert_eq!(versions(&registry, &token, "acme/many").await.len(), 241);
 }
