@@ -226,7 +226,8 @@ async fn reading_in_a_cold_isolate() {
     for (path, status) in [
         ("/packages.json", 200),
         ("/p2/acme/lib.json", 200),
-        ("/p2/acme/none.json", 404),
+        ("/p2/acme/none.json", 200),
+        ("/p2/other/none.json", 404),
         ("/dist/acme/lib/1.0.0.zip", 200),
     ] {
         with_every_call_failing(&[Port::Database, Port::Cache], async |case| {

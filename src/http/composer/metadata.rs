@@ -13,13 +13,13 @@ use crate::registry::delivery::root::root_document;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::DocumentKind;
 
-/// The root document: where everything is, and which packages the caller sees.
+/// The root document: where everything is, and which names may be asked for.
 #[utoipa::path(
     get,
     path = "/packages.json",
     tag = "composer",
     responses(
-        (status = 200, description = "Where composer finds everything, and the names of the visible packages", body = PackagesJson),
+        (status = 200, description = "Where composer finds everything, and which names it may ask for", body = PackagesJson),
         (status = 304, description = "Nothing has changed")
     )
 )]
@@ -45,7 +45,9 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, DocumentKind)> {
 
 /// The metadata of a package's versions; `~dev` after the package's name asks for its branches.
 ///
-/// Composer gets a minified list, other clients an object keyed by version.
+/// Composer gets a minified list, other clients an object keyed by version. Of a vendor that is claimed (setting
+/// `claim_vendors`) composer gets an empty list for every name of which nothing is visible, so that it looks for it nowhere
+/// else; other clients get 404.
 #[utoipa::path(
     get,
     path = "/p2/{vendor}/{file}",

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 #[schema(rename_all = "kebab-case", example = json!({
     "packages": {},
     "metadata-url": "https://registry.example/p2/%package%.json",
-    "available-packages": ["acme/lib"]
+    "available-package-patterns": ["acme/*"]
 }))]
 pub struct PackagesJson {
     /// Always empty: versions stand in the documents of the packages.
@@ -25,10 +25,11 @@ pub struct PackagesJson {
     search: String,
     /// Where the names of all packages are.
     list: String,
-    /// The names of the registry's own visible packages.
+    /// The names of the visible packages, where there are no patterns.
     #[schema(required = false)]
     available_packages: Vec<String>,
-    /// Patterns of the other names that may be asked for. Without both, any name may be.
+    /// Patterns of the names that may be asked for: claimed vendors, what upstreams have, and names of packages that these
+    /// leave out. Without both, any name may be asked for.
     #[schema(required = false)]
     available_package_patterns: Vec<String>,
     /// Where security advisories are.

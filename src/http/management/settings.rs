@@ -16,7 +16,7 @@ use crate::store::Update;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"],
-    "immutable_tags": false
+    "immutable_tags": false, "claim_vendors": true
 }))]
 pub struct SettingsView {
     /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
@@ -27,6 +27,10 @@ pub struct SettingsView {
     reserved_vendors: Vec<String>,
     /// Whether a version stays what it was when its tag moves. Off at first: it is the new commit's then.
     immutable_tags: bool,
+    /// Whether composer is told, with any valid credential, that every name of a vendor with packages published here, and of a
+    /// reserved one, is here, also those that the credential does not see, so that nobody is handed a stranger's package of that name. `packages.json` then names
+    /// these vendors to every credential. On at first.
+    claim_vendors: bool,
 }
 
 impl From<Settings> for SettingsView {
@@ -36,6 +40,7 @@ impl From<Settings> for SettingsView {
             packagist_url: settings.packagist_url,
             reserved_vendors: settings.reserved_vendors,
             immutable_tags: settings.immutable_tags,
+            claim_vendors: settings.claim_vendors,
         }
     }
 }
@@ -60,6 +65,10 @@ pub struct SettingsRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<bool>)]
     immutable_tags: Update<bool>,
+    /// Whether composer is told that every name of a vendor with packages published here, and of a reserved one, is here.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<bool>)]
+    claim_vendors: Update<bool>,
 }
 
 impl From<SettingsRequest> for SettingsChange {
@@ -69,6 +78,7 @@ impl From<SettingsRequest> for SettingsChange {
             packagist_url: request.packagist_url,
             reserved_vendors: request.reserved_vendors,
             immutable_tags: request.immutable_tags,
+            claim_vendors: request.claim_vendors,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! which updates were paid for, and by a minimum stability. A version is visible when one grant that is in force
 //! covers it; a package is visible when one of its versions is. What is not visible does not exist.
 
-use composer::NormalizedVersion;
+use composer::{DocumentForm, NormalizedVersion};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -45,6 +45,18 @@ impl Fingerprint {
     /// and shares one cache between tokens, so another view must have another date.
     pub fn seconds(self) -> i64 {
         i64::try_from(self.number() % VIEW_OFFSET_RANGE).unwrap_or(0)
+    }
+
+    /// The fingerprint of a document in one of its forms: who asks for one must not be told that it is the other, which
+    /// a cache on the way may have got at the same address.
+    #[must_use]
+    pub fn in_form(self, form: DocumentForm) -> Self {
+        match form {
+            DocumentForm::Minified => self,
+            DocumentForm::KeyedByVersion => {
+                Self::from_digest(&Sha256::digest([&self.number().to_be_bytes()[..], b"keyed"].concat()))
+            }
+        }
     }
 
     fn number(self) -> u64 {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ports::Fault;
 use crate::registry::access::view::{Fingerprint, VersionFilter, View};
+use crate::registry::delivery::claims::is_claimed;
 use crate::registry::delivery::filtered::VisibleVersions;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
@@ -27,7 +28,7 @@ use crate::registry::sources::composer::lookup;
 use crate::store::packages::documents::{self, DocumentPart};
 use crate::store::{OrganizationId, Query};
 
-/// The revision of every document that only claims a name: no published one is as old.
+/// The revision of every document that only claims a name: no published one is as old, and all of them are alike.
 const EMPTY_DOCUMENT_REVISION: i64 = 1;
 
 /// A body with its validators, ready to be sent.
@@ -114,6 +115,9 @@ pub fn prefetch(app: &App, organization: OrganizationId, name: &PackageName) -> 
 
 /// The document as `view` sees it. `parts` are those of [`prefetch`], if it was run.
 ///
+/// Of a claimed vendor composer gets a document without versions for every name that the view sees nothing of, whether
+/// there is such a package or not. Other programs would take that for a package, and hear that there is none.
+///
 /// # Errors
 /// `NotFound` when there is no such package or the view sees no version of it: the two cannot be told apart. `Upstream`
 /// when an upstream has to be asked for it that fails.
@@ -123,15 +127,42 @@ pub async fn document(
     wanted: DocumentRequest<'_>,
     parts: Option<Vec<DocumentPart>>,
 ) -> Result<Arc<Body>, Failure> {
-    let absent = || Failure::not_found(&format!("Package {}", wanted.name));
+    let is_composer = wanted.form == DocumentForm::Minified;
+    match visible_document(app, view, wanted, parts).await? {
+        Lookup::Visible(body) => Ok(body),
+        Lookup::Claimed if is_composer => Ok(empty_document(wanted)),
+        Lookup::Absent if is_composer && is_claimed(app, view.organization(), wanted.name.vendor()).await? => {
+            Ok(empty_document(wanted))
+        }
+        Lookup::Claimed | Lookup::Absent => Err(Failure::not_found(&format!("Package {}", wanted.name))),
+    }
+}
+
+/// What a view sees of a name.
+enum Lookup {
+    /// This document.
+    Visible(Arc<Body>),
+    /// No version, but the name is not to be looked for elsewhere.
+    Claimed,
+    /// Nothing.
+    Absent,
+}
+
+async fn visible_document(
+    app: &App,
+    view: &View,
+    wanted: DocumentRequest<'_>,
+    parts: Option<Vec<DocumentPart>>,
+) -> Result<Lookup, Failure> {
     // Before anybody is asked: what the view does not see does not make us ask an upstream either.
     let scope = view.version_filter(wanted.name.as_str());
     if matches!(scope, VersionFilter::Nothing) {
-        return Err(absent());
+        return Ok(Lookup::Absent);
     }
     let documents = match load(app, view.organization(), wanted.name, parts).await? {
-        NameResolution::Documents(documents) => documents.ok_or_else(absent)?,
-        NameResolution::Claimed => return Ok(empty_document(wanted)),
+        NameResolution::Documents(Some(documents)) => documents,
+        NameResolution::Documents(None) => return Ok(Lookup::Absent),
+        NameResolution::Claimed => return Ok(Lookup::Claimed),
     };
     let mut key = BodyKey {
         organization: view.organization(),
@@ -147,10 +178,11 @@ pub async fn document(
     if !is_whole {
         let fingerprint;
         (fingerprint, seen) = visible_fingerprint(app, &documents, &scope, wanted.name, &key)?;
-        key.fingerprint = view.body_fingerprint(fingerprint.ok_or_else(absent)?);
+        let Some(fingerprint) = fingerprint else { return Ok(Lookup::Absent) };
+        key.fingerprint = view.body_fingerprint(fingerprint);
     }
     if let Some(ViewCacheEntry::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
-        return Ok(body);
+        return Ok(Lookup::Visible(body));
     }
     let text = if is_whole {
         full_document(&documents, wanted)?
@@ -158,9 +190,9 @@ pub async fn document(
         let seen = seen.map_or_else(|| VisibleVersions::of(&scope, &documents, wanted.name), Ok)?;
         subset(&documents, &seen, view, wanted)?
     };
-    let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint));
+    let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint.in_form(wanted.form)));
     app.memory.slot::<BodyCache>().lock().put(key, ViewCacheEntry::Body(body.clone()), body.bytes.len());
-    Ok(body)
+    Ok(Lookup::Visible(body))
 }
 
 /// Identifies the versions that `scope` lets through, so that equal documents are kept once; `None` is no version. Tells

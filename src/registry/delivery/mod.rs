@@ -1,5 +1,6 @@
 //! What composer is handed: the root document, metadata, zips; and counting installs.
 
+pub mod claims;
 pub mod dist;
 pub mod downloads;
 pub mod filtered;

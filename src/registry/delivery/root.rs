@@ -1,16 +1,18 @@
 //! The packages of an organization as one caller sees them: `packages.json` and the `list`.
 //!
-//! The names of its own packages are listed. What its upstreams have is nowhere in full: `packages.json` tells by patterns
-//! which names composer is to ask for here, or tells nothing of names when that may be any. The patterns of reserved
-//! vendors are among them, so that composer asks here, and is told that there is nothing.
+//! `packages.json` tells by patterns which names composer is to ask for here, or tells nothing of names when that may be
+//! any. The claimed vendors are among them for everybody, so that composer asks here, and is told that there is nothing.
+//! Only where there is no pattern are the names of the organization's own packages listed: programs that read such a list
+//! take it for complete. What there is by name is in the `list`, mirrored packages too.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use composer::DocumentForm;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::registry::access::view::{Fingerprint, View};
+use crate::registry::delivery::claims;
 use crate::registry::delivery::metadata::{Body, BodyCache, BodyKey, ViewCacheEntry};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
@@ -35,12 +37,14 @@ pub struct VisibleNamesKey {
 pub struct VisibleNames {
     /// Unix seconds.
     pub revision: i64,
-    /// Sorted.
+    /// Of the organization's own packages; sorted.
     pub names: Vec<String>,
     /// The filter lists that have entries.
     pub filter_lists: Vec<String>,
     /// Patterns of the other names that may be asked for; `None` is any name.
     pub patterns: Option<Vec<String>>,
+    /// Whether the organization has upstreams, so that there may be mirrored packages.
+    pub has_upstreams: bool,
 }
 
 /// Listings by organization and view.
@@ -52,8 +56,8 @@ impl PublishedCache for ListingCache {
     }
 }
 
-/// A pattern that matches no package: composer takes an empty `available-packages` for "not given", and would then ask
-/// for every package of the project, public ones too.
+/// A pattern that matches no package: composer takes empty lists for "not given", and would then ask for every package of
+/// the project, public ones too.
 const NO_MATCH_PATTERN: &str = "rostrum/has-no-package-for-this-token";
 
 /// The names that `view` sees.
@@ -82,13 +86,15 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, 
         .filter(|package| view.version_filter(&package.name).sees_any_in_index(package.version_index.as_deref()))
         .map(|package| package.name)
         .collect();
+    claims::note(app, view.organization(), announced.revisions.names_revision, &announced.claimed_vendors);
     let patterns = patterns(&announced, view);
-    let (revision, filter_lists) = (date(announced.revisions), announced.filter_lists);
-    Ok(cache_names(app, key, Arc::new(VisibleNames { revision, names, filter_lists, patterns })))
+    let (revision, has_upstreams) = (date(announced.revisions), !announced.upstreams.is_empty());
+    let filter_lists = announced.filter_lists;
+    Ok(cache_names(app, key, Arc::new(VisibleNames { revision, names, filter_lists, patterns, has_upstreams })))
 }
 
 /// The patterns of names that `view` may ask for besides those that are listed. Who does not see everything is shown
-/// nothing but the patterns of its own grants.
+/// nothing but the patterns of its own grants, and the claimed vendors.
 fn patterns(announced: &Announced, view: &View) -> Option<Vec<String>> {
     let upstreams = announced.upstreams.iter().flat_map(|names| names.clone().unwrap_or_else(|| vec!["*".to_owned()]));
     let reserved = announced.reserved_vendors.iter().map(|vendor| format!("{vendor}/*"));
@@ -97,7 +103,11 @@ fn patterns(announced: &Announced, view: &View) -> Option<Vec<String>> {
         let targets = view.targets().filter(|target| open.iter().any(|pattern| may_overlap(pattern, target)));
         open = targets.map(str::to_owned).collect();
     }
-    (!open.contains("*")).then(|| open.into_iter().collect())
+    if open.contains("*") {
+        return None;
+    }
+    open.extend(announced.claimed_vendors.iter().map(|vendor| format!("{vendor}/*")));
+    Some(open.into_iter().collect())
 }
 
 /// Whether there may be a name that matches both patterns.
@@ -148,17 +158,25 @@ pub async fn root_document(app: &App, view: &View, base_url: &str) -> Result<Arc
         "list": format!("{base_url}/list.json"),
     });
     root.as_object_mut().into_iter().for_each(|root| root.extend(addresses(base_url, &listing.filter_lists)));
-    if let Some(patterns) = &listing.patterns {
-        root["available-packages"] = json!(listing.names);
-        if !patterns.is_empty() {
-            root["available-package-patterns"] = json!(patterns);
-        } else if listing.names.is_empty() {
-            root["available-package-patterns"] = json!([NO_MATCH_PATTERN]);
-        }
-    }
+    root.as_object_mut().into_iter().for_each(|root| root.extend(announcement(&listing)));
     let body = Arc::new(Body::new(root.to_string(), listing.revision, key.fingerprint));
     app.memory.slot::<BodyCache>().lock().put(key, ViewCacheEntry::Body(body.clone()), body.bytes.len());
     Ok(body)
+}
+
+/// What `packages.json` says of the names that may be asked for.
+fn announcement(listing: &VisibleNames) -> Map<String, Value> {
+    let Some(patterns) = &listing.patterns else { return Map::new() };
+    let (key, value) = if !patterns.is_empty() {
+        let is_covered = |name: &String| patterns.iter().any(|pattern| matches_pattern(pattern, name));
+        let other_names = listing.names.iter().filter(|name| !is_covered(name));
+        ("available-package-patterns", json!(patterns.iter().chain(other_names).collect::<Vec<_>>()))
+    } else if listing.names.is_empty() {
+        ("available-package-patterns", json!([NO_MATCH_PATTERN]))
+    } else {
+        ("available-packages", json!(listing.names))
+    };
+    Map::from_iter([(key.to_owned(), value)])
 }
 
 /// The names of a listing that match composer's `filter` (a glob) and `vendor`.

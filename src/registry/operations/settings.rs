@@ -42,6 +42,9 @@ pub struct Settings {
     pub reserved_vendors: Vec<String>,
     /// Whether a version stays what it was when its tag moves.
     pub immutable_tags: bool,
+    /// Whether composer is told of every vendor with packages of our own, and of the reserved ones, that all its names are
+    /// here.
+    pub claim_vendors: bool,
 }
 
 impl Default for Settings {
@@ -51,6 +54,7 @@ impl Default for Settings {
             packagist_url: PACKAGIST_URL.to_owned(),
             reserved_vendors: Vec::new(),
             immutable_tags: false,
+            claim_vendors: true,
         }
     }
 }
@@ -63,12 +67,13 @@ impl Settings {
     }
 
     /// Each with its name, as it is stored.
-    fn entries(&self) -> [(&'static str, Value); 4] {
+    fn entries(&self) -> [(&'static str, Value); 5] {
         [
             ("packagist_mirroring", json!(self.packagist_mirroring)),
             ("packagist_url", json!(self.packagist_url)),
             ("reserved_vendors", json!(self.reserved_vendors)),
             ("immutable_tags", json!(self.immutable_tags)),
+            ("claim_vendors", json!(self.claim_vendors)),
         ]
     }
 
@@ -90,6 +95,8 @@ pub struct SettingsChange {
     pub reserved_vendors: Update<Vec<String>>,
     /// Whether a version stays what it was when its tag moves.
     pub immutable_tags: Update<bool>,
+    /// Whether composer is told that all names of our own packages' vendors, and of the reserved ones, are here.
+    pub claim_vendors: Update<bool>,
 }
 
 impl SettingsChange {
@@ -110,6 +117,7 @@ impl SettingsChange {
                 update => chosen(update, before.reserved_vendors.clone(), default.reserved_vendors),
             },
             immutable_tags: chosen(self.immutable_tags, before.immutable_tags, default.immutable_tags),
+            claim_vendors: chosen(self.claim_vendors, before.claim_vendors, default.claim_vendors),
         })
     }
 }

@@ -120,6 +120,8 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
     let event = |action, target, label, details| by.record(app, &AuditEvent { action, target, label, details });
     let new = NewPackage { uid: &uid, name, description: description.as_deref(), hidden };
     let batch = (
+        // Nothing is listed yet, but the vendor is claimed from now on.
+        touch(by.organization(), Touched::Names, now),
         insert_repository(by.organization(), &repository, now),
         event("repository.created", &repository, None, json!({ "kind": RepositoryKind::Artifact }))?,
         catalog::insert_package(by.organization(), &new, now),

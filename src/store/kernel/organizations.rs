@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::name_range::NameRange;
-use crate::store::{Query, json_text};
+use crate::store::{Query, json_text, json_texts};
 
 /// Primary key of an organization. Only a row has one; there is no way to make it from a number, so that whoever holds
 /// one was given it by the database, or by the tenant of a request.
@@ -63,9 +63,28 @@ pub struct Announced {
     /// Its reserved vendors.
     #[serde(deserialize_with = "json_text")]
     pub reserved_vendors: Vec<String>,
+    /// The vendors that it claims: see [`claimed_vendors`].
+    #[serde(deserialize_with = "json_text")]
+    pub claimed_vendors: Vec<String>,
     /// The filter lists that have entries, by name.
     #[serde(deserialize_with = "json_text")]
     pub filter_lists: Vec<String>,
+}
+
+/// JSON array of the vendors of which composer is told that all their names are here.
+macro_rules! claimed_vendors {
+    () => {
+        "CASE WHEN coalesce((SELECT s.value ->> '$' FROM settings s
+                              WHERE s.organization_id = ?1 AND s.key = 'claim_vendors'), 1)
+              THEN (SELECT json_group_array(vendor) FROM (
+                SELECT substr(p.name, 1, instr(p.name, '/') - 1) AS vendor
+                  FROM repositories r JOIN packages p ON p.repository_id = r.id
+                 WHERE r.organization_id = ?1 AND r.kind <> 'composer'
+                 UNION
+                SELECT v.value FROM settings s, json_each(s.value) v
+                 WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors'
+              )) ELSE '[]' END"
+    };
 }
 
 /// What an organization announces and every package that it publishes itself, in one round trip. `with_index` are the
@@ -76,17 +95,21 @@ pub async fn listing(
     with_index: &[&str],
 ) -> Result<Option<(Announced, Vec<ListedPackage>)>, DatabaseError> {
     let announced: Query<Option<Announced>> = Query::one(
-        "SELECT revision, names_revision,
-                (SELECT json_group_array(json(coalesce(r.package_filter, r.capabilities -> '$.root.patterns')))
-                   FROM repositories r
-                  WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1) AS upstreams,
-                coalesce((SELECT s.value FROM settings s
-                           WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors'), '[]')
-                  AS reserved_vendors,
-                (SELECT json_group_array(list) FROM (
-                   SELECT DISTINCT list FROM filter_entries WHERE organization_id = ?1 ORDER BY list
-                 )) AS filter_lists
-           FROM organizations WHERE id = ?1",
+        concat!(
+            "SELECT revision, names_revision,
+                    (SELECT json_group_array(json(coalesce(r.package_filter, r.capabilities -> '$.root.patterns')))
+                       FROM repositories r
+                      WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1) AS upstreams,
+                    coalesce((SELECT s.value FROM settings s
+                               WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors'), '[]')
+                      AS reserved_vendors, ",
+            claimed_vendors!(),
+            " AS claimed_vendors,
+                    (SELECT json_group_array(list) FROM (
+                       SELECT DISTINCT list FROM filter_entries WHERE organization_id = ?1 ORDER BY list
+                     )) AS filter_lists
+               FROM organizations WHERE id = ?1"
+        ),
         [organization.into()],
     );
     let ranges: Vec<Value> = with_index.iter().map(|target| NameRange::of(target).to_json()).collect();
@@ -107,6 +130,29 @@ pub async fn revisions(db: &dyn Database, organization: OrganizationId) -> Resul
     let revisions =
         Query::one("SELECT revision, names_revision FROM organizations WHERE id = ?1", [organization.into()]);
     db.ask(revisions).await
+}
+
+/// The vendors that an organization claims, at a revision of its names.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ClaimedVendors {
+    /// Unix seconds, strictly increasing.
+    pub names_revision: i64,
+    /// The vendors; `None` when the revision is the one that the asker knows already.
+    #[serde(deserialize_with = "json_texts")]
+    pub vendors: Option<Vec<String>>,
+}
+
+/// Reads the vendors that an organization claims: those of packages of its own, whatever became of their versions, and the
+/// reserved ones; none when `claim_vendors` is off. They are left out when `known_revision` still holds.
+pub fn claimed_vendors(organization: OrganizationId, known_revision: Option<i64>) -> Query<Option<ClaimedVendors>> {
+    Query::one(
+        concat!(
+            "SELECT names_revision, CASE WHEN names_revision IS NOT ?2 THEN ",
+            claimed_vendors!(),
+            " END AS vendors FROM organizations WHERE id = ?1"
+        ),
+        [organization.into(), known_revision.into()],
+    )
 }
 
 /// Which of an organization's revisions a change moves.

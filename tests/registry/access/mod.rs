@@ -1,5 +1,6 @@
 //! Who may do and see what: grants on every surface, organizations beside each other, rate limits.
 
+mod claims;
 mod matrix;
 mod rate_limits;
 mod tenants;

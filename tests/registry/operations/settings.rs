@@ -15,6 +15,7 @@ fn defaults() -> Value {
     json!({
         "packagist_mirroring": false, "packagist_url": "https://repo.packagist.org", "reserved_vendors": [],
         "immutable_tags": false,
+        "claim_vendors": true,
     })
 }
 
@@ -50,7 +51,12 @@ async fn settings_have_defaults_and_are_changed_one_by_one() {
 #[tokio::test]
 async fn what_changes_nothing_is_not_noted() {
     let registry = TestRegistry::new();
-    for change in [json!({}), json!({"packagist_mirroring": false}), json!({"reserved_vendors": null})] {
+    for change in [
+        json!({}),
+        json!({"packagist_mirroring": false}),
+        json!({"reserved_vendors": null}),
+        json!({"claim_vendors": true}),
+    ] {
         registry.patch("/api/settings").bearer(ADMIN).json(&change).send().await.expect(200);
     }
     assert_eq!(registry.database.rows("SELECT * FROM audit_log"), Vec::<Value>::new());
@@ -71,6 +77,7 @@ async fn wrong_settings_are_refused_by_name_and_change_nothing() {
         (json!({"reserved_vendors": ["acme/*"]}), "reserved_vendors"),
         (json!({"reserved_vendors": [""]}), "reserved_vendors"),
         (json!({"reserved_vendors": too_many}), "reserved_vendors"),
+        (json!({"claim_vendors": ["acme"]}), "claim_vendors"),
         (json!({"packagist_mirroring": true, "mirroring": true}), "mirroring"),
     ] {
         let reply = registry.patch("/api/settings").bearer(ADMIN).json(&body).send().await.expect(400).json();

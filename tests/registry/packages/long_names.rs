@@ -30,9 +30,9 @@ async fn a_customer_whose_grant_of_a_long_name_leaves_versions_out_sees_it_every
         let customer = registry.consumer().await;
         registry.grant(&customer, target, "^1.0").await;
         let ours = |path| (path, json!([LONG]));
-        let (root, expected) = ours("/packages.json");
-        let read = |mut body: Value| body["available-packages"].take();
-        assert_eq!(names(&registry, &customer, root, read).await, expected, "{target}");
+        let read = |mut body: Value| body["available-package-patterns"].take();
+        let patterns = names(&registry, &customer, "/packages.json", read).await;
+        assert_eq!(patterns, json!(["magento/*"]), "{target}");
         let (list, expected) = ours("/list.json");
         let read = |mut body: Value| body["packageNames"].take();
         assert_eq!(names(&registry, &customer, list, read).await, expected, "{target}");

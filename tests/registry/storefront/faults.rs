@@ -111,7 +111,8 @@ async fn a_change_stands_when_kv_fails_and_is_believed_here_at_once() {
         registry.meter.break_all(Port::Cache, FaultTiming::Before);
         change(&registry, &consumer, permission, &token).send().await.expect(*status);
         assert_ne!(state(&registry), before, "change {place}");
-        let seen = consumer.get(&registry.isolate, "/p2/acme/lib.json").send().await;
+        let pair = registry.get("/p2/acme/lib.json").pair(&consumer.public_key, &consumer.private_key);
+        let seen = pair.send().await;
         let expected = [200, 401, 401, 200, 200, 404, 200, 200, 200][place];
         assert_eq!(seen.status, expected, "change {place}");
         registry.meter.clear_faults();

@@ -133,12 +133,12 @@ async fn a_permission_can_be_moved_to_another_consumer() {
     let other = registry.consumer().await;
     let made = registry.grant(&consumer, "acme/first", "1.*").await;
     consumer.get(&registry.isolate, "/p2/acme/first.json").send().await.expect(200);
-    other.get(&registry.isolate, "/p2/acme/first.json").send().await.expect(404);
+    other.get(&registry.isolate, "/p2/acme/first.json").send().await.expect_claim("acme/first");
     let path = format!("/permissions/{}", made["id"]);
     registry.storefront_patch(&path, &json!({"consumer_id": 99})).send().await.expect(400);
     let moved = registry.storefront_patch(&path, &json!({"consumer_id": other.id})).send().await.expect(200).json();
     assert_eq!(moved["consumer_id"], other.id);
-    consumer.get(&registry.isolate, "/p2/acme/first.json").send().await.expect(404);
+    consumer.get(&registry.isolate, "/p2/acme/first.json").send().await.expect_claim("acme/first");
     other.get(&registry.isolate, "/p2/acme/first.json").send().await.expect(200);
 }
 

@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MODIFIED_SINCE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
 use rostrum::registry::kernel::app::App;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 /// Where the registry is asked.
@@ -117,6 +117,14 @@ impl TestResponse {
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}\n{}", self.text(), super::logs::text());
         self
+    }
+
+    /// This reply, if it claims `name`: composer finds no version of it here, and looks for it nowhere else.
+    #[track_caller]
+    pub fn expect_claim(self, name: &str) -> Self {
+        let reply = self.expect(200);
+        assert_eq!(reply.json(), json!({"minified": "composer/2.0", "packages": {name: []}}));
+        reply
     }
 
     pub fn text(&self) -> String {

@@ -167,6 +167,12 @@ impl TestRegistry {
         self.token(&json!({ "description": "a reader" })).await.1
     }
 
+    /// The names that the `list` has for a token.
+    pub async fn listed_names(&self, token: &str) -> Value {
+        let list = self.get("/list.json").basic(token).composer().send().await.expect(200);
+        list.json()["packageNames"].clone()
+    }
+
     /// A new token; its id and itself.
     pub async fn token(&self, spec: &Value) -> (String, String) {
         let reply = self.post("/api/tokens").bearer(ADMIN).json(spec).send().await.expect(201);

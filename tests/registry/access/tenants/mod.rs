@@ -199,6 +199,8 @@ async fn check_operations(
         // All requests of an hour again; and from here on the caller is known in this isolate.
         registry.advance_seconds(3600);
         sign_in(registry.get("/api/packages")).send().await.expect(200);
+        // And which vendors are claimed, which goes by no name.
+        sign_in(registry.get("/p2/vendor/none.json")).composer().send().await;
         for Named { operation, body, theirs, nothing } in operations(foreign) {
             // The root's Composer surface is the root's, whoever asks.
             if own.1.is_some() && ["get_dist", "get_package_metadata"].contains(&operation) {
@@ -324,7 +326,9 @@ async fn lists_totals_and_metadata_hold_nothing_of_the_other_organization() {
         }
     }
     let root_document = registry.get("/packages.json").bearer(ADMIN).composer().send().await.expect(200).text();
-    assert!(root_document.contains(&root.name) && !root_document.contains(&other.name), "{root_document}");
+    let vendor = |fixture: &OrganizationFixture| fixture.name.replace("/only", "/*");
+    assert!(root_document.contains(&vendor(&root)) && !root_document.contains(&vendor(&other)), "{root_document}");
+    assert_eq!(registry.listed_names(ADMIN).await, json!(["acme/shared", root.name, "root/sold"]));
     let shared = registry.get("/p2/acme/shared.json").bearer(ADMIN).composer().send().await.expect(200);
     assert_eq!(shared.version_names("acme/shared"), ["1.0.0"]);
 }

@@ -144,7 +144,7 @@ async fn a_mirrored_package_costs_what_one_of_our_own_costs() {
     registry.advance_seconds(10);
     assert_eq!(cost(registry.get(LIB).basic(&token), 200).await, Calls { round_trips: 1, statements: 1, ..nothing });
     let absent = cost(registry.get("/p2/vendor/none.json").basic(&token), 404).await;
-    assert_eq!((absent.round_trips, absent.upstream), (3, 2), "look up, note, read");
+    assert_eq!((absent.round_trips, absent.upstream), (4, 2), "look up, note, read, and which vendors are claimed");
     assert_eq!(cost(registry.get("/p2/vendor/none.json").basic(&token), 404).await, nothing);
     let cold = registry.another_isolate().get("/p2/vendor/none.json").basic(&token);
     assert_eq!(cost(cold, 404).await.upstream, 0, "everybody knows that it is not there");

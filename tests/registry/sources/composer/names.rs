@@ -42,7 +42,7 @@ fn assert_claimed(reply: &TestResponse, name: &str) {
     assert_eq!((reply.status, reply.json()), (200, json!({"minified": "composer/2.0", "packages": {name: []}})));
 }
 
-/// The names that `packages.json` lists, and its patterns.
+/// The names that `packages.json` lists, and its patterns: there is never both, because programs take a list for complete.
 async fn announced(registry: &TestRegistry, token: &str) -> (Value, Value) {
     let root = read(registry, token, "/packages.json").await.expect(200).json();
     (root["available-packages"].clone(), root["available-package-patterns"].clone())
@@ -60,7 +60,7 @@ async fn an_upstream_is_asked_only_for_names_that_its_filter_takes() {
     path_of(&registry, &token, "vendor/secret").await.expect(404);
     path_of(&registry, &token, "third/lib").await.expect(404);
     assert_eq!(asked(&registry), Vec::<String>::new());
-    assert_eq!(announced(&registry, &token).await, (json!([]), json!(["other/lib", "vendor/l*"])));
+    assert_eq!(announced(&registry, &token).await, (Value::Null, json!(["other/lib", "vendor/l*"])));
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn an_upstream_is_not_asked_for_names_that_it_does_not_announce() {
     assert_eq!(asked(&registry), Vec::<String>::new());
     path_of(&registry, &token, "pattern/any").await.expect(404);
     assert_eq!(asked(&registry), [SATIS]);
-    assert_eq!(announced(&registry, &token).await, (json!([]), json!(["pattern/*", "vendor/lib"])));
+    assert_eq!(announced(&registry, &token).await, (Value::Null, json!(["pattern/*", "vendor/lib"])));
     registry.composer_host.lazy(SATIS);
     registry.advance_seconds(INTERVAL);
     registry.sync(&id).await;
@@ -92,6 +92,7 @@ async fn an_upstream_is_not_asked_for_names_that_it_does_not_announce() {
 #[tokio::test]
 async fn composer_is_told_which_names_to_ask_for_here() {
     let registry = TestRegistry::new();
+    registry.set(json!({"claim_vendors": false})).await;
     registry.published("acme/own", &["1.0.0"]).await;
     let token = registry.reader().await;
     let (_, limited) =
@@ -103,12 +104,13 @@ async fn composer_is_told_which_names_to_ask_for_here() {
 
     packages(&registry, SATIS, &[]);
     registry.upstream_as(json!({"url": SATIS, "package_filter": ["symfony/*"]})).await;
-    assert_eq!(announced(&registry, &token).await, (json!(["acme/own"]), json!(["symfony/*"])));
-    assert_eq!(announced(&registry, &limited).await, (json!(["acme/own"]), json!(["symfony/*"])));
+    for one in [&token, &limited] {
+        assert_eq!(announced(&registry, one).await, (Value::Null, json!(["symfony/*", "acme/own"])));
+    }
 
     registry.set(json!({"reserved_vendors": ["secret"]})).await;
-    assert_eq!(announced(&registry, &token).await, (json!(["acme/own"]), json!(["secret/*", "symfony/*"])));
-    assert_eq!(announced(&registry, &limited).await, (json!(["acme/own"]), json!(["symfony/*"])));
+    assert_eq!(announced(&registry, &token).await, (Value::Null, json!(["secret/*", "symfony/*", "acme/own"])));
+    assert_eq!(announced(&registry, &limited).await, (Value::Null, json!(["symfony/*", "acme/own"])));
 
     let before = read(&registry, &token, "/packages.json").await;
     packages(&registry, PACKAGIST, &[]);
@@ -117,9 +119,14 @@ async fn composer_is_told_which_names_to_ask_for_here() {
         registry.get("/packages.json").basic(&token).composer().if_modified_since(&before).send().await.expect(200);
     assert!(after.json().get("available-packages").is_none(), "composer is to ask for every name here");
     assert_eq!(announced(&registry, &token).await, (Value::Null, Value::Null));
-    assert_eq!(announced(&registry, &limited).await, (json!(["acme/own"]), json!(["acme/*", "symfony/*"])));
+    assert_eq!(announced(&registry, &limited).await, (Value::Null, json!(["acme/*", "symfony/*"])));
     let nothing = json!(["rostrum/has-no-package-for-this-token"]);
-    assert_eq!(announced(&registry, &blind).await, (json!([]), nothing));
+    assert_eq!(announced(&registry, &blind).await, (Value::Null, nothing));
+
+    registry.set(json!({"claim_vendors": true})).await;
+    assert_eq!(announced(&registry, &token).await, (Value::Null, Value::Null));
+    assert_eq!(announced(&registry, &limited).await, (Value::Null, json!(["acme/*", "secret/*", "symfony/*"])));
+    assert_eq!(announced(&registry, &blind).await, (Value::Null, json!(["acme/*", "secret/*"])));
 }
 
 #[tokio::test]
@@ -167,15 +174,15 @@ async fn a_reserved_vendors_name_is_claimed_and_no_public_upstream_hears_of_it()
     for path in ["/p2/acme/stranger.json", "/p2/acme/stranger~dev.json"] {
         assert_claimed(&read(&registry, &token, path).await, "acme/stranger");
     }
-    let plain = registry.get("/p2/acme/stranger.json").bearer(&token).send().await.expect(200);
-    assert_eq!(plain.json(), json!({"packages": {"acme/stranger": {}}}));
+    registry.get("/p2/acme/stranger.json").bearer(&token).send().await.expect(404);
     let claim = read(&registry, &token, "/p2/acme/stranger.json").await;
     registry.get("/p2/acme/stranger.json").basic(&token).composer().if_modified_since(&claim).send().await.expect(304);
     assert_eq!(asked(&registry), Vec::<String>::new());
     path_of(&registry, &token, "free/lib").await.expect(200);
     assert_eq!(asked(&registry), [SATIS]);
     let (_, limited) = registry.token(&json!({"description": "a", "allowed_package_prefixes": ["free/"]})).await;
-    path_of(&registry, &limited, "acme/stranger").await.expect(404);
+    assert_claimed(&path_of(&registry, &limited, "acme/stranger").await, "acme/stranger");
+    assert_eq!(asked(&registry), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -186,7 +193,7 @@ async fn a_reserved_vendor_is_claimed_without_any_upstream_too() {
     registry.set(json!({"reserved_vendors": ["acme"]})).await;
     assert_claimed(&path_of(&registry, &token, "acme/lib").await, "acme/lib");
     path_of(&registry, &token, "other/lib").await.expect(404);
-    assert_eq!(announced(&registry, &token).await, (json!([]), json!(["acme/*"])));
+    assert_eq!(announced(&registry, &token).await, (Value::Null, json!(["acme/*"])));
     let (published, _) = registry.published("acme/lib", &["1.0.0"]).await;
     let reply = path_of(&registry, &token, "acme/lib").await.expect(200);
     assert_eq!(reply.versions("acme/lib")[0]["dist"]["reference"], published.id("main"));
