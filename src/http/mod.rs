@@ -58,6 +58,10 @@ use crate::registry::access::rate_limit::RateLimit;
 /// As many requests an hour as the credential allows.
 const BY_CREDENTIAL: Limits = Limits { requests: RateLimit::OfCredential, downloads: None };
 
+/// The same, and downloads by themselves: a cold install may be hundreds of them, and composer never repeats one that was
+/// refused for its rate (docs/composer-protocol.md, section 0, rule 16).
+const DOWNLOADS_APART: Limits = Limits { downloads: Some(RateLimit::Downloads), ..BY_CREDENTIAL };
+
 /// `{error, code, details}`, for programs that send a token.
 const CODED: Dialect = Dialect { form: ErrorForm::ErrorCodeDetails, warning: false, challenge: Challenge::Bearer };
 
@@ -70,7 +74,7 @@ pub static SURFACES: [Surface; 3] = [
         undocumented: |router| router,
         rejects_composer_1: true,
         tenant: TenantSource::Root,
-        limits: BY_CREDENTIAL,
+        limits: DOWNLOADS_APART,
         paging: None,
         dialect: Dialect { form: ErrorForm::ErrorCodeDetails, warning: true, challenge: Challenge::Basic },
         // Composer prints the `warning` of every response; that to its report of installs must not have one

@@ -57,8 +57,10 @@ fn json_text<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserial
     read_text(&text).map_err(serde::de::Error::custom)
 }
 
-/// A column that may hold a JSON array of texts.
-fn json_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+/// A column that may hold JSON text.
+fn optional_json_text<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| read_text(&text).map_err(serde::de::Error::custom)).transpose()
 }

@@ -55,7 +55,7 @@ test("twenty requests at once with a fresh token are all answered and all counte
   const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => request(paths[index % paths.length], fresh)));
   assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
   const [limit, remaining, reset] = quota(await request("/packages.json", fresh));
-  assert.deepEqual([limit, remaining], [1000, 979]);
+  assert.deepEqual([limit, remaining], [1000, 984], "fifteen and this one: the zips do not count");
   assert.equal(reset % 3600, 0);
   assert.ok(reset * 1000 > Date.now() && reset * 1000 <= Date.now() + HOUR);
 });

@@ -13,7 +13,7 @@ use crate::http::kit::extract::PathParams;
 use crate::http::kit::pass_through::pass_through;
 use crate::http::kit::range::requested_range;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::PackagesRead;
+use crate::http::kit::requirement::{PackagesRead, Uncounted};
 use crate::http::kit::zip_body::Zip;
 use crate::ports::ByteRange;
 use crate::registry::delivery::dist::{DistAddress, LocatedDist, locate, open};
@@ -58,7 +58,7 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
     )
 )]
 pub async fn get_dist(
-    auth: RequestAuth<PackagesRead>,
+    auth: RequestAuth<Uncounted<PackagesRead>>,
     method: Method,
     PathParams([vendor, package, rest]): PathParams<3>,
     headers: HeaderMap,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::kit::extract::read_body;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::PackagesRead;
+use crate::http::kit::requirement::{PackagesRead, Uncounted};
 use crate::http::kit::response::no_content;
 use crate::json::read_bytes;
 use crate::registry::delivery::downloads::count_installs;
@@ -45,7 +45,10 @@ struct Download {
         (status = 400, description = "Not a report")
     )
 )]
-pub async fn post_notify_batch(auth: RequestAuth<PackagesRead>, request: Request) -> Result<Response, Failure> {
+pub async fn post_notify_batch(
+    auth: RequestAuth<Uncounted<PackagesRead>>,
+    request: Request,
+) -> Result<Response, Failure> {
     let (caller, view) = auth.caller_and_view().await?;
     let bytes = read_body(request.into_body(), MAX_REPORT_BYTES).await?;
     let report: Report = read_bytes(&bytes).map_err(|error| {

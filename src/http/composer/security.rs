@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::http::composer::schemas::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
 use crate::http::kit::extract::read_body;
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::PackagesRead;
+use crate::http::kit::requirement::{PackagesRead, Uncounted};
 use crate::http::kit::response::ok;
 use crate::json::read_bytes;
 use crate::registry::kernel::failure::Failure;
@@ -59,7 +59,10 @@ struct AdvisoryQuestion {
         (status = 400, description = "Too much is asked")
     )
 )]
-pub async fn post_security_advisories(auth: RequestAuth<PackagesRead>, request: Request) -> Result<Response, Failure> {
+pub async fn post_security_advisories(
+    auth: RequestAuth<Uncounted<PackagesRead>>,
+    request: Request,
+) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let names = bounded(packages_of(&read_body(request.into_body(), MAX_REQUEST_BYTES).await?))?;
     let advisories = full_advisories(auth.app(), &view, &names).await?;
@@ -88,7 +91,10 @@ struct FilterQuestion {
         (status = 400, description = "Not a question, or too much is asked")
     )
 )]
-pub async fn post_filter_lists(auth: RequestAuth<PackagesRead>, request: Request) -> Result<Response, Failure> {
+pub async fn post_filter_lists(
+    auth: RequestAuth<Uncounted<PackagesRead>>,
+    request: Request,
+) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let bytes = read_body(request.into_body(), MAX_REQUEST_BYTES).await?;
     let question: FilterQuestion = read_bytes(&bytes).map_err(|error| {
@@ -110,7 +116,7 @@ pub async fn post_filter_lists(auth: RequestAuth<PackagesRead>, request: Request
         (status = 200, description = "The constraints of every list, by package", body = FilterSummary)
     )
 )]
-pub async fn get_filter_summary(auth: RequestAuth<PackagesRead>) -> Result<Response, Failure> {
+pub async fn get_filter_summary(auth: RequestAuth<Uncounted<PackagesRead>>) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let summary = filter_summary(auth.app(), &view).await?;
     Ok(ok(&json!({ "filter": summary })))

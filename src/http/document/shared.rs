@@ -65,9 +65,9 @@ fn headers() -> Value {
         header
     };
     json!({
-        "X-RateLimit-Limit": always(number("How many requests the token may make in an hour")),
+        "X-RateLimit-Limit": always(number("How many requests the token may make in an hour; of a download, how many of the package in a minute, if fewer of these are left")),
         "X-RateLimit-Remaining": always(number("How many of them are left")),
-        "X-RateLimit-Reset": always(number("When the next hour begins, in unix seconds")),
+        "X-RateLimit-Reset": always(number("When the next hour or minute begins, in unix seconds")),
         "Retry-After": always(number("Seconds to wait")),
         "X-Total-Count": always(number("How many there are in all")),
         "X-Request-Id": always(text("Names the request in the log")),
@@ -93,7 +93,7 @@ const COMMON_FAILURES: [(&str, &str, &str); 7] = [
     ("403", "Forbidden", "The token does not cover this"),
     ("404", "NotFound", "There is nothing at this address"),
     ("406", "NotAcceptable", "The client is Composer 1"),
-    ("429", "RateLimited", "The token's hour is used up"),
+    ("429", "RateLimited", "The token's hour, or its minute of downloads of the package, is used up"),
     ("500", "InternalError", "The registry failed; the log says why, under the request's id"),
 ];
 

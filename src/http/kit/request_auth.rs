@@ -2,7 +2,10 @@
 //!
 //! A handler has its [`RequestAuth`] authenticate the caller, which counts the request; the surface's layer then finds the
 //! caller and what is left in the [`AuthenticatedSlot`], and writes the rate limit headers on the response, whatever that
-//! is. The request of a `304` is refunded: it did no work.
+//! is. The request of a `304` is refunded: it did no work. That of an operation which requires [`Uncounted`] is not counted
+//! in the first place.
+//!
+//! [`Uncounted`]: crate::http::kit::requirement::Uncounted
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +19,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::kit::caching::PRIVATE_NO_CACHE;
 use crate::http::kit::handler::{BufferedRequest, Extract};
-use crate::http::kit::requirement::{Access, AdminToken, OwnAccount, Public, RequiredScope, Requirement, UsersWrite};
+use crate::http::kit::requirement::{
+    Access, AdminToken, Counting, OwnAccount, Public, RequiredScope, Requirement, UsersWrite,
+};
 use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
 use crate::ports::Stmt;
@@ -72,6 +77,8 @@ impl AuthenticatedSlot {
 struct CountedCaller {
     caller: Arc<Caller>,
     requests: Quota,
+    /// Whether this request is among them.
+    counting: Counting,
     downloads: Option<Quota>,
 }
 
@@ -168,7 +175,7 @@ impl<R: Requirement> Extract for RequestAuth<R> {
     const ACCESS: Option<Access> = Some(R::ACCESS);
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        Ok(Self { authenticator: Authenticator::extract(request)?, requirement: PhantomData })
+        Ok(Self { authenticator: Authenticator::extract(request, R::COUNTING)?, requirement: PhantomData })
     }
 }
 
@@ -177,6 +184,7 @@ impl<R: Requirement> Extract for RequestAuth<R> {
 struct Authenticator {
     app: App,
     surface: &'static Surface,
+    counting: Counting,
     tenant: Tenant,
     credential: Option<Credential>,
     address: Option<String>,
@@ -196,9 +204,12 @@ impl Authenticator {
         prefetch: Option<B>,
     ) -> Result<(Arc<Caller>, Option<B::Answer>), Failure> {
         let Authenticated { caller, prefetched } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
-        let limit = self.surface.limits.requests;
-        let quota = rate_limit::consume(&self.app, &caller, limit, None).await;
-        let counted = CountedCaller { caller: caller.clone(), requests: quota.clone(), downloads: None };
+        let (limit, counting) = (self.surface.limits.requests, self.counting);
+        let quota = match counting {
+            Counting::Counted => rate_limit::consume(&self.app, &caller, limit, None).await,
+            Counting::Uncounted => rate_limit::peek(&self.app, &caller, limit).await,
+        };
+        let counted = CountedCaller { caller: caller.clone(), requests: quota.clone(), counting, downloads: None };
         *self.authenticated.lock() = Some(counted);
         match quota.retry_after {
             None => Ok((caller, prefetched)),
@@ -303,14 +314,14 @@ impl Authenticator {
 }
 
 impl Authenticator {
-    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+    fn extract(request: &mut BufferedRequest, counting: Counting) -> Result<Self, Failure> {
         let tenant = Tenant::extract(request)?;
         let parts = &request.parts;
         let app = parts.extensions.get::<App>().cloned().ok_or_else(Failure::unwired)?;
         let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned().ok_or_else(Failure::unwired)?;
         let address = parts.headers.get(CLIENT_ADDRESS_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (surface, credential) = (Surface::of(parts)?, credential_of(&parts.headers));
-        Ok(Self { app, surface, tenant, credential, address, authenticated })
+        Ok(Self { app, surface, counting, tenant, credential, address, authenticated })
     }
 }
 
@@ -332,9 +343,12 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
 /// Writes the rate limit headers on the response to an authenticated caller, and keeps it out of shared caches. Of two
 /// limits, the headers are about the one of which less is left.
 pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
-    let Some(CountedCaller { mut requests, mut downloads, .. }) = authenticated.lock().take() else { return };
+    let Some(counted) = authenticated.lock().take() else { return };
+    let CountedCaller { mut requests, counting, mut downloads, .. } = counted;
     if response.status() == StatusCode::NOT_MODIFIED {
-        requests = rate_limit::refund(app, requests);
+        if counting == Counting::Counted {
+            requests = rate_limit::refund(app, requests);
+        }
         downloads = downloads.map(|quota| rate_limit::refund(app, quota));
     }
     let quota = downloads.into_iter().fold(requests, |least, quota| {

@@ -1,6 +1,8 @@
 //! What an operation requires of its caller. It is part of a handler's signature (`RequestAuth<PackagesRead>`), so that
 //! what is checked and what the API document says cannot differ.
 
+use std::marker::PhantomData;
+
 use crate::registry::access::scope::Scope;
 
 /// Who may call an operation.
@@ -16,16 +18,39 @@ pub enum Access {
     Scope(Scope),
 }
 
+/// Whether a request counts against the rate limit of all requests of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// It does, and is refused when none is left.
+    Counted,
+    /// It does not: another limit bounds it, or composer sends it by itself and cannot send it again.
+    Uncounted,
+}
+
 /// A type that names who may call an operation.
 pub trait Requirement {
     /// Who may call it.
     const ACCESS: Access;
+    /// Whether it counts.
+    const COUNTING: Counting = Counting::Counted;
 }
 
 /// A type that names a scope which an operation requires.
 pub trait RequiredScope: Requirement {
     /// The scope.
     const SCOPE: Scope;
+}
+
+/// Whoever meets `R` may call it, as often as they like as far as the limit of all requests goes.
+pub struct Uncounted<R>(PhantomData<R>);
+
+impl<R: Requirement> Requirement for Uncounted<R> {
+    const ACCESS: Access = R::ACCESS;
+    const COUNTING: Counting = Counting::Uncounted;
+}
+
+impl<R: RequiredScope> RequiredScope for Uncounted<R> {
+    const SCOPE: Scope = R::SCOPE;
 }
 
 /// Everybody may call it.

@@ -9,14 +9,16 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{SettingsRead, SettingsWrite};
 use crate::http::kit::response::ok;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::operations::settings::{self, Settings, SettingsChange};
+use crate::registry::operations::settings::{self, RateLimitsChange, Settings, SettingsChange};
 use crate::store::Update;
+use crate::store::access::rate_limits::RateLimits;
 
 /// What an operator sets while the registry runs.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"],
-    "immutable_tags": false, "claim_vendors": true
+    "immutable_tags": false, "claim_vendors": true,
+    "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100}
 }))]
 pub struct SettingsView {
     /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
@@ -31,6 +33,26 @@ pub struct SettingsView {
     /// reserved one, is here, also those that the credential does not see, so that nobody is handed a stranger's package of that name. `packages.json` then names
     /// these vendors to every credential. On at first.
     claim_vendors: bool,
+    /// What credentials without a limit of their own may ask for.
+    rate_limits: RateLimitsView,
+}
+
+/// Rate limits of credentials without one of their own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RateLimitsView {
+    /// Requests an hour of a credential that only reads: 1000 at first.
+    read_per_hour: i64,
+    /// Requests an hour of a credential that may write: 500 at first.
+    write_per_hour: i64,
+    /// Downloads a minute of one package: 100 at first, and never less than a sixtieth of the credential's requests an hour.
+    downloads_per_minute: i64,
+}
+
+impl From<RateLimits> for RateLimitsView {
+    fn from(limits: RateLimits) -> Self {
+        let RateLimits { read_per_hour, write_per_hour, downloads_per_minute } = limits;
+        Self { read_per_hour, write_per_hour, downloads_per_minute }
+    }
 }
 
 impl From<Settings> for SettingsView {
@@ -41,6 +63,7 @@ impl From<Settings> for SettingsView {
             reserved_vendors: settings.reserved_vendors,
             immutable_tags: settings.immutable_tags,
             claim_vendors: settings.claim_vendors,
+            rate_limits: settings.rate_limits.into(),
         }
     }
 }
@@ -69,6 +92,30 @@ pub struct SettingsRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<bool>)]
     claim_vendors: Update<bool>,
+    /// What credentials without a limit of their own may ask for. It holds for a credential that is in use within six
+    /// minutes.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<RateLimitsRequest>)]
+    rate_limits: Update<RateLimitsRequest>,
+}
+
+/// A change of rate limits; what it does not name stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"read_per_hour": 5000}))]
+pub struct RateLimitsRequest {
+    /// Requests an hour of a credential that only reads.
+    read_per_hour: Option<i64>,
+    /// Requests an hour of a credential that may write.
+    write_per_hour: Option<i64>,
+    /// Downloads a minute of one package.
+    downloads_per_minute: Option<i64>,
+}
+
+impl From<RateLimitsRequest> for RateLimitsChange {
+    fn from(request: RateLimitsRequest) -> Self {
+        let RateLimitsRequest { read_per_hour, write_per_hour, downloads_per_minute } = request;
+        Self { read_per_hour, write_per_hour, downloads_per_minute }
+    }
 }
 
 impl From<SettingsRequest> for SettingsChange {
@@ -79,6 +126,7 @@ impl From<SettingsRequest> for SettingsChange {
             reserved_vendors: request.reserved_vendors,
             immutable_tags: request.immutable_tags,
             claim_vendors: request.claim_vendors,
+            rate_limits: request.rate_limits.map(RateLimitsChange::from),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The account of a user who has logged in.
 
 use crate::registry::access::actor::Actor;
+use crate::store::access::rate_limits::RateLimits;
 use crate::store::access::users::UserRow;
 
 /// The session that a request came with, and its user.
@@ -12,6 +13,8 @@ pub struct Account {
     pub session_id: i64,
     /// Public id of the session.
     pub session_uid: String,
+    /// Those of the user's organization.
+    pub rate_limits: RateLimits,
 }
 
 /// An account whose user acts on it.

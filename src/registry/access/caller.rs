@@ -12,6 +12,7 @@ use crate::registry::access::scope::Scope;
 use crate::registry::access::view::View;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
+use crate::store::access::rate_limits::RateLimits;
 use crate::store::access::tokens::{GrantRow, TokenRow};
 
 /// Whose request it is; rate limits and statistics go by it.
@@ -59,6 +60,8 @@ pub struct Caller {
     view: Mutex<Option<Arc<View>>>,
     /// Requests an hour, when it has a limit of its own.
     pub rate_limit_max: Option<i64>,
+    /// What holds where it has none.
+    pub rate_limits: RateLimits,
     /// When the credential ends.
     pub expires_at: Option<Millis>,
     /// The session's account, when a user calls.
@@ -141,6 +144,7 @@ impl Caller {
             grants: vec![Grant::from_row(everything())?],
             view: Mutex::default(),
             rate_limit_max: None,
+            rate_limits: RateLimits::default(),
             expires_at: None,
             account: None,
             role: Role::Owner,
@@ -160,6 +164,7 @@ impl Caller {
             grants: vec![Grant::from_row(everything())?],
             view: Mutex::default(),
             rate_limit_max: None,
+            rate_limits: account.rate_limits,
             expires_at: None,
             account: Some(account),
             role,
@@ -181,6 +186,7 @@ impl Caller {
             grants: record.grants.into_iter().map(Grant::from_row).collect::<Result<_, _>>()?,
             view: Mutex::default(),
             rate_limit_max: record.rate_limit_max,
+            rate_limits: record.rate_limits,
             expires_at: record.expires_at,
             account: None,
             // Whoever may issue tokens is no more than an admin, so neither is a token.
@@ -201,6 +207,8 @@ pub struct CachedCredential {
     scopes: Vec<String>,
     grants: Vec<GrantRow>,
     rate_limit_max: Option<i64>,
+    #[serde(default)]
+    rate_limits: RateLimits,
     expires_at: Option<Millis>,
     consumer_id: Option<i64>,
     #[serde(default)]
@@ -216,6 +224,7 @@ impl From<TokenRow> for CachedCredential {
             scopes: row.scopes,
             grants: row.grants,
             rate_limit_max: row.rate_limit_max,
+            rate_limits: row.rate_limits.unwrap_or_default(),
             expires_at: row.expires_at,
             consumer_id: row.consumer_id,
             is_disabled: row.is_disabled,

@@ -1,16 +1,17 @@
 //! Rate limits: requests that a caller may make in a window of the clock, all of them or those for one package.
 //!
-//! What counts in which window is the surface's to say ([`RateLimit`]); here it is counted.
+//! What counts in which window is the surface's to say ([`RateLimit`]), and what does not count at all is the operation's;
+//! here it is counted.
 //!
-//! Each isolate counts in its memory and writes its own count to KV, under a key of its own, at most once in
+//! Each isolate counts in its memory and writes its own count of an hour to KV, under a key of its own, at most once in
 //! [`FLUSH_INTERVAL`] and counter; the counts of all isolates are added up from the metadata of one KV listing. So no two
-//! writers ever overwrite each other, and a request on a warm isolate costs no call at all.
+//! writers ever overwrite each other, and a request on a warm isolate costs no call at all. A minute is over by the time
+//! that KV has spread a count: it is counted by each isolate alone.
 //!
 //! Accuracy: one isolate counts exactly. With several, each may let through what the others counted since their last
-//! flush and KV has not spread yet: at most (isolates − 1) × (requests in [`FLUSH_INTERVAL`] + KV's minute). A window of a
-//! minute is over by the time that KV has spread a count, so there each isolate may let the whole limit through. An
-//! isolate that dies loses at most [`FLUSH_INTERVAL`] of its counting. KV failing never fails a request: the isolate goes on
-//! counting alone.
+//! flush and KV has not spread yet: at most (isolates − 1) × (requests in [`FLUSH_INTERVAL`] + KV's minute); and in a minute,
+//! each may let the whole limit through. An isolate that dies loses at most [`FLUSH_INTERVAL`] of its counting of an hour.
+//! KV failing never fails a request: the isolate goes on counting alone.
 
 use std::time::Duration;
 
@@ -25,10 +26,6 @@ use crate::registry::kernel::cache::CountedCache;
 /// A dirty counter is written to KV this long after the request that made it so.
 pub const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Requests an hour of a token that only reads.
-pub const READ_ONLY_PER_HOUR: i64 = 1000;
-/// Requests an hour of a token that may write.
-pub const WRITE_PER_HOUR: i64 = 500;
 /// Requests an hour of the holder of `ADMIN_TOKEN`: ten a second.
 pub const ADMIN_PER_HOUR: i64 = 36_000;
 
@@ -58,11 +55,11 @@ impl Window {
         }
     }
 
-    /// How long KV keeps its counts: a little longer than it lasts, for the isolates that are behind.
-    const fn ttl(self) -> Duration {
+    /// How long KV keeps its counts: a little longer than it lasts, for the isolates that are behind. `None`: KV has none.
+    const fn kv_ttl(self) -> Option<Duration> {
         match self {
-            Self::Minute => Duration::from_mins(2),
-            Self::Hour => Duration::from_hours(2),
+            Self::Minute => None,
+            Self::Hour => Some(Duration::from_hours(2)),
         }
     }
 }
@@ -76,6 +73,8 @@ pub enum RateLimit {
     PerHour(i64),
     /// As many a minute for every caller.
     PerMinute(i64),
+    /// As many a minute as the caller may download of one package ([`downloads_of`]).
+    Downloads,
 }
 
 impl RateLimit {
@@ -83,7 +82,7 @@ impl RateLimit {
     pub const fn window(self) -> Window {
         match self {
             Self::OfCredential | Self::PerHour(_) => Window::Hour,
-            Self::PerMinute(_) => Window::Minute,
+            Self::PerMinute(_) | Self::Downloads => Window::Minute,
         }
     }
 
@@ -91,6 +90,7 @@ impl RateLimit {
         match self {
             Self::OfCredential => limit_of(caller),
             Self::PerHour(max) | Self::PerMinute(max) => max,
+            Self::Downloads => downloads_of(caller),
         }
     }
 }
@@ -129,9 +129,15 @@ pub fn limit_of(caller: &Caller) -> i64 {
     match caller.rate_limit_max {
         Some(own) => own,
         None if caller.subject == Subject::Admin => ADMIN_PER_HOUR,
-        None if is_read_only(&caller.scopes) => READ_ONLY_PER_HOUR,
-        None => WRITE_PER_HOUR,
+        None if is_read_only(&caller.scopes) => caller.rate_limits.read_per_hour,
+        None => caller.rate_limits.write_per_hour,
     }
+}
+
+/// Downloads of one package that `caller` may make in a minute: no less than a sixtieth of its hour, so that who was given
+/// many requests can use them.
+pub fn downloads_of(caller: &Caller) -> i64 {
+    caller.rate_limits.downloads_per_minute.max(limit_of(caller) / 60)
 }
 
 /// Counts one request of `caller`; a request that finds nothing left is not counted. With `package`, it counts beside
@@ -141,9 +147,7 @@ pub async fn consume(app: &App, caller: &Caller, limit: RateLimit, package: Opti
     let package = package.map(|name| name.as_str().to_owned());
     let key = CounterKey::new(caller.subject.clone(), limit.window(), seconds, package);
     let (limit, reset) = (limit.max(caller), key.end());
-    if count_locally(app, &key) == CounterState::FirstTime {
-        load_other_isolates(app, &key).await;
-    }
+    add_locally(app, &key, 1).await;
     let counters = app.memory.slot::<Counters>();
     let mut counters = counters.lock();
     let counter = counters.get_or_insert_mut(key.clone(), Counter::default);
@@ -152,7 +156,7 @@ pub async fn consume(app: &App, caller: &Caller, limit: RateLimit, package: Opti
         counter.local -= 1;
         return Quota { limit, remaining: 0, reset, retry_after: Some(reset - seconds), key };
     }
-    let schedule = !std::mem::replace(&mut counter.flush_is_scheduled, true);
+    let schedule = key.window.kv_ttl().is_some() && !std::mem::replace(&mut counter.flush_is_scheduled, true);
     drop(counters);
     if schedule {
         let (later, key) = (app.clone(), key.clone());
@@ -162,6 +166,17 @@ pub async fn consume(app: &App, caller: &Caller, limit: RateLimit, package: Opti
         }));
     }
     Quota { limit, remaining, reset, retry_after: None, key }
+}
+
+/// What is left to `caller`, for a request that does not count.
+pub async fn peek(app: &App, caller: &Caller, limit: RateLimit) -> Quota {
+    let key = CounterKey::new(caller.subject.clone(), limit.window(), app.now().seconds(), None);
+    add_locally(app, &key, 0).await;
+    let counters = app.memory.slot::<Counters>();
+    let mut counters = counters.lock();
+    let counter = counters.get_or_insert_mut(key.clone(), Counter::default);
+    let (limit, reset) = (limit.max(caller), key.end());
+    Quota { limit, remaining: (limit - counter.local - counter.remote).max(0), reset, retry_after: None, key }
 }
 
 /// Gives a request back: it was answered with `304 Not Modified` and did no work.
@@ -206,25 +221,24 @@ impl CounterKey {
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum CounterState {
-    FirstTime,
-    Before,
-}
-
-fn count_locally(app: &App, key: &CounterKey) -> CounterState {
-    let counters = app.memory.slot::<Counters>();
-    let mut counters = counters.lock();
-    let mut seen = CounterState::Before;
-    let counter = counters.get_or_insert_mut(key.clone(), || {
-        seen = CounterState::FirstTime;
-        let mut id = [0; 8];
-        // Without chance two isolates might share an entry and undercount; that is no reason to refuse a request.
-        let _ = app.ports.entropy.fill(&mut id);
-        Counter { writer: hex::encode(id), ..Counter::default() }
-    });
-    counter.local += 1;
-    seen
+/// Adds to a count. When this isolate counts for the first time, it looks at what the others have counted.
+async fn add_locally(app: &App, key: &CounterKey, requests: i64) {
+    let mut is_first = false;
+    {
+        let counters = app.memory.slot::<Counters>();
+        let mut counters = counters.lock();
+        let counter = counters.get_or_insert_mut(key.clone(), || {
+            is_first = true;
+            let mut id = [0; 8];
+            // Without chance two isolates might share an entry and undercount; that is no reason to refuse a request.
+            let _ = app.ports.entropy.fill(&mut id);
+            Counter { writer: hex::encode(id), ..Counter::default() }
+        });
+        counter.local += requests;
+    }
+    if is_first && key.window.kv_ttl().is_some() {
+        load_other_isolates(app, key).await;
+    }
 }
 
 /// Requests that `subject` has made in this clock hour, as far as KV and this isolate know; `None` when KV does not
@@ -260,6 +274,7 @@ async fn load_other_isolates(app: &App, key: &CounterKey) {
 
 /// Writes this isolate's count, then reads those of the others.
 async fn flush(app: &App, key: &CounterKey) {
+    let Some(ttl) = key.window.kv_ttl() else { return };
     let entry = {
         let counters = app.memory.slot::<Counters>();
         let mut counters = counters.lock();
@@ -268,7 +283,7 @@ async fn flush(app: &App, key: &CounterKey) {
         (format!("{}{}", key.prefix(), counter.writer), counter.local.to_string())
     };
     let (entry_key, count) = entry;
-    if let Err(fault) = app.ports.cache.put(&entry_key, String::new(), key.window.ttl(), Some(count)).await {
+    if let Err(fault) = app.ports.cache.put(&entry_key, String::new(), ttl, Some(count)).await {
         return log::warn!("a request count was not written: {fault}");
     }
     load_other_isolates(app, key).await;

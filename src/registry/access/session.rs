@@ -81,6 +81,7 @@ pub async fn authenticate_session<B: Batch>(
     if !was_seen {
         cache_session(app, hash, &session.uid, now).await;
     }
-    let account = Account { user, session_id: session.id, session_uid: session.uid };
+    let rate_limits = session.rate_limits.unwrap_or_default();
+    let account = Account { user, session_id: session.id, session_uid: session.uid, rate_limits };
     Ok(Authenticated { caller: Arc::new(Caller::of_account(account)?), prefetched })
 }

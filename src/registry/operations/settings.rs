@@ -13,13 +13,16 @@ use crate::json::read_object;
 use crate::ports::{Fault, Job};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
+use crate::registry::identity::tokens::spec::MAX_RATE_LIMIT;
 use crate::registry::kernel::address_policy::check_url;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::sources::composer::retract_reserved;
 use crate::store::Update;
+use crate::store::access::rate_limits::RateLimits;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::operations::settings::{self, SettingRow};
 use crate::store::packages::publication::{Retirement, retire};
@@ -45,6 +48,8 @@ pub struct Settings {
     /// Whether composer is told of every vendor with packages of our own, and of the reserved ones, that all its names are
     /// here.
     pub claim_vendors: bool,
+    /// How many requests and downloads credentials without a limit of their own have.
+    pub rate_limits: RateLimits,
 }
 
 impl Default for Settings {
@@ -55,6 +60,7 @@ impl Default for Settings {
             reserved_vendors: Vec::new(),
             immutable_tags: false,
             claim_vendors: true,
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -67,13 +73,14 @@ impl Settings {
     }
 
     /// Each with its name, as it is stored.
-    fn entries(&self) -> [(&'static str, Value); 5] {
+    fn entries(&self) -> [(&'static str, Value); 6] {
         [
             ("packagist_mirroring", json!(self.packagist_mirroring)),
             ("packagist_url", json!(self.packagist_url)),
             ("reserved_vendors", json!(self.reserved_vendors)),
             ("immutable_tags", json!(self.immutable_tags)),
             ("claim_vendors", json!(self.claim_vendors)),
+            ("rate_limits", json!(self.rate_limits)),
         ]
     }
 
@@ -97,6 +104,19 @@ pub struct SettingsChange {
     pub immutable_tags: Update<bool>,
     /// Whether composer is told that all names of our own packages' vendors, and of the reserved ones, are here.
     pub claim_vendors: Update<bool>,
+    /// The rate limits of credentials without one of their own.
+    pub rate_limits: Update<RateLimitsChange>,
+}
+
+/// A change of the rate limits; what it does not name stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RateLimitsChange {
+    /// Requests an hour of a credential that only reads.
+    pub read_per_hour: Option<i64>,
+    /// Requests an hour of a credential that may write.
+    pub write_per_hour: Option<i64>,
+    /// Downloads a minute of one package.
+    pub downloads_per_minute: Option<i64>,
 }
 
 impl SettingsChange {
@@ -118,6 +138,10 @@ impl SettingsChange {
             },
             immutable_tags: chosen(self.immutable_tags, before.immutable_tags, default.immutable_tags),
             claim_vendors: chosen(self.claim_vendors, before.claim_vendors, default.claim_vendors),
+            rate_limits: match self.rate_limits {
+                Update::Set(Some(change)) => checked_limits(change, before.rate_limits)?,
+                update => chosen(update.map(|_| before.rate_limits), before.rate_limits, default.rate_limits),
+            },
         })
     }
 }
@@ -151,6 +175,24 @@ fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
         ));
     }
     Ok(checked.into_iter().collect())
+}
+
+fn checked_limits(change: RateLimitsChange, before: RateLimits) -> Result<RateLimits, Failure> {
+    let mut wrong = FieldErrors::default();
+    let mut checked = |field: &str, limit: Option<i64>, before: i64| {
+        let limit = limit.unwrap_or(before);
+        if !(1..=MAX_RATE_LIMIT).contains(&limit) {
+            wrong.push(format!("rate_limits.{field}"), format!("must be between 1 and {MAX_RATE_LIMIT}"));
+        }
+        limit
+    };
+    let limits = RateLimits {
+        read_per_hour: checked("read_per_hour", change.read_per_hour, before.read_per_hour),
+        write_per_hour: checked("write_per_hour", change.write_per_hour, before.write_per_hour),
+        downloads_per_minute: checked("downloads_per_minute", change.downloads_per_minute, before.downloads_per_minute),
+    };
+    wrong.into_result()?;
+    Ok(limits)
 }
 
 /// The settings of an organization.

@@ -1,11 +1,11 @@
 //! `sessions`: which sessions are alive.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
+use crate::store::access::rate_limits::RateLimits;
 use crate::store::access::users::UserRow;
-use crate::store::{Page, Query};
+use crate::store::{Page, Query, optional_json_text};
 
 /// A session with its user.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,11 +28,9 @@ pub struct SessionRow {
     /// this one's epoch.
     #[serde(deserialize_with = "optional_json_text")]
     pub user: Option<UserRow>,
-}
-
-fn optional_json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UserRow>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-    read_text(&text).map(Some).map_err(serde::de::Error::custom)
+    /// Those of that organization, when they are set.
+    #[serde(deserialize_with = "optional_json_text")]
+    pub rate_limits: Option<RateLimits>,
 }
 
 macro_rules! session_columns {
@@ -44,7 +42,9 @@ macro_rules! session_columns {
                  'recovery_codes_left', (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id))
             FROM users u JOIN memberships m ON m.user_id = u.id
            WHERE u.id = sessions.user_id AND u.session_epoch = sessions.epoch AND u.blocked_at IS NULL
-           ORDER BY m.organization_id LIMIT 1) AS user"
+           ORDER BY m.organization_id LIMIT 1) AS user,
+         (SELECT s.value FROM settings s WHERE s.key = 'rate_limits' AND s.organization_id = (
+            SELECT min(m.organization_id) FROM memberships m WHERE m.user_id = sessions.user_id)) AS rate_limits"
     };
 }
 

@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
 use crate::store::access::grants;
 pub use crate::store::access::grants::GrantRow;
-use crate::store::{OrganizationId, Page, Query, Update, flag, json_text};
+use crate::store::access::rate_limits::RateLimits;
+use crate::store::{OrganizationId, Page, Query, Update, flag, json_text, optional_json_text};
 
 /// A live token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ pub struct TokenRow {
     /// Whether that consumer is disabled.
     #[serde(deserialize_with = "flag")]
     pub is_disabled: bool,
+    /// The limits of its organization, when they are set.
+    #[serde(deserialize_with = "optional_json_text")]
+    pub rate_limits: Option<RateLimits>,
     /// What it may see; of a consumer's, what that was granted.
     #[serde(deserialize_with = "json_text")]
     pub grants: Vec<GrantRow>,
@@ -53,6 +57,8 @@ macro_rules! columns_but_expiry {
         "id, uid, organization_id, description, scopes, rate_limit_max, metadata, created_at, last_used_at, revoked_at,
          revision, consumer_id,
          EXISTS (SELECT 1 FROM consumers c WHERE c.id = tokens.consumer_id AND c.is_enabled = 0) AS is_disabled,
+         (SELECT s.value FROM settings s
+           WHERE s.organization_id = tokens.organization_id AND s.key = 'rate_limits') AS rate_limits,
          (SELECT json_group_array(json_object('target', g.target, 'version_constraint', g.version_constraint,
                  'updates_until', g.updates_until, 'minimum_stability', g.minimum_stability,
                  'expires_at', g.expires_at))

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::name_range::NameRange;
-use crate::store::{Query, json_text, json_texts};
+use crate::store::{Query, json_text, optional_json_text};
 
 /// Primary key of an organization. Only a row has one; there is no way to make it from a number, so that whoever holds
 /// one was given it by the database, or by the tenant of a request.
@@ -138,7 +138,7 @@ pub struct ClaimedVendors {
     /// Unix seconds, strictly increasing.
     pub names_revision: i64,
     /// The vendors; `None` when the revision is the one that the asker knows already.
-    #[serde(deserialize_with = "json_texts")]
+    #[serde(deserialize_with = "optional_json_text")]
     pub vendors: Option<Vec<String>>,
 }
 

@@ -8,7 +8,7 @@ use crate::json::read_text;
 use crate::ports::{Millis, Stmt};
 use crate::store::access::released::Released;
 use crate::store::packages::authority::{AnswerKind, NameOwnership, PreviousAnswer};
-use crate::store::{OrganizationId, Query, json_arguments, json_text, json_texts};
+use crate::store::{OrganizationId, Query, json_arguments, json_text, optional_json_text};
 
 /// A name, whose it is, and what one upstream published of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -105,7 +105,7 @@ pub struct ContestedPackage {
     /// `none`, `token` or `basic`.
     pub credential_type: String,
     /// Names and patterns that it is asked for; `None` is every name.
-    #[serde(deserialize_with = "json_texts")]
+    #[serde(deserialize_with = "optional_json_text")]
     pub package_filter: Option<Vec<String>>,
 }
 

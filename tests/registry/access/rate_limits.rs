@@ -10,7 +10,7 @@ use rostrum::registry::access::rate_limit::{RateLimit, consume, refund};
 use rostrum::registry::kernel::app::App;
 use serde_json::json;
 
-use crate::support::{ADMIN, FaultTiming, Port, START, TestRegistry, TestResponse};
+use crate::support::{ADMIN, Calls, FaultTiming, Port, START, TestRegistry, TestRequest, TestResponse};
 
 const HOUR: i64 = 3600;
 
@@ -52,10 +52,6 @@ async fn every_answer_to_a_good_token_tells_what_is_left() {
         (registry.get("/p2/acme/lib.json"), 200),
         (registry.get("/p2/acme/none.json"), 404),
         (registry.get("/p2/Not/Valid.json"), 404),
-        (registry.get("/dist/acme/lib/1.0.0.zip"), 200),
-        (registry.get("/dist/acme/lib/9.9.9.zip"), 404),
-        (registry.get("/dist/acme/lib/1.0.0.zip").header("range", "bytes=99999999-"), 416),
-        (registry.post("/notify-batch").body("{"), 400),
         (registry.get("/list.json"), 200),
         (registry.get("/search.json?q=x"), 200),
         (registry.get("/api/tokens"), 403),
@@ -67,6 +63,99 @@ async fn every_answer_to_a_good_token_tells_what_is_left() {
         left -= 1;
         assert_eq!(quota(&reply), (500, left, START.seconds() + HOUR));
     }
+    for (request, status) in what_does_not_count(&registry) {
+        let reply = request.bearer(&token).send().await.expect(status);
+        assert_eq!(quota(&reply), (500, left, START.seconds() + HOUR));
+    }
+    let zip = || registry.get("/dist/acme/lib/1.0.0.zip");
+    for (request, status, left) in [
+        (zip(), 200, 99),
+        (zip().header("range", "bytes=99999999-"), 416, 98),
+        (zip().header("if-none-match", "*"), 304, 98),
+    ] {
+        let reply = request.bearer(&token).send().await.expect(status);
+        assert_eq!(quota(&reply), (100, left, START.seconds() + 60), "of this package, in this minute");
+    }
+}
+
+/// Requests that composer sends by itself, and downloads that come to nothing.
+fn what_does_not_count(registry: &TestRegistry) -> Vec<(TestRequest, u16)> {
+    let form = "application/x-www-form-urlencoded";
+    vec![
+        (registry.get("/dist/acme/lib/9.9.9.zip"), 404),
+        (registry.get("/dist/Not/Valid.zip"), 404),
+        (registry.post("/notify-batch").json(&json!({"downloads": []})), 204),
+        (registry.post("/notify-batch").body("{"), 400),
+        (registry.post("/security-advisories").header("content-type", form).body("packages[]=acme/lib"), 200),
+        (registry.post("/filter-lists").json(&json!({"packages": ["pkg://composer/acme/lib"]})), 200),
+        (registry.get("/filter-lists/summary.json"), 200),
+    ]
+}
+
+#[tokio::test]
+async fn a_cold_install_goes_through_when_the_hour_is_used_up_behind_its_metadata() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 1})).await;
+    registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(429);
+    registry.get("/dist/acme/lib/1.0.0.zip").basic(&token).composer().send().await.expect(200);
+    for (request, status) in what_does_not_count(&registry) {
+        request.basic(&token).composer().send().await.expect(status);
+    }
+    registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(429);
+}
+
+#[tokio::test]
+async fn one_package_is_downloaded_so_often_a_minute_and_others_go_on() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    registry.published("acme/app", &["1.0.0"]).await;
+    registry.set(json!({"rate_limits": {"downloads_per_minute": 3}})).await;
+    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 60})).await;
+    registry.advance_seconds(15);
+    let download = async |name: &str| {
+        let path = format!("/dist/{name}/1.0.0.zip");
+        registry.get(&path).basic(&token).composer().send().await
+    };
+    for _ in 0..3 {
+        download("acme/lib").await.expect(200);
+    }
+    let refused = download("acme/lib").await.expect(429);
+    let error = "This token has used its 3 downloads of `acme/lib` of this minute. Try again in 45 seconds.";
+    assert_eq!((&refused.json()["warning"], refused.header("retry-after")), (&json!(error), "45"));
+    download("acme/app").await.expect(200);
+    registry.advance_seconds(45);
+    download("acme/lib").await.expect(200);
+    let (_, generous) = registry.token(&json!({"description": "a", "rate_limit_max": 600})).await;
+    let reply = registry.get("/dist/acme/lib/1.0.0.zip").basic(&generous).composer().send().await.expect(200);
+    assert_eq!(quota(&reply).0, 10, "a sixtieth of its hour");
+}
+
+#[tokio::test]
+async fn the_limits_of_credentials_without_one_of_their_own_are_a_setting() {
+    let registry = TestRegistry::new();
+    let token = registry.reader().await;
+    let viewer = registry.user("viewer", "viewer").await.token;
+    let (_, own) = registry.token(&json!({"description": "a", "rate_limit_max": 7})).await;
+    let consumer = registry.consumer().await;
+    let elsewhere = registry.another_isolate();
+    let limit = async |token: &str| {
+        let reply = elsewhere.get("/packages.json").basic(token).send().await.expect(200);
+        quota(&reply).0
+    };
+    assert_eq!((limit(&token).await, limit(&viewer).await, limit(&own).await), (1000, 1000, 7));
+    registry.set(json!({"rate_limits": {"read_per_hour": 5000}})).await;
+    assert_eq!(limit(&viewer).await, 5000, "at once, as all of a session");
+    registry.advance_seconds(330);
+    assert_eq!((limit(&token).await, limit(&own).await), (5000, 7), "no copy of a token is older");
+    let reply = consumer.get(&elsewhere, "/packages.json").send().await.expect(200);
+    assert_eq!(quota(&reply).0, 5000);
+    let (_, writer) = registry.token(&json!({"description": "a", "permissions": "write"})).await;
+    assert_eq!(limit(&writer).await, 500, "what was not named has stayed");
+    let settings = registry.get("/api/settings").bearer(ADMIN).send().await.expect(200).json();
+    let expected = json!({"read_per_hour": 5000, "write_per_hour": 500, "downloads_per_minute": 100});
+    assert_eq!(settings["rate_limits"], expected);
 }
 
 #[tokio::test]
@@ -79,7 +168,7 @@ async fn when_nothing_is_left_the_answer_is_429_until_the_next_hour() {
         registry.get("/packages.json").basic(&token).composer().send().await.expect(200);
     }
     let error = "This token has used its 2 requests of this hour. Try again in 3000 seconds.";
-    for path in ["/packages.json", "/p2/acme/lib.json", "/dist/acme/lib/1.0.0.zip", "/list.json"] {
+    for path in ["/packages.json", "/p2/acme/lib.json", "/search.json", "/list.json"] {
         let refused = registry.get(path).basic(&token).composer().send().await.expect(429);
         let expected = json!({"error": error, "code": "RATE_LIMITED", "details": {}, "warning": error});
         assert_eq!(refused.json(), expected, "{path}");
@@ -263,6 +352,6 @@ async fn a_limit_for_a_package_counts_each_package_apart() {
     assert_eq!(consume(app, &caller, limit, Some(&other)).await.remaining, 1);
     assert_eq!(consume(app, &caller, limit, None).await.remaining, 1);
     registry.run_until_idle().await;
-    assert!(consume(&elsewhere, &caller, limit, Some(&lib)).await.retry_after.is_some(), "flushed to KV");
-    assert_eq!(consume(&elsewhere, &caller, limit, Some(&other)).await.remaining, 0);
+    let (quota, calls) = registry.counted(consume(&elsewhere, &caller, limit, Some(&lib))).await;
+    assert_eq!((quota.remaining, calls), (1, Calls::default()), "the minute is over before KV has told");
 }

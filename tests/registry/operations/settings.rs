@@ -16,6 +16,7 @@ fn defaults() -> Value {
         "packagist_mirroring": false, "packagist_url": "https://repo.packagist.org", "reserved_vendors": [],
         "immutable_tags": false,
         "claim_vendors": true,
+        "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100},
     })
 }
 
@@ -78,6 +79,9 @@ async fn wrong_settings_are_refused_by_name_and_change_nothing() {
         (json!({"reserved_vendors": [""]}), "reserved_vendors"),
         (json!({"reserved_vendors": too_many}), "reserved_vendors"),
         (json!({"claim_vendors": ["acme"]}), "claim_vendors"),
+        (json!({"rate_limits": {"read_per_hour": 0}}), "rate_limits.read_per_hour"),
+        (json!({"rate_limits": {"downloads_per_minute": 1_000_000_001}}), "rate_limits.downloads_per_minute"),
+        (json!({"rate_limits": {"read": 1}}), "rate_limits.read"),
         (json!({"packagist_mirroring": true, "mirroring": true}), "mirroring"),
     ] {
         let reply = registry.patch("/api/settings").bearer(ADMIN).json(&body).send().await.expect(400).json();

@@ -148,6 +148,7 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, 
         revision: 0,
         consumer_id: None,
         is_disabled: false,
+        rate_limits: None,
         grants,
     };
     Ok(TokenDraft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })

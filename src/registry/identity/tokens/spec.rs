@@ -74,7 +74,8 @@ pub const MAX_GRANTS: usize = 1000;
 const MAX_TARGET: usize = 255;
 const MAX_CONSTRAINT: usize = 500;
 const MAX_METADATA_BYTES: usize = 16 << 10;
-const MAX_RATE_LIMIT: i64 = 1_000_000_000;
+/// Most requests of any limit.
+pub const MAX_RATE_LIMIT: i64 = 1_000_000_000;
 
 impl TokenSpec {
     /// Checks every field and collects what is wrong with each.
