@@ -248,7 +248,7 @@ test("a package of some megabytes arrives whole, and nothing of the larger one b
 test("a repository without a commit is told to be empty, and is published once it has one", async () => {
   const empty = host.repository("acme/empty");
   const repository = await register(registry, { url: host.urlOf("acme/empty") });
-  assert.deepEqual([repository.sync_status, repository.error], ["failed", "the repository has no branches yet"]);
+  assert.deepEqual([repository.sync_status, repository.error], ["failed", "the repository has no branches and no tags yet"]);
   empty.commit({ "composer.json": manifest("acme/empty") });
   const synced = await syncAgain(registry, host.urlOf("acme/empty"));
   assert.deepEqual([synced.sync_status, synced.package, synced.error], ["ok", "acme/empty", null]);

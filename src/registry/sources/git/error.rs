@@ -52,14 +52,15 @@ pub enum SyncError {
     #[error(transparent)]
     Path(#[from] InvalidPackagePath),
     /// There is nothing to publish.
-    #[error("the repository has no branches yet")]
+    #[error("the repository has no branches and no tags yet")]
     Empty,
     /// The package's name is unknown.
-    #[error("the default branch `{branch}` does not tell the package's name: {reason}")]
+    #[error(
+        "nothing tells the package's name: {reason}, and no other branch or tag has a composer.json with a name; add one to \
+         the default branch, or set `path` to the package's directory"
+    )]
     NoName {
-        /// The branch.
-        branch: String,
-        /// Why.
+        /// Why the default branch does not.
         reason: String,
     },
     /// Another repository publishes it.

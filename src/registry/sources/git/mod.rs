@@ -11,6 +11,7 @@ pub mod archives;
 pub mod candidates;
 pub mod contents;
 pub mod error;
+pub mod naming;
 pub mod plan;
 pub mod remote;
 
@@ -31,7 +32,8 @@ use crate::registry::sources::composer::retract_reserved;
 use crate::registry::sources::git::candidates::{Candidate, TagMoves, candidates, digest, short_ref_name};
 use crate::registry::sources::git::contents::{WantedCommit, fetch_contents};
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::plan::{ChangePlanner, Changes, MovedTag, PublishedState, package_name};
+use crate::registry::sources::git::naming::Naming;
+use crate::registry::sources::git::plan::{ChangePlanner, Changes, MovedTag, PublishedState};
 use crate::registry::sources::git::remote::GitRemote;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
@@ -92,14 +94,17 @@ async fn sync_with(
 ) -> Result<SyncOutcome, SyncError> {
     let (capabilities, advertised) = list_refs(remote, repository).await?;
     report.skipped = skipped_by_name(&advertised);
-    let default = advertised.default_branch().ok_or(SyncError::Empty)?;
-    let default = Candidate {
+    let candidates = candidates(&advertised, repository);
+    if candidates.is_empty() {
+        return Err(SyncError::Empty);
+    }
+    let default = advertised.default_branch().map(|default| Candidate {
         ref_name: default.name.clone(),
         commit: default.commit_id(),
         tag: None,
         name: short_ref_name(&default.name).to_owned(),
         rejected: None,
-    };
+    });
     let moves = if claim.immutable_tags { TagMoves::Refused } else { TagMoves::Followed };
     let digest = digest(&advertised, repository, moves);
     if repository.refs_digest.as_deref() == Some(digest.as_str()) {
@@ -118,7 +123,7 @@ async fn sync_with(
         repository,
         capabilities,
         path: PackagePath::parse(&repository.path)?,
-        candidates: candidates(&advertised, repository),
+        candidates,
         default,
         digest,
         moves,
@@ -172,7 +177,8 @@ struct ChangedRepository<'a> {
     capabilities: Capabilities,
     path: PackagePath,
     candidates: Vec<Candidate>,
-    default: Candidate,
+    /// The default branch, if there are branches.
+    default: Option<Candidate>,
     digest: String,
     moves: TagMoves,
 }
@@ -205,7 +211,7 @@ impl Snapshot for RepositorySnapshot {
 /// Publishing what the refs have become.
 struct Publishing<'a> {
     found: &'a ChangedRepository<'a>,
-    name: &'a PackageName,
+    naming: &'a Naming,
     contents: &'a contents::Contents,
     skipped_by_name: Vec<SkippedItem>,
     report: &'a mut SyncReport,
@@ -228,13 +234,13 @@ impl Change for Publishing<'_> {
             RepositorySnapshot::Finished(finished) => return Ok(Attempt::Done(finished.resync_requested)),
             RepositorySnapshot::Repository(stored) => stored,
         };
-        let changes = self.found.plan(self.name, stored, self.contents)?;
+        let changes = self.found.plan(self.naming, stored, self.contents)?;
         self.report.skipped = self.skipped_by_name.iter().chain(&changes.skipped).cloned().collect();
         self.report.remarks = changes.listed_remarks();
         self.report.added = changes.added;
         self.report.changed = changes.changed;
         self.report.removed = changes.removed;
-        Ok(self.found.publish(self.name, stored, changes, self.contents, self.report).await.into())
+        Ok(self.found.publish(&self.naming.name, stored, changes, self.contents, self.report).await.into())
     }
 }
 
@@ -246,13 +252,15 @@ impl ChangedRepository<'_> {
     ) -> Result<SyncOutcome, SyncError> {
         let stored = self.load().await?;
         let mut commits = stored.known.wanted(&self.candidates);
-        if stored.known.name_of(&self.default).is_none()
-            && !commits.iter().any(|wanted| wanted.commit == self.default.commit)
+        if let Some(default) = &self.default
+            && stored.known.version(default).is_none()
+            && !commits.iter().any(|wanted| wanted.commit == default.commit)
         {
-            commits.push(WantedCommit { commit: self.default.commit, tags: Vec::new() });
+            commits.push(WantedCommit { commit: default.commit, tags: Vec::new() });
         }
         let mut contents = fetch_contents(remote, &self.capabilities, &self.path, commits).await?;
-        let name = self.name(&stored.known, &contents)?;
+        let naming = Naming::find(self.default.as_ref(), &self.candidates, &stored.known, &contents)?;
+        let name = naming.name.clone();
         if stored.known.is_published_under_another_name(&name) {
             // Everything is looked at again under the new name.
             let all = PublishedState::default().wanted(&self.candidates);
@@ -270,7 +278,7 @@ impl ChangedRepository<'_> {
         report.requests = remote.requests;
         report.received_bytes = remote.received_bytes;
         let publishing =
-            Publishing { found: self, name: &name, contents: &contents, skipped_by_name, report: &mut *report };
+            Publishing { found: self, naming: &naming, contents: &contents, skipped_by_name, report: &mut *report };
         let stored = RepositorySnapshot::Repository(Box::new(stored));
         let failure = match apply(self.app, self.repository.organization, stored, publishing).await {
             Ok(resync_requested) => return Ok(SyncOutcome::Published { resync_requested }),
@@ -300,29 +308,18 @@ impl ChangedRepository<'_> {
         Ok(StoredRepository { known, packages })
     }
 
-    /// The name of the package: the default branch tells it for all versions.
-    fn name(&self, known: &PublishedState, contents: &contents::Contents) -> Result<PackageName, SyncError> {
-        let no_name =
-            |reason: String| SyncError::NoName { branch: short_ref_name(&self.default.ref_name).to_owned(), reason };
-        if let Some(content) = contents.get(&self.default.commit) {
-            package_name(content).map_err(no_name)
-        } else {
-            let name = known.name_of(&self.default).unwrap_or_default();
-            PackageName::parse(name).map_err(|error| no_name(error.to_string()))
-        }
-    }
-
     fn plan(
         &self,
-        name: &PackageName,
+        naming: &Naming,
         stored: &StoredRepository,
         contents: &contents::Contents,
     ) -> Result<Changes, Failure> {
-        let renamed = stored.known.is_published_under_another_name(name);
+        let renamed = stored.known.is_published_under_another_name(&naming.name);
         let nothing = stored.known.under_another_name();
         let deciding = ChangePlanner {
-            name,
-            default_ref: &self.default.ref_name,
+            name: &naming.name,
+            named_by: naming.by,
+            default_ref: self.default.as_ref().map(|default| default.ref_name.as_str()),
             known: if renamed { &nothing } else { &stored.known },
             contents,
             entropy: &*self.app.ports.entropy,

@@ -9,6 +9,7 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::released::{self, FirstSeenBy, RefDates};
 use crate::registry::sources::git::candidates::{Candidate, FILTERED, TAGS, TagMoves};
 use crate::registry::sources::git::contents::{Content, Contents, WantedCommit};
+use crate::registry::sources::git::naming::NamedBy;
 use crate::store::access::released::Released;
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
 use crate::store::packages::remarks::{RefRemark, Remark, RemarkKind, RemarksOn};
@@ -128,7 +129,7 @@ impl PublishedState {
     }
 
     /// The version that `candidate` has become already, if it has not moved since.
-    fn version(&self, candidate: &Candidate) -> Option<&LiveVersion> {
+    pub fn version(&self, candidate: &Candidate) -> Option<&LiveVersion> {
         let version = self.versions.get(&candidate.ref_name)?;
         let is_there = version.reference == candidate.commit.to_hex().as_str();
         (is_there && candidate.is_named(version)).then_some(version)
@@ -162,9 +163,9 @@ impl PublishedState {
         wanted
     }
 
-    /// The name that the default branch is published under, if it has not moved since.
-    pub fn name_of(&self, default: &Candidate) -> Option<&str> {
-        self.version(default).map(|version| version.package_name.as_str())
+    /// The name that the repository is published under.
+    pub fn name(&self) -> Option<&str> {
+        self.versions.values().next().map(|version| version.package_name.as_str())
     }
 
     /// Whether any version is in the metadata.
@@ -227,8 +228,10 @@ impl<R: Into<String>> From<R> for Refusal {
 pub struct ChangePlanner<'a> {
     /// The package.
     pub name: &'a PackageName,
+    /// What names it.
+    pub named_by: NamedBy,
     /// The default branch's ref.
-    pub default_ref: &'a str,
+    pub default_ref: Option<&'a str>,
     /// What is there already.
     pub known: &'a PublishedState,
     /// What the commits hold.
@@ -275,7 +278,7 @@ impl ChangePlanner<'_> {
         if let Some(reason) = &candidate.rejected {
             return Err(reason.clone().into());
         }
-        let is_default_branch = candidate.ref_name == self.default_ref;
+        let is_default_branch = self.default_ref == Some(candidate.ref_name.as_str());
         if let Some(version) = self.known.version(candidate) {
             return Ok(Decided { version: LiveVersion { is_default_branch, ..version.clone() }, seen: None });
         }
@@ -311,6 +314,9 @@ impl ChangePlanner<'_> {
         let bytes = content.manifest.as_ref().map_err(Clone::clone)?;
         let manifest = Manifest::parse_as(bytes, self.name).map_err(|error| error.to_string())?;
         let RefVersion { pretty, normalized } = ref_version(candidate, &manifest).map_err(|error| error.to_string())?;
+        if self.named_by == NamedBy::Refs && manifest.name() != Some(self.name) {
+            return Err(self.named_otherwise(&manifest, &normalized));
+        }
         let history = self.known.history(self.name, &normalized);
         let dates = self.dates(candidate, &normalized, content);
         let version = LiveVersion {
@@ -333,6 +339,20 @@ impl ChangePlanner<'_> {
             shasum: None,
         };
         Ok(Decided { version, seen: Some(content) })
+    }
+
+    /// Why a ref of another name is skipped when the default branch names none.
+    fn named_otherwise(&self, manifest: &Manifest, normalized: &NormalizedVersion) -> Refusal {
+        let stated = manifest.name().map_or("no package".to_owned(), |name| format!("the package {name}"));
+        Refusal {
+            // So that it is looked at again once the default branch names the package.
+            version: Some(normalized.as_str().to_owned()),
+            reason: format!(
+                "its composer.json names {stated}, and the repository publishes {}, which most of its refs name; a \
+                 composer.json with a name on the default branch would name them all",
+                self.name
+            ),
+        }
     }
 
     /// The move of a candidate's tag, unless an earlier sync has seen and refused it.
@@ -466,11 +486,4 @@ fn ref_version(candidate: &Candidate, manifest: &Manifest) -> Result<RefVersion,
     } else {
         version_of_branch(&candidate.name)
     }
-}
-
-/// Whether a composer.json says which package it is; the name, or why it cannot be published.
-pub fn package_name(content: &Content) -> Result<PackageName, String> {
-    let bytes = content.manifest.as_ref().map_err(Clone::clone)?;
-    let manifest = Manifest::parse(bytes).map_err(|error| error.to_string())?;
-    manifest.name().cloned().ok_or_else(|| "its composer.json has no name".to_owned())
 }

@@ -211,7 +211,7 @@ async fn an_empty_repository_says_so() {
     let repo = registry.git_host.serve("acme/empty");
     let id = registry.register(&repo).await;
     registry.run_until_idle().await;
-    assert_eq!(registry.repository_view(&id).await["error"], "the repository has no branches yet");
+    assert_eq!(registry.repository_view(&id).await["error"], "the repository has no branches and no tags yet");
     repo.commit(&[manifest("acme/empty")]);
     assert_eq!(registry.sync(&id).await["sync_status"], "ok");
 }

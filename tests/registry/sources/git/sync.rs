@@ -231,6 +231,53 @@ async fn a_reference_that_was_served_stays_downloadable_when_its_branch_moves_or
 }
 
 #[tokio::test]
+async fn refs_name_the_package_themselves_when_the_default_branch_does_not() {
+    let registry = TestRegistry::new();
+    let repo = registry.git_host.serve("acme/lib");
+    repo.commit(&[manifest("acme/lib")]);
+    repo.tag("1.0.0");
+    repo.commit(&[manifest("acme/lib"), file("a.php", "<?php")]);
+    repo.tag("2.0.0");
+    repo.commit(&[manifest("acme/other")]);
+    repo.tag("3.0.0");
+    repo.commit(&[file("composer.json", "{}")]);
+    repo.tag("4.0.0");
+    repo.commit(&[file("README.md", "Moved to the tags.")]);
+    let id = registry.register(&repo).await;
+    registry.run_until_idle().await;
+    let view = registry.repository_view(&id).await;
+    assert_eq!((&view["sync_status"], &view["package"]), (&json!("ok"), &json!("acme/lib")));
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["2.0.0", "1.0.0"]);
+    let skipped = registry.skipped();
+    let reason = |name: &str| &skipped.iter().find(|(skipped, _)| skipped == name).expect("skipped").1;
+    assert!(reason("refs/tags/3.0.0").contains("names the package acme/other, and the repository publishes acme/lib"));
+    assert_eq!(reason("refs/heads/main"), "it has no composer.json");
+    assert!(skipped.iter().any(|(name, _)| name == "refs/tags/4.0.0"));
+
+    // What is published keeps its name, and what was skipped for its own comes once the default branch names it.
+    repo.tag_at("2.1.0", "refs/tags/2.0.0");
+    registry.sync(&id).await;
+    assert_eq!(versions(&registry, &token, "acme/lib").await, ["2.1.0", "2.0.0", "1.0.0"]);
+    repo.commit(&[manifest("acme/lib")]);
+    registry.sync(&id).await;
+    assert_eq!(
+        versions(&registry, &token, "acme/lib").await,
+        ["4.0.0", "3.0.0", "2.1.0", "2.0.0", "1.0.0", "dev-main"]
+    );
+
+    let nameless = registry.git_host.serve("acme/nameless");
+    nameless.commit(&[file("README.md", "Nothing")]);
+    nameless.tag("1.0.0");
+    let id = registry.register(&nameless).await;
+    registry.run_until_idle().await;
+    let error = registry.repository_view(&id).await["error"].as_str().expect("an error").to_owned();
+    assert!(
+        error.starts_with("nothing tells the package's name: of the default branch `main`, it has no composer.json")
+    );
+}
+
+#[tokio::test]
 async fn a_renamed_package_appears_under_its_new_name_and_old_archives_stay() {
     let registry = TestRegistry::new();
     let (repo, id) = registry.published("acme/old", &["1.0.0"]).await;
@@ -306,7 +353,9 @@ async fn several_packages_come_from_the_directories_of_one_repository() {
     let missing = registry.repository("acme/none");
     let id = registry.register_as(json!({"url": missing.url, "path": "not/there"})).await;
     registry.run_until_idle().await;
-    let error = "the default branch `main` does not tell the package's name: it has no directory not/there";
+    let error = "nothing tells the package's name: of the default branch `main`, it has no directory not/there, and no \
+                 other branch or tag has a composer.json with a name; add one to the default branch, or set `path` to \
+                 the package's directory";
     assert_eq!(registry.repository_view(&id).await["error"], error);
 }
 
