@@ -21,7 +21,7 @@ await main(async () => {
   const bindings = localSecrets();
   const state = process.env.STATE_DIR ? resolve(process.env.STATE_DIR) : join(root, ".wrangler/state");
   say("Starting the registry …");
-  const registry = await startWorker({ state, bindings, port, onLog: log });
+  const registry = await startWorker({ state, bindings, port, onLog: log, onEnd: giveUp });
   let stopping = false;
   const stop = async () => {
     if (stopping) return;
@@ -40,10 +40,16 @@ await main(async () => {
   const health = await fetch(`${registry.url}/health`);
   if (!health.ok) {
     await registry.stop();
-    throw new Stop(`The registry does not answer: /health says ${health.status}.`);
+    throw new Stop(`The registry cannot serve: /health says ${health.status}, ${await health.text()}.`);
   }
   greet(registry.url, bindings.ADMIN_TOKEN);
 });
+
+/** Without its runtime the registry answers nobody, and nothing here would start it again. */
+function giveUp(how) {
+  console.error(`✗ The registry has ended: its runtime, workerd, ended by itself with ${how}. What it said last is above.`);
+  process.exit(1);
+}
 
 /** npm does not pass SIGTERM on to us, its shell's child; but we notice when that shell is gone. */
 function stopWithNpm(stop) {

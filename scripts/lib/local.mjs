@@ -3,8 +3,9 @@
 // What the Worker is bound to is read from wrangler.toml, and state lies where wrangler looks for it, so that
 // `npx wrangler d1 execute DB --local --persist-to STATE …` sees the same database.
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { build, migrations, root } from "./paths.mjs";
 import { Stop } from "./say.mjs";
 
@@ -13,11 +14,19 @@ const CRON = "* * * * *";
 /** The name of the worker that serves the static assets. */
 const ASSETS = "assets";
 
+// No server of this process ends a connection because nothing has come for a while. Miniflare's queue tells each batch to
+// a server of Miniflare's; after a job of more than five seconds Node has just ended the connection, the queue fails to
+// write, and hands out nothing more until it is started anew.
+subscribe("http.server.request.start", ({ server }) => {
+  server.keepAliveTimeout = 0;
+});
+
 /**
  * Starts the Worker on 127.0.0.1. `state` is the folder that keeps its data; `bindings` are variables and secrets;
  * `port` 0 takes a free one; `onLog({ level, message })` receives what the Worker writes to its console. `modules`
  * are put before the Worker's own, `options` is added to Miniflare's for it, and the workers `beside` run in the same
- * process. Returns `{ url, migrated, miniflare, database(), runCron(), stop() }`; `database()` is the D1 database that
+ * process. `onEnd(how)` is called when the runtime ends without having been stopped; it is for a process that starts one
+ * Worker only. Returns `{ url, migrated, miniflare, database(), runCron(), stop() }`; `database()` is the D1 database that
  * the Worker uses.
  */
 export async function startWorker({
@@ -25,6 +34,7 @@ export async function startWorker({
   bindings,
   port = 0,
   onLog = () => {},
+  onEnd,
   modules = [],
   options = {},
   beside = [],
@@ -50,6 +60,8 @@ export async function startWorker({
     modulesRules: undefined,
     ...options,
   };
+  let running = false;
+  if (onEnd !== undefined) whenRuntimeEnds((how) => running && onEnd(how));
   const miniflare = new Miniflare({
     workers: [worker, assetsWorker(assets), ...beside],
     host: "127.0.0.1",
@@ -65,6 +77,7 @@ export async function startWorker({
   try {
     const url = (await miniflare.ready).origin;
     const migrated = await applyMigrations(await miniflare.getD1Database("DB"));
+    running = true;
     return {
       url,
       migrated,
@@ -73,12 +86,27 @@ export async function startWorker({
       async runCron() {
         await (await miniflare.getWorker()).scheduled({ cron: CRON, scheduledTime: new Date() });
       },
-      stop: () => miniflare.dispose(),
+      async stop() {
+        running = false;
+        await miniflare.dispose();
+      },
     };
   } catch (error) {
     await miniflare.dispose();
     throw error;
   }
+}
+
+/** Calls `then(how)` when the runtime that is started next has ended: with which exit code, or by which signal. */
+function whenRuntimeEnds(then) {
+  const watch = ({ process: child }) =>
+    // Only when it runs is it known what a process runs.
+    child.once("spawn", () => {
+      if (!basename(child.spawnfile).startsWith("workerd")) return;
+      unsubscribe("child_process", watch);
+      child.once("close", (code, signal) => then(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    });
+  subscribe("child_process", watch);
 }
 
 /**

@@ -7,7 +7,7 @@ import { startWorker } from "../../../scripts/lib/local.mjs";
 
 export const ADMIN_TOKEN = "e2e-admin-token";
 const OPERATOR = { authorization: `Bearer ${ADMIN_TOKEN}`, connection: "close" };
-const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
+export const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
 
 /** No request of a test may take longer. */
 const TIMEOUT = 30_000;
