@@ -10,6 +10,10 @@ use crate::ports::{BoxFuture, Cache, CacheEntry, Fault};
 /// The shortest life KV gives an entry.
 const SHORTEST_TTL: u64 = 60;
 
+/// How long a place keeps what it has read of KV, in seconds: the shortest that KV allows. After it a change that was made
+/// elsewhere is seen, a revoked token for example.
+const READ_TTL: u64 = 30;
+
 /// One KV namespace.
 pub struct Kv(KvStore);
 
@@ -30,7 +34,7 @@ impl Kv {
 
 impl Cache for Kv {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<String>, Fault>> {
-        let request = self.0.get(key);
+        let request = self.0.get(key).cache_ttl(READ_TTL);
         Box::pin(SendFuture::new(async move { request.text().await.map_err(fault) }))
     }
 

@@ -5,6 +5,7 @@
 //! tests do it with in-memory SQLite and maps. Every future is boxed and `Send`, so that the whole stack above
 //! runs natively under `cargo test` as well as in workerd.
 
+pub mod retries;
 mod rows;
 
 use std::any::Any;
@@ -92,12 +93,20 @@ pub struct Stmt {
     pub sql: &'static str,
     /// At most 100 parameters (D1's limit); longer lists travel as one JSON argument for `json_each`.
     pub args: Vec<Argument>,
+    /// Whether to carry it out twice is to carry it out once; see [`retries`].
+    pub is_idempotent: bool,
 }
 
 impl Stmt {
     /// A statement with `args` bound in order.
     pub fn new(sql: &'static str, args: impl Into<Vec<Argument>>) -> Self {
-        Self { sql, args: args.into() }
+        Self { sql, args: args.into(), is_idempotent: false }
+    }
+
+    /// The same statement, which may be carried out twice. What it returns is not looked at, or is the same then.
+    #[must_use]
+    pub fn idempotent(self) -> Self {
+        Self { is_idempotent: true, ..self }
     }
 }
 
@@ -117,6 +126,12 @@ pub enum DatabaseError {
 pub trait Database: Send + Sync {
     /// Runs all statements in one transaction and one round trip: all of them happen or none.
     fn batch(&self, stmts: Vec<Stmt>) -> BoxFuture<'_, Result<Vec<Rows>, DatabaseError>>;
+
+    /// Runs statements that only read, in one round trip, on the nearest copy of the database. That may be behind, by a
+    /// second as a rule, but never behind what this isolate has written.
+    fn batch_on_replica(&self, stmts: Vec<Stmt>) -> BoxFuture<'_, Result<Vec<Rows>, DatabaseError>> {
+        self.batch(stmts)
+    }
 }
 
 // ---------------------------------------------------------------------------------------------- bodies

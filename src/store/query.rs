@@ -14,6 +14,12 @@ pub struct Query<T> {
 }
 
 impl<T> Query<T> {
+    /// The same statement, which may be carried out twice; see [`Stmt::idempotent`].
+    #[must_use]
+    pub fn idempotent(self) -> Self {
+        Self { stmt: self.stmt.idempotent(), read: self.read }
+    }
+
     /// The statement alone, for whoever explains it.
     pub fn stmt(&self) -> &Stmt {
         &self.stmt
@@ -233,12 +239,24 @@ impl dyn Database + '_ {
     pub async fn ask<B: Batch>(&self, batch: B) -> Result<B::Answer, DatabaseError> {
         let mut stmts = Vec::new();
         let reader = batch.add_to(&mut stmts);
-        let mut results = Results(self.batch(stmts).await?.into_iter());
-        let answer = reader.read(&mut results)?;
-        match results.0.next() {
-            None => Ok(answer),
-            Some(_) => Err(Fault::new("database", "more results than statements").into()),
-        }
+        read_all(reader, self.batch(stmts).await?)
+    }
+
+    /// The same for statements that only read, and whose answer may be behind what others have written a moment ago; see
+    /// [`Database::batch_on_replica`].
+    pub async fn ask_replica<B: Batch>(&self, batch: B) -> Result<B::Answer, DatabaseError> {
+        let mut stmts = Vec::new();
+        let reader = batch.add_to(&mut stmts);
+        read_all(reader, self.batch_on_replica(stmts).await?)
+    }
+}
+
+fn read_all<R: Reader>(reader: R, results: Vec<Rows>) -> Result<R::Answer, DatabaseError> {
+    let mut results = Results(results.into_iter());
+    let answer = reader.read(&mut results)?;
+    match results.0.next() {
+        None => Ok(answer),
+        Some(_) => Err(Fault::new("database", "more results than statements").into()),
     }
 }
 

@@ -240,12 +240,8 @@ async fn load(
         Some(NameResolution::Documents(documents)) => documents,
         Some(NameResolution::Claimed) | None => None,
     };
-    let parts = if let Some(parts) = parts {
-        parts
-    } else {
-        let revision = known.as_ref().map(|known| known.revision());
-        app.ports.database.ask(documents::documents(organization, name.as_str(), revision)).await?
-    };
+    let parts =
+        if let Some(parts) = parts { parts } else { current_parts(app, organization, name, known.as_deref()).await? };
     let StoredDocuments { documents, authority: facts } = assemble(parts, known)?;
     let known = match facts {
         None => NameResolution::Documents(documents),
@@ -258,6 +254,26 @@ async fn load(
         bytes,
     );
     Ok(known)
+}
+
+/// What the database has of a name. Whether what is known still holds is asked of a replica; one that is behind what is
+/// known, or has nothing of it, is not believed.
+async fn current_parts(
+    app: &App,
+    organization: OrganizationId,
+    name: &PackageName,
+    known: Option<&PackageDocuments>,
+) -> Result<Vec<DocumentPart>, Failure> {
+    let database = &app.ports.database;
+    let query = documents::documents(organization, name.as_str(), known.map(PackageDocuments::revision));
+    if let Some(known) = known {
+        let parts = database.ask_replica(query.clone()).await?;
+        let mut documents = parts.iter().filter(|part| part.facts.is_none()).peekable();
+        if documents.peek().is_some() && documents.all(|part| part.revision >= known.revision()) {
+            return Ok(parts);
+        }
+    }
+    Ok(database.ask(query).await?)
 }
 
 /// A document as everybody sees it who sees all of it.

@@ -73,8 +73,9 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, 
     let limited = view.version_limited_targets();
     let date = |revisions: Revisions| if limited.is_empty() { revisions.names_revision } else { revisions.revision };
     if let Some(entry) = &cached
-        && let Some(revisions) = organizations::revisions(&*app.ports.database, view.organization()).await?
-        && date(revisions) == entry.value.revision
+        && let Some(revisions) = app.ports.database.ask_replica(organizations::revisions(view.organization())).await?
+        // A replica that is behind what is known tells nothing new.
+        && date(revisions) <= entry.value.revision
     {
         return Ok(cache_names(app, key, entry.value.clone()));
     }

@@ -71,6 +71,7 @@ pub fn touch_last_seen(hash: &str, now: Millis, idle_since: Millis) -> Query<Opt
         concat!("UPDATE sessions SET seen_at = ?2 WHERE hash = ?1 AND", is_alive!(), " RETURNING ", session_columns!()),
         [hash.into(), now.into(), idle_since.into()],
     )
+    .idempotent()
 }
 
 /// A session about to begin.

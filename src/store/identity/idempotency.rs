@@ -84,6 +84,7 @@ pub fn collect_garbage(now: Millis) -> Stmt {
           WHERE id IN (SELECT id FROM idempotency_keys WHERE expires_at <= ?1 ORDER BY expires_at LIMIT 1000)",
         [now.into()],
     )
+    .idempotent()
 }
 
 /// The answers, for whoever re-seals them.

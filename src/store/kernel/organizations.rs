@@ -126,10 +126,8 @@ pub async fn listing(
 }
 
 /// The revisions alone, to learn whether a listing kept in memory still holds.
-pub async fn revisions(db: &dyn Database, organization: OrganizationId) -> Result<Option<Revisions>, DatabaseError> {
-    let revisions =
-        Query::one("SELECT revision, names_revision FROM organizations WHERE id = ?1", [organization.into()]);
-    db.ask(revisions).await
+pub fn revisions(organization: OrganizationId) -> Query<Option<Revisions>> {
+    Query::one("SELECT revision, names_revision FROM organizations WHERE id = ?1", [organization.into()])
 }
 
 /// The vendors that an organization claims, at a revision of its names.

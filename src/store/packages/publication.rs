@@ -481,6 +481,7 @@ pub fn insert_texts(texts: &[NewText]) -> Vec<Stmt> {
                  SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?1) j",
                 [list.into()],
             )
+            .idempotent()
         })
         .collect()
 }

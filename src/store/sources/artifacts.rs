@@ -184,6 +184,7 @@ pub fn delete_marked(sha256s: &[String]) -> Stmt {
             AND NOT EXISTS (SELECT 1 FROM dists d WHERE d.artifact_sha256 = artifacts.sha256)",
         [json!(sha256s).to_string().into()],
     )
+    .idempotent()
 }
 
 /// The statement that forgets texts that no version has any more; at most 500.
@@ -194,4 +195,5 @@ pub fn delete_unreferenced_texts() -> Stmt {
              WHERE NOT EXISTS (SELECT 1 FROM version_files f WHERE f.text_sha256 = t.sha256) LIMIT 500)",
         [],
     )
+    .idempotent()
 }

@@ -159,11 +159,13 @@ pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
             "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
             [artifact.sha256.as_str().into(), artifact.sha1.as_str().into(), artifact.size.into(), now.into()],
-        ),
+        )
+        .idempotent(),
         Stmt::new(
             "UPDATE dists SET artifact_sha256 = ?2, error = NULL WHERE id = ?1",
             [dist_id.into(), artifact.sha256.as_str().into()],
-        ),
+        )
+        .idempotent(),
     ]
 }
 

@@ -276,4 +276,5 @@ pub fn prune(before: Millis) -> Stmt {
             LIMIT 5000)",
         [before.into()],
     )
+    .idempotent()
 }

@@ -253,6 +253,7 @@ pub fn record_answer(repository_id: i64, recorded: Vec<NewAnswer>, now: Millis) 
                digest = iif(excluded.error IS NULL, excluded.digest, digest)",
             [repository_id.into(), rows.into(), now.into()],
         )
+        .idempotent()
     };
     json_arguments(recorded.into_iter().map(row)).into_iter().map(statement).collect()
 }
@@ -286,4 +287,5 @@ pub fn prune(before: Millis) -> Stmt {
             WHERE checked_at < ?1 AND (answer IS NULL OR answer = 'absent') LIMIT 5000)",
         [before.into()],
     )
+    .idempotent()
 }

@@ -207,4 +207,5 @@ pub fn delete_old(before: Millis) -> Stmt {
           WHERE id IN (SELECT id FROM webhook_deliveries WHERE created_at < ?1 ORDER BY created_at LIMIT 1000)",
         [before.into()],
     )
+    .idempotent()
 }

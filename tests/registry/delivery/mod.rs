@@ -3,3 +3,4 @@
 pub mod dist;
 mod metadata;
 mod notify;
+mod replicas;

@@ -1,10 +1,14 @@
 //! The database port on in-memory SQLite, as strict as D1.
 
+use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
+use rostrum::ports::retries::all_only_read;
 use rostrum::ports::{Argument, BoxFuture, Database, DatabaseError, Fault, Rows, Stmt};
 use rostrum::store::query::Batch;
 use rusqlite::Connection;
+use rusqlite::backup::Backup;
 use rusqlite::limits::Limit;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use serde_json::{Map, Number, Value as Json};
@@ -37,6 +41,8 @@ pub fn statements(batch: impl Batch) -> Vec<Stmt> {
 /// A database with every migration applied.
 pub struct Sqlite {
     connection: Mutex<Connection>,
+    /// What reads that may be behind see, once it is frozen.
+    replica: Mutex<Option<Connection>>,
     meter: PortMeter,
 }
 
@@ -48,10 +54,22 @@ impl Sqlite {
             let value = i32::try_from(value).expect("a small number");
             connection.set_limit(limit, value).expect("SQLite knows the limit");
         }
-        for migration in migrations() {
-            connection.execute_batch(&migration).expect("the migration applies");
+        connection.execute_batch(MIGRATIONS_TABLE).expect("a new table");
+        for (name, sql) in migrations() {
+            connection.execute_batch(&sql).expect("the migration applies");
+            connection.execute("INSERT INTO d1_migrations (name) VALUES (?1)", [name]).expect("a new migration");
         }
-        Self { connection: Mutex::new(connection), meter }
+        Self { connection: Mutex::new(connection), replica: Mutex::default(), meter }
+    }
+
+    /// From now on reads that may be behind see what is there now.
+    pub fn freeze_replica(&self) {
+        let mut replica = Connection::open_in_memory().expect("SQLite opens");
+        let connection = self.connection.lock().expect("not poisoned");
+        let copy = Backup::new(&connection, &mut replica).expect("a backup");
+        copy.run_to_completion(i32::MAX, Duration::ZERO, None).expect("everything is copied");
+        drop(copy);
+        *self.replica.lock().expect("not poisoned") = Some(replica);
     }
 
     /// Asks the database behind the registry's back; not counted.
@@ -76,8 +94,16 @@ impl Sqlite {
         connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    fn transaction(&self, stmts: &[Stmt]) -> Result<Vec<Rows>, DatabaseError> {
-        let mut connection = self.connection.lock().expect("not poisoned");
+    /// Counts a batch that keeps D1's limits.
+    fn count(&self, stmts: &[Stmt]) {
+        stmts.iter().for_each(check_limits);
+        self.meter.count(|calls| {
+            calls.round_trips += 1;
+            calls.statements += stmts.len();
+        });
+    }
+
+    fn transaction(connection: &mut Connection, stmts: &[Stmt]) -> Result<Vec<Rows>, DatabaseError> {
         let transaction = connection.transaction().map_err(|error| refusal(&error))?;
         let results = stmts.iter().map(|stmt| query(&transaction, stmt.sql, &stmt.args)).collect::<Result<Vec<_>, _>>();
         match results {
@@ -93,18 +119,34 @@ impl Database for Sqlite {
             if stmts.is_empty() {
                 return Ok(Vec::new());
             }
-            stmts.iter().for_each(check_limits);
-            self.meter.count(|calls| {
-                calls.round_trips += 1;
-                calls.statements += stmts.len();
-            });
-            self.meter.run(Port::Database, || self.transaction(&stmts)).await?
+            self.count(&stmts);
+            let run = || Self::transaction(&mut self.connection.lock().expect("not poisoned"), &stmts);
+            self.meter.run(Port::Database, run).await?
+        })
+    }
+
+    fn batch_on_replica(&self, stmts: Vec<Stmt>) -> BoxFuture<'_, Result<Vec<Rows>, DatabaseError>> {
+        Box::pin(async move {
+            assert!(all_only_read(&stmts), "a replica is only read: {stmts:?}");
+            if self.replica.lock().expect("not poisoned").is_none() {
+                return self.batch(stmts).await;
+            }
+            self.count(&stmts);
+            let run = || {
+                let mut replica = self.replica.lock().expect("not poisoned");
+                Self::transaction(replica.as_mut().expect("it is never thawed"), &stmts)
+            };
+            self.meter.run(Port::Database, run).await?
         })
     }
 }
 
-/// Every migration in its order.
-pub fn migrations() -> Vec<String> {
+/// Where wrangler notes which migrations it has applied.
+const MIGRATIONS_TABLE: &str = "CREATE TABLE d1_migrations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE,
+    applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)";
+
+/// The name and the SQL of every migration, in their order.
+fn migrations() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .expect("there are migrations")
@@ -112,7 +154,8 @@ pub fn migrations() -> Vec<String> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
         .collect();
     paths.sort();
-    paths.iter().map(|path| std::fs::read_to_string(path).expect("UTF-8")).collect()
+    let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    paths.iter().map(|path| (name(path), std::fs::read_to_string(path).expect("UTF-8"))).collect()
 }
 
 fn check_limits(stmt: &Stmt) {
