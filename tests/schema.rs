@@ -2,7 +2,8 @@
 //!
 //! The dump: every table, index, trigger and view of `sqlite_master` with the SQL that made it, tables first, each
 //! kind by name; SQLite's own entries are left out. To write it anew after a migration: `UPDATE_SCHEMA=1 cargo test
-//! --test schema`.
+//! --test schema`, which also writes down the name of the newest migration, so that a build can tell whether it was
+//! applied.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,18 @@ fn the_schema_is_what_the_migrations_add_up_to() {
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(found == expected, "schema.sql is behind the migrations: run UPDATE_SCHEMA=1 cargo test --test schema");
+}
+
+#[test]
+fn the_build_knows_the_newest_migration() {
+    let path = root().join("src/store/operations/newest_migration.txt");
+    let newest = migrations().pop().expect("there are migrations");
+    let expected = format!("{}\n", newest.file_name().expect("a name").to_string_lossy());
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, &expected).expect("written");
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "{}: run UPDATE_SCHEMA=1 cargo test --test schema", path.display());
 }
 
 #[test]

@@ -21,6 +21,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("identity/throttles", &["clean", "clear", "count", "is_first_beyond", "refund"]),
     ("identity/two_factor", &["disable_totp", "enable_totp", "prepare_totp", "replace_codes", "spend"]),
     ("kernel/organizations", &["by_slug", "insert"]),
+    ("operations/migrations", &["is_newest_applied"]),
     ("packages/documents", &["documents_of_repository"]),
     ("packages/publication", &["insert_texts"]),
     ("packages/remarks", &["delete_outdated", "record_of_archives", "replace"]),

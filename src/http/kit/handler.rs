@@ -20,6 +20,7 @@ use http::{HeaderMap, Method};
 use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
 use crate::http::kit::requirement::Access;
 use crate::ports::BoxFuture;
+use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 
 /// The future of a handler's response. A failure becomes a response that carries it in its extensions.
@@ -79,6 +80,13 @@ impl<T: Extract> Extract for Result<T, Failure> {
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         Ok(T::extract(request))
+    }
+}
+
+/// What every entry point gives a request.
+impl Extract for App {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        request.parts.extensions.get().cloned().ok_or_else(Failure::unwired)
     }
 }
 

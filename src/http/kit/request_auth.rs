@@ -315,9 +315,8 @@ impl Authenticator {
 
 impl Authenticator {
     fn extract(request: &mut BufferedRequest, counting: Counting) -> Result<Self, Failure> {
-        let tenant = Tenant::extract(request)?;
+        let (tenant, app) = (Tenant::extract(request)?, App::extract(request)?);
         let parts = &request.parts;
-        let app = parts.extensions.get::<App>().cloned().ok_or_else(Failure::unwired)?;
         let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned().ok_or_else(Failure::unwired)?;
         let address = parts.headers.get(CLIENT_ADDRESS_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (surface, credential) = (Surface::of(parts)?, credential_of(&parts.headers));

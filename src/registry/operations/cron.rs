@@ -24,6 +24,9 @@ const ABSENT_ANSWER_RETENTION: Duration = Duration::from_hours(24);
 /// How long the log of webhooks is kept.
 const DELIVERY_RETENTION: Duration = Duration::from_hours(720);
 
+/// How long something may be due, while its job waits on the queue, before the log tells of it.
+const OVERDUE_AFTER: Duration = Duration::from_mins(5);
+
 /// How long finished runs are kept.
 const SYNC_RUN_RETENTION: Duration = Duration::from_hours(720);
 
@@ -32,10 +35,12 @@ const SYNC_RUN_RETENTION: Duration = Duration::from_hours(720);
 pub async fn run_scheduled(app: &App) -> Result<usize, Failure> {
     let now = app.now();
     let minute = now.seconds().div_euclid(60);
-    let due = repositories::due(&*app.ports.database, now).await?;
-    let syncs: Vec<Job> = due.into_iter().map(|repository_id| Job::SyncRepository { repository_id }).collect();
+    let due = app.ports.database.ask(repositories::due(now)).await?;
+    let syncs: Vec<Job> = due.iter().map(|one| Job::SyncRepository { repository_id: one.id }).collect();
     app.enqueue_all(&syncs, Duration::ZERO).await;
-    deliveries::enqueue_due(app, now).await?;
+    warn_of_overdue("syncs", due.iter().map(|one| one.due_at), now);
+    let sent = deliveries::enqueue_due(app, now).await?;
+    warn_of_overdue("deliveries to webhooks", sent.iter().map(|one| one.due_at), now);
     if minute % LOST_JOB_CHECK_MINUTES == 0 {
         requeue_lost_jobs(app, now).await?;
     }
@@ -49,9 +54,31 @@ pub async fn run_scheduled(app: &App) -> Result<usize, Failure> {
 async fn requeue_lost_jobs(app: &App, now: Millis) -> Result<(), Failure> {
     let behind =
         dists::repositories_awaiting_archives(&*app.ports.database, now.minus(ARCHIVE_BUILD_GRACE_PERIOD)).await?;
+    if !behind.is_empty() {
+        log::warn!(
+            "the archives of {} repositories have been pending for more than {} min: their jobs are queued again",
+            behind.len(),
+            ARCHIVE_BUILD_GRACE_PERIOD.as_secs() / 60
+        );
+    }
     let builds: Vec<Job> = behind.into_iter().map(|repository_id| Job::BuildArchives { repository_id }).collect();
     app.enqueue_all(&builds, Duration::ZERO).await;
     Ok(())
+}
+
+/// Tells the operator of what has been due for minutes, although each tick queues a job for it: the queue does not hand
+/// the jobs out, or they do not get as far as to claim what they are for.
+fn warn_of_overdue(what: &str, due_at: impl Iterator<Item = Millis>, now: Millis) {
+    let overdue: Vec<Millis> = due_at.filter(|due_at| *due_at < now.minus(OVERDUE_AFTER)).collect();
+    if let Some(longest) = overdue.iter().min() {
+        let minutes = (now.seconds() - longest.seconds()) / 60;
+        log::warn!(
+            "{} {what} have been pending for more than {} min, the longest for {minutes} min: the queue is behind, or does not \
+             work",
+            overdue.len(),
+            OVERDUE_AFTER.as_secs() / 60
+        );
+    }
 }
 
 /// Removes the rows that are only kept for a while.

@@ -19,7 +19,7 @@ use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::outbound::read_all;
 use crate::store::storefront::deliveries::{
-    ClaimedDelivery, DeliveryAttempt, DeliveryId, claim, due, notify_expired, settle,
+    ClaimedDelivery, DeliveryAttempt, DeliveryId, DueDelivery, claim, due, notify_expired, settle,
 };
 
 /// How long a receiver may take to answer.
@@ -43,11 +43,12 @@ const RETRY_DELAYS: [Duration; 6] = [
 
 const USER_AGENT_TEXT: &str = concat!("rostrum/", env!("CARGO_PKG_VERSION"));
 
-/// Tells of the permissions that have ended, and puts one job on the queue for every delivery that is due.
-pub async fn enqueue_due(app: &App, now: Millis) -> Result<(), Failure> {
+/// Tells of the permissions that have ended, and puts one job on the queue for every delivery that is due; which those
+/// are.
+pub async fn enqueue_due(app: &App, now: Millis) -> Result<Vec<DueDelivery>, Failure> {
     let (_, due) = app.ports.database.ask((notify_expired(now), due(now))).await?;
-    app.enqueue_all(&jobs(due), Duration::ZERO).await;
-    Ok(())
+    app.enqueue_all(&jobs(due.iter().map(|one| DeliveryId { id: one.id })), Duration::ZERO).await;
+    Ok(due)
 }
 
 /// The jobs that send the deliveries with these ids; ones that are lost are found by cron.

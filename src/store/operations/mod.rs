@@ -1,4 +1,5 @@
-//! Settings and totals.
+//! Settings, totals, and which migrations were applied.
 
+pub mod migrations;
 pub mod settings;
 pub mod statistics;

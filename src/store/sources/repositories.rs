@@ -391,22 +391,28 @@ pub fn record_conflict(repository_id: i64, package: &str, digest: &str, capabili
     )
 }
 
+/// A repository whose sync is due.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DueRepository {
+    /// Its primary key.
+    pub id: i64,
+    /// Since when at the latest. One that was asked for before its interval was over counts as due since now.
+    pub due_at: Millis,
+}
+
 /// The repositories whose sync is due: asked for, never run, cut off, or past their interval. At most 500.
-pub async fn due(db: &dyn Database, now: Millis) -> Result<Vec<i64>, DatabaseError> {
-    #[derive(Deserialize)]
-    struct Due {
-        id: i64,
-    }
-    let due: Query<Vec<Due>> = Query::all(
-        "SELECT r.id FROM repositories r
+pub fn due(now: Millis) -> Query<Vec<DueRepository>> {
+    Query::all(
+        "SELECT r.id, CASE WHEN l.id IS NULL THEN r.created_at WHEN l.finished_at IS NULL THEN l.lease_until
+                           ELSE min(l.next_due_at, ?1) END AS due_at
+           FROM repositories r
            LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
           WHERE r.kind IN ('git', 'composer') AND r.is_active = 1
             AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?1)
             AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?1)
           ORDER BY l.started_at LIMIT 500",
         [now.into()],
-    );
-    Ok(db.ask(due).await?.into_iter().map(|row| row.id).collect())
+    )
 }
 
 // Across organizations: a key of ENCRYPTION_KEY seals for all of them.

@@ -153,10 +153,19 @@ pub fn notify_expired(now: Millis) -> [Stmt; 2] {
     [tell, note]
 }
 
+/// A delivery that is to be sent and is not being sent.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DueDelivery {
+    /// Its primary key.
+    pub id: i64,
+    /// Since when.
+    pub due_at: Millis,
+}
+
 /// Finds what is to be sent and is not being sent, at most 200, the longest due first.
-pub fn due(now: Millis) -> Query<Vec<DeliveryId>> {
+pub fn due(now: Millis) -> Query<Vec<DueDelivery>> {
     Query::all(
-        "SELECT d.id FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id AND w.is_enabled = 1
+        "SELECT d.id, d.next_attempt_at AS due_at FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id AND w.is_enabled = 1
           WHERE d.state = 'pending' AND d.next_attempt_at <= ?1 AND coalesce(d.lease_until, 0) <= ?1
           ORDER BY d.next_attempt_at LIMIT 200",
         [now.into()],

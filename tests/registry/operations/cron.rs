@@ -4,7 +4,7 @@ use rostrum::ports::Job;
 use rostrum::registry::operations::jobs::perform;
 use serde_json::json;
 
-use crate::support::{ADMIN, Calls, FaultTiming, Port, TestRegistry, file, manifest};
+use crate::support::{ADMIN, Calls, FaultTiming, Port, TestRegistry, file, logs, manifest};
 
 /// A repository with one tag that was synced, and whose job to build archives got lost.
 async fn with_lost_archives() -> (TestRegistry, i64) {
@@ -117,4 +117,48 @@ async fn a_call_that_the_queue_loses_keeps_neither_the_others_nor_the_next_tick(
             assert_eq!(syncs(&registry).len(), 230);
         }
     }
+}
+
+#[tokio::test]
+async fn cron_tells_what_has_been_pending_for_minutes_although_it_was_queued_again_and_again() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    let id = registry.register(&repo).await;
+    registry.register(&registry.repository("acme/other")).await;
+    for _ in 0..5 {
+        registry.advance_seconds(60);
+        registry.tasks.lose_jobs();
+        registry.cron().await;
+    }
+    assert_eq!(logs::text(), "", "five minutes are not yet worth a word");
+    registry.advance_seconds(60);
+    registry.cron().await;
+    let told = "WARN 2 syncs have been pending for more than 5 min, the longest for 6 min: the queue is behind";
+    assert!(logs::text().starts_with(told), "{}", logs::text());
+
+    // Once they have run, only what is past its interval for that long is pending.
+    registry.run_until_idle().await;
+    logs::begin();
+    registry.advance_seconds(14 * 60);
+    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    registry.tasks.lose_jobs();
+    registry.cron().await;
+    assert!(!logs::text().contains("pending"), "{}", logs::text());
+    registry.advance_seconds(2 * 60);
+    registry.cron().await;
+    assert!(
+        logs::text().contains("2 syncs have been pending for more than 5 min, the longest for 6 min"),
+        "{}",
+        logs::text()
+    );
+}
+
+#[tokio::test]
+async fn cron_tells_of_archives_that_have_to_be_queued_again() {
+    let (registry, _) = with_lost_archives().await;
+    logs::begin();
+    registry.advance_seconds(40 * 60);
+    registry.cron().await;
+    let told = "the archives of 1 repositories have been pending for more than 30 min: their jobs are queued again";
+    assert!(logs::text().contains(told), "{}", logs::text());
 }

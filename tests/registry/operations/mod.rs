@@ -3,5 +3,6 @@
 mod audit;
 mod cron;
 mod encryption;
+mod health;
 mod settings;
 mod statistics;
