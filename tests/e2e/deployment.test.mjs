@@ -1,0 +1,80 @@
+// What is deployed: wrangler.toml says nothing that would be a mistake, and the wasm has its twin with names.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { experimental_readRawConfig as readRawConfig } from "wrangler";
+import { build, root } from "../../scripts/lib/paths.mjs";
+
+const { rawConfig: config } = readRawConfig({ config: join(root, "wrangler.toml") }, { hideWarnings: true });
+
+/** From this date on nodejs_compat is on unless it is refused. */
+const NODEJS_COMPAT_DATE = "2026-08-04";
+
+/** Why a configuration must not be deployed. */
+function mistakes({ compatibility_date: date, compatibility_flags: flags = [], cache, env = {} }) {
+  const found = [];
+  if (flags.includes("nodejs_compat")) found.push("nodejs_compat is on");
+  if (date >= NODEJS_COMPAT_DATE && !flags.includes("no_nodejs_compat")) found.push("its date switches nodejs_compat on");
+  if (cache?.enabled) found.push("the Workers Cache hands one caller's answers to another");
+  for (const [name, one] of Object.entries(env)) {
+    found.push(...mistakes({ compatibility_date: date, compatibility_flags: flags, ...one }).map((text) => `${name}: ${text}`));
+  }
+  return found;
+}
+
+test("the Worker has no Node.js compatibility and no shared cache", () => {
+  assert.deepEqual(mistakes(config), []);
+});
+
+test("what would be a mistake is recognised", () => {
+  const date = NODEJS_COMPAT_DATE;
+  assert.deepEqual(mistakes({ compatibility_date: date }), ["its date switches nodejs_compat on"]);
+  assert.deepEqual(mistakes({ compatibility_date: date, compatibility_flags: ["no_nodejs_compat"] }), []);
+  const cached = { compatibility_date: "2026-04-01", compatibility_flags: ["nodejs_compat"], cache: { enabled: true } };
+  assert.equal(mistakes(cached).length, 2);
+  assert.deepEqual(mistakes({ compatibility_date: "2026-04-01", env: { staging: { cache: { enabled: true } } } }).length, 1);
+});
+
+test("jobs may take five minutes of CPU time, and a bounded number of them runs at once", () => {
+  assert.equal(config.limits.cpu_ms, 300_000);
+  const [jobs] = config.queues.consumers;
+  assert.equal(jobs.max_batch_size, 1);
+  assert.ok(jobs.max_concurrency >= 1 && jobs.max_concurrency <= 20, `${jobs.max_concurrency}`);
+});
+
+/** The custom sections of a wasm by name, and how many functions it has (WebAssembly, section 5.5). */
+function sections(name) {
+  const bytes = readFileSync(join(build, name));
+  let at = 8;
+  const number = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++];
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  const found = { custom: [], functions: 0 };
+  while (at < bytes.length) {
+    const id = bytes[at++];
+    const length = number();
+    const end = at + length;
+    if (id === 3) found.functions = number();
+    if (id === 0) {
+      const size = number();
+      found.custom.push(bytes.subarray(at, at + size).toString());
+    }
+    at = end;
+  }
+  return found;
+}
+
+test("the wasm that is deployed has no names, and the one beside it has those of the same functions", () => {
+  const [deployed, named] = ["index_bg.wasm", "index_bg.named.wasm"].map(sections);
+  assert.ok(!deployed.custom.includes("name"));
+  assert.ok(named.custom.includes("name"));
+  assert.ok(deployed.functions > 1_000);
+  assert.equal(deployed.functions, named.functions);
+});
