@@ -4,6 +4,13 @@
 // the code that uses them runs. wrangler runs remote migrations only with the database's id in its configuration,
 // so a copy of wrangler.toml with that id is used and removed again.
 //
+// Before it migrates it prints the bookmark of the database as it is, to which `wrangler d1 time-travel restore` goes back.
+//
+// From 4.113 on wrangler creates queues and finds databases by itself; it needs Node 22, so `ensureQueue` and
+// `CONFIG_WITH_ID` stay as long as Node 20 is supported (CONTRIBUTING.md).
+//
+// WRANGLER_BIN names another wrangler than the one that is installed.
+//
 // Secrets: ADMIN_TOKEN and ENCRYPTION_KEY, set with `npx wrangler secret put NAME`, or taken from the environment
 // when the Worker lacks them. `npm run deploy -- --dry-run` only packs the Worker.
 
@@ -16,7 +23,7 @@ import { Stop, main, say, step } from "./lib/say.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 
 const SECRETS = ["ADMIN_TOKEN", "ENCRYPTION_KEY"];
-const WRANGLER = npmBin("wrangler");
+const WRANGLER = process.env.WRANGLER_BIN || npmBin("wrangler");
 const CONFIG = join(root, "wrangler.toml");
 const CONFIG_WITH_ID = join(root, ".wrangler-deploy.toml");
 const SECRETS_FILE = join(root, ".wrangler-deploy-secrets.json");
@@ -79,9 +86,18 @@ async function migrate(config) {
   if (id === undefined) throw new Stop(`The database ${name} was created but is not listed: deploy again in a minute.`);
   const line = `database_name = "${name}"`;
   writeFileSync(CONFIG_WITH_ID, config.replace(line, `${line}\ndatabase_id = "${id}"`));
+  await printBookmark(name);
   await step("Applying migrations", () =>
     run(WRANGLER, ["d1", "migrations", "apply", name, "--remote", "--config", CONFIG_WITH_ID], { env, show: true }),
   );
+}
+
+/** Says how to go back to what the database holds now. */
+async function printBookmark(name) {
+  const { code, stdout, stderr } = await attempt(WRANGLER, ["d1", "time-travel", "info", name, "--json", "--config", CONFIG_WITH_ID], { env });
+  const bookmark = code === 0 ? /"bookmark": *"([^"]+)"/.exec(stdout)?.[1] : undefined;
+  if (bookmark === undefined) fail("Ask for the database's bookmark", stdout + stderr);
+  say(`The database as it is now: npx wrangler d1 time-travel restore ${name} --bookmark=${bookmark}`);
 }
 
 async function databaseId(name) {

@@ -26,7 +26,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("packages/publication", &["insert_texts"]),
     ("packages/remarks", &["delete_outdated", "record_of_archives", "replace"]),
     ("packages/state", &["live_versions", "of_repository"]),
-    ("sources/artifacts", &["delete_marked", "delete_unreferenced_texts", "mark_unreferenced"]),
+    ("sources/artifacts", &["delete_marked", "delete_unreferenced_texts", "mark_unreferenced", "note_unreferenced"]),
     ("sources/dists", &["attach", "attach_first", "record_refusal", "repositories_awaiting_archives", "unbuilt_tags"]),
     ("sources/refs", &["of_repository", "replace"]),
     ("sources/repositories", &["by_id", "due", "record_conflict"]),

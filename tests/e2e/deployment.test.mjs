@@ -1,7 +1,9 @@
 // What is deployed: wrangler.toml says nothing that would be a mistake, and the wasm has its twin with names.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { experimental_readRawConfig as readRawConfig } from "wrangler";
@@ -77,4 +79,56 @@ test("the wasm that is deployed has no names, and the one beside it has those of
   assert.ok(named.custom.includes("name"));
   assert.ok(deployed.functions > 1_000);
   assert.equal(deployed.functions, named.functions);
+});
+
+/** A wrangler that is logged in and finds everything there; it notes what it is asked. */
+const STUB = (log) => `#!/usr/bin/env node
+const { appendFileSync } = require("node:fs");
+const asked = process.argv.slice(2).join(" ");
+appendFileSync(${JSON.stringify(log)}, asked + "\\n");
+const answers = [
+  [/^whoami/, { loggedIn: true }],
+  [/^secret list/, [{ name: "ADMIN_TOKEN" }, { name: "ENCRYPTION_KEY" }]],
+  [/^d1 list/, [{ name: "rostrum", uuid: "0192aa" }]],
+  [/^d1 time-travel info/, { bookmark: "00000085-0000024c-00004c6d-8e61117bf38d7adb71b934ebbf891683" }],
+];
+const found = answers.find(([pattern]) => pattern.test(asked));
+if (found) console.log(JSON.stringify(found[1]));
+`;
+
+/** `npm run deploy` with that wrangler: `{ code, stdout, asked }`. */
+async function deploy(change = (stub) => stub) {
+  const folder = mkdtempSync(join(tmpdir(), "rostrum-deploy-"));
+  try {
+    const [stub, log] = [join(folder, "wrangler"), join(folder, "asked.txt")];
+    writeFileSync(stub, change(STUB(log)), { mode: 0o755 });
+    const env = { ...process.env, WRANGLER_BIN: stub };
+    const program = join(root, "scripts/deploy.mjs");
+    const result = await new Promise((done) =>
+      execFile(process.execPath, [program], { env, timeout: 60_000 }, (error, stdout, stderr) =>
+        done({ code: error?.code ?? 0, stdout, stderr }),
+      ),
+    );
+    return { ...result, asked: readFileSync(log, "utf8").trim().split("\n") };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("a deploy prints how to go back before it migrates, and migrates before it uploads", async () => {
+  const { code, stdout, asked } = await deploy();
+  assert.equal(code, 0, stdout);
+  const steps = ["d1 time-travel info", "d1 migrations apply", "deploy --config"];
+  const places = steps.map((step) => asked.findIndex((line) => line.startsWith(step)));
+  assert.deepEqual(places, [...places].sort((a, b) => a - b), asked.join("\n"));
+  assert.ok(places.every((place) => place >= 0), asked.join("\n"));
+  assert.match(stdout, /npx wrangler d1 time-travel restore rostrum --bookmark=00000085-0000024c-/);
+  assert.ok(!existsSync(join(root, ".wrangler-deploy.toml")));
+});
+
+test("without a bookmark nothing is migrated", async () => {
+  const { code, stderr, asked } = await deploy((stub) => stub.replace("/^d1 time-travel info/", "/^never/"));
+  assert.notEqual(code, 0);
+  assert.match(stderr, /bookmark/);
+  assert.ok(!asked.some((line) => line.startsWith("d1 migrations")), asked.join("\n"));
 });

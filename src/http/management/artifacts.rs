@@ -129,7 +129,7 @@ pub struct CleanupView {
     /// Whether nothing was removed.
     dry_run: bool,
     versions: Vec<CleanedView>,
-    /// Zips that nobody needs then; they leave the store within two hours.
+    /// Zips that nobody needs then; they leave the store after 30 days, as long as the database can be restored.
     zips: usize,
     /// Their bytes.
     bytes: i64,

@@ -1,7 +1,8 @@
 //! Zips as operators see them: which there are, which uploaded versions are old enough to go, and the removal of zips
 //! that nobody needs.
 //!
-//! A zip is removed in three steps: its row is *doomed*, its blob deleted, its row deleted. An upload announces its zip
+//! A zip that nobody needs is kept for [`UNREFERENCED_RETENTION`], so that a database that was restored finds what it needs.
+//! Then it is removed in three steps: its row is *doomed*, its blob deleted, its row deleted. An upload announces its zip
 //! before it stores it: it finds the row doomed and is refused, or makes it young, and a young zip is not doomed. So no
 //! blob is deleted behind the back of somebody who has just stored it. An archive built from a commit has no such
 //! announcement; it is built again when its blob is missing.
@@ -23,7 +24,7 @@ use crate::store::Page;
 use crate::store::kernel::name_range::NameRange;
 use crate::store::sources::artifacts::{
     self, ArtifactFilter, ArtifactRow, UploadedVersion, Use, delete_marked, delete_unreferenced_texts,
-    mark_unreferenced, uploaded, uploaded_names,
+    mark_unreferenced, note_unreferenced, uploaded, uploaded_names,
 };
 
 /// Most rows that are looked through for one answer.
@@ -163,14 +164,20 @@ fn choose(rows: Vec<UploadedVersion>, view: &View, spec: &CleanupSpec, now: Mill
 /// How old a zip that nobody needs has to be: longer than any upload takes from its announcement to its publication.
 const GARBAGE_GRACE_PERIOD: Duration = Duration::from_hours(1);
 
+/// How long a zip is kept that nobody needs: D1 can be restored to any moment of the last 30 days, and what was needed then
+/// has to be there again. Texts are in the database itself.
+pub const UNREFERENCED_RETENTION: Duration = Duration::from_hours(24 * 30);
+
 /// Removes zips and texts that nobody needs any more. Says how many zips.
 pub async fn collect_garbage(app: &App) -> Result<usize, Failure> {
     let now = app.now();
-    let (doomed, ()) = app
-        .ports
-        .database
-        .ask((mark_unreferenced(now.minus(GARBAGE_GRACE_PERIOD), now), delete_unreferenced_texts()))
-        .await?;
+    let before = now.minus(GARBAGE_GRACE_PERIOD);
+    let batch = (
+        note_unreferenced(before, now),
+        mark_unreferenced(now.minus(UNREFERENCED_RETENTION), before, now),
+        delete_unreferenced_texts(),
+    );
+    let ((), doomed, ()) = app.ports.database.ask(batch).await?;
     if doomed.is_empty() {
         return Ok(0);
     }

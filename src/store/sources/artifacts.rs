@@ -164,16 +164,27 @@ pub struct UnreferencedZip {
 
 // Across organizations: a zip belongs to whatever content it has, whoever published it.
 
-/// The statement that dooms zips that nobody needs and that were stored before `before`, and those that were doomed
-/// before it and are still there; at most 500.
-pub fn mark_unreferenced(before: Millis, now: Millis) -> Query<Vec<UnreferencedZip>> {
+/// The statement that notes since when nobody needs a zip, of those that were stored before `before`, and no longer does
+/// so of one that somebody needs.
+pub fn note_unreferenced(before: Millis, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE artifacts SET unreferenced_since = iif(unreferenced_since IS NULL, ?2, NULL)
+          WHERE created_at < ?1
+            AND (unreferenced_since IS NOT NULL) = EXISTS (SELECT 1 FROM dists d WHERE d.artifact_sha256 = artifacts.sha256)",
+        [before.into(), now.into()],
+    )
+}
+
+/// The statement that dooms zips that nobody has needed since `since`, and those of them that were doomed before
+/// `before` and are still there; at most 500.
+pub fn mark_unreferenced(since: Millis, before: Millis, now: Millis) -> Query<Vec<UnreferencedZip>> {
     Query::all(
-        "UPDATE artifacts SET doomed_at = ?2 WHERE sha256 IN
+        "UPDATE artifacts SET doomed_at = ?3 WHERE sha256 IN
            (SELECT a.sha256 FROM artifacts a
-             WHERE a.created_at < ?1 AND (a.doomed_at IS NULL OR a.doomed_at < ?1)
+             WHERE a.unreferenced_since < ?1 AND (a.doomed_at IS NULL OR a.doomed_at < ?2)
                AND NOT EXISTS (SELECT 1 FROM dists d WHERE d.artifact_sha256 = a.sha256) LIMIT 500)
          RETURNING sha256",
-        [before.into(), now.into()],
+        [since.into(), before.into(), now.into()],
     )
 }
 

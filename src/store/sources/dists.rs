@@ -157,7 +157,8 @@ pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
     [
         Stmt::new(
             "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
+             ON CONFLICT (sha256) DO UPDATE SET
+               created_at = excluded.created_at, doomed_at = NULL, unreferenced_since = NULL",
             [artifact.sha256.as_str().into(), artifact.sha1.as_str().into(), artifact.size.into(), now.into()],
         )
         .idempotent(),
@@ -187,7 +188,8 @@ pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> ([Stmt
         Stmt::new(
             "INSERT INTO artifacts (sha256, sha1, size, created_at)
              SELECT ?2, ?3, ?4, ?5 FROM dists WHERE id = ?1 AND artifact_sha256 IS NULL
-             ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, doomed_at = NULL",
+             ON CONFLICT (sha256) DO UPDATE SET
+               created_at = excluded.created_at, doomed_at = NULL, unreferenced_since = NULL",
             [
                 dist_id.into(),
                 artifact.sha256.as_str().into(),

@@ -74,7 +74,8 @@ pub fn insert_dist(organization: OrganizationId, package: &str, normalized: &str
 pub fn announce_zip(artifact: &NewArtifact, now: Millis) -> Query<bool> {
     Query::any(
         "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at WHERE doomed_at IS NULL
+         ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, unreferenced_since = NULL
+          WHERE doomed_at IS NULL
          RETURNING size",
         [artifact.sha256.as_str().into(), artifact.sha1.as_str().into(), artifact.size.into(), now.into()],
     )

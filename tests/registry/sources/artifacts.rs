@@ -1,5 +1,6 @@
 //! Zips as operators see them, the cleanup of old uploads, and the removal of what nobody needs.
 
+use rostrum::registry::sources::artifacts::collect_garbage;
 use serde_json::{Value, json};
 
 use crate::support::faults::{count, with_every_call_failing};
@@ -150,32 +151,58 @@ async fn a_cleanup_does_ten_packages_at_a_time_and_says_that_there_is_more() {
     assert_eq!(count(&registry, "packages"), 0);
 }
 
+/// What cron does when the clock has been moved on by whole hours.
+async fn cron_after(registry: &TestRegistry, seconds: u64) {
+    registry.advance_seconds(seconds);
+    registry.cron().await;
+}
+
 #[tokio::test]
-async fn cron_removes_the_zips_and_texts_that_nobody_needs_once_they_are_old_enough() {
+async fn cron_removes_the_zips_that_nobody_has_needed_for_thirty_days_and_the_texts_at_once() {
     let registry = TestRegistry::new();
     upload(&registry, "acme/lib", "1.0.0").await;
     upload(&registry, "acme/lib", "1.1.0").await;
     let (_, id) = registry.published("acme/git", &["1.0.0"]).await;
     assert_eq!(registry.blobs.keys().len(), 3);
+    // They were stored long ago, and are needed until now.
+    cron_after(&registry, 60 * DAY).await;
+    registry.run_until_idle().await;
     registry.delete("/api/packages/acme%2Flib/versions/1.0.0").bearer(ADMIN).send().await.expect(200);
     registry.delete(&format!("/api/repositories/{id}")).bearer(ADMIN).send().await.expect(200);
     assert_eq!(list(&registry, "?unused=true").await.expect(200).header("x-total-count"), "2");
-    registry.cron().await;
-    assert_eq!(registry.blobs.keys().len(), 3, "they are too young");
-    registry.advance_seconds(3600 + 60);
-    registry.cron().await;
+    cron_after(&registry, 3600).await;
+    assert_eq!((registry.blobs.keys().len(), count(&registry, "texts")), (3, 1));
+    cron_after(&registry, 30 * DAY).await;
+    assert_eq!(registry.blobs.keys().len(), 3, "a restore may go back so far");
+    cron_after(&registry, 60).await;
     assert_eq!(registry.blobs.keys().len(), 3, "once an hour is enough");
-    registry.advance_seconds(3600 - 60);
-    registry.cron().await;
-    assert_eq!((registry.blobs.keys().len(), count(&registry, "artifacts"), count(&registry, "texts")), (1, 1, 1));
+    cron_after(&registry, 3600 - 60).await;
+    assert_eq!((registry.blobs.keys().len(), count(&registry, "artifacts")), (1, 1));
     assert_eq!(
         registry.get_from_new_isolate("/dist/acme/lib/1.1.0.zip").await.expect(200).body,
         package("acme/lib", "1.1.0")
     );
     registry.delete("/api/packages/acme%2Flib").bearer(ADMIN).send().await.expect(200);
-    registry.advance_seconds(3600);
-    registry.cron().await;
+    cron_after(&registry, 3600).await;
+    cron_after(&registry, 30 * DAY + 3600).await;
     assert_eq!((registry.blobs.keys().len(), count(&registry, "artifacts"), count(&registry, "texts")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_zip_that_was_needed_again_is_kept_for_thirty_days_more() {
+    let registry = TestRegistry::new();
+    let version = "/api/packages/acme%2Flib/versions/1.0.0";
+    upload(&registry, "acme/lib", "1.0.0").await;
+    registry.delete(version).bearer(ADMIN).send().await.expect(200);
+    cron_after(&registry, 2 * 3600).await;
+    registry.advance_seconds(29 * DAY);
+    upload(&registry, "acme/lib", "1.0.0").await;
+    registry.delete(version).bearer(ADMIN).send().await.expect(200);
+    cron_after(&registry, 2 * 3600).await;
+    cron_after(&registry, 30 * DAY).await;
+    assert_eq!(registry.blobs.keys().len(), 1);
+    cron_after(&registry, 3600).await;
+    assert_eq!(registry.blobs.keys().len(), 0);
 }
 
 #[tokio::test]
@@ -185,9 +212,16 @@ async fn a_zip_that_was_cut_off_between_the_store_and_the_database_is_removed() 
     registry.upload("acme/lib", "1.0.0", package("acme/lib", "1.0.0")).await.expect(500);
     registry.meter.clear_faults();
     assert_eq!((registry.blobs.keys().len(), count(&registry, "versions")), (1, 0));
-    registry.advance_seconds(2 * 3600);
-    registry.cron().await;
+    cron_after(&registry, 2 * 3600).await;
+    cron_after(&registry, 31 * DAY).await;
     assert_eq!((registry.blobs.keys().len(), count(&registry, "artifacts")), (0, 0));
+}
+
+/// Moves the clock to a month after it was noted that nobody needs a zip.
+async fn unneeded_for_a_month(registry: &TestRegistry) {
+    registry.advance_seconds(2 * 3600);
+    collect_garbage(&registry.isolate.app).await.expect("nothing is broken");
+    registry.advance_seconds(31 * DAY);
 }
 
 #[tokio::test]
@@ -197,9 +231,9 @@ async fn a_sweep_with_every_call_broken_is_finished_by_a_later_one() {
         upload(&registry, "acme/lib", "1.0.0").await;
         upload(&registry, "acme/lib", "1.1.0").await;
         registry.delete("/api/packages/acme%2Flib/versions/1.0.0").bearer(ADMIN).send().await.expect(200);
-        registry.advance_seconds(2 * 3600);
+        unneeded_for_a_month(&registry).await;
         case.arm(&registry);
-        let swept = rostrum::registry::sources::artifacts::collect_garbage(&registry.isolate.app).await;
+        let swept = collect_garbage(&registry.isolate.app).await;
         let broken = registry.meter.clear_faults() > 0;
         assert_eq!(swept.is_err(), broken, "{case:?}");
         assert_eq!(
@@ -211,7 +245,7 @@ async fn a_sweep_with_every_call_broken_is_finished_by_a_later_one() {
         let doomed = registry.database.rows("SELECT 1 FROM artifacts WHERE doomed_at IS NOT NULL").len();
         assert_eq!(again.status, if doomed == 1 { 409 } else { 201 }, "{case:?}: {}", again.text());
         registry.advance_seconds(2 * 3600);
-        rostrum::registry::sources::artifacts::collect_garbage(&registry.isolate.app).await.expect("nothing is broken");
+        collect_garbage(&registry.isolate.app).await.expect("nothing is broken");
         let finally = registry.upload("acme/lib", "1.0.0", package("acme/lib", "1.0.0")).await;
         assert_eq!(finally.status, if doomed == 1 { 201 } else { 200 }, "{case:?}");
         assert_eq!(
@@ -230,9 +264,9 @@ async fn a_sweep_and_an_upload_of_the_same_zip_at_once_lose_nothing() {
     let registry = TestRegistry::new();
     upload(&registry, "acme/lib", "1.0.0").await;
     registry.delete("/api/packages/acme%2Flib/versions/1.0.0").bearer(ADMIN).send().await.expect(200);
-    registry.advance_seconds(2 * 3600);
+    unneeded_for_a_month(&registry).await;
     let (swept, uploaded) = tokio::join!(
-        rostrum::registry::sources::artifacts::collect_garbage(&registry.isolate.app),
+        collect_garbage(&registry.isolate.app),
         registry.upload("acme/lib", "1.0.0", package("acme/lib", "1.0.0"))
     );
     swept.expect("nothing is broken");
@@ -257,8 +291,8 @@ async fn an_old_commit_of_a_branch_keeps_its_zip() {
     registry.get_from_new_isolate(&old).await.expect(200);
     repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
     registry.sync(&id).await;
-    registry.advance_seconds(2 * 3600);
-    registry.cron().await;
+    cron_after(&registry, 2 * 3600).await;
+    cron_after(&registry, 31 * DAY).await;
     registry.run_until_idle().await;
     assert_eq!(registry.blobs.keys().len(), 1);
     registry.get_from_new_isolate(&old).await.expect(200);
