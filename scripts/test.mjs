@@ -2,10 +2,14 @@
 //
 // `npm test -- rust [FILTER]` and `npm test -- e2e [FILTER]` run one part; FILTER is a part of a Rust test's name,
 // or of an end-to-end test's file name or title.
+//
+// Without a FILTER the files that show what composer makes of it all run once with each composer that people use; the
+// summary says with which. COMPOSER_BIN=/path/to/composer chooses one for everything.
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./lib/paths.mjs";
+import { composers } from "./lib/composers.mjs";
 import { ensurePackages } from "./lib/npm.mjs";
 import { browser, requirePrograms } from "./lib/programs.mjs";
 import { schemathesis } from "./lib/python.mjs";
@@ -14,8 +18,13 @@ import { Stop, main, say } from "./lib/say.mjs";
 import { requireRust } from "./lib/toolchain.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 
-/** The end-to-end tests never take longer, whatever hangs: 20 min. */
+/** The end-to-end tests with one composer never take longer, whatever hangs: 20 min. */
 const END_TO_END_LIMIT = 20 * 60_000;
+
+/** The files that run once with each composer: install, audit and filter lists, cooldown, pinning, customers. */
+const EVERY_COMPOSER = ["advisories", "cooldown", "install", "pinning", "shop"].map((name) => `${name}.test.mjs`);
+
+const FOLDER = join(root, "tests/e2e");
 
 const PARTS = { rust: testRust, e2e: testEndToEnd };
 
@@ -33,7 +42,7 @@ await main(async () => {
     await schemathesis();
   }
   const outcomes = [];
-  for (const name of chosen) outcomes.push({ name, ...(await PARTS[name](filter)) });
+  for (const name of chosen) outcomes.push(...(await PARTS[name](filter)));
   console.log();
   for (const { name, passed, failed } of outcomes) say(`${name}: ${passed} passed, ${failed} failed`);
   const sum = (key) => outcomes.reduce((total, outcome) => total + outcome[key], 0);
@@ -48,29 +57,41 @@ async function testRust(filter) {
   const { code, output } = await watched("cargo", ["test", "--workspace", ...(filter === undefined ? [] : [filter])]);
   const lines = [...output.matchAll(/^test result: .* (\d+) passed; (\d+) failed;/gm)];
   const sum = (group) => lines.reduce((total, line) => total + Number(line[group]), 0);
-  return { code, passed: sum(1), failed: sum(2) };
+  return [{ name: "rust", code, passed: sum(1), failed: sum(2) }];
 }
 
 async function testEndToEnd(filter) {
   await buildWorker();
-  const folder = join(root, "tests/e2e");
-  const all = readdirSync(folder).filter((name) => name.endsWith(".test.mjs")).sort();
+  const all = readdirSync(FOLDER).filter((name) => name.endsWith(".test.mjs")).sort();
   const named = filter === undefined ? all : all.filter((name) => name.includes(filter));
   const titles = named.length > 0 || filter === undefined ? [] : [`--test-name-pattern=${filter}`];
-  const files = (named.length > 0 ? named : all).map((name) => join(folder, name));
-  say("Running the end-to-end tests …");
-  const { code, output } = await watched(process.execPath, ["--test", ...titles, ...files], END_TO_END_LIMIT);
+  const { found, missing } = filter === undefined ? await composers() : { found: [], missing: [] };
+  const [first, ...others] = found;
+  const outcomes = [await endToEnd(named.length > 0 ? named : all, titles, first)];
+  const files = all.filter((name) => EVERY_COMPOSER.includes(name));
+  for (const composer of others) outcomes.push(await endToEnd(files, [], composer));
+  for (const { name, reason } of missing) say(`e2e: the composer of Debian ${name} could not be had, nothing ran with it: ${reason}`);
+  return outcomes;
+}
+
+/** Runs these files, with this composer if one is given. */
+async function endToEnd(files, options, composer) {
+  const name = composer === undefined ? "e2e" : `e2e with composer ${composer.version} (${composer.name})`;
+  say(`Running the end-to-end tests: ${name} …`);
+  const env = composer === undefined ? process.env : { ...process.env, COMPOSER_BIN: composer.program };
+  const args = ["--test", ...options, ...files.map((file) => join(FOLDER, file))];
+  const { code, output } = await watched(process.execPath, args, { env, timeout: END_TO_END_LIMIT });
   const count = (word) => Number(new RegExp(`^(?:#|ℹ) ${word} (\\d+)$`, "m").exec(output)?.[1] ?? 0);
-  return { code, passed: count("pass"), failed: count("fail") + count("cancelled") };
+  return { name, code, passed: count("pass"), failed: count("fail") + count("cancelled") };
 }
 
 /** Runs a program whose output is shown as it comes, and kept. */
-async function watched(program, args, timeout = 0) {
+async function watched(program, args, options = {}) {
   const pieces = [];
   const keep = (piece) => {
     pieces.push(piece);
     process.stdout.write(piece);
   };
-  const { code } = await attempt(program, args, { onOutput: keep, timeout });
+  const { code } = await attempt(program, args, { ...options, onOutput: keep });
   return { code, output: pieces.join("") };
 }

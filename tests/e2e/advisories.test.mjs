@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { createProject } from "./support/composer.mjs";
+import { composerIsAtLeast, createProject } from "./support/composer.mjs";
 import { startGitHost } from "./support/git-host.mjs";
 import { issueToken, register, startRegistry } from "./support/registry.mjs";
 
@@ -74,7 +74,52 @@ test("a version on a filter list stands in what composer reads of its package", 
   const { filter } = await document.json();
   assert.equal(filter.malware[0].constraint, "1.0.0");
   assert.equal(filter.malware[0].reason, "Published from a stolen account");
-  // This release of composer may be older than filter lists; it has to go on working beside them.
   const { code, output } = await project.composer("update");
   assert.equal(code, 0, output);
+});
+
+test("composer installs no version on the malware list, if it knows filter lists, also from a lock file", async () => {
+  // The advisory is gone; what is left is the entry of the list.
+  const other = createProject({ url: registry.url, auth: { username: "token", password: (await issueToken(registry)).token } });
+  try {
+    const flagged = await other.composer("require", "acme/library:1.0.0");
+    const safe = await other.composer("require", "acme/library:^1.1");
+    assert.equal(safe.code, 0, safe.output);
+    if (!composerIsAtLeast("2.10")) return assert.equal(flagged.code, 0, flagged.output);
+    assert.notEqual(flagged.code, 0, flagged.output);
+    assert.match(flagged.output, /malware/);
+    const answer = await registry.admin("/api/filter-entries", {
+      json: { package: "acme/library", constraint: "1.1.0", reason: "That one, too" },
+    });
+    assert.equal(answer.status, 201);
+    other.uninstall();
+    other.clearCache();
+    const locked = await other.composer("install");
+    assert.notEqual(locked.code, 0, locked.output);
+    assert.match(locked.output, /malware/);
+  } finally {
+    other.remove();
+  }
+});
+
+test("composer takes no version with an advisory at an update, if it blocks them", async () => {
+  const answer = await registry.admin("/api/advisories", {
+    json: { package: "acme/guarded", title: "Remote code execution", affected_versions: "<2.0", severity: "critical" },
+  });
+  assert.equal(answer.status, 201);
+  const guarded = host.repository("acme/guarded");
+  guarded.commit({ "composer.json": JSON.stringify({ name: "acme/guarded" }) });
+  for (const tag of ["1.0.0", "2.0.0"]) guarded.tag(tag);
+  await register(registry, { url: host.urlOf("acme/guarded") });
+  const other = createProject({ url: registry.url, auth: { username: "token", password: (await issueToken(registry)).token } });
+  try {
+    const affected = await other.composer("require", "acme/guarded:1.0.0");
+    if (composerIsAtLeast("2.9")) assert.notEqual(affected.code, 0, affected.output);
+    else assert.equal(affected.code, 0, affected.output);
+    const { code, output } = await other.composer("require", "acme/guarded:*");
+    assert.equal(code, 0, output);
+    assert.equal(other.readJson("composer.lock").packages[0].version, "2.0.0");
+  } finally {
+    other.remove();
+  }
 });

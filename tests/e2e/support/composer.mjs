@@ -1,9 +1,27 @@
-// Real Composer in a project of its own: its own home, its own cache, nothing of this machine's.
+// Real Composer in a project of its own: its own home, its own cache, nothing of this machine's. COMPOSER_BIN says which
+// one; `npm test` runs some files once with each that people use (scripts/lib/composers.mjs).
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+const PROGRAM = process.env.COMPOSER_BIN || "composer";
+
+let version;
+
+/** Whether the composer of this run is of this version, such as "2.10", or a later one. */
+export function composerIsAtLeast(wanted) {
+  version ??= /Composer (?:version )?(\d+)\.(\d+)/.exec(
+    execFileSync(PROGRAM, ["--version", "--no-ansi", "--no-interaction"], {
+      encoding: "utf8",
+      env: { PATH: process.env.PATH, HOME: tmpdir(), COMPOSER_ALLOW_SUPERUSER: "1" },
+      stdio: ["ignore", "pipe", "ignore"],
+    }),
+  );
+  const [major, minor] = wanted.split(".").map(Number);
+  return Number(version[1]) > major || (Number(version[1]) === major && Number(version[2]) >= minor);
+}
 
 /** No Composer command of a test may take longer. */
 const TIMEOUT = 60_000;
@@ -28,7 +46,7 @@ export function createProject({ url, auth, composerJson = {} }) {
   /** Runs one command and resolves to `{ code, stdout, stderr, output }`. */
   function composer(...args) {
     return new Promise((resolve, reject) => {
-      const child = spawn("composer", [...args, "--no-interaction", "--no-ansi", "--no-progress"].filter(wanted(args[0])), {
+      const child = spawn(PROGRAM, [...args, "--no-interaction", "--no-ansi", "--no-progress"].filter(wanted(args[0])), {
         cwd: folder,
         env: {
           PATH: process.env.PATH,
