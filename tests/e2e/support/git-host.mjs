@@ -19,10 +19,10 @@ const FIRST_COMMIT = Date.UTC(2024, 0, 1) / 1000;
 
 /**
  * Starts a host. `filters`: whether partial clones are allowed. `auth`: `{ username, password }` that every request
- * has to carry. `host.log` lists the requests: `{ method, path, query, protocol, authorization, received, sent, status }`.
+ * has to carry. `folder`: bare repositories that are there already, which are served and left alone. `host.log` lists the requests: `{ method, path, query, protocol, authorization, received, sent, status }`.
  */
-export async function startGitHost({ filters = true, auth } = {}) {
-  const folder = mkdtempSync(join(tmpdir(), "rostrum-git-"));
+export async function startGitHost({ filters = true, auth, folder: given } = {}) {
+  const folder = given ?? mkdtempSync(join(tmpdir(), "rostrum-git-"));
   const log = [];
   const faults = [];
   const running = new Set();
@@ -126,7 +126,7 @@ export async function startGitHost({ filters = true, auth } = {}) {
       for (const child of running) child.kill("SIGKILL");
       server.closeAllConnections();
       await new Promise((closed) => server.close(closed));
-      rmSync(folder, { recursive: true, force: true });
+      if (given === undefined) rmSync(folder, { recursive: true, force: true });
     },
   };
 }
@@ -175,7 +175,7 @@ const FAULTS = {
 };
 
 /** A bare repository at `path`, written to with git's plumbing: no work tree, no hooks. */
-function repository(path) {
+export function repository(path) {
   const git = (args, { input, env } = {}) =>
     execFileSync("git", args, { cwd: path, input, env: { PATH: process.env.PATH, ...AUTHOR, ...env }, encoding: "utf8" }).trim();
   mkdirSync(path, { recursive: true });
