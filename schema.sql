@@ -23,7 +23,7 @@ CREATE TABLE artifacts (
   sha1 TEXT NOT NULL, -- Composer's shasum
   size INTEGER NOT NULL, -- bytes
   created_at INTEGER NOT NULL
-, doomed_at INTEGER) STRICT, WITHOUT ROWID;
+, doomed_at INTEGER, unreferenced_since INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit_log (
   id INTEGER PRIMARY KEY,
@@ -383,6 +383,8 @@ CREATE TABLE webhooks (
 CREATE INDEX advisories_by_package ON advisories (organization_id, package_name);
 
 CREATE INDEX artifacts_by_age ON artifacts (created_at);
+
+CREATE INDEX artifacts_unreferenced ON artifacts (unreferenced_since) WHERE unreferenced_since IS NOT NULL;
 
 CREATE INDEX audit_log_by_organization ON audit_log (organization_id, id);
 
