@@ -12,8 +12,8 @@ use worker::{D1Database, D1DatabaseSession, D1PreparedStatement, D1Result, D1Ses
 
 use super::clock::WallClock;
 use super::entropy::WebCrypto;
-use crate::ports::retries::{Repeatable, all_only_read, with_retries};
 use crate::ports::{Argument, BoxFuture, Database, DatabaseError, Fault, Rows, Stmt};
+use crate::store::retries::{Repeatable, all_only_read};
 
 /// What SQLite says when a `UNIQUE` or `PRIMARY KEY` constraint refuses a row.
 const UNIQUE_REFUSAL: &str = "UNIQUE constraint failed";
@@ -67,14 +67,14 @@ impl Database for D1 {
                 return Ok(Vec::new());
             }
             let run = async || self.run(&stmts).await.map_err(|error| refusal(&error));
-            with_retries(Repeatable::of(&stmts), &WallClock, &WebCrypto, run).await
+            Repeatable::of(&stmts).run(&WallClock, &WebCrypto, run).await
         }))
     }
 
     fn batch_on_replica(&self, stmts: Vec<Stmt>) -> BoxFuture<'_, Result<Vec<Rows>, DatabaseError>> {
         Box::pin(SendFuture::new(async move {
             let run = async || self.run_on_replica(&stmts).await.map_err(|error| refusal(&error));
-            with_retries(Repeatable::of(&stmts), &WallClock, &WebCrypto, run).await
+            Repeatable::of(&stmts).run(&WallClock, &WebCrypto, run).await
         }))
     }
 }

@@ -5,7 +5,6 @@
 //! tests do it with in-memory SQLite and maps. Every future is boxed and `Send`, so that the whole stack above
 //! runs natively under `cargo test` as well as in workerd.
 
-pub mod retries;
 mod rows;
 
 use std::any::Any;
@@ -93,7 +92,7 @@ pub struct Stmt {
     pub sql: &'static str,
     /// At most 100 parameters (D1's limit); longer lists travel as one JSON argument for `json_each`.
     pub args: Vec<Argument>,
-    /// Whether to carry it out twice is to carry it out once; see [`retries`].
+    /// Whether to carry it out twice is to carry it out once, so that it may be run again after a failure.
     pub is_idempotent: bool,
 }
 

@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod operations;
 pub mod packages;
 pub mod query;
+pub mod retries;
 pub mod security;
 pub mod sources;
 pub mod storefront;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rostrum::ports::retries::all_only_read;
 use rostrum::ports::{Argument, BoxFuture, Database, DatabaseError, Fault, Rows, Stmt};
 use rostrum::store::query::Batch;
+use rostrum::store::retries::all_only_read;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 use rusqlite::limits::Limit;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Clock, DatabaseError, Entropy, Stmt};
+use crate::ports::{Clock, DatabaseError, Entropy, Stmt};
 
 /// Parts of what D1 says of a failure that is over a moment later.
 const TRANSIENT: [&str; 3] =
@@ -32,6 +32,25 @@ impl Repeatable {
     pub fn of(stmts: &[Stmt]) -> Self {
         if stmts.iter().all(|stmt| stmt.is_idempotent || only_reads(stmt.sql)) { Self::Yes } else { Self::No }
     }
+
+    /// Runs `batch`, which is this, again and again if it fails for a moment only and may be run again.
+    pub async fn run<T>(
+        self,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+        batch: impl AsyncFn() -> Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
+        for retry in 0..MAX_RETRIES {
+            match batch().await {
+                Err(DatabaseError::Fault(fault)) if self == Self::Yes && is_transient(&fault.reason) => {
+                    log::warn!("the batch is run again: {fault}");
+                    clock.sleep(delay(retry, entropy)).await;
+                }
+                result => return result,
+            }
+        }
+        batch().await
+    }
 }
 
 /// Whether every one of `stmts` only reads.
@@ -44,25 +63,6 @@ fn only_reads(sql: &str) -> bool {
     let changes = || ["INSERT", "UPDATE", "DELETE", "REPLACE"].iter().any(|word| sql.contains(word));
     let sql = sql.trim_start();
     sql.starts_with("SELECT") || (sql.starts_with("WITH") && !changes())
-}
-
-/// Runs `batch`, again and again if it fails for a moment only and is repeatable.
-pub async fn with_retries<T>(
-    repeatable: Repeatable,
-    clock: &dyn Clock,
-    entropy: &dyn Entropy,
-    batch: impl AsyncFn() -> Result<T, DatabaseError>,
-) -> Result<T, DatabaseError> {
-    for retry in 0..MAX_RETRIES {
-        match batch().await {
-            Err(DatabaseError::Fault(fault)) if repeatable == Repeatable::Yes && is_transient(&fault.reason) => {
-                log::warn!("the batch is run again: {fault}");
-                clock.sleep(delay(retry, entropy)).await;
-            }
-            result => return result,
-        }
-    }
-    batch().await
 }
 
 fn is_transient(reason: &str) -> bool {
@@ -126,7 +126,7 @@ mod tests {
             runs.set(runs.get() + 1);
             if runs.get() <= failures { Err(Fault::new("database", reason).into()) } else { Ok(runs.get()) }
         };
-        let result = with_retries(repeatable, &sleeper, &Dice(chance), batch).await;
+        let result = repeatable.run(&sleeper, &Dice(chance), batch).await;
         let slept = sleeper.0.lock().expect("not poisoned").clone();
         (result, runs.get(), slept)
     }
@@ -170,7 +170,7 @@ mod tests {
         }
         let conflict = async || Err::<(), _>(DatabaseError::Conflict(LOST.to_owned()));
         let sleeper = Sleeper::default();
-        assert!(with_retries(Repeatable::Yes, &sleeper, &Dice(0), conflict).await.is_err());
+        assert!(Repeatable::Yes.run(&sleeper, &Dice(0), conflict).await.is_err());
         assert!(sleeper.0.lock().expect("not poisoned").is_empty());
     }
 
