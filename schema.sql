@@ -59,7 +59,7 @@ CREATE TABLE dists (
   reference TEXT NOT NULL,
   artifact_sha256 TEXT REFERENCES artifacts (sha256), -- NULL until it is built
   error TEXT, -- why it cannot be built
-  created_at INTEGER NOT NULL, upstream_urls TEXT, upstream_shasum TEXT,
+  created_at INTEGER NOT NULL, upstream_urls TEXT, upstream_shasum TEXT, type TEXT NOT NULL DEFAULT 'zip' CHECK (type IN ('zip', 'tar', 'gzip', 'xz')), upstream_login TEXT,
   UNIQUE (version_id, reference)
 ) STRICT;
 
@@ -393,6 +393,8 @@ CREATE INDEX audit_log_by_target ON audit_log (target, id);
 CREATE INDEX consumers_by_email ON consumers (organization_id, lower(email), id);
 
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
+
+CREATE INDEX dists_by_login ON dists (upstream_login) WHERE upstream_login IS NOT NULL;
 
 CREATE INDEX downloads_by_consumer ON downloads (subject) WHERE subject GLOB 'consumer:*';
 

@@ -42,8 +42,10 @@ async fn send(request: HttpRequest) -> Result<HttpResponse, HttpClientError> {
     let response = answer.map_err(unreachable)?.unchecked_into::<Response>();
     let status = StatusCode::from_u16(response.status()).map_err(|e| HttpClientError::Unreachable(e.to_string()))?;
     let mut headers = header_map(&response.headers());
-    if headers.remove(CONTENT_ENCODING).is_some() {
-        // The runtime has undone the encoding, so the length of what it received tells nothing any more.
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip" || encoding == "br") {
+        // The runtime has undone the encoding, so the length of what it received tells nothing any more. It hands on any
+        // other encoding as it is.
+        headers.remove(CONTENT_ENCODING);
         headers.remove(CONTENT_LENGTH);
     }
     let body: Box<dyn ByteStream> = match response.body() {

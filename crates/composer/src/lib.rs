@@ -28,6 +28,7 @@ pub mod branch_alias;
 pub mod compare;
 pub mod constraint;
 mod constraint_parser;
+pub mod dist;
 pub mod document_index;
 mod glob;
 pub mod identifiers;
@@ -49,6 +50,7 @@ pub use archive::{ExcludeRules, NoManifest, manifest_path};
 pub use branch_alias::{BranchAlias, branch_alias};
 pub use compare::{php_version_compare, sort_order};
 pub use constraint::{Constraint, InvalidConstraint, Operator};
+pub use dist::{ArchivePath, Dist, DistMirror, DistPlaceholders, DistType};
 pub use document_index::DocumentIndex;
 pub use identifiers::{PrettyVersion, Reference, Shasum};
 pub use json::{InvalidJson, parse_json};
@@ -60,11 +62,11 @@ pub use refs::{
     InvalidRef, RefVersion, Unrequirable, check_requirable, normalize_tag, version_of_branch, version_of_tag,
 };
 pub use release::{
-    Dist, DocumentForm, Documents, Release, Source, document_json, metadata_entry, newest_first, split_by_stability,
+    DocumentForm, Documents, Release, Source, document_json, metadata_entry, newest_first, split_by_stability,
 };
 pub use repository::{
-    DistMirror, DistPlaceholders, FileReference, InvalidRepository, RepositoryFile, RepositoryRoot, Versions,
-    package_patterns, read_included, read_root, read_versions,
+    FileReference, InvalidRepository, RepositoryFile, RepositoryRoot, Versions, package_patterns, read_included,
+    read_root, read_versions,
 };
 pub use stability::{InvalidStability, Stability};
 pub use version::{

@@ -1,11 +1,12 @@
 //! Published metadata: the entry of one version, and the documents of a package.
 
-use crate::identifiers::{Reference, Shasum};
+use crate::identifiers::Reference;
 use serde_json::{Value, json};
 
 use crate::Map;
 use crate::branch_alias::resolve;
 use crate::compare::sort_order;
+use crate::dist::Dist;
 use crate::manifest::Manifest;
 use crate::manifest_links::LINK_TYPES;
 use crate::minifier::differences;
@@ -23,17 +24,6 @@ pub struct Source {
     pub url: String,
     /// The commit.
     pub reference: Reference,
-}
-
-/// Where the archive of a version is; always a zip.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dist {
-    /// Absolute, immutable, without credentials: lock files keep it for years.
-    pub url: String,
-    /// The commit, or a hash of the content.
-    pub reference: Reference,
-    /// Lower-case hex SHA-1 of the zip; `None` is no check.
-    pub shasum: Option<Shasum>,
 }
 
 /// Everything the metadata entry of one version is made of.
@@ -109,7 +99,9 @@ pub fn metadata_entry(release: &Release<'_>) -> Map {
     }
     if let Some(dist) = &release.dist {
         let shasum = dist.shasum.as_deref().unwrap_or_default();
-        let dist = json!({"type": "zip", "url": dist.url, "reference": dist.reference, "shasum": shasum});
+        let dist = json!({
+            "type": dist.kind.as_str(), "url": dist.url, "reference": dist.reference, "shasum": shasum,
+        });
         entry.insert("dist".to_owned(), dist);
     }
     if let Some(time) = &release.time {
@@ -209,6 +201,7 @@ pub(crate) const MINIFIED_END: &str = "}}";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dist::DistType;
     use crate::minifier::expand;
     use crate::refs::version_of_branch;
 
@@ -235,7 +228,12 @@ mod tests {
             version: &version,
             manifest: &manifest,
             source: None,
-            dist: Some(Dist { url: "https://r.test/a.zip".to_owned(), reference: reference.into(), shasum: None }),
+            dist: Some(Dist {
+                kind: DistType::Zip,
+                url: "https://r.test/a.zip".to_owned(),
+                reference: reference.into(),
+                shasum: None,
+            }),
             time: Some("2026-01-02T03:04:05+00:00".to_owned()),
             published_time: Some("2026-02-02T03:04:05+00:00".into()),
             default_branch: true,

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Map;
+use crate::dist::DistMirror;
 use crate::json::{InvalidJson, parse_json};
 use crate::minifier::Expander;
 use crate::name::PackageName;
-use crate::version::NormalizedVersion;
 
 /// Names that a root keeps as they are; more of them are kept as their vendors.
 const MAX_NAMES: usize = 100;
@@ -51,28 +51,6 @@ pub struct RepositoryRoot {
     pub patterns: Option<Vec<String>>,
     /// Other places of its archives.
     pub mirrors: Vec<DistMirror>,
-}
-
-/// Another place of a repository's archives; serialized as a pair.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(String, bool)", into = "(String, bool)")]
-pub struct DistMirror {
-    /// With placeholders.
-    pub url: String,
-    /// Whether it is tried before the archive's own place.
-    pub preferred: bool,
-}
-
-impl From<(String, bool)> for DistMirror {
-    fn from((url, preferred): (String, bool)) -> Self {
-        Self { url, preferred }
-    }
-}
-
-impl From<DistMirror> for (String, bool) {
-    fn from(mirror: DistMirror) -> Self {
-        (mirror.url, mirror.preferred)
-    }
 }
 
 /// What a file of a repository that is read as a whole holds: `packages.json`, or one that it includes.
@@ -154,7 +132,7 @@ pub fn read_root(bytes: &[u8]) -> Result<(RepositoryRoot, RepositoryFile), Inval
     let patterns = package_patterns(names.into_iter().chain(texts(&document, "available-package-patterns")));
     let mirrors = document.get("mirrors").and_then(Value::as_array).into_iter().flatten();
     let mirrors = mirrors.filter_map(|mirror| {
-        let url = mirror.get("dist-url")?.as_str()?.to_owned();
+        let url = mirror.get("dist-url")?.as_str().filter(|url| !holds_login(url))?.to_owned();
         Some(DistMirror { url, preferred: mirror.get("preferred").and_then(Value::as_bool).unwrap_or(false) })
     });
     let root = RepositoryRoot { metadata_url, patterns, mirrors: mirrors.take(MAX_MIRRORS).collect() };
@@ -162,6 +140,12 @@ pub fn read_root(bytes: &[u8]) -> Result<(RepositoryRoot, RepositoryFile), Inval
         return Ok((root, RepositoryFile { available_packages, ..RepositoryFile::default() }));
     }
     Ok((root, repository_file(document)?))
+}
+
+/// Whether an address has a user name or a password before its host. A mirror with one is left out: the root is kept as
+/// it is read, and secrets are not to lie in it.
+fn holds_login(url: &str) -> bool {
+    url.split_once("//").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')))
 }
 
 /// Reads a file that the root file, or another such file, includes.
@@ -249,55 +233,11 @@ impl Iterator for Versions {
     }
 }
 
-/// What the placeholders in an archive's address stand for.
-#[derive(Debug, Clone, Copy)]
-pub struct DistPlaceholders<'a> {
-    /// The package.
-    pub name: &'a PackageName,
-    /// The version as it is compared.
-    pub version: &'a NormalizedVersion,
-    /// The version as it is written.
-    pub pretty: &'a str,
-    /// The commit.
-    pub reference: Option<&'a str>,
-}
-
-impl DistPlaceholders<'_> {
-    /// Where the archive with the address `url` may be, in the order in which the client tries them
-    /// (`ComposerMirror::processUrl`). A mirror that wants an MD5 is left out: branches with slashes and references
-    /// that are no hashes.
-    pub fn dist_urls(&self, url: &str, mirrors: &[DistMirror]) -> Vec<String> {
-        let fill = |mirror: &DistMirror| self.fill(&mirror.url);
-        let preferred = mirrors.iter().filter(|mirror| mirror.preferred).filter_map(fill);
-        let others = mirrors.iter().filter(|mirror| !mirror.preferred).filter_map(fill);
-        preferred.chain(self.fill(url)).chain(others).collect()
-    }
-
-    fn fill(&self, template: &str) -> Option<String> {
-        if !template.contains('%') {
-            return Some(template.to_owned());
-        }
-        let reference = self.reference.unwrap_or_default();
-        let is_plain = reference.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let wants_md5 = (template.contains("%version%") && self.version.as_str().contains('/'))
-            || (template.contains("%reference%") && !is_plain);
-        (!wants_md5).then(|| {
-            template
-                .replace("%package%", self.name.as_str())
-                .replace("%version%", self.version.as_str())
-                .replace("%reference%", reference)
-                .replace("%type%", "zip")
-                .replace("%prettyVersion%", self.pretty)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::version::normalize;
 
     fn name() -> PackageName {
         PackageName::parse("acme/lib").expect("a name")
@@ -312,7 +252,10 @@ mod tests {
         let (root, file) = root(&json!({
             "packages": {"acme/old": []}, "metadata-url": "/p2/%package%.json", "providers-url": "/p/%package%.json",
             "available-packages": ["Acme/Lib"], "available-package-patterns": ["other/*"],
-            "mirrors": [{"dist-url": "https://m.test/%package%.zip", "preferred": true}, {"git-url": "x"}],
+            "mirrors": [
+                {"dist-url": "https://m.test/%package%.zip", "preferred": true}, {"git-url": "x"},
+                {"dist-url": "https://jo:secret@m.test/%package%.zip"},
+            ],
         }))
         .expect("a root");
         assert_eq!(root.metadata_url.as_deref(), Some("/p2/%package%.json"));
@@ -380,27 +323,5 @@ mod tests {
         assert_eq!(read(json!({"packages": {"acme/lib": []}})), Some(vec![]));
         assert_eq!(read(json!({"packages": {"acme/other": []}})), None);
         assert_eq!(read(json!({"packages": []})), None);
-    }
-
-    #[test]
-    fn placeholders_are_filled_as_the_client_does_it() {
-        let version = normalize("v1.2").expect("a version");
-        let name = name();
-        let placeholders =
-            DistPlaceholders { name: &name, version: &version, pretty: "v1.2", reference: Some("abc123") };
-        let mirrors = [
-            DistMirror { url: "https://b.test/%package%/%prettyVersion%.%type%".to_owned(), preferred: false },
-            DistMirror { url: "https://a.test/%package%/%version%/r%reference%".to_owned(), preferred: true },
-        ];
-        let urls = placeholders.dist_urls("https://host.test/a%20b.zip", &mirrors);
-        let expected = [
-            "https://a.test/acme/lib/1.2.0.0/rabc123",
-            "https://host.test/a%20b.zip",
-            "https://b.test/acme/lib/v1.2.zip",
-        ];
-        assert_eq!(urls, expected);
-        let branch = normalize("dev-feature/x").expect("a branch");
-        let placeholders = DistPlaceholders { version: &branch, reference: Some("trunk@5"), ..placeholders };
-        assert_eq!(placeholders.dist_urls("https://host.test/x", &mirrors).len(), 2);
     }
 }

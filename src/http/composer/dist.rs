@@ -1,7 +1,7 @@
 //! Archives.
 
 use axum::response::{IntoResponse, Response};
-use composer::{PackageName, normalize, normalize_name};
+use composer::{ArchivePath, DistType, PackageName, normalize, normalize_name};
 use git::ObjectId;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY,
@@ -20,14 +20,17 @@ use crate::registry::delivery::dist::{DistAddress, LocatedDist, locate, open};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 
-/// `{version}.zip` or `{version}/{reference}.zip`; a version may hold slashes.
+/// `{version}.zip` or `{version}/{reference}.zip`, with the ending of another kind of archive, or `/{file}.gz` behind the
+/// reference; a version may hold slashes.
 fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress> {
     let name = PackageName::parse_ignoring_case(&format!("{vendor}/{package}")).ok()?;
     // Composer trims versions, NUL bytes and line ends too; an address is not meant to hold any.
-    let rest = rest.strip_suffix(".zip").filter(|rest| !rest.contains(char::is_control))?;
-    let (version, reference) = match rest.rsplit_once('/') {
-        Some((version, last)) if ObjectId::parse(last).is_ok() => (version, Some(last.to_owned())),
-        _ => (rest, None),
+    let rest = Some(rest).filter(|rest| !rest.contains(char::is_control))?;
+    let is_reference = |text: &str| ObjectId::parse(text).is_ok();
+    let ArchivePath { version: path, kind } = ArchivePath::parse(rest, is_reference)?;
+    let (version, reference) = match path.rsplit_once('/') {
+        Some((version, last)) if is_reference(last) => (version, Some(last.to_owned())),
+        _ => (path, None),
     };
     Some(DistAddress {
         name,
@@ -35,10 +38,11 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
         named: normalize_name(version).ok(),
         pretty: version.into(),
         reference: reference.map(Into::into),
+        kind,
     })
 }
 
-/// The zip of a version, at a commit or as it is now. Takes `Range`.
+/// The archive of a version, at a commit or as it is now. It is a zip, unless an upstream has something else. Takes `Range`.
 #[utoipa::path(
     get,
     path = "/dist/{vendor}/{package}/{*version}",
@@ -46,7 +50,7 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
     params(
         ("vendor" = String, Path, description = "The vendor"),
         ("package" = String, Path, description = "The package"),
-        ("version" = String, Path, description = "`{version}.zip` or `{version}/{reference}.zip`")
+        ("version" = String, Path, description = "`{version}.zip` or `{version}/{reference}.zip`; `.tar`, `.tar.gz` and so on for what an upstream has")
     ),
     responses(
         (status = 200, description = "The zip", content_type = "application/zip", body = Zip),
@@ -121,8 +125,9 @@ fn head_of(dist: &LocatedDist, address: &DistAddress, etag: &str) -> HeaderMap {
         Some(_) => HeaderValue::from_static("private, max-age=31536000, immutable"),
         None => PRIVATE_NO_CACHE,
     };
-    let file = format!("attachment; filename=\"{}-{}.zip\"", address.name.package(), &dist.sha1[..12]);
-    head.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    let (media_type, extension) = describe_kind(dist.kind());
+    let file = format!("attachment; filename=\"{}-{}.{extension}\"", address.name.package(), &dist.sha1[..12]);
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     head.insert(CACHE_CONTROL, caching);
     head.insert(VARY, HeaderValue::from_static("Authorization"));
@@ -132,4 +137,14 @@ fn head_of(dist: &LocatedDist, address: &DistAddress, etag: &str) -> HeaderMap {
         }
     }
     head
+}
+
+/// The media type of a kind of archive, and what people's file names of one end with.
+fn describe_kind(kind: DistType) -> (&'static str, &'static str) {
+    match kind {
+        DistType::Zip => ("application/zip", "zip"),
+        DistType::Tar => ("application/x-tar", "tar"),
+        DistType::Gzip => ("application/gzip", "gz"),
+        DistType::Xz => ("application/x-xz", "tar.xz"),
+    }
 }

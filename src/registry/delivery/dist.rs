@@ -1,9 +1,8 @@
-//! Downloading a version's zip.
+//! Downloading a version's archive: a zip that is built here or was uploaded, or what an upstream has.
 
-use composer::{PrettyVersion, Reference, Shasum};
 use std::time::Duration;
 
-use composer::{NormalizedVersion, PackageName};
+use composer::{DistType, NormalizedVersion, PackageName, PrettyVersion, Reference, Shasum};
 
 use crate::ports::{ByteRange, ByteStream, Fault, Job};
 use crate::registry::access::view::View;
@@ -29,6 +28,8 @@ pub struct DistAddress {
     pub pretty: PrettyVersion,
     /// The commit; `None` is the version's present one.
     pub reference: Option<Reference>,
+    /// How the archive is packed.
+    pub kind: DistType,
 }
 
 impl DistAddress {
@@ -55,6 +56,13 @@ pub struct LocatedDist {
     row: DistRow,
 }
 
+impl LocatedDist {
+    /// How it is packed.
+    pub fn kind(&self) -> DistType {
+        self.row.kind
+    }
+}
+
 /// Finds a zip that `view` may have, and builds it, or fetches it from its upstream, when it is asked for the first time. `found` is what
 /// [`DistAddress::statement`] yields, if it was run already.
 ///
@@ -71,7 +79,7 @@ pub async fn locate(
         Some(row) => row,
         None => app.ports.database.ask(address.statement(view.organization())).await?,
     };
-    let row = row.ok_or_else(absent)?;
+    let row = row.filter(|row| row.kind == address.kind).ok_or_else(absent)?;
     let version = NormalizedVersion::from_stored(row.normalized.clone());
     if !view.version_filter(address.name.as_str()).sees(&version, Some(row.released)) {
         return Err(absent());

@@ -68,7 +68,14 @@ pub fn read_day(text: &str) -> Option<Millis> {
 pub fn read_moment(value: &Value) -> Option<Millis> {
     let text = match value {
         Value::String(text) => text.trim(),
-        Value::Number(seconds) => return seconds.as_i64().and_then(date),
+        Value::Number(seconds) => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a cast to an integer saturates, and what is too far is none"
+            )]
+            let whole = seconds.as_i64().or_else(|| seconds.as_f64().map(|seconds| seconds.floor() as i64));
+            return whole.and_then(date);
+        }
         _ => return None,
     };
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -129,6 +136,8 @@ mod tests {
             (json!(1_700_000_000), Some(1_700_000_000)),
             (json!("1700000000"), Some(1_700_000_000)),
             (json!("2023-11-14 22:13:20"), Some(1_700_000_000)),
+            (json!(1_700_000_000.75), Some(1_700_000_000)),
+            (json!(1e300), None),
             (json!(i64::MAX), None),
             (json!(i64::MAX.to_string()), None),
             (json!(-1), None),

@@ -4,6 +4,7 @@ pub mod address_policy;
 pub mod app;
 pub mod audit;
 pub mod cache;
+pub mod content_encoding;
 pub mod dates;
 pub mod email;
 pub mod failure;

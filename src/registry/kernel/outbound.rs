@@ -13,6 +13,7 @@ use url::Url;
 use crate::ports::{ByteStream, Fault, HttpClientError, HttpRequest, HttpResponse};
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_target};
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::content_encoding::decode;
 
 /// How long an upstream may be silent.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,6 +65,9 @@ pub enum RequestError {
     /// It broke off.
     #[error("the server's answer broke off: {0}")]
     BrokenOff(String),
+    /// It has compressed it in a way that nobody asked for.
+    #[error("the server's answer is compressed as `{0}`, which is not understood here")]
+    UnknownEncoding(String),
     /// It says more than we can hold.
     #[error("the server's answer is larger than {limit} bytes")]
     TooLarge {
@@ -129,12 +133,12 @@ pub async fn send(
             .filter(|_| response.status.is_redirection())
             .and_then(|location| location.to_str().ok())
             .and_then(|location| url.join(location).ok());
-        match target {
-            Some(target) => url = target,
-            None => {
-                return Ok(OutboundResponse { url, response, requests: u32::try_from(requests).unwrap_or(u32::MAX) });
-            }
+        if let Some(target) = target {
+            url = target;
+            continue;
         }
+        let response = decode(response).map_err(RequestError::UnknownEncoding)?;
+        return Ok(OutboundResponse { url, response, requests: u32::try_from(requests).unwrap_or(u32::MAX) });
     }
     Err(RequestError::TooManyRedirects)
 }

@@ -11,6 +11,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::secrets::SecretError;
+use crate::registry::sources::composer::url_login;
 use crate::registry::sources::repositories;
 use crate::registry::storefront::{consumers, deliveries};
 use crate::store::kernel::sealed::{KeyCount, Resealed, SealedColumn, SealedRow};
@@ -25,6 +26,7 @@ struct Sealed {
 /// Everything that lies sealed. Who seals something new adds it here.
 const SEALED: &[Sealed] = &[
     Sealed { column: store::sources::repositories::SEALED, seal_row: repositories::credentials::seal_row },
+    Sealed { column: store::sources::dists::SEALED, seal_row: url_login::seal_row },
     Sealed { column: store::identity::two_factor::SEALED, seal_row: second_factor::seal_row },
     Sealed { column: store::identity::idempotency::SEALED, seal_row: idempotency::seal_row },
     Sealed { column: store::storefront::consumers::SEALED, seal_row: consumers::seal_row },

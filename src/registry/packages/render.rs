@@ -4,8 +4,8 @@
 //! handed out ([`absolute`]): a publish comes from a queue and knows of none.
 
 use composer::{
-    Dist, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release, Source,
-    Stability,
+    Dist, DistType, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
+    Source, Stability,
 };
 use serde_json::{Value, json};
 
@@ -25,10 +25,10 @@ pub fn absolute(text: &str, base_url: &str) -> String {
     text.replace(ORIGIN_MARKER, &format!("\"url\":\"{base_url}/"))
 }
 
-/// The address of a version's zip, without its origin: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names the
-/// commit, so what it leads to never changes.
-pub fn dist_url(name: &PackageName, pretty: &str, reference: &str) -> String {
-    format!("rostrum:/dist/{name}/{}/{reference}.zip", percent_encoded(pretty))
+/// The address of a version's archive, without its origin: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names
+/// the commit, so what it leads to never changes. `ending` is that of [`DistType::address_ending`].
+pub fn dist_url(name: &PackageName, version: &str, reference: &str, ending: &str) -> String {
+    format!("rostrum:/dist/{name}/{}/{reference}{ending}", percent_encoded(version))
 }
 
 /// Everything but RFC 3986's unreserved characters and `+` percent-encoded: a branch may hold slashes, and composer
@@ -126,7 +126,8 @@ fn entry(name: &PackageName, source_url: Option<&str>, version: &LiveVersion) ->
             reference: version.reference.clone(),
         }),
         dist: Some(Dist {
-            url: dist_url(name, &version.pretty, &version.reference),
+            kind: DistType::Zip,
+            url: dist_url(name, &version.pretty, &version.reference, &DistType::Zip.address_ending("")),
             reference: version.reference.clone(),
             shasum: version.shasum.clone(),
         }),
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn a_branch_with_slashes_and_signs_stays_one_path_segment() {
         assert_eq!(
-            dist_url(&name(), "dev-feature/ä%#b+c", "abc"),
+            dist_url(&name(), "dev-feature/ä%#b+c", "abc", ".zip"),
             "rostrum:/dist/acme/lib/dev-feature%2F%C3%A4%25%23b+c/abc.zip"
         );
     }

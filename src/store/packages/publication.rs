@@ -2,7 +2,7 @@
 //! JSON arrays, in the order of their columns in the `INSERT`. `CROSS JOIN` keeps SQLite from reading such a list once for
 //! every package there is. In which order they run is decided by `registry::packages::publish`.
 
-use composer::{PrettyVersion, Reference, Shasum};
+use composer::{DistType, PrettyVersion, Reference, Shasum};
 use serde_json::{Value, json};
 
 use crate::ports::{Millis, Stmt};
@@ -273,33 +273,42 @@ pub fn replace_files(publisher: Publisher, changed: &[VersionUpsert], files: &[F
     deletes.chain(json_arguments(files.iter().map(file)).into_iter().map(insert)).collect()
 }
 
-/// Where the zip of a version is that an upstream has.
+/// Where the archive of a version is that an upstream has.
 #[derive(Debug, Clone)]
 pub struct UpstreamDist {
     /// The package's name.
     pub package: String,
     /// The version.
     pub normalized: String,
+    /// How it is packed.
+    pub kind: DistType,
     /// URLs, the first to be tried first.
     pub urls: Vec<String>,
     /// SHA-1, or empty.
     pub shasum: Shasum,
+    /// The login that stood in its address, sealed.
+    pub login: Option<String>,
 }
 
-/// Records where the zips of an upstream's versions are. One that is here already stays what it is.
+/// Records where the archives of an upstream's versions are. One that is here already stays what it is.
 pub fn upsert_upstream_dists(publisher: Publisher, dists: &[UpstreamDist]) -> Vec<Stmt> {
-    let row = |dist: &UpstreamDist| json!([dist.package, dist.normalized, json!(dist.urls).to_string(), dist.shasum]);
+    let row = |dist: &UpstreamDist| {
+        let urls = json!(dist.urls).to_string();
+        json!([dist.package, dist.normalized, urls, dist.shasum, dist.kind.as_str(), dist.login])
+    };
     let statement = |rows: String| {
         Stmt::new(
-            "INSERT INTO dists (version_id, reference, upstream_urls, upstream_shasum, created_at)
-             SELECT v.id, v.reference, j.value ->> 2, j.value ->> 3, ?3
+            "INSERT INTO dists (version_id, reference, upstream_urls, upstream_shasum, type, upstream_login, created_at)
+             SELECT v.id, v.reference, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, ?3
                FROM json_each(?2) j
               CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0
                JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 1 WHERE true
              ON CONFLICT (version_id, reference) DO UPDATE SET
-               upstream_urls = excluded.upstream_urls, upstream_shasum = excluded.upstream_shasum, error = NULL
+               upstream_urls = excluded.upstream_urls, upstream_shasum = excluded.upstream_shasum,
+               type = excluded.type, upstream_login = excluded.upstream_login, error = NULL
               WHERE artifact_sha256 IS NULL
-                AND (upstream_urls IS NOT excluded.upstream_urls OR upstream_shasum IS NOT excluded.upstream_shasum)",
+                AND (upstream_urls IS NOT excluded.upstream_urls OR upstream_shasum IS NOT excluded.upstream_shasum
+                     OR type <> excluded.type OR upstream_login IS NOT excluded.upstream_login)",
             [publisher.organization.into(), rows.into(), publisher.now.into()],
         )
     };

@@ -1,10 +1,11 @@
 //! `dists` and `artifacts`: every reference that was ever published, and the zip it stands for.
 
-use composer::{PrettyVersion, Reference, Shasum};
+use composer::{DistType, PrettyVersion, Reference, Shasum};
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::access::released::Released;
+use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, Query, flag};
 
@@ -37,16 +38,22 @@ pub struct DistRow {
     /// Where the version comes from.
     #[serde(rename = "ref_name")]
     pub source: VersionSource,
+    /// How it is packed.
+    #[serde(rename = "type")]
+    pub kind: DistType,
     /// JSON array of URLs that it is fetched from; `None` when it is built here.
     pub upstream_urls: Option<String>,
     /// SHA-1 that its upstream promises; empty promises nothing.
     pub upstream_shasum: Option<Shasum>,
+    /// The login that stood in its address upstream, sealed.
+    pub upstream_login: Option<String>,
 }
 
 macro_rules! dist_columns {
     () => {
         "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at,
-                v.security_fix_at IS NOT NULL AS security_fix, d.reference, a.sha256, a.sha1, a.size, d.error, p.repository_id, v.ref_name, d.upstream_urls, d.upstream_shasum
+                v.security_fix_at IS NOT NULL AS security_fix, d.reference, a.sha256, a.sha1, a.size, d.error,
+                p.repository_id, v.ref_name, d.type, d.upstream_urls, d.upstream_shasum, d.upstream_login
            FROM packages p
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id
@@ -214,4 +221,35 @@ pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> ([Stmt
 /// The statement that notes why a dist cannot be built.
 pub fn record_refusal(dist_id: i64, error: &str) -> Stmt {
     Stmt::new("UPDATE dists SET error = ?2 WHERE id = ?1", [dist_id.into(), error.into()])
+}
+
+// Across organizations: a key of ENCRYPTION_KEY seals for all of them.
+
+/// The logins of archives, for whoever re-seals them; each is told by its organization and package.
+pub const SEALED: SealedColumn = SealedColumn { name: "dists.upstream_login", counts, sealed_by, replace };
+
+fn counts() -> Query<Vec<KeyCount>> {
+    Query::all(
+        "SELECT substr(upstream_login, 4, 8) AS key_id, count(*) AS count FROM dists
+          WHERE upstream_login IS NOT NULL GROUP BY 1",
+        [],
+    )
+}
+
+fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
+    Query::all(
+        "SELECT DISTINCT p.organization_id || '/' || p.name AS uid, d.upstream_login AS sealed
+           FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
+          WHERE d.upstream_login IS NOT NULL
+            AND substr(d.upstream_login, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        [keys.into(), limit.into()],
+    )
+}
+
+fn replace(texts: String) -> Query<Vec<Replaced>> {
+    Query::all(
+        "UPDATE dists SET upstream_login = j.value ->> 'new' FROM json_each(?1) j
+          WHERE upstream_login = j.value ->> 'old' RETURNING id",
+        [texts.into()],
+    )
 }

@@ -6,7 +6,7 @@ use rostrum::registry::kernel::app::{App, Config};
 use rostrum::registry::kernel::secrets::Keyring;
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, FaultTiming, PASSWORD, Port, TestRegistry};
+use crate::support::{ADMIN, FaultTiming, PASSWORD, Port, TestRegistry, upstream_version, zip_of};
 
 fn ring(keys: &[u8]) -> Keyring {
     let keys: Vec<String> = keys.iter().map(|key| hex::encode([*key; 32])).collect();
@@ -54,8 +54,8 @@ fn key(id: u8, seals: bool, configured: bool, credentials: i64, answers: i64) ->
     json!({
         "id": id_of(id), "seals": seals, "configured": configured,
         "sealed": {
-            "consumers.private_key": 0, "idempotency_answers.body": answers, "repositories.credentials": credentials,
-            "users.totp_secret": 0, "webhooks.secret": 0,
+            "consumers.private_key": 0, "dists.upstream_login": 0, "idempotency_answers.body": answers,
+            "repositories.credentials": credentials, "users.totp_secret": 0, "webhooks.secret": 0,
         },
     })
 }
@@ -102,6 +102,28 @@ async fn a_second_factor_outlives_the_key_that_it_was_sealed_with() {
 }
 
 #[tokio::test]
+async fn the_login_of_an_archive_outlives_the_key_that_it_was_sealed_with() {
+    let mut registry = TestRegistry::new();
+    let host = registry.composer_host.clone();
+    host.lazy("https://satis.test");
+    let versions = ["2.0.0", "1.0.0"].map(|text| {
+        let mut version = upstream_version("https://satis.test", "vendor/lib", text);
+        version["dist"]["url"] = json!("https://jo:s3cret@cdn.test/lib.zip");
+        version
+    });
+    host.publish("https://satis.test", "vendor/lib", &versions);
+    host.put("https://cdn.test/lib.zip", zip_of(b"{}"));
+    host.require_basic("https://cdn.test", "jo", "s3cret");
+    registry.upstream("https://satis.test").await;
+    let token = registry.reader().await;
+    registry.get("/p2/vendor/lib.json").basic(&token).composer().send().await.expect(200);
+    with_keys(&mut registry, &[8, 7]);
+    assert_eq!(rotate(&registry).await, json!({"resealed": 2, "remaining": 0, "unreadable": 0}));
+    with_keys(&mut registry, &[8]);
+    registry.get("/dist/vendor/lib/1.0.0.zip").basic(&token).send().await.expect(200);
+}
+
+#[tokio::test]
 async fn nothing_to_do_is_done_without_a_trace() {
     let registry = with_secrets(1).await;
     let before = registry.database.rows("SELECT * FROM repositories, audit_log");
@@ -121,7 +143,7 @@ async fn a_hundred_secrets_of_a_sort_are_sealed_anew_with_a_call_in_as_many_stat
     with_keys(&mut registry, &[8, 7]);
     // The copies are sealed to another row than theirs: they do not open.
     let (found, calls) = registry.counted(rotate(&registry)).await;
-    assert_eq!((calls.round_trips, calls.statements), (2, 20));
+    assert_eq!((calls.round_trips, calls.statements), (2, 24));
     assert_eq!(found["remaining"].as_i64().expect("a number") + found["resealed"].as_i64().expect("a number"), 206);
     assert!(found["unreadable"].as_i64().expect("a number") >= 99);
     let uids = registry.database.rows("SELECT uid FROM repositories WHERE uid LIKE 'copy%'");

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rostrum::ports::{
     BoxFuture, ByteStream, Fault, HttpClient, HttpClientError, HttpRequest, HttpResponse, SingleChunk,
@@ -41,6 +43,8 @@ struct Document {
     body: Bytes,
     /// Counts its changes.
     revision: usize,
+    /// Its `Content-Encoding`.
+    encoding: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -77,9 +81,14 @@ impl ComposerHost {
 
     /// Puts something at an address.
     pub fn put(&self, url: &str, body: impl Into<Bytes>) {
+        self.put_encoded(url, None, body);
+    }
+
+    /// Puts something at an address that is sent with this `Content-Encoding`.
+    pub fn put_encoded(&self, url: &str, encoding: Option<&'static str>, body: impl Into<Bytes>) {
         let mut state = self.state();
         let revision = state.documents.get(url).map_or(1, |document| document.revision + 1);
-        state.documents.insert(url.to_owned(), Document { body: body.into(), revision });
+        state.documents.insert(url.to_owned(), Document { body: body.into(), revision, encoding });
     }
 
     pub fn put_json(&self, url: &str, document: &Value) {
@@ -252,6 +261,9 @@ impl ComposerHost {
         if !state.no_validators {
             response.headers.insert(ETAG, HeaderValue::try_from(tag).expect("a tag"));
             response.headers.insert(LAST_MODIFIED, HeaderValue::try_from(date).expect("a date"));
+        }
+        if let Some(encoding) = document.encoding {
+            response.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         if let Some(lie) = state.length_lie {
             response.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.body.len() + lie));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use composer::{PackageName, RepositoryFile, Versions, read_root, read_versions};
+use composer::{DistMirror, PackageName, RepositoryFile, RepositoryRoot, Versions, read_root, read_versions};
 use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -13,6 +13,7 @@ use crate::json;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::outbound::{Authorization, OutboundRequest, OutboundResponse, read_all, send};
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
+use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, UpstreamRepository, Validators};
@@ -59,6 +60,8 @@ pub struct ComposerClient<'a> {
     app: &'a App,
     base: Url,
     authorization: Option<Authorization>,
+    /// A login that stood in an address, for the host that it was meant for.
+    login: Option<UrlLogin>,
     /// Requests sent so far.
     pub requests: i64,
     /// Bytes of bodies received so far.
@@ -80,12 +83,28 @@ impl<'a> ComposerClient<'a> {
         let UpstreamRepository { uid, url, credential_type, credentials, .. } = upstream;
         let credentials = Credentials::open(app, uid, credential_type, credentials.as_deref())?;
         let authorization = credentials.authorization(Provider::Composer);
-        Ok(Self { app, base: root_url(url)?, authorization, requests: 0, received_bytes: 0 })
+        Ok(Self { app, base: root_url(url)?, authorization, login: None, requests: 0, received_bytes: 0 })
+    }
+
+    /// Sends `login` to the host that it is meant for, in place of the repository's own credentials.
+    pub fn log_in(&mut self, login: UrlLogin) {
+        self.login = Some(login);
     }
 
     /// The address that `reference`, a part of its documents, stands for.
     pub fn resolve(&self, reference: &str) -> Result<Url, UpstreamRepositoryError> {
         self.base.join(reference).map_err(|_| UpstreamRepositoryError::Address(reference.to_owned()))
+    }
+
+    /// The mirrors of archives that its root names, with their addresses in full: one that begins with a slash is on the
+    /// root's own host.
+    pub fn mirrors(&self, root: &RepositoryRoot) -> Vec<DistMirror> {
+        let in_full = |mirror: &DistMirror| {
+            let is_on_host = mirror.url.starts_with('/') && !mirror.url.starts_with("//");
+            let origin = if is_on_host { self.base.origin().ascii_serialization() } else { String::new() };
+            DistMirror { url: format!("{origin}{}", mirror.url), preferred: mirror.preferred }
+        };
+        root.mirrors.iter().map(in_full).collect()
     }
 
     /// Reads the root; `None` when it has not changed since `known`.
@@ -150,13 +169,15 @@ impl<'a> ComposerClient<'a> {
         }
     }
 
-    /// Sends one request with the credentials, if it goes to the repository's own origin.
+    /// Sends one request with the credentials that are meant for its host.
     pub async fn send(
         &mut self,
         url: Url,
         known: Option<&Validators>,
     ) -> Result<OutboundResponse, UpstreamRepositoryError> {
-        let authorization = self.authorization.as_ref().filter(|_| url.origin() == self.base.origin());
+        let login = self.login.as_ref().and_then(|login| login.authorization(&url));
+        let authorization =
+            login.as_ref().or_else(|| self.authorization.as_ref().filter(|_| url.origin() == self.base.origin()));
         self.requests += 1;
         let asked = OutboundRequest { method: Method::GET, url, headers: headers(known), body: Bytes::new() };
         let answer = send(self.app, asked, authorization).await?;

@@ -1,16 +1,15 @@
-//! Fetching an upstream's zip when it is downloaded first: from there to the blob store in parts, never as a whole in
-//! memory. It is handed out only after every byte of it was seen and its hash was found to be the promised one; from then
+//! Fetching an upstream's archive when it is downloaded first: from there to the blob store in parts, never as a whole in
+//! memory, and never unpacked. It is handed out only after every byte of it was seen and its hash was found to be the promised one; from then
 //! on it is served from here, whatever becomes of the upstream.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use composer::PackageName;
+use composer::{DistType, PackageName};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use url::Url;
 
 use crate::json::read_text;
 use crate::ports::{BlobUpload, Fault, PART_BYTES};
@@ -22,36 +21,31 @@ use crate::registry::kernel::outbound::RequestError;
 use crate::registry::packages::documents::stored;
 use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
 use crate::registry::sources::composer::client::{ComposerClient, response_error};
-use crate::registry::sources::composer::eligible_upstreams;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
+use crate::registry::sources::composer::url_login::UrlLogin;
+use crate::registry::sources::composer::{eligible_upstreams, signature};
 use crate::store::OrganizationId;
 use crate::store::packages::authority::UpstreamRepository;
 use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first};
 
-/// Largest zip that is mirrored: hashing it takes some seconds of CPU time.
+/// Largest archive that is mirrored: hashing it takes some seconds of CPU time.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// Zips that an isolate fetches at the same time: each has a part of 5 MiB in memory, twice while it is stored.
+/// Archives that an isolate fetches at the same time: each has a part of 5 MiB in memory, twice while it is stored.
 const DOWNLOAD_PERMITS: [&str; 4] = ["archive:1", "archive:2", "archive:3", "archive:4"];
 
 /// How long a download waits for others in the same isolate.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// A zip begins with an entry, or with its end when it has none.
-const ZIP_SIGNATURES: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
-/// What the record at its end begins with; a comment of up to 65,535 bytes may follow it.
-const END_OF_CENTRAL_DIRECTORY: &[u8] = b"PK\x05\x06";
-const END_RECORD_WINDOW: usize = 65_535 + 22;
-
-/// Why a zip is not taken.
+/// Why an archive is not taken.
 #[derive(Debug, thiserror::Error)]
 enum UpstreamDistError {
     /// It cannot be had.
     #[error(transparent)]
     Mirror(#[from] UpstreamRepositoryError),
     /// It is something else, or only the first part of one.
-    #[error("what the upstream sends is not a complete zip")]
-    NotAZip,
+    #[error("what the upstream sends is not a complete {}", .0.as_str())]
+    NotAnArchive(DistType),
     /// It is another one.
     #[error("its SHA-1 is {found}, but the upstream's metadata promises {promised}; nothing of it was kept")]
     Shasum {
@@ -77,11 +71,11 @@ impl From<Failure> for UpstreamDistError {
     }
 }
 
-/// Fetches the zip of a mirrored version and keeps it; `known_sha1` is what it was when it was here before.
+/// Fetches the archive of a mirrored version and keeps it; `known_sha1` is what it was when it was here before.
 ///
 /// # Errors
 /// `Upstream` when it cannot be had now, or is not what was promised; nothing is kept then. `NotFound` when its upstream
-/// is not asked any more, or the zip is too large.
+/// is not asked any more, or the archive is too large.
 pub async fn fetch(
     app: &App,
     organization: OrganizationId,
@@ -92,11 +86,15 @@ pub async fn fetch(
     let upstream = upstream_of(app, organization, name, row).await?;
     let mut permit = app.acquire_permit(&DOWNLOAD_PERMITS, TIMEOUT).await.ok_or_else(busy)?;
     let mut remote = ComposerClient::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
+    if let Some(sealed) = &row.upstream_login {
+        remote.log_in(UrlLogin::open(app, organization, name, sealed)?);
+    }
     let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
     let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
-    let mut problem = UpstreamDistError::NotAZip;
+    let mut problem = UpstreamDistError::NotAnArchive(row.kind);
     for url in urls {
-        match download(app, &mut remote, &url, promised, &mut permit).await {
+        let wanted = WantedArchive { kind: row.kind, sha1: promised };
+        match download(app, &mut remote, &url, wanted, &mut permit).await {
             Ok(artifact) => return attach(app, row, artifact).await,
             Err(UpstreamDistError::Mirror(UpstreamRepositoryError::Internal(failure))) => return Err(failure),
             // As composer does it: only what cannot be had is looked for elsewhere.
@@ -139,15 +137,22 @@ async fn attach(app: &App, row: &DistRow, artifact: NewArtifact) -> Result<NewAr
     Ok(attached.artifact)
 }
 
+/// What an upstream promises of an archive.
+#[derive(Debug, Clone, Copy)]
+struct WantedArchive<'a> {
+    kind: DistType,
+    /// Empty promises nothing.
+    sha1: &'a str,
+}
+
 async fn download(
     app: &App,
     remote: &mut ComposerClient<'_>,
     url: &str,
-    promised: &str,
+    wanted: WantedArchive<'_>,
     permit: &mut Permit,
 ) -> Result<NewArtifact, UpstreamDistError> {
-    let url = Url::parse(url).map_err(|_| UpstreamRepositoryError::Address(url.to_owned()))?;
-    let mut answer = remote.send(url, None).await?;
+    let mut answer = remote.send(remote.resolve(url)?, None).await?;
     if answer.response.status != StatusCode::OK {
         return Err(response_error(answer).await.into());
     }
@@ -155,10 +160,10 @@ async fn download(
     if length.is_some_and(|length| length > MAX_BYTES) {
         return Err(UpstreamDistError::TooLarge);
     }
-    let mut receiver = DistDownload::new(app);
+    let mut receiver = DistDownload::new(app, wanted.kind);
     let mut result = receive(&mut receiver, &mut *answer.response.body, permit).await;
     if result.is_ok() {
-        result = receiver.check(length.is_none_or(|length| length == receiver.size), promised);
+        result = receiver.check(length.is_none_or(|length| length == receiver.size), wanted.sha1);
     }
     match result {
         Ok(()) => receiver.keep().await,
@@ -183,9 +188,10 @@ async fn receive(
     Ok(())
 }
 
-/// A zip on its way into the blob store.
+/// An archive on its way into the blob store.
 struct DistDownload<'a> {
     app: &'a App,
+    kind: DistType,
     sha1: Sha1,
     sha256: Sha256,
     size: u64,
@@ -193,7 +199,7 @@ struct DistDownload<'a> {
     part: Vec<u8>,
     /// The end of the part before.
     tail: Vec<u8>,
-    begins_as_zip: bool,
+    begins_well: bool,
     upload: Option<Incoming>,
 }
 
@@ -204,15 +210,16 @@ struct Incoming {
 }
 
 impl<'a> DistDownload<'a> {
-    fn new(app: &'a App) -> Self {
+    fn new(app: &'a App, kind: DistType) -> Self {
         Self {
             app,
+            kind,
             sha1: Sha1::new(),
             sha256: Sha256::new(),
             size: 0,
             part: Vec::new(),
             tail: Vec::new(),
-            begins_as_zip: false,
+            begins_well: false,
             upload: None,
         }
     }
@@ -238,8 +245,8 @@ impl<'a> DistDownload<'a> {
 
     /// A web page is recognised before anything of it is stored.
     fn check_beginning(&mut self) -> Result<(), UpstreamDistError> {
-        self.begins_as_zip |= self.upload.is_none() && ZIP_SIGNATURES.iter().any(|bytes| self.part.starts_with(bytes));
-        if self.begins_as_zip { Ok(()) } else { Err(UpstreamDistError::NotAZip) }
+        self.begins_well |= self.upload.is_none() && signature::begins(self.kind, &self.part);
+        if self.begins_well { Ok(()) } else { Err(UpstreamDistError::NotAnArchive(self.kind)) }
     }
 
     async fn store_part(&mut self) -> Result<(), UpstreamDistError> {
@@ -248,7 +255,7 @@ impl<'a> DistDownload<'a> {
             let upload = self.app.ports.blobs.upload(&key).await?;
             self.upload = Some(Incoming { key, upload });
         }
-        self.tail = self.part[self.part.len().saturating_sub(END_RECORD_WINDOW)..].to_vec();
+        self.tail = self.part[self.part.len().saturating_sub(signature::END_BYTES)..].to_vec();
         let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
         if let Some(Incoming { upload, .. }) = &mut self.upload {
             upload.put_part(Bytes::from(part)).await?;
@@ -259,9 +266,9 @@ impl<'a> DistDownload<'a> {
     fn check(&mut self, is_whole: bool, promised: &str) -> Result<(), UpstreamDistError> {
         self.check_beginning()?;
         let end = [self.tail.as_slice(), &self.part].concat();
-        let end = &end[end.len().saturating_sub(END_RECORD_WINDOW)..];
-        if !is_whole || !end.windows(END_OF_CENTRAL_DIRECTORY.len()).any(|window| window == END_OF_CENTRAL_DIRECTORY) {
-            return Err(UpstreamDistError::NotAZip);
+        let end = &end[end.len().saturating_sub(signature::END_BYTES)..];
+        if !is_whole || !signature::ends(self.kind, end) {
+            return Err(UpstreamDistError::NotAnArchive(self.kind));
         }
         let found = hex::encode(self.sha1.clone().finalize());
         if !promised.is_empty() && found != promised {

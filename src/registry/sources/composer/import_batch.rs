@@ -10,7 +10,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::{PackagePlan, Plan, publish};
 use crate::registry::sources::composer::client::{ComposerClient, Fetched, fetch_package};
-use crate::registry::sources::composer::convert::{ConvertedPackage, convert, find_version};
+use crate::registry::sources::composer::convert::{ConversionContext, ConvertedPackage, convert, find_version};
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::{ineligibility, priority};
 use crate::store::OrganizationId;
@@ -218,6 +218,8 @@ impl<'a> ImportBatch<'a> {
         let (owners, known) = self.app.ports.database.ask(reads).await?;
         let mut plan = Plan::new(self.organization, self.upstream.id, Origin::Upstream);
         plan.guards.push(repositories::guard_upstream(self.organization, self.upstream.id, &self.upstream.url));
+        let mirrors = self.remote.mirrors(&self.root.root);
+        let context = ConversionContext { app: self.app, organization: self.organization, mirrors: &mirrors };
         for PendingPackage { name, versions, previous: before } in pending {
             let owned = owners.iter().find(|one| one.name == name.as_str());
             let Some(NameRow { ownership, before: published, .. }) = owned else { continue };
@@ -234,7 +236,7 @@ impl<'a> ImportBatch<'a> {
                 continue;
             }
             let versions = versions.into_iter().flatten();
-            let converted = convert(self.app, &name, versions, &self.root.root.mirrors, known)?;
+            let converted = convert(&context, &name, versions, known)?;
             self.settle(&mut plan, &name, converted, before, ownership, known);
         }
         Ok(plan)

@@ -14,8 +14,8 @@
 //!   asked for again in the background; after that the upstream is asked first. While it fails, what it said last holds.
 //!
 //! [`lookup`] asks for a name when a client does, [`refresh`] is the sync of an upstream, [`import_all`] that of one that is
-//! read as a whole; [`import_batch`] compares and publishes what they get, [`convert`] turns it into versions, [`dist`]
-//! fetches zips.
+//! read as a whole; [`import_batch`] compares and publishes what they get, [`upstream_version`] reads a version
+//! and [`convert`] makes ours of all of a package, [`dist`] fetches archives.
 
 pub mod client;
 pub mod convert;
@@ -25,6 +25,9 @@ pub mod import_all;
 pub mod import_batch;
 pub mod lookup;
 pub mod refresh;
+pub mod signature;
+pub mod upstream_version;
+pub mod url_login;
 
 use std::collections::BTreeMap;
 

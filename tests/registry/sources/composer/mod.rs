@@ -5,3 +5,4 @@ mod faults;
 mod import_all;
 pub mod lookup;
 mod names;
+mod shapes;
