@@ -59,6 +59,7 @@
 //! The README shows the whole conversation, from the advertisement to the zip of a tag.
 
 mod archive;
+mod lfs;
 pub mod limits;
 mod object;
 mod pack;
@@ -66,10 +67,11 @@ mod protocol;
 mod tree;
 
 pub use archive::{
-    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlan, ArchiveWriter, Attributes, EntrySizes,
-    OmissionReason, OmittedEntry, PlannedEntry, PlannedKind, TooManyRules, build_zip, missing_files,
-    missing_rule_files, plan_archive,
+    ARCHIVE_FORMAT, Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlan, ArchiveRemark, ArchiveRemarks,
+    ArchiveWriter, Attributes, EncodingRefusal, EntrySizes, PlannedEntry, PlannedKind, RemarkClass, RemarkKind,
+    TooManyRules, build_zip, missing_files, missing_rule_files, plan_archive,
 };
+pub use lfs::LfsPointer;
 pub use object::{
     Commit, EntryMode, InvalidObjectId, Object, ObjectError, ObjectId, ObjectKind, Tag, Timestamp, Tree, TreeEntries,
     TreeEntry,

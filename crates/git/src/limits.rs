@@ -66,9 +66,15 @@ pub const PATH_BYTES: usize = 1024;
 /// Most nested directories in an archive.
 pub const PATH_DEPTH: usize = 64;
 
-/// Most `export-ignore` rules of one archive. Real repositories have a few dozen; 20 000 paths ×
+/// Most rules in `.gitattributes` that matter to one archive. Real repositories have a few dozen; 20 000 paths ×
 /// 1000 rules is 20 million matches, about a second.
 pub const ATTRIBUTE_RULES: usize = 1_000;
+
+/// Most remarks of one class on one archive that are told one by one; further ones are only counted.
+pub const ARCHIVE_REMARKS: usize = 5;
+
+/// Bytes of a path that a remark shows.
+pub const PATH_SHOWN_BYTES: usize = 200;
 
 /// Most refs that are kept. 50 000 × (20 + 20 bytes of ids + 64 of name and bookkeeping) = 5 MB.
 pub const REFS: usize = 50_000;

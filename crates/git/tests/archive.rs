@@ -7,46 +7,12 @@ use std::fmt::Write;
 use std::io::Cursor;
 
 use rostrum_git::{
-    ArchiveError, ArchiveOptions, Attributes, FetchRequest, ObjectId, OmissionReason, Packs, SymlinkRefusal, build_zip,
-    missing_files, missing_rule_files,
+    ARCHIVE_FORMAT, ArchiveError, ArchiveOptions, Attributes, FetchRequest, ObjectId, Packs, RemarkKind,
+    SymlinkRefusal, build_zip, missing_files, missing_rule_files,
 };
 use sha1::{Digest, Sha1};
-use support::{Filters, Listing, Repo, archive, fetched, open, read_zip};
+use support::{Filters, Listing, Repo, archive, fetched, git_archive, open, read_zip};
 use zip::{CompressionMethod, ZipArchive};
-
-/// What `git archive` makes of the same, without its directories.
-fn git_archive(repo: &Repo, tree_ish: &str) -> Listing {
-    let tar = repo.git(&["-c", "tar.umask=0022", "archive", "--format=tar", tree_ish]);
-    let mut listing = Listing::new();
-    let mut rest = &tar[..];
-    let text = |field: &[u8]| {
-        let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-        String::from_utf8(field[..end].to_vec()).expect("UTF-8")
-    };
-    while rest.len() >= 512 && rest[0] != 0 {
-        let (header, after) = rest.split_at(512);
-        let octal = |field: &[u8]| u32::from_str_radix(text(field).trim(), 8).expect("octal");
-        let size = octal(&header[124..136]) as usize;
-        let prefix = text(&header[345..500]);
-        let name = text(&header[..100]);
-        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
-        let mode = octal(&header[100..108]) & 0o777;
-        match header[156] {
-            b'0' => {
-                listing.insert(path, (0o100_000 | mode, after[..size].to_vec()));
-            }
-            b'2' => {
-                let target = text(&header[157..257]).into_bytes();
-                listing.insert(path, (0o120_777, target));
-            }
-            // The commit id, and directories.
-            b'g' | b'5' => {}
-            other => panic!("an entry of type {other}"),
-        }
-        rest = &after[size.div_ceil(512) * 512..];
-    }
-    listing
-}
 
 /// A library as people write them, with attributes on several levels.
 fn library() -> Repo {
@@ -93,9 +59,9 @@ fn an_archive_holds_what_git_archive_would_put_in() {
     let commit = repo.commit();
     let archive = archive(&repo, commit).expect("archived");
     let listing = read_zip(&archive.chunks.concat());
-    assert_eq!(listing, git_archive(&repo, "HEAD"));
+    assert_eq!(listing, git_archive(&repo, &["HEAD"]));
     assert_eq!(archive.entries, listing.len());
-    assert!(archive.omitted.is_empty());
+    assert!(archive.remarks.is_empty());
     // Not only the same as git, but what this test means to test.
     assert_eq!(listing["bin/acme"].0, 0o100_755);
     assert_eq!(listing["bin/alias"], (0o120_777, b"acme".to_vec()));
@@ -109,7 +75,7 @@ fn an_archive_holds_what_git_archive_would_put_in() {
 fn the_same_commit_gives_the_same_bytes_for_ever() {
     let mut repo = library();
     let commit = repo.commit();
-    assert_eq!(commit.to_string(), COMMIT_OF_LIBRARY);
+    assert_eq!((ARCHIVE_FORMAT, commit.to_string().as_str()), (FORMAT_OF_LIBRARY, COMMIT_OF_LIBRARY));
     let first = archive(&repo, commit).expect("archived").chunks.concat();
     assert_eq!(hex::encode(Sha1::digest(&first)), ZIP_OF_LIBRARY);
     // From another pack of other deltas in another order, beside other commits.
@@ -158,15 +124,20 @@ fn what_is_there_already_is_not_asked_for_again() {
     assert!(missing_rule_files(&packs, &commit, None).expect("readable").is_empty());
     assert!(missing_files(&packs, &commit, &options).expect("readable").is_empty());
     let trees = open(repo.fetch(Filters::Allowed, &FetchRequest::commits([commit], Some("blob:none"))).expect("sent"));
-    let rules = missing_rule_files(&trees.into(), &commit, None).expect("readable trees");
+    let trees = Packs::from(trees);
+    let rules = missing_rule_files(&trees, &commit, None).expect("readable trees");
     let expected = [".gitattributes", "src/.gitattributes", "composer.json", "bin/alias", "src/up"];
     assert_eq!(rules, expected.map(|path| repo.id(&format!("HEAD:{path}"))).into());
+    let below = missing_rule_files(&trees, &commit, Some("src")).expect("readable trees");
+    let expected = [".gitattributes", "src/.gitattributes", "src/up"];
+    assert_eq!(below, expected.map(|path| repo.id(&format!("HEAD:{path}"))).into(), "those above count, too");
 }
 
-/// Changing what archives look like changes the checksum of every release already published, so
-/// these may change only on purpose.
+/// Changing what archives look like changes what a commit gives, so these may change only on purpose, and together with
+/// the format's number.
+const FORMAT_OF_LIBRARY: u32 = 2;
 const COMMIT_OF_LIBRARY: &str = "de258ad0910c62fd98bfca5f0c02c35a42d327df";
-const ZIP_OF_LIBRARY: &str = "dd7740a8453e859716f63ab5e0872d2ca96e55f6";
+const ZIP_OF_LIBRARY: &str = "5682313463038a29802543670875667065db00ab";
 
 #[test]
 fn entries_are_sorted_dated_and_deflated() {
@@ -187,6 +158,26 @@ fn entries_are_sorted_dated_and_deflated() {
         names.push(file.name().expect("UTF-8").into_owned());
     }
     assert!(names.is_sorted());
+    assert_eq!(zip.comment(), format!("commit {commit}, format {ARCHIVE_FORMAT}").as_bytes());
+}
+
+/// Composer strips the only directory at the top of a zip, whatever is in it.
+#[test]
+fn everything_lies_below_one_directory() {
+    let mut repo = Repo::new();
+    repo.write(".gitattributes", ".gitattributes export-ignore\n/composer.json export-ignore\n");
+    repo.write("composer.json", "{}");
+    repo.write("src/A.php", "<?php");
+    let commit = repo.commit();
+    let packs = fetched(&repo, commit);
+    let options = ArchiveOptions { directory: "lib", ..ArchiveOptions::default() };
+    let bytes = build_zip(&packs, &commit, &options).expect("archived").chunks.concat();
+    let zip = ZipArchive::new(Cursor::new(&bytes)).expect("a zip");
+    assert_eq!(zip.file_names_raw().collect::<Vec<_>>(), [b"lib/src/A.php"]);
+    for directory in ["..", "", "a/b", "a\\b"] {
+        let options = ArchiveOptions { directory, ..ArchiveOptions::default() };
+        assert!(matches!(build_zip(&packs, &commit, &options), Err(ArchiveError::Path(_))), "{directory}");
+    }
 }
 
 #[test]
@@ -203,22 +194,47 @@ fn an_annotated_tag_archives_its_commit() {
 #[test]
 fn a_package_in_a_directory_is_archived_as_a_repository_of_its_own() {
     let mut repo = Repo::new();
-    repo.write(".gitattributes", "/packages export-ignore\n*.md export-ignore\n");
-    repo.write("packages/foo/.gitattributes", "/tests export-ignore\n");
+    repo.write(
+        ".gitattributes",
+        "/packages export-ignore\n/packages/foo/tests export-ignore\n*.md export-ignore\n*.txt eol=crlf\n\
+         [attr]dev export-ignore\n",
+    );
+    repo.write("packages/.gitattributes", "CHANGES.md -export-ignore\n/bar export-ignore\nfoo/old dev\n");
+    repo.write("packages/foo/.gitattributes", "/bench export-ignore\nREADME.md -export-ignore\n");
     repo.write("packages/foo/composer.json", "{\"name\": \"acme/foo\"}");
-    repo.write("packages/foo/README.md", "kept: the root's rules do not reach here");
+    repo.write("packages/foo/README.md", "kept by the nearest file");
+    repo.write("packages/foo/CHANGES.md", "kept by the one between");
+    repo.write("packages/foo/UPGRADE.md", "left out by the root's");
+    repo.write("packages/foo/notes.txt", "a\nb\n");
     repo.write("packages/foo/tests/t.php", "<?php");
+    repo.write("packages/foo/src/tests/t.php", "<?php");
+    repo.write("packages/foo/bench/b.php", "<?php");
+    repo.write("packages/foo/old/b.php", "<?php");
     repo.link("packages/foo/link", "../bar/file");
     repo.write("packages/bar/file", "another package");
     let commit = repo.commit();
     let options = ArchiveOptions { path: Some("packages/foo"), ..ArchiveOptions::default() };
     let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
-    let mut expected = git_archive(&repo, "HEAD:packages/foo");
-    assert!(expected.remove("link").is_some());
+    // Git is asked without the rule for the directory itself, which would leave out everything.
+    repo.write("packages/foo/link2", "");
+    let rules = std::fs::read_to_string(repo.path(".gitattributes")).expect("there");
+    repo.write(".gitattributes", rules.replace("/packages export-ignore\n", ""));
+    repo.commit();
+    let listing = git_archive(&repo, &["HEAD", "packages/foo"]);
+    let mut expected: Listing = listing
+        .into_iter()
+        .filter_map(|(path, entry)| Some((path.strip_prefix("packages/foo/")?.to_owned(), entry)))
+        .collect();
+    assert!(expected.remove("link").is_some() && expected.remove("link2").is_some());
     assert_eq!(read_zip(&archive.chunks.concat()), expected);
-    assert!(expected.contains_key("README.md") && !expected.contains_key("tests/t.php"));
-    let refusal = OmissionReason::Symlink(SymlinkRefusal::Escapes);
-    assert_eq!(archive.omitted[0].reason, refusal, "another package is outside");
+    let names: Vec<&str> = expected.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [".gitattributes", "CHANGES.md", "README.md", "composer.json", "notes.txt", "src/tests/t.php"],
+        "not only the same as git, but what this test means to test"
+    );
+    let refusal = RemarkKind::Symlink(SymlinkRefusal::Escapes);
+    assert_eq!(archive.remarks.iter().next().map(|remark| &remark.kind), Some(&refusal), "another package is outside");
 }
 
 #[test]
@@ -272,16 +288,16 @@ fn symlinks_that_lead_outside_and_submodules_are_left_out_and_reported() {
     let names: Vec<String> = read_zip(&archive.chunks.concat()).into_keys().collect();
     assert_eq!(names, ["a.txt", "d/fine"]);
     assert_eq!(archive.entries, 2);
-    let omitted: Vec<_> = archive.omitted.iter().map(|out| (out.path.as_str(), out.reason)).collect();
-    let symlink = OmissionReason::Symlink;
+    let remarks: Vec<_> = archive.remarks.iter().map(|remark| (remark.path.as_str(), remark.kind.clone())).collect();
+    let symlink = RemarkKind::Symlink;
     assert_eq!(
-        omitted,
+        remarks,
         [
             ("absolute", symlink(SymlinkRefusal::Absolute)),
             ("d/escapes", symlink(SymlinkRefusal::Escapes)),
-            ("module", OmissionReason::Submodule),
             ("odd", symlink(SymlinkRefusal::Odd)),
             ("through", symlink(SymlinkRefusal::Escapes)),
+            ("module", RemarkKind::Submodule),
         ]
     );
 }

@@ -4,9 +4,10 @@
 mod support;
 
 use rostrum_git::{
-    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, FetchRequest, ObjectId, TreeError, UnsafeReason, build_zip,
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, FetchRequest, ObjectId, RemarkKind, SymlinkRefusal,
+    TreeError, UnsafeReason, build_zip,
 };
-use support::{Filters, Repo, archive, fetched, open, read_zip};
+use support::{Filters, Repo, archive, fetched, git_archive, open, read_zip};
 
 /// The content of a tree with these entries, sorted or not, valid or not.
 fn raw_tree(entries: &[(&str, &[u8], ObjectId)]) -> Vec<u8> {
@@ -37,15 +38,15 @@ fn archive_crafted(
     build_zip(&pack, &commit, &ArchiveOptions::default())
 }
 
-fn unsafe_reason(result: Result<Archive, ArchiveError>) -> UnsafeReason {
-    match result {
-        Err(ArchiveError::UnsafePath { reason, .. }) => reason,
-        other => panic!("{other:?}"),
-    }
+/// The remarks on an archive, and the paths that it has.
+fn archived(result: Result<Archive, ArchiveError>) -> (Vec<String>, Vec<RemarkKind>) {
+    let archive = result.expect("archived");
+    let names = read_zip(&archive.chunks.concat()).into_keys().collect();
+    (names, archive.remarks.iter().map(|remark| remark.kind.clone()).collect())
 }
 
 #[test]
-fn names_that_would_write_elsewhere_refuse_the_archive() {
+fn names_that_would_write_elsewhere_are_left_out_and_told() {
     for (name, expected) in [
         (&b"../evil"[..], UnsafeReason::Separator),
         (b"/etc/cron.d/evil", UnsafeReason::Separator),
@@ -59,35 +60,79 @@ fn names_that_would_write_elsewhere_refuse_the_archive() {
         (b".Git ", UnsafeReason::Repository),
         (b"GIT~1", UnsafeReason::Repository),
         (b"line\nbreak", UnsafeReason::Control),
-        (b"caf\xe9", UnsafeReason::NotUtf8),
+        (b"caf\xe9\\x", UnsafeReason::Separator),
     ] {
-        let as_file = archive_crafted(|blob, _| vec![("100644", name.to_vec(), blob)]);
-        assert_eq!(unsafe_reason(as_file), expected, "{name:?}");
-        let as_directory = archive_crafted(|_, tree| vec![("40000", name.to_vec(), tree)]);
-        assert_eq!(unsafe_reason(as_directory), expected, "{name:?}");
+        let beside = |mode: &'static str, id, blob| vec![(mode, name.to_vec(), id), ("100644", b"zz".to_vec(), blob)];
+        let as_file = archive_crafted(|blob, _| beside("100644", blob, blob));
+        let expected = (vec!["zz".to_owned()], vec![RemarkKind::Unsafe(expected)]);
+        assert_eq!(archived(as_file), expected, "{name:?}");
+        let as_directory = archive_crafted(|blob, tree| beside("40000", tree, blob));
+        assert_eq!(archived(as_directory), expected, "{name:?}");
     }
     let long = archive_crafted(|blob, _| vec![("100644", vec![b'x'; 2000], blob)]);
-    assert_eq!(unsafe_reason(long), UnsafeReason::TooLong);
+    assert_eq!(archived(long), (Vec::new(), vec![RemarkKind::Unsafe(UnsafeReason::TooLong)]));
 }
 
 #[test]
-fn paths_that_are_the_same_where_case_is_ignored_refuse_the_archive() {
-    let pairs: [[(&'static str, &'static str); 2]; 5] = [
-        [("100644", "README"), ("100644", "readme")],
-        [("100644", "same"), ("100644", "same")],
-        // Unpacking through the symlink would write wherever it points.
-        [("120000", "A"), ("40000", "a")],
-        [("40000", "É"), ("120000", "é")],
-        // The directories may be merged, but their files collide.
-        [("40000", "Src"), ("40000", "src")],
-    ];
-    for pair in pairs {
-        let result = archive_crafted(|blob, tree| {
+fn a_name_that_is_not_utf8_is_kept_byte_for_byte() {
+    let repo = Repo::new();
+    let blob = repo.hash_object("blob", b"evil");
+    let link = repo.hash_object("blob", b"fix\xfc.txt");
+    let root = raw_tree(&[
+        ("100644", b"fix\xfc.txt", blob),
+        ("120000", b"l\xefnk", link),
+        ("100644", "\u{fc}".as_bytes(), blob),
+    ]);
+    let commit = repo.commit_of_tree(repo.hash_object("tree", &root));
+    let packs = open(repo.pack_everything(&[])).into();
+    let archive = build_zip(&packs, &commit, &ArchiveOptions::default()).expect("archived");
+    let bytes = archive.chunks.concat();
+    let listing = read_zip(&bytes);
+    assert_eq!(listing.keys().collect::<Vec<_>>(), ["fix\\xfc.txt", "\u{fc}"]);
+    assert_eq!(listing["fix\\xfc.txt"], git_archive(&repo, &[&commit.to_string()])["fix\\xfc.txt"]);
+    let symlink = RemarkKind::Symlink(SymlinkRefusal::Odd);
+    assert_eq!(archive.remarks.iter().map(|remark| remark.kind.clone()).collect::<Vec<_>>(), [symlink]);
+    // The flag that says UTF-8 is bit 11.
+    let flagged = |name: &[u8]| {
+        let at = bytes.windows(name.len()).position(|window| window == name).expect("a local header");
+        bytes[at - 30 + 7] & 0x08 != 0
+    };
+    assert!(!flagged(b"package/fix\xfc.txt") && flagged("package/\u{fc}".as_bytes()));
+}
+
+#[test]
+fn paths_that_differ_in_case_only_are_all_there_and_told() {
+    type Pair = [(&'static str, &'static str); 2];
+    let archive_pair = |pair: Pair| {
+        archive_crafted(|blob, tree| {
             let id = |mode: &str| if mode == "40000" { tree } else { blob };
             pair.iter().map(|(mode, name)| (*mode, name.as_bytes().to_vec(), id(mode))).collect()
-        });
-        assert_eq!(unsafe_reason(result), UnsafeReason::Duplicate, "{pair:?}");
+        })
+    };
+    let differs = |other: &str| RemarkKind::SameWhereCaseIsIgnored { other: other.to_owned() };
+    let told: [(Pair, &[&str], RemarkKind); 6] = [
+        ([("100644", "README"), ("100644", "readme")], &["README", "readme"], differs("README")),
+        ([("120000", "README"), ("100644", "readme")], &["README", "readme"], differs("README")),
+        ([("100644", "README"), ("40000", "readme")], &["README", "readme/file"], differs("README")),
+        // Where case is ignored, the directories become one.
+        ([("40000", "Src"), ("40000", "src")], &["Src/file", "src/file"], differs("src/file")),
+        // Unpacking what is in the directory would write wherever the symlink points.
+        ([("120000", "A"), ("40000", "a")], &["a/file"], RemarkKind::Unsafe(UnsafeReason::LinkOverDirectory)),
+        (
+            [("40000", "\u{c9}"), ("120000", "\u{e9}")],
+            &["\u{c9}/file"],
+            RemarkKind::Unsafe(UnsafeReason::LinkOverDirectory),
+        ),
+    ];
+    for (pair, names, remark) in told {
+        assert_eq!(
+            archived(archive_pair(pair)),
+            (names.iter().map(|name| (*name).to_owned()).collect(), vec![remark]),
+            "{pair:?}"
+        );
     }
+    let same = archive_pair([("100644", "same"), ("100644", "same")]);
+    assert_eq!(archived(same), (vec!["same".to_owned()], vec![RemarkKind::Unsafe(UnsafeReason::Duplicate)]));
 }
 
 #[test]
@@ -101,7 +146,7 @@ fn directories_that_differ_in_case_only_may_hold_different_files() {
 }
 
 #[test]
-fn nesting_without_end_is_refused() {
+fn nesting_without_end_is_cut_and_told() {
     let repo = Repo::new();
     let blob = repo.hash_object("blob", b"x");
     let mut tree = repo.hash_object("tree", &raw_tree(&[("100644", b"f", blob)]));
@@ -111,7 +156,7 @@ fn nesting_without_end_is_refused() {
     let commit = repo.commit_of_tree(tree);
     let pack = open(repo.pack_everything(&[])).into();
     let result = build_zip(&pack, &commit, &ArchiveOptions::default());
-    assert_eq!(unsafe_reason(result), UnsafeReason::TooDeep);
+    assert_eq!(archived(result), (Vec::new(), vec![RemarkKind::Unsafe(UnsafeReason::TooDeep)]));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::io::{Cursor, Read};
 
 use rostrum_git::{
-    ArchiveError, ArchiveLimits, ArchivePlan, ArchiveWriter, EntrySizes, ObjectId, PlannedEntry, PlannedKind, limits,
+    ArchiveError, ArchiveLimits, ArchivePlan, ArchiveRemarks, ArchiveWriter, EntrySizes, ObjectId, PlannedEntry,
+    PlannedKind, limits,
 };
 use zip::ZipArchive;
 
@@ -15,10 +16,15 @@ fn plan(names: impl IntoIterator<Item = String>) -> ArchivePlan {
             Some((_, "sh")) => PlannedKind::Executable,
             _ => PlannedKind::File,
         };
-        PlannedEntry { path, kind, oid: ObjectId::from_bytes([1; 20]) }
+        PlannedEntry::new(path, kind, ObjectId::from_bytes([1; 20]))
     };
     let entries = names.into_iter().map(entry).collect();
-    ArchivePlan { committed: 1_700_000_000, entries, omitted: Vec::new() }
+    ArchivePlan {
+        committed: 1_700_000_000,
+        comment: "A comment".to_owned(),
+        entries,
+        remarks: ArchiveRemarks::default(),
+    }
 }
 
 /// Bytes that compress somewhat.

@@ -26,6 +26,10 @@ pub enum RemarkKind {
     LfsPointers,
     /// The commit has submodules.
     Submodules,
+    /// Paths of the zip differ in case only.
+    CaseCollisions,
+    /// `.gitattributes` asks for a conversion that the zip has not.
+    Unconverted,
     /// There is no zip.
     Unzippable,
 }
@@ -41,14 +45,27 @@ pub enum RemarkSource {
 
 impl RemarkKind {
     /// Every kind.
-    const ALL: [Self; 6] =
-        [Self::MovedTag, Self::LowerCasedName, Self::LostFiles, Self::LfsPointers, Self::Submodules, Self::Unzippable];
+    const ALL: [Self; 8] = [
+        Self::MovedTag,
+        Self::LowerCasedName,
+        Self::LostFiles,
+        Self::LfsPointers,
+        Self::Submodules,
+        Self::CaseCollisions,
+        Self::Unconverted,
+        Self::Unzippable,
+    ];
 
     /// Who makes remarks of this kind.
     pub fn source(self) -> RemarkSource {
         match self {
             Self::MovedTag | Self::LowerCasedName => RemarkSource::Sync,
-            Self::LostFiles | Self::LfsPointers | Self::Submodules | Self::Unzippable => RemarkSource::Archive,
+            Self::LostFiles
+            | Self::LfsPointers
+            | Self::Submodules
+            | Self::CaseCollisions
+            | Self::Unconverted
+            | Self::Unzippable => RemarkSource::Archive,
         }
     }
 }

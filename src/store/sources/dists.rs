@@ -16,6 +16,8 @@ pub struct DistRow {
     pub id: i64,
     /// Primary key of the version.
     pub version_id: i64,
+    /// The package's name.
+    pub package: String,
     /// What Composer compares.
     pub normalized: String,
     /// What people read.
@@ -51,7 +53,7 @@ pub struct DistRow {
 
 macro_rules! dist_columns {
     () => {
-        "SELECT d.id, d.version_id, v.normalized, v.pretty, v.released_at,
+        "SELECT d.id, d.version_id, p.name AS package, v.normalized, v.pretty, v.released_at,
                 v.security_fix_at IS NOT NULL AS security_fix, d.reference, a.sha256, a.sha1, a.size, d.error,
                 p.repository_id, v.ref_name, d.type, d.upstream_urls, d.upstream_shasum, d.upstream_login
            FROM packages p

@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::support::{ADMIN, Calls, FaultTiming, File, HostFault, Port, Step, TestRegistry, file, manifest};
 
-/// Path → (mode, content or target) of a zip.
+/// Path → (mode, content or target) of what is in a built zip below its one directory.
 pub fn listing(bytes: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).expect("a zip");
     let mut listing = BTreeMap::new();
@@ -18,7 +18,9 @@ pub fn listing(bytes: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
         let mut content = Vec::new();
         file.read_to_end(&mut content).expect("intact");
         let mode = file.unix_mode().expect("made on unix");
-        listing.insert(file.name().expect("UTF-8").into_owned(), (mode, content));
+        let name = file.name().expect("UTF-8");
+        let (_, below) = name.split_once('/').expect("in a directory");
+        listing.insert(below.to_owned(), (mode, content));
     }
     listing
 }

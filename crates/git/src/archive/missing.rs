@@ -9,23 +9,29 @@
 
 use std::collections::HashSet;
 
+use crate::archive::package::Package;
 use crate::archive::plan::plan_archive;
 use crate::archive::walk::ATTRIBUTES;
-use crate::archive::{ArchiveError, ArchiveOptions, MANIFEST, package_root};
+use crate::archive::{ArchiveError, ArchiveOptions, MANIFEST};
 use crate::object::{EntryMode, ObjectId};
 use crate::pack::Packs;
 use crate::tree::{read_commit, with_tree};
 
 /// The files that say what an archive of `commit` leaves out: composer.json, every `.gitattributes`
-/// and every symlink in and below the package's directory `path` (`None`: the root), without those
-/// that are there. Needs all trees of the directory.
+/// and every symlink in and below the package's directory `path` (`None`: the root), and every
+/// `.gitattributes` above it, without those that are there. Needs all trees of the directory and
+/// those above it.
 pub fn missing_rule_files(
     packs: &Packs,
     commit: &ObjectId,
     path: Option<&str>,
 ) -> Result<HashSet<ObjectId>, ArchiveError> {
-    let root = package_root(packs, &read_commit(packs, commit)?, path)?;
+    let package = Package::find(packs, read_commit(packs, commit)?.tree, path)?;
+    let root = package.tree;
     let mut missing = HashSet::new();
+    for above in &package.above {
+        missing.extend(with_tree(packs, &above.tree, |tree| tree.get(ATTRIBUTES).map(|entry| entry.oid))?);
+    }
     // A tree may be in many places; looking at each once bounds the work by their number.
     let mut seen = HashSet::from([root]);
     let mut pending = vec![root];

@@ -1,18 +1,25 @@
 //! A commit as a zip that Composer installs: the same commit gives the same bytes, always.
 //!
-//! What goes in is what `git archive` would put in: `export-ignore` is honoured. Different are:
+//! What goes in is what `git archive` would put in, byte for byte: `export-ignore` and
+//! `export-subst`, macros, `eol`, `ident` and `working-tree-encoding` are honoured. Different are:
 //!
+//! * everything lies below one directory, which Composer strips: without it, a package of which
+//!   only `src/` is left would lose that;
 //! * directories have no entries of their own; files imply them;
-//! * submodules are left out (`git archive` leaves an empty directory) and reported;
-//! * symlinks are stored as symlinks if they cannot lead outside the package, else left out and
-//!   reported: one stray link in a fixture should not make a release impossible to install;
-//! * contents are the repository's bytes: no `eol`, `ident`, `export-subst` or `filter`;
-//! * of a package in a sub-directory, only the `.gitattributes` in there count, as if it were a
-//!   repository of its own (`git archive <commit>:<path>`);
-//! * any other path that would not be safe everywhere refuses the whole archive.
+//! * of a package in a sub-directory, paths are relative to that, and the `.gitattributes` above it
+//!   count (as for `git archive <commit> <path>`);
+//! * submodules are left out (`git archive` leaves an empty directory);
+//! * symlinks are stored as symlinks if they cannot lead outside the package, else left out: one
+//!   stray link in a fixture should not make a release impossible to install;
+//! * any other path that would not be safe everywhere is left out;
+//! * `filter` is not applied, and files of more than 8 MiB are not converted;
+//! * what `export-subst` writes depends on the commit and its tag alone (see `placeholders`).
+//!
+//! What is left out, and what may surprise, is told as [`ArchiveRemarks`].
 //!
 //! Entries are sorted by their paths' bytes, deflated at a fixed level, dated with the committer's
-//! time in UTC, and have the modes 0644, 0755 and, for symlinks, 120777.
+//! time in UTC, and have the modes 0644, 0755 and, for symlinks, 120777. The zip's comment names
+//! the commit and [`ARCHIVE_FORMAT`].
 //!
 //! What goes in is decided first ([`plan_archive`]), then the bytes are written from the first to the
 //! last ([`ArchiveWriter`]): large archives over several invocations, with the contents of some files
@@ -21,8 +28,14 @@
 //! Peak memory is the packs, the paths, and one file with what rebuilding it takes; see [`limits`].
 
 mod attributes;
+mod conversion;
+mod encoding;
 mod missing;
+mod package;
+mod placeholders;
 mod plan;
+mod remarks;
+mod signature;
 mod walk;
 mod wildmatch;
 mod writer;
@@ -30,20 +43,30 @@ mod zip_format;
 mod zip_time;
 
 pub use attributes::{Attributes, TooManyRules};
+pub use encoding::EncodingRefusal;
 pub use missing::{missing_files, missing_rule_files};
 pub use plan::{ArchivePlan, PlannedEntry, PlannedKind, plan_archive};
+pub use remarks::{ArchiveRemark, ArchiveRemarks, RemarkClass, RemarkKind};
 pub use writer::ArchiveWriter;
 pub use zip_format::EntrySizes;
 
 use bytes::Bytes;
 
 use crate::limits;
-use crate::object::{Commit, ObjectId};
+use crate::object::ObjectId;
 use crate::pack::{PackError, Packs};
-use crate::tree::{InvalidPackagePath, PackagePath, SymlinkRefusal, TreeError, UnsafeReason, directory};
+use crate::tree::{InvalidPackagePath, TreeError};
+
+/// Which zip a commit gives. It is counted up when the same commit is to give other bytes than before: zips that are
+/// stored already stay what they are, because lock files have their checksums.
+///
+/// 1. Entries at the top; blobs as they are.
+/// 2. One top-level directory; conversions and substitutions of `.gitattributes`; a comment.
+pub const ARCHIVE_FORMAT: u32 = 2;
 
 /// The file that makes a directory a package.
 pub(crate) const MANIFEST: &str = "composer.json";
+
 /// What an archive may cost. The defaults are the `ARCHIVE_…` constants of [`limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArchiveLimits {
@@ -69,9 +92,14 @@ impl Default for ArchiveLimits {
 }
 
 /// What to archive.
+#[derive(Clone, Copy)]
 pub struct ArchiveOptions<'a> {
     /// The package's directory in the repository; `None` is the root.
     pub path: Option<&'a str>,
+    /// The directory in the zip that everything lies in.
+    pub directory: &'a str,
+    /// The tag that the archive is made for, as `export-subst` writes it.
+    pub tag: Option<&'a str>,
     /// Says of a path relative to the package's directory, and whether it is a directory, that it
     /// is left out (`archive.exclude` of composer.json). Nothing below a directory that is left
     /// out is asked about.
@@ -81,9 +109,9 @@ pub struct ArchiveOptions<'a> {
 }
 
 impl Default for ArchiveOptions<'_> {
-    /// The whole repository within the default limits.
+    /// The whole repository within the default limits, in the directory `package`.
     fn default() -> Self {
-        Self { path: None, exclude: &|_, _| false, limits: ArchiveLimits::default() }
+        Self { path: None, directory: "package", tag: None, exclude: &|_, _| false, limits: ArchiveLimits::default() }
     }
 }
 
@@ -94,35 +122,8 @@ pub struct Archive {
     pub chunks: Vec<Bytes>,
     /// How many files and symlinks it has.
     pub entries: usize,
-    /// What a working copy would have and the archive has not, in the order of the paths.
-    pub omitted: Vec<OmittedEntry>,
-}
-
-/// Something that an archive cannot carry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OmittedEntry {
-    /// Its path relative to the package's directory.
-    pub path: String,
-    /// Why it is missing.
-    pub reason: OmissionReason,
-}
-
-impl OmittedEntry {
-    /// Sorts by path.
-    pub(crate) fn sort(omitted: &mut [Self]) {
-        omitted.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-    }
-}
-
-/// Why something is not in an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OmissionReason {
-    /// It is another repository, which we have not got.
-    #[error("it is a submodule")]
-    Submodule,
-    /// It is a symlink that could lead outside the package.
-    #[error("it is a symlink: {0}")]
-    Symlink(SymlinkRefusal),
+    /// What it lacks, and what may surprise.
+    pub remarks: ArchiveRemarks,
 }
 
 /// A commit cannot be archived.
@@ -131,20 +132,12 @@ pub enum ArchiveError {
     /// A commit, tree or file cannot be read.
     #[error(transparent)]
     Tree(TreeError),
-    /// The package's directory is not a plain relative path.
+    /// The package's directory, or the one in the zip, is not a plain relative path.
     #[error(transparent)]
     Path(#[from] InvalidPackagePath),
     /// The commit has no such directory.
     #[error("the commit has no directory {0}")]
     PathNotFound(String),
-    /// Unpacking this path could write where it must not.
-    #[error("the path {path} is unsafe: {reason}")]
-    UnsafePath {
-        /// The path, odd characters escaped.
-        path: String,
-        /// Why it is refused.
-        reason: UnsafeReason,
-    },
     /// Too many files, symlinks and directories.
     #[error("there are more than {limit} files and directories")]
     TooManyEntries {
@@ -205,10 +198,12 @@ const CHUNK_BYTES: usize = limits::MIB;
 /// files that the archive is to hold. The archive is in memory as a whole; for one that need not be,
 /// see [`ArchiveWriter`].
 pub fn build_zip(packs: &Packs, commit: &ObjectId, options: &ArchiveOptions<'_>) -> Result<Archive, ArchiveError> {
-    let mut writer = ArchiveWriter::new(plan_archive(packs, commit, options)?, options.limits);
+    let mut plan = plan_archive(packs, commit, options)?;
+    let mut remarks = std::mem::take(&mut plan.remarks);
+    let mut writer = ArchiveWriter::new(plan, options.limits);
     let mut chunks = Vec::new();
     while let Some(entry) = writer.next_entry() {
-        let mut blob = entry.open(packs)?;
+        let mut blob = entry.open(packs, &mut remarks)?;
         writer.begin_entry(blob.size())?;
         while blob.next_piece(|piece| writer.write(piece))? {}
         writer.end_entry()?;
@@ -218,11 +213,5 @@ pub fn build_zip(packs: &Packs, commit: &ObjectId, options: &ArchiveOptions<'_>)
     }
     while writer.write_directory()? {}
     chunks.push(Bytes::from(writer.take_output()));
-    Ok(Archive { chunks, entries: writer.finished_entries(), omitted: writer.into_plan().omitted })
-}
-
-/// The tree of the package's directory.
-pub(crate) fn package_root(packs: &Packs, commit: &Commit, path: Option<&str>) -> Result<ObjectId, ArchiveError> {
-    let path = PackagePath::parse(path.unwrap_or_default())?;
-    directory(packs, commit.tree, &path)?.ok_or_else(|| ArchiveError::PathNotFound(path.as_str().to_owned()))
+    Ok(Archive { chunks, entries: writer.finished_entries(), remarks })
 }

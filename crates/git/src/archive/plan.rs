@@ -1,38 +1,84 @@
 //! Which files an archive is going to hold, decided before the first of them is written: so the
 //! writing can be put down after any of them and taken up again.
 
-use crate::archive::walk::Walk;
-use crate::archive::{ArchiveError, ArchiveOptions, OmissionReason, OmittedEntry, package_root};
-use crate::object::{ObjectId, ObjectKind};
+use std::sync::Arc;
+
+use crate::archive::conversion::Conversion;
+use crate::archive::package::Package;
+use crate::archive::placeholders::CommitText;
+use crate::archive::remarks::{ArchiveRemarks, RemarkKind};
+use crate::archive::walk::{Planned, Walk, WalkedTree, joined};
+use crate::archive::{ARCHIVE_FORMAT, ArchiveError, ArchiveOptions};
+use crate::lfs::LfsPointer;
+use crate::limits::OBJECT_BYTES;
+use crate::object::{Object, ObjectId, ObjectKind};
 use crate::pack::{BlobReader, Packs};
-use crate::tree::{check_symlink, read_commit, read_kind};
+use crate::tree::{FoundCommit, InvalidPackagePath, check_name, check_symlink, find_commit, read_kind};
 
 /// What an archive of a commit is going to hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ArchivePlan {
     /// When the commit was made, in unix seconds.
     pub committed: i64,
+    /// What the zip says of itself.
+    pub comment: String,
     /// The files and symlinks, in the order of their paths' bytes.
     pub entries: Vec<PlannedEntry>,
-    /// What a working copy would have and the archive will not, in the order of the paths.
-    pub omitted: Vec<OmittedEntry>,
+    /// What it will lack, and what may surprise, as far as no file's content tells it.
+    pub remarks: ArchiveRemarks,
 }
 
 /// A file or symlink that is to be archived.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PlannedEntry {
-    /// Its path in the archive.
-    pub path: String,
+    /// Its path in the archive. Safe, and not always UTF-8.
+    pub path: Vec<u8>,
     /// How it is written.
     pub kind: PlannedKind,
     /// Its content.
     pub oid: ObjectId,
+    conversion: Option<Box<EntryConversion>>,
+}
+
+/// What becomes of an entry's content.
+#[derive(Debug, Clone)]
+struct EntryConversion {
+    conversion: Conversion,
+    commit: Arc<CommitText>,
 }
 
 impl PlannedEntry {
-    /// Opens what the archive has of it, which must be in `packs`, to be read piece by piece.
-    pub fn open<'p>(&self, packs: &'p Packs) -> Result<BlobReader<'p>, ArchiveError> {
-        Ok(packs.open_blob(&self.oid)?)
+    /// An entry that has its blob's bytes.
+    pub fn new(path: impl Into<Vec<u8>>, kind: PlannedKind, oid: ObjectId) -> Self {
+        Self { path: path.into(), kind, oid, conversion: None }
+    }
+
+    /// Opens what the archive has of it, whose blob must be in `packs`, to be read piece by piece. What the content tells
+    /// is added to `remarks`.
+    pub fn open<'p>(&self, packs: &'p Packs, remarks: &mut ArchiveRemarks) -> Result<BlobReader<'p>, ArchiveError> {
+        let Some(EntryConversion { conversion, commit }) = self.conversion.as_deref() else {
+            return Ok(packs.open_blob(&self.oid)?);
+        };
+        let mut remark = |kind| remarks.add(self.path_in_package(), kind);
+        let blob = packs.open_blob(&self.oid)?;
+        if blob.size() > OBJECT_BYTES {
+            if !conversion.keeps_bytes() {
+                remark(RemarkKind::TooLargeToConvert);
+            }
+            return Ok(blob);
+        }
+        let object = read_kind(packs, &self.oid, ObjectKind::Blob)?;
+        if let Some(LfsPointer { size, .. }) = LfsPointer::parse(object.data()).filter(|_| conversion.is_lfs) {
+            remark(RemarkKind::LfsPointer { size });
+        }
+        let converted = conversion.apply(object.data(), &self.oid, commit, &mut remark).into_owned();
+        Ok(BlobReader::held(Object::new(ObjectKind::Blob, Arc::new(converted))))
+    }
+
+    /// Its path without the archive's top-level directory.
+    pub(crate) fn path_in_package(&self) -> &[u8] {
+        let slash = self.path.iter().position(|byte| *byte == b'/');
+        slash.map_or(&self.path, |at| &self.path[at + 1..])
     }
 }
 
@@ -65,34 +111,26 @@ pub fn plan_archive(
     commit: &ObjectId,
     options: &ArchiveOptions<'_>,
 ) -> Result<ArchivePlan, ArchiveError> {
-    let commit = read_commit(packs, commit)?;
-    let root = package_root(packs, &commit, options.path)?;
-    let (mut entries, mut omitted) = Walk::new(packs, options).run(root)?;
-    let mut unreadable = None;
-    entries.retain(|entry| match refusal_of(packs, entry) {
-        Ok(None) => true,
-        Ok(Some(reason)) => {
-            omitted.push(OmittedEntry { path: entry.path.clone(), reason });
-            false
+    check_name(options.directory.as_bytes()).map_err(InvalidPackagePath)?;
+    let FoundCommit { id, commit, object } = find_commit(packs, commit)?;
+    let package = Package::find(packs, commit.tree, options.path)?;
+    let committed = commit.committed.seconds;
+    let commit = Arc::new(CommitText::new(id, commit, object.into_data(), options.tag));
+    let WalkedTree { entries: walked, mut remarks } = Walk::new(packs, options, &package).run()?;
+    let mut entries = Vec::with_capacity(walked.len());
+    for Planned { path, kind, oid, conversion } in walked {
+        if kind == PlannedKind::Symlink {
+            let target = read_kind(packs, &oid, ObjectKind::Blob)?;
+            let depth = path.split(|byte| *byte == b'/').count() - 1;
+            if let Err(refusal) = check_symlink(depth, target.data()) {
+                remarks.add(&path, RemarkKind::Symlink(refusal));
+                continue;
+            }
         }
-        Err(error) => {
-            unreadable.get_or_insert(error);
-            true
-        }
-    });
-    if let Some(error) = unreadable {
-        return Err(error);
+        let conversion =
+            conversion.map(|conversion| Box::new(EntryConversion { conversion: *conversion, commit: commit.clone() }));
+        entries.push(PlannedEntry { path: joined(options.directory.as_bytes(), &path), kind, oid, conversion });
     }
-    OmittedEntry::sort(&mut omitted);
-    Ok(ArchivePlan { committed: commit.committed.seconds, entries, omitted })
-}
-
-/// Why an entry cannot be in an archive: it is a symlink that leads out.
-fn refusal_of(packs: &Packs, entry: &PlannedEntry) -> Result<Option<OmissionReason>, ArchiveError> {
-    if entry.kind != PlannedKind::Symlink {
-        return Ok(None);
-    }
-    let target = read_kind(packs, &entry.oid, ObjectKind::Blob)?;
-    let depth = entry.path.matches('/').count();
-    Ok(check_symlink(depth, target.data()).err().map(OmissionReason::Symlink))
+    let comment = format!("commit {id}, format {ARCHIVE_FORMAT}");
+    Ok(ArchivePlan { committed, comment, entries, remarks })
 }

@@ -7,6 +7,7 @@
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 use crate::archive::plan::{ArchivePlan, PlannedEntry, PlannedKind};
+use crate::archive::remarks::shown;
 use crate::archive::zip_format::{Directory, EntryHead, EntrySizes, Method, write_descriptor};
 use crate::archive::zip_time::ZipTime;
 use crate::archive::{ArchiveError, ArchiveLimits};
@@ -173,7 +174,7 @@ impl ArchiveWriter {
         let open = self.open.as_mut().ok_or(ArchiveError::OutOfOrder)?;
         open.inflated += piece.len() as u64;
         if open.inflated > open.declared {
-            return Err(ArchiveError::SizeMismatch { path: entry.path.clone() });
+            return Err(ArchiveError::SizeMismatch { path: shown(&entry.path) });
         }
         open.crc32.update(piece);
         match method {
@@ -186,7 +187,7 @@ impl ArchiveWriter {
     pub fn end_entry(&mut self) -> Result<(), ArchiveError> {
         let entry = self.next_entry().ok_or(ArchiveError::OutOfOrder)?;
         if self.open.as_ref().is_none_or(|open| open.inflated != open.declared) {
-            return Err(ArchiveError::SizeMismatch { path: entry.path.clone() });
+            return Err(ArchiveError::SizeMismatch { path: shown(&entry.path) });
         }
         if method_of(entry.kind) == Method::Deflated {
             self.deflate(&[], FlushCompress::Finish)?;
@@ -241,14 +242,14 @@ impl ArchiveWriter {
         }
         let bytes = self.position()? - start;
         let mut end = Vec::new();
-        Directory { offset: start, bytes, entries: until as u64 }.write_end(&mut end);
+        Directory { offset: start, bytes, entries: until as u64 }.write_end(&self.plan.comment, &mut end);
         self.put(&end)?;
         Ok(false)
     }
 
     fn head<'a>(&self, entry: &'a PlannedEntry, size: u64) -> EntryHead<'a> {
         EntryHead {
-            name: entry.path.as_bytes(),
+            name: &entry.path,
             mode: entry.kind.mode(),
             method: method_of(entry.kind),
             modified: self.modified,

@@ -134,8 +134,8 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// The records at the end of the zip.
-    pub(crate) fn write_end(self, out: &mut Vec<u8>) {
+    /// The records at the end of the zip, with its comment.
+    pub(crate) fn write_end(self, comment: &str, out: &mut Vec<u8>) {
         let Self { offset, bytes, entries } = self;
         let counted = u16::try_from(entries).ok().filter(|count| *count < u16::MAX);
         if counted.is_none() {
@@ -148,7 +148,9 @@ impl Directory {
         out.extend(count.to_le_bytes());
         out.extend(bytes.to_le_bytes());
         out.extend(offset.to_le_bytes());
-        out.extend(0u16.to_le_bytes());
+        let comment = &comment.as_bytes()[..comment.len().min(usize::from(u16::MAX))];
+        out.extend(u16::try_from(comment.len()).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend(comment);
     }
 
     fn write_zip64_end(self, out: &mut Vec<u8>) {

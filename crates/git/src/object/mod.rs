@@ -98,12 +98,6 @@ pub enum ObjectError {
         /// The mode as written, odd bytes escaped.
         mode: String,
     },
-    /// A tree entry whose name would leave its directory, or reach a repository's own files.
-    #[error("the tree holds the unsafe name {name:?}")]
-    UnsafeName {
-        /// The name, odd bytes escaped.
-        name: String,
-    },
 }
 
 /// The last second of the year 9999.

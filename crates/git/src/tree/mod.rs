@@ -81,12 +81,27 @@ impl PackageFiles {
 
 /// Reads a commit. An annotated tag is followed to its commit.
 pub fn read_commit(packs: &Packs, id: &ObjectId) -> Result<Commit, TreeError> {
+    Ok(find_commit(packs, id)?.commit)
+}
+
+/// A commit with all that its object says.
+pub(crate) struct FoundCommit {
+    pub(crate) id: ObjectId,
+    pub(crate) commit: Commit,
+    pub(crate) object: Object,
+}
+
+/// Reads a commit as [`read_commit`] does, and says which it is.
+pub(crate) fn find_commit(packs: &Packs, id: &ObjectId) -> Result<FoundCommit, TreeError> {
     let mut id = *id;
     for _ in 0..TAG_DEPTH {
         let object = read(packs, &id)?;
         let malformed = |source| TreeError::Malformed { id, source };
         match object.kind() {
-            ObjectKind::Commit => return Commit::parse(object.data()).map_err(malformed),
+            ObjectKind::Commit => {
+                let commit = Commit::parse(object.data()).map_err(malformed)?;
+                return Ok(FoundCommit { id, commit, object });
+            }
             ObjectKind::Tag => id = Tag::parse(object.data()).map_err(malformed)?.object,
             found => {
                 return Err(TreeError::WrongKind { id, expected: ObjectKind::Commit, found });

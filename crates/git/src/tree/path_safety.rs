@@ -4,7 +4,7 @@
 use crate::limits::{PATH_BYTES, PATH_DEPTH};
 
 /// Why a path is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum UnsafeReason {
     /// A name is empty, `.` or `..`.
     #[error("it would leave its directory")]
@@ -22,44 +22,45 @@ pub enum UnsafeReason {
     /// or invisible characters.
     #[error("it would reach a repository's own files")]
     Repository,
-    /// A name is not UTF-8, so that systems would disagree about it.
-    #[error("a name is not UTF-8")]
-    NotUtf8,
     /// Longer than [`PATH_BYTES`].
     #[error("it is too long")]
     TooLong,
     /// Nested deeper than [`PATH_DEPTH`].
     #[error("it is nested too deeply")]
     TooDeep,
-    /// Another path differs from it in case only, or is a file where it needs a directory.
-    #[error("another path is the same where case is ignored")]
+    /// Another entry has the same path.
+    #[error("there is another entry of the same path")]
     Duplicate,
+    /// A symlink where a directory is, too, if case is ignored: unpacking what is in there would follow it.
+    #[error("it is a symlink, and a directory has the same path where case is ignored")]
+    LinkOverDirectory,
 }
 
-/// Checks one name of a path.
-pub(crate) fn check_name(name: &[u8]) -> Result<&str, UnsafeReason> {
-    let name = std::str::from_utf8(name).map_err(|_| UnsafeReason::NotUtf8)?;
-    if matches!(name, "" | "." | "..") {
+/// Checks one name of a path, which need not be UTF-8: what its other bytes stand for is up to whoever unpacks it, but
+/// they separate nothing.
+pub(crate) fn check_name(name: &[u8]) -> Result<(), UnsafeReason> {
+    if matches!(name, b"" | b"." | b"..") {
         return Err(UnsafeReason::Traversal);
     }
-    if name.contains(['/', '\\']) {
+    if name.contains(&b'/') || name.contains(&b'\\') {
         return Err(UnsafeReason::Separator);
     }
-    if name.contains(char::is_control) {
+    let text = String::from_utf8_lossy(name);
+    if text.contains(char::is_control) {
         return Err(UnsafeReason::Control);
     }
-    if is_repository(name) {
+    if is_repository(&text) {
         return Err(UnsafeReason::Repository);
     }
-    Ok(name)
+    Ok(())
 }
 
 /// Checks a whole path whose names have passed [`check_name`].
-pub(crate) fn check_path(path: &str) -> Result<(), UnsafeReason> {
+pub(crate) fn check_path(path: &[u8]) -> Result<(), UnsafeReason> {
     if path.len() > PATH_BYTES {
         return Err(UnsafeReason::TooLong);
     }
-    if path.split('/').count() > PATH_DEPTH {
+    if path.split(|byte| *byte == b'/').count() > PATH_DEPTH {
         return Err(UnsafeReason::TooDeep);
     }
     if has_drive(path) {
@@ -73,12 +74,12 @@ pub(crate) fn check_path(path: &str) -> Result<(), UnsafeReason> {
 /// # Errors
 /// Why unpacking it would not be safe everywhere.
 pub fn check_relative_path(path: &str) -> Result<(), UnsafeReason> {
-    path.split('/').try_for_each(|name| check_name(name.as_bytes()).map(drop))?;
-    check_path(path)
+    path.split('/').try_for_each(|name| check_name(name.as_bytes()))?;
+    check_path(path.as_bytes())
 }
 
-fn has_drive(path: &str) -> bool {
-    matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
+fn has_drive(path: &[u8]) -> bool {
+    matches!(path, [letter, b':', ..] if letter.is_ascii_alphabetic())
 }
 
 /// `.git` as git-fsck(1) recognizes it: HFS+ ignores some characters, NTFS trailing dots and
@@ -94,7 +95,7 @@ fn is_repository(name: &str) -> bool {
 }
 
 /// Why a symlink is left out of an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum SymlinkRefusal {
     /// The target is absolute.
     #[error("its target is absolute")]
@@ -121,7 +122,7 @@ pub fn check_symlink(depth: usize, target: &[u8]) -> Result<&str, SymlinkRefusal
     if target.is_empty() || target.len() > PATH_BYTES || target.contains(char::is_control) {
         return Err(SymlinkRefusal::Odd);
     }
-    if target.starts_with(['/', '\\']) || has_drive(target) {
+    if target.starts_with(['/', '\\']) || has_drive(target.as_bytes()) {
         return Err(SymlinkRefusal::Absolute);
     }
     if target.contains('\\') {
@@ -158,7 +159,7 @@ impl PackagePath {
         for name in path.split('/') {
             check_name(name.as_bytes()).map_err(InvalidPackagePath)?;
         }
-        check_path(path).map_err(InvalidPackagePath)?;
+        check_path(path.as_bytes()).map_err(InvalidPackagePath)?;
         Ok(Self(path.to_owned()))
     }
 
@@ -198,22 +199,25 @@ mod tests {
             (b"GIT~1", UnsafeReason::Repository),
             (b".git::$INDEX_ALLOCATION", UnsafeReason::Repository),
             (".g\u{200c}it".as_bytes(), UnsafeReason::Repository),
-            (b"caf\xe9", UnsafeReason::NotUtf8),
+            (b"\xe9\\x", UnsafeReason::Separator),
+            (b"\xe9\n", UnsafeReason::Control),
         ] {
             assert_eq!(check_name(name), Err(reason), "{name:?}");
         }
-        for name in [".gitignore", ".gitattributes", ".github", "git", "café", "a b", "..."] {
-            assert_eq!(check_name(name.as_bytes()), Ok(name));
+        let plain: [&[u8]; 8] =
+            [b".gitignore", b".gitattributes", b".github", b"git", "café".as_bytes(), b"caf\xe9", b"a b", b"..."];
+        for name in plain {
+            assert_eq!(check_name(name), Ok(()), "{name:?}");
         }
     }
 
     #[test]
     fn paths_are_bounded_and_have_no_drive() {
-        assert_eq!(check_path(&"x".repeat(PATH_BYTES + 1)), Err(UnsafeReason::TooLong));
-        assert_eq!(check_path(&"x".repeat(PATH_BYTES)), Ok(()));
-        assert_eq!(check_path(&vec!["d"; PATH_DEPTH + 1].join("/")), Err(UnsafeReason::TooDeep));
-        assert_eq!(check_path(&vec!["d"; PATH_DEPTH].join("/")), Ok(()));
-        assert_eq!(check_path("c:evil"), Err(UnsafeReason::Drive));
+        assert_eq!(check_path("x".repeat(PATH_BYTES + 1).as_bytes()), Err(UnsafeReason::TooLong));
+        assert_eq!(check_path("x".repeat(PATH_BYTES).as_bytes()), Ok(()));
+        assert_eq!(check_path(vec!["d"; PATH_DEPTH + 1].join("/").as_bytes()), Err(UnsafeReason::TooDeep));
+        assert_eq!(check_path(vec!["d"; PATH_DEPTH].join("/").as_bytes()), Ok(()));
+        assert_eq!(check_path(b"c:evil"), Err(UnsafeReason::Drive));
     }
 
     #[test]

@@ -88,6 +88,24 @@ impl Repo {
         self.id("HEAD")
     }
 
+    /// Puts a file into the index as it is, whatever `.gitattributes` would make of it.
+    pub fn stage(&self, relative: &str, content: &[u8]) {
+        let blob = self.hash_object("blob", content);
+        self.git(&["update-index", "--add", "--cacheinfo", &format!("100644,{blob},{relative}")]);
+    }
+
+    /// Commits the index as it is.
+    pub fn commit_staged(&mut self) -> ObjectId {
+        self.seconds += 60;
+        self.git(&["commit", "-q", "-m", "A change"]);
+        self.id("HEAD")
+    }
+
+    /// The tags that there are.
+    pub fn tags(&self) -> Vec<String> {
+        String::from_utf8(self.git(&["tag"])).expect("UTF-8").lines().map(str::to_owned).collect()
+    }
+
     pub fn id(&self, revision: &str) -> ObjectId {
         let hex = self.git(&["rev-parse", revision]);
         ObjectId::parse(hex.trim_ascii()).expect("git prints ids")
@@ -198,17 +216,55 @@ pub fn archive(repo: &Repo, commit: ObjectId) -> Result<Archive, ArchiveError> {
     build_zip(&fetched(repo, commit), &commit, &ArchiveOptions::default())
 }
 
-/// What is in a zip.
+/// What is in a zip below its one directory. Names that are not UTF-8 have their odd bytes escaped.
 pub fn read_zip(bytes: &[u8]) -> Listing {
     let mut zip = ZipArchive::new(Cursor::new(bytes)).expect("a zip");
+    let names: Vec<Vec<u8>> = zip.file_names_raw().map(<[u8]>::to_vec).collect();
     let mut listing = Listing::new();
-    for index in 0..zip.len() {
+    for (index, name) in names.iter().enumerate() {
+        let name = name.strip_prefix(b"package/").expect("in the top-level directory");
         let mut file = zip.by_index(index).expect("an entry");
         let mut content = Vec::new();
         file.read_to_end(&mut content).expect("intact");
         let mode = file.unix_mode().expect("made on unix");
-        let name = file.name().expect("UTF-8").into_owned();
-        listing.insert(name, (mode, content));
+        listing.insert(name_of(name), (mode, content));
+    }
+    listing
+}
+
+/// A path as a listing has it.
+pub fn name_of(path: &[u8]) -> String {
+    std::str::from_utf8(path).map_or_else(|_| path.escape_ascii().to_string(), str::to_owned)
+}
+
+/// What `git archive` makes of the same, without its directories. `arguments` name the commit, and paths in it.
+pub fn git_archive(repo: &Repo, arguments: &[&str]) -> Listing {
+    let tar = repo.git(&[&["-c", "tar.umask=0022", "archive", "--format=tar"], arguments].concat());
+    let mut listing = Listing::new();
+    let mut rest = &tar[..];
+    let text = |field: &[u8]| field.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+    while rest.len() >= 512 && rest[0] != 0 {
+        let (header, after) = rest.split_at(512);
+        let octal = |field: &[u8]| {
+            let digits = String::from_utf8(text(field)).expect("ASCII");
+            u32::from_str_radix(digits.trim(), 8).expect("octal")
+        };
+        let size = octal(&header[124..136]) as usize;
+        let (prefix, name) = (text(&header[345..500]), text(&header[..100]));
+        let path = if prefix.is_empty() { name } else { [&prefix[..], b"/", &name].concat() };
+        let mode = octal(&header[100..108]) & 0o777;
+        match header[156] {
+            b'0' => {
+                listing.insert(name_of(&path), (0o100_000 | mode, after[..size].to_vec()));
+            }
+            b'2' => {
+                listing.insert(name_of(&path), (0o120_777, text(&header[157..257])));
+            }
+            // The commit id, and directories.
+            b'g' | b'5' => {}
+            other => panic!("an entry of type {other}"),
+        }
+        rest = &after[size.div_ceil(512) * 512..];
     }
     listing
 }

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use git::{ArchiveError, FetchError, ObjectId, Packs, TreeError, build_zip, limits};
+use git::{
+    Archive, ArchiveError, ArchiveOptions, ArchiveRemarks, FetchError, ObjectId, Packs, RemarkClass, TreeError,
+    build_zip, limits,
+};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
@@ -20,6 +23,8 @@ use crate::registry::sources::git::archive_objects::{ArchiveObjects, with_option
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::remote::is_too_large;
 use crate::registry::sources::git::remote_for;
+use crate::store::packages::remarks::{Remark, RemarkKind, RemarksOn, record_of_archives};
+use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::dists::{self, DistRow, NewArtifact};
 use crate::store::sources::repositories;
 
@@ -120,7 +125,8 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
     let unbuilt = match builder.fetch_objects(std::slice::from_ref(row)).await {
         Ok(packs) => match builder.store(&packs, row).await? {
             Ok(stored) => {
-                app.ports.database.ask(stored.attach).await?;
+                let remarks = record_of_archives(row.repository_id, &[stored.remarks], app.now());
+                app.ports.database.ask((stored.attach, remarks)).await?;
                 return Ok(stored.artifact);
             }
             Err(unbuilt) => unbuilt,
@@ -169,10 +175,13 @@ struct StoredArchive {
     artifact: NewArtifact,
     /// The statements that attach it to its dist.
     attach: [Stmt; 2],
+    /// What is to be said of it.
+    remarks: RemarksOn,
 }
 
 struct Builder<'a> {
     app: &'a App,
+    repository_id: i64,
     gatherer: ArchiveObjects<'a>,
 }
 
@@ -186,7 +195,7 @@ impl<'a> Builder<'a> {
             Some(capabilities) => capabilities,
             None => remote.capabilities().await.map_err(failed)?,
         };
-        Ok(Self { app, gatherer: ArchiveObjects::new(remote, capabilities, &repository.path) })
+        Ok(Self { app, repository_id, gatherer: ArchiveObjects::new(remote, capabilities, &repository.path) })
     }
 
     async fn fetch_objects(&mut self, rows: &[DistRow]) -> Result<Packs, SyncError> {
@@ -209,10 +218,14 @@ impl<'a> Builder<'a> {
     /// Builds and stores one row after the other: only one zip is in memory at a time. Says how many are settled now.
     async fn store_all(&self, packs: &Packs, rows: &[DistRow]) -> Result<usize, Failure> {
         let mut stmts: Vec<Stmt> = Vec::with_capacity(rows.len() * 2);
+        let mut remarks = Vec::with_capacity(rows.len());
         let mut settled = rows.len();
         for row in rows {
             match self.store(packs, row).await? {
-                Ok(stored) => stmts.extend(stored.attach),
+                Ok(stored) => {
+                    stmts.extend(stored.attach);
+                    remarks.push(stored.remarks);
+                }
                 Err(BuildFailure::ForEver(refusal)) => stmts.push(dists::record_refusal(row.id, &refusal.to_string())),
                 Err(BuildFailure::ForNow(error)) => {
                     log_deferred(row, &error);
@@ -220,27 +233,57 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+        stmts.extend(record_of_archives(self.repository_id, &remarks, self.app.now()));
         self.app.ports.database.batch(stmts).await?;
         Ok(settled)
     }
 
     async fn store(&self, packs: &Packs, row: &DistRow) -> Result<Result<StoredArchive, BuildFailure>, Failure> {
-        let pieces = match self.zip(packs, &row.reference) {
-            Ok(pieces) => pieces,
+        let Archive { chunks, remarks, .. } = match self.zip(packs, row) {
+            Ok(archive) => archive,
             Err(unbuilt) => return Ok(Err(unbuilt)),
         };
-        let artifact = describe(&pieces);
-        self.app.ports.blobs.put(&blob_key(&artifact.sha256), pieces).await?;
+        let artifact = describe(&chunks);
+        self.app.ports.blobs.put(&blob_key(&artifact.sha256), chunks).await?;
         let attach = dists::attach(row.id, &artifact, self.app.now());
-        Ok(Ok(StoredArchive { artifact, attach }))
+        Ok(Ok(StoredArchive { artifact, attach, remarks: remarks_on(row, &remarks) }))
     }
 
-    fn zip(&self, packs: &Packs, reference: &str) -> Result<Vec<Bytes>, BuildFailure> {
-        let commit = ObjectId::parse(reference).map_err(|_| BuildFailure::ForEver(ArchiveRefusal::Reference))?;
-        let path = self.gatherer.path();
-        let archive = with_options(packs, &commit, path, |options| build_zip(packs, &commit, options))?;
-        Ok(archive.chunks)
+    fn zip(&self, packs: &Packs, row: &DistRow) -> Result<Archive, BuildFailure> {
+        let commit = ObjectId::parse(row.reference.as_str());
+        let commit = commit.map_err(|_| BuildFailure::ForEver(ArchiveRefusal::Reference))?;
+        let archive = with_options(packs, &commit, self.gatherer.path(), |options| {
+            build_zip(packs, &commit, &ArchiveOptions { directory: directory_of(row), tag: tag_of(row), ..*options })
+        })?;
+        Ok(archive)
     }
+}
+
+/// The directory that everything in a package's zips lies in: the second part of its name. Whoever unpacks a zip by hand
+/// gets the same directory for each version.
+fn directory_of(row: &DistRow) -> &str {
+    row.package.rsplit('/').next().unwrap_or(&row.package)
+}
+
+/// The tag that a version comes from.
+fn tag_of(row: &DistRow) -> Option<&str> {
+    match &row.source {
+        VersionSource::Ref(name) => name.strip_prefix("refs/tags/"),
+        _ => None,
+    }
+}
+
+/// What operators should know of a zip, as it is recorded.
+fn remarks_on(row: &DistRow, remarks: &ArchiveRemarks) -> RemarksOn {
+    let kind = |class| match class {
+        RemarkClass::LostFiles => RemarkKind::LostFiles,
+        RemarkClass::Submodules => RemarkKind::Submodules,
+        RemarkClass::LfsPointers => RemarkKind::LfsPointers,
+        RemarkClass::CaseCollisions => RemarkKind::CaseCollisions,
+        RemarkClass::Unconverted => RemarkKind::Unconverted,
+    };
+    let remarks = remarks.texts().map(|(class, text)| Remark::new(kind(class), text)).collect();
+    RemarksOn { subject: row.reference.as_str().to_owned(), remarks }
 }
 
 /// What the database is to know of a zip.

@@ -60,6 +60,12 @@ pub enum RejectedZip {
         /// Why it is refused.
         reason: UnsafeReason,
     },
+    /// A name is in another encoding.
+    #[error("the name {0} is not UTF-8")]
+    NotUtf8(String),
+    /// Only one of two entries can be there where case is ignored.
+    #[error("the path {0} is unsafe: another path is the same where case is ignored")]
+    SamePath(String),
     /// This link could lead outside of the package.
     #[error("the symlink {path} is unsafe: {reason}")]
     UnsafeLink {
@@ -165,7 +171,7 @@ fn checked_names<R: Read + std::io::Seek>(zip: &ZipArchive<R>) -> Result<Vec<Str
     let mut names = Vec::with_capacity(zip.len());
     for raw in zip.file_names_raw() {
         let refuse = |reason| RejectedZip::UnsafePath { path: raw.escape_ascii().to_string(), reason };
-        let name = std::str::from_utf8(raw).map_err(|_| refuse(UnsafeReason::NotUtf8))?;
+        let name = std::str::from_utf8(raw).map_err(|_| RejectedZip::NotUtf8(raw.escape_ascii().to_string()))?;
         let path = name.strip_suffix('/').unwrap_or(name);
         check_relative_path(path).map_err(refuse)?;
         taken.take(path, path.len() < name.len())?;
@@ -193,10 +199,7 @@ impl EntryNames {
                 }
                 Slot::Occupied(slot) if is_dir && *slot.get() => {}
                 Slot::Occupied(_) => {
-                    return Err(RejectedZip::UnsafePath {
-                        path: path.escape_debug().to_string(),
-                        reason: UnsafeReason::Duplicate,
-                    });
+                    return Err(RejectedZip::SamePath(path.escape_debug().to_string()));
                 }
             }
             if self.bytes > MAX_PATH_BYTES {

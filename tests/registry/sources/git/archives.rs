@@ -134,7 +134,12 @@ async fn the_tags_of_a_monorepo_are_built_in_one_go() {
 
 #[tokio::test]
 async fn however_it_was_fetched_the_archive_has_the_same_bytes() {
-    let others = [file("other/README.md", "# Next door"), file(".gitattributes", "* export-ignore\n")];
+    // The rules above the package count, too.
+    let others = [
+        file("other/README.md", "# Next door"),
+        file("packages/tool/UPGRADE.md", "# Left out by the root's rules"),
+        file(".gitattributes", "UPGRADE.md export-ignore\n"),
+    ];
     let mut zips = Vec::new();
     let forbid_all: fn(&TestRegistry, &Repo) = |registry, repo| registry.git_host.forbid_filters(repo);
     let forbid_this_kind: fn(&TestRegistry, &Repo) =

@@ -1,5 +1,6 @@
 //! Packages of git repositories.
 
+mod archive_contents;
 mod archives;
 mod dates;
 mod faults;
