@@ -109,11 +109,25 @@ test("a renewal lets the versions of another year through, also after a restart"
 
 test("a version that comes out in time is there at the next update", async () => {
   extension.commit({ "composer.json": JSON.stringify({ name: EXTENSION }), "VERSION": "5.2.1" }, { at: seconds("2026-02-01") });
-  extension.tag("5.2.1");
+  extension.tag("5.2.1", { message: "5.2.1", date: seconds("2026-02-01") });
   assert.equal((await syncAgain(registry, host.urlOf(EXTENSION))).sync_status, "ok");
   const { code, said } = await composer("update");
   assert.equal(code, 0, said);
   assert.equal(lockedVersion(EXTENSION), "5.2.1");
+});
+
+test("a tag that is pushed after the updates ended is not installed, however old its commit is, unless it is a security fix", async () => {
+  extension.tag("5.2.2");
+  assert.equal((await syncAgain(registry, host.urlOf(EXTENSION))).sync_status, "ok");
+  assert.equal((await composer("update")).code, 0);
+  assert.equal(lockedVersion(EXTENSION), "5.2.1");
+  const { id: packageId } = (await request("GET", "/packages")).find(({ name }) => name === EXTENSION);
+  const { id } = (await request("GET", `/versions/package/${packageId}`)).find(({ name }) => name === "5.2.2");
+  assert.equal((await request("PATCH", `/versions/${id}`, { json: { security_fix: true } })).security_fix, true);
+  await registry.restart();
+  const { code, said } = await composer("update");
+  assert.equal(code, 0, said);
+  assert.equal(lockedVersion(EXTENSION), "5.2.2");
 });
 
 test("an upgrade to the next major is a permission more", async () => {

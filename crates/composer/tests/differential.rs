@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 fn answer_version(version: &str) -> Value {
     let branch = normalize_branch(version);
     let as_constraint = Constraint::parse(branch.as_str()).ok().map(|constraint| constraint.to_string());
-    assert_eq!(as_constraint.is_some(), version_of_branch(version).is_ok(), "{version}");
+    // A branch may be left out for another reason too: what requires it may mean another version.
+    assert!(as_constraint.is_some() || version_of_branch(version).is_err(), "{version}");
     json!([
         normalize(version).ok().map(|version| version.to_string()),
         branch.as_str(),

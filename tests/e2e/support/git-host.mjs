@@ -220,9 +220,10 @@ export function repository(path) {
       });
       git(["fast-import", "--quiet"], { input: `${lines.join("\n")}\n` });
     },
-    /** Tags a commit (the tip of main unless given); with a `message` the tag is annotated. */
-    tag(name, { at = "main", message } = {}) {
-      git(["-c", "advice.nestedTag=false", "tag", "--force", ...(message ? ["-a", "-m", message] : []), name, at]);
+    /** Tags a commit (the tip of main unless given); with a `message` the tag is annotated, and made at `date` (unix seconds). */
+    tag(name, { at = "main", message, date } = {}) {
+      const env = date === undefined ? {} : { GIT_COMMITTER_DATE: `${date} +0000` };
+      git(["-c", "advice.nestedTag=false", "tag", "--force", ...(message ? ["-a", "-m", message] : []), name, at], { env });
     },
     /** Removes a branch or tag, by its full name (`refs/tags/v1`). */
     removeRef: (ref) => void git(["update-ref", "-d", ref]),

@@ -101,8 +101,8 @@ async fn a_report_that_is_none_is_refused() {
 #[tokio::test]
 async fn no_answer_to_a_report_holds_a_warning_that_composer_would_print() {
     let registry = TestRegistry::new();
-    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 1})).await;
-    for (credential, status) in [(token.as_str(), 400), (token.as_str(), 429), ("nobody", 401)] {
+    let token = registry.reader().await;
+    for (credential, status) in [(token.as_str(), 400), ("nobody", 401)] {
         let reply = registry.post("/notify-batch").basic(credential).composer().json(&json!({})).send().await;
         let body = reply.expect(status).json();
         assert!(body["error"].is_string() && body.get("warning").is_none(), "{body}");

@@ -10,8 +10,8 @@ async fn versions(isolate: &TestIsolate, token: &str) -> Vec<String> {
 }
 
 async fn names(isolate: &TestIsolate, token: &str) -> Value {
-    let reply = isolate.get("/packages.json").basic(token).composer().send().await.expect(200);
-    reply.json()["available-packages"].clone()
+    let reply = isolate.get("/list.json").basic(token).composer().send().await.expect(200);
+    reply.json()["packageNames"].clone()
 }
 
 /// A registry whose replica has 1.0.0 only and whose primary has 1.1.0 and another package too; and an isolate that has

@@ -85,7 +85,7 @@ async fn grants_and_patterns_in_any_case_cover_a_package() {
         let (_, token) = registry.token(&spec).await;
         let reply = registry.get("/p2/acme/shop_module.json").basic(&token).composer().send().await;
         assert_eq!(reply.status, 200, "{spec}");
-        registry.get("/p2/acme/other.json").basic(&token).composer().send().await.expect(404);
+        registry.get("/p2/acme/other.json").basic(&token).composer().send().await.expect_claim("acme/other");
     }
     let cleanup = json!({"package": "ACME/*", "keep_versions": 1});
     registry.post("/api/artifacts/cleanup").bearer(ADMIN).json(&cleanup).send().await.expect(200);
@@ -118,7 +118,7 @@ async fn branches_that_composer_cannot_tell_apart_are_left_out_and_their_address
     let skipped = registry.skipped();
     let reason = |name: &str| {
         let found = skipped.iter().find(|(skipped, _)| skipped == name);
-        found.map(|(_, reason)| reason.as_str()).unwrap_or_else(|| panic!("{name} is not skipped"))
+        found.map_or_else(|| panic!("{name} is not skipped"), |(_, reason)| reason.as_str())
     };
     assert_eq!(
         reason("refs/heads/feature@dev"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::faults::with_every_call_failing;
-use crate::support::{ADMIN, FaultTiming, Port, Repo, Step, TestRegistry, file, manifest};
+use crate::support::{ADMIN, FaultTiming, Port, Repo, Step, TestRegistry, file, manifest, noise};
 
 async fn refs(registry: &TestRegistry, id: &str, query: &str) -> (Vec<Value>, String) {
     let path = format!("/api/repositories/{id}/refs{query}");
@@ -68,7 +68,7 @@ async fn refs_are_for_those_who_may_read_repositories_and_cost_one_round_trip() 
 async fn a_zip_that_was_refused_is_tried_again_once_a_sync_is_asked_for() {
     let registry = TestRegistry::new();
     let repo = registry.repository("acme/lib");
-    repo.commit(&[manifest("acme/lib"), file("large.bin", vec![0; 9 << 20])]);
+    repo.commit(&[manifest("acme/lib"), file("large.bin", noise(25 << 20))]);
     repo.tag("1.0.0");
     let id = registry.register(&repo).await;
     registry.run_until_idle().await;

@@ -92,7 +92,7 @@ async fn a_wrong_permission_is_refused_with_the_reason() {
         (json!({"package_id": 99}), "package_id", "is not the id of a package"),
         (json!({"package": "acme/lib"}), "package", "cannot be combined with `package_id`"),
         (json!({"package_id": "none", "package": "No Name"}), "package", "is not the name of a package"),
-        (json!({"package_id": "none", "package": "Acme/*"}), "package", "must be part of a package name"),
+        (json!({"package_id": "none", "package": "acme lib/*"}), "package", "must be part of a package name"),
         (json!({"version": "none"}), "version", "is required; `*` is every version"),
         (json!({"version": "not a constraint!"}), "version", "is not a version constraint that Composer understands"),
         (json!({"version": ""}), "version", "is not a version constraint that Composer understands"),

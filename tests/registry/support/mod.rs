@@ -40,7 +40,7 @@ pub use composer_host::{ComposerHost, RecordedPost, RecordedRequest, sha1_of, up
 pub use environment::START;
 pub use git_host::{GitHost, HostFault, Step};
 pub use meter::{Calls, FaultTiming, Port, PortMeter};
-pub use repo::{File, Repo, file, manifest};
+pub use repo::{File, Repo, file, manifest, noise};
 pub use storefront::TestConsumer;
 pub use users::{PASSWORD, TestUser, token_of};
 

@@ -42,6 +42,20 @@ pub struct File {
     pub content: Vec<u8>,
 }
 
+/// Bytes that nothing compresses.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state: u64 = 1;
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bytes.extend_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
+    }
+    bytes
+}
+
 /// An ordinary file.
 pub fn file(path: &str, content: impl AsRef<[u8]>) -> File {
     File { path: path.to_owned(), mode: "100644", content: content.as_ref().to_vec() }

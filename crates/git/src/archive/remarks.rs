@@ -36,10 +36,7 @@ pub enum RemarkKind {
         other: String,
     },
     /// It is kept by Git LFS, and only the pointer is in the repository.
-    #[error(
-        "is a pointer of Git LFS in the zip, not the file of {size} bytes that it stands for; the repository's option \
-         `lfs` has such files fetched"
-    )]
+    #[error("is a pointer of Git LFS in the zip, not the file of {size} bytes that it stands for")]
     LfsPointer {
         /// The size of the file itself.
         size: u64,

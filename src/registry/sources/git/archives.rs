@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use git::{
-    Archive, ArchiveError, ArchiveOptions, ArchiveRemarks, FetchError, ObjectId, Packs, RemarkClass, TreeError,
-    build_zip, limits,
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchiveRemarks, FetchError, ObjectId, Packs, RemarkClass,
+    TreeError, build_zip, limits,
 };
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -30,6 +30,16 @@ use crate::store::sources::repositories;
 
 /// Tags built by one queue message: their commits come in one request and share most of their objects.
 const TAGS_PER_JOB: usize = 20;
+
+/// What a zip may cost while it is built in memory, beside the packs that it comes from: 32 MiB of zip (deltas make a pack
+/// smaller than the zip of its files, hence more than [`limits::PACK_BYTES`]), 14 MB for 40,000 entries and 8 for their
+/// paths.
+const IN_MEMORY: ArchiveLimits = ArchiveLimits {
+    entries: 40_000,
+    path_bytes: 4 * limits::MIB,
+    inflated_bytes: 256 * limits::MIB as u64,
+    zip_bytes: 32 * limits::MIB as u64,
+};
 
 /// Why one commit will never have a zip; in words for whoever asks for it.
 #[derive(Debug, thiserror::Error)]
@@ -253,7 +263,8 @@ impl<'a> Builder<'a> {
         let commit = ObjectId::parse(row.reference.as_str());
         let commit = commit.map_err(|_| BuildFailure::ForEver(ArchiveRefusal::Reference))?;
         let archive = with_options(packs, &commit, self.gatherer.path(), |options| {
-            build_zip(packs, &commit, &ArchiveOptions { directory: directory_of(row), tag: tag_of(row), ..*options })
+            let (directory, tag) = (directory_of(row), tag_of(row));
+            build_zip(packs, &commit, &ArchiveOptions { directory, tag, limits: IN_MEMORY, ..*options })
         })?;
         Ok(archive)
     }

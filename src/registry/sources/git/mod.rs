@@ -13,6 +13,7 @@ pub mod contents;
 pub mod error;
 pub mod naming;
 pub mod plan;
+pub mod published;
 pub mod remote;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,8 @@ use crate::registry::sources::git::candidates::{Candidate, TagMoves, candidates,
 use crate::registry::sources::git::contents::{WantedCommit, fetch_contents};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::naming::Naming;
-use crate::registry::sources::git::plan::{ChangePlanner, Changes, MovedTag, PublishedState};
+use crate::registry::sources::git::plan::{ChangePlanner, Changes, MovedTag};
+use crate::registry::sources::git::published::PublishedState;
 use crate::registry::sources::git::remote::GitRemote;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::provider::Provider;
@@ -284,13 +286,11 @@ impl ChangedRepository<'_> {
             Ok(resync_requested) => return Ok(SyncOutcome::Published { resync_requested }),
             Err(failure) => failure,
         };
-        match self.was_committed().await {
-            Some(Finished { resync_requested }) => Ok(SyncOutcome::Published { resync_requested }),
-            None => {
-                report.clear_changes();
-                Err(self.publish_error(&name, failure).await)
-            }
+        if let Some(Finished { resync_requested }) = self.was_committed().await {
+            return Ok(SyncOutcome::Published { resync_requested });
         }
+        report.clear_changes();
+        Err(self.publish_error(&name, failure).await)
     }
 
     /// A batch whose answer got lost may have been carried out; then the run has ended with it.

@@ -9,7 +9,7 @@ use composer::{Manifest, PackageName};
 use crate::registry::sources::git::candidates::{Candidate, short_ref_name};
 use crate::registry::sources::git::contents::{Content, Contents};
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::plan::PublishedState;
+use crate::registry::sources::git::published::PublishedState;
 
 /// What names a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,26 +6,13 @@ use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
 use crate::delivery::dist::listing;
-use crate::support::{File, HostFault, Repo, Step, TestRegistry, TestResponse, file};
+use crate::support::{File, HostFault, Repo, Step, TestRegistry, TestResponse, file, noise};
 
 const FILES: usize = 4;
 const FILE_BYTES: usize = 13 << 19;
 
 /// Bytes that nothing compresses, 26 MiB: more than may be fetched to build an archive.
 static TOO_MUCH: LazyLock<Vec<u8>> = LazyLock::new(|| noise(FILES * FILE_BYTES));
-
-fn noise(length: usize) -> Vec<u8> {
-    let mut state: u64 = 1;
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        // SplitMix64.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bytes.extend_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
-    }
-    bytes
-}
 
 /// A package with everything that decides what its archive holds, in the directory `at` (with a slash at its end).
 fn package(at: &str) -> Vec<File> {
