@@ -23,6 +23,8 @@ function comparable({ source, time, ...version }) {
   return {
     ...Object.fromEntries(fields),
     commit: source?.reference,
+    // Composer's loader gives this type to a package that states none.
+    type: version.type ?? "library",
     // A moment, however it is written.
     time: time === undefined ? undefined : new Date(time).toISOString(),
   };

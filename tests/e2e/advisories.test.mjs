@@ -103,14 +103,14 @@ test("composer installs no version on the malware list, if it knows filter lists
 });
 
 test("composer takes no version with an advisory at an update, if it blocks them", async () => {
-  const answer = await registry.admin("/api/advisories", {
-    json: { package: "acme/guarded", title: "Remote code execution", affected_versions: "<2.0", severity: "critical" },
-  });
-  assert.equal(answer.status, 201);
   const guarded = host.repository("acme/guarded");
   guarded.commit({ "composer.json": JSON.stringify({ name: "acme/guarded" }) });
   for (const tag of ["1.0.0", "2.0.0"]) guarded.tag(tag);
   await register(registry, { url: host.urlOf("acme/guarded") });
+  const answer = await registry.admin("/api/advisories", {
+    json: { package: "acme/guarded", title: "Remote code execution", affected_versions: "<2.0", severity: "critical" },
+  });
+  assert.equal(answer.status, 201, await answer.text());
   const other = createProject({ url: registry.url, auth: { username: "token", password: (await issueToken(registry)).token } });
   try {
     const affected = await other.composer("require", "acme/guarded:1.0.0");

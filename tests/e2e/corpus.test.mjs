@@ -54,8 +54,9 @@ test("a field, a version and a file that differ are named", () => {
   const same = version({ require: { a: "*", b: "*" }, dist: { url: "one" } });
   const ours = version({ require: { b: "*", a: "*" }, dist: { url: "two" }, time: "2024-01-01T01:00:00+01:00" });
   assert.deepEqual(versionDifferences([same], [ours]), []);
-  assert.deepEqual(versionDifferences([same], [{ ...ours, type: "library" }]), [
-    { version: "1.0.0", field: "type", composer: undefined, rostrum: "library" },
+  assert.deepEqual(versionDifferences([same], [{ ...ours, type: "library" }]), []);
+  assert.deepEqual(versionDifferences([same], [{ ...ours, type: "project" }]), [
+    { version: "1.0.0", field: "type", composer: "library", rostrum: "project" },
   ]);
   assert.deepEqual(versionDifferences([same], [{ ...ours, source: { reference: "def" } }]), [
     { version: "1.0.0", field: "commit", composer: "abc", rostrum: "def" },

@@ -223,7 +223,7 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
     let registry = TestRegistry::new();
     let repo = registry.repository("acme/lib");
     repo.tag("1.0.0");
-    let files = (0..=100_000).map(|number| file(&format!("src/{number}.php"), "<?php"));
+    let files = (0..=40_000).map(|number| file(&format!("src/{number}.php"), "<?php"));
     repo.commit(&[manifest("acme/lib")].into_iter().chain(files).collect::<Vec<_>>());
     repo.tag("2.0.0");
     let id = registry.register(&repo).await;
@@ -235,7 +235,7 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
         let reply = registry.get(path).basic(&token).composer().send().await.expect(404);
         let error = reply.json()["error"].as_str().expect("text").to_owned();
         assert!(
-            error.contains("is not available") && error.contains("more than 100000 files and directories"),
+            error.contains("is not available") && error.contains("more than 40000 files and directories"),
             "{error}"
         );
         assert_eq!(reply.json()["warning"], error);
