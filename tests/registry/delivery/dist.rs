@@ -245,7 +245,7 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
     let packages = registry.get("/api/packages").bearer(ADMIN).send().await.expect(200).json();
     let path = format!("/api/packages/{}", packages[0]["id"].as_str().expect("an id"));
     let details = registry.get(&path).bearer(ADMIN).send().await.expect(200).json();
-    assert!(details["versions"][0]["dist_error"].as_str().is_some_and(|error| error.contains("100000")));
+    assert!(details["versions"][0]["dist_error"].as_str().is_some_and(|error| error.contains("40000")));
 }
 
 /// A registry whose only archive has not been built yet, a reader, and the path of the archive.
