@@ -230,7 +230,8 @@ CREATE TABLE repositories (
   capabilities TEXT, -- what the git server told of itself, JSON
   refs_digest TEXT, -- SHA-256 over the refs of the last sync that was carried through
   request_seq INTEGER NOT NULL DEFAULT 1, -- counts the asks for a sync; a run notes which one it answers
-  created_at INTEGER NOT NULL, package_filter TEXT, is_active INTEGER NOT NULL DEFAULT 1, conflicting_package TEXT, tag_prefix TEXT,
+  created_at INTEGER NOT NULL, package_filter TEXT, is_active INTEGER NOT NULL DEFAULT 1, conflicting_package TEXT, tag_prefix TEXT, source_protocol TEXT NOT NULL DEFAULT 'https'
+  CHECK (source_protocol IN ('https', 'ssh')), funding TEXT,
   UNIQUE (organization_id, url, path)
 ) STRICT;
 

@@ -286,9 +286,9 @@ test("only public https addresses are asked when the operator does not allow oth
     "https://169.254.169.254/latest/meta-data",
     "https://localhost/acme/library.git",
     "https://2130706433/acme/library.git",
-    "ssh://git@example.com/acme/library.git",
+    "ssh://git:word@example.com/acme/library.git",
     "file:///etc/passwd",
-    "git@example.com:acme/library.git",
+    "ftp://example.com/acme/library.git",
   ];
   for (const url of refused) {
     const answer = await patient.admin("/api/repositories", { json: { url } });

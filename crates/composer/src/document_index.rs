@@ -8,6 +8,7 @@
 //!
 //! [`document_json`]: crate::document_json
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::minifier::UNSET_JSON;
@@ -113,10 +114,16 @@ impl DocumentIndex {
         serde_json::from_str(field.value(text)).ok()
     }
 
-    /// The document with nothing but the versions at these positions, minified, and without the field `omitted_field`.
-    /// `text` is the whole document's.
-    pub fn subset(&self, text: &str, name: &PackageName, positions: &[usize], omitted_field: Option<&str>) -> String {
-        let omitted_field = omitted_field.and_then(|key| self.position(key));
+    /// The document with nothing but the versions at these positions, minified. `shown` says of each key and value (JSON
+    /// text) what is shown of it; `None` leaves the field out. `text` is the whole document's.
+    pub fn subset<'t>(
+        &self,
+        text: &'t str,
+        name: &PackageName,
+        positions: &[usize],
+        shown: impl Fn(&str, &'t str) -> Option<Cow<'t, str>>,
+    ) -> String {
+        let shown = |field: &Field| shown(self.name(field).trim_matches('"'), field.value(text));
         let mut subset = minified_start(name);
         subset.push('[');
         let mut known: &[Field] = &[];
@@ -124,7 +131,7 @@ impl DocumentIndex {
             if nth > 0 {
                 subset.push(',');
             }
-            self.write_difference(text, known, entry, omitted_field, &mut subset);
+            self.write_difference(text, known, entry, &shown, &mut subset);
             known = entry;
         }
         subset.push(']');
@@ -132,25 +139,41 @@ impl DocumentIndex {
         subset
     }
 
-    fn write_difference(
+    /// A field's key, quotes included.
+    fn name(&self, field: &Field) -> &str {
+        self.keys.get(field.key as usize).map_or("", String::as_str)
+    }
+
+    fn write_difference<'t>(
         &self,
-        text: &str,
+        text: &'t str,
         known: &[Field],
         entry: &[Field],
-        omitted_field: Option<u32>,
+        shown: &impl Fn(&Field) -> Option<Cow<'t, str>>,
         subset: &mut String,
     ) {
         let find = |fields: &[Field], key: u32| fields.iter().find(|field| field.key == key).copied();
-        let is_same = |field: &Field| find(known, field.key).is_some_and(|old| old.value(text) == field.value(text));
-        let changed = entry.iter().filter(|field| !is_same(field)).map(|field| (field.key, field.value(text)));
-        let gone = known.iter().filter(|field| find(entry, field.key).is_none()).map(|field| (field.key, UNSET_JSON));
         let mut separator = '{';
-        for (key, value) in changed.chain(gone).filter(|(key, _)| Some(*key) != omitted_field) {
+        let mut write = |field: &Field, value: &str| {
             subset.push(separator);
-            subset.push_str(self.keys.get(key as usize).map_or("", String::as_str));
+            subset.push_str(self.name(field));
             subset.push(':');
             subset.push_str(value);
             separator = ',';
+        };
+        for field in entry {
+            let old = find(known, field.key);
+            if old.is_some_and(|old| old.value(text) == field.value(text)) {
+                continue;
+            }
+            match (old.and_then(|old| shown(&old)), shown(field)) {
+                (old, Some(value)) if old.as_ref() != Some(&value) => write(field, &value),
+                (Some(_), None) => write(field, UNSET_JSON),
+                (_, _) => {}
+            }
+        }
+        for field in known.iter().filter(|field| find(entry, field.key).is_none() && shown(field).is_some()) {
+            write(field, UNSET_JSON);
         }
         if separator == '{' {
             subset.push('{');
@@ -251,6 +274,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_of_a_field_is_what_versions_are_compared_by() {
+        let versions = json!([
+            {"version": "3", "support": {"source": "https://x/3", "email": "a"}},
+            {"version": "2", "support": {"source": "https://x/2", "email": "a"}},
+            {"version": "1", "support": {"source": "https://x/1"}},
+        ]);
+        let text = document(&versions);
+        let index = DocumentIndex::parse(&text, &name()).expect("an index");
+        let subset = index.subset(&text, &name(), &[0, 1, 2], |key, value| match key {
+            "support" => value.contains("email").then_some(Cow::Borrowed("{\"email\":\"a\"}")),
+            _ => Some(value.into()),
+        });
+        let expected = json!([
+            {"version": "3", "support": {"email": "a"}}, {"version": "2", "support": {"email": "a"}}, {"version": "1"},
+        ]);
+        assert_eq!(subset, document(&expected));
+    }
+
+    #[test]
     fn every_subset_is_what_would_be_written_of_those_versions() {
         let all = versions();
         let text = document(&all);
@@ -259,7 +301,11 @@ mod tests {
         for chosen in 0_u32..16 {
             let positions: Vec<usize> = (0..4).filter(|position| chosen >> position & 1 == 1).collect();
             let kept: Vec<&Value> = positions.iter().map(|&position| &all[position]).collect();
-            assert_eq!(index.subset(&text, &name(), &positions, None), document(&json!(kept)), "{positions:?}");
+            assert_eq!(
+                index.subset(&text, &name(), &positions, |_, value| Some(value.into())),
+                document(&json!(kept)),
+                "{positions:?}"
+            );
         }
     }
 
@@ -272,9 +318,9 @@ mod tests {
         for version in &mut without {
             version.shift_remove("type");
         }
-        let subset = index.subset(&text, &name(), &[0, 1, 2, 3], Some("type"));
+        let subset = index.subset(&text, &name(), &[0, 1, 2, 3], |key, value| (key != "type").then_some(value.into()));
         assert_eq!(subset, document(&json!(without)));
-        assert_eq!(index.subset(&text, &name(), &[0, 1, 2, 3], Some("none")), text);
+        assert_eq!(index.subset(&text, &name(), &[0, 1, 2, 3], |_, value| Some(value.into())), text);
     }
 
     #[test]
@@ -293,7 +339,7 @@ mod tests {
         let text = document(&json!([]));
         let index = DocumentIndex::parse(&text, &name()).expect("an index");
         assert!(index.is_empty());
-        assert_eq!(index.subset(&text, &name(), &[0], None), text);
+        assert_eq!(index.subset(&text, &name(), &[0], |_, value| Some(value.into())), text);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod constraint;
 mod constraint_parser;
 pub mod dist;
 pub mod document_index;
+pub mod funding;
 mod glob;
 pub mod identifiers;
 pub mod json;

@@ -92,7 +92,7 @@ proptest! {
         let read = expand(minify(versions));
         let kept: Vec<Map> = positions.iter().map(|&position| read[position].clone()).collect();
         let index = DocumentIndex::parse(&text, &name).expect("an index");
-        let subset = index.subset(&text, &name, &positions, None);
+        let subset = index.subset(&text, &name, &positions, |_, value| Some(value.into()));
         prop_assert_eq!(subset, document_json(&name, &kept, DocumentForm::Minified));
     }
 
@@ -103,7 +103,7 @@ proptest! {
         let document = all.replace("[]", &format!("[{text}"));
         if let Some(index) = DocumentIndex::parse(&document, &name) {
             let positions: Vec<usize> = (0..=index.len()).collect();
-            index.subset(&document, &name, &positions, None);
+            index.subset(&document, &name, &positions, |_, value| Some(value.into()));
         }
     }
 

@@ -100,7 +100,12 @@ pub async fn locate(
         return Err(unavailable(&row.pretty, error));
     }
     if is_mirrored {
-        return Ok(dist(fetch(app, view.organization(), &address.name, &row, None).await?, row));
+        let artifact = fetch(app, view.organization(), &address.name, &row, None).await?;
+        if matches!(row.source, VersionSource::Ref(_)) {
+            // The metadata is to learn the shasum.
+            app.enqueue(Job::BuildArchives { repository_id: row.repository_id }, Duration::ZERO).await;
+        }
+        return Ok(dist(artifact, row));
     }
     let artifact = build_one(app, &row).await?;
     // The metadata is to learn the shasum, and the other tags may be waiting too.

@@ -20,7 +20,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::{
-    DOCUMENT_TTL, DocumentCache, DocumentKind, NameResolution, PackageDocuments, StoredDocuments, assemble,
+    Audience, DOCUMENT_TTL, DocumentCache, DocumentKind, NameResolution, PackageDocuments, StoredDocuments, assemble,
     keyed_by_version,
 };
 use crate::registry::packages::render::absolute;
@@ -300,8 +300,8 @@ fn subset(
         DocumentKind::Stable => (stable, &seen.stable),
         DocumentKind::Dev => (dev, &seen.dev),
     };
-    let omitted_field = (!view.shows_source()).then_some("source");
-    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, omitted_field, wanted.form)?;
+    let audience = if view.shows_source() { Audience::Developers } else { Audience::Customers };
+    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, audience, wanted.form)?;
     let mut text = absolute(&text, wanted.base_url);
     documents.notices().limited_to(Some(&seen.versions)).add_to(&mut text);
     Ok(text)

@@ -1,5 +1,6 @@
 //! A package's documents as the database has them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,7 @@ use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::memory::PublishedCache;
 use crate::registry::packages::notices::SecurityNotices;
+use crate::registry::packages::support::for_customers;
 use crate::store::OrganizationId;
 use crate::store::access::released::Released;
 use crate::store::packages::authority::NameAuthority;
@@ -169,6 +171,15 @@ pub fn assemble(parts: Vec<DocumentPart>, known: Option<Arc<PackageDocuments>>) 
     })
 }
 
+/// Whom a document is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// They are shown all of it.
+    Developers,
+    /// They are not told where the sources are.
+    Customers,
+}
+
 /// When the versions of a package were released, by what Composer compares.
 type Releases = HashMap<String, Released>;
 
@@ -214,16 +225,19 @@ impl IndexedDocument {
         self.versions.get(position).map(|version| &version.normalized)
     }
 
-    /// The text `document` with nothing but the versions at these positions, and without their field `omitted_field`.
+    /// The text `document` with nothing but the versions at these positions, and of them what `audience` is shown.
     pub fn subset(
         &self,
         document: &str,
         name: &PackageName,
         positions: &[usize],
-        omitted_field: Option<&str>,
+        audience: Audience,
         form: DocumentForm,
     ) -> Result<String, Fault> {
-        let minified = self.index.subset(document, name, positions, omitted_field);
+        let minified = self.index.subset(document, name, positions, |key, value| match audience {
+            Audience::Developers => Some(Cow::Borrowed(value)),
+            Audience::Customers => for_customers(key, value),
+        });
         match form {
             DocumentForm::Minified => Ok(minified),
             DocumentForm::KeyedByVersion => keyed_by_version(&minified, name),

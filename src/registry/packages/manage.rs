@@ -215,11 +215,7 @@ fn with_change(
 
 /// What decides about a package's documents so far.
 fn context_of(package: &PackageState) -> RenderContext<'_> {
-    RenderContext {
-        source_url: package.source_url.as_deref(),
-        abandoned: package.abandoned_override.as_deref(),
-        hidden: package.hidden,
-    }
+    RenderContext { source: &package.source, abandoned: package.abandoned_override.as_deref(), hidden: package.hidden }
 }
 
 /// The package with these versions and in this context from now on.

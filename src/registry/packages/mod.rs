@@ -8,3 +8,4 @@ pub mod read;
 pub mod released;
 pub mod render;
 pub mod revise;
+pub mod support;

@@ -14,10 +14,11 @@ use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::webhook_events::notify_published;
 use crate::store::packages::documents::{self, DocumentPart};
 use crate::store::packages::publication::{
-    self, DocumentPair, FileUpsert, KnownPackage, LiveVersions, NewText, Origin, PackageUpsert, Publisher,
-    UpstreamDist, VersionUpsert,
+    self, DocumentPair, FileUpsert, KnownPackage, LiveVersions, Origin, PackageUpsert, Publisher, UpstreamDist,
+    VersionUpsert,
 };
-use crate::store::packages::state::{self, LiveVersion, PackageState};
+use crate::store::packages::state::{self, LiveVersion, PackageSource, PackageState};
+use crate::store::packages::texts::{self, NewText};
 use crate::store::query::Batch;
 
 /// A package as it is from now on.
@@ -35,9 +36,8 @@ pub struct PackagePlan {
 /// What decides about the documents of a package of our own besides its versions.
 #[derive(Debug, Clone, Copy)]
 pub struct RenderContext<'a> {
-    /// Address of the repository, for `source`; `None` when composer cannot check the package out of it: it has the whole
-    /// repository in `vendor` then.
-    pub source_url: Option<&'a str>,
+    /// The repository, for `source` and what follows from it.
+    pub source: &'a PackageSource,
     /// What the operator says in place of composer.json: `true`, `false` or the replacement's name.
     pub abandoned: Option<&'a str>,
     /// Whether it is hidden: then it has no version for anybody.
@@ -56,7 +56,7 @@ impl PackagePlan {
         context: RenderContext<'_>,
         versions: &[LiveVersion],
     ) -> Result<Self, Failure> {
-        let rendered = render(name, context.source_url, context.abandoned, versions).map_err(Failure::internal)?;
+        let rendered = render(name, context.source, context.abandoned, versions).map_err(Failure::internal)?;
         let rendered = if context.hidden { rendered.withheld(name) } else { rendered };
         let live = LiveVersions {
             package: name.to_string(),
@@ -142,7 +142,7 @@ impl Plan {
         stmts.push(organizations::touch(self.organization, self.touched, now));
         stmts.extend(self.before);
         stmts.extend(publication::upsert_packages(publisher, upserts));
-        stmts.extend(publication::insert_texts(&self.texts));
+        stmts.extend(texts::insert_texts(&self.texts));
         stmts.extend(publication::upsert_versions(publisher, &self.changed));
         stmts.extend(self.changes);
         stmts.extend(publication::settle_versions(publisher, &live));
@@ -309,7 +309,7 @@ impl Change for RenderAgain<'_> {
         let Some(stored) = stored else { return Ok(Attempt::Done(())) };
         let StoredPackage { name, state, versions, .. } = stored;
         let context = RenderContext {
-            source_url: state.source_url.as_deref(),
+            source: &state.source,
             abandoned: state.abandoned_override.as_deref(),
             hidden: state.hidden,
         };

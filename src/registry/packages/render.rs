@@ -12,17 +12,23 @@ use serde_json::{Value, json};
 use crate::ports::Millis;
 use crate::registry::access::view::IndexedVersion;
 use crate::registry::kernel::dates::{read_moment, rfc3339};
+use crate::registry::kernel::git_address::ssh_address;
+use crate::registry::packages::support::{FILLED_IN, fill_in};
+use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::publication::Summary;
-use crate::store::packages::state::LiveVersion;
+use crate::store::packages::state::{LiveVersion, PackageSource};
 use crate::store::packages::version_source::VersionSource;
 
 /// Stands for the origin in stored documents. Quotes inside of JSON strings are escaped, so only a key `url` can
 /// be found by it.
 const ORIGIN_MARKER: &str = "\"url\":\"rostrum:/";
 
-/// A stored document with the URLs of `base_url` (an origin without a slash at the end).
+/// A stored document with the URLs of `base_url` (an origin without a slash at the end), and without the marks of what the
+/// registry has filled in.
 pub fn absolute(text: &str, base_url: &str) -> String {
-    text.replace(ORIGIN_MARKER, &format!("\"url\":\"{base_url}/"))
+    let text = text.replace(ORIGIN_MARKER, &format!("\"url\":\"{base_url}/"));
+    let mark = format!("\":\"{FILLED_IN}");
+    if text.contains(&mark) { text.replace(&mark, "\":\"") } else { text }
 }
 
 /// The address of a version's archive, without its origin: `/dist/{vendor}/{package}/{version}/{reference}.zip`. It names
@@ -76,14 +82,14 @@ impl Rendered {
 /// When a stored manifest does not parse any more; they are checked before they are stored.
 pub fn render(
     name: &PackageName,
-    source_url: Option<&str>,
+    source: &PackageSource,
     abandoned: Option<&str>,
     versions: &[LiveVersion],
 ) -> Result<Rendered, InvalidManifest> {
     let mut entries = Vec::with_capacity(versions.len());
     let mut index: Vec<IndexedVersion> = Vec::with_capacity(versions.len());
     for version in versions.iter().filter(|version| version.is_listed()) {
-        let mut entry = entry(name, source_url, version)?;
+        let mut entry = entry(name, source, version)?;
         match abandoned {
             None => {}
             Some("false") => drop(entry.shift_remove("abandoned")),
@@ -110,31 +116,43 @@ pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVer
     }
 }
 
-fn entry(name: &PackageName, source_url: Option<&str>, version: &LiveVersion) -> Result<Map, InvalidManifest> {
+fn entry(name: &PackageName, source: &PackageSource, version: &LiveVersion) -> Result<Map, InvalidManifest> {
     let manifest = Manifest::parse_as(version.manifest.as_bytes(), name)?;
     let ref_version = RefVersion {
         pretty: version.pretty.clone(),
         normalized: NormalizedVersion::from_stored(version.normalized.clone()),
     };
-    Ok(composer::metadata_entry(&Release {
+    // From a sub-directory composer would check the whole repository out into `vendor`.
+    let is_checked_out = version.source != VersionSource::Upload && source.path.is_empty();
+    let mut entry = composer::metadata_entry(&Release {
         name,
         version: &ref_version,
         manifest: &manifest,
-        source: source_url.filter(|_| version.source != VersionSource::Upload).map(|url| Source {
+        source: is_checked_out.then(|| Source {
             kind: "git".to_owned(),
-            url: url.to_owned(),
+            url: shown_address(source),
             reference: version.reference.clone(),
         }),
         dist: Some(Dist {
             kind: DistType::Zip,
             url: dist_url(name, &version.pretty, &version.reference, &DistType::Zip.address_ending("")),
             reference: version.reference.clone(),
-            shasum: version.shasum.clone(),
+            shasum: version.shasum.clone().or_else(|| version.promised_shasum.clone()),
         }),
         time: Some(rfc3339(own_time(&manifest).unwrap_or(version.made_at))),
         published_time: Some(rfc3339(version.published_at).into()),
         default_branch: version.is_default_branch,
-    }))
+    });
+    fill_in(&mut entry, source, version);
+    Ok(entry)
+}
+
+/// The address of a repository as developers are shown it.
+fn shown_address(source: &PackageSource) -> String {
+    match source.protocol {
+        SourceProtocol::Https => source.url.clone(),
+        SourceProtocol::Ssh => ssh_address(&source.url).unwrap_or_else(|| source.url.clone()),
+    }
 }
 
 /// The `time` that composer.json states itself, as Composer takes it.
@@ -184,9 +202,14 @@ mod tests {
             made_at: Millis(1_600_000_000_000),
             published_at: Millis(1_800_000_000_000),
             shasum: None,
+            promised_shasum: None,
             yanked: false,
             hidden: false,
         }
+    }
+
+    fn source() -> PackageSource {
+        PackageSource { url: "https://git.example/lib".to_owned(), ..PackageSource::default() }
     }
 
     fn name() -> PackageName {
@@ -196,7 +219,7 @@ mod tests {
     #[test]
     fn a_documents_urls_get_the_origin_that_was_asked() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)];
-        let rendered = render(&name(), Some("https://git.example/lib"), None, &versions).expect("renders");
+        let rendered = render(&name(), &source(), None, &versions).expect("renders");
         let text = absolute(&rendered.stable, "https://registry.example");
         let url = format!("\"url\":\"https://registry.example/dist/acme/lib/1.0.0/{}.zip\"", "a".repeat(40));
         assert!(text.contains(&url), "{text}");
@@ -204,9 +227,51 @@ mod tests {
     }
 
     #[test]
+    fn developers_are_shown_the_address_that_the_repository_says() {
+        let version = version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#);
+        let shown = |protocol| {
+            let source = PackageSource { protocol, ..source() };
+            entry(&name(), &source, &version).expect("renders")["source"]["url"].clone()
+        };
+        assert_eq!(shown(SourceProtocol::Https), "https://git.example/lib");
+        assert_eq!(shown(SourceProtocol::Ssh), "git@git.example:lib");
+    }
+
+    #[test]
+    fn what_is_filled_in_is_handed_to_developers_as_if_it_had_been_stated() {
+        let source = PackageSource {
+            provider: "github".to_owned(),
+            funding: Some(
+                r#"{"file":"c0ffee","entries":[{"type":"github","url":"https://github.com/ada"}]}"#.to_owned(),
+            ),
+            ..source()
+        };
+        let shown = |manifest: &str| {
+            let versions = [version("v1.0.0", "1.0.0.0", manifest)];
+            let text = render(&name(), &source, None, &versions).expect("renders").stable;
+            let document: Value = serde_json::from_str(&absolute(&text, "https://registry.example")).expect("JSON");
+            document["packages"]["acme/lib"][0].clone()
+        };
+        let filled_in = shown(r#"{"name":"acme/lib"}"#);
+        let home = "https://git.example/lib";
+        let support = json!({"source": format!("{home}/tree/v1.0.0"), "issues": format!("{home}/issues")});
+        assert_eq!(filled_in["support"], support);
+        assert_eq!(filled_in["funding"], json!([{"type": "github", "url": "https://github.com/ada"}]));
+        let stated = shown(
+            r#"{"name":"acme/lib","support":{"issues":"https://acme.test","email":"a@acme.test"},
+                "funding":[{"type":"custom","url":"https://acme.test/pay"}]}"#,
+        );
+        let support = json!({
+            "issues": "https://acme.test", "email": "a@acme.test", "source": format!("{home}/tree/v1.0.0"),
+        });
+        assert_eq!(stated["support"], support);
+        assert_eq!(stated["funding"], json!([{"type": "custom", "url": "https://acme.test/pay"}]));
+    }
+
+    #[test]
     fn a_description_cannot_forge_the_origin_marker() {
         let versions = [version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"say \"rostrum:/x\""}"#)];
-        let rendered = render(&name(), Some("https://git.example/lib"), None, &versions).expect("renders");
+        let rendered = render(&name(), &source(), None, &versions).expect("renders");
         let text = absolute(&rendered.stable, "https://registry.example");
         assert!(text.contains(r#"say \"rostrum:/x\""#), "{text}");
     }
@@ -226,7 +291,7 @@ mod tests {
             version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib","description":"old","type":"project"}"#),
             version("1.1.0", "1.1.0.0", r#"{"name":"acme/lib","description":"new","abandoned":"acme/next"}"#),
         ];
-        let summary = render(&name(), Some("https://git.example/lib"), None, &versions).expect("renders").summary;
+        let summary = render(&name(), &source(), None, &versions).expect("renders").summary;
         assert_eq!(summary.description.as_deref(), Some("new"));
         assert_eq!(summary.latest_version.as_deref(), Some("1.1.0"));
         assert_eq!(summary.package_type, "library");
@@ -246,7 +311,7 @@ mod tests {
             (r#","published-time":"2015-01-01T00:00:00+00:00""#, "2020-09-13T12:26:40Z"),
         ] {
             let version = version("1.0.0", "1.0.0.0", &format!(r#"{{"name":"acme/lib"{stated}}}"#));
-            let entry = entry(&name(), Some("https://git.example/lib"), &version).expect("renders");
+            let entry = entry(&name(), &source(), &version).expect("renders");
             let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
             assert_eq!(text("time").as_deref(), Some(expected), "{stated}");
             assert_eq!(text("published-time").as_deref(), Some("2027-01-15T08:00:00Z"), "{stated}");

@@ -6,4 +6,5 @@ pub mod name_range;
 pub mod organizations;
 pub mod repository_kind;
 pub mod sealed;
+pub mod source_protocol;
 pub mod webhook_events;

@@ -9,6 +9,7 @@ pub mod lists;
 pub mod publication;
 pub mod remarks;
 pub mod state;
+pub mod texts;
 pub mod version_source;
 pub mod versions;
 

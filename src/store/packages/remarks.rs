@@ -32,6 +32,10 @@ pub enum RemarkKind {
     Unconverted,
     /// There is no zip.
     Unzippable,
+    /// composer.json states a `dist` that cannot be mirrored.
+    UnusableDist,
+    /// The zip that composer.json names could not be had when it was last asked for.
+    UnreachableDist,
 }
 
 /// Who makes remarks.
@@ -41,11 +45,13 @@ pub enum RemarkSource {
     Sync,
     /// Whoever builds zips, about commits.
     Archive,
+    /// Whoever fetches the zips that composer.json names, about commits.
+    Dist,
 }
 
 impl RemarkKind {
     /// Every kind.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::MovedTag,
         Self::LowerCasedName,
         Self::LostFiles,
@@ -54,18 +60,21 @@ impl RemarkKind {
         Self::CaseCollisions,
         Self::Unconverted,
         Self::Unzippable,
+        Self::UnusableDist,
+        Self::UnreachableDist,
     ];
 
     /// Who makes remarks of this kind.
     pub fn source(self) -> RemarkSource {
         match self {
-            Self::MovedTag | Self::LowerCasedName => RemarkSource::Sync,
+            Self::MovedTag | Self::LowerCasedName | Self::UnusableDist => RemarkSource::Sync,
             Self::LostFiles
             | Self::LfsPointers
             | Self::Submodules
             | Self::CaseCollisions
             | Self::Unconverted
             | Self::Unzippable => RemarkSource::Archive,
+            Self::UnreachableDist => RemarkSource::Dist,
         }
     }
 }

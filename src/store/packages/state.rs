@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::ports::Millis;
 use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::version_index;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, Query, flag, json_text};
@@ -40,6 +41,8 @@ pub struct LiveVersion {
     pub published_at: Millis,
     /// SHA-1 of its zip, once that is built.
     pub shasum: Option<Shasum>,
+    /// SHA-1 that is promised of the zip that its composer.json names; empty promises nothing.
+    pub promised_shasum: Option<Shasum>,
     /// Whether an operator took it out of the metadata.
     #[serde(deserialize_with = "flag")]
     pub yanked: bool,
@@ -59,7 +62,7 @@ macro_rules! live_columns {
     () => {
         "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
                 v.manifest, v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.made_at, v.published_at,
-                a.sha1 AS shasum, v.yanked_at IS NOT NULL AS yanked,
+                a.sha1 AS shasum, d.upstream_shasum AS promised_shasum, v.yanked_at IS NOT NULL AS yanked,
                 v.hidden_at IS NOT NULL AS hidden
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL
@@ -101,6 +104,26 @@ impl From<&LiveVersion> for VersionHistory {
     }
 }
 
+/// The git repository of a package, as its metadata tells of it; that of uploaded zips has no address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct PackageSource {
+    /// Where it is.
+    #[serde(rename = "source_url")]
+    pub url: String,
+    /// The package's sub-directory, or empty.
+    #[serde(rename = "source_path")]
+    pub path: String,
+    /// The host's kind.
+    #[serde(rename = "source_provider")]
+    pub provider: String,
+    /// The form of its address that developers are shown.
+    #[serde(rename = "source_protocol")]
+    pub protocol: SourceProtocol,
+    /// JSON of what its FUNDING.yml says (`registry::packages::support`); `None` while nobody has looked.
+    #[serde(rename = "source_funding")]
+    pub funding: Option<String>,
+}
+
 /// A package as whoever is about to write it needs it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PackageState {
@@ -119,8 +142,9 @@ pub struct PackageState {
     pub repository_id: i64,
     /// What the repository is.
     pub kind: RepositoryKind,
-    /// Address of the repository, if composer can check the package out of it: when it is not in a sub-directory.
-    pub source_url: Option<String>,
+    /// The repository, as metadata tells of it.
+    #[serde(flatten)]
+    pub source: PackageSource,
     /// What the operator says: `true`, `false` or the replacement's name.
     pub abandoned_override: Option<String>,
     /// What the operator says in place of composer.json's.
@@ -138,9 +162,9 @@ pub struct PackageState {
 
 macro_rules! state_columns {
     () => {
-        "SELECT p.id, p.organization_id, p.uid, p.name, p.revision, p.repository_id, r.kind,
-                iif(r.path = '', r.url, NULL) AS source_url, p.abandoned_override,
-                p.description_override, p.version_index, p.hidden_at IS NOT NULL AS hidden,
+        "SELECT p.id, p.organization_id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url,
+                r.path AS source_path, r.provider AS source_provider, r.source_protocol, r.funding AS source_funding,
+                p.abandoned_override, p.description_override, p.version_index, p.hidden_at IS NOT NULL AS hidden,
                 (SELECT json_group_array(json_object(
                           'normalized', v.normalized, 'reference', v.reference, 'released_at', v.released_at,
                           'security_fix', v.security_fix_at IS NOT NULL, 'published_at', v.published_at,

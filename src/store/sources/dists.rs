@@ -133,7 +133,7 @@ pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> 
         concat!(
             dist_columns!(),
             " WHERE p.repository_id = ?1 AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
-                AND d.reference = v.reference AND d.artifact_sha256 IS NULL AND d.error IS NULL
+                AND d.reference = v.reference AND d.artifact_sha256 IS NULL AND d.error IS NULL AND d.upstream_urls IS NULL
               ORDER BY v.released_at DESC, v.id DESC LIMIT ?2"
         ),
         [repository_id.into(), limit.into()],
@@ -151,7 +151,7 @@ pub async fn repositories_awaiting_archives(db: &dyn Database, before: Millis) -
     let behind: Query<Vec<Behind>> = Query::all(
         "SELECT DISTINCT p.repository_id
            FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
-          WHERE d.artifact_sha256 IS NULL AND d.error IS NULL AND d.created_at < ?1
+          WHERE d.artifact_sha256 IS NULL AND d.error IS NULL AND d.upstream_urls IS NULL AND d.created_at < ?1
             AND d.reference = v.reference AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
             AND (SELECT s.outcome FROM sync_runs s WHERE s.repository_id = p.repository_id
                   ORDER BY s.id DESC LIMIT 1) = 'ok'

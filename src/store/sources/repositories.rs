@@ -6,7 +6,9 @@ use crate::json::read_text;
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
+use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::authority::{StoredRoot, UpstreamRepository};
+use crate::store::packages::state::PackageSource;
 use crate::store::sources::dists;
 use crate::store::{OrganizationId, Page, Query, Update};
 
@@ -36,6 +38,8 @@ pub struct Repository {
     pub branch_filter: Option<String>,
     /// JSON array of names and globs.
     pub package_filter: Option<String>,
+    /// The form of its address in metadata.
+    pub source_protocol: SourceProtocol,
     /// `none`, `token` or `basic`.
     pub credential_type: String,
     /// Sealed.
@@ -46,10 +50,24 @@ pub struct Repository {
     pub refs_digest: Option<String>,
     /// That package.
     pub conflicting_package: Option<String>,
+    /// JSON of what its FUNDING.yml says (`registry::packages::support`); `None` while nobody has looked.
+    pub funding: Option<String>,
 }
 
 impl Repository {
-    /// A repository of kind `composer` as one that is asked for packages.
+    /// A repository of kind `git` as its package's metadata tells of it, with this FUNDING.yml in place of the one that is
+    /// known.
+    pub fn to_package_source(&self, funding: Option<&str>) -> PackageSource {
+        PackageSource {
+            url: self.url.clone(),
+            path: self.path.clone(),
+            provider: self.provider.clone(),
+            protocol: self.source_protocol,
+            funding: funding.or(self.funding.as_deref()).map(str::to_owned),
+        }
+    }
+
+    /// A repository as one that is asked for packages, or for the zips that a composer.json in it names.
     pub fn to_upstream(&self) -> UpstreamRepository {
         UpstreamRepository {
             id: self.id,
@@ -105,8 +123,8 @@ pub struct LastRun {
 macro_rules! repository_columns {
     () => {
         "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_prefix, r.tag_filter, r.branch_filter,
-         r.package_filter, r.credential_type, r.credentials, r.capabilities, r.refs_digest, r.conflicting_package,
-         r.request_seq, r.created_at,
+         r.package_filter, r.source_protocol, r.credential_type, r.credentials, r.capabilities, r.refs_digest,
+         r.conflicting_package, r.funding, r.request_seq, r.created_at,
          (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
             AS package_name,
          (SELECT count(*) FROM remarks m WHERE m.repository_id = r.id) AS remarks,
@@ -174,6 +192,8 @@ pub struct NewRepository<'a> {
     pub branch_filter: Option<String>,
     /// JSON array of names and globs.
     pub package_filter: Option<String>,
+    /// The form of its address in metadata.
+    pub source_protocol: SourceProtocol,
     /// `none`, `token` or `basic`.
     pub credential_type: &'a str,
     /// Sealed.
@@ -191,8 +211,8 @@ pub async fn insert(
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO repositories (uid, organization_id, kind, provider, url, path, tag_filter, branch_filter,
-                package_filter, credential_type, credentials, created_at, tag_prefix)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                package_filter, credential_type, credentials, created_at, tag_prefix, source_protocol)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         [
             new.uid.into(),
             new.organization.into(),
@@ -207,6 +227,7 @@ pub async fn insert(
             new.credentials.into(),
             new.created_at.into(),
             new.tag_prefix.into(),
+            new.source_protocol.into(),
         ],
     );
     let ((), (), row) = db.ask((insert, noted, by_uid(new.organization, new.uid))).await?;
@@ -257,6 +278,8 @@ pub struct RepositoryChanges {
     pub branch_filter: Update<String>,
     /// JSON array of names and globs; cleared is all.
     pub package_filter: Update<String>,
+    /// The form of its address in metadata.
+    pub source_protocol: Option<SourceProtocol>,
     /// Type and sealed credentials.
     pub credentials: Option<NewCredentials>,
     /// Whether what was learnt of its refs and of its server holds no longer.
@@ -301,6 +324,7 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
                 tag_filter = CASE WHEN ?6 THEN ?7 ELSE tag_filter END,
                 branch_filter = CASE WHEN ?8 THEN ?9 ELSE branch_filter END,
                 package_filter = CASE WHEN ?10 THEN ?11 ELSE package_filter END,
+                source_protocol = coalesce(?17, source_protocol),
                 credential_type = coalesce(?12, credential_type),
                 credentials = CASE WHEN ?12 IS NOT NULL THEN ?13 ELSE credentials END,
                 refs_digest = CASE WHEN ?14 THEN NULL ELSE refs_digest END,
@@ -325,6 +349,7 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
             changes.is_another.into(),
             changes.tag_prefix.is_set().into(),
             changes.tag_prefix.into_value().into(),
+            changes.source_protocol.into(),
         ],
     )
 }
@@ -389,6 +414,11 @@ pub fn record_conflict(repository_id: i64, package: &str, digest: &str, capabili
         "UPDATE repositories SET conflicting_package = ?2, refs_digest = ?3, capabilities = ?4 WHERE id = ?1",
         [repository_id.into(), package.into(), digest.into(), capabilities.into()],
     )
+}
+
+/// The statement that keeps what the FUNDING.yml of a repository says.
+pub fn keep_funding(repository_id: i64, funding: &str) -> Stmt {
+    Stmt::new("UPDATE repositories SET funding = ?2 WHERE id = ?1", [repository_id.into(), funding.into()])
 }
 
 /// A repository whose sync is due.

@@ -31,11 +31,12 @@ macro_rules! claim_columns {
         "id, failures,
            (SELECT s.value FROM settings s JOIN repositories o ON o.organization_id = s.organization_id
              WHERE o.id = repository_id AND s.key = 'immutable_tags') IS 'true' AS immutable_tags,
-           (SELECT json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'kind', kind,
+           (SELECT json_set(json_object('id', id, 'uid', uid, 'organization_id', organization_id, 'kind', kind,
                    'provider', provider, 'url', url, 'path', path, 'tag_prefix', tag_prefix, 'tag_filter', tag_filter,
                    'branch_filter', branch_filter, 'package_filter', package_filter,
                    'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
-                   'refs_digest', refs_digest, 'conflicting_package', conflicting_package)
+                   'refs_digest', refs_digest, 'conflicting_package', conflicting_package),
+                   '$.source_protocol', source_protocol, '$.funding', funding)
               FROM repositories WHERE id = repository_id) AS repository"
     };
 }

@@ -5,6 +5,7 @@ pub mod composer;
 pub mod git;
 mod remarks;
 mod repositories;
+mod repository_addresses;
 mod repository_refs;
 mod runs;
 mod uploads;

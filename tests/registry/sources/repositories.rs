@@ -267,7 +267,7 @@ async fn wrong_changes_are_refused_by_name_and_change_nothing() {
     let upstream = registry.upstream(SATIS).await;
     let before = registry.database.rows("SELECT * FROM repositories");
     for (id, body, field) in [
-        (&id, json!({"url": "ssh://git.test/x"}), "url"),
+        (&id, json!({"url": "ftp://git.test/x"}), "url"),
         (&id, json!({"url": null, "branch": "x"}), "branch"),
         (&id, json!({"kind": "composer"}), "kind"),
         (&id, json!({"kind": "artifact"}), "kind"),

@@ -9,15 +9,16 @@ use crate::http::management::versions::RemarkView;
 use crate::json::read_text;
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::provider::Provider;
 use crate::registry::sources::repositories::change::RepositoryChange;
 use crate::registry::sources::repositories::credentials::Credentials;
-use crate::registry::sources::repositories::provider::Provider;
 use crate::registry::sources::repositories::verify::Verification;
 use crate::registry::sources::repositories::{
     RepositoryFilter, RepositorySpec, SyncState, SyncStatus, run_status, status,
 };
 use crate::store::Update;
 use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::remarks::RefRemark;
 use crate::store::sources::refs::RemarkedRef;
 use crate::store::sources::repositories::RepositoryRow;
@@ -30,13 +31,17 @@ use crate::store::sources::sync_runs::RunRow;
     "auth_credentials": "ghp_xxx"
 }))]
 pub struct RepositoryRequest {
-    /// https address of the repository, without credentials; needed but for a change and for kind `artifact`. When a
-    /// change leads to another host, `auth_credentials` must be given too.
+    /// https address of the repository, without credentials; needed but for a change and for kind `artifact`. That of a git
+    /// repository may be pasted as hosts show it (`git@host:org/repo.git`, `ssh://…`, without a scheme, or a page of a
+    /// branch), and becomes the https address, which the answer shows. When a change leads to another host,
+    /// `auth_credentials` must be given too.
     url: Option<String>,
     /// `git` (the default): its refs become versions of a package. `composer`: its packages are mirrored. `artifact`:
     /// the one for uploaded zips, which has no other fields. Cannot be changed.
     kind: Option<String>,
-    /// `git` (the default), `github`, `gitlab`, `bitbucket` or `gitea`; `composer` is the kind `composer`.
+    /// `git`, `github`, `gitlab`, `bitbucket` or `gitea`; `composer` is the kind `composer`. Without it, the host's name
+    /// tells: github.com, gitlab.com, bitbucket.org, codeberg.org, gitea.com, and hosts that are called `github.…`,
+    /// `gitlab.…`, `gitea.…` or `forgejo.…`; any other is `git`.
     vcs_type: Option<String>,
     /// `none`, `token` or `basic`; follows from the credentials if it is absent. A token is sent to a git host as a password,
     /// and to a Composer repository as a bearer token.
@@ -66,6 +71,11 @@ pub struct RepositoryRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
     package_filter: Update<Vec<String>>,
+    /// Which address of the repository developers are shown as `source`: `https` (the default) or `ssh`
+    /// (`git@host:org/repo`). The registry itself always asks by https. Only for git.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    source_protocol: Update<String>,
 }
 
 fn parse_kind(kind: Option<&str>) -> Result<Option<RepositoryKind>, Failure> {
@@ -74,6 +84,13 @@ fn parse_kind(kind: Option<&str>) -> Result<Option<RepositoryKind>, Failure> {
         RepositoryKind::parse(name).ok_or_else(|| Failure::invalid_field("kind", detail()))
     };
     kind.map(parse).transpose()
+}
+
+fn parse_protocol(given: &Update<String>) -> Result<Update<SourceProtocol>, Failure> {
+    let Update::Set(Some(name)) = given else { return Ok(given.clone().map(|_| SourceProtocol::Https)) };
+    let detail = || format!("`{}` is neither `https` nor `ssh`", name.escape_default());
+    let protocol = SourceProtocol::parse(name).ok_or_else(|| Failure::invalid_field("source_protocol", detail()))?;
+    Ok(Update::Set(Some(protocol)))
 }
 
 /// The provider that `kind` and `vcs_type` name together, if they do.
@@ -107,8 +124,8 @@ impl RepositoryRequest {
         let provider = provider(parse_kind(self.kind.as_deref())?, self.vcs_type.as_deref())?;
         let given = self.auth_credentials.clone().into_value();
         let credentials = Credentials::read(self.credential_type.as_deref(), given.as_ref())?;
-        let provider = provider.unwrap_or(Provider::Git);
-        let url = if provider == Provider::Artifact { self.url.take() } else { Some(self.required_url()?) };
+        let url = if provider == Some(Provider::Artifact) { self.url.take() } else { Some(self.required_url()?) };
+        let source_protocol = parse_protocol(&self.source_protocol)?.into_value();
         Ok(RepositorySpec {
             url,
             provider,
@@ -118,6 +135,7 @@ impl RepositoryRequest {
             tag_filter: self.tag_filter.into_value(),
             branch_filter: self.branch_filter.into_value(),
             package_filter: self.package_filter.into_value(),
+            source_protocol,
         })
     }
 
@@ -125,6 +143,7 @@ impl RepositoryRequest {
     pub(super) fn into_change(self) -> Result<RepositoryChange, Failure> {
         let kind = parse_kind(self.kind.as_deref())?;
         let provider = provider(kind, self.vcs_type.as_deref())?;
+        let source_protocol = parse_protocol(&self.source_protocol)?;
         Ok(RepositoryChange {
             url: self.url,
             kind,
@@ -136,6 +155,7 @@ impl RepositoryRequest {
             tag_filter: self.tag_filter,
             branch_filter: self.branch_filter,
             package_filter: self.package_filter,
+            source_protocol,
         })
     }
 
@@ -154,6 +174,7 @@ impl RepositoryRequest {
             tag_filter: cleared(change.tag_filter),
             branch_filter: cleared(change.branch_filter),
             package_filter: cleared(change.package_filter),
+            source_protocol: cleared(change.source_protocol),
             ..change
         })
     }
@@ -180,6 +201,8 @@ pub struct RepositoryView {
     tag_filter: Option<Vec<String>>,
     branch_filter: Option<Vec<String>>,
     package_filter: Option<Vec<String>>,
+    /// Which address of a git repository developers are shown as `source`: `https` or `ssh`.
+    source_protocol: Option<&'static str>,
     /// The package that a git repository publishes.
     package: Option<String>,
     /// `pending`, `syncing`, `ok` or `failed`.
@@ -214,6 +237,7 @@ impl RepositoryView {
             tag_filter: globs(repository.tag_filter),
             branch_filter: globs(repository.branch_filter),
             package_filter: globs(repository.package_filter),
+            source_protocol: (repository.kind == RepositoryKind::Git).then(|| repository.source_protocol.as_str()),
             package: package_name,
             sync_status,
             last_synced_at: last_run.last_synced_at.map(Millis::seconds),

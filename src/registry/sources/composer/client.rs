@@ -12,10 +12,10 @@ use url::Url;
 use crate::json;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::outbound::{Authorization, OutboundRequest, OutboundResponse, read_all, send};
+use crate::registry::kernel::provider::Provider;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::repositories::credentials::Credentials;
-use crate::registry::sources::repositories::provider::Provider;
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, UpstreamRepository, Validators};
 
 /// Most bytes of one document: the largest of packagist.org has two million.
@@ -82,7 +82,8 @@ impl<'a> ComposerClient<'a> {
     pub fn new(app: &'a App, upstream: &UpstreamRepository) -> Result<Self, UpstreamRepositoryError> {
         let UpstreamRepository { uid, url, credential_type, credentials, .. } = upstream;
         let credentials = Credentials::open(app, uid, credential_type, credentials.as_deref())?;
-        let authorization = credentials.authorization(Provider::Composer);
+        let provider = Provider::parse(&upstream.provider).unwrap_or(Provider::Composer);
+        let authorization = credentials.authorization(provider);
         Ok(Self { app, base: root_url(url)?, authorization, login: None, requests: 0, received_bytes: 0 })
     }
 

@@ -26,7 +26,10 @@ use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::composer::{eligible_upstreams, signature};
 use crate::store::OrganizationId;
 use crate::store::packages::authority::UpstreamRepository;
+use crate::store::packages::remarks::{self, Remark, RemarkKind, RemarkSource, RemarksOn};
+use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first};
+use crate::store::sources::repositories;
 
 /// Largest archive that is mirrored: hashing it takes some seconds of CPU time.
 const MAX_BYTES: u64 = 512 << 20;
@@ -95,7 +98,10 @@ pub async fn fetch(
     for url in urls {
         let wanted = WantedArchive { kind: row.kind, sha1: promised };
         match download(app, &mut remote, &url, wanted, &mut permit).await {
-            Ok(artifact) => return attach(app, row, artifact).await,
+            Ok(artifact) => {
+                note_reachability(app, row, None).await;
+                return attach(app, row, artifact).await;
+            }
             Err(UpstreamDistError::Mirror(UpstreamRepositoryError::Internal(failure))) => return Err(failure),
             // As composer does it: only what cannot be had is looked for elsewhere.
             Err(error @ UpstreamDistError::Shasum { .. }) => {
@@ -105,6 +111,7 @@ pub async fn fetch(
             Err(error) => problem = error,
         }
     }
+    note_reachability(app, row, Some(&problem)).await;
     if matches!(problem, UpstreamDistError::TooLarge) {
         app.ports.database.ask(dists::record_refusal(row.id, &problem.to_string())).await?;
         return Err(unavailable(&row.pretty, &problem.to_string()));
@@ -113,13 +120,36 @@ pub async fn fetch(
     Err(Failure::new(Kind::Upstream, message))
 }
 
-/// The upstream of a version, if it may still be asked for the package.
+/// Has operators know whether the zip can be had that a composer.json in a git repository names.
+async fn note_reachability(app: &App, row: &DistRow, problem: Option<&UpstreamDistError>) {
+    if !matches!(row.source, VersionSource::Ref(_)) {
+        return;
+    }
+    let remark = |problem: &UpstreamDistError| {
+        let text = format!(
+            "The zip that its composer.json names could not be had: {problem}. It is asked for again with each download."
+        );
+        Remark::new(RemarkKind::UnreachableDist, text)
+    };
+    let remarks = problem.map(remark).into_iter().collect();
+    let about = [RemarksOn { subject: row.reference.to_string(), remarks }];
+    let batch = remarks::replace(row.repository_id, RemarkSource::Dist, &about, app.now());
+    if let Err(error) = app.ports.database.batch(batch).await {
+        log::warn!("the remark on the zip of {} is as it was: {error:?}", row.pretty);
+    }
+}
+
+/// The upstream of a version, if it may still be asked for the package; for a version from git, its repository.
 async fn upstream_of(
     app: &App,
     organization: OrganizationId,
     name: &PackageName,
     row: &DistRow,
 ) -> Result<UpstreamRepository, Failure> {
+    if matches!(row.source, VersionSource::Ref(_)) {
+        let repository = app.ports.database.ask(repositories::by_id(row.repository_id)).await?;
+        return repository.map(|row| row.repository.to_upstream()).ok_or_else(|| Failure::not_found("Repository"));
+    }
     let facts = stored(app, organization, name).await?.authority;
     let said = facts.as_ref().map(|facts| eligible_upstreams(facts, name)).unwrap_or_default();
     let upstream =

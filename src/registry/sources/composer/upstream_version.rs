@@ -65,7 +65,7 @@ pub fn parse_version(name: &PackageName, mut version: Map) -> Result<ParsedVersi
     }
     let normalized = normalized_version(pretty, own("version_normalized"))?;
     let archive = match manifest.json().get("dist") {
-        Some(Value::Object(dist)) => Some(ArchiveLocation { login, ..archive(dist)? }),
+        Some(Value::Object(dist)) => Some(ArchiveLocation { login, ..archive_location(dist)? }),
         _ if manifest.package_type() == "metapackage" => None,
         _ => return Err("it has no zip".to_owned()),
     };
@@ -108,7 +108,8 @@ fn normalized_version(pretty: &str, stated: Option<&str>) -> Result<NormalizedVe
     trusted.map_or_else(|| normalize(pretty).map_err(|error| error.to_string()), Ok)
 }
 
-fn archive(dist: &Map) -> Result<ArchiveLocation, String> {
+/// Reads a `dist`; an error says why it cannot be mirrored.
+pub fn archive_location(dist: &Map) -> Result<ArchiveLocation, String> {
     let text = |key: &str| dist.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let name = text("type").unwrap_or_default();
     let kind = DistType::parse(name).ok_or_else(|| {

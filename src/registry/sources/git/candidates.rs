@@ -94,6 +94,8 @@ pub fn digest(advertised: &RemoteRefs, repository: &Repository, moves: TagMoves)
     let default = advertised.default_branch().map_or("", |branch| branch.name.as_str());
     for part in [
         default,
+        &repository.provider,
+        repository.source_protocol.as_str(),
         &repository.path,
         repository.tag_prefix.as_deref().unwrap_or_default(),
         repository.tag_filter.as_deref().unwrap_or_default(),

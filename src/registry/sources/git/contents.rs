@@ -10,7 +10,9 @@ use git::{
 };
 
 use crate::ports::Millis;
+use crate::registry::packages::support::StoredFunding;
 use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::funding::{FundingSearch, find_funding};
 use crate::registry::sources::git::remote::{GitRemote, is_too_large};
 use crate::registry::sources::texts::{MAX_FILE_BYTES, ReadableText, readable_text};
 
@@ -62,6 +64,10 @@ pub struct Contents {
     by_commit: HashMap<ObjectId, Content>,
     /// The dates of annotated tags.
     tagged_at: HashMap<ObjectId, Millis>,
+    /// Whose FUNDING.yml is looked for.
+    funding_search: Option<FundingSearch>,
+    /// What that says, when it was looked for and is another one than before.
+    pub funding: Option<StoredFunding>,
     /// Texts by their SHA-256.
     pub texts: BTreeMap<String, String>,
     seen_texts: HashMap<ObjectId, Option<String>>,
@@ -86,6 +92,25 @@ impl Contents {
                 self.tagged_at.insert(*tag, Millis::from_seconds(tagged.seconds));
             }
         }
+    }
+
+    /// Takes over the FUNDING.yml that is looked for, if its commit is in the batch. A server that does not hand it out does not
+    /// keep the versions from being published.
+    async fn take_funding(
+        &mut self,
+        remote: &mut GitRemote<'_>,
+        capabilities: &Capabilities,
+        batch: &[WantedCommit],
+        packs: &Packs,
+    ) -> Result<(), SyncError> {
+        let is_here = |search: &FundingSearch| batch.iter().any(|wanted| wanted.commit == search.commit);
+        let Some(search) = self.funding_search.take_if(|search| is_here(search)) else { return Ok(()) };
+        match find_funding(remote, capabilities, packs, &search).await {
+            Ok(funding) => self.funding = funding,
+            Err(SyncError::Internal(failure)) => return Err(SyncError::Internal(failure)),
+            Err(error) => log::warn!("FUNDING.yml is left for the next change of the default branch: {error}"),
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, commit: ObjectId, reason: String) {
@@ -149,8 +174,9 @@ pub async fn fetch_contents(
     capabilities: &Capabilities,
     path: &PackagePath,
     commits: Vec<WantedCommit>,
+    funding: Option<&FundingSearch>,
 ) -> Result<Contents, SyncError> {
-    let mut contents = Contents::default();
+    let mut contents = Contents { funding_search: funding.cloned(), ..Contents::default() };
     let mut plan = MetadataPlan::choose(capabilities, path.depth());
     let mut batches = batches(&commits, &plan);
     while let Some(batch) = batches.pop_front() {
@@ -215,6 +241,7 @@ async fn fetch_batch(
         (MetadataPlan::Unfiltered, Some(id)) => return Err(SyncError::Withheld(*id)),
         (MetadataPlan::Combined { .. }, Some(_)) | (_, None) => {}
     }
+    contents.take_funding(remote, capabilities, batch, &packs).await?;
     for (commit, files) in &found {
         if let Err(error) = contents.take(*commit, files, &packs) {
             contents.refuse(*commit, error.to_string());

@@ -11,10 +11,12 @@ pub mod archives;
 pub mod candidates;
 pub mod contents;
 pub mod error;
+pub mod funding;
 pub mod naming;
 pub mod plan;
 pub mod published;
 pub mod remote;
+pub mod stated_dist;
 
 use std::collections::BTreeMap;
 
@@ -28,23 +30,26 @@ use crate::ports::Stmt;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::provider::Provider;
 use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, RenderContext, Snapshot, apply, publish};
+use crate::registry::packages::support::StoredFunding;
 use crate::registry::sources::composer::retract_reserved;
 use crate::registry::sources::git::candidates::{Candidate, TagMoves, candidates, digest, short_ref_name};
 use crate::registry::sources::git::contents::{WantedCommit, fetch_contents};
 use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::funding::FundingSearch;
 use crate::registry::sources::git::naming::Naming;
 use crate::registry::sources::git::plan::{ChangePlanner, Changes, MovedTag};
 use crate::registry::sources::git::published::PublishedState;
 use crate::registry::sources::git::remote::GitRemote;
 use crate::registry::sources::repositories::credentials::Credentials;
-use crate::registry::sources::repositories::provider::Provider;
 use crate::store::kernel::audit::{NewRepositoryEntry, record_by_repository};
 use crate::store::kernel::organizations::Touched;
 use crate::store::kernel::webhook_events::notify_moved_tags;
-use crate::store::packages::publication::{Leaving, NewText, Origin, Retirement, retire};
+use crate::store::packages::publication::{Leaving, Origin, Retirement, retire};
 use crate::store::packages::remarks::{self, RemarkSource};
 use crate::store::packages::state::{self, LiveVersion, PackageState};
+use crate::store::packages::texts::NewText;
 use crate::store::sources::refs;
 use crate::store::sources::repositories::{self, Repository};
 use crate::store::sources::sync_runs::{self, Claim, Finished, SkippedItem, SyncReport};
@@ -254,19 +259,21 @@ impl ChangedRepository<'_> {
     ) -> Result<SyncOutcome, SyncError> {
         let stored = self.load().await?;
         let mut commits = stored.known.wanted(&self.candidates);
+        let funding = self.funding_search();
+        let is_funding_unknown = funding.is_some() && self.repository.funding.is_none();
         if let Some(default) = &self.default
-            && stored.known.version(default).is_none()
+            && (is_funding_unknown || stored.known.version(default).is_none())
             && !commits.iter().any(|wanted| wanted.commit == default.commit)
         {
             commits.push(WantedCommit { commit: default.commit, tags: Vec::new() });
         }
-        let mut contents = fetch_contents(remote, &self.capabilities, &self.path, commits).await?;
+        let mut contents = fetch_contents(remote, &self.capabilities, &self.path, commits, funding.as_ref()).await?;
         let naming = Naming::find(self.default.as_ref(), &self.candidates, &stored.known, &contents)?;
         let name = naming.name.clone();
         if stored.known.is_published_under_another_name(&name) {
             // Everything is looked at again under the new name.
             let all = PublishedState::default().wanted(&self.candidates);
-            contents = fetch_contents(remote, &self.capabilities, &self.path, all).await?;
+            contents = fetch_contents(remote, &self.capabilities, &self.path, all, funding.as_ref()).await?;
         }
         let is_new = stored.packages.iter().all(|package| package.name != name.as_str());
         if is_new && is_taken(self.app, self.repository, name.as_str()).await? {
@@ -291,6 +298,13 @@ impl ChangedRepository<'_> {
         }
         report.clear_changes();
         Err(self.publish_error(&name, failure).await)
+    }
+
+    /// Whose FUNDING.yml is looked for: GitHub's alone, as by Composer.
+    fn funding_search(&self) -> Option<FundingSearch> {
+        let known = self.repository.funding.as_deref().and_then(|text| read_text::<StoredFunding>(text).ok());
+        let default = self.default.as_ref().filter(|_| self.repository.provider == Provider::GitHub.as_str())?;
+        Some(FundingSearch { commit: default.commit, known_file: known.and_then(|known| known.file) })
     }
 
     /// A batch whose answer got lost may have been carried out; then the run has ended with it.
@@ -341,8 +355,10 @@ impl ChangedRepository<'_> {
         let state = stored.packages.iter().find(|state| state.name == name.as_str());
         let stays_listed = !stored.known.is_published_under_another_name(name)
             && stored.known.is_listed() == changes.versions.iter().any(LiveVersion::is_listed);
+        let funding = contents.funding.as_ref().map(|funding| serde_json::json!(funding).to_string());
+        let source = repository.to_package_source(funding.as_deref());
         let context = RenderContext {
-            source_url: Some(repository.url.as_str()).filter(|_| repository.path.is_empty()),
+            source: &source,
             abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
             hidden: state.is_some_and(|state| state.hidden),
         };
@@ -354,15 +370,18 @@ impl ChangedRepository<'_> {
             changed: changes.upserts,
             files: changes.files,
             texts: contents.texts.iter().map(text).collect(),
+            dists: changes.dists,
             guards: vec![sync_runs::guard(organization, self.claim.id, name.as_str(), repository.id)],
             ..Plan::new(organization, repository.id, Origin::Own)
         };
         let capabilities = serde_json::json!(self.capabilities).to_string();
         // The repository may have published under another name before.
         let renamed = Retirement { repository_id: repository.id, leaving: Leaving::AllBut(vec![name.to_string()]) };
+        let kept = refs::replace(repository.id, &changes.refs, &self.digest, &capabilities);
+        let kept_funding = funding.map(|funding| repositories::keep_funding(repository.id, &funding));
         let after = (
             retire(organization, &[renamed], now),
-            refs::replace(repository.id, &changes.refs, &self.digest, &capabilities),
+            kept.into_iter().chain(kept_funding).collect::<Vec<Stmt>>(),
             remarks::replace(repository.id, RemarkSource::Sync, &changes.remarks, now),
             remarks::delete_outdated(repository.id),
             self.tell_of_moves(&changes.moved)?,

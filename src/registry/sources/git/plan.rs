@@ -11,8 +11,9 @@ use crate::registry::sources::git::candidates::{Candidate, TAGS, TagMoves};
 use crate::registry::sources::git::contents::{Content, Contents};
 use crate::registry::sources::git::naming::NamedBy;
 use crate::registry::sources::git::published::PublishedState;
+use crate::registry::sources::git::stated_dist::{stated_dist, unusable_dist};
 use crate::store::access::released::Released;
-use crate::store::packages::publication::{FileUpsert, VersionUpsert};
+use crate::store::packages::publication::{FileUpsert, UpstreamDist, VersionUpsert};
 use crate::store::packages::remarks::{RefRemark, Remark, RemarkKind, RemarksOn};
 use crate::store::packages::state::LiveVersion;
 use crate::store::packages::version_source::VersionSource;
@@ -48,6 +49,8 @@ pub struct Changes {
     pub upserts: Vec<VersionUpsert>,
     /// Its files.
     pub files: Vec<FileUpsert>,
+    /// The zips that it names itself.
+    pub dists: Vec<UpstreamDist>,
     /// Every ref and what became of it.
     pub refs: Vec<RefRow>,
     /// What was left out.
@@ -197,6 +200,7 @@ impl ChangePlanner<'_> {
             is_default_branch,
             manifest: String::from_utf8_lossy(bytes).into_owned(),
             shasum: None,
+            promised_shasum: None,
         };
         Ok(Decided { version, seen: Some(content) })
     }
@@ -270,13 +274,18 @@ impl ChangePlanner<'_> {
         VersionDates { released_at, published_at: unmoved.map_or(self.now, |history| history.published_at) }
     }
 
-    fn take(&self, changes: &mut Changes, candidate: &Candidate, decided: Decided<'_>) -> Result<(), Fault> {
+    fn take(&self, changes: &mut Changes, candidate: &Candidate, mut decided: Decided<'_>) -> Result<(), Fault> {
+        let stated = decided.seen.is_some().then(|| stated_dist(self.name, &decided.version)).flatten();
+        decided.version.promised_shasum =
+            decided.version.promised_shasum.or_else(|| stated.as_ref()?.as_ref().ok().map(|dist| dist.shasum.clone()));
         let moved = self.move_of(candidate, &decided);
         if decided.seen.is_some() || moved.is_some() {
-            let remarks = self.remarks_on(&decided, moved.as_ref());
+            let unusable = stated.as_ref().and_then(|stated| stated.as_ref().err()).map(|reason| unusable_dist(reason));
+            let remarks = self.remarks_on(&decided, moved.as_ref()).into_iter().chain(unusable).collect();
             changes.remarks.push(RemarksOn { subject: candidate.ref_name.clone(), remarks });
         }
         changes.moved.extend(moved);
+        changes.dists.extend(stated.and_then(Result::ok));
         let Decided { version, seen } = decided;
         changes.refs.push(RefRow {
             name: candidate.ref_name.clone(),

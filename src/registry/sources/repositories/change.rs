@@ -12,16 +12,17 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::pattern::matches_pattern;
+use crate::registry::kernel::provider::Provider;
 use crate::registry::sources::composer::PACKAGIST;
 use crate::registry::sources::repositories::credentials::Credentials;
-use crate::registry::sources::repositories::provider::Provider;
 use crate::registry::sources::repositories::{
-    checked_filter, checked_package_filter, checked_path, checked_tag_prefix, checked_url, get, managed_by_settings,
-    refuse_foreign, refuse_uploads, taken,
+    checked_filter, checked_package_filter, checked_path, checked_tag_prefix, checked_url, default_provider, get,
+    managed_by_settings, refuse_foreign, refuse_uploads, taken,
 };
 use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::publication::{Leaving, Retirement, retire};
 use crate::store::packages::state::listed_names;
 use crate::store::sources::repositories::{self, NewCredentials, Repository, RepositoryChanges, RepositoryRow};
@@ -34,7 +35,7 @@ pub struct RepositoryChange {
     pub url: Option<String>,
     /// Has to be what it is.
     pub kind: Option<RepositoryKind>,
-    /// The host's kind; cleared is `git`, or `composer` for an upstream.
+    /// The host's kind; cleared is what the host tells, or `composer` for an upstream.
     pub provider: Update<Provider>,
     /// `none`, `token` or `basic`.
     pub credential_type: Option<String>,
@@ -50,6 +51,8 @@ pub struct RepositoryChange {
     pub branch_filter: Update<Vec<String>>,
     /// Names and globs; cleared is every package.
     pub package_filter: Update<Vec<String>>,
+    /// The form of its address in metadata; cleared is https.
+    pub source_protocol: Update<SourceProtocol>,
 }
 
 impl RepositoryChange {
@@ -69,8 +72,28 @@ impl RepositoryChange {
             ("tag_filter", matches!(self.tag_filter, Update::Set(Some(_)))),
             ("branch_filter", matches!(self.branch_filter, Update::Set(Some(_)))),
             ("package_filter", matches!(self.package_filter, Update::Set(Some(_)))),
+            ("source_protocol", matches!(self.source_protocol, Update::Set(Some(_)))),
         ];
         refuse_foreign(repository.kind, &given)
+    }
+
+    /// The provider from now on, when that is another one. Whoever names none leaves it to the host, and another address
+    /// may be another host's.
+    fn provider(&self, repository: &Repository, url: Option<&str>) -> Option<Provider> {
+        let default = |url: &str| default_provider(repository.kind, url);
+        let told_by_host = default(&repository.url).as_str() == repository.provider;
+        let provider = match (self.provider, url) {
+            (Update::Set(provider), url) => provider.unwrap_or_else(|| default(url.unwrap_or(&repository.url))),
+            (Update::Keep, Some(url)) if told_by_host => default(url),
+            (Update::Keep, _) => return None,
+        };
+        Some(provider).filter(|provider| provider.as_str() != repository.provider)
+    }
+
+    /// The form of its address in metadata from now on, when that is another one.
+    fn source_protocol(&self, repository: &Repository) -> Option<SourceProtocol> {
+        let Update::Set(protocol) = self.source_protocol else { return None };
+        Some(protocol.unwrap_or_default()).filter(|protocol| *protocol != repository.source_protocol)
     }
 
     /// The credentials from now on; `None` when they stay.
@@ -122,7 +145,8 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
     refuse_uploads(repository)?;
     change.refuse_foreign(repository)?;
     let credentials = change.credentials(repository)?;
-    let url = change.url.as_deref().map(|url| checked_url(app, url)).transpose()?.filter(|url| *url != repository.url);
+    let url = change.url.as_deref().map(|url| checked_url(app, repository.kind, url)).transpose()?;
+    let url = url.filter(|url| *url != repository.url);
     let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
     if let Some(url) = &url
         && credentials.is_none()
@@ -132,23 +156,16 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         let detail = "must be given too: the new `url` leads to another host, which is not shown those of the old one";
         return Err(Failure::invalid_field("auth_credentials", detail));
     }
+    let provider = change.provider(repository, url.as_deref());
+    let source_protocol = change.source_protocol(repository);
     let path = match change.path {
         Update::Keep => None,
         Update::Set(path) => Some(checked_path(path.as_deref())?).filter(|path| *path != repository.path),
     };
-    let default = match repository.kind {
-        RepositoryKind::Git => Provider::Git,
-        RepositoryKind::Composer => Provider::Composer,
-        RepositoryKind::Artifact => Provider::Artifact,
-    };
-    let provider = match change.provider {
-        Update::Keep => None,
-        Update::Set(provider) => Some(provider.unwrap_or(default).as_str()).filter(|name| *name != repository.provider),
-    };
     let filter = |field: &'static str| move |globs| checked_filter(field, globs);
     let mut changes = RepositoryChanges {
         url,
-        provider: provider.map(str::to_owned),
+        provider: provider.map(|provider| provider.as_str().to_owned()),
         path,
         tag_prefix: differing(checked(change.tag_prefix, checked_tag_prefix)?, repository.tag_prefix.as_ref()),
         tag_filter: differing(checked(change.tag_filter, filter("tag_filter"))?, repository.tag_filter.as_ref()),
@@ -160,6 +177,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
             checked(change.package_filter, checked_package_filter)?,
             repository.package_filter.as_ref(),
         ),
+        source_protocol,
         credentials: match credentials {
             Some(credentials) => Some(NewCredentials {
                 credential_type: credentials.type_name(),
@@ -177,6 +195,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         ("branch_filter", changes.branch_filter.is_set()),
         ("package_filter", changes.package_filter.is_set()),
         ("vcs_type", changes.provider.is_some()),
+        ("source_protocol", changes.source_protocol.is_some()),
         ("credentials", changes.credentials.is_some()),
     ];
     let fields: Vec<&str> = all.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();

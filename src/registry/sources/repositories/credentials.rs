@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::outbound::Authorization;
-use crate::registry::sources::repositories::provider::Provider;
+use crate::registry::kernel::provider::Provider;
 
 /// Credentials for a repository's host.
 #[derive(Clone, PartialEq, Eq)]

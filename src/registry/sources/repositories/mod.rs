@@ -2,13 +2,13 @@
 
 pub mod change;
 pub mod credentials;
-pub mod provider;
 pub mod verify;
 
 use std::time::Duration;
 
 use git::PackagePath;
 use serde_json::json;
+use url::Url;
 
 use crate::ports::{DatabaseError, Job, Millis};
 use crate::registry::access::actor::Actor;
@@ -17,12 +17,14 @@ use crate::registry::kernel::address_policy::check_url;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::git_address::read_git_address;
 use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::provider::Provider;
 use crate::registry::sources::repositories::credentials::Credentials;
-use crate::registry::sources::repositories::provider::Provider;
 use crate::store::Page;
 use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::sources::refs::{self, RemarkedRef};
 use crate::store::sources::repositories::{self, NewRepository, Repository, RepositoryRow};
 use crate::store::sources::sync_runs::{self, RunRow};
@@ -33,8 +35,8 @@ use crate::store::sources::uploads::UPLOADS_URL;
 pub struct RepositorySpec {
     /// Where it is; nowhere else for uploaded zips.
     pub url: Option<String>,
-    /// The host's kind, which tells the repository's.
-    pub provider: Provider,
+    /// The host's kind, which tells the repository's; `None` is that of a git repository whose host tells.
+    pub provider: Option<Provider>,
     /// Credentials.
     pub credentials: Credentials,
     /// The package's sub-directory.
@@ -47,6 +49,8 @@ pub struct RepositorySpec {
     pub branch_filter: Option<Vec<String>>,
     /// Names and globs; only packages that match one are mirrored.
     pub package_filter: Option<Vec<String>>,
+    /// The form of its address in metadata.
+    pub source_protocol: Option<SourceProtocol>,
 }
 
 const MAX_URL: usize = 2048;
@@ -86,13 +90,30 @@ fn checked_package_filter(filter: Option<Vec<String>>) -> Result<Option<String>,
     checked_filter("package_filter", names)
 }
 
-/// Checks the address of a repository, as it is stored.
-fn checked_url(app: &App, url: &str) -> Result<String, Failure> {
+/// Checks the address of a repository of this kind, and makes of it what is stored.
+fn checked_url(app: &App, kind: RepositoryKind, url: &str) -> Result<String, Failure> {
     if url.len() > MAX_URL {
         return Err(Failure::invalid_field("url", format!("must not be longer than {MAX_URL} characters")));
     }
-    let url = check_url(url, app.address_policy()).map_err(|error| Failure::invalid_field("url", error.to_string()))?;
+    let wrong = |error: &dyn std::fmt::Display| Failure::invalid_field("url", error.to_string());
+    let url = match kind {
+        RepositoryKind::Git => read_git_address(url).map_err(|error| wrong(&error))?,
+        RepositoryKind::Composer | RepositoryKind::Artifact => url.to_owned(),
+    };
+    let url = check_url(&url, app.address_policy()).map_err(|error| wrong(&error))?;
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The provider of a repository of this kind that was given none.
+fn default_provider(kind: RepositoryKind, url: &str) -> Provider {
+    match kind {
+        RepositoryKind::Git => {
+            let url = Url::parse(url).ok();
+            url.as_ref().and_then(Url::host_str).map_or(Provider::Git, Provider::of_host)
+        }
+        RepositoryKind::Composer => Provider::Composer,
+        RepositoryKind::Artifact => Provider::Artifact,
+    }
 }
 
 /// Checks the sub-directory of a package, as it is stored: empty is the root.
@@ -128,7 +149,7 @@ fn taken() -> Failure {
 
 /// Registers a repository and asks for its first sync.
 pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
-    let kind = spec.provider.kind();
+    let kind = spec.provider.map_or(RepositoryKind::Git, Provider::kind);
     let given = [
         ("url", kind == RepositoryKind::Artifact && spec.url.is_some()),
         ("credential_type", kind == RepositoryKind::Artifact && spec.credentials.type_name() != "none"),
@@ -137,9 +158,11 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
         ("tag_filter", spec.tag_filter.is_some()),
         ("branch_filter", spec.branch_filter.is_some()),
         ("package_filter", spec.package_filter.is_some()),
+        ("source_protocol", spec.source_protocol.is_some()),
     ];
     refuse_foreign(kind, &given)?;
-    let url = spec.url.as_deref().map(|url| checked_url(app, url)).transpose()?;
+    let url = spec.url.as_deref().map(|url| checked_url(app, kind, url)).transpose()?;
+    let url = url.as_deref().unwrap_or(UPLOADS_URL);
     let path = checked_path(spec.path.as_deref())?;
     let tag_prefix = checked_tag_prefix(spec.tag_prefix)?;
     let now = app.now();
@@ -148,13 +171,14 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
         uid: &uid,
         organization: by.organization(),
         kind,
-        provider: spec.provider.as_str(),
-        url: url.as_deref().unwrap_or(UPLOADS_URL),
+        provider: spec.provider.unwrap_or_else(|| default_provider(kind, url)).as_str(),
+        url,
         path: &path,
         tag_prefix: tag_prefix.as_deref(),
         tag_filter: checked_filter("tag_filter", spec.tag_filter)?,
         branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
         package_filter: checked_package_filter(spec.package_filter)?,
+        source_protocol: spec.source_protocol.unwrap_or_default(),
         credential_type: spec.credentials.type_name(),
         credentials: spec.credentials.seal(app, &uid)?,
         created_at: now,

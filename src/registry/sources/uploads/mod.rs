@@ -30,8 +30,9 @@ use crate::registry::sources::archive_store::{acquire_build_permit, blob_key};
 use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipContents, inspect};
 use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::packages::publication::{FileUpsert, NewText, VersionUpsert};
-use crate::store::packages::state::{LiveVersion, PackageState, VersionHistory};
+use crate::store::packages::publication::{FileUpsert, VersionUpsert};
+use crate::store::packages::state::{LiveVersion, PackageSource, PackageState, VersionHistory};
+use crate::store::packages::texts::NewText;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::packages::versions::{hide, mark_security_fix};
 use crate::store::sources::dists::NewArtifact;
@@ -330,8 +331,9 @@ impl Publisher<'_> {
         let mut versions = stored.draft.versions.clone();
         let version = self.version(package);
         versions.push(version.clone());
+        let source = PackageSource::default();
         let context = RenderContext {
-            source_url: None,
+            source: &source,
             abandoned: package.and_then(|package| package.abandoned_override.as_deref()),
             hidden: package.is_some_and(|package| package.hidden),
         };
@@ -361,6 +363,7 @@ impl Publisher<'_> {
             made_at: self.app.now(),
             published_at: self.app.now(),
             shasum: Some(self.artifact.sha1.clone()),
+            promised_shasum: None,
             yanked: false,
             hidden: is_marked(self.address.hidden, |former| former.hidden),
         }
