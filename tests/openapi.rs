@@ -167,7 +167,7 @@ fn every_failure_has_the_body_and_the_headers_of_a_failure() {
             assert_eq!(schema, "#/components/schemas/ErrorBody", "{what}: {status}");
             let needed = match status.as_str() {
                 "401" => vec!["X-Request-Id", "WWW-Authenticate"],
-                "429" => vec!["X-Request-Id", "Retry-After"],
+                "429" | "503" => vec!["X-Request-Id", "Retry-After"],
                 _ => vec!["X-Request-Id"],
             };
             for header in needed {
@@ -176,6 +176,13 @@ fn every_failure_has_the_body_and_the_headers_of_a_failure() {
             }
         }
     }
+}
+
+#[test]
+fn health_that_cannot_serve_has_the_body_of_health() {
+    let document = parsed();
+    let unavailable = &document["paths"]["/health"]["get"]["responses"]["503"];
+    assert_eq!(unavailable["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Health");
 }
 
 #[test]

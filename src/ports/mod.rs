@@ -306,6 +306,11 @@ impl Millis {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The time from this moment to `later`; none when that is past.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+
     /// This moment less `span`.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {

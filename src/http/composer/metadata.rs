@@ -60,7 +60,8 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, DocumentKind)> {
         (status = 200, description = "The visible versions", body = PackageMetadata),
         (status = 304, description = "Nothing has changed"),
         (status = 404, description = "There is no such package, or nothing of it is visible"),
-        (status = 502, description = "Its upstream does not answer, and nothing of it was mirrored before")
+        (status = 502, description = "Its upstream does not answer, and nothing of it was mirrored before"),
+        (status = 503, description = "Its upstream has had too many requests, and nothing of it was mirrored before")
     )
 )]
 pub async fn get_package_metadata(

@@ -116,7 +116,7 @@ fn describe_failure(status: &str, response: &mut Value) {
     add_references(response, &["X-Request-Id"]);
     match status {
         "401" => add_references(response, &["WWW-Authenticate"]),
-        "429" => add_references(response, &["Retry-After"]),
+        "429" | "503" => add_references(response, &["Retry-After"]),
         _ => {}
     }
 }
@@ -225,7 +225,8 @@ fn add_failures(operation: &mut Operation, info: &OperationInfo) {
         add_refusals(responses, info.access);
     }
     for (status, response) in responses.iter_mut() {
-        if status.as_str() >= "400" {
+        // What has a body of its own is no failure.
+        if status.as_str() >= "400" && response.get("content").is_none() {
             describe_failure(status, response);
         }
     }

@@ -70,7 +70,7 @@ pub struct ErrorBody {
 }
 
 /// Every kind of failure; of those with the same status, the most general one is the first.
-pub const KINDS: [Kind; 13] = [
+pub const KINDS: [Kind; 14] = [
     Kind::Unauthenticated,
     Kind::WrongCredentials,
     Kind::TwoFactorRequired,
@@ -83,6 +83,7 @@ pub const KINDS: [Kind; 13] = [
     Kind::RangeNotSatisfiable { size: 0 },
     Kind::TooMany { retry_after: 60 },
     Kind::Upstream,
+    Kind::UpstreamBusy { retry_after: 60 },
     Kind::Internal,
 ];
 
@@ -99,6 +100,7 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         Kind::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Kind::Upstream => StatusCode::BAD_GATEWAY,
+        Kind::UpstreamBusy { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -118,6 +120,7 @@ pub fn code(kind: Kind) -> &'static str {
         Kind::RangeNotSatisfiable { .. } => "RANGE_NOT_SATISFIABLE",
         Kind::TooMany { .. } => "RATE_LIMITED",
         Kind::Upstream => "UPSTREAM_FAILED",
+        Kind::UpstreamBusy { .. } => "UPSTREAM_BUSY",
         Kind::Internal => "INTERNAL_ERROR",
     }
 }
@@ -135,7 +138,7 @@ pub fn render(dialect: Dialect, failure: &Failure, request_id: &str) -> Value {
     let mut body = match dialect.form {
         ErrorForm::ErrorCodeDetails => {
             let mut details = json!(failure.fields);
-            if matches!(failure.kind, Kind::Internal | Kind::Upstream) {
+            if matches!(failure.kind, Kind::Internal | Kind::Upstream | Kind::UpstreamBusy { .. }) {
                 details["request_id"] = json!(request_id);
             }
             json!({ "error": failure.detail, "code": code(failure.kind), "details": details })
@@ -180,7 +183,9 @@ fn header_of(dialect: Dialect, kind: Kind) -> Option<(HeaderName, HeaderValue)> 
         Kind::Unauthenticated | Kind::WrongCredentials | Kind::TwoFactorRequired => {
             Some((WWW_AUTHENTICATE, dialect.challenge.header()))
         }
-        Kind::TooMany { retry_after } => Some((RETRY_AFTER, HeaderValue::from(retry_after))),
+        Kind::TooMany { retry_after } | Kind::UpstreamBusy { retry_after } => {
+            Some((RETRY_AFTER, HeaderValue::from(retry_after)))
+        }
         Kind::RangeNotSatisfiable { size } => {
             Some((CONTENT_RANGE, HeaderValue::try_from(format!("bytes */{size}")).ok()?))
         }

@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ports::{DatabaseError, Fault};
+
+/// How long a server is left alone that has had too many requests, and does not say how long.
+const DEFAULT_BUSY_WAIT: Duration = Duration::from_secs(15);
 
 /// What sort of refusal it is; decides the status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +47,21 @@ pub enum Kind {
     },
     /// Somebody else's server failed us.
     Upstream,
+    /// Somebody else's server has had too many requests.
+    UpstreamBusy {
+        /// Seconds until it may be asked again.
+        retry_after: i64,
+    },
     /// The registry failed.
     Internal,
+}
+
+impl Kind {
+    /// Somebody else's server is to be left alone for so long, or for a while when it does not say how long.
+    pub fn upstream_busy(retry_after: Option<Duration>) -> Self {
+        let seconds = retry_after.unwrap_or(DEFAULT_BUSY_WAIT).as_secs();
+        Self::UpstreamBusy { retry_after: i64::try_from(seconds).unwrap_or(i64::MAX).max(1) }
+    }
 }
 
 /// A refusal. Boxed: nearly every `?` of the registry hands one on, and a pointer keeps that small.

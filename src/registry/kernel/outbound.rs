@@ -1,16 +1,16 @@
 //! Requests to somebody else's server: who is shown which credentials, how redirects are followed, and how much of an
 //! answer is read. Credentials go to the origin they were given for and to no other.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, LOCATION};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::ports::{ByteStream, Fault, HttpClientError, HttpRequest, HttpResponse};
+use crate::ports::{ByteStream, Fault, HttpClientError, HttpRequest, HttpResponse, Millis};
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_target};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::content_encoding::decode;
@@ -19,6 +19,13 @@ use crate::registry::kernel::content_encoding::decode;
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 const MAX_REDIRECTS: usize = 5;
+
+/// How long a server that has had too many requests is waited for, all in all; composer waits up to a minute for us.
+const MAX_BUSY_WAIT: Duration = Duration::from_secs(30);
+/// Attempts at one request while a server is busy.
+const MAX_BUSY_ATTEMPTS: u32 = 3;
+/// The shortest time to wait before another attempt.
+const MIN_BUSY_WAIT: Duration = Duration::from_millis(500);
 
 /// Credentials for one origin.
 #[derive(Clone)]
@@ -68,6 +75,14 @@ pub enum RequestError {
     /// It has compressed it in a way that nobody asked for.
     #[error("the server's answer is compressed as `{0}`, which is not understood here")]
     UnknownEncoding(String),
+    /// It has had too many requests.
+    #[error("the server has had too many requests (HTTP {status}){}", wait_words(*.retry_after))]
+    Busy {
+        /// HTTP status.
+        status: u16,
+        /// For how long it asks to be left alone, if it says so.
+        retry_after: Option<Duration>,
+    },
     /// It says more than we can hold.
     #[error("the server's answer is larger than {limit} bytes")]
     TooLarge {
@@ -76,7 +91,12 @@ pub enum RequestError {
     },
 }
 
+fn wait_words(retry_after: Option<Duration>) -> String {
+    retry_after.map(|wait| format!(" and asks to wait {} s", wait.as_secs().max(1))).unwrap_or_default()
+}
+
 /// A request to make.
+#[derive(Clone)]
 pub struct OutboundRequest {
     /// `GET` or `POST`.
     pub method: Method,
@@ -141,6 +161,49 @@ pub async fn send(
         return Ok(OutboundResponse { url, response, requests: u32::try_from(requests).unwrap_or(u32::MAX) });
     }
     Err(RequestError::TooManyRedirects)
+}
+
+/// As [`send`]. A server that has had too many requests (429, or 503 with a `Retry-After`) is asked again when it says,
+/// if that is soon.
+///
+/// # Errors
+/// [`RequestError::Busy`] when it is not, or does not help.
+pub async fn send_when_ready(
+    app: &App,
+    ask: OutboundRequest,
+    authorization: Option<&Authorization>,
+) -> Result<OutboundResponse, RequestError> {
+    let (mut waited, mut requests, mut attempts_left) = (Duration::ZERO, 0, MAX_BUSY_ATTEMPTS);
+    loop {
+        let mut answer = send(app, ask.clone(), authorization).await?;
+        requests += answer.requests;
+        answer.requests = requests;
+        let status = answer.response.status;
+        let retry_after = retry_after(&answer.response.headers, app.now());
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => {}
+            StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => {}
+            _ => return Ok(answer),
+        }
+        attempts_left -= 1;
+        let wait = retry_after.map(|wait| wait.max(MIN_BUSY_WAIT)).filter(|wait| waited + *wait <= MAX_BUSY_WAIT);
+        let Some(wait) = wait.filter(|_| attempts_left > 0) else {
+            return Err(RequestError::Busy { status: status.as_u16(), retry_after });
+        };
+        waited += wait;
+        app.ports.clock.sleep(wait).await;
+    }
+}
+
+/// For how long a server asks to be left alone: a number of seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Millis) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok().map(Duration::from_secs);
+    }
+    let at: SystemTime = httpdate::parse_http_date(text).ok()?;
+    let at = i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    Some(now.until(Millis::from_seconds(at)))
 }
 
 /// Reads a body of at most `limit` bytes.

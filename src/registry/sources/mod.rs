@@ -15,12 +15,13 @@ use std::time::Duration;
 use crate::ports::Job;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::outbound::RequestError;
 use crate::registry::sources::composer::Progress;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::refresh::refresh;
 use crate::registry::sources::git::SyncOutcome;
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::runs::{backoff, claim, finish};
+use crate::registry::sources::runs::{MAX_BACKOFF, backoff, claim, finish};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::sync_runs::SyncReport;
 
@@ -36,6 +37,15 @@ enum SourceError {
 }
 
 impl SourceError {
+    /// How long the server asks to be left alone.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Git(SyncError::Request(RequestError::Busy { retry_after, .. }))
+            | Self::Composer(UpstreamRepositoryError::Request(RequestError::Busy { retry_after, .. })) => *retry_after,
+            Self::Git(_) | Self::Composer(_) => None,
+        }
+    }
+
     /// What the registry failed at itself, for the log.
     fn internal(&self) -> Option<&Failure> {
         match self {
@@ -92,7 +102,8 @@ pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
             report.error = Some(error.to_string());
             // An upstream's failure is over when look-ups succeed again, which its owner is to see soon.
             let failures = if repository.kind == RepositoryKind::Composer { 0 } else { claim.failures };
-            finish(app, &claim, &report, backoff(app.config.sync_interval, failures)).await?
+            let rest = backoff(app.config.sync_interval, failures).max(error.retry_after().unwrap_or_default());
+            finish(app, &claim, &report, rest.min(MAX_BACKOFF)).await?
         }
     };
     if resync_requested {

@@ -14,7 +14,7 @@ use crate::store::sources::sync_runs::{self, Claim, SyncReport};
 pub const LEASE: Duration = Duration::from_mins(15);
 
 /// The longest rest of a repository that keeps failing.
-const MAX_BACKOFF: Duration = Duration::from_hours(24);
+pub const MAX_BACKOFF: Duration = Duration::from_hours(24);
 
 /// Claims the repository. A claim that was made although the database did not say so is found by its uid: it would
 /// otherwise stand in everybody's way until its lease is over. `None` when it is not due, is being synced already, or is

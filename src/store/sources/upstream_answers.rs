@@ -74,19 +74,18 @@ pub fn ownership(organization: OrganizationId, repository_id: i64, names: String
     )
 }
 
-/// Reads the names that an upstream has, and those that it failed to tell of: what failed first, then the oldest answers,
-/// if they are from before `before`.
+/// Reads the names that an upstream has, if its answer is from before `before` or it failed to tell of them since: the
+/// oldest answers first, then what failed. A name that it never told of is asked for by whoever wants it.
 pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, limit: i64) -> Query<Vec<NameRow>> {
     Query::all(
         concat!(
             "SELECT n.validators, n.digest, ",
             ownership_columns!(),
             " FROM (SELECT name, validators, digest, error, checked_at FROM mirrors
-                     WHERE repository_id = ?2 AND (answer IS NULL OR answer <> 'absent')
-                       AND (checked_at < ?3 OR error IS NOT NULL)
-                     ORDER BY error IS NULL, checked_at LIMIT ?4) n",
+                     WHERE repository_id = ?2 AND answer <> 'absent' AND (checked_at < ?3 OR error IS NOT NULL)
+                     ORDER BY error IS NOT NULL, checked_at LIMIT ?4) n",
             owners!(),
-            " ORDER BY n.error IS NULL, n.checked_at"
+            " ORDER BY n.error IS NOT NULL, n.checked_at"
         ),
         [organization.into(), repository_id.into(), before.into(), limit.into()],
     )

@@ -18,7 +18,7 @@ use rostrum::ports::{
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use super::git_host::{GitHost, HostFault};
+use super::git_host::{GitHost, HostFault, busy};
 use super::meter::PortMeter;
 
 /// One request that arrived.
@@ -60,6 +60,29 @@ struct State {
     /// How much longer than it is everything is said to be; `None` when nothing is said.
     length_lie: Option<usize>,
     paused: Option<(String, bool)>,
+    rate_limit: Option<RateLimit>,
+    /// Requests that are being answered, and the most that ever were.
+    under_way: usize,
+    most_under_way: usize,
+}
+
+struct RateLimit {
+    /// Requests that are let through first, and those that are refused then.
+    allowed: usize,
+    refused: usize,
+    retry_after: String,
+}
+
+impl RateLimit {
+    fn refuses(&mut self) -> bool {
+        if self.allowed > 0 {
+            self.allowed -= 1;
+            return false;
+        }
+        let is_refused = self.refused > 0;
+        self.refused -= usize::from(is_refused);
+        is_refused
+    }
 }
 
 /// The servers, whatever their names.
@@ -142,6 +165,16 @@ impl ComposerHost {
         self.state().faults.clear();
     }
 
+    /// Lets `allowed` requests through, and answers the next `refused` ones with 429 and a `Retry-After`.
+    pub fn limit_rate(&self, allowed: usize, refused: usize, retry_after: &str) {
+        self.state().rate_limit = Some(RateLimit { allowed, refused, retry_after: retry_after.to_owned() });
+    }
+
+    /// The most requests that were being answered at once.
+    pub fn most_under_way(&self) -> usize {
+        self.state().most_under_way
+    }
+
     /// From now on no response has an `ETag` or a `Last-Modified`.
     pub fn without_validators(&self) {
         self.state().no_validators = true;
@@ -194,12 +227,19 @@ impl ComposerHost {
             let (headers, body) = (request.headers.clone(), request.body.clone());
             self.state().posted.push(RecordedPost { url: url.clone(), headers, body });
         }
+        {
+            let mut state = self.state();
+            state.under_way += 1;
+            state.most_under_way = state.most_under_way.max(state.under_way);
+        }
         tokio::task::yield_now().await;
         self.wait_if_paused(&url).await;
         let text = |name: HeaderName| request.headers.get(name).map(|value| value.to_str().expect("ASCII").to_owned());
         let (authorization, etag, since) = (text(AUTHORIZATION), text(IF_NONE_MATCH), text(IF_MODIFIED_SINCE));
         let result = self.respond(&request, authorization.as_deref(), etag.as_deref(), since.as_deref());
-        self.state().requests.push(RecordedRequest {
+        let mut state = self.state();
+        state.under_way -= 1;
+        state.requests.push(RecordedRequest {
             url,
             authorization,
             is_conditional: etag.is_some() || since.is_some(),
@@ -225,13 +265,19 @@ impl ComposerHost {
         etag: Option<&str>,
         since: Option<&str>,
     ) -> Result<HttpResponse, HttpClientError> {
-        let state = self.state();
+        let mut state = self.state();
+        if let Some(limit) = &mut state.rate_limit
+            && limit.refuses()
+        {
+            return Ok(busy(429, &limit.retry_after));
+        }
         let url = request.url.as_str();
         let fault = state.faults.iter().find(|(part, _)| url.contains(part.as_str())).map(|(_, fault)| fault);
         match fault {
             Some(HostFault::Status(status)) => {
                 return Ok(plain(*status, Bytes::from_static(b"{\"error\":\"in our words\"}")));
             }
+            Some(HostFault::Busy(status, retry_after)) => return Ok(busy(*status, retry_after)),
             Some(HostFault::Html) => {
                 return Ok(plain(200, Bytes::from_static(b"<!doctype html><title>Sign in</title>")));
             }

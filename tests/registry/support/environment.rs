@@ -14,24 +14,33 @@ use super::meter::{Port, PortMeter};
 pub const START: Millis = Millis(1_767_225_600_000);
 
 /// A clock that only the test moves. Sleeping takes no time.
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    slept: Mutex<Vec<Duration>>,
+}
 
 impl ManualClock {
     pub fn new() -> Self {
-        Self(AtomicI64::new(START.0))
+        Self { now: AtomicI64::new(START.0), slept: Mutex::default() }
+    }
+
+    /// How long was slept each time, since the last call of this.
+    pub fn take_slept(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.slept.lock().expect("not poisoned"))
     }
 
     pub fn advance(&self, span: Duration) {
-        self.0.fetch_add(i64::try_from(span.as_millis()).expect("a test's lifetime"), Ordering::Relaxed);
+        self.now.fetch_add(i64::try_from(span.as_millis()).expect("a test's lifetime"), Ordering::Relaxed);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Millis {
-        Millis(self.0.load(Ordering::Relaxed))
+        Millis(self.now.load(Ordering::Relaxed))
     }
 
-    fn sleep(&self, _: Duration) -> BoxFuture<'_, ()> {
+    fn sleep(&self, span: Duration) -> BoxFuture<'_, ()> {
+        self.slept.lock().expect("not poisoned").push(span);
         Box::pin(tokio::task::yield_now())
     }
 }

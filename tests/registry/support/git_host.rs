@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rostrum::ports::{
     BoxFuture, ByteStream, Fault, HttpClient, HttpClientError, HttpRequest, HttpResponse, SingleChunk,
@@ -35,6 +35,8 @@ pub enum Step {
 #[derive(Debug, Clone)]
 pub enum HostFault {
     Status(u16),
+    /// A status with a `Retry-After`.
+    Busy(u16, String),
     Html,
     Unreachable,
     TimedOut,
@@ -222,6 +224,7 @@ impl GitHost {
         let fault = self.take_fault(step);
         match &fault {
             Some(HostFault::Status(status)) => return Ok(plain(*status, Bytes::from_static(b"no"))),
+            Some(HostFault::Busy(status, retry_after)) => return Ok(busy(*status, retry_after)),
             Some(HostFault::Html) => return Ok(html()),
             Some(HostFault::Unreachable) => return Err(HttpClientError::Unreachable("connection refused".to_owned())),
             Some(HostFault::TimedOut) => return Err(HttpClientError::TimedOut(request.timeout)),
@@ -347,6 +350,12 @@ fn step_of(request: &HttpRequest) -> Step {
 fn plain(status: u16, body: Bytes) -> HttpResponse {
     let status = StatusCode::from_u16(status).expect("a status");
     HttpResponse { status, headers: HeaderMap::new(), body: Box::new(SingleChunk(Some(body))) }
+}
+
+pub fn busy(status: u16, retry_after: &str) -> HttpResponse {
+    let mut response = plain(status, Bytes::from_static(b"slowly"));
+    response.headers.insert(RETRY_AFTER, HeaderValue::try_from(retry_after).expect("a header"));
+    response
 }
 
 fn html() -> HttpResponse {

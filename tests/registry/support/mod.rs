@@ -281,6 +281,11 @@ impl TestRegistry {
         self.clock.advance(span);
     }
 
+    /// Whether somebody slept for exactly so many seconds, since the last call of this.
+    pub fn has_slept(&self, seconds: u64) -> bool {
+        self.clock.take_slept().contains(&Duration::from_secs(seconds))
+    }
+
     pub fn advance_seconds(&self, seconds: u64) {
         self.advance(Duration::from_secs(seconds));
     }

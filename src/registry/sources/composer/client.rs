@@ -11,7 +11,9 @@ use url::Url;
 
 use crate::json;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::outbound::{Authorization, OutboundRequest, OutboundResponse, read_all, send};
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::memory::Permit;
+use crate::registry::kernel::outbound::{Authorization, OutboundRequest, OutboundResponse, read_all, send_when_ready};
 use crate::registry::kernel::provider::Provider;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::url_login::UrlLogin;
@@ -27,6 +29,11 @@ const MAX_ERROR_CHARACTERS: usize = 200;
 
 /// Repositories decide by `Composer/` in which form they answer.
 pub const USER_AGENT_TEXT: &str = concat!("Composer/2.0 (rostrum/", env!("CARGO_PKG_VERSION"), ")");
+
+/// Most documents that an isolate asks one host for at the same time: composer itself asks for a dozen.
+const MAX_REQUESTS_PER_HOST: usize = 8;
+/// How long a request waits for those before it.
+const PERMIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Attempts at one request when the server breaks off or is overloaded.
 const MAX_ATTEMPTS: u32 = 2;
@@ -136,6 +143,7 @@ impl<'a> ComposerClient<'a> {
         url: Url,
         known: Option<&Validators>,
     ) -> Result<ConditionalResponse, UpstreamRepositoryError> {
+        let _permit = self.acquire_permit(&url).await?;
         let mut attempt = 1;
         loop {
             match self.get_once(url.clone(), known).await {
@@ -146,6 +154,20 @@ impl<'a> ComposerClient<'a> {
                 result => return result,
             }
         }
+    }
+
+    /// Waits until the host of `url` is asked for few enough documents. A permit that is held for long because the host
+    /// is slow expires.
+    async fn acquire_permit(&self, url: &Url) -> Result<Permit, Failure> {
+        let host = url.host_str().unwrap_or_default();
+        let names: Vec<String> =
+            (1..=MAX_REQUESTS_PER_HOST).map(|number| format!("upstream:{host}:{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let permit = self.app.acquire_permit(&names, PERMIT_TIMEOUT).await;
+        permit.ok_or_else(|| {
+            let message = format!("Too many packages are being asked of {host} at the moment. Try again.");
+            Failure::new(Kind::upstream_busy(None), message)
+        })
     }
 
     async fn get_once(
@@ -181,7 +203,7 @@ impl<'a> ComposerClient<'a> {
             login.as_ref().or_else(|| self.authorization.as_ref().filter(|_| url.origin() == self.base.origin()));
         self.requests += 1;
         let asked = OutboundRequest { method: Method::GET, url, headers: headers(known), body: Bytes::new() };
-        let answer = send(self.app, asked, authorization).await?;
+        let answer = send_when_ready(self.app, asked, authorization).await?;
         self.requests += i64::from(answer.requests) - 1;
         Ok(answer)
     }

@@ -62,6 +62,15 @@ enum UpstreamDistError {
     TooLarge,
 }
 
+impl UpstreamDistError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Mirror(error) => error.kind(),
+            Self::NotAnArchive(_) | Self::Shasum { .. } | Self::TooLarge => Kind::Upstream,
+        }
+    }
+}
+
 impl From<Fault> for UpstreamDistError {
     fn from(fault: Fault) -> Self {
         Self::Mirror(fault.into())
@@ -117,7 +126,7 @@ pub async fn fetch(
         return Err(unavailable(&row.pretty, &problem.to_string()));
     }
     let message = format!("The archive of {name} {} is not available from its upstream: {problem}", row.pretty);
-    Err(Failure::new(Kind::Upstream, message))
+    Err(Failure::new(problem.kind(), message))
 }
 
 /// Has operators know whether the zip can be had that a composer.json in a git repository names.

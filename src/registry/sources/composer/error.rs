@@ -7,7 +7,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::outbound::RequestError;
 
 /// Why an upstream repository could not be read, in words for its owner. Nothing here holds a credential.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum UpstreamRepositoryError {
     /// No answer.
     #[error(transparent)]
@@ -98,7 +98,16 @@ impl UpstreamRepositoryError {
     pub fn into_failure(self, what: &str) -> Failure {
         match self {
             Self::Internal(failure) => failure,
-            other => Failure::new(Kind::Upstream, format!("{what} is not available from its upstream now: {other}")),
+            other => Failure::new(other.kind(), format!("{what} is not available from its upstream now: {other}")),
+        }
+    }
+
+    /// Which sort of failure it is for a client.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Internal(failure) => failure.kind,
+            Self::Request(RequestError::Busy { retry_after, .. }) => Kind::upstream_busy(*retry_after),
+            _ => Kind::Upstream,
         }
     }
 }

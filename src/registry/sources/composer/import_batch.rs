@@ -30,6 +30,11 @@ const CHUNK_PACKAGES: usize = 100;
 /// tens of megabytes meanwhile, and composer asks for a dozen at a time.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Packages at which an upstream may fail before a sync takes it that it fails at all of them.
+const MAX_FAILED_NAMES_AT_FIRST: usize = 5;
+/// Packages at which it may fail in one sync: each may take half a minute to do so.
+const MAX_FAILED_NAMES: usize = 10;
+
 /// A package that is to be published.
 struct PendingPackage {
     name: PackageName,
@@ -52,6 +57,9 @@ pub struct ImportBatch<'a> {
     pending_bytes: usize,
     noted: Vec<NewAnswer>,
     leaving: Vec<String>,
+    /// Packages that the upstream told of, and those at which it failed.
+    answered: usize,
+    failed: usize,
     /// Why the latest package could not be read that could not.
     pub failure: Option<String>,
     /// Whether a package was left out because of whose its name is; that may change without the upstream changing.
@@ -77,6 +85,8 @@ impl<'a> ImportBatch<'a> {
             pending_bytes: 0,
             noted: Vec::new(),
             leaving: Vec::new(),
+            answered: 0,
+            failed: 0,
             failure: None,
             has_refused: false,
             report: SyncReport::default(),
@@ -104,9 +114,44 @@ impl<'a> ImportBatch<'a> {
         Ok(())
     }
 
+    /// Whether a sync goes on asking for packages: the upstream has not failed at too many.
+    pub fn may_ask_on(&self) -> bool {
+        self.failed < MAX_FAILED_NAMES
+    }
+
+    /// Notes that a package could not be read, and goes on with others.
+    ///
+    /// # Errors
+    /// The error itself, if it is the registry's, or one of several in a row while the upstream has told of no package.
+    pub fn record_failure(
+        &mut self,
+        name: &PackageName,
+        error: UpstreamRepositoryError,
+    ) -> Result<(), UpstreamRepositoryError> {
+        if matches!(error, UpstreamRepositoryError::Internal(_)) {
+            return Err(error);
+        }
+        self.failed += usize::from(error.is_server_failure());
+        if self.answered == 0 && self.failed >= MAX_FAILED_NAMES_AT_FIRST {
+            return Err(error);
+        }
+        self.record_answer(name, Err(error.to_string()), PreviousAnswer::default());
+        Ok(())
+    }
+
     /// Asks for a package by name; `before` is what the upstream published of it, if it still does. Says whether it has
     /// the name. An error that is not the server's is noted.
     pub async fn import_package(
+        &mut self,
+        name: &PackageName,
+        before: Option<&PreviousAnswer>,
+    ) -> Result<bool, UpstreamRepositoryError> {
+        let has_it = self.fetch_one(name, before).await?;
+        self.answered += 1;
+        Ok(has_it)
+    }
+
+    async fn fetch_one(
         &mut self,
         name: &PackageName,
         before: Option<&PreviousAnswer>,

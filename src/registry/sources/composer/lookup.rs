@@ -1,20 +1,21 @@
 //! Looking a name up that no repository of our own publishes: what is known holds for a while, and then its upstreams
 //! are asked again.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use composer::PackageName;
 
-use crate::ports::{Job, Millis};
+use crate::ports::Job;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::Cached;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::documents::{
     DOCUMENT_TTL, DocumentCache, NameResolution, PackageDocuments, StoredDocuments, stored,
 };
+use crate::registry::sources::composer::client::ComposerClient;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
+use crate::registry::sources::composer::failing::FailingUpstreams;
 use crate::registry::sources::composer::import_batch::ImportBatch;
 use crate::registry::sources::composer::{eligible_upstreams, is_name_reserved, matches_any};
 use crate::store::OrganizationId;
@@ -29,31 +30,6 @@ pub const STALE_WHILE_REVALIDATE_INTERVALS: u32 = 6;
 
 /// How long a request waits for another one that asks for the same package.
 const LOOKUP_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// How long an upstream that has failed is not asked again by requests that would wait for it. Composer repeats a failed
-/// request three times at once, and asks for a dozen packages at a time.
-pub const UPSTREAM_BACKOFF: Duration = Duration::from_secs(15);
-
-/// The upstream repositories that failed a moment ago: until when they are not asked, and why they failed.
-#[derive(Default)]
-struct FailingUpstreams(HashMap<i64, Failing>);
-
-struct Failing {
-    until: Millis,
-    reason: String,
-}
-
-impl FailingUpstreams {
-    fn record(&mut self, repository_id: i64, reason: &str, now: Millis) {
-        self.0.insert(repository_id, Failing { until: now.plus(UPSTREAM_BACKOFF), reason: reason.to_owned() });
-    }
-
-    /// Why an upstream repository is not to be asked at the moment, if so.
-    fn reason(&mut self, repository_id: i64, now: Millis) -> Option<String> {
-        self.0.retain(|_, failing| now < failing.until);
-        self.0.get(&repository_id).map(|failing| failing.reason.clone())
-    }
-}
 
 /// What is known of an upstream's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,19 +236,40 @@ fn upstream_unavailable(name: &PackageName, reason: &str) -> Failure {
 /// Asks one upstream, and writes down what it said; whether it has the name, if only to claim it.
 async fn ask_upstream(lookup: &Lookup<'_>, said: &UpstreamAnswer) -> Result<bool, Failure> {
     let Lookup { app, organization, name, .. } = *lookup;
-    if let Some(reason) = app.memory.slot::<FailingUpstreams>().lock().reason(said.upstream.id, app.now()) {
-        return Err(upstream_unavailable(name, &reason));
+    let upstream = &said.upstream;
+    if let Some(error) = app.memory.slot::<FailingUpstreams>().lock().error(upstream.id, name, app.now()) {
+        return Err(error.into_failure(name.as_str()));
     }
-    let before = Some(&said.before).filter(|_| lookup.is_owner(&said.upstream));
-    match import_one(app, organization, &said.upstream, name, before).await {
+    let before = Some(&said.before).filter(|_| lookup.is_owner(upstream));
+    match import_one(app, organization, upstream, name, before).await {
         Ok(Ok(has_it)) => Ok(has_it),
         Ok(Err(reason)) => Err(upstream_unavailable(name, &reason)),
-        Err(UpstreamRepositoryError::Internal(failure)) => Err(failure),
-        Err(error) => {
-            let reason = error.to_string();
-            note_failure(lookup, &said.upstream, &reason).await;
-            Err(upstream_unavailable(name, &reason))
+        Err(
+            LookupError::Root(UpstreamRepositoryError::Internal(failure))
+            | LookupError::Name(UpstreamRepositoryError::Internal(failure)),
+        ) => Err(failure),
+        Err(LookupError::Root(error)) => {
+            record_root_failure(lookup, upstream, error.clone()).await;
+            Err(error.into_failure(name.as_str()))
         }
+        Err(LookupError::Name(error)) => {
+            record_name_failure(lookup, upstream, error.clone()).await;
+            Err(error.into_failure(name.as_str()))
+        }
+    }
+}
+
+/// What an upstream failed at.
+enum LookupError {
+    /// At its root: it can tell of no name.
+    Root(UpstreamRepositoryError),
+    /// At the name that was asked for.
+    Name(UpstreamRepositoryError),
+}
+
+impl<E: Into<UpstreamRepositoryError>> From<E> for LookupError {
+    fn from(error: E) -> Self {
+        Self::Name(error.into())
     }
 }
 
@@ -283,10 +280,11 @@ async fn import_one(
     upstream: &UpstreamRepository,
     name: &PackageName,
     before: Option<&PreviousAnswer>,
-) -> Result<Result<bool, String>, UpstreamRepositoryError> {
+) -> Result<Result<bool, String>, LookupError> {
     let mut import = ImportBatch::new(app, organization, upstream)?;
     if upstream.root.is_none() {
-        let root = import.remote.root(None).await?.ok_or(UpstreamRepositoryError::NotARepository)?.stored;
+        let read = import.remote.root(None).await.map_err(LookupError::Root)?;
+        let root = read.ok_or(LookupError::Root(UpstreamRepositoryError::NotARepository))?.stored;
         if root.root.metadata_url.is_none() {
             // It is read as a whole, by the sync that its registration asked for.
             return Ok(Ok(false));
@@ -303,18 +301,43 @@ async fn import_one(
     Ok(import.failure.map_or(Ok(has_it), Err))
 }
 
-/// Writes down that an upstream failed, and has a sync look at it, which tells its repository's owner.
-async fn note_failure(lookup: &Lookup<'_>, upstream: &UpstreamRepository, reason: &str) {
+/// Writes down that an upstream failed to tell of the name, unless it fails as a whole, which its root tells.
+async fn record_name_failure(lookup: &Lookup<'_>, upstream: &UpstreamRepository, error: UpstreamRepositoryError) {
     let Lookup { app, name, .. } = *lookup;
     let now = app.now();
-    app.memory.slot::<FailingUpstreams>().lock().record(upstream.id, reason, now);
-    let answer = Err(reason.to_owned());
+    let is_to_be_checked = {
+        let slot = app.memory.slot::<FailingUpstreams>();
+        let mut failing = slot.lock();
+        failing.record_name(upstream.id, name, error.clone(), now);
+        failing.begin_root_check(upstream.id, now)
+    };
+    if is_to_be_checked && let Err(error) = check_root(app, upstream).await {
+        return record_root_failure(lookup, upstream, error).await;
+    }
+    let answer = Err(error.to_string());
     let recorded =
         NewAnswer { name: name.to_string(), answer, published: PreviousAnswer::default(), skipped: Vec::new() };
-    let mut batch = upstream_answers::record_answer(upstream.id, vec![recorded], now);
-    batch.push(repositories::request_check(lookup.organization, upstream.id));
-    match app.ports.database.batch(batch).await {
+    let batch = upstream_answers::record_answer(upstream.id, vec![recorded], now);
+    if let Err(error) = app.ports.database.batch(batch).await {
+        log::warn!("a failure of upstream {} was not noted: {error}", upstream.uid);
+    }
+}
+
+/// Whether an upstream can still be read at all. What it says is not looked at: that is for its next sync.
+async fn check_root(app: &App, upstream: &UpstreamRepository) -> Result<(), UpstreamRepositoryError> {
+    let known = upstream.root.as_ref().map(|known| &known.validators);
+    match ComposerClient::new(app, upstream)?.root(known).await {
+        Ok(_) | Err(UpstreamRepositoryError::Internal(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Leaves a whole upstream alone for a while, and has a sync look at it, which tells its repository's owner.
+async fn record_root_failure(lookup: &Lookup<'_>, upstream: &UpstreamRepository, error: UpstreamRepositoryError) {
+    let Lookup { app, organization, .. } = *lookup;
+    app.memory.slot::<FailingUpstreams>().lock().record_root(upstream.id, error, app.now());
+    match app.ports.database.batch(vec![repositories::request_check(organization, upstream.id)]).await {
         Ok(_) => app.enqueue(Job::SyncRepository { repository_id: upstream.id }, Duration::ZERO).await,
-        Err(error) => log::warn!("a failure of upstream {} was not noted: {error}", upstream.uid),
+        Err(error) => log::warn!("no sync of the failing upstream {} was asked for: {error}", upstream.uid),
     }
 }

@@ -21,6 +21,7 @@ pub mod client;
 pub mod convert;
 pub mod dist;
 pub mod error;
+pub mod failing;
 pub mod import_all;
 pub mod import_batch;
 pub mod lookup;

@@ -61,9 +61,14 @@ async fn refresh_oldest(import: &mut ImportBatch<'_>) -> Result<(), UpstreamRepo
     let oldest = upstream_answers::oldest(import.organization, import.upstream.id, before, PACKAGES_A_SYNC);
     for NameRow { name, ownership, before } in import.app.ports.database.ask(oldest).await? {
         let Ok(name) = PackageName::parse(&name) else { continue };
+        if !import.may_ask_on() {
+            break;
+        }
         if ineligibility(import.upstream, &ownership, &name).is_none() {
             let is_owner = ownership.owner == Some(import.upstream.id);
-            import.import_package(&name, is_owner.then_some(&before)).await?;
+            if let Err(error) = import.import_package(&name, is_owner.then_some(&before)).await {
+                import.record_failure(&name, error)?;
+            }
         }
     }
     Ok(())

@@ -165,7 +165,7 @@ fn failed(error: SyncError) -> Failure {
     match error {
         SyncError::Internal(failure) => failure,
         other => Failure::new(
-            Kind::Upstream,
+            other.kind(),
             format!("The archive cannot be built now, because its repository does not deliver: {other}"),
         ),
     }

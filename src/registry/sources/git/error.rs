@@ -3,7 +3,7 @@
 use git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError};
 
 use crate::ports::{DatabaseError, Fault, HttpClientError};
-use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::outbound::RequestError;
 
 /// Why a sync failed, in words for the repository's owner. Nothing here holds a credential.
@@ -93,6 +93,15 @@ impl From<Fault> for SyncError {
 }
 
 impl SyncError {
+    /// Which sort of failure it is for a client that waits for the server.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Internal(failure) => failure.kind,
+            Self::Request(RequestError::Busy { retry_after, .. }) => Kind::upstream_busy(*retry_after),
+            _ => Kind::Upstream,
+        }
+    }
+
     /// Whether the same request may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         matches!(

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::ports::{Fault, HttpResponse};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::outbound::{Authorization, OutboundRequest, RequestError, read_all, send};
+use crate::registry::kernel::outbound::{Authorization, OutboundRequest, RequestError, read_all, send_when_ready};
 use crate::registry::sources::git::error::SyncError;
 
 /// Most bytes of an advertisement or a list of refs: 50,000 refs of 100 bytes, peeled, with room.
@@ -105,8 +105,8 @@ impl<'a> GitRemote<'a> {
             .map_err(|_| SyncError::NotARepository)?;
         let headers = headers(&method);
         self.requests += 1;
-        let answer =
-            send(self.app, OutboundRequest { method, url, headers, body }, self.authorization.as_ref()).await?;
+        let asked = OutboundRequest { method, url, headers, body };
+        let answer = send_when_ready(self.app, asked, self.authorization.as_ref()).await?;
         self.requests += i64::from(answer.requests) - 1;
         self.follow(&answer.url, path);
         match answer.response.status {

@@ -5,7 +5,7 @@ use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
 use crate::sources::composer::lookup::{INTERVAL, LIB, LIB_DEV, SATIS, STALE, mirroring, read, version};
-use crate::support::{FaultTiming, HostFault, Port, TestRegistry, logs};
+use crate::support::{FaultTiming, HostFault, Port, TestRegistry, logs, upstream_version};
 
 async fn status(registry: &TestRegistry, id: &str) -> (Value, Value) {
     let view = registry.repository_view(id).await;
@@ -23,7 +23,7 @@ fn faults() -> Vec<(HostFault, &'static str)> {
             HostFault::Status(403),
             "the server refuses the credentials (HTTP 403: in our words); check `auth_credentials`",
         ),
-        (HostFault::Status(429), "the server answers with HTTP 429: in our words"),
+        (HostFault::Status(429), "the server has had too many requests (HTTP 429)"),
         (HostFault::Status(500), "the server answers with HTTP 500: in our words"),
         (HostFault::Unreachable, "the server cannot be reached: connection refused"),
         (HostFault::TimedOut, "the server did not answer within 30 s"),
@@ -42,7 +42,8 @@ async fn while_an_upstream_fails_what_it_said_last_is_shown_and_its_repository_t
         let (registry, id, token) = mirroring().await;
         let first = read(&registry, &token, LIB).await.expect(200);
         registry.composer_host.publish(SATIS, "vendor/lib", &[version("2.0.0")]);
-        registry.composer_host.inject_fault("/p2/", fault.clone());
+        registry.composer_host.lazy(SATIS);
+        registry.composer_host.inject_fault(SATIS, fault.clone());
         registry.advance_seconds(STALE);
         let shown = read(&registry, &token, LIB).await.expect(200);
         assert_eq!(shown.body, first.body, "{fault:?}");
@@ -63,15 +64,18 @@ async fn while_an_upstream_fails_what_it_said_last_is_shown_and_its_repository_t
 async fn a_name_that_nobody_knows_yet_is_not_said_to_be_absent_while_its_upstream_fails() {
     for (fault, error) in faults() {
         let (registry, id, token) = mirroring().await;
-        registry.composer_host.inject_fault("/p2/", fault.clone());
-        let reply = read(&registry, &token, LIB).await.expect(502);
+        registry.composer_host.lazy(SATIS);
+        registry.composer_host.publish(SATIS, "vendor/other", &[upstream_version(SATIS, "vendor/other", "1.0.0")]);
+        registry.composer_host.inject_fault(SATIS, fault.clone());
+        let reply = read(&registry, &token, LIB).await.expect(status_of(&fault));
         let words = format!("vendor/lib is not available from its upstream now: {error}");
         assert_eq!(reply.json()["warning"], words, "{fault:?}");
         let asked = registry.composer_host.take_requests().len();
         assert!(asked > 0);
         // Composer repeats it at once, and has more packages to ask for.
-        read(&registry, &token, LIB_DEV).await.expect(502);
-        read(&registry, &token, "/p2/vendor/other.json").await.expect(502);
+        read(&registry, &token, LIB_DEV).await.expect(status_of(&fault));
+        let other = read(&registry, &token, "/p2/vendor/other.json").await.expect(status_of(&fault));
+        assert_eq!(other.json()["warning"], words.replace("vendor/lib", "vendor/other"), "{fault:?}");
         assert_eq!(
             registry.composer_host.take_requests(),
             [],
@@ -84,6 +88,65 @@ async fn a_name_that_nobody_knows_yet_is_not_said_to_be_absent_while_its_upstrea
         registry.advance_seconds(15);
         read(&registry, &token, LIB).await.expect(200);
         assert!(!logs::text().contains("ERROR"), "{}", logs::text());
+    }
+}
+
+/// What a client is told for want of a package that its upstream fails to tell of.
+fn status_of(fault: &HostFault) -> u16 {
+    if matches!(fault, HostFault::Status(429)) { 503 } else { 502 }
+}
+
+#[tokio::test]
+async fn a_name_that_fails_keeps_nobody_from_asking_for_others_and_fails_no_sync() {
+    for (fault, error) in faults() {
+        let (registry, id, token) = mirroring().await;
+        read(&registry, &token, LIB).await.expect(200);
+        let other = |version: &str| upstream_version(SATIS, "vendor/other", version);
+        registry.composer_host.publish(SATIS, "vendor/other", &[other("1.0.0")]);
+        registry.composer_host.publish(SATIS, "vendor/bad", &[upstream_version(SATIS, "vendor/bad", "1.0.0")]);
+        registry.composer_host.publish(SATIS, "vendor/lib", &[version("2.0.0")]);
+        for part in ["/p2/vendor/bad", "/p2/vendor/lib", "/p2/loop"] {
+            registry.composer_host.inject_fault(part, fault.clone());
+        }
+        for _ in 0..2 {
+            let bad = read(&registry, &token, "/p2/vendor/bad.json").await.expect(status_of(&fault));
+            assert_eq!(bad.json()["warning"], format!("vendor/bad is not available from its upstream now: {error}"));
+        }
+        let asked = registry.composer_host.take_urls();
+        let roots = asked.iter().filter(|url| url.ends_with("/packages.json")).count();
+        assert!(roots == 1 && asked.iter().filter(|url| url.contains("bad.json")).count() <= 2, "{asked:?}");
+        let reply = read(&registry, &token, "/p2/vendor/other.json").await.expect(200);
+        assert_eq!(reply.version_names("vendor/other"), ["1.0.0"], "{fault:?}");
+
+        registry.composer_host.publish(SATIS, "vendor/other", &[other("2.0.0")]);
+        registry.advance_seconds(STALE);
+        registry.cron().await;
+        registry.run_until_idle().await;
+        assert_eq!(status(&registry, &id).await, (json!("ok"), json!(null)), "{fault:?}");
+        let told = ["vendor/bad", "vendor/lib"].map(|name| (name.to_owned(), error.to_owned()));
+        assert_eq!(registry.skipped(), told, "{fault:?}");
+        let reply = read(&registry, &token, "/p2/vendor/other.json").await.expect(200);
+        assert_eq!(reply.version_names("vendor/other"), ["2.0.0"], "{fault:?}");
+        read(&registry, &token, LIB).await.expect(200);
+        assert!(!logs::text().contains("ERROR"), "{}", logs::text());
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_at_one_package_after_the_other_fails_its_sync() {
+    for (packages, expected) in [(4, "ok"), (5, "failed")] {
+        let (registry, id, token) = mirroring().await;
+        for number in 1..=packages {
+            let name = format!("vendor/p{number}");
+            registry.composer_host.publish(SATIS, &name, &[upstream_version(SATIS, &name, "1.0.0")]);
+            read(&registry, &token, &format!("/p2/{name}.json")).await.expect(200);
+        }
+        registry.composer_host.inject_fault("/p2/", HostFault::Status(403));
+        registry.advance_seconds(INTERVAL + 1);
+        assert_eq!(registry.sync(&id).await["sync_status"], expected, "{packages}");
+        registry.composer_host.recover();
+        assert_eq!(registry.sync(&id).await["sync_status"], "ok");
+        assert_eq!(registry.skipped(), []);
     }
 }
 

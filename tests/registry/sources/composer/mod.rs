@@ -1,5 +1,6 @@
 //! Packages of upstream Composer repositories.
 
+mod busy;
 mod dist;
 mod faults;
 mod import_all;

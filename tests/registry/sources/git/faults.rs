@@ -28,7 +28,7 @@ fn faults() -> Vec<(HostFault, Vec<Step>, &'static str)> {
             "there is no repository at this address, or the credentials may not see it (HTTP 404)",
         ),
         (HostFault::Status(500), every(), "the server answers with HTTP 500"),
-        (HostFault::Status(429), every(), "the server answers with HTTP 429"),
+        (HostFault::Status(429), every(), "the server has had too many requests (HTTP 429)"),
         (HostFault::Html, vec![Step::Capabilities], "the address does not answer as a git repository"),
         (HostFault::Unreachable, every(), "the server cannot be reached: connection refused"),
         (HostFault::TimedOut, every(), "the server did not answer within 30 s"),
