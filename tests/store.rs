@@ -32,7 +32,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("sources/repositories", &["by_id", "due", "keep_funding", "record_conflict"]),
     ("sources/sync_runs", &["claim", "claimed", "finish", "finished", "prune"]),
     ("sources/uploads", &["announce_zip", "guard_announced"]),
-    ("sources/upstream_answers", &["found", "left_out", "prune", "record_answer"]),
+    ("sources/upstream_answers", &["known_names", "left_out", "prune", "record_answer"]),
     ("storefront/consumers", &["reserve"]),
     ("storefront/deliveries", &["claim", "delete_old", "due", "notify_expired", "settle"]),
 ];

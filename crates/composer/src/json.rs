@@ -27,17 +27,19 @@ pub enum InvalidJson {
     },
 }
 
+impl From<serde_json::Error> for InvalidJson {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Syntax { line: error.line(), column: error.column(), reason: error.to_string() }
+    }
+}
+
 /// Reads any JSON.
 ///
 /// # Errors
 /// [`InvalidJson`]
 pub fn parse_json(bytes: &[u8]) -> Result<Value, InvalidJson> {
     refuse_byte_order_mark(bytes)?;
-    serde_json::from_slice(bytes).map_err(|error| InvalidJson::Syntax {
-        line: error.line(),
-        column: error.column(),
-        reason: error.to_string(),
-    })
+    Ok(serde_json::from_slice(bytes)?)
 }
 
 /// Refuses a text that begins with a byte order mark, for whoever looks at it before it is parsed.

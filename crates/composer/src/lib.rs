@@ -40,6 +40,7 @@ mod manifest_links;
 mod manifest_rules;
 pub mod minifier;
 pub mod name;
+mod raw_object;
 pub mod refs;
 pub mod release;
 pub mod repository;
@@ -59,6 +60,7 @@ pub use manifest::{InvalidManifest, Manifest, Violation};
 pub use manifest_links::LINK_TYPES;
 pub use minifier::{expand, minify};
 pub use name::{InvalidPackageName, PackageName, is_platform};
+pub use raw_object::RawMember;
 pub use refs::{
     InvalidRef, RefVersion, Unrequirable, check_requirable, normalize_tag, version_of_branch, version_of_tag,
 };

@@ -14,6 +14,7 @@ use crate::dist::DistMirror;
 use crate::json::{InvalidJson, parse_json};
 use crate::minifier::Expander;
 use crate::name::PackageName;
+use crate::raw_object::{Raw, RawMember, RawObject};
 
 /// Names that a root keeps as they are; more of them are kept as their vendors.
 const MAX_NAMES: usize = 100;
@@ -53,17 +54,18 @@ pub struct RepositoryRoot {
     pub mirrors: Vec<DistMirror>,
 }
 
-/// What a file of a repository that is read as a whole holds: `packages.json`, or one that it includes.
+/// What a file of a repository that is read as a whole holds: `packages.json`, or one that it includes. Packages and
+/// providers are many, and stay the text that they are in the file.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct RepositoryFile {
+pub struct RepositoryFile<'f> {
     /// Name → versions, as a list or keyed by version.
-    pub packages: Map,
+    pub packages: Vec<RawMember<'f>>,
     /// More files like this one.
     pub includes: Vec<FileReference>,
     /// Files that hold `providers`; `%hash%` in their addresses stands for their hash.
     pub provider_includes: Vec<FileReference>,
-    /// Packages with a file of their own, at `providers_url`.
-    pub providers: Vec<FileReference>,
+    /// Packages with a file of their own, at `providers_url`; each makes a [`FileReference`].
+    pub providers: Vec<RawMember<'f>>,
     /// Where those are; `%package%` and `%hash%` stand for name and hash.
     pub providers_url: Option<String>,
     /// How many names `available-packages` has.
@@ -109,20 +111,51 @@ fn texts<'d>(document: &'d Map, field: &str) -> impl Iterator<Item = &'d str> {
     document.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn references(members: Map) -> Vec<FileReference> {
-    let hash = |about: &Value| {
+impl From<RawMember<'_>> for FileReference {
+    /// What tells no hash is without one.
+    fn from(member: RawMember<'_>) -> Self {
+        let about = member.value().unwrap_or_default();
+        Self::of(member.name.into_owned(), &about)
+    }
+}
+
+impl FileReference {
+    fn of(name: String, about: &Value) -> Self {
         let hash = about.get("sha256").or_else(|| about.get("sha1")).and_then(Value::as_str);
-        hash.map(str::to_ascii_lowercase)
-    };
-    members.into_iter().map(|(name, about)| FileReference { hash: hash(&about), name }).collect()
+        Self { name, hash: hash.map(str::to_ascii_lowercase) }
+    }
+}
+
+fn references(members: Map) -> Vec<FileReference> {
+    members.into_iter().map(|(name, about)| FileReference::of(name, &about)).collect()
+}
+
+/// The fields of a repository's file that may be large.
+const MANY: [&str; 2] = ["packages", "providers"];
+
+fn raw_object(bytes: &[u8]) -> Result<RawObject<'_>, InvalidRepository> {
+    match Raw::parse(bytes)? {
+        Raw::Object(object) => Ok(object),
+        Raw::Null | Raw::EmptyList | Raw::Other => Err(InvalidRepository::NotAnObject),
+    }
+}
+
+/// As [`members`], of one that may be large.
+fn raw_members<'f>(document: &RawObject<'f>, field: &'static str) -> Result<Vec<RawMember<'f>>, InvalidRepository> {
+    match document.get(field)? {
+        Raw::Object(object) => Ok(object.0),
+        Raw::Null | Raw::EmptyList => Ok(Vec::new()),
+        Raw::Other => Err(InvalidRepository::Field { field, reason: "must be an object" }),
+    }
 }
 
 /// Reads a root file.
 ///
 /// # Errors
 /// [`InvalidRepository`] for what the client could not read either.
-pub fn read_root(bytes: &[u8]) -> Result<(RepositoryRoot, RepositoryFile), InvalidRepository> {
-    let document = object(bytes)?;
+pub fn read_root(bytes: &[u8]) -> Result<(RepositoryRoot, RepositoryFile<'_>), InvalidRepository> {
+    let whole = raw_object(bytes)?;
+    let document = whole.read_without(&MANY)?;
     let metadata_url = match template(&document, "metadata-url")? {
         Some(url) => Some(url),
         None => template(&document, "providers-lazy-url")?,
@@ -139,7 +172,7 @@ pub fn read_root(bytes: &[u8]) -> Result<(RepositoryRoot, RepositoryFile), Inval
     if root.metadata_url.is_some() {
         return Ok((root, RepositoryFile { available_packages, ..RepositoryFile::default() }));
     }
-    Ok((root, repository_file(document)?))
+    Ok((root, repository_file(&whole, document)?))
 }
 
 /// Whether an address has a user name or a password before its host. A mirror with one is left out: the root is kept as
@@ -152,16 +185,18 @@ fn holds_login(url: &str) -> bool {
 ///
 /// # Errors
 /// [`InvalidRepository`] for what the client could not read either.
-pub fn read_included(bytes: &[u8]) -> Result<RepositoryFile, InvalidRepository> {
-    repository_file(object(bytes)?)
+pub fn read_included(bytes: &[u8]) -> Result<RepositoryFile<'_>, InvalidRepository> {
+    let whole = raw_object(bytes)?;
+    let document = whole.read_without(&MANY)?;
+    repository_file(&whole, document)
 }
 
-fn repository_file(mut document: Map) -> Result<RepositoryFile, InvalidRepository> {
+fn repository_file<'f>(whole: &RawObject<'f>, mut document: Map) -> Result<RepositoryFile<'f>, InvalidRepository> {
     Ok(RepositoryFile {
-        packages: members(&mut document, "packages")?,
+        packages: raw_members(whole, "packages")?,
         includes: references(members(&mut document, "includes")?),
         provider_includes: references(members(&mut document, "provider-includes")?),
-        providers: references(members(&mut document, "providers")?),
+        providers: raw_members(whole, "providers")?,
         providers_url: template(&document, "providers-url")?,
         available_packages: 0,
     })
@@ -243,21 +278,18 @@ mod tests {
         PackageName::parse("acme/lib").expect("a name")
     }
 
-    fn root(document: &Value) -> Result<(RepositoryRoot, RepositoryFile), InvalidRepository> {
-        read_root(document.to_string().as_bytes())
-    }
-
     #[test]
     fn a_lazy_root_is_asked_by_name_and_its_inline_packages_are_ignored() {
-        let (root, file) = root(&json!({
+        let document = json!({
             "packages": {"acme/old": []}, "metadata-url": "/p2/%package%.json", "providers-url": "/p/%package%.json",
             "available-packages": ["Acme/Lib"], "available-package-patterns": ["other/*"],
             "mirrors": [
                 {"dist-url": "https://m.test/%package%.zip", "preferred": true}, {"git-url": "x"},
                 {"dist-url": "https://jo:secret@m.test/%package%.zip"},
             ],
-        }))
-        .expect("a root");
+        })
+        .to_string();
+        let (root, file) = read_root(document.as_bytes()).expect("a root");
         assert_eq!(root.metadata_url.as_deref(), Some("/p2/%package%.json"));
         assert_eq!(root.patterns, Some(vec!["acme/lib".to_owned(), "other/*".to_owned()]));
         let kept = json!({
@@ -272,7 +304,8 @@ mod tests {
 
     #[test]
     fn an_empty_list_of_names_is_no_list() {
-        let (root, _) = root(&json!({"metadata-url": "/p2/%package%.json", "available-packages": []})).expect("a root");
+        let document = json!({"metadata-url": "/p2/%package%.json", "available-packages": []}).to_string();
+        let (root, _) = read_root(document.as_bytes()).expect("a root");
         assert_eq!(root.patterns, None);
     }
 
@@ -287,11 +320,11 @@ mod tests {
 
     #[test]
     fn a_whole_root_tells_its_packages_and_what_it_includes() {
-        let (root, file) = root(&json!({
+        let document = json!({
             "packages": {"acme/lib": {"1.0": {}}}, "includes": {"include/all.json": {"sha1": "AB"}},
             "provider-includes": {"p/latest$%hash%.json": {"sha256": "cd"}}, "providers-url": "/p/%package%$%hash%.json",
-        }))
-        .expect("a root");
+        }).to_string();
+        let (root, file) = read_root(document.as_bytes()).expect("a root");
         assert_eq!(root, RepositoryRoot::default());
         let reference = |name: &str, hash: &str| FileReference { name: name.to_owned(), hash: Some(hash.to_owned()) };
         assert_eq!(file.includes, [reference("include/all.json", "ab")]);

@@ -68,14 +68,25 @@ pub struct SyncReport {
     pub removed: i64,
     /// What was left out.
     pub skipped: Vec<SkippedItem>,
+    /// How much more was left out.
+    pub skipped_unnamed: usize,
     /// What operators should know of the refs that were looked at.
     pub remarks: Vec<RefRemark>,
 }
 
-/// Most skipped refs that a run names; the rest is counted.
+/// Most refs or versions left out that a run names; the rest is counted.
 const MAX_SKIPPED_NAMED: usize = 500;
 
 impl SyncReport {
+    /// Adds something that was left out.
+    pub fn skip(&mut self, item: SkippedItem) {
+        if self.skipped.len() < MAX_SKIPPED_NAMED {
+            self.skipped.push(item);
+        } else {
+            self.skipped_unnamed += 1;
+        }
+    }
+
     /// What is told when nothing was published in the end.
     pub fn clear_changes(&mut self) {
         (self.added, self.changed, self.removed) = (0, 0, 0);
@@ -85,9 +96,9 @@ impl SyncReport {
     fn skipped_json(&self) -> String {
         let named = &self.skipped[..self.skipped.len().min(MAX_SKIPPED_NAMED)];
         let mut list = serde_json::json!(named);
-        let more = self.skipped.len() - named.len();
+        let more = self.skipped.len() - named.len() + self.skipped_unnamed;
         if let (1.., Some(list)) = (more, list.as_array_mut()) {
-            list.push(serde_json::json!({ "ref": "", "reason": format!("and {more} more refs") }));
+            list.push(serde_json::json!({ "ref": "", "reason": format!("and {more} more") }));
         }
         list.to_string()
     }

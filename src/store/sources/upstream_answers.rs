@@ -8,7 +8,7 @@ use crate::json::read_text;
 use crate::ports::{Millis, Stmt};
 use crate::store::access::released::Released;
 use crate::store::packages::authority::{AnswerKind, NameOwnership, PreviousAnswer};
-use crate::store::{OrganizationId, Query, json_arguments, json_text, optional_json_text};
+use crate::store::{OrganizationId, Query, flag, json_arguments, json_text, optional_json_text};
 
 /// A name, whose it is, and what one upstream published of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -204,19 +204,26 @@ pub fn delete_answers(organization: OrganizationId, repository_id: i64) -> Stmt 
 
 // Across organizations: a sync holds the lease of the repository that it names by its primary key.
 
-/// A name that an upstream has.
+/// A name that an upstream has, or failed to tell of.
 #[derive(Debug, Clone, Deserialize)]
-pub struct FoundName {
+pub struct KnownName {
     /// `vendor/package`.
     pub name: String,
     /// SHA-256 over its documents, or the hash that the upstream tells of them.
     pub digest: Option<String>,
+    /// Whether it has it.
+    #[serde(deserialize_with = "flag")]
+    pub is_found: bool,
+    /// Whether it failed to tell of it the last time.
+    #[serde(deserialize_with = "flag")]
+    pub has_failed: bool,
 }
 
-/// Reads every name that an upstream has, in their order.
-pub fn found(repository_id: i64) -> Query<Vec<FoundName>> {
+/// Reads every name that an upstream has, or failed to tell of, in their order.
+pub fn known_names(repository_id: i64) -> Query<Vec<KnownName>> {
     Query::all(
-        "SELECT name, digest FROM mirrors WHERE repository_id = ?1 AND answer = 'found' ORDER BY name",
+        "SELECT name, digest, answer IS 'found' AS is_found, error IS NOT NULL AS has_failed FROM mirrors
+          WHERE repository_id = ?1 AND (answer = 'found' OR error IS NOT NULL) ORDER BY name",
         [repository_id.into()],
     )
 }
@@ -278,12 +285,15 @@ pub fn left_out(repository_id: i64) -> Query<Vec<LeftOut>> {
     )
 }
 
-/// The statement that forgets the names that upstreams were asked for before `before` and did not have.
+/// The statement that forgets the names that upstreams were asked for before `before` and did not have, and those that one
+/// which is asked by name failed to tell of.
 pub fn prune(before: Millis) -> Stmt {
     Stmt::new(
         "DELETE FROM mirrors WHERE (repository_id, name) IN (
            SELECT repository_id, name FROM mirrors
-            WHERE checked_at < ?1 AND (answer IS NULL OR answer = 'absent') LIMIT 5000)",
+            WHERE checked_at < ?1 AND (answer = 'absent' OR answer IS NULL AND EXISTS (
+                    SELECT 1 FROM repositories r
+                     WHERE r.id = repository_id AND r.capabilities ->> '$.root.metadata_url' IS NOT NULL)) LIMIT 5000)",
         [before.into()],
     )
     .idempotent()

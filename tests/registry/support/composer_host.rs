@@ -118,6 +118,11 @@ impl ComposerHost {
         self.put(url, document.to_string());
     }
 
+    /// What was put at an address.
+    pub fn take(&self, url: &str) -> Bytes {
+        self.state().documents.remove(url).expect("it was put there").body
+    }
+
     pub fn remove(&self, url: &str) {
         self.state().documents.remove(url);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use composer::{DistMirror, PackageName, RepositoryFile, RepositoryRoot, Versions, read_root, read_versions};
+use composer::{DistMirror, PackageName, RepositoryRoot, Versions, read_root, read_versions};
 use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -13,15 +13,20 @@ use crate::json;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::memory::Permit;
-use crate::registry::kernel::outbound::{Authorization, OutboundRequest, OutboundResponse, read_all, send_when_ready};
+use crate::registry::kernel::outbound::{
+    Authorization, OutboundRequest, OutboundResponse, RequestError, read_all, send_when_ready,
+};
 use crate::registry::kernel::provider::Provider;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, UpstreamRepository, Validators};
 
-/// Most bytes of one document: the largest of packagist.org has two million.
-pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
+/// Most bytes of a document of one package: the largest of packagist.org has two million.
+pub const MAX_PACKAGE_BYTES: usize = 8 << 20;
+
+/// Most bytes of a document of many packages, which is kept as it is while they are read one by one.
+pub const MAX_LISTING_BYTES: usize = 32 << 20;
 
 /// Most bytes that are read of an answer that only tells of a failure, and most characters that are told on.
 const MAX_ERROR_BYTES_READ: usize = 4096;
@@ -58,8 +63,8 @@ pub enum ConditionalResponse {
 pub struct FetchedRoot {
     /// What is kept of it.
     pub stored: StoredRoot,
-    /// The packages in it, and the documents that it leads to.
-    pub file: RepositoryFile,
+    /// Its text, in which the packages are, and the documents that it leads to.
+    pub bytes: Vec<u8>,
 }
 
 /// An upstream repository, for the length of one piece of work.
@@ -117,19 +122,19 @@ impl<'a> ComposerClient<'a> {
 
     /// Reads the root; `None` when it has not changed since `known`.
     pub async fn root(&mut self, known: Option<&Validators>) -> Result<Option<FetchedRoot>, UpstreamRepositoryError> {
-        match self.get(self.base.clone(), known).await? {
+        match self.get_listing(self.base.clone(), "packages.json", known, MAX_LISTING_BYTES).await? {
             ConditionalResponse::Unchanged => Ok(None),
             ConditionalResponse::Absent => Err(UpstreamRepositoryError::NotARepository),
             ConditionalResponse::Document { bytes, validators } => {
-                let (root, file) = read_root(&bytes)?;
-                Ok(Some(FetchedRoot { stored: StoredRoot { root, validators }, file }))
+                let (root, _) = read_root(&bytes)?;
+                Ok(Some(FetchedRoot { stored: StoredRoot { root, validators }, bytes }))
             }
         }
     }
 
-    /// Reads a document that another one names.
-    pub async fn named(&mut self, reference: &str) -> Result<Vec<u8>, UpstreamRepositoryError> {
-        match self.get(self.resolve(reference)?, None).await? {
+    /// Reads a document that another one names, of at most `limit` bytes.
+    pub async fn named(&mut self, reference: &str, limit: usize) -> Result<Vec<u8>, UpstreamRepositoryError> {
+        match self.get_listing(self.resolve(reference)?, reference, None, limit).await? {
             ConditionalResponse::Document { bytes, .. } => Ok(bytes),
             ConditionalResponse::Absent | ConditionalResponse::Unchanged => {
                 Err(UpstreamRepositoryError::Missing { name: reference.to_owned() })
@@ -137,16 +142,33 @@ impl<'a> ComposerClient<'a> {
         }
     }
 
-    /// Asks for a document, on condition that it has changed when its validators are known.
+    /// Asks for a document that is called `name`, and is named if it is too large.
+    async fn get_listing(
+        &mut self,
+        url: Url,
+        name: &str,
+        known: Option<&Validators>,
+        limit: usize,
+    ) -> Result<ConditionalResponse, UpstreamRepositoryError> {
+        self.get(url, known, limit).await.map_err(|error| match error {
+            UpstreamRepositoryError::Request(RequestError::TooLarge { limit }) => {
+                UpstreamRepositoryError::LargeDocument { name: name.to_owned(), limit }
+            }
+            error => error,
+        })
+    }
+
+    /// Asks for a document of at most `limit` bytes, on condition that it has changed when its validators are known.
     pub async fn get(
         &mut self,
         url: Url,
         known: Option<&Validators>,
+        limit: usize,
     ) -> Result<ConditionalResponse, UpstreamRepositoryError> {
         let _permit = self.acquire_permit(&url).await?;
         let mut attempt = 1;
         loop {
-            match self.get_once(url.clone(), known).await {
+            match self.get_once(url.clone(), known, limit).await {
                 Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => {
                     attempt += 1;
                     self.app.ports.clock.sleep(RETRY_DELAY).await;
@@ -174,11 +196,12 @@ impl<'a> ComposerClient<'a> {
         &mut self,
         url: Url,
         known: Option<&Validators>,
+        limit: usize,
     ) -> Result<ConditionalResponse, UpstreamRepositoryError> {
         let mut answer = self.send(url, known).await?;
         match answer.response.status {
             StatusCode::OK => {
-                let bytes = read_all(&mut *answer.response.body, MAX_DOCUMENT_BYTES).await?;
+                let bytes = read_all(&mut *answer.response.body, limit).await?;
                 self.received_bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
                 let text = |name: HeaderName| {
                     answer.response.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -272,7 +295,7 @@ pub async fn fetch_package(
     for (place, url) in urls.into_iter().enumerate() {
         let url = url?;
         let condition = known.and_then(|known| known.get(place));
-        got.push((url.clone(), remote.get(url, condition).await?));
+        got.push((url.clone(), remote.get(url, condition, MAX_PACKAGE_BYTES).await?));
     }
     // One that is absent has no validators, so one that was there before is seen to be gone.
     let is_same = |(place, (_, got)): (usize, &(Url, ConditionalResponse))| match got {
@@ -289,7 +312,7 @@ pub async fn fetch_package(
     let (mut versions, mut validators, mut size) = (Vec::new(), Vec::new(), 0);
     for (url, got) in got {
         let got = match got {
-            ConditionalResponse::Unchanged => remote.get(url, None).await?,
+            ConditionalResponse::Unchanged => remote.get(url, None, MAX_PACKAGE_BYTES).await?,
             other => other,
         };
         let ConditionalResponse::Document { bytes, validators: these } = got else {

@@ -40,6 +40,24 @@ pub enum UpstreamRepositoryError {
     /// It says what cannot be understood.
     #[error(transparent)]
     Document(#[from] InvalidRepository),
+    /// A document that another one names says what cannot be understood.
+    #[error("`{name}`: {reason}")]
+    Included {
+        /// Its address.
+        name: String,
+        /// What is wrong with it.
+        reason: InvalidRepository,
+    },
+    /// A document of many packages is too large.
+    #[error(
+        "`{name}` is larger than {limit} bytes; serve the repository with `metadata-url`, so that its packages are asked for by name"
+    )]
+    LargeDocument {
+        /// Its address.
+        name: String,
+        /// Bytes.
+        limit: usize,
+    },
     /// An address in its documents leads nowhere.
     #[error("`{0}` in its packages.json is not a URL")]
     Address(String),
@@ -85,13 +103,30 @@ impl UpstreamRepositoryError {
         )
     }
 
-    /// Whether it is the server that fails, not one document of it.
+    /// Whether the same may come of every request, because it does not lie in one document.
+    pub fn may_concern_all(&self) -> bool {
+        self.is_server_failure() || matches!(self, Self::Refused { .. } | Self::Status { .. } | Self::NotARepository)
+    }
+
+    /// Whether the server is to blame.
     pub fn is_server_failure(&self) -> bool {
         match self {
             Self::Request(error) => !matches!(error, RequestError::TooLarge { .. }),
-            Self::Refused { .. } | Self::Status { .. } | Self::NotARepository => true,
+            Self::Status { status, .. } => *status >= 500,
             _ => false,
         }
+    }
+
+    /// Whether it is one document that is wrong, so that others may be read.
+    pub fn is_about_a_document(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. }
+                | Self::Included { .. }
+                | Self::LargeDocument { .. }
+                | Self::Address(_)
+                | Self::Hash { .. }
+        )
     }
 
     /// What a client is told that asked for something of it.

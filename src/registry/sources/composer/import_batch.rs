@@ -32,8 +32,8 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Packages at which an upstream may fail before a sync takes it that it fails at all of them.
 const MAX_FAILED_NAMES_AT_FIRST: usize = 5;
-/// Packages at which it may fail in one sync: each may take half a minute to do so.
-const MAX_FAILED_NAMES: usize = 10;
+/// Packages at which its server may fail in one sync: each may take half a minute to do so.
+const MAX_SERVER_FAILURES: usize = 10;
 
 /// A package that is to be published.
 struct PendingPackage {
@@ -57,9 +57,11 @@ pub struct ImportBatch<'a> {
     pending_bytes: usize,
     noted: Vec<NewAnswer>,
     leaving: Vec<String>,
-    /// Packages that the upstream told of, and those at which it failed.
-    answered: usize,
+    /// Whether the upstream told of anything.
+    pub has_answered: bool,
+    /// Packages at which it failed, and those for which it is to blame.
     failed: usize,
+    server_failures: usize,
     /// Why the latest package could not be read that could not.
     pub failure: Option<String>,
     /// Whether a package was left out because of whose its name is; that may change without the upstream changing.
@@ -85,8 +87,9 @@ impl<'a> ImportBatch<'a> {
             pending_bytes: 0,
             noted: Vec::new(),
             leaving: Vec::new(),
-            answered: 0,
+            has_answered: false,
             failed: 0,
+            server_failures: 0,
             failure: None,
             has_refused: false,
             report: SyncReport::default(),
@@ -114,9 +117,9 @@ impl<'a> ImportBatch<'a> {
         Ok(())
     }
 
-    /// Whether a sync goes on asking for packages: the upstream has not failed at too many.
+    /// Whether a sync goes on asking for packages: the server has not failed at too many.
     pub fn may_ask_on(&self) -> bool {
-        self.failed < MAX_FAILED_NAMES
+        self.server_failures < MAX_SERVER_FAILURES
     }
 
     /// Notes that a package could not be read, and goes on with others.
@@ -131,8 +134,9 @@ impl<'a> ImportBatch<'a> {
         if matches!(error, UpstreamRepositoryError::Internal(_)) {
             return Err(error);
         }
-        self.failed += usize::from(error.is_server_failure());
-        if self.answered == 0 && self.failed >= MAX_FAILED_NAMES_AT_FIRST {
+        self.failed += usize::from(error.may_concern_all());
+        self.server_failures += usize::from(error.is_server_failure());
+        if !self.has_answered && self.failed >= MAX_FAILED_NAMES_AT_FIRST {
             return Err(error);
         }
         self.record_answer(name, Err(error.to_string()), PreviousAnswer::default());
@@ -147,7 +151,7 @@ impl<'a> ImportBatch<'a> {
         before: Option<&PreviousAnswer>,
     ) -> Result<bool, UpstreamRepositoryError> {
         let has_it = self.fetch_one(name, before).await?;
-        self.answered += 1;
+        self.has_answered = true;
         Ok(has_it)
     }
 
@@ -169,7 +173,7 @@ impl<'a> ImportBatch<'a> {
             Ok(Fetched::Documents { versions, published, bytes }) => {
                 self.add(name.clone(), versions, published, bytes).await?;
             }
-            Err(error) if error.is_server_failure() || matches!(error, UpstreamRepositoryError::Internal(_)) => {
+            Err(error) if error.may_concern_all() || matches!(error, UpstreamRepositoryError::Internal(_)) => {
                 return Err(error);
             }
             Err(error) => self.record_answer(name, Err(error.to_string()), PreviousAnswer::default()),
@@ -185,7 +189,7 @@ impl<'a> ImportBatch<'a> {
 
     /// Notes a package, or something that should be one, that is left out.
     pub fn skip(&mut self, name: impl Into<String>, reason: impl Into<String>) {
-        self.report.skipped.push(SkippedItem { name: name.into(), reason: reason.into() });
+        self.report.skip(SkippedItem { name: name.into(), reason: reason.into() });
     }
 
     /// Packages that the upstream no longer has.

@@ -71,8 +71,12 @@ impl<'a> Lookup<'a> {
         let is_owner = self.is_owner(&said.upstream);
         let Some(stored) = &said.upstream.root else { return AnswerFreshness::Due };
         if stored.root.metadata_url.is_none() {
-            // It is read as a whole by its syncs.
-            return AnswerFreshness::Holds(if is_owner { AnswerKind::Found } else { AnswerKind::Absent });
+            // It is read as a whole by its syncs. A name of which they could read nothing is not absent.
+            return match (is_owner, said.answer, said.checked_at) {
+                (true, ..) => AnswerFreshness::Holds(AnswerKind::Found),
+                (false, None, Some(_)) => AnswerFreshness::Due,
+                (false, ..) => AnswerFreshness::Holds(AnswerKind::Absent),
+            };
         }
         let holds = said.checked_at.is_some_and(|at| self.app.now() < at.plus(self.app.config.sync_interval));
         match said.answer {
@@ -248,6 +252,10 @@ async fn ask_upstream(lookup: &Lookup<'_>, said: &UpstreamAnswer) -> Result<bool
             LookupError::Root(UpstreamRepositoryError::Internal(failure))
             | LookupError::Name(UpstreamRepositoryError::Internal(failure)),
         ) => Err(failure),
+        Err(LookupError::NotReadYet) => {
+            let reason = "it is read as a whole, and no sync could read all of it yet; its syncs tell why";
+            Err(upstream_unavailable(name, reason))
+        }
         Err(LookupError::Root(error)) => {
             record_root_failure(lookup, upstream, error.clone()).await;
             Err(error.into_failure(name.as_str()))
@@ -265,6 +273,8 @@ enum LookupError {
     Root(UpstreamRepositoryError),
     /// At the name that was asked for.
     Name(UpstreamRepositoryError),
+    /// It is read as a whole by its syncs, and they could not read this name, or all of it, yet.
+    NotReadYet,
 }
 
 impl<E: Into<UpstreamRepositoryError>> From<E> for LookupError {
@@ -282,12 +292,14 @@ async fn import_one(
     before: Option<&PreviousAnswer>,
 ) -> Result<Result<bool, String>, LookupError> {
     let mut import = ImportBatch::new(app, organization, upstream)?;
+    if upstream.root.as_ref().is_some_and(|stored| stored.root.metadata_url.is_none()) {
+        return Err(LookupError::NotReadYet);
+    }
     if upstream.root.is_none() {
         let read = import.remote.root(None).await.map_err(LookupError::Root)?;
         let root = read.ok_or(LookupError::Root(UpstreamRepositoryError::NotARepository))?.stored;
         if root.root.metadata_url.is_none() {
-            // It is read as a whole, by the sync that its registration asked for.
-            return Ok(Ok(false));
+            return Err(LookupError::NotReadYet);
         }
         import.keep_root(root).await?;
     }

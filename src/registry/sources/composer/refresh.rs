@@ -43,8 +43,8 @@ pub async fn refresh(
 async fn refresh_root_and_packages(import: &mut ImportBatch<'_>) -> Result<Progress, UpstreamRepositoryError> {
     let known = import.upstream.root.as_ref();
     match (import.remote.root(known.map(|known| &known.validators)).await?, known) {
-        (Some(FetchedRoot { stored, file }), _) if stored.root.metadata_url.is_none() => {
-            return import_all(import, stored, file).await;
+        (Some(FetchedRoot { stored, bytes }), _) if stored.root.metadata_url.is_none() => {
+            return import_all(import, stored, bytes).await;
         }
         (Some(FetchedRoot { stored, .. }), _) => import.keep_root(stored).await?,
         // What was read as a whole has not changed since.

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::json::read_text;
 use crate::ports::{Job, Stmt};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::publish::render_again_after_builds;
 use crate::registry::sources::archive_store::{acquire_build_permit, blob_key, unavailable};
 use crate::registry::sources::git::archive_objects::{ArchiveObjects, with_options};

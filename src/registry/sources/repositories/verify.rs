@@ -1,5 +1,6 @@
 //! Trying a repository out: whether it can be reached, and what is there. Nothing is imported.
 
+use composer::read_root;
 use git::RemoteRefs;
 
 use crate::registry::access::view::View;
@@ -71,8 +72,9 @@ async fn look_at_git(app: &App, repository: &Repository) -> Result<RemoteRefs, S
 async fn look_at_composer(app: &App, repository: &Repository) -> Result<Option<usize>, UpstreamRepositoryError> {
     let upstream = repository.to_upstream();
     let mut remote = ComposerClient::new(app, &upstream)?;
-    let FetchedRoot { stored, file } = remote.root(None).await?.ok_or(UpstreamRepositoryError::NotARepository)?;
-    if stored.root.metadata_url.is_some() {
+    let FetchedRoot { bytes, .. } = remote.root(None).await?.ok_or(UpstreamRepositoryError::NotARepository)?;
+    let (root, file) = read_root(&bytes)?;
+    if root.metadata_url.is_some() {
         return Ok((file.available_packages > 0).then_some(file.available_packages));
     }
     let is_all = file.includes.is_empty() && file.provider_includes.is_empty();

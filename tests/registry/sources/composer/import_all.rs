@@ -1,56 +1,10 @@
 //! Upstream repositories that are read as a whole: inline packages, `includes`, and Composer 1's `provider-includes`.
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::sources::composer::lookup::{INTERVAL, SATIS, read};
-use crate::support::{ADMIN, HostFault, TestRegistry, TestResponse, sha1_of, upstream_version, zip_of};
-
-/// A package as such repositories have it: its versions by version.
-fn package(name: &str, versions: &[&str]) -> (String, Value) {
-    let versions: Map<String, Value> =
-        versions.iter().map(|text| ((*text).to_owned(), upstream_version(SATIS, name, text))).collect();
-    (name.to_owned(), Value::Object(versions))
-}
-
-fn packages(list: &[(&str, &[&str])]) -> Value {
-    Value::Object(list.iter().map(|(name, versions)| package(name, versions)).collect())
-}
-
-fn put_root(registry: &TestRegistry, root: &Value) {
-    registry.composer_host.put_json(&format!("{SATIS}/packages.json"), root);
-}
-
-/// Puts the packages into one included document, as Satis does it.
-fn put_included(registry: &TestRegistry, list: &[(&str, &[&str])]) {
-    let included = json!({ "packages": packages(list) }).to_string();
-    let hash = sha1_of(included.as_bytes());
-    let name = format!("include/all${hash}.json");
-    registry.composer_host.put(&format!("{SATIS}/{name}"), included);
-    put_root(registry, &json!({"packages": [], "includes": {name: {"sha1": hash}}}));
-}
-
-/// Puts each package into a document of its own, as Composer 1 repositories do it.
-fn put_providers(registry: &TestRegistry, list: &[(&str, &[&str])]) {
-    let hash_of = |text: &str| hex::encode(Sha256::digest(text.as_bytes()));
-    let mut providers = Map::new();
-    for (name, versions) in list {
-        let document = json!({ "packages": packages(&[(name, versions)]) }).to_string();
-        let hash = hash_of(&document);
-        registry.composer_host.put(&format!("{SATIS}/p/{name}${hash}.json"), document);
-        providers.insert((*name).to_owned(), json!({ "sha256": hash }));
-    }
-    let index = json!({ "providers": providers }).to_string();
-    let hash = hash_of(&index);
-    registry.composer_host.put(&format!("{SATIS}/p/latest${hash}.json"), index);
-    put_root(
-        registry,
-        &json!({
-            "packages": [], "providers-url": "/p/%package%$%hash%.json",
-            "provider-includes": {"p/latest$%hash%.json": {"sha256": hash}},
-        }),
-    );
-}
+use crate::sources::composer::whole::{packages, put_included, put_providers, put_root};
+use crate::support::{ADMIN, HostFault, TestRegistry, TestResponse, zip_of};
 
 /// Puts a repository with these packages.
 type Put = fn(&TestRegistry, &[(&str, &[&str])]);
@@ -247,14 +201,14 @@ async fn a_large_repository_is_published_in_few_round_trips_and_providers_over_s
 #[tokio::test]
 async fn a_repository_that_never_ends_is_given_up() {
     let registry = TestRegistry::new();
-    let includes: Map<String, Value> = (0..40).map(|number| (format!("include/{number}.json"), json!({}))).collect();
+    let includes: Map<String, Value> = (0..501).map(|number| (format!("include/{number}.json"), json!({}))).collect();
     for name in includes.keys() {
         registry.composer_host.put_json(&format!("{SATIS}/{name}"), &json!({"packages": []}));
     }
     put_root(&registry, &json!({"packages": [], "includes": includes}));
     let id = registry.upstream(SATIS).await;
     let error = registry.repository_view(&id).await["error"].as_str().expect("an error").to_owned();
-    assert!(error.starts_with("the repository has more than 30 documents"), "{error}");
+    assert!(error.starts_with("the repository has more than 500 documents; serve it with"), "{error}");
     let looping = TestRegistry::new();
     looping.composer_host.put_json(&format!("{SATIS}/a.json"), &json!({"includes": {"a.json": {}}}));
     put_root(&looping, &json!({"includes": {"a.json": {}}}));

@@ -7,3 +7,4 @@ mod import_all;
 pub mod lookup;
 mod names;
 mod shapes;
+pub mod whole;
