@@ -1,6 +1,7 @@
 // `npm start`: sets up what is missing, builds the Worker and runs the registry on this machine until Ctrl-C.
 //
-// Environment: PORT (8787), STATE_DIR (.wrangler/state), ADMIN_TOKEN and ENCRYPTION_KEY (else from .dev.vars).
+// Environment: PORT (8787), STATE_DIR (.wrangler/state), PUBLIC_URL and TRUST_PROXY (for a proxy in front of it), ADMIN_TOKEN
+// and ENCRYPTION_KEY (else from .dev.vars).
 
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
@@ -18,7 +19,7 @@ await main(async () => {
   await requireFree(port);
   await ensurePackages();
   await buildWorker();
-  const bindings = localSecrets();
+  const bindings = { ...localSecrets(), ...addressOfProxy() };
   const state = process.env.STATE_DIR ? resolve(process.env.STATE_DIR) : join(root, ".wrangler/state");
   say("Starting the registry …");
   const registry = await startWorker({ state, bindings, port, onLog: log, onEnd: giveUp });
@@ -42,7 +43,7 @@ await main(async () => {
     await registry.stop();
     throw new Stop(`The registry cannot serve: /health says ${health.status}, ${await health.text()}.`);
   }
-  greet(registry.url, bindings.ADMIN_TOKEN);
+  greet(bindings.PUBLIC_URL || registry.url, bindings.ADMIN_TOKEN);
 });
 
 /** Without its runtime the registry answers nobody, and nothing here would start it again. */
@@ -56,6 +57,15 @@ function stopWithNpm(stop) {
   if (process.env.npm_lifecycle_event === undefined) return;
   const shell = process.ppid;
   setInterval(() => process.ppid !== shell && stop(), 500).unref();
+}
+
+/** How a proxy in front of the registry is asked, as far as the environment says. */
+function addressOfProxy() {
+  const { PUBLIC_URL, TRUST_PROXY } = process.env;
+  if (PUBLIC_URL && !/^https?:$/.test(URL.canParse(PUBLIC_URL) ? new URL(PUBLIC_URL).protocol : "")) {
+    throw new Stop(`PUBLIC_URL is "${PUBLIC_URL}", which is no http or https address.`);
+  }
+  return { ...(PUBLIC_URL && { PUBLIC_URL }), ...(TRUST_PROXY && { TRUST_PROXY }) };
 }
 
 function portNumber(text) {

@@ -96,6 +96,7 @@ fn config(env: &Env) -> Config {
         keyring,
         allow_private_upstreams: text("ALLOW_PRIVATE_UPSTREAMS").as_deref() == Some("true"),
         public_url: text("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+        trust_proxy: text("TRUST_PROXY").as_deref() == Some("true"),
         sync_interval: seconds.unwrap_or(DEFAULT_SYNC_INTERVAL),
     }
 }

@@ -159,15 +159,18 @@ pub struct BaseUrl(pub String);
 impl Extract for BaseUrl {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         let parts = &request.parts;
-        let configured = parts.extensions.get::<App>().and_then(|app| app.config.public_url.clone());
-        if let Some(url) = configured {
+        let config = parts.extensions.get::<App>().map(|app| app.config.clone());
+        if let Some(url) = config.as_ref().and_then(|config| config.public_url.clone()) {
             return Ok(Self(url));
         }
+        let forwarded = parts.headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok());
+        let forwarded = forwarded
+            .filter(|scheme| config.is_some_and(|config| config.trust_proxy) && ["http", "https"].contains(scheme));
         if let Some((scheme, host)) = parts.uri.scheme_str().zip(parts.uri.authority()) {
-            return Ok(Self([scheme, "://", host.as_str()].concat()));
+            return Ok(Self([forwarded.unwrap_or(scheme), "://", host.as_str()].concat()));
         }
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        host.map(|host| Self(["http://", host].concat()))
+        host.map(|host| Self([forwarded.unwrap_or("http"), "://", host].concat()))
             .ok_or_else(|| Failure::invalid("The request names no host. Send a Host header, or set PUBLIC_URL."))
     }
 }

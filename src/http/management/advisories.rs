@@ -21,8 +21,25 @@ use crate::store::security::advisories::{AdvisoryRow, NoticeFilter};
 pub struct SourceRequest {
     /// `GitHub`.
     name: String,
-    /// Its id there, which composer's ignore list takes.
+    /// Its id there, which composer's ignore list takes. `remoteId`, as composer writes it, is understood too.
+    #[serde(alias = "remoteId")]
     remote_id: String,
+}
+
+/// Where an advisory was published elsewhere.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SourceView {
+    /// `GitHub`.
+    name: String,
+    /// Its id there.
+    remote_id: String,
+}
+
+impl From<Value> for SourceView {
+    fn from(stored: Value) -> Self {
+        let text = |key: &str| stored[key].as_str().unwrap_or_default().to_owned();
+        Self { name: text("name"), remote_id: text("remoteId") }
+    }
 }
 
 /// A request to write down or to change an advisory.
@@ -87,9 +104,8 @@ pub struct AdvisoryView {
     cve: Option<String>,
     link: Option<String>,
     severity: Option<String>,
-    /// `{name, remoteId}`, as composer reads them.
-    #[schema(value_type = Vec<Object>)]
-    sources: Vec<Value>,
+    /// Where it was published elsewhere.
+    sources: Vec<SourceView>,
     /// Unix seconds.
     reported_at: i64,
     /// Unix seconds.
@@ -109,7 +125,7 @@ impl From<AdvisoryRow> for AdvisoryView {
             cve: row.cve,
             link: row.link,
             severity: row.severity,
-            sources: row.sources,
+            sources: row.sources.into_iter().map(SourceView::from).collect(),
             reported_at: row.reported_at.seconds(),
             created_at: row.created_at.seconds(),
             updated_at: row.updated_at.seconds(),

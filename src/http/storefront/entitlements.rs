@@ -135,7 +135,9 @@ pub async fn get_instructions(
     let view = auth.view().await?;
     let id = id_of(&id, "Consumer")?;
     let EntitledPackages { consumer, require } = instructions::entitled_packages(auth.app(), &view, id).await?;
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+    // Composer's credentials go by the host alone; a path belongs to the repository.
+    let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
+    let host = address.split_once('/').map_or(address, |(host, _)| host);
     let credentials = json!({"username": consumer.row.public_key, "password": consumer.private_key});
     let mut commands = vec![format!("composer config repositories.{} composer {url}", repository_name(host))];
     commands.extend(

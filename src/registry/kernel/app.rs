@@ -38,6 +38,9 @@ pub struct Config {
     pub allow_private_upstreams: bool,
     /// Origin of all URLs that the registry hands out (`PUBLIC_URL`); else the request's own.
     pub public_url: Option<String>,
+    /// Whether `X-Forwarded-Proto` says by which scheme the client asked (`TRUST_PROXY`): something in front, which sets it,
+    /// ends TLS.
+    pub trust_proxy: bool,
     /// The time between two syncs of a repository that nobody asked for (`SYNC_INTERVAL_SECONDS`).
     pub sync_interval: Duration,
 }
@@ -53,6 +56,7 @@ impl Default for Config {
             keyring: Keyring::default(),
             allow_private_upstreams: false,
             public_url: None,
+            trust_proxy: false,
             sync_interval: DEFAULT_SYNC_INTERVAL,
         }
     }

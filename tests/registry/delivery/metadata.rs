@@ -148,6 +148,20 @@ async fn every_url_begins_with_the_public_url_when_there_is_one() {
 }
 
 #[tokio::test]
+async fn the_scheme_that_a_proxy_tells_counts_when_it_is_trusted() {
+    for (trusted, told, expected) in [
+        (true, "http", "http://registry.test/list.json"),
+        (true, "https", "https://registry.test/list.json"),
+        (true, "javascript", "https://registry.test/list.json"),
+        (false, "http", "https://registry.test/list.json"),
+    ] {
+        let registry = TestRegistry::with(|config| config.trust_proxy = trusted);
+        let request = registry.get("/packages.json").bearer(ADMIN).header("x-forwarded-proto", told);
+        assert_eq!(request.send().await.expect(200).json()["list"], expected, "{trusted} {told}");
+    }
+}
+
+#[tokio::test]
 async fn only_exactly_the_same_date_is_not_modified_and_that_answer_is_empty() {
     let registry = TestRegistry::new();
     registry.published("acme/lib", &["1.0.0"]).await;

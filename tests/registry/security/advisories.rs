@@ -37,7 +37,7 @@ async fn an_advisory_is_read_back_changed_and_removed() {
     let id = made.id();
     let path = format!("/api/advisories/{id}");
     assert_eq!(registry.get(&path).bearer(ADMIN).send().await.expect(200).json(), made.json());
-    assert_eq!(made.json()["sources"], json!([{"name": "GitHub", "remoteId": "GHSA-1"}]));
+    assert_eq!(made.json()["sources"], json!([{"name": "GitHub", "remote_id": "GHSA-1"}]));
     assert_eq!(made.json()["reported_at"], 1_700_000_000);
 
     let change = json!({"severity": null, "affected_versions": "<1.5"});
