@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Every function that acts across organizations, by file.
 const ACROSS: &[(&str, &[&str])] = &[
+    ("access/past_grants", &["prune"]),
     ("access/sessions", &["end", "insert", "look_up", "page", "prune", "touch_last_seen"]),
     ("access/tokens", &["find_valid"]),
     (

@@ -10,7 +10,7 @@ use crate::http::kit::extract::{BaseUrl, LenientQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
-use crate::registry::delivery::root::{filtered, visible_names};
+use crate::registry::delivery::root::listed_names;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
 use crate::store::Page;
@@ -26,7 +26,7 @@ pub struct PackageNamesQuery {
     vendor: Option<String>,
 }
 
-/// The names of all visible packages.
+/// The names of all visible packages, mirrored ones too.
 #[utoipa::path(
     get,
     path = "/list.json",
@@ -41,8 +41,7 @@ pub async fn list_package_names(
     LenientQuery(query): LenientQuery<PackageNamesQuery>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let listing = visible_names(auth.app(), &view).await?;
-    let names = filtered(&listing, query.filter.as_deref(), query.vendor.as_deref());
+    let names = listed_names(auth.app(), &view, query.filter.as_deref(), query.vendor.as_deref()).await?;
     Ok(ok(&json!({ "packageNames": names })))
 }
 

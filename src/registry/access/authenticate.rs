@@ -31,8 +31,10 @@ impl Credential {
             Some((kind @ (TokenKind::Access | TokenKind::Session), _)) => Some((kind, hash)),
             Some((TokenKind::Invitation | TokenKind::Reset, _)) => None,
             None => {
-                let user = self.user.as_deref().filter(|user| is_key(user) && is_key(&self.secret))?;
-                Some((TokenKind::Access, TokenHash::of_pair(user, &self.secret)))
+                // A private key may hold colons, and a public one holds none.
+                let pair = [self.user.as_deref()?, ":", &self.secret].concat();
+                let (public, private) = pair.split_once(':')?;
+                (is_key(public) && is_key(private)).then(|| (TokenKind::Access, TokenHash::of_pair(public, private)))
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::registry::access::scope::Scope;
 use crate::registry::access::view::View;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
+use crate::store::access::past_grants::GrantHolder;
 use crate::store::access::rate_limits::RateLimits;
 use crate::store::access::tokens::{GrantRow, TokenRow};
 
@@ -93,7 +94,11 @@ impl Caller {
             Some(view) if view.organization() == organization && view.is_valid_at(now) => Ok(view.clone()),
             _ => {
                 let current = View::new(organization, &self.grants, now);
-                let current = if self.consumer_id.is_some() { current.without_source() } else { current };
+                let current = match (self.consumer_id, &self.subject) {
+                    (Some(id), _) => current.held_by(GrantHolder::Consumer(id)).without_source(),
+                    (None, Subject::Token { id }) => current.held_by(GrantHolder::Token(*id)),
+                    (None, Subject::Admin | Subject::User { .. }) => current,
+                };
                 Ok(view.insert(Arc::new(current)).clone())
             }
         }

@@ -91,13 +91,18 @@ impl Grant {
     }
 
     /// Whether it lets a version through. A security fix passes `updates_until`, and nothing else.
+    /// Whether it covers a version, if that was released in time.
+    pub(super) fn covers_but_for_the_date(&self, version: &NormalizedVersion) -> bool {
+        version.stability() <= self.minimum_stability && self.versions.matches(version)
+    }
+
     pub(super) fn covers(&self, version: &NormalizedVersion, released: Option<Released>) -> bool {
         let in_time = match (self.row.updates_until, released) {
             (None, _) => true,
             (Some(until), Some(released)) => released.security_fix || released.at <= until,
             (Some(_), None) => false,
         };
-        in_time && version.stability() <= self.minimum_stability && self.versions.matches(version)
+        in_time && self.covers_but_for_the_date(version)
     }
 }
 

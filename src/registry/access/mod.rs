@@ -5,6 +5,7 @@ pub mod actor;
 pub mod authenticate;
 pub mod caller;
 pub mod credential_cache;
+pub mod denial;
 pub mod grant;
 pub mod rate_limit;
 pub mod role;

@@ -13,6 +13,7 @@ use crate::ports::Millis;
 use crate::registry::access::grant::{Grant, GrantTarget, first_bytes};
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
+use crate::store::access::past_grants::GrantHolder;
 use crate::store::access::released::Released;
 
 /// Identifies what a set of grants lets through, by the grants or by the versions.
@@ -72,7 +73,10 @@ impl Fingerprint {
 #[derive(Debug, Clone)]
 pub struct View {
     organization: OrganizationId,
-    grants: Vec<Grant>,
+    pub(super) grants: Vec<Grant>,
+    /// What has ended by time.
+    pub(super) ended: Vec<Grant>,
+    holder: Option<GrantHolder>,
     fingerprint: Fingerprint,
     /// When the first of its grants ends.
     ends_at: Option<Millis>,
@@ -170,17 +174,28 @@ impl VersionFilter<'_> {
 impl View {
     /// The view that `grants` give of `organization` at `now`.
     pub fn new(organization: OrganizationId, grants: &[Grant], now: Millis) -> Self {
-        let grants: Vec<Grant> =
-            grants.iter().filter(|grant| grant.row.expires_at.is_none_or(|end| now < end)).cloned().collect();
+        let (grants, ended): (Vec<Grant>, Vec<Grant>) =
+            grants.iter().cloned().partition(|grant| grant.row.expires_at.is_none_or(|end| now < end));
         let unlimited = grants.iter().any(|grant| grant.target == GrantTarget::Everything && grant.is_unlimited());
         let fingerprint = if unlimited { Fingerprint::Everything } else { Fingerprint::of(&grants) };
         let ends_at = grants.iter().filter_map(|grant| grant.row.expires_at).min();
-        Self { organization, grants, fingerprint, ends_at, shows_source: true }
+        Self { organization, grants, ended, holder: None, fingerprint, ends_at, shows_source: true }
     }
 
     /// The view of somebody who sees nothing of `organization`: who has not signed in.
     pub fn of_nothing(organization: OrganizationId) -> Self {
         Self::new(organization, &[], Millis(0))
+    }
+
+    /// The same of somebody whose grants may be taken back.
+    #[must_use]
+    pub fn held_by(self, holder: GrantHolder) -> Self {
+        Self { holder: Some(holder), ..self }
+    }
+
+    /// Whose the grants are; `None` when nobody can take them back.
+    pub fn holder(&self) -> Option<GrantHolder> {
+        self.holder
     }
 
     /// The organization that is seen.

@@ -5,12 +5,14 @@ use std::time::Duration;
 use composer::{DistType, NormalizedVersion, PackageName, PrettyVersion, Reference, Shasum};
 
 use crate::ports::{ByteRange, ByteStream, Fault, Job};
+use crate::registry::access::grant::Grant;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::sources::archive_store::{blob_key, unavailable};
 use crate::registry::sources::composer::dist::fetch;
 use crate::registry::sources::git::archives::build_one;
+use crate::store::access::past_grants;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::dists::{DistRow, NewArtifact, VersionAddress, find};
 use crate::store::{OrganizationId, Query};
@@ -67,23 +69,22 @@ impl LocatedDist {
 /// [`DistAddress::statement`] yields, if it was run already.
 ///
 /// # Errors
-/// `NotFound` for what is not there and for what the view does not see, in the same words.
+/// `NotFound` for what is not there and for what the view does not see, in the same words: those of [`denial`].
 pub async fn locate(
     app: &App,
     view: &View,
     address: &DistAddress,
     found: Option<Option<DistRow>>,
 ) -> Result<LocatedDist, Failure> {
-    let absent = || Failure::new(Kind::NotFound, format!("Package {} has no such version.", address.name));
     let row = match found {
         Some(row) => row,
         None => app.ports.database.ask(address.statement(view.organization())).await?,
     };
-    let row = row.filter(|row| row.kind == address.kind).ok_or_else(absent)?;
-    let version = NormalizedVersion::from_stored(row.normalized.clone());
-    if !view.version_filter(address.name.as_str()).sees(&version, Some(row.released)) {
-        return Err(absent());
-    }
+    let sees = |row: &DistRow| {
+        let version = NormalizedVersion::from_stored(row.normalized.clone());
+        row.kind == address.kind && view.version_filter(address.name.as_str()).sees(&version, Some(row.released))
+    };
+    let Some(row) = row.filter(sees) else { return Err(denial(app, view, address).await?) };
     let (name, is_mirrored) = (address.name.clone(), row.upstream_urls.is_some());
     let dist = |NewArtifact { sha256, sha1, size }, row| LocatedDist {
         organization: view.organization(),
@@ -111,6 +112,20 @@ pub async fn locate(
     // The metadata is to learn the shasum, and the other tags may be waiting too.
     app.enqueue(Job::BuildArchives { repository_id: row.repository_id }, Duration::ZERO).await;
     Ok(dist(artifact, row))
+}
+
+/// What is said of a version that there is not, or that the view does not see: that the credential has no permission for it
+/// (any more), if it has one for the package or had one. What exists does not come into it.
+async fn denial(app: &App, view: &View, address: &DistAddress) -> Result<Failure, Failure> {
+    let past = match view.holder() {
+        Some(holder) => app.ports.database.ask(past_grants::of_holder(view.organization(), holder)).await?,
+        None => Vec::new(),
+    };
+    let past: Vec<Grant> =
+        past.into_iter().map(|row| Grant::from_row(row.into_ended())).collect::<Result<_, Failure>>()?;
+    let told = view.denial(&past, &address.name, &address.version, &address.pretty);
+    let absent = || format!("Package {} has no such version.", address.name);
+    Ok(Failure::new(Kind::NotFound, told.unwrap_or_else(absent)))
 }
 
 /// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.

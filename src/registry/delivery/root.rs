@@ -22,7 +22,7 @@ use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::packages::documents::DOCUMENT_TTL;
 use crate::registry::security::feed::addresses;
 use crate::store::OrganizationId;
-use crate::store::kernel::organizations::{self, Announced, Revisions};
+use crate::store::kernel::organizations::{self, Announced, ListedPackage, Revisions};
 
 /// Which listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,15 +80,42 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, 
     let (announced, packages) = organizations::listing(&*app.ports.database, view.organization(), &limited)
         .await?
         .ok_or_else(|| Failure::not_found("Organization"))?;
-    let names = packages
-        .into_iter()
-        .filter(|package| view.version_filter(&package.name).sees_any_in_index(package.version_index.as_deref()))
-        .map(|package| package.name)
-        .collect();
+    let names = visible(view, packages).collect();
     claims::note(app, view.organization(), announced.revisions.names_revision, &announced.claimed_vendors);
     let patterns = patterns(&announced, view);
     let (revision, filter_lists) = (date(announced.revisions), announced.filter_lists);
     Ok(cache_names(app, key, Arc::new(VisibleNames { revision, names, filter_lists, patterns })))
+}
+
+fn visible(view: &View, packages: Vec<ListedPackage>) -> impl Iterator<Item = String> {
+    let is_visible = |package: &ListedPackage| {
+        view.version_filter(&package.name).sees_any_in_index(package.version_index.as_deref())
+    };
+    packages.into_iter().filter(is_visible).map(|package| package.name)
+}
+
+/// The names in the list that `view` sees, mirrored packages too: those that match composer's `filter` (a glob) and
+/// `vendor`, sorted.
+pub async fn listed_names(
+    app: &App,
+    view: &View,
+    filter: Option<&str>,
+    vendor: Option<&str>,
+) -> Result<Vec<String>, Failure> {
+    let listing = visible_names(app, view).await?;
+    let mut names = listing.names.clone();
+    if listing.has_upstreams {
+        let mirrored = organizations::mirrored(view.organization(), &view.version_limited_targets());
+        names.extend(visible(view, app.ports.database.ask(mirrored).await?));
+        names.sort_unstable();
+    }
+    let filter = filter.map(str::to_ascii_lowercase);
+    let beginning = vendor.map(|vendor| format!("{}/", vendor.to_ascii_lowercase()));
+    names.retain(|name| {
+        filter.as_deref().is_none_or(|pattern| matches_pattern(pattern, name))
+            && beginning.as_deref().is_none_or(|beginning| name.starts_with(beginning))
+    });
+    Ok(names)
 }
 
 /// The patterns of names that `view` may ask for besides those that are listed. Who does not see everything is shown
@@ -175,21 +202,6 @@ fn announcement(listing: &VisibleNames) -> Map<String, Value> {
         ("available-packages", json!(listing.names))
     };
     Map::from_iter([(key.to_owned(), value)])
-}
-
-/// The names of a listing that match composer's `filter` (a glob) and `vendor`.
-pub fn filtered<'l>(listing: &'l VisibleNames, filter: Option<&str>, vendor: Option<&str>) -> Vec<&'l str> {
-    let filter = filter.map(str::to_ascii_lowercase);
-    let vendor = vendor.map(str::to_ascii_lowercase);
-    listing
-        .names
-        .iter()
-        .map(String::as_str)
-        .filter(|name| filter.as_deref().is_none_or(|pattern| matches_pattern(pattern, name)))
-        .filter(|name| {
-            vendor.as_deref().is_none_or(|vendor| name.split_once('/').is_some_and(|(own, _)| own == vendor))
-        })
-        .collect()
 }
 
 #[cfg(test)]

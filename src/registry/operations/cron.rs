@@ -9,6 +9,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::artifacts;
 use crate::registry::storefront::deliveries;
 use crate::store;
+use crate::store::access::past_grants;
 use crate::store::identity::idempotency;
 use crate::store::sources::{dists, repositories, sync_runs, upstream_answers};
 
@@ -26,6 +27,9 @@ const DELIVERY_RETENTION: Duration = Duration::from_hours(720);
 
 /// How long something may be due, while its job waits on the queue, before the log tells of it.
 const OVERDUE_AFTER: Duration = Duration::from_mins(5);
+
+/// How long it is known what was granted once: somewhat longer than a year.
+const PAST_GRANT_RETENTION: Duration = Duration::from_hours(400 * 24);
 
 /// How long finished runs are kept.
 const SYNC_RUN_RETENTION: Duration = Duration::from_hours(720);
@@ -85,6 +89,7 @@ fn warn_of_overdue(what: &str, due_at: impl Iterator<Item = Millis>, now: Millis
 async fn delete_expired(app: &App, now: Millis) -> Result<(), Failure> {
     let old = [
         sync_runs::prune(now.minus(SYNC_RUN_RETENTION)),
+        past_grants::prune(now.minus(PAST_GRANT_RETENTION)),
         idempotency::collect_garbage(now),
         upstream_answers::prune(now.minus(ABSENT_ANSWER_RETENTION)),
         store::storefront::deliveries::delete_old(now.minus(DELIVERY_RETENTION)),

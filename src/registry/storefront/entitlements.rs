@@ -14,6 +14,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::consumers::{absent, note, refresh_all_cached};
+use crate::store::access::past_grants;
 use crate::store::access::tokens::{self, GrantRow};
 use crate::store::storefront::consumers::by_id as consumer_by_id;
 use crate::store::storefront::entitlements::{self, NamedPackage, PermissionRow};
@@ -168,14 +169,17 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
     issuer.check_grants(std::slice::from_ref(&grant))?;
     let recorded =
         note(app, &issuer.by, "permission.changed", consumer_id, json!({ "permission": id, "grant": grant }))?;
+    // One that is moved ends for whom it was.
+    let kept = if consumer_id == old.consumer_id { std::slice::from_ref(&grant) } else { &[] };
     let batch = (
+        past_grants::record_of_consumer(organization, old.consumer_id, Some(id), kept, app.now()),
         entitlements::update(organization, &old, consumer_id, &grant, app.now()),
         recorded,
         entitlements::by_id(organization, id),
         tokens::of_consumer(organization, old.consumer_id),
         tokens::of_consumer(organization, consumer_id),
     );
-    let (is_changed, (), row, old_tokens, new_tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
+    let ((), is_changed, (), row, old_tokens, new_tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
     if new_tokens.is_empty() {
         return Err(no_consumer());
     }
@@ -196,11 +200,12 @@ pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> 
     let details = json!({ "permission": id, "grant": old.grant });
     let recorded = note(app, &issuer.by, "permission.deleted", old.consumer_id, details)?;
     let batch = (
+        past_grants::record_of_consumer(organization, old.consumer_id, Some(id), &[], app.now()),
         entitlements::delete(organization, old.consumer_id, id),
         recorded,
         tokens::of_consumer(organization, old.consumer_id),
     );
-    let (is_deleted, (), tokens) = app.ports.database.ask(batch).await?;
+    let ((), is_deleted, (), tokens) = app.ports.database.ask(batch).await?;
     refresh_all_cached(app, tokens).await;
     if is_deleted { Ok(()) } else { Err(no_permission()) }
 }
@@ -266,6 +271,7 @@ pub async fn set(
     let batch = (
         change,
         recorded,
+        past_grants::record_of_consumer(organization, consumer_id, None, &grants, app.now()),
         delete,
         insert,
         entitlements::of_consumer(organization, consumer_id),

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
-use crate::store::access::grants;
 pub use crate::store::access::grants::GrantRow;
 use crate::store::access::rate_limits::RateLimits;
+use crate::store::access::{grants, past_grants};
 use crate::store::{OrganizationId, Page, Query, Update, flag, json_text, optional_json_text};
 
 /// A live token.
@@ -109,7 +109,6 @@ pub async fn insert(
 }
 
 /// What an update sets; a field that is `None` stays as it is.
-#[derive(Default)]
 pub struct TokenChanges {
     /// Free text.
     pub description: Option<String>,
@@ -123,6 +122,8 @@ pub struct TokenChanges {
     pub metadata: Option<String>,
     /// The complete list of grants.
     pub grants: Option<Vec<GrantRow>>,
+    /// Now.
+    pub at: Millis,
 }
 
 /// A token with the hashes that look-up caches know it by.
@@ -170,9 +171,13 @@ pub async fn update(
         ],
     );
     // The grants come first: all of the batch goes by the revision as it was before.
-    let grants = changes
-        .grants
-        .map(|list| [grants::delete(organization, uid, revision), grants::insert(organization, uid, revision, &list)]);
+    let grants = changes.grants.map(|list| {
+        [
+            past_grants::record_of_token(organization, uid, revision, &list, changes.at),
+            grants::delete(organization, uid, revision),
+            grants::insert(organization, uid, revision, &list),
+        ]
+    });
     let (_, has_changed, (), row) = db.ask((grants, change, noted, by_uid(organization, uid))).await?;
     Ok(row.filter(|_| has_changed))
 }

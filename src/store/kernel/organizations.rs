@@ -87,6 +87,16 @@ macro_rules! claimed_vendors {
     };
 }
 
+macro_rules! listed_packages {
+    () => {
+        "SELECT p.name,
+                CASE WHEN EXISTS (SELECT 1 FROM json_each(?2) t WHERE p.name BETWEEN t.value ->> 0 AND t.value ->> 1)
+                     THEN p.version_index END AS version_index
+           FROM packages p JOIN repositories r ON r.id = p.repository_id
+          WHERE p.organization_id = ?1 AND p.version_index <> '[]'"
+    };
+}
+
 /// What an organization announces and every package that it publishes itself, in one round trip. `with_index` are the
 /// names and patterns of packages whose version index is wanted too; some that only begin like a pattern have it as well.
 pub async fn listing(
@@ -112,17 +122,24 @@ pub async fn listing(
         ),
         [organization.into()],
     );
-    let ranges: Vec<Value> = with_index.iter().map(|target| NameRange::of(target).to_json()).collect();
-    let packages: Query<Vec<ListedPackage>> = Query::all(
-        "SELECT p.name,
-                CASE WHEN EXISTS (SELECT 1 FROM json_each(?2) t WHERE p.name BETWEEN t.value ->> 0 AND t.value ->> 1)
-                     THEN p.version_index END AS version_index
-           FROM packages p JOIN repositories r ON r.id = p.repository_id
-          WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND r.kind <> 'composer' ORDER BY p.name",
-        [organization.into(), Value::Array(ranges).to_string().into()],
+    let packages = Query::all(
+        concat!(listed_packages!(), " AND r.kind <> 'composer' ORDER BY p.name"),
+        [organization.into(), ranges_of(with_index).into()],
     );
     let (announced, packages) = db.ask((announced, packages)).await?;
     Ok(announced.map(|announced| (announced, packages)))
+}
+
+/// Reads the packages that an organization has mirrored, in no order; `with_index` as for [`listing`].
+pub fn mirrored(organization: OrganizationId, with_index: &[&str]) -> Query<Vec<ListedPackage>> {
+    Query::all(
+        concat!(listed_packages!(), " AND r.kind = 'composer'"),
+        [organization.into(), ranges_of(with_index).into()],
+    )
+}
+
+fn ranges_of(targets: &[&str]) -> String {
+    Value::Array(targets.iter().map(|target| NameRange::of(target).to_json()).collect()).to_string()
 }
 
 /// The revisions alone, to learn whether a listing kept in memory still holds.

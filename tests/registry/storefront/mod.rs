@@ -4,6 +4,7 @@ mod access;
 mod catalog;
 mod catalog_faults;
 mod consumers;
+mod denials;
 mod faults;
 mod permissions;
 mod security_fixes;

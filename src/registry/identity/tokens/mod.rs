@@ -189,6 +189,7 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
             Update::Set(metadata) => Some(json!(metadata.unwrap_or_default()).to_string()),
         },
         grants: spec.grants,
+        at: app.now(),
     };
     let row = tokens::update(&*app.ports.database, organization, uid, revision, changes, recorded).await?;
     let row = row.ok_or_else(|| if revision.is_some() { Failure::concurrent_change("token") } else { absent() })?;

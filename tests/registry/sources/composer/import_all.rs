@@ -13,6 +13,21 @@ async fn versions(registry: &TestRegistry, token: &str, name: &str) -> Vec<Strin
     read(registry, token, &format!("/p2/{name}.json")).await.expect(200).version_names(name)
 }
 
+#[tokio::test]
+async fn the_list_has_mirrored_packages_too_as_far_as_they_are_seen() {
+    let registry = TestRegistry::new();
+    put_root(&registry, &json!({ "packages": packages(&[("inline/a", &["1.0.0"]), ("inline/b", &["2.0.0"])]) }));
+    registry.upstream(SATIS).await;
+    registry.published("acme/own", &["1.0.0"]).await;
+    let token = registry.reader().await;
+    assert_eq!(registry.listed_names(&token).await, json!(["acme/own", "inline/a", "inline/b"]));
+    let list = registry.get("/list.json?filter=inline%2F*").basic(&token).composer().send().await.expect(200);
+    assert_eq!(list.json(), json!({"packageNames": ["inline/a", "inline/b"]}), "composer show -a 'inline/*'");
+    let grants = json!([{"pattern": "inline/*", "constraint": "^2.0"}]);
+    let (_, limited) = registry.token(&json!({"description": "a", "grants": grants})).await;
+    assert_eq!(registry.listed_names(&limited).await, json!(["inline/b"]));
+}
+
 async fn absent(registry: &TestRegistry, token: &str, name: &str) -> TestResponse {
     read(registry, token, &format!("/p2/{name}.json")).await.expect(404)
 }
