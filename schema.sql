@@ -200,6 +200,18 @@ CREATE TABLE password_resets (
   PRIMARY KEY (user_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE past_grants (
+  id INTEGER PRIMARY KEY,
+  token_id INTEGER REFERENCES tokens (id) ON DELETE CASCADE,
+  consumer_id INTEGER REFERENCES consumers (id) ON DELETE CASCADE,
+  target TEXT NOT NULL,
+  version_constraint TEXT NOT NULL,
+  updates_until INTEGER,
+  minimum_stability TEXT NOT NULL,
+  ended_at INTEGER NOT NULL,
+  CHECK ((token_id IS NULL) <> (consumer_id IS NULL))
+) STRICT;
+
 CREATE TABLE recovery_codes (
   user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   hash TEXT NOT NULL, -- SHA-256, lowercase hex
@@ -420,6 +432,16 @@ CREATE INDEX memberships_by_organization ON memberships (organization_id, user_i
 CREATE INDEX packages_by_repository ON packages (repository_id);
 
 CREATE INDEX password_resets_by_issuer ON password_resets (issued_by);
+
+CREATE UNIQUE INDEX past_grants_by_consumer ON past_grants
+  (consumer_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability)
+  WHERE consumer_id IS NOT NULL;
+
+CREATE INDEX past_grants_by_end ON past_grants (ended_at);
+
+CREATE UNIQUE INDEX past_grants_by_token ON past_grants
+  (token_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability)
+  WHERE token_id IS NOT NULL;
 
 CREATE INDEX repositories_upstream ON repositories (organization_id, id) WHERE kind = 'composer';
 

@@ -3,7 +3,7 @@
 //! `packages.json` tells by patterns which names composer is to ask for here, or tells nothing of names when that may be
 //! any. The claimed vendors are among them for everybody, so that composer asks here, and is told that there is nothing.
 //! Only where there is no pattern are the names of the organization's own packages listed: programs that read such a list
-//! take it for complete. Their names are always in the `list`.
+//! take it for complete. What there is by name is in the `list`, mirrored packages too.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct VisibleNames {
     pub filter_lists: Vec<String>,
     /// Patterns of the other names that may be asked for; `None` is any name.
     pub patterns: Option<Vec<String>>,
+    /// Whether the organization has upstreams, so that there may be mirrored packages.
+    has_upstreams: bool,
 }
 
 /// Listings by organization and view.
@@ -83,8 +85,9 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, 
     let names = visible(view, packages).collect();
     claims::note(app, view.organization(), announced.revisions.names_revision, &announced.claimed_vendors);
     let patterns = patterns(&announced, view);
-    let (revision, filter_lists) = (date(announced.revisions), announced.filter_lists);
-    Ok(cache_names(app, key, Arc::new(VisibleNames { revision, names, filter_lists, patterns })))
+    let (revision, has_upstreams) = (date(announced.revisions), !announced.upstreams.is_empty());
+    let filter_lists = announced.filter_lists;
+    Ok(cache_names(app, key, Arc::new(VisibleNames { revision, names, filter_lists, patterns, has_upstreams })))
 }
 
 fn visible(view: &View, packages: Vec<ListedPackage>) -> impl Iterator<Item = String> {
