@@ -40,6 +40,7 @@ mod manifest_links;
 mod manifest_rules;
 pub mod minifier;
 pub mod name;
+pub mod notices;
 mod raw_object;
 pub mod refs;
 pub mod release;
@@ -68,8 +69,8 @@ pub use release::{
     DocumentForm, Documents, Release, Source, document_json, metadata_entry, newest_first, split_by_stability,
 };
 pub use repository::{
-    FileReference, InvalidRepository, RepositoryFile, RepositoryRoot, Versions, package_patterns, read_included,
-    read_root, read_versions,
+    FileReference, InvalidRepository, PackageDocument, RepositoryFile, RepositoryRoot, Versions, package_patterns,
+    read_included, read_package, read_root,
 };
 pub use stability::{InvalidStability, Stability};
 pub use version::{

@@ -14,6 +14,7 @@ use crate::dist::DistMirror;
 use crate::json::{InvalidJson, parse_json};
 use crate::minifier::Expander;
 use crate::name::PackageName;
+use crate::notices::{DocumentNotices, NoticeAddresses};
 use crate::raw_object::{Raw, RawMember, RawObject};
 
 /// Names that a root keeps as they are; more of them are kept as their vendors.
@@ -52,6 +53,9 @@ pub struct RepositoryRoot {
     pub patterns: Option<Vec<String>>,
     /// Other places of its archives.
     pub mirrors: Vec<DistMirror>,
+    /// Where it tells what is wrong with packages.
+    #[serde(skip_serializing_if = "NoticeAddresses::is_empty")]
+    pub notices: NoticeAddresses,
 }
 
 /// What a file of a repository that is read as a whole holds: `packages.json`, or one that it includes. Packages and
@@ -156,7 +160,9 @@ fn raw_members<'f>(document: &RawObject<'f>, field: &'static str) -> Result<Vec<
 pub fn read_root(bytes: &[u8]) -> Result<(RepositoryRoot, RepositoryFile<'_>), InvalidRepository> {
     let whole = raw_object(bytes)?;
     let document = whole.read_without(&MANY)?;
-    let metadata_url = match template(&document, "metadata-url")? {
+    let metadata_url = template(&document, "metadata-url")?;
+    let notices = NoticeAddresses::of(&document, metadata_url.is_some());
+    let metadata_url = match metadata_url {
         Some(url) => Some(url),
         None => template(&document, "providers-lazy-url")?,
     };
@@ -168,7 +174,7 @@ pub fn read_root(bytes: &[u8]) -> Result<(RepositoryRoot, RepositoryFile<'_>), I
         let url = mirror.get("dist-url")?.as_str().filter(|url| !holds_login(url))?.to_owned();
         Some(DistMirror { url, preferred: mirror.get("preferred").and_then(Value::as_bool).unwrap_or(false) })
     });
-    let root = RepositoryRoot { metadata_url, patterns, mirrors: mirrors.take(MAX_MIRRORS).collect() };
+    let root = RepositoryRoot { metadata_url, patterns, mirrors: mirrors.take(MAX_MIRRORS).collect(), notices };
     if root.metadata_url.is_some() {
         return Ok((root, RepositoryFile { available_packages, ..RepositoryFile::default() }));
     }
@@ -216,17 +222,27 @@ pub fn package_patterns<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<
     (1..=MAX_PATTERNS).contains(&kept.len()).then(|| kept.into_iter().collect())
 }
 
-/// The versions in a document of the package `name`, one after the other; `None` when it does not speak of that
-/// package.
+/// What a document says of its package.
+#[derive(Debug)]
+pub struct PackageDocument {
+    /// The versions, one after the other.
+    pub versions: Versions,
+    /// What is wrong with them.
+    pub notices: DocumentNotices,
+}
+
+/// Reads a document of the package `name`; `None` when it does not speak of that package.
 ///
 /// # Errors
 /// [`InvalidRepository`] for a document that is not one.
-pub fn read_versions(bytes: &[u8], name: &PackageName) -> Result<Option<Versions>, InvalidRepository> {
+pub fn read_package(bytes: &[u8], name: &PackageName) -> Result<Option<PackageDocument>, InvalidRepository> {
     let mut document = object(bytes)?;
     let is_minified = document.get("minified").is_some_and(|form| form == "composer/2.0");
     let packages = members(&mut document, "packages")?;
     let own = packages.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_str()));
-    own.map(|(_, versions)| Versions::of(versions, is_minified)).transpose()
+    let Some((_, versions)) = own else { return Ok(None) };
+    let versions = Versions::of(versions, is_minified)?;
+    Ok(Some(PackageDocument { versions, notices: DocumentNotices::of(&document) }))
 }
 
 /// The versions of one package, in full.
@@ -345,7 +361,7 @@ mod tests {
     #[test]
     fn versions_are_read_from_lists_minified_or_not_and_from_objects() {
         let read = |document: Value| {
-            let versions = read_versions(document.to_string().as_bytes(), &name()).expect("a document")?;
+            let versions = read_package(document.to_string().as_bytes(), &name()).expect("a document")?.versions;
             Some(versions.map(|version| Value::Object(version).to_string()).collect::<Vec<_>>())
         };
         let full = [r#"{"version":"2","type":"library"}"#, r#"{"version":"1"}"#].map(str::to_owned);

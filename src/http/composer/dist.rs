@@ -57,6 +57,7 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
         (status = 206, description = "The asked part of it", content_type = "application/zip", body = Zip),
         (status = 304, description = "Nothing has changed"),
         (status = 404, description = "There is no such version, or it is not visible"),
+        (status = 410, description = "The version is on the list of malware"),
         (status = 416, description = "The asked range lies outside of the zip"),
         (status = 502, description = "The zip has to be built first, and its repository does not deliver"),
         (status = 503, description = "Its repository has had too many requests")

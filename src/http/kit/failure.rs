@@ -70,12 +70,13 @@ pub struct ErrorBody {
 }
 
 /// Every kind of failure; of those with the same status, the most general one is the first.
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 15] = [
     Kind::Unauthenticated,
     Kind::WrongCredentials,
     Kind::TwoFactorRequired,
     Kind::Forbidden,
     Kind::NotFound,
+    Kind::Gone,
     Kind::MethodNotAllowed,
     Kind::NotAcceptable,
     Kind::Conflict,
@@ -93,6 +94,7 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::Unauthenticated | Kind::WrongCredentials | Kind::TwoFactorRequired => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Gone => StatusCode::GONE,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Kind::Conflict => StatusCode::CONFLICT,
@@ -113,6 +115,7 @@ pub fn code(kind: Kind) -> &'static str {
         Kind::TwoFactorRequired => "TWO_FACTOR_REQUIRED",
         Kind::Forbidden => "FORBIDDEN",
         Kind::NotFound => "NOT_FOUND",
+        Kind::Gone => "GONE",
         Kind::MethodNotAllowed => "METHOD_NOT_ALLOWED",
         Kind::NotAcceptable => "NOT_ACCEPTABLE",
         Kind::Conflict => "CONFLICT",

@@ -18,7 +18,8 @@ use crate::store::access::rate_limits::RateLimits;
 #[schema(example = json!({
     "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"],
     "immutable_tags": false, "claim_vendors": true,
-    "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100}
+    "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100},
+    "block_malware_downloads": true
 }))]
 pub struct SettingsView {
     /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
@@ -35,6 +36,8 @@ pub struct SettingsView {
     claim_vendors: bool,
     /// What credentials without a limit of their own may ask for.
     rate_limits: RateLimitsView,
+    /// Whether the zips of versions on the list `malware`, one's own or an upstream's, are answered with 410. On at first.
+    block_malware_downloads: bool,
 }
 
 /// Rate limits of credentials without one of their own.
@@ -64,6 +67,7 @@ impl From<Settings> for SettingsView {
             immutable_tags: settings.immutable_tags,
             claim_vendors: settings.claim_vendors,
             rate_limits: settings.rate_limits.into(),
+            block_malware_downloads: settings.block_malware_downloads,
         }
     }
 }
@@ -97,6 +101,10 @@ pub struct SettingsRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<RateLimitsRequest>)]
     rate_limits: Update<RateLimitsRequest>,
+    /// Whether the zips of versions on the list `malware` are refused.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<bool>)]
+    block_malware_downloads: Update<bool>,
 }
 
 /// A change of rate limits; what it does not name stays.
@@ -127,6 +135,7 @@ impl From<SettingsRequest> for SettingsChange {
             immutable_tags: request.immutable_tags,
             claim_vendors: request.claim_vendors,
             rate_limits: request.rate_limits.map(RateLimitsChange::from),
+            block_malware_downloads: request.block_malware_downloads,
         }
     }
 }

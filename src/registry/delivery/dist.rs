@@ -9,12 +9,13 @@ use crate::registry::access::grant::Grant;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::packages::notices::concerns;
 use crate::registry::sources::archive_store::{blob_key, unavailable};
 use crate::registry::sources::composer::dist::fetch;
 use crate::registry::sources::git::archives::build_one;
 use crate::store::access::past_grants;
 use crate::store::packages::version_source::VersionSource;
-use crate::store::sources::dists::{DistRow, NewArtifact, VersionAddress, find};
+use crate::store::sources::dists::{DistRow, FoundDist, MalwareEntry, NewArtifact, VersionAddress, find};
 use crate::store::{OrganizationId, Query};
 
 /// Which zip is asked for.
@@ -36,7 +37,7 @@ pub struct DistAddress {
 
 impl DistAddress {
     /// The statement that finds it.
-    pub fn statement(&self, organization: OrganizationId) -> Query<Option<DistRow>> {
+    pub fn statement(&self, organization: OrganizationId) -> Query<Option<FoundDist>> {
         let version = VersionAddress {
             normalized: self.version.as_str(),
             named: self.named.as_ref().map(NormalizedVersion::as_str),
@@ -69,22 +70,25 @@ impl LocatedDist {
 /// [`DistAddress::statement`] yields, if it was run already.
 ///
 /// # Errors
-/// `NotFound` for what is not there and for what the view does not see, in the same words: those of [`denial`].
+/// `NotFound` for what is not there and for what the view does not see, in the same words: those of [`denial`]. `Gone` for
+/// malware.
 pub async fn locate(
     app: &App,
     view: &View,
     address: &DistAddress,
-    found: Option<Option<DistRow>>,
+    found: Option<Option<FoundDist>>,
 ) -> Result<LocatedDist, Failure> {
-    let row = match found {
-        Some(row) => row,
+    let found = match found {
+        Some(found) => found,
         None => app.ports.database.ask(address.statement(view.organization())).await?,
     };
-    let sees = |row: &DistRow| {
-        let version = NormalizedVersion::from_stored(row.normalized.clone());
-        row.kind == address.kind && view.version_filter(address.name.as_str()).sees(&version, Some(row.released))
+    let version = |row: &DistRow| NormalizedVersion::from_stored(row.normalized.clone());
+    let sees = |FoundDist { row, .. }: &FoundDist| {
+        let filter = view.version_filter(address.name.as_str());
+        row.kind == address.kind && filter.sees(&version(row), Some(row.released))
     };
-    let Some(row) = row.filter(sees) else { return Err(denial(app, view, address).await?) };
+    let Some(FoundDist { row, malware }) = found.filter(sees) else { return Err(denial(app, view, address).await?) };
+    refuse_malware(&address.name, &row, &version(&row), &malware)?;
     let (name, is_mirrored) = (address.name.clone(), row.upstream_urls.is_some());
     let dist = |NewArtifact { sha256, sha1, size }, row| LocatedDist {
         organization: view.organization(),
@@ -126,6 +130,21 @@ async fn denial(app: &App, view: &View, address: &DistAddress) -> Result<Failure
     let told = view.denial(&past, &address.name, &address.version, &address.pretty);
     let absent = || format!("Package {} has no such version.", address.name);
     Ok(Failure::new(Kind::NotFound, told.unwrap_or_else(absent)))
+}
+
+/// Refuses a version that is on the list of malware: composer before 2.10 knows no such list, and would install it.
+fn refuse_malware(
+    name: &PackageName,
+    row: &DistRow,
+    version: &NormalizedVersion,
+    malware: &[MalwareEntry],
+) -> Result<(), Failure> {
+    let is_listed = |entry: &&MalwareEntry| concerns(&entry.constraint, std::slice::from_ref(version));
+    let Some(MalwareEntry { reason, url, .. }) = malware.iter().find(is_listed) else { return Ok(()) };
+    let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let more = url.as_ref().map(|url| format!(" See {url}.")).unwrap_or_default();
+    let message = format!("{name} {} is listed as malware and is not handed out{reason}.{more}", row.pretty);
+    Err(Failure::new(Kind::Gone, message))
 }
 
 /// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.

@@ -27,6 +27,8 @@ pub enum Kind {
     Forbidden,
     /// There is no such thing, or the caller may not know that there is.
     NotFound,
+    /// It is there, and is not handed out any more.
+    Gone,
     /// The path exists, the method does not.
     MethodNotAllowed,
     /// The client cannot be served at all (Composer 1).

@@ -50,6 +50,8 @@ pub struct Settings {
     pub claim_vendors: bool,
     /// How many requests and downloads credentials without a limit of their own have.
     pub rate_limits: RateLimits,
+    /// Whether the zips of versions on the list of malware are refused.
+    pub block_malware_downloads: bool,
 }
 
 impl Default for Settings {
@@ -61,6 +63,7 @@ impl Default for Settings {
             immutable_tags: false,
             claim_vendors: true,
             rate_limits: RateLimits::default(),
+            block_malware_downloads: true,
         }
     }
 }
@@ -73,7 +76,7 @@ impl Settings {
     }
 
     /// Each with its name, as it is stored.
-    fn entries(&self) -> [(&'static str, Value); 6] {
+    fn entries(&self) -> [(&'static str, Value); 7] {
         [
             ("packagist_mirroring", json!(self.packagist_mirroring)),
             ("packagist_url", json!(self.packagist_url)),
@@ -81,6 +84,7 @@ impl Settings {
             ("immutable_tags", json!(self.immutable_tags)),
             ("claim_vendors", json!(self.claim_vendors)),
             ("rate_limits", json!(self.rate_limits)),
+            ("block_malware_downloads", json!(self.block_malware_downloads)),
         ]
     }
 
@@ -106,6 +110,8 @@ pub struct SettingsChange {
     pub claim_vendors: Update<bool>,
     /// The rate limits of credentials without one of their own.
     pub rate_limits: Update<RateLimitsChange>,
+    /// Whether the zips of versions on the list of malware are refused.
+    pub block_malware_downloads: Update<bool>,
 }
 
 /// A change of the rate limits; what it does not name stays.
@@ -142,6 +148,11 @@ impl SettingsChange {
                 Update::Set(Some(change)) => checked_limits(change, before.rate_limits)?,
                 update => chosen(update.map(|_| before.rate_limits), before.rate_limits, default.rate_limits),
             },
+            block_malware_downloads: chosen(
+                self.block_malware_downloads,
+                before.block_malware_downloads,
+                default.block_malware_downloads,
+            ),
         })
     }
 }

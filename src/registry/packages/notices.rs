@@ -9,9 +9,45 @@ use crate::ports::Fault;
 
 /// What a package's documents carry beside its versions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "NoticeColumns")]
 pub struct SecurityNotices {
     advisories: Vec<AdvisorySummary>,
     filter: Vec<FilterEntrySummary>,
+}
+
+/// What the database has of a package: what was written down here, and what each upstream says.
+#[derive(Deserialize)]
+struct NoticeColumns {
+    #[serde(flatten)]
+    own: NoticeLists,
+    #[serde(default)]
+    upstreams: Vec<NoticeLists>,
+}
+
+#[derive(Deserialize)]
+struct NoticeLists {
+    advisories: Vec<AdvisorySummary>,
+    filter: Vec<FilterEntrySummary>,
+}
+
+impl From<NoticeColumns> for SecurityNotices {
+    /// One advisory of an id, and one entry of a list and a constraint; what was written down here comes first.
+    fn from(NoticeColumns { own, upstreams }: NoticeColumns) -> Self {
+        let (mut advisories, mut filter) = (own.advisories, own.filter);
+        for upstream in upstreams {
+            for advisory in upstream.advisories {
+                if !advisories.iter().any(|known| known.advisory_id == advisory.advisory_id) {
+                    advisories.push(advisory);
+                }
+            }
+            for entry in upstream.filter {
+                if !filter.iter().any(|known| known.list == entry.list && known.constraint == entry.constraint) {
+                    filter.push(entry);
+                }
+            }
+        }
+        Self { advisories, filter }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
@@ -32,8 +68,11 @@ pub struct FilterEntrySummary {
     pub reason: Option<String>,
     /// Where that is explained.
     pub url: Option<String>,
-    /// Its public id.
-    pub id: String,
+    /// What it is called: its public id, or what an upstream calls it.
+    pub id: Option<String>,
+    /// Who says so; `None` for what was written down here.
+    #[serde(default)]
+    pub source: Option<String>,
 }
 
 impl FilterEntrySummary {
@@ -49,7 +88,8 @@ impl FilterEntrySummary {
         put("constraint", Some(&self.constraint));
         put("reason", self.reason.as_deref());
         put("url", self.url.as_deref());
-        put("id", Some(&self.id));
+        put("id", self.id.as_deref());
+        put("source", self.source.as_deref());
         Value::Object(entry)
     }
 }

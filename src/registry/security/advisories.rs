@@ -3,6 +3,7 @@
 //! Both are about published packages of the organization, and a caller may only speak of packages that it sees. How
 //! composer reads them is `notices`'.
 
+use composer::notices::{SEVERITIES, is_reserved_list};
 use composer::{Constraint, PackageName};
 use serde_json::{Value, json};
 
@@ -25,21 +26,6 @@ const MAX_TEXT: usize = 500;
 const MAX_URL: usize = 2000;
 const MAX_CONSTRAINT: usize = 1000;
 const MAX_SOURCES: usize = 20;
-const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
-
-/// Names that composer does not take for a filter list (docs/composer-protocol.md, section 1.2).
-const RESERVED_LISTS: [&str; 10] = [
-    "advisories",
-    "abandoned",
-    "package",
-    "packages",
-    "license",
-    "licence",
-    "licenses",
-    "support",
-    "maintenance",
-    "security",
-];
 
 /// Where an advisory was published elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,7 +274,7 @@ impl EntrySpec {
             || !list.starts_with(|c: char| c.is_ascii_lowercase())
         {
             wrong.push("list", "must be up to 50 lower-case letters, digits and dashes, like `malware`");
-        } else if RESERVED_LISTS.contains(&list) || list.starts_with("ignore") || list == "minimum-release-age" {
+        } else if is_reserved_list(list) {
             wrong.push("list", "is a name that Composer ignores. Choose another");
         }
         check_constraint(&mut wrong, "constraint", self.constraint.as_deref());

@@ -4,16 +4,19 @@
 //! of many packages, at an address that `packages.json` names (docs/composer-protocol.md, section 5). A notice that
 //! concerns no version that the caller sees is not shown: it would tell of versions that are hidden.
 
+use composer::notices::{AdvisorySource, AdvisoryText};
 use composer::{NormalizedVersion, PackageName};
 use serde_json::{Map, Value, json};
 
+use crate::ports::Millis;
 use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::dates::php_date;
+use crate::registry::kernel::dates::{php_date, read_moment};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::notices::{FilterEntrySummary, concerns};
 use crate::store::security::advisories::{
-    AdvisoryRow, FilterEntryRow, WithVersions, advisories_for, filter_entries_for,
+    AdvisoryRow, ListedEntry, UpstreamAdvisoryRow, WithVersions, advisories_for, filter_entries_for,
+    upstream_advisories,
 };
 
 /// The filter list that composer heeds without being told to.
@@ -63,14 +66,56 @@ pub async fn full_advisories(app: &App, view: &View, names: &[String]) -> Result
     if names.is_empty() {
         return Ok(answer);
     }
-    for found in advisories_for(&*app.ports.database, view.organization(), &names).await? {
-        if !is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.affected_versions) {
-            continue;
+    let organization = view.organization();
+    let batch = (advisories_for(organization, &names), upstream_advisories(organization, &names));
+    let (own, upstream) = app.ports.database.ask(batch).await?;
+    for found in own {
+        if is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.affected_versions) {
+            add_advisory(&mut answer, &found.row.package_name, full(&found.row));
         }
-        let list = answer.entry(found.row.package_name.clone()).or_insert_with(|| json!([]));
-        list.as_array_mut().into_iter().for_each(|list| list.push(full(&found.row)));
+    }
+    for found in upstream {
+        let UpstreamAdvisoryRow { package_name, advisory, .. } = &found.row;
+        if is_shown(&found, &view.version_filter(package_name), &advisory.affected_versions) {
+            add_advisory(&mut answer, package_name, full_of_upstream(&found.row, app.now()));
+        }
     }
     Ok(answer)
+}
+
+/// Adds an advisory to those of its package, unless one of its id is there: what was written down here comes first.
+fn add_advisory(answer: &mut Map<String, Value>, package: &str, advisory: Value) {
+    let list = answer.entry(package.to_owned()).or_insert_with(|| json!([]));
+    if let Some(list) = list.as_array_mut()
+        && !list.iter().any(|known| known["advisoryId"] == advisory["advisoryId"])
+    {
+        list.push(advisory);
+    }
+}
+
+/// An upstream's advisory in full. Composer stops at one without a text, so one whose text is not known says that, and
+/// where to read it.
+fn full_of_upstream(row: &UpstreamAdvisoryRow, now: Millis) -> Value {
+    let UpstreamAdvisoryRow { package_name, upstream_url, advisory } = row;
+    let known = advisory.text.clone().unwrap_or_else(|| AdvisoryText {
+        title: format!("Known to {upstream_url} by this id; its text is not known here"),
+        cve: None,
+        link: None,
+        severity: None,
+        sources: vec![AdvisorySource { name: upstream_url.clone(), remote_id: advisory.advisory_id.clone() }],
+        reported_at: String::new(),
+    });
+    json!({
+        "advisoryId": advisory.advisory_id,
+        "packageName": package_name,
+        "affectedVersions": advisory.affected_versions,
+        "title": known.title,
+        "cve": known.cve,
+        "link": known.link,
+        "severity": known.severity,
+        "sources": known.sources,
+        "reportedAt": php_date(read_moment(&json!(known.reported_at)).unwrap_or(now)),
+    })
 }
 
 /// An advisory in full, as composer reads it.
@@ -111,10 +156,16 @@ pub async fn filter_of(
     }
     let lists = (!lists.is_empty()).then_some(lists);
     for found in filter_entries_for(&*app.ports.database, view.organization(), Some(&names), lists).await? {
-        if is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.version_constraint) {
+        if is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.constraint) {
             let package = found.row.package_name.clone();
+            let entry = summary(&found.row).json(Some(&package));
             let list = answer.entry(found.row.list.clone()).or_insert_with(|| json!([]));
-            list.as_array_mut().into_iter().for_each(|list| list.push(summary(&found.row).json(Some(&package))));
+            let is_same = |known: &Value| ["package", "constraint"].iter().all(|key| known[key] == entry[key]);
+            if let Some(list) = list.as_array_mut()
+                && !list.iter().any(is_same)
+            {
+                list.push(entry);
+            }
         }
     }
     Ok(answer)
@@ -125,13 +176,14 @@ pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>
     let mut answer: Map<String, Value> = Map::from_iter([(MALWARE.to_owned(), json!({}))]);
     for found in filter_entries_for(&*app.ports.database, view.organization(), None, None).await? {
         let row = &found.row;
-        if !is_shown(&found, &view.version_filter(&row.package_name), &row.version_constraint) {
+        if !is_shown(&found, &view.version_filter(&row.package_name), &row.constraint) {
             continue;
         }
         let list = answer.entry(row.list.clone()).or_insert_with(|| json!({}));
         let joined = match list[&row.package_name].as_str() {
-            Some(others) => format!("{others} || {}", row.version_constraint),
-            None => row.version_constraint.clone(),
+            Some(others) if others.split(" || ").any(|known| known == row.constraint) => others.to_owned(),
+            Some(others) => format!("{others} || {}", row.constraint),
+            None => row.constraint.clone(),
         };
         list[&row.package_name] = json!(joined);
     }
@@ -139,14 +191,9 @@ pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>
 }
 
 /// What is shown of an entry of a filter list.
-fn summary(row: &FilterEntryRow) -> FilterEntrySummary {
-    FilterEntrySummary {
-        list: row.list.clone(),
-        constraint: row.version_constraint.clone(),
-        reason: row.reason.clone(),
-        url: row.url.clone(),
-        id: row.uid.clone(),
-    }
+fn summary(row: &ListedEntry) -> FilterEntrySummary {
+    let ListedEntry { list, constraint, reason, url, id, source, .. } = row.clone();
+    FilterEntrySummary { list, constraint, reason, url, id, source }
 }
 
 #[cfg(test)]

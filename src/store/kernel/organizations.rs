@@ -116,7 +116,10 @@ pub async fn listing(
             claimed_vendors!(),
             " AS claimed_vendors,
                     (SELECT json_group_array(list) FROM (
-                       SELECT DISTINCT list FROM filter_entries WHERE organization_id = ?1 ORDER BY list
+                       SELECT list FROM filter_entries WHERE organization_id = ?1
+                        UNION
+                       SELECT l.value FROM repositories r, json_each(r.capabilities, '$.root.notices.filter_lists') l
+                        WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1 ORDER BY 1
                      )) AS filter_lists
                FROM organizations WHERE id = ?1"
         ),

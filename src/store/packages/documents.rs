@@ -27,8 +27,9 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
     let vendor = name.split_once('/').map_or(name, |(vendor, _)| vendor);
     Query::all(
         "WITH package AS (
-           SELECT id, organization_id, name, revision, version_index, revision IS ?3 AS is_known FROM packages
-            WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'
+           SELECT id, organization_id, name, revision, version_index, revision IS ?3 AS is_known,
+                  (SELECT r.kind = 'composer' FROM repositories r WHERE r.id = repository_id) AS is_mirrored
+             FROM packages WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'
          )
          SELECT p.revision, d.stability, d.part, CASE WHEN p.is_known THEN NULL ELSE d.body END AS body, NULL AS facts
            FROM package p JOIN documents d ON d.package_id = p.id
@@ -39,7 +40,12 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
                     FROM advisories a WHERE a.organization_id = p.organization_id AND a.package_name = p.name)),
                   'filter', json((SELECT json_group_array(json_object(
                       'list', e.list, 'constraint', e.version_constraint, 'reason', e.reason, 'url', e.url, 'id', e.uid))
-                    FROM filter_entries e WHERE e.organization_id = p.organization_id AND e.package_name = p.name))
+                    FROM filter_entries e WHERE e.organization_id = p.organization_id AND e.package_name = p.name)),
+                  'upstreams', json((SELECT json_group_array(json_object(
+                      'advisories', json(u.advisories), 'filter', json(u.filter)))
+                    FROM repositories r JOIN upstream_notices u ON u.repository_id = r.id AND u.name = p.name
+                   WHERE p.is_mirrored AND r.organization_id = p.organization_id AND r.kind = 'composer'
+                     AND r.is_active = 1))
                 ) END, NULL
            FROM package p
          UNION ALL

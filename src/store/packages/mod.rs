@@ -10,6 +10,7 @@ pub mod publication;
 pub mod remarks;
 pub mod state;
 pub mod texts;
+pub mod upstream_notices;
 pub mod version_source;
 pub mod versions;
 

@@ -1,5 +1,6 @@
 //! `advisories` and `filter_entries`: what is known to be wrong with packages.
 
+use composer::notices::Advisory;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -170,12 +171,8 @@ pub async fn filter_entry(
 }
 
 /// The advisories of the published packages among `names`, at most [`MOST_NOTICES`].
-pub async fn advisories_for(
-    db: &dyn Database,
-    organization: OrganizationId,
-    names: &[String],
-) -> Result<Vec<WithVersions<AdvisoryRow>>, DatabaseError> {
-    let query = Query::all(
+pub fn advisories_for(organization: OrganizationId, names: &[String]) -> Query<Vec<WithVersions<AdvisoryRow>>> {
+    Query::all(
         concat!(
             "SELECT ",
             advisory_columns!(),
@@ -185,32 +182,87 @@ pub async fn advisories_for(
              ORDER BY a.id LIMIT ?3"
         ),
         [organization.into(), serde_json::json!(names).to_string().into(), MOST_NOTICES.into()],
-    );
-    db.ask(query).await
+    )
 }
 
-/// The filter entries of the published packages among `names` (`None`: all packages) on `lists` (`None`: all lists).
+/// An entry of a filter list as composer is shown it, whoever has written it down.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ListedEntry {
+    /// `vendor/package`.
+    pub package_name: String,
+    /// The list.
+    pub list: String,
+    /// Composer constraint.
+    #[serde(rename = "affected")]
+    pub constraint: String,
+    /// What people are told.
+    pub reason: Option<String>,
+    /// Where to read more.
+    pub url: Option<String>,
+    /// What it is called.
+    pub id: Option<String>,
+    /// Which upstream's source says so; `None` for what was written down here.
+    pub source: Option<String>,
+}
+
+/// The filter entries of the published packages among `names` (`None`: all packages) on `lists` (`None`: all lists): those
+/// that were written down here, then those of upstreams on mirrored packages.
 pub async fn filter_entries_for(
     db: &dyn Database,
     organization: OrganizationId,
     names: Option<&[String]>,
     lists: Option<&[String]>,
-) -> Result<Vec<WithVersions<FilterEntryRow>>, DatabaseError> {
+) -> Result<Vec<WithVersions<ListedEntry>>, DatabaseError> {
     let json = |names: Option<&[String]>| names.map(|names| serde_json::json!(names).to_string());
     let query = Query::all(
-        concat!(
-            "SELECT ",
-            entry_columns!(),
-            ", p.version_index FROM filter_entries e
-               JOIN packages p ON p.organization_id = e.organization_id AND p.name = e.package_name
-              WHERE e.organization_id = ?1 AND p.version_index <> '[]'
-                AND (?2 IS NULL OR e.package_name IN (SELECT value FROM json_each(?2)))
-                AND (?3 IS NULL OR e.list IN (SELECT value FROM json_each(?3)))
-              ORDER BY e.id LIMIT ?4"
-        ),
+        "SELECT 0 AS place, e.id AS number, e.package_name, e.list, e.version_constraint AS affected, e.reason, e.url,
+                e.uid AS id, NULL AS source, p.version_index
+           FROM filter_entries e
+           JOIN packages p ON p.organization_id = e.organization_id AND p.name = e.package_name
+          WHERE e.organization_id = ?1 AND p.version_index <> '[]'
+            AND (?2 IS NULL OR e.package_name IN (SELECT value FROM json_each(?2)))
+            AND (?3 IS NULL OR e.list IN (SELECT value FROM json_each(?3)))
+         UNION ALL
+         SELECT 1, r.id, u.name, v.value ->> 'list', v.value ->> 'constraint', v.value ->> 'reason', v.value ->> 'url',
+                v.value ->> 'id', v.value ->> 'source', p.version_index
+           FROM repositories r JOIN upstream_notices u ON u.repository_id = r.id AND u.filter <> '[]'
+           JOIN packages p ON p.organization_id = r.organization_id AND p.name = u.name
+           JOIN repositories o ON o.id = p.repository_id AND o.kind = 'composer', json_each(u.filter) v
+          WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1 AND p.version_index <> '[]'
+            AND (?2 IS NULL OR u.name IN (SELECT value FROM json_each(?2)))
+            AND (?3 IS NULL OR v.value ->> 'list' IN (SELECT value FROM json_each(?3)))
+          ORDER BY 1, 2 LIMIT ?4",
         [organization.into(), json(names).into(), json(lists).into(), MOST_NOTICES.into()],
     );
     db.ask(query).await
+}
+
+/// An advisory of an upstream.
+#[derive(Debug, Clone, Deserialize)]
+pub struct UpstreamAdvisoryRow {
+    /// `vendor/package`.
+    pub package_name: String,
+    /// Where the upstream is.
+    pub upstream_url: String,
+    /// The advisory.
+    #[serde(deserialize_with = "json_text")]
+    pub advisory: Advisory,
+}
+
+/// The advisories of upstreams on the mirrored packages among `names`, at most [`MOST_NOTICES`].
+pub fn upstream_advisories(
+    organization: OrganizationId,
+    names: &[String],
+) -> Query<Vec<WithVersions<UpstreamAdvisoryRow>>> {
+    Query::all(
+        "SELECT u.name AS package_name, r.url AS upstream_url, v.value AS advisory, p.version_index
+           FROM repositories r JOIN json_each(?2) n JOIN upstream_notices u ON u.repository_id = r.id AND u.name = n.value
+           JOIN packages p ON p.organization_id = r.organization_id AND p.name = u.name
+           JOIN repositories o ON o.id = p.repository_id AND o.kind = 'composer', json_each(u.advisories) v
+          WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1 AND p.version_index <> '[]'
+          ORDER BY r.id, v.id LIMIT ?3",
+        [organization.into(), serde_json::json!(names).to_string().into(), MOST_NOTICES.into()],
+    )
 }
 
 /// Most advisories, or filter entries, of one answer to composer.

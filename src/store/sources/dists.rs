@@ -7,7 +7,7 @@ use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::access::released::Released;
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::packages::version_source::VersionSource;
-use crate::store::{OrganizationId, Query, flag};
+use crate::store::{OrganizationId, Query, flag, json_text};
 
 /// A published reference with all that a download decides on.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,8 +55,13 @@ macro_rules! dist_columns {
     () => {
         "SELECT d.id, d.version_id, p.name AS package, v.normalized, v.pretty, v.released_at,
                 v.security_fix_at IS NOT NULL AS security_fix, d.reference, a.sha256, a.sha1, a.size, d.error,
-                p.repository_id, v.ref_name, d.type, d.upstream_urls, d.upstream_shasum, d.upstream_login
-           FROM packages p
+                p.repository_id, v.ref_name, d.type, d.upstream_urls, d.upstream_shasum, d.upstream_login"
+    };
+}
+
+macro_rules! dist_tables {
+    () => {
+        " FROM packages p
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id
            LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
@@ -74,6 +79,45 @@ pub struct VersionAddress<'a> {
     pub pretty: &'a str,
 }
 
+/// A dist, and why its version may not be downloaded.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FoundDist {
+    /// The dist.
+    #[serde(flatten)]
+    pub row: DistRow,
+    /// The package's entries on the list of malware; none when the organization lets such versions be downloaded.
+    #[serde(deserialize_with = "json_text")]
+    pub malware: Vec<MalwareEntry>,
+}
+
+/// An entry of the list of malware.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MalwareEntry {
+    /// Of the versions that it concerns.
+    pub constraint: String,
+    /// Why they are listed.
+    pub reason: Option<String>,
+    /// Where that is explained.
+    pub url: Option<String>,
+}
+
+macro_rules! malware {
+    () => {
+        ", CASE WHEN coalesce((SELECT s.value ->> '$' FROM settings s
+                                WHERE s.organization_id = ?1 AND s.key = 'block_malware_downloads'), 1)
+             THEN (SELECT json_group_array(json_object('constraint', e.affected, 'reason', e.reason, 'url', e.url)) FROM (
+               SELECT f.version_constraint AS affected, f.reason, f.url FROM filter_entries f
+                WHERE f.organization_id = ?1 AND f.list = 'malware' AND f.package_name = ?2
+               UNION ALL
+               SELECT l.value ->> 'constraint', l.value ->> 'reason', l.value ->> 'url'
+                 FROM packages q JOIN repositories o ON o.id = q.repository_id AND o.kind = 'composer'
+                 JOIN repositories u ON u.organization_id = q.organization_id AND u.kind = 'composer' AND u.is_active = 1
+                 JOIN upstream_notices n ON n.repository_id = u.id AND n.name = q.name, json_each(n.filter) l
+                WHERE q.organization_id = ?1 AND q.name = ?2 AND l.value ->> 'list' = 'malware') e)
+             ELSE '[]' END AS malware"
+    };
+}
+
 /// Finds the dist of a package's version, at `reference` or else at the version's present one. Versions that
 /// vanished upstream are found too, hidden ones are not. What looks like more than a name (`1.0@beta`, `dev-feature@dev`)
 /// is only a version that is written just so, never the one without.
@@ -82,10 +126,12 @@ pub fn find(
     package: &str,
     version: VersionAddress<'_>,
     reference: Option<&str>,
-) -> Query<Option<DistRow>> {
+) -> Query<Option<FoundDist>> {
     Query::one(
         concat!(
             dist_columns!(),
+            malware!(),
+            dist_tables!(),
             " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4)
                 AND (v.normalized = ?6 OR v.pretty = ?4)
                 AND d.reference = coalesce(?5, v.reference) AND v.hidden_at IS NULL AND p.hidden_at IS NULL
@@ -132,6 +178,7 @@ pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> 
     let unbuilt = Query::all(
         concat!(
             dist_columns!(),
+            dist_tables!(),
             " WHERE p.repository_id = ?1 AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
                 AND d.reference = v.reference AND d.artifact_sha256 IS NULL AND d.error IS NULL AND d.upstream_urls IS NULL
               ORDER BY v.released_at DESC, v.id DESC LIMIT ?2"

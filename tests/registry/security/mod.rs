@@ -1,3 +1,4 @@
 //! Security advisories and filter lists.
 
 mod advisories;
+mod upstreams;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use composer::{DistMirror, PackageName, RepositoryRoot, Versions, read_root, read_versions};
+use composer::notices::DocumentNotices;
+use composer::{DistMirror, PackageName, RepositoryRoot, Versions, read_package, read_root};
 use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -275,6 +276,8 @@ pub enum Fetched {
     Documents {
         /// Of the one document after the other.
         versions: Vec<Versions>,
+        /// What the first of them says to be wrong with the package; Composer reads no other one for that.
+        notices: DocumentNotices,
         /// What to compare the documents with next time.
         published: PreviousAnswer,
         /// Their bytes.
@@ -310,7 +313,8 @@ pub async fn fetch_package(
     }
     let mut hasher = Sha256::new();
     let (mut versions, mut validators, mut size) = (Vec::new(), Vec::new(), 0);
-    for (url, got) in got {
+    let mut notices = DocumentNotices::default();
+    for (place, (url, got)) in got.into_iter().enumerate() {
         let got = match got {
             ConditionalResponse::Unchanged => remote.get(url, None, MAX_PACKAGE_BYTES).await?,
             other => other,
@@ -323,13 +327,17 @@ pub async fn fetch_package(
         hasher.update(Sha256::digest(&bytes));
         validators.push(these);
         size += bytes.len();
-        versions.extend(read_versions(&bytes, name)?);
+        let Some(document) = read_package(&bytes, name)? else { continue };
+        versions.push(document.versions);
+        if place == 0 {
+            notices = document.notices;
+        }
     }
     if versions.is_empty() {
         return Ok(Fetched::Absent);
     }
     let published = PreviousAnswer { validators, digest: Some(hex::encode(hasher.finalize())) };
-    Ok(Fetched::Documents { versions, published, bytes: size })
+    Ok(Fetched::Documents { versions, notices, published, bytes: size })
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use composer::{
     FileReference, InvalidRepository, PackageName, RawMember, RepositoryFile, Versions, package_patterns,
-    read_included, read_versions,
+    read_included, read_package,
 };
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::registry::sources::composer::client::{MAX_LISTING_BYTES, MAX_PACKAGE_BYTES};
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
-use crate::registry::sources::composer::import_batch::ImportBatch;
+use crate::registry::sources::composer::import_batch::{ImportBatch, PendingPackage};
 use crate::registry::sources::composer::{Progress, matches_any};
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, Validators};
 use crate::store::sources::upstream_answers::{KnownName, known_names};
@@ -235,7 +235,7 @@ impl FullImport<'_, '_> {
             Ok(versions) => {
                 self.published_bytes += text.len();
                 let published = PreviousAnswer { validators: Vec::new(), digest: Some(digest) };
-                Ok(self.import.add(name, vec![versions], published, text.len()).await?)
+                Ok(self.import.add(PendingPackage::new(name, vec![versions], published), text.len()).await?)
             }
             Err(error) => self.import.record_failure(&name, error.into()),
         }
@@ -279,9 +279,9 @@ impl FullImport<'_, '_> {
         let reference =
             FileReference { name: template.replace("%package%", name.as_str()), hash: provider.hash.clone() };
         let bytes = self.fetch(&reference, &with_hash(&reference), MAX_PACKAGE_BYTES).await?;
-        let versions = read_versions(&bytes, name)?.into_iter().collect();
+        let versions = read_package(&bytes, name)?.into_iter().map(|document| document.versions).collect();
         let published = PreviousAnswer { validators: Vec::new(), digest: provider.hash };
-        Ok(self.import.add(name.clone(), versions, published, bytes.len()).await?)
+        Ok(self.import.add(PendingPackage::new(name.clone(), versions, published), bytes.len()).await?)
     }
 
     /// Takes what is gone out of the metadata, and keeps the root, unless there is more to be read.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use composer::notices::DocumentNotices;
 use composer::{PackageName, Versions};
 use serde_json::json;
 
@@ -12,11 +13,13 @@ use crate::registry::packages::publish::{PackagePlan, Plan, publish};
 use crate::registry::sources::composer::client::{ComposerClient, Fetched, fetch_package};
 use crate::registry::sources::composer::convert::{ConversionContext, ConvertedPackage, convert, find_version};
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
+use crate::registry::sources::composer::notices::kept;
 use crate::registry::sources::composer::{ineligibility, priority};
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::packages::authority::{AnswerKind, NameOwnership, PreviousAnswer, StoredRoot, UpstreamRepository};
 use crate::store::packages::publication::{KnownPackage, Leaving, Origin, Retirement, retire};
+use crate::store::packages::upstream_notices::{self, UpstreamNotices};
 use crate::store::sources::repositories;
 use crate::store::sources::sync_runs::{SkippedItem, SyncReport};
 use crate::store::sources::upstream_answers::{self, KnownVersion, NameRow, NewAnswer, SkippedVersion};
@@ -36,10 +39,19 @@ const MAX_FAILED_NAMES_AT_FIRST: usize = 5;
 const MAX_SERVER_FAILURES: usize = 10;
 
 /// A package that is to be published.
-struct PendingPackage {
+pub struct PendingPackage {
     name: PackageName,
     versions: Vec<Versions>,
     previous: PreviousAnswer,
+    /// What its documents say to be wrong with it.
+    notices: DocumentNotices,
+}
+
+impl PendingPackage {
+    /// A package whose documents say nothing to be wrong with it. `previous` is what to compare it with next time.
+    pub fn new(name: PackageName, versions: Vec<Versions>, previous: PreviousAnswer) -> Self {
+        Self { name, versions, previous, notices: DocumentNotices::default() }
+    }
 }
 
 /// What is taken from one upstream.
@@ -56,6 +68,7 @@ pub struct ImportBatch<'a> {
     pending: Vec<PendingPackage>,
     pending_bytes: usize,
     noted: Vec<NewAnswer>,
+    notices: Vec<UpstreamNotices>,
     leaving: Vec<String>,
     /// Whether the upstream told of anything.
     pub has_answered: bool,
@@ -86,6 +99,7 @@ impl<'a> ImportBatch<'a> {
             pending: Vec::new(),
             pending_bytes: 0,
             noted: Vec::new(),
+            notices: Vec::new(),
             leaving: Vec::new(),
             has_answered: false,
             failed: 0,
@@ -107,7 +121,8 @@ impl<'a> ImportBatch<'a> {
         if known != Some(&root) {
             let mut batch =
                 vec![repositories::keep_root(self.organization, self.upstream.id, &self.upstream.url, &root.to_json())];
-            if known.map(|known| &known.root.patterns) != Some(&root.root.patterns) {
+            let announced = |root: &StoredRoot| (root.root.patterns.clone(), root.root.notices.filter_lists.clone());
+            if known.map(announced) != Some(announced(&root)) {
                 batch.push(organizations::touch(self.organization, Touched::Names, self.app.now()));
                 self.app.memory.invalidate_published(self.organization);
             }
@@ -170,8 +185,9 @@ impl<'a> ImportBatch<'a> {
                 self.leaving.extend(before.map(|_| name.to_string()));
                 return Ok(false);
             }
-            Ok(Fetched::Documents { versions, published, bytes }) => {
-                self.add(name.clone(), versions, published, bytes).await?;
+            Ok(Fetched::Documents { versions, notices, published, bytes }) => {
+                let package = PendingPackage::new(name.clone(), versions, published);
+                self.add(PendingPackage { notices, ..package }, bytes).await?;
             }
             Err(error) if error.may_concern_all() || matches!(error, UpstreamRepositoryError::Internal(_)) => {
                 return Err(error);
@@ -201,14 +217,8 @@ impl<'a> ImportBatch<'a> {
     }
 
     /// Adds a package of about `bytes` to those that are published next.
-    pub async fn add(
-        &mut self,
-        name: PackageName,
-        versions: Vec<Versions>,
-        before: PreviousAnswer,
-        bytes: usize,
-    ) -> Result<(), Failure> {
-        self.pending.push(PendingPackage { name, versions, previous: before });
+    pub async fn add(&mut self, package: PendingPackage, bytes: usize) -> Result<(), Failure> {
+        self.pending.push(package);
         self.pending_bytes += bytes;
         if self.pending_bytes >= CHUNK_BYTES || self.pending.len() >= CHUNK_PACKAGES {
             self.flush().await?;
@@ -244,6 +254,8 @@ impl<'a> ImportBatch<'a> {
             after.push(organizations::touch(self.organization, Touched::Versions, now));
             after.extend(retire(self.organization, &[gone], now));
         }
+        let notices = std::mem::take(&mut self.notices);
+        after.extend(upstream_notices::replace(self.organization, self.upstream.id, &notices));
         after.extend(upstream_answers::record_answer(self.upstream.id, std::mem::take(&mut self.noted), now));
         match plan {
             Some(plan) => drop(publish(self.app, plan, after).await?),
@@ -262,14 +274,15 @@ impl<'a> ImportBatch<'a> {
         let names = json!(names).to_string();
         let reads = (
             upstream_answers::ownership(self.organization, self.upstream.id, names.clone()),
-            upstream_answers::known_versions(self.organization, names),
+            upstream_answers::known_versions(self.organization, names.clone()),
+            upstream_notices::known(self.organization, self.upstream.id, names),
         );
-        let (owners, known) = self.app.ports.database.ask(reads).await?;
+        let (owners, known, known_notices) = self.app.ports.database.ask(reads).await?;
         let mut plan = Plan::new(self.organization, self.upstream.id, Origin::Upstream);
         plan.guards.push(repositories::guard_upstream(self.organization, self.upstream.id, &self.upstream.url));
         let mirrors = self.remote.mirrors(&self.root.root);
         let context = ConversionContext { app: self.app, organization: self.organization, mirrors: &mirrors };
-        for PendingPackage { name, versions, previous: before } in pending {
+        for PendingPackage { name, versions, previous: before, notices } in pending {
             let owned = owners.iter().find(|one| one.name == name.as_str());
             let Some(NameRow { ownership, before: published, .. }) = owned else { continue };
             let known = versions_of(&known, name.as_str());
@@ -284,6 +297,8 @@ impl<'a> ImportBatch<'a> {
                 self.skip(name.as_str(), reason);
                 continue;
             }
+            let before_notices = known_notices.iter().find(|one| one.name == name.as_str());
+            self.notices.extend(kept(&self.root.root.notices, name.as_str(), notices, before_notices));
             let versions = versions.into_iter().flatten();
             let converted = convert(&context, &name, versions, known)?;
             self.settle(&mut plan, &name, converted, before, ownership, known);

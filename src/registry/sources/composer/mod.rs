@@ -25,6 +25,7 @@ pub mod failing;
 pub mod import_all;
 pub mod import_batch;
 pub mod lookup;
+pub mod notices;
 pub mod refresh;
 pub mod signature;
 pub mod upstream_version;
