@@ -325,6 +325,14 @@ CREATE TABLE tokens (
   GENERATED ALWAYS AS (CAST(metadata ->> '$.order_id' AS TEXT)) VIRTUAL, customer_email TEXT
   GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER, consumer_id INTEGER REFERENCES consumers (id) ON DELETE CASCADE) STRICT;
 
+CREATE TABLE upstream_notices (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  name TEXT NOT NULL, -- vendor/package, lowercase
+  advisories TEXT NOT NULL, -- JSON array of {advisoryId, affectedVersions, text}; no text: only named as yet
+  filter TEXT NOT NULL, -- JSON array of {list, constraint, reason, url, id, source}
+  PRIMARY KEY (repository_id, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE users (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,

@@ -335,8 +335,9 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
         return None;
     }
     let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    // A user name may hold colons, and a token holds none.
-    let (user, password) = decoded.rsplit_once(':')?;
+    // A user name may hold colons, and a token holds none. A private key may even end with some.
+    let colon = decoded.trim_end_matches(':').rfind(':').or_else(|| decoded.find(':'))?;
+    let (user, password) = (&decoded[..colon], &decoded[colon + 1..]);
     Some(Credential { user: Some(user.to_owned()), secret: password.to_owned() })
 }
 
@@ -385,6 +386,11 @@ mod tests {
         let both = (Some("any:body".to_owned()), "s3cret".to_owned());
         assert_eq!(presented(&format!("Basic {basic}")), Some(both));
         assert_eq!(presented("bearer  t0ken "), Some((None, "t0ken".to_owned())));
+        for (pair, user, password) in [("key:ends::", "key", "ends::"), ("user:", "user", ""), (":t0ken", "", "t0ken")]
+        {
+            let basic = format!("Basic {}", STANDARD.encode(pair));
+            assert_eq!(presented(&basic), Some((Some(user.to_owned()), password.to_owned())));
+        }
         for other in ["Digest x", "Basic", "Basic %%%", "token x"] {
             assert_eq!(presented(other), None, "{other}");
         }

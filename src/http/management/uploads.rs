@@ -20,6 +20,7 @@ pub struct UploadedView {
     /// The version's id.
     id: String,
     name: String,
+    /// The version as it is published, which may be spelled otherwise than the address: `1.2.0`, uploaded as `v1.2.0`.
     version: String,
     normalized_version: String,
     /// SHA-1 of the zip: what lock files name the version by, and Composer's checksum.
@@ -46,7 +47,9 @@ impl From<Uploaded> for UploadedView {
 
 /// Publishes a zip as a version of a package. The zip is the body (`curl -T package.zip`), or the one file of a form.
 /// Its composer.json, at the top or in the only top-level directory, must state the same name, and the same version if
-/// it states one. What is published stays as it is: the same zip again changes nothing, another one is refused.
+/// it states one. What is published stays as it is: the same zip again changes nothing, another one is refused. Only a dev
+/// version (`dev-main`, `2.x-dev`) takes another zip, as a branch moves on; lock files that name the old one go on getting
+/// it.
 #[utoipa::path(
     put,
     path = "/packages/{vendor}/{name}/versions/{version}",
@@ -65,7 +68,7 @@ impl From<Uploaded> for UploadedView {
         (status = 201, description = "Published", body = UploadedView),
         (status = 400, description = "The zip, its composer.json or the address will not do"),
         (status = 403, description = "or does not cover the version"),
-        (status = 409, description = "The version has other bytes, or the name belongs to a repository"),
+        (status = 409, description = "The version is no dev version and has other bytes, or the name belongs to a repository"),
         (status = 502, description = "Too many large zips at once; try again")
     )
 )]

@@ -1,5 +1,6 @@
 //! Uploaded zips: the organization's repository for them, the version that a zip becomes, and the zip itself.
 
+use composer::PrettyVersion;
 use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
@@ -42,6 +43,8 @@ pub struct ExistingVersion {
     /// Where it comes from: an upload, or what else it was while the package was an upstream's.
     #[serde(rename = "ref_name")]
     pub source: VersionSource,
+    /// The version as it is published.
+    pub pretty: PrettyVersion,
     /// SHA-256 of its zip, when there is one.
     pub sha256: Option<String>,
 }
@@ -49,7 +52,7 @@ pub struct ExistingVersion {
 /// Finds a version of a package, whatever has become of it.
 pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Query<Option<ExistingVersion>> {
     Query::one(
-        "SELECT v.uid, v.ref_name, d.artifact_sha256 AS sha256
+        "SELECT v.uid, v.ref_name, v.pretty, d.artifact_sha256 AS sha256
            FROM packages p JOIN versions v ON v.package_id = p.id
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
           WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3",
@@ -57,12 +60,13 @@ pub fn taken(organization: OrganizationId, name: &str, normalized: &str) -> Quer
     )
 }
 
-/// Notes the reference of an uploaded version together with its zip.
+/// Notes the reference of an uploaded version together with its zip. It may have had the same before.
 pub fn insert_dist(organization: OrganizationId, package: &str, normalized: &str, sha256: &str, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT INTO dists (version_id, reference, artifact_sha256, created_at)
          SELECT v.id, v.reference, ?4, ?5 FROM versions v JOIN packages p ON p.id = v.package_id
-          WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3",
+          WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized = ?3
+         ON CONFLICT (version_id, reference) DO UPDATE SET artifact_sha256 = excluded.artifact_sha256, error = NULL",
         [organization.into(), package.into(), normalized.into(), sha256.into(), now.into()],
     )
 }

@@ -273,7 +273,7 @@ async fn two_views_of_one_document_have_different_dates() {
     let id = repo.id("main");
     let hidden = elsewhere.get(&format!("/dist/acme/lib/2.0.0/{id}.zip")).basic(&token).send().await.expect(404);
     let absent = elsewhere.get(&format!("/dist/acme/lib/3.0.0/{id}.zip")).basic(&token).send().await.expect(404);
-    assert_eq!(hidden.text(), absent.text());
+    assert_eq!(hidden.text(), absent.text().replace("3.0.0", "2.0.0"));
     elsewhere.get(&format!("/dist/acme/lib/1.0.0/{id}.zip")).basic(&token).send().await.expect(200);
     let details = elsewhere.get("/api/packages").bearer(&token).send().await.expect(200).json();
     assert_eq!(details[0]["latest_version"], "1.0.0");

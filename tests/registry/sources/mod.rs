@@ -8,4 +8,5 @@ mod repositories;
 mod repository_addresses;
 mod repository_refs;
 mod runs;
+mod upload_replacements;
 mod uploads;

@@ -21,7 +21,6 @@ pub const AGENT: &str = concat!("agent=rostrum/", env!("CARGO_PKG_VERSION"));
 
 /// What the server can do, as far as we use it. Worth storing: it saves one request of three.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one word of the advertisement")]
 pub struct Capabilities {
     /// The server's name for itself, such as `git/2.47.3`.
     pub agent: Option<String>,

@@ -1,15 +1,18 @@
-//! Publishing an uploaded zip as one version of a package. What was published once under a version stays what it is.
+//! Publishing an uploaded zip as one version of a package. What was published once under a version stays what it is,
+//! except under a dev version, which moves on like a branch: its old zips stay where lock files look for them.
 //!
 //! 1. *Look* through the zip: it is safe to unpack, and its composer.json fits the address.
-//! 2. *Read* the package, and whether the version is there already: the same zip changes nothing, another is refused.
+//! 2. *Read* the package, and whether the version is there already: the same zip changes nothing, another is refused, or
+//!    takes a dev version's place.
 //! 3. *Announce* the zip to the database, then *store* it: no blob is unknown, and a young one is not removed.
 //! 4. *Publish* in one batch, or nothing. Of two at once, one finds the package changed and reads it again.
 
 pub mod inspect;
 
 use bytes::Bytes;
-use composer::PrettyVersion;
-use composer::{Manifest, NormalizedVersion, PackageName, check_requirable, normalize, normalize_name};
+use composer::{
+    Manifest, NormalizedVersion, PackageName, PrettyVersion, Stability, check_requirable, normalize, normalize_name,
+};
 use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -31,7 +34,7 @@ use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipCon
 use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
-use crate::store::packages::state::{LiveVersion, PackageSource, PackageState, VersionHistory};
+use crate::store::packages::state::{LiveVersion, PackageSource, VersionHistory};
 use crate::store::packages::texts::NewText;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::packages::versions::{hide, mark_security_fix};
@@ -113,7 +116,7 @@ pub struct Uploaded {
     pub uid: String,
     /// The package.
     pub name: PackageName,
-    /// The version as the address has it.
+    /// The version as it is published: as the first upload of it was addressed.
     pub pretty: PrettyVersion,
     /// What Composer compares.
     pub normalized: NormalizedVersion,
@@ -246,7 +249,7 @@ impl Change for Publisher<'_> {
         if let Err(failure) = publish_plan(self.app, self.plan(stored).await?, ()).await {
             return Ok(Attempt::Failed(failure));
         }
-        if !stored.takes_row {
+        if !stored.takes_row && stored.existing_reference.is_none() {
             return Ok(Attempt::Done(self.uploaded(None)));
         }
         // The row that was there keeps its public id.
@@ -273,8 +276,10 @@ impl Publisher<'_> {
             }
             None => Ok(None),
             Some(taken) if taken.sha256.as_deref() == Some(&self.artifact.sha256) => {
-                Ok(Some(self.uploaded(Some(&taken.uid))))
+                Ok(Some(self.uploaded(Some(taken))))
             }
+            // The zip takes its place.
+            Some(_) if self.address.version.stability() == Stability::Dev => Ok(None),
             Some(_) => {
                 let version = &self.address.pretty;
                 let message = format!(
@@ -286,14 +291,14 @@ impl Publisher<'_> {
         }
     }
 
-    fn uploaded(&self, taken: Option<&str>) -> Uploaded {
+    fn uploaded(&self, taken: Option<&ExistingVersion>) -> Uploaded {
         Uploaded {
-            uid: taken.unwrap_or(&self.uid).to_owned(),
+            uid: taken.map_or(&self.uid, |taken| &taken.uid).clone(),
             name: self.address.name.clone(),
-            pretty: self.address.pretty.clone(),
+            pretty: taken.map_or(&self.address.pretty, |taken| &taken.pretty).clone(),
             normalized: self.address.version.clone(),
             artifact: self.artifact.clone(),
-            is_new: taken.is_none_or(|uid| uid == self.uid),
+            is_new: taken.is_none_or(|taken| taken.uid == self.uid),
         }
     }
 
@@ -328,8 +333,9 @@ impl Publisher<'_> {
                 repository.ok_or_else(|| Failure::not_found("Repository"))?.id
             }
         };
+        let version = self.version(stored);
         let mut versions = stored.draft.versions.clone();
-        let version = self.version(package);
+        versions.retain(|known| known.normalized != version.normalized);
         versions.push(version.clone());
         let source = PackageSource::default();
         let context = RenderContext {
@@ -338,27 +344,31 @@ impl Publisher<'_> {
             hidden: package.is_some_and(|package| package.hidden),
         };
         let plan = stored.draft.plan(organization, repository_id, &self.address.name, context, &versions)?;
-        self.with_contents(plan, version)
+        self.with_contents(plan, version, stored.existing_reference.as_ref())
     }
 
-    /// The version as it is published. Its row may have been hidden, or marked as a security fix, before it had a zip.
-    fn version(&self, package: Option<&PackageState>) -> LiveVersion {
-        let mut former = package.into_iter().flat_map(|package| &package.former);
-        let former = former.find(|one| one.normalized == self.address.version.as_str());
-        let is_marked =
-            |asked: Option<bool>, mark: fn(&VersionHistory) -> bool| asked.unwrap_or_else(|| former.is_some_and(mark));
+    /// The version as it is published. Its row may have been yanked, hidden, or marked as a security fix, before it had
+    /// this zip.
+    fn version(&self, stored: &UploadSnapshot) -> LiveVersion {
+        let former = stored.draft.package.iter().flat_map(|package| package.former.iter().cloned());
+        let mut known = stored.draft.versions.iter().map(VersionHistory::from).chain(former);
+        let known = known.find(|one| one.normalized == self.address.version.as_str());
+        let is_marked = |asked: Option<bool>, mark: fn(&VersionHistory) -> bool| {
+            asked.unwrap_or_else(|| known.as_ref().is_some_and(mark))
+        };
+        let pretty = stored.existing_reference.as_ref().map_or(&self.address.pretty, |existing| &existing.pretty);
         LiveVersion {
             package_name: self.address.name.as_str().to_owned(),
             revision: 0,
             normalized: self.address.version.as_str().to_owned(),
-            pretty: self.address.pretty.clone(),
+            pretty: pretty.clone(),
             source: VersionSource::Upload,
             reference: self.artifact.sha1.as_str().into(),
             is_default_branch: false,
             manifest: String::from_utf8_lossy(&self.contents.manifest).into_owned(),
             released: Released {
                 at: self.app.now(),
-                security_fix: is_marked(self.address.security_fix, |former| former.released.security_fix),
+                security_fix: is_marked(self.address.security_fix, |known| known.released.security_fix),
             },
             made_at: self.app.now(),
             published_at: self.app.now(),
@@ -370,7 +380,12 @@ impl Publisher<'_> {
     }
 
     /// The plan with the version's row, its files and its zip.
-    fn with_contents(&self, plan: Plan, version: LiveVersion) -> Result<Plan, Failure> {
+    fn with_contents(
+        &self,
+        plan: Plan,
+        version: LiveVersion,
+        replaced: Option<&ExistingVersion>,
+    ) -> Result<Plan, Failure> {
         let (organization, package, now) = (plan.organization, self.address.name.as_str(), self.app.now());
         let normalized = version.normalized.clone();
         let readable = &self.contents.readable;
@@ -385,9 +400,13 @@ impl Publisher<'_> {
         let label = format!("{package} {}", self.address.pretty);
         let event = AuditEvent {
             action: "version.uploaded",
-            target: &self.uid,
+            target: replaced.map_or(&self.uid, |replaced| &replaced.uid),
             label: Some(&label),
-            details: json!({ "sha256": self.artifact.sha256, "size": self.artifact.size }),
+            details: json!({
+                "sha256": self.artifact.sha256,
+                "size": self.artifact.size,
+                "replaced": replaced.map(|replaced| &replaced.sha256),
+            }),
         };
         let mut changes = vec![self.by.record(self.app, &event)?];
         changes.extend(self.address.hidden.map(|hidden| hide(organization, package, &normalized, hidden, now)));
