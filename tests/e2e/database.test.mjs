@@ -117,7 +117,7 @@ test("a batch whose guard objects writes nothing", async () => {
   host.repository("copycat").commit({ ...manifest("acme/large"), "README.md": "# Not the real one\n" });
   const repository = await register(registry, { url: host.urlOf("copycat") });
   assert.equal(repository.sync_status, "failed");
-  assert.equal(repository.error, "the package acme/large is published by another repository already; remove that one first");
+  assert.equal(repository.error, "the package acme/large is published by another repository already; remove that one first, or delete the package if it was renamed there");
   assert.deepEqual({ counts: await counts(), revision: await revision() }, before);
 });
 

@@ -264,19 +264,21 @@ test("a default branch of another name is the default branch", async () => {
   assert.deepEqual(versions.filter((version) => version["default-branch"] === true).map((version) => version.version), ["dev-trunk"]);
 });
 
-test("a package that gets another name leaves the old one, whose archives stay", async () => {
+test("a package that gets another name keeps the old one, abandoned in favour of it", async () => {
   const renamed = host.repository("acme/renamed");
   renamed.commit({ "composer.json": manifest("acme/before"), "a.php": php("before") });
   renamed.tag("v1.0.0");
-  const repository = await publish({ url: host.urlOf("acme/renamed") });
+  await publish({ url: host.urlOf("acme/renamed") });
   await inProject(async (project) => {
     await composer(project, "require", "acme/before");
     renamed.commit({ "composer.json": manifest("acme/after"), "a.php": php("after") });
     renamed.tag("v2.0.0");
     const synced = await syncAgain(registry, host.urlOf("acme/renamed"));
     assert.deepEqual([synced.sync_status, synced.package], ["ok", "acme/after"]);
-    assert.deepEqual(await names(repository), ["dev-main", "v1.0.0", "v2.0.0"], "as in Composer, the default branch names all versions");
-    assert.deepEqual([await metadata("acme/before"), await metadata("acme/before~dev")], [[], []], "no version is left, and nobody else may have the name");
+    const shown = async (name) => [...(await metadata(name)), ...(await metadata(`${name}~dev`))].map((version) => [version.version, version.abandoned]);
+    const after = [["v2.0.0", undefined], ["v1.0.0", undefined], ["dev-main", undefined]];
+    assert.deepEqual(await shown("acme/after"), after, "as in Composer, the default branch names all versions");
+    assert.deepEqual(await shown("acme/before"), [["v1.0.0", "acme/after"], ["dev-main", "acme/after"]], "the old name keeps what it had");
     project.uninstall();
     project.clearCache();
     await composer(project, "install");

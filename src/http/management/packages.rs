@@ -198,7 +198,8 @@ pub async fn get_package_by_name(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(example = json!({"abandoned": "acme/successor"}))]
 pub struct PackageRequest {
-    /// Whether it is abandoned, or the package to use instead; null leaves it to composer.json.
+    /// Whether it is abandoned, or the package to use instead; null leaves it to composer.json, and of a package that was
+    /// renamed to its new name.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Value>)]
     abandoned: Update<Abandoned>,
@@ -258,8 +259,8 @@ pub async fn update_package(
     package_details(auth.app(), &actor.view, &id).await
 }
 
-/// Deletes an uploaded package with all its versions: nobody can download them any more. One that comes from a
-/// repository would come back with its next sync: remove the repository instead.
+/// Deletes an uploaded package, or a former name of one, with all its versions: nobody can download them any more. One that
+/// comes from a repository would come back with its next sync: remove the repository instead.
 #[utoipa::path(
     delete,
     path = "/packages/{id}",

@@ -77,8 +77,8 @@ impl From<VersionRow> for VersionView {
 /// What operators should know of a version or of the ref that it comes from.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RemarkView {
-    /// `moved_tag`, `lower_cased_name`, `lost_files`, `lfs_pointers`, `submodules`, `case_collisions`, `unconverted`,
-    /// `unzippable`, `unusable_dist` or `unreachable_dist`.
+    /// `moved_tag`, `lower_cased_name`, `renamed`, `lost_files`, `lfs_pointers`, `submodules`, `case_collisions`,
+    /// `unconverted`, `unzippable`, `unusable_dist` or `unreachable_dist`.
     #[schema(value_type = String)]
     kind: RemarkKind,
     /// Whole sentences.

@@ -3,8 +3,9 @@
 //!
 //! A yanked version leaves the metadata, so that nobody comes to require it; whoever has it in a lock file goes on
 //! downloading it. A hidden one is as if it were not there, for everybody and for its zip too, until it is shown again; a
-//! hidden package is so with all its versions. A deleted one is gone, its zip too when nothing else needs it. Only what was uploaded can be deleted:
-//! what comes from a repository would come back with its next sync.
+//! hidden package is so with all its versions. A deleted one is gone, its zip too when nothing else needs it. Only what
+//! was uploaded can be deleted, and former names of packages: what else comes from a repository would come back with its next
+//! sync.
 
 use composer::{NormalizedVersion, PackageName, normalize_name};
 use serde_json::{Value, json};
@@ -153,12 +154,13 @@ fn is_done(version: &LiveVersion, change: VersionChange) -> bool {
     }
 }
 
-/// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted.
+/// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted, unless
+/// that is a former name of its package.
 fn check_kind(package: &PackageState, deletes: bool) -> Result<(), Failure> {
     let name = &package.name;
     let message = match package.kind {
         RepositoryKind::Composer => format!("{name} is mirrored from an upstream repository. Change it there."),
-        RepositoryKind::Git if deletes => format!(
+        RepositoryKind::Git if deletes && package.renamed_to.is_none() => format!(
             "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
              there, or remove the repository from here."
         ),
@@ -215,7 +217,7 @@ fn with_change(
 
 /// What decides about a package's documents so far.
 fn context_of(package: &PackageState) -> RenderContext<'_> {
-    RenderContext { source: &package.source, abandoned: package.abandoned_override.as_deref(), hidden: package.hidden }
+    RenderContext { source: &package.source, abandoned: package.abandoned(), hidden: package.hidden }
 }
 
 /// The package with these versions and in this context from now on.
@@ -430,7 +432,7 @@ impl Change for ChangeOfPackage<'_> {
         let context = context_of(package);
         let abandoned = match &changes.abandoned {
             Update::Keep => context.abandoned,
-            Update::Set(value) => value.as_deref(),
+            Update::Set(value) => value.as_deref().or(package.renamed_to.as_deref()),
         };
         let context = RenderContext { abandoned, hidden: changes.hidden.unwrap_or(package.hidden), ..context };
         let before = changes.statements(app, by, package)?;

@@ -308,11 +308,7 @@ impl Change for RenderAgain<'_> {
     async fn write(&mut self, stored: &Self::Snapshot) -> Result<Attempt<()>, Failure> {
         let Some(stored) = stored else { return Ok(Attempt::Done(())) };
         let StoredPackage { name, state, versions, .. } = stored;
-        let context = RenderContext {
-            source: &state.source,
-            abandoned: state.abandoned_override.as_deref(),
-            hidden: state.hidden,
-        };
+        let context = RenderContext { source: &state.source, abandoned: state.abandoned(), hidden: state.hidden };
         let package = PackagePlan::own(name, Some(state.revision), context, versions)?;
         if stored.text("stable") == package.rendered.stable && stored.text("dev") == package.rendered.dev {
             return Ok(Attempt::Done(()));

@@ -1,10 +1,10 @@
-//! `grants`: what each token may see. Those of consumers are `entitlements`'s.
+//! `grants`: what each token may see, and who holds which. Those of consumers are written by `entitlements`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
-use crate::store::OrganizationId;
+use crate::store::{OrganizationId, Query};
 
 /// A grant as stored; [`crate::registry::access::view`] gives it its meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,5 +41,60 @@ pub fn delete(organization: OrganizationId, uid: &str, revision: Option<i64>) ->
             (SELECT id FROM tokens WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND consumer_id IS NULL
                 AND (?3 IS NULL OR revision = ?3))",
         [organization.into(), uid.into(), revision.into()],
+    )
+}
+
+/// A grant in force, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct HeldGrant {
+    /// Primary key; the public id of a permission.
+    pub id: i64,
+    /// `*`, a package name, or a pattern with `*`; in lower case.
+    pub target: String,
+    /// Public id of the token that holds it, unless a consumer does.
+    pub token: Option<String>,
+    /// Primary key of the consumer that holds it, its public id too.
+    pub consumer: Option<i64>,
+}
+
+macro_rules! held {
+    () => {
+        "SELECT g.id, lower(g.target) AS target, t.uid AS token, NULL AS consumer, g.expires_at
+           FROM tokens t JOIN grants g ON g.token_id = t.id WHERE t.organization_id = ?1 AND t.revoked_at IS NULL
+         UNION ALL
+         SELECT g.id, lower(g.target), NULL, c.id, g.expires_at
+           FROM consumers c JOIN grants g ON g.consumer_id = c.id WHERE c.organization_id = ?1"
+    };
+}
+
+/// What a grant names.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Target {
+    /// `*`, a package name, or a pattern with `*`; in lower case.
+    pub target: String,
+}
+
+/// Reads everything that grants in force name, each once.
+pub fn targets(organization: OrganizationId, now: Millis) -> Query<Vec<Target>> {
+    Query::all(
+        concat!(
+            "SELECT DISTINCT h.target FROM (",
+            held!(),
+            ") h WHERE h.expires_at IS NULL OR h.expires_at > ?2 ORDER BY h.target"
+        ),
+        [organization.into(), now.into()],
+    )
+}
+
+/// Reads the grants in force that name one of `targets` (a JSON array), the oldest first.
+pub fn naming(organization: OrganizationId, targets: String, now: Millis) -> Query<Vec<HeldGrant>> {
+    Query::all(
+        concat!(
+            "SELECT h.id, h.target, h.token, h.consumer FROM (",
+            held!(),
+            ") h WHERE h.target IN (SELECT value FROM json_each(?2)) AND (h.expires_at IS NULL OR h.expires_at > ?3)
+              ORDER BY h.id"
+        ),
+        [organization.into(), targets.into(), now.into()],
     )
 }

@@ -91,7 +91,7 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
 pub fn documents_of_repository(repository_id: i64) -> Query<Vec<DocumentPart>> {
     Query::all(
         "SELECT p.revision, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
-          WHERE p.repository_id = ?1 AND p.version_index <> '[]' ORDER BY d.stability, d.part",
+          WHERE p.repository_id = ?1 AND p.renamed_to IS NULL AND p.version_index <> '[]' ORDER BY d.stability, d.part",
         [repository_id.into()],
     )
 }

@@ -8,6 +8,7 @@ pub mod documents;
 pub mod lists;
 pub mod publication;
 pub mod remarks;
+pub mod renaming;
 pub mod state;
 pub mod texts;
 pub mod upstream_notices;

@@ -20,6 +20,8 @@ pub enum RemarkKind {
     MovedTag,
     /// composer.json spells the package's name with upper case letters.
     LowerCasedName,
+    /// The default branch names another package than it did before.
+    Renamed,
     /// Files of the commit are not in the zip.
     LostFiles,
     /// Files of the commit are pointers of Git LFS.
@@ -51,9 +53,10 @@ pub enum RemarkSource {
 
 impl RemarkKind {
     /// Every kind.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::MovedTag,
         Self::LowerCasedName,
+        Self::Renamed,
         Self::LostFiles,
         Self::LfsPointers,
         Self::Submodules,
@@ -67,7 +70,7 @@ impl RemarkKind {
     /// Who makes remarks of this kind.
     pub fn source(self) -> RemarkSource {
         match self {
-            Self::MovedTag | Self::LowerCasedName | Self::UnusableDist => RemarkSource::Sync,
+            Self::MovedTag | Self::LowerCasedName | Self::Renamed | Self::UnusableDist => RemarkSource::Sync,
             Self::LostFiles
             | Self::LfsPointers
             | Self::Submodules
@@ -184,7 +187,7 @@ pub fn record_of_archives(repository_id: i64, about: &[RemarksOn], now: Millis) 
                  UNION ALL
                  SELECT json_object('ref', v.ref_name, 'kind', m.value ->> 'kind', 'text', m.value ->> 'text')
                    FROM json_each(?2) j, json_each(j.value, '$[1]') m
-                   JOIN packages p ON p.repository_id = ?1
+                   JOIN packages p ON p.repository_id = ?1 AND p.renamed_to IS NULL
                    JOIN versions v ON v.package_id = p.id AND v.reference = j.value ->> 0 AND v.removed_at IS NULL
                   WHERE NOT EXISTS (SELECT 1 FROM remarks k
                                      WHERE k.repository_id = ?1 AND k.subject = j.value ->> 0

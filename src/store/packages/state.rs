@@ -147,6 +147,8 @@ pub struct PackageState {
     pub source: PackageSource,
     /// What the operator says: `true`, `false` or the replacement's name.
     pub abandoned_override: Option<String>,
+    /// What its repository calls its package now, when this is a former name; it keeps the versions that it had then.
+    pub renamed_to: Option<String>,
     /// What the operator says in place of composer.json's.
     pub description_override: Option<String>,
     /// Its version index (`registry::access::view`); `None` when lists show no version of it.
@@ -155,22 +157,31 @@ pub struct PackageState {
     /// Whether it is hidden from everybody.
     #[serde(deserialize_with = "flag")]
     pub hidden: bool,
-    /// The tags that are gone, and whatever else is gone that was marked by hand: what stays when they come back.
+    /// The tags that are gone, and whatever else is gone that was marked by hand: what stays when they come back. Of a
+    /// former name, which may come back too, those that are there.
     #[serde(deserialize_with = "json_text")]
     pub former: Vec<VersionHistory>,
+}
+
+impl PackageState {
+    /// What is said in place of composer.json of its being abandoned: by the operator, else by its new name.
+    pub fn abandoned(&self) -> Option<&str> {
+        self.abandoned_override.as_deref().or(self.renamed_to.as_deref())
+    }
 }
 
 macro_rules! state_columns {
     () => {
         "SELECT p.id, p.organization_id, p.uid, p.name, p.revision, p.repository_id, r.kind, r.url AS source_url,
                 r.path AS source_path, r.provider AS source_provider, r.source_protocol, r.funding AS source_funding,
-                p.abandoned_override, p.description_override, p.version_index, p.hidden_at IS NOT NULL AS hidden,
+                p.abandoned_override, p.renamed_to, p.description_override, p.version_index,
+                p.hidden_at IS NOT NULL AS hidden,
                 (SELECT json_group_array(json_object(
                           'normalized', v.normalized, 'reference', v.reference, 'released_at', v.released_at,
                           'security_fix', v.security_fix_at IS NOT NULL, 'published_at', v.published_at,
                           'yanked', v.yanked_at IS NOT NULL, 'hidden', v.hidden_at IS NOT NULL))
                    FROM versions v
-                  WHERE v.package_id = p.id AND v.removed_at IS NOT NULL
+                  WHERE v.package_id = p.id AND coalesce(v.removed_at, p.renamed_to) IS NOT NULL
                     AND (v.ref_name LIKE 'refs/tags/%'
                          OR coalesce(v.yanked_at, v.hidden_at, v.security_fix_at) IS NOT NULL)) AS former
            FROM packages p JOIN repositories r ON r.id = p.repository_id"
@@ -230,9 +241,9 @@ pub fn is_taken(organization: OrganizationId, name: &str, repository_id: i64) ->
 
 // Across organizations: a job names a repository by its primary key.
 
-/// Reads the versions of all packages of a repository, the yanked and hidden ones too.
+/// Reads the versions of all packages of a repository, the yanked and hidden ones too, but not those of former names.
 pub fn live_versions(repository_id: i64) -> Query<Vec<LiveVersion>> {
-    Query::all(concat!(live_columns!(), " WHERE p.repository_id = ?1"), [repository_id.into()])
+    Query::all(concat!(live_columns!(), " WHERE p.repository_id = ?1 AND p.renamed_to IS NULL"), [repository_id.into()])
 }
 
 /// Reads the packages that a repository ever published.

@@ -43,7 +43,7 @@ pub async fn page(
     let refs = Query::all(
         "SELECT f.name, f.reference, f.reason,
                 (SELECT v.pretty FROM packages p JOIN versions v ON v.package_id = p.id
-                  WHERE p.repository_id = f.repository_id AND v.normalized = f.version
+                  WHERE p.repository_id = f.repository_id AND p.renamed_to IS NULL AND v.normalized = f.version
                     AND v.ref_name = f.name AND v.removed_at IS NULL) AS version,
                 (SELECT json_group_array(json_object('kind', m.kind, 'text', m.text)) FROM remarks m
                   WHERE m.repository_id = f.repository_id AND m.subject IN (f.name, f.reference)) AS remarks

@@ -125,7 +125,8 @@ macro_rules! repository_columns {
         "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_prefix, r.tag_filter, r.branch_filter,
          r.package_filter, r.source_protocol, r.credential_type, r.credentials, r.capabilities, r.refs_digest,
          r.conflicting_package, r.funding, r.request_seq, r.created_at,
-         (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
+         (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' AND p.renamed_to IS NULL
+           ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
             AS package_name,
          (SELECT count(*) FROM remarks m WHERE m.repository_id = r.id) AS remarks,
          (SELECT max(m.created_at) FROM remarks m WHERE m.repository_id = r.id) AS last_remark_at,

@@ -64,7 +64,9 @@ pub enum SyncError {
         reason: String,
     },
     /// Another repository publishes it.
-    #[error("the package {name} is published by another repository already; remove that one first")]
+    #[error(
+        "the package {name} is published by another repository already; remove that one first, or delete the package if it was renamed there"
+    )]
     NameTaken {
         /// The package.
         name: String,

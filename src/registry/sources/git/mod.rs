@@ -16,6 +16,7 @@ pub mod naming;
 pub mod plan;
 pub mod published;
 pub mod remote;
+pub mod renaming;
 pub mod stated_dist;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ use crate::registry::sources::git::naming::Naming;
 use crate::registry::sources::git::plan::{ChangePlanner, Changes, MovedTag};
 use crate::registry::sources::git::published::PublishedState;
 use crate::registry::sources::git::remote::GitRemote;
+use crate::registry::sources::git::renaming::Renaming;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::store::kernel::audit::{NewRepositoryEntry, record_by_repository};
 use crate::store::kernel::organizations::Touched;
@@ -328,13 +330,15 @@ impl ChangedRepository<'_> {
         stored: &StoredRepository,
         contents: &contents::Contents,
     ) -> Result<Changes, Failure> {
-        let renamed = stored.known.is_published_under_another_name(&naming.name);
+        let is_renamed = stored.known.is_published_under_another_name(&naming.name);
         let nothing = stored.known.under_another_name();
+        let renaming = Renaming::find(&naming.name, &stored.known, &stored.packages);
         let deciding = ChangePlanner {
             name: &naming.name,
             named_by: naming.by,
             default_ref: self.default.as_ref().map(|default| default.ref_name.as_str()),
-            known: if renamed { &nothing } else { &stored.known },
+            known: if is_renamed { &nothing } else { &stored.known },
+            former_names: renaming.former_names().collect(),
             contents,
             entropy: &*self.app.ports.entropy,
             now: self.app.now(),
@@ -362,11 +366,13 @@ impl ChangedRepository<'_> {
             abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
             hidden: state.is_some_and(|state| state.hidden),
         };
-        let package = PackagePlan::own(name, state.map(|state| state.revision), context, &changes.versions)?;
+        let renaming = Renaming::find(name, &stored.known, &stored.packages);
+        let mut packages = renaming.plans(&source)?;
+        packages.push(PackagePlan::own(name, state.map(|state| state.revision), context, &changes.versions)?);
         let text = |(sha256, content): (&String, &String)| NewText { sha256: sha256.clone(), content: content.clone() };
         let plan = Plan {
             touched: if stays_listed { Touched::Versions } else { Touched::Names },
-            packages: vec![package],
+            packages,
             changed: changes.upserts,
             files: changes.files,
             texts: contents.texts.iter().map(text).collect(),
@@ -375,20 +381,21 @@ impl ChangedRepository<'_> {
             ..Plan::new(organization, repository.id, Origin::Own)
         };
         let capabilities = serde_json::json!(self.capabilities).to_string();
-        // The repository may have published under another name before.
-        let renamed = Retirement { repository_id: repository.id, leaving: Leaving::AllBut(vec![name.to_string()]) };
+        // What another repository published that was at this address before.
+        let others = Retirement { repository_id: repository.id, leaving: Leaving::AllBut(renaming.names()) };
         let kept = refs::replace(repository.id, &changes.refs, &self.digest, &capabilities);
         let kept_funding = funding.map(|funding| repositories::keep_funding(repository.id, &funding));
         let after = (
-            retire(organization, &[renamed], now),
+            retire(organization, &[others], now),
             kept.into_iter().chain(kept_funding).collect::<Vec<Stmt>>(),
+            renaming.statements(self.app, repository).await?,
             remarks::replace(repository.id, RemarkSource::Sync, &changes.remarks, now),
             remarks::delete_outdated(repository.id),
             self.tell_of_moves(&changes.moved)?,
             upstream_answers::conflicting_packages(organization),
             sync_runs::finish(self.claim.id, report, now, now.plus(self.app.config.sync_interval)),
         );
-        let (_, _, _, (), _, contested, finished) = publish(self.app, plan, after).await?;
+        let (_, _, _, _, (), _, contested, finished) = publish(self.app, plan, after).await?;
         // The package's vendor is reserved from now on.
         if let Err(failure) = retract_reserved(self.app, organization, Some(contested)).await {
             log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");

@@ -97,6 +97,8 @@ pub struct ChangePlanner<'a> {
     pub default_ref: Option<&'a str>,
     /// What is there already.
     pub known: &'a PublishedState,
+    /// What the package was called before.
+    pub former_names: Vec<&'a str>,
     /// What the commits hold.
     pub contents: &'a Contents,
     /// For new ids.
@@ -257,7 +259,18 @@ impl ChangePlanner<'_> {
             );
             Remark::new(RemarkKind::LowerCasedName, text)
         });
-        moved.into_iter().chain(lower_cased).collect()
+        let renamed = decided.version.is_default_branch.then(|| self.renamed()).flatten();
+        moved.into_iter().chain(lower_cased).chain(renamed).collect()
+    }
+
+    /// What is said of the default branch when the package had other names before.
+    fn renamed(&self) -> Option<Remark> {
+        let text = format!(
+            "The package was called {} before. What was published under that name stays, abandoned in favour of {}.",
+            self.former_names.join(" and "),
+            self.name
+        );
+        (!self.former_names.is_empty()).then(|| Remark::new(RemarkKind::Renamed, text))
     }
 
     /// The dates of a version that is new or has moved.

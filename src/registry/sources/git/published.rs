@@ -145,6 +145,21 @@ impl PublishedState {
         self.versions.values().next().map(|version| version.package_name.as_str())
     }
 
+    /// Whether any ref was seen since the repository was registered, or changed into another one.
+    pub fn has_refs(&self) -> bool {
+        !self.refs.is_empty()
+    }
+
+    /// Whether any version of a package is published.
+    pub fn publishes(&self, package: &PackageState) -> bool {
+        self.versions.values().any(|version| version.package_name == package.name)
+    }
+
+    /// The versions that are published of a package.
+    pub fn versions_of(&self, package: &PackageState) -> Vec<LiveVersion> {
+        self.versions.values().filter(|version| version.package_name == package.name).cloned().collect()
+    }
+
     /// Whether any version is in the metadata.
     pub fn is_listed(&self) -> bool {
         self.versions.values().any(LiveVersion::is_listed)

@@ -340,7 +340,7 @@ impl Publisher<'_> {
         let source = PackageSource::default();
         let context = RenderContext {
             source: &source,
-            abandoned: package.and_then(|package| package.abandoned_override.as_deref()),
+            abandoned: package.and_then(|package| package.abandoned()),
             hidden: package.is_some_and(|package| package.hidden),
         };
         let plan = stored.draft.plan(organization, repository_id, &self.address.name, context, &versions)?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::sources::composer::lookup::{INTERVAL, LIB, SATIS, STALE, mirroring, read};
-use crate::support::{ADMIN, HostFault, TestRegistry, TestResponse, file, logs, manifest, upstream_version};
+use crate::support::{ADMIN, HostFault, TestRegistry, TestResponse, logs, upstream_version};
 
 const OTHER: &str = "https://other.test";
 const PACKAGIST: &str = "https://packagist.test";
@@ -245,7 +245,13 @@ async fn a_name_of_our_own_is_asked_of_nobody_even_when_nothing_of_it_is_publish
     let token = registry.reader().await;
     let own = path_of(&registry, &token, "acme/lib").await.expect(200);
     assert_eq!(own.versions("acme/lib")[0]["dist"]["reference"], repo.id("main"));
-    repo.commit(&[manifest("acme/renamed"), file("a.php", "<?php")]);
+    registry
+        .patch(&format!("/api/repositories/{id}"))
+        .bearer(ADMIN)
+        .json(&json!({"tag_filter": ["none"], "branch_filter": ["none"]}))
+        .send()
+        .await
+        .expect(200);
     registry.sync(&id).await;
     assert_claimed(&path_of(&registry, &token, "acme/lib").await, "acme/lib");
     assert_eq!(asked(&registry), Vec::<String>::new());

@@ -5,6 +5,7 @@ mod archives;
 mod dates;
 mod faults;
 mod moved_tags;
+mod renames;
 mod stated_dists;
 mod support;
 pub mod sync;

@@ -115,7 +115,7 @@ async fn a_second_repository_of_a_package_adds_nothing_and_asks_for_refs_only() 
     fork.tag("9.0.0");
     let id = registry.register(&fork).await;
     registry.run_until_idle().await;
-    let error = "the package acme/lib is published by another repository already; remove that one first";
+    let error = "the package acme/lib is published by another repository already; remove that one first, or delete the package if it was renamed there";
     let numbers = |run: &Value| ["added", "changed", "removed"].map(|key| run[key].as_i64().expect("a number"));
     for _ in 0..2 {
         let run = registry.last_run();
