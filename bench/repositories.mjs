@@ -37,6 +37,23 @@ export function incompressible(host, name, megabytes) {
   write(host.repository(name), [{ tag: "v1.0.0", files }]);
 }
 
+/** A package with one tag, `v1.0.0`, and as many small sources. */
+export function manyFiles(host, name, number) {
+  const files = { "composer.json": JSON.stringify({ name, description: "One of many files" }) };
+  for (let at = 0; at < number; at += 1) {
+    const body = `final class Model${at} { const ID = '${randomBytes(12).toString("hex")}'; }\n`;
+    files[`src/${at % 200}/Model${at}.php`] = `<?php\nnamespace Bench;\n${body.repeat(8)}`;
+  }
+  write(host.repository(name), [{ tag: "v1.0.0", files }]);
+}
+
+/** A package with one tag, `v1.0.0`, and one file of so many mebibytes, which nothing compresses. */
+export function largeFile(host, name, mebibytes) {
+  const files = { "composer.json": JSON.stringify({ name, description: "One large file" }) };
+  files["data/large.bin"] = randomBytes(mebibytes << 20);
+  write(host.repository(name), [{ tag: "v1.0.0", files }]);
+}
+
 function write(repository, commits) {
   const pieces = [];
   const data = (content) => {

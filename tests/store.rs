@@ -27,8 +27,12 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("packages/remarks", &["delete_outdated", "record_of_archives", "replace"]),
     ("packages/state", &["live_versions", "of_repository"]),
     ("packages/texts", &["insert_texts"]),
+    ("sources/archive_builds", &["begin", "claim", "end", "parts", "record_parts", "renew", "stalled", "start_over"]),
     ("sources/artifacts", &["delete_marked", "delete_unreferenced_texts", "mark_unreferenced", "note_unreferenced"]),
-    ("sources/dists", &["attach", "attach_first", "record_refusal", "repositories_awaiting_archives", "unbuilt_tags"]),
+    (
+        "sources/dists",
+        &["attach", "attach_first", "by_id", "pin", "record_refusal", "repositories_awaiting_archives", "unbuilt"],
+    ),
     ("sources/refs", &["of_repository", "replace"]),
     ("sources/repositories", &["by_id", "due", "keep_funding", "record_conflict"]),
     ("sources/sync_runs", &["claim", "claimed", "finish", "finished", "prune"]),

@@ -5,7 +5,7 @@ use worker::send::{SendFuture, SendWrapper};
 use worker::{Bucket, Data, MultipartUpload, Object, Range, ResponseBody, UploadedPart};
 
 use super::bridge::{NativeStream, stream_of};
-use crate::ports::{Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Fault};
+use crate::ports::{Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Fault, UploadProgress};
 
 /// One R2 bucket.
 pub struct R2(SendWrapper<Bucket>);
@@ -57,26 +57,40 @@ fn body_of(object: &Object) -> worker::Result<web_sys::ReadableStream> {
 /// R2's multipart upload.
 struct BlobMultipartUpload {
     upload: SendWrapper<MultipartUpload>,
-    done: SendWrapper<Vec<UploadedPart>>,
+    progress: UploadProgress,
 }
 
 impl BlobUpload for BlobMultipartUpload {
     fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(SendFuture::new(async move {
-            let number = u16::try_from(self.done.len() + 1).map_err(|error| Fault::new("blobs", error))?;
+            let number = part_number(self.progress.part_tags.len())?;
             let part = self.upload.upload_part(number, Vec::from(bytes)).await.map_err(fault)?;
-            self.done.push(part);
+            self.progress.part_tags.push(part.etag());
             Ok(())
         }))
     }
 
+    fn progress(&self) -> UploadProgress {
+        self.progress.clone()
+    }
+
     fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
-        Box::pin(SendFuture::new(async move { self.upload.0.complete(self.done.0).await.map(drop).map_err(fault) }))
+        Box::pin(SendFuture::new(async move {
+            let tags = self.progress.part_tags.into_iter().enumerate();
+            let parts = tags.map(|(index, tag)| Ok(UploadedPart::new(part_number(index)?, tag)));
+            let parts = parts.collect::<Result<Vec<UploadedPart>, Fault>>()?;
+            self.upload.0.complete(parts).await.map(drop).map_err(fault)
+        }))
     }
 
     fn abort(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
         Box::pin(SendFuture::new(async move { self.upload.abort().await.map_err(fault) }))
     }
+}
+
+/// R2 counts parts from 1.
+fn part_number(index: usize) -> Result<u16, Fault> {
+    u16::try_from(index + 1).map_err(|error| Fault::new("blobs", error))
 }
 
 impl Blobs for R2 {
@@ -93,10 +107,15 @@ impl Blobs for R2 {
     fn upload(&self, key: &str) -> BoxFuture<'_, Result<Box<dyn BlobUpload>, Fault>> {
         let key = key.to_owned();
         Box::pin(SendFuture::new(async move {
-            let upload = self.0.create_multipart_upload(key).execute().await.map_err(fault)?;
-            let parts = BlobMultipartUpload { upload: SendWrapper::new(upload), done: SendWrapper::new(Vec::new()) };
-            Ok(Box::new(parts) as Box<dyn BlobUpload>)
+            let upload = self.0.create_multipart_upload(key.as_str()).execute().await.map_err(fault)?;
+            let progress = UploadProgress { key, id: upload.upload_id().await, part_tags: Vec::new() };
+            Ok(Box::new(BlobMultipartUpload { upload: SendWrapper::new(upload), progress }) as Box<dyn BlobUpload>)
         }))
+    }
+
+    fn resume_upload(&self, progress: UploadProgress) -> Result<Box<dyn BlobUpload>, Fault> {
+        let upload = self.0.resume_multipart_upload(progress.key.as_str(), progress.id.as_str()).map_err(fault)?;
+        Ok(Box::new(BlobMultipartUpload { upload: SendWrapper::new(upload), progress }))
     }
 
     fn rename(&self, from: &str, to: &str) -> BoxFuture<'_, Result<(), Fault>> {

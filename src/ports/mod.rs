@@ -180,10 +180,23 @@ pub struct Blob {
 /// Bytes of each part of a [`BlobUpload`] but the last: R2 wants 5 MiB at least, and all of the same size.
 pub const PART_BYTES: usize = 5 << 20;
 
+/// How far a [`BlobUpload`] has come: what it takes to go on with it in another invocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadProgress {
+    /// Where the blob will be.
+    pub key: String,
+    /// The store's own name of the upload.
+    pub id: String,
+    /// The store's own names of the parts that it has, the first part's first.
+    pub part_tags: Vec<String>,
+}
+
 /// A blob that is stored part by part, so that none larger than [`PART_BYTES`] has to be in memory.
 pub trait BlobUpload: Send {
     /// Stores the next part.
     fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>>;
+    /// How far it has come.
+    fn progress(&self) -> UploadProgress;
     /// Makes a blob of the parts; there is none before.
     fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>>;
     /// Forgets the parts.
@@ -199,6 +212,8 @@ pub trait Blobs: Send + Sync {
     fn get(&self, key: &str, range: Option<ByteRange>) -> BoxFuture<'_, Result<Option<Blob>, Fault>>;
     /// Begins a blob that will be stored under `key` part by part.
     fn upload(&self, key: &str) -> BoxFuture<'_, Result<Box<dyn BlobUpload>, Fault>>;
+    /// Goes on with an upload that was begun before. Whether the store still has it, the next part tells.
+    fn resume_upload(&self, progress: UploadProgress) -> Result<Box<dyn BlobUpload>, Fault>;
     /// Moves the blob under `from`, which must be there, to `to`, replacing what was there.
     fn rename(&self, from: &str, to: &str) -> BoxFuture<'_, Result<(), Fault>>;
     /// Removes the blobs under `keys` (at most 1000); absent ones are no error.
@@ -347,10 +362,15 @@ pub enum Job {
         /// Primary key of the repository.
         repository_id: i64,
     },
-    /// Build the dist archives that a repository's tags still lack.
+    /// Build the dist archives that a repository still lacks, the large ones excepted.
     BuildArchives {
         /// Primary key of the repository.
         repository_id: i64,
+    },
+    /// Build one large dist archive, or go on with it.
+    BuildLargeArchive {
+        /// Primary key of the dist.
+        dist_id: i64,
     },
     /// Tell a webhook something.
     Deliver {

@@ -114,6 +114,13 @@ impl DocumentIndex {
         serde_json::from_str(field.value(text)).ok()
     }
 
+    /// Whether the version at `position` in the document has the field `key`.
+    pub fn has_field(&self, position: usize, key: &str) -> bool {
+        let key = self.position(key);
+        let entry = self.entries.get(position);
+        entry.is_some_and(|fields| fields.iter().any(|field| Some(field.key) == key))
+    }
+
     /// The document with nothing but the versions at these positions, minified. `shown` says of each key and value (JSON
     /// text) what is shown of it; `None` leaves the field out. `text` is the whole document's.
     pub fn subset<'t>(

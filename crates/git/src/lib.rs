@@ -76,7 +76,9 @@ pub use object::{
     Commit, EntryMode, InvalidObjectId, Object, ObjectError, ObjectId, ObjectKind, Tag, Timestamp, Tree, TreeEntries,
     TreeEntry,
 };
-pub use pack::{BlobReader, DeltaError, InflateError, ObjectDefect, Pack, PackError, PackLimits, PackOpening, Packs};
+pub use pack::{
+    BlobReader, DeltaError, InflateError, ObjectDefect, ObjectStream, Pack, PackError, PackLimits, PackOpening, Packs,
+};
 pub use protocol::{
     ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, FetchError, FetchRequest, LsRefsError, MetadataPlan,
     PackReceiver, Packet, PktDecoder, PktLineError, RemoteRef, RemoteRefs, SkipReason, SkippedRef, UPLOAD_PACK_PATH,

@@ -16,7 +16,8 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, Uncounted};
 use crate::http::kit::zip_body::Zip;
 use crate::ports::ByteRange;
-use crate::registry::delivery::dist::{DistAddress, LocatedDist, locate, open};
+use crate::registry::delivery::dist::{LocatedDist, locate, open};
+use crate::registry::delivery::dist_address::DistAddress;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 
@@ -30,6 +31,8 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
     let ArchivePath { version: path, kind } = ArchivePath::parse(rest, is_reference)?;
     let (version, reference) = match path.rsplit_once('/') {
         Some((version, last)) if is_reference(last) => (version, Some(last.to_owned())),
+        // A client that does not know the placeholder of a branch's address wants the branch.
+        Some((version, "%reference%")) => (version, None),
         _ => (path, None),
     };
     Some(DistAddress {
@@ -43,6 +46,7 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
 }
 
 /// The archive of a version, at a commit or as it is now. It is a zip, unless an upstream has something else. Takes `Range`.
+/// A commit of a branch may be any that the branch's history has, also one that was never published.
 #[utoipa::path(
     get,
     path = "/dist/{vendor}/{package}/{*version}",
@@ -56,7 +60,7 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
         (status = 200, description = "The zip", content_type = "application/zip", body = Zip),
         (status = 206, description = "The asked part of it", content_type = "application/zip", body = Zip),
         (status = 304, description = "Nothing has changed"),
-        (status = 404, description = "There is no such version, or it is not visible"),
+        (status = 404, description = "There is no such version, or it is not visible; or the git server lacks the commit, which is said"),
         (status = 410, description = "The version is on the list of malware"),
         (status = 416, description = "The asked range lies outside of the zip"),
         (status = 502, description = "The zip has to be built first, and its repository does not deliver"),

@@ -2,50 +2,23 @@
 
 use std::time::Duration;
 
-use composer::{DistType, NormalizedVersion, PackageName, PrettyVersion, Reference, Shasum};
+use composer::{DistType, NormalizedVersion, PackageName, Shasum};
 
 use crate::ports::{ByteRange, ByteStream, Fault, Job};
 use crate::registry::access::grant::Grant;
 use crate::registry::access::view::View;
+use crate::registry::delivery::dist_address::DistAddress;
+use crate::registry::delivery::pinned::{may_have, pin};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::notices::concerns;
 use crate::registry::sources::archive_store::{blob_key, unavailable};
 use crate::registry::sources::composer::dist::fetch;
 use crate::registry::sources::git::archives::build_one;
+use crate::store::OrganizationId;
 use crate::store::access::past_grants;
 use crate::store::packages::version_source::VersionSource;
-use crate::store::sources::dists::{DistRow, FoundDist, MalwareEntry, NewArtifact, VersionAddress, find};
-use crate::store::{OrganizationId, Query};
-
-/// Which zip is asked for.
-#[derive(Debug, Clone)]
-pub struct DistAddress {
-    /// The package.
-    pub name: PackageName,
-    /// What Composer compares.
-    pub version: NormalizedVersion,
-    /// The same if the address names it by itself; else only a version that is written just so is meant.
-    pub named: Option<NormalizedVersion>,
-    /// The version as the address has it.
-    pub pretty: PrettyVersion,
-    /// The commit; `None` is the version's present one.
-    pub reference: Option<Reference>,
-    /// How the archive is packed.
-    pub kind: DistType,
-}
-
-impl DistAddress {
-    /// The statement that finds it.
-    pub fn statement(&self, organization: OrganizationId) -> Query<Option<FoundDist>> {
-        let version = VersionAddress {
-            normalized: self.version.as_str(),
-            named: self.named.as_ref().map(NormalizedVersion::as_str),
-            pretty: self.pretty.as_str(),
-        };
-        find(organization, self.name.as_str(), version, self.reference.as_deref())
-    }
-}
+use crate::store::sources::dists::{DistRow, FoundDist, MalwareEntry, NewArtifact};
 
 /// A zip that the caller may have.
 pub struct LocatedDist {
@@ -66,8 +39,8 @@ impl LocatedDist {
     }
 }
 
-/// Finds a zip that `view` may have, and builds it, or fetches it from its upstream, when it is asked for the first time. `found` is what
-/// [`DistAddress::statement`] yields, if it was run already.
+/// Finds a zip that `view` may have, and builds it, or fetches it from its upstream, when it is asked for the first time.
+/// `found` is what [`DistAddress::statement`] yields, if it was run already.
 ///
 /// # Errors
 /// `NotFound` for what is not there and for what the view does not see, in the same words: those of [`denial`]. `Gone` for
@@ -89,6 +62,12 @@ pub async fn locate(
     };
     let Some(FoundDist { row, malware }) = found.filter(sees) else { return Err(denial(app, view, address).await?) };
     refuse_malware(&address.name, &row, &version(&row), &malware)?;
+    let row = match &address.reference {
+        Some(reference) if row.reference != *reference => pin(app, view, address, &row, reference).await?,
+        _ if row.pinned.is_some() && !may_have(app, view, address, &row).await? => None,
+        _ => Some(row),
+    };
+    let Some(row) = row else { return Err(denial(app, view, address).await?) };
     let (name, is_mirrored) = (address.name.clone(), row.upstream_urls.is_some());
     let dist = |NewArtifact { sha256, sha1, size }, row| LocatedDist {
         organization: view.organization(),
@@ -148,8 +127,7 @@ fn refuse_malware(
 }
 
 /// Opens a zip, or a part of it. One that the blob store has lost is built again: the same commit gives the same bytes.
-/// One that came from an upstream is fetched again, and has to be the same. One that was
-/// uploaded cannot be had again.
+/// One that came from an upstream is fetched again, and has to be the same. One that was uploaded cannot be had again.
 pub async fn open(app: &App, dist: &LocatedDist, range: Option<ByteRange>) -> Result<Box<dyn ByteStream>, Failure> {
     let key = blob_key(&dist.sha256);
     if let Some(blob) = app.ports.blobs.get(&key, range).await? {

@@ -21,10 +21,15 @@ pub struct VisibleVersions {
 }
 
 impl VisibleVersions {
-    /// What `scope` lets through of a package's documents.
-    pub fn of(scope: &VersionFilter<'_>, documents: &PackageDocuments, name: &PackageName) -> Result<Self, Fault> {
+    /// What `scope` lets through of a package's documents, for a view that shows `source` or does not.
+    pub fn of(
+        scope: &VersionFilter<'_>,
+        documents: &PackageDocuments,
+        name: &PackageName,
+        shows_source: bool,
+    ) -> Result<Self, Fault> {
         let both = documents.indexed(name)?.each_ref();
-        let positions = both.map(|document| document.seen(scope));
+        let positions = both.map(|document| document.seen(scope, shows_source));
         let versions = both
             .into_iter()
             .zip(&positions)

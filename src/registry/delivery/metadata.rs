@@ -7,12 +7,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use composer::{DocumentForm, PackageName};
 use sha2::{Digest, Sha256};
 
-use crate::ports::Fault;
+use crate::ports::{Fault, Job};
 use crate::registry::access::view::{Fingerprint, VersionFilter, View};
 use crate::registry::delivery::claims::is_claimed;
 use crate::registry::delivery::filtered::VisibleVersions;
@@ -25,7 +26,7 @@ use crate::registry::packages::documents::{
 };
 use crate::registry::packages::render::absolute;
 use crate::registry::sources::composer::lookup;
-use crate::store::packages::documents::{self, DocumentPart};
+use crate::store::packages::documents::{self, DocumentPart, RequestedBranches};
 use crate::store::{OrganizationId, Query};
 
 /// The revision of every document that only claims a name: no published one is as old, and all of them are alike.
@@ -174,12 +175,16 @@ async fn visible_document(
         fingerprint: view.body_fingerprint(scope.fingerprint()),
     };
     let is_whole = matches!(scope, VersionFilter::All) && view.shows_source();
-    let mut seen = None;
+    let mut seen: Option<VisibleVersions> = None;
     if !is_whole {
         let fingerprint;
-        (fingerprint, seen) = visible_fingerprint(app, &documents, &scope, wanted.name, &key)?;
+        (fingerprint, seen) = visible_fingerprint(app, &documents, &scope, view.shows_source(), wanted.name, &key)?;
         let Some(fingerprint) = fingerprint else { return Ok(Lookup::Absent) };
         key.fingerprint = view.body_fingerprint(fingerprint);
+    }
+    let shows_branches = is_whole || seen.as_ref().is_some_and(|seen| !seen.dev.is_empty());
+    if wanted.part == DocumentKind::Dev && shows_branches && documents.request_branches() {
+        zip_branches(app, view.organization(), wanted.name);
     }
     if let Some(ViewCacheEntry::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
         return Ok(Lookup::Visible(body));
@@ -187,12 +192,27 @@ async fn visible_document(
     let text = if is_whole {
         full_document(&documents, wanted)?
     } else {
-        let seen = seen.map_or_else(|| VisibleVersions::of(&scope, &documents, wanted.name), Ok)?;
+        let look = || VisibleVersions::of(&scope, &documents, wanted.name, view.shows_source());
+        let seen = seen.map_or_else(look, Ok)?;
         subset(&documents, &seen, view, wanted)?
     };
     let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint.in_form(wanted.form)));
     app.memory.slot::<BodyCache>().lock().put(key, ViewCacheEntry::Body(body.clone()), body.bytes.len());
     Ok(Lookup::Visible(body))
+}
+
+/// Has the heads of a package's branches zipped: a lock file is about to name them, and must outlive a force-push.
+fn zip_branches(app: &App, organization: OrganizationId, name: &PackageName) {
+    let (background, request) = (app.clone(), documents::request_branches(organization, name.as_str()));
+    app.ports.tasks.wait_until(Box::pin(async move {
+        match background.ports.database.ask(request).await {
+            Ok(Some(RequestedBranches { repository_id })) => {
+                background.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
+            }
+            Ok(None) => {}
+            Err(error) => log::warn!("branches are zipped when they are downloaded: {error}"),
+        }
+    }));
 }
 
 /// Identifies the versions that `scope` lets through, so that equal documents are kept once; `None` is no version. Tells
@@ -201,6 +221,7 @@ fn visible_fingerprint(
     app: &App,
     documents: &PackageDocuments,
     scope: &VersionFilter<'_>,
+    shows_source: bool,
     name: &PackageName,
     key: &BodyKey,
 ) -> Result<(Option<Fingerprint>, Option<VisibleVersions>), Failure> {
@@ -208,7 +229,7 @@ fn visible_fingerprint(
     if let Some(ViewCacheEntry::Seen(fingerprint)) = known {
         return Ok((fingerprint, None));
     }
-    let seen = VisibleVersions::of(scope, documents, name)?;
+    let seen = VisibleVersions::of(scope, documents, name, shows_source)?;
     let fingerprint = seen.fingerprint();
     app.memory.slot::<BodyCache>().lock().put(key.clone(), ViewCacheEntry::Seen(fingerprint), size_of::<BodyKey>());
     Ok((fingerprint, Some(seen)))

@@ -2,7 +2,9 @@
 
 pub mod claims;
 pub mod dist;
+pub mod dist_address;
 pub mod downloads;
 pub mod filtered;
 pub mod metadata;
+pub mod pinned;
 pub mod root;

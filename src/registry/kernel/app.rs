@@ -94,6 +94,9 @@ impl App {
                 if let Some(permit) = names.iter().find_map(|name| self.memory.try_acquire_permit(name, self.now())) {
                     return Some(permit);
                 }
+                for name in names {
+                    self.memory.note_awaited(name, self.now());
+                }
                 self.ports.clock.sleep(PERMIT_POLL_INTERVAL).await;
             }
             None

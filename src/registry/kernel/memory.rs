@@ -13,6 +13,9 @@ use crate::store::OrganizationId;
 /// How long a permit is held when it is not given back: a request that its client has left may never be carried on.
 const PERMIT_TTL: Duration = Duration::from_mins(1);
 
+/// How long somebody counts as waiting for a permit after having looked for it: whoever waits may be gone.
+const AWAITED_TTL: Duration = Duration::from_secs(1);
+
 /// A cache of what organizations publish, which is emptied when one of them publishes something.
 pub trait PublishedCache: Default + Send + 'static {
     /// Removes what an organization publishes.
@@ -35,6 +38,8 @@ pub struct Memory {
     /// A handful, so that looking through them is faster than hashing.
     slots: Mutex<Vec<Entry>>,
     permits: Mutex<HashMap<String, Millis>>,
+    /// The permits that somebody waits for, and until when they count as waiting.
+    awaited: Mutex<HashMap<String, Millis>>,
 }
 
 /// What is kept under one type.
@@ -90,6 +95,18 @@ impl Memory {
         }
     }
 
+    /// Notes that somebody waits for the permit of that name. Who goes on waiting notes it again within a second.
+    pub fn note_awaited(&self, name: &str, now: Millis) {
+        lock(&self.awaited).insert(name.to_owned(), now.plus(AWAITED_TTL));
+    }
+
+    /// Whether somebody waits for the permit of that name: who can give it back soon, should.
+    pub fn is_awaited(&self, name: &str, now: Millis) -> bool {
+        let mut awaited = lock(&self.awaited);
+        awaited.retain(|_, until| now < *until);
+        awaited.contains_key(name)
+    }
+
     /// Acquires the permit of that name, if it is free: only one piece of work of the isolate has it at a time.
     pub fn try_acquire_permit(self: &Arc<Self>, name: &str, now: Millis) -> Option<Permit> {
         let mut permits = lock(&self.permits);
@@ -99,6 +116,7 @@ impl Memory {
         }
         let until = now.plus(PERMIT_TTL);
         permits.insert(name.to_owned(), until);
+        lock(&self.awaited).remove(name);
         Some(Permit { memory: self.clone(), name: name.to_owned(), until })
     }
 }

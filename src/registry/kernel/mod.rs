@@ -15,4 +15,5 @@ pub mod outbound;
 pub mod pattern;
 pub mod provider;
 pub mod secrets;
+pub mod slices;
 pub mod validation;

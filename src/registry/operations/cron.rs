@@ -7,6 +7,7 @@ use crate::ports::{Job, Millis};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::artifacts;
+use crate::registry::sources::git::archives;
 use crate::registry::storefront::deliveries;
 use crate::store;
 use crate::store::access::past_grants;
@@ -18,6 +19,9 @@ const LOST_JOB_CHECK_MINUTES: i64 = 10;
 
 /// How long the jobs that build a repository's archives may take before they count as lost.
 const ARCHIVE_BUILD_GRACE_PERIOD: Duration = Duration::from_mins(30);
+
+/// How long nobody may have gone on with a large archive before its job counts as lost.
+const LARGE_BUILD_GRACE_PERIOD: Duration = Duration::from_mins(10);
 
 /// How long the names are kept that no upstream had.
 const ABSENT_ANSWER_RETENTION: Duration = Duration::from_hours(24);
@@ -67,7 +71,7 @@ async fn requeue_lost_jobs(app: &App, now: Millis) -> Result<(), Failure> {
     }
     let builds: Vec<Job> = behind.into_iter().map(|repository_id| Job::BuildArchives { repository_id }).collect();
     app.enqueue_all(&builds, Duration::ZERO).await;
-    Ok(())
+    archives::requeue_stalled(app, now.minus(LARGE_BUILD_GRACE_PERIOD)).await
 }
 
 /// Tells the operator of what has been due for minutes, although each tick queues a job for it: the queue does not hand

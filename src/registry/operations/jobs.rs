@@ -11,11 +11,18 @@ use crate::registry::storefront::deliveries;
 pub async fn perform(app: &App, job: Job) -> Result<(), Failure> {
     match job {
         Job::SyncRepository { repository_id } => sources::sync(app, repository_id).await,
-        Job::BuildArchives { repository_id } => match archives::build_missing(app, repository_id).await {
-            // The repository was removed meanwhile.
-            Err(failure) if failure.kind == Kind::NotFound => Ok(()),
-            result => result,
-        },
+        Job::BuildArchives { repository_id } => {
+            unless_gone(Box::pin(archives::build_missing(app, repository_id)).await)
+        }
+        Job::BuildLargeArchive { dist_id } => unless_gone(Box::pin(archives::build_large(app, dist_id)).await),
         Job::Deliver { delivery_id } => deliveries::deliver(app, delivery_id).await,
+    }
+}
+
+/// What was to be built may have been removed meanwhile, or be gone upstream.
+fn unless_gone(result: Result<(), Failure>) -> Result<(), Failure> {
+    match result {
+        Err(failure) if failure.kind == Kind::NotFound => Ok(()),
+        result => result,
     }
 }

@@ -42,6 +42,8 @@ pub struct PackageDocuments {
     version_index: Option<String>,
     /// Where the versions stand in the two, once somebody has asked who does not see all of them.
     indexed: OnceLock<[IndexedDocument; 2]>,
+    /// Set when somebody was handed the metadata of its branches.
+    branches_requested: OnceLock<()>,
 }
 
 impl PackageDocuments {
@@ -54,6 +56,7 @@ impl PackageDocuments {
             notices: SecurityNotices::default(),
             version_index: None,
             indexed: OnceLock::new(),
+            branches_requested: OnceLock::from(()),
         }
     }
 
@@ -67,6 +70,12 @@ impl PackageDocuments {
         let document = |text| IndexedDocument::of(text, name, &releases);
         let indexed = [document(&self.stable)?, document(&self.dev)?];
         Ok(self.indexed.get_or_init(|| indexed))
+    }
+
+    /// Notes that the metadata of its branches is handed out. Says whether that is the first time, as far as this isolate
+    /// and the database know.
+    pub fn request_branches(&self) -> bool {
+        self.branches_requested.set(()).is_ok()
     }
 
     /// Unix seconds.
@@ -156,6 +165,9 @@ pub fn assemble(parts: Vec<DocumentPart>, known: Option<Arc<PackageDocuments>>) 
         is_known |= part.body.is_none();
         let documents =
             documents.get_or_insert_with(|| PackageDocuments::new(part.revision, String::new(), String::new()));
+        if part.branches_unrequested {
+            documents.branches_requested = OnceLock::new();
+        }
         let Some(text) = part.body else { continue };
         match part.stability.as_str() {
             "dev" => documents.dev.push_str(&text),
@@ -197,6 +209,8 @@ struct DocumentedVersion {
     normalized: NormalizedVersion,
     /// When it was released, if the package's index has it.
     released: Option<Released>,
+    /// Whether it can be installed by whoever is not shown `source`: it has a zip, or needs none.
+    has_zip: bool,
 }
 
 impl IndexedDocument {
@@ -206,18 +220,25 @@ impl IndexedDocument {
         let index =
             DocumentIndex::parse(text, name).ok_or_else(|| damaged(name, &"it is cut off, or not a minified one"))?;
         let version = |position| {
-            let normalized = index.text_field(text, position, "version_normalized").unwrap_or_default();
-            let released = known.get(&normalized).copied();
-            DocumentedVersion { normalized: NormalizedVersion::from_stored(normalized), released }
+            let field = |key| index.text_field(text, position, key);
+            let normalized = field("version_normalized").unwrap_or_default();
+            DocumentedVersion {
+                released: known.get(&normalized).copied(),
+                normalized: NormalizedVersion::from_stored(normalized),
+                has_zip: index.has_field(position, "dist") || field("type").as_deref() == Some("metapackage"),
+            }
         };
         let versions = (0..index.len()).map(version).collect();
         Ok(Self { index, versions })
     }
 
-    /// The positions of the versions that `scope` lets through.
-    pub fn seen(&self, scope: &VersionFilter<'_>) -> Vec<usize> {
+    /// The positions of the versions that `scope` lets through. Whoever is not shown `source` does not see those that there
+    /// will never be a zip of: they could not install them.
+    pub fn seen(&self, scope: &VersionFilter<'_>, shows_source: bool) -> Vec<usize> {
+        let is_seen =
+            |one: &DocumentedVersion| (one.has_zip || shows_source) && scope.sees(&one.normalized, one.released);
         let versions = self.versions.iter().enumerate();
-        versions.filter(|(_, one)| scope.sees(&one.normalized, one.released)).map(|(at, _)| at).collect()
+        versions.filter(|(_, version)| is_seen(version)).map(|(at, _)| at).collect()
     }
 
     /// The version at a position.

@@ -37,6 +37,10 @@ pub fn dist_url(name: &PackageName, version: &str, reference: &str, ending: &str
     format!("rostrum:/dist/{name}/{}/{reference}{ending}", percent_encoded(version))
 }
 
+/// Stands for the commit in the address of a branch's zip. Composer puts the one in that is locked, so that somebody who
+/// requires `dev-main#{commit}` gets that commit and not the branch's head under its name.
+const REFERENCE_PLACEHOLDER: &str = "%reference%";
+
 /// Everything but RFC 3986's unreserved characters and `+` percent-encoded: a branch may hold slashes, and composer
 /// replaces placeholders that are spelled `%name%`, which this never yields.
 fn percent_encoded(segment: &str) -> String {
@@ -75,8 +79,8 @@ impl Rendered {
     }
 }
 
-/// Renders a package from those of its versions that are neither yanked nor hidden. `abandoned` is what the operator says in place of
-/// composer.json: `true`, `false` or the replacement's name.
+/// Renders a package from those of its versions that are neither yanked nor hidden. One that there will never be a zip of
+/// has no `dist`. `abandoned` is what the operator says in place of composer.json: `true`, `false` or the replacement's name.
 ///
 /// # Errors
 /// When a stored manifest does not parse any more; they are checked before they are stored.
@@ -96,7 +100,10 @@ pub fn render(
             Some("true") => drop(entry.insert("abandoned".to_owned(), true.into())),
             Some(replacement) => drop(entry.insert("abandoned".to_owned(), replacement.into())),
         }
-        entries.push(entry);
+        // Nobody could install what has neither; lists go on showing it.
+        if entry.contains_key("dist") || entry.contains_key("source") {
+            entries.push(entry);
+        }
         index.push(IndexedVersion {
             normalized: version.normalized.clone(),
             released: version.released,
@@ -133,12 +140,7 @@ fn entry(name: &PackageName, source: &PackageSource, version: &LiveVersion) -> R
             url: shown_address(source),
             reference: version.reference.clone(),
         }),
-        dist: Some(Dist {
-            kind: DistType::Zip,
-            url: dist_url(name, &version.pretty, &version.reference, &DistType::Zip.address_ending("")),
-            reference: version.reference.clone(),
-            shasum: version.shasum.clone().or_else(|| version.promised_shasum.clone()),
-        }),
+        dist: version.dist_error.is_none().then(|| dist_of(name, version)),
         time: Some(rfc3339(own_time(&manifest).unwrap_or(version.made_at))),
         published_time: Some(rfc3339(version.published_at).into()),
         default_branch: version.is_default_branch,
@@ -158,6 +160,17 @@ fn shown_address(source: &PackageSource) -> String {
 /// The `time` that composer.json states itself, as Composer takes it.
 fn own_time(manifest: &Manifest) -> Option<Millis> {
     manifest.json().get("time").and_then(read_moment)
+}
+
+/// Where a version's zip is. Of a branch it may be that of another commit, whose hash nobody knows.
+fn dist_of(name: &PackageName, version: &LiveVersion) -> Dist {
+    let (reference, shasum) = if version.source.is_branch() {
+        (REFERENCE_PLACEHOLDER, None)
+    } else {
+        (version.reference.as_str(), version.shasum.clone().or_else(|| version.promised_shasum.clone()))
+    };
+    let url = dist_url(name, &version.pretty, reference, &DistType::Zip.address_ending(""));
+    Dist { kind: DistType::Zip, url, reference: version.reference.clone(), shasum }
 }
 
 /// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
@@ -203,6 +216,7 @@ mod tests {
             published_at: Millis(1_800_000_000_000),
             shasum: None,
             promised_shasum: None,
+            dist_error: None,
             yanked: false,
             hidden: false,
         }
@@ -282,6 +296,16 @@ mod tests {
             dist_url(&name(), "dev-feature/ä%#b+c", "abc", ".zip"),
             "rostrum:/dist/acme/lib/dev-feature%2F%C3%A4%25%23b+c/abc.zip"
         );
+    }
+
+    #[test]
+    fn a_version_that_there_will_never_be_a_zip_of_has_no_dist() {
+        let refused = LiveVersion {
+            dist_error: Some("too large".to_owned()),
+            ..version("1.0.0", "1.0.0.0", r#"{"name":"acme/lib"}"#)
+        };
+        let entry = entry(&name(), &source(), &refused).expect("renders");
+        assert!(!entry.contains_key("dist") && entry.contains_key("source"));
     }
 
     #[test]

@@ -11,9 +11,15 @@ pub fn blob_key(sha256: &str) -> String {
     format!("dist/{}/{sha256}.zip", &sha256[..2.min(sha256.len())])
 }
 
-/// Waits for the isolate's one place for building: two at a time would not fit its memory.
+/// The permit to build a zip in one go: two at a time would not fit the isolate's memory.
+pub const BUILD_PERMIT: &str = "archives";
+
+/// The permit to build a large zip.
+pub const LARGE_BUILD_PERMIT: &str = "archives:large";
+
+/// Waits for the isolate's one place for building.
 pub async fn acquire_build_permit(app: &App) -> Result<Permit, Failure> {
-    app.acquire_permit(&["archives"], BUILD_PERMIT_TIMEOUT).await.ok_or_else(busy)
+    app.acquire_permit(&[BUILD_PERMIT], BUILD_PERMIT_TIMEOUT).await.ok_or_else(busy)
 }
 
 /// How long a builder, or who fetches an archive, waits for others in the same isolate.

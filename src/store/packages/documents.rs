@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::store::{OrganizationId, Query};
+use crate::store::{OrganizationId, Query, flag};
 
 /// One part of one rendered document, with its package's revision; or what decides about a name that is not our own.
 #[derive(Debug, Clone, Deserialize)]
@@ -14,6 +14,9 @@ pub struct DocumentPart {
     pub stability: String,
     /// The text, or `None` when the revision is the one the asker knows already.
     pub body: Option<String>,
+    /// Whether nobody was handed the metadata of the package's branches at this revision, and it has a git repository.
+    #[serde(default, deserialize_with = "flag")]
+    pub branches_unrequested: bool,
     /// JSON of [`crate::store::packages::authority::NameAuthority`], in a row of its own.
     #[serde(default)]
     pub facts: Option<String>,
@@ -28,10 +31,14 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
     Query::all(
         "WITH package AS (
            SELECT id, organization_id, name, revision, version_index, revision IS ?3 AS is_known,
-                  (SELECT r.kind = 'composer' FROM repositories r WHERE r.id = repository_id) AS is_mirrored
+                  (SELECT r.kind = 'composer' FROM repositories r WHERE r.id = repository_id) AS is_mirrored,
+                  coalesce(branches_requested < revision, 1)
+                    AND EXISTS (SELECT 1 FROM repositories r WHERE r.id = repository_id AND r.kind = 'git')
+                    AS branches_unrequested
              FROM packages WHERE organization_id = ?1 AND name = ?2 AND version_index <> '[]'
          )
-         SELECT p.revision, d.stability, d.part, CASE WHEN p.is_known THEN NULL ELSE d.body END AS body, NULL AS facts
+         SELECT p.revision, d.stability, d.part, CASE WHEN p.is_known THEN NULL ELSE d.body END AS body, NULL AS facts,
+                p.branches_unrequested
            FROM package p JOIN documents d ON d.package_id = p.id
          UNION ALL
          SELECT p.revision, 'notices', 0, CASE WHEN p.is_known THEN NULL ELSE json_object(
@@ -46,10 +53,12 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
                     FROM repositories r JOIN upstream_notices u ON u.repository_id = r.id AND u.name = p.name
                    WHERE p.is_mirrored AND r.organization_id = p.organization_id AND r.kind = 'composer'
                      AND r.is_active = 1))
-                ) END, NULL
+                ) END, NULL, p.branches_unrequested
            FROM package p
          UNION ALL
-         SELECT p.revision, 'index', 0, CASE WHEN p.is_known THEN NULL ELSE p.version_index END, NULL FROM package p
+         SELECT p.revision, 'index', 0, CASE WHEN p.is_known THEN NULL ELSE p.version_index END, NULL,
+                p.branches_unrequested
+           FROM package p
          UNION ALL
          SELECT 0, '', 0, NULL, (
            SELECT json_object('owner', o.repository_id, 'owner_provider', o.provider, 'revision', o.revision,
@@ -72,7 +81,7 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
              FROM (SELECT 1) LEFT JOIN (
                SELECT p.repository_id, p.revision, r.provider, r.kind
                  FROM packages p JOIN repositories r ON r.id = p.repository_id
-                WHERE p.organization_id = ?1 AND p.name = ?2) o)
+                WHERE p.organization_id = ?1 AND p.name = ?2) o), 0
           WHERE NOT EXISTS (SELECT 1 FROM packages p JOIN repositories r ON r.id = p.repository_id
                              WHERE p.organization_id = ?1 AND p.name = ?2 AND p.version_index <> '[]'
                                AND r.kind <> 'composer')
@@ -82,6 +91,24 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
                              WHERE s.organization_id = ?1 AND s.key = 'reserved_vendors' AND v.value = ?4))
           ORDER BY 2, 3",
         [organization.into(), name.into(), known_revision.into(), vendor.into()],
+    )
+}
+
+/// A repository whose branches somebody was handed the metadata of.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RequestedBranches {
+    /// Primary key of the repository.
+    pub repository_id: i64,
+}
+
+/// The statement that notes that somebody was handed the metadata of a package's branches, unless it is noted of this
+/// revision.
+pub fn request_branches(organization: OrganizationId, name: &str) -> Query<Option<RequestedBranches>> {
+    Query::one(
+        "UPDATE packages SET branches_requested = revision
+          WHERE organization_id = ?1 AND name = ?2 AND coalesce(branches_requested < revision, 1)
+         RETURNING repository_id",
+        [organization.into(), name.into()],
     )
 }
 

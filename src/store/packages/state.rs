@@ -43,6 +43,8 @@ pub struct LiveVersion {
     pub shasum: Option<Shasum>,
     /// SHA-1 that is promised of the zip that its composer.json names; empty promises nothing.
     pub promised_shasum: Option<Shasum>,
+    /// Why there will never be a zip of it.
+    pub dist_error: Option<String>,
     /// Whether an operator took it out of the metadata.
     #[serde(deserialize_with = "flag")]
     pub yanked: bool,
@@ -62,7 +64,8 @@ macro_rules! live_columns {
     () => {
         "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
                 v.manifest, v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.made_at, v.published_at,
-                a.sha1 AS shasum, d.upstream_shasum AS promised_shasum, v.yanked_at IS NOT NULL AS yanked,
+                a.sha1 AS shasum, d.upstream_shasum AS promised_shasum, d.error AS dist_error,
+                v.yanked_at IS NOT NULL AS yanked,
                 v.hidden_at IS NOT NULL AS hidden
            FROM packages p
            JOIN versions v ON v.package_id = p.id AND v.removed_at IS NULL

@@ -21,6 +21,11 @@ const UPSTREAM: &str = "";
 const AWAITING_ZIP: &str = "awaited";
 
 impl VersionSource {
+    /// Whether it is a branch of a git repository.
+    pub fn is_branch(&self) -> bool {
+        matches!(self, Self::Ref(name) if name.starts_with("refs/heads/"))
+    }
+
     /// As it is stored.
     pub fn as_str(&self) -> &str {
         match self {

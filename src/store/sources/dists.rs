@@ -9,7 +9,26 @@ use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::packages::version_source::VersionSource;
 use crate::store::{OrganizationId, Query, flag, json_text};
 
-/// A published reference with all that a download decides on.
+/// Why a reference that was not published is there all the same: somebody asked for a commit of a branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pinned {
+    /// The history of the branch has it.
+    Branch,
+    /// Only that of another ref of the repository has it.
+    Repository,
+}
+
+impl Pinned {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Branch => "branch",
+            Self::Repository => "repository",
+        }
+    }
+}
+
+/// A published reference, or one that somebody asked for, with all that a download decides on.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DistRow {
     /// Primary key.
@@ -37,6 +56,11 @@ pub struct DistRow {
     pub error: Option<String>,
     /// The repository to build it from, or to fetch it by.
     pub repository_id: i64,
+    /// Whether it is too large to be built in one go, and is being built.
+    #[serde(deserialize_with = "flag")]
+    pub is_large: bool,
+    /// Why it is there although it was not published; `None`: it was.
+    pub pinned: Option<Pinned>,
     /// Where the version comes from.
     #[serde(rename = "ref_name")]
     pub source: VersionSource,
@@ -51,11 +75,19 @@ pub struct DistRow {
     pub upstream_login: Option<String>,
 }
 
+impl DistRow {
+    /// Its zip, once it is built.
+    pub fn artifact(&self) -> Option<NewArtifact> {
+        Some(NewArtifact { sha256: self.sha256.clone()?, sha1: self.sha1.clone()?, size: self.size? })
+    }
+}
+
 macro_rules! dist_columns {
     () => {
         "SELECT d.id, d.version_id, p.name AS package, v.normalized, v.pretty, v.released_at,
                 v.security_fix_at IS NOT NULL AS security_fix, d.reference, a.sha256, a.sha1, a.size, d.error,
-                p.repository_id, v.ref_name, d.type, d.upstream_urls, d.upstream_shasum, d.upstream_login"
+                p.repository_id, v.ref_name, d.type, d.upstream_urls, d.upstream_shasum, d.upstream_login,
+                d.pinned, EXISTS (SELECT 1 FROM archive_builds b WHERE b.dist_id = d.id) AS is_large"
     };
 }
 
@@ -118,7 +150,7 @@ macro_rules! malware {
     };
 }
 
-/// Finds the dist of a package's version, at `reference` or else at the version's present one. Versions that
+/// Finds the dist of a package's version, at `reference` if it has one there, or else at its present one. Versions that
 /// vanished upstream are found too, hidden ones are not. What looks like more than a name (`1.0@beta`, `dev-feature@dev`)
 /// is only a version that is written just so, never the one without.
 pub fn find(
@@ -134,8 +166,8 @@ pub fn find(
             dist_tables!(),
             " WHERE p.organization_id = ?1 AND p.name = ?2 AND v.normalized IN (?3, ?4)
                 AND (v.normalized = ?6 OR v.pretty = ?4)
-                AND d.reference = coalesce(?5, v.reference) AND v.hidden_at IS NULL AND p.hidden_at IS NULL
-              ORDER BY v.pretty = ?4 DESC, v.normalized = ?3 DESC LIMIT 1"
+                AND d.reference IN (?5, v.reference) AND v.hidden_at IS NULL AND p.hidden_at IS NULL
+              ORDER BY d.reference = ?5 DESC, v.pretty = ?4 DESC, v.normalized = ?3 DESC LIMIT 1"
         ),
         [
             organization.into(),
@@ -145,6 +177,30 @@ pub fn find(
             reference.into(),
             version.named.into(),
         ],
+    )
+}
+
+/// A version that was published at some commit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PublishedAt {
+    /// What Composer compares.
+    pub normalized: String,
+    /// When it was released.
+    #[serde(flatten)]
+    pub released: Released,
+    /// Whether it is hidden from everybody.
+    #[serde(deserialize_with = "flag")]
+    pub hidden: bool,
+}
+
+/// Reads the versions of a package that are or were published at a commit.
+pub fn published_at(organization: OrganizationId, package: &str, reference: &str) -> Query<Vec<PublishedAt>> {
+    Query::all(
+        "SELECT v.normalized, v.released_at, v.security_fix_at IS NOT NULL AS security_fix,
+                v.hidden_at IS NOT NULL OR p.hidden_at IS NOT NULL AS hidden
+           FROM packages p JOIN versions v ON v.package_id = p.id JOIN dists d ON d.version_id = v.id
+          WHERE p.organization_id = ?1 AND p.name = ?2 AND d.reference = ?3 AND d.pinned IS NULL",
+        [organization.into(), package.into(), reference.into()],
     )
 }
 
@@ -173,36 +229,63 @@ pub struct NewArtifact {
 
 // Across organizations: a job names a repository by its primary key, and builds what that has.
 
-/// The dists of a repository's tags that are neither built nor known to be impossible, newest first.
-pub async fn unbuilt_tags(db: &dyn Database, repository_id: i64, limit: i64) -> Result<Vec<DistRow>, DatabaseError> {
+/// What is built without being asked for: tags and the default branch after a sync, other branches when somebody was handed
+/// their metadata at the package's present revision. What is known to be large is left to a job of its own.
+macro_rules! is_wanted {
+    () => {
+        " v.removed_at IS NULL AND d.reference = v.reference AND d.artifact_sha256 IS NULL AND d.error IS NULL
+          AND d.upstream_urls IS NULL AND NOT EXISTS (SELECT 1 FROM archive_builds b WHERE b.dist_id = d.id)
+          AND (v.ref_name LIKE 'refs/tags/%' OR v.is_default_branch = 1
+               OR (p.branches_requested >= p.revision AND v.ref_name LIKE 'refs/heads/%'))"
+    };
+}
+
+/// The dists of a repository that are to be built now, and are neither built nor known to be impossible, newest first.
+pub async fn unbuilt(db: &dyn Database, repository_id: i64, limit: i64) -> Result<Vec<DistRow>, DatabaseError> {
     let unbuilt = Query::all(
         concat!(
             dist_columns!(),
             dist_tables!(),
-            " WHERE p.repository_id = ?1 AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
-                AND d.reference = v.reference AND d.artifact_sha256 IS NULL AND d.error IS NULL AND d.upstream_urls IS NULL
-              ORDER BY v.released_at DESC, v.id DESC LIMIT ?2"
+            " WHERE p.repository_id = ?1 AND",
+            is_wanted!(),
+            " ORDER BY v.released_at DESC, v.id DESC LIMIT ?2"
         ),
         [repository_id.into(), limit.into()],
     );
     db.ask(unbuilt).await
 }
 
-/// The repositories with tags that were published before `before` and are neither built nor known to be impossible, as
-/// long as their last sync went well. At most 100.
+/// Reads a dist.
+pub fn by_id(dist_id: i64) -> Query<Option<DistRow>> {
+    Query::one(concat!(dist_columns!(), dist_tables!(), " WHERE d.id = ?1"), [dist_id.into()])
+}
+
+/// The statement that records a commit of a version that somebody asked for.
+pub fn pin(version_id: i64, reference: &str, pinned: Pinned, now: Millis) -> Stmt {
+    Stmt::new(
+        "INSERT INTO dists (version_id, reference, pinned, created_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (version_id, reference) DO NOTHING",
+        [version_id.into(), reference.into(), pinned.as_str().into(), now.into()],
+    )
+}
+
+/// The repositories with dists that were published before `before`, are to be built, and are neither built nor known to be
+/// impossible, as long as their last sync went well. At most 100.
 pub async fn repositories_awaiting_archives(db: &dyn Database, before: Millis) -> Result<Vec<i64>, DatabaseError> {
     #[derive(Deserialize)]
     struct Behind {
         repository_id: i64,
     }
     let behind: Query<Vec<Behind>> = Query::all(
-        "SELECT DISTINCT p.repository_id
-           FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
-          WHERE d.artifact_sha256 IS NULL AND d.error IS NULL AND d.upstream_urls IS NULL AND d.created_at < ?1
-            AND d.reference = v.reference AND v.removed_at IS NULL AND v.ref_name LIKE 'refs/tags/%'
-            AND (SELECT s.outcome FROM sync_runs s WHERE s.repository_id = p.repository_id
+        concat!(
+            "SELECT DISTINCT p.repository_id
+               FROM dists d JOIN versions v ON v.id = d.version_id JOIN packages p ON p.id = v.package_id
+              WHERE d.created_at < ?1 AND",
+            is_wanted!(),
+            " AND (SELECT s.outcome FROM sync_runs s WHERE s.repository_id = p.repository_id
                   ORDER BY s.id DESC LIMIT 1) = 'ok'
-          LIMIT 100",
+              LIMIT 100"
+        ),
         [before.into()],
     );
     Ok(db.ask(behind).await?.into_iter().map(|row| row.repository_id).collect())

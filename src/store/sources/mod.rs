@@ -1,5 +1,6 @@
 //! Repositories, their runs, their zips, and what upstreams answered.
 
+pub mod archive_builds;
 pub mod artifacts;
 pub mod dists;
 pub mod refs;

@@ -102,7 +102,7 @@ async fn entitle(registry: &TestRegistry, consumer: &TestConsumer, grants: &Valu
     registry.storefront_put(&format!("/consumers/{}/entitlements", consumer.id), &grants).send().await.expect(200);
 }
 
-/// All that a client can tell two answers apart by, as long as the names in them are the same.
+/// All that a client can tell two answers apart by, as long as what they name, a package or a commit, is the same.
 fn shape(reply: &TestResponse, calls: Calls, name: &str) -> (u16, HeaderMap, String, Calls) {
     let mut headers = reply.headers.clone();
     for ours in ["x-request-id", "x-ratelimit-remaining", "content-length"] {
@@ -284,8 +284,9 @@ async fn check_versions(
         // The reference of another package's zip leads nowhere, whether that is visible or not.
         for (_, _, other) in references.iter().filter(|(of, ..)| of != name) {
             let path = format!("/dist/{name}/{version}/{other}.zip");
-            let missing = format!("/dist/{name}/{version}/{}.zip", "0".repeat(40));
-            is_absent(registry, |path| request(Method::GET, path), (&path, name), (&missing, name)).await;
+            let nowhere = "0".repeat(40);
+            let missing = format!("/dist/{name}/{version}/{nowhere}.zip");
+            is_absent(registry, |path| request(Method::GET, path), (&path, other), (&missing, &nowhere)).await;
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
+use rostrum::ports::Job;
+use rostrum::registry::operations::jobs::perform;
 use serde_json::json;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -58,23 +60,57 @@ async fn an_archive_is_found_by_version_by_reference_and_by_the_url_in_the_metad
 }
 
 #[tokio::test]
-async fn tags_are_built_after_the_sync_and_branches_on_their_first_download() {
+async fn tags_and_the_default_branch_are_built_after_the_sync_and_other_branches_on_their_first_download() {
     let registry = TestRegistry::new();
-    registry.published("acme/lib", &["1.0.0", "1.1.0"]).await;
-    // Both tags are one commit, hence one zip.
+    let repo = registry.repository("acme/lib");
+    repo.tag("1.0.0");
+    repo.tag("1.1.0");
+    repo.commit_to("feature", &[manifest("acme/lib"), file("src/Lib.php", "<?php // feature")]);
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    // Both tags and the default branch are one commit, hence one zip.
     let built = registry.database.rows("SELECT sha256, sha1, size FROM artifacts");
     assert_eq!(built.len(), 1);
     let token = registry.reader().await;
+    registry.git_host.take_requests();
     let tag = registry.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
     let sha256 = hex::encode(Sha256::digest(&tag.body));
     assert_eq!(built, [json!({"sha256": sha256, "sha1": sha1(&tag.body), "size": tag.body.len()})]);
     assert_eq!(registry.blobs.keys(), [format!("dist/{}/{sha256}.zip", &sha256[..2])]);
-    registry.git_host.take_requests();
-    let branch = registry.get("/dist/acme/lib/dev-main.zip").basic(&token).send().await.expect(200);
-    assert_eq!(branch.body, tag.body, "the same commit gives the same bytes");
-    assert_eq!(registry.git_host.take_steps(), [Step::Fetch]);
-    registry.get("/dist/acme/lib/dev-main.zip").basic(&token).send().await.expect(200);
+    let default = registry.get("/dist/acme/lib/dev-main.zip").basic(&token).send().await.expect(200);
+    assert_eq!(default.body, tag.body, "the same commit gives the same bytes");
     assert_eq!(registry.git_host.take_steps(), []);
+    let branch = registry.get("/dist/acme/lib/dev-feature.zip").basic(&token).send().await.expect(200);
+    assert_ne!(branch.body, tag.body);
+    assert_eq!(registry.git_host.take_steps(), [Step::Fetch]);
+    registry.get("/dist/acme/lib/dev-feature.zip").basic(&token).send().await.expect(200);
+    assert_eq!(registry.git_host.take_steps(), []);
+}
+
+#[tokio::test]
+async fn the_default_branch_is_downloadable_after_a_force_push_and_others_say_that_their_commit_is_gone() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    let feature = repo.commit_to("feature", &[manifest("acme/lib"), file("src/Lib.php", "<?php // feature")]);
+    let main = repo.id("main");
+    let id = registry.register(&repo).await;
+    registry.run_until_idle().await;
+    // Both are rewritten, and the host removes what no branch has any more.
+    for branch in ["main", "feature"] {
+        repo.delete(&format!("refs/heads/{branch}"));
+        repo.commit_to(branch, &[manifest("acme/lib"), file("new.php", branch)]);
+    }
+    repo.git(&["-c", "gc.pruneExpire=now", "gc", "--prune=now", "-q"], b"");
+    assert_eq!(registry.sync(&id).await["sync_status"], "ok");
+    let token = registry.reader().await;
+    registry.get(&format!("/dist/acme/lib/dev-main/{main}.zip")).basic(&token).send().await.expect(200);
+    let gone = format!("/dist/acme/lib/dev-feature/{feature}.zip");
+    let reply = registry.get(&gone).basic(&token).composer().send().await.expect(404);
+    let expected = format!(
+        "Commit {feature} is gone: the git server git.test does not have it (any more), and it was never zipped here. \
+         Update the package to a commit that is there."
+    );
+    assert_eq!((&reply.json()["error"], &reply.json()["warning"]), (&json!(expected), &json!(expected)));
 }
 
 #[tokio::test]
@@ -223,8 +259,7 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
     let registry = TestRegistry::new();
     let repo = registry.repository("acme/lib");
     repo.tag("1.0.0");
-    let files = (0..=40_000).map(|number| file(&format!("src/{number}.php"), "<?php"));
-    repo.commit(&[manifest("acme/lib")].into_iter().chain(files).collect::<Vec<_>>());
+    repo.commit_of_many_files("acme/lib", 100_001);
     repo.tag("2.0.0");
     let id = registry.register(&repo).await;
     registry.run_until_idle().await;
@@ -235,7 +270,7 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
         let reply = registry.get(path).basic(&token).composer().send().await.expect(404);
         let error = reply.json()["error"].as_str().expect("text").to_owned();
         assert!(
-            error.contains("is not available") && error.contains("more than 40000 files and directories"),
+            error.contains("is not available") && error.contains("more than 100000 files and directories"),
             "{error}"
         );
         assert_eq!(reply.json()["warning"], error);
@@ -245,16 +280,21 @@ async fn a_tree_that_is_too_large_is_refused_with_the_limit_and_spares_the_other
     let packages = registry.get("/api/packages").bearer(ADMIN).send().await.expect(200).json();
     let path = format!("/api/packages/{}", packages[0]["id"].as_str().expect("an id"));
     let details = registry.get(&path).bearer(ADMIN).send().await.expect(200).json();
-    assert!(details["versions"][0]["dist_error"].as_str().is_some_and(|error| error.contains("40000")));
+    assert!(details["versions"][0]["dist_error"].as_str().is_some_and(|error| error.contains("100000")));
 }
 
 /// A registry whose only archive has not been built yet, a reader, and the path of the archive.
 async fn unbuilt() -> (TestRegistry, String, &'static str) {
     let registry = TestRegistry::new();
-    registry.published("acme/lib", &[]).await;
+    let repo = registry.repository("acme/lib");
+    repo.branch("feature");
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    registry.database.execute("UPDATE dists SET artifact_sha256 = NULL; DELETE FROM artifacts");
+    registry.blobs.blobs.lock().expect("not poisoned").clear();
     let token = registry.reader().await;
     registry.get("/packages.json").basic(&token).send().await.expect(200);
-    (registry, token, "/dist/acme/lib/dev-main.zip")
+    (registry, token, "/dist/acme/lib/dev-feature.zip")
 }
 
 #[tokio::test]
@@ -345,4 +385,62 @@ async fn a_zip_that_is_gone_and_cannot_be_built_now_is_told_as_such() {
     registry.git_host.inject_fault(HostFault::Status(500));
     let reply = registry.get(path).basic(&token).send().await.expect(502);
     assert_eq!(reply.json()["code"], "UPSTREAM_FAILED");
+}
+
+#[tokio::test]
+async fn branches_are_zipped_when_their_metadata_is_handed_out_and_not_by_the_request() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    let feature = repo.commit_to("feature", &[manifest("acme/lib"), file("src/Lib.php", "<?php // feature")]);
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    let unbuilt = || registry.database.rows("SELECT reference FROM dists WHERE artifact_sha256 IS NULL");
+    registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    registry.run_until_idle().await;
+    assert_eq!(unbuilt(), [json!({"reference": feature})], "nobody was told of branches");
+    registry.get("/p2/acme/lib~dev.json").basic(&token).composer().send().await.expect(200);
+    assert_eq!(unbuilt().len(), 1);
+    registry.run_until_idle().await;
+    assert_eq!(unbuilt(), [] as [serde_json::Value; 0]);
+    // Once: neither this isolate nor another one asks for it again.
+    for isolate in [registry.isolate.clone(), registry.another_isolate()] {
+        isolate.get("/p2/acme/lib~dev.json").basic(&token).composer().send().await.expect(200);
+        while let Some(work) = registry.tasks.next_background() {
+            work.await;
+        }
+        assert_eq!(registry.tasks.jobs(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_there_will_never_be_a_zip_of_is_installed_from_source_or_left_out_with_the_reason() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    repo.tag("1.0.0");
+    repo.commit(&[manifest("acme/lib"), file("second.php", "<?php")]);
+    repo.tag("2.0.0");
+    registry.register(&repo).await;
+    registry.run_until_idle().await;
+    let reason = "there are more than 100000 files and directories";
+    registry.database.execute(&format!(
+        "UPDATE dists SET artifact_sha256 = NULL, error = '{reason}'
+          WHERE version_id = (SELECT id FROM versions WHERE normalized = '2.0.0.0')"
+    ));
+    let row = registry.database.rows("SELECT repository_id FROM packages").remove(0);
+    let repository_id = row["repository_id"].as_i64().expect("an id");
+    perform(&registry.isolate.app, Job::BuildArchives { repository_id }).await.expect("rendered");
+    let token = registry.reader().await;
+    let document = registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200);
+    let versions = document.versions("acme/lib");
+    assert_eq!(document.version_names("acme/lib"), ["2.0.0", "1.0.0"]);
+    assert!(versions[0].get("dist").is_none() && versions[0]["source"]["url"].is_string());
+    assert!(versions[1]["dist"]["url"].is_string());
+    // A customer is not shown where the sources are, so could not install it.
+    let customer = registry.consumer().await;
+    registry.grant(&customer, "acme/lib", "*").await;
+    let document = customer.get(&registry.isolate, "/p2/acme/lib.json").send().await.expect(200);
+    assert_eq!(document.version_names("acme/lib"), ["1.0.0"]);
+    let reply = customer.get(&registry.isolate, "/dist/acme/lib/2.0.0.zip").send().await.expect(404);
+    assert_eq!(reply.json()["warning"], format!("The archive of version 2.0.0 is not available: {reason}"));
 }

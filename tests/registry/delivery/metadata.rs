@@ -97,7 +97,7 @@ async fn a_p2_document_holds_everything_that_composer_needs_and_what_the_author_
     let main = with(json!({
         "version": "dev-main", "version_normalized": "dev-main", "default-branch": true,
         "dist": {
-            "type": "zip", "url": format!("{ORIGIN}/dist/acme/lib/dev-main/{commit}.zip"), "reference": commit,
+            "type": "zip", "url": format!("{ORIGIN}/dist/acme/lib/dev-main/%reference%.zip"), "reference": commit,
             "shasum": "",
         },
     }));

@@ -3,4 +3,5 @@
 pub mod dist;
 mod metadata;
 mod notify;
+mod pinned;
 mod replicas;

@@ -84,7 +84,12 @@ async fn a_result_has_what_composer_shows() {
 #[tokio::test]
 async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
     let registry = TestRegistry::new();
-    let (repo, repository) = registry.published("acme/lib", &["1.0.0", "2.0.0-beta1"]).await;
+    let repo = registry.repository("acme/lib");
+    repo.tag("1.0.0");
+    repo.tag("2.0.0-beta1");
+    repo.branch("feature");
+    let repository = registry.register(&repo).await;
+    registry.run_until_idle().await;
     let list = registry.get("/api/packages").bearer(ADMIN).send().await.expect(200);
     assert_eq!(list.header("x-total-count"), "1");
     let mut package = list.json()[0].clone();
@@ -104,9 +109,9 @@ async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
         json!({
             "id": uid(normalized), "version": pretty, "normalized_version": normalized, "reference": repo.id("main"),
             "stability": match pretty {
-                "dev-main" => "dev",
                 "1.0.0" => "stable",
-                _ => "beta",
+                "2.0.0-beta1" => "beta",
+                _ => "dev",
             },
             "yanked": false, "yanked_at": null,
             "default_branch": pretty == "dev-main", "shasum": if built { &artifact["sha1"] } else { &Value::Null },
@@ -117,7 +122,8 @@ async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
     expected["versions"] = json!([
         version("2.0.0-beta1", "2.0.0.0-beta1", true),
         version("1.0.0", "1.0.0.0", true),
-        version("dev-main", "dev-main", false),
+        version("dev-feature", "dev-feature", false),
+        version("dev-main", "dev-main", true),
     ]);
     assert_eq!(details, expected);
     package["id"] = json!("00000000-0000-7000-8000-000000000009");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::faults::with_every_call_failing;
-use crate::support::{ADMIN, FaultTiming, Port, Repo, Step, TestRegistry, file, manifest, noise};
+use crate::support::{ADMIN, FaultTiming, Port, Repo, Step, TestRegistry, file, manifest};
 
 async fn refs(registry: &TestRegistry, id: &str, query: &str) -> (Vec<Value>, String) {
     let path = format!("/api/repositories/{id}/refs{query}");
@@ -68,8 +68,9 @@ async fn refs_are_for_those_who_may_read_repositories_and_cost_one_round_trip() 
 async fn a_zip_that_was_refused_is_tried_again_once_a_sync_is_asked_for() {
     let registry = TestRegistry::new();
     let repo = registry.repository("acme/lib");
-    repo.commit(&[manifest("acme/lib"), file("large.bin", noise(25 << 20))]);
+    repo.commit_of_many_files("acme/lib", 100_001);
     repo.tag("1.0.0");
+    let small = repo.commit(&[manifest("acme/lib"), file("small.php", "<?php")]);
     let id = registry.register(&repo).await;
     registry.run_until_idle().await;
     let download = async || registry.another_isolate().get("/dist/acme/lib/1.0.0.zip").bearer(ADMIN).send().await;
@@ -81,8 +82,6 @@ async fn a_zip_that_was_refused_is_tried_again_once_a_sync_is_asked_for() {
     assert_eq!(registry.git_host.take_steps(), [], "nobody asks for it again");
 
     // The same commit under a limit that lets it pass: here, without what was too large.
-    repo.commit(&[manifest("acme/lib"), file("small.php", "<?php")]);
-    let small = repo.id("main");
     registry.database.execute(&format!("UPDATE dists SET reference = '{small}' WHERE error IS NOT NULL"));
     registry.database.execute(&format!("UPDATE versions SET reference = '{small}' WHERE normalized = '1.0.0.0'"));
     download().await.expect(404);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +15,7 @@ use rostrum::ports::{
 
 use tempfile::TempDir;
 
+use super::environment::ManualClock;
 use super::meter::PortMeter;
 use super::repo::{Repo, git_in};
 
@@ -88,6 +90,8 @@ struct State {
     moved: HashMap<String, String>,
     step_to_pause: Option<Step>,
     is_paused: bool,
+    /// How long each answer takes.
+    answer_time: Duration,
 }
 
 /// The server.
@@ -95,11 +99,17 @@ struct State {
 pub struct GitHost {
     state: Arc<Mutex<State>>,
     meter: PortMeter,
+    clock: Arc<ManualClock>,
 }
 
 impl GitHost {
-    pub fn new(meter: PortMeter) -> Self {
-        Self { state: Arc::default(), meter }
+    pub fn new(meter: PortMeter, clock: Arc<ManualClock>) -> Self {
+        Self { state: Arc::default(), meter, clock }
+    }
+
+    /// From now on each answer takes so long.
+    pub fn slow_down(&self, answer_time: Duration) {
+        self.state().answer_time = answer_time;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -164,6 +174,11 @@ impl GitHost {
         self.plan(ScheduledFault { step: Some(step), fault, spared: 0, for_ever: false });
     }
 
+    /// The `nth` request of this kind (1 is the next one) ends so.
+    pub fn inject_fault_once_at(&self, step: Step, nth: usize, fault: HostFault) {
+        self.plan(ScheduledFault { step: Some(step), fault, spared: nth - 1, for_ever: false });
+    }
+
     /// Every request of this kind from the `nth` on (1 is the next one) ends so.
     pub fn inject_fault_from(&self, step: Step, nth: usize, fault: HostFault) {
         self.plan(ScheduledFault { step: Some(step), fault, spared: nth - 1, for_ever: true });
@@ -220,6 +235,8 @@ impl GitHost {
             state.seen.len() - 1
         };
         tokio::task::yield_now().await;
+        let answer_time = self.state().answer_time;
+        self.clock.advance(answer_time);
         self.wait_if_paused(step).await;
         let fault = self.take_fault(step);
         match &fault {

@@ -98,7 +98,7 @@ impl TestRegistry {
         database.execute(&format!("UPDATE organizations SET revision = {created}, names_revision = {created}"));
         let blobs = Arc::new(MemoryBlobs::new(meter.clone()));
         let cache = Arc::new(MemoryCache::new(clock.clone(), meter.clone()));
-        let git_host = GitHost::new(meter.clone());
+        let git_host = GitHost::new(meter.clone(), clock.clone());
         let composer_host = ComposerHost::new(meter.clone());
         let tasks = Arc::new(TestTasks::new(meter.clone()));
         let mut config = Config {
@@ -311,6 +311,23 @@ impl TestRegistry {
             }
         }
         panic!("the work never ends");
+    }
+
+    /// Does `work`, and the jobs meanwhile that come.
+    pub async fn while_jobs_run<T>(&self, work: impl Future<Output = T>) -> T {
+        let jobs = async {
+            loop {
+                match self.tasks.next_job() {
+                    Some(job) => drop(perform(&self.isolate.app, job).await),
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = jobs => unreachable!("the jobs never end"),
+        }
     }
 
     /// What cron does: puts the due repositories on the queue; says how many.

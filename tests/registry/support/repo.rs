@@ -82,6 +82,9 @@ impl Repo {
         let folder = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let repo = Self { folder, url, seconds: Cell::new(FIRST_COMMIT_SECONDS) };
         repo.git(&["init", "-q", "--bare", "-b", "main"], b"");
+        // Large files take git a second each otherwise: it deflates them whenever they are asked for, and looks for deltas.
+        repo.git(&["config", "core.bigFileThreshold", "2m"], b"");
+        repo.git(&["config", "fastimport.unpackLimit", "1"], b"");
         repo
     }
 
@@ -117,6 +120,21 @@ impl Repo {
     /// Commits exactly these files to `main`.
     pub fn commit(&self, files: &[File]) -> String {
         self.commit_to("main", files)
+    }
+
+    /// Commits so many files to `main` beside the composer.json, all with one content.
+    pub fn commit_of_many_files(&self, name: &str, count: usize) {
+        let blob = self.git(&["hash-object", "-w", "--stdin"], &manifest(name).content);
+        let files: String = (0..count).fold(String::new(), |mut files, number| {
+            let _ = writeln!(files, "100644 blob {blob}\t{number}.php");
+            files
+        });
+        let src = self.git(&["mktree"], files.as_bytes());
+        let root = format!("100644 blob {blob}\tcomposer.json\n040000 tree {src}\tsrc\n");
+        let root = self.git(&["mktree"], root.as_bytes());
+        let identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"];
+        let commit = self.git(&[&identity[..], &["commit-tree", &root, "-m", "Many"]].concat(), b"");
+        self.git(&["update-ref", "refs/heads/main", &commit], b"");
     }
 
     fn stream_of_commit(&self, reference: &str, files: &[File]) -> Vec<u8> {

@@ -1,12 +1,14 @@
 //! The blob store and the key-value store in memory.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rostrum::ports::{
     Blob, BlobUpload, Blobs, BoxFuture, ByteRange, Cache, CacheEntry, Clock, Fault, Millis, PART_BYTES, SingleChunk,
+    UploadProgress,
 };
 
 use super::environment::ManualClock;
@@ -16,14 +18,32 @@ use super::meter::{Port, PortMeter};
 #[derive(Clone)]
 pub struct MemoryBlobs {
     pub blobs: Arc<Mutex<BTreeMap<String, Bytes>>>,
-    /// Uploads that were begun and neither completed nor aborted.
-    pub open_uploads: Arc<Mutex<usize>>,
+    /// The parts of the uploads that were begun and neither completed nor aborted, by the uploads' ids.
+    uploads: Arc<Mutex<BTreeMap<String, Vec<StoredPart>>>>,
+    begun_uploads: Arc<AtomicUsize>,
     meter: PortMeter,
+}
+
+/// A part of an upload, and the tag that it got when it was stored last.
+#[derive(Clone)]
+struct StoredPart {
+    tag: String,
+    bytes: Bytes,
 }
 
 impl MemoryBlobs {
     pub fn new(meter: PortMeter) -> Self {
-        Self { blobs: Arc::default(), open_uploads: Arc::default(), meter }
+        Self { blobs: Arc::default(), uploads: Arc::default(), begun_uploads: Arc::default(), meter }
+    }
+
+    /// Loses every upload that is not completed, as R2 does after seven days.
+    pub fn lose_uploads(&self) {
+        self.uploads.lock().expect("not poisoned").clear();
+    }
+
+    /// How many uploads were begun and neither completed nor aborted.
+    pub fn open_uploads(&self) -> usize {
+        self.uploads.lock().expect("not poisoned").len()
     }
 
     pub fn keys(&self) -> Vec<String> {
@@ -61,10 +81,19 @@ impl Blobs for MemoryBlobs {
     fn upload(&self, key: &str) -> BoxFuture<'_, Result<Box<dyn BlobUpload>, Fault>> {
         let key = key.to_owned();
         Box::pin(async move {
-            let begin = || *self.open_uploads.lock().expect("not poisoned") += 1;
-            self.meter.run(Port::Blobs, begin).await?;
-            Ok(Box::new(MemoryUpload { store: self.clone(), key, stored: Vec::new() }) as Box<dyn BlobUpload>)
+            let begin = || {
+                let id = format!("upload {}", self.begun_uploads.fetch_add(1, Ordering::Relaxed));
+                self.uploads.lock().expect("not poisoned").insert(id.clone(), Vec::new());
+                id
+            };
+            let id = self.meter.run(Port::Blobs, begin).await?;
+            let progress = UploadProgress { key, id, part_tags: Vec::new() };
+            Ok(Box::new(MemoryUpload { store: self.clone(), progress }) as Box<dyn BlobUpload>)
         })
+    }
+
+    fn resume_upload(&self, progress: UploadProgress) -> Result<Box<dyn BlobUpload>, Fault> {
+        Ok(Box::new(MemoryUpload { store: self.clone(), progress }))
     }
 
     fn rename(&self, from: &str, to: &str) -> BoxFuture<'_, Result<(), Fault>> {
@@ -90,40 +119,65 @@ impl Blobs for MemoryBlobs {
 /// An upload as strict as R2's.
 struct MemoryUpload {
     store: MemoryBlobs,
-    key: String,
-    stored: Vec<Bytes>,
+    progress: UploadProgress,
 }
 
 impl MemoryUpload {
-    fn close(&self) {
-        *self.store.open_uploads.lock().expect("not poisoned") -= 1;
+    /// Takes the parts away, of which those are stored that the tags name.
+    fn close(&self) -> Option<Vec<Bytes>> {
+        let parts = self.store.uploads.lock().expect("not poisoned").remove(&self.progress.id)?;
+        let is_known = parts.iter().zip(&self.progress.part_tags).all(|(part, named)| part.tag == *named);
+        assert!(is_known && parts.len() == self.progress.part_tags.len(), "the upload is completed with other parts");
+        Some(parts.into_iter().map(|part| part.bytes).collect())
     }
+}
+
+fn no_upload() -> Fault {
+    Fault::new("blobs", "The specified multipart upload does not exist.")
 }
 
 impl BlobUpload for MemoryUpload {
     fn put_part(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Fault>> {
-        assert!(self.stored.iter().all(|part| part.len() == PART_BYTES), "only the last part may be of another size");
         assert!(!bytes.is_empty() && bytes.len() <= PART_BYTES, "a part of {} bytes", bytes.len());
         Box::pin(async move {
             self.store.meter.count(|calls| calls.blob_writes += 1);
-            let meter = self.store.meter.clone();
-            meter.run(Port::Blobs, || self.stored.push(bytes)).await
+            let (store, meter) = (self.store.clone(), self.store.meter.clone());
+            let number = self.progress.part_tags.len();
+            let store_part = || {
+                let mut uploads = store.uploads.lock().expect("not poisoned");
+                let parts = uploads.get_mut(&self.progress.id)?;
+                // A part that is stored again replaces the other, and whatever came behind it is not known any more.
+                parts.truncate(number);
+                assert!(parts.iter().all(|part| part.bytes.len() == PART_BYTES), "only the last part may be shorter");
+                let tag = format!("part {number} of {} bytes", bytes.len());
+                parts.push(StoredPart { tag: tag.clone(), bytes });
+                self.progress.part_tags.push(tag);
+                Some(())
+            };
+            meter.run(Port::Blobs, store_part).await?.ok_or_else(no_upload)
         })
+    }
+
+    fn progress(&self) -> UploadProgress {
+        self.progress.clone()
     }
 
     fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
         Box::pin(async move {
             let join = || {
-                self.close();
-                let whole = Bytes::from(self.stored.concat());
-                self.store.blobs.lock().expect("not poisoned").insert(self.key.clone(), whole);
+                let whole = Bytes::from(self.close()?.concat());
+                self.store.blobs.lock().expect("not poisoned").insert(self.progress.key.clone(), whole);
+                Some(())
             };
-            self.store.meter.run(Port::Blobs, join).await
+            self.store.meter.run(Port::Blobs, join).await?.ok_or_else(no_upload)
         })
     }
 
     fn abort(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
-        Box::pin(async move { self.store.meter.run(Port::Blobs, || self.close()).await })
+        Box::pin(async move {
+            let abort = || drop(self.store.uploads.lock().expect("not poisoned").remove(&self.progress.id));
+            self.store.meter.run(Port::Blobs, abort).await
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use sha1::{Digest, Sha1};
+
 use crate::archive::conversion::Conversion;
 use crate::archive::package::Package;
 use crate::archive::placeholders::CommitText;
@@ -26,6 +28,22 @@ pub struct ArchivePlan {
     pub entries: Vec<PlannedEntry>,
     /// What it will lack, and what may surprise, as far as no file's content tells it.
     pub remarks: ArchiveRemarks,
+}
+
+impl ArchivePlan {
+    /// Identifies what the archive's bytes depend on: two plans with one digest make one archive.
+    pub fn digest(&self) -> [u8; 20] {
+        let mut hasher = Sha1::new();
+        hasher.update(&self.comment);
+        hasher.update(self.committed.to_be_bytes());
+        for entry in &self.entries {
+            hasher.update(entry.kind.mode().to_be_bytes());
+            hasher.update(entry.oid.as_bytes());
+            hasher.update(&entry.path);
+            hasher.update([0]);
+        }
+        hasher.finalize().into()
+    }
 }
 
 /// A file or symlink that is to be archived.
@@ -59,20 +77,26 @@ impl PlannedEntry {
         let Some(EntryConversion { conversion, commit }) = self.conversion.as_deref() else {
             return Ok(packs.open_blob(&self.oid)?);
         };
-        let mut remark = |kind| remarks.add(self.path_in_package(), kind);
         let blob = packs.open_blob(&self.oid)?;
         if blob.size() > OBJECT_BYTES {
-            if !conversion.keeps_bytes() {
-                remark(RemarkKind::TooLargeToConvert);
-            }
+            self.remark_too_large(remarks);
             return Ok(blob);
         }
+        let mut remark = |kind| remarks.add(self.path_in_package(), kind);
         let object = read_kind(packs, &self.oid, ObjectKind::Blob)?;
         if let Some(LfsPointer { size, .. }) = LfsPointer::parse(object.data()).filter(|_| conversion.is_lfs) {
             remark(RemarkKind::LfsPointer { size });
         }
         let converted = conversion.apply(object.data(), &self.oid, commit, &mut remark).into_owned();
         Ok(BlobReader::held(Object::new(ObjectKind::Blob, Arc::new(converted))))
+    }
+
+    /// What is to be said of it when its content does not come from [`open`](Self::open), because that is too large to be
+    /// converted.
+    pub fn remark_too_large(&self, remarks: &mut ArchiveRemarks) {
+        if self.conversion.as_deref().is_some_and(|entry| !entry.conversion.keeps_bytes()) {
+            remarks.add(self.path_in_package(), RemarkKind::TooLargeToConvert);
+        }
     }
 
     /// Its path without the archive's top-level directory.

@@ -14,16 +14,21 @@ pub struct BlobReader<'p> {
 }
 
 enum Content<'p> {
-    /// It is small, or had to be rebuilt from a delta. Taken when it was read.
-    Held(Option<Object>),
+    /// It is small, or had to be rebuilt from a delta; how much of it was read.
+    Held(Object, usize),
     /// It is inflated as it is read.
     Stored { input: &'p [u8], offset: usize, inflater: Box<Inflater> },
+    /// It was read to its end.
+    Read,
 }
+
+/// Most bytes of a piece.
+const PIECE_BYTES: usize = 64 * 1024;
 
 impl<'p> BlobReader<'p> {
     /// A reader of content that is in memory.
     pub(crate) fn held(object: Object) -> Self {
-        Self { size: object.data().len() as u64, content: Content::Held(Some(object)) }
+        Self { size: object.data().len() as u64, content: Content::Held(object, 0) }
     }
 
     /// A reader of the object that starts at `offset` of its pack, `size` bytes when it is inflated;
@@ -39,13 +44,20 @@ impl<'p> BlobReader<'p> {
         self.size
     }
 
-    /// Gives `sink` the next piece. Says whether there was one.
+    /// Gives `sink` the next piece, of at most 64 KiB. Says whether there was one.
     pub fn next_piece<E: From<PackError>>(&mut self, sink: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<bool, E> {
         match &mut self.content {
-            Content::Held(object) => match object.take() {
-                Some(object) => sink(object.data()).map(|()| true),
-                None => Ok(false),
-            },
+            Content::Held(object, at) => {
+                let rest = &object.data()[*at..];
+                let piece = &rest[..rest.len().min(PIECE_BYTES)];
+                if piece.is_empty() {
+                    return Ok(false);
+                }
+                *at += piece.len();
+                sink(piece)?;
+                Ok(true)
+            }
+            Content::Read => Ok(false),
             Content::Stored { input, offset, inflater } => {
                 let at = *offset;
                 let defect = |error| PackError::BadObject { offset: at, defect: error };
@@ -57,7 +69,7 @@ impl<'p> BlobReader<'p> {
                 let is_end = step.is_end;
                 sink(step.piece)?;
                 if is_end {
-                    self.content = Content::Held(None);
+                    self.content = Content::Read;
                 }
                 Ok(true)
             }

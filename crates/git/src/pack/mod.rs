@@ -6,6 +6,7 @@
 mod blob;
 mod delta;
 mod inflate;
+mod object_stream;
 mod opening;
 mod packs;
 mod scan;
@@ -13,6 +14,7 @@ mod scan;
 pub use blob::BlobReader;
 pub use delta::DeltaError;
 pub use inflate::InflateError;
+pub use object_stream::ObjectStream;
 pub use opening::PackOpening;
 pub use packs::Packs;
 
@@ -123,6 +125,9 @@ pub enum PackError {
         /// The most that is accepted, in bytes.
         limit: u64,
     },
+    /// An object that was asked for alone came as a delta, or is of another kind.
+    #[error("the object that was asked for alone is not sent as a whole file")]
+    UnexpectedDelta,
     /// A chain of deltas is too long.
     #[error("a chain of deltas is longer than {limit}")]
     DeltaTooDeep {
@@ -195,6 +200,11 @@ impl Pack {
     /// It may take seconds; [`PackOpening`] does the same in slices.
     pub fn open(bytes: Vec<u8>, limits: &PackLimits) -> Result<Self, PackError> {
         PackOpening::new(bytes, limits)?.finish()
+    }
+
+    /// How many objects a pack declares, of which at least 32 bytes are there: less has none.
+    pub fn declared_objects(bytes: &[u8]) -> Result<u32, PackError> {
+        scan::header(bytes)
     }
 
     /// A pack of which nothing is known yet.

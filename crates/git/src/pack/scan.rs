@@ -12,9 +12,9 @@ use crate::pack::inflate::Inflater;
 use crate::pack::{Entry, ObjectDefect, Pack, PackError, PackLimits};
 
 /// `PACK`, the version and the number of objects.
-const HEADER_BYTES: usize = 12;
+pub(crate) const HEADER_BYTES: usize = 12;
 /// The SHA-1 of everything before it.
-const TRAILER_BYTES: usize = 20;
+pub(crate) const CHECKSUM_BYTES: usize = 20;
 const NONE: u32 = u32::MAX;
 
 /// Work that looking at an object costs besides its content, in bytes.
@@ -49,6 +49,14 @@ enum Stored {
 }
 
 impl EntryHeader {
+    /// What is stored whole; nothing for a delta.
+    pub(crate) fn kind(&self) -> Option<ObjectKind> {
+        match self.stored {
+            Stored::Whole(kind) => Some(kind),
+            Stored::OffsetDelta(_) | Stored::ReferenceDelta(_) => None,
+        }
+    }
+
     /// Reads the header at `start`. `bytes` may include what follows the last object.
     pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Self, PackError> {
         let bad = |defect| PackError::BadObject { offset: start, defect };
@@ -109,7 +117,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<u32, PackError> {
     if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
         return Err(PackError::NotAPack);
     }
-    if bytes.len() < HEADER_BYTES + TRAILER_BYTES {
+    if bytes.len() < HEADER_BYTES + CHECKSUM_BYTES {
         return Err(PackError::Truncated);
     }
     let number = |at: usize| {
@@ -147,7 +155,7 @@ impl Checksum {
 
 /// A pack, at least as long as [`header`] demands, without its checksum.
 fn body(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len() - TRAILER_BYTES]
+    &bytes[..bytes.len() - CHECKSUM_BYTES]
 }
 
 /// The first pass: every object's stream.
@@ -419,6 +427,6 @@ fn record(pack: &mut Pack, graph: &mut DeltaGraph, stack: &mut Vec<Pending>, id:
     }
 }
 
-fn defect(offset: usize, defect: ObjectDefect) -> PackError {
+pub(crate) fn defect(offset: usize, defect: ObjectDefect) -> PackError {
     PackError::BadObject { offset, defect }
 }

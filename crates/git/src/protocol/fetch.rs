@@ -7,8 +7,8 @@ use crate::protocol::pkt_line::{
     Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_message,
 };
 
-/// What to ask for. We never have anything ourselves, so the request ends the negotiation (`done`)
-/// and one answer brings the pack. `thin-pack` is never asked for: every delta's base is inside.
+/// What to ask for. There is nothing to find out about what we have, so the request ends the
+/// negotiation (`done`) and one answer brings the pack. `thin-pack` is never asked for: every delta's base is inside.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FetchRequest {
     /// The objects wanted. Protocol v2 takes any object that the server has, blobs included.
@@ -19,17 +19,31 @@ pub struct FetchRequest {
     /// A partial clone filter (git-rev-list(1) `--filter`). Sent only if the server offers
     /// `filter`.
     pub filter: Option<String>,
+    /// Commits that are as good as there: neither they nor what is behind them is sent.
+    pub haves: Vec<ObjectId>,
 }
 
 impl FetchRequest {
     /// The wanted commits without their history, cut down by `filter`.
     pub fn commits(wants: impl IntoIterator<Item = ObjectId>, filter: Option<&str>) -> Self {
-        Self { wants: wants.into_iter().collect(), depth: Some(1), filter: filter.map(str::to_owned) }
+        Self {
+            wants: wants.into_iter().collect(),
+            depth: Some(1),
+            filter: filter.map(str::to_owned),
+            haves: Vec::new(),
+        }
+    }
+
+    /// The commits from `tip` back to those that can be reached from `known`, and nothing of their
+    /// content where the server can leave that out. None are sent when `tip` itself can be reached
+    /// from `known`.
+    pub fn history(tip: ObjectId, known: Vec<ObjectId>) -> Self {
+        Self { wants: vec![tip], depth: None, filter: Some("tree:0".to_owned()), haves: known }
     }
 
     /// The wanted objects as they are: blobs by id.
     pub fn blobs(wants: impl IntoIterator<Item = ObjectId>) -> Self {
-        Self { wants: wants.into_iter().collect(), depth: None, filter: None }
+        Self { wants: wants.into_iter().collect(), depth: None, filter: None, haves: Vec::new() }
     }
 
     /// The body to post, about 50 bytes for each wanted object.
@@ -45,6 +59,9 @@ impl FetchRequest {
         }
         for want in &self.wants {
             encode_data(&mut out, format!("want {want}\n"));
+        }
+        for have in &self.haves {
+            encode_data(&mut out, format!("have {have}\n"));
         }
         encode_data(&mut out, "done\n");
         encode_flush(&mut out);
@@ -77,6 +94,16 @@ pub enum FetchError {
     /// The answer ended in order but held no pack.
     #[error("the server sent no pack")]
     NoPack,
+}
+
+impl FetchError {
+    /// The object that the server says it does not have (`upload-pack: not our ref {id}`), if that
+    /// is why it refused.
+    pub fn missing_object(&self) -> Option<ObjectId> {
+        let Self::Remote(words) = self else { return None };
+        let (_, after) = words.split_once("not our ref ")?;
+        ObjectId::parse(after.get(..2 * ObjectId::BYTES)?).ok()
+    }
 }
 
 impl From<PktLineError> for FetchError {
@@ -133,7 +160,12 @@ impl PackReceiver {
         self.decoder.push(chunk, |packet| demux.packet(packet))
     }
 
-    /// The pack, once the answer has ended.
+    /// Takes what has arrived of the pack since the last time: for whoever reads it while it comes.
+    pub fn take_pack(&mut self) -> Vec<u8> {
+        std::mem::replace(&mut self.demux.pack, BoundedBuffer::new(self.demux.limit)).into_vec()
+    }
+
+    /// The pack, once the answer has ended, less what was taken of it.
     pub fn finish(self) -> Result<Vec<u8>, FetchError> {
         self.decoder.finish()?;
         match self.demux.section {

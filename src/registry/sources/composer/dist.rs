@@ -4,18 +4,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use composer::{DistType, PackageName};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 
 use crate::json::read_text;
-use crate::ports::{BlobUpload, Fault, PART_BYTES};
+use crate::ports::Fault;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::memory::Permit;
 use crate::registry::kernel::outbound::RequestError;
 use crate::registry::packages::documents::stored;
@@ -24,6 +20,7 @@ use crate::registry::sources::composer::client::{ComposerClient, response_error}
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::composer::{eligible_upstreams, signature};
+use crate::registry::sources::incoming_zip::IncomingZip;
 use crate::store::OrganizationId;
 use crate::store::packages::authority::UpstreamRepository;
 use crate::store::packages::remarks::{self, Remark, RemarkKind, RemarkSource, RemarksOn};
@@ -200,20 +197,21 @@ async fn download(
         return Err(UpstreamDistError::TooLarge);
     }
     let mut receiver = DistDownload::new(app, wanted.kind);
-    let mut result = receive(&mut receiver, &mut *answer.response.body, permit).await;
+    let mut result = receive(app, &mut receiver, &mut *answer.response.body, permit).await;
     if result.is_ok() {
-        result = receiver.check(length.is_none_or(|length| length == receiver.size), wanted.sha1);
+        result = receiver.check(length.is_none_or(|length| length == receiver.archive.size()), wanted.sha1);
     }
     match result {
-        Ok(()) => receiver.keep().await,
+        Ok(()) => Ok(receiver.archive.keep().await?),
         Err(error) => {
-            receiver.discard().await;
+            receiver.archive.discard().await;
             Err(error)
         }
     }
 }
 
 async fn receive(
+    app: &App,
     receiver: &mut DistDownload<'_>,
     body: &mut dyn crate::ports::ByteStream,
     permit: &mut Permit,
@@ -221,139 +219,57 @@ async fn receive(
     while let Some(chunk) = body.next_chunk().await {
         let chunk =
             chunk.map_err(|Fault { reason, .. }| UpstreamRepositoryError::from(RequestError::BrokenOff(reason)))?;
-        permit.renew(receiver.app.now());
+        permit.renew(app.now());
         receiver.take(&chunk).await?;
     }
     Ok(())
 }
 
-/// An archive on its way into the blob store.
+/// An upstream's archive on its way into the blob store.
 struct DistDownload<'a> {
-    app: &'a App,
     kind: DistType,
-    sha1: Sha1,
-    sha256: Sha256,
-    size: u64,
-    /// What is not stored yet; less than a part.
-    part: Vec<u8>,
-    /// The end of the part before.
+    archive: IncomingZip<'a>,
+    /// Its first bytes, as many as a signature needs.
+    head: Vec<u8>,
+    /// Its last bytes, as many as an end record needs.
     tail: Vec<u8>,
-    begins_well: bool,
-    upload: Option<Incoming>,
-}
-
-/// A blob that is being written under a name of its own: what it is called for good, the hash of its content tells.
-struct Incoming {
-    key: String,
-    upload: Box<dyn BlobUpload>,
 }
 
 impl<'a> DistDownload<'a> {
     fn new(app: &'a App, kind: DistType) -> Self {
-        Self {
-            app,
-            kind,
-            sha1: Sha1::new(),
-            sha256: Sha256::new(),
-            size: 0,
-            part: Vec::new(),
-            tail: Vec::new(),
-            begins_well: false,
-            upload: None,
-        }
+        Self { kind, archive: IncomingZip::new(app), head: Vec::new(), tail: Vec::new() }
     }
 
-    async fn take(&mut self, mut chunk: &[u8]) -> Result<(), UpstreamDistError> {
-        self.sha1.update(chunk);
-        self.sha256.update(chunk);
-        self.size += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        if self.size > MAX_BYTES {
+    async fn take(&mut self, chunk: &[u8]) -> Result<(), UpstreamDistError> {
+        if self.archive.size() + chunk.len() as u64 > MAX_BYTES {
             return Err(UpstreamDistError::TooLarge);
         }
-        while !chunk.is_empty() {
-            let (now, later) = chunk.split_at(chunk.len().min(PART_BYTES - self.part.len()));
-            self.part.extend_from_slice(now);
-            chunk = later;
-            if self.part.len() == PART_BYTES {
-                self.check_beginning()?;
-                self.store_part().await?;
-            }
+        let missing = signature::BEGINNING_BYTES - self.head.len();
+        self.head.extend_from_slice(&chunk[..chunk.len().min(missing)]);
+        // A web page is recognised before anything of it is stored.
+        if self.head.len() == signature::BEGINNING_BYTES {
+            self.check_beginning()?;
         }
-        Ok(())
+        self.tail.extend_from_slice(&chunk[chunk.len().saturating_sub(signature::END_BYTES)..]);
+        let surplus = self.tail.len().saturating_sub(signature::END_BYTES);
+        self.tail.drain(..surplus);
+        Ok(self.archive.take(chunk).await?)
     }
 
-    /// A web page is recognised before anything of it is stored.
-    fn check_beginning(&mut self) -> Result<(), UpstreamDistError> {
-        self.begins_well |= self.upload.is_none() && signature::begins(self.kind, &self.part);
-        if self.begins_well { Ok(()) } else { Err(UpstreamDistError::NotAnArchive(self.kind)) }
+    fn check_beginning(&self) -> Result<(), UpstreamDistError> {
+        let begins_well = signature::begins(self.kind, &self.head);
+        if begins_well { Ok(()) } else { Err(UpstreamDistError::NotAnArchive(self.kind)) }
     }
 
-    async fn store_part(&mut self) -> Result<(), UpstreamDistError> {
-        if self.upload.is_none() {
-            let key = format!("incoming/{}", new_uid(&*self.app.ports.entropy, self.app.now())?);
-            let upload = self.app.ports.blobs.upload(&key).await?;
-            self.upload = Some(Incoming { key, upload });
-        }
-        self.tail = self.part[self.part.len().saturating_sub(signature::END_BYTES)..].to_vec();
-        let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
-        if let Some(Incoming { upload, .. }) = &mut self.upload {
-            upload.put_part(Bytes::from(part)).await?;
-        }
-        Ok(())
-    }
-
-    fn check(&mut self, is_whole: bool, promised: &str) -> Result<(), UpstreamDistError> {
+    fn check(&self, is_whole: bool, promised: &str) -> Result<(), UpstreamDistError> {
         self.check_beginning()?;
-        let end = [self.tail.as_slice(), &self.part].concat();
-        let end = &end[end.len().saturating_sub(signature::END_BYTES)..];
-        if !is_whole || !signature::ends(self.kind, end) {
+        if !is_whole || !signature::ends(self.kind, &self.tail) {
             return Err(UpstreamDistError::NotAnArchive(self.kind));
         }
-        let found = hex::encode(self.sha1.clone().finalize());
+        let found = self.archive.sha1();
         if !promised.is_empty() && found != promised {
             return Err(UpstreamDistError::Shasum { found, promised: promised.to_owned() });
         }
         Ok(())
-    }
-
-    /// Makes it a blob under the hash of its content.
-    async fn keep(mut self) -> Result<NewArtifact, UpstreamDistError> {
-        let sha256 = hex::encode(self.sha256.clone().finalize());
-        let (key, blobs) = (blob_key(&sha256), &self.app.ports.blobs);
-        match self.upload.take() {
-            None => blobs.put(&key, vec![Bytes::from(std::mem::take(&mut self.part))]).await?,
-            Some(Incoming { key: incoming, mut upload }) => {
-                let last = Bytes::from(std::mem::take(&mut self.part));
-                let stored = if last.is_empty() { Ok(()) } else { upload.put_part(last).await };
-                if let Err(fault) = stored {
-                    abort(upload).await;
-                    return Err(fault.into());
-                }
-                let moved = match upload.complete().await {
-                    Ok(()) => blobs.rename(&incoming, &key).await,
-                    Err(fault) => Err(fault),
-                };
-                if let Err(fault) = moved {
-                    if let Err(fault) = blobs.delete(vec![incoming]).await {
-                        log::warn!("a blob that nobody names was left behind: {fault}");
-                    }
-                    return Err(fault.into());
-                }
-            }
-        }
-        let sha1 = hex::encode(self.sha1.finalize());
-        Ok(NewArtifact { sha256, sha1: sha1.into(), size: i64::try_from(self.size).unwrap_or(i64::MAX) })
-    }
-
-    async fn discard(mut self) {
-        if let Some(Incoming { upload, .. }) = self.upload.take() {
-            abort(upload).await;
-        }
-    }
-}
-
-async fn abort(upload: Box<dyn BlobUpload>) {
-    if let Err(fault) = upload.abort().await {
-        log::warn!("an upload was left to the blob store's own clean-up: {fault}");
     }
 }

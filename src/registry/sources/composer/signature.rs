@@ -15,6 +15,9 @@ const BZIP2_BEGINNING: &[u8] = b"BZh";
 const XZ_BEGINNING: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const XZ_END: &[u8] = b"YZ";
 
+/// How many bytes of the beginning are looked at.
+pub const BEGINNING_BYTES: usize = TAR_BLOCK;
+
 /// The blocks of a tar, and where in its first one the sum of that block stands.
 const TAR_BLOCK: usize = 512;
 const TAR_SUM: std::ops::Range<usize> = 148..156;

@@ -4,6 +4,8 @@
 //! repository whose whole commits are too large, it is done piece by piece, in three: all trees, the few files that say
 //! what is left out, and then only the files that the zips hold. A server without partial clones, or one that forbids
 //! this kind, is asked for whole commits in any case.
+//!
+//! What is too large for that as well is fetched some files at a time, and a large file alone (`archives::large`).
 
 use std::collections::HashSet;
 
@@ -14,10 +16,20 @@ use git::{
 };
 
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::git::remote::{GitRemote, is_too_large};
+use crate::registry::sources::git::remote::{GitRemote, RemoteFile, is_too_large};
 
 /// All trees of a commit, and no file.
 const TREES_ONLY: &str = "blob:none";
+
+/// Most bytes of the packs that zips are built from in one go; larger commits are archived by a job of their own.
+const SMALL_PACK_BYTES: usize = 12 * limits::MIB;
+
+/// Most bytes of a pack with some of the files of a large archive.
+pub const BATCH_PACK_BYTES: usize = 6 * limits::MIB;
+
+/// Most bytes of a pack with one file that is still converted: such a file, should nothing compress it, and room for what
+/// frames it.
+const CONVERTIBLE_PACK_BYTES: usize = 9 * limits::MIB;
 
 /// A git server, asked for what one package's zips are built from.
 pub struct ArchiveObjects<'a> {
@@ -27,8 +39,8 @@ pub struct ArchiveObjects<'a> {
     path: Option<String>,
     /// Whether piece by piece is tried first.
     prefer_filtered: bool,
-    /// Whether the server refused that the last time.
-    filter_refused: bool,
+    /// Why the server refused that the last time.
+    filter_refusal: Option<SyncError>,
 }
 
 impl<'a> ArchiveObjects<'a> {
@@ -36,12 +48,12 @@ impl<'a> ArchiveObjects<'a> {
     pub fn new(remote: GitRemote<'a>, capabilities: Capabilities, path: &str) -> Self {
         let path = (!path.is_empty()).then(|| path.to_owned());
         let by_pieces = capabilities.filter && path.is_some();
-        Self { remote, capabilities, path, prefer_filtered: by_pieces, filter_refused: false }
+        Self { remote, capabilities, path, prefer_filtered: by_pieces, filter_refusal: None }
     }
 
     /// Whether the server sends parts of a commit, as far as is known since the last time.
     pub fn supports_filter(&self) -> bool {
-        self.capabilities.filter && !self.filter_refused
+        self.capabilities.filter && self.filter_refusal.is_none()
     }
 
     /// The package's directory; `None` is the root.
@@ -54,18 +66,30 @@ impl<'a> ArchiveObjects<'a> {
     /// # Errors
     /// One that [`is_too_large`] when neither the whole commits nor the files of the zips fit the memory.
     pub async fn fetch_objects(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
-        self.filter_refused = false;
+        self.filter_refusal = None;
         if self.prefer_filtered
             && let Some(packs) = self.fetch_filtered_unless_refused(commits).await?
         {
             return Ok(packs);
         }
-        match self.fetch_whole_commits(commits).await {
+        let result = match self.fetch_whole_commits(commits, SMALL_PACK_BYTES).await {
             Err(error) if is_too_large(&error) && self.supports_filter() => {
                 self.prefer_filtered = true;
                 self.fetch_filtered_unless_refused(commits).await?.ok_or(error)
             }
             result => result,
+        };
+        result.map_err(|error| self.explain(error))
+    }
+
+    /// What is too large is told with what keeps the server from sending less.
+    fn explain(&mut self, error: SyncError) -> SyncError {
+        match self
+            .filter_refusal
+            .take_if(|refusal| is_too_large(&error) && matches!(refusal, SyncError::Missing { .. }))
+        {
+            Some(missing) => missing,
+            None => error,
         }
     }
 
@@ -73,53 +97,104 @@ impl<'a> ArchiveObjects<'a> {
     async fn fetch_filtered_unless_refused(&mut self, commits: &[ObjectId]) -> Result<Option<Packs>, SyncError> {
         match self.fetch_filtered(commits).await {
             Ok(packs) => Ok(Some(packs)),
-            Err(SyncError::Fetch(FetchError::Remote(message))) => {
-                log::warn!("the server does not send parts of commits: {message}");
-                self.filter_refused = true;
+            Err(refusal @ (SyncError::Fetch(FetchError::Remote(_)) | SyncError::Missing { .. })) => {
+                log::warn!("the server does not send parts of commits: {refusal}");
+                self.filter_refusal = Some(refusal);
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn fetch_whole_commits(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
+    /// Fetches whole commits in a pack of at most `pack_bytes`.
+    pub async fn fetch_whole_commits(&mut self, commits: &[ObjectId], pack_bytes: usize) -> Result<Packs, SyncError> {
         let mut packs = Packs::default();
-        self.fetch(FetchRequest::commits(commits.iter().copied(), None), &mut packs).await?;
+        let request = FetchRequest::commits(commits.iter().copied(), None);
+        self.fetch(request, &mut packs, &within(pack_bytes)).await?;
         Ok(packs)
     }
 
     async fn fetch_filtered(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
-        let mut packs = Packs::default();
-        self.fetch(FetchRequest::commits(commits.iter().copied(), Some(TREES_ONLY)), &mut packs).await?;
-        let rules = union(commits, |commit| missing_rule_files(&packs, commit, self.path()));
-        self.fetch(FetchRequest::blobs(rules), &mut packs).await?;
+        let mut packs = self.fetch_rules(commits, SMALL_PACK_BYTES).await?;
         let files = union(commits, |commit| {
             with_options(&packs, commit, self.path(), |options| missing_files(&packs, commit, options))
         });
-        self.fetch(FetchRequest::blobs(files), &mut packs).await?;
+        self.fetch(FetchRequest::blobs(files), &mut packs, &within(SMALL_PACK_BYTES)).await?;
         Ok(packs)
     }
 
+    /// Fetches what decides what the zips of `commits` hold: trees, and the files that say what is left out.
+    pub async fn fetch_rules(&mut self, commits: &[ObjectId], pack_bytes: usize) -> Result<Packs, SyncError> {
+        let mut packs = Packs::default();
+        let trees = FetchRequest::commits(commits.iter().copied(), Some(TREES_ONLY));
+        self.fetch(trees, &mut packs, &within(pack_bytes)).await?;
+        let rules = union(commits, |commit| missing_rule_files(&packs, commit, self.path()));
+        self.fetch(FetchRequest::blobs(rules), &mut packs, &within(pack_bytes)).await?;
+        Ok(packs)
+    }
+
+    /// Fetches some files.
+    ///
+    /// # Errors
+    /// One that [`is_too_large`] when they are more than [`BATCH_PACK_BYTES`], or one of them cannot be held.
+    pub async fn fetch_files(&mut self, files: Vec<ObjectId>) -> Result<Packs, SyncError> {
+        let mut packs = Packs::default();
+        self.fetch(FetchRequest::blobs(files), &mut packs, &within(BATCH_PACK_BYTES)).await?;
+        Ok(packs)
+    }
+
+    /// Fetches one file, if it is small enough for `.gitattributes` to apply.
+    pub async fn fetch_convertible_file(&mut self, file: ObjectId) -> Result<Packs, SyncError> {
+        let mut packs = Packs::default();
+        self.fetch(FetchRequest::blobs([file]), &mut packs, &within(CONVERTIBLE_PACK_BYTES)).await?;
+        Ok(packs)
+    }
+
+    /// Asks for one file that is read while it comes.
+    pub async fn open_file(&mut self, file: ObjectId) -> Result<RemoteFile, SyncError> {
+        self.remote.open_file(&self.capabilities, file).await
+    }
+
+    /// Whether `commit` is one of `from`, or in their history.
+    pub async fn is_in_history(&mut self, commit: ObjectId, from: Vec<ObjectId>) -> Result<bool, SyncError> {
+        let result = self.remote.is_in_history(&self.capabilities, commit, from).await;
+        result.map_err(|error| self.named(error))
+    }
+
     /// Fetches one more pack, unless nothing is wanted. All packs together may have the bytes of one.
-    async fn fetch(&mut self, request: FetchRequest, packs: &mut Packs) -> Result<(), SyncError> {
-        let (count, limit) = (u32::try_from(request.wants.len()).unwrap_or(u32::MAX), limits::OBJECTS);
-        if count > limit {
-            return Err(PackError::TooManyObjects { count, limit }.into());
+    async fn fetch(&mut self, request: FetchRequest, packs: &mut Packs, limits: &PackLimits) -> Result<(), SyncError> {
+        let (count, most) = (u32::try_from(request.wants.len()).unwrap_or(u32::MAX), limits.objects);
+        if count > most {
+            return Err(PackError::TooManyObjects { count, limit: most }.into());
         }
         if count == 0 {
             return Ok(());
         }
-        let pack_bytes = limits::PACK_BYTES.saturating_sub(packs.packed_bytes());
-        let limits = PackLimits { pack_bytes, ..PackLimits::default() };
-        let pack = self.remote.fetch(&self.capabilities, &request, &limits).await.map_err(|error| match error {
-            SyncError::Fetch(FetchError::TooLarge { .. }) => {
-                SyncError::Fetch(FetchError::TooLarge { limit: limits::PACK_BYTES })
-            }
-            error => error,
+        let limit = limits.pack_bytes;
+        let left = PackLimits { pack_bytes: limit.saturating_sub(packs.packed_bytes()), ..*limits };
+        let pack = self.remote.fetch(&self.capabilities, &request, &left).await.map_err(|error| match error {
+            SyncError::Fetch(FetchError::TooLarge { .. }) => SyncError::Fetch(FetchError::TooLarge { limit }),
+            error => self.named(error),
         })?;
         packs.push(pack);
         Ok(())
     }
+
+    /// The same error; a server that lacks an object is named, and the object.
+    fn named(&self, error: SyncError) -> SyncError {
+        match error {
+            SyncError::Fetch(error) => match error.missing_object() {
+                Some(object) => SyncError::Missing { object, server: self.remote.host().to_owned() },
+                None => SyncError::Fetch(error),
+            },
+            error => error,
+        }
+    }
+}
+
+/// The limits of a pack of at most so many bytes.
+fn within(pack_bytes: usize) -> PackLimits {
+    PackLimits { pack_bytes, ..PackLimits::default() }
 }
 
 /// What all commits together lack, in a fixed order. A commit that cannot be read lacks nothing: building its zip

@@ -35,7 +35,8 @@ pub async fn find_funding(
     let files = if packs.contains(&folder) {
         list_files(packs, &folder)
     } else {
-        let request = FetchRequest { wants: vec![folder], depth: None, filter: Some("blob:none".to_owned()) };
+        let request =
+            FetchRequest { wants: vec![folder], haves: Vec::new(), depth: None, filter: Some("blob:none".to_owned()) };
         list_files(&Packs::from(remote.fetch(capabilities, &request, &limits).await?), &folder)
     };
     let Some(file) = files.unwrap_or_default().into_iter().find(|file| file.name == FILE) else { return absent };

@@ -203,6 +203,7 @@ impl ChangePlanner<'_> {
             manifest: String::from_utf8_lossy(bytes).into_owned(),
             shasum: None,
             promised_shasum: None,
+            dist_error: None,
         };
         Ok(Decided { version, seen: Some(content) })
     }

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use git::{
-    ADVERTISEMENT_PATH, Capabilities, FetchError, FetchRequest, Pack, PackError, PackLimits, PackReceiver, RemoteRefs,
-    UPLOAD_PACK_PATH, ls_refs_request, parse_ls_refs,
+    ADVERTISEMENT_PATH, Capabilities, FetchError, FetchRequest, ObjectId, ObjectStream, Pack, PackError, PackLimits,
+    PackOpening, PackReceiver, RemoteRefs, UPLOAD_PACK_PATH, limits, ls_refs_request, parse_ls_refs,
 };
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::ports::{Fault, HttpResponse};
+use crate::ports::{ByteStream, Fault, HttpResponse};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::outbound::{Authorization, OutboundRequest, RequestError, read_all, send_when_ready};
+use crate::registry::kernel::slices::SLICE_WORK;
 use crate::registry::sources::git::error::SyncError;
 
 /// Most bytes of an advertisement or a list of refs: 50,000 refs of 100 bytes, peeled, with room.
@@ -25,6 +26,9 @@ const USER_AGENT_TEXT: &str = concat!("git/2.0 (rostrum/", env!("CARGO_PKG_VERSI
 /// Attempts at one request when the server breaks off or is overloaded.
 const MAX_ATTEMPTS: u32 = 2;
 const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// Bytes of a pack without objects.
+const SHORTEST_PACK: usize = 32;
 
 /// A git server, for the length of one sync.
 pub struct GitRemote<'a> {
@@ -60,7 +64,45 @@ impl<'a> GitRemote<'a> {
         Ok(parse_ls_refs(&bytes)?)
     }
 
-    /// Fetches objects as one pack within `limits`. Every wanted object is in it.
+    /// The server's name.
+    pub fn host(&self) -> &str {
+        self.base.host_str().unwrap_or_default()
+    }
+
+    /// Asks for one file that is too large to be in memory.
+    pub async fn open_file(&mut self, capabilities: &Capabilities, id: ObjectId) -> Result<RemoteFile, SyncError> {
+        let body = Bytes::from(FetchRequest::blobs([id]).encode(capabilities));
+        let response = self.send(Method::POST, UPLOAD_PACK_PATH, body).await?;
+        Ok(RemoteFile::new(id, response.body))
+    }
+
+    /// Whether `commit` is one of `from`, or in their history.
+    pub async fn is_in_history(
+        &mut self,
+        capabilities: &Capabilities,
+        commit: ObjectId,
+        from: Vec<ObjectId>,
+    ) -> Result<bool, SyncError> {
+        let request = FetchRequest::history(commit, from).encode(capabilities);
+        let mut response = self.send(Method::POST, UPLOAD_PACK_PATH, Bytes::from(request)).await?;
+        let mut receiver = PackReceiver::new(limits::PACK_BYTES);
+        let mut pack = Vec::new();
+        // Nothing but the pack's header matters, however much follows.
+        while pack.len() < SHORTEST_PACK {
+            let Some(chunk) = response.body.next_chunk().await else {
+                pack.extend(receiver.finish().map_err(SyncError::Fetch)?);
+                break;
+            };
+            let chunk = chunk.map_err(|Fault { reason, .. }| RequestError::BrokenOff(reason))?;
+            self.count(chunk.len());
+            receiver.push(&chunk).map_err(SyncError::Fetch)?;
+            pack.extend(receiver.take_pack());
+        }
+        Ok(Pack::declared_objects(&pack)? == 0)
+    }
+
+    /// Fetches objects as one pack within `limits`. Every wanted object is in it. The pack is looked through in slices,
+    /// so that others have their turn.
     pub async fn fetch(
         &mut self,
         capabilities: &Capabilities,
@@ -76,7 +118,11 @@ impl<'a> GitRemote<'a> {
             receiver.push(&chunk).map_err(SyncError::Fetch)?;
         }
         let bytes = receiver.finish().map_err(SyncError::Fetch)?;
-        let pack = Pack::open(bytes, limits)?;
+        let mut opening = PackOpening::new(bytes, limits)?;
+        while !opening.step(SLICE_WORK)? {
+            self.app.ports.clock.sleep(Duration::ZERO).await;
+        }
+        let pack = opening.finish()?;
         match request.wants.iter().find(|wanted| !pack.contains(wanted)) {
             Some(withheld) => Err(SyncError::Withheld(*withheld)),
             None => Ok(pack),
@@ -129,6 +175,68 @@ impl<'a> GitRemote<'a> {
         if let Some(new_base) = moved {
             self.base.set_path(new_base.trim_end_matches('/'));
         }
+    }
+}
+
+/// A file on its way, which is read while it comes.
+pub struct RemoteFile {
+    id: ObjectId,
+    body: Box<dyn ByteStream>,
+    /// `None` when the answer has ended.
+    receiver: Option<PackReceiver>,
+    object: ObjectStream,
+}
+
+impl RemoteFile {
+    fn new(id: ObjectId, body: Box<dyn ByteStream>) -> Self {
+        Self { id, body, receiver: Some(PackReceiver::new(limits::PACK_BYTES)), object: ObjectStream::default() }
+    }
+
+    /// Its size in bytes.
+    pub async fn size(&mut self) -> Result<u64, SyncError> {
+        loop {
+            if let Some(size) = self.object.size()? {
+                return Ok(size);
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// Gives `sink` the next piece of its content. Says whether there was one.
+    pub async fn next_piece<E: From<PackError> + From<SyncError>>(
+        &mut self,
+        sink: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut sink = Some(sink);
+        loop {
+            let hand_on = |piece: &[u8]| sink.take().map_or(Ok(()), |sink| sink(piece));
+            if self.object.next_piece(hand_on)? {
+                return Ok(true);
+            }
+            if self.receiver.is_none() {
+                return Ok(false);
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// Checks that the file was the one that was asked for, when its last piece was read.
+    pub fn finish(self) -> Result<(), SyncError> {
+        if self.object.finish()? == self.id { Ok(()) } else { Err(SyncError::Withheld(self.id)) }
+    }
+
+    async fn receive(&mut self) -> Result<(), SyncError> {
+        let Some(mut receiver) = self.receiver.take() else { return Err(SyncError::Fetch(FetchError::Truncated)) };
+        let Some(chunk) = self.body.next_chunk().await else {
+            self.object.push(&receiver.finish().map_err(SyncError::Fetch)?);
+            self.object.end();
+            return Ok(());
+        };
+        let chunk = chunk.map_err(|Fault { reason, .. }| RequestError::BrokenOff(reason))?;
+        receiver.push(&chunk).map_err(SyncError::Fetch)?;
+        self.object.push(&receiver.take_pack());
+        self.receiver = Some(receiver);
+        Ok(())
     }
 }
 

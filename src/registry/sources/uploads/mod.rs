@@ -374,6 +374,7 @@ impl Publisher<'_> {
             published_at: self.app.now(),
             shasum: Some(self.artifact.sha1.clone()),
             promised_shasum: None,
+            dist_error: None,
             yanked: false,
             hidden: is_marked(self.address.hidden, |former| former.hidden),
         }

@@ -1,6 +1,7 @@
 //! What is fetched to build archives: whole commits, or only what goes in.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
@@ -163,13 +164,15 @@ async fn without_partial_clones_a_commit_beyond_the_limit_is_refused_for_good() 
         registry
             .database
             .execute(&format!("UPDATE dists SET reference = '{large}'; UPDATE versions SET reference = '{large}'"));
-        let reply = download(&registry, &token).await.expect(404);
+        registry.tasks.lose_jobs();
+        let reply = registry.while_jobs_run(download(&registry, &token)).await.expect(404);
         assert_eq!(
             error(&reply),
             "The archive of version 1.0.0 is not available: git sends more than 24 MiB for its commit, and the server \
              cannot send parts of one (partial clone)"
         );
-        assert_eq!(registry.git_host.take_steps(), vec![Step::Fetch; requests]);
+        // Once within what is built in one go, once within what fits the memory.
+        assert_eq!(registry.git_host.take_steps(), vec![Step::Fetch; requests * 2]);
         download(&registry, &token).await.expect(404);
         assert_eq!(registry.git_host.take_steps(), [], "it is not tried again");
     }
@@ -190,27 +193,6 @@ async fn what_the_archives_leave_out_may_exceed_the_limit() {
     assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED);
     registry.get("/dist/acme/tool/1.1.0.zip").basic(&token).send().await.expect(200);
     assert_eq!(registry.git_host.take_steps(), []);
-}
-
-#[tokio::test]
-async fn files_beyond_the_limit_refuse_their_version_and_spare_the_others() {
-    let registry = TestRegistry::new();
-    let repo = registry.git_host.serve("acme/tool");
-    repo.commit(&package(""));
-    repo.tag("1.0.0");
-    repo.commit(&[&package("")[..], &too_much("data/")].concat());
-    repo.tag("2.0.0");
-    let token = synced_as(&registry, json!({"url": repo.url})).await;
-    registry.run_until_idle().await;
-    assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED);
-    let reply = registry.get("/dist/acme/tool/2.0.0.zip").basic(&token).send().await.expect(404);
-    assert_eq!(
-        error(&reply),
-        "The archive of version 2.0.0 is not available: git sends more than 24 MiB for its files; keep large ones out \
-         of it with export-ignore in .gitattributes"
-    );
-    let refused = registry.database.rows("SELECT count(*) AS n FROM dists WHERE error IS NOT NULL");
-    assert_eq!(refused, [json!({"n": 1})]);
 }
 
 #[tokio::test]
@@ -259,4 +241,85 @@ async fn each_request_may_fail_and_the_next_download_gets_the_archive() {
             assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED, "{nth} {fault:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_object_that_the_server_lacks_is_named_with_the_server_and_asked_for_again() {
+    let lacking = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
+    let words = format!("ERR upload-pack: not our ref {lacking}");
+    let answer = format!("{:04x}{words}", words.len() + 4).into_bytes();
+    // Trees, rules, files; then the whole commit, which is too large.
+    for nth in 2..=3 {
+        let registry = TestRegistry::new();
+        let repo = monorepo(&registry, &too_much("other/"));
+        let token = synced(&registry, &repo).await;
+        registry.git_host.inject_fault_once_at(Step::Fetch, nth, HostFault::Says(answer.clone()));
+        let reply = download(&registry, &token).await.expect(502);
+        assert_eq!(
+            error(&reply),
+            format!(
+                "The archive cannot be built now, because its repository does not deliver: the git server git.test does \
+                 not have the object {lacking}, which other objects of the repository name"
+            ),
+            "{nth}"
+        );
+        assert_eq!(registry.database.rows("SELECT count(error) AS n FROM dists"), [json!({"n": 0})]);
+        assert_eq!(names(&download(&registry, &token).await.expect(200)), ARCHIVED);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_builds_archives_ends_by_time_and_the_next_one_goes_on() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    repo.many_tags("acme/lib", 0, 45);
+    registry.register(&repo).await;
+    let unbuilt = || registry.database.rows("SELECT id FROM dists WHERE artifact_sha256 IS NULL").len();
+    let sync = registry.tasks.next_job().expect("the sync");
+    perform(&registry.isolate.app, sync).await.expect("synced");
+    registry.git_host.slow_down(Duration::from_secs(61));
+    let job = registry.tasks.next_job().expect("the builds");
+    perform(&registry.isolate.app, job.clone()).await.expect("built");
+    assert_eq!(unbuilt(), 46 - 20);
+    assert_eq!(registry.tasks.jobs(), std::slice::from_ref(&job));
+    registry.git_host.slow_down(Duration::ZERO);
+    perform(&registry.isolate.app, job).await.expect("built");
+    assert_eq!(unbuilt(), 0, "as many as there are in the time");
+}
+
+#[tokio::test]
+async fn a_download_goes_before_the_tags_that_are_being_zipped() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    repo.many_tags("acme/lib", 0, 20);
+    registry.register(&repo).await;
+    let other = registry.repository("acme/other");
+    other.branch("feature");
+    registry.register(&other).await;
+    for _ in 0..2 {
+        let sync = registry.tasks.next_job().expect("a sync");
+        perform(&registry.isolate.app, sync).await.expect("synced");
+    }
+    let token = registry.reader().await;
+    registry.git_host.pause(Step::Fetch);
+    let job = registry.tasks.next_job().expect("the builds");
+    let download = async {
+        registry.git_host.until_paused().await;
+        let reply = registry.get("/dist/acme/other/dev-feature.zip").basic(&token).send();
+        let unbuilt = "SELECT id FROM dists d WHERE d.artifact_sha256 IS NULL";
+        let resume = async {
+            // The download is waiting by then.
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            registry.git_host.resume();
+        };
+        let (reply, ()) = tokio::join!(reply, resume);
+        reply.expect(200);
+        registry.database.rows(unbuilt).len()
+    };
+    let (built, unbuilt) = tokio::join!(perform(&registry.isolate.app, job.clone()), download);
+    built.expect("it gave way");
+    assert!(unbuilt >= 20, "only one of the tags came first: {unbuilt} are left");
+    assert!(registry.tasks.jobs().contains(&job), "the rest is left to another job");
 }

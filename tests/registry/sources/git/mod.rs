@@ -4,6 +4,7 @@ mod archive_contents;
 mod archives;
 mod dates;
 mod faults;
+mod large_archives;
 mod moved_tags;
 mod renames;
 mod stated_dists;

@@ -1,8 +1,9 @@
 //! What metadata says of a repository's pages and of who may be funded, where a composer.json does not say it.
 
+use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
-use crate::support::{Repo, Step, TestConsumer, TestRegistry, file, manifest};
+use crate::support::{ADMIN, Repo, Step, TestConsumer, TestRegistry, file, manifest};
 
 const FUNDING: &str = "github: [ada]\ncustom: https://acme.test/pay\n";
 
@@ -94,17 +95,21 @@ async fn a_customer_of_many_versions_is_shown_none_of_their_pages() {
 async fn a_funding_file_is_fetched_when_it_is_another_one_and_goes_with_its_file() {
     let registry = TestRegistry::new();
     let (repo, id) = published(&registry, &[manifest("acme/lib")]).await;
-    let fetches = |registry: &TestRegistry| {
-        registry.git_host.take_steps().into_iter().filter(|step| *step == Step::Fetch).count()
+    // The builds of the zips, which follow, fetch too.
+    let fetches_of_a_sync = async || {
+        registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+        registry.git_host.take_steps();
+        let job = registry.tasks.next_job().expect("the sync");
+        perform(&registry.isolate.app, job).await.expect("synced");
+        let fetches = registry.git_host.take_steps().into_iter().filter(|step| *step == Step::Fetch).count();
+        registry.run_until_idle().await;
+        fetches
     };
-    fetches(&registry);
     repo.commit(&[file(".github/FUNDING.yml", FUNDING), manifest("acme/lib"), file("new.php", "<?php")]);
-    registry.sync(&id).await;
-    assert_eq!(fetches(&registry), 1, "the file is the same");
+    assert_eq!(fetches_of_a_sync().await, 1, "the file is the same");
     assert_eq!(shown_to_developers(&registry, "~dev").await["funding"], funding());
     repo.commit(&[file(".github/FUNDING.yml", "patreon: ada\n"), manifest("acme/lib")]);
-    registry.sync(&id).await;
-    assert_eq!(fetches(&registry), 2);
+    assert_eq!(fetches_of_a_sync().await, 2);
     let patreon = json!([{"type": "patreon", "url": "https://www.patreon.com/ada"}]);
     for part in ["", "~dev"] {
         assert_eq!(shown_to_developers(&registry, part).await["funding"], patreon, "as Composer, for every version");

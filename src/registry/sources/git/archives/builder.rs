@@ -1,0 +1,127 @@
+//! Building the zips of commits that fit the memory, of one or of several at once.
+
+use git::{ArchiveOptions, ArchivePlan, ArchiveRemarks, ObjectId, Packs, RemarkClass, plan_archive};
+
+use crate::json::read_text;
+use crate::ports::Stmt;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::slices::Slices;
+use crate::registry::sources::git::archive_objects::{ArchiveObjects, with_options};
+use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, failed};
+use crate::registry::sources::git::archives::output::ArchiveOutput;
+use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::remote_for;
+use crate::store::packages::remarks::{Remark, RemarkKind, RemarksOn};
+use crate::store::packages::version_source::VersionSource;
+use crate::store::sources::dists::{self, DistRow, NewArtifact};
+use crate::store::sources::repositories;
+
+/// A zip in the blob store.
+pub struct StoredArchive {
+    /// What the database is to know of it.
+    pub artifact: NewArtifact,
+    /// The statements that attach it to its dist.
+    pub attach: [Stmt; 2],
+    /// What is to be said of it.
+    pub remarks: RemarksOn,
+}
+
+impl StoredArchive {
+    /// The zip of `row`, which is in the blob store, and what there is to be said of it.
+    pub fn new(app: &App, row: &DistRow, (artifact, remarks): (NewArtifact, ArchiveRemarks)) -> Self {
+        let attach = dists::attach(row.id, &artifact, app.now());
+        Self { artifact, attach, remarks: remarks_on(row, &remarks) }
+    }
+}
+
+/// Builds the zips of one repository's commits.
+pub struct Builder<'a> {
+    /// The registry.
+    pub app: &'a App,
+    /// What the zips are built from.
+    pub objects: ArchiveObjects<'a>,
+}
+
+impl<'a> Builder<'a> {
+    /// A builder for a repository.
+    pub async fn new(app: &'a App, repository_id: i64) -> Result<Self, Failure> {
+        let row = app.ports.database.ask(repositories::by_id(repository_id)).await?;
+        let repository = row.ok_or_else(|| Failure::not_found("Repository"))?.repository;
+        let mut remote = remote_for(app, &repository).map_err(|error| failed(error, None))?;
+        let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
+        let capabilities = match known {
+            Some(capabilities) => capabilities,
+            None => remote.capabilities().await.map_err(|error| failed(error, None))?,
+        };
+        Ok(Self { app, objects: ArchiveObjects::new(remote, capabilities, &repository.path) })
+    }
+
+    /// Fetches what the zips of these dists are built from.
+    pub async fn fetch_objects(&mut self, rows: &[DistRow]) -> Result<Packs, SyncError> {
+        let mut commits: Vec<ObjectId> = rows.iter().filter_map(commit_of).collect();
+        commits.sort_unstable();
+        commits.dedup();
+        self.objects.fetch_objects(&commits).await
+    }
+
+    /// Decides what the zip of a dist holds. `packs` has its commit's trees, and the files with rules.
+    pub fn plan(&self, packs: &Packs, commit: &ObjectId, row: &DistRow) -> Result<ArchivePlan, BuildFailure> {
+        let plan = with_options(packs, commit, self.objects.path(), |options| {
+            plan_archive(packs, commit, &ArchiveOptions { directory: directory_of(row), tag: tag_of(row), ..*options })
+        })?;
+        Ok(plan)
+    }
+
+    /// Builds and stores one zip.
+    pub async fn store(
+        &self,
+        packs: &Packs,
+        row: &DistRow,
+        slices: &mut Slices<'_>,
+    ) -> Result<StoredArchive, BuildFailure> {
+        let commit = commit_of(row).ok_or(BuildFailure::ForEver(ArchiveRefusal::Reference))?;
+        let plan = self.plan(packs, &commit, row)?;
+        let mut output = ArchiveOutput::new(self.app, plan);
+        while output.writer().next_entry().is_some() {
+            if let Err(failure) = output.write_entry(packs, slices).await {
+                output.discard().await;
+                return Err(failure);
+            }
+        }
+        let artifact = output.finish(slices).await?;
+        Ok(StoredArchive::new(self.app, row, artifact))
+    }
+}
+
+/// The commit that a dist is of, if its reference is one.
+pub fn commit_of(row: &DistRow) -> Option<ObjectId> {
+    ObjectId::parse(row.reference.as_str()).ok()
+}
+
+/// The directory that everything in a package's zips lies in: the second part of its name. Whoever unpacks a zip by hand
+/// gets the same directory for each version.
+fn directory_of(row: &DistRow) -> &str {
+    row.package.rsplit('/').next().unwrap_or(&row.package)
+}
+
+/// The tag that a version comes from.
+fn tag_of(row: &DistRow) -> Option<&str> {
+    match &row.source {
+        VersionSource::Ref(name) => name.strip_prefix("refs/tags/"),
+        _ => None,
+    }
+}
+
+/// What operators should know of a zip, as it is recorded.
+fn remarks_on(row: &DistRow, remarks: &ArchiveRemarks) -> RemarksOn {
+    let kind = |class| match class {
+        RemarkClass::LostFiles => RemarkKind::LostFiles,
+        RemarkClass::Submodules => RemarkKind::Submodules,
+        RemarkClass::LfsPointers => RemarkKind::LfsPointers,
+        RemarkClass::CaseCollisions => RemarkKind::CaseCollisions,
+        RemarkClass::Unconverted => RemarkKind::Unconverted,
+    };
+    let remarks = remarks.texts().map(|(class, text)| Remark::new(kind(class), text)).collect();
+    RemarksOn { subject: row.reference.as_str().to_owned(), remarks }
+}

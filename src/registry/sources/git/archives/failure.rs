@@ -1,0 +1,115 @@
+//! Why one commit has no zip.
+
+use git::{ArchiveError, FetchError, ObjectId, TreeError, limits};
+
+use crate::ports::Fault;
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::sources::git::error::SyncError;
+
+/// Why one commit will never have a zip; in words for whoever asks for it.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveRefusal {
+    /// Its trees, without any file, are too much.
+    #[error("git sends more than {} MiB for its directories", limits::PACK_BYTES / limits::MIB)]
+    TreesTooLarge,
+    /// Too much, and the server cannot send less.
+    #[error(
+        "git sends more than {} MiB for its commit, and the server cannot send parts of one (partial clone)",
+        limits::PACK_BYTES / limits::MIB
+    )]
+    CommitTooLarge,
+    /// Something else about its objects is too large.
+    #[error(transparent)]
+    Fetch(SyncError),
+    /// It cannot be packed.
+    #[error(transparent)]
+    Archive(ArchiveError),
+    /// It has no commit id.
+    #[error("its reference is not a commit id")]
+    Reference,
+}
+
+impl ArchiveRefusal {
+    /// Whether somebody else's zip of the commit might be within what is accepted.
+    pub fn is_ours_alone(&self) -> bool {
+        !matches!(
+            self,
+            Self::Reference | Self::Archive(ArchiveError::ZipTooLarge { .. } | ArchiveError::InflatesTooLarge { .. })
+        )
+    }
+}
+
+/// Why one commit has no zip.
+#[derive(Debug)]
+pub enum BuildFailure {
+    /// It never will.
+    ForEver(ArchiveRefusal),
+    /// Its server may do better another time.
+    ForNow(SyncError),
+}
+
+impl From<ArchiveError> for BuildFailure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Tree(TreeError::MissingObject(id)) => Self::ForNow(SyncError::Withheld(id)),
+            error => Self::ForEver(ArchiveRefusal::Archive(error)),
+        }
+    }
+}
+
+impl From<SyncError> for BuildFailure {
+    fn from(error: SyncError) -> Self {
+        Self::ForNow(error)
+    }
+}
+
+impl From<git::PackError> for BuildFailure {
+    fn from(error: git::PackError) -> Self {
+        Self::ForNow(SyncError::Pack(error))
+    }
+}
+
+impl From<Fault> for BuildFailure {
+    fn from(fault: Fault) -> Self {
+        Self::ForNow(fault.into())
+    }
+}
+
+impl From<Failure> for BuildFailure {
+    fn from(failure: Failure) -> Self {
+        Self::ForNow(failure.into())
+    }
+}
+
+impl From<crate::ports::DatabaseError> for BuildFailure {
+    fn from(error: crate::ports::DatabaseError) -> Self {
+        Self::ForNow(error.into())
+    }
+}
+
+/// The refusal of a single commit whose objects are too large.
+pub fn too_large(error: SyncError, can_filter: bool) -> ArchiveRefusal {
+    match error {
+        SyncError::Fetch(FetchError::TooLarge { .. }) if can_filter => ArchiveRefusal::TreesTooLarge,
+        SyncError::Fetch(FetchError::TooLarge { .. }) => ArchiveRefusal::CommitTooLarge,
+        error => ArchiveRefusal::Fetch(error),
+    }
+}
+
+/// What a client is told of an archive of `commit` that cannot be built now.
+pub fn failed(error: SyncError, commit: Option<ObjectId>) -> Failure {
+    match error {
+        SyncError::Internal(failure) => failure,
+        SyncError::Missing { object, server } if Some(object) == commit => Failure::new(
+            Kind::NotFound,
+            format!(
+                "Commit {object} is gone: the git server {server} does not have it (any more), and it was never zipped \
+                 here. Update the package to a commit that is there."
+            ),
+        ),
+        other => Failure::new(
+            other.kind(),
+            format!("The archive cannot be built now, because its repository does not deliver: {other}"),
+        ),
+    }
+}

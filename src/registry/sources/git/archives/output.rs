@@ -1,0 +1,154 @@
+//! An archive from its plan into the blob store: entry by entry, a slice of work at a time, never in memory as a whole.
+
+use git::{ArchiveLimits, ArchivePlan, ArchiveRemarks, ArchiveWriter, EntrySizes, Packs};
+
+use crate::ports::Fault;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::slices::{DEFLATE_WORK, Slices};
+use crate::registry::sources::git::archives::failure::BuildFailure;
+use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::remote::RemoteFile;
+use crate::registry::sources::incoming_zip::{IncomingZip, ZipProgress};
+use crate::store::sources::dists::NewArtifact;
+
+/// Work that an entry costs besides its content, in bytes that are inflated or hashed.
+const ENTRY_WORK: u64 = 16 * 1024;
+
+/// Bytes that are handed on together.
+const HAND_ON_BYTES: usize = 256 * 1024;
+
+/// An archive on its way into the blob store.
+pub struct ArchiveOutput<'a> {
+    writer: ArchiveWriter,
+    zip: IncomingZip<'a>,
+    /// What there is to be said of it.
+    remarks: ArchiveRemarks,
+    /// Bytes at the beginning of what the writer makes next that are stored already.
+    skip: u64,
+}
+
+impl<'a> ArchiveOutput<'a> {
+    /// The archive that is planned, from its beginning.
+    pub fn new(app: &'a App, mut plan: ArchivePlan) -> Self {
+        let remarks = std::mem::take(&mut plan.remarks);
+        let writer = ArchiveWriter::new(plan, ArchiveLimits::default());
+        Self { writer, zip: IncomingZip::new(app), remarks, skip: 0 }
+    }
+
+    /// The archive that is planned, of which the first `written` entries are stored as far as `progress` says.
+    pub fn resume(
+        app: &'a App,
+        mut plan: ArchivePlan,
+        written: Vec<EntrySizes>,
+        progress: &ZipProgress,
+    ) -> Result<Self, BuildFailure> {
+        let remarks = std::mem::take(&mut plan.remarks);
+        let writer = ArchiveWriter::resume(plan, ArchiveLimits::default(), written)?;
+        let zip = IncomingZip::resume(app, progress)?;
+        let skip = zip.size().saturating_sub(writer.offset());
+        Ok(Self { writer, zip, remarks, skip })
+    }
+
+    /// What is being written.
+    pub fn writer(&self) -> &ArchiveWriter {
+        &self.writer
+    }
+
+    /// How far it is stored, if a part of it is.
+    pub fn progress(&self) -> Option<ZipProgress> {
+        self.zip.progress()
+    }
+
+    /// Writes the next entry, whose content `packs` has.
+    pub async fn write_entry(&mut self, packs: &Packs, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
+        let Some(entry) = self.writer.next_entry() else { return Ok(()) };
+        let mut content = entry.open(packs, &mut self.remarks)?;
+        self.writer.begin_entry(content.size())?;
+        loop {
+            let mut bytes = 0;
+            let writer = &mut self.writer;
+            let more = content.next_piece(|piece| {
+                bytes = piece.len() as u64;
+                writer.write(piece)
+            })?;
+            if !more {
+                break;
+            }
+            slices.spend(bytes * DEFLATE_WORK).await;
+            self.hand_on().await?;
+        }
+        self.end_entry(slices).await
+    }
+
+    /// Writes the next entry, whose content comes from the server.
+    pub async fn write_file(&mut self, mut file: RemoteFile, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
+        if let Some(entry) = self.writer.next_entry() {
+            entry.remark_too_large(&mut self.remarks);
+        }
+        self.writer.begin_entry(file.size().await?)?;
+        loop {
+            let mut bytes = 0;
+            let writer = &mut self.writer;
+            let more = file
+                .next_piece(|piece| {
+                    bytes = piece.len() as u64;
+                    writer.write(piece).map_err(BuildFailure::from)
+                })
+                .await?;
+            if !more {
+                break;
+            }
+            slices.spend(bytes * DEFLATE_WORK).await;
+            self.hand_on().await?;
+        }
+        file.finish()?;
+        self.end_entry(slices).await
+    }
+
+    async fn end_entry(&mut self, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
+        self.writer.end_entry()?;
+        slices.spend(ENTRY_WORK).await;
+        Ok(self.hand_on().await?)
+    }
+
+    /// Hands on what was written, when it is enough to be worth it.
+    async fn hand_on(&mut self) -> Result<(), Fault> {
+        if self.writer.waiting_bytes() < HAND_ON_BYTES {
+            return Ok(());
+        }
+        self.hand_on_all().await
+    }
+
+    async fn hand_on_all(&mut self) -> Result<(), Fault> {
+        let bytes = self.writer.take_output();
+        let stored = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+        self.skip -= stored as u64;
+        self.zip.take(&bytes[stored..]).await
+    }
+
+    /// Writes the directory behind the last entry, and stores the whole under the hash of its content.
+    pub async fn finish(mut self, slices: &mut Slices<'_>) -> Result<(NewArtifact, ArchiveRemarks), BuildFailure> {
+        loop {
+            let more = match self.writer.write_directory() {
+                Ok(more) => more,
+                Err(error) => {
+                    self.discard().await;
+                    return Err(error.into());
+                }
+            };
+            slices.spend(ENTRY_WORK).await;
+            if let Err(fault) = self.hand_on_all().await {
+                self.discard().await;
+                return Err(SyncError::from(fault).into());
+            }
+            if !more {
+                return Ok((self.zip.keep().await?, self.remarks));
+            }
+        }
+    }
+
+    /// Forgets what is stored of it.
+    pub async fn discard(self) {
+        self.zip.discard().await;
+    }
+}
