@@ -192,6 +192,17 @@ test("a private git repository is registered, verified, synced and told of", asy
   assert.ok(!json(await call("list_repositories", { query: { kind: "git" } })).includes(GIT.password));
 });
 
+test("all packages of a monorepo are registered in one call", async () => {
+  const mono = host.repository("acme/mono");
+  mono.commit({ "packages/one/composer.json": json({ name: "acme/one" }), "packages/docs/index.md": "# Docs" });
+  const spec = { url: host.urlOf("acme/mono"), path: "packages/*", tag_prefix: "{directory}-v", auth_credentials: GIT };
+  const { repositories, skipped } = await call("register_monorepo", { json: spec });
+  assert.deepEqual(skipped, [{ path: "packages/docs", reason: "it has no composer.json" }]);
+  assert.deepEqual(repositories.map(({ path, tag_prefix }) => [path, tag_prefix]), [["packages/one", "one-v"]]);
+  assert.equal((await waitForSync(registry, repositories[0].id)).package, "acme/one");
+  await call("delete_repository", { at: { id: repositories[0].id } });
+});
+
 test("a repository that is removed takes its packages along", async () => {
   const extra = host.repository("acme/extra");
   extra.commit({ "composer.json": json({ name: "acme/extra" }) });

@@ -70,7 +70,7 @@ const faults = [
   ["404", get, { kind: "status", status: 404 }, /no repository at this address.*HTTP 404/],
   ["410", get, { kind: "status", status: 410 }, /no repository at this address/],
   ["500", get, { kind: "status", status: 500 }, /answers with HTTP 500/],
-  ["429", get, { kind: "status", status: 429 }, /answers with HTTP 429/],
+  ["429", get, { kind: "status", status: 429 }, /has had too many requests \(HTTP 429\)/],
   ["204", get, { kind: "status", status: 204, body: "" }, /answers with HTTP 204/],
   ["web page", get, { kind: "html" }, /does not answer as a git repository/],
   ["nothing", get, { kind: "status", status: 200, body: "" }, /does not answer as a git repository/],

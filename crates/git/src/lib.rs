@@ -85,9 +85,9 @@ pub use protocol::{
     encode_data, encode_delim, encode_flush, ls_refs_request, parse_ls_refs,
 };
 pub use tree::{
-    BlobRef, DOCUMENTATION_FILES, InvalidPackagePath, PackageFiles, PackagePath, SymlinkRefusal, TreeError,
-    UnsafeReason, check_relative_path, check_symlink, find_package_files, list_files, missing_blobs, preferred_name,
-    read_commit, read_tag, tree_at,
+    BlobRef, DOCUMENTATION_FILES, DirectoryRef, InvalidPackagePath, PackageFiles, PackagePath, SymlinkRefusal,
+    TreeError, UnsafeReason, check_relative_path, check_symlink, find_directories, find_package_files, list_files,
+    missing_blobs, preferred_name, read_commit, read_tag, tree_at,
 };
 
 /// The examples of the README are tests.

@@ -19,6 +19,7 @@ mod versions;
 
 use crate::http::assets;
 use crate::http::kit::routes::{Routes, routes};
+use crate::http::management::repositories::monorepo;
 
 /// The surface's routes, with their entries in the API document.
 pub fn routes() -> Routes {
@@ -33,6 +34,7 @@ pub fn routes() -> Routes {
             repositories::replace_repository,
             repositories::delete_repository
         ))
+        .routes(routes!(monorepo::register_monorepo))
         .routes(routes!(repositories::verify_repository))
         .routes(routes!(repositories::sync_repository))
         .routes(routes!(repositories::list_syncs))

@@ -11,7 +11,7 @@ use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::ids::new_uid;
 use crate::store::OrganizationId;
 use crate::store::access::tokens::HashedTokenRow;
-use crate::store::kernel::audit::{NewAuditEntry, record, record_revocations};
+use crate::store::kernel::audit::{NewAuditEntry, record, record_registrations, record_revocations};
 
 /// Who asks for a change, and from where.
 #[derive(Debug, Clone)]
@@ -58,6 +58,23 @@ impl Actor {
             })
             .collect::<Result<Vec<Value>, Fault>>()?;
         Ok(record_revocations(entry, json!(list).to_string()))
+    }
+
+    /// The statement that notes the registration of many repositories by their public ids, one entry each. It belongs
+    /// behind the statements that register them; what these did not register is not noted. The event's target is passed
+    /// over.
+    pub fn record_registrations(
+        &self,
+        app: &App,
+        event: &AuditEvent<'_>,
+        repositories: &[String],
+    ) -> Result<Stmt, Fault> {
+        let entry = self.entry(app, event)?;
+        let list = repositories
+            .iter()
+            .map(|uid| Ok(json!({ "entry": new_uid(&*app.ports.entropy, entry.at)?, "uid": uid })))
+            .collect::<Result<Vec<Value>, Fault>>()?;
+        Ok(record_registrations(&entry, json!(list).to_string()))
     }
 
     fn entry<'a>(&'a self, app: &App, event: &AuditEvent<'a>) -> Result<NewAuditEntry<'a>, Fault> {

@@ -103,6 +103,26 @@ pub fn record_revocations(entry: NewAuditEntry<'_>, tokens: String) -> Stmt {
     )
 }
 
+/// The statement that writes one entry like `entry` for each repository in `repositories`: a JSON array of `{entry, uid}`,
+/// the entry's public id and the repository's. It belongs behind the statements that register them: what they did not is
+/// not noted. Target, label and details of `entry` are passed over.
+pub fn record_registrations(entry: &NewAuditEntry<'_>, repositories: String) -> Stmt {
+    Stmt::new(
+        "INSERT INTO audit_log (uid, organization_id, at, actor, address, action, target, label, details)
+         SELECT j.value ->> 'entry', ?1, ?2, ?3, ?4, ?5, r.uid, r.url,
+                json_object('provider', r.provider, 'path', r.path, 'credential_type', r.credential_type)
+           FROM json_each(?6) j CROSS JOIN repositories r ON r.uid = j.value ->> 'uid' AND r.organization_id = ?1",
+        [
+            entry.organization.into(),
+            entry.at.into(),
+            entry.actor.into(),
+            entry.address.into(),
+            entry.action.into(),
+            repositories.into(),
+        ],
+    )
+}
+
 /// An entry as it is read.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AuditEntryRow {

@@ -147,6 +147,18 @@ pub fn by_uid(organization: OrganizationId, uid: &str) -> Query<Option<Repositor
     )
 }
 
+/// Reads the repositories with these public ids (JSON array), in the order they were registered.
+pub fn by_uids(organization: OrganizationId, uids: String) -> Query<Vec<RepositoryRow>> {
+    Query::all(
+        concat!(
+            "SELECT ",
+            repository_columns!(),
+            " WHERE r.organization_id = ?1 AND r.uid IN (SELECT value FROM json_each(?2)) ORDER BY r.id"
+        ),
+        [organization.into(), uids.into()],
+    )
+}
+
 /// A page of an organization's repositories, those of `kind` if there is one, in the order they were registered, and how
 /// many there are in all.
 pub async fn page(

@@ -3,6 +3,7 @@
 mod artifacts;
 pub mod composer;
 pub mod git;
+mod monorepos;
 mod remarks;
 mod repositories;
 mod repository_addresses;

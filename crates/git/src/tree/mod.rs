@@ -139,6 +139,45 @@ pub fn list_files(packs: &Packs, tree: &ObjectId) -> Result<Vec<BlobRef>, TreeEr
     })
 }
 
+/// A directory of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryRef {
+    /// From the root, with `/` between its names.
+    pub path: String,
+    /// Its content.
+    pub oid: ObjectId,
+}
+
+/// The directories of a commit that are `depth` names below its root (0: the root itself) and whose names `takes` wants,
+/// which is asked by level (0 is the first below the root) and name. Needs the trees down to there. Names that are not
+/// UTF-8 are passed over.
+pub fn find_directories(
+    packs: &Packs,
+    commit: &ObjectId,
+    depth: usize,
+    takes: impl Fn(usize, &str) -> bool,
+) -> Result<Vec<DirectoryRef>, TreeError> {
+    let mut found = vec![DirectoryRef { path: String::new(), oid: read_commit(packs, commit)?.tree }];
+    for level in 0..depth {
+        let mut below = Vec::new();
+        for directory in &found {
+            with_tree(packs, &directory.oid, |tree| {
+                for entry in tree.entries().filter(|entry| entry.mode == EntryMode::Directory) {
+                    if let Some(name) = std::str::from_utf8(entry.name).ok().filter(|name| takes(level, name)) {
+                        let separator = if directory.path.is_empty() { "" } else { "/" };
+                        below.push(DirectoryRef {
+                            path: format!("{}{separator}{name}", directory.path),
+                            oid: entry.oid,
+                        });
+                    }
+                }
+            })?;
+        }
+        found = below;
+    }
+    Ok(found)
+}
+
 /// Finds the files that describe the package in the directory `path` of a commit, or nothing if
 /// the commit has no such directory. Needs the trees down to there, no blob.
 pub fn find_package_files(

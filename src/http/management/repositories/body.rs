@@ -86,7 +86,7 @@ fn parse_kind(kind: Option<&str>) -> Result<Option<RepositoryKind>, Failure> {
     kind.map(parse).transpose()
 }
 
-fn parse_protocol(given: &Update<String>) -> Result<Update<SourceProtocol>, Failure> {
+pub(super) fn parse_protocol(given: &Update<String>) -> Result<Update<SourceProtocol>, Failure> {
     let Update::Set(Some(name)) = given else { return Ok(given.clone().map(|_| SourceProtocol::Https)) };
     let detail = || format!("`{}` is neither `https` nor `ssh`", name.escape_default());
     let protocol = SourceProtocol::parse(name).ok_or_else(|| Failure::invalid_field("source_protocol", detail()))?;
@@ -94,7 +94,10 @@ fn parse_protocol(given: &Update<String>) -> Result<Update<SourceProtocol>, Fail
 }
 
 /// The provider that `kind` and `vcs_type` name together, if they do.
-fn provider(kind: Option<RepositoryKind>, vcs_type: Option<&str>) -> Result<Option<Provider>, Failure> {
+pub(super) fn parse_provider(
+    kind: Option<RepositoryKind>,
+    vcs_type: Option<&str>,
+) -> Result<Option<Provider>, Failure> {
     let named = match vcs_type {
         None => {
             return Ok(match kind {
@@ -121,7 +124,7 @@ impl RepositoryRequest {
 
     /// As a new repository.
     pub(super) fn into_spec(mut self) -> Result<RepositorySpec, Failure> {
-        let provider = provider(parse_kind(self.kind.as_deref())?, self.vcs_type.as_deref())?;
+        let provider = parse_provider(parse_kind(self.kind.as_deref())?, self.vcs_type.as_deref())?;
         let given = self.auth_credentials.clone().into_value();
         let credentials = Credentials::read(self.credential_type.as_deref(), given.as_ref())?;
         let url = if provider == Some(Provider::Artifact) { self.url.take() } else { Some(self.required_url()?) };
@@ -142,7 +145,7 @@ impl RepositoryRequest {
     /// As a change of what it names.
     pub(super) fn into_change(self) -> Result<RepositoryChange, Failure> {
         let kind = parse_kind(self.kind.as_deref())?;
-        let provider = provider(kind, self.vcs_type.as_deref())?;
+        let provider = parse_provider(kind, self.vcs_type.as_deref())?;
         let source_protocol = parse_protocol(&self.source_protocol)?;
         Ok(RepositoryChange {
             url: self.url,

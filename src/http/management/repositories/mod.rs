@@ -1,6 +1,7 @@
 //! `/api/repositories`.
 
 mod body;
+pub mod monorepo;
 
 use axum::response::Response;
 

@@ -1,6 +1,6 @@
 //! Why a sync fails.
 
-use git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError};
+use git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, ObjectId, PackError, TreeError};
 
 use crate::ports::{DatabaseError, Fault, HttpClientError};
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -45,6 +45,9 @@ pub enum SyncError {
     /// The pack is unusable.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// A commit's tree is unusable.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// An answer that is whole and well-formed, and not what was asked for.
     #[error("the server did not send the object {0}, although it was asked for it")]
     Withheld(ObjectId),

@@ -79,7 +79,8 @@ fn stated_name(content: &Content) -> Result<PackageName, String> {
     name_in(content.manifest.as_ref().map_err(Clone::clone)?)
 }
 
-fn name_in(manifest: &[u8]) -> Result<PackageName, String> {
+/// The name that a composer.json states, or why it states none.
+pub fn name_in(manifest: &[u8]) -> Result<PackageName, String> {
     let manifest = Manifest::parse(manifest).map_err(|error| error.to_string())?;
     manifest.name().cloned().ok_or_else(|| "its composer.json has no name".to_owned())
 }

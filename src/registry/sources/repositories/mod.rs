@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod credentials;
+pub mod monorepo;
 pub mod verify;
 
 use std::time::Duration;
@@ -147,42 +148,89 @@ fn taken() -> Failure {
     Failure::new(Kind::Conflict, "This repository is registered already. Use that one, or remove it first.")
 }
 
+/// What a request to register says of a repository, checked; its packages may be several.
+struct CheckedSpec {
+    kind: RepositoryKind,
+    provider: Provider,
+    url: String,
+    tag_filter: Option<String>,
+    branch_filter: Option<String>,
+    package_filter: Option<String>,
+    source_protocol: SourceProtocol,
+    credentials: Credentials,
+}
+
+impl CheckedSpec {
+    fn check(app: &App, spec: RepositorySpec) -> Result<Self, Failure> {
+        let kind = spec.provider.map_or(RepositoryKind::Git, Provider::kind);
+        let given = [
+            ("url", kind == RepositoryKind::Artifact && spec.url.is_some()),
+            ("credential_type", kind == RepositoryKind::Artifact && spec.credentials.type_name() != "none"),
+            ("path", spec.path.is_some()),
+            ("tag_prefix", spec.tag_prefix.is_some()),
+            ("tag_filter", spec.tag_filter.is_some()),
+            ("branch_filter", spec.branch_filter.is_some()),
+            ("package_filter", spec.package_filter.is_some()),
+            ("source_protocol", spec.source_protocol.is_some()),
+        ];
+        refuse_foreign(kind, &given)?;
+        let url = spec.url.as_deref().map(|url| checked_url(app, kind, url)).transpose()?;
+        let url = url.unwrap_or_else(|| UPLOADS_URL.to_owned());
+        Ok(Self {
+            kind,
+            provider: spec.provider.unwrap_or_else(|| default_provider(kind, &url)),
+            url,
+            tag_filter: checked_filter("tag_filter", spec.tag_filter)?,
+            branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
+            package_filter: checked_package_filter(spec.package_filter)?,
+            source_protocol: spec.source_protocol.unwrap_or_default(),
+            credentials: spec.credentials,
+        })
+    }
+
+    /// The repository of one package.
+    fn repository<'a>(
+        &'a self,
+        app: &App,
+        by: &Actor,
+        package: PackageLocation<'a>,
+    ) -> Result<NewRepository<'a>, Failure> {
+        Ok(NewRepository {
+            uid: package.uid,
+            organization: by.organization(),
+            kind: self.kind,
+            provider: self.provider.as_str(),
+            url: &self.url,
+            path: package.path,
+            tag_prefix: package.tag_prefix,
+            tag_filter: self.tag_filter.clone(),
+            branch_filter: self.branch_filter.clone(),
+            package_filter: self.package_filter.clone(),
+            source_protocol: self.source_protocol,
+            credential_type: self.credentials.type_name(),
+            credentials: self.credentials.seal(app, package.uid)?,
+            created_at: app.now(),
+        })
+    }
+}
+
+/// Where one package of a repository is.
+#[derive(Debug, Clone, Copy)]
+struct PackageLocation<'a> {
+    /// Public id of the new repository.
+    uid: &'a str,
+    path: &'a str,
+    tag_prefix: Option<&'a str>,
+}
+
 /// Registers a repository and asks for its first sync.
 pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
-    let kind = spec.provider.map_or(RepositoryKind::Git, Provider::kind);
-    let given = [
-        ("url", kind == RepositoryKind::Artifact && spec.url.is_some()),
-        ("credential_type", kind == RepositoryKind::Artifact && spec.credentials.type_name() != "none"),
-        ("path", spec.path.is_some()),
-        ("tag_prefix", spec.tag_prefix.is_some()),
-        ("tag_filter", spec.tag_filter.is_some()),
-        ("branch_filter", spec.branch_filter.is_some()),
-        ("package_filter", spec.package_filter.is_some()),
-        ("source_protocol", spec.source_protocol.is_some()),
-    ];
-    refuse_foreign(kind, &given)?;
-    let url = spec.url.as_deref().map(|url| checked_url(app, kind, url)).transpose()?;
-    let url = url.as_deref().unwrap_or(UPLOADS_URL);
     let path = checked_path(spec.path.as_deref())?;
-    let tag_prefix = checked_tag_prefix(spec.tag_prefix)?;
-    let now = app.now();
-    let uid = new_uid(&*app.ports.entropy, now)?;
-    let new = NewRepository {
-        uid: &uid,
-        organization: by.organization(),
-        kind,
-        provider: spec.provider.unwrap_or_else(|| default_provider(kind, url)).as_str(),
-        url,
-        path: &path,
-        tag_prefix: tag_prefix.as_deref(),
-        tag_filter: checked_filter("tag_filter", spec.tag_filter)?,
-        branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
-        package_filter: checked_package_filter(spec.package_filter)?,
-        source_protocol: spec.source_protocol.unwrap_or_default(),
-        credential_type: spec.credentials.type_name(),
-        credentials: spec.credentials.seal(app, &uid)?,
-        created_at: now,
-    };
+    let tag_prefix = checked_tag_prefix(spec.tag_prefix.clone())?;
+    let spec = CheckedSpec::check(app, spec)?;
+    let uid = new_uid(&*app.ports.entropy, app.now())?;
+    let new =
+        spec.repository(app, by, PackageLocation { uid: &uid, path: &path, tag_prefix: tag_prefix.as_deref() })?;
     let event = AuditEvent {
         action: "repository.created",
         target: &uid,
@@ -197,7 +245,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     // Which names are asked for here, packages.json tells.
     app.memory.invalidate_published(by.organization());
-    if kind != RepositoryKind::Artifact {
+    if spec.kind != RepositoryKind::Artifact {
         app.enqueue(Job::SyncRepository { repository_id: row.repository.id }, Duration::ZERO).await;
     }
     Ok(row)
