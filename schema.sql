@@ -388,7 +388,7 @@ CREATE TABLE versions (
   released_at INTEGER NOT NULL,
   removed_at INTEGER, -- gone upstream: out of the metadata, its dists stay downloadable
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, yanked_at INTEGER, hidden_at INTEGER, told_at INTEGER, made_at INTEGER NOT NULL DEFAULT 0, published_at INTEGER NOT NULL DEFAULT 0, security_fix_at INTEGER,
+  updated_at INTEGER NOT NULL, yanked_at INTEGER, hidden_at INTEGER, told_at INTEGER, made_at INTEGER NOT NULL DEFAULT 0, published_at INTEGER NOT NULL DEFAULT 0, security_fix_at INTEGER, filename TEXT,
   UNIQUE (package_id, normalized)
 ) STRICT;
 

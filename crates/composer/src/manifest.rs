@@ -54,6 +54,9 @@ pub enum InvalidManifest {
         /// Bytes that are allowed.
         max: usize,
     },
+    /// Nothing but blanks.
+    #[error("composer.json is empty; it has to state the package's name at least")]
+    Empty,
     /// Not UTF-8.
     #[error("composer.json is not UTF-8: byte {offset} starts no character; save it as UTF-8")]
     NotUtf8 {
@@ -247,6 +250,9 @@ fn read(bytes: &[u8]) -> Result<Map, InvalidManifest> {
     }
     refuse_byte_order_mark(bytes)?;
     let text = std::str::from_utf8(bytes).map_err(|error| InvalidManifest::NotUtf8 { offset: error.valid_up_to() })?;
+    if text.trim_ascii().is_empty() {
+        return Err(InvalidManifest::Empty);
+    }
     if depth(text) > MAX_MANIFEST_DEPTH {
         return Err(InvalidManifest::TooDeep { max: MAX_MANIFEST_DEPTH });
     }

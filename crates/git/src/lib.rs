@@ -69,7 +69,7 @@ mod tree;
 pub use archive::{
     ARCHIVE_FORMAT, Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlan, ArchiveRemark, ArchiveRemarks,
     ArchiveWriter, Attributes, EncodingRefusal, EntrySizes, PlannedEntry, PlannedKind, RemarkClass, RemarkKind,
-    TooManyRules, build_zip, missing_files, missing_rule_files, plan_archive,
+    TooManyRules, build_zip, missing_files, missing_rule_files, plan_archive, shown,
 };
 pub use lfs::LfsPointer;
 pub use object::{

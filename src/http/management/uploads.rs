@@ -11,6 +11,7 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesWrite;
 use crate::http::kit::response::with_status;
 use crate::http::kit::zip_body::{Zip, ZipForm, content_length, read_zip};
+use crate::http::management::versions::RemarkView;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::uploads::{self, UploadAddress, Uploaded};
 
@@ -29,6 +30,8 @@ pub struct UploadedView {
     sha256: String,
     /// Bytes of the zip.
     size: i64,
+    /// What to know of the zip: paths that differ in case only.
+    remarks: Vec<RemarkView>,
 }
 
 impl From<Uploaded> for UploadedView {
@@ -41,6 +44,7 @@ impl From<Uploaded> for UploadedView {
             reference: uploaded.artifact.sha1.into_string(),
             sha256: uploaded.artifact.sha256,
             size: uploaded.artifact.size,
+            remarks: uploaded.remarks.into_iter().map(RemarkView::from).collect(),
         }
     }
 }

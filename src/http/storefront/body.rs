@@ -246,7 +246,7 @@ pub struct StorefrontVersionView {
     package_id: i64,
     /// The version, as its author wrote it.
     name: String,
-    /// The name of its zip: its SHA-1 with `.zip`; null until there is one.
+    /// The name of its zip: the one that the shop gave it, else its SHA-1 with `.zip`, once there is one.
     filename: Option<String>,
     /// 1 is shown, 0 is hidden.
     status: i64,
@@ -262,7 +262,7 @@ impl From<CatalogVersion> for StorefrontVersionView {
             id: row.id,
             package_id: row.package_id,
             name: row.pretty.into_string(),
-            filename: row.sha1.map(|sha1| format!("{sha1}.zip")),
+            filename: row.filename.or_else(|| row.sha1.map(|sha1| format!("{sha1}.zip"))),
             status: i64::from(!row.hidden),
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),
@@ -277,7 +277,8 @@ impl From<CatalogVersion> for StorefrontVersionView {
 pub struct StorefrontVersionRequest {
     /// Needed when the version is made; what is published keeps it.
     name: Option<String>,
-    /// The name of a zip that the package has: its SHA-1 or SHA-256 with `.zip`. Left out, the zip is uploaded later.
+    /// The SHA-1 or SHA-256 of a zip that the package has, with `.zip`. Any other name is what the shop calls the zip that
+    /// it uploads later, and may be left out.
     filename: Option<String>,
     /// 1 (the default) is shown, 0 is hidden: for everybody but shops it is as if it were not there.
     status: Option<i64>,

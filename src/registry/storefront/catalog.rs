@@ -26,6 +26,9 @@ use crate::store::sources::uploads::insert_repository;
 use crate::store::storefront::catalog::{self, AwaitedVersion, CatalogPackage, CatalogVersion, NewPackage};
 use crate::store::{OrganizationId, Page, Query, Update};
 
+/// Longest file names.
+const MAX_FILENAME_BYTES: usize = 255;
+
 /// Most packages that are looked through for a caller who does not see all of them.
 const MAX_SCANNED_ROWS: i64 = 10_000;
 
@@ -45,7 +48,8 @@ pub struct PackageSpec {
 pub struct VersionSpec {
     /// The version.
     pub name: Option<String>,
-    /// The name of a zip: its SHA-1 or SHA-256 with `.zip`.
+    /// The name of a zip: the SHA-1 or SHA-256 of one that the package has, with `.zip`, else what the shop calls the one
+    /// that is uploaded later.
     pub filename: Option<String>,
     /// 1 is shown, 0 is hidden.
     pub status: Option<i64>,
@@ -207,17 +211,19 @@ pub async fn create_version(
     }
     let mut address = UploadAddress::parse(&by.view, &package.name, &name, app.now())?;
     let same = catalog::version_of(by.organization(), package_id, normalized.as_str());
-    if let Some(filename) = &spec.filename {
+    let filename = spec.filename.as_deref().map(Filename::parse).transpose()?;
+    if let Some(Filename::Hash(hash)) = filename {
         address.hidden = Some(hidden);
         address.security_fix = Some(security_fix);
-        let zip = find_zip(app, by.organization(), package_id, filename).await?;
+        let zip = find_zip(app, by.organization(), package_id, hash).await?;
         if !publish(app, by, address, zip).await?.is_new {
             return Err(version_exists(&name));
         }
     } else {
         let uid = new_uid(&*app.ports.entropy, app.now())?;
         let most = i64::try_from(MAX_VERSIONS).unwrap_or(i64::MAX);
-        let version = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden, security_fix };
+        let filename = filename.and_then(Filename::given);
+        let version = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden, security_fix, filename };
         let insert = catalog::insert_version(by.organization(), package_id, &uid, &version, most, app.now());
         let label = format!("{} {name}", package.name);
         let details = json!({ "status": i64::from(!hidden), "security_fix": security_fix });
@@ -257,19 +263,51 @@ async fn insert_awaiting_zip(
     Ok(is_written)
 }
 
-/// A zip that the package has, by the name of its file.
+/// How a request names a zip.
+#[derive(Clone, Copy)]
+enum Filename<'a> {
+    /// SHA-1 or SHA-256 of a zip that the package has.
+    Hash(&'a str),
+    /// What the shop calls it.
+    Given(&'a str),
+}
+
+impl<'a> Filename<'a> {
+    fn parse(filename: &'a str) -> Result<Self, Failure> {
+        if let Some(hash) = catalog::hash_of(filename) {
+            return Ok(Self::Hash(hash));
+        }
+        let is_unfit = |character: char| character.is_control() || matches!(character, '/' | '\\');
+        if filename.is_empty() || filename.len() > MAX_FILENAME_BYTES || filename.contains(is_unfit) {
+            let message = format!(
+                "must have 1 to {MAX_FILENAME_BYTES} bytes, and neither slashes, backslashes nor control characters"
+            );
+            return Err(Failure::invalid_field("filename", message));
+        }
+        Ok(Self::Given(filename))
+    }
+
+    fn given(self) -> Option<&'a str> {
+        match self {
+            Self::Given(filename) => Some(filename),
+            Self::Hash(_) => None,
+        }
+    }
+}
+
+/// A zip that the package has, by its SHA-1 or SHA-256.
 async fn find_zip(
     app: &App,
     organization: OrganizationId,
     package_id: i64,
-    filename: &str,
+    hash: &str,
 ) -> Result<NewArtifact, Failure> {
-    let unknown = || {
-        let message = "is not a zip of this package. Upload it with PUT /api/storefront/versions/{id}/file instead";
+    let zip = app.ports.database.ask(catalog::zip(organization, package_id, hash)).await?;
+    zip.ok_or_else(|| {
+        let message = "is the hash of no zip of this package. Give it another name, or leave that out, and upload the zip \
+                       with PUT /api/storefront/versions/{id}/file";
         Failure::invalid_field("filename", message)
-    };
-    let hash = catalog::hash_of(filename).ok_or_else(unknown)?;
-    app.ports.database.ask(catalog::zip(organization, package_id, hash)).await?.ok_or_else(unknown)
+    })
 }
 
 /// Publishes a zip that is there already.
@@ -297,7 +335,7 @@ async fn change_awaiting_zip(
     old: &CatalogVersion,
     new: &AwaitedVersion<'_>,
 ) -> Result<(), Failure> {
-    let is_same = old.pretty == new.pretty && old.hidden == new.hidden;
+    let is_same = old.pretty == new.pretty && old.hidden == new.hidden && old.filename.as_deref() == new.filename;
     if is_same && old.released.security_fix == new.security_fix {
         return Ok(());
     }
@@ -320,14 +358,16 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
     let hidden = hidden_of(spec.status)?;
     let name = spec.name.unwrap_or_else(|| old.pretty.to_string());
     let normalized = check_version("name", &name)?;
-    let zip = match &spec.filename {
-        Some(filename) => Some(find_zip(app, by.organization(), old.package_id, filename).await?),
-        None => None,
-    };
+    let filename = spec.filename.as_deref().map(Filename::parse).transpose()?;
     if old.awaited {
+        let zip = match filename {
+            Some(Filename::Hash(hash)) => Some(find_zip(app, by.organization(), old.package_id, hash).await?),
+            _ => None,
+        };
         let hidden = hidden.unwrap_or(old.hidden);
         let security_fix = spec.security_fix.unwrap_or(old.released.security_fix);
-        let new = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden, security_fix };
+        let filename = filename.map_or(old.filename.as_deref(), Filename::given);
+        let new = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden, security_fix, filename };
         change_awaiting_zip(app, by, &old, &new).await?;
         if let Some(zip) = zip {
             let address = UploadAddress::parse(&by.view, &old.package, &name, app.now())?;
@@ -339,7 +379,7 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
         let message = "cannot be changed: lock files name the version that is published. Make another one";
         return Err(Failure::invalid_field("name", message));
     }
-    if zip.is_some_and(|zip| Some(&zip.sha1) != old.sha1.as_ref()) {
+    if filename.is_some_and(|filename| !names_zip_of(filename, &old)) {
         let message = "The version is published with another zip, which lock files rely on. Make another version.";
         return Err(Failure::new(Kind::Conflict, message));
     }
@@ -349,6 +389,16 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
         manage::change_version(app, by, &old.package_uid, &old.pretty, change).await?;
     }
     version(app, &by.view, id).await
+}
+
+/// Whether a published version has the zip that is named.
+fn names_zip_of(filename: Filename<'_>, version: &CatalogVersion) -> bool {
+    match filename {
+        Filename::Given(filename) => version.filename.as_deref() == Some(filename),
+        Filename::Hash(hash) => {
+            version.sha1.as_ref().is_some_and(|sha1| sha1.as_str() == hash) || version.sha256.as_deref() == Some(hash)
+        }
+    }
 }
 
 /// Deletes a version; its package stays.

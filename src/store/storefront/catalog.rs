@@ -121,8 +121,12 @@ pub struct CatalogVersion {
     /// Whether it is hidden.
     #[serde(deserialize_with = "flag")]
     pub hidden: bool,
+    /// What the shop calls its zip.
+    pub filename: Option<String>,
     /// SHA-1 of its zip, once there is one.
     pub sha1: Option<Shasum>,
+    /// SHA-256 of its zip.
+    pub sha256: Option<String>,
     /// When it first appeared.
     pub created_at: Millis,
     /// When it last changed.
@@ -133,7 +137,7 @@ macro_rules! versions {
     () => {
         "SELECT v.id, v.uid, p.id AS package_id, p.uid AS package_uid, p.name AS package, v.pretty, v.normalized,
                 v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.removed_at IS NOT NULL AS awaited,
-                v.hidden_at IS NOT NULL AS hidden, a.sha1, v.created_at, v.updated_at
+                v.hidden_at IS NOT NULL AS hidden, v.filename, a.sha1, a.sha256, v.created_at, v.updated_at
            FROM versions v JOIN packages p ON p.id = v.package_id AND p.organization_id = ?1
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
            LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
@@ -169,6 +173,8 @@ pub struct AwaitedVersion<'a> {
     pub hidden: bool,
     /// Whether it is a security fix.
     pub security_fix: bool,
+    /// What the shop calls its zip.
+    pub filename: Option<&'a str>,
 }
 
 /// Makes a version whose zip has yet to come, unless the package has `most`; whether it was made. Its batch fails with a
@@ -183,8 +189,9 @@ pub fn insert_version(
 ) -> Query<bool> {
     Query::any(
         "INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at,
-                removed_at, hidden_at, security_fix_at, created_at, updated_at)
-         SELECT ?2, p.id, ?3, ?4, 'awaited', '', '{}', ?6, ?6, CASE WHEN ?5 THEN ?6 END, CASE WHEN ?9 THEN ?6 END, ?6, ?6
+                removed_at, hidden_at, security_fix_at, filename, created_at, updated_at)
+         SELECT ?2, p.id, ?3, ?4, 'awaited', '', '{}', ?6, ?6, CASE WHEN ?5 THEN ?6 END, CASE WHEN ?9 THEN ?6 END, ?10,
+                ?6, ?6
            FROM packages p
           WHERE p.id = ?1 AND p.organization_id = ?8
             AND (SELECT count(*) FROM versions v WHERE v.package_id = p.id) < ?7
@@ -199,6 +206,7 @@ pub fn insert_version(
             most.into(),
             organization.into(),
             version.security_fix.into(),
+            version.filename.into(),
         ],
     )
 }
@@ -213,7 +221,7 @@ pub fn update_awaiting_zip(
 ) -> Query<bool> {
     Query::any(
         "UPDATE versions SET normalized = ?2, pretty = ?3, hidden_at = CASE WHEN ?4 THEN ?5 END,
-                security_fix_at = CASE WHEN ?7 THEN coalesce(security_fix_at, ?5) END, updated_at = ?5
+                security_fix_at = CASE WHEN ?7 THEN coalesce(security_fix_at, ?5) END, filename = ?8, updated_at = ?5
           WHERE id = ?1 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?6)
          RETURNING id",
         [
@@ -224,6 +232,7 @@ pub fn update_awaiting_zip(
             now.into(),
             organization.into(),
             version.security_fix.into(),
+            version.filename.into(),
         ],
     )
 }

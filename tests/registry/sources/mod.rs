@@ -10,4 +10,5 @@ mod repository_addresses;
 mod repository_refs;
 mod runs;
 mod upload_replacements;
+mod upload_shapes;
 mod uploads;

@@ -28,7 +28,7 @@ async fn a_zip_becomes_a_version_that_composer_reads_and_downloads() {
     assert!(body["id"].take().is_string());
     let expected = json!({
         "id": null, "name": "acme/lib", "version": "v1.0.0", "normalized_version": "1.0.0.0", "reference": sha1,
-        "sha256": sha256, "size": zip.len(),
+        "sha256": sha256, "size": zip.len(), "remarks": [],
     });
     assert_eq!(body, expected);
     assert_eq!(registry.blobs.keys(), [format!("dist/{}/{sha256}.zip", &sha256[..2])]);
@@ -166,11 +166,11 @@ async fn a_zip_that_is_unsafe_to_unpack_is_refused_with_the_reason() {
         (patched(plain(), "aa/evil.php", ".git/config"), "it would reach a repository's own files"),
         (package_with(ZipEntry::Link("link", "../outside")), "the symlink link is unsafe: its target may lie outside"),
         (package_with(ZipEntry::Link("link", "/etc/passwd")), "the symlink link is unsafe: its target is absolute"),
-        (package_with(text("COMPOSER.json", "{}")), "another path is the same where case is ignored"),
-        (package_with(text("composer.json/a", "{}")), "another path is the same where case is ignored"),
+        (package_with(text("composer.json/a", "{}")), "another path is the same, or is the same where case is ignored"),
+        (package_with(text("Composer.json/a", "{}")), "another path is the same, or is the same where case is ignored"),
         (
             zip_of(&[text("composer.json", "{}"), ZipEntry::Link("a", "b"), text("a/c", "written through the link")]),
-            "another path is the same where case is ignored",
+            "another path is the same, or is the same where case is ignored",
         ),
         (
             patched(

@@ -206,6 +206,34 @@ async fn a_version_that_is_hidden_before_its_zip_comes_stays_so_until_it_is_show
 }
 
 #[tokio::test]
+async fn a_version_may_wait_for_a_zip_that_the_shop_calls_by_a_name_of_its_own() {
+    let registry = TestRegistry::new();
+    let lib = made(&registry, "acme/lib").await;
+    let documented = json!({"name": "8.7.2", "filename": "438411134.zip", "status": 1});
+    let waiting = version(&registry, &lib, documented.clone()).await.expect(201).json();
+    let shown = |version: &Value| json!([version["name"], version["filename"], version["status"]]);
+    assert_eq!(shown(&waiting), json!(["8.7.2", "438411134.zip", 1]));
+    assert_eq!(published(&registry, "acme/lib").await, [""; 0]);
+    let renamed = json!({"name": "8.7.3", "filename": "438411135.zip"});
+    let renamed = registry.storefront_put(&path("versions", &waiting), &renamed).send().await.expect(200).json();
+    assert_eq!(shown(&renamed), json!(["8.7.3", "438411135.zip", 1]));
+    registry.storefront_put(&path("versions", &waiting), &documented).send().await.expect(200);
+    // Either way of uploading completes it, and it goes on being called so.
+    registry.upload("acme/lib", "8.7.2", package("acme/lib", "one")).await.expect(201);
+    assert_eq!(published(&registry, "acme/lib").await, ["8.7.2"]);
+    let done = registry.storefront_put(&path("versions", &waiting), &documented).send().await.expect(200).json();
+    assert_eq!(json!([done["id"], shown(&done)]), json!([waiting["id"], shown(&waiting)]));
+    let by_hash = json!({"filename": format!("{}.zip", sha1_of(&package("acme/lib", "one")))});
+    registry.storefront_put(&path("versions", &waiting), &by_hash).send().await.expect(200);
+    let other = json!({"filename": "another.zip"});
+    registry.storefront_put(&path("versions", &waiting), &other).send().await.expect(409);
+    let second = json!({"name": "8.7.4", "filename": "second.zip"});
+    let second = version(&registry, &lib, second).await.expect(201).json();
+    let second = file(&registry, &second, package("acme/lib", "two")).await.expect(201).json();
+    assert_eq!(second["filename"], "second.zip");
+}
+
+#[tokio::test]
 async fn a_version_is_made_of_a_zip_that_the_package_has() {
     let registry = TestRegistry::new();
     let zip = package("acme/lib", "one");
@@ -222,7 +250,7 @@ async fn a_version_is_made_of_a_zip_that_the_package_has() {
     version(&registry, &lib, json!({"name": "1.0.1", "filename": name})).await.expect(409);
     version(&registry, &lib, json!({"name": "v1.0.1"})).await.expect(409);
     let others = format!("{}.zip", sha1_of(&package("acme/other", "one")));
-    for unknown in [others.as_str(), "1.zip", &"a".repeat(40)] {
+    for unknown in [others.as_str(), "", "a/b.zip", "a\\b.zip", &"a".repeat(256)] {
         let refused = version(&registry, &lib, json!({"name": "3.0.0", "filename": unknown})).await.expect(400).json();
         assert!(refused["details"]["filename"].is_array(), "{refused}");
     }

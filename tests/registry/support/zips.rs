@@ -45,11 +45,12 @@ pub fn package_with(extra: ZipEntry<'_>) -> Vec<u8> {
 }
 
 /// `bytes` with every `old` replaced by `new`, which is as long.
-pub fn patched(mut bytes: Vec<u8>, old: &str, new: &str) -> Vec<u8> {
+pub fn patched(mut bytes: Vec<u8>, old: &str, new: impl AsRef<[u8]>) -> Vec<u8> {
+    let new = new.as_ref();
     assert_eq!(old.len(), new.len());
     let mut at = 0;
     while let Some(found) = bytes[at..].windows(old.len()).position(|window| window == old.as_bytes()) {
-        bytes[at + found..at + found + old.len()].copy_from_slice(new.as_bytes());
+        bytes[at + found..at + found + old.len()].copy_from_slice(new);
         at += found + old.len();
     }
     assert!(at > 0, "{old} is not there");

@@ -46,7 +46,7 @@ pub use attributes::{Attributes, TooManyRules};
 pub use encoding::EncodingRefusal;
 pub use missing::{missing_files, missing_rule_files};
 pub use plan::{ArchivePlan, PlannedEntry, PlannedKind, plan_archive};
-pub use remarks::{ArchiveRemark, ArchiveRemarks, RemarkClass, RemarkKind};
+pub use remarks::{ArchiveRemark, ArchiveRemarks, RemarkClass, RemarkKind, shown};
 pub use writer::ArchiveWriter;
 pub use zip_format::EntrySizes;
 

@@ -104,7 +104,8 @@ struct ClassRemarks {
 }
 
 impl ArchiveRemarks {
-    pub(crate) fn add(&mut self, path: &[u8], kind: RemarkKind) {
+    /// Adds what is to be said of a path.
+    pub fn add(&mut self, path: &[u8], kind: RemarkKind) {
         let ClassRemarks { shown: list, total } = self.classes.entry(kind.class()).or_default();
         *total += 1;
         let remark = ArchiveRemark { path: shown(path), kind };
@@ -138,8 +139,8 @@ impl ArchiveRemarks {
     }
 }
 
-/// A path for people.
-pub(crate) fn shown(path: &[u8]) -> String {
+/// A path for people: odd characters are escaped, and a long one is cut.
+pub fn shown(path: &[u8]) -> String {
     let text = match std::str::from_utf8(path) {
         Ok(text) => text.escape_debug().to_string(),
         Err(_) => path.escape_ascii().to_string(),

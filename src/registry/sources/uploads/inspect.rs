@@ -9,7 +9,8 @@ use std::io::{Cursor, Read};
 
 use composer::{NoManifest, manifest_path};
 use git::{
-    DOCUMENTATION_FILES, SymlinkRefusal, UnsafeReason, check_relative_path, check_symlink, limits, preferred_name,
+    ArchiveRemarks, DOCUMENTATION_FILES, RemarkKind, SymlinkRefusal, UnsafeReason, check_relative_path, check_symlink,
+    limits, preferred_name, shown,
 };
 use zip::result::ZipError;
 use zip::{CompressionMethod, ExtraField, ZipArchive};
@@ -34,6 +35,9 @@ const FREE_BYTES: u64 = 1 << 20;
 
 /// Bytes inflated at a time.
 const WINDOW_BYTES: usize = 32 << 10;
+
+/// What composer takes no notice of beside a zip's only directory.
+const IGNORED_AT_TOP: &str = ".DS_Store";
 
 /// Begins every entry of a central directory; stored zips inside of a zip have some, too.
 const CENTRAL_HEADER: [u8; 4] = *b"PK\x01\x02";
@@ -63,9 +67,20 @@ pub enum RejectedZip {
     /// A name is in another encoding.
     #[error("the name {0} is not UTF-8")]
     NotUtf8(String),
-    /// Only one of two entries can be there where case is ignored.
-    #[error("the path {0} is unsafe: another path is the same where case is ignored")]
+    /// Two entries have one path, or a file's path is a directory's where case is ignored.
+    #[error("the path {0} is unsafe: another path is the same, or is the same where case is ignored")]
     SamePath(String),
+    /// Composer would not take the package out of its directory.
+    #[error(
+        "beside the directory {directory} there is {other}, so that composer would install the package one directory too \
+         deep; remove that (`zip -d package.zip '{other}*'`), or put composer.json at the top"
+    )]
+    BesideDirectory {
+        /// The directory with composer.json, with its slash.
+        directory: String,
+        /// What else is at the top: a directory, with its slash, or a file.
+        other: String,
+    },
     /// This link could lead outside of the package.
     #[error("the symlink {path} is unsafe: {reason}")]
     UnsafeLink {
@@ -113,6 +128,8 @@ pub struct Readable {
 /// What a zip holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZipContents {
+    /// What whoever uploads it should know.
+    pub remarks: ArchiveRemarks,
     /// composer.json.
     pub manifest: Vec<u8>,
     /// What people read; texts of more than 200 kB are left out.
@@ -136,10 +153,11 @@ pub fn inspect(bytes: &[u8]) -> Result<ZipContents, RejectedZip> {
         return Err(RejectedZip::TooManyEntries);
     }
     zip.validate_header_consistency()?;
-    let names = checked_names(&zip)?;
-    let listed: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (names, remarks) = checked_names(&zip)?;
+    let listed: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != IGNORED_AT_TOP).collect();
     let manifest = manifest_path(&listed)?.to_owned();
     let directory = manifest.rfind('/').map_or("", |at| &manifest[..=at]);
+    check_only_directory(&listed, directory)?;
     let wanted = FilesToRead::of(&names, directory);
     let limit = limit_of(bytes.len());
     let mut reader = Inflating { zip: &mut zip, left: limit, limit, window: vec![0; WINDOW_BYTES] };
@@ -156,7 +174,15 @@ pub fn inspect(bytes: &[u8]) -> Result<ZipContents, RejectedZip> {
         let ReadableText { sha256, text } = readable_text(found.get(path.as_str())?);
         Some(Readable { kind, name: path[directory.len()..].to_owned(), sha256, text })
     });
-    Ok(ZipContents { manifest, readable: readable.collect() })
+    Ok(ZipContents { remarks, manifest, readable: readable.collect() })
+}
+
+/// Whether composer installs what is in `directory`, and not the directory: it does when there is nothing else at the top
+/// (`ArchiveDownloader::getFolderContent`).
+fn check_only_directory(names: &[&str], directory: &str) -> Result<(), RejectedZip> {
+    let Some(other) = names.iter().find(|name| !name.starts_with(directory)) else { return Ok(()) };
+    let top = other.find('/').map_or(*other, |at| &other[..=at]);
+    Err(RejectedZip::BesideDirectory { directory: shown(directory.as_bytes()), other: shown(top.as_bytes()) })
 }
 
 /// What a zip of so many bytes may unpack to.
@@ -165,8 +191,9 @@ fn limit_of(zip_bytes: usize) -> u64 {
     by_ratio.min(MAX_INFLATED_BYTES)
 }
 
-/// The names of all entries in their order, once all of them are safe together. Directories keep their slash.
-fn checked_names<R: Read + std::io::Seek>(zip: &ZipArchive<R>) -> Result<Vec<String>, RejectedZip> {
+/// The names of all entries in their order, once all of them are safe together, and which of them differ in case only.
+/// Directories keep their slash.
+fn checked_names<R: Read + std::io::Seek>(zip: &ZipArchive<R>) -> Result<(Vec<String>, ArchiveRemarks), RejectedZip> {
     let mut taken = EntryNames::default();
     let mut names = Vec::with_capacity(zip.len());
     for raw in zip.file_names_raw() {
@@ -177,30 +204,41 @@ fn checked_names<R: Read + std::io::Seek>(zip: &ZipArchive<R>) -> Result<Vec<Str
         taken.take(path, path.len() < name.len())?;
         names.push(name.to_owned());
     }
-    Ok(names)
+    Ok((names, taken.remarks))
 }
 
-/// Every path in lower case, with whether it is a directory; those of the directories that are only implied, too.
+/// The paths of the entries, and of the directories that are only implied, by what they are where case is ignored.
 #[derive(Default)]
 struct EntryNames {
-    paths: HashMap<String, bool>,
+    paths: HashMap<String, TakenPath>,
     bytes: usize,
+    remarks: ArchiveRemarks,
+}
+
+/// What has a path.
+enum TakenPath {
+    Directory,
+    /// A file or a symlink, as its path is written.
+    File(String),
 }
 
 impl EntryNames {
     fn take(&mut self, path: &str, is_dir: bool) -> Result<(), RejectedZip> {
-        let lower = path.to_lowercase();
-        let parents = lower.match_indices('/').map(|(at, _)| (&lower[..at], true));
-        for (part, is_dir) in parents.chain([(lower.as_str(), is_dir)]) {
-            match self.paths.entry(part.to_owned()) {
+        let parents = path.match_indices('/').map(|(at, _)| (&path[..at], true));
+        for (part, is_dir) in parents.chain([(path, is_dir)]) {
+            match self.paths.entry(part.to_lowercase()) {
                 Slot::Vacant(slot) => {
                     self.bytes += slot.key().len();
-                    slot.insert(is_dir);
+                    slot.insert(if is_dir { TakenPath::Directory } else { TakenPath::File(part.to_owned()) });
                 }
-                Slot::Occupied(slot) if is_dir && *slot.get() => {}
-                Slot::Occupied(_) => {
-                    return Err(RejectedZip::SamePath(path.escape_debug().to_string()));
-                }
+                Slot::Occupied(slot) => match (slot.get(), is_dir) {
+                    (TakenPath::Directory, true) => {}
+                    (TakenPath::File(other), false) if other != part => {
+                        let other = shown(other.as_bytes());
+                        self.remarks.add(part.as_bytes(), RemarkKind::SameWhereCaseIsIgnored { other });
+                    }
+                    _ => return Err(RejectedZip::SamePath(path.escape_debug().to_string())),
+                },
             }
             if self.bytes > MAX_PATH_BYTES {
                 return Err(RejectedZip::PathsTooLong);

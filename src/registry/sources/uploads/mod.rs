@@ -34,6 +34,7 @@ use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipCon
 use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
+use crate::store::packages::remarks::{self, Remark, RemarkKind, RemarkSource, RemarksOn};
 use crate::store::packages::state::{LiveVersion, PackageSource, VersionHistory};
 use crate::store::packages::texts::NewText;
 use crate::store::packages::version_source::VersionSource;
@@ -122,6 +123,8 @@ pub struct Uploaded {
     pub normalized: NormalizedVersion,
     /// The zip.
     pub artifact: NewArtifact,
+    /// What whoever uploads it should know of the zip.
+    pub remarks: Vec<Remark>,
     /// Whether it was published now; else it was there already.
     pub is_new: bool,
 }
@@ -298,8 +301,15 @@ impl Publisher<'_> {
             pretty: taken.map_or(&self.address.pretty, |taken| &taken.pretty).clone(),
             normalized: self.address.version.clone(),
             artifact: self.artifact.clone(),
+            remarks: self.remarks(),
             is_new: taken.is_none_or(|taken| taken.uid == self.uid),
         }
+    }
+
+    fn remarks(&self) -> Vec<Remark> {
+        // Paths that differ in case only are all that is told of an uploaded zip: what else could be is refused.
+        let texts = self.contents.remarks.texts();
+        texts.map(|(_, text)| Remark::new(RemarkKind::CaseCollisions, text)).collect()
     }
 
     /// Announces the zip, and makes the repository of uploaded zips if there is none.
@@ -417,6 +427,8 @@ impl Publisher<'_> {
                 .map(|is_one| mark_security_fix(organization, package, &normalized, is_one.then_some(now))),
         );
         changes.push(uploads::insert_dist(organization, package, &normalized, &self.artifact.sha256, now));
+        let on_zip = RemarksOn { subject: self.artifact.sha1.as_str().to_owned(), remarks: self.remarks() };
+        changes.extend(remarks::replace(plan.repository_id, RemarkSource::Archive, &[on_zip], now));
         Ok(Plan {
             changed: vec![VersionUpsert {
                 package: package.to_owned(),
