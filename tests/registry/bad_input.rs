@@ -180,7 +180,7 @@ async fn two_registrations_at_once_are_one_repository_and_one_conflict() {
 fn manifests() -> Vec<(&'static str, &'static str)> {
     vec![
         ("{", "composer.json is not JSON"),
-        ("", "composer.json is not JSON"),
+        ("", "composer.json is empty"),
         ("nonsense", "composer.json is not JSON"),
         ("\u{feff}{\"name\":\"acme/lib\"}", "composer.json is not JSON: it begins with a byte order mark (UTF-8)"),
         ("[]", "composer.json must be an object, not a list"),

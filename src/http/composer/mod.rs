@@ -2,7 +2,7 @@
 //!
 //! * `GET /packages.json`, `GET /p2/{vendor}/{package}.json`, `…~dev.json`: metadata
 //! * `GET /dist/{vendor}/{package}/{version}/{reference}.zip` and `…/{version}.zip`: archives
-//! * `POST /notify-batch`, `GET /list.json`, `GET /search.json`
+//! * `POST /notify-batch`, `GET /list.json`, `GET /search.json`, `GET /providers/{vendor}/{package}.json`
 //! * `POST /security-advisories`, `POST /filter-lists`, `GET /filter-lists/summary.json`
 
 mod dist;
@@ -23,6 +23,8 @@ pub fn routes() -> Routes {
         .routes(routes!(notify::post_notify_batch))
         .routes(routes!(search::list_package_names))
         .routes(routes!(search::search_packages))
+        .routes(routes!(search::list_providers))
+        .routes(routes!(search::list_platform_providers))
         .routes(routes!(security::post_security_advisories))
         .routes(routes!(security::post_filter_lists))
         .routes(routes!(security::get_filter_summary))

@@ -25,6 +25,8 @@ pub struct PackagesJson {
     search: String,
     /// Where the names of all packages are.
     list: String,
+    /// Where it is told who provides a package.
+    providers_api: String,
     /// The names of the visible packages, where there are no patterns.
     #[schema(required = false)]
     available_packages: Vec<String>,
@@ -141,9 +143,9 @@ pub struct SearchResults {
 pub struct SearchResult {
     name: String,
     description: String,
-    /// Where its metadata is.
+    /// Its page in a browser: its homepage, else that of its repository; empty where there is none or it may not be shown.
     url: String,
-    /// Always empty.
+    /// Its git repository, for those who are shown `source`; else empty.
     repository: String,
     downloads: i64,
     /// Always 0.
@@ -151,6 +153,22 @@ pub struct SearchResult {
     /// `true`, or the name of its replacement; absent unless it is abandoned.
     #[schema(required = false, value_type = Value)]
     abandoned: (),
+}
+
+/// Who provides a package.
+#[derive(ToSchema)]
+pub struct Providers {
+    /// By name.
+    providers: Vec<Provider>,
+}
+
+/// A package that provides another one.
+#[derive(ToSchema)]
+pub struct Provider {
+    name: String,
+    description: String,
+    /// Composer's package type.
+    r#type: String,
 }
 
 /// Security advisories by package.

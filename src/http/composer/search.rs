@@ -1,20 +1,23 @@
-//! `list.json` and `search.json`, which `composer search`, `composer show -a` and shell completion request.
+//! `list.json`, `search.json` and `providers/…`, which `composer search`, `composer show -a`, shell completion, and the hints
+//! about a package that cannot be found request.
 
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use crate::http::composer::schemas::{PackageNames, SearchResults};
-use crate::http::kit::extract::{BaseUrl, LenientQuery};
+use crate::http::composer::schemas::{PackageNames, Providers, SearchResults};
+use crate::http::kit::extract::{LenientQuery, PathParams};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
 use crate::registry::delivery::root::listed_names;
+use crate::registry::delivery::search;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::read;
-use crate::store::Page;
-use crate::store::packages::lists::{PackageFilter, PackageRow, Sort};
+use crate::registry::kernel::provider::Provider;
+use crate::registry::packages::support::repository_page;
+use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::packages::lists::{PackageRow, ProviderRow};
 
 /// What narrows a list of names.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -56,10 +59,8 @@ pub struct SearchQuery {
     package_type: Option<String>,
 }
 
-/// Most packages of one response; composer requests no further pages.
-const MAX_RESULTS: i64 = 100;
-
-/// The visible packages whose name or description holds the text.
+/// The visible packages whose name, description or keywords hold every word, the best first; when there is none, those whose
+/// names are like the words.
 #[utoipa::path(
     get,
     path = "/search.json",
@@ -72,28 +73,26 @@ const MAX_RESULTS: i64 = 100;
 pub async fn search_packages(
     auth: RequestAuth<PackagesRead>,
     LenientQuery(query): LenientQuery<SearchQuery>,
-    BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let app = auth.app();
-    let filter = PackageFilter {
-        repository_uid: None,
-        search: query.q.as_deref().map(str::trim).filter(|text| !text.is_empty()),
-        package_type: query.package_type.as_deref().filter(|text| !text.is_empty()),
-    };
-    let page = Page { limit: MAX_RESULTS, offset: 0 };
-    let (rows, total) = read::list(app, &view, filter, Sort::default(), page).await?;
-    let results: Vec<Value> = rows.into_iter().map(|row| search_result(row, &base_url)).collect();
+    let text = query.q.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let package_type = query.package_type.as_deref().filter(|text| !text.is_empty());
+    let (rows, total) = search::search(auth.app(), &view, text, package_type).await?;
+    let results: Vec<Value> = rows.into_iter().map(|row| search_result(row, view.shows_source())).collect();
     Ok(ok(&json!({ "results": results, "total": total })))
 }
 
-/// A package as composer reads it.
-fn search_result(row: PackageRow, base_url: &str) -> Value {
+/// A package as composer reads it. Where it comes from is told to those alone who are shown `source`.
+fn search_result(row: PackageRow, shows_source: bool) -> Value {
+    let provider = Provider::parse(&row.provider).unwrap_or(Provider::Git);
+    let repository =
+        Some(row.repository_url.as_str()).filter(|_| shows_source && provider.kind() == RepositoryKind::Git);
+    let page = row.homepage.as_deref().or_else(|| repository_page(provider, repository?));
     let mut result = json!({
         "name": row.name,
         "description": row.description.unwrap_or_default(),
-        "url": format!("{base_url}/p2/{}.json", row.name),
-        "repository": "",
+        "url": page.unwrap_or_default(),
+        "repository": repository.unwrap_or_default(),
         "downloads": row.downloads,
         "favers": 0,
     });
@@ -103,4 +102,51 @@ fn search_result(row: PackageRow, base_url: &str) -> Value {
         Some(replacement) => result["abandoned"] = json!(replacement),
     }
     result
+}
+
+/// The visible packages whose newest version provides a package, such as the virtual `psr/log-implementation`.
+#[utoipa::path(
+    get,
+    path = "/providers/{vendor}/{file}",
+    tag = "composer",
+    params(
+        ("vendor" = String, Path, description = "The vendor"),
+        ("file" = String, Path, description = "`{package}.json`")
+    ),
+    responses(
+        (status = 200, description = "Who provides it, by name", body = Providers),
+        (status = 404, description = "The address does not end with `.json`")
+    )
+)]
+pub async fn list_providers(
+    auth: RequestAuth<PackagesRead>,
+    PathParams([vendor, file]): PathParams<2>,
+) -> Result<Response, Failure> {
+    providers_of(auth, &format!("{vendor}/{file}")).await
+}
+
+/// The visible packages whose newest version provides a platform package, such as `ext-mbstring`.
+#[utoipa::path(
+    get,
+    path = "/providers/{file}",
+    tag = "composer",
+    params(("file" = String, Path, description = "`{package}.json`")),
+    responses(
+        (status = 200, description = "Who provides it, by name", body = Providers),
+        (status = 404, description = "The address does not end with `.json`")
+    )
+)]
+pub async fn list_platform_providers(
+    auth: RequestAuth<PackagesRead>,
+    PathParams([file]): PathParams<1>,
+) -> Result<Response, Failure> {
+    providers_of(auth, &file).await
+}
+
+async fn providers_of(auth: RequestAuth<PackagesRead>, file: &str) -> Result<Response, Failure> {
+    let view = auth.view().await?;
+    let package = file.strip_suffix(".json").ok_or_else(|| Failure::not_found("Package"))?;
+    let rows = search::providers(auth.app(), &view, package).await?;
+    let provider = |row: ProviderRow| json!({ "name": row.name, "description": row.description.unwrap_or_default(), "type": row.package_type });
+    Ok(ok(&json!({ "providers": rows.into_iter().map(provider).collect::<Vec<_>>() })))
 }

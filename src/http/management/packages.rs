@@ -108,7 +108,7 @@ fn sort_of(key: Option<SortName>, order: Option<OrderName>) -> Sort {
 pub struct PackagesQuery {
     /// Only those of this repository
     repo_id: Option<String>,
-    /// Only those whose name or description holds this
+    /// Only those whose name, description or keywords hold every word of this
     search: Option<String>,
     /// Only those of this Composer type
     #[serde(rename = "type")]
@@ -142,6 +142,7 @@ pub async fn list_packages(
         repository_uid: filter.repo_id.as_deref(),
         search: filter.search.as_deref(),
         package_type: filter.package_type.as_deref(),
+        names: None,
     };
     let (rows, total) = read::list(auth.app(), &view, filter, sort, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(PackageView::from), total))

@@ -8,3 +8,4 @@ pub mod filtered;
 pub mod metadata;
 pub mod pinned;
 pub mod root;
+pub mod search;

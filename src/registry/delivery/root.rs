@@ -184,6 +184,7 @@ pub async fn root_document(app: &App, view: &View, base_url: &str) -> Result<Arc
         "notify-batch": format!("{base_url}/notify-batch"),
         "search": format!("{base_url}/search.json?q=%query%&type=%type%"),
         "list": format!("{base_url}/list.json"),
+        "providers-api": format!("{base_url}/providers/%package%.json"),
     });
     root.as_object_mut().into_iter().for_each(|root| root.extend(addresses(base_url, &listing.filter_lists)));
     root.as_object_mut().into_iter().for_each(|root| root.extend(announcement(&listing)));

@@ -173,6 +173,11 @@ fn dist_of(name: &PackageName, version: &LiveVersion) -> Dist {
     Dist { kind: DistType::Zip, url, reference: version.reference.clone(), shasum }
 }
 
+/// Most keywords of a package that search looks at.
+const MAX_KEYWORDS: usize = 50;
+/// Longest addresses that search results lead to.
+const MAX_HOMEPAGE_BYTES: usize = 500;
+
 /// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
 fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
     let text = |entry: &Map, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -187,7 +192,14 @@ fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
         Some(Value::String(replacement)) => Some(replacement.clone()),
         _ => None,
     });
+    let keywords = latest.and_then(|entry| entry.get("keywords")).and_then(Value::as_array).into_iter().flatten();
+    let keywords: Vec<&str> = keywords.filter_map(Value::as_str).take(MAX_KEYWORDS).collect();
+    let is_page = |address: &String| {
+        address.len() <= MAX_HOMEPAGE_BYTES && (address.starts_with("https://") || address.starts_with("http://"))
+    };
     Summary {
+        keywords: (!keywords.is_empty()).then(|| keywords.join(" ")),
+        homepage: latest.and_then(|entry| text(entry, "homepage")).filter(is_page),
         description: latest.and_then(|entry| text(entry, "description")),
         package_type: latest.and_then(|entry| text(entry, "type")).unwrap_or_else(|| "library".to_owned()),
         abandoned,

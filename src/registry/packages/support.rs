@@ -67,12 +67,21 @@ struct Pages {
     issues: Option<String>,
 }
 
+/// The page of the repository at `address` in a browser, where the provider's are known.
+pub fn repository_page(provider: Provider, address: &str) -> Option<&str> {
+    let home = address.trim_end_matches('/');
+    let home = home.strip_suffix(".git").unwrap_or(home);
+    match provider {
+        Provider::GitHub | Provider::GitLab | Provider::Bitbucket | Provider::Gitea => Some(home),
+        Provider::Git | Provider::Composer | Provider::Artifact => None,
+    }
+}
+
 impl Pages {
     /// The pages of the repository at `address` for a version that comes from the ref `reference` at `commit`. Whether a
     /// repository has its issues switched on is not asked; Bitbucket's are off unless somebody switches them on.
     fn of(provider: Provider, address: &str, reference: &str, commit: &str) -> Option<Self> {
-        let home = address.trim_end_matches('/');
-        let home = home.strip_suffix(".git").unwrap_or(home);
+        let home = repository_page(provider, address)?;
         let (kind, label) = match reference.strip_prefix("refs/tags/") {
             Some(tag) => ("tag", tag),
             None => ("branch", reference.strip_prefix("refs/heads/").unwrap_or(reference)),

@@ -1,8 +1,10 @@
 //! `packages` as lists and details show them.
 
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::ports::{Argument, Millis};
+use crate::store::access::released::Released;
 use crate::store::packages::version_index;
 use crate::store::{OrganizationId, Page, Query};
 
@@ -29,6 +31,12 @@ pub struct PackageRow {
     /// The version index (`registry::access::view`); `None` when lists show no version of it.
     #[serde(deserialize_with = "version_index")]
     pub version_index: Option<String>,
+    /// Its own page in a browser.
+    pub homepage: Option<String>,
+    /// What kind of host serves the repository that it comes from.
+    pub provider: String,
+    /// Address of that repository.
+    pub repository_url: String,
     /// Installs that composer reported.
     pub downloads: i64,
     /// When it first appeared.
@@ -40,7 +48,7 @@ pub struct PackageRow {
 macro_rules! package_columns {
     () => {
         "p.id, p.uid, r.uid AS repository_uid, p.name, p.description, p.type, p.abandoned, p.latest_version,
-         p.version_index, p.created_at, p.updated_at,
+         p.version_index, p.homepage, r.provider, r.url AS repository_url, p.created_at, p.updated_at,
          (SELECT coalesce(sum(d.count), 0) FROM downloads d JOIN versions v ON v.id = d.version_id
            WHERE v.package_id = p.id) AS downloads
        FROM packages p JOIN repositories r ON r.id = p.repository_id"
@@ -52,18 +60,44 @@ macro_rules! package_columns {
 pub struct PackageFilter<'a> {
     /// Only those of the repository with this public id.
     pub repository_uid: Option<&'a str>,
-    /// Only those whose name or description holds this text, in any case.
+    /// Only those whose name, description or keywords hold every word of this text, in any case.
     pub search: Option<&'a str>,
     /// Only those of this Composer type.
     pub package_type: Option<&'a str>,
+    /// Only those with one of these names.
+    pub names: Option<&'a [String]>,
+}
+
+/// Most words that are searched for.
+const MAX_WORDS: usize = 10;
+
+/// The words of what somebody searches for, in lower case.
+pub fn search_words(text: &str) -> Vec<String> {
+    text.split_whitespace().take(MAX_WORDS).map(str::to_ascii_lowercase).collect()
+}
+
+impl PackageFilter<'_> {
+    fn args(&self, organization: OrganizationId) -> [Argument; 5] {
+        let words = self.search.map(search_words).filter(|words| !words.is_empty());
+        [
+            organization.into(),
+            self.repository_uid.into(),
+            words.map(|words| json!(words).to_string()).into(),
+            self.package_type.into(),
+            self.names.map(|names| json!(names).to_string()).into(),
+        ]
+    }
 }
 
 macro_rules! package_filter {
     () => {
         " WHERE p.organization_id = ?1 AND p.version_index <> '[]'
             AND (?2 IS NULL OR r.uid = ?2)
-            AND (?3 IS NULL OR instr(lower(p.name), lower(?3)) OR instr(lower(coalesce(p.description, '')), lower(?3)))
-            AND (?4 IS NULL OR p.type = ?4)"
+            AND NOT EXISTS (SELECT 1 FROM json_each(?3) w
+                             WHERE NOT instr(lower(p.name || ' ' || coalesce(p.description, '') || ' ' || coalesce(p.keywords, '')),
+                                             w.value))
+            AND (?4 IS NULL OR p.type = ?4)
+            AND (?5 IS NULL OR p.name IN (SELECT n.value FROM json_each(?5) n))"
     };
 }
 
@@ -79,6 +113,8 @@ pub enum SortKey {
     CreatedAt,
     /// Installs that composer reported.
     Downloads,
+    /// How well it fits what is searched for, the best first, then what is installed most.
+    Relevance,
 }
 
 /// In which order a list of packages stands.
@@ -91,19 +127,34 @@ pub struct Sort {
 }
 
 /// The statement of one page. By name it can stop at the page's end; else every package has to be looked at.
-fn page_query(filter: &[Argument; 4], sort: Sort, page: Page) -> Query<Vec<PackageRow>> {
+fn page_query(filter: &[Argument; 5], sort: Sort, page: Page) -> Query<Vec<PackageRow>> {
     let mut args = filter.to_vec();
     args.extend([page.limit.into(), page.offset.into()]);
     let key = match sort.key {
         SortKey::Name if sort.descending => {
             return Query::all(
-                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name DESC LIMIT ?5 OFFSET ?6"),
+                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name DESC LIMIT ?6 OFFSET ?7"),
                 args,
             );
         }
         SortKey::Name => {
             return Query::all(
-                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name LIMIT ?5 OFFSET ?6"),
+                concat!("SELECT ", package_columns!(), package_filter!(), " ORDER BY p.name LIMIT ?6 OFFSET ?7"),
+                args,
+            );
+        }
+        SortKey::Relevance => {
+            return Query::all(
+                concat!(
+                    "SELECT ",
+                    package_columns!(),
+                    package_filter!(),
+                    " ORDER BY (SELECT sum(CASE WHEN p.name = w.value THEN 100
+                                  WHEN instr('/' || replace(p.name, '-', '/') || '/', '/' || w.value || '/') THEN 50
+                                  WHEN instr(p.name, w.value) THEN 10
+                                  WHEN instr(lower(p.keywords), w.value) THEN 5
+                                  ELSE 1 END) FROM json_each(?3) w) DESC, downloads DESC, p.name LIMIT ?6 OFFSET ?7"
+                ),
                 args,
             );
         }
@@ -117,8 +168,8 @@ fn page_query(filter: &[Argument; 4], sort: Sort, page: Page) -> Query<Vec<Packa
             "SELECT ",
             package_columns!(),
             package_filter!(),
-            " ORDER BY ?8 * CASE ?7 WHEN 'updated_at' THEN p.updated_at WHEN 'created_at' THEN p.created_at
-                            ELSE downloads END, p.name LIMIT ?5 OFFSET ?6"
+            " ORDER BY ?9 * CASE ?8 WHEN 'updated_at' THEN p.updated_at WHEN 'created_at' THEN p.created_at
+                            ELSE downloads END, p.name LIMIT ?6 OFFSET ?7"
         ),
         args,
     )
@@ -131,7 +182,7 @@ pub fn page(
     sort: Sort,
     page: Page,
 ) -> (Query<Vec<PackageRow>>, Query<i64>) {
-    let args = [organization.into(), filter.repository_uid.into(), filter.search.into(), filter.package_type.into()];
+    let args = filter.args(organization);
     (
         page_query(&args, sort, page),
         Query::count(
@@ -156,5 +207,36 @@ pub fn by_key(organization: OrganizationId, key: &str) -> Query<Option<PackageRo
                              WHERE v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL)"
         ),
         [organization.into(), key.into()],
+    )
+}
+
+/// A package that provides another one, such as an interface's virtual `psr/log-implementation`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ProviderRow {
+    /// `vendor/package`.
+    pub name: String,
+    /// What lists show.
+    pub description: Option<String>,
+    /// Composer's package type.
+    #[serde(rename = "type")]
+    pub package_type: String,
+    /// Its newest version, as Composer compares it.
+    pub normalized: String,
+    /// When that was released.
+    #[serde(flatten)]
+    pub released: Released,
+}
+
+/// The packages whose newest version provides the package `name` (lowercase), by name. At most `limit`.
+pub fn providers(organization: OrganizationId, name: &str, limit: i64) -> Query<Vec<ProviderRow>> {
+    Query::all(
+        "SELECT p.name, p.description, p.type, v.normalized, v.released_at, v.security_fix_at IS NOT NULL AS security_fix
+           FROM packages p
+           JOIN versions v ON v.package_id = p.id AND v.pretty = p.latest_version
+                          AND v.removed_at IS NULL AND v.yanked_at IS NULL AND v.hidden_at IS NULL
+           JOIN json_each(v.manifest, '$.provide') j
+          WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND j.type = 'text' AND lower(j.key) = ?2
+          ORDER BY p.name LIMIT ?3",
+        [organization.into(), name.into(), limit.into()],
     )
 }

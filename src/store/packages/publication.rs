@@ -72,6 +72,10 @@ pub fn guard_revisions<'p>(publisher: Publisher, packages: impl IntoIterator<Ite
 pub struct Summary {
     /// From composer.json of the newest version.
     pub description: Option<String>,
+    /// Its keywords, with blanks between them.
+    pub keywords: Option<String>,
+    /// Its page in a browser.
+    pub homepage: Option<String>,
     /// Composer's package type.
     pub package_type: String,
     /// `true`, or the replacement's name.
@@ -97,22 +101,25 @@ pub struct PackageUpsert {
 /// moved before. The zips of versions that another repository had stay downloadable.
 pub fn upsert_packages(publisher: Publisher, packages: Vec<PackageUpsert>) -> Vec<Stmt> {
     let row = |package: PackageUpsert| {
-        let Summary { description, package_type, abandoned, latest_version, version_index } = package.summary;
+        let PackageUpsert { uid, name, summary } = package;
+        let Summary { description, package_type, abandoned, latest_version, version_index, keywords, homepage } =
+            summary;
         let version_index = version_index.as_deref().unwrap_or(NO_VERSIONS);
-        json!([package.uid, package.name, description, package_type, abandoned, latest_version, version_index])
+        json!([uid, name, description, package_type, abandoned, latest_version, version_index, keywords, homepage])
     };
     let statement = |rows: String| {
         Stmt::new(
-            "INSERT INTO packages (uid, name, description, type, abandoned, latest_version, version_index,
+            "INSERT INTO packages (uid, name, description, type, abandoned, latest_version, version_index, keywords, homepage,
                     organization_id, repository_id, revision, created_at, updated_at)
              SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5,
-                    j.value ->> 6, o.id, ?2, o.revision, ?4, ?4
+                    j.value ->> 6, j.value ->> 7, j.value ->> 8, o.id, ?2, o.revision, ?4, ?4
                FROM json_each(?3) j JOIN organizations o ON o.id = ?1 WHERE true
              ON CONFLICT (organization_id, name) DO UPDATE SET
                repository_id = excluded.repository_id,
                description = coalesce(description_override, excluded.description), type = excluded.type,
                abandoned = excluded.abandoned, latest_version = excluded.latest_version,
-               version_index = excluded.version_index, revision = excluded.revision, updated_at = excluded.updated_at",
+               version_index = excluded.version_index, keywords = excluded.keywords, homepage = excluded.homepage,
+               revision = excluded.revision, updated_at = excluded.updated_at",
             [publisher.organization.into(), publisher.repository_id.into(), rows.into(), publisher.now.into()],
         )
     };

@@ -29,6 +29,7 @@ async fn packages_json_holds_absolute_urls_without_credentials_and_no_packages()
         "notify-batch": "https://registry.test/notify-batch",
         "search": "https://registry.test/search.json?q=%query%&type=%type%",
         "list": "https://registry.test/list.json",
+        "providers-api": "https://registry.test/providers/%package%.json",
         "security-advisories": {"metadata": true, "api-url": "https://registry.test/security-advisories"},
         "filter": {
             "metadata": true, "lists": {"malware": {"enabled": true}},

@@ -15,8 +15,12 @@ async fn package(registry: &TestRegistry, json: &Value) {
 
 async fn shop() -> (TestRegistry, String) {
     let registry = TestRegistry::new();
-    package(&registry, &json!({"name": "acme/blog", "description": "Writes 100% of posts"})).await;
-    package(&registry, &json!({"name": "acme/cart", "type": "symfony-bundle", "abandoned": "acme/basket"})).await;
+    package(
+        &registry,
+        &json!({"name": "acme/blog", "description": "Writes 100% of posts", "homepage": "https://blog.example"}),
+    )
+    .await;
+    package(&registry, &json!({"name": "acme/cart", "type": "symfony-bundle", "abandoned": "acme/basket", "keywords": ["Mail queue", 7]})).await;
     package(&registry, &json!({"name": "other/log", "description": "Logs", "abandoned": true})).await;
     let token = registry.reader().await;
     (registry, token)
@@ -51,7 +55,16 @@ async fn a_search_finds_text_in_names_and_descriptions() {
         assert_eq!(found["total"], results.len());
         results.iter().map(|result| result["name"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(find("q=log").await, ["acme/blog", "other/log"]);
+    assert_eq!(
+        find("q=log").await,
+        ["other/log", "acme/blog"],
+        "a whole part of the name is better than a piece of it"
+    );
+    assert_eq!(find("q=posts+blog").await, ["acme/blog"], "words stand apart");
+    assert_eq!(find("q=posts+cart").await, Vec::<String>::new(), "all of them are looked for");
+    assert_eq!(find("q=mail+queue").await, ["acme/cart"], "in keywords, too");
+    assert_eq!(find("q=blgo").await, ["acme/blog"], "what is not found as it is written may be misspelled");
+    assert_eq!(find("q=blgo&type=symfony-bundle").await, Vec::<String>::new());
     assert_eq!(find("q=POSTS").await, ["acme/blog"]);
     assert_eq!(find("q=100%25").await, ["acme/blog"]);
     assert_eq!(find("q=%25").await, ["acme/blog"], "a percent sign is no wildcard");
@@ -68,17 +81,55 @@ async fn a_result_has_what_composer_shows() {
     let found = registry.get("/search.json?q=acme").basic(&token).composer().send().await.expect(200).json();
     let expected = json!({"total": 2, "results": [
         {
-            "name": "acme/blog", "description": "Writes 100% of posts", "url": "https://registry.test/p2/acme/blog.json",
-            "repository": "", "downloads": 0, "favers": 0,
+            "name": "acme/blog", "description": "Writes 100% of posts", "url": "https://blog.example",
+            "repository": "https://git.test/acme/blog.git", "downloads": 0, "favers": 0,
         },
         {
-            "name": "acme/cart", "description": "", "url": "https://registry.test/p2/acme/cart.json",
-            "repository": "", "downloads": 0, "favers": 0, "abandoned": "acme/basket",
+            "name": "acme/cart", "description": "", "url": "",
+            "repository": "https://git.test/acme/cart.git", "downloads": 0, "favers": 0, "abandoned": "acme/basket",
         },
     ]});
     assert_eq!(found, expected);
     let found = registry.get("/search.json?q=other").basic(&token).composer().send().await.expect(200).json();
     assert_eq!(found["results"][0]["abandoned"], true);
+}
+
+#[tokio::test]
+async fn a_result_leads_to_the_page_of_the_repository_for_those_alone_who_are_shown_the_source() {
+    let registry = TestRegistry::new();
+    let repo = registry.git_host.serve("acme/lib");
+    repo.commit(&[file("composer.json", r#"{"name":"acme/lib","homepage":"javascript:alert(1)"}"#)]);
+    repo.tag("1.0.0");
+    registry.register_as(json!({"url": repo.url, "vcs_type": "gitlab"})).await;
+    registry.run_until_idle().await;
+    let token = registry.reader().await;
+    let found = registry.get("/search.json?q=lib").basic(&token).composer().send().await.expect(200).json();
+    let page = repo.url.trim_end_matches(".git").to_owned();
+    assert_eq!(json!([found["results"][0]["url"], found["results"][0]["repository"]]), json!([page, repo.url]));
+    let consumer = registry.consumer_as(&json!({"email": "one@example.com"})).await;
+    registry.grant(&consumer, "acme/lib", "*").await;
+    let found = consumer.get(&registry.isolate, "/search.json?q=lib").send().await.expect(200).json();
+    assert_eq!(json!([found["results"][0]["url"], found["results"][0]["repository"]]), json!(["", ""]));
+}
+
+#[tokio::test]
+async fn composer_is_told_which_visible_packages_provide_another_one() {
+    let registry = TestRegistry::new();
+    let provide = json!({"psr/Log-Implementation": "1.0", "ext-mbstring": "*"});
+    package(&registry, &json!({"name": "acme/log", "description": "Logs", "provide": provide})).await;
+    package(&registry, &json!({"name": "other/log", "provide": {"psr/log-implementation": "1.0"}})).await;
+    let (_, limited) = registry.token(&json!({"description": "a", "allowed_package_prefixes": ["acme/"]})).await;
+    let ask = async |name: &str, token: &str| {
+        registry.get(&format!("/providers/{name}.json")).basic(token).composer().send().await.expect(200).json()
+    };
+    let ours = json!({"name": "acme/log", "description": "Logs", "type": "library"});
+    let theirs = json!({"name": "other/log", "description": "", "type": "library"});
+    let all = registry.reader().await;
+    assert_eq!(ask("psr/log-implementation", &all).await, json!({"providers": [ours, theirs]}));
+    assert_eq!(ask("psr/log-implementation", &limited).await, json!({"providers": [ours]}));
+    assert_eq!(ask("ext-mbstring", &all).await, json!({"providers": [ours]}));
+    assert_eq!(ask("psr/cache-implementation", &all).await, json!({"providers": []}));
+    registry.get("/providers/psr/log").basic(&all).composer().send().await.expect(404);
 }
 
 #[tokio::test]

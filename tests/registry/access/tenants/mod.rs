@@ -95,6 +95,8 @@ fn operations(of: &OrganizationFixture) -> Vec<Named> {
         by_number("delete_storefront_version", none.clone(), &of.sold_version),
         named("get_package_by_name", none.clone(), &[vendor, short], &["vendor", "absent"]),
         named("get_package_metadata", none.clone(), &[vendor, &file], &["vendor", "absent.json"]),
+        named("list_providers", none.clone(), &[vendor, &file], &["vendor", "absent.json"]),
+        named("list_platform_providers", none.clone(), &[&file], &["absent.json"]),
     ];
     for (operation, body) in [
         ("get_package", none.clone()),
@@ -127,6 +129,13 @@ fn operations(of: &OrganizationFixture) -> Vec<Named> {
 /// An upload makes what it names, in the organization of whoever uploads; see
 /// `a_name_is_each_organizations_own`.
 const MAKES_WHAT_IT_NAMES: &str = "upload_version";
+
+/// The operations of the Composer surface that name something.
+const COMPOSER_OPERATIONS: [&str; 4] =
+    ["get_dist", "get_package_metadata", "list_providers", "list_platform_providers"];
+
+/// The operations that answer with an empty list where there is nothing of that name.
+const LISTS: [&str; 3] = ["list_consumers_by_email", "list_providers", "list_platform_providers"];
 
 /// Method and path of an operation of the document, with what stands in its path.
 fn address(document: &Value, operation: &str, values: &[String]) -> (Method, String) {
@@ -203,7 +212,7 @@ async fn check_operations(
         sign_in(registry.get("/p2/vendor/none.json")).composer().send().await;
         for Named { operation, body, theirs, nothing } in operations(foreign) {
             // The root's Composer surface is the root's, whoever asks.
-            if own.1.is_some() && ["get_dist", "get_package_metadata"].contains(&operation) {
+            if own.1.is_some() && COMPOSER_OPERATIONS.contains(&operation) {
                 continue;
             }
             let request = |values: &[String]| {
@@ -217,7 +226,7 @@ async fn check_operations(
                 let (reply, calls) = registry.counted(request(&nothing).send()).await;
                 let expected = shape(&reply, calls, &nothing, &nothing);
                 assert_eq!(met, expected, "{operation} as {who}");
-                let is_list = operation == "list_consumers_by_email" && expected.0 == 200;
+                let is_list = LISTS.contains(&operation) && expected.0 == 200;
                 assert!(is_list || [403, 404].contains(&expected.0), "{operation} as {who}: {expected:?}");
                 found += usize::from(expected.0 == 404);
             }
@@ -342,6 +351,7 @@ async fn a_credential_of_the_other_organization_finds_nothing_on_the_root_surfac
             "/packages.json",
             "/list.json",
             "/search.json",
+            "/providers/psr/log-implementation.json",
             "/p2/acme/shared.json",
             &format!("/p2/{}.json", root.name),
             "/p2/vendor/absent.json",
