@@ -88,7 +88,7 @@ CREATE TABLE filter_entries (
   version_constraint TEXT NOT NULL,
   reason TEXT,
   url TEXT,
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, source TEXT,
   UNIQUE (organization_id, list, package_name, version_constraint)
 ) STRICT;
 
@@ -243,7 +243,7 @@ CREATE TABLE repositories (
   refs_digest TEXT, -- SHA-256 over the refs of the last sync that was carried through
   request_seq INTEGER NOT NULL DEFAULT 1, -- counts the asks for a sync; a run notes which one it answers
   created_at INTEGER NOT NULL, package_filter TEXT, is_active INTEGER NOT NULL DEFAULT 1, conflicting_package TEXT, tag_prefix TEXT, source_protocol TEXT NOT NULL DEFAULT 'https'
-  CHECK (source_protocol IN ('https', 'ssh')), funding TEXT,
+  CHECK (source_protocol IN ('https', 'ssh')), funding TEXT, refresh_before INTEGER,
   UNIQUE (organization_id, url, path)
 ) STRICT;
 

@@ -119,6 +119,9 @@ pub struct FilterMatch {
     url: String,
     /// Its id.
     id: String,
+    /// Who says so.
+    #[schema(required = false)]
+    source: String,
 }
 
 /// Names of packages.

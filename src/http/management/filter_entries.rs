@@ -29,12 +29,14 @@ pub struct FilterEntryRequest {
     reason: Option<String>,
     /// Where to read more.
     url: Option<String>,
+    /// Who says so: a feed, a team.
+    source: Option<String>,
 }
 
 impl From<FilterEntryRequest> for EntrySpec {
     fn from(request: FilterEntryRequest) -> Self {
-        let FilterEntryRequest { list, package, constraint, reason, url } = request;
-        Self { list, package, constraint, reason, url }
+        let FilterEntryRequest { list, package, constraint, reason, url, source } = request;
+        Self { list, package, constraint, reason, url, source }
     }
 }
 
@@ -47,6 +49,8 @@ pub struct FilterEntryView {
     constraint: String,
     reason: Option<String>,
     url: Option<String>,
+    /// Who says so.
+    source: Option<String>,
     /// Unix seconds.
     created_at: i64,
 }
@@ -60,6 +64,7 @@ impl From<FilterEntryRow> for FilterEntryView {
             constraint: row.version_constraint,
             reason: row.reason,
             url: row.url,
+            source: row.source,
             created_at: row.created_at.seconds(),
         }
     }

@@ -70,7 +70,7 @@ pub struct FilterEntrySummary {
     pub url: Option<String>,
     /// What it is called: its public id, or what an upstream calls it.
     pub id: Option<String>,
-    /// Who says so; `None` for what was written down here.
+    /// Who says so, if that is told.
     #[serde(default)]
     pub source: Option<String>,
 }

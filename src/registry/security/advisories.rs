@@ -262,6 +262,8 @@ pub struct EntrySpec {
     pub reason: Option<String>,
     /// Where to read more.
     pub url: Option<String>,
+    /// Who says so.
+    pub source: Option<String>,
 }
 
 impl EntrySpec {
@@ -279,6 +281,7 @@ impl EntrySpec {
         }
         check_constraint(&mut wrong, "constraint", self.constraint.as_deref());
         wrong.check_text("reason", self.reason.as_deref(), MAX_TEXT);
+        wrong.check_text("source", self.source.as_deref(), MAX_TEXT);
         wrong.check_link("url", self.url.as_deref(), MAX_URL);
         wrong.into_result()
     }
@@ -300,6 +303,7 @@ pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryR
         version_constraint: spec.constraint.map_or_else(|| "*".to_owned(), |text| text.trim().to_owned()),
         reason: spec.reason.map(|text| text.trim().to_owned()),
         url: spec.url,
+        source: spec.source.map(|text| text.trim().to_owned()),
         created_at: now,
     };
     let event = AuditEvent {

@@ -46,7 +46,8 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
                       'advisoryId', a.advisory_id, 'affectedVersions', a.affected_versions))
                     FROM advisories a WHERE a.organization_id = p.organization_id AND a.package_name = p.name)),
                   'filter', json((SELECT json_group_array(json_object(
-                      'list', e.list, 'constraint', e.version_constraint, 'reason', e.reason, 'url', e.url, 'id', e.uid))
+                      'list', e.list, 'constraint', e.version_constraint, 'reason', e.reason, 'url', e.url, 'id', e.uid,
+                      'source', e.source))
                     FROM filter_entries e WHERE e.organization_id = p.organization_id AND e.package_name = p.name)),
                   'upstreams', json((SELECT json_group_array(json_object(
                       'advisories', json(u.advisories), 'filter', json(u.filter)))

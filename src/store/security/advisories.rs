@@ -54,6 +54,8 @@ pub struct FilterEntryRow {
     pub reason: Option<String>,
     /// Where to read more.
     pub url: Option<String>,
+    /// Who says so.
+    pub source: Option<String>,
     /// When it was written down.
     pub created_at: Millis,
 }
@@ -87,7 +89,7 @@ macro_rules! advisory_columns {
 
 macro_rules! entry_columns {
     () => {
-        "e.uid, e.list, e.package_name, e.version_constraint, e.reason, e.url, e.created_at"
+        "e.uid, e.list, e.package_name, e.version_constraint, e.reason, e.url, e.source, e.created_at"
     };
 }
 
@@ -201,7 +203,7 @@ pub struct ListedEntry {
     pub url: Option<String>,
     /// What it is called.
     pub id: Option<String>,
-    /// Which upstream's source says so; `None` for what was written down here.
+    /// Who says so, if that is told.
     pub source: Option<String>,
 }
 
@@ -216,7 +218,7 @@ pub async fn filter_entries_for(
     let json = |names: Option<&[String]>| names.map(|names| serde_json::json!(names).to_string());
     let query = Query::all(
         "SELECT 0 AS place, e.id AS number, e.package_name, e.list, e.version_constraint AS affected, e.reason, e.url,
-                e.uid AS id, NULL AS source, p.version_index
+                e.uid AS id, e.source, p.version_index
            FROM filter_entries e
            JOIN packages p ON p.organization_id = e.organization_id AND p.name = e.package_name
           WHERE e.organization_id = ?1 AND p.version_index <> '[]'
@@ -420,8 +422,9 @@ pub async fn insert_filter_entry(
     noted: Stmt,
 ) -> Result<bool, DatabaseError> {
     let insert = Query::any(
-        "INSERT INTO filter_entries (uid, organization_id, list, package_name, version_constraint, reason, url, created_at)
-         SELECT ?1, ?2, ?3, p.name, ?5, ?6, ?7, ?8
+        "INSERT INTO filter_entries (uid, organization_id, list, package_name, version_constraint, reason, url, created_at,
+                source)
+         SELECT ?1, ?2, ?3, p.name, ?5, ?6, ?7, ?8, ?9
            FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND p.version_index <> '[]'
          RETURNING id",
         [
@@ -433,6 +436,7 @@ pub async fn insert_filter_entry(
             new.reason.as_deref().into(),
             new.url.as_deref().into(),
             new.created_at.into(),
+            new.source.as_deref().into(),
         ],
     );
     let (is_written, _) = db.ask(change(organization, insert, noted, &new.package_name, new.created_at)).await?;

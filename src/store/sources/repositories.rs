@@ -247,18 +247,19 @@ pub async fn insert(
     Ok(row)
 }
 
-/// Asks for a sync: whatever run is under way, another one follows, and zips that were refused are tried again. The
-/// repository as it is then, if there is one.
+/// Asks for a sync: whatever run is under way, another one follows, zips that were refused are tried again, and all that an
+/// upstream has said is asked for again. The repository as it is then, if there is one.
 pub async fn request_sync(
     db: &dyn Database,
     organization: OrganizationId,
     uid: &str,
     noted: Stmt,
+    now: Millis,
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let ask = Stmt::new(
-        "UPDATE repositories SET request_seq = request_seq + 1
+        "UPDATE repositories SET request_seq = request_seq + 1, refresh_before = ?3
           WHERE organization_id = ?1 AND uid = ?2 AND kind <> 'artifact'",
-        [organization.into(), uid.into()],
+        [organization.into(), uid.into(), now.into()],
     );
     let again = dists::delete_refusals(organization, uid);
     let ((), (), (), row) = db.ask((ask, noted, again, by_uid(organization, uid))).await?;

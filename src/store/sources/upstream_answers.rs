@@ -74,20 +74,32 @@ pub fn ownership(organization: OrganizationId, repository_id: i64, names: String
     )
 }
 
-/// Reads the names that an upstream has, if its answer is from before `before` or it failed to tell of them since: the
-/// oldest answers first, then what failed. A name that it never told of is asked for by whoever wants it.
+/// Reads the names that an upstream has, if its answer is from before `before` or before somebody requested a sync, or it
+/// failed to tell of them since: the oldest answers first, then what failed. A name that it never told of is asked for by whoever wants it.
 pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, limit: i64) -> Query<Vec<NameRow>> {
     Query::all(
         concat!(
             "SELECT n.validators, n.digest, ",
             ownership_columns!(),
             " FROM (SELECT name, validators, digest, error, checked_at FROM mirrors
-                     WHERE repository_id = ?2 AND answer <> 'absent' AND (checked_at < ?3 OR error IS NOT NULL)
+                     WHERE repository_id = ?2 AND answer <> 'absent'
+                       AND (checked_at < max(?3, coalesce((SELECT r.refresh_before FROM repositories r WHERE r.id = ?2), 0))
+                            OR error IS NOT NULL)
                      ORDER BY error IS NOT NULL, checked_at LIMIT ?4) n",
             owners!(),
             " ORDER BY n.error IS NOT NULL, n.checked_at"
         ),
         [organization.into(), repository_id.into(), before.into(), limit.into()],
+    )
+}
+
+/// Whether there are names of which an upstream has told, and not since somebody requested a sync.
+pub fn has_older_than_request(organization: OrganizationId, repository_id: i64) -> Query<bool> {
+    Query::any(
+        "SELECT 1 AS found FROM repositories r JOIN mirrors m ON m.repository_id = r.id
+          WHERE r.id = ?2 AND r.organization_id = ?1 AND m.answer <> 'absent' AND m.error IS NULL
+            AND m.checked_at < r.refresh_before LIMIT 1",
+        [organization.into(), repository_id.into()],
     )
 }
 

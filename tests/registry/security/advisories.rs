@@ -125,7 +125,7 @@ async fn flagged_versions_stand_in_p2_in_the_lists_and_in_the_summary() {
     let before = root().send().await.expect(200);
     assert_eq!(before.json()["filter"]["lists"], json!({"malware": {"enabled": true}}));
     for entry in [
-        json!({"package": "acme/lib", "constraint": "1.0.0", "reason": "stolen", "url": "https://acme.example/2"}),
+        json!({"package": "acme/lib", "constraint": "1.0.0", "reason": "stolen", "url": "https://acme.example/2", "source": "acme-feed"}),
         json!({"package": "acme/lib", "constraint": "2.0.0"}),
         json!({"package": "acme/lib", "list": "quarantine"}),
     ] {
@@ -137,7 +137,11 @@ async fn flagged_versions_stand_in_p2_in_the_lists_and_in_the_summary() {
     let filter =
         registry.get("/p2/acme/lib.json").basic(&token).composer().send().await.expect(200).json()["filter"].take();
     assert_eq!(filter["malware"][0]["constraint"], "1.0.0");
-    assert_eq!(filter["malware"][0]["reason"], "stolen");
+    assert_eq!(
+        (&filter["malware"][0]["reason"], &filter["malware"][0]["source"]),
+        (&json!("stolen"), &json!("acme-feed"))
+    );
+    assert_eq!(filter["malware"][1].get("source"), None);
     assert_eq!(filter["quarantine"][0]["constraint"], "*");
     let summary = registry.get("/filter-lists/summary.json").basic(&token).send().await.expect(200).json();
     let expected = json!({"malware": {"acme/lib": "1.0.0 || 2.0.0"}, "quarantine": {"acme/lib": "*"}});
@@ -146,8 +150,10 @@ async fn flagged_versions_stand_in_p2_in_the_lists_and_in_the_summary() {
     let all = registry.post("/filter-lists").basic(&token).json(&question).send().await.expect(200).json();
     assert_eq!(all["filter"]["malware"].as_array().map(Vec::len), Some(2));
     assert_eq!(all["filter"]["malware"][0]["package"], "acme/lib");
+    assert_eq!(all["filter"]["malware"][0]["source"], "acme-feed");
 
     let entries = registry.get("/api/filter-entries?list=malware").bearer(ADMIN).send().await.expect(200).json();
+    assert_eq!(entries[1]["source"], "acme-feed");
     for entry in entries.as_array().expect("a list") {
         let path = format!("/api/filter-entries/{}", entry["id"].as_str().expect("an id"));
         registry.delete(&path).bearer(ADMIN).send().await.expect(200);

@@ -9,7 +9,7 @@ use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 
 use crate::json::read_text;
-use crate::ports::Fault;
+use crate::ports::{Fault, Millis};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::memory::Permit;
@@ -18,6 +18,7 @@ use crate::registry::packages::documents::stored;
 use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
 use crate::registry::sources::composer::client::{ComposerClient, response_error};
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
+use crate::registry::sources::composer::lookup::ask_again;
 use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::composer::{eligible_upstreams, signature};
 use crate::registry::sources::incoming_zip::IncomingZip;
@@ -80,7 +81,11 @@ impl From<Failure> for UpstreamDistError {
     }
 }
 
-/// Fetches the archive of a mirrored version and keeps it; `known_sha1` is what it was when it was here before.
+/// How long what an upstream's metadata promises is taken for its last word.
+const PROMISE_HOLDS: Duration = Duration::from_mins(1);
+
+/// Fetches the archive of a mirrored version and keeps it; `known_sha1` is what it was when it was here before. When it is
+/// another one than the metadata promises, the metadata is asked for again, and what that promises now is tried once.
 ///
 /// # Errors
 /// `Upstream` when it cannot be had now, or is not what was promised; nothing is kept then. `NotFound` when its upstream
@@ -92,31 +97,26 @@ pub async fn fetch(
     row: &DistRow,
     known_sha1: Option<&str>,
 ) -> Result<NewArtifact, Failure> {
-    let upstream = upstream_of(app, organization, name, row).await?;
-    let mut permit = app.acquire_permit(&DOWNLOAD_PERMITS, TIMEOUT).await.ok_or_else(busy)?;
-    let mut remote = ComposerClient::new(app, &upstream).map_err(|error| error.into_failure(name.as_str()))?;
-    if let Some(sealed) = &row.upstream_login {
-        remote.log_in(UrlLogin::open(app, organization, name, sealed)?);
+    let Upstream { repository, checked_at } = upstream_of(app, organization, name, row).await?;
+    let asker = Asker { app, organization, name, upstream: &repository };
+    let mut fetched = asker.fetch(row, known_sha1).await?;
+    let may_be_outdated =
+        known_sha1.is_none() && checked_at.is_some_and(|checked_at| app.now() >= checked_at.plus(PROMISE_HOLDS));
+    if matches!(fetched, Err(UpstreamDistError::Shasum { .. }))
+        && may_be_outdated
+        && ask_again(app, organization, &repository, name).await
+        && let Some(now) = app.ports.database.ask(dists::by_id(row.id)).await?
+        && now.upstream_shasum != row.upstream_shasum
+    {
+        fetched = asker.fetch(&now, None).await?;
     }
-    let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
-    let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
-    let mut problem = UpstreamDistError::NotAnArchive(row.kind);
-    for url in urls {
-        let wanted = WantedArchive { kind: row.kind, sha1: promised };
-        match download(app, &mut remote, &url, wanted, &mut permit).await {
-            Ok(artifact) => {
-                note_reachability(app, row, None).await;
-                return attach(app, row, artifact).await;
-            }
-            Err(UpstreamDistError::Mirror(UpstreamRepositoryError::Internal(failure))) => return Err(failure),
-            // As composer does it: only what cannot be had is looked for elsewhere.
-            Err(error @ UpstreamDistError::Shasum { .. }) => {
-                problem = error;
-                break;
-            }
-            Err(error) => problem = error,
+    let problem = match fetched {
+        Ok(artifact) => {
+            note_reachability(app, row, None).await;
+            return attach(app, row, artifact).await;
         }
-    }
+        Err(problem) => problem,
+    };
     note_reachability(app, row, Some(&problem)).await;
     if matches!(problem, UpstreamDistError::TooLarge) {
         app.ports.database.ask(dists::record_refusal(row.id, &problem.to_string())).await?;
@@ -124,6 +124,43 @@ pub async fn fetch(
     }
     let message = format!("The archive of {name} {} is not available from its upstream: {problem}", row.pretty);
     Err(Failure::new(problem.kind(), message))
+}
+
+/// Who fetches the archives of a package.
+struct Asker<'a> {
+    app: &'a App,
+    organization: OrganizationId,
+    name: &'a PackageName,
+    upstream: &'a UpstreamRepository,
+}
+
+impl Asker<'_> {
+    /// Fetches what is promised from the first of its addresses that has it.
+    async fn fetch(
+        &self,
+        row: &DistRow,
+        known_sha1: Option<&str>,
+    ) -> Result<Result<NewArtifact, UpstreamDistError>, Failure> {
+        let Self { app, organization, name, upstream } = *self;
+        let mut permit = app.acquire_permit(&DOWNLOAD_PERMITS, TIMEOUT).await.ok_or_else(busy)?;
+        let mut remote = ComposerClient::new(app, upstream).map_err(|error| error.into_failure(name.as_str()))?;
+        if let Some(sealed) = &row.upstream_login {
+            remote.log_in(UrlLogin::open(app, organization, name, sealed)?);
+        }
+        let urls: Vec<String> = read_text(row.upstream_urls.as_deref().unwrap_or("[]")).map_err(Failure::internal)?;
+        let promised = known_sha1.or(row.upstream_shasum.as_deref()).unwrap_or_default();
+        let mut problem = UpstreamDistError::NotAnArchive(row.kind);
+        for url in urls {
+            let wanted = WantedArchive { kind: row.kind, sha1: promised };
+            match download(app, &mut remote, &url, wanted, &mut permit).await {
+                Err(UpstreamDistError::Mirror(UpstreamRepositoryError::Internal(failure))) => return Err(failure),
+                // As composer does it: only what cannot be had is looked for elsewhere.
+                settled @ (Ok(_) | Err(UpstreamDistError::Shasum { .. })) => return Ok(settled),
+                Err(error) => problem = error,
+            }
+        }
+        Ok(Err(problem))
+    }
 }
 
 /// Has operators know whether the zip can be had that a composer.json in a git repository names.
@@ -145,21 +182,29 @@ async fn note_reachability(app: &App, row: &DistRow, problem: Option<&UpstreamDi
     }
 }
 
+/// Whom an archive is fetched from.
+struct Upstream {
+    repository: UpstreamRepository,
+    /// When it last told of the package; `None` where no metadata of an upstream promises anything.
+    checked_at: Option<Millis>,
+}
+
 /// The upstream of a version, if it may still be asked for the package; for a version from git, its repository.
 async fn upstream_of(
     app: &App,
     organization: OrganizationId,
     name: &PackageName,
     row: &DistRow,
-) -> Result<UpstreamRepository, Failure> {
+) -> Result<Upstream, Failure> {
     if matches!(row.source, VersionSource::Ref(_)) {
         let repository = app.ports.database.ask(repositories::by_id(row.repository_id)).await?;
-        return repository.map(|row| row.repository.to_upstream()).ok_or_else(|| Failure::not_found("Repository"));
+        let repository = repository.ok_or_else(|| Failure::not_found("Repository"))?.repository.to_upstream();
+        return Ok(Upstream { repository, checked_at: None });
     }
     let facts = stored(app, organization, name).await?.authority;
     let said = facts.as_ref().map(|facts| eligible_upstreams(facts, name)).unwrap_or_default();
-    let upstream =
-        said.into_iter().map(|said| &said.upstream).find(|upstream| upstream.id == row.repository_id).cloned();
+    let said = said.into_iter().find(|said| said.upstream.id == row.repository_id);
+    let upstream = said.map(|said| Upstream { repository: said.upstream.clone(), checked_at: said.checked_at });
     upstream.ok_or_else(|| unavailable(&row.pretty, "the upstream that has it is no longer asked for this package"))
 }
 

@@ -313,6 +313,22 @@ async fn import_one(
     Ok(import.failure.map_or(Ok(has_it), Err))
 }
 
+/// Asks an upstream once more for a package that it has told of, whatever its answer is worth: an archive is another one than
+/// that promised. Whether it has it; a failure is none of the package's.
+pub async fn ask_again(
+    app: &App,
+    organization: OrganizationId,
+    upstream: &UpstreamRepository,
+    name: &PackageName,
+) -> bool {
+    let turn = lookup_permit_name(organization, name);
+    let Some(place) = app.acquire_permit(&[&turn], LOOKUP_TIMEOUT).await else { return false };
+    let has_it = matches!(import_one(app, organization, upstream, name, None).await, Ok(Ok(true)));
+    app.memory.published_slot::<DocumentCache>().lock().remove(&(organization, name.as_str().to_owned()));
+    drop(place);
+    has_it
+}
+
 /// Writes down that an upstream failed to tell of the name, unless it fails as a whole, which its root tells.
 async fn record_name_failure(lookup: &Lookup<'_>, upstream: &UpstreamRepository, error: UpstreamRepositoryError) {
     let Lookup { app, name, .. } = *lookup;

@@ -51,18 +51,20 @@ async fn refresh_root_and_packages(import: &mut ImportBatch<'_>) -> Result<Progr
         (None, Some(known)) if known.root.metadata_url.is_none() => return Ok(Progress::Done),
         (None, _) => {}
     }
-    refresh_oldest(import).await?;
-    Ok(Progress::Done)
+    refresh_oldest(import).await
 }
 
-/// Asks for the packages again that were not asked for the longest.
-async fn refresh_oldest(import: &mut ImportBatch<'_>) -> Result<(), UpstreamRepositoryError> {
+/// Asks for the packages again that were not asked for the longest. After somebody has requested a sync that is all of them,
+/// whatever their age, over as many syncs as it takes.
+async fn refresh_oldest(import: &mut ImportBatch<'_>) -> Result<Progress, UpstreamRepositoryError> {
     let before = import.app.now().minus(import.app.config.sync_interval);
     let oldest = upstream_answers::oldest(import.organization, import.upstream.id, before, PACKAGES_A_SYNC);
-    for NameRow { name, ownership, before } in import.app.ports.database.ask(oldest).await? {
+    let oldest = import.app.ports.database.ask(oldest).await?;
+    let may_be_more = i64::try_from(oldest.len()).is_ok_and(|asked| asked == PACKAGES_A_SYNC);
+    for NameRow { name, ownership, before } in oldest {
         let Ok(name) = PackageName::parse(&name) else { continue };
         if !import.may_ask_on() {
-            break;
+            return Ok(Progress::Done);
         }
         if ineligibility(import.upstream, &ownership, &name).is_none() {
             let is_owner = ownership.owner == Some(import.upstream.id);
@@ -71,7 +73,12 @@ async fn refresh_oldest(import: &mut ImportBatch<'_>) -> Result<(), UpstreamRepo
             }
         }
     }
-    Ok(())
+    if !may_be_more {
+        return Ok(Progress::Done);
+    }
+    import.flush().await?;
+    let older = upstream_answers::has_older_than_request(import.organization, import.upstream.id);
+    Ok(if import.app.ports.database.ask(older).await? { Progress::More } else { Progress::Done })
 }
 
 /// What is left to do at the end, whether it was a good one or not.

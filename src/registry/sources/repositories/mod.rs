@@ -264,7 +264,7 @@ fn refuse_uploads(repository: &Repository) -> Result<(), Failure> {
 pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<RepositoryRow, Failure> {
     let event = AuditEvent { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
     let recorded = by.record(app, &event)?;
-    let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, recorded).await?;
+    let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, recorded, app.now()).await?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     refuse_uploads(&row.repository)?;
     app.enqueue(Job::SyncRepository { repository_id: row.repository.id }, Duration::ZERO).await;

@@ -112,6 +112,27 @@ async fn bytes_that_are_not_the_promised_ones_are_neither_served_nor_kept() {
 }
 
 #[tokio::test]
+async fn an_archive_that_was_made_anew_is_taken_once_the_metadata_promises_it() {
+    let old = zip_of(b"{\"old\":1}");
+    let (registry, token, path) = with_zip(&old, &sha1_of(&old)).await;
+    // Its upstream builds it anew, from the same commit.
+    let zip = zip_of(b"{\"new\":1}");
+    let mut version = upstream_version(SATIS, "vendor/lib", "1.0.0");
+    version["dist"]["shasum"] = json!(sha1_of(&zip));
+    registry.composer_host.publish(SATIS, "vendor/lib", &[version]);
+    registry.composer_host.put(ZIP_URL, Bytes::from(zip.clone()));
+    let refused = download(&registry, &token, &path).await.expect(502);
+    assert!(refused.json()["warning"].as_str().expect("text").contains("promises"), "what was just read is believed");
+    registry.advance_seconds(60);
+    registry.composer_host.take_urls();
+    assert_eq!(download(&registry, &token, &path).await.expect(200).body, zip);
+    let urls = registry.composer_host.take_urls();
+    let metadata = [format!("{SATIS}/p2/vendor/lib.json"), format!("{SATIS}/p2/vendor/lib~dev.json")];
+    assert_eq!(urls, [&[ZIP_URL.to_owned()][..], &metadata, &[ZIP_URL.to_owned()]].concat());
+    assert_eq!(read(&registry, &token, LIB).await.versions("vendor/lib")[0]["dist"]["shasum"], sha1_of(&zip));
+}
+
+#[tokio::test]
 async fn what_is_no_complete_zip_is_neither_served_nor_kept() {
     let words =
         |problem: &str| format!("The archive of vendor/lib 1.0.0 is not available from its upstream: {problem}");

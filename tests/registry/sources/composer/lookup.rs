@@ -367,7 +367,7 @@ async fn a_version_without_a_time_was_released_when_it_was_first_seen() {
 
 #[tokio::test]
 async fn a_sync_asks_for_the_oldest_answers_again_and_for_no_more_than_fifty() {
-    let (registry, id, token) = mirroring().await;
+    let (registry, _, token) = mirroring().await;
     for number in 0..60 {
         let name = format!("vendor/p{number}");
         registry.composer_host.publish(SATIS, &name, &[upstream_version(SATIS, &name, "1.0.0")]);
@@ -378,7 +378,8 @@ async fn a_sync_asks_for_the_oldest_answers_again_and_for_no_more_than_fifty() {
     registry.composer_host.take_requests();
     registry.composer_host.publish(SATIS, "vendor/p3", &[upstream_version(SATIS, "vendor/p3", "2.0.0")]);
     registry.composer_host.unpublish(SATIS, "vendor/p4");
-    let (_, calls) = registry.counted(registry.sync(&id)).await;
+    registry.cron().await;
+    let ((), calls) = registry.counted(registry.run_until_idle()).await;
     let urls = registry.composer_host.take_urls();
     assert_eq!(urls.len(), 1 + 2 * 50, "{urls:?}");
     assert!(

@@ -6,5 +6,6 @@ mod faults;
 mod import_all;
 pub mod lookup;
 mod names;
+mod refresh;
 mod shapes;
 pub mod whole;
