@@ -187,7 +187,7 @@ CREATE TABLE packages (
   revision INTEGER NOT NULL, -- unix seconds, strictly increasing: Last-Modified of its documents
   version_index TEXT NOT NULL DEFAULT '[]', -- JSON array of [normalized, released_at, pretty], a published version each
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT, hidden_at INTEGER, keywords TEXT, homepage TEXT,
+  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT, hidden_at INTEGER, renamed_to TEXT, keywords TEXT, homepage TEXT,
   UNIQUE (organization_id, name)
 ) STRICT;
 
