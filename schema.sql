@@ -411,6 +411,8 @@ CREATE INDEX audit_log_by_organization ON audit_log (organization_id, id);
 
 CREATE INDEX audit_log_by_target ON audit_log (target, id);
 
+CREATE INDEX consumers_by_customer ON consumers (organization_id, customer_id, id) WHERE customer_id IS NOT NULL;
+
 CREATE INDEX consumers_by_email ON consumers (organization_id, lower(email), id);
 
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);

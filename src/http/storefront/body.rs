@@ -9,7 +9,7 @@ use crate::ports::Millis;
 use crate::registry::kernel::dates::{php_date, read_php_date};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::catalog::{PackageSpec, VersionSpec};
-use crate::registry::storefront::consumers::{Consumer, ConsumerSpec};
+use crate::registry::storefront::consumers::{Consumer, ConsumerSpec, OnKnownCustomer};
 use crate::registry::storefront::entitlements::PermissionSpec;
 use crate::store::Update;
 use crate::store::access::tokens::TokenRow;
@@ -19,7 +19,9 @@ use crate::store::storefront::entitlements::PermissionRow;
 
 /// A request to make or to change a consumer. Each name may also be written without its underscore.
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(example = json!({"email": "one@example.com", "customer_id": "42", "order_id": "1001"}))]
+#[schema(example = json!({
+    "email": "one@example.com", "customer_id": "42", "order_id": "1001", "on_known_customer": "return"
+}))]
 pub struct ConsumerRequest {
     /// Needed when the consumer is made.
     email: Option<String>,
@@ -43,6 +45,37 @@ pub struct ConsumerRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<i64>)]
     seats: Update<i64>,
+    /// For a new consumer alone: what is done when there is one with this `customer_id` already.
+    on_known_customer: Option<OnKnownCustomerName>,
+}
+
+impl ConsumerRequest {
+    /// What is done when there is a consumer with its `customer_id` already; `None` when it does not say.
+    pub fn on_known_customer(&self) -> Option<OnKnownCustomer> {
+        self.on_known_customer.map(OnKnownCustomer::from)
+    }
+}
+
+/// What is done when a customer has a consumer.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnKnownCustomerName {
+    /// Another one is made, as when nothing is said.
+    Create,
+    /// The answer is the one that there is (200), the oldest of several, unchanged.
+    Return,
+    /// The request is refused (409) with the id of the one that there is.
+    Refuse,
+}
+
+impl From<OnKnownCustomerName> for OnKnownCustomer {
+    fn from(name: OnKnownCustomerName) -> Self {
+        match name {
+            OnKnownCustomerName::Create => Self::Create,
+            OnKnownCustomerName::Return => Self::Return,
+            OnKnownCustomerName::Refuse => Self::Refuse,
+        }
+    }
 }
 
 impl From<ConsumerRequest> for ConsumerSpec {

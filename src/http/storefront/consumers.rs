@@ -2,6 +2,8 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
@@ -13,25 +15,35 @@ use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
 use crate::http::storefront::id_of;
 use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::consumers::{self, ConsumerSpec};
+use crate::registry::storefront::consumers::{self, ConsumerSpec, Creation};
+use crate::store::storefront::consumers::ConsumerFilter;
+
+/// Which consumers.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ConsumersQuery {
+    /// Only those of the customer with this id of the shop's
+    customer_id: Option<String>,
+}
 
 /// Consumers, the oldest first.
 #[utoipa::path(
     get,
     path = "/consumers",
     tag = "storefront",
-    params(LimitOffset),
+    params(ConsumersQuery, LimitOffset),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
     )
 )]
 pub async fn list_consumers(
     auth: RequestAuth<StorefrontRead>,
-    query: Result<ListQuery<NoFilter>, Failure>,
+    query: Result<ListQuery<ConsumersQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let page = query?.page;
-    let (rows, total) = consumers::list(auth.app(), &view, None, page.rows()).await?;
+    let ListQuery { filter, page } = query?;
+    let filter = filter.customer_id.as_deref().map_or(ConsumerFilter::All, ConsumerFilter::Customer);
+    let (rows, total) = consumers::list(auth.app(), &view, filter, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
@@ -55,7 +67,7 @@ pub async fn list_consumers_by_email(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let page = query?.page;
-    let (rows, total) = consumers::list(auth.app(), &view, Some(&email), page.rows()).await?;
+    let (rows, total) = consumers::list(auth.app(), &view, ConsumerFilter::Email(email.trim()), page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
@@ -79,7 +91,8 @@ pub async fn get_consumer(
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
-/// Makes a consumer, with keys of the shop's or with new ones.
+/// Makes a consumer, with keys of the shop's or with new ones. For the second order of a customer, send
+/// `"on_known_customer": "return"`: a customer has one key pair, because composer holds one for a registry.
 #[utoipa::path(
     post,
     path = "/consumers",
@@ -87,8 +100,9 @@ pub async fn get_consumer(
     params(("Idempotency-Key" = Option<String>, Header, description = "Up to 255 characters: with the same key, the same request within a day is answered the same and makes no second consumer")),
     request_body = ConsumerRequest,
     responses(
+        (status = 200, description = "With `on_known_customer: return`: the consumer that the customer has", body = ConsumerView),
         (status = 201, description = "The consumer", body = ConsumerView),
-        (status = 409, description = "The public key is taken; or the key came with another request, or this one is still in progress")
+        (status = 409, description = "The public key is taken; or the customer has a consumer, with `on_known_customer: refuse`; or the key came with another request, or this one is still in progress")
     )
 )]
 pub async fn create_consumer(
@@ -98,8 +112,9 @@ pub async fn create_consumer(
     let app = auth.app();
     let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
+    let on_known = value.on_known_customer().unwrap_or_default();
     let spec = ConsumerSpec::from(value);
-    consumers::check_new(&spec)?;
+    consumers::check_new(&spec, on_known)?;
     let claim = match idempotency::begin(app, &issuer.caller, key).await? {
         IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
         IdempotencyState::Claimed(claim) => claim,
@@ -107,8 +122,14 @@ pub async fn create_consumer(
     let consumer = consumers::draft(app, spec).await?;
     let stored = stored_response(StatusCode::CREATED, &ConsumerView::from(consumer.clone()))?;
     let keep = claim.store_response(app, &stored)?;
-    claim.release_on_failure(app, consumers::create(app, &issuer.by, &consumer, keep).await).await?;
-    Ok(first_response(stored))
+    let created = consumers::create(app, &issuer.by, &consumer, on_known, keep).await;
+    match claim.release_on_failure(app, created).await? {
+        Creation::Made => Ok(first_response(stored)),
+        Creation::Known(known) => {
+            claim.release(app).await;
+            Ok(ok(&ConsumerView::from(*known)))
+        }
+    }
 }
 
 /// Changes what the request names, and nothing else. Its old keys end at once where this was done, elsewhere within a
@@ -132,6 +153,9 @@ pub async fn update_consumer(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
+    if request.on_known_customer().is_some() {
+        return Err(Failure::invalid_field("on_known_customer", "is for a new consumer alone"));
+    }
     let consumer = consumers::change(auth.app(), &actor, id_of(&id, "Consumer")?, request.into()).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }

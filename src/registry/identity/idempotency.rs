@@ -132,13 +132,19 @@ impl IdempotencyClaim {
     }
 
     /// Hands `result` on; when it says that nothing was done, the key is free again.
-    pub async fn release_on_failure<T>(self, app: &App, result: Result<T, Failure>) -> Result<T, Failure> {
-        if let (Some(uid), Err(failure)) = (&self.uid, &result)
-            && failure.kind != Kind::Internal
+    pub async fn release_on_failure<T>(&self, app: &App, result: Result<T, Failure>) -> Result<T, Failure> {
+        if result.as_ref().is_err_and(|failure| failure.kind != Kind::Internal) {
+            self.release(app).await;
+        }
+        result
+    }
+
+    /// Gives the claim up: nothing was done, and the key is free again.
+    pub async fn release(&self, app: &App) {
+        if let Some(uid) = &self.uid
             && let Err(error) = idempotency::release(&*app.ports.database, uid).await
         {
             log::warn!("an Idempotency-Key stays claimed until its lease ends: {error}");
         }
-        result
     }
 }

@@ -18,7 +18,7 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenHash, is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::store::access::tokens::{self, HashedTokenRow};
-use crate::store::storefront::consumers::{self, ConsumerRow};
+use crate::store::storefront::consumers::{self, ConsumerFilter, ConsumerRow};
 use crate::store::{Page, Update};
 
 /// Most tokens of a consumer besides its key pair: each change of it is one or two deletions in KV for each of them, of
@@ -34,6 +34,26 @@ pub struct Consumer {
     pub row: ConsumerRow,
     /// The password of its Basic credentials.
     pub private_key: String,
+}
+
+/// What is done when a consumer is to be made for a customer who has one already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnKnownCustomer {
+    /// Another one is made.
+    #[default]
+    Create,
+    /// The one that there is is the answer, the oldest of several.
+    Return,
+    /// The request is refused.
+    Refuse,
+}
+
+/// What came of a request to make a consumer.
+pub enum Creation {
+    /// It was made.
+    Made,
+    /// Its customer has this one.
+    Known(Box<Consumer>),
 }
 
 /// What a request to make or to change a consumer says; every field is optional here.
@@ -185,9 +205,12 @@ pub fn note(app: &App, by: &Actor, action: &'static str, id: i64, details: Value
 }
 
 /// Checks what a request to make a consumer says.
-pub fn check_new(spec: &ConsumerSpec) -> Result<(), Failure> {
+pub fn check_new(spec: &ConsumerSpec, on_known: OnKnownCustomer) -> Result<(), Failure> {
     if spec.email.is_none() {
         return Err(Failure::invalid_field("email", "is required"));
+    }
+    if on_known != OnKnownCustomer::Create && !matches!(spec.customer_id, Update::Set(Some(_))) {
+        return Err(Failure::invalid_field("customer_id", "is required with `on_known_customer`"));
     }
     spec.check()
 }
@@ -217,22 +240,40 @@ pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
     Ok(consumer)
 }
 
-/// Makes a consumer. `keep` goes into the same batch.
-pub async fn create(app: &App, by: &Actor, consumer: &Consumer, keep: Option<Stmt>) -> Result<(), Failure> {
+/// Makes a consumer, unless its customer has one and that matters. `keep` goes into the same batch.
+///
+/// # Errors
+/// `Conflict` when the public key is taken, or when the customer has one and the request is to be refused then.
+pub async fn create(
+    app: &App,
+    by: &Actor,
+    consumer: &Consumer,
+    on_known: OnKnownCustomer,
+    keep: Option<Stmt>,
+) -> Result<Creation, Failure> {
     let row = &consumer.row;
     let details =
         json!({ "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id });
     let recorded = note(app, by, "consumer.created", row.id, details)?;
     let batch = (
-        consumers::insert(by.organization(), row),
+        consumers::insert(by.organization(), row, on_known != OnKnownCustomer::Create),
         recorded,
         keep,
         consumers::insert_keys(by.organization(), row, consumer.hash().as_str(), scopes()),
         tokens::of_consumer(by.organization(), row.id),
+        consumers::by_customer(by.organization(), row.customer_id.as_deref().unwrap_or_default()),
     );
-    let (.., tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
-    refresh_all_cached(app, tokens).await;
-    Ok(())
+    let (is_made, .., tokens, known) = app.ports.database.ask(batch).await.map_err(taken)?;
+    if is_made {
+        refresh_all_cached(app, tokens).await;
+        return Ok(Creation::Made);
+    }
+    let known = known.ok_or_else(|| Failure::concurrent_change("customer"))?;
+    if on_known == OnKnownCustomer::Refuse {
+        let message = format!("The customer has the consumer {} already. Give that one another permission.", known.id);
+        return Err(Failure::new(Kind::Conflict, message));
+    }
+    Ok(Creation::Known(Box::new(Consumer::open(app, known)?)))
 }
 
 /// One consumer.
@@ -241,10 +282,14 @@ pub async fn get(app: &App, view: &View, id: i64) -> Result<Consumer, Failure> {
     Consumer::open(app, row.ok_or_else(absent)?)
 }
 
-/// A page of consumers, the oldest first, and how many there are in all: those with an address, or all.
-pub async fn list(app: &App, view: &View, email: Option<&str>, page: Page) -> Result<(Vec<Consumer>, i64), Failure> {
-    let email = email.map(str::trim);
-    let (rows, total) = app.ports.database.ask(consumers::page(view.organization(), email, page)).await?;
+/// A page of consumers, the oldest first, and how many there are in all.
+pub async fn list(
+    app: &App,
+    view: &View,
+    filter: ConsumerFilter<'_>,
+    page: Page,
+) -> Result<(Vec<Consumer>, i64), Failure> {
+    let (rows, total) = app.ports.database.ask(consumers::page(view.organization(), filter, page)).await?;
     let opened = rows.into_iter().map(|row| Consumer::open(app, row)).collect::<Result<_, _>>()?;
     Ok((opened, total))
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Millis, Stmt};
+use crate::ports::{Argument, Millis, Stmt};
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::{OrganizationId, Page, Query, flag};
 
@@ -34,12 +34,15 @@ pub struct ConsumerRow {
     pub updated_at: Millis,
 }
 
-/// The statement that makes a consumer. Its batch fails with a conflict when the public key is taken.
-pub fn insert(organization: OrganizationId, row: &ConsumerRow) -> Stmt {
-    Stmt::new(
+/// Makes a consumer, and whether it did: not when it is to be the only one of its customer and is not. Its batch fails with
+/// a conflict when the public key is taken.
+pub fn insert(organization: OrganizationId, row: &ConsumerRow, is_only_one: bool) -> Query<bool> {
+    Query::any(
         "INSERT INTO consumers (organization_id, id, uid, email, public_key, private_key, is_enabled, customer_id,
                 order_id, seats, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11
+          WHERE NOT ?12 OR NOT EXISTS (SELECT 1 FROM consumers c WHERE c.organization_id = ?1 AND c.customer_id = ?8)
+         RETURNING id",
         [
             organization.into(),
             row.id.into(),
@@ -52,6 +55,7 @@ pub fn insert(organization: OrganizationId, row: &ConsumerRow) -> Stmt {
             row.order_id.as_ref().into(),
             row.seats.into(),
             row.created_at.into(),
+            is_only_one.into(),
         ],
     )
 }
@@ -129,34 +133,55 @@ pub fn by_id(organization: OrganizationId, id: i64) -> Query<Option<ConsumerRow>
     Query::one(concat!(columns!(), " WHERE organization_id = ?1 AND id = ?2"), [organization.into(), id.into()])
 }
 
-/// A page of consumers, the oldest first, and how many there are in all: those with an e-mail address, in whatever case,
-/// or all.
-pub fn page(organization: OrganizationId, email: Option<&str>, page: Page) -> (Query<Vec<ConsumerRow>>, Query<i64>) {
-    let range = [page.limit.into(), page.offset.into()];
-    let Some(email) = email else {
-        let args = [organization.into()];
-        return (
-            Query::all(
-                concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id LIMIT ?2 OFFSET ?3"),
-                [args.to_vec(), range.to_vec()].concat(),
-            ),
-            Query::count("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", args),
-        );
-    };
-    let args = [organization.into(), email.into()];
-    (
-        Query::all(
-            concat!(
-                columns!(),
-                " WHERE organization_id = ?1 AND lower(email) = lower(?2) ORDER BY id LIMIT ?3 OFFSET ?4"
-            ),
-            [args.to_vec(), range.to_vec()].concat(),
-        ),
-        Query::count(
-            "SELECT count(*) AS total FROM consumers WHERE organization_id = ?1 AND lower(email) = lower(?2)",
-            args,
-        ),
+/// The oldest consumer of a customer, by the shop's id of that.
+pub fn by_customer(organization: OrganizationId, customer_id: &str) -> Query<Option<ConsumerRow>> {
+    Query::one(
+        concat!(columns!(), " WHERE organization_id = ?1 AND customer_id = ?2 ORDER BY id LIMIT 1"),
+        [organization.into(), customer_id.into()],
     )
+}
+
+/// Which consumers a list holds.
+#[derive(Debug, Clone, Copy)]
+pub enum ConsumerFilter<'a> {
+    /// All of them.
+    All,
+    /// Those with this e-mail address, in whatever case.
+    Email(&'a str),
+    /// Those of the customer with this id of the shop's.
+    Customer(&'a str),
+}
+
+macro_rules! page {
+    ($condition:literal, $args:expr, $page:expr) => {{
+        let args: Vec<Argument> = $args;
+        let with_range = [args.clone(), vec![$page.limit.into(), $page.offset.into()]].concat();
+        (
+            Query::all(
+                concat!(columns!(), " WHERE organization_id = ?1", $condition, " ORDER BY id LIMIT ?3 OFFSET ?4"),
+                with_range,
+            ),
+            Query::count(
+                concat!("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", $condition),
+                args,
+            ),
+        )
+    }};
+}
+
+/// A page of consumers, the oldest first, and how many there are in all.
+pub fn page(
+    organization: OrganizationId,
+    filter: ConsumerFilter<'_>,
+    page: Page,
+) -> (Query<Vec<ConsumerRow>>, Query<i64>) {
+    match filter {
+        ConsumerFilter::All => page!(" AND ?2 IS NULL", vec![organization.into(), Argument::Null], page),
+        ConsumerFilter::Email(email) => {
+            page!(" AND lower(email) = lower(?2)", vec![organization.into(), email.into()], page)
+        }
+        ConsumerFilter::Customer(id) => page!(" AND customer_id = ?2", vec![organization.into(), id.into()], page),
+    }
 }
 
 /// A further token of a consumer about to be made.

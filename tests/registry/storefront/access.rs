@@ -1,7 +1,8 @@
 //! What consumers see with their key pairs and their further tokens, and how soon a change shows.
 
 use rostrum::store::access::tokens;
-use rostrum::store::storefront::{consumers, entitlements};
+use rostrum::store::storefront::consumers::{self, ConsumerFilter};
+use rostrum::store::storefront::entitlements;
 use rostrum::store::{OrganizationId, Page};
 use serde_json::{Value, json};
 
@@ -403,7 +404,9 @@ async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
     let of_consumers = (
         consumers::by_id(OrganizationId::ROOT, 1),
         consumers::delete(OrganizationId::ROOT, 1),
-        consumers::page(OrganizationId::ROOT, Some("one@example.com"), page),
+        consumers::page(OrganizationId::ROOT, ConsumerFilter::Email("one@example.com"), page),
+        consumers::page(OrganizationId::ROOT, ConsumerFilter::Customer("42"), page),
+        consumers::by_customer(OrganizationId::ROOT, "42"),
     );
     let of_permissions = (
         entitlements::by_id(OrganizationId::ROOT, 1),

@@ -6,6 +6,7 @@ mod catalog_faults;
 mod consumers;
 mod denials;
 mod faults;
+mod known_customers;
 mod permissions;
 mod security_fixes;
 mod webhook_faults;
