@@ -18,6 +18,24 @@ CREATE TABLE advisories (
   UNIQUE (organization_id, advisory_id)
 ) STRICT;
 
+CREATE TABLE archive_builds (
+  dist_id INTEGER PRIMARY KEY REFERENCES dists (id) ON DELETE CASCADE,
+  lease_until INTEGER NOT NULL, -- somebody is building it; 0: nobody
+  plan TEXT, -- SHA-256 over what it is going to hold; NULL: nothing of it is stored yet, and so are those that follow
+  blob_key TEXT, -- where its parts are going to be one blob
+  upload_id TEXT, -- what the blob store calls its upload
+  hashes TEXT, -- JSON array of the states of its SHA-1 and SHA-256 behind the last part, hexadecimal
+  updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE archive_parts (
+  dist_id INTEGER NOT NULL REFERENCES archive_builds (dist_id) ON DELETE CASCADE,
+  number INTEGER NOT NULL, -- from 0
+  tag TEXT NOT NULL, -- what the blob store calls it
+  entries TEXT NOT NULL, -- JSON array of [CRC-32, compressed, inflated] of the files that end in it or in parts before it
+  PRIMARY KEY (dist_id, number)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE artifacts (
   sha256 TEXT PRIMARY KEY,
   sha1 TEXT NOT NULL, -- Composer's shasum
@@ -59,7 +77,7 @@ CREATE TABLE dists (
   reference TEXT NOT NULL,
   artifact_sha256 TEXT REFERENCES artifacts (sha256), -- NULL until it is built
   error TEXT, -- why it cannot be built
-  created_at INTEGER NOT NULL, upstream_urls TEXT, upstream_shasum TEXT, type TEXT NOT NULL DEFAULT 'zip' CHECK (type IN ('zip', 'tar', 'gzip', 'xz')), upstream_login TEXT,
+  created_at INTEGER NOT NULL, upstream_urls TEXT, upstream_shasum TEXT, type TEXT NOT NULL DEFAULT 'zip' CHECK (type IN ('zip', 'tar', 'gzip', 'xz')), upstream_login TEXT, pinned TEXT CHECK (pinned IN ('branch', 'repository')),
   UNIQUE (version_id, reference)
 ) STRICT;
 
@@ -187,7 +205,7 @@ CREATE TABLE packages (
   revision INTEGER NOT NULL, -- unix seconds, strictly increasing: Last-Modified of its documents
   version_index TEXT NOT NULL DEFAULT '[]', -- JSON array of [normalized, released_at, pretty], a published version each
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT, hidden_at INTEGER, renamed_to TEXT, keywords TEXT, homepage TEXT,
+  updated_at INTEGER NOT NULL, abandoned_override TEXT, description_override TEXT, hidden_at INTEGER, branches_requested INTEGER, renamed_to TEXT, keywords TEXT, homepage TEXT,
   UNIQUE (organization_id, name)
 ) STRICT;
 
