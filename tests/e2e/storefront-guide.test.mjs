@@ -109,15 +109,24 @@ test("the shop's commands sell, renew, upgrade and refund", async () => {
   assert.deepEqual(seen, { Purchase: five, Renewal: five, Upgrade: six, Refund: [] });
 });
 
+test("the commands for a second order find the consumer that there is, and give it one permission more", async () => {
+  const [, [order, permission]] = commands();
+  const before = await registry.request("/api/storefront/consumers", { headers: { authorization: `Bearer ${variables.SHOP}` } });
+  const consumer = await succeed(order);
+  assert.deepEqual([consumer], await before.json(), "with the keys it has, and no other one is made");
+  const given = await succeed(permission);
+  assert.deepEqual([given.consumer_id, given.package, given.version], [1, "acme/extension", "5.*"]);
+});
+
 test("the webhook's command makes one, where its address may be reached", async () => {
-  const [, [webhook]] = commands();
+  const [, , [webhook]] = commands();
   const { secret, events } = await succeed(webhook);
   assert.equal(events.length, 3);
   assert.ok(secret.length >= 16);
 });
 
 test("the commands for plain tokens sell, renew, upgrade and refund", async () => {
-  const [, , block] = commands();
+  const [, , , block] = commands();
   const fields = { description: "Shop", scopes: ["packages:read", "tokens:*"] };
   const made = await registry.admin("/api/tokens", { json: fields });
   variables.SHOP = (await made.json()).token;
