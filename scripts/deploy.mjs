@@ -39,7 +39,7 @@ await main(async () => {
   const secrets = await missingSecrets();
   try {
     const config = readFileSync(CONFIG, "utf8");
-    await ensureQueue(value(config, "queue"));
+    for (const name of queues(config)) await ensureQueue(name);
     await migrate(config);
     await upload(secrets);
   } finally {
@@ -116,6 +116,11 @@ async function upload(secrets) {
 /** The first value of `key` in wrangler.toml, which is ours and simple. */
 function value(config, key) {
   return new RegExp(`^${key} = "([^"]+)"`, "m").exec(config)[1];
+}
+
+/** The names of the queues in wrangler.toml. */
+function queues(config) {
+  return [...new Set(Array.from(config.matchAll(/^queue = "([^"]+)"/gm), ([, name]) => name))];
 }
 
 function fail(what, output) {

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
 use tower_service::Service;
-use worker::{Env, Queue};
+use worker::Env;
 
 use crate::http::router;
 use crate::registry::kernel::app::{App, Config, DEFAULT_SYNC_INTERVAL, Ports};
@@ -20,7 +20,7 @@ struct Isolate {
     ports: SharedPorts,
     config: Arc<Config>,
     memory: Arc<Memory>,
-    jobs: Queue,
+    queues: tasks::Queues,
 }
 
 /// The ports that know nothing of the event; `tasks` is added for each.
@@ -50,7 +50,7 @@ pub fn app(env: &Env, event: tasks::Event) -> worker::Result<App> {
             http_client: Arc::new(http_client::Fetch),
             clock: Arc::new(clock::WallClock),
             entropy: Arc::new(entropy::WebCrypto),
-            tasks: Arc::new(tasks::EventTasks::new(event, isolate.jobs.clone())),
+            tasks: Arc::new(tasks::EventTasks::new(event, isolate.queues.clone())),
         },
         config: isolate.config.clone(),
         memory: isolate.memory.clone(),
@@ -77,7 +77,7 @@ impl Isolate {
             },
             config: Arc::new(config(env)),
             memory: Arc::new(Memory::default()),
-            jobs: env.queue("JOBS")?,
+            queues: tasks::Queues { jobs: env.queue("JOBS")?, builds: env.queue("BUILDS")? },
         })
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! * [`fetch`]: an HTTP request, through [`bridge`], or the static asset that it asks for.
 //! * [`scheduled`]: the cron trigger.
-//! * [`queue`]: jobs; a job that fails is retried later, as often as `wrangler.toml` says.
+//! * [`queue`]: jobs of both queues; a job that fails is retried later, as often as `wrangler.toml` says.
 //!
 //! JavaScript values cannot move between threads, and a Worker has only one; `SendFuture` and `SendWrapper` say so
 //! where a port's signature asks for `Send`.

@@ -1,4 +1,4 @@
-//! Work that outlives the response: `waitUntil`, and the queue.
+//! Work that outlives the response: `waitUntil`, and the queues.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use wasm_bindgen::JsValue;
 use worker::send::{SendFuture, SendWrapper};
 use worker::{BatchMessageBuilder, Context, Queue, QueueContentType, RawMessageBuilder, ScheduleContext};
 
-use crate::ports::{BoxFuture, Fault, Job, Tasks};
+use crate::ports::{BoxFuture, Fault, Job, JobQueue, Tasks};
 
 /// The longest a message may be held back: 12 h.
 const LONGEST_DELAY: u64 = 12 * 60 * 60;
@@ -19,19 +19,37 @@ pub enum Event {
     Schedule(ScheduleContext),
 }
 
+/// The queues that jobs wait in.
+#[derive(Clone)]
+pub struct Queues {
+    /// That of [`JobQueue::Jobs`].
+    pub jobs: Queue,
+    /// That of [`JobQueue::Builds`].
+    pub builds: Queue,
+}
+
+impl Queues {
+    fn of(&self, queue: JobQueue) -> &Queue {
+        match queue {
+            JobQueue::Jobs => &self.jobs,
+            JobQueue::Builds => &self.builds,
+        }
+    }
+}
+
 /// The tasks of one event.
 pub struct EventTasks {
     event: SendWrapper<Event>,
-    jobs: Queue,
+    queues: Queues,
 }
 
 impl EventTasks {
-    /// The port on `event`'s lifetime and on the queue `jobs`.
-    pub fn new(event: Event, jobs: Queue) -> Self {
-        Self { event: SendWrapper::new(event), jobs }
+    /// The port on `event`'s lifetime and on `queues`.
+    pub fn new(event: Event, queues: Queues) -> Self {
+        Self { event: SendWrapper::new(event), queues }
     }
 
-    async fn send(&self, jobs: &[Job], delay: Duration) -> worker::Result<()> {
+    async fn send(&self, queue: JobQueue, jobs: &[Job], delay: Duration) -> worker::Result<()> {
         let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
         let seconds = u32::try_from(seconds.min(LONGEST_DELAY)).unwrap_or_default();
         let mut batch = BatchMessageBuilder::new();
@@ -41,7 +59,7 @@ impl EventTasks {
                 RawMessageBuilder::new(JsValue::from_str(&serde_json::to_string(job)?)).delay_seconds(seconds);
             batch = batch.message(message.build_with_content_type(QueueContentType::Text));
         }
-        self.jobs.send_raw_batch(batch.build()).await
+        self.queues.of(queue).send_raw_batch(batch.build()).await
     }
 }
 
@@ -53,9 +71,9 @@ impl Tasks for EventTasks {
         }
     }
 
-    fn enqueue(&self, jobs: Vec<Job>, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(SendFuture::new(
-            async move { self.send(&jobs, delay).await.map_err(|error| Fault::new("queue", error)) },
-        ))
+    fn enqueue(&self, queue: JobQueue, jobs: Vec<Job>, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(SendFuture::new(async move {
+            self.send(queue, &jobs, delay).await.map_err(|error| Fault::new("queue", error))
+        }))
     }
 }

@@ -379,6 +379,30 @@ pub enum Job {
     },
 }
 
+/// Where jobs wait. Each queue hands its jobs out by itself, so that none waits for those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobQueue {
+    /// What somebody waits for, and takes seconds.
+    Jobs,
+    /// The building of archives, which takes minutes.
+    Builds,
+}
+
+impl JobQueue {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Jobs, Self::Builds];
+}
+
+impl Job {
+    /// The queue that it waits in.
+    pub fn queue(&self) -> JobQueue {
+        match self {
+            Self::SyncRepository { .. } | Self::Deliver { .. } => JobQueue::Jobs,
+            Self::BuildArchives { .. } | Self::BuildLargeArchive { .. } => JobQueue::Builds,
+        }
+    }
+}
+
 /// Most jobs that one call of [`Tasks::enqueue`] takes: the queue's limit. Its other one, 256 KB, is out of reach for
 /// a hundred of them.
 pub const MAX_JOBS: usize = 100;
@@ -387,6 +411,6 @@ pub const MAX_JOBS: usize = 100;
 pub trait Tasks: Send + Sync {
     /// Keeps the isolate alive until `work` is done; the response does not wait for it.
     fn wait_until(&self, work: BoxFuture<'static, ()>);
-    /// Puts `jobs`, at most [`MAX_JOBS`], on the queue in one call, each to be handed out after `delay` at the earliest.
-    fn enqueue(&self, jobs: Vec<Job>, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Puts `jobs`, at most [`MAX_JOBS`], on `queue` in one call, each to be handed out after `delay` at the earliest.
+    fn enqueue(&self, queue: JobQueue, jobs: Vec<Job>, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
 }

@@ -41,9 +41,17 @@ test("what would be a mistake is recognised", () => {
 
 test("jobs may take five minutes of CPU time, and a bounded number of them runs at once", () => {
   assert.equal(config.limits.cpu_ms, 300_000);
-  const [jobs] = config.queues.consumers;
-  assert.equal(jobs.max_batch_size, 1);
-  assert.ok(jobs.max_concurrency >= 1 && jobs.max_concurrency <= 20, `${jobs.max_concurrency}`);
+  for (const { max_batch_size: size, max_concurrency: most } of config.queues.consumers) {
+    assert.equal(size, 1);
+    assert.ok(most >= 1 && most <= 20, `${most}`);
+  }
+});
+
+test("syncs and builds wait in queues of their own, and each queue has a consumer", () => {
+  const { producers, consumers } = config.queues;
+  const expected = [["BUILDS", "rostrum-builds"], ["JOBS", "rostrum-jobs"]];
+  assert.deepEqual(producers.map(({ binding, queue }) => [binding, queue]).sort(), expected);
+  assert.deepEqual(consumers.map(({ queue }) => queue).sort(), expected.map(([, queue]) => queue));
 });
 
 /** The custom sections of a wasm by name, and how many functions it has (WebAssembly, section 5.5). */

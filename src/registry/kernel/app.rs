@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ports::{Blobs, BoxFuture, Cache, Clock, Database, Entropy, HttpClient, Job, MAX_JOBS, Millis, Tasks};
+use crate::ports::{
+    Blobs, BoxFuture, Cache, Clock, Database, Entropy, HttpClient, Job, JobQueue, MAX_JOBS, Millis, Tasks,
+};
 use crate::registry::kernel::address_policy::AddressPolicy;
 use crate::registry::kernel::memory::{Memory, Permit};
 use crate::registry::kernel::secrets::{Keyring, TokenHash};
@@ -103,16 +105,19 @@ impl App {
         })
     }
 
-    /// Puts `job` on the queue. A queue that does not answer is no failure: what is due is found again by cron.
+    /// Puts `job` on its queue. A queue that does not answer is no failure: what is due is found again by cron.
     pub async fn enqueue(&self, job: Job, delay: Duration) {
         self.enqueue_all(&[job], delay).await;
     }
 
-    /// Puts any number of jobs on the queue, with as few calls as it allows. One that fails does not keep the others.
+    /// Puts any number of jobs on their queues, with as few calls as those allow. One that fails does not keep the others.
     pub async fn enqueue_all(&self, jobs: &[Job], delay: Duration) {
-        for jobs in jobs.chunks(MAX_JOBS) {
-            if let Err(fault) = self.ports.tasks.enqueue(jobs.to_vec(), delay).await {
-                log::warn!("{} job(s) left to cron: {fault}", jobs.len());
+        for queue in JobQueue::ALL {
+            let of_queue: Vec<Job> = jobs.iter().filter(|job| job.queue() == queue).cloned().collect();
+            for jobs in of_queue.chunks(MAX_JOBS) {
+                if let Err(fault) = self.ports.tasks.enqueue(queue, jobs.to_vec(), delay).await {
+                    log::warn!("{} job(s) left to cron: {fault}", jobs.len());
+                }
             }
         }
     }

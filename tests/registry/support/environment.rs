@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rostrum::ports::{BoxFuture, Clock, Entropy, Fault, Job, MAX_JOBS, Millis, Tasks};
+use rostrum::ports::{BoxFuture, Clock, Entropy, Fault, Job, JobQueue, MAX_JOBS, Millis, Tasks};
 use sha2::{Digest, Sha256};
 
 use super::meter::{Port, PortMeter};
@@ -79,6 +79,13 @@ impl TestTasks {
         self.jobs.lock().expect("not poisoned").pop_front()
     }
 
+    /// The next job of one queue.
+    pub fn next_job_of(&self, queue: JobQueue) -> Option<Job> {
+        let mut jobs = self.jobs.lock().expect("not poisoned");
+        let at = jobs.iter().position(|job| job.queue() == queue)?;
+        jobs.remove(at)
+    }
+
     pub fn jobs(&self) -> Vec<Job> {
         self.jobs.lock().expect("not poisoned").iter().cloned().collect()
     }
@@ -94,7 +101,8 @@ impl Tasks for TestTasks {
         self.background.lock().expect("not poisoned").push_back(work);
     }
 
-    fn enqueue(&self, jobs: Vec<Job>, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+    fn enqueue(&self, queue: JobQueue, jobs: Vec<Job>, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        assert!(jobs.iter().all(|job| job.queue() == queue), "{queue:?} takes none of another queue: {jobs:?}");
         assert!((1..=MAX_JOBS).contains(&jobs.len()), "the queue takes {MAX_JOBS} jobs a call: {}", jobs.len());
         Box::pin(async move {
             self.meter.count(|calls| calls.enqueues += 1);

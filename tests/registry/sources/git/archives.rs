@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use rostrum::ports::JobQueue;
 use rostrum::registry::operations::jobs::perform;
 use serde_json::{Value, json};
 
@@ -285,6 +286,36 @@ async fn a_job_that_builds_archives_ends_by_time_and_the_next_one_goes_on() {
     registry.git_host.slow_down(Duration::ZERO);
     perform(&registry.isolate.app, job).await.expect("built");
     assert_eq!(unbuilt(), 0, "as many as there are in the time");
+}
+
+#[tokio::test]
+async fn a_sync_waits_for_no_build_whatever_is_being_built() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    repo.many_tags("acme/lib", 0, 20);
+    registry.register(&repo).await;
+    let sync = registry.tasks.next_job_of(JobQueue::Jobs).expect("the sync");
+    perform(&registry.isolate.app, sync).await.expect("synced");
+    let other = registry.repository("acme/other");
+    registry.register(&other).await;
+    registry.git_host.pause(Step::Fetch);
+    let job = registry.tasks.next_job_of(JobQueue::Builds).expect("the builds");
+    let meanwhile = async {
+        registry.git_host.until_paused().await;
+        let mut jobs = 0;
+        while let Some(sync) = registry.tasks.next_job_of(JobQueue::Jobs) {
+            perform(&registry.isolate.app, sync).await.expect("done");
+            jobs += 1;
+        }
+        assert_eq!(jobs, 1, "the sync");
+        let built = registry.database.rows("SELECT id FROM dists WHERE artifact_sha256 IS NOT NULL");
+        assert_eq!(built, [] as [serde_json::Value; 0], "the build has not got ahead");
+        let token = registry.reader().await;
+        registry.get("/p2/acme/other~dev.json").basic(&token).composer().send().await.expect(200);
+        registry.git_host.resume();
+    };
+    let (built, ()) = tokio::join!(perform(&registry.isolate.app, job), meanwhile);
+    built.expect("built");
 }
 
 #[tokio::test]
