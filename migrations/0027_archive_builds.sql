@@ -6,6 +6,7 @@ CREATE TABLE archive_builds (
   blob_key TEXT, -- where its parts are going to be one blob
   upload_id TEXT, -- what the blob store calls its upload
   hashes TEXT, -- JSON array of the states of its SHA-1 and SHA-256 behind the last part, hexadecimal
+  remarks TEXT, -- JSON of what the content of the files in the parts tells (git::ArchiveRemarks)
   updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -17,6 +17,8 @@ pub struct ArchiveBuild {
     pub upload_id: Option<String>,
     /// JSON array of the states of its hashes behind the last part.
     pub hashes: Option<String>,
+    /// JSON of what the content of the files in its parts tells.
+    pub remarks: Option<String>,
 }
 
 /// A part of it that is stored.
@@ -51,6 +53,8 @@ pub struct StoredParts<'a> {
     pub upload_id: &'a str,
     /// JSON array of the states of its hashes behind the last part.
     pub hashes: String,
+    /// JSON of what the content of the files in its parts tells.
+    pub remarks: String,
     /// The parts that are new.
     pub new_parts: Vec<NewPart>,
 }
@@ -72,7 +76,7 @@ pub fn claim(dist_id: i64, now: Millis, lease_until: Millis) -> Query<Option<Arc
         "INSERT INTO archive_builds (dist_id, lease_until, updated_at) VALUES (?1, ?3, ?2)
          ON CONFLICT (dist_id) DO UPDATE SET lease_until = excluded.lease_until, updated_at = excluded.updated_at
           WHERE lease_until <= excluded.updated_at
-         RETURNING plan, blob_key, upload_id, hashes",
+         RETURNING plan, blob_key, upload_id, hashes, remarks",
         [dist_id.into(), now.into(), lease_until.into()],
     )
 }
@@ -102,8 +106,15 @@ pub fn record_parts(dist_id: i64, stored: StoredParts<'_>) -> Vec<Stmt> {
         )
     };
     let update = Stmt::new(
-        "UPDATE archive_builds SET plan = ?2, blob_key = ?3, upload_id = ?4, hashes = ?5 WHERE dist_id = ?1",
-        [dist_id.into(), stored.plan.into(), stored.blob_key.into(), stored.upload_id.into(), stored.hashes.into()],
+        "UPDATE archive_builds SET plan = ?2, blob_key = ?3, upload_id = ?4, hashes = ?5, remarks = ?6 WHERE dist_id = ?1",
+        [
+            dist_id.into(),
+            stored.plan.into(),
+            stored.blob_key.into(),
+            stored.upload_id.into(),
+            stored.hashes.into(),
+            stored.remarks.into(),
+        ],
     );
     let inserts = json_arguments(stored.new_parts.into_iter().map(row)).into_iter().map(insert);
     [update].into_iter().chain(inserts).collect()
@@ -114,7 +125,8 @@ pub fn start_over(dist_id: i64, now: Millis) -> [Stmt; 2] {
     [
         Stmt::new("DELETE FROM archive_parts WHERE dist_id = ?1", [dist_id.into()]),
         Stmt::new(
-            "UPDATE archive_builds SET plan = NULL, blob_key = NULL, upload_id = NULL, hashes = NULL, updated_at = ?2
+            "UPDATE archive_builds
+                SET plan = NULL, blob_key = NULL, upload_id = NULL, hashes = NULL, remarks = NULL, updated_at = ?2
               WHERE dist_id = ?1",
             [dist_id.into(), now.into()],
         ),

@@ -23,7 +23,9 @@ pub(crate) enum Form {
 }
 
 /// Why a file keeps its encoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, thiserror::Error,
+)]
 pub enum EncodingRefusal {
     /// The encoding is none of those above.
     #[error("this encoding is not known here")]

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::archive::encoding::EncodingRefusal;
 use crate::limits::{ARCHIVE_REMARKS, PATH_SHOWN_BYTES};
 use crate::tree::{SymlinkRefusal, UnsafeReason};
 
 /// One remark; its text is a whole sentence.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 #[error("`{path}` {kind}.")]
 pub struct ArchiveRemark {
     /// Relative to the package's directory; odd characters are escaped, and a long one is cut.
@@ -18,7 +20,8 @@ pub struct ArchiveRemark {
 }
 
 /// What is to be said of a path.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", content = "details", rename_all = "snake_case")]
 pub enum RemarkKind {
     /// It is another repository, which we have not got.
     #[error("is not in the zip, because it is a submodule: another repository")]
@@ -61,7 +64,7 @@ pub enum RemarkKind {
 }
 
 /// What kind of surprise it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RemarkClass {
     /// Files of the commit are not in the zip.
     LostFiles,
@@ -91,28 +94,45 @@ impl RemarkKind {
 }
 
 /// The remarks on one archive: of each class the first few, and how many there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveRemarks {
     classes: BTreeMap<RemarkClass, ClassRemarks>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct ClassRemarks {
     /// In the order of the paths, at most [`ARCHIVE_REMARKS`].
     shown: Vec<ArchiveRemark>,
     total: usize,
 }
 
+impl ClassRemarks {
+    /// Shows a remark, unless there are enough before it.
+    fn show(&mut self, remark: ArchiveRemark) {
+        let at = self.shown.partition_point(|known| *known <= remark);
+        if at < ARCHIVE_REMARKS {
+            self.shown.insert(at, remark);
+            self.shown.truncate(ARCHIVE_REMARKS);
+        }
+    }
+}
+
 impl ArchiveRemarks {
     /// Adds what is to be said of a path.
     pub fn add(&mut self, path: &[u8], kind: RemarkKind) {
-        let ClassRemarks { shown: list, total } = self.classes.entry(kind.class()).or_default();
-        *total += 1;
-        let remark = ArchiveRemark { path: shown(path), kind };
-        let at = list.partition_point(|known| *known <= remark);
-        if at < ARCHIVE_REMARKS {
-            list.insert(at, remark);
-            list.truncate(ARCHIVE_REMARKS);
+        let of_class = self.classes.entry(kind.class()).or_default();
+        of_class.total += 1;
+        of_class.show(ArchiveRemark { path: shown(path), kind });
+    }
+
+    /// Adds those on other paths of the same archive.
+    pub fn extend(&mut self, other: Self) {
+        for (class, ClassRemarks { shown, total }) in other.classes {
+            let of_class = self.classes.entry(class).or_default();
+            of_class.total += total;
+            for remark in shown {
+                of_class.show(remark);
+            }
         }
     }
 
@@ -169,6 +189,25 @@ mod tests {
         assert_eq!((*class, texts.len(), remarks.iter().count()), (RemarkClass::Submodules, 2, ARCHIVE_REMARKS + 1));
         let first = "`m000` is not in the zip, because it is a submodule: another repository. `m001` is not";
         assert!(text.starts_with(first) && text.ends_with("repository. The same goes for 3 more."), "{text}");
+    }
+
+    #[test]
+    fn remarks_that_were_stored_and_extended_are_those_that_were_made_in_one_go() {
+        let number = |number: usize| format!("m{number:03}").into_bytes();
+        let [mut whole, mut first, mut second] = [const { ArchiveRemarks { classes: BTreeMap::new() } }; 3];
+        for at in 0..ARCHIVE_REMARKS + 3 {
+            whole.add(&number(at), RemarkKind::LfsPointer { size: 7 });
+            let part = if at % 2 == 0 { &mut first } else { &mut second };
+            part.add(&number(at), RemarkKind::LfsPointer { size: 7 });
+        }
+        let encoding = "koi8-r".to_owned();
+        let not_encoded = RemarkKind::NotEncoded { encoding, reason: EncodingRefusal::Unknown };
+        whole.add(b"a", not_encoded.clone());
+        first.add(b"a", not_encoded);
+        let text = serde_json::to_string(&first).expect("serializes");
+        let mut restored: ArchiveRemarks = serde_json::from_str(&text).expect("parses");
+        restored.extend(second);
+        assert_eq!(restored, whole);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use crate::limits::{PATH_BYTES, PATH_DEPTH};
 
 /// Why a path is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, thiserror::Error,
+)]
 pub enum UnsafeReason {
     /// A name is empty, `.` or `..`.
     #[error("it would leave its directory")]
@@ -95,7 +97,9 @@ fn is_repository(name: &str) -> bool {
 }
 
 /// Why a symlink is left out of an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, thiserror::Error,
+)]
 pub enum SymlinkRefusal {
     /// The target is absolute.
     #[error("its target is absolute")]

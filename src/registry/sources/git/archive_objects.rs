@@ -56,6 +56,11 @@ impl<'a> ArchiveObjects<'a> {
         self.capabilities.filter && self.filter_refusal.is_none()
     }
 
+    /// The server's name.
+    pub fn server(&self) -> &str {
+        self.remote.host()
+    }
+
     /// The package's directory; `None` is the root.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()

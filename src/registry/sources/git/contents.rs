@@ -229,7 +229,7 @@ async fn fetch_batch(
             Ok(Some(files)) => found.push((*commit, files)),
             Ok(None) => contents.refuse(*commit, format!("it has no directory {}", path.as_str())),
             // A refusal is remembered with the commit, which is not to blame for this.
-            Err(TreeError::MissingObject(id)) => return Err(SyncError::Withheld(id)),
+            Err(TreeError::MissingObject(id)) => return Err(remote.withheld(id)),
             Err(error) => contents.refuse(*commit, error.to_string()),
         }
     }
@@ -238,7 +238,7 @@ async fn fetch_batch(
         (MetadataPlan::TreeThenBlobs { .. }, Some(_)) => {
             packs.push(remote.fetch(capabilities, &FetchRequest::blobs(missing), &limits).await?);
         }
-        (MetadataPlan::Unfiltered, Some(id)) => return Err(SyncError::Withheld(*id)),
+        (MetadataPlan::Unfiltered, Some(id)) => return Err(remote.withheld(*id)),
         (MetadataPlan::Combined { .. }, Some(_)) | (_, None) => {}
     }
     contents.take_funding(remote, capabilities, batch, &packs).await?;

@@ -49,8 +49,13 @@ pub enum SyncError {
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// An answer that is whole and well-formed, and not what was asked for.
-    #[error("the server did not send the object {0}, although it was asked for it")]
-    Withheld(ObjectId),
+    #[error("the git server {server} did not send the object {object}, although it was asked for it")]
+    Withheld {
+        /// What was asked for.
+        object: ObjectId,
+        /// The server's name.
+        server: String,
+    },
     /// The server says that it has no such object, although it has others that name it.
     #[error("the git server {server} does not have the object {object}, which other objects of the repository name")]
     Missing {

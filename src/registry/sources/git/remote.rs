@@ -69,11 +69,16 @@ impl<'a> GitRemote<'a> {
         self.base.host_str().unwrap_or_default()
     }
 
+    /// What is said of an object that the server did not send.
+    pub fn withheld(&self, object: ObjectId) -> SyncError {
+        SyncError::Withheld { object, server: self.host().to_owned() }
+    }
+
     /// Asks for one file that is too large to be in memory.
     pub async fn open_file(&mut self, capabilities: &Capabilities, id: ObjectId) -> Result<RemoteFile, SyncError> {
         let body = Bytes::from(FetchRequest::blobs([id]).encode(capabilities));
         let response = self.send(Method::POST, UPLOAD_PACK_PATH, body).await?;
-        Ok(RemoteFile::new(id, response.body))
+        Ok(RemoteFile::new(id, self.host().to_owned(), response.body))
     }
 
     /// Whether `commit` is one of `from`, or in their history.
@@ -124,7 +129,7 @@ impl<'a> GitRemote<'a> {
         }
         let pack = opening.finish()?;
         match request.wants.iter().find(|wanted| !pack.contains(wanted)) {
-            Some(withheld) => Err(SyncError::Withheld(*withheld)),
+            Some(object) => Err(self.withheld(*object)),
             None => Ok(pack),
         }
     }
@@ -181,6 +186,7 @@ impl<'a> GitRemote<'a> {
 /// A file on its way, which is read while it comes.
 pub struct RemoteFile {
     id: ObjectId,
+    server: String,
     body: Box<dyn ByteStream>,
     /// `None` when the answer has ended.
     receiver: Option<PackReceiver>,
@@ -188,8 +194,9 @@ pub struct RemoteFile {
 }
 
 impl RemoteFile {
-    fn new(id: ObjectId, body: Box<dyn ByteStream>) -> Self {
-        Self { id, body, receiver: Some(PackReceiver::new(limits::PACK_BYTES)), object: ObjectStream::default() }
+    fn new(id: ObjectId, server: String, body: Box<dyn ByteStream>) -> Self {
+        let receiver = Some(PackReceiver::new(limits::PACK_BYTES));
+        Self { id, server, body, receiver, object: ObjectStream::default() }
     }
 
     /// Its size in bytes.
@@ -222,7 +229,8 @@ impl RemoteFile {
 
     /// Checks that the file was the one that was asked for, when its last piece was read.
     pub fn finish(self) -> Result<(), SyncError> {
-        if self.object.finish()? == self.id { Ok(()) } else { Err(SyncError::Withheld(self.id)) }
+        let Self { id, server, object, .. } = self;
+        if object.finish()? == id { Ok(()) } else { Err(SyncError::Withheld { object: id, server }) }
     }
 
     async fn receive(&mut self) -> Result<(), SyncError> {

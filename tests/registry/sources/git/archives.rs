@@ -208,8 +208,8 @@ async fn an_object_that_the_server_withholds_condemns_nothing() {
         assert_eq!(
             error(&reply),
             format!(
-                "The archive cannot be built now, because its repository does not deliver: the server did not send \
-                 the object {id}, although it was asked for it"
+                "The archive cannot be built now, because its repository does not deliver: the git server git.test \
+                 did not send the object {id}, although it was asked for it"
             )
         );
         registry.run_until_idle().await;

@@ -235,7 +235,7 @@ async fn an_object_that_the_server_withholds_fails_the_sync_and_condemns_no_ref(
         assert_eq!(published(&registry), before, "{path}");
     }
     let object = repo.git(&["rev-parse", "main:tool/README.md"], b"");
-    let error = format!("the server did not send the object {object}, although it was asked for it");
+    let error = format!("the git server git.test did not send the object {object}, although it was asked for it");
     assert_eq!(registry.repository_view(&id).await["error"], error);
     registry.git_host.withhold(&repo, None);
     assert_eq!(registry.sync(&id).await["sync_status"], "ok");

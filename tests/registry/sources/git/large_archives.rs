@@ -187,6 +187,28 @@ async fn wherever_the_blob_store_breaks_off_a_large_build_the_next_job_makes_the
 }
 
 #[tokio::test]
+async fn what_the_content_of_files_tells_is_remarked_however_many_jobs_write_them() {
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n", "0".repeat(64));
+    let pointers = [".gitattributes", "0.lfs", "a.lfs", "z.lfs"].map(|path| match path {
+        ".gitattributes" => file(path, "*.lfs filter=lfs\n"),
+        path => file(path, &pointer),
+    });
+    let registry = synced_with(&[&parted_package()[..], &pointers].concat()).await;
+    registry.run_until_idle().await;
+    let remarks = || registry.database.rows("SELECT kind, text FROM remarks WHERE kind = 'lfs_pointers'");
+    let in_one_go = remarks();
+    let text = in_one_go[0]["text"].as_str().expect("text");
+    assert!(pointers.iter().skip(1).all(|file| text.contains(&file.path)), "{text}");
+    let job = forget(&registry);
+    registry.database.execute("DELETE FROM remarks");
+    registry.git_host.slow_down(Duration::from_secs(31));
+    perform(&registry.isolate.app, job).await.expect("begun");
+    assert!(!registry.database.rows("SELECT tag FROM archive_parts").is_empty());
+    assert!(large_builds(&registry).await > 0);
+    assert_eq!(remarks(), in_one_go);
+}
+
+#[tokio::test]
 async fn a_build_whose_upload_the_store_has_lost_begins_anew() {
     let (registry, job) = parted().await;
     perform(&registry.isolate.app, job).await.expect("built");

@@ -69,8 +69,8 @@ impl<'a> Builder<'a> {
     pub fn plan(&self, packs: &Packs, commit: &ObjectId, row: &DistRow) -> Result<ArchivePlan, BuildFailure> {
         let plan = with_options(packs, commit, self.objects.path(), |options| {
             plan_archive(packs, commit, &ArchiveOptions { directory: directory_of(row), tag: tag_of(row), ..*options })
-        })?;
-        Ok(plan)
+        });
+        plan.map_err(|error| BuildFailure::of(error, self.objects.server()))
     }
 
     /// Builds and stores one zip.
@@ -82,7 +82,7 @@ impl<'a> Builder<'a> {
     ) -> Result<StoredArchive, BuildFailure> {
         let commit = commit_of(row).ok_or(BuildFailure::ForEver(ArchiveRefusal::Reference))?;
         let plan = self.plan(packs, &commit, row)?;
-        let mut output = ArchiveOutput::new(self.app, plan);
+        let mut output = ArchiveOutput::new(self.app, plan, self.objects.server());
         while output.writer().next_entry().is_some() {
             if let Err(failure) = output.write_entry(packs, slices).await {
                 output.discard().await;

@@ -48,10 +48,13 @@ pub enum BuildFailure {
     ForNow(SyncError),
 }
 
-impl From<ArchiveError> for BuildFailure {
-    fn from(error: ArchiveError) -> Self {
+impl BuildFailure {
+    /// The failure that `error` is, which was met with what the git server `server` sent.
+    pub fn of(error: ArchiveError, server: &str) -> Self {
         match error {
-            ArchiveError::Tree(TreeError::MissingObject(id)) => Self::ForNow(SyncError::Withheld(id)),
+            ArchiveError::Tree(TreeError::MissingObject(object)) => {
+                Self::ForNow(SyncError::Withheld { object, server: server.to_owned() })
+            }
             error => Self::ForEver(ArchiveRefusal::Archive(error)),
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use git::{ArchiveError, ArchivePlan, EntrySizes, ObjectId, TreeError, limits};
+use git::{ArchiveError, ArchivePlan, ArchiveRemarks, EntrySizes, ObjectId, TreeError, limits};
 use serde_json::json;
 
 use crate::json::read_text;
@@ -110,9 +110,10 @@ async fn advance_claimed(
         plan => plan?,
     };
     let digest = hex::encode(plan.digest());
-    let mut work = match known.progress(&digest) {
-        Some(progress) => Work::resume(app, plan, digest, &known.parts, &progress)?,
-        None => Work::begin(app, plan, digest, row).await?,
+    let server = builder.objects.server();
+    let mut work = match known.stored(&digest) {
+        Some(stored) => Work::resume(app, plan, digest, server, stored)?,
+        None => Work::begin(app, plan, digest, server, row).await?,
     };
     known.is_doubtful &= work.recorded > 0;
     let recorded = work.recorded;
@@ -138,9 +139,18 @@ async fn plan(builder: &mut Builder<'_>, commit: &ObjectId, row: &DistRow) -> Re
     builder.plan(&packs, commit, row)
 }
 
+/// What is stored of a build, as far as it takes to go on with it.
+struct StoredBuild {
+    zip: ZipProgress,
+    /// The entries that the parts hold whole.
+    entries: Vec<EntrySizes>,
+    /// What their content tells.
+    remarks: ArchiveRemarks,
+}
+
 impl KnownBuild {
-    /// How far the zip is stored, if it is the one that is planned now.
-    fn progress(&self, digest: &str) -> Option<ZipProgress> {
+    /// What is stored of the zip, if it is the one that is planned now.
+    fn stored(&self, digest: &str) -> Option<StoredBuild> {
         if self.build.plan.as_deref() != Some(digest) || self.parts.is_empty() {
             return None;
         }
@@ -149,7 +159,11 @@ impl KnownBuild {
             id: self.build.upload_id.clone()?,
             part_tags: self.parts.iter().map(|part| part.tag.clone()).collect(),
         };
-        Some(ZipProgress { upload, hashes: read_text(self.build.hashes.as_deref()?).ok()? })
+        Some(StoredBuild {
+            zip: ZipProgress { upload, hashes: read_text(self.build.hashes.as_deref()?).ok()? },
+            entries: self.parts.iter().flat_map(|part| &part.entries).map(sizes_of).collect(),
+            remarks: read_text(self.build.remarks.as_deref()?).ok()?,
+        })
     }
 }
 
@@ -173,9 +187,15 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// The archive from its beginning, whatever is stored of another one.
-    async fn begin(app: &'a App, plan: ArchivePlan, digest: String, row: &DistRow) -> Result<Self, BuildFailure> {
+    async fn begin(
+        app: &'a App,
+        plan: ArchivePlan,
+        digest: String,
+        server: &str,
+        row: &DistRow,
+    ) -> Result<Self, BuildFailure> {
         app.ports.database.batch(archive_builds::start_over(row.id, app.now()).into()).await?;
-        Ok(Self::new(app, ArchiveOutput::new(app, plan), digest))
+        Ok(Self::new(app, ArchiveOutput::new(app, plan, server), digest))
     }
 
     /// The archive from where its stored parts end.
@@ -183,13 +203,12 @@ impl<'a> Work<'a> {
         app: &'a App,
         plan: ArchivePlan,
         digest: String,
-        parts: &[ArchivePart],
-        progress: &ZipProgress,
+        server: &str,
+        StoredBuild { zip, entries, remarks }: StoredBuild,
     ) -> Result<Self, BuildFailure> {
-        let written: Vec<EntrySizes> = parts.iter().flat_map(|part| &part.entries).map(sizes_of).collect();
-        let recorded_entries = written.len();
-        let output = ArchiveOutput::resume(app, plan, written, progress)?;
-        Ok(Self { recorded: parts.len(), recorded_entries, ..Self::new(app, output, digest) })
+        let (recorded, recorded_entries) = (zip.upload.part_tags.len(), entries.len());
+        let output = ArchiveOutput::resume(app, plan, server, entries, remarks, &zip)?;
+        Ok(Self { recorded, recorded_entries, ..Self::new(app, output, digest) })
     }
 
     fn new(app: &App, output: ArchiveOutput<'a>, digest: String) -> Self {
@@ -254,10 +273,11 @@ impl<'a> Work<'a> {
                 .collect();
             self.recorded_entries += entries.len();
             let hashes = json!(progress.hashes).to_string();
+            let remarks = json!(self.output.record_remarks(self.recorded_entries)).to_string();
             let new_parts = new_parts(&progress.upload.part_tags, self.recorded, entries);
             self.recorded = progress.upload.part_tags.len();
             let UploadProgress { key, id, .. } = &progress.upload;
-            let stored = StoredParts { plan: &self.digest, blob_key: key, upload_id: id, hashes, new_parts };
+            let stored = StoredParts { plan: &self.digest, blob_key: key, upload_id: id, hashes, remarks, new_parts };
             stmts.extend(archive_builds::record_parts(row.id, stored));
         }
         let now = app.now();

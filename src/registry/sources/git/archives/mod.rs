@@ -282,7 +282,7 @@ fn may_concern_the_commits(error: &SyncError) -> bool {
             error,
             SyncError::Fetch(FetchError::Remote(_))
                 | SyncError::Pack(_)
-                | SyncError::Withheld(_)
+                | SyncError::Withheld { .. }
                 | SyncError::Missing { .. }
         )
 }

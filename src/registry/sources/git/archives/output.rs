@@ -1,6 +1,6 @@
 //! An archive from its plan into the blob store: entry by entry, a slice of work at a time, never in memory as a whole.
 
-use git::{ArchiveLimits, ArchivePlan, ArchiveRemarks, ArchiveWriter, EntrySizes, Packs};
+use git::{ArchiveError, ArchiveLimits, ArchivePlan, ArchiveRemarks, ArchiveWriter, EntrySizes, Packs};
 
 use crate::ports::Fault;
 use crate::registry::kernel::app::App;
@@ -21,32 +21,51 @@ const HAND_ON_BYTES: usize = 256 * 1024;
 pub struct ArchiveOutput<'a> {
     writer: ArchiveWriter,
     zip: IncomingZip<'a>,
-    /// What there is to be said of it.
+    /// What the content comes from.
+    server: String,
+    /// What its plan tells of it.
     remarks: ArchiveRemarks,
+    /// What the content of the first entries tells of it, those that are recorded.
+    recorded_remarks: ArchiveRemarks,
+    /// What the content of later entries tells, with how many entries are before each.
+    later_remarks: Vec<(usize, ArchiveRemarks)>,
     /// Bytes at the beginning of what the writer makes next that are stored already.
     skip: u64,
 }
 
 impl<'a> ArchiveOutput<'a> {
     /// The archive that is planned, from its beginning.
-    pub fn new(app: &'a App, mut plan: ArchivePlan) -> Self {
+    pub fn new(app: &'a App, mut plan: ArchivePlan, server: &str) -> Self {
         let remarks = std::mem::take(&mut plan.remarks);
         let writer = ArchiveWriter::new(plan, ArchiveLimits::default());
-        Self { writer, zip: IncomingZip::new(app), remarks, skip: 0 }
+        Self {
+            writer,
+            zip: IncomingZip::new(app),
+            server: server.to_owned(),
+            remarks,
+            recorded_remarks: ArchiveRemarks::default(),
+            later_remarks: Vec::new(),
+            skip: 0,
+        }
     }
 
-    /// The archive that is planned, of which the first `written` entries are stored as far as `progress` says.
+    /// The archive that is planned, of which the first `written` entries are stored as far as `progress` says;
+    /// `recorded_remarks` is what their content tells.
     pub fn resume(
         app: &'a App,
         mut plan: ArchivePlan,
+        server: &str,
         written: Vec<EntrySizes>,
+        recorded_remarks: ArchiveRemarks,
         progress: &ZipProgress,
     ) -> Result<Self, BuildFailure> {
         let remarks = std::mem::take(&mut plan.remarks);
-        let writer = ArchiveWriter::resume(plan, ArchiveLimits::default(), written)?;
+        let writer = ArchiveWriter::resume(plan, ArchiveLimits::default(), written);
+        let writer = writer.map_err(|error| BuildFailure::of(error, server))?;
         let zip = IncomingZip::resume(app, progress)?;
         let skip = zip.size().saturating_sub(writer.offset());
-        Ok(Self { writer, zip, remarks, skip })
+        let (server, later_remarks) = (server.to_owned(), Vec::new());
+        Ok(Self { writer, zip, server, remarks, recorded_remarks, later_remarks, skip })
     }
 
     /// What is being written.
@@ -59,18 +78,35 @@ impl<'a> ArchiveOutput<'a> {
         self.zip.progress()
     }
 
+    /// What the content of the first `entries` entries tells. The count may only grow.
+    pub fn record_remarks(&mut self, entries: usize) -> &ArchiveRemarks {
+        let recorded = self.later_remarks.partition_point(|(before, _)| *before < entries);
+        self.later_remarks.drain(..recorded).for_each(|(_, remarks)| self.recorded_remarks.extend(remarks));
+        &self.recorded_remarks
+    }
+
+    /// Notes what the content of the entry that comes next tells.
+    fn remark(&mut self, remarks: ArchiveRemarks) {
+        if !remarks.is_empty() {
+            self.later_remarks.push((self.writer.finished_entries(), remarks));
+        }
+    }
+
     /// Writes the next entry, whose content `packs` has.
     pub async fn write_entry(&mut self, packs: &Packs, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
         let Some(entry) = self.writer.next_entry() else { return Ok(()) };
-        let mut content = entry.open(packs, &mut self.remarks)?;
-        self.writer.begin_entry(content.size())?;
+        let mut remarks = ArchiveRemarks::default();
+        let mut content = entry.open(packs, &mut remarks).map_err(|error| self.failure(error))?;
+        self.remark(remarks);
+        self.writer.begin_entry(content.size()).map_err(|error| self.failure(error))?;
         loop {
             let mut bytes = 0;
             let writer = &mut self.writer;
             let more = content.next_piece(|piece| {
                 bytes = piece.len() as u64;
                 writer.write(piece)
-            })?;
+            });
+            let more = more.map_err(|error| self.failure(error))?;
             if !more {
                 break;
             }
@@ -82,17 +118,19 @@ impl<'a> ArchiveOutput<'a> {
 
     /// Writes the next entry, whose content comes from the server.
     pub async fn write_file(&mut self, mut file: RemoteFile, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
+        let mut remarks = ArchiveRemarks::default();
         if let Some(entry) = self.writer.next_entry() {
-            entry.remark_too_large(&mut self.remarks);
+            entry.remark_too_large(&mut remarks);
         }
-        self.writer.begin_entry(file.size().await?)?;
+        self.remark(remarks);
+        self.writer.begin_entry(file.size().await?).map_err(|error| self.failure(error))?;
         loop {
             let mut bytes = 0;
-            let writer = &mut self.writer;
+            let (writer, server) = (&mut self.writer, &self.server);
             let more = file
                 .next_piece(|piece| {
                     bytes = piece.len() as u64;
-                    writer.write(piece).map_err(BuildFailure::from)
+                    writer.write(piece).map_err(|error| BuildFailure::of(error, server))
                 })
                 .await?;
             if !more {
@@ -106,7 +144,7 @@ impl<'a> ArchiveOutput<'a> {
     }
 
     async fn end_entry(&mut self, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
-        self.writer.end_entry()?;
+        self.writer.end_entry().map_err(|error| self.failure(error))?;
         slices.spend(ENTRY_WORK).await;
         Ok(self.hand_on().await?)
     }
@@ -132,8 +170,9 @@ impl<'a> ArchiveOutput<'a> {
             let more = match self.writer.write_directory() {
                 Ok(more) => more,
                 Err(error) => {
+                    let failure = self.failure(error);
                     self.discard().await;
-                    return Err(error.into());
+                    return Err(failure);
                 }
             };
             slices.spend(ENTRY_WORK).await;
@@ -142,9 +181,15 @@ impl<'a> ArchiveOutput<'a> {
                 return Err(SyncError::from(fault).into());
             }
             if !more {
+                self.record_remarks(self.writer.finished_entries());
+                self.remarks.extend(self.recorded_remarks);
                 return Ok((self.zip.keep().await?, self.remarks));
             }
         }
+    }
+
+    fn failure(&self, error: ArchiveError) -> BuildFailure {
+        BuildFailure::of(error, &self.server)
     }
 
     /// Forgets what is stored of it.
