@@ -67,9 +67,9 @@ mod protocol;
 mod tree;
 
 pub use archive::{
-    ARCHIVE_FORMAT, Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlan, ArchiveRemark, ArchiveRemarks,
-    ArchiveWriter, Attributes, EncodingRefusal, EntrySizes, PlannedEntry, PlannedKind, RemarkClass, RemarkKind,
-    TooManyRules, build_zip, missing_files, missing_rule_files, plan_archive, shown,
+    ARCHIVE_FORMAT, Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlan, ArchivePlanning, ArchiveRemark,
+    ArchiveRemarks, ArchiveWriter, Attributes, EncodingRefusal, EntrySizes, PlannedEntry, PlannedKind, RemarkClass,
+    RemarkKind, TooManyRules, build_zip, missing_files, missing_rule_files, plan_archive, shown,
 };
 pub use lfs::LfsPointer;
 pub use object::{

@@ -3,12 +3,13 @@
 #[expect(dead_code, reason = "each test file uses its part")]
 mod support;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::Cursor;
 
 use rostrum_git::{
-    ARCHIVE_FORMAT, ArchiveError, ArchiveOptions, Attributes, FetchRequest, ObjectId, Packs, RemarkKind,
-    SymlinkRefusal, build_zip, missing_files, missing_rule_files,
+    ARCHIVE_FORMAT, ArchiveError, ArchiveOptions, ArchivePlanning, Attributes, FetchRequest, ObjectId, Packs,
+    RemarkKind, SymlinkRefusal, build_zip, missing_files, missing_rule_files, plan_archive,
 };
 use sha1::{Digest, Sha1};
 use support::{Filters, Listing, Repo, archive, fetched, git_archive, open, read_zip};
@@ -133,6 +134,27 @@ fn what_is_there_already_is_not_asked_for_again() {
     assert_eq!(below, expected.map(|path| repo.id(&format!("HEAD:{path}"))).into(), "those above count, too");
 }
 
+#[test]
+fn a_plan_that_is_made_step_by_step_is_the_same_and_no_step_is_longer_than_a_directory() {
+    let mut repo = library();
+    let commit = repo.commit();
+    let (packs, options) = (fetched(&repo, commit), ArchiveOptions::default());
+    let whole = plan_archive(&packs, &commit, &options).expect("planned");
+    let mut planning = ArchivePlanning::new(&packs, &commit, &options).expect("begun");
+    let mut steps = 1;
+    while !planning.step(1).expect("planned") {
+        steps += 1;
+    }
+    let directories: BTreeSet<&[u8]> = whole.entries.iter().filter_map(|entry| directory_of(&entry.path)).collect();
+    assert!(steps >= directories.len() && directories.len() > 1, "{steps} steps, {} directories", directories.len());
+    let stepped = planning.finish().expect("planned");
+    assert_eq!((stepped.digest(), stepped.remarks), (whole.digest(), whole.remarks));
+}
+
+fn directory_of(path: &[u8]) -> Option<&[u8]> {
+    path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash])
+}
+
 /// Changing what archives look like changes what a commit gives, so these may change only on purpose, and together with
 /// the format's number.
 const FORMAT_OF_LIBRARY: u32 = 2;
@@ -255,16 +277,16 @@ fn a_directory_that_is_not_there_is_named() {
 fn the_caller_can_leave_out_more() {
     let mut repo = library();
     let commit = repo.commit();
-    let asked = std::cell::RefCell::new(Vec::new());
+    let asked = std::sync::Mutex::new(Vec::new());
     let exclude = |path: &str, is_dir: bool| {
-        asked.borrow_mut().push((path.to_owned(), is_dir));
+        asked.lock().expect("not poisoned").push((path.to_owned(), is_dir));
         path == "src" || path == "composer.json"
     };
     let options = ArchiveOptions { exclude: &exclude, ..ArchiveOptions::default() };
     let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
     let names: Vec<String> = read_zip(&archive.chunks.concat()).into_keys().collect();
     assert_eq!(names, ["README.md", "assets/logo.bin", "bin/acme", "bin/alias"]);
-    let asked = asked.into_inner();
+    let asked = asked.into_inner().expect("not poisoned");
     assert!(asked.contains(&("src".to_owned(), true)));
     assert!(asked.contains(&("bin/acme".to_owned(), false)));
     assert!(!asked.iter().any(|(path, _)| path.starts_with("src/") || path.starts_with("tests")));

@@ -45,7 +45,7 @@ mod zip_time;
 pub use attributes::{Attributes, TooManyRules};
 pub use encoding::EncodingRefusal;
 pub use missing::{missing_files, missing_rule_files};
-pub use plan::{ArchivePlan, PlannedEntry, PlannedKind, plan_archive};
+pub use plan::{ArchivePlan, ArchivePlanning, PlannedEntry, PlannedKind, plan_archive};
 pub use remarks::{ArchiveRemark, ArchiveRemarks, RemarkClass, RemarkKind, shown};
 pub use writer::ArchiveWriter;
 pub use zip_format::EntrySizes;
@@ -103,7 +103,7 @@ pub struct ArchiveOptions<'a> {
     /// Says of a path relative to the package's directory, and whether it is a directory, that it
     /// is left out (`archive.exclude` of composer.json). Nothing below a directory that is left
     /// out is asked about.
-    pub exclude: &'a dyn Fn(&str, bool) -> bool,
+    pub exclude: &'a (dyn Fn(&str, bool) -> bool + Sync),
     /// What it may cost.
     pub limits: ArchiveLimits,
 }

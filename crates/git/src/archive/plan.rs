@@ -135,26 +135,54 @@ pub fn plan_archive(
     commit: &ObjectId,
     options: &ArchiveOptions<'_>,
 ) -> Result<ArchivePlan, ArchiveError> {
-    check_name(options.directory.as_bytes()).map_err(InvalidPackagePath)?;
-    let FoundCommit { id, commit, object } = find_commit(packs, commit)?;
-    let package = Package::find(packs, commit.tree, options.path)?;
-    let committed = commit.committed.seconds;
-    let commit = Arc::new(CommitText::new(id, commit, object.into_data(), options.tag));
-    let WalkedTree { entries: walked, mut remarks } = Walk::new(packs, options, &package).run()?;
-    let mut entries = Vec::with_capacity(walked.len());
-    for Planned { path, kind, oid, conversion } in walked {
-        if kind == PlannedKind::Symlink {
-            let target = read_kind(packs, &oid, ObjectKind::Blob)?;
-            let depth = path.split(|byte| *byte == b'/').count() - 1;
-            if let Err(refusal) = check_symlink(depth, target.data()) {
-                remarks.add(&path, RemarkKind::Symlink(refusal));
-                continue;
-            }
-        }
-        let conversion =
-            conversion.map(|conversion| Box::new(EntryConversion { conversion: *conversion, commit: commit.clone() }));
-        entries.push(PlannedEntry { path: joined(options.directory.as_bytes(), &path), kind, oid, conversion });
+    ArchivePlanning::new(packs, commit, options)?.finish()
+}
+
+/// The same step by step: others may have their turn in between.
+pub struct ArchivePlanning<'a> {
+    packs: &'a Packs,
+    options: &'a ArchiveOptions<'a>,
+    id: ObjectId,
+    committed: i64,
+    commit: Arc<CommitText>,
+    walk: Walk<'a>,
+}
+
+impl<'a> ArchivePlanning<'a> {
+    /// A plan of which nothing is decided yet.
+    pub fn new(packs: &'a Packs, commit: &ObjectId, options: &'a ArchiveOptions<'a>) -> Result<Self, ArchiveError> {
+        check_name(options.directory.as_bytes()).map_err(InvalidPackagePath)?;
+        let FoundCommit { id, commit, object } = find_commit(packs, commit)?;
+        let walk = Walk::new(packs, options, Package::find(packs, commit.tree, options.path)?)?;
+        let committed = commit.committed.seconds;
+        let commit = Arc::new(CommitText::new(id, commit, object.into_data(), options.tag));
+        Ok(Self { packs, options, id, committed, commit, walk })
     }
-    let comment = format!("commit {id}, format {ARCHIVE_FORMAT}");
-    Ok(ArchivePlan { committed, comment, entries, remarks })
+
+    /// Decides on the next directories, until they have had `entries` entries. Says whether they were the last.
+    pub fn step(&mut self, entries: usize) -> Result<bool, ArchiveError> {
+        self.walk.step(entries)
+    }
+
+    /// Decides on what is left.
+    pub fn finish(self) -> Result<ArchivePlan, ArchiveError> {
+        let Self { packs, options, id, committed, commit, walk } = self;
+        let WalkedTree { entries: walked, mut remarks } = walk.finish()?;
+        let mut entries = Vec::with_capacity(walked.len());
+        for Planned { path, kind, oid, conversion } in walked {
+            if kind == PlannedKind::Symlink {
+                let target = read_kind(packs, &oid, ObjectKind::Blob)?;
+                let depth = path.split(|byte| *byte == b'/').count() - 1;
+                if let Err(refusal) = check_symlink(depth, target.data()) {
+                    remarks.add(&path, RemarkKind::Symlink(refusal));
+                    continue;
+                }
+            }
+            let conversion = conversion
+                .map(|conversion| Box::new(EntryConversion { conversion: *conversion, commit: commit.clone() }));
+            entries.push(PlannedEntry { path: joined(options.directory.as_bytes(), &path), kind, oid, conversion });
+        }
+        let comment = format!("commit {id}, format {ARCHIVE_FORMAT}");
+        Ok(ArchivePlan { committed, comment, entries, remarks })
+    }
 }

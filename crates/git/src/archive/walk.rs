@@ -68,7 +68,7 @@ pub(crate) struct WalkedTree {
 pub(crate) struct Walk<'a> {
     packs: &'a Packs,
     options: &'a ArchiveOptions<'a>,
-    package: &'a Package,
+    package: Package,
     attributes: Attributes,
     /// How many rules there are on entering a directory of each depth.
     marks: Vec<usize>,
@@ -83,8 +83,16 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(crate) fn new(packs: &'a Packs, options: &'a ArchiveOptions<'a>, package: &'a Package) -> Self {
-        Self {
+    /// A walk that begins at the package's directory.
+    pub(crate) fn new(
+        packs: &'a Packs,
+        options: &'a ArchiveOptions<'a>,
+        package: Package,
+    ) -> Result<Self, ArchiveError> {
+        let above: Vec<(Vec<u8>, ObjectId)> =
+            package.above.iter().map(|above| (above.path.clone(), above.tree)).collect();
+        let begin = Pending { path: Vec::new(), oid: package.tree, depth: 0 };
+        let mut walk = Self {
             packs,
             options,
             package,
@@ -93,32 +101,43 @@ impl<'a> Walk<'a> {
             taken: HashMap::new(),
             links_over_directories: HashSet::new(),
             path_bytes: 0,
-            pending: Vec::new(),
+            pending: vec![begin],
             planned: Vec::new(),
             remarks: ArchiveRemarks::default(),
+        };
+        for (path, tree) in above {
+            walk.add_attributes(&path, tree)?;
         }
+        Ok(walk)
+    }
+
+    /// Looks into the next directories, until they have had `entries` entries. Says whether they were the last.
+    pub(crate) fn step(&mut self, entries: usize) -> Result<bool, ArchiveError> {
+        let mut seen = 0;
+        while seen < entries {
+            let Some(directory) = self.pending.pop() else { break };
+            seen += 1 + self.enter(&directory)?;
+        }
+        Ok(self.pending.is_empty())
     }
 
     /// The entries below the package's directory, and what was left out.
-    pub(crate) fn run(mut self) -> Result<WalkedTree, ArchiveError> {
-        for above in &self.package.above {
-            self.add_attributes(&above.path, above.tree)?;
-        }
-        self.pending.push(Pending { path: Vec::new(), oid: self.package.tree, depth: 0 });
-        while let Some(directory) = self.pending.pop() {
-            self.enter(&directory)?;
-        }
+    pub(crate) fn finish(mut self) -> Result<WalkedTree, ArchiveError> {
+        self.step(usize::MAX)?;
         self.drop_links_over_directories();
         self.planned.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         Ok(WalkedTree { entries: self.planned, remarks: self.remarks })
     }
 
-    fn enter(&mut self, directory: &Pending) -> Result<(), ArchiveError> {
+    /// Looks into a directory, and says how many entries it has that are not left out.
+    fn enter(&mut self, directory: &Pending) -> Result<usize, ArchiveError> {
         self.load_attributes(directory)?;
-        for child in self.children(directory)? {
+        let children = self.children(directory)?;
+        let count = children.len();
+        for child in children {
             self.child(child, directory.depth)?;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Puts the rules in force that hold inside `directory`: those of the directories above it,

@@ -11,8 +11,8 @@ use std::collections::HashSet;
 
 use composer::{ExcludeRules, Manifest};
 use git::{
-    ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, PackError, PackLimits, Packs,
-    TreeError, find_package_files, limits, missing_files, missing_rule_files,
+    ArchiveError, ArchiveOptions, ArchivePlan, ArchivePlanning, Capabilities, FetchError, FetchRequest, ObjectId,
+    PackError, PackLimits, Packs, TreeError, find_package_files, limits, missing_rule_files,
 };
 
 use crate::registry::sources::git::error::SyncError;
@@ -30,6 +30,18 @@ pub const BATCH_PACK_BYTES: usize = 6 * limits::MIB;
 /// Most bytes of a pack with one file that is still converted: such a file, should nothing compress it, and room for what
 /// frames it.
 const CONVERTIBLE_PACK_BYTES: usize = 9 * limits::MIB;
+
+/// Entries of directories that are decided on in one slice: some 30 ms.
+const SLICE_ENTRIES: usize = 2_000;
+
+/// What a zip has besides what its commit says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PlannedArchive<'a> {
+    /// The directory that everything lies in, if that matters.
+    pub directory: Option<&'a str>,
+    /// The tag that it is of.
+    pub tag: Option<&'a str>,
+}
 
 /// A git server, asked for what one package's zips are built from.
 pub struct ArchiveObjects<'a> {
@@ -121,11 +133,37 @@ impl<'a> ArchiveObjects<'a> {
 
     async fn fetch_filtered(&mut self, commits: &[ObjectId]) -> Result<Packs, SyncError> {
         let mut packs = self.fetch_rules(commits, SMALL_PACK_BYTES).await?;
-        let files = union(commits, |commit| {
-            with_options(&packs, commit, self.path(), |options| missing_files(&packs, commit, options))
-        });
+        let mut files = HashSet::new();
+        for commit in commits {
+            // A commit that cannot be read lacks nothing: building its zip finds out the same, and tells.
+            if let Ok(plan) = self.plan(&packs, commit, PlannedArchive::default()).await {
+                files.extend(plan.entries.iter().map(|entry| entry.oid).filter(|id| !packs.contains(id)));
+            }
+        }
+        let mut files: Vec<ObjectId> = files.into_iter().collect();
+        files.sort_unstable();
         self.fetch(FetchRequest::blobs(files), &mut packs, &within(SMALL_PACK_BYTES)).await?;
         Ok(packs)
+    }
+
+    /// Decides what the zip of `commit` holds, in slices. `packs` has its trees, and the files with rules.
+    pub async fn plan(
+        &self,
+        packs: &Packs,
+        commit: &ObjectId,
+        PlannedArchive { directory, tag }: PlannedArchive<'_>,
+    ) -> Result<ArchivePlan, ArchiveError> {
+        let rules = exclude_rules(packs, commit, self.path())?;
+        // Directories are never left out as such: a rule may take back single files below them.
+        let exclude = |file: &str, is_dir: bool| !is_dir && rules.excludes(file);
+        let defaults = ArchiveOptions::default();
+        let directory = directory.unwrap_or(defaults.directory);
+        let options = ArchiveOptions { path: self.path(), directory, tag, exclude: &exclude, ..defaults };
+        let mut planning = ArchivePlanning::new(packs, commit, &options)?;
+        while !planning.step(SLICE_ENTRIES)? {
+            self.remote.pause().await;
+        }
+        planning.finish()
     }
 
     /// Fetches what decides what the zips of `commits` hold: trees, and the files that say what is left out.
@@ -212,19 +250,6 @@ fn union(
     let mut all: Vec<ObjectId> = all.into_iter().collect();
     all.sort_unstable();
     all
-}
-
-/// Does `work` with the options that the package's own rules give a commit's archive.
-pub fn with_options<T>(
-    packs: &Packs,
-    commit: &ObjectId,
-    path: Option<&str>,
-    work: impl FnOnce(&ArchiveOptions<'_>) -> Result<T, ArchiveError>,
-) -> Result<T, ArchiveError> {
-    let rules = exclude_rules(packs, commit, path)?;
-    // Directories are never left out as such: a rule may take back single files below them.
-    let exclude = |file: &str, is_dir: bool| !is_dir && rules.excludes(file);
-    work(&ArchiveOptions { path, exclude: &exclude, ..ArchiveOptions::default() })
 }
 
 /// `archive.exclude` of the commit's composer.json; none when that cannot be read.

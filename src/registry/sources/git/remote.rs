@@ -64,6 +64,11 @@ impl<'a> GitRemote<'a> {
         Ok(parse_ls_refs(&bytes)?)
     }
 
+    /// Lets others have their turn.
+    pub async fn pause(&self) {
+        self.app.ports.clock.sleep(Duration::ZERO).await;
+    }
+
     /// The server's name.
     pub fn host(&self) -> &str {
         self.base.host_str().unwrap_or_default()
@@ -125,7 +130,7 @@ impl<'a> GitRemote<'a> {
         let bytes = receiver.finish().map_err(SyncError::Fetch)?;
         let mut opening = PackOpening::new(bytes, limits)?;
         while !opening.step(SLICE_WORK)? {
-            self.app.ports.clock.sleep(Duration::ZERO).await;
+            self.pause().await;
         }
         let pack = opening.finish()?;
         match request.wants.iter().find(|wanted| !pack.contains(wanted)) {

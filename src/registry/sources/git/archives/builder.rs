@@ -1,13 +1,13 @@
 //! Building the zips of commits that fit the memory, of one or of several at once.
 
-use git::{ArchiveOptions, ArchivePlan, ArchiveRemarks, ObjectId, Packs, RemarkClass, plan_archive};
+use git::{ArchivePlan, ArchiveRemarks, ObjectId, Packs, RemarkClass};
 
 use crate::json::read_text;
 use crate::ports::Stmt;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::slices::Slices;
-use crate::registry::sources::git::archive_objects::{ArchiveObjects, with_options};
+use crate::registry::sources::git::archive_objects::{ArchiveObjects, PlannedArchive};
 use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, failed};
 use crate::registry::sources::git::archives::output::ArchiveOutput;
 use crate::registry::sources::git::error::SyncError;
@@ -66,10 +66,9 @@ impl<'a> Builder<'a> {
     }
 
     /// Decides what the zip of a dist holds. `packs` has its commit's trees, and the files with rules.
-    pub fn plan(&self, packs: &Packs, commit: &ObjectId, row: &DistRow) -> Result<ArchivePlan, BuildFailure> {
-        let plan = with_options(packs, commit, self.objects.path(), |options| {
-            plan_archive(packs, commit, &ArchiveOptions { directory: directory_of(row), tag: tag_of(row), ..*options })
-        });
+    pub async fn plan(&self, packs: &Packs, commit: &ObjectId, row: &DistRow) -> Result<ArchivePlan, BuildFailure> {
+        let archive = PlannedArchive { directory: Some(directory_of(row)), tag: tag_of(row) };
+        let plan = self.objects.plan(packs, commit, archive).await;
         plan.map_err(|error| BuildFailure::of(error, self.objects.server()))
     }
 
@@ -81,7 +80,7 @@ impl<'a> Builder<'a> {
         slices: &mut Slices<'_>,
     ) -> Result<StoredArchive, BuildFailure> {
         let commit = commit_of(row).ok_or(BuildFailure::ForEver(ArchiveRefusal::Reference))?;
-        let plan = self.plan(packs, &commit, row)?;
+        let plan = self.plan(packs, &commit, row).await?;
         let mut output = ArchiveOutput::new(self.app, plan, self.objects.server());
         while output.writer().next_entry().is_some() {
             if let Err(failure) = output.write_entry(packs, slices).await {

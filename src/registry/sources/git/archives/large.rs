@@ -136,7 +136,7 @@ async fn plan(builder: &mut Builder<'_>, commit: &ObjectId, row: &DistRow) -> Re
         Err(error) if is_too_large(&error) => return Err(BuildFailure::ForEver(too_large(error, true))),
         packs => packs?,
     };
-    builder.plan(&packs, commit, row)
+    builder.plan(&packs, commit, row).await
 }
 
 /// What is stored of a build, as far as it takes to go on with it.
