@@ -14,7 +14,7 @@
 //! Every room may use the two crates beside this one, which are pure: no I/O, no clock, no randomness.
 //!
 //! * [`composer`]: Composer's own rules (names, versions, constraints, metadata).
-//! * [`git`]: git's wire protocol v2, pack format and "commit → zip".
+//! * [`git`]: git's wire protocol, pack format and "commit → zip".
 
 #[cfg(any(target_arch = "wasm32", lint_cloudflare))]
 mod cloudflare;

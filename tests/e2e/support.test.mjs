@@ -48,6 +48,22 @@ test("the git host does not offer filters when they are off", async () => {
   }
 });
 
+test("the git host speaks the older versions of the protocol that it is told to, whatever it is asked in", async () => {
+  for (const [protocol, beginning] of [[0, /^001e# service=git-upload-pack\n0000[0-9a-f]{44} HEAD\0/], [1, /^001e# service=git-upload-pack\n0000000eversion 1\n/]]) {
+    const host = await startGitHost({ protocol, anyObject: protocol === 1 });
+    try {
+      host.repository("old").commit({ "a.txt": "a" });
+      const answer = await fetch(`${host.urlOf("old")}/info/refs?service=git-upload-pack`, { headers: { "git-protocol": "version=2" } });
+      const text = await answer.text();
+      assert.match(text, beginning);
+      assert.equal(text.includes("allow-reachable-sha1-in-want"), protocol === 1);
+      await clone(host.urlOf("old"), `old-${protocol}`);
+    } finally {
+      await host.stop();
+    }
+  }
+});
+
 test("the git host refuses requests without the right password", async () => {
   const host = await startGitHost({ auth: { username: "bot", password: "secret" } });
   try {

@@ -1,20 +1,19 @@
-//! git's wire protocol v2 and pack format as pure functions over bytes.
+//! git's wire protocol and pack format as pure functions over bytes.
 //!
 //! Nothing here does I/O, reads a clock or names an HTTP type: the caller moves the bytes. One
 //! synchronisation is
 //!
 //! 1. `GET {repository}/`[`ADVERTISEMENT_PATH`] with the header `Git-Protocol: version=2`, parsed
-//!    by [`Capabilities::parse`];
+//!    by [`Advertisement::parse`];
 //! 2. `POST {repository}/`[`UPLOAD_PACK_PATH`] of [`ls_refs_request`], parsed by
-//!    [`parse_ls_refs`];
+//!    [`parse_ls_refs`]; not of a server of version 0 or 1, whose advertisement has the refs;
 //! 3. one or two `POST`s of a [`FetchRequest`] chosen by a [`MetadataPlan`], received by a
 //!    [`PackReceiver`] and opened as a [`Pack`];
 //! 4. [`find_package_files`] to read manifests out of it; or [`build_zip`] to make a dist archive,
 //!    for which [`missing_rule_files`] and [`missing_files`] say what is still to be fetched when
 //!    trees came first; or [`plan_archive`] and an [`ArchiveWriter`] to make a large one.
 //!
-//! It is not a git implementation: no writing, no history walks, no SHA-256 repositories, and no
-//! protocol older than v2 (git 2.18 and every public host speak v2).
+//! It is not a git implementation: no writing, no history walks, no SHA-256 repositories.
 //!
 //! # Memory
 //! An isolate of a Cloudflare Worker has 128 MiB in all. The worst moment of each step, with the default limits
@@ -32,7 +31,7 @@
 //!
 //! # Example
 //! ```
-//! use rostrum_git::{Capabilities, FetchRequest, encode_data, encode_flush, parse_ls_refs};
+//! use rostrum_git::{Advertisement, FetchRequest, encode_data, encode_flush, parse_ls_refs};
 //!
 //! // What a server answers to `GET …/info/refs?service=git-upload-pack`, …
 //! let mut advertisement = Vec::new();
@@ -40,7 +39,7 @@
 //!     encode_data(&mut advertisement, line);
 //! }
 //! encode_flush(&mut advertisement);
-//! let capabilities = Capabilities::parse(&advertisement)?;
+//! let capabilities = Advertisement::parse(&advertisement)?.capabilities;
 //! assert!(capabilities.filter);
 //!
 //! // … and to the request for its refs.
@@ -80,9 +79,10 @@ pub use pack::{
     BlobReader, DeltaError, InflateError, ObjectDefect, ObjectStream, Pack, PackError, PackLimits, PackOpening, Packs,
 };
 pub use protocol::{
-    ADVERTISEMENT_PATH, AGENT, AdvertisementError, Capabilities, FetchError, FetchRequest, LsRefsError, MetadataPlan,
-    PackReceiver, Packet, PktDecoder, PktLineError, RemoteRef, RemoteRefs, SkipReason, SkippedRef, UPLOAD_PACK_PATH,
-    encode_data, encode_delim, encode_flush, ls_refs_request, parse_ls_refs,
+    ADVERTISEMENT_PATH, AGENT, Acknowledgments, Advertisement, AdvertisementError, Capabilities, FetchError,
+    FetchRequest, LsRefsError, MetadataPlan, PROTOCOL_VERSION, PackReceiver, Packet, PktDecoder, PktLineError,
+    RemoteRef, RemoteRefs, SideBand, SkipReason, SkippedRef, UPLOAD_PACK_PATH, Version0, encode_data, encode_delim,
+    encode_flush, ls_refs_request, parse_ls_refs,
 };
 pub use tree::{
     BlobRef, DOCUMENTATION_FILES, DirectoryRef, InvalidPackagePath, PackageFiles, PackagePath, SymlinkRefusal,

@@ -9,15 +9,21 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use rostrum_git::{
-    AdvertisementError, Capabilities, FetchError, FetchRequest, MetadataPlan, ObjectId, ObjectKind, Pack, PackError,
-    PackLimits, PackReceiver, PackageFiles, PackagePath, Packs, SkipReason, TreeError, find_package_files, list_files,
-    ls_refs_request, missing_blobs, parse_ls_refs, read_commit, tree_at,
+    Acknowledgments, Advertisement, AdvertisementError, Capabilities, FetchError, FetchRequest, MetadataPlan, ObjectId,
+    ObjectKind, Pack, PackError, PackLimits, PackReceiver, PackageFiles, PackagePath, Packs, SideBand, SkipReason,
+    TreeError, Version0, find_package_files, list_files, ls_refs_request, missing_blobs, parse_ls_refs, read_commit,
+    tree_at,
 };
 use support::{Filters, Repo, fetched, open};
 
+/// As `GIT_PROTOCOL` has them.
+const OLDER: [&str; 2] = ["version=0", "version=1"];
+
 fn refs(repo: &Repo) -> rostrum_git::RemoteRefs {
-    let request = ls_refs_request(&repo.capabilities(Filters::Off));
-    parse_ls_refs(&repo.post(Filters::Off, &request)).expect("a list of refs")
+    let advertisement = Advertisement::parse(&repo.advertisement(Filters::Off)).expect("a git server");
+    let request = ls_refs_request(&advertisement.capabilities);
+    let listed = || parse_ls_refs(&repo.post(Filters::Off, &request)).expect("a list of refs");
+    advertisement.refs.unwrap_or_else(listed)
 }
 
 /// A library with `count` tags, each with its own manifest, and files below that nobody needs.
@@ -100,20 +106,101 @@ fn the_advertisement_says_what_the_server_allows() {
 }
 
 #[test]
-fn other_protocols_and_hashes_are_refused_by_name() {
-    let mut repo = Repo::new();
-    repo.commit();
-    for protocol in ["version=0", "version=1"] {
+fn other_hashes_are_refused_by_name() {
+    let mut sha256 = Repo::with_format("sha256");
+    sha256.git(&["commit", "-q", "--allow-empty", "-m", "A change"]);
+    for protocol in ["version=2", "version=1", "version=0"] {
+        sha256.speak(protocol);
         assert_eq!(
-            Capabilities::parse(&repo.advertisement(Filters::Off, protocol)),
-            Err(AdvertisementError::ProtocolV0)
+            Advertisement::parse(&sha256.advertisement(Filters::Off)),
+            Err(AdvertisementError::UnsupportedObjectFormat("sha256".into())),
+            "{protocol}"
         );
     }
-    let sha256 = Repo::with_format("sha256");
-    assert_eq!(
-        Capabilities::parse(&sha256.advertisement(Filters::Off, "version=2")),
-        Err(AdvertisementError::UnsupportedObjectFormat("sha256".into()))
-    );
+}
+
+#[test]
+fn a_server_of_an_older_version_lists_the_same_and_says_what_it_allows() {
+    let mut repo = tagged(3);
+    repo.git(&["tag", "light"]);
+    repo.git(&["tag", "-a", "-m", "a tag of a tag", "nested", "v1.0"]);
+    repo.git(&["branch", "other", "HEAD~1"]);
+    repo.git(&["update-ref", "refs/pull/1/head", "HEAD"]);
+    let expected = refs(&repo);
+    for protocol in OLDER {
+        repo.speak(protocol);
+        assert_eq!(refs(&repo), expected, "{protocol}");
+        let plain = repo.capabilities(Filters::Off);
+        assert!(plain.shallow && !plain.filter && !plain.sends_any_object());
+        let version_0 = plain.version_0.expect("it is not version 2");
+        assert_eq!(version_0.acknowledgments, Some(Acknowledgments::MultiAckDetailed));
+    }
+    repo.set("uploadpack.allowAnySHA1InWant=true");
+    let able = repo.capabilities(Filters::Allowed);
+    assert!(able.filter && able.sends_any_object());
+}
+
+#[test]
+fn every_plan_works_with_a_server_of_an_older_version() {
+    for protocol in OLDER {
+        let mut repo = tagged(5);
+        repo.speak(protocol);
+        let sync = synchronise(&repo, Filters::Off, None);
+        assert_eq!((&sync.plan, sync.requests), (&MetadataPlan::Unfiltered, 1));
+        assert!(sync.manifest("v1.3").contains("1.3"));
+        assert_eq!(sync.files.len(), 5);
+        repo.set("uploadpack.allowAnySHA1InWant=true");
+        let sync = synchronise(&repo, Filters::Allowed, None);
+        assert!(matches!(sync.plan, MetadataPlan::Combined { .. }));
+        assert_eq!((sync.requests, sync.first.contains(&repo.id("HEAD:src/Version.php"))), (1, false));
+        assert!(sync.manifest("v1.3").contains("1.3"));
+        repo.set("uploadpackfilter.combine.allow=false");
+        let sync = synchronise(&repo, Filters::Allowed, None);
+        assert_eq!((sync.plan.filter(), sync.requests), (Some("tree:1"), 3), "trees, and then files by id");
+        assert!(sync.manifest("v1.4").contains("1.4"));
+    }
+}
+
+#[test]
+fn what_a_server_does_not_offer_is_not_needed() {
+    let mut repo = tagged(4);
+    repo.speak("version=0");
+    let advertised = repo.capabilities(Filters::Off);
+    let old = Capabilities {
+        agent: None,
+        object_format_sha1: false,
+        version_0: Some(Version0 { side_band: SideBand::SideBand, ..Version0::default() }),
+        ..advertised.clone()
+    };
+    let azure = Version0 { acknowledgments: Some(Acknowledgments::MultiAck), ..Version0::default() };
+    let azure = Capabilities { version_0: Some(azure), ..advertised.clone() };
+    let deep = Capabilities { shallow: false, ..advertised };
+    let (head, parent) = (repo.id("HEAD"), repo.id("HEAD~1"));
+    for capabilities in [old, azure, deep] {
+        let receive = |request: FetchRequest| {
+            let mut receiver = PackReceiver::new(&capabilities, 100_000);
+            receiver.push(&repo.post(Filters::Off, &request.encode(&capabilities))).expect("an answer");
+            open(receiver.finish().expect("a pack"))
+        };
+        let pack = receive(FetchRequest::commits([head], None));
+        assert!(pack.contains(&head) && pack.contains(&repo.id("HEAD:src/Version.php")), "{capabilities:?}");
+        assert_eq!(pack.contains(&parent), !capabilities.shallow);
+        let newer = receive(FetchRequest::history(head, vec![parent]));
+        assert!(newer.contains(&head) && !newer.contains(&parent), "{capabilities:?}");
+    }
+}
+
+#[test]
+fn a_server_of_an_older_version_says_whether_a_commit_is_in_the_history() {
+    let mut repo = tagged(4);
+    repo.speak("version=0");
+    let sent = |tip: &str, known: &str| {
+        let request = FetchRequest::history(repo.id(tip), vec![repo.id(known)]);
+        let pack = repo.fetch(Filters::Off, &request).expect("it knows both");
+        Pack::declared_objects(&pack).expect("a pack")
+    };
+    assert_eq!(sent("HEAD~1", "HEAD"), 0);
+    assert!(sent("HEAD", "HEAD~1") > 0);
 }
 
 #[test]
@@ -172,10 +259,15 @@ fn a_name_that_is_not_utf8_is_reported_and_the_rest_is_listed() {
 
 #[test]
 fn an_empty_repository_is_not_an_error() {
-    let repo = Repo::new();
+    let mut repo = Repo::new();
     let advertised = refs(&repo);
     assert!(advertised.refs.is_empty() && advertised.default_branch().is_none());
     assert_eq!(advertised.unborn_head.as_deref(), Some("refs/heads/main"));
+    for protocol in OLDER {
+        repo.speak(protocol);
+        let advertised = refs(&repo);
+        assert!(advertised.refs.is_empty() && advertised.skipped_total == 0, "{protocol}");
+    }
 }
 
 #[test]
@@ -318,10 +410,13 @@ fn malformed_objects_and_packs_are_told_apart() {
 fn an_object_that_the_server_lacks_is_refused_in_its_words() {
     let mut repo = Repo::new();
     repo.commit();
-    let request = FetchRequest::blobs([ObjectId::from_bytes([9; 20])]);
-    match repo.fetch(Filters::Off, &request) {
-        Err(FetchError::Remote(words)) => assert!(words.contains("not our ref"), "{words}"),
-        other => panic!("{other:?}"),
+    let lacking = ObjectId::from_bytes([9; 20]);
+    for protocol in ["version=2", "version=1", "version=0"] {
+        repo.speak(protocol);
+        match repo.fetch(Filters::Off, &FetchRequest::blobs([lacking])) {
+            Err(error @ FetchError::Remote(_)) => assert_eq!(error.missing_object(), Some(lacking)),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -329,9 +424,10 @@ fn an_object_that_the_server_lacks_is_refused_in_its_words() {
 fn a_real_answer_is_bounded_and_must_be_complete() {
     let repo = tagged(3);
     let request = FetchRequest::commits([repo.id("HEAD")], None);
-    let answer = repo.post(Filters::Off, &request.encode(&repo.capabilities(Filters::Off)));
+    let capabilities = repo.capabilities(Filters::Off);
+    let answer = repo.post(Filters::Off, &request.encode(&capabilities));
     let receive = |bytes: &[u8], limit: usize| {
-        let mut receiver = PackReceiver::new(limit);
+        let mut receiver = PackReceiver::new(&capabilities, limit);
         receiver.push(bytes)?;
         receiver.finish()
     };

@@ -91,6 +91,14 @@ async fn find_in_history(
             Kind::NotFound,
             format!("The git server {server} does not have commit {commit} (any more), so {} has none.", branch.pretty),
         ),
+        SyncError::NotATip { object, server, .. } if object == commit => Failure::new(
+            Kind::NotFound,
+            format!(
+                "The git server {server} does not send commit {commit}, which no branch or tag points to, so it cannot be \
+                 pinned to {}.",
+                branch.pretty
+            ),
+        ),
         error => failed(error, None),
     };
     let head: Vec<ObjectId> = ObjectId::parse(branch.reference.as_str()).into_iter().collect();

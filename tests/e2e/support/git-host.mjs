@@ -18,10 +18,11 @@ const AUTHOR = {
 const FIRST_COMMIT = Date.UTC(2024, 0, 1) / 1000;
 
 /**
- * Starts a host. `filters`: whether partial clones are allowed. `auth`: `{ username, password }` that every request
+ * Starts a host. `filters`: whether partial clones are allowed. `protocol`: the newest version of git's protocol that it
+ * knows, whatever it is asked for (0, 1 or 2). `anyObject`: whether it sends more than branches and tags. `auth`: `{ username, password }` that every request
  * has to carry. `folder`: bare repositories that are there already, which are served and left alone. `host.log` lists the requests: `{ method, path, query, protocol, authorization, received, sent, status }`.
  */
-export async function startGitHost({ filters = true, auth, folder: given } = {}) {
+export async function startGitHost({ filters = true, protocol = 2, anyObject = true, auth, folder: given } = {}) {
   const folder = given ?? mkdtempSync(join(tmpdir(), "rostrum-git-"));
   const log = [];
   const faults = [];
@@ -64,12 +65,12 @@ export async function startGitHost({ filters = true, auth, folder: given } = {})
         GIT_CONFIG_KEY_0: "uploadpack.allowFilter",
         GIT_CONFIG_VALUE_0: String(filters),
         GIT_CONFIG_KEY_1: "uploadpack.allowAnySHA1InWant",
-        GIT_CONFIG_VALUE_1: "true",
+        GIT_CONFIG_VALUE_1: String(anyObject),
         GIT_CONFIG_KEY_2: "safe.directory",
         GIT_CONFIG_VALUE_2: "*",
         GIT_PROJECT_ROOT: folder,
         GIT_HTTP_EXPORT_ALL: "1",
-        GIT_PROTOCOL: request.headers["git-protocol"] ?? "",
+        ...protocolFor(protocol, request),
         REQUEST_METHOD: request.method,
         PATH_INFO: decodeURIComponent(url.pathname),
         QUERY_STRING: url.search.slice(1),
@@ -129,6 +130,12 @@ export async function startGitHost({ filters = true, auth, folder: given } = {})
       if (given === undefined) rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The variable in which http-backend is asked for a version; a server of version 0 knows none. */
+function protocolFor(newest, request) {
+  if (newest === 0) return {};
+  return { GIT_PROTOCOL: newest === 1 ? "version=1" : (request.headers["git-protocol"] ?? "") };
 }
 
 function basic({ username, password }) {

@@ -63,8 +63,19 @@ pub struct RecordedGitRequest {
     pub answered: usize,
 }
 
+/// The newest version of git's protocol that a server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    V0,
+    V1,
+    V2,
+}
+
 struct Served {
     folder: Arc<TempDir>,
+    protocol: Protocol,
+    /// Whether a server of version 0 says that any object may be wanted.
+    any_object: bool,
     filters: bool,
     forbidden_filter: Option<String>,
     withheld: Option<String>,
@@ -119,8 +130,15 @@ impl GitHost {
     /// Serves a new repository as `{HOST}/{name}.git`.
     pub fn serve(&self, name: &str) -> Repo {
         let repo = Repo::new(format!("{HOST}/{name}.git"));
-        let served =
-            Served { folder: repo.shared_folder(), filters: true, forbidden_filter: None, withheld: None, login: None };
+        let served = Served {
+            folder: repo.shared_folder(),
+            protocol: Protocol::V2,
+            any_object: false,
+            filters: true,
+            forbidden_filter: None,
+            withheld: None,
+            login: None,
+        };
         self.state().served.insert(format!("/{name}.git"), served);
         repo
     }
@@ -128,6 +146,16 @@ impl GitHost {
     fn with_served(&self, repo: &Repo, change: impl FnOnce(&mut Served)) {
         let mut state = self.state();
         change(state.served.values_mut().find(|served| served.folder.path() == repo.folder()).expect("it is served"));
+    }
+
+    /// The server speaks this version, whatever newer one it is asked for.
+    pub fn speak(&self, repo: &Repo, protocol: Protocol) {
+        self.with_served(repo, |served| served.protocol = protocol);
+    }
+
+    /// A server of version 0 sends more than branches and tags, and says so.
+    pub fn offer_any_object(&self, repo: &Repo) {
+        self.with_served(repo, |served| served.any_object = true);
     }
 
     pub fn forbid_filters(&self, repo: &Repo) {
@@ -313,7 +341,8 @@ impl GitHost {
     fn serve_git(&self, request: &HttpRequest, authorization: Option<&str>) -> (u16, Bytes) {
         let path = request.url.path();
         let Some((name, _)) = path.split_once(".git/") else { return (404, Bytes::new()) };
-        let (folder, settings, withheld) = {
+        let asked = request.headers.get("git-protocol").map_or("", |value| value.to_str().expect("ASCII"));
+        let (folder, settings, withheld, protocol) = {
             let state = self.state();
             let Some(served) = state.served.get(&format!("{name}.git")) else { return (404, Bytes::new()) };
             let wanted = served
@@ -323,9 +352,17 @@ impl GitHost {
             if wanted.is_some() && wanted.as_deref() != authorization {
                 return (401, Bytes::from_static(b"who are you?"));
             }
-            let mut settings = vec![format!("uploadpack.allowFilter={}", served.filters)];
+            let mut settings = vec![
+                format!("uploadpack.allowFilter={}", served.filters),
+                format!("uploadpack.allowAnySHA1InWant={}", served.any_object),
+            ];
             settings.extend(served.forbidden_filter.iter().map(|kind| format!("uploadpackfilter.{kind}.allow=false")));
-            (served.folder.clone(), settings, served.withheld.clone())
+            let protocol = match served.protocol {
+                Protocol::V0 => "",
+                Protocol::V1 => "version=1",
+                Protocol::V2 => asked,
+            };
+            (served.folder.clone(), settings, served.withheld.clone(), protocol)
         };
         let mut arguments: Vec<&str> = settings.iter().flat_map(|setting| ["-c", setting]).collect();
         arguments.extend(["upload-pack", "--stateless-rpc"]);
@@ -333,7 +370,6 @@ impl GitHost {
             arguments.push("--http-backend-info-refs");
         }
         arguments.push(".");
-        let protocol = request.headers.get("git-protocol").map_or("", |value| value.to_str().expect("ASCII"));
         let body = without_want(&request.body, withheld.as_deref());
         let (output, _) = git_in(folder.path(), &arguments, &[("GIT_PROTOCOL", protocol)], &body);
         (200, Bytes::from(output))

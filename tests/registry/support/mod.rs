@@ -38,7 +38,7 @@ pub use client::{ORIGIN, TestRequest, TestResponse, send_concurrently, statuses_
 
 pub use composer_host::{ComposerHost, RecordedPost, RecordedRequest, sha1_of, upstream_version, zip_of};
 pub use environment::START;
-pub use git_host::{GitHost, HostFault, Step};
+pub use git_host::{GitHost, HostFault, Protocol, Step};
 pub use meter::{Calls, FaultTiming, Port, PortMeter};
 pub use repo::{File, Repo, file, manifest, noise};
 pub use storefront::TestConsumer;

@@ -1,4 +1,5 @@
-//! The `fetch` command: ask for objects, receive a pack (gitprotocol-v2(5)).
+//! The `fetch` command: ask for objects, receive a pack (gitprotocol-v2(5)); and the same of a server of version 0
+//! (gitprotocol-pack(5)).
 
 use crate::object::ObjectId;
 use crate::protocol::bounded_buffer::BoundedBuffer;
@@ -6,12 +7,14 @@ use crate::protocol::capabilities::Capabilities;
 use crate::protocol::pkt_line::{
     Packet, PktDecoder, PktLineError, encode_data, encode_flush, line, remote_error, remote_message,
 };
+use crate::protocol::version_0::Version0;
 
 /// What to ask for. There is nothing to find out about what we have, so the request ends the
 /// negotiation (`done`) and one answer brings the pack. `thin-pack` is never asked for: every delta's base is inside.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FetchRequest {
-    /// The objects wanted. Protocol v2 takes any object that the server has, blobs included.
+    /// The objects wanted. Protocol v2 takes any object that the server has, blobs included; of older ones
+    /// [`Capabilities::sends_any_object`] tells.
     pub wants: Vec<ObjectId>,
     /// How many commits deep; `Some(1)` is each wanted commit without its history. Sent only if
     /// the server offers `shallow`; meaningless when blobs are wanted.
@@ -48,24 +51,51 @@ impl FetchRequest {
 
     /// The body to post, about 50 bytes for each wanted object.
     pub fn encode(&self, capabilities: &Capabilities) -> Vec<u8> {
+        if let Some(version_0) = &capabilities.version_0 {
+            return self.encode_for_version_0(capabilities, version_0);
+        }
         let mut out = capabilities.request_header("fetch");
         encode_data(&mut out, "ofs-delta\n");
         encode_data(&mut out, "no-progress\n");
-        if let Some(depth) = self.depth.filter(|_| capabilities.shallow) {
-            encode_data(&mut out, format!("deepen {depth}\n"));
-        }
-        if let Some(filter) = self.filter.as_deref().filter(|_| capabilities.filter) {
-            encode_data(&mut out, format!("filter {filter}\n"));
-        }
+        self.encode_cuts(&mut out, capabilities);
         for want in &self.wants {
             encode_data(&mut out, format!("want {want}\n"));
         }
-        for have in &self.haves {
-            encode_data(&mut out, format!("have {have}\n"));
-        }
-        encode_data(&mut out, "done\n");
+        self.encode_haves(&mut out);
         encode_flush(&mut out);
         out
+    }
+
+    fn encode_for_version_0(&self, capabilities: &Capabilities, version_0: &Version0) -> Vec<u8> {
+        let mut out = Vec::new();
+        let has_filter = self.filter.is_some() && capabilities.filter;
+        let mut named = version_0.named_capabilities(capabilities, has_filter);
+        for want in &self.wants {
+            encode_data(&mut out, format!("want {want}{named}\n"));
+            // Only the first line has them.
+            named.clear();
+        }
+        self.encode_cuts(&mut out, capabilities);
+        encode_flush(&mut out);
+        self.encode_haves(&mut out);
+        out
+    }
+
+    /// What is left out of what is wanted.
+    fn encode_cuts(&self, out: &mut Vec<u8>, capabilities: &Capabilities) {
+        if let Some(depth) = self.depth.filter(|_| capabilities.shallow) {
+            encode_data(out, format!("deepen {depth}\n"));
+        }
+        if let Some(filter) = self.filter.as_deref().filter(|_| capabilities.filter) {
+            encode_data(out, format!("filter {filter}\n"));
+        }
+    }
+
+    fn encode_haves(&self, out: &mut Vec<u8>) {
+        for have in &self.haves {
+            encode_data(out, format!("have {have}\n"));
+        }
+        encode_data(out, "done\n");
     }
 }
 
@@ -97,11 +127,12 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// The object that the server says it does not have (`upload-pack: not our ref {id}`), if that
-    /// is why it refused.
+    /// The object that the server says it does not have (git: `upload-pack: not our ref {id}`; `JGit`: `want {id} not
+    /// valid`), if that is why it refused.
     pub fn missing_object(&self) -> Option<ObjectId> {
         let Self::Remote(words) = self else { return None };
-        let (_, after) = words.split_once("not our ref ")?;
+        let jgit = || words.strip_suffix(" not valid").and_then(|words| words.split_once("want "));
+        let (_, after) = words.split_once("not our ref ").or_else(jgit)?;
         ObjectId::parse(after.get(..2 * ObjectId::BYTES)?).ok()
     }
 }
@@ -115,7 +146,8 @@ impl From<PktLineError> for FetchError {
     }
 }
 
-/// Receives the answer to a [`FetchRequest`] chunk by chunk and keeps the pack.
+/// Receives the answer to a [`FetchRequest`] chunk by chunk and keeps the pack. A server of version 0 sends no sections:
+/// what is shallow, acknowledgments, and then the pack's bands.
 ///
 /// Holds at most the limit and a quarter (while it grows), and one packet.
 #[derive(Debug)]
@@ -137,6 +169,10 @@ enum Section {
     Header,
     /// Acknowledgments and shallow information, which tell us nothing that we need.
     Ignored,
+    /// Version 0: what is shallow, up to a flush, or acknowledgments.
+    Shallow,
+    /// Version 0: acknowledgments until the first band.
+    Acknowledgments,
     Packfile,
     /// The pack's section has ended.
     Done,
@@ -145,12 +181,11 @@ enum Section {
 }
 
 impl PackReceiver {
-    /// A receiver that refuses a pack of more than `limit` bytes as soon as it exceeds them.
-    pub fn new(limit: usize) -> Self {
-        Self {
-            decoder: PktDecoder::new(),
-            demux: Demux { section: Section::Header, pack: BoundedBuffer::new(limit), limit },
-        }
+    /// A receiver of what a server with these capabilities answers. It refuses a pack of more than `limit` bytes as soon
+    /// as it exceeds them.
+    pub fn new(capabilities: &Capabilities, limit: usize) -> Self {
+        let section = if capabilities.version_0.is_some() { Section::Shallow } else { Section::Header };
+        Self { decoder: PktDecoder::new(), demux: Demux { section, pack: BoundedBuffer::new(limit), limit } }
     }
 
     /// Takes the next chunk of the answer. After an error the receiver is of no further use, and
@@ -171,7 +206,9 @@ impl PackReceiver {
         match self.demux.section {
             Section::Done => Ok(self.demux.pack.into_vec()),
             Section::EndedEarly => Err(FetchError::NoPack),
-            Section::Header | Section::Ignored | Section::Packfile => Err(FetchError::Truncated),
+            Section::Header | Section::Ignored | Section::Shallow | Section::Acknowledgments | Section::Packfile => {
+                Err(FetchError::Truncated)
+            }
         }
     }
 }
@@ -179,6 +216,10 @@ impl PackReceiver {
 impl Demux {
     fn packet(&mut self, packet: Packet<'_>) -> Result<(), FetchError> {
         match (packet, self.section) {
+            (Packet::Flush, Section::Shallow) => {
+                self.section = Section::Acknowledgments;
+                Ok(())
+            }
             (Packet::Flush | Packet::ResponseEnd, section) => {
                 self.section = match section {
                     Section::Packfile | Section::Done => Section::Done,
@@ -188,11 +229,15 @@ impl Demux {
             }
             (_, Section::Done | Section::EndedEarly) => Err(FetchError::Unexpected("more after its end")),
             (Packet::Delim, Section::Packfile) => Err(FetchError::Unexpected("a section after the pack")),
-            (Packet::Delim, _) => {
+            (Packet::Delim, Section::Shallow | Section::Acknowledgments) => {
+                Err(FetchError::Unexpected("a section, which its version of the protocol does not have"))
+            }
+            (Packet::Delim, Section::Header | Section::Ignored) => {
                 self.section = Section::Header;
                 Ok(())
             }
             (Packet::Data(data), Section::Packfile) => self.band(data),
+            (Packet::Data(data), Section::Shallow | Section::Acknowledgments) => self.line_of_version_0(data),
             (Packet::Data(data), section) => {
                 if let Some(words) = remote_error(data) {
                     return Err(FetchError::Remote(words));
@@ -203,6 +248,24 @@ impl Demux {
                 Ok(())
             }
         }
+    }
+
+    fn line_of_version_0(&mut self, data: &[u8]) -> Result<(), FetchError> {
+        let words = line(data);
+        let is_shallow = words.starts_with(b"shallow ") || words.starts_with(b"unshallow ");
+        if is_shallow && self.section == Section::Shallow {
+            return Ok(());
+        }
+        if words == b"NAK" || words.starts_with(b"ACK ") {
+            self.section = Section::Acknowledgments;
+            return Ok(());
+        }
+        if !data.first().is_some_and(|band| (1..=3).contains(band)) {
+            let refusal = remote_error(data).map(FetchError::Remote);
+            return Err(refusal.unwrap_or(FetchError::Unexpected("an unknown line before the pack")));
+        }
+        self.section = Section::Packfile;
+        self.band(data)
     }
 
     fn band(&mut self, data: &[u8]) -> Result<(), FetchError> {
@@ -234,14 +297,18 @@ fn section_named(name: &[u8]) -> Result<Section, FetchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode_delim;
+    use crate::{Acknowledgments, encode_delim};
 
     fn id(byte: u8) -> ObjectId {
         ObjectId::from_bytes([byte; 20])
     }
 
     fn receive(answer: &[u8], limit: usize) -> Result<Vec<u8>, FetchError> {
-        let mut receiver = PackReceiver::new(limit);
+        receive_from(&Capabilities::default(), answer, limit)
+    }
+
+    fn receive_from(capabilities: &Capabilities, answer: &[u8], limit: usize) -> Result<Vec<u8>, FetchError> {
+        let mut receiver = PackReceiver::new(capabilities, limit);
         for chunk in answer.chunks(7) {
             receiver.push(chunk)?;
         }
@@ -317,6 +384,88 @@ mod tests {
             (b"000dpackfile\n0001".to_vec(), "a section after the pack"),
         ] {
             assert_eq!(receive(&bytes, 9), Err(FetchError::Unexpected(what)));
+        }
+    }
+
+    /// A server of version 0 that offers whatever there is.
+    fn able_of_version_0() -> Capabilities {
+        let version_0 = Version0 {
+            acknowledgments: Some(Acknowledgments::MultiAckDetailed),
+            ofs_delta: true,
+            no_progress: true,
+            sends_any_object: true,
+            ..Version0::default()
+        };
+        Capabilities { filter: true, shallow: true, version_0: Some(version_0), ..Capabilities::default() }
+    }
+
+    #[test]
+    fn a_request_to_a_server_of_version_0_names_capabilities_once_and_ends_without_a_flush() {
+        let able = able_of_version_0();
+        let text = |request: &FetchRequest, capabilities: &Capabilities| {
+            String::from_utf8(request.encode(capabilities)).expect("ASCII")
+        };
+        let (first, second) = (id(0x11), id(0x22));
+        assert_eq!(
+            text(&FetchRequest::commits([first, second], Some("tree:1")), &able),
+            format!(
+                "0070want {first} multi_ack_detailed side-band-64k ofs-delta no-progress filter\n0032want {second}\n\
+                 000ddeepen 1\n0012filter tree:1\n00000009done\n"
+            )
+        );
+        let history = FetchRequest::history(first, vec![second]);
+        assert!(text(&history, &able).ends_with(&format!("00000032have {second}\n0009done\n")));
+        let azure = Version0 { acknowledgments: Some(Acknowledgments::MultiAck), ..Version0::default() };
+        let named = Capabilities {
+            agent: Some("git/1".into()),
+            object_format_sha1: true,
+            version_0: Some(azure),
+            ..Capabilities::default()
+        };
+        let plain = text(&FetchRequest::commits([first], Some("tree:1")), &named);
+        assert!(plain.contains(&format!("want {first} multi_ack side-band-64k object-format=sha1 agent=rostrum/")));
+        assert!(
+            plain.ends_with("\n00000009done\n") && !plain.contains("deepen") && !plain.contains("filter"),
+            "{plain}"
+        );
+    }
+
+    #[test]
+    fn the_answer_of_version_0_is_read_with_and_without_what_is_shallow() {
+        let able = able_of_version_0();
+        let receive = |answer: &[u8]| receive_from(&able, answer, 9);
+        let pack = b"000a\x02hello000a\x01PACK\n0000";
+        let shallow = b"0034shallow 0ed265b85db0739c385c07c1c9a82635e75077d70000";
+        let known = b"0038ACK 0ed265b85db0739c385c07c1c9a82635e75077d7 common\n0031ACK 0ed265b85db0739c385c07c1c9a82635e75077d7\n";
+        let nak = b"0008NAK\n";
+        for before in [&nak[..], known, b"", &[&shallow[..], nak].concat(), b"00000008NAK\n"] {
+            let whole = [before, pack].concat();
+            assert_eq!(receive(&whole), Ok(b"PACK\n".to_vec()), "{}", before.escape_ascii());
+            for end in 0..whole.len() {
+                assert_eq!(receive(&whole[..end]), Err(FetchError::Truncated), "{end}");
+            }
+        }
+        assert_eq!(receive(b"00000008NAK\n0000"), Err(FetchError::NoPack));
+        let refused = receive(b"0034ERR upload-pack: not our ref 1234567890123456789");
+        assert_eq!(refused, Err(FetchError::Remote("upload-pack: not our ref 1234567890123456789".into())));
+        for (bytes, what) in [
+            (&b"0008NAK\n0001"[..], "a section, which its version of the protocol does not have"),
+            (b"000dpackfile\n", "an unknown line before the pack"),
+            (b"0008NAK\n0034shallow 0ed265b85db0739c385c07c1c9a82635e75077d7", "an unknown line before the pack"),
+            (b"0009\x01PACK00000008NAK\n", "more after its end"),
+        ] {
+            assert_eq!(receive(bytes), Err(FetchError::Unexpected(what)));
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_refused_is_found_in_the_words_of_each_server() {
+        let object = id(0x11);
+        for words in [format!("upload-pack: not our ref {object}"), format!("want {object} not valid")] {
+            assert_eq!(FetchError::Remote(words).missing_object(), Some(object));
+        }
+        for words in ["not our ref", "want something not valid", "you want too much"] {
+            assert_eq!(FetchError::Remote(words.into()).missing_object(), None, "{words}");
         }
     }
 }

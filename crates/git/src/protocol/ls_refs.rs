@@ -125,23 +125,91 @@ impl From<PktLineError> for LsRefsError {
 /// Reads the answer to [`ls_refs_request`]. Refs other than `HEAD`, branches and tags are passed
 /// over (a server may ignore `ref-prefix`); an empty repository is not an error.
 pub fn parse_ls_refs(bytes: &[u8]) -> Result<RemoteRefs, LsRefsError> {
-    let mut advertised = RemoteRefs::default();
-    let mut seen = HashSet::new();
-    let mut lines = 0;
+    let mut listed = RefList::default();
     for packet in packets(bytes) {
         let Packet::Data(data) = packet? else {
-            return Ok(advertised);
+            return Ok(listed.refs);
         };
         if let Some(words) = remote_error(data) {
             return Err(LsRefsError::Remote(words));
         }
-        lines += 1;
-        if lines > REFS {
-            return Err(LsRefsError::TooManyRefs { limit: REFS });
-        }
-        advertised.add_line(line(data), &mut seen)?;
+        listed.add_line(line(data))?;
     }
     Err(LsRefsError::Truncated)
+}
+
+/// What a listed ref points to, as [`RemoteRef`] has it.
+pub(super) struct RefTarget {
+    pub(super) oid: ObjectId,
+    pub(super) peeled: Option<ObjectId>,
+    pub(super) symref_target: Option<String>,
+}
+
+/// The branches and tags listed so far.
+#[derive(Default)]
+pub(super) struct RefList {
+    pub(super) refs: RemoteRefs,
+    seen: HashSet<String>,
+    /// How many branches and tags there were, those that were left out included.
+    count: usize,
+    /// Whether the last one is the last of `refs`.
+    is_last_kept: bool,
+}
+
+impl RefList {
+    /// Adds a ref, unless it is neither `HEAD` nor a branch or tag. One whose name nobody could use is reported.
+    pub(super) fn add(&mut self, name: &[u8], target: RefTarget) -> Result<(), LsRefsError> {
+        self.is_last_kept = false;
+        if name != b"HEAD" && !name.starts_with(BRANCHES.as_bytes()) && !name.starts_with(TAGS.as_bytes()) {
+            return Ok(());
+        }
+        self.count += 1;
+        if self.count > REFS {
+            return Err(LsRefsError::TooManyRefs { limit: REFS });
+        }
+        match checked_name(name) {
+            Ok(name) if !self.seen.insert(name.clone()) => {
+                self.refs.skip(name.as_bytes(), SkipReason::Duplicate);
+            }
+            Ok(name) => {
+                let RefTarget { oid, peeled, symref_target } = target;
+                self.refs.refs.push(RemoteRef { name, oid, peeled, symref_target });
+                self.is_last_kept = true;
+            }
+            Err(reason) => self.refs.skip(name, reason),
+        }
+        Ok(())
+    }
+
+    /// Takes over what the annotated tag `name` stands for, which a server of version 0 says right after it.
+    pub(super) fn peel(&mut self, name: &[u8], id: ObjectId) {
+        let last = self.refs.refs.last_mut().filter(|last| self.is_last_kept && last.name.as_bytes() == name);
+        if let Some(tag) = last {
+            tag.peeled = Some(id);
+        }
+    }
+
+    fn add_line(&mut self, line: &[u8]) -> Result<(), LsRefsError> {
+        let mut words = line.split(|byte| *byte == b' ');
+        let (Some(id), Some(name)) = (words.next(), words.next()) else {
+            return Err(LsRefsError::MalformedLine);
+        };
+        let mut peeled = None;
+        let mut symref_target = None;
+        for word in words {
+            if let Some(hex) = word.strip_prefix(b"peeled:") {
+                peeled = Some(ObjectId::parse(hex).map_err(|_| LsRefsError::MalformedLine)?);
+            } else if let Some(target) = word.strip_prefix(b"symref-target:") {
+                symref_target = checked_name(target).ok();
+            }
+        }
+        if id == b"unborn" {
+            self.refs.unborn_head = symref_target;
+            return Ok(());
+        }
+        let oid = ObjectId::parse(id).map_err(|_| LsRefsError::MalformedLine)?;
+        self.add(name, RefTarget { oid, peeled, symref_target })
+    }
 }
 
 impl RemoteRefs {
@@ -178,38 +246,6 @@ impl RemoteRefs {
         self.refs.iter().filter_map(move |item| item.name.strip_prefix(prefix).map(|short| (short, item)))
     }
 
-    fn add_line(&mut self, line: &[u8], seen: &mut HashSet<String>) -> Result<(), LsRefsError> {
-        let mut words = line.split(|byte| *byte == b' ');
-        let (Some(id), Some(name)) = (words.next(), words.next()) else {
-            return Err(LsRefsError::MalformedLine);
-        };
-        let mut peeled = None;
-        let mut symref_target = None;
-        for word in words {
-            if let Some(hex) = word.strip_prefix(b"peeled:") {
-                peeled = Some(ObjectId::parse(hex).map_err(|_| LsRefsError::MalformedLine)?);
-            } else if let Some(target) = word.strip_prefix(b"symref-target:") {
-                symref_target = checked_name(target).ok();
-            }
-        }
-        if id == b"unborn" {
-            self.unborn_head = symref_target;
-            return Ok(());
-        }
-        let oid = ObjectId::parse(id).map_err(|_| LsRefsError::MalformedLine)?;
-        if name != b"HEAD" && !name.starts_with(BRANCHES.as_bytes()) && !name.starts_with(TAGS.as_bytes()) {
-            return Ok(());
-        }
-        match checked_name(name) {
-            Ok(name) if !seen.insert(name.clone()) => {
-                self.skip(name.as_bytes(), SkipReason::Duplicate);
-            }
-            Ok(name) => self.refs.push(RemoteRef { name, oid, peeled, symref_target }),
-            Err(reason) => self.skip(name, reason),
-        }
-        Ok(())
-    }
-
     fn skip(&mut self, name: &[u8], reason: SkipReason) {
         self.skipped_total += 1;
         if self.skipped.len() < SKIPPED_REFS {
@@ -219,7 +255,7 @@ impl RemoteRefs {
     }
 }
 
-fn checked_name(name: &[u8]) -> Result<String, SkipReason> {
+pub(super) fn checked_name(name: &[u8]) -> Result<String, SkipReason> {
     if name.len() > REF_NAME_BYTES {
         return Err(SkipReason::TooLong);
     }

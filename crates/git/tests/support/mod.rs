@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rostrum_git::{
-    Archive, ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, Pack, PackLimits,
-    PackReceiver, Packs, build_zip,
+    Advertisement, Archive, ArchiveError, ArchiveOptions, Capabilities, FetchError, FetchRequest, ObjectId, Pack,
+    PackLimits, PackReceiver, Packs, build_zip,
 };
 use zip::ZipArchive;
 
@@ -24,6 +24,7 @@ pub struct Repo {
     root: tempfile::TempDir,
     seconds: i64,
     settings: Vec<String>,
+    protocol: &'static str,
 }
 
 impl Repo {
@@ -33,7 +34,7 @@ impl Repo {
 
     pub fn with_format(object_format: &str) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let repo = Self { root, seconds: 1_700_000_000, settings: Vec::new() };
+        let repo = Self { root, seconds: 1_700_000_000, settings: Vec::new(), protocol: "version=2" };
         repo.git(&["init", "-q", "-b", "main", "--object-format", object_format]);
         repo
     }
@@ -41,6 +42,11 @@ impl Repo {
     /// Adds a setting (`key=value`) to the server.
     pub fn set(&mut self, setting: &str) {
         self.settings.push(setting.to_owned());
+    }
+
+    /// Makes the server speak this version of the protocol, as in `Git-Protocol`, whatever it is asked in.
+    pub fn speak(&mut self, protocol: &'static str) {
+        self.protocol = protocol;
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {
@@ -130,31 +136,32 @@ impl Repo {
         self.git_with(&[&["pack-objects", "-q", "--stdout"], arguments].concat(), &ids)
     }
 
-    /// The body of `GET info/refs?service=git-upload-pack` with that `Git-Protocol` header.
-    pub fn advertisement(&self, filters: Filters, protocol: &str) -> Vec<u8> {
-        self.upload_pack(&["--http-backend-info-refs"], filters, protocol, b"").0
+    /// The body of `GET info/refs?service=git-upload-pack`.
+    pub fn advertisement(&self, filters: Filters) -> Vec<u8> {
+        self.upload_pack(&["--http-backend-info-refs"], filters, b"").0
     }
 
     pub fn capabilities(&self, filters: Filters) -> Capabilities {
-        Capabilities::parse(&self.advertisement(filters, "version=2")).expect("a git server")
+        Advertisement::parse(&self.advertisement(filters)).expect("a git server").capabilities
     }
 
     /// The body of the answer to `POST git-upload-pack`.
     pub fn post(&self, filters: Filters, body: &[u8]) -> Vec<u8> {
-        self.upload_pack(&[], filters, "version=2", body).0
+        self.upload_pack(&[], filters, body).0
     }
 
     /// Fetches, in the odd chunks of a network.
     pub fn fetch(&self, filters: Filters, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
-        let answer = self.post(filters, &request.encode(&self.capabilities(filters)));
-        let mut receiver = PackReceiver::new(rostrum_git::limits::PACK_BYTES);
+        let capabilities = self.capabilities(filters);
+        let answer = self.post(filters, &request.encode(&capabilities));
+        let mut receiver = PackReceiver::new(&capabilities, rostrum_git::limits::PACK_BYTES);
         for chunk in answer.chunks(1_391) {
             receiver.push(chunk)?;
         }
         receiver.finish()
     }
 
-    fn upload_pack(&self, mode: &[&str], filters: Filters, protocol: &str, input: &[u8]) -> (Vec<u8>, bool) {
+    fn upload_pack(&self, mode: &[&str], filters: Filters, input: &[u8]) -> (Vec<u8>, bool) {
         let allow = format!("uploadpack.allowFilter={}", filters == Filters::Allowed);
         let mut arguments = vec!["-c", &allow];
         for setting in &self.settings {
@@ -163,7 +170,7 @@ impl Repo {
         arguments.extend(["upload-pack", "--stateless-rpc"]);
         arguments.extend(mode);
         arguments.push(".");
-        self.run(&arguments, &[("GIT_PROTOCOL", protocol)], input)
+        self.run(&arguments, &[("GIT_PROTOCOL", self.protocol)], input)
     }
 
     fn run(&self, arguments: &[&str], env: &[(&str, &str)], input: &[u8]) -> (Vec<u8>, bool) {

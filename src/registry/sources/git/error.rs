@@ -33,7 +33,7 @@ pub enum SyncError {
     /// The address cannot be completed to that of a git service.
     #[error("the address is not that of a git repository")]
     NotARepository,
-    /// Not git, or an old one.
+    /// Not git.
     #[error(transparent)]
     Advertisement(#[from] AdvertisementError),
     /// The list of refs is unusable.
@@ -63,6 +63,16 @@ pub enum SyncError {
         object: ObjectId,
         /// The server's name.
         server: String,
+    },
+    /// The server refused what no branch or tag points to, and does not say that it sends such objects.
+    #[error("the git server {server} does not send {object}, which no branch or tag points to (any more): {words}")]
+    NotATip {
+        /// What was asked for.
+        object: ObjectId,
+        /// The server's name.
+        server: String,
+        /// What it says.
+        words: String,
     },
     /// The sub-directory is no path.
     #[error(transparent)]

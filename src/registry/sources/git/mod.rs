@@ -43,7 +43,7 @@ use crate::registry::sources::git::funding::FundingSearch;
 use crate::registry::sources::git::naming::Naming;
 use crate::registry::sources::git::plan::{ChangePlanner, Changes, MovedTag};
 use crate::registry::sources::git::published::PublishedState;
-use crate::registry::sources::git::remote::GitRemote;
+use crate::registry::sources::git::remote::{GitRemote, Listing};
 use crate::registry::sources::git::renaming::Renaming;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::store::kernel::audit::{NewRepositoryEntry, record_by_repository};
@@ -102,7 +102,7 @@ async fn sync_with(
     remote: &mut GitRemote<'_>,
     report: &mut SyncReport,
 ) -> Result<SyncOutcome, SyncError> {
-    let (capabilities, advertised) = list_refs(remote, repository).await?;
+    let Listing { capabilities, refs: advertised } = list_refs(remote, repository).await?;
     report.skipped = skipped_by_name(&advertised);
     let candidates = candidates(&advertised, repository);
     if candidates.is_empty() {
@@ -160,23 +160,18 @@ fn skipped_by_name(advertised: &RemoteRefs) -> Vec<SkippedItem> {
     skipped
 }
 
-/// Asks for the refs; for the capabilities too when they are unknown or have changed.
-async fn list_refs(
-    remote: &mut GitRemote<'_>,
-    repository: &Repository,
-) -> Result<(Capabilities, RemoteRefs), SyncError> {
-    let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
-    if let Some(capabilities) = known {
+/// Asks for the refs; for the capabilities too when they are unknown or have changed, or come along (before version 2).
+async fn list_refs(remote: &mut GitRemote<'_>, repository: &Repository) -> Result<Listing, SyncError> {
+    let known = repository.capabilities.as_deref().and_then(|text| read_text::<Capabilities>(text).ok());
+    if let Some(capabilities) = known.filter(|known| known.version_0.is_none()) {
         match remote.refs(&capabilities).await {
-            Ok(advertised) => return Ok((capabilities, advertised)),
+            Ok(refs) => return Ok(Listing { capabilities, refs }),
             // The server may have been replaced by one that wants other requests.
             Err(SyncError::LsRefs(_) | SyncError::Status { .. } | SyncError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    let capabilities = remote.capabilities().await?;
-    let advertised = remote.refs(&capabilities).await?;
-    Ok((capabilities, advertised))
+    remote.listing().await
 }
 
 /// A repository whose refs have changed.

@@ -12,7 +12,7 @@ use git::{
 use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::naming::name_in;
-use crate::registry::sources::git::remote::GitRemote;
+use crate::registry::sources::git::remote::{GitRemote, Listing};
 use crate::registry::sources::texts::MAX_FILE_BYTES;
 
 const MANIFEST: &str = "composer.json";
@@ -71,9 +71,8 @@ pub struct FoundDirectory {
 /// # Errors
 /// When the server does not tell.
 pub async fn find_packages(remote: &mut GitRemote<'_>, glob: &DirectoryGlob) -> Result<Vec<FoundDirectory>, SyncError> {
-    let capabilities = remote.capabilities().await?;
-    let advertised = remote.refs(&capabilities).await?;
-    let commit = advertised.default_branch().ok_or(SyncError::Empty)?.commit_id();
+    let Listing { capabilities, refs } = remote.listing().await?;
+    let commit = refs.default_branch().ok_or(SyncError::Empty)?.commit_id();
     let mut packs = fetch_trees(remote, &capabilities, commit, glob.depth()).await?;
     let mut directories = find_directories(&packs, &commit, glob.depth(), |level, name| glob.takes(level, name))?;
     directories.sort_by(|one, other| one.path.cmp(&other.path));

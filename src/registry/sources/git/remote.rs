@@ -1,11 +1,15 @@
-//! A git server as the registry talks to it: three kinds of request over the upstream port, counted as they go.
+//! A git server as the registry talks to it: three kinds of request over the upstream port, counted as they go. A server
+//! that knows no protocol version 2 has only two: its advertisement lists the refs.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use git::{
-    ADVERTISEMENT_PATH, Capabilities, FetchError, FetchRequest, ObjectId, ObjectStream, Pack, PackError, PackLimits,
-    PackOpening, PackReceiver, RemoteRefs, UPLOAD_PACK_PATH, limits, ls_refs_request, parse_ls_refs,
+    ADVERTISEMENT_PATH, Advertisement, Capabilities, FetchError, FetchRequest, ObjectId, ObjectStream,
+    PROTOCOL_VERSION, Pack, PackError, PackLimits, PackOpening, PackReceiver, RemoteRefs, UPLOAD_PACK_PATH, limits,
+    ls_refs_request, parse_ls_refs,
 };
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -35,30 +39,73 @@ pub struct GitRemote<'a> {
     app: &'a App,
     base: Url,
     authorization: Option<Authorization>,
+    /// What may be wanted of a server that sends nothing else, once it was looked up.
+    tips: Option<Arc<Tips>>,
     /// Requests sent so far.
     pub requests: i64,
     /// Bytes of bodies received so far.
     pub received_bytes: i64,
 }
 
+/// What a server can do, and the refs of its repository.
+pub struct Listing {
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// What there is.
+    pub refs: RemoteRefs,
+}
+
+/// What branches and tags stand for, each commit with the id to ask for to get it: of an annotated tag that is the tag's.
+struct Tips(HashMap<ObjectId, ObjectId>);
+
+impl Tips {
+    fn of(refs: &RemoteRefs) -> Self {
+        let mut tips: HashMap<ObjectId, ObjectId> = refs.refs.iter().map(|item| (item.oid, item.oid)).collect();
+        for item in &refs.refs {
+            tips.entry(item.commit_id()).or_insert(item.oid);
+        }
+        Self(tips)
+    }
+
+    /// Why a server refused that may send nothing but tips.
+    fn explain(&self, wants: &[ObjectId], refusal: SyncError, server: &str) -> SyncError {
+        match (wants.iter().find(|wanted| !self.0.contains_key(wanted)), refusal) {
+            (Some(object), SyncError::Fetch(FetchError::Remote(words))) => {
+                SyncError::NotATip { object: *object, server: server.to_owned(), words }
+            }
+            (_, refusal) => refusal,
+        }
+    }
+}
+
 impl<'a> GitRemote<'a> {
     /// The server of the repository at `base`.
     pub fn new(app: &'a App, base: Url, authorization: Option<Authorization>) -> Self {
-        Self { app, base, authorization, requests: 0, received_bytes: 0 }
+        Self { app, base, authorization, tips: None, requests: 0, received_bytes: 0 }
     }
 
-    /// Asks what the server can do.
-    pub async fn capabilities(&mut self) -> Result<Capabilities, SyncError> {
-        let mut response = self.send(Method::GET, ADVERTISEMENT_PATH, Bytes::new()).await?;
+    /// Asks what the server can do. One that knows no version 2 says what there is, too.
+    pub async fn advertisement(&mut self) -> Result<Advertisement, SyncError> {
+        let mut response = self.send(Method::GET, ADVERTISEMENT_PATH, Some(PROTOCOL_VERSION), Bytes::new()).await?;
         let bytes = read_all(&mut *response.body, MAX_LISTING_BYTES).await?;
         self.count(bytes.len());
-        Ok(Capabilities::parse(&bytes)?)
+        Ok(Advertisement::parse(&bytes)?)
     }
 
-    /// Asks for all refs.
+    /// Asks what the server can do, and for all refs.
+    pub async fn listing(&mut self) -> Result<Listing, SyncError> {
+        let Advertisement { capabilities, refs } = self.advertisement().await?;
+        let refs = match refs {
+            Some(refs) => refs,
+            None => self.refs(&capabilities).await?,
+        };
+        Ok(Listing { capabilities, refs })
+    }
+
+    /// Asks a server of version 2 for all refs.
     pub async fn refs(&mut self, capabilities: &Capabilities) -> Result<RemoteRefs, SyncError> {
-        let request = Bytes::from(ls_refs_request(capabilities));
-        let mut response = self.send(Method::POST, UPLOAD_PACK_PATH, request).await?;
+        let request = ls_refs_request(capabilities);
+        let mut response = self.post(capabilities, request).await?;
         let bytes = read_all(&mut *response.body, MAX_LISTING_BYTES).await?;
         self.count(bytes.len());
         Ok(parse_ls_refs(&bytes)?)
@@ -81,9 +128,8 @@ impl<'a> GitRemote<'a> {
 
     /// Asks for one file that is too large to be in memory.
     pub async fn open_file(&mut self, capabilities: &Capabilities, id: ObjectId) -> Result<RemoteFile, SyncError> {
-        let body = Bytes::from(FetchRequest::blobs([id]).encode(capabilities));
-        let response = self.send(Method::POST, UPLOAD_PACK_PATH, body).await?;
-        Ok(RemoteFile::new(id, self.host().to_owned(), response.body))
+        let response = self.post(capabilities, FetchRequest::blobs([id]).encode(capabilities)).await?;
+        Ok(RemoteFile::new(capabilities, id, self.host().to_owned(), response.body))
     }
 
     /// Whether `commit` is one of `from`, or in their history.
@@ -93,9 +139,19 @@ impl<'a> GitRemote<'a> {
         commit: ObjectId,
         from: Vec<ObjectId>,
     ) -> Result<bool, SyncError> {
-        let request = FetchRequest::history(commit, from).encode(capabilities);
-        let mut response = self.send(Method::POST, UPLOAD_PACK_PATH, Bytes::from(request)).await?;
-        let mut receiver = PackReceiver::new(limits::PACK_BYTES);
+        match self.count_history(capabilities, FetchRequest::history(commit, from)).await {
+            Err(refusal) if may_send_tips_only(capabilities, &refusal) => Err(match self.tips().await? {
+                Some(tips) => tips.explain(&[commit], refusal, self.host()),
+                None => refusal,
+            }),
+            count => Ok(count? == 0),
+        }
+    }
+
+    /// How many objects the server would send.
+    async fn count_history(&mut self, capabilities: &Capabilities, request: FetchRequest) -> Result<u32, SyncError> {
+        let mut response = self.post(capabilities, request.encode(capabilities)).await?;
+        let mut receiver = PackReceiver::new(capabilities, limits::PACK_BYTES);
         let mut pack = Vec::new();
         // Nothing but the pack's header matters, however much follows.
         while pack.len() < SHORTEST_PACK {
@@ -108,7 +164,7 @@ impl<'a> GitRemote<'a> {
             receiver.push(&chunk).map_err(SyncError::Fetch)?;
             pack.extend(receiver.take_pack());
         }
-        Ok(Pack::declared_objects(&pack)? == 0)
+        Ok(Pack::declared_objects(&pack)?)
     }
 
     /// Fetches objects as one pack within `limits`. Every wanted object is in it. The pack is looked through in slices,
@@ -119,9 +175,53 @@ impl<'a> GitRemote<'a> {
         request: &FetchRequest,
         limits: &PackLimits,
     ) -> Result<Pack, SyncError> {
-        let body = Bytes::from(request.encode(capabilities));
-        let mut response = self.send(Method::POST, UPLOAD_PACK_PATH, body).await?;
-        let mut receiver = PackReceiver::new(limits.pack_bytes);
+        let pack = match self.fetch_pack(capabilities, request, limits).await {
+            Err(refusal) if may_send_tips_only(capabilities, &refusal) => {
+                self.fetch_by_tips(capabilities, request, limits, refusal).await?
+            }
+            pack => pack?,
+        };
+        match request.wants.iter().find(|wanted| !pack.contains(wanted)) {
+            Some(object) => Err(self.withheld(*object)),
+            None => Ok(pack),
+        }
+    }
+
+    /// Asks once more after a refusal, for tags instead of the commits that they stand for.
+    async fn fetch_by_tips(
+        &mut self,
+        capabilities: &Capabilities,
+        request: &FetchRequest,
+        limits: &PackLimits,
+        refusal: SyncError,
+    ) -> Result<Pack, SyncError> {
+        let Some(tips) = self.tips().await? else { return Err(refusal) };
+        let wants: Option<Vec<ObjectId>> = request.wants.iter().map(|wanted| tips.0.get(wanted).copied()).collect();
+        match wants {
+            Some(wants) if wants != request.wants => {
+                self.fetch_pack(capabilities, &FetchRequest { wants, ..request.clone() }, limits).await
+            }
+            _ => Err(tips.explain(&request.wants, refusal, self.host())),
+        }
+    }
+
+    /// What branches and tags stand for, asked for once; nothing of a server that has learnt version 2.
+    async fn tips(&mut self) -> Result<Option<Arc<Tips>>, SyncError> {
+        if self.tips.is_none() {
+            let refs = self.advertisement().await?.refs;
+            self.tips = refs.map(|refs| Arc::new(Tips::of(&refs)));
+        }
+        Ok(self.tips.clone())
+    }
+
+    async fn fetch_pack(
+        &mut self,
+        capabilities: &Capabilities,
+        request: &FetchRequest,
+        limits: &PackLimits,
+    ) -> Result<Pack, SyncError> {
+        let mut response = self.post(capabilities, request.encode(capabilities)).await?;
+        let mut receiver = PackReceiver::new(capabilities, limits.pack_bytes);
         while let Some(chunk) = response.body.next_chunk().await {
             let chunk = chunk.map_err(|Fault { reason, .. }| RequestError::BrokenOff(reason))?;
             self.count(chunk.len());
@@ -132,21 +232,28 @@ impl<'a> GitRemote<'a> {
         while !opening.step(SLICE_WORK)? {
             self.pause().await;
         }
-        let pack = opening.finish()?;
-        match request.wants.iter().find(|wanted| !pack.contains(wanted)) {
-            Some(object) => Err(self.withheld(*object)),
-            None => Ok(pack),
-        }
+        Ok(opening.finish()?)
     }
 
     fn count(&mut self, bytes: usize) {
         self.received_bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<HttpResponse, SyncError> {
+    async fn post(&mut self, capabilities: &Capabilities, body: Vec<u8>) -> Result<HttpResponse, SyncError> {
+        self.send(Method::POST, UPLOAD_PACK_PATH, capabilities.protocol_version(), Bytes::from(body)).await
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        version: Option<&'static str>,
+        body: Bytes,
+    ) -> Result<HttpResponse, SyncError> {
+        let headers = headers(&method, version);
         let mut attempt = 1;
         loop {
-            match self.send_once(method.clone(), path, body.clone()).await {
+            match self.send_once(method.clone(), path, headers.clone(), body.clone()).await {
                 Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => {
                     attempt += 1;
                     self.app.ports.clock.sleep(RETRY_DELAY).await;
@@ -156,10 +263,15 @@ impl<'a> GitRemote<'a> {
         }
     }
 
-    async fn send_once(&mut self, method: Method, path: &str, body: Bytes) -> Result<HttpResponse, SyncError> {
+    async fn send_once(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<HttpResponse, SyncError> {
         let url = Url::parse(&format!("{}/{path}", self.base.as_str().trim_end_matches('/')))
             .map_err(|_| SyncError::NotARepository)?;
-        let headers = headers(&method);
         self.requests += 1;
         let asked = OutboundRequest { method, url, headers, body };
         let answer = send_when_ready(self.app, asked, self.authorization.as_ref()).await?;
@@ -199,8 +311,8 @@ pub struct RemoteFile {
 }
 
 impl RemoteFile {
-    fn new(id: ObjectId, server: String, body: Box<dyn ByteStream>) -> Self {
-        let receiver = Some(PackReceiver::new(limits::PACK_BYTES));
+    fn new(capabilities: &Capabilities, id: ObjectId, server: String, body: Box<dyn ByteStream>) -> Self {
+        let receiver = Some(PackReceiver::new(capabilities, limits::PACK_BYTES));
         Self { id, server, body, receiver, object: ObjectStream::default() }
     }
 
@@ -253,9 +365,16 @@ impl RemoteFile {
     }
 }
 
-fn headers(method: &Method) -> HeaderMap {
+/// Whether a server may have refused because no branch or tag points to what was wanted.
+fn may_send_tips_only(capabilities: &Capabilities, refusal: &SyncError) -> bool {
+    !capabilities.sends_any_object() && matches!(refusal, SyncError::Fetch(FetchError::Remote(_)))
+}
+
+fn headers(method: &Method, version: Option<&'static str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(HeaderName::from_static("git-protocol"), HeaderValue::from_static("version=2"));
+    if let Some(version) = version {
+        headers.insert(HeaderName::from_static("git-protocol"), HeaderValue::from_static(version));
+    }
     headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_TEXT));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if method == Method::POST {

@@ -64,8 +64,7 @@ pub async fn verify(app: &App, view: &View, uid: &str) -> Result<Verification, F
 
 async fn look_at_git(app: &App, repository: &Repository) -> Result<RemoteRefs, SyncError> {
     let mut remote = remote_for(app, repository)?;
-    let capabilities = remote.capabilities().await?;
-    remote.refs(&capabilities).await
+    Ok(remote.listing().await?.refs)
 }
 
 /// How many packages the root names; `None` when it does not tell.

@@ -6,6 +6,7 @@ mod dates;
 mod faults;
 mod large_archives;
 mod moved_tags;
+mod protocols;
 mod renames;
 mod stated_dists;
 mod support;

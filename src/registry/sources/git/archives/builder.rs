@@ -52,7 +52,7 @@ impl<'a> Builder<'a> {
         let known = repository.capabilities.as_deref().and_then(|text| read_text(text).ok());
         let capabilities = match known {
             Some(capabilities) => capabilities,
-            None => remote.capabilities().await.map_err(|error| failed(error, None))?,
+            None => remote.advertisement().await.map_err(|error| failed(error, None))?.capabilities,
         };
         Ok(Self { app, objects: ArchiveObjects::new(remote, capabilities, &repository.path) })
     }

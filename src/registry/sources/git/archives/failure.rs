@@ -110,6 +110,13 @@ pub fn failed(error: SyncError, commit: Option<ObjectId>) -> Failure {
                  here. Update the package to a commit that is there."
             ),
         ),
+        SyncError::NotATip { object, server, words } if Some(object) == commit => Failure::new(
+            Kind::NotFound,
+            format!(
+                "Commit {object} cannot be had: no branch or tag points to it (any more), the git server {server} does \
+                 not send it ({words}), and it was never zipped here. Update the package to a commit that is there."
+            ),
+        ),
         other => Failure::new(
             other.kind(),
             format!("The archive cannot be built now, because its repository does not deliver: {other}"),

@@ -284,6 +284,7 @@ fn may_concern_the_commits(error: &SyncError) -> bool {
                 | SyncError::Pack(_)
                 | SyncError::Withheld { .. }
                 | SyncError::Missing { .. }
+                | SyncError::NotATip { .. }
         )
 }
 
