@@ -152,35 +152,55 @@ pub enum ConsumerFilter<'a> {
     Customer(&'a str),
 }
 
-macro_rules! page {
-    ($condition:literal, $args:expr, $page:expr) => {{
-        let args: Vec<Argument> = $args;
-        let with_range = [args.clone(), vec![$page.limit.into(), $page.offset.into()]].concat();
-        (
-            Query::all(
-                concat!(columns!(), " WHERE organization_id = ?1", $condition, " ORDER BY id LIMIT ?3 OFFSET ?4"),
-                with_range,
-            ),
-            Query::count(
-                concat!("SELECT count(*) AS total FROM consumers WHERE organization_id = ?1", $condition),
-                args,
-            ),
-        )
-    }};
+macro_rules! of_page {
+    () => {
+        " ORDER BY id LIMIT ?3 OFFSET ?4"
+    };
 }
 
-/// A page of consumers, the oldest first, and how many there are in all.
+macro_rules! counted {
+    () => {
+        "SELECT count(*) AS total FROM consumers"
+    };
+}
+
+macro_rules! with_email {
+    () => {
+        " WHERE organization_id = ?1 AND lower(email) = lower(?2)"
+    };
+}
+
+macro_rules! of_customer {
+    () => {
+        " WHERE organization_id = ?1 AND customer_id = ?2"
+    };
+}
+
+/// A page of consumers, the oldest first, and how many there are in all. Each filter has statements of its own, so that
+/// each finds its index.
 pub fn page(
     organization: OrganizationId,
     filter: ConsumerFilter<'_>,
     page: Page,
 ) -> (Query<Vec<ConsumerRow>>, Query<i64>) {
+    let range: [Argument; 2] = [page.limit.into(), page.offset.into()];
+    let args = |value: &str| vec![organization.into(), value.into()];
     match filter {
-        ConsumerFilter::All => page!(" AND ?2 IS NULL", vec![organization.into(), Argument::Null], page),
-        ConsumerFilter::Email(email) => {
-            page!(" AND lower(email) = lower(?2)", vec![organization.into(), email.into()], page)
-        }
-        ConsumerFilter::Customer(id) => page!(" AND customer_id = ?2", vec![organization.into(), id.into()], page),
+        ConsumerFilter::All => (
+            Query::all(
+                concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id LIMIT ?2 OFFSET ?3"),
+                [vec![organization.into()], range.to_vec()].concat(),
+            ),
+            Query::count(concat!(counted!(), " WHERE organization_id = ?1"), [organization.into()]),
+        ),
+        ConsumerFilter::Email(email) => (
+            Query::all(concat!(columns!(), with_email!(), of_page!()), [args(email), range.to_vec()].concat()),
+            Query::count(concat!(counted!(), with_email!()), args(email)),
+        ),
+        ConsumerFilter::Customer(id) => (
+            Query::all(concat!(columns!(), of_customer!(), of_page!()), [args(id), range.to_vec()].concat()),
+            Query::count(concat!(counted!(), of_customer!()), args(id)),
+        ),
     }
 }
 
