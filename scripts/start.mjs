@@ -5,6 +5,7 @@
 
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { root } from "./lib/paths.mjs";
 import { ensurePackages } from "./lib/npm.mjs";
 import { Stop, main, say } from "./lib/say.mjs";
@@ -13,6 +14,9 @@ import { startWorker } from "./lib/local.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 
 const MINUTE = 60_000;
+
+/** How long /health may go on saying what was true before the migrations: it looks again after 10 s. */
+const HEALTH_PATIENCE = 15_000;
 
 await main(async () => {
   const port = portNumber(process.env.PORT || "8787");
@@ -38,13 +42,27 @@ await main(async () => {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.prependListener(signal, stop);
   stopWithNpm(stop);
   if (registry.migrated.length > 0) say(`Applied migrations: ${registry.migrated.join(", ")}`);
-  const health = await fetch(`${registry.url}/health`);
+  const health = await settledHealth(registry.url);
   if (!health.ok) {
     await registry.stop();
     throw new Stop(`The registry cannot serve: /health says ${health.status}, ${await health.text()}.`);
   }
   greet(bindings.PUBLIC_URL || registry.url, bindings.ADMIN_TOKEN);
 });
+
+/**
+ * What /health says once it is well. Whoever asked while the migrations were still applied has made the registry believe
+ * for some seconds that there are none.
+ */
+async function settledHealth(url) {
+  const end = Date.now() + HEALTH_PATIENCE;
+  for (;;) {
+    const health = await fetch(`${url}/health`);
+    if (health.ok || Date.now() >= end) return health;
+    await health.text();
+    await sleep(250);
+  }
+}
 
 /** Without its runtime the registry answers nobody, and nothing here would start it again. */
 function giveUp(how) {

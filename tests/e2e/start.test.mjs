@@ -120,6 +120,14 @@ test("when its runtime ends, npm start ends and says why", async () => {
   }
 });
 
+test("whoever asks for its health before the migrations are applied does not keep it from starting", async () => {
+  const statuses = new Set();
+  const meanwhile = (url) => fetch(`${url}/health`).then((answer) => statuses.add(answer.status), () => {});
+  const registry = await startByHand({ meanwhile });
+  await registry.stop();
+  assert.ok(statuses.size > 0, "nobody asked in time");
+});
+
 test("npm start ends quietly when it is told to", async () => {
   const registry = await startByHand();
   await registry.stop();

@@ -146,7 +146,8 @@ pub struct SearchResults {
 pub struct SearchResult {
     name: String,
     description: String,
-    /// Its page in a browser: its homepage, else that of its repository; empty where there is none or it may not be shown.
+    /// Its page in a browser: its homepage, else that of its repository; absent where there is none or it may not be shown.
+    #[schema(required = false)]
     url: String,
     /// Its git repository, for those who are shown `source`; else empty.
     repository: String,

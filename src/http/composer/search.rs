@@ -91,11 +91,14 @@ fn search_result(row: PackageRow, shows_source: bool) -> Value {
     let mut result = json!({
         "name": row.name,
         "description": row.description.unwrap_or_default(),
-        "url": page.unwrap_or_default(),
         "repository": repository.unwrap_or_default(),
         "downloads": row.downloads,
         "favers": 0,
     });
+    // An empty one would be printed as an empty link.
+    if let Some(page) = page {
+        result["url"] = json!(page);
+    }
     match row.abandoned.as_deref() {
         None => {}
         Some("true") => result["abandoned"] = json!(true),

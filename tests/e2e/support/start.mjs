@@ -12,10 +12,10 @@ import { ADMIN_TOKEN, ENCRYPTION_KEY } from "./registry.mjs";
 const START_TIMEOUT = 60_000;
 
 /**
- * Runs it until it is ready. The result is asked as the registry of `startRegistry` is; `exit` becomes
+ * Runs it until it is ready; `meanwhile` is called with its address every 50 ms until then. The result is asked as the registry of `startRegistry` is; `exit` becomes
  * `{ code, output }` when it has ended, however.
  */
-export async function startByHand() {
+export async function startByHand({ meanwhile } = {}) {
   const state = mkdtempSync(join(tmpdir(), "rostrum-start-"));
   const port = await freePort();
   const child = spawn("npm", ["start", "--silent"], {
@@ -40,11 +40,12 @@ export async function startByHand() {
     await exit;
     rmSync(state, { recursive: true, force: true });
   };
-  await ready.catch(async (error) => {
+  const url = `http://127.0.0.1:${port}`;
+  const asking = meanwhile && setInterval(() => meanwhile(url), 50);
+  await ready.finally(() => clearInterval(asking)).catch(async (error) => {
     await stop();
     throw error;
   });
-  const url = `http://127.0.0.1:${port}`;
   return {
     url,
     exit,
