@@ -168,6 +168,13 @@ CREATE TABLE memberships (
   PRIMARY KEY (user_id, organization_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE merged_consumers (
+  id INTEGER PRIMARY KEY, -- that of the consumer that is gone
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  consumer_id INTEGER NOT NULL REFERENCES consumers (id) ON DELETE CASCADE, -- the one that it is part of
+  merged_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE mirrors (
   repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
   name TEXT NOT NULL, -- vendor/package, lowercase
@@ -457,6 +464,10 @@ CREATE INDEX invitations_by_inviter ON invitations (invited_by);
 CREATE INDEX login_throttles_by_end ON login_throttles (ends_at);
 
 CREATE INDEX memberships_by_organization ON memberships (organization_id, user_id);
+
+CREATE INDEX merged_consumers_by_consumer ON merged_consumers (consumer_id);
+
+CREATE INDEX merged_consumers_by_organization ON merged_consumers (organization_id);
 
 CREATE INDEX packages_by_repository ON packages (repository_id);
 

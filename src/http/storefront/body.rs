@@ -129,6 +129,15 @@ impl From<Consumer> for ConsumerView {
     }
 }
 
+/// A request to make another consumer part of one.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"consumer_id": 2}))]
+pub struct MergeRequest {
+    /// The consumer that is part of the one in the address afterwards; it may be written without its underscore.
+    #[serde(alias = "consumerid")]
+    pub consumer_id: i64,
+}
+
 /// A request to give or to change a permission. Each name may also be written without its underscore.
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(example = json!({"consumer_id": 1, "package_id": 2, "version": "5.*"}))]

@@ -11,10 +11,11 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok};
-use crate::http::storefront::body::{ConsumerRequest, ConsumerView};
+use crate::http::storefront::body::{ConsumerRequest, ConsumerView, MergeRequest};
 use crate::http::storefront::id_of;
 use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumer_merges;
 use crate::registry::storefront::consumers::{self, ConsumerSpec, Creation};
 use crate::store::storefront::consumers::ConsumerFilter;
 
@@ -178,4 +179,30 @@ pub async fn delete_consumer(
     let actor = auth.actor().await?;
     consumers::delete(auth.app(), &actor, id_of(&id, "Consumer")?).await?;
     Ok(no_content())
+}
+
+/// Makes another consumer part of this one, in one step: this one has all permissions, tokens and downloads of both, and the
+/// key pairs of both work. The other is gone; its key pair is a token of this one. Doing it twice does nothing more.
+#[utoipa::path(
+    post,
+    path = "/consumers/{id}/merge",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The id of the consumer that stays")),
+    request_body = MergeRequest,
+    responses(
+        (status = 200, description = "The consumer as it is now", body = ConsumerView),
+        (status = 403, description = "or sees less than the two consumers were granted"),
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "One of them is disabled and the other is not, or together they have too many permissions or tokens, or somebody else changed one of them at the same time")
+    )
+)]
+pub async fn merge_consumers(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+    body: Result<JsonBody<MergeRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let issuer = auth.issuer().await?;
+    let JsonBody(request) = body?;
+    let merged = consumer_merges::merge(auth.app(), &issuer, id_of(&id, "Consumer")?, request.consumer_id).await?;
+    Ok(ok(&ConsumerView::from(merged)))
 }

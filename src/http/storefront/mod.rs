@@ -34,6 +34,7 @@ pub fn routes() -> Routes {
         .routes(routes!(consumers::list_consumers, consumers::create_consumer))
         .routes(routes!(consumers::list_consumers_by_email))
         .routes(routes!(consumers::get_consumer, consumers::update_consumer, consumers::delete_consumer))
+        .routes(routes!(consumers::merge_consumers))
         .routes(routes!(entitlements::list_consumer_packages))
         .routes(routes!(entitlements::list_consumer_permissions))
         .routes(routes!(entitlements::list_entitlements, entitlements::set_entitlements))

@@ -42,9 +42,9 @@ pub fn count_installs(
     let (organization, subject) = (view.organization(), caller.rate_limit_subject());
     let notification = caller.consumer_id.map(|consumer_id| {
         let list = json!(installs).to_string();
-        notify_first_downloads(organization, consumer_id, &subject, list, app.now())
+        notify_first_downloads(organization, consumer_id, list, app.now())
     });
-    let by = By { subject: &subject, address, at: app.now(), day: today(app) };
+    let by = By { subject: &subject, consumer_id: caller.consumer_id, address, at: app.now(), day: today(app) };
     let batch = (notification, count(organization, by, &installs));
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {

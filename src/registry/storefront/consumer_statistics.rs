@@ -24,7 +24,9 @@ pub async fn of_one_consumer(
     let subject = format!("consumer:{consumer_id}");
     let batch = (by_id(view.organization(), consumer_id), of_consumer(view.organization(), &subject, MAX_VERSIONS));
     let (consumer, rows) = app.ports.database.ask(batch).await?;
-    consumer.ok_or_else(absent)?;
+    if consumer.is_none() {
+        return Err(absent(app, view.organization(), consumer_id).await);
+    }
     let sees = |row: &ConsumerDownloads| {
         let version = NormalizedVersion::from_stored(row.normalized.clone());
         view.version_filter(&row.package).sees(&version, Some(row.released))

@@ -20,12 +20,11 @@ const MAX_DESCRIPTION: usize = 500;
 
 /// A consumer's tokens but for its key pair, the oldest first.
 pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<TokenRow>, Failure> {
-    let rows = app.ports.database.ask(tokens::of_consumer(view.organization(), consumer_id)).await?;
-    if rows.is_empty() {
-        return Err(absent());
-    }
-    // The key pair was made with the consumer, before all others.
-    Ok(rows.into_iter().skip(1).map(|row| row.token).collect())
+    let organization = view.organization();
+    let batch = (by_id(organization, consumer_id), tokens::of_consumer(organization, consumer_id));
+    let (consumer, rows) = app.ports.database.ask(batch).await?;
+    let Some(consumer) = consumer else { return Err(absent(app, organization, consumer_id).await) };
+    Ok(rows.into_iter().map(|row| row.token).filter(|token| token.uid != consumer.uid).collect())
 }
 
 /// A token that was just made.
@@ -55,7 +54,9 @@ pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -
         tokens::known(organization, TokenHolder::Consumer(consumer_id), &uid),
     );
     let (.., consumer, made) = app.ports.database.ask(batch).await?;
-    consumer.ok_or_else(absent)?;
+    if consumer.is_none() {
+        return Err(absent(app, organization, consumer_id).await);
+    }
     match made {
         Some(row) => Ok(CreatedToken { plain, row: row.token }),
         None => {

@@ -18,8 +18,9 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenHash, is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::store::access::tokens::{self, HashedTokenRow};
+use crate::store::storefront::consumer_merges::{self, MergedConsumer};
 use crate::store::storefront::consumers::{self, ConsumerFilter, ConsumerRow};
-use crate::store::{Page, Update};
+use crate::store::{OrganizationId, Page, Update};
 
 /// Most tokens of a consumer besides its key pair: each change of it is one or two deletions in KV for each of them, of
 /// the 1,000 calls that a request may make.
@@ -80,9 +81,28 @@ pub fn seal_row(uid: &str) -> String {
     format!("consumer/{uid}/private_key")
 }
 
-/// What is answered when there is no such consumer.
-pub fn absent() -> Failure {
-    Failure::not_found("Consumer")
+/// What is answered when there is no consumer with this id: what it has become part of, if it was merged.
+pub async fn absent(app: &App, organization: OrganizationId, id: i64) -> Failure {
+    match app.ports.database.ask(consumer_merges::of_former(organization, id)).await {
+        Ok(Some(MergedConsumer { consumer_id })) => {
+            let detail = format!("Consumer {id} was merged into consumer {consumer_id}. Use that one.");
+            Failure::new(Kind::NotFound, detail)
+        }
+        Ok(None) => Failure::not_found("Consumer"),
+        Err(error) => error.into(),
+    }
+}
+
+/// The same of the consumer that the field `consumer_id` names.
+pub async fn absent_in_body(app: &App, organization: OrganizationId, id: i64) -> Failure {
+    match app.ports.database.ask(consumer_merges::of_former(organization, id)).await {
+        Ok(Some(MergedConsumer { consumer_id })) => {
+            let detail = format!("was merged into consumer {consumer_id}: name that one");
+            Failure::invalid_field("consumer_id", detail)
+        }
+        Ok(None) => Failure::invalid_field("consumer_id", "is not the id of a consumer"),
+        Err(error) => error.into(),
+    }
 }
 
 /// What whoever holds a consumer's credentials may do, as a JSON array of scope names.
@@ -171,7 +191,8 @@ impl ConsumerSpec {
 }
 
 impl Consumer {
-    fn open(app: &App, row: ConsumerRow) -> Result<Self, Failure> {
+    /// Opens its private key.
+    pub fn open(app: &App, row: ConsumerRow) -> Result<Self, Failure> {
         let private_key =
             app.config.keyring.open(&seal_row(&row.uid), &row.private_key).map_err(Failure::internal_with_detail)?;
         Ok(Self { row, private_key })
@@ -278,8 +299,10 @@ pub async fn create(
 
 /// One consumer.
 pub async fn get(app: &App, view: &View, id: i64) -> Result<Consumer, Failure> {
-    let row = app.ports.database.ask(consumers::by_id(view.organization(), id)).await?;
-    Consumer::open(app, row.ok_or_else(absent)?)
+    match app.ports.database.ask(consumers::by_id(view.organization(), id)).await? {
+        Some(row) => Consumer::open(app, row),
+        None => Err(absent(app, view.organization(), id).await),
+    }
 }
 
 /// A page of consumers, the oldest first, and how many there are in all.
@@ -327,7 +350,7 @@ pub async fn delete(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     let batch = (tokens::of_consumer(organization, id), consumers::delete(organization, id), recorded);
     let (known, is_deleted, ()) = app.ports.database.ask(batch).await?;
     if !is_deleted {
-        return Err(absent());
+        return Err(absent(app, organization, id).await);
     }
     for mut row in known {
         row.token.revoked_at = Some(app.now());

@@ -13,7 +13,7 @@ use crate::registry::identity::tokens::spec::{GrantFields, GrantSpec, MAX_GRANTS
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::validation::FieldErrors;
-use crate::registry::storefront::consumers::{absent, note, refresh_all_cached};
+use crate::registry::storefront::consumers::{absent, absent_in_body, note, refresh_all_cached};
 use crate::store::access::past_grants;
 use crate::store::access::tokens::{self, GrantRow};
 use crate::store::storefront::consumers::by_id as consumer_by_id;
@@ -117,10 +117,6 @@ fn taken(error: DatabaseError) -> Failure {
     }
 }
 
-fn no_consumer() -> Failure {
-    Failure::invalid_field("consumer_id", "is not the id of a consumer")
-}
-
 /// Grants something to a consumer.
 pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
     let organization = issuer.by.organization();
@@ -140,7 +136,7 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
     );
     let (is_granted, (), row, tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
     if tokens.is_empty() {
-        return Err(no_consumer());
+        return Err(absent_in_body(app, organization, consumer_id).await);
     }
     if !is_granted {
         let detail =
@@ -181,7 +177,7 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
     );
     let ((), is_changed, (), row, old_tokens, new_tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
     if new_tokens.is_empty() {
-        return Err(no_consumer());
+        return Err(absent_in_body(app, organization, consumer_id).await);
     }
     if !is_changed {
         return Err(Failure::concurrent_change("permission"));
@@ -214,9 +210,10 @@ pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> 
 pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<PermissionRow>, Failure> {
     let batch =
         (consumer_by_id(view.organization(), consumer_id), entitlements::of_consumer(view.organization(), consumer_id));
-    let (consumer, rows) = app.ports.database.ask(batch).await?;
-    consumer.ok_or_else(absent)?;
-    Ok(rows)
+    match app.ports.database.ask(batch).await? {
+        (Some(_), rows) => Ok(rows),
+        (None, _) => Err(absent(app, view.organization(), consumer_id).await),
+    }
 }
 
 /// The permissions of a consumer that name a package, the oldest first.
@@ -235,7 +232,9 @@ pub async fn of_package(
     if packages.is_empty() {
         return Err(Failure::not_found("Package"));
     }
-    consumer.ok_or_else(absent)?;
+    if consumer.is_none() {
+        return Err(absent(app, view.organization(), consumer_id).await);
+    }
     Ok(rows.into_iter().filter(|row| row.package_id == Some(package_id)).collect())
 }
 
@@ -279,7 +278,7 @@ pub async fn set(
     );
     let (.., rows, tokens) = app.ports.database.ask(batch).await?;
     if tokens.is_empty() {
-        return Err(absent());
+        return Err(absent(app, organization, consumer_id).await);
     }
     refresh_all_cached(app, tokens).await;
     Ok(rows)

@@ -1,6 +1,7 @@
 //! What a shop sells and to whom.
 
 pub mod catalog;
+pub mod consumer_merges;
 pub mod consumer_statistics;
 pub mod consumer_tokens;
 pub mod consumers;

@@ -20,6 +20,8 @@ pub struct Install {
 pub struct By<'a> {
     /// `token:12`, `consumer:3`, `admin`.
     pub subject: &'a str,
+    /// Primary key of the consumer that this is, if it is one.
+    pub consumer_id: Option<i64>,
     /// The client's IP address.
     pub address: Option<&'a str>,
     /// Now.
@@ -28,19 +30,29 @@ pub struct By<'a> {
     pub day: i64,
 }
 
-/// The statement that counts `installs`. Names and versions that are not there are passed over.
+/// The statement that counts `installs`. Names and versions that are not there are passed over. Who is cached as a consumer
+/// that was merged meanwhile is counted as what that has become part of.
 pub fn count(organization: OrganizationId, by: By<'_>, installs: &[Install]) -> Stmt {
     let list: Argument = json!(installs).to_string().into();
     Stmt::new(
         "INSERT INTO downloads (day, version_id, subject, count, first_at, last_at, address)
-         SELECT ?3, v.id, ?2, count(*), ?5, ?5, ?6
+         SELECT ?3, v.id, coalesce((SELECT 'consumer:' || m.consumer_id FROM merged_consumers m
+                                     WHERE m.organization_id = ?1 AND m.id = ?7), ?2), count(*), ?5, ?5, ?6
            FROM json_each(?4) j
            JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name'
            JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'version'
           GROUP BY v.id
          ON CONFLICT (version_id, day, subject) DO UPDATE SET count = count + excluded.count,
            last_at = excluded.last_at, address = excluded.address",
-        [organization.into(), by.subject.into(), by.day.into(), list, by.at.into(), by.address.into()],
+        [
+            organization.into(),
+            by.subject.into(),
+            by.day.into(),
+            list,
+            by.at.into(),
+            by.address.into(),
+            by.consumer_id.into(),
+        ],
     )
 }
 

@@ -53,35 +53,31 @@ pub fn notify_moved_tags(organization: OrganizationId, payloads: &[Value], now: 
     json_arguments(payloads.iter().cloned()).into_iter().map(statement).collect()
 }
 
-/// The statement that tells of those `installs` (JSON array of `{name, version}`) whose version the consumer, which is
-/// counted as `subject`, has never installed before: one delivery for all of them to each webhook that wants it. It
-/// belongs before the statement that counts them.
-pub fn notify_first_downloads(
-    organization: OrganizationId,
-    consumer_id: i64,
-    subject: &str,
-    installs: String,
-    now: Millis,
-) -> Stmt {
+/// The statement that tells of those `installs` (JSON array of `{name, version}`) whose version the consumer (or
+/// what that has become part of) has never installed before: one delivery for all of them to each webhook that wants it.
+/// It belongs before the statement that counts them.
+pub fn notify_first_downloads(organization: OrganizationId, consumer_id: i64, installs: String, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
-         SELECT w.id, 'download.first', n.payload, ?5, ?5
+         SELECT w.id, 'download.first', n.payload, ?4, ?4
            FROM (SELECT count(*) AS versions,
                         json_object('consumer_id', f.id, 'customer_id', f.customer_id, 'order_id', f.order_id,
                             'versions', json_group_array(json_object('package', f.name, 'version', f.pretty)))
                         AS payload
                    FROM (SELECT c.id, c.customer_id, c.order_id, p.name, v.pretty
-                           FROM consumers c CROSS JOIN json_each(?4) j
+                           FROM consumers c CROSS JOIN json_each(?3) j
                            JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name'
                            JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'version'
-                          WHERE c.organization_id = ?1 AND c.id = ?2
+                          WHERE c.organization_id = ?1 AND c.id = coalesce(
+                                (SELECT m.consumer_id FROM merged_consumers m
+                                  WHERE m.organization_id = ?1 AND m.id = ?2), ?2)
                             AND NOT EXISTS (SELECT 1 FROM downloads d
-                                             WHERE d.subject = ?3 AND d.subject GLOB 'consumer:*'
+                                             WHERE d.subject = 'consumer:' || c.id AND d.subject GLOB 'consumer:*'
                                                AND d.version_id = v.id)
                           GROUP BY v.id) f) n
           CROSS JOIN webhooks w
           WHERE n.versions > 0 AND w.organization_id = ?1 AND w.is_enabled = 1
             AND EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'download.first')",
-        [organization.into(), consumer_id.into(), subject.into(), installs.into(), now.into()],
+        [organization.into(), consumer_id.into(), installs.into(), now.into()],
     )
 }

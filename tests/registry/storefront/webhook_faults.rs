@@ -299,8 +299,7 @@ fn what_is_looked_for_every_minute_and_at_every_report_is_found_by_an_index() {
     let now = Millis(1);
     let stmts = statements((notify_expired(now), claim(1, now, now), due(now), delete_old(now)));
     let mut plans: Vec<String> = stmts.iter().map(|stmt| registry.database.plan(stmt)).collect();
-    let first =
-        registry.database.plan(&notify_first_downloads(OrganizationId::ROOT, 1, "consumer:1", "[]".to_owned(), now));
+    let first = registry.database.plan(&notify_first_downloads(OrganizationId::ROOT, 1, "[]".to_owned(), now));
     assert!(first.contains("SEARCH d USING COVERING INDEX downloads_by_consumer"), "{first}");
     plans.push(first);
     for plan in &plans {

@@ -76,6 +76,7 @@ fn operations(of: &OrganizationFixture) -> Vec<Named> {
         named("delete_consumer_token", none.clone(), &[&of.consumer, &of.seat], &[NO_NUMBER, NO_UID]),
         named("list_consumer_permissions", none.clone(), &[&of.consumer, &of.sold_package], &[NO_NUMBER, NO_NUMBER]),
         named("list_permissions", none.clone(), &[&of.consumer, &of.sold_package], &[NO_NUMBER, NO_NUMBER]),
+        by_number("merge_consumers", json!({"consumer_id": 9_000_001}), &of.consumer),
         by_number("delete_consumer", none.clone(), &of.consumer),
         named("list_consumers_by_email", none.clone(), &[&of.email], &["nobody@nowhere.example"]),
         by_number("get_permission", none.clone(), &of.permission),
@@ -275,6 +276,7 @@ async fn what_a_body_or_a_query_names_of_the_other_organization_is_as_if_it_were
     let own = number(&root.consumer);
     let entitlements = format!("/api/storefront/consumers/{own}/entitlements");
     let entitled = |package: i64| json!([{"package_id": package, "version": "*"}]);
+    let merge = format!("/api/storefront/consumers/{own}/merge");
     let moved = format!("/api/storefront/permissions/{}", root.permission);
     let (theirs, packages) = (number(&other.consumer), number(&other.sold_package));
     registry.get("/api/packages").bearer(&root.unlimited).send().await.expect(200);
@@ -286,6 +288,7 @@ async fn what_a_body_or_a_query_names_of_the_other_organization_is_as_if_it_were
             permission(own, json!(packages)),
             permission(own, json!(nothing)),
         ),
+        (Method::POST, merge.as_str(), json!({"consumer_id": theirs}), json!({"consumer_id": nothing})),
         (Method::PUT, entitlements.as_str(), entitled(packages), entitled(nothing)),
         (Method::PATCH, moved.as_str(), json!({"consumer_id": theirs}), json!({"consumer_id": nothing})),
     ] {
