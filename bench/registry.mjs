@@ -78,7 +78,7 @@ export async function startRegistry({ state, instrumented = false, beside } = {}
       if (!answer.ok) throw new Stop(`${path} answered ${answer.status}: ${await answer.text()}`);
       return answer.json();
     },
-    /** What the next job of this kind took, once it has ended: `{ job, batches, wasmBytes }`. */
+    /** What the next job of this kind took, once it has ended: `{ job, batches, largestBatch, wasmBytes }`, the latter two in bytes. */
     job: (kind) =>
       until(`the job ${kind}`, () => {
         const at = jobs.findIndex(({ job }) => job === kind);

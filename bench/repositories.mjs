@@ -30,6 +30,30 @@ export function manyVersions(host, name, versions) {
   write(host.repository(name), commits);
 }
 
+/**
+ * A package with `versions` tags, whose README changes with each of them and whose CHANGELOG grows within a major: some
+ * 30 kB a version, and 5 kB of composer.json, as those of frameworks have.
+ */
+export function longTexts(host, name, versions) {
+  const line = (at) => `- Change ${at}: ${randomBytes(45).toString("base64")}\n`;
+  const readme = Array.from({ length: 100 }, (_, at) => line(at)).join("");
+  const parts = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`bench/part-of-many-${at}`, "^7.4.0|^8.0.0"]));
+  let changelog = "";
+  const commits = Array.from({ length: versions }, (_, at) => {
+    const tag = `v${Math.floor(at / 50)}.${at % 50}.0`;
+    if (at % 50 === 0) changelog = "";
+    changelog = `## ${tag}\n\n${Array.from({ length: 12 }, (_, change) => line(change)).join("")}\n${changelog}`;
+    const files = {
+      "composer.json": JSON.stringify({ name, description: `Long texts ${tag}`, replace: parts, require: parts }, null, 4),
+      "README.md": `# ${name} ${tag}\n\n${readme}`,
+      "CHANGELOG.md": changelog,
+      LICENSE: `The licence\n\n${readme}`,
+    };
+    return { tag, files };
+  });
+  write(host.repository(name), commits);
+}
+
 /** A package with one tag, `v1.0.0`, and `megabytes` files of a million random bytes each, which nothing compresses. */
 export function incompressible(host, name, megabytes) {
   const files = { "composer.json": JSON.stringify({ name, description: "A large one" }) };

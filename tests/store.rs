@@ -26,9 +26,9 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("packages/documents", &["documents_of_repository"]),
     ("packages/remarks", &["delete_outdated", "record_of_archives", "replace"]),
     ("packages/state", &["live_versions", "of_repository"]),
-    ("packages/texts", &["insert_texts"]),
+    ("packages/texts", &["delete_unreferenced_texts", "insert_texts"]),
     ("sources/archive_builds", &["begin", "claim", "end", "parts", "record_parts", "renew", "stalled", "start_over"]),
-    ("sources/artifacts", &["delete_marked", "delete_unreferenced_texts", "mark_unreferenced", "note_unreferenced"]),
+    ("sources/artifacts", &["delete_marked", "mark_unreferenced", "note_unreferenced"]),
     (
         "sources/dists",
         &["attach", "attach_first", "by_id", "pin", "record_refusal", "repositories_awaiting_archives", "unbuilt"],

@@ -266,7 +266,7 @@ mod tests {
 
     fn document(entries: &Value) -> String {
         let entries: Vec<Map> = serde_json::from_value(entries.clone()).expect("objects");
-        document_json(&name(), &entries, DocumentForm::Minified)
+        document_json(&name(), entries, DocumentForm::Minified)
     }
 
     /// Versions with everything that can change from one to the next: removed and added keys, values that come back,

@@ -59,14 +59,14 @@ pub use identifiers::{PrettyVersion, Reference, Shasum};
 pub use json::{InvalidJson, parse_json};
 pub use manifest::{InvalidManifest, Manifest, Violation};
 pub use manifest_links::LINK_TYPES;
-pub use minifier::{expand, minify};
+pub use minifier::{Expander, Minifier, expand, minify};
 pub use name::{InvalidPackageName, PackageName, is_platform};
 pub use raw_object::RawMember;
 pub use refs::{
     InvalidRef, RefVersion, Unrequirable, check_requirable, normalize_tag, version_of_branch, version_of_tag,
 };
 pub use release::{
-    DocumentForm, Documents, Release, Source, document_json, metadata_entry, newest_first, split_by_stability,
+    DocumentForm, DocumentWriter, Release, Source, document_json, metadata_entry, newest_first, version_of,
 };
 pub use repository::{
     FileReference, InvalidRepository, PackageDocument, RepositoryFile, RepositoryRoot, Versions, package_patterns,

@@ -109,6 +109,18 @@ impl Manifest {
         Self::finish(checker, name)
     }
 
+    /// The text of a composer.json, which need not be a valid one otherwise.
+    ///
+    /// # Errors
+    /// [`InvalidManifest`] when it is too large or not UTF-8.
+    pub fn read_text(bytes: &[u8]) -> Result<&str, InvalidManifest> {
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            return Err(InvalidManifest::TooLarge { size: bytes.len(), max: MAX_MANIFEST_BYTES });
+        }
+        refuse_byte_order_mark(bytes)?;
+        std::str::from_utf8(bytes).map_err(|error| InvalidManifest::NotUtf8 { offset: error.valid_up_to() })
+    }
+
     /// Reads the composer.json of one ref of a repository whose package name is known, as `VcsRepository` does: the
     /// name in the file does not matter, so that old tags of a renamed package stay installable, and the version is
     /// judged by [`version_of_tag`](crate::version_of_tag) only.
@@ -245,11 +257,7 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
 }
 
 fn read(bytes: &[u8]) -> Result<Map, InvalidManifest> {
-    if bytes.len() > MAX_MANIFEST_BYTES {
-        return Err(InvalidManifest::TooLarge { size: bytes.len(), max: MAX_MANIFEST_BYTES });
-    }
-    refuse_byte_order_mark(bytes)?;
-    let text = std::str::from_utf8(bytes).map_err(|error| InvalidManifest::NotUtf8 { offset: error.valid_up_to() })?;
+    let text = Manifest::read_text(bytes)?;
     if text.trim_ascii().is_empty() {
         return Err(InvalidManifest::Empty);
     }

@@ -16,23 +16,24 @@ pub(crate) const UNSET_JSON: &str = "\"__unset\"";
 
 /// Writes each version as its difference to the one before; the first in full.
 pub fn minify(versions: Vec<Map>) -> Vec<Map> {
-    let differences = differences(&versions);
-    drop(versions);
-    differences
+    let mut minifier = Minifier::default();
+    versions.into_iter().map(|version| minifier.next(version)).collect()
 }
 
-/// As [`minify`], for a list that is still needed.
-pub(crate) fn differences(versions: &[Map]) -> Vec<Map> {
-    let mut known: Option<&Map> = None;
-    let mut minified = Vec::with_capacity(versions.len());
-    for version in versions {
-        minified.push(known.map_or_else(|| version.clone(), |known| difference(known, version)));
-        // An empty entry before the first real one is no base.
-        if known.is_some() || !version.is_empty() {
-            known = Some(version).filter(|version| !version.is_empty());
-        }
+/// Writes one version after the other as its difference to the one before; for lists that need not be in memory as a whole.
+#[derive(Debug, Default)]
+pub struct Minifier {
+    known: Option<Map>,
+}
+
+impl Minifier {
+    /// The difference of `version` to the one before.
+    pub fn next(&mut self, version: Map) -> Map {
+        let written = self.known.as_ref().map_or_else(|| version.clone(), |known| difference(known, &version));
+        // An empty entry is no base.
+        self.known = Some(version).filter(|version| !version.is_empty());
+        written
     }
-    minified
 }
 
 fn difference(known: &Map, version: &Map) -> Map {

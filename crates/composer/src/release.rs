@@ -1,15 +1,17 @@
 //! Published metadata: the entry of one version, and the documents of a package.
 
-use crate::identifiers::Reference;
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::Map;
 use crate::branch_alias::resolve;
 use crate::compare::sort_order;
 use crate::dist::Dist;
+use crate::identifiers::Reference;
 use crate::manifest::Manifest;
 use crate::manifest_links::LINK_TYPES;
-use crate::minifier::differences;
+use crate::minifier::Minifier;
 use crate::name::PackageName;
 use crate::refs::RefVersion;
 use crate::stability::Stability;
@@ -134,25 +136,6 @@ fn published(key: &str, value: &Value) -> Value {
     }
 }
 
-/// The versions of a package, as the two documents a client asks for.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Documents {
-    /// `p2/vendor/package.json`: stable, RC, beta and alpha, newest first.
-    pub stable: Vec<Map>,
-    /// `p2/vendor/package~dev.json`: branches and other dev versions, newest first.
-    pub dev: Vec<Map>,
-}
-
-/// Divides metadata entries into the two documents and sorts them, newest first, so that differences stay small.
-///
-/// Equal versions (named branches are equal to each other) are in the order of their names, so that the same
-/// entries always make the same documents.
-pub fn split_by_stability(entries: Vec<Map>) -> Documents {
-    let keyed = entries.into_iter().map(|entry| (version_of(&entry), entry));
-    let (dev, stable) = keyed.partition(|(version, _)| version.stability() == Stability::Dev);
-    Documents { stable: newest_first(stable), dev: newest_first(dev) }
-}
-
 /// What belongs to versions, the newest version's first; equal ones (named branches are equal to each other) in the order of
 /// their names.
 pub fn newest_first<T>(mut versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
@@ -160,7 +143,8 @@ pub fn newest_first<T>(mut versions: Vec<(NormalizedVersion, T)>) -> Vec<T> {
     versions.into_iter().map(|(_, item)| item).collect()
 }
 
-fn version_of(entry: &Map) -> NormalizedVersion {
+/// The version that a full entry is of.
+pub fn version_of(entry: &Map) -> NormalizedVersion {
     let text = |key| entry.get(key).and_then(Value::as_str);
     let version = text("version_normalized").or_else(|| text("version")).unwrap_or_default();
     NormalizedVersion::from_stored(version.to_owned())
@@ -177,16 +161,67 @@ pub enum DocumentForm {
 
 /// One metadata document of a package as JSON text. `entries` are full entries in the order they are written;
 /// [`DocumentForm::Minified`] does the minifying.
-pub fn document_json(name: &PackageName, entries: &[Map], form: DocumentForm) -> String {
-    match form {
-        DocumentForm::Minified => {
-            [minified_start(name).as_str(), &json!(differences(entries)).to_string(), MINIFIED_END].concat()
+pub fn document_json(name: &PackageName, entries: impl IntoIterator<Item = Map>, form: DocumentForm) -> String {
+    let mut writer = DocumentWriter::new(name, form);
+    for entry in entries {
+        writer.push(entry);
+    }
+    writer.finish()
+}
+
+/// Writes a metadata document entry by entry, so that those of a package with thousands of versions are never in memory
+/// together: an entry takes several times as much as its text.
+#[derive(Debug)]
+pub struct DocumentWriter {
+    text: String,
+    is_empty: bool,
+    entries: EntryWriter,
+}
+
+#[derive(Debug)]
+enum EntryWriter {
+    Minified(Minifier),
+    /// With the keys so far: the second of two entries with the same one is left out.
+    KeyedByVersion(HashSet<String>),
+}
+
+impl DocumentWriter {
+    /// The writer of a document of the package `name`.
+    pub fn new(name: &PackageName, form: DocumentForm) -> Self {
+        let (text, entries) = match form {
+            DocumentForm::Minified => (minified_start(name) + "[", EntryWriter::Minified(Minifier::default())),
+            DocumentForm::KeyedByVersion => {
+                (format!("{{\"packages\":{{\"{name}\":{{"), EntryWriter::KeyedByVersion(HashSet::new()))
+            }
+        };
+        Self { text, is_empty: true, entries }
+    }
+
+    /// Writes the next full entry.
+    pub fn push(&mut self, entry: Map) {
+        let written = match &mut self.entries {
+            EntryWriter::Minified(minifier) => Value::Object(minifier.next(entry)).to_string(),
+            EntryWriter::KeyedByVersion(keys) => {
+                let key = entry.get("version").and_then(Value::as_str).unwrap_or_default();
+                if !keys.insert(key.to_owned()) {
+                    return;
+                }
+                format!("{}:{}", json!(key), Value::Object(entry))
+            }
+        };
+        if !std::mem::take(&mut self.is_empty) {
+            self.text.push(',');
         }
-        DocumentForm::KeyedByVersion => {
-            let key = |entry: &Map| entry.get("version").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let versions: Map = entries.iter().map(|entry| (key(entry), Value::Object(entry.clone()))).collect();
-            json!({"packages": {name.as_str(): versions}}).to_string()
-        }
+        self.text.push_str(&written);
+    }
+
+    /// The document.
+    pub fn finish(self) -> String {
+        let end = match self.entries {
+            EntryWriter::Minified(_) => ["]", MINIFIED_END].concat(),
+            EntryWriter::KeyedByVersion(_) => "}}}".to_owned(),
+        };
+        self.text + &end
     }
 }
 
@@ -248,20 +283,28 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_divided_by_stability_and_sorted_newest_first() {
-        let version = |version: &str| json!({"version": version, "version_normalized": version});
-        let entries = ["1.0.0.0", "dev-b", "2.0.0.0-beta1", "dev-a", "2.0.0.0", "1.9999999.9999999.9999999-dev"];
-        let documents = split_by_stability(maps(Value::Array(entries.map(version).to_vec())));
-        let versions =
-            |entries: &[Map]| -> Vec<String> { entries.iter().map(|entry| version_of(entry).to_string()).collect() };
-        assert_eq!(versions(&documents.stable), ["2.0.0.0", "2.0.0.0-beta1", "1.0.0.0"]);
-        assert_eq!(versions(&documents.dev), ["1.9999999.9999999.9999999-dev", "dev-a", "dev-b"]);
+    fn versions_are_sorted_newest_first_and_equal_ones_by_name() {
+        let version = |version: &str| (NormalizedVersion::from_stored(version.to_owned()), version.to_owned());
+        let versions = ["1.0.0.0", "dev-b", "2.0.0.0-beta1", "dev-a", "2.0.0.0", "1.9999999.9999999.9999999-dev"];
+        let sorted = newest_first(versions.map(version).to_vec());
+        let stable: Vec<&String> = sorted.iter().filter(|version| !version.contains("dev")).collect();
+        assert_eq!(stable, ["2.0.0.0", "2.0.0.0-beta1", "1.0.0.0"]);
+        let dev: Vec<&String> = sorted.iter().filter(|version| version.contains("dev")).collect();
+        assert_eq!(dev, ["1.9999999.9999999.9999999-dev", "dev-a", "dev-b"]);
+    }
+
+    #[test]
+    fn of_two_entries_with_the_same_name_one_is_written() {
+        let entries = maps(json!([{"version": "1", "type": "library"}, {"version": "1"}, {"version": "0"}]));
+        let document = document_json(&name(), entries, DocumentForm::KeyedByVersion);
+        let expected = r#"{"packages":{"acme/blog":{"1":{"version":"1","type":"library"},"0":{"version":"0"}}}}"#;
+        assert_eq!(document, expected);
     }
 
     #[test]
     fn both_forms_of_a_document_say_the_same() {
         let entries = maps(json!([{"version": "2", "type": "library"}, {"version": "1", "type": "library"}]));
-        let minified = document_json(&name(), &entries, DocumentForm::Minified);
+        let minified = document_json(&name(), entries.clone(), DocumentForm::Minified);
         assert_eq!(
             minified,
             r#"{"minified":"composer/2.0","packages":{"acme/blog":[{"version":"2","type":"library"},{"version":"1"}]}}"#
@@ -269,13 +312,13 @@ mod tests {
         let read: Value = serde_json::from_str(&minified).expect("json");
         assert_eq!(expand(maps(read["packages"]["acme/blog"].clone())), entries);
         let keyed: Value =
-            serde_json::from_str(&document_json(&name(), &entries, DocumentForm::KeyedByVersion)).expect("json");
+            serde_json::from_str(&document_json(&name(), entries.clone(), DocumentForm::KeyedByVersion)).expect("json");
         assert_eq!(keyed["packages"]["acme/blog"]["1"], json!({"version": "1", "type": "library"}));
     }
 
     #[test]
     fn a_package_without_visible_versions_still_claims_its_name() {
-        let document = document_json(&name(), &[], DocumentForm::Minified);
+        let document = document_json(&name(), [], DocumentForm::Minified);
         assert_eq!(document, r#"{"minified":"composer/2.0","packages":{"acme/blog":[]}}"#);
     }
 }

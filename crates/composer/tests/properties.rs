@@ -86,20 +86,20 @@ proptest! {
     #[test]
     fn a_subset_of_a_document_is_the_document_of_those_versions(versions in versions(), chosen in any::<u8>()) {
         let name = PackageName::parse("acme/lib").expect("a name");
-        let text = document_json(&name, &versions, DocumentForm::Minified);
+        let text = document_json(&name, versions.clone(), DocumentForm::Minified);
         let positions: Vec<usize> = (0..versions.len()).filter(|position| chosen >> position & 1 == 1).collect();
         // The order of a version's keys is the one that its readers see.
         let read = expand(minify(versions));
         let kept: Vec<Map> = positions.iter().map(|&position| read[position].clone()).collect();
         let index = DocumentIndex::parse(&text, &name).expect("an index");
         let subset = index.subset(&text, &name, &positions, |_, value| Some(value.into()));
-        prop_assert_eq!(subset, document_json(&name, &kept, DocumentForm::Minified));
+        prop_assert_eq!(subset, document_json(&name, kept, DocumentForm::Minified));
     }
 
     #[test]
     fn no_text_makes_the_index_panic(text in "[\\[\\]{}\\\\\",:a-c0]{0,60}") {
         let name = PackageName::parse("acme/lib").expect("a name");
-        let all = document_json(&name, &[], DocumentForm::Minified);
+        let all = document_json(&name, [], DocumentForm::Minified);
         let document = all.replace("[]", &format!("[{text}"));
         if let Some(index) = DocumentIndex::parse(&document, &name) {
             let positions: Vec<usize> = (0..=index.len()).collect();

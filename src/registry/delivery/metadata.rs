@@ -237,7 +237,7 @@ fn visible_fingerprint(
 
 /// A document without versions: composer takes the name for known, and looks for it nowhere else.
 fn empty_document(wanted: DocumentRequest<'_>) -> Arc<Body> {
-    let text = composer::document_json(wanted.name, &[], wanted.form);
+    let text = composer::document_json(wanted.name, [], wanted.form);
     Arc::new(Body::new(text, EMPTY_DOCUMENT_REVISION, Fingerprint::Everything))
 }
 

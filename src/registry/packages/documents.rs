@@ -274,8 +274,10 @@ pub fn keyed_by_version(text: &str, name: &PackageName) -> Result<String, Fault>
         .and_then(|packages| packages.get_mut(name.as_str()))
         .map(Value::take)
         .ok_or_else(|| damaged(name, &"no entries"))?;
-    let entries = composer::expand(serde_json::from_value(entries).map_err(|error| damaged(name, &error))?);
-    Ok(composer::document_json(name, &entries, DocumentForm::KeyedByVersion))
+    let differences: Vec<composer::Map> = serde_json::from_value(entries).map_err(|error| damaged(name, &error))?;
+    let mut expander = composer::Expander::default();
+    let entries = differences.into_iter().map(|difference| expander.next(difference));
+    Ok(composer::document_json(name, entries, DocumentForm::KeyedByVersion))
 }
 
 fn damaged(name: &PackageName, reason: &dyn fmt::Display) -> Fault {

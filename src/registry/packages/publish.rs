@@ -83,7 +83,7 @@ pub struct Plan {
     pub changed: Vec<VersionUpsert>,
     /// The files of the changed versions.
     pub files: Vec<FileUpsert>,
-    /// The files' texts.
+    /// The files' texts that are not stored yet.
     pub texts: Vec<NewText>,
     /// Where an upstream has the zips of its versions.
     pub dists: Vec<UpstreamDist>,
@@ -142,7 +142,7 @@ impl Plan {
         stmts.push(organizations::touch(self.organization, self.touched, now));
         stmts.extend(self.before);
         stmts.extend(publication::upsert_packages(publisher, upserts));
-        stmts.extend(texts::insert_texts(&self.texts));
+        stmts.extend(texts::insert_texts(&self.texts, now));
         stmts.extend(publication::upsert_versions(publisher, &self.changed));
         stmts.extend(self.changes);
         stmts.extend(publication::settle_versions(publisher, &live));

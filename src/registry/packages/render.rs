@@ -4,8 +4,8 @@
 //! handed out ([`absolute`]): a publish comes from a queue and knows of none.
 
 use composer::{
-    Dist, DistType, DocumentForm, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Release,
-    Source, Stability,
+    Dist, DistType, DocumentForm, DocumentWriter, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName,
+    RefVersion, Release, Source, Stability,
 };
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ impl Rendered {
     #[must_use]
     pub fn withheld(self, name: &PackageName) -> Self {
         let summary = Summary { latest_version: None, version_index: None, ..self.summary };
-        Self { summary, ..render_entries(name, Vec::new(), &[]) }
+        Self { summary, ..Renderer::new(name).finish(&[]) }
     }
 }
 
@@ -90,9 +90,10 @@ pub fn render(
     abandoned: Option<&str>,
     versions: &[LiveVersion],
 ) -> Result<Rendered, InvalidManifest> {
-    let mut entries = Vec::with_capacity(versions.len());
-    let mut index: Vec<IndexedVersion> = Vec::with_capacity(versions.len());
-    for version in versions.iter().filter(|version| version.is_listed()) {
+    let listed = || versions.iter().filter(|version| version.is_listed());
+    let keyed = listed().map(|version| (NormalizedVersion::from_stored(version.normalized.clone()), version));
+    let mut renderer = Renderer::new(name);
+    for version in composer::newest_first(keyed.collect()) {
         let mut entry = entry(name, source, version)?;
         match abandoned {
             None => {}
@@ -102,24 +103,79 @@ pub fn render(
         }
         // Nobody could install what has neither; lists go on showing it.
         if entry.contains_key("dist") || entry.contains_key("source") {
-            entries.push(entry);
+            renderer.push(entry);
         }
-        index.push(IndexedVersion {
+    }
+    let index: Vec<IndexedVersion> = listed()
+        .map(|version| IndexedVersion {
             normalized: version.normalized.clone(),
             released: version.released,
             pretty: version.pretty.to_string(),
-        });
-    }
-    Ok(render_entries(name, entries, &index))
+        })
+        .collect();
+    Ok(renderer.finish(&index))
 }
 
 /// Renders a package from the entries of its versions; `index` is its version index.
 pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVersion]) -> Rendered {
-    let documents = composer::split_by_stability(entries);
-    Rendered {
-        stable: composer::document_json(name, &documents.stable, DocumentForm::Minified),
-        dev: composer::document_json(name, &documents.dev, DocumentForm::Minified),
-        summary: summarize(&documents.stable, &documents.dev, index),
+    let keyed = entries.into_iter().map(|entry| (composer::version_of(&entry), entry));
+    let mut renderer = Renderer::new(name);
+    for entry in composer::newest_first(keyed.collect()) {
+        renderer.push(entry);
+    }
+    renderer.finish(index)
+}
+
+/// Writes a package's documents entry by entry: together, the entries of a thousand versions would take half of an
+/// isolate's memory.
+struct Renderer {
+    stable: DocumentWriter,
+    dev: DocumentWriter,
+    spokesman: Option<Spokesman>,
+}
+
+/// The version that speaks for its package, and how well it does.
+struct Spokesman {
+    standing: Standing,
+    entry: Map,
+}
+
+/// What speaks for a package, the best last: the newest stable version, else the newest of the rest, else the default
+/// branch, else the newest branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Branch,
+    DefaultBranch,
+    Unstable,
+    Stable,
+}
+
+impl Renderer {
+    fn new(name: &PackageName) -> Self {
+        let document = || DocumentWriter::new(name, DocumentForm::Minified);
+        Self { stable: document(), dev: document(), spokesman: None }
+    }
+
+    /// Writes an entry, which comes after all newer ones.
+    fn push(&mut self, entry: Map) {
+        let stability = composer::version_of(&entry).stability();
+        let standing = match stability {
+            Stability::Dev if entry.contains_key("default-branch") => Standing::DefaultBranch,
+            Stability::Dev => Standing::Branch,
+            Stability::Stable => Standing::Stable,
+            _ => Standing::Unstable,
+        };
+        if self.spokesman.as_ref().is_none_or(|spokesman| spokesman.standing < standing) {
+            self.spokesman = Some(Spokesman { standing, entry: entry.clone() });
+        }
+        let document = if stability == Stability::Dev { &mut self.dev } else { &mut self.stable };
+        document.push(entry);
+    }
+
+    /// `index` is the package's version index.
+    fn finish(self, index: &[IndexedVersion]) -> Rendered {
+        let entry = self.spokesman.map(|spokesman| spokesman.entry);
+        Rendered { stable: self.stable.finish(), dev: self.dev.finish(), summary: summarize(entry.as_ref(), index) }
     }
 }
 
@@ -178,15 +234,9 @@ const MAX_KEYWORDS: usize = 50;
 /// Longest addresses that search results lead to.
 const MAX_HOMEPAGE_BYTES: usize = 500;
 
-/// The newest stable version speaks for the package, else the newest of the rest, else the newest branch.
-fn summarize(stable: &[Map], dev: &[Map], index: &[IndexedVersion]) -> Summary {
+/// What lists show of a package for which the entry `latest` speaks.
+fn summarize(latest: Option<&Map>, index: &[IndexedVersion]) -> Summary {
     let text = |entry: &Map, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
-    let is_stable = |entry: &&Map| {
-        let normalized = text(entry, "version_normalized").unwrap_or_default();
-        NormalizedVersion::from_stored(normalized).stability() == Stability::Stable
-    };
-    let default_branch = dev.iter().find(|entry| entry.contains_key("default-branch"));
-    let latest = stable.iter().find(is_stable).or_else(|| stable.first()).or(default_branch).or_else(|| dev.first());
     let abandoned = latest.and_then(|entry| match entry.get("abandoned") {
         Some(Value::Bool(true)) => Some("true".to_owned()),
         Some(Value::String(replacement)) => Some(replacement.clone()),
@@ -222,7 +272,7 @@ mod tests {
             source: VersionSource::Ref(format!("refs/tags/{pretty}")),
             reference: "a".repeat(40).into(),
             is_default_branch: false,
-            manifest: manifest.to_owned(),
+            manifest: manifest.into(),
             released: Released::at(Millis(1_700_000_000_000)),
             made_at: Millis(1_600_000_000_000),
             published_at: Millis(1_800_000_000_000),

@@ -22,9 +22,10 @@ use crate::registry::packages::manage::delete_versions;
 use crate::registry::sources::archive_store::blob_key;
 use crate::store::Page;
 use crate::store::kernel::name_range::NameRange;
+use crate::store::packages::texts::delete_unreferenced_texts;
 use crate::store::sources::artifacts::{
-    self, ArtifactFilter, ArtifactRow, UploadedVersion, Use, delete_marked, delete_unreferenced_texts,
-    mark_unreferenced, note_unreferenced, uploaded, uploaded_names,
+    self, ArtifactFilter, ArtifactRow, UploadedVersion, Use, delete_marked, mark_unreferenced, note_unreferenced,
+    uploaded, uploaded_names,
 };
 
 /// Most rows that are looked through for one answer.
@@ -164,6 +165,9 @@ fn choose(rows: Vec<UploadedVersion>, view: &View, spec: &CleanupSpec, now: Mill
 /// How old a zip that nobody needs has to be: longer than any upload takes from its announcement to its publication.
 const GARBAGE_GRACE_PERIOD: Duration = Duration::from_hours(1);
 
+/// How long a text is kept that no version has (yet): texts are stored ahead of the versions that a sync publishes.
+const TEXT_GRACE_PERIOD: Duration = Duration::from_hours(24);
+
 /// How long a zip is kept that nobody needs: D1 can be restored to any moment of the last 30 days, and what was needed then
 /// has to be there again. Texts are in the database itself.
 pub const UNREFERENCED_RETENTION: Duration = Duration::from_hours(24 * 30);
@@ -175,7 +179,7 @@ pub async fn collect_garbage(app: &App) -> Result<usize, Failure> {
     let batch = (
         note_unreferenced(before, now),
         mark_unreferenced(now.minus(UNREFERENCED_RETENTION), before, now),
-        delete_unreferenced_texts(),
+        delete_unreferenced_texts(now.minus(TEXT_GRACE_PERIOD)),
     );
     let ((), doomed, ()) = app.ports.database.ask(batch).await?;
     if doomed.is_empty() {

@@ -2,6 +2,8 @@
 //! JSON arrays, in the order of their columns in the `INSERT`. `CROSS JOIN` keeps SQLite from reading such a list once for
 //! every package there is. In which order they run is decided by `registry::packages::publish`.
 
+use std::sync::Arc;
+
 use composer::{DistType, PrettyVersion, Reference, Shasum};
 use serde_json::{Value, json};
 
@@ -142,7 +144,7 @@ pub struct VersionUpsert {
     /// What its zip is addressed by: a commit id, a SHA-1. Empty when it has none.
     pub reference: Reference,
     /// composer.json, or the entry as an upstream has it.
-    pub manifest: String,
+    pub manifest: Arc<str>,
     /// When it was released, or first seen.
     pub released_at: Millis,
     /// When its files were made.

@@ -1,5 +1,7 @@
 //! A package and its versions as whoever is about to write them needs them.
 
+use std::sync::Arc;
+
 use composer::{PrettyVersion, Reference, Shasum};
 use serde::Deserialize;
 
@@ -31,7 +33,7 @@ pub struct LiveVersion {
     #[serde(deserialize_with = "flag")]
     pub is_default_branch: bool,
     /// composer.json.
-    pub manifest: String,
+    pub manifest: Arc<str>,
     /// When it was released.
     #[serde(flatten)]
     pub released: Released,

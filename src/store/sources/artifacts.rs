@@ -197,14 +197,3 @@ pub fn delete_marked(sha256s: &[String]) -> Stmt {
     )
     .idempotent()
 }
-
-/// The statement that forgets texts that no version has any more; at most 500.
-pub fn delete_unreferenced_texts() -> Stmt {
-    Stmt::new(
-        "DELETE FROM texts WHERE sha256 IN
-           (SELECT t.sha256 FROM texts t
-             WHERE NOT EXISTS (SELECT 1 FROM version_files f WHERE f.text_sha256 = t.sha256) LIMIT 500)",
-        [],
-    )
-    .idempotent()
-}

@@ -101,6 +101,8 @@ impl Sqlite {
             calls.round_trips += 1;
             calls.statements += stmts.len();
         });
+        let bytes = |argument: &Argument| if let Argument::Text(text) = argument { text.len() } else { 0 };
+        self.meter.note_batch(stmts.iter().flat_map(|stmt| &stmt.args).map(bytes).sum());
     }
 
     fn transaction(connection: &mut Connection, stmts: &[Stmt]) -> Result<Vec<Rows>, DatabaseError> {

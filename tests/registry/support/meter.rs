@@ -58,6 +58,8 @@ enum Plan {
 #[derive(Default)]
 struct State {
     calls: Calls,
+    /// Bytes of the texts in the parameters of the largest batch so far.
+    largest_batch: usize,
     plans: HashMap<Port, Plan>,
     /// Calls of each port since its plan was made.
     since: HashMap<Port, usize>,
@@ -79,6 +81,17 @@ impl PortMeter {
 
     pub fn calls(&self) -> Calls {
         self.state().calls
+    }
+
+    /// Notes that a batch's parameters hold so many bytes of text.
+    pub fn note_batch(&self, bytes: usize) {
+        let mut state = self.state();
+        state.largest_batch = state.largest_batch.max(bytes);
+    }
+
+    /// Bytes of text in the parameters of the largest batch so far.
+    pub fn largest_batch(&self) -> usize {
+        self.state().largest_batch
     }
 
     pub fn reset(&self) {

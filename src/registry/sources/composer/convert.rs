@@ -217,7 +217,7 @@ impl Converter<'_> {
             pretty: pretty.clone(),
             source: VersionSource::Upstream,
             reference: address.into(),
-            manifest: parsed.text,
+            manifest: parsed.text.into(),
             released_at,
             made_at: released_at,
             published_at: unmoved.map_or(now, |known| known.published_at),

@@ -1,20 +1,22 @@
 //! What the commits of a repository's refs hold: composer.json and the files that people read, fetched with as few
 //! requests as the server allows.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use composer::Manifest;
 use git::{
     BlobRef, Capabilities, FetchError, FetchRequest, MetadataPlan, Object, ObjectId, PackLimits, PackageFiles,
     PackagePath, Packs, TreeError, find_package_files, missing_blobs, read_tag,
 };
 
 use crate::ports::Millis;
+use crate::registry::kernel::app::App;
 use crate::registry::packages::support::StoredFunding;
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::funding::{FundingSearch, find_funding};
 use crate::registry::sources::git::remote::{GitRemote, is_too_large};
-use crate::registry::sources::texts::{MAX_FILE_BYTES, ReadableText, readable_text};
+use crate::registry::sources::texts::{MAX_FILE_BYTES, TextBatch, readable_text};
 
 /// Commits asked for in one filtered request: some 50 kB of request, and of the order of a megabyte of answer.
 const FILTERED_BATCH: usize = 1000;
@@ -53,7 +55,7 @@ pub struct Content {
     /// When the commit was made.
     pub committed_at: Millis,
     /// composer.json, or why there is none.
-    pub manifest: Result<Arc<Vec<u8>>, String>,
+    pub manifest: Result<Arc<str>, String>,
     /// The files that people read.
     pub files: Vec<TextFile>,
 }
@@ -68,10 +70,10 @@ pub struct Contents {
     funding_search: Option<FundingSearch>,
     /// What that says, when it was looked for and is another one than before.
     pub funding: Option<StoredFunding>,
-    /// Texts by their SHA-256.
-    pub texts: BTreeMap<String, String>,
+    /// The texts.
+    pub texts: TextBatch,
     seen_texts: HashMap<ObjectId, Option<String>>,
-    seen_manifests: HashMap<ObjectId, Arc<Vec<u8>>>,
+    seen_manifests: HashMap<ObjectId, Result<Arc<str>, String>>,
 }
 
 impl Contents {
@@ -121,7 +123,7 @@ impl Contents {
     /// Takes over what the packs hold of one commit. A file that they lack was too large for the filter.
     fn take(&mut self, commit: ObjectId, found: &PackageFiles, packs: &Packs) -> Result<(), TreeError> {
         let manifest = match &found.manifest {
-            Some(blob) => self.manifest(blob, packs)?.ok_or_else(|| "composer.json is larger than 200 kB".to_owned()),
+            Some(blob) => self.manifest(blob, packs)?,
             None => Err("it has no composer.json".to_owned()),
         };
         let mut files = Vec::new();
@@ -137,13 +139,16 @@ impl Contents {
         Ok(())
     }
 
-    fn manifest(&mut self, blob: &BlobRef, packs: &Packs) -> Result<Option<Arc<Vec<u8>>>, TreeError> {
-        if let Some(bytes) = self.seen_manifests.get(&blob.oid) {
-            return Ok(Some(bytes.clone()));
+    fn manifest(&mut self, blob: &BlobRef, packs: &Packs) -> Result<Result<Arc<str>, String>, TreeError> {
+        if let Some(seen) = self.seen_manifests.get(&blob.oid) {
+            return Ok(seen.clone());
         }
-        let Some(bytes) = read(packs, &blob.oid)?.map(Arc::new) else { return Ok(None) };
-        self.seen_manifests.insert(blob.oid, bytes.clone());
-        Ok(Some(bytes))
+        let manifest = match read(packs, &blob.oid)? {
+            Some(bytes) => Manifest::read_text(&bytes).map(Arc::from).map_err(|error| error.to_string()),
+            None => Err("composer.json is larger than 200 kB".to_owned()),
+        };
+        self.seen_manifests.insert(blob.oid, manifest.clone());
+        Ok(manifest)
     }
 
     fn text(&mut self, blob: &BlobRef, packs: &Packs) -> Result<Option<String>, TreeError> {
@@ -151,8 +156,9 @@ impl Contents {
             return Ok(sha256.clone());
         }
         let sha256 = read(packs, &blob.oid)?.map(|bytes| {
-            let ReadableText { sha256, text } = readable_text(&bytes);
-            self.texts.insert(sha256.clone(), text);
+            let text = readable_text(&bytes);
+            let sha256 = text.sha256.clone();
+            self.texts.push(text);
             sha256
         });
         self.seen_texts.insert(blob.oid, sha256.clone());
@@ -168,19 +174,29 @@ fn read(packs: &Packs, id: &ObjectId) -> Result<Option<Vec<u8>>, TreeError> {
     }
 }
 
-/// Fetches what `commits` hold of the package at `path`.
+/// The package whose contents are fetched.
+pub struct ContentsOf<'a> {
+    /// For the database.
+    pub app: &'a App,
+    /// What the server can do.
+    pub capabilities: &'a Capabilities,
+    /// The package's directory.
+    pub path: &'a PackagePath,
+}
+
+/// Fetches what `commits` hold of a package. Of long texts it stores all but the last.
 pub async fn fetch_contents(
     remote: &mut GitRemote<'_>,
-    capabilities: &Capabilities,
-    path: &PackagePath,
+    of: &ContentsOf<'_>,
     commits: Vec<WantedCommit>,
     funding: Option<&FundingSearch>,
 ) -> Result<Contents, SyncError> {
+    let ContentsOf { capabilities, path, .. } = *of;
     let mut contents = Contents { funding_search: funding.cloned(), ..Contents::default() };
     let mut plan = MetadataPlan::choose(capabilities, path.depth());
     let mut batches = batches(&commits, &plan);
     while let Some(batch) = batches.pop_front() {
-        match fetch_batch(remote, capabilities, path, &plan, &batch, &mut contents).await {
+        match fetch_batch(remote, of, &plan, &batch, &mut contents).await {
             Ok(()) => {}
             Err(error) if is_too_large(&error) => match batch.as_slice() {
                 [single] => contents.refuse(single.commit, error.to_string()),
@@ -212,12 +228,12 @@ fn batches(commits: &[WantedCommit], plan: &MetadataPlan) -> VecDeque<Vec<Wanted
 
 async fn fetch_batch(
     remote: &mut GitRemote<'_>,
-    capabilities: &Capabilities,
-    path: &PackagePath,
+    of: &ContentsOf<'_>,
     plan: &MetadataPlan,
     batch: &[WantedCommit],
     contents: &mut Contents,
 ) -> Result<(), SyncError> {
+    let ContentsOf { app, capabilities, path } = *of;
     let limits = PackLimits::default();
     let request = FetchRequest::commits(batch.iter().flat_map(WantedCommit::wants), plan.filter());
     let mut packs = Packs::from(remote.fetch(capabilities, &request, &limits).await?);
@@ -246,6 +262,7 @@ async fn fetch_batch(
         if let Err(error) = contents.take(*commit, files, &packs) {
             contents.refuse(*commit, error.to_string());
         }
+        contents.texts.store_if_full(app).await?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, Ren
 use crate::registry::packages::support::StoredFunding;
 use crate::registry::sources::composer::retract_reserved;
 use crate::registry::sources::git::candidates::{Candidate, TagMoves, candidates, digest, short_ref_name};
-use crate::registry::sources::git::contents::{WantedCommit, fetch_contents};
+use crate::registry::sources::git::contents::{ContentsOf, WantedCommit, fetch_contents};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::funding::FundingSearch;
 use crate::registry::sources::git::naming::Naming;
@@ -52,7 +52,6 @@ use crate::store::kernel::webhook_events::notify_moved_tags;
 use crate::store::packages::publication::{Leaving, Origin, Retirement, retire};
 use crate::store::packages::remarks::{self, RemarkSource};
 use crate::store::packages::state::{self, LiveVersion, PackageState};
-use crate::store::packages::texts::NewText;
 use crate::store::sources::refs;
 use crate::store::sources::repositories::{self, Repository};
 use crate::store::sources::sync_runs::{self, Claim, Finished, SkippedItem, SyncReport};
@@ -265,13 +264,14 @@ impl ChangedRepository<'_> {
         {
             commits.push(WantedCommit { commit: default.commit, tags: Vec::new() });
         }
-        let mut contents = fetch_contents(remote, &self.capabilities, &self.path, commits, funding.as_ref()).await?;
+        let of = ContentsOf { app: self.app, capabilities: &self.capabilities, path: &self.path };
+        let mut contents = fetch_contents(remote, &of, commits, funding.as_ref()).await?;
         let naming = Naming::find(self.default.as_ref(), &self.candidates, &stored.known, &contents)?;
         let name = naming.name.clone();
         if stored.known.is_published_under_another_name(&name) {
             // Everything is looked at again under the new name.
             let all = PublishedState::default().wanted(&self.candidates);
-            contents = fetch_contents(remote, &self.capabilities, &self.path, all, funding.as_ref()).await?;
+            contents = fetch_contents(remote, &of, all, funding.as_ref()).await?;
         }
         let is_new = stored.packages.iter().all(|package| package.name != name.as_str());
         if is_new && is_taken(self.app, self.repository, name.as_str()).await? {
@@ -365,13 +365,12 @@ impl ChangedRepository<'_> {
         let renaming = Renaming::find(name, &stored.known, &stored.packages);
         let mut packages = renaming.plans(&source)?;
         packages.push(PackagePlan::own(name, state.map(|state| state.revision), context, &changes.versions)?);
-        let text = |(sha256, content): (&String, &String)| NewText { sha256: sha256.clone(), content: content.clone() };
         let plan = Plan {
             touched: if stays_listed { Touched::Versions } else { Touched::Names },
             packages,
             changed: changes.upserts,
             files: changes.files,
-            texts: contents.texts.iter().map(text).collect(),
+            texts: contents.texts.waiting().to_vec(),
             dists: changes.dists,
             guards: vec![sync_runs::guard(organization, self.claim.id, name.as_str(), repository.id)],
             ..Plan::new(organization, repository.id, Origin::Own)

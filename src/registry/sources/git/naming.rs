@@ -76,7 +76,7 @@ fn most_stated(candidates: &[Candidate], contents: &Contents) -> Option<PackageN
 }
 
 fn stated_name(content: &Content) -> Result<PackageName, String> {
-    name_in(content.manifest.as_ref().map_err(Clone::clone)?)
+    name_in(content.manifest.as_ref().map_err(Clone::clone)?.as_bytes())
 }
 
 /// The name that a composer.json states, or why it states none.

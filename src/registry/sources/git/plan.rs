@@ -176,8 +176,8 @@ impl ChangePlanner<'_> {
     /// The version that a candidate becomes by what its commit holds.
     fn look_at(&self, candidate: &Candidate, is_default_branch: bool) -> Result<Decided<'_>, Refusal> {
         let content = self.contents.get(&candidate.commit).ok_or("its commit was not sent by the server")?;
-        let bytes = content.manifest.as_ref().map_err(Clone::clone)?;
-        let manifest = Manifest::parse_as(bytes, self.name).map_err(|error| error.to_string())?;
+        let text = content.manifest.as_ref().map_err(Clone::clone)?;
+        let manifest = Manifest::parse_as(text.as_bytes(), self.name).map_err(|error| error.to_string())?;
         let RefVersion { pretty, normalized } = ref_version(candidate, &manifest).map_err(|error| error.to_string())?;
         if self.named_by == NamedBy::Refs && manifest.name() != Some(self.name) {
             return Err(self.named_otherwise(&manifest, &normalized));
@@ -200,7 +200,7 @@ impl ChangePlanner<'_> {
             source: VersionSource::Ref(candidate.ref_name.clone()),
             reference: candidate.commit.to_hex().into(),
             is_default_branch,
-            manifest: String::from_utf8_lossy(bytes).into_owned(),
+            manifest: text.clone(),
             shasum: None,
             promised_shasum: None,
             dist_error: None,

@@ -15,7 +15,8 @@ use git::{
 use zip::result::ZipError;
 use zip::{CompressionMethod, ExtraField, ZipArchive};
 
-use crate::registry::sources::texts::{MAX_FILE_BYTES, ReadableText, readable_text};
+use crate::registry::sources::texts::{MAX_FILE_BYTES, readable_text};
+use crate::store::packages::texts::NewText;
 
 /// Most bytes of an uploaded zip: it is in memory as a whole, and once more while the blob store takes it.
 pub const MAX_ZIP_BYTES: usize = 32 * limits::MIB;
@@ -119,10 +120,8 @@ pub struct Readable {
     pub kind: &'static str,
     /// As in the zip, without its directory: `README.md`.
     pub name: String,
-    /// SHA-256 of its text, lowercase hex.
-    pub sha256: String,
     /// Its text.
-    pub text: String,
+    pub text: NewText,
 }
 
 /// What a zip holds.
@@ -171,8 +170,8 @@ pub fn inspect(bytes: &[u8]) -> Result<ZipContents, RejectedZip> {
     }
     let manifest = found.remove(manifest.as_str()).ok_or(RejectedZip::ManifestTooLarge)?;
     let readable = wanted.0.into_iter().filter_map(|(kind, path)| {
-        let ReadableText { sha256, text } = readable_text(found.get(path.as_str())?);
-        Some(Readable { kind, name: path[directory.len()..].to_owned(), sha256, text })
+        let text = readable_text(found.get(path.as_str())?);
+        Some(Readable { kind, name: path[directory.len()..].to_owned(), text })
     });
     Ok(ZipContents { remarks, manifest, readable: readable.collect() })
 }

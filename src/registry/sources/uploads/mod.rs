@@ -36,7 +36,6 @@ use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::{FileUpsert, VersionUpsert};
 use crate::store::packages::remarks::{self, Remark, RemarkKind, RemarkSource, RemarksOn};
 use crate::store::packages::state::{LiveVersion, PackageSource, VersionHistory};
-use crate::store::packages::texts::NewText;
 use crate::store::packages::version_source::VersionSource;
 use crate::store::packages::versions::{hide, mark_security_fix};
 use crate::store::sources::dists::NewArtifact;
@@ -375,7 +374,7 @@ impl Publisher<'_> {
             source: VersionSource::Upload,
             reference: self.artifact.sha1.as_str().into(),
             is_default_branch: false,
-            manifest: String::from_utf8_lossy(&self.contents.manifest).into_owned(),
+            manifest: String::from_utf8_lossy(&self.contents.manifest).into(),
             released: Released {
                 at: self.app.now(),
                 security_fix: is_marked(self.address.security_fix, |known| known.released.security_fix),
@@ -400,13 +399,12 @@ impl Publisher<'_> {
         let (organization, package, now) = (plan.organization, self.address.name.as_str(), self.app.now());
         let normalized = version.normalized.clone();
         let readable = &self.contents.readable;
-        let text = |file: &Readable| NewText { sha256: file.sha256.clone(), content: file.text.clone() };
         let file = |file: &Readable| FileUpsert {
             package: package.to_owned(),
             normalized: normalized.clone(),
             kind: file.kind,
             name: file.name.clone(),
-            text_sha256: file.sha256.clone(),
+            text_sha256: file.text.sha256.clone(),
         };
         let label = format!("{package} {}", self.address.pretty);
         let event = AuditEvent {
@@ -443,7 +441,7 @@ impl Publisher<'_> {
                 published_at: version.published_at,
             }],
             files: readable.iter().map(file).collect(),
-            texts: readable.iter().map(text).collect(),
+            texts: readable.iter().map(|file| file.text.clone()).collect(),
             guards: vec![uploads::guard_announced(&self.artifact.sha256)],
             changes,
             ..plan
