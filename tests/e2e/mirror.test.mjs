@@ -2,10 +2,14 @@
 // as Satis writes it, and a lazy one in Packagist's place. Real composer installs from the worker alone.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import http from "node:http";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createProject } from "./support/composer.mjs";
+import { startFileHost } from "./support/file-host.mjs";
 import { startGitHost } from "./support/git-host.mjs";
 import { issueToken, register, startRegistry, until } from "./support/registry.mjs";
 import { storedZip } from "./support/zip.mjs";
@@ -61,40 +65,13 @@ after(async () => {
   await host?.stop();
 });
 
-/** A host of files; `files.put(path, body)` takes text, Buffers and JSON. `files.log` lists the paths asked for. */
-async function startFileHost() {
-  const bodies = new Map();
-  const log = [];
-  const server = http.createServer((request, response) => {
-    log.push(request.url);
-    const body = bodies.get(request.url);
-    if (body === undefined) return response.writeHead(404).end();
-    response.writeHead(200).end(body);
-  });
-  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-  const url = `http://127.0.0.1:${server.address().port}`;
-  return {
-    url,
-    log,
-    forget: () => void log.splice(0),
-    put(path, body) {
-      bodies.set(path, typeof body === "string" || Buffer.isBuffer(body) ? body : json(body));
-      return url + path;
-    },
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((closed) => server.close(closed));
-    },
-  };
-}
-
-/** A version as a repository publishes it, with a zip at the host of files. */
-function version(name, number, { zip = storedZip(manifest(name)), shasum = sha1(zip), ...extra } = {}) {
-  const url = files.put(`/zips/${name}/${number}.zip`, zip);
+/** A version as a repository publishes it, with an archive at the host of files. */
+function version(name, number, { type = "zip", zip = storedZip(manifest(name)), shasum = sha1(zip), ...extra } = {}) {
+  const url = files.put(`/zips/${name}/${number}.${type}`, zip);
   return {
     name,
     version: number,
-    dist: { type: "zip", url, reference: sha1(`${name} ${number}`), shasum },
+    dist: { type, url, reference: sha1(`${name} ${number}`), shasum },
     source: { type: "git", url: "http://127.0.0.1:9/nobody", reference: sha1(name) },
     time: "2024-01-02T03:04:05+00:00",
     ...extra,
@@ -187,6 +164,33 @@ test("a static repository with includes is published and installed", async () =>
   assert.equal(code, 0, output);
   assert.equal(locked("static/one").version, "1.0.0");
   assert.ok(locked("static/two").dist.url.startsWith(registry.url));
+});
+
+/** A tar of a package, as Satis writes it. */
+function tarOf(name) {
+  const folder = mkdtempSync(join(tmpdir(), "rostrum-tar-"));
+  try {
+    mkdirSync(join(folder, "src"));
+    for (const [path, content] of Object.entries(manifest(name))) writeFileSync(join(folder, path), content);
+    return execFileSync("tar", ["--create", "--directory", folder, "composer.json", "src"]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("a package whose archive is a tar, as Satis makes them, is installed with its bytes as they are", async () => {
+  const tar = tarOf("tarred/lib");
+  files.put("/tars/packages.json", {
+    packages: { "tarred/lib": { "1.0.0": version("tarred/lib", "1.0.0", { type: "tar", zip: tar }) } },
+  });
+  const repository = await registerUpstream({ url: `${files.url}/tars` });
+  assert.equal(repository.sync_status, "ok", repository.error);
+  const { code, output } = await project.composer("require", "tarred/lib");
+  assert.equal(code, 0, output);
+  assert.match(project.read("vendor/tarred/lib/src/a.php"), /tarred\/lib/);
+  const { dist } = locked("tarred/lib");
+  assert.deepEqual([dist.type, dist.shasum], ["tar", sha1(tar)]);
+  assert.ok(dist.url.startsWith(registry.url), dist.url);
 });
 
 test("Packagist is asked last, never for reserved names, and only while that is switched on", async () => {

@@ -6,9 +6,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createProject } from "./support/composer.mjs";
+import { startFileHost } from "./support/file-host.mjs";
 import { startGitHost } from "./support/git-host.mjs";
 import { register, startRegistry, syncAgain } from "./support/registry.mjs";
 import { createStorefrontClient } from "./support/storefront.mjs";
+import { storedZip } from "./support/zip.mjs";
 
 const EXTENSION = "acme/extension";
 const OTHER = "acme/other";
@@ -19,6 +21,7 @@ const PAID = "2025-06-30 23:59:59";
 const RENEWED = "2026-06-30 23:59:59";
 
 let host;
+let strangers;
 let extension;
 let registry;
 let request;
@@ -64,6 +67,7 @@ before(async () => {
 after(async () => {
   project?.remove();
   await registry?.stop();
+  await strangers?.stop();
   await host?.stop();
 });
 
@@ -95,6 +99,40 @@ test("with what the shop shows, composer installs the newest version that was pa
   const other = await composer("require", OTHER);
   assert.notEqual(other.code, 0, other.said);
   assert.match(other.output, /could not be found|Could not find/);
+});
+
+/** In packagist.org's place: a repository where strangers have published packages of these names. */
+async function publishAsStrangers(...names) {
+  strangers = await startFileHost();
+  strangers.put("/packages.json", { packages: [], "metadata-url": "/p2/%package%.json" });
+  for (const name of names) {
+    const zip = storedZip({ "composer.json": JSON.stringify({ name }), "STRANGER": "x" });
+    const dist = { type: "zip", url: strangers.put(`/${name}.zip`, zip) };
+    strangers.put(`/p2/${name}.json`, { packages: { [name]: [{ name, version: "99.0.0", dist }] } });
+  }
+}
+
+test("what was not paid for, or is no package at all, is never taken from a stranger who has that name elsewhere", async () => {
+  await publishAsStrangers(OTHER, "acme/never-made", "stranger/lib");
+  const { auth_json, repositories } = await request("GET", `/consumers/${consumer.id}/instructions`);
+  const elsewhere = { type: "composer", url: strangers.url };
+  const both = createProject({
+    url: repositories[0].url,
+    composerJson: { repositories: [...repositories, elsewhere, { "packagist.org": false }] },
+  });
+  try {
+    writeFileSync(join(both.folder, "auth.json"), JSON.stringify(auth_json));
+    for (const name of [OTHER, "acme/never-made"]) {
+      const { code, output } = await both.composer("require", name);
+      assert.notEqual(code, 0, `${name}: ${output}`);
+      assert.equal(both.read(`vendor/${name}/STRANGER`), null, output);
+    }
+    const { code, output } = await both.composer("require", "stranger/lib");
+    assert.equal(code, 0, output);
+    assert.equal(both.read("vendor/stranger/lib/STRANGER"), "x", "the strangers' repository is asked for what is theirs");
+  } finally {
+    both.remove();
+  }
 });
 
 test("a renewal lets the versions of another year through, also after a restart", async () => {
