@@ -269,7 +269,8 @@ CREATE TABLE repositories (
   refs_digest TEXT, -- SHA-256 over the refs of the last sync that was carried through
   request_seq INTEGER NOT NULL DEFAULT 1, -- counts the asks for a sync; a run notes which one it answers
   created_at INTEGER NOT NULL, package_filter TEXT, is_active INTEGER NOT NULL DEFAULT 1, conflicting_package TEXT, tag_prefix TEXT, source_protocol TEXT NOT NULL DEFAULT 'https'
-  CHECK (source_protocol IN ('https', 'ssh')), funding TEXT, refresh_before INTEGER,
+  CHECK (source_protocol IN ('https', 'ssh')), funding TEXT, refresh_before INTEGER, host TEXT GENERATED ALWAYS AS (
+  substr(url, instr(url, '://') + 3, instr(substr(url, instr(url, '://') + 3) || '/', '/') - 1)) VIRTUAL, waiting_since INTEGER,
   UNIQUE (organization_id, url, path)
 ) STRICT;
 
@@ -485,9 +486,13 @@ CREATE UNIQUE INDEX past_grants_by_token ON past_grants
 
 CREATE INDEX repositories_upstream ON repositories (organization_id, id) WHERE kind = 'composer';
 
+CREATE INDEX repositories_waiting ON repositories (host) WHERE waiting_since IS NOT NULL;
+
 CREATE INDEX sessions_by_user ON sessions (user_id, id);
 
 CREATE INDEX sync_runs_by_repository ON sync_runs (repository_id, id);
+
+CREATE INDEX sync_runs_under_way ON sync_runs (lease_until) WHERE finished_at IS NULL;
 
 CREATE INDEX tokens_by_consumer ON tokens (consumer_id);
 

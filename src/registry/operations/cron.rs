@@ -12,7 +12,8 @@ use crate::registry::storefront::deliveries;
 use crate::store;
 use crate::store::access::past_grants;
 use crate::store::identity::idempotency;
-use crate::store::sources::{dists, repositories, sync_runs, upstream_answers};
+use crate::store::sources::sync_runs::DueRepository;
+use crate::store::sources::{dists, sync_runs, upstream_answers};
 
 /// Minutes between two looks for lost jobs.
 const LOST_JOB_CHECK_MINUTES: i64 = 10;
@@ -43,12 +44,14 @@ const SYNC_RUN_RETENTION: Duration = Duration::from_hours(720);
 pub async fn run_scheduled(app: &App) -> Result<usize, Failure> {
     let now = app.now();
     let minute = now.seconds().div_euclid(60);
-    let due = app.ports.database.ask(repositories::due(now)).await?;
+    let due = app.ports.database.ask(sync_runs::due(now)).await?;
     let syncs: Vec<Job> = due.iter().map(|one| Job::SyncRepository { repository_id: one.id }).collect();
     app.enqueue_all(&syncs, Duration::ZERO).await;
-    warn_of_overdue("syncs", due.iter().map(|one| one.due_at), now);
+    let (waiting, queued): (Vec<DueRepository>, Vec<DueRepository>) = due.into_iter().partition(|one| one.is_waiting);
+    warn_of_overdue("syncs", queued.iter().map(|one| one.due_at), QUEUE_IS_BEHIND, now);
+    warn_of_overdue("syncs", waiting.iter().map(|one| one.due_at), HOST_IS_BUSY, now);
     let sent = deliveries::enqueue_due(app, now).await?;
-    warn_of_overdue("deliveries to webhooks", sent.iter().map(|one| one.due_at), now);
+    warn_of_overdue("deliveries to webhooks", sent.iter().map(|one| one.due_at), QUEUE_IS_BEHIND, now);
     if minute % LOST_JOB_CHECK_MINUTES == 0 {
         requeue_lost_jobs(app, now).await?;
     }
@@ -74,15 +77,20 @@ async fn requeue_lost_jobs(app: &App, now: Millis) -> Result<(), Failure> {
     archives::requeue_stalled(app, now.minus(LARGE_BUILD_GRACE_PERIOD)).await
 }
 
-/// Tells the operator of what has been due for minutes, although each tick queues a job for it: the queue does not hand
-/// the jobs out, or they do not get as far as to claim what they are for.
-fn warn_of_overdue(what: &str, due_at: impl Iterator<Item = Millis>, now: Millis) {
+/// Why jobs are not done that each tick queues: the queue does not hand them out, or they do not get as far as to claim what
+/// they are for.
+const QUEUE_IS_BEHIND: &str = "the queue is behind, or does not work";
+
+/// Why a sync is not begun that wanted to be.
+const HOST_IS_BUSY: &str = "they wait for other syncs of the same host to end, of which only a few may run at once";
+
+/// Tells the operator of what has been due for minutes, and why.
+fn warn_of_overdue(what: &str, due_at: impl Iterator<Item = Millis>, why: &str, now: Millis) {
     let overdue: Vec<Millis> = due_at.filter(|due_at| *due_at < now.minus(OVERDUE_AFTER)).collect();
     if let Some(longest) = overdue.iter().min() {
         let minutes = (now.seconds() - longest.seconds()) / 60;
         log::warn!(
-            "{} {what} have been pending for more than {} min, the longest for {minutes} min: the queue is behind, or does not \
-             work",
+            "{} {what} have been pending for more than {} min, the longest for {minutes} min: {why}",
             overdue.len(),
             OVERDUE_AFTER.as_secs() / 60
         );

@@ -13,7 +13,7 @@ pub mod uploads;
 
 use std::time::Duration;
 
-use crate::ports::Job;
+use crate::ports::{Job, Millis};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::outbound::RequestError;
@@ -22,9 +22,9 @@ use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::refresh::refresh;
 use crate::registry::sources::git::SyncOutcome;
 use crate::registry::sources::git::error::SyncError;
-use crate::registry::sources::runs::{MAX_BACKOFF, backoff, claim, finish};
+use crate::registry::sources::runs::{MAX_BACKOFF, backoff, claim, finish, next_due, next_regular};
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::sources::sync_runs::SyncReport;
+use crate::store::sources::sync_runs::{Claim, Finished, SyncReport};
 
 /// Why a sync failed, in words for the repository's owner.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ impl SourceError {
 /// What is left to do after a sync.
 enum Synced {
     /// It has ended its run, in the batch in which it published.
-    Published { resync_requested: bool },
+    Published(Finished),
     /// There is nothing new, or what there is was published on the way.
     Done,
     /// There is more than one sync does.
@@ -86,38 +86,44 @@ pub async fn sync(app: &App, repository_id: i64) -> Result<(), Failure> {
             git::sync(app, &claim, repository, &mut report).await.map(Synced::from).map_err(SourceError::from)
         }
     };
-    let resync_requested = match synced {
-        Ok(Synced::Published { resync_requested }) => {
+    let Finished { resync_requested, next_waiting } = match synced {
+        Ok(Synced::Published(finished)) => {
             app.enqueue(Job::BuildArchives { repository_id }, Duration::ZERO).await;
-            resync_requested
+            finished
         }
-        Ok(Synced::Done) => finish(app, &claim, &report, app.config.sync_interval).await?,
+        Ok(Synced::Done) => finish(app, &claim, &report, next_regular(app, repository_id)).await?,
         Ok(Synced::More) => {
-            finish(app, &claim, &report, Duration::ZERO).await?;
-            true
+            let finished = finish(app, &claim, &report, app.now()).await?;
+            Finished { resync_requested: true, ..finished }
         }
         Err(error) => {
             if let Some(failure) = error.internal() {
                 log::error!("sync of repository {} failed: {failure:?}", repository.uid);
             }
             report.error = Some(error.to_string());
-            // An upstream's failure is over when look-ups succeed again, which its owner is to see soon.
-            let failures = if repository.kind == RepositoryKind::Composer { 0 } else { claim.failures };
-            let rest = backoff(app.config.sync_interval, failures).max(error.retry_after().unwrap_or_default());
-            finish(app, &claim, &report, rest.min(MAX_BACKOFF)).await?
+            finish(app, &claim, &report, next_attempt(app, &claim, error.retry_after())).await?
         }
     };
-    if resync_requested {
-        app.enqueue(Job::SyncRepository { repository_id }, Duration::ZERO).await;
-    }
+    let again = resync_requested.then_some(repository_id);
+    let jobs = again.into_iter().chain(next_waiting).map(|repository_id| Job::SyncRepository { repository_id });
+    app.enqueue_all(&jobs.collect::<Vec<Job>>(), Duration::ZERO).await;
     Ok(())
+}
+
+/// When a repository whose sync failed is synced again: not before its server asks for it.
+fn next_attempt(app: &App, claim: &Claim, retry_after: Option<Duration>) -> Millis {
+    let (now, interval) = (app.now(), app.config.sync_interval);
+    // An upstream's failure is over when look-ups succeed again, which its owner is to see soon.
+    let failures = if claim.repository.kind == RepositoryKind::Composer { 0 } else { claim.failures };
+    let next = next_due(claim.repository.id, now, backoff(interval, failures), interval);
+    next.max(now.plus(retry_after.unwrap_or_default().min(MAX_BACKOFF)))
 }
 
 impl From<SyncOutcome> for Synced {
     fn from(ended: SyncOutcome) -> Self {
         match ended {
             SyncOutcome::NothingNew => Self::Done,
-            SyncOutcome::Published { resync_requested } => Self::Published { resync_requested },
+            SyncOutcome::Published(finished) => Self::Published(finished),
         }
     }
 }

@@ -415,7 +415,7 @@ pub fn guard_upstream(organization: OrganizationId, repository_id: i64, url: &st
     )
 }
 
-// Across organizations: a job names a repository by its primary key, and the cron looks at all.
+// Across organizations: a job names a repository by its primary key.
 
 /// Looks a repository up by its primary key.
 pub fn by_id(id: i64) -> Query<Option<RepositoryRow>> {
@@ -433,30 +433,6 @@ pub fn record_conflict(repository_id: i64, package: &str, digest: &str, capabili
 /// The statement that keeps what the FUNDING.yml of a repository says.
 pub fn keep_funding(repository_id: i64, funding: &str) -> Stmt {
     Stmt::new("UPDATE repositories SET funding = ?2 WHERE id = ?1", [repository_id.into(), funding.into()])
-}
-
-/// A repository whose sync is due.
-#[derive(Debug, Clone, Deserialize)]
-pub struct DueRepository {
-    /// Its primary key.
-    pub id: i64,
-    /// Since when at the latest. One that was asked for before its interval was over counts as due since now.
-    pub due_at: Millis,
-}
-
-/// The repositories whose sync is due: asked for, never run, cut off, or past their interval. At most 500.
-pub fn due(now: Millis) -> Query<Vec<DueRepository>> {
-    Query::all(
-        "SELECT r.id, CASE WHEN l.id IS NULL THEN r.created_at WHEN l.finished_at IS NULL THEN l.lease_until
-                           ELSE min(l.next_due_at, ?1) END AS due_at
-           FROM repositories r
-           LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
-          WHERE r.kind IN ('git', 'composer') AND r.is_active = 1
-            AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?1)
-            AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?1)
-          ORDER BY l.started_at LIMIT 500",
-        [now.into()],
-    )
 }
 
 // Across organizations: a key of ENCRYPTION_KEY seals for all of them.

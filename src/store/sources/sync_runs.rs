@@ -121,11 +121,14 @@ pub fn supersede(organization: OrganizationId, repository_id: i64, now: Millis) 
 }
 
 /// What finishing a run returned.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct Finished {
     /// A sync was asked for while this one ran: another must follow.
     #[serde(deserialize_with = "flag")]
     pub resync_requested: bool,
+    /// The repository of the same host whose sync has waited for this one to end: one that somebody asked for, else the
+    /// one that has waited longest.
+    pub next_waiting: Option<i64>,
 }
 
 /// The statement that aborts its batch when the run no longer holds its lease, or when a package of that name belongs
@@ -202,32 +205,108 @@ pub async fn page(
     Ok(total.map(|row| (runs, row.total)))
 }
 
-// Across organizations: a job names a repository by its primary key, and a run is whoever claimed it.
+// Across organizations: a job names a repository by its primary key, a run is whoever claimed it, the cron looks at all, and
+// a host is asked on behalf of all.
 
-/// Claims a due repository until `lease_until`; `None` when it is not due, is being synced, or is gone.
-pub async fn claim(
-    db: &dyn Database,
-    uid: &str,
-    repository_id: i64,
-    now: Millis,
-    lease_until: Millis,
-) -> Result<Option<Claim>, DatabaseError> {
+macro_rules! with_latest_run {
+    () => {
+        " FROM repositories r LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)"
+    };
+}
+
+/// Whether a sync of the repository `r`, whose latest run is `l`, is due at `?1`.
+macro_rules! is_due {
+    () => {
+        "r.kind IN ('git', 'composer') AND r.is_active = 1
+         AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?1)
+         AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?1)"
+    };
+}
+
+/// How many syncs of the host of `r` are under way at `?1`.
+macro_rules! under_way {
+    () => {
+        "(SELECT count(*) FROM sync_runs u JOIN repositories o ON o.id = u.repository_id
+           WHERE u.finished_at IS NULL AND u.lease_until > ?1 AND o.host = r.host)"
+    };
+}
+
+/// A repository whose sync is due.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DueRepository {
+    /// Its primary key.
+    pub id: i64,
+    /// Since when at the latest. One that was asked for before its interval was over counts as due since now.
+    pub due_at: Millis,
+    /// Whether it waits for other syncs of its host to end.
+    #[serde(deserialize_with = "flag")]
+    pub is_waiting: bool,
+}
+
+/// The repositories whose sync is due: asked for, never run, cut off, or past their interval. At most 500.
+pub fn due(now: Millis) -> Query<Vec<DueRepository>> {
+    Query::all(
+        concat!(
+            "SELECT r.id, r.waiting_since IS NOT NULL AS is_waiting,
+                    CASE WHEN l.id IS NULL THEN r.created_at WHEN l.finished_at IS NULL THEN l.lease_until
+                         ELSE min(l.next_due_at, ?1) END AS due_at",
+            with_latest_run!(),
+            " WHERE ",
+            is_due!(),
+            " ORDER BY l.started_at LIMIT 500"
+        ),
+        [now.into()],
+    )
+}
+
+/// A run that is to begin.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRun<'a> {
+    /// Public id (`UUIDv7`).
+    pub uid: &'a str,
+    /// Its repository's primary key.
+    pub repository_id: i64,
+    /// Now.
+    pub now: Millis,
+    /// Until when nobody else may sync the repository.
+    pub lease_until: Millis,
+    /// How many syncs of the repository's host may be under way at once.
+    pub max_of_host: i64,
+}
+
+/// Claims a due repository; `None` when it is not due, is being synced, or is gone. Neither is it claimed while as many syncs of its
+/// host are under way as may be: it waits then for one of them to end.
+pub async fn claim(db: &dyn Database, new: NewRun<'_>) -> Result<Option<Claim>, DatabaseError> {
     let claim = Query::one(
         concat!(
             "INSERT INTO sync_runs (uid, repository_id, request_seq, started_at, lease_until, failures)
-         SELECT ?1, r.id, r.request_seq, ?3, ?4,
-                CASE WHEN l.id IS NULL OR l.outcome = 'ok' THEN 0 ELSE l.failures + 1 END
-           FROM repositories r
-           LEFT JOIN sync_runs l ON l.id = (SELECT max(id) FROM sync_runs WHERE repository_id = r.id)
-          WHERE r.id = ?2 AND r.is_active = 1
-            AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?3)
-            AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?3)
-         RETURNING ",
+         SELECT ?3, r.id, r.request_seq, ?1, ?4,
+                CASE WHEN l.id IS NULL OR l.outcome = 'ok' THEN 0 ELSE l.failures + 1 END",
+            with_latest_run!(),
+            " WHERE r.id = ?2 AND ",
+            is_due!(),
+            " AND ",
+            under_way!(),
+            " < ?5 RETURNING ",
             claim_columns!()
         ),
-        [uid.into(), repository_id.into(), now.into(), lease_until.into()],
+        [new.now.into(), new.repository_id.into(), new.uid.into(), new.lease_until.into(), new.max_of_host.into()],
     );
-    db.ask(claim).await
+    // What was claimed is not due any more.
+    let wait = Stmt::new(
+        concat!(
+            "UPDATE repositories SET waiting_since = iif(d.is_due, coalesce(waiting_since, ?1), NULL)
+               FROM (SELECT ",
+            is_due!(),
+            " AS is_due",
+            with_latest_run!(),
+            " WHERE r.id = ?2) d
+              WHERE id = ?2 AND (waiting_since IS NOT NULL OR d.is_due)"
+        ),
+        [new.now.into(), new.repository_id.into()],
+    );
+    let (claim, ()) = db.ask((claim, wait)).await?;
+    Ok(claim)
 }
 
 /// The claim that was made under `uid` and has not ended; for when the answer to it got lost.
@@ -239,18 +318,36 @@ pub async fn claimed(db: &dyn Database, uid: &str) -> Result<Option<Claim>, Data
     db.ask(claimed).await
 }
 
+/// Whether a sync was asked for since a run began, and what waits for the host of its repository, at `?1`.
+macro_rules! finished_columns {
+    () => {
+        concat!(
+            "(SELECT o.request_seq FROM repositories o WHERE o.id = sync_runs.repository_id) > sync_runs.request_seq AS resync_requested,
+             (SELECT r.id",
+            with_latest_run!(),
+            " WHERE r.waiting_since IS NOT NULL AND r.host = (SELECT o.host FROM repositories o WHERE o.id = sync_runs.repository_id)
+                AND ",
+            is_due!(),
+            " ORDER BY (l.id IS NULL OR r.request_seq > l.request_seq) DESC, r.waiting_since, r.id LIMIT 1) AS next_waiting"
+        )
+    };
+}
+
 /// Ends a run; `None` when its lease was taken over.
 pub fn finish(id: i64, report: &SyncReport, now: Millis, next_due_at: Millis) -> Query<Option<Finished>> {
     let outcome = if report.error.is_some() { "failed" } else { "ok" };
     Query::one(
-        "UPDATE sync_runs SET finished_at = ?2, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
+        concat!(
+            "UPDATE sync_runs SET finished_at = ?1, outcome = ?3, error = ?4, next_due_at = ?5, requests = ?6,
                 received_bytes = ?7, added = ?8, changed = ?9, removed = ?10, skipped = ?11,
                 remarks = ?12
-          WHERE id = ?1 AND finished_at IS NULL
-         RETURNING (SELECT r.request_seq FROM repositories r WHERE r.id = repository_id) > request_seq AS resync_requested",
+          WHERE id = ?2 AND finished_at IS NULL
+         RETURNING ",
+            finished_columns!()
+        ),
         [
-            id.into(),
             now.into(),
+            id.into(),
             outcome.into(),
             report.error.as_ref().into(),
             next_due_at.into(),
@@ -266,12 +363,10 @@ pub fn finish(id: i64, report: &SyncReport, now: Millis, next_due_at: Millis) ->
 }
 
 /// Reads [`Finished`] of a run that has ended, for when the answer to [`finish`] got lost; `None` when it has not.
-pub fn finished(id: i64) -> Query<Option<Finished>> {
+pub fn finished(id: i64, now: Millis) -> Query<Option<Finished>> {
     Query::one(
-        "SELECT r.request_seq > s.request_seq AS resync_requested
-           FROM sync_runs s JOIN repositories r ON r.id = s.repository_id
-          WHERE s.id = ?1 AND s.finished_at IS NOT NULL",
-        [id.into()],
+        concat!("SELECT ", finished_columns!(), " FROM sync_runs WHERE id = ?2 AND finished_at IS NOT NULL"),
+        [now.into(), id.into()],
     )
 }
 

@@ -139,18 +139,14 @@ async fn cron_tells_what_has_been_pending_for_minutes_although_it_was_queued_aga
     // Once they have run, only what is past its interval for that long is pending.
     registry.run_until_idle().await;
     logs::begin();
-    registry.advance_seconds(14 * 60);
+    registry.advance_seconds(12 * 60);
     registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
     registry.tasks.lose_jobs();
     registry.cron().await;
     assert!(!logs::text().contains("pending"), "{}", logs::text());
-    registry.advance_seconds(2 * 60);
+    registry.advance_seconds(4 * 60);
     registry.cron().await;
-    assert!(
-        logs::text().contains("2 syncs have been pending for more than 5 min, the longest for 6 min"),
-        "{}",
-        logs::text()
-    );
+    assert!(logs::text().contains("2 syncs have been pending for more than 5 min"), "{}", logs::text());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Where packages come from: git repositories, upstream Composer repositories and uploaded zips.
 
 mod artifacts;
+mod busy_hosts;
 pub mod composer;
 pub mod git;
 mod monorepos;

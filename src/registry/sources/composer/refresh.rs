@@ -11,6 +11,7 @@ use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::import_all::import_all;
 use crate::registry::sources::composer::import_batch::ImportBatch;
 use crate::registry::sources::composer::{Progress, ineligibility, retract_reserved};
+use crate::registry::sources::runs::longest_advance;
 use crate::store::sources::repositories::Repository;
 use crate::store::sources::sync_runs::SyncReport;
 use crate::store::sources::upstream_answers::{self, LeftOut, NameRow, SkippedVersion};
@@ -57,7 +58,9 @@ async fn refresh_root_and_packages(import: &mut ImportBatch<'_>) -> Result<Progr
 /// Asks for the packages again that were not asked for the longest. After somebody has requested a sync that is all of them,
 /// whatever their age, over as many syncs as it takes.
 async fn refresh_oldest(import: &mut ImportBatch<'_>) -> Result<Progress, UpstreamRepositoryError> {
-    let before = import.app.now().minus(import.app.config.sync_interval);
+    // What would be too old before the next sync is due.
+    let interval = import.app.config.sync_interval;
+    let before = import.app.now().minus(interval.saturating_sub(longest_advance(interval)));
     let oldest = upstream_answers::oldest(import.organization, import.upstream.id, before, PACKAGES_A_SYNC);
     let oldest = import.app.ports.database.ask(oldest).await?;
     let may_be_more = i64::try_from(oldest.len()).is_ok_and(|asked| asked == PACKAGES_A_SYNC);

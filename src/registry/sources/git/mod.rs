@@ -46,6 +46,7 @@ use crate::registry::sources::git::published::PublishedState;
 use crate::registry::sources::git::remote::{GitRemote, Listing};
 use crate::registry::sources::git::renaming::Renaming;
 use crate::registry::sources::repositories::credentials::Credentials;
+use crate::registry::sources::runs::next_regular;
 use crate::store::kernel::audit::{NewRepositoryEntry, record_by_repository};
 use crate::store::kernel::organizations::Touched;
 use crate::store::kernel::webhook_events::notify_moved_tags;
@@ -65,10 +66,7 @@ pub enum SyncOutcome {
     /// The refs are what they were.
     NothingNew,
     /// What is new was published, and the run has ended.
-    Published {
-        /// Whether a sync was asked for meanwhile.
-        resync_requested: bool,
-    },
+    Published(Finished),
 }
 
 /// The git server of a repository.
@@ -223,8 +221,7 @@ struct Publishing<'a> {
 
 impl Change for Publishing<'_> {
     type Snapshot = RepositorySnapshot;
-    /// Whether a sync was asked for meanwhile.
-    type Done = bool;
+    type Done = Finished;
 
     async fn read(&self) -> Result<RepositorySnapshot, Failure> {
         Ok(match self.found.was_committed().await {
@@ -233,9 +230,9 @@ impl Change for Publishing<'_> {
         })
     }
 
-    async fn write(&mut self, stored: &RepositorySnapshot) -> Result<Attempt<bool>, Failure> {
+    async fn write(&mut self, stored: &RepositorySnapshot) -> Result<Attempt<Finished>, Failure> {
         let stored = match stored {
-            RepositorySnapshot::Finished(finished) => return Ok(Attempt::Done(finished.resync_requested)),
+            RepositorySnapshot::Finished(finished) => return Ok(Attempt::Done(*finished)),
             RepositorySnapshot::Repository(stored) => stored,
         };
         let changes = self.found.plan(self.naming, stored, self.contents)?;
@@ -288,11 +285,11 @@ impl ChangedRepository<'_> {
             Publishing { found: self, naming: &naming, contents: &contents, skipped_by_name, report: &mut *report };
         let stored = RepositorySnapshot::Repository(Box::new(stored));
         let failure = match apply(self.app, self.repository.organization, stored, publishing).await {
-            Ok(resync_requested) => return Ok(SyncOutcome::Published { resync_requested }),
+            Ok(finished) => return Ok(SyncOutcome::Published(finished)),
             Err(failure) => failure,
         };
-        if let Some(Finished { resync_requested }) = self.was_committed().await {
-            return Ok(SyncOutcome::Published { resync_requested });
+        if let Some(finished) = self.was_committed().await {
+            return Ok(SyncOutcome::Published(finished));
         }
         report.clear_changes();
         Err(self.publish_error(&name, failure).await)
@@ -307,7 +304,7 @@ impl ChangedRepository<'_> {
 
     /// A batch whose answer got lost may have been carried out; then the run has ended with it.
     async fn was_committed(&self) -> Option<Finished> {
-        let finished = self.app.ports.database.ask(sync_runs::finished(self.claim.id)).await.ok()??;
+        let finished = self.app.ports.database.ask(sync_runs::finished(self.claim.id, self.app.now())).await.ok()??;
         self.app.memory.invalidate_published(self.repository.organization);
         Some(finished)
     }
@@ -349,7 +346,7 @@ impl ChangedRepository<'_> {
         changes: Changes,
         contents: &contents::Contents,
         report: &SyncReport,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Finished, Failure> {
         let (now, repository) = (self.app.now(), self.repository);
         let organization = repository.organization;
         let state = stored.packages.iter().find(|state| state.name == name.as_str());
@@ -388,14 +385,14 @@ impl ChangedRepository<'_> {
             remarks::delete_outdated(repository.id),
             self.tell_of_moves(&changes.moved)?,
             upstream_answers::conflicting_packages(organization),
-            sync_runs::finish(self.claim.id, report, now, now.plus(self.app.config.sync_interval)),
+            sync_runs::finish(self.claim.id, report, now, next_regular(self.app, repository.id)),
         );
         let (_, _, _, _, (), _, contested, finished) = publish(self.app, plan, after).await?;
         // The package's vendor is reserved from now on.
         if let Err(failure) = retract_reserved(self.app, organization, Some(contested)).await {
             log::warn!("packages of upstreams stay listed until their next sync: {failure:?}");
         }
-        Ok(finished.is_some_and(|finished| finished.resync_requested))
+        Ok(finished.unwrap_or_default())
     }
 
     /// The statements that tell of moved tags: in the audit log and to webhooks.

@@ -60,7 +60,8 @@ async fn a_registered_repository_is_pending_until_its_sync_and_then_ok() {
     assert_eq!(run["requests"], 3);
     assert!(run["received_bytes"].as_i64().is_some_and(|bytes| bytes > 100));
     assert_eq!(counts(&registry), (2, 0, 0));
-    assert_eq!(run["next_due_at"], START.0 + 10_000 + 600_000);
+    let due_in = run["next_due_at"].as_i64().expect("due") - START.0 - 10_000;
+    assert!((450_000..=600_000).contains(&due_in), "after its interval, or somewhat earlier: {due_in}");
 }
 
 #[tokio::test]
@@ -148,7 +149,7 @@ async fn refs_that_become_no_version_are_left_out_with_their_reason() {
 }
 
 #[tokio::test]
-async fn a_sync_that_finds_nothing_new_is_one_request_and_two_statements() {
+async fn a_sync_that_finds_nothing_new_is_one_request_and_two_round_trips() {
     let registry = TestRegistry::new();
     let (_, id) = registry.published("acme/lib", &["1.0.0", "2.0.0"]).await;
     registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
@@ -158,7 +159,7 @@ async fn a_sync_that_finds_nothing_new_is_one_request_and_two_statements() {
         work.await;
     }
     let ((), calls) = registry.counted(registry.run_until_idle()).await;
-    assert_eq!(calls, Calls { round_trips: 2, statements: 2, upstream: 1, ..Calls::default() });
+    assert_eq!(calls, Calls { round_trips: 2, statements: 3, upstream: 1, ..Calls::default() });
     assert_eq!(registry.git_host.take_steps(), [Step::Refs]);
     assert_eq!(registry.database.rows("SELECT * FROM packages, organizations"), before);
     assert_eq!((counts(&registry), registry.last_run()["outcome"].clone()), ((0, 0, 0), json!("ok")));
