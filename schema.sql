@@ -78,7 +78,7 @@ CREATE TABLE dists (
   reference TEXT NOT NULL,
   artifact_sha256 TEXT REFERENCES artifacts (sha256), -- NULL until it is built
   error TEXT, -- why it cannot be built
-  created_at INTEGER NOT NULL, upstream_urls TEXT, upstream_shasum TEXT, type TEXT NOT NULL DEFAULT 'zip' CHECK (type IN ('zip', 'tar', 'gzip', 'xz')), upstream_login TEXT, pinned TEXT CHECK (pinned IN ('branch', 'repository')),
+  created_at INTEGER NOT NULL, upstream_urls TEXT, upstream_shasum TEXT, type TEXT NOT NULL DEFAULT 'zip' CHECK (type IN ('zip', 'tar', 'gzip', 'xz')), upstream_login TEXT, pinned TEXT CHECK (pinned IN ('branch', 'repository')), has_lfs INTEGER NOT NULL DEFAULT 0,
   UNIQUE (version_id, reference)
 ) STRICT;
 
@@ -270,7 +270,7 @@ CREATE TABLE repositories (
   request_seq INTEGER NOT NULL DEFAULT 1, -- counts the asks for a sync; a run notes which one it answers
   created_at INTEGER NOT NULL, package_filter TEXT, is_active INTEGER NOT NULL DEFAULT 1, conflicting_package TEXT, tag_prefix TEXT, source_protocol TEXT NOT NULL DEFAULT 'https'
   CHECK (source_protocol IN ('https', 'ssh')), funding TEXT, refresh_before INTEGER, host TEXT GENERATED ALWAYS AS (
-  substr(url, instr(url, '://') + 3, instr(substr(url, instr(url, '://') + 3) || '/', '/') - 1)) VIRTUAL, waiting_since INTEGER,
+  substr(url, instr(url, '://') + 3, instr(substr(url, instr(url, '://') + 3) || '/', '/') - 1)) VIRTUAL, waiting_since INTEGER, lfs INTEGER NOT NULL DEFAULT 0,
   UNIQUE (organization_id, url, path)
 ) STRICT;
 

@@ -67,10 +67,10 @@ mod tree;
 
 pub use archive::{
     ARCHIVE_FORMAT, Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlan, ArchivePlanning, ArchiveRemark,
-    ArchiveRemarks, ArchiveWriter, Attributes, EncodingRefusal, EntrySizes, PlannedEntry, PlannedKind, RemarkClass,
-    RemarkKind, TooManyRules, build_zip, missing_files, missing_rule_files, plan_archive, shown,
+    ArchiveRemarks, ArchiveWriter, Attributes, EncodingRefusal, EntrySizes, LfsContent, PlannedEntry, PlannedKind,
+    RemarkClass, RemarkKind, TooManyRules, build_zip, missing_files, missing_rule_files, plan_archive, shown,
 };
-pub use lfs::LfsPointer;
+pub use lfs::{LfsPointer, find_lfs_config, lfs_url};
 pub use object::{
     Commit, EntryMode, InvalidObjectId, Object, ObjectError, ObjectId, ObjectKind, Tag, Timestamp, Tree, TreeEntries,
     TreeEntry,

@@ -5,7 +5,10 @@ mod support;
 
 use std::fmt::Write;
 
-use rostrum_git::{ArchiveOptions, EncodingRefusal, ObjectId, RemarkKind, build_zip};
+use rostrum_git::{
+    ArchiveOptions, ArchiveRemarks, EncodingRefusal, LfsContent, LfsPointer, ObjectId, PlannedEntry, RemarkKind,
+    build_zip, find_lfs_config, plan_archive,
+};
 use support::{Repo, archive, fetched, git_archive, open, read_zip};
 
 /// Every placeholder that depends on the commit alone, odd ones, and what is none.
@@ -242,4 +245,44 @@ fn a_pointer_of_git_lfs_is_told() {
     let sentences: Vec<String> = archive.remarks.iter().map(ToString::to_string).collect();
     let expected = "`data.bin` is a pointer of Git LFS in the zip, not the file of 12345 bytes that it stands for.";
     assert_eq!(sentences, [expected]);
+}
+
+#[test]
+fn pointers_of_lfs_are_found_by_attributes_and_are_replaced_by_whoever_knows_what_they_stand_for() {
+    let pointer =
+        |digit: &str| format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n", digit.repeat(64));
+    let mut repo = Repo::new();
+    repo.write(".gitattributes", "*.lfs filter=lfs\n");
+    repo.write(".lfsconfig", "[lfs]\n");
+    for (path, content) in
+        [("a.lfs", pointer("a")), ("b.lfs", pointer("b")), ("c.lfs", "none".into()), ("d", pointer("d"))]
+    {
+        repo.write(path, &content);
+    }
+    repo.commit();
+    let commit = repo.id("HEAD");
+    let packs = fetched(&repo, commit);
+    assert_eq!(find_lfs_config(&packs, &commit), Ok(Some(repo.id("HEAD:.lfsconfig"))));
+    let mut plan = plan_archive(&packs, &commit, &ArchiveOptions::default()).expect("planned");
+    let read = |blob: ObjectId| LfsPointer::read(&packs, &blob).expect("readable");
+    let pointers: Vec<Option<String>> = plan.lfs_blobs().map(|blob| Some(read(blob)?.oid[..1].to_owned())).collect();
+    assert_eq!(pointers, [Some("a".to_owned()), Some("b".to_owned()), None]);
+    let before = plan.digest();
+    let b = repo.id("HEAD:b.lfs");
+    plan.replace_lfs_pointers(|blob| {
+        let pointer = read(*blob)?;
+        Some(if *blob == b { LfsContent::Absent } else { LfsContent::Object(pointer) })
+    });
+    assert_ne!(plan.digest(), before, "it is another archive");
+    let objects: Vec<&[u8]> =
+        plan.entries.iter().filter(|entry| entry.lfs_object().is_some()).map(PlannedEntry::path_in_package).collect();
+    assert_eq!(objects, [b"a.lfs"]);
+    let mut remarks = ArchiveRemarks::default();
+    for entry in plan.entries.iter().filter(|entry| entry.lfs_object().is_none()) {
+        entry.open(&packs, &mut remarks).expect("opens");
+    }
+    let kinds: Vec<&RemarkKind> = remarks.iter().map(|remark| &remark.kind).collect();
+    assert_eq!(kinds, [&RemarkKind::LfsAbsent { size: 7 }]);
+    plan.replace_lfs_pointers(|_| None);
+    assert_eq!(plan.digest(), before);
 }

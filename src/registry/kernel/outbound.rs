@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use crate::ports::{ByteStream, Fault, HttpClientError, HttpRequest, HttpResponse, Millis};
@@ -27,9 +27,9 @@ const MAX_BUSY_ATTEMPTS: u32 = 3;
 /// The shortest time to wait before another attempt.
 const MIN_BUSY_WAIT: Duration = Duration::from_millis(500);
 
-/// Credentials for one origin.
+/// Headers that one origin is to see and no other: credentials.
 #[derive(Clone)]
-pub struct Authorization(HeaderValue);
+pub struct Authorization(HeaderMap);
 
 impl std::fmt::Debug for Authorization {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,16 +41,30 @@ impl Authorization {
     /// HTTP Basic.
     pub fn basic(user: &str, password: &str) -> Option<Self> {
         let encoded = STANDARD.encode(format!("{user}:{password}"));
-        let mut value = HeaderValue::try_from(format!("Basic {encoded}")).ok()?;
-        value.set_sensitive(true);
-        Some(Self(value))
+        Self::value(&format!("Basic {encoded}"))
     }
 
     /// A bearer token.
     pub fn bearer(token: &str) -> Option<Self> {
-        let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
-        value.set_sensitive(true);
-        Some(Self(value))
+        Self::value(&format!("Bearer {token}"))
+    }
+
+    fn value(text: &str) -> Option<Self> {
+        Some(Self::headers([(AUTHORIZATION, HeaderValue::try_from(text).ok()?)]))
+    }
+
+    /// Whatever headers a server has asked for.
+    pub fn headers(headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        let mut all: HeaderMap = headers.into_iter().collect();
+        all.values_mut().for_each(|value| value.set_sensitive(true));
+        Self(all)
+    }
+
+    /// The same, and `more` for the same origin.
+    #[must_use]
+    pub fn with(mut self, more: &Self) -> Self {
+        self.0.extend(more.0.clone());
+        self
     }
 }
 
@@ -137,7 +151,7 @@ pub async fn send(
         if let Some(authorization) = authorization
             && url.origin() == origin
         {
-            headers.insert(AUTHORIZATION, authorization.0.clone());
+            headers.extend(authorization.0.clone());
         }
         let request = HttpRequest {
             method: ask.method.clone(),

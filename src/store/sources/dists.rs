@@ -216,6 +216,19 @@ pub fn delete_refusals(organization: OrganizationId, repository_uid: &str) -> St
     )
 }
 
+/// The statement that has the zips of a repository built anew whose commits have pointers of Git LFS: they are other ones from
+/// now on.
+pub fn forget_lfs_zips(organization: OrganizationId, repository_id: i64) -> Stmt {
+    Stmt::new(
+        "UPDATE dists SET artifact_sha256 = NULL
+          WHERE has_lfs = 1 AND version_id IN (
+            SELECT v.id FROM repositories r JOIN packages p ON p.repository_id = r.id
+              JOIN versions v ON v.package_id = p.id
+             WHERE r.organization_id = ?1 AND r.id = ?2)",
+        [organization.into(), repository_id.into()],
+    )
+}
+
 /// A zip that lies in the blob store.
 #[derive(Debug, Clone, Deserialize)]
 pub struct NewArtifact {
@@ -291,8 +304,24 @@ pub async fn repositories_awaiting_archives(db: &dyn Database, before: Millis) -
     Ok(db.ask(behind).await?.into_iter().map(|row| row.repository_id).collect())
 }
 
-/// The statements that attach a stored zip to a dist.
-pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
+/// What a zip has of the files that Git LFS keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LfsInZip {
+    /// Its commit has no such files.
+    None,
+    /// It has their pointers, because that is what its repository wants.
+    Pointers,
+    /// It has the files as far as they could be had, because that is what its repository wants.
+    Files,
+}
+
+/// The statements that attach a stored zip to a dist, unless its repository wants another one by now.
+pub fn attach(dist_id: i64, artifact: &NewArtifact, lfs: LfsInZip, now: Millis) -> [Stmt; 2] {
+    let wanted = match lfs {
+        LfsInZip::None => None,
+        LfsInZip::Pointers => Some(false),
+        LfsInZip::Files => Some(true),
+    };
     [
         Stmt::new(
             "INSERT INTO artifacts (sha256, sha1, size, created_at) VALUES (?1, ?2, ?3, ?4)
@@ -302,8 +331,11 @@ pub fn attach(dist_id: i64, artifact: &NewArtifact, now: Millis) -> [Stmt; 2] {
         )
         .idempotent(),
         Stmt::new(
-            "UPDATE dists SET artifact_sha256 = ?2, error = NULL WHERE id = ?1",
-            [dist_id.into(), artifact.sha256.as_str().into()],
+            "UPDATE dists SET artifact_sha256 = ?2, error = NULL, has_lfs = ?3 IS NOT NULL
+              WHERE id = ?1
+                AND (?3 IS NULL OR ?3 = (SELECT r.lfs FROM versions v JOIN packages p ON p.id = v.package_id
+                                           JOIN repositories r ON r.id = p.repository_id WHERE v.id = version_id))",
+            [dist_id.into(), artifact.sha256.as_str().into(), wanted.into()],
         )
         .idempotent(),
     ]

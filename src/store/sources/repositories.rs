@@ -10,7 +10,7 @@ use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::authority::{StoredRoot, UpstreamRepository};
 use crate::store::packages::state::PackageSource;
 use crate::store::sources::dists;
-use crate::store::{OrganizationId, Page, Query, Update};
+use crate::store::{OrganizationId, Page, Query, Update, flag};
 
 /// A repository as it was registered, and what syncs keep of its server.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Repository {
     pub package_filter: Option<String>,
     /// The form of its address in metadata.
     pub source_protocol: SourceProtocol,
+    /// Whether its zips have the files that Git LFS keeps.
+    #[serde(deserialize_with = "flag")]
+    pub lfs: bool,
     /// `none`, `token` or `basic`.
     pub credential_type: String,
     /// Sealed.
@@ -124,7 +127,7 @@ macro_rules! repository_columns {
     () => {
         "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_prefix, r.tag_filter, r.branch_filter,
          r.package_filter, r.source_protocol, r.credential_type, r.credentials, r.capabilities, r.refs_digest,
-         r.conflicting_package, r.funding, r.request_seq, r.created_at,
+         r.conflicting_package, r.funding, r.lfs, r.request_seq, r.created_at,
          (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' AND p.renamed_to IS NULL
            ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
             AS package_name,
@@ -207,6 +210,8 @@ pub struct NewRepository<'a> {
     pub package_filter: Option<String>,
     /// The form of its address in metadata.
     pub source_protocol: SourceProtocol,
+    /// Whether its zips have the files that Git LFS keeps.
+    pub lfs: bool,
     /// `none`, `token` or `basic`.
     pub credential_type: &'a str,
     /// Sealed.
@@ -224,8 +229,8 @@ pub async fn insert(
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO repositories (uid, organization_id, kind, provider, url, path, tag_filter, branch_filter,
-                package_filter, credential_type, credentials, created_at, tag_prefix, source_protocol)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                package_filter, credential_type, credentials, created_at, tag_prefix, source_protocol, lfs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         [
             new.uid.into(),
             new.organization.into(),
@@ -241,6 +246,7 @@ pub async fn insert(
             new.created_at.into(),
             new.tag_prefix.into(),
             new.source_protocol.into(),
+            new.lfs.into(),
         ],
     );
     let ((), (), row) = db.ask((insert, noted, by_uid(new.organization, new.uid))).await?;
@@ -294,6 +300,8 @@ pub struct RepositoryChanges {
     pub package_filter: Update<String>,
     /// The form of its address in metadata.
     pub source_protocol: Option<SourceProtocol>,
+    /// Whether its zips have the files that Git LFS keeps.
+    pub lfs: Option<bool>,
     /// Type and sealed credentials.
     pub credentials: Option<NewCredentials>,
     /// Whether what was learnt of its refs and of its server holds no longer.
@@ -338,7 +346,7 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
                 tag_filter = CASE WHEN ?6 THEN ?7 ELSE tag_filter END,
                 branch_filter = CASE WHEN ?8 THEN ?9 ELSE branch_filter END,
                 package_filter = CASE WHEN ?10 THEN ?11 ELSE package_filter END,
-                source_protocol = coalesce(?17, source_protocol),
+                source_protocol = coalesce(?17, source_protocol), lfs = coalesce(?18, lfs),
                 credential_type = coalesce(?12, credential_type),
                 credentials = CASE WHEN ?12 IS NOT NULL THEN ?13 ELSE credentials END,
                 refs_digest = CASE WHEN ?14 THEN NULL ELSE refs_digest END,
@@ -364,6 +372,7 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
             changes.tag_prefix.is_set().into(),
             changes.tag_prefix.into_value().into(),
             changes.source_protocol.into(),
+            changes.lfs.into(),
         ],
     )
 }

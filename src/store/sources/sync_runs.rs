@@ -36,7 +36,7 @@ macro_rules! claim_columns {
                    'branch_filter', branch_filter, 'package_filter', package_filter,
                    'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
                    'refs_digest', refs_digest, 'conflicting_package', conflicting_package),
-                   '$.source_protocol', source_protocol, '$.funding', funding)
+                   '$.source_protocol', source_protocol, '$.funding', funding, '$.lfs', lfs)
               FROM repositories WHERE id = repository_id) AS repository"
     };
 }

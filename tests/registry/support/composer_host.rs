@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
 use super::git_host::{GitHost, HostFault, busy};
+use super::lfs_host::LfsHost;
 use super::meter::PortMeter;
 
 /// One request that arrived.
@@ -370,15 +371,18 @@ impl ByteStream for ChunkedBodyStub {
     }
 }
 
-/// Everything outside: git servers where an address names a git repository, Composer repositories everywhere else.
+/// Everything outside: LFS servers and git servers where an address names those, Composer repositories everywhere else.
 pub struct TestNetwork {
     pub git: GitHost,
     pub composer: ComposerHost,
+    pub lfs: LfsHost,
 }
 
 impl HttpClient for TestNetwork {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, HttpClientError>> {
-        if request.url.path().contains(".git/") || request.url.host_str() == Some("git.test") {
+        if LfsHost::serves(&request.url) {
+            self.lfs.send(request)
+        } else if request.url.path().contains(".git/") || request.url.host_str() == Some("git.test") {
             self.git.send(request)
         } else {
             Box::pin(self.composer.answer(request))

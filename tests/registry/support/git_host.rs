@@ -400,7 +400,7 @@ fn step_of(request: &HttpRequest) -> Step {
     }
 }
 
-fn plain(status: u16, body: Bytes) -> HttpResponse {
+pub fn plain(status: u16, body: Bytes) -> HttpResponse {
     let status = StatusCode::from_u16(status).expect("a status");
     HttpResponse { status, headers: HeaderMap::new(), body: Box::new(SingleChunk(Some(body))) }
 }
@@ -411,20 +411,20 @@ pub fn busy(status: u16, retry_after: &str) -> HttpResponse {
     response
 }
 
-fn html() -> HttpResponse {
+pub fn html() -> HttpResponse {
     let mut response = plain(200, Bytes::from_static(b"<!doctype html><title>Sign in</title>"));
     response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
     response
 }
 
-fn redirect(target: &str) -> HttpResponse {
+pub fn redirect(target: &str) -> HttpResponse {
     let mut response = plain(302, Bytes::new());
     response.headers.insert(LOCATION, HeaderValue::try_from(target).expect("a URL"));
     response
 }
 
 /// Pieces that come from the last to the first.
-struct InterruptedBody(Vec<Result<Bytes, Fault>>);
+pub struct InterruptedBody(pub Vec<Result<Bytes, Fault>>);
 
 impl ByteStream for InterruptedBody {
     fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {

@@ -9,6 +9,7 @@ pub mod database;
 pub mod environment;
 pub mod faults;
 pub mod git_host;
+pub mod lfs_host;
 pub mod logs;
 pub mod meter;
 pub mod repo;
@@ -39,6 +40,7 @@ pub use client::{ORIGIN, TestRequest, TestResponse, send_concurrently, statuses_
 pub use composer_host::{ComposerHost, RecordedPost, RecordedRequest, sha1_of, upstream_version, zip_of};
 pub use environment::START;
 pub use git_host::{GitHost, HostFault, Protocol, Step};
+pub use lfs_host::{LfsHost, pointer_to};
 pub use meter::{Calls, FaultTiming, Port, PortMeter};
 pub use repo::{File, Repo, file, manifest, noise};
 pub use storefront::TestConsumer;
@@ -76,6 +78,7 @@ pub struct TestRegistry {
     pub cache: Arc<MemoryCache>,
     pub git_host: GitHost,
     pub composer_host: ComposerHost,
+    pub lfs_host: LfsHost,
     pub tasks: Arc<TestTasks>,
     pub meter: PortMeter,
     clock: Arc<ManualClock>,
@@ -100,6 +103,7 @@ impl TestRegistry {
         let cache = Arc::new(MemoryCache::new(clock.clone(), meter.clone()));
         let git_host = GitHost::new(meter.clone(), clock.clone());
         let composer_host = ComposerHost::new(meter.clone());
+        let lfs_host = LfsHost::default();
         let tasks = Arc::new(TestTasks::new(meter.clone()));
         let mut config = Config {
             admin_token: Some(TokenHash::of(ADMIN)),
@@ -111,7 +115,11 @@ impl TestRegistry {
             database: database.clone(),
             blobs: blobs.clone(),
             cache: cache.clone(),
-            http_client: Arc::new(TestNetwork { git: git_host.clone(), composer: composer_host.clone() }),
+            http_client: Arc::new(TestNetwork {
+                git: git_host.clone(),
+                composer: composer_host.clone(),
+                lfs: lfs_host.clone(),
+            }),
             clock: clock.clone(),
             entropy: Arc::new(DeterministicEntropy::default()),
             tasks: tasks.clone(),
@@ -123,6 +131,7 @@ impl TestRegistry {
             cache,
             git_host,
             composer_host,
+            lfs_host,
             tasks,
             meter,
             clock,

@@ -12,7 +12,9 @@
 //! * symlinks are stored as symlinks if they cannot lead outside the package, else left out: one
 //!   stray link in a fixture should not make a release impossible to install;
 //! * any other path that would not be safe everywhere is left out;
-//! * `filter` is not applied, and files of more than 8 MiB are not converted;
+//! * `filter` is not applied, but that of Git LFS when the caller says what becomes of its pointers
+//!   ([`ArchivePlan::replace_lfs_pointers`]); files of more than 8 MiB, and those of Git LFS,
+//!   are not converted;
 //! * what `export-subst` writes depends on the commit and its tag alone (see `placeholders`).
 //!
 //! What is left out, and what may surprise, is told as [`ArchiveRemarks`].
@@ -45,7 +47,7 @@ mod zip_time;
 pub use attributes::{Attributes, TooManyRules};
 pub use encoding::EncodingRefusal;
 pub use missing::{missing_files, missing_rule_files};
-pub use plan::{ArchivePlan, ArchivePlanning, PlannedEntry, PlannedKind, plan_archive};
+pub use plan::{ArchivePlan, ArchivePlanning, LfsContent, PlannedEntry, PlannedKind, plan_archive};
 pub use remarks::{ArchiveRemark, ArchiveRemarks, RemarkClass, RemarkKind, shown};
 pub use writer::ArchiveWriter;
 pub use zip_format::EntrySizes;

@@ -41,9 +41,34 @@ impl ArchivePlan {
             hasher.update(entry.oid.as_bytes());
             hasher.update(&entry.path);
             hasher.update([0]);
+            if let Some(object) = entry.lfs_object() {
+                hasher.update(&object.oid);
+            }
         }
         hasher.finalize().into()
     }
+
+    /// The blobs that `.gitattributes` leaves to Git LFS: pointers, as a rule.
+    pub fn lfs_blobs(&self) -> impl Iterator<Item = ObjectId> {
+        self.entries.iter().filter(|entry| entry.is_lfs()).map(|entry| entry.oid)
+    }
+
+    /// Decides what the archive has in place of the pointers among [`lfs_blobs`](Self::lfs_blobs). It has those as they are
+    /// of which `content` says nothing.
+    pub fn replace_lfs_pointers(&mut self, content: impl Fn(&ObjectId) -> Option<LfsContent>) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_lfs()) {
+            entry.lfs = content(&entry.oid).map(Box::new);
+        }
+    }
+}
+
+/// What becomes of a pointer of Git LFS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LfsContent {
+    /// The archive has the file that it stands for.
+    Object(LfsPointer),
+    /// The archive has the pointer, because nobody has that file.
+    Absent,
 }
 
 /// A file or symlink that is to be archived.
@@ -56,6 +81,8 @@ pub struct PlannedEntry {
     /// Its content.
     pub oid: ObjectId,
     conversion: Option<Box<EntryConversion>>,
+    /// What becomes of it when it is a pointer of Git LFS, if that was asked.
+    lfs: Option<Box<LfsContent>>,
 }
 
 /// What becomes of an entry's content.
@@ -68,11 +95,24 @@ struct EntryConversion {
 impl PlannedEntry {
     /// An entry that has its blob's bytes.
     pub fn new(path: impl Into<Vec<u8>>, kind: PlannedKind, oid: ObjectId) -> Self {
-        Self { path: path.into(), kind, oid, conversion: None }
+        Self { path: path.into(), kind, oid, conversion: None, lfs: None }
     }
 
-    /// Opens what the archive has of it, whose blob must be in `packs`, to be read piece by piece. What the content tells
-    /// is added to `remarks`.
+    /// The file that Git LFS keeps, if the archive has that in place of its pointer. It is written as it is.
+    pub fn lfs_object(&self) -> Option<&LfsPointer> {
+        match self.lfs.as_deref() {
+            Some(LfsContent::Object(object)) => Some(object),
+            Some(LfsContent::Absent) | None => None,
+        }
+    }
+
+    /// Whether `.gitattributes` leaves it to Git LFS.
+    fn is_lfs(&self) -> bool {
+        self.conversion.as_deref().is_some_and(|entry| entry.conversion.is_lfs)
+    }
+
+    /// Opens what the archive has of it unless that is an [`lfs_object`](Self::lfs_object), to be read piece by piece. Its
+    /// blob must be in `packs`. What the content tells is added to `remarks`.
     pub fn open<'p>(&self, packs: &'p Packs, remarks: &mut ArchiveRemarks) -> Result<BlobReader<'p>, ArchiveError> {
         let Some(EntryConversion { conversion, commit }) = self.conversion.as_deref() else {
             return Ok(packs.open_blob(&self.oid)?);
@@ -85,7 +125,10 @@ impl PlannedEntry {
         let mut remark = |kind| remarks.add(self.path_in_package(), kind);
         let object = read_kind(packs, &self.oid, ObjectKind::Blob)?;
         if let Some(LfsPointer { size, .. }) = LfsPointer::parse(object.data()).filter(|_| conversion.is_lfs) {
-            remark(RemarkKind::LfsPointer { size });
+            remark(match self.lfs.as_deref() {
+                Some(LfsContent::Absent) => RemarkKind::LfsAbsent { size },
+                Some(LfsContent::Object(_)) | None => RemarkKind::LfsPointer { size },
+            });
         }
         let converted = conversion.apply(object.data(), &self.oid, commit, &mut remark).into_owned();
         Ok(BlobReader::held(Object::new(ObjectKind::Blob, Arc::new(converted))))
@@ -100,7 +143,7 @@ impl PlannedEntry {
     }
 
     /// Its path without the archive's top-level directory.
-    pub(crate) fn path_in_package(&self) -> &[u8] {
+    pub fn path_in_package(&self) -> &[u8] {
         let slash = self.path.iter().position(|byte| *byte == b'/');
         slash.map_or(&self.path, |at| &self.path[at + 1..])
     }
@@ -180,7 +223,13 @@ impl<'a> ArchivePlanning<'a> {
             }
             let conversion = conversion
                 .map(|conversion| Box::new(EntryConversion { conversion: *conversion, commit: commit.clone() }));
-            entries.push(PlannedEntry { path: joined(options.directory.as_bytes(), &path), kind, oid, conversion });
+            entries.push(PlannedEntry {
+                path: joined(options.directory.as_bytes(), &path),
+                kind,
+                oid,
+                conversion,
+                lfs: None,
+            });
         }
         let comment = format!("commit {id}, format {ARCHIVE_FORMAT}");
         Ok(ArchivePlan { committed, comment, entries, remarks })

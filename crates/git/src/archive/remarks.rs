@@ -44,6 +44,20 @@ pub enum RemarkKind {
         /// The size of the file itself.
         size: u64,
     },
+    /// It is kept by Git LFS, which was asked for it and has only the pointer.
+    #[error(
+        "is a pointer of Git LFS in the zip, because the LFS server does not have the file of {size} bytes that it stands for"
+    )]
+    LfsAbsent {
+        /// The size of the file itself.
+        size: u64,
+    },
+    /// It names an LFS server that is not asked.
+    #[error("names an LFS server at another address ({server}), which is not asked: that of the repository is")]
+    ForeignLfsServer {
+        /// Where it is.
+        server: String,
+    },
     /// Its working-tree-encoding is not applied.
     #[error("is not converted to {encoding}, as working-tree-encoding in .gitattributes wants: {reason}")]
     NotEncoded {
@@ -84,7 +98,9 @@ impl RemarkKind {
         match self {
             Self::Symlink(_) | Self::Unsafe(_) => RemarkClass::LostFiles,
             Self::Submodule => RemarkClass::Submodules,
-            Self::LfsPointer { .. } => RemarkClass::LfsPointers,
+            Self::LfsPointer { .. } | Self::LfsAbsent { .. } | Self::ForeignLfsServer { .. } => {
+                RemarkClass::LfsPointers
+            }
             Self::SameWhereCaseIsIgnored { .. } => RemarkClass::CaseCollisions,
             Self::NotEncoded { .. } | Self::TooLargeToConvert | Self::PlaceholderKept { .. } => {
                 RemarkClass::Unconverted
@@ -134,6 +150,11 @@ impl ArchiveRemarks {
                 of_class.show(remark);
             }
         }
+    }
+
+    /// Whether there is something to say of this kind.
+    pub fn has(&self, class: RemarkClass) -> bool {
+        self.classes.contains_key(&class)
     }
 
     /// Whether there is nothing to say.

@@ -76,6 +76,12 @@ pub struct RepositoryRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<String>)]
     source_protocol: Update<String>,
+    /// Whether zips have the files that Git LFS keeps, fetched from the repository's LFS server with its credentials, in place
+    /// of the pointers to them; null is false, the default. A change builds the zips anew that have such files, with other
+    /// checksums than lock files know. Only for git.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<bool>)]
+    lfs: Update<bool>,
 }
 
 fn parse_kind(kind: Option<&str>) -> Result<Option<RepositoryKind>, Failure> {
@@ -139,6 +145,7 @@ impl RepositoryRequest {
             branch_filter: self.branch_filter.into_value(),
             package_filter: self.package_filter.into_value(),
             source_protocol,
+            lfs: self.lfs.into_value(),
         })
     }
 
@@ -159,6 +166,7 @@ impl RepositoryRequest {
             branch_filter: self.branch_filter,
             package_filter: self.package_filter,
             source_protocol,
+            lfs: self.lfs,
         })
     }
 
@@ -178,6 +186,7 @@ impl RepositoryRequest {
             branch_filter: cleared(change.branch_filter),
             package_filter: cleared(change.package_filter),
             source_protocol: cleared(change.source_protocol),
+            lfs: cleared(change.lfs),
             ..change
         })
     }
@@ -206,6 +215,8 @@ pub struct RepositoryView {
     package_filter: Option<Vec<String>>,
     /// Which address of a git repository developers are shown as `source`: `https` or `ssh`.
     source_protocol: Option<&'static str>,
+    /// Whether the zips of a git repository have the files that Git LFS keeps, in place of the pointers to them.
+    lfs: Option<bool>,
     /// The package that a git repository publishes.
     package: Option<String>,
     /// `pending`, `syncing`, `ok` or `failed`.
@@ -241,6 +252,7 @@ impl RepositoryView {
             branch_filter: globs(repository.branch_filter),
             package_filter: globs(repository.package_filter),
             source_protocol: (repository.kind == RepositoryKind::Git).then(|| repository.source_protocol.as_str()),
+            lfs: (repository.kind == RepositoryKind::Git).then_some(repository.lfs),
             package: package_name,
             sync_status,
             last_synced_at: last_run.last_synced_at.map(Millis::seconds),

@@ -44,6 +44,8 @@ pub struct MonorepoRequest {
     branch_filter: Option<Vec<String>>,
     /// Which address of the repository developers are shown: `https` (the default) or `ssh`.
     source_protocol: Option<String>,
+    /// Whether zips have the files that Git LFS keeps in place of the pointers to them; false is the default.
+    lfs: Option<bool>,
 }
 
 impl MonorepoRequest {
@@ -58,6 +60,7 @@ impl MonorepoRequest {
             branch_filter: self.branch_filter,
             package_filter: None,
             source_protocol: parse_protocol(&Update::Set(self.source_protocol))?.into_value(),
+            lfs: self.lfs,
         })
     }
 }

@@ -68,6 +68,11 @@ impl<'a> ArchiveObjects<'a> {
         self.capabilities.filter && self.filter_refusal.is_none()
     }
 
+    /// The git server.
+    pub fn remote(&self) -> &GitRemote<'a> {
+        &self.remote
+    }
+
     /// The server's name.
     pub fn server(&self) -> &str {
         self.remote.host()

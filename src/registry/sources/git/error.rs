@@ -5,6 +5,7 @@ use git::{AdvertisementError, FetchError, InvalidPackagePath, LsRefsError, Objec
 use crate::ports::{DatabaseError, Fault, HttpClientError};
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::outbound::RequestError;
+use crate::registry::sources::git::lfs::error::LfsError;
 
 /// Why a sync failed, in words for the repository's owner. Nothing here holds a credential.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,16 @@ pub enum SyncError {
         /// What it says.
         words: String,
     },
+    /// A file that Git LFS keeps cannot be had.
+    #[error("the LFS server {server} does not send the file {file}: {reason}")]
+    Lfs {
+        /// The file, relative to the package's directory.
+        file: String,
+        /// The server's name.
+        server: String,
+        /// Why not.
+        reason: LfsError,
+    },
     /// The sub-directory is no path.
     #[error(transparent)]
     Path(#[from] InvalidPackagePath),
@@ -125,7 +136,10 @@ impl SyncError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Internal(failure) => failure.kind,
-            Self::Request(RequestError::Busy { retry_after, .. }) => Kind::upstream_busy(*retry_after),
+            Self::Request(RequestError::Busy { retry_after, .. })
+            | Self::Lfs { reason: LfsError::Request(RequestError::Busy { retry_after, .. }), .. } => {
+                Kind::upstream_busy(*retry_after)
+            }
             _ => Kind::Upstream,
         }
     }

@@ -12,6 +12,7 @@ pub mod candidates;
 pub mod contents;
 pub mod error;
 pub mod funding;
+pub mod lfs;
 pub mod monorepo;
 pub mod naming;
 pub mod plan;

@@ -116,6 +116,21 @@ impl<'a> GitRemote<'a> {
         self.app.ports.clock.sleep(Duration::ZERO).await;
     }
 
+    /// The registry that asks.
+    pub fn app(&self) -> &'a App {
+        self.app
+    }
+
+    /// Where the repository is.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// The repository's credentials, for the origin that it is at.
+    pub fn authorization(&self) -> Option<&Authorization> {
+        self.authorization.as_ref()
+    }
+
     /// The server's name.
     pub fn host(&self) -> &str {
         self.base.host_str().unwrap_or_default()

@@ -13,6 +13,7 @@ use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::kernel::provider::Provider;
+use crate::registry::packages::publish::render_again_after_builds;
 use crate::registry::sources::composer::PACKAGIST;
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::{
@@ -26,7 +27,7 @@ use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::publication::{Leaving, Retirement, retire};
 use crate::store::packages::state::listed_names;
 use crate::store::sources::repositories::{self, NewCredentials, Repository, RepositoryChanges, RepositoryRow};
-use crate::store::sources::{refs, sync_runs, upstream_answers};
+use crate::store::sources::{dists, refs, sync_runs, upstream_answers};
 
 /// A request to change a repository; what it does not name stays.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +54,8 @@ pub struct RepositoryChange {
     pub package_filter: Update<Vec<String>>,
     /// The form of its address in metadata; cleared is https.
     pub source_protocol: Update<SourceProtocol>,
+    /// Whether its zips have the files that Git LFS keeps; cleared is no.
+    pub lfs: Update<bool>,
 }
 
 impl RepositoryChange {
@@ -73,6 +76,7 @@ impl RepositoryChange {
             ("branch_filter", matches!(self.branch_filter, Update::Set(Some(_)))),
             ("package_filter", matches!(self.package_filter, Update::Set(Some(_)))),
             ("source_protocol", matches!(self.source_protocol, Update::Set(Some(_)))),
+            ("lfs", matches!(self.lfs, Update::Set(Some(_)))),
         ];
         refuse_foreign(repository.kind, &given)
     }
@@ -94,6 +98,12 @@ impl RepositoryChange {
     fn source_protocol(&self, repository: &Repository) -> Option<SourceProtocol> {
         let Update::Set(protocol) = self.source_protocol else { return None };
         Some(protocol.unwrap_or_default()).filter(|protocol| *protocol != repository.source_protocol)
+    }
+
+    /// Whether its zips have the files that Git LFS keeps, when that is new.
+    fn lfs(&self, repository: &Repository) -> Option<bool> {
+        let Update::Set(lfs) = self.lfs else { return None };
+        Some(lfs.unwrap_or_default()).filter(|lfs| *lfs != repository.lfs)
     }
 
     /// The credentials from now on; `None` when they stay.
@@ -157,7 +167,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         return Err(Failure::invalid_field("auth_credentials", detail));
     }
     let provider = change.provider(repository, url.as_deref());
-    let source_protocol = change.source_protocol(repository);
+    let (source_protocol, lfs) = (change.source_protocol(repository), change.lfs(repository));
     let path = match change.path {
         Update::Keep => None,
         Update::Set(path) => Some(checked_path(path.as_deref())?).filter(|path| *path != repository.path),
@@ -178,6 +188,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
             repository.package_filter.as_ref(),
         ),
         source_protocol,
+        lfs,
         credentials: match credentials {
             Some(credentials) => Some(NewCredentials {
                 credential_type: credentials.type_name(),
@@ -196,6 +207,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         ("package_filter", changes.package_filter.is_set()),
         ("vcs_type", changes.provider.is_some()),
         ("source_protocol", changes.source_protocol.is_some()),
+        ("lfs", changes.lfs.is_some()),
         ("credentials", changes.credentials.is_some()),
     ];
     let fields: Vec<&str> = all.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();
@@ -228,7 +240,11 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
     };
     let recorded = by.record(app, &event)?;
     let known = row.address();
-    let consequences = consequences(app, &row.repository, &difference).await?;
+    let mut consequences = consequences(app, &row.repository, &difference).await?;
+    let has_other_zips = difference.has("lfs");
+    if has_other_zips {
+        consequences.push(dists::forget_lfs_zips(by.organization(), row.repository.id));
+    }
     let batch = (
         repositories::guard(by.organization(), uid, known),
         repositories::update(by.organization(), uid, difference.changes),
@@ -248,6 +264,11 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
         }
     };
     app.memory.invalidate_published(by.organization());
+    if has_other_zips {
+        // Nobody is to compare the new zips with the checksums of the old ones.
+        render_again_after_builds(app, row.repository.id).await?;
+        app.enqueue(Job::BuildArchives { repository_id: row.repository.id }, Duration::ZERO).await;
+    }
     app.enqueue(Job::SyncRepository { repository_id: row.repository.id }, Duration::ZERO).await;
     changed.ok_or_else(|| Failure::not_found("Repository"))
 }

@@ -52,6 +52,8 @@ pub struct RepositorySpec {
     pub package_filter: Option<Vec<String>>,
     /// The form of its address in metadata.
     pub source_protocol: Option<SourceProtocol>,
+    /// Whether its zips have the files that Git LFS keeps.
+    pub lfs: Option<bool>,
 }
 
 const MAX_URL: usize = 2048;
@@ -157,6 +159,7 @@ struct CheckedSpec {
     branch_filter: Option<String>,
     package_filter: Option<String>,
     source_protocol: SourceProtocol,
+    lfs: bool,
     credentials: Credentials,
 }
 
@@ -172,6 +175,7 @@ impl CheckedSpec {
             ("branch_filter", spec.branch_filter.is_some()),
             ("package_filter", spec.package_filter.is_some()),
             ("source_protocol", spec.source_protocol.is_some()),
+            ("lfs", spec.lfs.is_some()),
         ];
         refuse_foreign(kind, &given)?;
         let url = spec.url.as_deref().map(|url| checked_url(app, kind, url)).transpose()?;
@@ -184,6 +188,7 @@ impl CheckedSpec {
             branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
             package_filter: checked_package_filter(spec.package_filter)?,
             source_protocol: spec.source_protocol.unwrap_or_default(),
+            lfs: spec.lfs.unwrap_or_default(),
             credentials: spec.credentials,
         })
     }
@@ -207,6 +212,7 @@ impl CheckedSpec {
             branch_filter: self.branch_filter.clone(),
             package_filter: self.package_filter.clone(),
             source_protocol: self.source_protocol,
+            lfs: self.lfs,
             credential_type: self.credentials.type_name(),
             credentials: self.credentials.seal(app, package.uid)?,
             created_at: app.now(),

@@ -5,6 +5,7 @@ mod archives;
 mod dates;
 mod faults;
 mod large_archives;
+mod lfs;
 mod moved_tags;
 mod protocols;
 mod renames;

@@ -8,14 +8,18 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::slices::Slices;
 use crate::registry::sources::git::archive_objects::{ArchiveObjects, PlannedArchive};
-use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, failed};
-use crate::registry::sources::git::archives::output::ArchiveOutput;
+use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, OneGoFailure, failed};
+use crate::registry::sources::git::archives::output::{ArchiveOutput, CompletePlan, FinishedZip};
 use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::lfs::{LfsFiles, has_pointers};
 use crate::registry::sources::git::remote_for;
 use crate::store::packages::remarks::{Remark, RemarkKind, RemarksOn};
 use crate::store::packages::version_source::VersionSource;
-use crate::store::sources::dists::{self, DistRow, NewArtifact};
+use crate::store::sources::dists::{self, DistRow, LfsInZip, NewArtifact};
 use crate::store::sources::repositories;
+
+/// What is said besides of pointers that nobody has asked to be replaced.
+const LFS_HINT: &str = "To have the files in the zip, set `lfs` of the repository to true.";
 
 /// A zip in the blob store.
 pub struct StoredArchive {
@@ -27,20 +31,14 @@ pub struct StoredArchive {
     pub remarks: RemarksOn,
 }
 
-impl StoredArchive {
-    /// The zip of `row`, which is in the blob store, and what there is to be said of it.
-    pub fn new(app: &App, row: &DistRow, (artifact, remarks): (NewArtifact, ArchiveRemarks)) -> Self {
-        let attach = dists::attach(row.id, &artifact, app.now());
-        Self { artifact, attach, remarks: remarks_on(row, &remarks) }
-    }
-}
-
 /// Builds the zips of one repository's commits.
 pub struct Builder<'a> {
     /// The registry.
     pub app: &'a App,
     /// What the zips are built from.
     pub objects: ArchiveObjects<'a>,
+    /// Whether the zips have the files that Git LFS keeps.
+    takes_lfs_files: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -54,7 +52,8 @@ impl<'a> Builder<'a> {
             Some(capabilities) => capabilities,
             None => remote.advertisement().await.map_err(|error| failed(error, None))?.capabilities,
         };
-        Ok(Self { app, objects: ArchiveObjects::new(remote, capabilities, &repository.path) })
+        let objects = ArchiveObjects::new(remote, capabilities, &repository.path);
+        Ok(Self { app, objects, takes_lfs_files: repository.lfs })
     }
 
     /// Fetches what the zips of these dists are built from.
@@ -66,21 +65,63 @@ impl<'a> Builder<'a> {
     }
 
     /// Decides what the zip of a dist holds. `packs` has its commit's trees, and the files with rules.
-    pub async fn plan(&self, packs: &Packs, commit: &ObjectId, row: &DistRow) -> Result<ArchivePlan, BuildFailure> {
+    async fn plan(&self, packs: &Packs, commit: &ObjectId, row: &DistRow) -> Result<ArchivePlan, BuildFailure> {
         let archive = PlannedArchive { directory: Some(directory_of(row)), tag: tag_of(row) };
         let plan = self.objects.plan(packs, commit, archive).await;
         plan.map_err(|error| BuildFailure::of(error, self.objects.server()))
     }
 
-    /// Builds and stores one zip.
-    pub async fn store(
+    /// Decides what the zip of a dist holds, and asks for what Git LFS keeps, if the zip is to have that.
+    pub async fn complete_plan(
+        &mut self,
+        packs: &Packs,
+        commit: &ObjectId,
+        row: &DistRow,
+    ) -> Result<CompletePlan<'a>, BuildFailure> {
+        let mut plan = self.plan(packs, commit, row).await?;
+        let lfs = if self.takes_lfs_files {
+            LfsFiles::resolve(&mut self.objects, packs, commit, &mut plan).await?
+        } else {
+            None
+        };
+        Ok(CompletePlan { plan, lfs })
+    }
+
+    /// Builds and stores one zip, unless it is to have files that Git LFS keeps: how much that is, and how long it takes, git
+    /// does not know.
+    pub async fn store_in_one_go(
         &self,
         packs: &Packs,
         row: &DistRow,
         slices: &mut Slices<'_>,
-    ) -> Result<StoredArchive, BuildFailure> {
+    ) -> Result<StoredArchive, OneGoFailure> {
         let commit = commit_of(row).ok_or(BuildFailure::ForEver(ArchiveRefusal::Reference))?;
         let plan = self.plan(packs, &commit, row).await?;
+        if self.takes_lfs_files && has_pointers(packs, &plan)? {
+            return Err(OneGoFailure::Large);
+        }
+        Ok(self.write(packs, CompletePlan { plan, lfs: None }, row, slices).await?)
+    }
+
+    /// Builds and stores one zip.
+    pub async fn store(
+        &mut self,
+        packs: &Packs,
+        commit: &ObjectId,
+        row: &DistRow,
+        slices: &mut Slices<'_>,
+    ) -> Result<StoredArchive, BuildFailure> {
+        let plan = self.complete_plan(packs, commit, row).await?;
+        self.write(packs, plan, row, slices).await
+    }
+
+    async fn write(
+        &self,
+        packs: &Packs,
+        plan: CompletePlan<'a>,
+        row: &DistRow,
+        slices: &mut Slices<'_>,
+    ) -> Result<StoredArchive, BuildFailure> {
         let mut output = ArchiveOutput::new(self.app, plan, self.objects.server());
         while output.writer().next_entry().is_some() {
             if let Err(failure) = output.write_entry(packs, slices).await {
@@ -88,8 +129,22 @@ impl<'a> Builder<'a> {
                 return Err(failure);
             }
         }
-        let artifact = output.finish(slices).await?;
-        Ok(StoredArchive::new(self.app, row, artifact))
+        Ok(self.stored(row, output.finish(slices).await?))
+    }
+
+    /// The zip of `row`, which is in the blob store, and what there is to be said of it.
+    pub fn stored(
+        &self,
+        row: &DistRow,
+        FinishedZip { artifact, remarks, has_lfs_files }: FinishedZip,
+    ) -> StoredArchive {
+        let lfs = match has_lfs_files || remarks.has(RemarkClass::LfsPointers) {
+            false => LfsInZip::None,
+            true if self.takes_lfs_files => LfsInZip::Files,
+            true => LfsInZip::Pointers,
+        };
+        let attach = dists::attach(row.id, &artifact, lfs, self.app.now());
+        StoredArchive { artifact, attach, remarks: remarks_on(row, &remarks, lfs) }
     }
 }
 
@@ -113,7 +168,7 @@ fn tag_of(row: &DistRow) -> Option<&str> {
 }
 
 /// What operators should know of a zip, as it is recorded.
-fn remarks_on(row: &DistRow, remarks: &ArchiveRemarks) -> RemarksOn {
+fn remarks_on(row: &DistRow, remarks: &ArchiveRemarks, lfs: LfsInZip) -> RemarksOn {
     let kind = |class| match class {
         RemarkClass::LostFiles => RemarkKind::LostFiles,
         RemarkClass::Submodules => RemarkKind::Submodules,
@@ -121,6 +176,10 @@ fn remarks_on(row: &DistRow, remarks: &ArchiveRemarks) -> RemarksOn {
         RemarkClass::CaseCollisions => RemarkKind::CaseCollisions,
         RemarkClass::Unconverted => RemarkKind::Unconverted,
     };
-    let remarks = remarks.texts().map(|(class, text)| Remark::new(kind(class), text)).collect();
+    let text = |class, text| match (class, lfs) {
+        (RemarkClass::LfsPointers, LfsInZip::Pointers) => format!("{text} {LFS_HINT}"),
+        _ => text,
+    };
+    let remarks = remarks.texts().map(|(class, told)| Remark::new(kind(class), text(class, told))).collect();
     RemarksOn { subject: row.reference.as_str().to_owned(), remarks }
 }

@@ -5,6 +5,7 @@ use git::{ArchiveError, FetchError, ObjectId, TreeError, limits};
 use crate::ports::Fault;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::remote::is_too_large;
 
 /// Why one commit will never have a zip; in words for whoever asks for it.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,29 @@ impl From<Failure> for BuildFailure {
 impl From<crate::ports::DatabaseError> for BuildFailure {
     fn from(error: crate::ports::DatabaseError) -> Self {
         Self::ForNow(error.into())
+    }
+}
+
+/// Why one commit has no zip that is built in one go.
+#[derive(Debug)]
+pub enum OneGoFailure {
+    /// It is too large for that, or has files of another server: a job of its own may build it.
+    Large,
+    /// It has none at all.
+    Failed(BuildFailure),
+}
+
+impl<E: Into<BuildFailure>> From<E> for OneGoFailure {
+    fn from(error: E) -> Self {
+        let failure = error.into();
+        let is_large = match &failure {
+            BuildFailure::ForNow(error) => is_too_large(error),
+            BuildFailure::ForEver(ArchiveRefusal::Archive(ArchiveError::Tree(TreeError::Pack(error)))) => {
+                is_too_large(&SyncError::Pack(error.clone()))
+            }
+            BuildFailure::ForEver(_) => false,
+        };
+        if is_large { Self::Large } else { Self::Failed(failure) }
     }
 }
 

@@ -6,17 +6,17 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use git::{ArchiveError, ArchivePlan, ArchiveRemarks, EntrySizes, ObjectId, TreeError, limits};
+use git::{ArchiveRemarks, EntrySizes, ObjectId, PlannedEntry, limits};
 use serde_json::json;
 
 use crate::json::read_text;
-use crate::ports::{Millis, UploadProgress};
+use crate::ports::{Millis, PART_BYTES, UploadProgress};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::slices::Slices;
 use crate::registry::sources::git::archive_objects::BATCH_PACK_BYTES;
 use crate::registry::sources::git::archives::builder::{Builder, StoredArchive, commit_of};
 use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, too_large};
-use crate::registry::sources::git::archives::output::ArchiveOutput;
+use crate::registry::sources::git::archives::output::{ArchiveOutput, CompletePlan};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::remote::is_too_large;
 use crate::registry::sources::incoming_zip::ZipProgress;
@@ -87,7 +87,7 @@ async fn build_whole(
 ) -> Result<Advance, BuildFailure> {
     let commit = commit_of(row).ok_or(BuildFailure::ForEver(ArchiveRefusal::Reference))?;
     match builder.objects.fetch_whole_commits(&[commit], limits::PACK_BYTES).await {
-        Ok(packs) => Ok(Advance::Stored(builder.store(&packs, row, slices).await?)),
+        Ok(packs) => Ok(Advance::Stored(builder.store(&packs, &commit, row, slices).await?)),
         Err(error) if is_too_large(&error) => Err(BuildFailure::ForEver(too_large(error, false))),
         Err(error) => Err(error.into()),
     }
@@ -109,7 +109,7 @@ async fn advance_claimed(
         }
         plan => plan?,
     };
-    let digest = hex::encode(plan.digest());
+    let digest = hex::encode(plan.plan.digest());
     let server = builder.objects.server();
     let mut work = match known.stored(&digest) {
         Some(stored) => Work::resume(app, plan, digest, server, stored)?,
@@ -126,17 +126,20 @@ async fn advance_claimed(
         work.record(builder, row).await?;
         known.is_doubtful &= work.recorded == recorded;
     }
-    let artifact = work.output.finish(slices).await?;
-    Ok(Advance::Stored(StoredArchive::new(app, row, artifact)))
+    Ok(Advance::Stored(builder.stored(row, work.output.finish(slices).await?)))
 }
 
 /// Decides what the archive holds, from the commit's trees.
-async fn plan(builder: &mut Builder<'_>, commit: &ObjectId, row: &DistRow) -> Result<ArchivePlan, BuildFailure> {
+async fn plan<'a>(
+    builder: &mut Builder<'a>,
+    commit: &ObjectId,
+    row: &DistRow,
+) -> Result<CompletePlan<'a>, BuildFailure> {
     let packs = match builder.objects.fetch_rules(&[*commit], limits::PACK_BYTES).await {
         Err(error) if is_too_large(&error) => return Err(BuildFailure::ForEver(too_large(error, true))),
         packs => packs?,
     };
-    builder.plan(&packs, commit, row).await
+    builder.complete_plan(&packs, commit, row).await
 }
 
 /// What is stored of a build, as far as it takes to go on with it.
@@ -189,7 +192,7 @@ impl<'a> Work<'a> {
     /// The archive from its beginning, whatever is stored of another one.
     async fn begin(
         app: &'a App,
-        plan: ArchivePlan,
+        plan: CompletePlan<'a>,
         digest: String,
         server: &str,
         row: &DistRow,
@@ -201,7 +204,7 @@ impl<'a> Work<'a> {
     /// The archive from where its stored parts end.
     fn resume(
         app: &'a App,
-        plan: ArchivePlan,
+        plan: CompletePlan<'a>,
         digest: String,
         server: &str,
         StoredBuild { zip, entries, remarks }: StoredBuild,
@@ -220,8 +223,10 @@ impl<'a> Work<'a> {
         let writer = self.output.writer();
         let next = &writer.plan().entries[writer.finished_entries()..];
         let next = &next[..next.len().min(self.batch)];
+        let next = with_few_lfs_objects(next);
         let count = next.len();
-        let files: HashSet<ObjectId> = next.iter().map(|entry| entry.oid).collect();
+        let of_git = next.iter().filter(|entry| entry.lfs_object().is_none());
+        let files: HashSet<ObjectId> = of_git.map(|entry| entry.oid).collect();
         let mut files: Vec<ObjectId> = files.into_iter().collect();
         files.sort_unstable();
         match builder.objects.fetch_files(files).await {
@@ -290,6 +295,18 @@ impl<'a> Work<'a> {
     }
 }
 
+/// The first of the entries, up to those whose objects of Git LFS fill a part: what is behind that is written once that is
+/// recorded.
+fn with_few_lfs_objects(entries: &[PlannedEntry]) -> &[PlannedEntry] {
+    let mut bytes = 0;
+    let is_enough = |entry: &PlannedEntry| {
+        bytes += entry.lfs_object().map_or(0, |object| object.size);
+        bytes >= PART_BYTES as u64
+    };
+    let enough = entries.iter().position(is_enough);
+    enough.map_or(entries, |last| &entries[..=last])
+}
+
 /// The parts that are new, the last of them with the entries.
 fn new_parts(tags: &[String], recorded: usize, entries: Vec<[u32; 3]>) -> Vec<NewPart> {
     let new = tags.iter().enumerate().skip(recorded);
@@ -299,15 +316,4 @@ fn new_parts(tags: &[String], recorded: usize, entries: Vec<[u32; 3]>) -> Vec<Ne
         last.entries = entries;
     }
     parts
-}
-
-/// Whether a commit that was built in one go was too large for that after all.
-pub fn is_too_large_for_one_go(failure: &BuildFailure) -> bool {
-    match failure {
-        BuildFailure::ForNow(error) => is_too_large(error),
-        BuildFailure::ForEver(ArchiveRefusal::Archive(ArchiveError::Tree(TreeError::Pack(error)))) => {
-            is_too_large(&SyncError::Pack(error.clone()))
-        }
-        BuildFailure::ForEver(_) => false,
-    }
 }

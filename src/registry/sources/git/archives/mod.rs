@@ -4,7 +4,7 @@
 //! at most a blob that nobody names, and building again gives the same bytes.
 //!
 //! What fits the memory is built in one go ([`builder`]): by a job after a sync, or by the download that needs it. What
-//! does not is left to a job of its own ([`large`]), which a download waits for. An isolate builds one of each at a time;
+//! does not, and what has files that Git LFS keeps, is left to a job of its own ([`large`]), which a download waits for. An isolate builds one of each at a time;
 //! a job gives way between two zips when a download waits.
 
 pub mod builder;
@@ -25,8 +25,8 @@ use crate::registry::packages::publish::render_again_after_builds;
 use crate::registry::sources::archive_store::{BUILD_PERMIT, LARGE_BUILD_PERMIT, acquire_build_permit, unavailable};
 use crate::registry::sources::git::archives::builder::{Builder, StoredArchive, commit_of};
 pub use crate::registry::sources::git::archives::failure::failed;
-use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure};
-use crate::registry::sources::git::archives::large::{Advance, is_too_large_for_one_go};
+use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, OneGoFailure};
+use crate::registry::sources::git::archives::large::Advance;
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::remote::is_too_large;
 use crate::store::packages::remarks::{Remark, RemarkKind, RemarksOn, record_of_archives};
@@ -163,12 +163,12 @@ impl BuildJob<'_> {
             if settled.count > 0 && app.memory.is_awaited(BUILD_PERMIT, app.now()) {
                 return Ok(());
             }
-            match self.builder.store(packs, row, &mut self.slices).await {
+            match self.builder.store_in_one_go(packs, row, &mut self.slices).await {
                 Ok(stored) => settled.stored(stored),
-                Err(failure) if is_too_large_for_one_go(&failure) => settled.large(app, row),
-                Err(BuildFailure::ForEver(refusal)) => settled.refused(row, &refusal),
-                Err(BuildFailure::ForNow(SyncError::Internal(failure))) => return Err(failure),
-                Err(BuildFailure::ForNow(error)) => defer(row, &error, deferred),
+                Err(OneGoFailure::Large) => settled.large(app, row),
+                Err(OneGoFailure::Failed(BuildFailure::ForEver(refusal))) => settled.refused(row, &refusal),
+                Err(OneGoFailure::Failed(BuildFailure::ForNow(SyncError::Internal(failure)))) => return Err(failure),
+                Err(OneGoFailure::Failed(BuildFailure::ForNow(error))) => defer(row, &error, deferred),
             }
         }
         Ok(())
@@ -222,13 +222,13 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
             settled.write(app, row.repository_id).await?;
             return Ok(artifact);
         }
-        Err(failure) if is_too_large_for_one_go(&failure) => {
+        Err(OneGoFailure::Large) => {
             settled.large(app, row);
             settled.write(app, row.repository_id).await?;
             return await_large_build(app, row).await;
         }
-        Err(BuildFailure::ForNow(error)) => return Err(failed(error, commit_of(row))),
-        Err(BuildFailure::ForEver(refusal)) => refusal,
+        Err(OneGoFailure::Failed(BuildFailure::ForNow(error))) => return Err(failed(error, commit_of(row))),
+        Err(OneGoFailure::Failed(BuildFailure::ForEver(refusal))) => refusal,
     };
     settled.refused(row, &refusal);
     settled.write(app, row.repository_id).await?;
@@ -237,11 +237,11 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
     Err(unavailable(&row.pretty, &refusal.to_string()))
 }
 
-async fn build_in_one_go(app: &App, row: &DistRow) -> Result<StoredArchive, BuildFailure> {
+async fn build_in_one_go(app: &App, row: &DistRow) -> Result<StoredArchive, OneGoFailure> {
     let permit = acquire_build_permit(app).await?;
     let mut builder = Builder::new(app, row.repository_id).await?;
     let packs = builder.fetch_objects(std::slice::from_ref(row)).await?;
-    builder.store(&packs, row, &mut Slices::new(app, permit)).await
+    builder.store_in_one_go(&packs, row, &mut Slices::new(app, permit)).await
 }
 
 /// Waits for the job that builds a large zip.

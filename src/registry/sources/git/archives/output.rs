@@ -1,12 +1,13 @@
 //! An archive from its plan into the blob store: entry by entry, a slice of work at a time, never in memory as a whole.
 
-use git::{ArchiveError, ArchiveLimits, ArchivePlan, ArchiveRemarks, ArchiveWriter, EntrySizes, Packs};
+use git::{ArchiveError, ArchiveLimits, ArchivePlan, ArchiveRemarks, ArchiveWriter, EntrySizes, Packs, PlannedEntry};
 
 use crate::ports::Fault;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::slices::{DEFLATE_WORK, Slices};
 use crate::registry::sources::git::archives::failure::BuildFailure;
 use crate::registry::sources::git::error::SyncError;
+use crate::registry::sources::git::lfs::LfsFiles;
 use crate::registry::sources::git::remote::RemoteFile;
 use crate::registry::sources::incoming_zip::{IncomingZip, ZipProgress};
 use crate::store::sources::dists::NewArtifact;
@@ -17,9 +18,29 @@ const ENTRY_WORK: u64 = 16 * 1024;
 /// Bytes that are handed on together.
 const HAND_ON_BYTES: usize = 256 * 1024;
 
+/// What a zip is going to hold.
+pub struct CompletePlan<'a> {
+    /// The files.
+    pub plan: ArchivePlan,
+    /// What sends those that Git LFS keeps, if the zip is to have any.
+    pub lfs: Option<LfsFiles<'a>>,
+}
+
+/// An archive that is in the blob store.
+pub struct FinishedZip {
+    /// What the database is to know of it.
+    pub artifact: NewArtifact,
+    /// What there is to be said of it.
+    pub remarks: ArchiveRemarks,
+    /// Whether it has files in place of their pointers.
+    pub has_lfs_files: bool,
+}
+
 /// An archive on its way into the blob store.
 pub struct ArchiveOutput<'a> {
     writer: ArchiveWriter,
+    /// What sends the files that Git LFS keeps.
+    lfs: Option<LfsFiles<'a>>,
     zip: IncomingZip<'a>,
     /// What the content comes from.
     server: String,
@@ -35,11 +56,12 @@ pub struct ArchiveOutput<'a> {
 
 impl<'a> ArchiveOutput<'a> {
     /// The archive that is planned, from its beginning.
-    pub fn new(app: &'a App, mut plan: ArchivePlan, server: &str) -> Self {
+    pub fn new(app: &'a App, CompletePlan { mut plan, lfs }: CompletePlan<'a>, server: &str) -> Self {
         let remarks = std::mem::take(&mut plan.remarks);
         let writer = ArchiveWriter::new(plan, ArchiveLimits::default());
         Self {
             writer,
+            lfs,
             zip: IncomingZip::new(app),
             server: server.to_owned(),
             remarks,
@@ -53,7 +75,7 @@ impl<'a> ArchiveOutput<'a> {
     /// `recorded_remarks` is what their content tells.
     pub fn resume(
         app: &'a App,
-        mut plan: ArchivePlan,
+        CompletePlan { mut plan, lfs }: CompletePlan<'a>,
         server: &str,
         written: Vec<EntrySizes>,
         recorded_remarks: ArchiveRemarks,
@@ -65,7 +87,7 @@ impl<'a> ArchiveOutput<'a> {
         let zip = IncomingZip::resume(app, progress)?;
         let skip = zip.size().saturating_sub(writer.offset());
         let (server, later_remarks) = (server.to_owned(), Vec::new());
-        Ok(Self { writer, zip, server, remarks, recorded_remarks, later_remarks, skip })
+        Ok(Self { writer, lfs, zip, server, remarks, recorded_remarks, later_remarks, skip })
     }
 
     /// What is being written.
@@ -92,9 +114,12 @@ impl<'a> ArchiveOutput<'a> {
         }
     }
 
-    /// Writes the next entry, whose content `packs` has.
+    /// Writes the next entry, whose content `packs` has, unless Git LFS keeps it.
     pub async fn write_entry(&mut self, packs: &Packs, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
         let Some(entry) = self.writer.next_entry() else { return Ok(()) };
+        if entry.lfs_object().is_some() {
+            return self.write_lfs_object(slices).await;
+        }
         let mut remarks = ArchiveRemarks::default();
         let mut content = entry.open(packs, &mut remarks).map_err(|error| self.failure(error))?;
         self.remark(remarks);
@@ -143,6 +168,25 @@ impl<'a> ArchiveOutput<'a> {
         self.end_entry(slices).await
     }
 
+    /// Writes the next entry, whose content comes from the LFS server.
+    async fn write_lfs_object(&mut self, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
+        let upcoming = &self.writer.plan().entries[self.writer.finished_entries()..];
+        let mut objects = upcoming.iter().filter_map(PlannedEntry::lfs_object);
+        let (Some(entry), Some(object), Some(lfs)) = (upcoming.first(), objects.next(), &mut self.lfs) else {
+            return Err(self.failure(ArchiveError::OutOfOrder));
+        };
+        let mut download = lfs.open(entry.path_in_package(), object, objects).await?;
+        self.writer.begin_entry(download.size()).map_err(|error| self.failure(error))?;
+        while let Some(chunk) = download.next_piece().await? {
+            for piece in chunk.chunks(HAND_ON_BYTES) {
+                self.writer.write(piece).map_err(|error| self.failure(error))?;
+                slices.spend(piece.len() as u64 * DEFLATE_WORK).await;
+                self.hand_on().await?;
+            }
+        }
+        self.end_entry(slices).await
+    }
+
     async fn end_entry(&mut self, slices: &mut Slices<'_>) -> Result<(), BuildFailure> {
         self.writer.end_entry().map_err(|error| self.failure(error))?;
         slices.spend(ENTRY_WORK).await;
@@ -165,7 +209,7 @@ impl<'a> ArchiveOutput<'a> {
     }
 
     /// Writes the directory behind the last entry, and stores the whole under the hash of its content.
-    pub async fn finish(mut self, slices: &mut Slices<'_>) -> Result<(NewArtifact, ArchiveRemarks), BuildFailure> {
+    pub async fn finish(mut self, slices: &mut Slices<'_>) -> Result<FinishedZip, BuildFailure> {
         loop {
             let more = match self.writer.write_directory() {
                 Ok(more) => more,
@@ -183,7 +227,8 @@ impl<'a> ArchiveOutput<'a> {
             if !more {
                 self.record_remarks(self.writer.finished_entries());
                 self.remarks.extend(self.recorded_remarks);
-                return Ok((self.zip.keep().await?, self.remarks));
+                let has_lfs_files = self.writer.plan().entries.iter().any(|entry| entry.lfs_object().is_some());
+                return Ok(FinishedZip { artifact: self.zip.keep().await?, remarks: self.remarks, has_lfs_files });
             }
         }
     }
