@@ -270,7 +270,7 @@ CREATE TABLE repositories (
   request_seq INTEGER NOT NULL DEFAULT 1, -- counts the asks for a sync; a run notes which one it answers
   created_at INTEGER NOT NULL, package_filter TEXT, is_active INTEGER NOT NULL DEFAULT 1, conflicting_package TEXT, tag_prefix TEXT, source_protocol TEXT NOT NULL DEFAULT 'https'
   CHECK (source_protocol IN ('https', 'ssh')), funding TEXT, refresh_before INTEGER, host TEXT GENERATED ALWAYS AS (
-  substr(url, instr(url, '://') + 3, instr(substr(url, instr(url, '://') + 3) || '/', '/') - 1)) VIRTUAL, waiting_since INTEGER, lfs INTEGER NOT NULL DEFAULT 0,
+  substr(url, instr(url, '://') + 3, instr(substr(url, instr(url, '://') + 3) || '/', '/') - 1)) VIRTUAL, waiting_since INTEGER, lfs INTEGER NOT NULL DEFAULT 0, host_credentials TEXT, credential_hosts TEXT,
   UNIQUE (organization_id, url, path)
 ) STRICT;
 

@@ -1,5 +1,5 @@
 //! Requests to somebody else's server: who is shown which credentials, how redirects are followed, and how much of an
-//! answer is read. Credentials go to the origin they were given for and to no other.
+//! answer is read. Credentials go to the origin or to the host that they were given for, and to no other.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use url::Url;
+use url::{Origin, Url};
 
 use crate::ports::{ByteStream, Fault, HttpClientError, HttpRequest, HttpResponse, Millis};
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_target};
@@ -65,6 +65,44 @@ impl Authorization {
     pub fn with(mut self, more: &Self) -> Self {
         self.0.extend(more.0.clone());
         self
+    }
+}
+
+/// Credentials for a host, whatever is asked of it.
+#[derive(Debug, Clone)]
+pub struct HostAuthorization {
+    /// Its name, with the port if that is not the usual one.
+    pub host: String,
+    /// What it is shown.
+    pub authorization: Authorization,
+}
+
+/// The host of an address, with the port if that is not the usual one.
+pub fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The credentials of a request, each for those whom it is meant for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Authorizations<'a> {
+    /// For the origin that is asked first.
+    pub origin: Option<&'a Authorization>,
+    /// For hosts, asked first or redirected to.
+    pub hosts: &'a [HostAuthorization],
+}
+
+impl<'a> From<Option<&'a Authorization>> for Authorizations<'a> {
+    fn from(origin: Option<&'a Authorization>) -> Self {
+        Self { origin, hosts: &[] }
+    }
+}
+
+impl<'a> Authorizations<'a> {
+    /// What `url` is shown.
+    fn for_url(&self, url: &Url, first: &Origin) -> Option<&'a Authorization> {
+        let of_host = || self.hosts.iter().find(|one| one.host == host_of(url)).map(|one| &one.authorization);
+        self.origin.filter(|_| url.origin() == *first).or_else(of_host)
     }
 }
 
@@ -132,12 +170,12 @@ pub struct OutboundResponse {
     pub requests: u32,
 }
 
-/// Asks, and follows redirects. Method and body are kept: git servers redirect renamed repositories, and a `POST` must
+/// Asks, and follows redirects; each address is shown what is meant for it. Method and body are kept: git servers redirect renamed repositories, and a `POST` must
 /// arrive there as one.
 pub async fn send(
     app: &App,
     ask: OutboundRequest,
-    authorization: Option<&Authorization>,
+    authorizations: Authorizations<'_>,
 ) -> Result<OutboundResponse, RequestError> {
     let reach = app.address_policy();
     let origin = ask.url.origin();
@@ -148,9 +186,7 @@ pub async fn send(
             _ => RequestError::ForbiddenRedirect(error),
         })?;
         let mut headers = ask.headers.clone();
-        if let Some(authorization) = authorization
-            && url.origin() == origin
-        {
+        if let Some(authorization) = authorizations.for_url(&url, &origin) {
             headers.extend(authorization.0.clone());
         }
         let request = HttpRequest {
@@ -182,14 +218,15 @@ pub async fn send(
 ///
 /// # Errors
 /// [`RequestError::Busy`] when it is not, or does not help.
-pub async fn send_when_ready(
+pub async fn send_when_ready<'a>(
     app: &App,
     ask: OutboundRequest,
-    authorization: Option<&Authorization>,
+    authorizations: impl Into<Authorizations<'a>>,
 ) -> Result<OutboundResponse, RequestError> {
+    let authorizations = authorizations.into();
     let (mut waited, mut requests, mut attempts_left) = (Duration::ZERO, 0, MAX_BUSY_ATTEMPTS);
     loop {
-        let mut answer = send(app, ask.clone(), authorization).await?;
+        let mut answer = send(app, ask.clone(), authorizations).await?;
         requests += answer.requests;
         answer.requests = requests;
         let status = answer.response.status;

@@ -26,6 +26,7 @@ struct Sealed {
 /// Everything that lies sealed. Who seals something new adds it here.
 const SEALED: &[Sealed] = &[
     Sealed { column: store::sources::repositories::SEALED, seal_row: repositories::credentials::seal_row },
+    Sealed { column: store::sources::host_credentials::SEALED, seal_row: repositories::host_credentials::seal_row },
     Sealed { column: store::sources::dists::SEALED, seal_row: url_login::seal_row },
     Sealed { column: store::identity::two_factor::SEALED, seal_row: second_factor::seal_row },
     Sealed { column: store::identity::idempotency::SEALED, seal_row: idempotency::seal_row },

@@ -95,6 +95,8 @@ pub struct UpstreamRepository {
     pub credential_type: String,
     /// Sealed.
     pub credentials: Option<String>,
+    /// Sealed, for other hosts.
+    pub host_credentials: Option<String>,
     /// Names and globs; `None` is every name.
     pub filter: Option<Vec<String>>,
     /// Its root, once it was read.
@@ -133,6 +135,7 @@ struct AnswerColumns {
     provider: String,
     credential_type: String,
     credentials: Option<String>,
+    host_credentials: Option<String>,
     package_filter: Option<Vec<String>>,
     #[serde(deserialize_with = "readable_root")]
     root: Option<StoredRoot>,
@@ -144,15 +147,16 @@ struct AnswerColumns {
 
 impl From<AnswerColumns> for UpstreamAnswer {
     fn from(columns: AnswerColumns) -> Self {
-        let AnswerColumns { id, uid, url, provider, credential_type, credentials, package_filter, root, .. } = columns;
+        let AnswerColumns { id, uid, url, provider, package_filter, root, .. } = columns;
         Self {
             upstream: UpstreamRepository {
                 id,
                 uid,
                 url,
                 provider,
-                credential_type,
-                credentials,
+                credential_type: columns.credential_type,
+                credentials: columns.credentials,
+                host_credentials: columns.host_credentials,
                 filter: package_filter,
                 root,
             },
@@ -212,7 +216,7 @@ mod tests {
         let facts = |root: &str| {
             let upstream = format!(
                 r#"{{"id":1,"uid":"u","url":"https://repo.test","provider":"composer","credential_type":"none",
-                   "credentials":null,"package_filter":["acme/*"],"root":{root},"answer":"found","checked_at":5,
+                   "credentials":null,"host_credentials":null,"package_filter":["acme/*"],"root":{root},"answer":"found","checked_at":5,
                    "validators":[["\"a\"",null]],"digest":"d"}}"#
             );
             let text = format!(r#"{{"is_own":0,"has_own_vendor":1,"is_reserved":0,"upstreams":[{upstream}]}}"#);

@@ -74,7 +74,8 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
                     'upstreams', json((
                       SELECT json_group_array(json_object('id', r.id, 'uid', r.uid, 'url', r.url,
                                'provider', r.provider, 'credential_type', r.credential_type,
-                               'credentials', r.credentials, 'package_filter', json(r.package_filter),
+                               'credentials', r.credentials, 'host_credentials', r.host_credentials,
+                               'package_filter', json(r.package_filter),
                                'root', json(r.capabilities), 'answer', m.answer, 'checked_at', m.checked_at,
                                'validators', json(m.validators), 'digest', m.digest))
                         FROM repositories r LEFT JOIN mirrors m ON m.repository_id = r.id AND m.name = ?2

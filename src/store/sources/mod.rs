@@ -3,6 +3,7 @@
 pub mod archive_builds;
 pub mod artifacts;
 pub mod dists;
+pub mod host_credentials;
 pub mod monorepos;
 pub mod refs;
 pub mod repositories;

@@ -10,7 +10,8 @@ use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::authority::{StoredRoot, UpstreamRepository};
 use crate::store::packages::state::PackageSource;
 use crate::store::sources::dists;
-use crate::store::{OrganizationId, Page, Query, Update, flag};
+use crate::store::sources::host_credentials::{CredentialHost, StoredHostCredentials};
+use crate::store::{OrganizationId, Page, Query, Update, flag, optional_json_text};
 
 /// A repository as it was registered, and what syncs keep of its server.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +48,8 @@ pub struct Repository {
     pub credential_type: String,
     /// Sealed.
     pub credentials: Option<String>,
+    /// Sealed, for other hosts.
+    pub host_credentials: Option<String>,
     /// JSON of the git server's capabilities, or of an upstream's root.
     pub capabilities: Option<String>,
     /// SHA-256 over the refs of the last sync that was carried through, or that found another repository's package.
@@ -79,6 +82,7 @@ impl Repository {
             provider: self.provider.clone(),
             credential_type: self.credential_type.clone(),
             credentials: self.credentials.clone(),
+            host_credentials: self.host_credentials.clone(),
             filter: self.package_filter.as_deref().and_then(|text| read_text(text).ok()),
             root: StoredRoot::from_json(self.capabilities.as_deref()),
         }
@@ -91,6 +95,9 @@ pub struct RepositoryRow {
     /// The repository.
     #[serde(flatten)]
     pub repository: Repository,
+    /// The hosts of its `host_credentials`.
+    #[serde(deserialize_with = "optional_json_text")]
+    pub credential_hosts: Option<Vec<CredentialHost>>,
     /// Counts the asks for a sync.
     pub request_seq: i64,
     /// When it was registered.
@@ -127,7 +134,7 @@ macro_rules! repository_columns {
     () => {
         "r.id, r.uid, r.organization_id, r.kind, r.provider, r.url, r.path, r.tag_prefix, r.tag_filter, r.branch_filter,
          r.package_filter, r.source_protocol, r.credential_type, r.credentials, r.capabilities, r.refs_digest,
-         r.conflicting_package, r.funding, r.lfs, r.request_seq, r.created_at,
+         r.conflicting_package, r.funding, r.lfs, r.host_credentials, r.credential_hosts, r.request_seq, r.created_at,
          (SELECT name FROM packages p WHERE p.repository_id = r.id AND r.kind = 'git' AND p.renamed_to IS NULL
            ORDER BY p.updated_at DESC, p.id DESC LIMIT 1)
             AS package_name,
@@ -216,6 +223,8 @@ pub struct NewRepository<'a> {
     pub credential_type: &'a str,
     /// Sealed.
     pub credentials: Option<String>,
+    /// For other hosts.
+    pub host_credentials: StoredHostCredentials,
     /// Now.
     pub created_at: Millis,
 }
@@ -229,8 +238,9 @@ pub async fn insert(
 ) -> Result<Option<RepositoryRow>, DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO repositories (uid, organization_id, kind, provider, url, path, tag_filter, branch_filter,
-                package_filter, credential_type, credentials, created_at, tag_prefix, source_protocol, lfs)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                package_filter, credential_type, credentials, created_at, tag_prefix, source_protocol, lfs,
+                host_credentials, credential_hosts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         [
             new.uid.into(),
             new.organization.into(),
@@ -247,6 +257,8 @@ pub async fn insert(
             new.tag_prefix.into(),
             new.source_protocol.into(),
             new.lfs.into(),
+            new.host_credentials.sealed.into(),
+            new.host_credentials.hosts.into(),
         ],
     );
     let ((), (), row) = db.ask((insert, noted, by_uid(new.organization, new.uid))).await?;
@@ -304,6 +316,8 @@ pub struct RepositoryChanges {
     pub lfs: Option<bool>,
     /// Type and sealed credentials.
     pub credentials: Option<NewCredentials>,
+    /// All of those for other hosts.
+    pub host_credentials: Option<StoredHostCredentials>,
     /// Whether what was learnt of its refs and of its server holds no longer.
     pub is_another: bool,
 }
@@ -340,6 +354,8 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
         Some(new) => (Some(new.credential_type), new.sealed),
         None => (None, None),
     };
+    let has_hosts = changes.host_credentials.is_some();
+    let StoredHostCredentials { hosts, sealed } = changes.host_credentials.unwrap_or_default();
     Stmt::new(
         "UPDATE repositories SET url = coalesce(?3, url), provider = coalesce(?4, provider), path = coalesce(?5, path),
                 tag_prefix = CASE WHEN ?15 THEN ?16 ELSE tag_prefix END,
@@ -349,6 +365,8 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
                 source_protocol = coalesce(?17, source_protocol), lfs = coalesce(?18, lfs),
                 credential_type = coalesce(?12, credential_type),
                 credentials = CASE WHEN ?12 IS NOT NULL THEN ?13 ELSE credentials END,
+                host_credentials = CASE WHEN ?19 THEN ?20 ELSE host_credentials END,
+                credential_hosts = CASE WHEN ?19 THEN ?21 ELSE credential_hosts END,
                 refs_digest = CASE WHEN ?14 THEN NULL ELSE refs_digest END,
                 conflicting_package = CASE WHEN ?14 THEN NULL ELSE conflicting_package END,
                 capabilities = CASE WHEN ?14 THEN NULL ELSE capabilities END,
@@ -373,6 +391,9 @@ pub fn update(organization: OrganizationId, uid: &str, changes: RepositoryChange
             changes.tag_prefix.into_value().into(),
             changes.source_protocol.into(),
             changes.lfs.into(),
+            has_hosts.into(),
+            sealed.into(),
+            hosts.into(),
         ],
     )
 }

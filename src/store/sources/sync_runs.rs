@@ -36,7 +36,8 @@ macro_rules! claim_columns {
                    'branch_filter', branch_filter, 'package_filter', package_filter,
                    'credential_type', credential_type, 'credentials', credentials, 'capabilities', capabilities,
                    'refs_digest', refs_digest, 'conflicting_package', conflicting_package),
-                   '$.source_protocol', source_protocol, '$.funding', funding, '$.lfs', lfs)
+                   '$.source_protocol', source_protocol, '$.funding', funding, '$.lfs', lfs,
+                   '$.host_credentials', host_credentials)
               FROM repositories WHERE id = repository_id) AS repository"
     };
 }

@@ -55,7 +55,7 @@ fn key(id: u8, seals: bool, configured: bool, credentials: i64, answers: i64) ->
         "id": id_of(id), "seals": seals, "configured": configured,
         "sealed": {
             "consumers.private_key": 0, "dists.upstream_login": 0, "idempotency_answers.body": answers,
-            "repositories.credentials": credentials, "users.totp_secret": 0, "webhooks.secret": 0,
+            "repositories.credentials": credentials, "repositories.host_credentials": 0, "users.totp_secret": 0, "webhooks.secret": 0,
         },
     })
 }
@@ -124,6 +124,26 @@ async fn the_login_of_an_archive_outlives_the_key_that_it_was_sealed_with() {
 }
 
 #[tokio::test]
+async fn credentials_of_other_hosts_outlive_the_key_that_they_were_sealed_with() {
+    let mut registry = TestRegistry::new();
+    let host = registry.composer_host.clone();
+    host.lazy("https://satis.test");
+    let mut version = upstream_version("https://satis.test", "vendor/lib", "1.0.0");
+    version["dist"]["url"] = json!("https://cdn.test/lib.zip");
+    host.publish("https://satis.test", "vendor/lib", &[version]);
+    host.put("https://cdn.test/lib.zip", zip_of(b"{}"));
+    host.require_bearer("https://cdn.test", "s3cret");
+    let hosts = json!([{"host": "cdn.test", "auth_credentials": "s3cret"}]);
+    registry.upstream_as(json!({"url": "https://satis.test", "host_credentials": hosts})).await;
+    let token = registry.reader().await;
+    registry.get("/p2/vendor/lib.json").basic(&token).composer().send().await.expect(200);
+    with_keys(&mut registry, &[8, 7]);
+    assert_eq!(rotate(&registry).await, json!({"resealed": 1, "remaining": 0, "unreadable": 0}));
+    with_keys(&mut registry, &[8]);
+    registry.get("/dist/vendor/lib/1.0.0.zip").basic(&token).send().await.expect(200);
+}
+
+#[tokio::test]
 async fn nothing_to_do_is_done_without_a_trace() {
     let registry = with_secrets(1).await;
     let before = registry.database.rows("SELECT * FROM repositories, audit_log");
@@ -143,7 +163,7 @@ async fn a_hundred_secrets_of_a_sort_are_sealed_anew_with_a_call_in_as_many_stat
     with_keys(&mut registry, &[8, 7]);
     // The copies are sealed to another row than theirs: they do not open.
     let (found, calls) = registry.counted(rotate(&registry)).await;
-    assert_eq!((calls.round_trips, calls.statements), (2, 24));
+    assert_eq!((calls.round_trips, calls.statements), (2, 28));
     assert_eq!(found["remaining"].as_i64().expect("a number") + found["resealed"].as_i64().expect("a number"), 206);
     assert!(found["unreadable"].as_i64().expect("a number") >= 99);
     let uids = registry.database.rows("SELECT uid FROM repositories WHERE uid LIKE 'copy%'");

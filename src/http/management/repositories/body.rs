@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
+use crate::http::management::repositories::host_credentials::{CredentialHostView, HostCredentialRequest, given};
 use crate::http::management::versions::RemarkView;
 use crate::json::read_text;
 use crate::ports::Millis;
@@ -50,6 +51,12 @@ pub struct RepositoryRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Value>)]
     auth_credentials: Update<Value>,
+    /// Credentials for other hosts, on which the repository's zips or documents are; each is sent to its host alone, also when
+    /// a redirect leads there. The list replaces the one before; null is none. An entry of a change without
+    /// `auth_credentials` keeps those that its host has.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<HostCredentialRequest>>)]
+    host_credentials: Update<Vec<HostCredentialRequest>>,
     /// The package's directory; null is the root of the repository. Only for git.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<String>)]
@@ -131,14 +138,15 @@ impl RepositoryRequest {
     /// As a new repository.
     pub(super) fn into_spec(mut self) -> Result<RepositorySpec, Failure> {
         let provider = parse_provider(parse_kind(self.kind.as_deref())?, self.vcs_type.as_deref())?;
-        let given = self.auth_credentials.clone().into_value();
-        let credentials = Credentials::read(self.credential_type.as_deref(), given.as_ref())?;
+        let secret = self.auth_credentials.clone().into_value();
+        let credentials = Credentials::read(self.credential_type.as_deref(), secret.as_ref())?;
         let url = if provider == Some(Provider::Artifact) { self.url.take() } else { Some(self.required_url()?) };
         let source_protocol = parse_protocol(&self.source_protocol)?.into_value();
         Ok(RepositorySpec {
             url,
             provider,
             credentials,
+            host_credentials: given(self.host_credentials.into_value().unwrap_or_default()),
             path: self.path.into_value(),
             tag_prefix: self.tag_prefix.into_value(),
             tag_filter: self.tag_filter.into_value(),
@@ -160,6 +168,7 @@ impl RepositoryRequest {
             provider: provider.map_or(Update::Keep, |provider| Update::Set(Some(provider))),
             credential_type: self.credential_type,
             auth_credentials: self.auth_credentials,
+            host_credentials: self.host_credentials.map(given),
             path: self.path,
             tag_prefix: self.tag_prefix,
             tag_filter: self.tag_filter,
@@ -180,6 +189,7 @@ impl RepositoryRequest {
         let change = self.into_change()?;
         Ok(RepositoryChange {
             provider: cleared(change.provider),
+            host_credentials: cleared(change.host_credentials),
             path: cleared(change.path),
             tag_prefix: cleared(change.tag_prefix),
             tag_filter: cleared(change.tag_filter),
@@ -208,6 +218,8 @@ pub struct RepositoryView {
     /// The host's kind.
     provider: String,
     credential_type: String,
+    /// The hosts that it has credentials of their own for.
+    host_credentials: Vec<CredentialHostView>,
     path: Option<String>,
     tag_prefix: Option<String>,
     tag_filter: Option<Vec<String>>,
@@ -238,6 +250,7 @@ impl RepositoryView {
         let SyncState { status, error } = status(&row, now);
         let (sync_status, error) = (status.as_str(), error.map(str::to_owned));
         let globs = |text: Option<String>| text.and_then(|text| read_text(&text).ok());
+        let hosts = row.credential_hosts.unwrap_or_default();
         let RepositoryRow { repository, package_name, remarks, last_remark_at, last_run, created_at, .. } = row;
         Self {
             id: repository.uid,
@@ -246,6 +259,7 @@ impl RepositoryView {
             vcs_type: repository.provider.clone(),
             provider: repository.provider,
             credential_type: repository.credential_type,
+            host_credentials: hosts.into_iter().map(CredentialHostView::from).collect(),
             path: Some(repository.path).filter(|path| !path.is_empty() && repository.kind == RepositoryKind::Git),
             tag_prefix: repository.tag_prefix,
             tag_filter: globs(repository.tag_filter),

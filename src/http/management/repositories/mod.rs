@@ -1,6 +1,7 @@
 //! `/api/repositories`.
 
 mod body;
+mod host_credentials;
 pub mod monorepo;
 
 use axum::response::Response;

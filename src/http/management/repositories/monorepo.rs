@@ -10,6 +10,7 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::RepositoriesWrite;
 use crate::http::kit::response::ok;
 use crate::http::management::repositories::body::{RepositoryView, parse_protocol, parse_provider};
+use crate::http::management::repositories::host_credentials::{HostCredentialRequest, given};
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::repositories::RepositorySpec;
@@ -33,6 +34,9 @@ pub struct MonorepoRequest {
     /// The token; or `user:password`; or an object `{token}` or `{username, password}`. Never shown again.
     #[schema(value_type = Option<Value>)]
     auth_credentials: Option<Value>,
+    /// Credentials for other hosts, as for a single repository.
+    #[serde(default)]
+    host_credentials: Vec<HostCredentialRequest>,
     /// The directories of the packages: `packages/*`. Each `*` stands for any characters of one name.
     path: String,
     /// What the tags of each package begin with: `{directory}-v`, where `{directory}` stands for the last name of its
@@ -54,6 +58,7 @@ impl MonorepoRequest {
             url: Some(self.url),
             provider: parse_provider(None, self.vcs_type.as_deref())?,
             credentials: Credentials::read(self.credential_type.as_deref(), self.auth_credentials.as_ref())?,
+            host_credentials: given(self.host_credentials),
             path: Some(self.path),
             tag_prefix: self.tag_prefix,
             tag_filter: self.tag_filter,

@@ -15,12 +15,14 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::memory::Permit;
 use crate::registry::kernel::outbound::{
-    Authorization, OutboundRequest, OutboundResponse, RequestError, read_all, send_when_ready,
+    Authorization, Authorizations, HostAuthorization, OutboundRequest, OutboundResponse, RequestError, host_of,
+    read_all, send_when_ready,
 };
 use crate::registry::kernel::provider::Provider;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::repositories::credentials::Credentials;
+use crate::registry::sources::repositories::host_credentials::HostCredentials;
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, UpstreamRepository, Validators};
 
 /// Most bytes of a document of one package: the largest of packagist.org has two million.
@@ -73,6 +75,7 @@ pub struct ComposerClient<'a> {
     app: &'a App,
     base: Url,
     authorization: Option<Authorization>,
+    hosts: Vec<HostAuthorization>,
     /// A login that stood in an address, for the host that it was meant for.
     login: Option<UrlLogin>,
     /// Requests sent so far.
@@ -96,8 +99,15 @@ impl<'a> ComposerClient<'a> {
         let UpstreamRepository { uid, url, credential_type, credentials, .. } = upstream;
         let credentials = Credentials::open(app, uid, credential_type, credentials.as_deref())?;
         let provider = Provider::parse(&upstream.provider).unwrap_or(Provider::Composer);
-        let authorization = credentials.authorization(provider);
-        Ok(Self { app, base: root_url(url)?, authorization, login: None, requests: 0, received_bytes: 0 })
+        Ok(Self {
+            app,
+            base: root_url(url)?,
+            authorization: credentials.authorization(provider),
+            hosts: HostCredentials::open(app, uid, upstream.host_credentials.as_deref())?.authorizations(),
+            login: None,
+            requests: 0,
+            received_bytes: 0,
+        })
     }
 
     /// Sends `login` to the host that it is meant for, in place of the repository's own credentials.
@@ -212,24 +222,44 @@ impl<'a> ComposerClient<'a> {
             }
             StatusCode::NOT_MODIFIED if known.is_some() => Ok(ConditionalResponse::Unchanged),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(ConditionalResponse::Absent),
-            _ => Err(response_error(answer).await),
+            _ => Err(self.response_error(answer).await),
         }
     }
 
-    /// Sends one request with the credentials that are meant for its host.
+    /// Sends one request with the credentials that are meant for its host, and for those that it is redirected to.
     pub async fn send(
         &mut self,
         url: Url,
         known: Option<&Validators>,
     ) -> Result<OutboundResponse, UpstreamRepositoryError> {
         let login = self.login.as_ref().and_then(|login| login.authorization(&url));
-        let authorization =
-            login.as_ref().or_else(|| self.authorization.as_ref().filter(|_| url.origin() == self.base.origin()));
+        let own = || self.authorization.as_ref().filter(|_| url.origin() == self.base.origin());
+        let authorizations = Authorizations { origin: login.as_ref().or_else(own), hosts: &self.hosts };
         self.requests += 1;
         let asked = OutboundRequest { method: Method::GET, url, headers: headers(known), body: Bytes::new() };
-        let answer = send_when_ready(self.app, asked, authorization).await?;
+        let answer = send_when_ready(self.app, asked, authorizations).await?;
         self.requests += i64::from(answer.requests) - 1;
         Ok(answer)
+    }
+
+    /// Why the server did not send what was asked for, in its own words if it has some. Whoever hides what is there may
+    /// say 404.
+    pub async fn response_error(&self, mut answer: OutboundResponse) -> UpstreamRepositoryError {
+        let status = answer.response.status.as_u16();
+        let message = match read_all(&mut *answer.response.body, MAX_ERROR_BYTES_READ).await {
+            Ok(bytes) => error_message(&bytes).map(|text| format!(": {text}")).unwrap_or_default(),
+            Err(_) => String::new(),
+        };
+        let is_own = answer.url.origin() == self.base.origin();
+        match answer.response.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if !is_own => {
+                let host = host_of(&answer.url);
+                let has_credentials = self.hosts.iter().any(|one| one.host == host);
+                UpstreamRepositoryError::HostRefused { host, status, message, has_credentials }
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamRepositoryError::Refused { status, message },
+            _ => UpstreamRepositoryError::Status { status, message },
+        }
     }
 }
 
@@ -244,19 +274,6 @@ fn headers(known: Option<&Validators>) -> HeaderMap {
         }
     }
     headers
-}
-
-/// Why the server did not send what was asked for, in its own words if it has some.
-pub async fn response_error(mut answer: OutboundResponse) -> UpstreamRepositoryError {
-    let status = answer.response.status.as_u16();
-    let message = match read_all(&mut *answer.response.body, MAX_ERROR_BYTES_READ).await {
-        Ok(bytes) => error_message(&bytes).map(|text| format!(": {text}")).unwrap_or_default(),
-        Err(_) => String::new(),
-    };
-    match answer.response.status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamRepositoryError::Refused { status, message },
-        _ => UpstreamRepositoryError::Status { status, message },
-    }
 }
 
 /// What a JSON answer says to people.

@@ -16,7 +16,7 @@ use crate::registry::kernel::memory::Permit;
 use crate::registry::kernel::outbound::RequestError;
 use crate::registry::packages::documents::stored;
 use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
-use crate::registry::sources::composer::client::{ComposerClient, response_error};
+use crate::registry::sources::composer::client::ComposerClient;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::lookup::ask_again;
 use crate::registry::sources::composer::url_login::UrlLogin;
@@ -235,7 +235,7 @@ async fn download(
 ) -> Result<NewArtifact, UpstreamDistError> {
     let mut answer = remote.send(remote.resolve(url)?, None).await?;
     if answer.response.status != StatusCode::OK {
-        return Err(response_error(answer).await.into());
+        return Err(remote.response_error(answer).await.into());
     }
     let length = answer.response.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_BYTES) {

@@ -20,6 +20,18 @@ pub enum UpstreamRepositoryError {
         /// What the server said, after a colon.
         message: String,
     },
+    /// 401, 403 or 404 of another host than the repository's own.
+    #[error("{host} answers with HTTP {status}{message}; {}", host_advice(*.has_credentials))]
+    HostRefused {
+        /// The host, with its port.
+        host: String,
+        /// HTTP status.
+        status: u16,
+        /// What the server said, after a colon.
+        message: String,
+        /// Whether it was shown credentials of its own.
+        has_credentials: bool,
+    },
     /// The root is not there.
     #[error("there is no packages.json at this address, or the credentials may not see it (HTTP 404)")]
     NotARepository,
@@ -75,6 +87,14 @@ pub enum UpstreamRepositoryError {
     Internal(Failure),
 }
 
+fn host_advice(has_credentials: bool) -> &'static str {
+    if has_credentials {
+        "check its credentials in `host_credentials` of the repository"
+    } else {
+        "if it wants credentials, give them with `host_credentials` of the repository"
+    }
+}
+
 impl From<Failure> for UpstreamRepositoryError {
     fn from(failure: Failure) -> Self {
         Self::Internal(failure)
@@ -105,7 +125,8 @@ impl UpstreamRepositoryError {
 
     /// Whether the same may come of every request, because it does not lie in one document.
     pub fn may_concern_all(&self) -> bool {
-        self.is_server_failure() || matches!(self, Self::Refused { .. } | Self::Status { .. } | Self::NotARepository)
+        let is_refusal = matches!(self, Self::Refused { .. } | Self::HostRefused { .. } | Self::Status { .. });
+        self.is_server_failure() || is_refusal || matches!(self, Self::NotARepository)
     }
 
     /// Whether the server is to blame.

@@ -158,6 +158,7 @@ mod tests {
             url: "https://repo.test".to_owned(),
             provider: provider.to_owned(),
             credential_type: credential_type.to_owned(),
+            host_credentials: None,
             credentials: None,
             filter: filter.map(|filter| filter.iter().map(|&pattern| pattern.to_owned()).collect()),
             root: None,

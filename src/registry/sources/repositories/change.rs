@@ -15,7 +15,8 @@ use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::kernel::provider::Provider;
 use crate::registry::packages::publish::render_again_after_builds;
 use crate::registry::sources::composer::PACKAGIST;
-use crate::registry::sources::repositories::credentials::Credentials;
+use crate::registry::sources::repositories::credentials::{Credentials, type_named};
+use crate::registry::sources::repositories::host_credentials::{GivenHostCredential, HostCredentials};
 use crate::registry::sources::repositories::{
     checked_filter, checked_package_filter, checked_path, checked_tag_prefix, checked_url, default_provider, get,
     managed_by_settings, refuse_foreign, refuse_uploads, taken,
@@ -26,6 +27,7 @@ use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::packages::publication::{Leaving, Retirement, retire};
 use crate::store::packages::state::listed_names;
+use crate::store::sources::host_credentials::StoredHostCredentials;
 use crate::store::sources::repositories::{self, NewCredentials, Repository, RepositoryChanges, RepositoryRow};
 use crate::store::sources::{dists, refs, sync_runs, upstream_answers};
 
@@ -42,6 +44,8 @@ pub struct RepositoryChange {
     pub credential_type: Option<String>,
     /// See [`Credentials::read`]; cleared is none.
     pub auth_credentials: Update<Value>,
+    /// All credentials for other hosts; cleared is none.
+    pub host_credentials: Update<Vec<GivenHostCredential>>,
     /// The package's sub-directory; cleared is the root.
     pub path: Update<String>,
     /// What the package's tags begin with; cleared is nothing.
@@ -108,17 +112,25 @@ impl RepositoryChange {
 
     /// The credentials from now on; `None` when they stay.
     fn credentials(&self, repository: &Repository) -> Result<Option<Credentials>, Failure> {
-        let named = self.credential_type.as_deref().map(|name| match name {
-            "http_basic" => "basic",
-            "bearer" => "token",
-            other => other,
-        });
+        let named = self.credential_type.as_deref().map(type_named);
         match (&self.auth_credentials, named) {
             (Update::Keep, None) => Ok(None),
             (Update::Keep, Some(name)) if name == repository.credential_type => Ok(None),
             (given, name) => Credentials::read(name, given.clone().into_value().as_ref()).map(Some),
         }
     }
+}
+
+/// The credentials for other hosts from now on; `None` when they stay.
+fn host_credentials(
+    app: &App,
+    repository: &Repository,
+    given: Update<Vec<GivenHostCredential>>,
+) -> Result<Option<StoredHostCredentials>, Failure> {
+    let Update::Set(given) = given else { return Ok(None) };
+    let known = HostCredentials::open(app, &repository.uid, repository.host_credentials.as_deref())?;
+    let all = HostCredentials::read(app, &given.unwrap_or_default(), &known)?;
+    if all == known { Ok(None) } else { all.seal(app, &repository.uid).map(Some) }
 }
 
 /// What is different from what is stored.
@@ -168,6 +180,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
     }
     let provider = change.provider(repository, url.as_deref());
     let (source_protocol, lfs) = (change.source_protocol(repository), change.lfs(repository));
+    let host_credentials = host_credentials(app, repository, change.host_credentials)?;
     let path = match change.path {
         Update::Keep => None,
         Update::Set(path) => Some(checked_path(path.as_deref())?).filter(|path| *path != repository.path),
@@ -196,6 +209,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
             }),
             None => None,
         },
+        host_credentials,
         is_another: false,
     };
     let all = [
@@ -209,6 +223,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         ("source_protocol", changes.source_protocol.is_some()),
         ("lfs", changes.lfs.is_some()),
         ("credentials", changes.credentials.is_some()),
+        ("host_credentials", changes.host_credentials.is_some()),
     ];
     let fields: Vec<&str> = all.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();
     changes.is_another = all.iter().take(6).any(|(_, differs)| *differs);

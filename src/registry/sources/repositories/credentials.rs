@@ -94,17 +94,17 @@ impl Credentials {
 
     /// Seals them for the repository with public id `uid`; `None` when there are none.
     pub fn seal(&self, app: &App, uid: &str) -> Result<Option<String>, Failure> {
-        let sealed = self.to_sealable().map(|text| app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &text));
+        let seal = |value: Value| app.config.keyring.seal(&*app.ports.entropy, &seal_row(uid), &value.to_string());
+        let sealed = self.to_sealable().map(seal);
         sealed.transpose().map_err(Failure::internal_with_detail)
     }
 
-    fn to_sealable(&self) -> Option<String> {
+    /// As [`Credentials::read`] takes them, for whoever seals them; `None` when there are none.
+    pub(super) fn to_sealable(&self) -> Option<Value> {
         match self {
             Self::None => None,
-            Self::Token(token) => Some(json!({ "token": token }).to_string()),
-            Self::Basic { username, password } => {
-                Some(json!({ "username": username, "password": password }).to_string())
-            }
+            Self::Token(token) => Some(json!({ "token": token })),
+            Self::Basic { username, password } => Some(json!({ "username": username, "password": password })),
         }
     }
 
@@ -124,6 +124,15 @@ impl Credentials {
             Self::Token(token) => Authorization::basic(provider.token_user(), token),
             Self::Basic { username, password } => Authorization::basic(username, password),
         }
+    }
+}
+
+/// The stored name of a type that a request names.
+pub fn type_named(name: &str) -> &str {
+    match name {
+        "http_basic" => "basic",
+        "bearer" => "token",
+        other => other,
     }
 }
 

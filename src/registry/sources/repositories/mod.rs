@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod credentials;
+pub mod host_credentials;
 pub mod monorepo;
 pub mod verify;
 
@@ -22,6 +23,7 @@ use crate::registry::kernel::git_address::read_git_address;
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::provider::Provider;
 use crate::registry::sources::repositories::credentials::Credentials;
+use crate::registry::sources::repositories::host_credentials::{GivenHostCredential, HostCredentials};
 use crate::store::Page;
 use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
@@ -40,6 +42,8 @@ pub struct RepositorySpec {
     pub provider: Option<Provider>,
     /// Credentials.
     pub credentials: Credentials,
+    /// Credentials for other hosts.
+    pub host_credentials: Vec<GivenHostCredential>,
     /// The package's sub-directory.
     pub path: Option<String>,
     /// What the package's tags begin with; it is cut off.
@@ -161,6 +165,7 @@ struct CheckedSpec {
     source_protocol: SourceProtocol,
     lfs: bool,
     credentials: Credentials,
+    host_credentials: HostCredentials,
 }
 
 impl CheckedSpec {
@@ -169,6 +174,7 @@ impl CheckedSpec {
         let given = [
             ("url", kind == RepositoryKind::Artifact && spec.url.is_some()),
             ("credential_type", kind == RepositoryKind::Artifact && spec.credentials.type_name() != "none"),
+            ("host_credentials", kind == RepositoryKind::Artifact && !spec.host_credentials.is_empty()),
             ("path", spec.path.is_some()),
             ("tag_prefix", spec.tag_prefix.is_some()),
             ("tag_filter", spec.tag_filter.is_some()),
@@ -190,6 +196,7 @@ impl CheckedSpec {
             source_protocol: spec.source_protocol.unwrap_or_default(),
             lfs: spec.lfs.unwrap_or_default(),
             credentials: spec.credentials,
+            host_credentials: HostCredentials::read(app, &spec.host_credentials, &HostCredentials::default())?,
         })
     }
 
@@ -215,6 +222,7 @@ impl CheckedSpec {
             lfs: self.lfs,
             credential_type: self.credentials.type_name(),
             credentials: self.credentials.seal(app, package.uid)?,
+            host_credentials: self.host_credentials.seal(app, package.uid)?,
             created_at: app.now(),
         })
     }

@@ -7,5 +7,6 @@ mod import_all;
 pub mod lookup;
 mod names;
 mod refresh;
+mod second_host;
 mod shapes;
 pub mod whole;

@@ -41,8 +41,9 @@ async fn a_registered_repository_is_pending_until_its_sync_and_then_ok() {
     let id = reply.id();
     let mut expected = json!({
         "id": id, "url": "https://git.test/acme/lib.git", "kind": "git", "vcs_type": "git", "provider": "git",
-        "credential_type": "none", "path": null, "tag_prefix": null, "tag_filter": null, "branch_filter": null,
-        "package_filter": null, "source_protocol": "https", "lfs": false, "package": null, "sync_status": "pending",
+        "credential_type": "none", "host_credentials": [], "path": null, "tag_prefix": null, "tag_filter": null,
+        "branch_filter": null, "package_filter": null, "source_protocol": "https", "lfs": false, "package": null,
+        "sync_status": "pending",
         "last_synced_at": null, "error": null, "remarks": 0, "last_remark_at": null, "created_at": START.seconds(),
     });
     assert_eq!(reply.json(), expected);
