@@ -183,7 +183,7 @@ CREATE TABLE mirrors (
   validators TEXT NOT NULL DEFAULT '[]', -- JSON array of {etag, last_modified} of its documents
   digest TEXT, -- SHA-256 over its documents
   skipped TEXT NOT NULL DEFAULT '[]', -- JSON array of [version, reason] of what was left out
-  error TEXT, -- why the latest attempt failed; NULL when it did not
+  error TEXT, vanished_at INTEGER, -- why the latest attempt failed; NULL when it did not
   PRIMARY KEY (repository_id, name)
 ) STRICT, WITHOUT ROWID;
 

@@ -12,6 +12,7 @@ use crate::http::kit::response::{Done, message, ok};
 use crate::http::management::versions::VersionView;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::dates::rfc3339;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::manage::{self, ManagedBy, PackageChanges};
 use crate::registry::packages::read;
@@ -32,6 +33,8 @@ pub struct PackageView {
     abandoned: bool,
     /// What to use instead.
     replacement: Option<String>,
+    /// Why it is abandoned, if the registry has found that out: its upstream has it no longer.
+    abandoned_reason: Option<String>,
     /// Installs that composer reported.
     downloads: i64,
     /// Unix seconds.
@@ -42,6 +45,7 @@ pub struct PackageView {
 
 impl From<PackageRow> for PackageView {
     fn from(row: PackageRow) -> Self {
+        let abandoned_reason = abandoned_reason(&row);
         Self {
             id: row.uid,
             repo_id: row.repository_uid,
@@ -49,6 +53,7 @@ impl From<PackageRow> for PackageView {
             description: row.description,
             package_type: row.package_type,
             latest_version: row.latest_version,
+            abandoned_reason,
             abandoned: row.abandoned.is_some(),
             replacement: row.abandoned.filter(|text| text != "true"),
             downloads: row.downloads,
@@ -56,6 +61,15 @@ impl From<PackageRow> for PackageView {
             updated_at: row.updated_at.seconds(),
         }
     }
+}
+
+/// Why a package is abandoned that its upstream has no longer.
+fn abandoned_reason(row: &PackageRow) -> Option<String> {
+    let found_at = rfc3339(row.vanished_at?);
+    Some(format!(
+        "It is no longer at {}. That was found at {found_at}; the versions that it had are kept.",
+        row.repository_url
+    ))
 }
 
 /// A package with its versions, newest first.

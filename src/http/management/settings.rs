@@ -19,7 +19,7 @@ use crate::store::access::rate_limits::RateLimits;
     "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"],
     "immutable_tags": false, "claim_vendors": true,
     "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100},
-    "block_malware_downloads": true
+    "block_malware_downloads": true, "retire_vanished_packages": false
 }))]
 pub struct SettingsView {
     /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
@@ -38,6 +38,9 @@ pub struct SettingsView {
     rate_limits: RateLimitsView,
     /// Whether the zips of versions on the list `malware`, one's own or an upstream's, are answered with 410. On at first.
     block_malware_downloads: bool,
+    /// Whether packages that their upstream has no longer leave the metadata, from the next sync on that finds them gone. Else
+    /// they are kept, marked abandoned. Off at first.
+    retire_vanished_packages: bool,
 }
 
 /// Rate limits of credentials without one of their own.
@@ -68,6 +71,7 @@ impl From<Settings> for SettingsView {
             claim_vendors: settings.claim_vendors,
             rate_limits: settings.rate_limits.into(),
             block_malware_downloads: settings.block_malware_downloads,
+            retire_vanished_packages: settings.retire_vanished_packages,
         }
     }
 }
@@ -105,6 +109,10 @@ pub struct SettingsRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<bool>)]
     block_malware_downloads: Update<bool>,
+    /// Whether packages that their upstream has no longer leave the metadata.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<bool>)]
+    retire_vanished_packages: Update<bool>,
 }
 
 /// A change of rate limits; what it does not name stays.
@@ -136,6 +144,7 @@ impl From<SettingsRequest> for SettingsChange {
             claim_vendors: request.claim_vendors,
             rate_limits: request.rate_limits.map(RateLimitsChange::from),
             block_malware_downloads: request.block_malware_downloads,
+            retire_vanished_packages: request.retire_vanished_packages,
         }
     }
 }

@@ -111,6 +111,7 @@ pub async fn listed_names(
         let mirrored = organizations::mirrored(view.organization(), &view.version_limited_targets());
         names.extend(visible(view, app.ports.database.ask(mirrored).await?));
         names.sort_unstable();
+        names.dedup();
     }
     let filter = filter.map(str::to_ascii_lowercase);
     let beginning = vendor.map(|vendor| format!("{}/", vendor.to_ascii_lowercase()));

@@ -52,6 +52,8 @@ pub struct Settings {
     pub rate_limits: RateLimits,
     /// Whether the zips of versions on the list of malware are refused.
     pub block_malware_downloads: bool,
+    /// Whether packages that their upstream has no longer leave the metadata.
+    pub retire_vanished_packages: bool,
 }
 
 impl Default for Settings {
@@ -64,6 +66,7 @@ impl Default for Settings {
             claim_vendors: true,
             rate_limits: RateLimits::default(),
             block_malware_downloads: true,
+            retire_vanished_packages: false,
         }
     }
 }
@@ -76,7 +79,7 @@ impl Settings {
     }
 
     /// Each with its name, as it is stored.
-    fn entries(&self) -> [(&'static str, Value); 7] {
+    fn entries(&self) -> [(&'static str, Value); 8] {
         [
             ("packagist_mirroring", json!(self.packagist_mirroring)),
             ("packagist_url", json!(self.packagist_url)),
@@ -85,6 +88,7 @@ impl Settings {
             ("claim_vendors", json!(self.claim_vendors)),
             ("rate_limits", json!(self.rate_limits)),
             ("block_malware_downloads", json!(self.block_malware_downloads)),
+            ("retire_vanished_packages", json!(self.retire_vanished_packages)),
         ]
     }
 
@@ -112,6 +116,8 @@ pub struct SettingsChange {
     pub rate_limits: Update<RateLimitsChange>,
     /// Whether the zips of versions on the list of malware are refused.
     pub block_malware_downloads: Update<bool>,
+    /// Whether packages that their upstream has no longer leave the metadata.
+    pub retire_vanished_packages: Update<bool>,
 }
 
 /// A change of the rate limits; what it does not name stays.
@@ -152,6 +158,11 @@ impl SettingsChange {
                 self.block_malware_downloads,
                 before.block_malware_downloads,
                 default.block_malware_downloads,
+            ),
+            retire_vanished_packages: chosen(
+                self.retire_vanished_packages,
+                before.retire_vanished_packages,
+                default.retire_vanished_packages,
             ),
         })
     }

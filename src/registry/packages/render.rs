@@ -4,8 +4,8 @@
 //! handed out ([`absolute`]): a publish comes from a queue and knows of none.
 
 use composer::{
-    Dist, DistType, DocumentForm, DocumentWriter, InvalidManifest, Manifest, Map, NormalizedVersion, PackageName,
-    RefVersion, Release, Source, Stability,
+    Dist, DistType, DocumentForm, DocumentWriter, InvalidManifest, InvalidRepository, Manifest, Map, NormalizedVersion,
+    PackageName, RefVersion, Release, Source, Stability, read_package,
 };
 use serde_json::{Value, json};
 
@@ -124,6 +124,39 @@ pub fn render_entries(name: &PackageName, entries: Vec<Map>, index: &[IndexedVer
         renderer.push(entry);
     }
     renderer.finish(index)
+}
+
+/// A package that is abandoned from now on.
+pub struct Abandoned {
+    /// Its documents.
+    pub rendered: Rendered,
+    /// The normalized version of its default branch.
+    pub default_branch: Option<String>,
+}
+
+/// Makes a package abandoned that has these documents; `index` is its version index. What an entry says itself of that stays.
+///
+/// # Errors
+/// When a stored document cannot be read.
+pub fn render_abandoned(
+    name: &PackageName,
+    documents: [&str; 2],
+    index: &[IndexedVersion],
+) -> Result<Abandoned, InvalidRepository> {
+    let mut entries = Vec::new();
+    for document in documents {
+        let read = read_package(document.as_bytes(), name)?;
+        entries.extend(read.into_iter().flat_map(|document| document.versions));
+    }
+    for entry in &mut entries {
+        let is_stated = entry.get("abandoned").is_some_and(|stated| *stated != Value::Bool(false));
+        if !is_stated {
+            entry.insert("abandoned".to_owned(), true.into());
+        }
+    }
+    let default_branch = entries.iter().find(|entry| entry.contains_key("default-branch"));
+    let default_branch = default_branch.map(|entry| composer::version_of(entry).as_str().to_owned());
+    Ok(Abandoned { rendered: render_entries(name, entries, index), default_branch })
 }
 
 /// Writes a package's documents entry by entry: together, the entries of a thousand versions would take half of an

@@ -97,7 +97,8 @@ macro_rules! listed_packages {
     };
 }
 
-/// What an organization announces and every package that it publishes itself, in one round trip. `with_index` are the
+/// What an organization announces and every package that it publishes itself, or keeps although its upstream has it no longer
+/// and may announce it no longer, in one round trip. `with_index` are the
 /// names and patterns of packages whose version index is wanted too; some that only begin like a pattern have it as well.
 pub async fn listing(
     db: &dyn Database,
@@ -126,7 +127,12 @@ pub async fn listing(
         [organization.into()],
     );
     let packages = Query::all(
-        concat!(listed_packages!(), " AND r.kind <> 'composer' ORDER BY p.name"),
+        concat!(
+            listed_packages!(),
+            " AND (r.kind <> 'composer' OR EXISTS (
+                SELECT 1 FROM mirrors m
+                 WHERE m.repository_id = p.repository_id AND m.name = p.name AND m.vanished_at IS NOT NULL)) ORDER BY p.name"
+        ),
         [organization.into(), ranges_of(with_index).into()],
     );
     let (announced, packages) = db.ask((announced, packages)).await?;

@@ -26,6 +26,8 @@ pub struct PackageRow {
     pub package_type: String,
     /// `true`, or the replacement's name.
     pub abandoned: Option<String>,
+    /// Since when its upstream has it no longer.
+    pub vanished_at: Option<Millis>,
     /// Pretty version.
     pub latest_version: Option<String>,
     /// The version index (`registry::access::view`); `None` when lists show no version of it.
@@ -49,6 +51,7 @@ macro_rules! package_columns {
     () => {
         "p.id, p.uid, r.uid AS repository_uid, p.name, p.description, p.type, p.abandoned, p.latest_version,
          p.version_index, p.homepage, r.provider, r.url AS repository_url, p.created_at, p.updated_at,
+         (SELECT m.vanished_at FROM mirrors m WHERE m.repository_id = p.repository_id AND m.name = p.name) AS vanished_at,
          (SELECT coalesce(sum(d.count), 0) FROM downloads d JOIN versions v ON v.id = d.version_id
            WHERE v.package_id = p.id) AS downloads
        FROM packages p JOIN repositories r ON r.id = p.repository_id"

@@ -20,6 +20,8 @@ pub struct NameRow {
     pub ownership: NameOwnership,
     /// What the upstream published of it that the statement is about.
     pub before: PreviousAnswer,
+    /// Whether that upstream has it no longer, and what it had is kept.
+    pub has_vanished: bool,
 }
 
 /// The columns of a [`NameRow`].
@@ -30,12 +32,19 @@ struct NameColumns {
     ownership: NameOwnership,
     validators: Option<String>,
     digest: Option<String>,
+    #[serde(deserialize_with = "flag")]
+    has_vanished: bool,
 }
 
 impl From<NameColumns> for NameRow {
     fn from(row: NameColumns) -> Self {
         let validators = row.validators.and_then(|text| read_text(&text).ok()).unwrap_or_default();
-        Self { name: row.name, ownership: row.ownership, before: PreviousAnswer { validators, digest: row.digest } }
+        Self {
+            name: row.name,
+            ownership: row.ownership,
+            before: PreviousAnswer { validators, digest: row.digest },
+            has_vanished: row.has_vanished,
+        }
     }
 }
 
@@ -64,9 +73,9 @@ macro_rules! owners {
 pub fn ownership(organization: OrganizationId, repository_id: i64, names: String) -> Query<Vec<NameRow>> {
     Query::all(
         concat!(
-            "SELECT n.validators, n.digest, ",
+            "SELECT n.validators, n.digest, n.vanished_at IS NOT NULL AS has_vanished, ",
             ownership_columns!(),
-            " FROM (SELECT j.value AS name, m.validators, m.digest
+            " FROM (SELECT j.value AS name, m.validators, m.digest, m.vanished_at
                       FROM json_each(?3) j LEFT JOIN mirrors m ON m.repository_id = ?2 AND m.name = j.value) n",
             owners!()
         ),
@@ -79,9 +88,9 @@ pub fn ownership(organization: OrganizationId, repository_id: i64, names: String
 pub fn oldest(organization: OrganizationId, repository_id: i64, before: Millis, limit: i64) -> Query<Vec<NameRow>> {
     Query::all(
         concat!(
-            "SELECT n.validators, n.digest, ",
+            "SELECT n.validators, n.digest, n.vanished_at IS NOT NULL AS has_vanished, ",
             ownership_columns!(),
-            " FROM (SELECT name, validators, digest, error, checked_at FROM mirrors
+            " FROM (SELECT name, validators, digest, vanished_at, error, checked_at FROM mirrors
                      WHERE repository_id = ?2 AND answer <> 'absent'
                        AND (checked_at < max(?3, coalesce((SELECT r.refresh_before FROM repositories r WHERE r.id = ?2), 0))
                             OR error IS NOT NULL)
@@ -201,8 +210,41 @@ pub struct NewAnswer {
     pub answer: Result<AnswerKind, String>,
     /// What it published; none of an absent package.
     pub published: PreviousAnswer,
+    /// Whether it has the package no longer, and what it had is kept.
+    pub has_vanished: bool,
     /// Versions that were left out. When the digest is the one that was noted before, so are these.
     pub skipped: Vec<SkippedVersion>,
+}
+
+/// Whether packages that their upstream has no longer leave the metadata.
+pub fn retires_vanished(organization: OrganizationId) -> Query<bool> {
+    Query::any(
+        "SELECT 1 AS found FROM settings
+          WHERE organization_id = ?1 AND key = 'retire_vanished_packages' AND value = 'true'",
+        [organization.into()],
+    )
+}
+
+/// A part of a document of a package that an upstream has published here.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MirroredPart {
+    /// The package's version index.
+    pub version_index: String,
+    /// `stable` or `dev`.
+    pub stability: String,
+    /// The part's text.
+    pub body: String,
+}
+
+/// Reads the documents of a package that `repository_id` has published, in the order of their parts; none when nothing of it
+/// is listed.
+pub fn mirrored_documents(organization: OrganizationId, repository_id: i64, name: &str) -> Query<Vec<MirroredPart>> {
+    Query::all(
+        "SELECT p.version_index, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
+          WHERE p.organization_id = ?1 AND p.repository_id = ?2 AND p.name = ?3 AND p.version_index <> '[]'
+          ORDER BY d.stability, d.part",
+        [organization.into(), repository_id.into(), name.into()],
+    )
 }
 
 /// Forgets what a repository answered: it is another one now.
@@ -229,12 +271,16 @@ pub struct KnownName {
     /// Whether it failed to tell of it the last time.
     #[serde(deserialize_with = "flag")]
     pub has_failed: bool,
+    /// Whether it has it no longer, and what it had is kept.
+    #[serde(deserialize_with = "flag")]
+    pub has_vanished: bool,
 }
 
 /// Reads every name that an upstream has, or failed to tell of, in their order.
 pub fn known_names(repository_id: i64) -> Query<Vec<KnownName>> {
     Query::all(
-        "SELECT name, digest, answer IS 'found' AS is_found, error IS NOT NULL AS has_failed FROM mirrors
+        "SELECT name, digest, answer IS 'found' AS is_found, error IS NOT NULL AS has_failed,
+                vanished_at IS NOT NULL AS has_vanished FROM mirrors
           WHERE repository_id = ?1 AND (answer = 'found' OR error IS NOT NULL) ORDER BY name",
         [repository_id.into()],
     )
@@ -254,13 +300,15 @@ pub fn record_answer(repository_id: i64, recorded: Vec<NewAnswer>, now: Millis) 
             error,
             validators,
             recorded.published.digest,
-            json!(recorded.skipped).to_string()
+            json!(recorded.skipped).to_string(),
+            recorded.has_vanished.then_some(now.0)
         ])
     };
     let statement = |rows: String| {
         Stmt::new(
-            "INSERT INTO mirrors (repository_id, name, answer, error, validators, digest, skipped, checked_at)
-             SELECT r.id, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, ?3
+            "INSERT INTO mirrors (repository_id, name, answer, error, validators, digest, skipped, vanished_at, checked_at)
+             SELECT r.id, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+                    ?3
                FROM json_each(?2) j JOIN repositories r ON r.id = ?1 WHERE true
              ON CONFLICT (repository_id, name) DO UPDATE SET
                error = excluded.error,
@@ -268,6 +316,8 @@ pub fn record_answer(repository_id: i64, recorded: Vec<NewAnswer>, now: Millis) 
                checked_at = iif(excluded.error IS NULL, excluded.checked_at, checked_at),
                validators = iif(excluded.error IS NULL, excluded.validators, validators),
                skipped = iif(excluded.error IS NULL AND excluded.digest IS NOT digest, excluded.skipped, skipped),
+               vanished_at = CASE WHEN excluded.error IS NOT NULL THEN vanished_at
+                                  WHEN excluded.vanished_at IS NOT NULL THEN coalesce(vanished_at, excluded.vanished_at) END,
                digest = iif(excluded.error IS NULL, excluded.digest, digest)",
             [repository_id.into(), rows.into(), now.into()],
         )

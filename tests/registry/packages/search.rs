@@ -147,7 +147,7 @@ async fn packages_are_listed_with_every_field_and_shown_with_their_versions() {
     let id = package["id"].as_str().expect("an id").to_owned();
     let mut expected = json!({
         "id": id, "repo_id": repository, "name": "acme/lib", "description": "A library", "type": "library",
-        "latest_version": "1.0.0", "abandoned": false, "replacement": null, "downloads": 0,
+        "latest_version": "1.0.0", "abandoned": false, "replacement": null, "abandoned_reason": null, "downloads": 0,
         "created_at": START.seconds(), "updated_at": START.seconds(),
     });
     assert_eq!(package, expected);

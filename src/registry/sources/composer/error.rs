@@ -79,6 +79,15 @@ pub enum UpstreamRepositoryError {
         /// Its address.
         name: String,
     },
+    /// Its lists have nothing in them any more.
+    #[error(
+        "the repository lists no package any more; what it had ({had} packages) is kept as it was. If that is right, remove \
+         the repository"
+    )]
+    ListsNothing {
+        /// Packages that it had.
+        had: usize,
+    },
     /// It has more than is read.
     #[error("the repository {0}; serve it with `metadata-url`, so that its packages are asked for by name")]
     TooLarge(String),

@@ -18,7 +18,7 @@ use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::import_batch::{ImportBatch, PendingPackage};
 use crate::registry::sources::composer::{Progress, matches_any};
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, Validators};
-use crate::store::sources::upstream_answers::{KnownName, known_names};
+use crate::store::sources::upstream_answers::{KnownName, known_names, retires_vanished};
 
 /// Most documents that a repository is spread over, not counting those of single packages.
 const MAX_DOCUMENTS: usize = 500;
@@ -31,6 +31,8 @@ const MAX_PACKAGES: usize = 10_000;
 const BYTES_A_SYNC: usize = 32 << 20;
 /// Documents of single packages that one sync reads; more are left to the next one, which follows at once.
 const PROVIDERS_A_SYNC: usize = 200;
+/// Packages that are gone of which one sync settles what becomes; more are left to the next one, which follows at once.
+const VANISHED_A_SYNC: usize = 200;
 
 /// Publishes everything that has changed since the last time.
 pub async fn import_all(
@@ -43,6 +45,7 @@ pub async fn import_all(
         import,
         known,
         seen: BTreeSet::new(),
+        lists_any: false,
         beyond_limit: 0,
         providers: Vec::new(),
         published_bytes: 0,
@@ -92,6 +95,8 @@ struct FullImport<'w, 'a> {
     known: Vec<KnownName>,
     /// The names that were met.
     seen: BTreeSet<String>,
+    /// Whether any was met, filtered out or not.
+    lists_any: bool,
     /// How many more there were.
     beyond_limit: usize,
     /// Packages with documents of their own that have changed.
@@ -191,6 +196,7 @@ impl FullImport<'_, '_> {
                 return None;
             }
         };
+        self.lists_any = true;
         if !matches_any(self.import.upstream.filter.as_deref(), parsed.as_str()) {
             return None;
         }
@@ -207,7 +213,7 @@ impl FullImport<'_, '_> {
     }
 
     fn is_published(&self, name: &PackageName, digest: &str) -> bool {
-        let known = self.known(name).filter(|known| known.is_found && !known.has_failed);
+        let known = self.known(name).filter(|known| known.is_found && !known.has_failed && !known.has_vanished);
         known.is_some_and(|known| known.digest.as_deref().unwrap_or_default() == digest)
     }
 
@@ -284,17 +290,22 @@ impl FullImport<'_, '_> {
         Ok(self.import.add(PendingPackage::new(name.clone(), versions, published), bytes.len()).await?)
     }
 
-    /// Takes what is gone out of the metadata, and keeps the root, unless there is more to be read.
+    /// Settles what is gone, and keeps the root, unless there is more to be read.
     async fn finish(self, mut stored: StoredRoot) -> Result<Progress, UpstreamRepositoryError> {
-        let Self { import, known, seen, beyond_limit, progress, is_to_be_retried, failure, .. } = self;
+        let Self { import, known, seen, lists_any, beyond_limit, mut progress, is_to_be_retried, failure, .. } = self;
         if beyond_limit > 0 {
             let reason =
                 format!("{beyond_limit} packages are left out: no more than {MAX_PACKAGES} are read; use a filter");
             import.skip("", reason);
         }
         if progress == Progress::Done && failure.is_none() {
-            let gone = known.into_iter().map(|known| known.name).filter(|name| !seen.contains(name));
-            import.retire(gone.collect());
+            let gone: Vec<KnownName> = known.into_iter().filter(|known| !seen.contains(&known.name)).collect();
+            let is_emptied = !lists_any && !gone.is_empty();
+            if is_emptied && !import.app.ports.database.ask(retires_vanished(import.organization)).await? {
+                // Rather than that each of its packages is gone, it has lost its lists.
+                return Err(UpstreamRepositoryError::ListsNothing { had: gone.len() });
+            }
+            progress = note_gone(import, gone);
         }
         import.flush().await?;
         if let Some(error) = failure {
@@ -313,4 +324,16 @@ impl FullImport<'_, '_> {
         import.keep_root(stored).await?;
         Ok(progress)
     }
+}
+
+/// Notes what the repository lists no longer; whether that is all.
+fn note_gone(import: &mut ImportBatch<'_>, gone: Vec<KnownName>) -> Progress {
+    let (known_to_be, newly): (Vec<KnownName>, Vec<KnownName>) = gone.into_iter().partition(|known| known.has_vanished);
+    let progress = if newly.len() > VANISHED_A_SYNC { Progress::More } else { Progress::Done };
+    for known in newly.into_iter().take(VANISHED_A_SYNC).chain(known_to_be) {
+        if let Ok(name) = PackageName::parse(&known.name) {
+            import.note_vanished(name);
+        }
+    }
+    progress
 }

@@ -54,6 +54,32 @@ impl PendingPackage {
     }
 }
 
+/// What an upstream has left of a package.
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// Its name, without any version, in documents that are compared with these.
+    Name(PreviousAnswer),
+}
+
+impl Left {
+    /// As it is noted where nothing is kept.
+    pub(super) fn into_answer(self) -> (AnswerKind, PreviousAnswer) {
+        match self {
+            Self::Nothing => (AnswerKind::Absent, PreviousAnswer::default()),
+            Self::Name(published) => (AnswerKind::Claimed, published),
+        }
+    }
+}
+
+/// A package that its upstream has no longer.
+pub struct VanishedPackage {
+    /// The package.
+    pub name: PackageName,
+    /// What is left of it there.
+    pub left: Left,
+}
+
 /// What is taken from one upstream.
 pub struct ImportBatch<'a> {
     /// The registry.
@@ -67,9 +93,13 @@ pub struct ImportBatch<'a> {
     root: StoredRoot,
     pending: Vec<PendingPackage>,
     pending_bytes: usize,
-    noted: Vec<NewAnswer>,
+    pub(super) noted: Vec<NewAnswer>,
     notices: Vec<UpstreamNotices>,
-    leaving: Vec<String>,
+    pub(super) leaving: Vec<String>,
+    /// Packages that the upstream has no longer, of which it is not decided what becomes.
+    pub(super) vanished: Vec<VanishedPackage>,
+    /// Whether one of them is kept.
+    pub has_kept: bool,
     /// Whether the upstream told of anything.
     pub has_answered: bool,
     /// Packages at which it failed, and those for which it is to blame.
@@ -101,6 +131,8 @@ impl<'a> ImportBatch<'a> {
             noted: Vec::new(),
             notices: Vec::new(),
             leaving: Vec::new(),
+            vanished: Vec::new(),
+            has_kept: false,
             has_answered: false,
             failed: 0,
             server_failures: 0,
@@ -181,8 +213,10 @@ impl<'a> ImportBatch<'a> {
                 self.record_answer(name, Ok(AnswerKind::Found), before.cloned().unwrap_or_default());
             }
             Ok(Fetched::Absent) => {
-                self.record_answer(name, Ok(AnswerKind::Absent), PreviousAnswer::default());
-                self.leaving.extend(before.map(|_| name.to_string()));
+                match before {
+                    Some(_) => self.note_vanished(name.clone()),
+                    None => self.record_answer(name, Ok(AnswerKind::Absent), PreviousAnswer::default()),
+                }
                 return Ok(false);
             }
             Ok(Fetched::Documents { versions, notices, published, bytes }) => {
@@ -200,7 +234,8 @@ impl<'a> ImportBatch<'a> {
     /// Notes what the upstream answered for a package.
     pub fn record_answer(&mut self, name: &PackageName, answer: Result<AnswerKind, String>, published: PreviousAnswer) {
         self.failure = answer.clone().err().or(self.failure.take());
-        self.noted.push(NewAnswer { name: name.to_string(), answer, published, skipped: Vec::new() });
+        let name = name.to_string();
+        self.noted.push(NewAnswer { name, answer, published, has_vanished: false, skipped: Vec::new() });
     }
 
     /// Notes a package, or something that should be one, that is left out.
@@ -208,12 +243,14 @@ impl<'a> ImportBatch<'a> {
         self.report.skip(SkippedItem { name: name.into(), reason: reason.into() });
     }
 
-    /// Packages that the upstream no longer has.
-    pub fn retire(&mut self, names: Vec<String>) {
-        for name in names.iter().filter_map(|name| PackageName::parse(name).ok()) {
-            self.record_answer(&name, Ok(AnswerKind::Absent), PreviousAnswer::default());
-        }
-        self.leaving.extend(names);
+    /// Notes that the upstream has a package no longer.
+    pub fn note_vanished(&mut self, name: PackageName) {
+        self.vanished.push(VanishedPackage { name, left: Left::Nothing });
+    }
+
+    /// Whether it is noted that the upstream has a package no longer.
+    pub fn has_vanished(&self) -> bool {
+        !self.vanished.is_empty()
     }
 
     /// Adds a package of about `bytes` to those that are published next.
@@ -240,11 +277,12 @@ impl<'a> ImportBatch<'a> {
     pub async fn flush(&mut self) -> Result<(), Failure> {
         let mut permit = None;
         let mut plan = None;
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() || self.has_vanished() {
             let message = "Too many packages are being mirrored at the moment. Try again.";
             let waited = self.app.acquire_permit(&["publish"], TIMEOUT).await;
             permit = Some(waited.ok_or_else(|| Failure::new(Kind::Upstream, message))?);
             plan = Some(self.prepare_pending().await?).filter(|plan| !plan.packages.is_empty());
+            self.settle_vanished().await?;
         }
         let now = self.app.now();
         let mut after = Vec::new();
@@ -266,6 +304,13 @@ impl<'a> ImportBatch<'a> {
         Ok(())
     }
 
+    /// The plan of nothing yet, which is carried out as long as the upstream is at its address.
+    pub(super) fn new_plan(&self) -> Plan {
+        let mut plan = Plan::new(self.organization, self.upstream.id, Origin::Upstream);
+        plan.guards.push(repositories::guard_upstream(self.organization, self.upstream.id, &self.upstream.url));
+        plan
+    }
+
     /// What was added, ready to be published.
     async fn prepare_pending(&mut self) -> Result<Plan, Failure> {
         let pending = std::mem::take(&mut self.pending);
@@ -278,16 +323,18 @@ impl<'a> ImportBatch<'a> {
             upstream_notices::known(self.organization, self.upstream.id, names),
         );
         let (owners, known, known_notices) = self.app.ports.database.ask(reads).await?;
-        let mut plan = Plan::new(self.organization, self.upstream.id, Origin::Upstream);
-        plan.guards.push(repositories::guard_upstream(self.organization, self.upstream.id, &self.upstream.url));
+        let mut plan = self.new_plan();
         let mirrors = self.remote.mirrors(&self.root.root);
         let context = ConversionContext { app: self.app, organization: self.organization, mirrors: &mirrors };
         for PendingPackage { name, versions, previous: before, notices } in pending {
             let owned = owners.iter().find(|one| one.name == name.as_str());
-            let Some(NameRow { ownership, before: published, .. }) = owned else { continue };
+            let Some(NameRow { ownership, before: published, has_vanished, .. }) = owned else { continue };
             let known = versions_of(&known, name.as_str());
             let is_here = ownership.owner == Some(self.upstream.id) && !known.is_empty();
-            if is_here && published.digest == before.digest {
+            if *has_vanished {
+                // It may have been listed because it was gone alone.
+                plan.touched = Touched::Names;
+            } else if is_here && published.digest == before.digest {
                 // A server without validators says the same again, or another isolate was faster.
                 self.record_answer(&name, Ok(AnswerKind::Found), before);
                 continue;
@@ -323,9 +370,10 @@ impl<'a> ImportBatch<'a> {
                 return;
             }
             if ownership.owner == Some(self.upstream.id) {
-                self.leaving.push(name.to_string());
+                self.vanished.push(VanishedPackage { name: name.clone(), left: Left::Name(before) });
+            } else {
+                self.record_answer(name, Ok(AnswerKind::Claimed), before);
             }
-            self.record_answer(name, Ok(AnswerKind::Claimed), before);
             return;
         }
         self.count(&converted, known);
@@ -342,6 +390,7 @@ impl<'a> ImportBatch<'a> {
             name: name.to_string(),
             answer: Ok(AnswerKind::Found),
             published: before,
+            has_vanished: false,
             skipped,
         });
     }

@@ -303,14 +303,19 @@ async fn import_one(
         }
         import.keep_root(root).await?;
     }
-    let mut has_it = matches_any(import.root().root.patterns.as_deref(), name.as_str());
+    let mut has_it = before.is_some() || matches_any(import.root().root.patterns.as_deref(), name.as_str());
     if has_it {
         has_it = import.import_package(name, before).await?;
+        if import.has_vanished() {
+            // An upstream that is gone altogether says nothing of one package.
+            let known = import.root().validators.clone();
+            import.remote.root(Some(&known)).await.map_err(LookupError::Root)?;
+        }
     } else {
         import.record_answer(name, Ok(AnswerKind::Absent), PreviousAnswer::default());
     }
     import.flush().await?;
-    Ok(import.failure.map_or(Ok(has_it), Err))
+    Ok(import.failure.map_or(Ok(has_it || import.has_kept), Err))
 }
 
 /// Asks an upstream once more for a package that it has told of, whatever its answer is worth: an archive is another one than
@@ -323,7 +328,8 @@ pub async fn ask_again(
 ) -> bool {
     let turn = lookup_permit_name(organization, name);
     let Some(place) = app.acquire_permit(&[&turn], LOOKUP_TIMEOUT).await else { return false };
-    let has_it = matches!(import_one(app, organization, upstream, name, None).await, Ok(Ok(true)));
+    let before = PreviousAnswer::default();
+    let has_it = matches!(import_one(app, organization, upstream, name, Some(&before)).await, Ok(Ok(true)));
     app.memory.published_slot::<DocumentCache>().lock().remove(&(organization, name.as_str().to_owned()));
     drop(place);
     has_it
@@ -343,8 +349,13 @@ async fn record_name_failure(lookup: &Lookup<'_>, upstream: &UpstreamRepository,
         return record_root_failure(lookup, upstream, error).await;
     }
     let answer = Err(error.to_string());
-    let recorded =
-        NewAnswer { name: name.to_string(), answer, published: PreviousAnswer::default(), skipped: Vec::new() };
+    let recorded = NewAnswer {
+        name: name.to_string(),
+        answer,
+        published: PreviousAnswer::default(),
+        has_vanished: false,
+        skipped: Vec::new(),
+    };
     let batch = upstream_answers::record_answer(upstream.id, vec![recorded], now);
     if let Err(error) = app.ports.database.batch(batch).await {
         log::warn!("a failure of upstream {} was not noted: {error}", upstream.uid);

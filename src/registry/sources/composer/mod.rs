@@ -12,6 +12,7 @@
 //!   for it elsewhere.
 //! * An answer holds for the sync interval. For [`lookup::STALE_WHILE_REVALIDATE_INTERVALS`] of them it is still handed out at once, and
 //!   asked for again in the background; after that the upstream is asked first. While it fails, what it said last holds.
+//! * What an upstream has no longer is kept, marked abandoned ([`vanished`]).
 //!
 //! [`lookup`] asks for a name when a client does, [`refresh`] is the sync of an upstream, [`import_all`] that of one that is
 //! read as a whole; [`import_batch`] compares and publishes what they get, [`upstream_version`] reads a version
@@ -30,6 +31,7 @@ pub mod refresh;
 pub mod signature;
 pub mod upstream_version;
 pub mod url_login;
+pub mod vanished;
 
 use std::collections::BTreeMap;
 
@@ -40,7 +42,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::pattern::matches_pattern;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
-use crate::store::packages::authority::{NameAuthority, NameOwnership, UpstreamAnswer, UpstreamRepository};
+use crate::store::packages::authority::{AnswerKind, NameAuthority, NameOwnership, UpstreamAnswer, UpstreamRepository};
 use crate::store::packages::publication::{Leaving, Retirement, retire};
 use crate::store::sources::upstream_answers::{self, ContestedPackage};
 
@@ -90,7 +92,11 @@ fn eligible_upstreams<'f>(facts: &'f NameAuthority, name: &PackageName) -> Vec<&
     let mut upstreams: Vec<&UpstreamAnswer> = Vec::new();
     for said in &facts.upstreams {
         let UpstreamAnswer { upstream, .. } = said;
-        if may_provide(upstream, name.as_str()) && ineligibility(upstream, &facts.ownership, name).is_none() {
+        // What it has told of may be kept although it announces that no longer.
+        let has_told = said.answer == Some(AnswerKind::Found) && matches_any(upstream.filter.as_deref(), name.as_str());
+        if (has_told || may_provide(upstream, name.as_str()))
+            && ineligibility(upstream, &facts.ownership, name).is_none()
+        {
             let rank_of = |said: &UpstreamAnswer| priority(&said.upstream.provider, said.upstream.id);
             upstreams.insert(upstreams.partition_point(|other| rank_of(other) < rank_of(said)), said);
         }

@@ -64,7 +64,7 @@ async fn refresh_oldest(import: &mut ImportBatch<'_>) -> Result<Progress, Upstre
     let oldest = upstream_answers::oldest(import.organization, import.upstream.id, before, PACKAGES_A_SYNC);
     let oldest = import.app.ports.database.ask(oldest).await?;
     let may_be_more = i64::try_from(oldest.len()).is_ok_and(|asked| asked == PACKAGES_A_SYNC);
-    for NameRow { name, ownership, before } in oldest {
+    for NameRow { name, ownership, before, .. } in oldest {
         let Ok(name) = PackageName::parse(&name) else { continue };
         if !import.may_ask_on() {
             return Ok(Progress::Done);
@@ -90,7 +90,7 @@ async fn remove_withdrawn(import: &mut ImportBatch<'_>) -> Result<(), Failure> {
     let left_out = import.app.ports.database.ask(upstream_answers::left_out(import.upstream.id)).await?;
     for LeftOut { name, error, skipped } in left_out {
         for SkippedVersion { version, reason } in skipped {
-            import.skip(format!("{name} {version}"), reason);
+            import.skip(format!("{name} {version}").trim_end(), reason);
         }
         if let Some(error) = error {
             import.skip(name, error);

@@ -263,6 +263,7 @@ async fn a_branch_that_moved_leaves_its_old_zip_downloadable() {
     read(&registry, &token, LIB).await.expect(200);
     assert_eq!(download(&registry, &token, &path("b")).await.expect(200).body, new);
     assert_eq!(download(&registry, &token, &path("a")).await.expect(200).body, old, "its address is still known");
+    registry.set(json!({"retire_vanished_packages": true})).await;
     registry.composer_host.unpublish(SATIS, "vendor/lib");
     registry.advance_seconds(STALE);
     read(&registry, &token, LIB).await.expect(404);

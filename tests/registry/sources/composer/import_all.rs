@@ -38,6 +38,7 @@ async fn every_form_of_repository_is_published_by_its_sync_and_follows_what_chan
         [|registry, list| put_root(registry, &json!({ "packages": packages(list) })), put_included, put_providers];
     for (form, put) in forms.into_iter().enumerate() {
         let registry = TestRegistry::new();
+        registry.set(json!({"retire_vanished_packages": true})).await;
         put(&registry, &[("vendor/a", &["1.1.0", "1.0.0"]), ("vendor/b", &["dev-main", "2.0.0"])]);
         let id = registry.upstream(SATIS).await;
         let view = registry.repository_view(&id).await;
@@ -101,6 +102,7 @@ async fn a_document_that_is_missing_or_broken_fails_the_sync_and_leaves_what_is_
         (HostFault::BrokenOff, "broke off"),
     ] {
         let registry = TestRegistry::new();
+        registry.set(json!({"retire_vanished_packages": true})).await;
         put_included(&registry, &[("vendor/a", &["1.0.0"])]);
         let id = registry.upstream(SATIS).await;
         let token = registry.reader().await;

@@ -242,8 +242,10 @@ async fn a_name_that_no_upstream_has_is_absent_until_it_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn what_an_upstream_no_longer_has_leaves_the_metadata_and_what_it_only_claims_is_claimed() {
+async fn what_an_upstream_no_longer_has_leaves_the_metadata_if_the_setting_says_so_and_what_it_only_claims_is_claimed()
+{
     let (registry, _, token) = mirroring().await;
+    registry.set(json!({"retire_vanished_packages": true})).await;
     read(&registry, &token, LIB).await.expect(200);
     registry.composer_host.unpublish(SATIS, "vendor/lib");
     registry.advance_seconds(STALE);
@@ -368,6 +370,7 @@ async fn a_version_without_a_time_was_released_when_it_was_first_seen() {
 #[tokio::test]
 async fn a_sync_asks_for_the_oldest_answers_again_and_for_no_more_than_fifty() {
     let (registry, _, token) = mirroring().await;
+    registry.set(json!({"retire_vanished_packages": true})).await;
     for number in 0..60 {
         let name = format!("vendor/p{number}");
         registry.composer_host.publish(SATIS, &name, &[upstream_version(SATIS, &name, "1.0.0")]);

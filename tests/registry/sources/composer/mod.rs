@@ -9,4 +9,5 @@ mod names;
 mod refresh;
 mod second_host;
 mod shapes;
+mod vanished;
 pub mod whole;
