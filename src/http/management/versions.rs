@@ -18,6 +18,7 @@ use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::manage::{VersionChange, change_version};
 use crate::registry::packages::read;
+use crate::registry::packages::released::undated;
 use crate::store::packages::remarks::{Remark, RemarkKind};
 use crate::store::packages::versions::VersionRow;
 
@@ -54,6 +55,7 @@ pub struct VersionView {
 
 impl From<VersionRow> for VersionView {
     fn from(row: VersionRow) -> Self {
+        let undated = row.is_undated.then(|| undated(row.released.at));
         Self {
             id: row.uid,
             stability: NormalizedVersion::from_stored(row.normalized.clone()).stability().as_str(),
@@ -67,7 +69,7 @@ impl From<VersionRow> for VersionView {
             size: row.size,
             dist_error: row.dist_error,
             files: row.files.into_iter().map(|(_, name)| name).collect(),
-            remarks: row.remarks.into_iter().map(RemarkView::from).collect(),
+            remarks: row.remarks.into_iter().chain(undated).map(RemarkView::from).collect(),
             released_at: row.released.at.seconds(),
             security_fix: row.released.security_fix,
         }
@@ -78,7 +80,7 @@ impl From<VersionRow> for VersionView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RemarkView {
     /// `moved_tag`, `lower_cased_name`, `renamed`, `lost_files`, `lfs_pointers`, `submodules`, `case_collisions`,
-    /// `unconverted`, `unzippable`, `unusable_dist` or `unreachable_dist`.
+    /// `unconverted`, `unzippable`, `unusable_dist`, `unreachable_dist` or `undated`.
     #[schema(value_type = String)]
     kind: RemarkKind,
     /// Whole sentences.

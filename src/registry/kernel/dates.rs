@@ -1,5 +1,7 @@
 //! Moments as text and back, always in UTC.
 
+use std::time::UNIX_EPOCH;
+
 use serde_json::Value;
 use time::format_description::StaticFormatDescription;
 use time::format_description::well_known::Rfc3339;
@@ -50,6 +52,12 @@ fn write(moment: Millis, form: StaticFormatDescription) -> String {
 pub fn read_rfc3339(text: &str) -> Option<Millis> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     Some(Millis::from_seconds(moment.unix_timestamp()))
+}
+
+/// The moment that a header of HTTP names: `Thu, 01 Jan 2026 00:00:00 GMT`.
+pub fn read_http_date(text: &str) -> Option<Millis> {
+    let since = httpdate::parse_http_date(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Millis::from_seconds(i64::try_from(since.as_secs()).ok()?))
 }
 
 /// The moment that text like [`php_date`]'s names.

@@ -1,7 +1,7 @@
 //! Requests to somebody else's server: who is shown which credentials, how redirects are followed, and how much of an
 //! answer is read. Credentials go to the origin or to the host that they were given for, and to no other.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use crate::ports::{ByteStream, Fault, HttpClientError, HttpRequest, HttpResponse
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_target};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::content_encoding::decode;
+use crate::registry::kernel::dates::read_http_date;
 
 /// How long an upstream may be silent.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -252,9 +253,7 @@ fn retry_after(headers: &HeaderMap, now: Millis) -> Option<Duration> {
     if (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs);
     }
-    let at: SystemTime = httpdate::parse_http_date(text).ok()?;
-    let at = i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
-    Some(now.until(Millis::from_seconds(at)))
+    read_http_date(text).map(|at| now.until(at))
 }
 
 /// Reads a body of at most `limit` bytes.

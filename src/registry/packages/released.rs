@@ -6,6 +6,9 @@
 //! - any other tag, and a branch, when a sync first saw it;
 //! - but in the first sync of a repository, whose past nobody here has seen, by the date of its commit.
 //!
+//! A version of an upstream is released at the `time` that the upstream states. Where it states none, it was released before it
+//! was seen here, and nobody knows when: it counts as released at the latest moment that it can have been.
+//!
 //! A branch that moves is something new each time, so it is released each time.
 //!
 //! Whoever tags and commits writes these dates, and may have a wrong clock. So a date that lies after the moment of the sync, or
@@ -15,6 +18,8 @@
 //! version is now; see [`super::render`].
 
 use crate::ports::Millis;
+use crate::registry::kernel::dates::rfc3339;
+use crate::store::packages::remarks::{Remark, RemarkKind};
 
 /// The seventh of April 2005, when git came to be: no commit and no tag is older.
 const FIRST_DAY_OF_GIT: Millis = Millis(1_112_832_000_000);
@@ -46,6 +51,39 @@ pub fn of_new_ref(dates: RefDates, first_seen_by: FirstSeenBy, now: Millis) -> M
     tagged_at.or(committed_at).unwrap_or(now)
 }
 
+/// What is known of the age of an upstream's version that states no `time`.
+#[derive(Debug, Clone, Copy)]
+pub struct UndatedVersion {
+    /// When the document of its package was last changed, as the upstream's server says.
+    pub document_changed_at: Option<Millis>,
+    /// The latest `time` of another version in that document.
+    pub newest_stated: Option<Millis>,
+    /// Whether anything of the package was seen here before.
+    pub first_seen_by: FirstSeenBy,
+}
+
+/// When an upstream's version counts as released that states no `time`, and is seen for the first time, `now`: no later than
+/// the document was changed that it is in. So nobody gets a version whose updates ended before it came out; but one may be kept
+/// from somebody who has paid for it. A package that was seen before had the version not, so that now is as good.
+///
+/// A document that is older than a version in it is not believed.
+pub fn of_undated(version: UndatedVersion, now: Millis) -> Millis {
+    let UndatedVersion { document_changed_at, newest_stated, first_seen_by } = version;
+    let earliest = newest_stated.map_or(FIRST_DAY_OF_GIT, |stated| stated.max(FIRST_DAY_OF_GIT));
+    let is_believed = |date: &Millis| first_seen_by == FirstSeenBy::FirstSync && (earliest..=now).contains(date);
+    document_changed_at.filter(is_believed).unwrap_or(now)
+}
+
+/// What is said of an upstream's version that states no `time`, and counts as released at `moment`.
+pub fn undated(moment: Millis) -> Remark {
+    let text = format!(
+        "Its upstream does not say when it was released. For `updates_until` it counts as released at {}, the latest moment \
+         that this can have been.",
+        rfc3339(moment)
+    );
+    Remark::new(RemarkKind::Undated, text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +103,22 @@ mod tests {
         }
         assert_eq!(released(None, COMMITTED, FirstSeenBy::FirstSync), COMMITTED);
         assert_eq!(released(None, COMMITTED, FirstSeenBy::LaterSync), NOW);
+    }
+
+    #[test]
+    fn a_version_without_a_date_is_no_younger_than_the_document_that_it_was_first_seen_in() {
+        let of = |document_changed_at, newest_stated, first_seen_by| {
+            of_undated(UndatedVersion { document_changed_at, newest_stated, first_seen_by }, NOW)
+        };
+        let first = FirstSeenBy::FirstSync;
+        assert_eq!(of(Some(TAGGED), None, first), TAGGED);
+        assert_eq!(of(Some(TAGGED), Some(COMMITTED), first), TAGGED);
+        assert_eq!(of(None, Some(COMMITTED), first), NOW);
+        assert_eq!(of(Some(COMMITTED), Some(TAGGED), first), NOW, "a version is younger than its document");
+        assert_eq!(of(Some(TAGGED), None, FirstSeenBy::LaterSync), NOW);
+        for absurd in [Millis(NOW.0 + 1), Millis(0)] {
+            assert_eq!(of(Some(absurd), None, first), NOW);
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum RemarkKind {
     Unzippable,
     /// composer.json states a `dist` that cannot be mirrored.
     UnusableDist,
+    /// The upstream does not say when the version was released.
+    Undated,
     /// The zip that composer.json names could not be had when it was last asked for.
     UnreachableDist,
 }
@@ -53,7 +55,7 @@ pub enum RemarkSource {
 
 impl RemarkKind {
     /// Every kind.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::MovedTag,
         Self::LowerCasedName,
         Self::Renamed,
@@ -64,13 +66,16 @@ impl RemarkKind {
         Self::Unconverted,
         Self::Unzippable,
         Self::UnusableDist,
+        Self::Undated,
         Self::UnreachableDist,
     ];
 
     /// Who makes remarks of this kind.
     pub fn source(self) -> RemarkSource {
         match self {
-            Self::MovedTag | Self::LowerCasedName | Self::Renamed | Self::UnusableDist => RemarkSource::Sync,
+            Self::MovedTag | Self::LowerCasedName | Self::Renamed | Self::UnusableDist | Self::Undated => {
+                RemarkSource::Sync
+            }
             Self::LostFiles
             | Self::LfsPointers
             | Self::Submodules

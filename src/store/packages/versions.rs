@@ -57,6 +57,9 @@ pub struct VersionRow {
     /// When it was released.
     #[serde(flatten)]
     pub released: Released,
+    /// Whether it comes from an upstream that does not say when it was released.
+    #[serde(deserialize_with = "flag")]
+    pub is_undated: bool,
     /// When an operator took it out of the metadata.
     pub yanked_at: Option<Millis>,
     /// SHA-1 of its zip, once that is built.
@@ -79,6 +82,7 @@ macro_rules! version_columns {
     () => {
         "v.id, v.uid, v.pretty, v.normalized, v.reference, v.is_default_branch, v.released_at,
          v.security_fix_at IS NOT NULL AS security_fix, v.yanked_at,
+         v.ref_name = '' AND v.manifest ->> '$.time' IS NULL AS is_undated,
          a.sha1 AS shasum, a.size, d.error AS dist_error,
          (SELECT json_group_array(json_array(f.kind, f.name)) FROM version_files f WHERE f.version_id = v.id) AS files,
          (SELECT json_group_array(json_object('kind', m.kind, 'text', m.text)) FROM remarks m

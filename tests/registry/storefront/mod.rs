@@ -10,5 +10,6 @@ mod known_customers;
 mod merges;
 mod permissions;
 mod security_fixes;
+mod undated;
 mod webhook_faults;
 mod webhooks;

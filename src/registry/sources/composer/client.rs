@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::json;
+use crate::ports::Millis;
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::dates::read_http_date;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::memory::Permit;
 use crate::registry::kernel::outbound::{
@@ -300,6 +302,14 @@ pub enum Fetched {
         /// Their bytes.
         bytes: usize,
     },
+}
+
+/// When the latest of a package's documents was changed, if its server says so of each that it has validators of.
+pub fn changed_at(answer: &PreviousAnswer) -> Option<Millis> {
+    let is_there = |validators: &&Validators| **validators != Validators::default();
+    let date = |validators: &Validators| validators.last_modified.as_deref().and_then(read_http_date);
+    let dates: Option<Vec<Millis>> = answer.validators.iter().filter(is_there).map(date).collect();
+    dates?.into_iter().max()
 }
 
 /// Asks for the two documents of a package at the addresses that `template` stands for. When one of them has changed,

@@ -11,11 +11,12 @@ use composer::{Dist, DistMirror, DistPlaceholders, Map, PackageName, RefVersion,
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
-use crate::ports::Fault;
+use crate::ports::{Fault, Millis};
 use crate::registry::access::view::IndexedVersion;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::{read_moment, rfc3339};
 use crate::registry::kernel::ids::new_uid;
+use crate::registry::packages::released::{FirstSeenBy, UndatedVersion, of_undated};
 use crate::registry::packages::render::{Rendered, dist_url, render_entries};
 use crate::registry::sources::composer::upstream_version::{ArchiveLocation, ParsedVersion, parse_version};
 use crate::registry::sources::composer::url_login::UrlLogin;
@@ -47,6 +48,8 @@ pub struct ConvertedPackage {
     pub dists: Vec<UpstreamDist>,
     /// Versions that were left out, and why.
     pub skipped: Vec<SkippedVersion>,
+    /// How many of its versions are new and state no `time`.
+    pub undated: usize,
 }
 
 /// What the versions of a package are taken in with.
@@ -59,12 +62,13 @@ pub struct ConversionContext<'a> {
     pub mirrors: &'a [DistMirror],
 }
 
-/// Takes in the versions of a package, each in full. `known` are those that are published now, in their order: what they
-/// were found to be stays.
+/// Takes in the versions of a package, each in full, from documents of which the last was changed at `changed_at`. `known` are
+/// those that are published now, in their order: what they were found to be stays.
 pub fn convert(
     context: &ConversionContext<'_>,
     name: &PackageName,
     versions: impl Iterator<Item = Map>,
+    changed_at: Option<Millis>,
     known: &[KnownVersion],
 ) -> Result<ConvertedPackage, Fault> {
     let mut taking = Converter {
@@ -83,11 +87,12 @@ pub fn convert(
             skipped.note(label, reason);
         }
     }
-    let ConvertedVersions { entries, index, versions, dists, default_branch } = taking.taken;
+    taking.date_undated(changed_at);
+    let ConvertedVersions { entries, index, versions, dists, default_branch, undated, .. } = taking.taken;
     let rendered = render_entries(name, entries, &index);
     let normalized = versions.iter().map(|version| version.normalized.clone()).collect();
     let live = LiveVersions { package: name.to_string(), versions: normalized, default_branch };
-    Ok(ConvertedPackage { rendered, versions, live, dists, skipped: skipped.into_list() })
+    Ok(ConvertedPackage { rendered, versions, live, dists, skipped: skipped.into_list(), undated: undated.len() })
 }
 
 #[derive(Default)]
@@ -122,6 +127,10 @@ struct ConvertedVersions {
     versions: Vec<VersionUpsert>,
     dists: Vec<UpstreamDist>,
     default_branch: Option<String>,
+    /// The latest `time` that one of them states.
+    newest_stated: Option<Millis>,
+    /// The places of those that are new and state none.
+    undated: Vec<usize>,
 }
 
 struct Converter<'a> {
@@ -181,7 +190,12 @@ impl Converter<'_> {
         let RefVersion { pretty, normalized } = &parsed.version;
         let (now, name) = (self.context.app.now(), self.name.to_string());
         let known = find_version(self.known, normalized.as_str());
-        let released_at = parsed.released_at.or(known.map(|known| known.released.at)).unwrap_or(now);
+        let released_at = parsed.released_at.or(known.map(|known| known.released.at));
+        if released_at.is_none() {
+            self.taken.undated.push(self.taken.versions.len());
+        }
+        self.taken.newest_stated = self.taken.newest_stated.max(parsed.released_at);
+        let released_at = released_at.unwrap_or(now);
         let address = parsed.archive.as_ref().map(|archive| archive.address.clone()).unwrap_or_default();
         let unmoved = known.filter(|known| known.reference == address.as_str());
         let published_time = parsed.manifest.json().get("published-time");
@@ -198,7 +212,7 @@ impl Converter<'_> {
             manifest: &parsed.manifest,
             source: None,
             dist,
-            time: Some(rfc3339(released_at)),
+            time: parsed.released_at.map(rfc3339),
             published_time: published_time.filter(|time| read_moment(time).is_some()).cloned(),
             default_branch: parsed.is_default_branch,
         }));
@@ -223,6 +237,19 @@ impl Converter<'_> {
             published_at: unmoved.map_or(now, |known| known.published_at),
         });
         Ok(())
+    }
+
+    /// Decides when those versions were released that are new and do not say it.
+    fn date_undated(&mut self, changed_at: Option<Millis>) {
+        let first_seen_by = if self.known.is_empty() { FirstSeenBy::FirstSync } else { FirstSeenBy::LaterSync };
+        let newest_stated = self.taken.newest_stated;
+        let version = UndatedVersion { document_changed_at: changed_at, newest_stated, first_seen_by };
+        let released_at = of_undated(version, self.context.app.now());
+        for &place in &self.taken.undated {
+            self.taken.index[place].released.at = released_at;
+            let version = &mut self.taken.versions[place];
+            (version.released_at, version.made_at) = (released_at, released_at);
+        }
     }
 
     /// What clients are told of an archive; `unmoved` is the version that has it already.

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::{PackagePlan, Plan, publish};
-use crate::registry::sources::composer::client::{ComposerClient, Fetched, fetch_package};
+use crate::registry::sources::composer::client::{ComposerClient, Fetched, changed_at, fetch_package};
 use crate::registry::sources::composer::convert::{ConversionContext, ConvertedPackage, convert, find_version};
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::notices::kept;
@@ -19,6 +19,7 @@ use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::packages::authority::{AnswerKind, NameOwnership, PreviousAnswer, StoredRoot, UpstreamRepository};
 use crate::store::packages::publication::{KnownPackage, Leaving, Origin, Retirement, retire};
+use crate::store::packages::remarks::{RefRemark, Remark, RemarkKind};
 use crate::store::packages::upstream_notices::{self, UpstreamNotices};
 use crate::store::sources::repositories;
 use crate::store::sources::sync_runs::{SkippedItem, SyncReport};
@@ -347,7 +348,7 @@ impl<'a> ImportBatch<'a> {
             let before_notices = known_notices.iter().find(|one| one.name == name.as_str());
             self.notices.extend(kept(&self.root.root.notices, name.as_str(), notices, before_notices));
             let versions = versions.into_iter().flatten();
-            let converted = convert(&context, &name, versions, known)?;
+            let converted = convert(&context, &name, versions, changed_at(&before), known)?;
             self.settle(&mut plan, &name, converted, before, ownership, known);
         }
         Ok(plan)
@@ -377,6 +378,7 @@ impl<'a> ImportBatch<'a> {
             return;
         }
         self.count(&converted, known);
+        self.remark_undated(name, converted.undated);
         plan.packages.push(PackagePlan {
             name: name.clone(),
             known: KnownPackage { repository_id: ownership.owner, revision: ownership.revision },
@@ -393,6 +395,18 @@ impl<'a> ImportBatch<'a> {
             has_vanished: false,
             skipped,
         });
+    }
+
+    /// Has operators know of versions that do not say when they were released.
+    fn remark_undated(&mut self, name: &PackageName, undated: usize) {
+        if undated > 0 {
+            let text = format!(
+                "{undated} of its versions do not say when they were released; each says when it counts as released for \
+                 `updates_until`."
+            );
+            let remark = Remark::new(RemarkKind::Undated, text);
+            self.report.remarks.push(RefRemark { ref_name: name.to_string(), remark });
+        }
     }
 
     fn count(&mut self, converted: &ConvertedPackage, known: &[KnownVersion]) {

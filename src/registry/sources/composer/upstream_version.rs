@@ -53,6 +53,10 @@ pub fn parse_version(name: &PackageName, mut version: Map) -> Result<ParsedVersi
     remove_ignored_links(&mut version, name);
     let login = take_login(&mut version);
     let released_at = version.get("time").and_then(read_moment);
+    if released_at.is_none() {
+        // What cannot be read says nothing.
+        version.shift_remove("time");
+    }
     let text = Value::Object(version).to_string();
     let manifest = Manifest::parse_as(text.as_bytes(), name).map_err(|error| error.to_string())?;
     let own = |key: &str| manifest.json().get(key).and_then(Value::as_str);
@@ -243,6 +247,9 @@ mod tests {
         let released_at = |time: Value| admitted(json!({ "time": time })).expect("a version").released_at;
         assert_eq!(released_at(json!(1_700_000_000)), Some(Millis(1_700_000_000_000)));
         assert_eq!(released_at(json!("1700000000")), Some(Millis(1_700_000_000_000)));
-        assert_eq!(released_at(json!(null)), None);
+        for nothing in [json!(null), json!(""), json!("yesterday")] {
+            let parsed = admitted(json!({ "time": nothing })).expect("a version");
+            assert_eq!((parsed.released_at, parsed.manifest.json().get("time")), (None, None), "{nothing}");
+        }
     }
 }

@@ -355,19 +355,6 @@ async fn lists_and_search_show_what_was_mirrored_and_the_details_are_those_of_an
 }
 
 #[tokio::test]
-async fn a_version_without_a_time_was_released_when_it_was_first_seen() {
-    let (registry, _, token) = mirroring().await;
-    let mut undated = version("1.0.0");
-    undated.as_object_mut().expect("an object").remove("time");
-    registry.composer_host.publish(SATIS, "vendor/lib", &[undated.clone()]);
-    let time = |reply: &TestResponse| reply.versions("vendor/lib").pop().expect("a version")["time"].clone();
-    assert_eq!(time(&read(&registry, &token, LIB).await.expect(200)), "2026-01-01T00:00:00Z");
-    registry.composer_host.publish(SATIS, "vendor/lib", &[version("2.0.0"), undated]);
-    registry.advance_seconds(STALE);
-    assert_eq!(time(&read(&registry, &token, LIB).await.expect(200)), "2026-01-01T00:00:00Z");
-}
-
-#[tokio::test]
 async fn a_sync_asks_for_the_oldest_answers_again_and_for_no_more_than_fifty() {
     let (registry, _, token) = mirroring().await;
     registry.set(json!({"retire_vanished_packages": true})).await;
