@@ -183,7 +183,7 @@ CREATE TABLE mirrors (
   validators TEXT NOT NULL DEFAULT '[]', -- JSON array of {etag, last_modified} of its documents
   digest TEXT, -- SHA-256 over its documents
   skipped TEXT NOT NULL DEFAULT '[]', -- JSON array of [version, reason] of what was left out
-  error TEXT, vanished_at INTEGER, -- why the latest attempt failed; NULL when it did not
+  error TEXT, vanished_at INTEGER, advisories_at INTEGER, -- why the latest attempt failed; NULL when it did not
   PRIMARY KEY (repository_id, name)
 ) STRICT, WITHOUT ROWID;
 
@@ -351,6 +351,12 @@ CREATE TABLE tokens (
   GENERATED ALWAYS AS (CAST(metadata ->> '$.customer_id' AS TEXT)) VIRTUAL, order_id TEXT
   GENERATED ALWAYS AS (CAST(metadata ->> '$.order_id' AS TEXT)) VIRTUAL, customer_email TEXT
   GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER, consumer_id INTEGER REFERENCES consumers (id) ON DELETE CASCADE) STRICT;
+
+CREATE TABLE upstream_feeds (
+  repository_id INTEGER PRIMARY KEY REFERENCES repositories (id) ON DELETE CASCADE,
+  advisories_since INTEGER, -- what was updated before this moment has been asked for
+  filter_validators TEXT NOT NULL -- JSON array [etag, last_modified] of the summary of its filter lists
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE upstream_notices (
   repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,

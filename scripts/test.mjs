@@ -22,7 +22,7 @@ import { buildWorker } from "./lib/worker.mjs";
 const END_TO_END_LIMIT = 20 * 60_000;
 
 /** The files that run once with each composer: install, audit and filter lists, cooldown, customers. */
-const EVERY_COMPOSER = ["advisories", "cooldown", "install", "pinning", "shop"].map((name) => `${name}.test.mjs`);
+const EVERY_COMPOSER = ["advisories", "cooldown", "install", "mirror-audit", "pinning", "shop"].map((name) => `${name}.test.mjs`);
 
 const FOLDER = join(root, "tests/e2e");
 

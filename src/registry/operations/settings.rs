@@ -26,7 +26,7 @@ use crate::store::access::rate_limits::RateLimits;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::operations::settings::{self, SettingRow};
 use crate::store::packages::publication::{Retirement, retire};
-use crate::store::sources::upstream_answers;
+use crate::store::sources::{upstream_answers, upstream_feeds};
 
 const PACKAGIST_URL: &str = "https://repo.packagist.org";
 
@@ -249,6 +249,7 @@ pub async fn change(app: &App, by: &Actor, change: SettingsChange) -> Result<Set
             (
                 retire(organization, &[Retirement::all(repository.id)], now),
                 upstream_answers::delete_answers(organization, repository.id),
+                upstream_feeds::forget(organization, repository.id),
             )
         }),
         settings::apply_packagist(organization, &new_uid(&*app.ports.entropy, now)?, PACKAGIST_URL, now),

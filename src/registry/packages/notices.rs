@@ -26,8 +26,44 @@ struct NoticeColumns {
 
 #[derive(Deserialize)]
 struct NoticeLists {
-    advisories: Vec<AdvisorySummary>,
+    advisories: Vec<StoredAdvisory>,
     filter: Vec<FilterEntrySummary>,
+}
+
+/// An advisory with the places where it was published: of an upstream's they are in its text, if that is known.
+#[derive(Deserialize)]
+struct StoredAdvisory {
+    #[serde(flatten)]
+    summary: AdvisorySummary,
+    #[serde(default)]
+    sources: Vec<SourceId>,
+    #[serde(default)]
+    text: Option<AdvisorySources>,
+}
+
+#[derive(Deserialize)]
+struct AdvisorySources {
+    sources: Vec<SourceId>,
+}
+
+#[derive(Deserialize)]
+struct SourceId {
+    #[serde(default, rename = "remoteId")]
+    remote_id: String,
+}
+
+impl StoredAdvisory {
+    /// All that it goes by.
+    fn ids(&self) -> Vec<&str> {
+        let sources = self.sources.iter().chain(self.text.iter().flat_map(|text| &text.sources));
+        std::iter::once(self.summary.advisory_id.as_str()).chain(sources.map(|source| &*source.remote_id)).collect()
+    }
+}
+
+/// Whether two advisories of a package are one: the one goes by an id that the other goes by, its own or that of a place
+/// where it was published.
+pub fn share_an_id(one: &[&str], other: &[&str]) -> bool {
+    one.iter().any(|id| !id.is_empty() && other.iter().any(|known| known.eq_ignore_ascii_case(id)))
 }
 
 impl From<NoticeColumns> for SecurityNotices {
@@ -36,7 +72,7 @@ impl From<NoticeColumns> for SecurityNotices {
         let (mut advisories, mut filter) = (own.advisories, own.filter);
         for upstream in upstreams {
             for advisory in upstream.advisories {
-                if !advisories.iter().any(|known| known.advisory_id == advisory.advisory_id) {
+                if !advisories.iter().any(|known| share_an_id(&known.ids(), &advisory.ids())) {
                     advisories.push(advisory);
                 }
             }
@@ -46,7 +82,7 @@ impl From<NoticeColumns> for SecurityNotices {
                 }
             }
         }
-        Self { advisories, filter }
+        Self { advisories: advisories.into_iter().map(|advisory| advisory.summary).collect(), filter }
     }
 }
 

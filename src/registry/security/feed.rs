@@ -4,6 +4,8 @@
 //! of many packages, at an address that `packages.json` names (docs/composer-protocol.md, section 5). A notice that
 //! concerns no version that the caller sees is not shown: it would tell of versions that are hidden.
 
+use std::collections::BTreeMap;
+
 use composer::notices::{AdvisorySource, AdvisoryText};
 use composer::{NormalizedVersion, PackageName};
 use serde_json::{Map, Value, json};
@@ -13,7 +15,7 @@ use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::{php_date, read_moment};
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::notices::{FilterEntrySummary, concerns};
+use crate::registry::packages::notices::{FilterEntrySummary, concerns, share_an_id};
 use crate::store::security::advisories::{
     AdvisoryRow, ListedEntry, UpstreamAdvisoryRow, WithVersions, advisories_for, filter_entries_for,
     upstream_advisories,
@@ -60,9 +62,13 @@ pub fn addresses(base_url: &str, lists: &[String]) -> Map<String, Value> {
 
 /// The full advisories of the packages among `names` that `view` sees: name → advisories. Names that are none are
 /// passed over.
-pub async fn full_advisories(app: &App, view: &View, names: &[String]) -> Result<Map<String, Value>, Failure> {
+pub async fn full_advisories(
+    app: &App,
+    view: &View,
+    names: &[String],
+) -> Result<BTreeMap<String, Vec<Value>>, Failure> {
     let names: Vec<String> = visible(view, names);
-    let mut answer = Map::new();
+    let mut answer: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     if names.is_empty() {
         return Ok(answer);
     }
@@ -71,26 +77,27 @@ pub async fn full_advisories(app: &App, view: &View, names: &[String]) -> Result
     let (own, upstream) = app.ports.database.ask(batch).await?;
     for found in own {
         if is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.affected_versions) {
-            add_advisory(&mut answer, &found.row.package_name, full(&found.row));
+            answer.entry(found.row.package_name.clone()).or_default().push(full(&found.row));
         }
     }
     for found in upstream {
         let UpstreamAdvisoryRow { package_name, advisory, .. } = &found.row;
         if is_shown(&found, &view.version_filter(package_name), &advisory.affected_versions) {
-            add_advisory(&mut answer, package_name, full_of_upstream(&found.row, app.now()));
+            let advisory = full_of_upstream(&found.row, app.now());
+            let list = answer.entry(package_name.clone()).or_default();
+            // What was written down here comes first, then what the upstream says that was registered first.
+            if !list.iter().any(|known| share_an_id(&ids(known), &ids(&advisory))) {
+                list.push(advisory);
+            }
         }
     }
     Ok(answer)
 }
 
-/// Adds an advisory to those of its package, unless one of its id is there: what was written down here comes first.
-fn add_advisory(answer: &mut Map<String, Value>, package: &str, advisory: Value) {
-    let list = answer.entry(package.to_owned()).or_insert_with(|| json!([]));
-    if let Some(list) = list.as_array_mut()
-        && !list.iter().any(|known| known["advisoryId"] == advisory["advisoryId"])
-    {
-        list.push(advisory);
-    }
+/// All that an advisory goes by: its id, and those of the places where it was published.
+fn ids(advisory: &Value) -> Vec<&str> {
+    let sources = advisory["sources"].as_array().into_iter().flatten().map(|source| &source["remoteId"]);
+    std::iter::once(&advisory["advisoryId"]).chain(sources).filter_map(Value::as_str).collect()
 }
 
 /// An upstream's advisory in full. Composer stops at one without a text, so one whose text is not known says that, and

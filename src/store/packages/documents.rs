@@ -43,7 +43,7 @@ pub fn documents(organization: OrganizationId, name: &str, known_revision: Optio
          UNION ALL
          SELECT p.revision, 'notices', 0, CASE WHEN p.is_known THEN NULL ELSE json_object(
                   'advisories', json((SELECT json_group_array(json_object(
-                      'advisoryId', a.advisory_id, 'affectedVersions', a.affected_versions))
+                      'advisoryId', a.advisory_id, 'affectedVersions', a.affected_versions, 'sources', json(a.sources)))
                     FROM advisories a WHERE a.organization_id = p.organization_id AND a.package_name = p.name)),
                   'filter', json((SELECT json_group_array(json_object(
                       'list', e.list, 'constraint', e.version_constraint, 'reason', e.reason, 'url', e.url, 'id', e.uid,

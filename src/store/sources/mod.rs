@@ -10,6 +10,7 @@ pub mod repositories;
 pub mod sync_runs;
 pub mod uploads;
 pub mod upstream_answers;
+pub mod upstream_feeds;
 
 use serde::Deserialize;
 

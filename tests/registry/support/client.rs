@@ -23,6 +23,7 @@ pub struct TestRequest {
     app: App,
     router: Router,
     method: Method,
+    origin: String,
     path: String,
     headers: HeaderMap,
     body: Bytes,
@@ -30,7 +31,18 @@ pub struct TestRequest {
 
 impl TestRequest {
     pub fn new(app: App, router: Router, method: Method, path: &str) -> Self {
-        Self { app, router, method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+        let (origin, path) = (ORIGIN.to_owned(), path.to_owned());
+        Self { app, router, method, origin, path, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// To a registry that is elsewhere.
+    pub fn at(self, origin: &str) -> Self {
+        Self { origin: origin.to_owned(), ..self }
+    }
+
+    /// With these headers alone.
+    pub fn headers(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
     }
 
     /// With the token as composer sends it: as the password of any user.
@@ -76,7 +88,7 @@ impl TestRequest {
     pub async fn send(self) -> TestResponse {
         let mut request = Request::new(Body::from(self.body));
         *request.method_mut() = self.method;
-        *request.uri_mut() = format!("{ORIGIN}{}", self.path).parse().expect("a URI");
+        *request.uri_mut() = format!("{}{}", self.origin, self.path).parse().expect("a URI");
         *request.headers_mut() = self.headers;
         request.extensions_mut().insert(self.app);
         let response = self.router.oneshot(request).await.expect("a router never fails");

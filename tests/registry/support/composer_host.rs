@@ -21,6 +21,7 @@ use sha1::{Digest, Sha1};
 use super::git_host::{GitHost, HostFault, busy};
 use super::lfs_host::LfsHost;
 use super::meter::PortMeter;
+use super::registries::{Registries, answer};
 
 /// One request that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -371,11 +372,13 @@ impl ByteStream for ChunkedBodyStub {
     }
 }
 
-/// Everything outside: LFS servers and git servers where an address names those, Composer repositories everywhere else.
+/// Everything outside: LFS servers and git servers where an address names those, other registries where they are, Composer
+/// repositories everywhere else.
 pub struct TestNetwork {
     pub git: GitHost,
     pub composer: ComposerHost,
     pub lfs: LfsHost,
+    pub registries: Registries,
 }
 
 impl HttpClient for TestNetwork {
@@ -384,6 +387,8 @@ impl HttpClient for TestNetwork {
             self.lfs.send(request)
         } else if request.url.path().contains(".git/") || request.url.host_str() == Some("git.test") {
             self.git.send(request)
+        } else if let Some(isolate) = self.registries.find(&request.url) {
+            Box::pin(async move { Ok(answer(isolate, request).await) })
         } else {
             Box::pin(self.composer.answer(request))
         }

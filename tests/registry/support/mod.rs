@@ -12,6 +12,7 @@ pub mod git_host;
 pub mod lfs_host;
 pub mod logs;
 pub mod meter;
+pub mod registries;
 pub mod repo;
 pub mod storage;
 pub mod storefront;
@@ -49,6 +50,7 @@ pub use users::{PASSWORD, TestUser, token_of};
 use composer_host::TestNetwork;
 use database::Sqlite;
 use environment::{DeterministicEntropy, ManualClock, TestTasks};
+use registries::Registries;
 use storage::{MemoryBlobs, MemoryCache};
 
 /// The administrator's token.
@@ -79,6 +81,7 @@ pub struct TestRegistry {
     pub git_host: GitHost,
     pub composer_host: ComposerHost,
     pub lfs_host: LfsHost,
+    pub registries: Registries,
     pub tasks: Arc<TestTasks>,
     pub meter: PortMeter,
     clock: Arc<ManualClock>,
@@ -104,6 +107,7 @@ impl TestRegistry {
         let git_host = GitHost::new(meter.clone(), clock.clone());
         let composer_host = ComposerHost::new(meter.clone());
         let lfs_host = LfsHost::default();
+        let registries = Registries::default();
         let tasks = Arc::new(TestTasks::new(meter.clone()));
         let mut config = Config {
             admin_token: Some(TokenHash::of(ADMIN)),
@@ -119,6 +123,7 @@ impl TestRegistry {
                 git: git_host.clone(),
                 composer: composer_host.clone(),
                 lfs: lfs_host.clone(),
+                registries: registries.clone(),
             }),
             clock: clock.clone(),
             entropy: Arc::new(DeterministicEntropy::default()),
@@ -132,6 +137,7 @@ impl TestRegistry {
             git_host,
             composer_host,
             lfs_host,
+            registries,
             tasks,
             meter,
             clock,

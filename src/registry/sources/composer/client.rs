@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use composer::notices::DocumentNotices;
 use composer::{DistMirror, PackageName, RepositoryRoot, Versions, read_package, read_root};
-use http::header::{ACCEPT, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -205,6 +205,21 @@ impl<'a> ComposerClient<'a> {
         })
     }
 
+    /// Asks a question by a form; the answer, of at most `limit` bytes.
+    pub async fn ask(&mut self, url: Url, form: String, limit: usize) -> Result<Vec<u8>, UpstreamRepositoryError> {
+        let _permit = self.acquire_permit(&url).await?;
+        let mut headers = headers(None);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let asked = OutboundRequest { method: Method::POST, url, headers, body: form.into() };
+        let mut answer = self.send_request(asked).await?;
+        if answer.response.status != StatusCode::OK {
+            return Err(self.response_error(answer).await);
+        }
+        let bytes = read_all(&mut *answer.response.body, limit).await?;
+        self.received_bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        Ok(bytes)
+    }
+
     async fn get_once(
         &mut self,
         url: Url,
@@ -234,11 +249,15 @@ impl<'a> ComposerClient<'a> {
         url: Url,
         known: Option<&Validators>,
     ) -> Result<OutboundResponse, UpstreamRepositoryError> {
-        let login = self.login.as_ref().and_then(|login| login.authorization(&url));
-        let own = || self.authorization.as_ref().filter(|_| url.origin() == self.base.origin());
+        self.send_request(OutboundRequest { method: Method::GET, url, headers: headers(known), body: Bytes::new() })
+            .await
+    }
+
+    async fn send_request(&mut self, asked: OutboundRequest) -> Result<OutboundResponse, UpstreamRepositoryError> {
+        let login = self.login.as_ref().and_then(|login| login.authorization(&asked.url));
+        let own = || self.authorization.as_ref().filter(|_| asked.url.origin() == self.base.origin());
         let authorizations = Authorizations { origin: login.as_ref().or_else(own), hosts: &self.hosts };
         self.requests += 1;
-        let asked = OutboundRequest { method: Method::GET, url, headers: headers(known), body: Bytes::new() };
         let answer = send_when_ready(self.app, asked, authorizations).await?;
         self.requests += i64::from(answer.requests) - 1;
         Ok(answer)

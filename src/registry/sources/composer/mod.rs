@@ -14,6 +14,7 @@
 //!   asked for again in the background; after that the upstream is asked first. While it fails, what it said last holds.
 //! * What an upstream has no longer is kept, marked abandoned ([`vanished`]).
 //!
+//! [`feeds`] asks for advisories and filter lists, whose texts the documents lack; [`notices`] is what is kept of them.
 //! [`lookup`] asks for a name when a client does, [`refresh`] is the sync of an upstream, [`import_all`] that of one that is
 //! read as a whole; [`import_batch`] compares and publishes what they get, [`upstream_version`] reads a version
 //! and [`convert`] makes ours of all of a package, [`dist`] fetches archives.
@@ -23,6 +24,7 @@ pub mod convert;
 pub mod dist;
 pub mod error;
 pub mod failing;
+pub mod feeds;
 pub mod import_all;
 pub mod import_batch;
 pub mod lookup;

@@ -8,6 +8,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::composer::client::FetchedRoot;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
+use crate::registry::sources::composer::feeds::refresh_feeds;
 use crate::registry::sources::composer::import_all::import_all;
 use crate::registry::sources::composer::import_batch::ImportBatch;
 use crate::registry::sources::composer::{Progress, ineligibility, retract_reserved};
@@ -52,7 +53,13 @@ async fn refresh_root_and_packages(import: &mut ImportBatch<'_>) -> Result<Progr
         (None, Some(known)) if known.root.metadata_url.is_none() => return Ok(Progress::Done),
         (None, _) => {}
     }
-    refresh_oldest(import).await
+    let progress = refresh_oldest(import).await?;
+    if progress == Progress::Done && import.may_ask_on() {
+        // What was read of packages comes first: it says which there are.
+        import.flush().await?;
+        refresh_feeds(import).await?;
+    }
+    Ok(progress)
 }
 
 /// Asks for the packages again that were not asked for the longest. After somebody has requested a sync that is all of them,

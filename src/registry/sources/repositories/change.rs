@@ -29,7 +29,7 @@ use crate::store::packages::publication::{Leaving, Retirement, retire};
 use crate::store::packages::state::listed_names;
 use crate::store::sources::host_credentials::StoredHostCredentials;
 use crate::store::sources::repositories::{self, NewCredentials, Repository, RepositoryChanges, RepositoryRow};
-use crate::store::sources::{dists, refs, sync_runs, upstream_answers};
+use crate::store::sources::{dists, refs, sync_runs, upstream_answers, upstream_feeds};
 
 /// A request to change a repository; what it does not name stays.
 #[derive(Debug, Clone, Default)]
@@ -307,6 +307,7 @@ async fn consequences(app: &App, repository: &Repository, difference: &Differenc
     if difference.has("url") {
         batch.extend(retire(repository.organization, &[Retirement::all(repository.id)], now));
         batch.push(upstream_answers::delete_answers(repository.organization, repository.id));
+        batch.extend(upstream_feeds::forget(repository.organization, repository.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
         let patterns: Vec<String> = read_text(filter).unwrap_or_default();
         let listed = app.ports.database.ask(listed_names(repository.organization, repository.id)).await?;
