@@ -53,6 +53,7 @@ use crate::store::kernel::organizations::Touched;
 use crate::store::kernel::webhook_events::notify_moved_tags;
 use crate::store::packages::publication::{Leaving, Origin, Retirement, retire};
 use crate::store::packages::remarks::{self, RemarkSource};
+use crate::store::packages::renaming::hide_renamed;
 use crate::store::packages::state::{self, LiveVersion, PackageState};
 use crate::store::sources::refs;
 use crate::store::sources::repositories::{self, Repository};
@@ -355,12 +356,17 @@ impl ChangedRepository<'_> {
             && stored.known.is_listed() == changes.versions.iter().any(LiveVersion::is_listed);
         let funding = contents.funding.as_ref().map(|funding| serde_json::json!(funding).to_string());
         let source = repository.to_package_source(funding.as_deref());
+        let renaming = Renaming::find(name, &stored.known, &stored.packages);
+        let is_hidden = state.is_some_and(|state| state.hidden) || renaming.was_hidden();
+        let hidden_versions = changes.versions.iter().filter(|version| version.hidden);
+        let hidden_versions: Vec<&str> = hidden_versions.map(|version| version.normalized.as_str()).collect();
+        let hide = (is_hidden || !hidden_versions.is_empty())
+            .then(|| hide_renamed(organization, name.as_str(), is_hidden, &hidden_versions, now));
         let context = RenderContext {
             source: &source,
             abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
-            hidden: state.is_some_and(|state| state.hidden),
+            hidden: is_hidden,
         };
-        let renaming = Renaming::find(name, &stored.known, &stored.packages);
         let mut packages = renaming.plans(&source)?;
         packages.push(PackagePlan::own(name, state.map(|state| state.revision), context, &changes.versions)?);
         let plan = Plan {
@@ -371,6 +377,7 @@ impl ChangedRepository<'_> {
             texts: contents.texts.waiting().to_vec(),
             dists: changes.dists,
             guards: vec![sync_runs::guard(organization, self.claim.id, name.as_str(), repository.id)],
+            changes: hide.into_iter().flatten().collect(),
             ..Plan::new(organization, repository.id, Origin::Own)
         };
         let capabilities = serde_json::json!(self.capabilities).to_string();

@@ -186,7 +186,7 @@ impl ChangePlanner<'_> {
         let dates = self.dates(candidate, &normalized, content);
         let version = LiveVersion {
             yanked: history.is_some_and(|history| history.yanked),
-            hidden: history.is_some_and(|history| history.hidden),
+            hidden: self.known.is_hidden(self.name, &normalized),
             released: Released {
                 at: dates.released_at,
                 security_fix: history.is_some_and(|history| history.released.security_fix),

@@ -1,6 +1,6 @@
 //! What the registry has of a git repository already, asked by the refs that its server has now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use composer::{NormalizedVersion, PackageName, Reference};
 
@@ -21,6 +21,8 @@ pub struct PublishedState {
     histories: HashMap<(String, String), VersionHistory>,
     /// The same by normalized version alone: a package that is renamed is not released again.
     histories_of_any_name: HashMap<String, VersionHistory>,
+    /// The normalized versions that were hidden under some name.
+    hidden_under_any_name: HashSet<String>,
     has_packages: bool,
 }
 
@@ -32,11 +34,15 @@ impl PublishedState {
             .iter()
             .flat_map(|package| package.former.iter().map(|history| (package.name.clone(), history.clone())));
         let (mut histories, mut histories_of_any_name) = (HashMap::new(), HashMap::<String, VersionHistory>::new());
+        let mut hidden_under_any_name = HashSet::new();
         for (package, history) in live.chain(former) {
             let of_any_name =
                 histories_of_any_name.entry(history.normalized.clone()).or_insert_with(|| history.clone());
             if history.released.at < of_any_name.released.at {
                 *of_any_name = history.clone();
+            }
+            if history.hidden {
+                hidden_under_any_name.insert(history.normalized.clone());
             }
             histories.insert((package, history.normalized.clone()), history);
         }
@@ -44,6 +50,7 @@ impl PublishedState {
             moves,
             histories,
             histories_of_any_name,
+            hidden_under_any_name,
             has_packages: !packages.is_empty(),
             refs: refs.into_iter().map(|row| (row.name.clone(), row)).collect(),
             versions: versions.into_iter().map(|version| (version.source.as_str().to_owned(), version)).collect(),
@@ -57,6 +64,7 @@ impl PublishedState {
             moves: self.moves,
             histories: self.histories.clone(),
             histories_of_any_name: self.histories_of_any_name.clone(),
+            hidden_under_any_name: self.hidden_under_any_name.clone(),
             has_packages: self.has_packages,
             ..Self::default()
         }
@@ -74,6 +82,12 @@ impl PublishedState {
         normalized: &NormalizedVersion,
     ) -> Option<&VersionHistory> {
         self.history(name, normalized).or_else(|| self.histories_of_any_name.get(normalized.as_str()))
+    }
+
+    /// Whether a version is hidden: as it was under this name, else if it was under any other.
+    pub(super) fn is_hidden(&self, name: &PackageName, normalized: &NormalizedVersion) -> bool {
+        let under_another = || self.hidden_under_any_name.contains(normalized.as_str());
+        self.history(name, normalized).map_or_else(under_another, |history| history.hidden)
     }
 
     /// Which sync of the repository this one is: the first, as long as nothing was ever published from it.

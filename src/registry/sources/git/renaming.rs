@@ -56,6 +56,11 @@ impl<'s> Renaming<'s> {
         self.former_names().chain([self.to.as_str()]).map(str::to_owned).collect()
     }
 
+    /// Whether the package was hidden under the name that it had until now: another name does not show it.
+    pub fn was_hidden(&self) -> bool {
+        self.renamed.iter().any(|state| state.hidden)
+    }
+
     /// The old names as they are from now on.
     pub fn plans(&self, source: &PackageSource) -> Result<Vec<PackagePlan>, Failure> {
         let plan = |state: &&PackageState| {

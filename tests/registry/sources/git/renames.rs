@@ -226,3 +226,77 @@ async fn another_repository_at_the_same_entry_renames_nothing() {
     assert_eq!(registry.audited("package.renamed").await.len(), 0);
     assert_eq!(remarks(&registry, &id).await, json!([]));
 }
+
+/// Hides or shows a package, or with `version` one of its versions, as a shop does.
+async fn set_status(registry: &TestRegistry, name: &str, version: Option<&str>, status: i64) {
+    let package = registry.package_id(name);
+    let (path, answer) = match version {
+        None => (format!("/packages/{package}"), 201),
+        Some(version) => {
+            let path = format!("/versions/package/{package}");
+            let list = registry.storefront_get(&path).send().await.expect(200).json();
+            let found =
+                list.as_array().expect("a list").iter().find(|one| one["name"] == version).expect("it is there");
+            (format!("/versions/{}", found["id"]), 200)
+        }
+    };
+    registry.storefront_patch(&path, &json!({"status": status})).send().await.expect(answer);
+}
+
+#[tokio::test]
+async fn a_hidden_package_does_not_become_visible_by_another_name() {
+    let registry = TestRegistry::new();
+    let hook = json!({"url": "https://shop.test/hooks", "events": ["version.published"]});
+    let (repo, id) = registry.published("acme/old", &["1.0.0"]).await;
+    registry.storefront_post("/webhooks", &hook).send().await.expect(201);
+    set_status(&registry, "acme/old", None, 0).await;
+    rename(&registry, &repo, &id, "acme/new", "2.0.0").await;
+    let nothing = async || {
+        for name in ["acme/old", "acme/new"] {
+            registry.get_from_new_isolate(&format!("/p2/{name}.json")).await.expect_claim(name);
+            registry.get_from_new_isolate(&format!("/p2/{name}~dev.json")).await.expect_claim(name);
+        }
+        registry.get_from_new_isolate("/dist/acme/new/2.0.0.zip").await.expect(404);
+        registry.get("/api/packages/acme%2Fnew").bearer(ADMIN).send().await.expect(404);
+        assert_eq!(registry.listed_names(ADMIN).await, json!([]));
+    };
+    nothing().await;
+    repo.commit(&[manifest("acme/new"), file("later.php", "<?php")]);
+    repo.tag("3.0.0");
+    registry.sync(&id).await;
+    registry.run_until_idle().await;
+    nothing().await;
+    assert_eq!(registry.database.rows("SELECT 1 FROM webhook_deliveries").len(), 0, "nobody is told of it");
+
+    set_status(&registry, "acme/new", None, 1).await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/new").await, ["3.0.0", "2.0.0", "1.0.0", "dev-main"]);
+    registry.get_from_new_isolate("/p2/acme/old.json").await.expect_claim("acme/old");
+    registry.sync(&id).await;
+    assert_eq!(registry.listed_names(&token).await, json!(["acme/new"]), "each name is shown by itself");
+    rename(&registry, &repo, &id, "acme/old", "4.0.0").await;
+    registry.get_from_new_isolate("/p2/acme/old.json").await.expect_claim("acme/old");
+}
+
+#[tokio::test]
+async fn a_hidden_version_does_not_become_visible_by_another_name_of_its_package() {
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/old", &["1.0.0", "1.1.0"]).await;
+    set_status(&registry, "acme/old", Some("1.0.0"), 0).await;
+    rename(&registry, &repo, &id, "acme/new", "2.0.0").await;
+    let token = registry.reader().await;
+    assert_eq!(versions(&registry, &token, "acme/new").await, ["2.0.0", "1.1.0", "dev-main"]);
+    registry.get_from_new_isolate("/dist/acme/new/1.0.0.zip").await.expect(404);
+    repo.commit(&[manifest("acme/new"), file("later.php", "<?php")]);
+    repo.tag("3.0.0");
+    registry.sync(&id).await;
+    registry.run_until_idle().await;
+    assert_eq!(versions(&registry, &token, "acme/new").await, ["3.0.0", "2.0.0", "1.1.0", "dev-main"]);
+    set_status(&registry, "acme/new", Some("1.0.0"), 1).await;
+    repo.tag("3.1.0");
+    registry.sync(&id).await;
+    registry.run_until_idle().await;
+    let shown = versions(&registry, &token, "acme/new").await;
+    assert_eq!(shown, ["3.1.0", "3.0.0", "2.0.0", "1.1.0", "1.0.0", "dev-main"]);
+    assert_eq!(versions(&registry, &token, "acme/old").await, ["1.1.0", "dev-main"]);
+}
