@@ -23,6 +23,7 @@ use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::changes::{delete, delete_empty, hide, override_manifest};
 use crate::store::packages::publication::{KnownPackage, Origin, Publisher, guard_revisions};
+use crate::store::packages::remarks;
 use crate::store::packages::state::{LiveVersion, PackageState};
 use crate::store::packages::versions;
 
@@ -108,8 +109,9 @@ impl Change for ChangeOfVersion<'_> {
             return Ok(Attempt::Done(()));
         };
         check_kind(found.package, self.change.deletes() && !snapshot.versions.is_empty())?;
+        let outdated = self.change.deletes().then(|| remarks::delete_outdated(found.package.repository_id));
         let plan = with_change(self.app, self.by, snapshot, found, self.change)?;
-        Ok(publish(self.app, plan, ()).await.into())
+        Ok(publish(self.app, plan, outdated).await.map(drop).into())
     }
 }
 
@@ -270,7 +272,8 @@ impl Change for DeletionOfVersions<'_> {
             delete_empty(organization, package.id),
         ];
         let plan = plan_of(snapshot, package, context_of(package), &left)?;
-        Ok(publish(self.app, Plan { changes, ..plan }, ()).await.into())
+        let outdated = remarks::delete_outdated(package.repository_id);
+        Ok(publish(self.app, Plan { changes, ..plan }, outdated).await.into())
     }
 }
 
@@ -457,6 +460,7 @@ pub async fn delete_package(app: &App, by: &Actor, who: ManagedBy, key: &str) ->
         organizations::touch(by.organization(), organizations::Touched::Names, now),
         delete(by.organization(), package.id),
         by.record(app, &event)?,
+        remarks::delete_outdated(package.repository_id),
     ];
     let deleted = app.ports.database.batch(batch).await;
     app.memory.invalidate_published(by.organization());

@@ -248,7 +248,9 @@ impl Change for Publisher<'_> {
         if let Some(settled) = self.already_published(stored)? {
             return Ok(Attempt::Done(settled));
         }
-        if let Err(failure) = publish_plan(self.app, self.plan(stored).await?, ()).await {
+        let plan = self.plan(stored).await?;
+        let outdated = remarks::delete_outdated(plan.repository_id);
+        if let Err(failure) = publish_plan(self.app, plan, outdated).await {
             return Ok(Attempt::Failed(failure));
         }
         if !stored.takes_row && stored.existing_reference.is_none() {
