@@ -11,7 +11,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::http::kit::failure::ErrorBody;
-use crate::http::kit::routes::RouteDocs;
+use crate::http::kit::routes::{OperationInfo, RouteDocs};
 use crate::http::routes_of_all;
 
 /// The security schemes: name, scheme, what to send.
@@ -74,6 +74,13 @@ impl Modify for SecuritySchemes {
     )
 )]
 struct ApiDoc;
+
+/// Every operation, and what the types of its handler say about it.
+pub fn operations() -> Vec<OperationInfo> {
+    let RouteDocs { operations, .. } = routes_of_all().into_docs();
+    let shown = |operation: OperationInfo| OperationInfo { path: openapi_path(&operation.path), ..operation };
+    operations.into_iter().map(shown).collect()
+}
 
 /// The document as indented JSON.
 pub fn document() -> serde_json::Result<String> {

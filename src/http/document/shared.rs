@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::http::document::openapi_path;
 use crate::http::kit::failure;
 use crate::http::kit::paging::{DEFAULT_SIZE, MAX_LIMIT, MAX_OFFSET, Paging};
-use crate::http::kit::requirement::Access;
+use crate::http::kit::requirement::{Access, Reach};
 use crate::http::kit::routes::OperationInfo;
 
 /// The operation's part of the document.
@@ -185,10 +185,13 @@ fn add_parameters(operation: &mut Operation, info: &OperationInfo) {
 }
 
 /// How those are refused who may not call an operation: status and description.
-fn refusals(access: Option<Access>) -> Vec<(&'static str, String)> {
-    match access {
+fn refusals(info: &OperationInfo) -> Vec<(&'static str, String)> {
+    match info.access {
         None | Some(Access::Public) => Vec::new(),
-        Some(Access::Scope(scope)) => vec![("403", format!("The token lacks `{}`", scope.as_str()))],
+        Some(Access::Scope(scope)) => {
+            let limited = if info.reach == Reach::Organization { ", or is limited to some packages" } else { "" };
+            vec![("403", format!("The token lacks `{}`{limited}", scope.as_str()))]
+        }
         Some(Access::AdminToken) => vec![("403", "Another token than `ADMIN_TOKEN`".to_owned())],
         Some(Access::OwnAccount) => {
             [("401", "No valid session"), ("403", "Not a session"), ("429", "The account's hour is used up")]
@@ -199,8 +202,8 @@ fn refusals(access: Option<Access>) -> Vec<(&'static str, String)> {
 }
 
 /// Adds the refusals of an operation. A handler that refuses for more reasons continues the sentence: `or …`.
-fn add_refusals(responses: &mut Map<String, Value>, access: Option<Access>) {
-    for (status, description) in refusals(access) {
+fn add_refusals(responses: &mut Map<String, Value>, info: &OperationInfo) {
+    for (status, description) in refusals(info) {
         let response = responses.entry(status).or_insert_with(|| json!({ "description": "" }));
         let own = response["description"].as_str().unwrap_or_default();
         if own.is_empty() {
@@ -222,7 +225,7 @@ fn add_failures(operation: &mut Operation, info: &OperationInfo) {
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     // Composer's users do not choose scopes: there the shared description of a 403 is enough.
     if !is_composer {
-        add_refusals(responses, info.access);
+        add_refusals(responses, info);
     }
     for (status, response) in responses.iter_mut() {
         // What has a body of its own is no failure.

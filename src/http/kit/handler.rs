@@ -18,7 +18,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
-use crate::http::kit::requirement::Access;
+use crate::http::kit::requirement::{Access, Reach};
 use crate::ports::BoxFuture;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
@@ -68,6 +68,8 @@ pub trait Extract: Sized {
     const READS_BODY: bool = false;
     /// Who may call an operation with it, if it says.
     const ACCESS: Option<Access> = None;
+    /// How much that caller has to see.
+    const REACH: Reach = Reach::View;
 
     /// Extracts it. A failure is the response to the request.
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure>;
@@ -77,6 +79,7 @@ pub trait Extract: Sized {
 impl<T: Extract> Extract for Result<T, Failure> {
     const READS_BODY: bool = T::READS_BODY;
     const ACCESS: Option<Access> = T::ACCESS;
+    const REACH: Reach = T::REACH;
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         Ok(T::extract(request))
@@ -116,6 +119,8 @@ pub trait HandlerFn<A> {
     const READS_BODY: bool;
     /// Who may call it, if one of the arguments says.
     const ACCESS: Option<Access>;
+    /// How much that caller has to see.
+    const REACH: Reach;
 
     /// Extracts the arguments and calls the function.
     fn call(&self, request: &mut BufferedRequest) -> ResponseFuture;
@@ -128,6 +133,7 @@ where
 {
     const READS_BODY: bool = false;
     const ACCESS: Option<Access> = None;
+    const REACH: Reach = Reach::View;
 
     fn call(&self, _: &mut BufferedRequest) -> ResponseFuture {
         ResponseFuture(Box::pin(self()))
@@ -149,6 +155,13 @@ macro_rules! impl_handler_fn {
                     access = $argument::ACCESS;
                 })+
                 access
+            };
+            const REACH: Reach = {
+                let mut reach = Reach::View;
+                $(if matches!($argument::REACH, Reach::Organization) {
+                    reach = Reach::Organization;
+                })+
+                reach
             };
 
             #[expect(non_snake_case, reason = "each argument is named like its type")]
@@ -175,6 +188,9 @@ pub struct Endpoint {
     /// Who may call it, for the API document.
     #[cfg(not(target_arch = "wasm32"))]
     pub access: Option<Access>,
+    /// How much that caller has to see, for the API document.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub reach: Reach,
     call: fn(&mut BufferedRequest) -> ResponseFuture,
 }
 
@@ -185,6 +201,8 @@ impl Endpoint {
             reads_body: H::READS_BODY,
             #[cfg(not(target_arch = "wasm32"))]
             access: H::ACCESS,
+            #[cfg(not(target_arch = "wasm32"))]
+            reach: H::REACH,
             call,
         }
     }

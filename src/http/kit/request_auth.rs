@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::http::kit::caching::PRIVATE_NO_CACHE;
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::requirement::{
-    Access, AdminToken, Counting, OwnAccount, Public, RequiredScope, Requirement, UsersWrite,
+    Access, AdminToken, Counting, OwnAccount, Public, Reach, RequiredScope, Requirement, Unlimited, UsersWrite,
 };
 use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
@@ -62,6 +62,9 @@ impl RequestId {
 
 /// The header with the client's IP address. The edge sets it; one that a client sends does not get through.
 const CLIENT_ADDRESS_HEADER: &str = "cf-connecting-ip";
+
+/// What is told to a credential that is limited to some packages.
+const LIMITED: &str = "This is about the whole organization, and your token is limited to some packages. Use one that is limited to none.";
 
 /// Where a handler leaves the caller that it has authenticated for the layer of the surface; empty until then.
 #[derive(Clone, Default)]
@@ -107,8 +110,8 @@ impl<R> RequestAuth<R> {
 
 impl<R: RequiredScope> RequestAuth<R> {
     /// Authenticates the caller.
-    pub fn caller(&self) -> impl Future<Output = Result<Arc<Caller>, Failure>> {
-        self.authenticator.require(R::SCOPE)
+    pub async fn caller(&self) -> Result<Arc<Caller>, Failure> {
+        self.authenticator.caller_and_view(R::SCOPE).await.map(|(caller, _)| caller)
     }
 
     /// Authenticates the caller, and returns its view.
@@ -142,7 +145,7 @@ impl<R: RequiredScope> RequestAuth<R> {
     }
 }
 
-impl RequestAuth<UsersWrite> {
+impl RequestAuth<Unlimited<UsersWrite>> {
     /// Authenticates the caller, who is about to manage users.
     pub fn manager(&self) -> impl Future<Output = Result<Manager, Failure>> {
         self.authenticator.manager(UsersWrite::SCOPE)
@@ -173,9 +176,10 @@ impl RequestAuth<Public> {
 
 impl<R: Requirement> Extract for RequestAuth<R> {
     const ACCESS: Option<Access> = Some(R::ACCESS);
+    const REACH: Reach = R::REACH;
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        Ok(Self { authenticator: Authenticator::extract(request, R::COUNTING)?, requirement: PhantomData })
+        Ok(Self { authenticator: Authenticator::extract(request, R::COUNTING, R::REACH)?, requirement: PhantomData })
     }
 }
 
@@ -185,6 +189,7 @@ struct Authenticator {
     app: App,
     surface: &'static Surface,
     counting: Counting,
+    reach: Reach,
     tenant: Tenant,
     credential: Option<Credential>,
     address: Option<String>,
@@ -241,9 +246,13 @@ impl Authenticator {
         Err(Failure::new(Kind::TooMany { retry_after }, detail))
     }
 
-    /// The view of `caller` of the organization that the request is about.
+    /// The view of `caller` of the organization that the request is about, if it sees as much of that as it has to.
     async fn view_of(&self, caller: &Caller) -> Result<Arc<View>, Failure> {
-        caller.view_of(self.tenant.of(&self.app, caller).await?, self.app.now())
+        let view = caller.view_of(self.tenant.of(&self.app, caller).await?, self.app.now())?;
+        if self.reach == Reach::Organization {
+            view.require_everything(LIMITED)?;
+        }
+        Ok(view)
     }
 
     async fn view(&self, scope: Scope) -> Result<Arc<View>, Failure> {
@@ -314,13 +323,13 @@ impl Authenticator {
 }
 
 impl Authenticator {
-    fn extract(request: &mut BufferedRequest, counting: Counting) -> Result<Self, Failure> {
+    fn extract(request: &mut BufferedRequest, counting: Counting, reach: Reach) -> Result<Self, Failure> {
         let (tenant, app) = (Tenant::extract(request)?, App::extract(request)?);
         let parts = &request.parts;
         let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned().ok_or_else(Failure::unwired)?;
         let address = parts.headers.get(CLIENT_ADDRESS_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (surface, credential) = (Surface::of(parts)?, credential_of(&parts.headers));
-        Ok(Self { app, surface, counting, tenant, credential, address, authenticated })
+        Ok(Self { app, surface, counting, reach, tenant, credential, address, authenticated })
     }
 }
 

@@ -27,12 +27,23 @@ pub enum Counting {
     Uncounted,
 }
 
+/// How much of the organization the caller of an operation has to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Whatever it sees: the operation goes no further than its view.
+    View,
+    /// Everything: the operation is about the whole organization, so a credential that is limited to some packages is refused.
+    Organization,
+}
+
 /// A type that names who may call an operation.
 pub trait Requirement {
     /// Who may call it.
     const ACCESS: Access;
     /// Whether it counts.
     const COUNTING: Counting = Counting::Counted;
+    /// How much its caller has to see.
+    const REACH: Reach = Reach::View;
 }
 
 /// A type that names a scope which an operation requires.
@@ -47,9 +58,23 @@ pub struct Uncounted<R>(PhantomData<R>);
 impl<R: Requirement> Requirement for Uncounted<R> {
     const ACCESS: Access = R::ACCESS;
     const COUNTING: Counting = Counting::Uncounted;
+    const REACH: Reach = R::REACH;
 }
 
 impl<R: RequiredScope> RequiredScope for Uncounted<R> {
+    const SCOPE: Scope = R::SCOPE;
+}
+
+/// Whoever meets `R` and sees the whole organization may call it.
+pub struct Unlimited<R>(PhantomData<R>);
+
+impl<R: Requirement> Requirement for Unlimited<R> {
+    const ACCESS: Access = R::ACCESS;
+    const COUNTING: Counting = R::COUNTING;
+    const REACH: Reach = Reach::Organization;
+}
+
+impl<R: RequiredScope> RequiredScope for Unlimited<R> {
     const SCOPE: Scope = R::SCOPE;
 }
 

@@ -15,7 +15,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::http::kit::handler::Endpoint;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::http::kit::requirement::Access;
+use crate::http::kit::requirement::{Access, Reach};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::http::kit::surface::Surface;
 
@@ -122,6 +122,8 @@ pub struct OperationInfo {
     pub method: HttpMethod,
     /// Who may call it; `None` if its handler does not look at the caller.
     pub access: Option<Access>,
+    /// How much of the organization that caller has to see.
+    pub reach: Reach,
     /// Its surface, if it is of one.
     pub surface: Option<&'static Surface>,
 }
@@ -141,7 +143,8 @@ impl Route {
 
     #[cfg(not(target_arch = "wasm32"))]
     fn operations(&self) -> Vec<OperationInfo> {
-        let of = |method| OperationInfo { path: (self.path)(), method, access: self.endpoint.access, surface: None };
+        let Endpoint { access, reach, .. } = self.endpoint;
+        let of = |method| OperationInfo { path: (self.path)(), method, access, reach, surface: None };
         (self.methods)().into_iter().map(of).collect()
     }
 

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::kit::extract::{JsonBody, PathParams, update};
 use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
+use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite, Unlimited};
 use crate::http::kit::response::{Done, created, message, ok};
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
@@ -154,7 +154,7 @@ pub struct AdvisoryQuery {
     )
 )]
 pub async fn list_advisories(
-    auth: RequestAuth<AdvisoriesRead>,
+    auth: RequestAuth<Unlimited<AdvisoriesRead>>,
     query: Result<ListQuery<AdvisoryQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;

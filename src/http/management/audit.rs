@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::AuditRead;
+use crate::http::kit::requirement::{AuditRead, Unlimited};
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::audit_log;
@@ -90,7 +90,7 @@ impl AuditLogQuery {
     )
 )]
 pub async fn list_audit_log(
-    auth: RequestAuth<AuditRead>,
+    auth: RequestAuth<Unlimited<AuditRead>>,
     query: Result<ListQuery<AuditLogQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
@@ -117,7 +117,7 @@ const MAX_EXPORTED: i64 = 10_000;
     )
 )]
 pub async fn export_audit_log(
-    auth: RequestAuth<AuditRead>,
+    auth: RequestAuth<Unlimited<AuditRead>>,
     query: Result<ListQuery<AuditLogQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::Admin;
+use crate::http::kit::requirement::{Admin, Unlimited};
 use crate::http::kit::response::ok;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::encryption::{self, KeyUse, Rotated};
@@ -44,7 +44,7 @@ impl From<KeyUse> for KeyView {
         (status = 200, description = "The keys of `ENCRYPTION_KEY` in their order, then others that have sealed something", body = Vec<KeyView>)
     )
 )]
-pub async fn list_encryption_keys(auth: RequestAuth<Admin>) -> Result<Response, Failure> {
+pub async fn list_encryption_keys(auth: RequestAuth<Unlimited<Admin>>) -> Result<Response, Failure> {
     auth.caller().await?;
     let keys = encryption::keys(auth.app()).await?;
     Ok(ok(&keys.into_iter().map(KeyView::from).collect::<Vec<_>>()))
@@ -71,7 +71,7 @@ pub struct RotatedView {
         (status = 409, description = "`ENCRYPTION_KEY` is not set")
     )
 )]
-pub async fn rotate_encryption_key(auth: RequestAuth<Admin>) -> Result<Response, Failure> {
+pub async fn rotate_encryption_key(auth: RequestAuth<Unlimited<Admin>>) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let Rotated { resealed, remaining, unreadable } = encryption::rotate(auth.app(), &actor).await?;
     Ok(ok(&RotatedView { resealed, remaining, unreadable }))

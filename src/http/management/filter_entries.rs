@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite};
+use crate::http::kit::requirement::{AdvisoriesRead, AdvisoriesWrite, Unlimited};
 use crate::http::kit::response::{Done, created, message};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::security::advisories::{self, EntrySpec};
@@ -91,7 +91,7 @@ pub struct FilterEntryQuery {
     )
 )]
 pub async fn list_filter_entries(
-    auth: RequestAuth<AdvisoriesRead>,
+    auth: RequestAuth<Unlimited<AdvisoriesRead>>,
     query: Result<ListQuery<FilterEntryQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;

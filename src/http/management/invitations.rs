@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
 use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::{UsersRead, UsersWrite};
+use crate::http::kit::requirement::{Unlimited, UsersRead, UsersWrite};
 use crate::http::kit::response::{Done, message, no_store};
 use crate::http::management::auth::RoleName;
 use crate::registry::identity::users::links;
@@ -62,7 +62,7 @@ pub struct NewInvitationView {
     )
 )]
 pub async fn list_invitations(
-    auth: RequestAuth<UsersRead>,
+    auth: RequestAuth<Unlimited<UsersRead>>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
@@ -92,7 +92,7 @@ pub struct InvitationRequest {
     )
 )]
 pub async fn create_invitation(
-    auth: RequestAuth<UsersWrite>,
+    auth: RequestAuth<Unlimited<UsersWrite>>,
     BaseUrl(base_url): BaseUrl,
     body: Result<JsonBody<InvitationRequest>, Failure>,
 ) -> Result<Response, Failure> {
@@ -115,7 +115,7 @@ pub async fn create_invitation(
     )
 )]
 pub async fn delete_invitation(
-    auth: RequestAuth<UsersWrite>,
+    auth: RequestAuth<Unlimited<UsersWrite>>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, update};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::{SettingsRead, SettingsWrite};
+use crate::http::kit::requirement::{SettingsRead, SettingsWrite, Unlimited};
 use crate::http::kit::response::ok;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::settings::{self, RateLimitsChange, Settings, SettingsChange};
@@ -158,7 +158,7 @@ impl From<SettingsRequest> for SettingsChange {
         (status = 200, description = "The settings", body = SettingsView)
     )
 )]
-pub async fn get_settings(auth: RequestAuth<SettingsRead>) -> Result<Response, Failure> {
+pub async fn get_settings(auth: RequestAuth<Unlimited<SettingsRead>>) -> Result<Response, Failure> {
     let view = auth.view().await?;
     Ok(ok(&SettingsView::from(settings::get(auth.app(), &view).await?)))
 }
@@ -174,7 +174,7 @@ pub async fn get_settings(auth: RequestAuth<SettingsRead>) -> Result<Response, F
     )
 )]
 pub async fn update_settings(
-    auth: RequestAuth<SettingsWrite>,
+    auth: RequestAuth<Unlimited<SettingsWrite>>,
     body: Result<JsonBody<SettingsRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;

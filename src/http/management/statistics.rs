@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::SettingsRead;
+use crate::http::kit::requirement::{SettingsRead, Unlimited};
 use crate::http::kit::response::ok;
 use crate::registry::kernel::dates::start_of_day;
 use crate::registry::kernel::failure::Failure;
@@ -117,7 +117,7 @@ impl From<RegistryStatistics> for StatisticsView {
         (status = 200, description = "The totals", body = StatisticsView)
     )
 )]
-pub async fn get_statistics(auth: RequestAuth<SettingsRead>) -> Result<Response, Failure> {
+pub async fn get_statistics(auth: RequestAuth<Unlimited<SettingsRead>>) -> Result<Response, Failure> {
     let view = auth.view().await?;
     Ok(ok(&StatisticsView::from(statistics::read(auth.app(), &view).await?)))
 }

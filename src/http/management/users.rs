@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::kit::extract::{BaseUrl, JsonBody, PathParams};
 use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::{UsersRead, UsersWrite};
+use crate::http::kit::requirement::{Unlimited, UsersRead, UsersWrite};
 use crate::http::kit::response::{Done, created, message, no_store, ok};
 use crate::http::kit::secret::Secret;
 use crate::http::management::auth::{RoleName, UserView};
@@ -34,7 +34,7 @@ pub struct UsersQuery {
     )
 )]
 pub async fn list_users(
-    auth: RequestAuth<UsersRead>,
+    auth: RequestAuth<Unlimited<UsersRead>>,
     query: Result<ListQuery<UsersQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
@@ -70,7 +70,7 @@ pub struct UserRequest {
     )
 )]
 pub async fn create_user(
-    auth: RequestAuth<UsersWrite>,
+    auth: RequestAuth<Unlimited<UsersWrite>>,
     body: Result<JsonBody<UserRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
@@ -91,7 +91,10 @@ pub async fn create_user(
         (status = 404, description = "No such user")
     )
 )]
-pub async fn get_user(auth: RequestAuth<UsersRead>, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
+pub async fn get_user(
+    auth: RequestAuth<Unlimited<UsersRead>>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
     let view = auth.view().await?;
     Ok(ok(&UserView::try_from(users::get(auth.app(), &view, &id).await?)?))
 }
@@ -143,7 +146,7 @@ impl TryFrom<UserChangeRequest> for UserUpdate {
     )
 )]
 pub async fn update_user(
-    auth: RequestAuth<UsersWrite>,
+    auth: RequestAuth<Unlimited<UsersWrite>>,
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<UserChangeRequest>, Failure>,
 ) -> Result<Response, Failure> {
@@ -166,7 +169,10 @@ pub async fn update_user(
         (status = 409, description = "It is the last owner")
     )
 )]
-pub async fn delete_user(auth: RequestAuth<UsersWrite>, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
+pub async fn delete_user(
+    auth: RequestAuth<Unlimited<UsersWrite>>,
+    PathParams([id]): PathParams<1>,
+) -> Result<Response, Failure> {
     let manager = auth.manager().await?;
     users::remove(auth.app(), &manager, &id).await?;
     Ok(message("User removed"))
@@ -197,7 +203,7 @@ pub struct LinkView {
     )
 )]
 pub async fn create_reset_link(
-    auth: RequestAuth<UsersWrite>,
+    auth: RequestAuth<Unlimited<UsersWrite>>,
     PathParams([id]): PathParams<1>,
     BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {

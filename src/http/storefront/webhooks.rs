@@ -10,11 +10,10 @@ use utoipa::ToSchema;
 use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
-use crate::http::kit::requirement::{RequiredScope, StorefrontRead, StorefrontWrite};
+use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite, Unlimited};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::id_of;
 use crate::json::parse;
-use crate::registry::access::actor::Actor;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::webhooks::{self, CreatedWebhook, WebhookSpec};
@@ -108,24 +107,17 @@ fn delivery_view(row: DeliveryRow) -> DeliveryView {
     }
 }
 
-async fn webhook_manager<R: RequiredScope>(auth: &RequestAuth<R>) -> Result<Actor, Failure> {
-    let actor = auth.actor().await?;
-    actor.view.require_everything("Webhooks tell of every package. Use a token that is limited to none.")?;
-    Ok(actor)
-}
-
 /// All webhooks, the oldest first.
 #[utoipa::path(
     get,
     path = "/webhooks",
     tag = "storefront",
     responses(
-        (status = 200, description = "Webhooks, 20 at most", body = Vec<WebhookView>),
-        (status = 403, description = "or does not see every package")
+        (status = 200, description = "Webhooks, 20 at most", body = Vec<WebhookView>)
     )
 )]
-pub async fn list_webhooks(auth: RequestAuth<StorefrontRead>) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth).await?;
+pub async fn list_webhooks(auth: RequestAuth<Unlimited<StorefrontRead>>) -> Result<Response, Failure> {
+    let actor = auth.actor().await?;
     let rows = webhooks::list(auth.app(), &actor.view).await?;
     Ok(ok(&rows.into_iter().map(|row| webhook_view(row, None)).collect::<Vec<_>>()))
 }
@@ -138,15 +130,14 @@ pub async fn list_webhooks(auth: RequestAuth<StorefrontRead>) -> Result<Response
     request_body = WebhookRequest,
     responses(
         (status = 201, description = "The webhook", body = WebhookView),
-        (status = 403, description = "or does not see every package"),
         (status = 409, description = "There is one with this address, or there are 20")
     )
 )]
 pub async fn create_webhook(
-    auth: RequestAuth<StorefrontWrite>,
+    auth: RequestAuth<Unlimited<StorefrontWrite>>,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
     let CreatedWebhook { row, secret } = webhooks::create(auth.app(), &actor, request.into()).await?;
     Ok(created(&webhook_view(row, Some(secret))))
@@ -160,15 +151,14 @@ pub async fn create_webhook(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, description = "The webhook", body = WebhookView),
-        (status = 403, description = "or does not see every package"),
         (status = 404, description = "No such webhook")
     )
 )]
 pub async fn get_webhook(
-    auth: RequestAuth<StorefrontRead>,
+    auth: RequestAuth<Unlimited<StorefrontRead>>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth).await?;
+    let actor = auth.actor().await?;
     Ok(ok(&webhook_view(webhooks::get(auth.app(), &actor.view, &id).await?, None)))
 }
 
@@ -181,17 +171,16 @@ pub async fn get_webhook(
     request_body = WebhookRequest,
     responses(
         (status = 200, description = "The webhook as it is now", body = WebhookView),
-        (status = 403, description = "or does not see every package"),
         (status = 404, description = "No such webhook"),
         (status = 409, description = "There is another with this address")
     )
 )]
 pub async fn update_webhook(
-    auth: RequestAuth<StorefrontWrite>,
+    auth: RequestAuth<Unlimited<StorefrontWrite>>,
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth).await?;
+    let actor = auth.actor().await?;
     let JsonBody(request) = body?;
     Ok(ok(&webhook_view(webhooks::change(auth.app(), &actor, &id, request.into()).await?, None)))
 }
@@ -204,15 +193,14 @@ pub async fn update_webhook(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 403, description = "or does not see every package"),
         (status = 404, description = "No such webhook")
     )
 )]
 pub async fn delete_webhook(
-    auth: RequestAuth<StorefrontWrite>,
+    auth: RequestAuth<Unlimited<StorefrontWrite>>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth).await?;
+    let actor = auth.actor().await?;
     webhooks::delete(auth.app(), &actor, &id).await?;
     Ok(no_content())
 }
@@ -232,16 +220,15 @@ const DEFAULT_LIMIT: i64 = 100;
     ),
     responses(
         (status = 200, description = "Deliveries; `X-Total-Count` says how many there are", body = Vec<DeliveryView>),
-        (status = 403, description = "or does not see every package"),
         (status = 404, description = "No such webhook")
     )
 )]
 pub async fn list_deliveries(
-    auth: RequestAuth<StorefrontRead>,
+    auth: RequestAuth<Unlimited<StorefrontRead>>,
     PathParams([id]): PathParams<1>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth).await?;
+    let actor = auth.actor().await?;
     let page = query?.page;
     let (rows, total) = webhooks::log(auth.app(), &actor.view, &id, page.rows_or(DEFAULT_LIMIT)).await?;
     Ok(page.respond(rows.into_iter().map(delivery_view), total))
@@ -258,16 +245,15 @@ pub async fn list_deliveries(
     ),
     responses(
         (status = 200, description = "The delivery, which is sent now", body = DeliveryView),
-        (status = 403, description = "or does not see every package"),
         (status = 404, description = "No such webhook or delivery"),
         (status = 409, description = "The webhook is disabled")
     )
 )]
 pub async fn redeliver(
-    auth: RequestAuth<StorefrontWrite>,
+    auth: RequestAuth<Unlimited<StorefrontWrite>>,
     PathParams([id, delivery]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth).await?;
+    let actor = auth.actor().await?;
     Ok(ok(&delivery_view(webhooks::redeliver(auth.app(), &actor, &id, id_of(&delivery, "Delivery")?).await?)))
 }
 
@@ -279,15 +265,14 @@ pub async fn redeliver(
     params(("id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 201, description = "The delivery, which is sent now", body = DeliveryView),
-        (status = 403, description = "or does not see every package"),
         (status = 404, description = "No such webhook"),
         (status = 409, description = "The webhook is disabled")
     )
 )]
 pub async fn test_webhook(
-    auth: RequestAuth<StorefrontWrite>,
+    auth: RequestAuth<Unlimited<StorefrontWrite>>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let actor = webhook_manager(&auth).await?;
+    let actor = auth.actor().await?;
     Ok(created(&delivery_view(webhooks::ping(auth.app(), &actor, &id).await?)))
 }

@@ -36,6 +36,14 @@ impl GrantTarget {
         }
     }
 
+    /// As text, in lower case.
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Everything => "*",
+            Self::Name(text) | Self::Pattern(text) => text,
+        }
+    }
+
     pub(super) fn covers(&self, package: &str) -> bool {
         match self {
             Self::Everything => true,
@@ -90,12 +98,12 @@ impl Grant {
             && other.minimum_stability <= self.minimum_stability
     }
 
-    /// Whether it lets a version through. A security fix passes `updates_until`, and nothing else.
     /// Whether it covers a version, if that was released in time.
     pub(super) fn covers_but_for_the_date(&self, version: &NormalizedVersion) -> bool {
         version.stability() <= self.minimum_stability && self.versions.matches(version)
     }
 
+    /// Whether it lets a version through. A security fix passes `updates_until`, and nothing else.
     pub(super) fn covers(&self, version: &NormalizedVersion, released: Option<Released>) -> bool {
         let in_time = match (self.row.updates_until, released) {
             (None, _) => true,

@@ -229,10 +229,19 @@ impl View {
 
     /// The names and patterns of the packages that it sees something of.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
-        self.grants.iter().map(|grant| match &grant.target {
-            GrantTarget::Everything => "*",
-            GrantTarget::Name(text) | GrantTarget::Pattern(text) => text.as_str(),
-        })
+        self.grants.iter().map(|grant| grant.target.as_str())
+    }
+
+    /// Whether nothing of the packages that `target` names is hidden, now or later: a name, or a pattern in which `*` stands for
+    /// any characters.
+    pub fn covers_all_of(&self, target: &str) -> bool {
+        // A name has no `*`, so a pattern that matches the text of another matches whatever the other does.
+        self.sees_everything() || self.grants.iter().any(|grant| grant.is_unlimited() && grant.target.covers(target))
+    }
+
+    /// The names and patterns of the packages that nothing is hidden of.
+    pub fn whole_targets(&self) -> impl Iterator<Item = &str> {
+        self.grants.iter().filter(|grant| grant.is_unlimited()).map(|grant| grant.target.as_str())
     }
 
     /// What a package's versions are limited to, as one Composer constraint: whatever one of the grants of it allows.

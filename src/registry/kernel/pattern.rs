@@ -1,5 +1,7 @@
 //! Patterns of names: `*` stands for any characters, the slash included.
 
+use crate::json::read_text;
+
 /// Whether `text` matches `pattern`, in which `*` stands for any characters.
 pub fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
@@ -15,6 +17,14 @@ pub fn matches_pattern(pattern: &str, text: &str) -> bool {
         }
     }
     rest.ends_with(last)
+}
+
+/// Whether a `package_filter` (JSON array of names and patterns) lets a name through; none lets everything through.
+pub fn passes_filter(filter: Option<&str>, name: &str) -> bool {
+    filter.is_none_or(|filter| {
+        let patterns: Vec<String> = read_text(filter).unwrap_or_default();
+        patterns.iter().any(|pattern| matches_pattern(pattern, name))
+    })
 }
 
 #[cfg(test)]

@@ -24,17 +24,18 @@ pub fn insert_all(organization: OrganizationId, repositories: &[NewRepository<'_
             new.created_at.0,
             new.lfs,
             new.host_credentials.sealed,
-            new.host_credentials.hosts
+            new.host_credentials.hosts,
+            new.package_filter
         ])
     };
     let statement = |rows: String| {
         Stmt::new(
             "INSERT INTO repositories (uid, kind, provider, url, path, tag_prefix, tag_filter, branch_filter,
                     source_protocol, credential_type, credentials, created_at, lfs, host_credentials, credential_hosts,
-                    organization_id)
+                    package_filter, organization_id)
              SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5,
                     j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11, j.value ->> 12,
-                    j.value ->> 13, j.value ->> 14, ?1
+                    j.value ->> 13, j.value ->> 14, j.value ->> 15, ?1
                FROM json_each(?2) j WHERE true
              ON CONFLICT (organization_id, url, path) DO NOTHING",
             [organization.into(), rows.into()],

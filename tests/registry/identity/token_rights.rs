@@ -268,6 +268,35 @@ async fn nobody_raises_a_token_beyond_what_they_hold() {
 }
 
 #[tokio::test]
+async fn a_token_that_ends_later_is_not_theirs_to_change_to_rotate_or_to_revoke() {
+    let registry = TestRegistry::new();
+    let end = START.seconds() + 1000;
+    let (_, shop) = issuer(&registry, json!({"expires_at": end})).await;
+    for (expires_at, status) in [(json!(null), 403), (json!(end + 1), 403), (json!(end), 200)] {
+        let spec = json!({
+            "description": "theirs", "metadata": {"customer_id": "7"}, "allowed_package_prefixes": ["acme/"], "expires_at": expires_at,
+        });
+        let (id, token) = registry.token(&spec).await;
+        let path = format!("/api/tokens/{id}");
+        let rotate = registry.post(&format!("{path}/rotate")).bearer(&shop).json(&json!({"grace_seconds": 60}));
+        for answer in [
+            change(&registry, &shop, &id, &json!({"description": "mine"})).await,
+            rotate.send().await,
+            registry.delete("/api/tokens?customer_id=7").bearer(&shop).send().await,
+        ] {
+            let answer = answer.expect(status);
+            let refused = "This token holds more than yours. Yours ends before it does.";
+            assert_eq!(answer.text().contains(refused), status == 403, "{}", answer.text());
+        }
+        let deleted = registry.delete(&path).bearer(&shop).send().await;
+        deleted.expect(if status == 403 { 403 } else { 404 });
+        let still = registry.get("/packages.json").basic(&token).send().await;
+        still.expect(if status == 403 { 200 } else { 401 });
+        registry.delete(&path).bearer(ADMIN).send().await;
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_holds_more_is_not_theirs_to_change_or_to_revoke() {
     let registry = TestRegistry::new();
     let (_, shop) = issuer(&registry, json!({})).await;

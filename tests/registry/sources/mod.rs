@@ -4,6 +4,7 @@ mod artifacts;
 mod busy_hosts;
 pub mod composer;
 pub mod git;
+mod limited_credentials;
 mod monorepos;
 mod remarks;
 mod repositories;

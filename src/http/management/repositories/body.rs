@@ -74,7 +74,9 @@ pub struct RepositoryRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
     branch_filter: Update<Vec<String>>,
-    /// Only packages that match one of these names and globs are mirrored; null is every package. Only for composer.
+    /// Only packages that match one of these names and globs are mirrored or published; null is every package. A git
+    /// repository whose package is called otherwise fails to sync. Of a credential that is limited to some packages it is
+    /// within what that covers, by default all of it. Not for uploads.
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Vec<String>>)]
     package_filter: Update<Vec<String>>,

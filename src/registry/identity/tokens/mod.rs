@@ -74,11 +74,14 @@ impl Issuer {
         Ok(())
     }
 
+    /// Their own end, if what ends at `expires_at` would outlive them.
+    fn outlived(&self, expires_at: Option<Millis>) -> Option<Millis> {
+        self.caller.expires_at.filter(|own| expires_at.is_none_or(|end| end > *own))
+    }
+
     /// Refuses an end that is later than theirs.
     fn check_end(&self, expires_at: Option<Millis>) -> Result<(), Failure> {
-        let Some(own) = self.caller.expires_at.filter(|own| expires_at.is_none_or(|end| end > *own)) else {
-            return Ok(());
-        };
+        let Some(own) = self.outlived(expires_at) else { return Ok(()) };
         let own = own.seconds();
         Err(forbidden(format!("A token cannot outlive the one that issues it. Set `expires_at` to {own} or earlier.")))
     }
@@ -88,6 +91,10 @@ impl Issuer {
         let scopes = token.scopes.iter().filter_map(|name| Scope::parse(name));
         self.check_scopes(scopes)
             .and_then(|()| self.check_grants(&token.grants))
+            .and_then(|()| match self.outlived(token.expires_at) {
+                None => Ok(()),
+                Some(_) => Err(forbidden("Yours ends before it does.".to_owned())),
+            })
             .map_err(|refused| forbidden(format!("This token holds more than yours. {}", refused.detail)))
     }
 

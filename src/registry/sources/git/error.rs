@@ -25,6 +25,15 @@ pub enum SyncError {
         /// HTTP status.
         status: u16,
     },
+    /// The package is one that the repository may not publish.
+    #[error(
+        "its package is called {name}, which the `package_filter` of this repository leaves out; change that, or the name in its \
+         composer.json"
+    )]
+    LeftOut {
+        /// The package.
+        name: String,
+    },
     /// Any other status.
     #[error("the server answers with HTTP {status}")]
     Status {

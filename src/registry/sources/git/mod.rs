@@ -33,6 +33,7 @@ use crate::ports::Stmt;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::pattern::passes_filter;
 use crate::registry::kernel::provider::Provider;
 use crate::registry::packages::publish::{Attempt, Change, PackagePlan, Plan, RenderContext, Snapshot, apply, publish};
 use crate::registry::packages::support::StoredFunding;
@@ -119,10 +120,13 @@ async fn sync_with(
     if repository.refs_digest.as_deref() == Some(digest.as_str()) {
         match &repository.conflicting_package {
             None => return Ok(SyncOutcome::NothingNew),
+            Some(name) if !passes_filter(repository.package_filter.as_deref(), name) => {
+                return Err(SyncError::LeftOut { name: name.clone() });
+            }
             Some(name) if is_taken(app, repository, name).await? => {
                 return Err(SyncError::NameTaken { name: name.clone() });
             }
-            // Whoever had the package has it no longer.
+            // Whoever had the package has it no longer, or it is let through now.
             Some(_) => {}
         }
     }
@@ -273,12 +277,19 @@ impl ChangedRepository<'_> {
             contents = fetch_contents(remote, &of, all, funding.as_ref()).await?;
         }
         let is_new = stored.packages.iter().all(|package| package.name != name.as_str());
-        if is_new && is_taken(self.app, self.repository, name.as_str()).await? {
+        let refusal = if !passes_filter(self.repository.package_filter.as_deref(), name.as_str()) {
+            Some(SyncError::LeftOut { name: name.to_string() })
+        } else if is_new && is_taken(self.app, self.repository, name.as_str()).await? {
+            Some(SyncError::NameTaken { name: name.to_string() })
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
             let capabilities = serde_json::json!(self.capabilities).to_string();
             let conflict =
                 repositories::record_conflict(self.repository.id, name.as_str(), &self.digest, &capabilities);
             self.app.ports.database.ask(conflict).await?;
-            return Err(SyncError::NameTaken { name: name.to_string() });
+            return Err(refusal);
         }
         let skipped_by_name = std::mem::take(&mut report.skipped);
         report.requests = remote.requests;

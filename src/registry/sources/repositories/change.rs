@@ -5,16 +5,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::json::read_text;
 use crate::ports::{DatabaseError, Job, Stmt};
 use crate::registry::access::actor::Actor;
+use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::kernel::pattern::matches_pattern;
+use crate::registry::kernel::pattern::passes_filter;
 use crate::registry::kernel::provider::Provider;
 use crate::registry::packages::publish::render_again_after_builds;
 use crate::registry::sources::composer::PACKAGIST;
+use crate::registry::sources::repositories::covered::{absent, bounded_filter};
 use crate::registry::sources::repositories::credentials::{Credentials, type_named};
 use crate::registry::sources::repositories::host_credentials::{GivenHostCredential, HostCredentials};
 use crate::registry::sources::repositories::{
@@ -125,11 +126,20 @@ impl RepositoryChange {
 fn host_credentials(
     app: &App,
     repository: &Repository,
+    is_read_elsewhere: bool,
     given: Update<Vec<GivenHostCredential>>,
 ) -> Result<Option<StoredHostCredentials>, Failure> {
-    let Update::Set(given) = given else { return Ok(None) };
     let known = HostCredentials::open(app, &repository.uid, repository.host_credentials.as_deref())?;
-    let all = HostCredentials::read(app, &given.unwrap_or_default(), &known)?;
+    let Update::Set(given) = given else {
+        if is_read_elsewhere && known != HostCredentials::default() {
+            let detail = "must be given too, or be null: your credential is limited to some packages, and those of the old `url` \
+                          may open more than that";
+            return Err(Failure::invalid_field("host_credentials", detail));
+        }
+        return Ok(None);
+    };
+    let kept = if is_read_elsewhere { &HostCredentials::default() } else { &known };
+    let all = HostCredentials::read(app, &given.unwrap_or_default(), kept)?;
     if all == known { Ok(None) } else { all.seal(app, &repository.uid).map(Some) }
 }
 
@@ -163,24 +173,53 @@ fn checked<T>(
     }
 }
 
-fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> Result<Difference, Failure> {
+/// Refuses another address for credentials that are not given again: another host is not shown those of this one, and who
+/// has only some packages cannot read with them whatever else they open.
+fn check_moved_credentials(repository: &Repository, view: &View, url: &str) -> Result<(), Failure> {
+    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
+    let detail = if origin(url) != origin(&repository.url) {
+        "must be given too: the new `url` leads to another host, which is not shown those of the old one"
+    } else if !view.sees_everything() {
+        "must be given too: your credential is limited to some packages, and those of the old `url` may open more than that"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::invalid_field("auth_credentials", detail))
+}
+
+/// The `package_filter` from now on, when that is another one: somebody with a limited view leaves none behind that lets
+/// through what they do not cover.
+fn package_filter(
+    repository: &Repository,
+    view: &View,
+    update: Update<Vec<String>>,
+) -> Result<Update<String>, Failure> {
+    let known = repository.package_filter.as_ref();
+    let wanted = match checked(update, checked_package_filter)? {
+        Update::Set(wanted) => bounded_filter(view, wanted)?,
+        Update::Keep => bounded_filter(view, known.cloned()).or_else(|_| bounded_filter(view, None))?,
+    };
+    Ok(differing(Update::Set(wanted), known))
+}
+
+fn difference(
+    app: &App,
+    repository: &Repository,
+    view: &View,
+    change: RepositoryChange,
+) -> Result<Difference, Failure> {
     refuse_uploads(repository)?;
     change.refuse_foreign(repository)?;
     let credentials = change.credentials(repository)?;
     let url = change.url.as_deref().map(|url| checked_url(app, repository.kind, url)).transpose()?;
     let url = url.filter(|url| *url != repository.url);
-    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
-    if let Some(url) = &url
-        && credentials.is_none()
-        && repository.credential_type != "none"
-        && origin(url) != origin(&repository.url)
-    {
-        let detail = "must be given too: the new `url` leads to another host, which is not shown those of the old one";
-        return Err(Failure::invalid_field("auth_credentials", detail));
+    if let Some(url) = url.as_deref().filter(|_| credentials.is_none() && repository.credential_type != "none") {
+        check_moved_credentials(repository, view, url)?;
     }
     let provider = change.provider(repository, url.as_deref());
     let (source_protocol, lfs) = (change.source_protocol(repository), change.lfs(repository));
-    let host_credentials = host_credentials(app, repository, change.host_credentials)?;
+    let is_read_elsewhere = url.is_some() && !view.sees_everything();
+    let host_credentials = host_credentials(app, repository, is_read_elsewhere, change.host_credentials)?;
     let path = match change.path {
         Update::Keep => None,
         Update::Set(path) => Some(checked_path(path.as_deref())?).filter(|path| *path != repository.path),
@@ -196,10 +235,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
             checked(change.branch_filter, filter("branch_filter"))?,
             repository.branch_filter.as_ref(),
         ),
-        package_filter: differing(
-            checked(change.package_filter, checked_package_filter)?,
-            repository.package_filter.as_ref(),
-        ),
+        package_filter: package_filter(repository, view, change.package_filter)?,
         source_protocol,
         lfs,
         credentials: match credentials {
@@ -212,6 +248,15 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         host_credentials,
         is_another: false,
     };
+    let fields = changed_fields(&changes);
+    changes.is_another = fields.iter().any(|field| !KEEPING_FIELDS.contains(field));
+    Ok(Difference { changes, fields })
+}
+
+/// Fields that leave what was learnt of the refs and of the server as true as it was.
+const KEEPING_FIELDS: [&str; 5] = ["vcs_type", "source_protocol", "lfs", "credentials", "host_credentials"];
+
+fn changed_fields(changes: &RepositoryChanges) -> Vec<&'static str> {
     let all = [
         ("url", changes.url.is_some()),
         ("path", changes.path.is_some()),
@@ -225,9 +270,7 @@ fn difference(app: &App, repository: &Repository, change: RepositoryChange) -> R
         ("credentials", changes.credentials.is_some()),
         ("host_credentials", changes.host_credentials.is_some()),
     ];
-    let fields: Vec<&str> = all.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();
-    changes.is_another = all.iter().take(6).any(|(_, differs)| *differs);
-    Ok(Difference { changes, fields })
+    all.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }
 
 /// Changes what the request names, ends the sync that is under way and asks for another one.
@@ -243,7 +286,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
     if row.repository.provider == PACKAGIST {
         return Err(managed_by_settings());
     }
-    let difference = difference(app, &row.repository, change)?;
+    let difference = difference(app, &row.repository, &by.view, change)?;
     if difference.fields.is_empty() {
         return Ok(row);
     }
@@ -285,7 +328,7 @@ pub async fn change(app: &App, by: &Actor, uid: &str, change: RepositoryChange) 
         app.enqueue(Job::BuildArchives { repository_id: row.repository.id }, Duration::ZERO).await;
     }
     app.enqueue(Job::SyncRepository { repository_id: row.repository.id }, Duration::ZERO).await;
-    changed.ok_or_else(|| Failure::not_found("Repository"))
+    changed.ok_or_else(absent)
 }
 
 /// What else has to happen so that nothing of the old repository stays behind.
@@ -296,25 +339,30 @@ async fn consequences(app: &App, repository: &Repository, difference: &Differenc
     let now = app.now();
     let touched = organizations::touch(repository.organization, Touched::Names, now);
     let mut batch = vec![sync_runs::supersede(repository.organization, repository.id, now)];
-    if repository.kind == RepositoryKind::Git {
+    let is_git = repository.kind == RepositoryKind::Git;
+    if is_git {
         batch.push(refs::delete_all(repository.organization, repository.id));
-        if difference.has("path") {
-            batch.extend([touched, repositories::delete_packages(repository.organization, repository.id)]);
-        }
-        return Ok(batch);
     }
-    batch.push(touched);
-    if difference.has("url") {
+    if is_git && difference.has("path") {
+        batch.extend([touched, repositories::delete_packages(repository.organization, repository.id)]);
+    } else if !is_git && difference.has("url") {
+        batch.push(touched);
         batch.extend(retire(repository.organization, &[Retirement::all(repository.id)], now));
         batch.push(upstream_answers::delete_answers(repository.organization, repository.id));
         batch.extend(upstream_feeds::forget(repository.organization, repository.id));
     } else if let Update::Set(Some(filter)) = &difference.changes.package_filter {
-        let patterns: Vec<String> = read_text(filter).unwrap_or_default();
-        let listed = app.ports.database.ask(listed_names(repository.organization, repository.id)).await?;
-        let is_outside = |name: &String| !patterns.iter().any(|pattern| matches_pattern(pattern, name));
-        let leaving = Leaving::Named(listed.into_iter().map(|row| row.name).filter(is_outside).collect());
-        let outside = Retirement { repository_id: repository.id, leaving };
-        batch.extend(retire(repository.organization, &[outside], now));
+        batch.push(touched);
+        batch.extend(retire(repository.organization, &[outside(app, repository, filter).await?], now));
+    } else if !is_git {
+        batch.push(touched);
     }
     Ok(batch)
+}
+
+/// The packages of a repository that leave it with this filter.
+async fn outside(app: &App, repository: &Repository, filter: &str) -> Result<Retirement, Failure> {
+    let listed = app.ports.database.ask(listed_names(repository.organization, repository.id)).await?;
+    let is_outside = |name: &String| !passes_filter(Some(filter), name);
+    let leaving = Leaving::Named(listed.into_iter().map(|row| row.name).filter(is_outside).collect());
+    Ok(Retirement { repository_id: repository.id, leaving })
 }

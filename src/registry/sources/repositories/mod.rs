@@ -1,6 +1,7 @@
 //! Registering, changing, verifying, syncing on demand and removing repositories.
 
 pub mod change;
+pub mod covered;
 pub mod credentials;
 pub mod host_credentials;
 pub mod monorepo;
@@ -8,6 +9,7 @@ pub mod verify;
 
 use std::time::Duration;
 
+use composer::PackageName;
 use git::PackagePath;
 use serde_json::json;
 use url::Url;
@@ -21,7 +23,9 @@ use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::git_address::read_git_address;
 use crate::registry::kernel::ids::new_uid;
+use crate::registry::kernel::pattern::passes_filter;
 use crate::registry::kernel::provider::Provider;
+use crate::registry::sources::repositories::covered::{absent, bounded_filter, covered_uids, require_covered};
 use crate::registry::sources::repositories::credentials::Credentials;
 use crate::registry::sources::repositories::host_credentials::{GivenHostCredential, HostCredentials};
 use crate::store::Page;
@@ -29,7 +33,7 @@ use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::sources::refs::{self, RemarkedRef};
-use crate::store::sources::repositories::{self, NewRepository, Repository, RepositoryRow};
+use crate::store::sources::repositories::{self, MAX_SCANNED, NewRepository, Repository, RepositoryRow, by_uids};
 use crate::store::sources::sync_runs::{self, RunRow};
 use crate::store::sources::uploads::UPLOADS_URL;
 
@@ -136,11 +140,11 @@ fn checked_path(path: Option<&str>) -> Result<String, Failure> {
 
 /// Refuses fields that only repositories of other kinds have.
 fn refuse_foreign(kind: RepositoryKind, fields: &[(&str, bool)]) -> Result<(), Failure> {
-    let kind_of = |field: &str| match field {
-        "package_filter" => RepositoryKind::Composer,
-        _ => RepositoryKind::Git,
+    let applies = |field: &str| match field {
+        "package_filter" => kind != RepositoryKind::Artifact,
+        _ => kind == RepositoryKind::Git,
     };
-    let foreign = fields.iter().filter(|(field, given)| *given && kind_of(field) != kind);
+    let foreign = fields.iter().filter(|(field, given)| *given && !applies(field));
     match foreign.map(|(field, _)| *field).next() {
         Some(field) => {
             Err(Failure::invalid_field(field, format!("does not apply to a repository of kind `{kind}`; leave it out")))
@@ -169,8 +173,11 @@ struct CheckedSpec {
 }
 
 impl CheckedSpec {
-    fn check(app: &App, spec: RepositorySpec) -> Result<Self, Failure> {
+    fn check(app: &App, view: &View, spec: RepositorySpec) -> Result<Self, Failure> {
         let kind = spec.provider.map_or(RepositoryKind::Git, Provider::kind);
+        if kind == RepositoryKind::Artifact {
+            view.require_everything("The repository of uploaded zips is everybody's. Uploads make it by themselves.")?;
+        }
         let given = [
             ("url", kind == RepositoryKind::Artifact && spec.url.is_some()),
             ("credential_type", kind == RepositoryKind::Artifact && spec.credentials.type_name() != "none"),
@@ -192,12 +199,20 @@ impl CheckedSpec {
             url,
             tag_filter: checked_filter("tag_filter", spec.tag_filter)?,
             branch_filter: checked_filter("branch_filter", spec.branch_filter)?,
-            package_filter: checked_package_filter(spec.package_filter)?,
+            package_filter: bounded_filter(view, checked_package_filter(spec.package_filter)?)?,
             source_protocol: spec.source_protocol.unwrap_or_default(),
             lfs: spec.lfs.unwrap_or_default(),
             credentials: spec.credentials,
             host_credentials: HostCredentials::read(app, &spec.host_credentials, &HostCredentials::default())?,
         })
+    }
+
+    /// A package's name, if the filter does not leave it out.
+    fn let_through(&self, name: PackageName) -> Result<PackageName, String> {
+        if passes_filter(self.package_filter.as_deref(), name.as_str()) {
+            return Ok(name);
+        }
+        Err(format!("its package {name} is left out by `package_filter`"))
     }
 
     /// The repository of one package.
@@ -241,7 +256,7 @@ struct PackageLocation<'a> {
 pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<RepositoryRow, Failure> {
     let path = checked_path(spec.path.as_deref())?;
     let tag_prefix = checked_tag_prefix(spec.tag_prefix.clone())?;
-    let spec = CheckedSpec::check(app, spec)?;
+    let spec = CheckedSpec::check(app, &by.view, spec)?;
     let uid = new_uid(&*app.ports.entropy, app.now())?;
     let new =
         spec.repository(app, by, PackageLocation { uid: &uid, path: &path, tag_prefix: tag_prefix.as_deref() })?;
@@ -256,7 +271,7 @@ pub async fn register(app: &App, by: &Actor, spec: RepositorySpec) -> Result<Rep
         DatabaseError::Conflict(_) => taken(),
         DatabaseError::Fault(fault) => fault.into(),
     })?;
-    let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
+    let row = row.ok_or_else(absent)?;
     // Which names are asked for here, packages.json tells.
     app.memory.invalidate_published(by.organization());
     if spec.kind != RepositoryKind::Artifact {
@@ -276,10 +291,11 @@ fn refuse_uploads(repository: &Repository) -> Result<(), Failure> {
 
 /// Asks for a sync. When one is running already, another follows it.
 pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<RepositoryRow, Failure> {
+    require_covered(app, &by.view, uid).await?;
     let event = AuditEvent { action: "repository.sync_requested", target: uid, label: None, details: json!({}) };
     let recorded = by.record(app, &event)?;
     let row = repositories::request_sync(&*app.ports.database, by.organization(), uid, recorded, app.now()).await?;
-    let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
+    let row = row.ok_or_else(absent)?;
     refuse_uploads(&row.repository)?;
     app.enqueue(Job::SyncRepository { repository_id: row.repository.id }, Duration::ZERO).await;
     Ok(row)
@@ -287,8 +303,9 @@ pub async fn request_sync(app: &App, by: &Actor, uid: &str) -> Result<Repository
 
 /// One repository.
 pub async fn get(app: &App, view: &View, uid: &str) -> Result<RepositoryRow, Failure> {
+    require_covered(app, view, uid).await?;
     let row = app.ports.database.ask(repositories::by_uid(view.organization(), uid)).await?;
-    row.ok_or_else(|| Failure::not_found("Repository"))
+    row.ok_or_else(absent)
 }
 
 /// Which repositories a list holds.
@@ -300,9 +317,6 @@ pub struct RepositoryFilter {
     pub status: Option<SyncStatus>,
 }
 
-/// Most repositories that are looked through for a status, which is not stored.
-const MAX_SCANNED_ROWS: i64 = 10_000;
-
 /// A page of repositories, and how many there are in all.
 pub async fn list(
     app: &App,
@@ -311,26 +325,38 @@ pub async fn list(
     page: Page,
 ) -> Result<(Vec<RepositoryRow>, i64), Failure> {
     let database = &*app.ports.database;
-    let Some(wanted) = filter.status else {
-        return Ok(repositories::page(database, view.organization(), filter.kind, page).await?);
-    };
-    let all = Page { limit: MAX_SCANNED_ROWS, offset: 0 };
-    let (rows, _) = repositories::page(database, view.organization(), filter.kind, all).await?;
-    let now = app.now();
-    Ok(page.of(rows.into_iter().filter(|row| status(row, now).status == wanted).collect()))
+    let organization = view.organization();
+    let has_status = |row: &RepositoryRow| filter.status.is_none_or(|wanted| status(row, app.now()).status == wanted);
+    if view.sees_everything() {
+        let Some(_) = filter.status else {
+            return Ok(repositories::page(database, organization, filter.kind, page).await?);
+        };
+        let all = Page { limit: MAX_SCANNED, offset: 0 };
+        let (rows, _) = repositories::page(database, organization, filter.kind, all).await?;
+        return Ok(page.of(rows.into_iter().filter(has_status).collect()));
+    }
+    let covered = covered_uids(app, view, filter.kind).await?;
+    let rows = async |uids: Vec<String>| database.ask(by_uids(organization, json!(uids).to_string())).await;
+    if filter.status.is_none() {
+        let (uids, total) = page.of(covered);
+        return Ok((rows(uids).await?, total));
+    }
+    Ok(page.of(rows(covered).await?.into_iter().filter(has_status).collect()))
 }
 
 /// A page of a repository's sync runs, newest first, and how many there are in all.
 pub async fn history(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<RunRow>, i64), Failure> {
+    require_covered(app, view, uid).await?;
     let runs = sync_runs::page(&*app.ports.database, view.organization(), uid, page).await?;
-    runs.ok_or_else(|| Failure::not_found("Repository"))
+    runs.ok_or_else(absent)
 }
 
 /// A page of a git repository's refs as the last sync saw them, those first that became no version, then those with
 /// remarks, and how many there are in all.
 pub async fn refs(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<RemarkedRef>, i64), Failure> {
+    require_covered(app, view, uid).await?;
     let refs = refs::page(&*app.ports.database, view.organization(), uid, page).await?;
-    refs.ok_or_else(|| Failure::not_found("Repository"))
+    refs.ok_or_else(absent)
 }
 
 /// What is told of the implicit repository of Packagist.
@@ -341,6 +367,7 @@ fn managed_by_settings() -> Failure {
 
 /// Removes a repository with its packages.
 pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
+    require_covered(app, &by.view, uid).await?;
     let batch = (
         organizations::touch_for_repository(by.organization(), uid, app.now()),
         repositories::delete(by.organization(), uid),
@@ -352,7 +379,7 @@ pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
         return Err(managed_by_settings());
     }
     if !is_removed {
-        return Err(Failure::not_found("Repository"));
+        return Err(absent());
     }
     app.memory.invalidate_published(by.organization());
     Ok(())

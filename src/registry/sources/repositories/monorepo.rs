@@ -65,7 +65,7 @@ pub async fn register_all(app: &App, by: &Actor, mut spec: RepositorySpec) -> Re
     let glob = spec.path.take().unwrap_or_default();
     let glob = DirectoryGlob::parse(&glob).map_err(|error| Failure::invalid_field("path", error.to_string()))?;
     let template = checked_template(spec.tag_prefix.take())?;
-    let spec = CheckedSpec::check(app, spec)?;
+    let spec = CheckedSpec::check(app, &by.view, spec)?;
     let directories = look(app, &spec, &glob).await?;
     if directories.is_empty() {
         return Err(Failure::invalid_field("path", "matches no directory of the default branch"));
@@ -77,7 +77,10 @@ pub async fn register_all(app: &App, by: &Actor, mut spec: RepositorySpec) -> Re
     }
     let (mut packages, mut skipped) = (Vec::new(), Vec::new());
     for FoundDirectory { path, package } in directories {
-        match package.and_then(|name| tag_prefix(template.as_deref(), &path, &name)) {
+        match package
+            .and_then(|name| spec.let_through(name))
+            .and_then(|name| tag_prefix(template.as_deref(), &path, &name))
+        {
             Ok(tag_prefix) => {
                 packages.push(FoundPackage { uid: new_uid(&*app.ports.entropy, app.now())?, path, tag_prefix });
             }
