@@ -1,5 +1,7 @@
 //! What kind of host serves a repository.
 
+use url::Url;
+
 use crate::store::kernel::repository_kind::RepositoryKind;
 
 /// What kind of host serves a repository: decides how credentials are sent, and which pages metadata leads to.
@@ -69,6 +71,30 @@ impl Provider {
         }
     }
 
+    /// Where such a host has its own zip of a commit of the repository at `url`, as Composer's drivers know it; `None` of a host
+    /// that is not known to make any.
+    pub fn zip_url(self, url: &Url, commit: &str) -> Option<Url> {
+        let path = url.path().trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path);
+        let mut zip = url.clone();
+        let zip_path = match self {
+            Self::GitHub if matches!(url.host_str(), Some("github.com" | "www.github.com")) => {
+                zip.set_host(Some("api.github.com")).ok()?;
+                format!("repos/{path}/zipball/{commit}")
+            }
+            Self::GitHub => format!("api/v3/repos/{path}/zipball/{commit}"),
+            Self::GitLab => {
+                zip.set_query(Some(&format!("sha={commit}")));
+                format!("api/v4/projects/{}/repository/archive.zip", path.replace('/', "%2F"))
+            }
+            Self::Gitea => format!("api/v1/repos/{path}/archive/{commit}.zip"),
+            Self::Bitbucket => format!("{path}/get/{commit}.zip"),
+            Self::Git | Self::Composer | Self::Artifact => return None,
+        };
+        zip.set_path(&zip_path);
+        Some(zip)
+    }
+
     /// The user name that the host's documentation asks for beside an access token. Hosts that do not care get
     /// GitHub's.
     pub fn token_user(self) -> &'static str {
@@ -83,6 +109,37 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_zip_of_a_commit_is_where_composers_drivers_know_it() {
+        for (provider, url, expected) in [
+            (
+                Provider::GitHub,
+                "https://github.com/acme/lib.git",
+                "https://api.github.com/repos/acme/lib/zipball/c0ffee",
+            ),
+            (
+                Provider::GitHub,
+                "https://git.acme.test/a/lib",
+                "https://git.acme.test/api/v3/repos/a/lib/zipball/c0ffee",
+            ),
+            (
+                Provider::GitLab,
+                "https://gitlab.com/acme/sub/lib.git",
+                "https://gitlab.com/api/v4/projects/acme%2Fsub%2Flib/repository/archive.zip?sha=c0ffee",
+            ),
+            (
+                Provider::Gitea,
+                "https://codeberg.org/acme/lib",
+                "https://codeberg.org/api/v1/repos/acme/lib/archive/c0ffee.zip",
+            ),
+            (Provider::Bitbucket, "https://bitbucket.org/acme/lib", "https://bitbucket.org/acme/lib/get/c0ffee.zip"),
+        ] {
+            let found = provider.zip_url(&Url::parse(url).expect("a URL"), "c0ffee");
+            assert_eq!(found.as_ref().map(Url::as_str), Some(expected));
+        }
+        assert_eq!(Provider::Git.zip_url(&Url::parse("https://git.test/acme/lib").expect("a URL"), "c0ffee"), None);
+    }
 
     #[test]
     fn a_hosts_name_tells_what_runs_there() {

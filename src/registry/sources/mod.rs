@@ -5,6 +5,7 @@ pub mod archive_store;
 pub mod artifacts;
 pub mod composer;
 pub mod git;
+pub mod incoming_archive;
 pub mod incoming_zip;
 pub mod repositories;
 pub mod runs;

@@ -34,6 +34,8 @@ pub enum RemarkKind {
     Unconverted,
     /// There is no zip.
     Unzippable,
+    /// The zip is that of the repository's host.
+    HostZip,
     /// composer.json states a `dist` that cannot be mirrored.
     UnusableDist,
     /// The upstream does not say when the version was released.
@@ -55,7 +57,7 @@ pub enum RemarkSource {
 
 impl RemarkKind {
     /// Every kind.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::MovedTag,
         Self::LowerCasedName,
         Self::Renamed,
@@ -65,6 +67,7 @@ impl RemarkKind {
         Self::CaseCollisions,
         Self::Unconverted,
         Self::Unzippable,
+        Self::HostZip,
         Self::UnusableDist,
         Self::Undated,
         Self::UnreachableDist,
@@ -81,7 +84,8 @@ impl RemarkKind {
             | Self::Submodules
             | Self::CaseCollisions
             | Self::Unconverted
-            | Self::Unzippable => RemarkSource::Archive,
+            | Self::Unzippable
+            | Self::HostZip => RemarkSource::Archive,
             Self::UnreachableDist => RemarkSource::Dist,
         }
     }

@@ -17,6 +17,7 @@ use rostrum::ports::{
 };
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
+use url::Url;
 
 use super::git_host::{GitHost, HostFault, busy};
 use super::lfs_host::LfsHost;
@@ -385,6 +386,8 @@ impl HttpClient for TestNetwork {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, HttpClientError>> {
         if LfsHost::serves(&request.url) {
             self.lfs.send(request)
+        } else if is_host_zip(&request.url) {
+            Box::pin(self.composer.answer(request))
         } else if request.url.path().contains(".git/") || request.url.host_str() == Some("git.test") {
             self.git.send(request)
         } else if let Some(isolate) = self.registries.find(&request.url) {
@@ -393,6 +396,11 @@ impl HttpClient for TestNetwork {
             Box::pin(self.composer.answer(request))
         }
     }
+}
+
+/// Whether an address is where git hosts have zips of their own.
+fn is_host_zip(url: &Url) -> bool {
+    url.path().starts_with("/api/") || url.path().contains("/get/")
 }
 
 /// A version as a repository publishes it, with its zip at `{origin}/zips/{name}/{version}.zip`.

@@ -6,22 +6,20 @@ use std::time::Duration;
 
 use composer::{DistType, PackageName};
 use http::StatusCode;
-use http::header::CONTENT_LENGTH;
 
 use crate::json::read_text;
-use crate::ports::{Fault, Millis};
+use crate::ports::{ByteStream, Fault, Millis};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::memory::Permit;
-use crate::registry::kernel::outbound::RequestError;
 use crate::registry::packages::documents::stored;
 use crate::registry::sources::archive_store::{blob_key, busy, unavailable};
 use crate::registry::sources::composer::client::ComposerClient;
+use crate::registry::sources::composer::eligible_upstreams;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::lookup::ask_again;
 use crate::registry::sources::composer::url_login::UrlLogin;
-use crate::registry::sources::composer::{eligible_upstreams, signature};
-use crate::registry::sources::incoming_zip::IncomingZip;
+use crate::registry::sources::incoming_archive::{IncomingArchive, IncomingArchiveError};
 use crate::store::OrganizationId;
 use crate::store::packages::authority::UpstreamRepository;
 use crate::store::packages::remarks::{self, Remark, RemarkKind, RemarkSource, RemarksOn};
@@ -78,6 +76,17 @@ impl From<Fault> for UpstreamDistError {
 impl From<Failure> for UpstreamDistError {
     fn from(failure: Failure) -> Self {
         Self::Mirror(failure.into())
+    }
+}
+
+impl From<IncomingArchiveError> for UpstreamDistError {
+    fn from(error: IncomingArchiveError) -> Self {
+        match error {
+            IncomingArchiveError::Request(error) => Self::Mirror(error.into()),
+            IncomingArchiveError::NotAnArchive(kind) => Self::NotAnArchive(kind),
+            IncomingArchiveError::TooLarge { .. } => Self::TooLarge,
+            IncomingArchiveError::Fault(fault) => fault.into(),
+        }
     }
 }
 
@@ -237,19 +246,15 @@ async fn download(
     if answer.response.status != StatusCode::OK {
         return Err(remote.response_error(answer).await.into());
     }
-    let length = answer.response.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MAX_BYTES) {
-        return Err(UpstreamDistError::TooLarge);
-    }
-    let mut receiver = DistDownload::new(app, wanted.kind);
-    let mut result = receive(app, &mut receiver, &mut *answer.response.body, permit).await;
+    let mut archive = IncomingArchive::new(app, wanted.kind, MAX_BYTES, &answer.response.headers)?;
+    let mut result = receive(app, &mut archive, &mut *answer.response.body, permit).await;
     if result.is_ok() {
-        result = receiver.check(length.is_none_or(|length| length == receiver.archive.size()), wanted.sha1);
+        result = check(&archive, wanted.sha1);
     }
     match result {
-        Ok(()) => Ok(receiver.archive.keep().await?),
+        Ok(()) => Ok(archive.keep().await?),
         Err(error) => {
-            receiver.archive.discard().await;
+            archive.discard().await;
             Err(error)
         }
     }
@@ -257,64 +262,22 @@ async fn download(
 
 async fn receive(
     app: &App,
-    receiver: &mut DistDownload<'_>,
-    body: &mut dyn crate::ports::ByteStream,
+    archive: &mut IncomingArchive<'_>,
+    body: &mut dyn ByteStream,
     permit: &mut Permit,
 ) -> Result<(), UpstreamDistError> {
-    while let Some(chunk) = body.next_chunk().await {
-        let chunk =
-            chunk.map_err(|Fault { reason, .. }| UpstreamRepositoryError::from(RequestError::BrokenOff(reason)))?;
+    while archive.take_next(body).await?.is_some() {
         permit.renew(app.now());
-        receiver.take(&chunk).await?;
     }
     Ok(())
 }
 
-/// An upstream's archive on its way into the blob store.
-struct DistDownload<'a> {
-    kind: DistType,
-    archive: IncomingZip<'a>,
-    /// Its first bytes, as many as a signature needs.
-    head: Vec<u8>,
-    /// Its last bytes, as many as an end record needs.
-    tail: Vec<u8>,
-}
-
-impl<'a> DistDownload<'a> {
-    fn new(app: &'a App, kind: DistType) -> Self {
-        Self { kind, archive: IncomingZip::new(app), head: Vec::new(), tail: Vec::new() }
-    }
-
-    async fn take(&mut self, chunk: &[u8]) -> Result<(), UpstreamDistError> {
-        if self.archive.size() + chunk.len() as u64 > MAX_BYTES {
-            return Err(UpstreamDistError::TooLarge);
-        }
-        let missing = signature::BEGINNING_BYTES - self.head.len();
-        self.head.extend_from_slice(&chunk[..chunk.len().min(missing)]);
-        // A web page is recognised before anything of it is stored.
-        if self.head.len() == signature::BEGINNING_BYTES {
-            self.check_beginning()?;
-        }
-        self.tail.extend_from_slice(&chunk[chunk.len().saturating_sub(signature::END_BYTES)..]);
-        let surplus = self.tail.len().saturating_sub(signature::END_BYTES);
-        self.tail.drain(..surplus);
-        Ok(self.archive.take(chunk).await?)
-    }
-
-    fn check_beginning(&self) -> Result<(), UpstreamDistError> {
-        let begins_well = signature::begins(self.kind, &self.head);
-        if begins_well { Ok(()) } else { Err(UpstreamDistError::NotAnArchive(self.kind)) }
-    }
-
-    fn check(&self, is_whole: bool, promised: &str) -> Result<(), UpstreamDistError> {
-        self.check_beginning()?;
-        if !is_whole || !signature::ends(self.kind, &self.tail) {
-            return Err(UpstreamDistError::NotAnArchive(self.kind));
-        }
-        let found = self.archive.sha1();
-        if !promised.is_empty() && found != promised {
-            return Err(UpstreamDistError::Shasum { found, promised: promised.to_owned() });
-        }
+fn check(archive: &IncomingArchive<'_>, promised: &str) -> Result<(), UpstreamDistError> {
+    archive.check()?;
+    let found = archive.sha1();
+    if promised.is_empty() || found == promised {
         Ok(())
+    } else {
+        Err(UpstreamDistError::Shasum { found, promised: promised.to_owned() })
     }
 }

@@ -125,6 +125,16 @@ impl Credentials {
             Self::Basic { username, password } => Authorization::basic(username, password),
         }
     }
+
+    /// How they are sent to the API of `provider`. GitLab's takes no HTTP Basic; whatever is a token there may be sent as one.
+    pub fn api_authorization(&self, provider: Provider) -> Option<Authorization> {
+        match self {
+            Self::Token(secret) | Self::Basic { password: secret, .. } if provider == Provider::GitLab => {
+                Authorization::bearer(secret)
+            }
+            _ => self.authorization(provider),
+        }
+    }
 }
 
 /// The stored name of a type that a request names.

@@ -4,6 +4,7 @@ mod archive_contents;
 mod archives;
 mod dates;
 mod faults;
+mod host_zips;
 mod large_archives;
 mod lfs;
 mod moved_tags;

@@ -9,6 +9,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::slices::Slices;
 use crate::registry::sources::git::archive_objects::{ArchiveObjects, PlannedArchive};
 use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, OneGoFailure, failed};
+use crate::registry::sources::git::archives::host_zip::{HostZip, ZipHost};
 use crate::registry::sources::git::archives::output::{ArchiveOutput, CompletePlan, FinishedZip};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::lfs::{LfsFiles, has_pointers};
@@ -39,6 +40,8 @@ pub struct Builder<'a> {
     pub objects: ArchiveObjects<'a>,
     /// Whether the zips have the files that Git LFS keeps.
     takes_lfs_files: bool,
+    /// Who makes zips of the commits, too.
+    zip_host: Option<ZipHost>,
 }
 
 impl<'a> Builder<'a> {
@@ -53,7 +56,8 @@ impl<'a> Builder<'a> {
             None => remote.advertisement().await.map_err(|error| failed(error, None))?.capabilities,
         };
         let objects = ArchiveObjects::new(remote, capabilities, &repository.path);
-        Ok(Self { app, objects, takes_lfs_files: repository.lfs })
+        let zip_host = ZipHost::of(app, &repository)?;
+        Ok(Self { app, objects, takes_lfs_files: repository.lfs, zip_host })
     }
 
     /// Fetches what the zips of these dists are built from.
@@ -87,9 +91,24 @@ impl<'a> Builder<'a> {
         Ok(CompletePlan { plan, lfs })
     }
 
-    /// Builds and stores one zip, unless it is to have files that Git LFS keeps: how much that is, and how long it takes, git
-    /// does not know.
+    /// Builds and stores one zip, unless somebody else sends what is in it: how much that is, and how long it takes, git does
+    /// not know.
     pub async fn store_in_one_go(
+        &self,
+        packs: &Packs,
+        row: &DistRow,
+        slices: &mut Slices<'_>,
+    ) -> Result<StoredArchive, OneGoFailure> {
+        match self.try_in_one_go(packs, row, slices).await {
+            Err(OneGoFailure::Failed(BuildFailure::ForEver(refusal))) if self.host_instead_of(&refusal).is_some() => {
+                Err(OneGoFailure::Large)
+            }
+            result => result,
+        }
+    }
+
+    /// Builds and stores one zip, unless it is to have files that Git LFS keeps.
+    async fn try_in_one_go(
         &self,
         packs: &Packs,
         row: &DistRow,
@@ -130,6 +149,31 @@ impl<'a> Builder<'a> {
             }
         }
         Ok(self.stored(row, output.finish(slices).await?))
+    }
+
+    /// The host whose own zip takes the place of one that is refused.
+    pub fn host_instead_of(&self, refusal: &ArchiveRefusal) -> Option<&ZipHost> {
+        self.zip_host.as_ref().filter(|_| refusal.is_for_limits())
+    }
+
+    /// Stores the zip of the dist's host in place of one that is refused, if there is such a host.
+    pub async fn store_host_zip(
+        &self,
+        row: &DistRow,
+        refusal: ArchiveRefusal,
+        slices: &mut Slices<'_>,
+    ) -> Result<StoredArchive, BuildFailure> {
+        let Some(host) = self.host_instead_of(&refusal) else { return Err(BuildFailure::ForEver(refusal)) };
+        let HostZip { artifact, refusal } = host.fetch(self.app, row.reference.as_str(), refusal, slices).await?;
+        let text = format!(
+            "The zip of commit {} is the one that {} makes, fetched once and kept, because none could be built: {refusal}. \
+             `archive.exclude` of composer.json is not applied to it.",
+            row.reference,
+            host.name()
+        );
+        let remarks = vec![Remark::new(RemarkKind::HostZip, text)];
+        let attach = dists::attach(row.id, &artifact, LfsInZip::None, self.app.now());
+        Ok(StoredArchive { artifact, attach, remarks: RemarksOn { subject: row.reference.to_string(), remarks } })
     }
 
     /// The zip of `row`, which is in the blob store, and what there is to be said of it.

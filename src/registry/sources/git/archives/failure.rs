@@ -28,15 +28,35 @@ pub enum ArchiveRefusal {
     /// It has no commit id.
     #[error("its reference is not a commit id")]
     Reference,
+    /// It is for our limits, and its host's own zip cannot be had either.
+    #[error("{refusal}, and the zip that {host} makes of it cannot be had: {reason}")]
+    WithoutHostZip {
+        /// Why none is built here.
+        refusal: Box<ArchiveRefusal>,
+        /// The host's name.
+        host: String,
+        /// Why that of the host cannot be had.
+        reason: String,
+    },
 }
 
 impl ArchiveRefusal {
-    /// Whether somebody else's zip of the commit might be within what is accepted.
-    pub fn is_ours_alone(&self) -> bool {
-        !matches!(
-            self,
-            Self::Reference | Self::Archive(ArchiveError::ZipTooLarge { .. } | ArchiveError::InflatesTooLarge { .. })
-        )
+    /// Whether it is because of our limits, so that somebody else may have a zip of the commit.
+    pub fn is_for_limits(&self) -> bool {
+        match self {
+            Self::TreesTooLarge | Self::CommitTooLarge => true,
+            Self::Fetch(error) => is_too_large(error),
+            Self::Archive(ArchiveError::Tree(TreeError::Pack(error))) => is_too_large(&SyncError::Pack(error.clone())),
+            Self::Archive(error) => matches!(
+                error,
+                ArchiveError::TooManyEntries { .. }
+                    | ArchiveError::PathsTooLong { .. }
+                    | ArchiveError::InflatesTooLarge { .. }
+                    | ArchiveError::ZipTooLarge { .. }
+                    | ArchiveError::TooManyRules(_)
+            ),
+            Self::Reference | Self::WithoutHostZip { .. } => false,
+        }
     }
 }
 

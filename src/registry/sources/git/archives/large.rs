@@ -16,6 +16,7 @@ use crate::registry::kernel::slices::Slices;
 use crate::registry::sources::git::archive_objects::BATCH_PACK_BYTES;
 use crate::registry::sources::git::archives::builder::{Builder, StoredArchive, commit_of};
 use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, too_large};
+use crate::registry::sources::git::archives::host_zip;
 use crate::registry::sources::git::archives::output::{ArchiveOutput, CompletePlan};
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::remote::is_too_large;
@@ -58,6 +59,10 @@ pub async fn advance(
     } else {
         build_whole(builder, row, slices).await
     };
+    let result = match result {
+        Err(BuildFailure::ForEver(refusal)) => store_host_zip(builder, row, refusal, slices).await,
+        result => result,
+    };
     let mut stmts = vec![archive_builds::renew(row.id, app.now(), Millis(0))];
     let result = match result {
         Err(BuildFailure::ForNow(SyncError::Internal(failure))) if known.is_doubtful => {
@@ -69,6 +74,21 @@ pub async fn advance(
     };
     app.ports.database.batch(stmts).await?;
     result
+}
+
+/// The zip of the dist's host, if there is one in place of what is refused; the lease lasts as long as that may take.
+async fn store_host_zip(
+    builder: &Builder<'_>,
+    row: &DistRow,
+    refusal: ArchiveRefusal,
+    slices: &mut Slices<'_>,
+) -> Result<Advance, BuildFailure> {
+    let app = builder.app;
+    if builder.host_instead_of(&refusal).is_some() {
+        let lease_until = app.now().plus(host_zip::MAX_TIME + LEASE);
+        app.ports.database.ask([archive_builds::renew(row.id, app.now(), lease_until)]).await?;
+    }
+    Ok(Advance::Stored(builder.store_host_zip(row, refusal, slices).await?))
 }
 
 /// What is known of a build from the jobs before.

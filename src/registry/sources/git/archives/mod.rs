@@ -4,11 +4,12 @@
 //! at most a blob that nobody names, and building again gives the same bytes.
 //!
 //! What fits the memory is built in one go ([`builder`]): by a job after a sync, or by the download that needs it. What
-//! does not, and what has files that Git LFS keeps, is left to a job of its own ([`large`]), which a download waits for. An isolate builds one of each at a time;
+//! does not, what cannot be built here at all ([`host_zip`]), and what has files that Git LFS keeps, is left to a job of its own ([`large`]), which a download waits for. An isolate builds one of each at a time;
 //! a job gives way between two zips when a download waits.
 
 pub mod builder;
 mod failure;
+mod host_zip;
 pub mod large;
 mod output;
 
