@@ -6,8 +6,8 @@ mod support;
 use std::fmt::Write;
 
 use rostrum_git::{
-    ArchiveOptions, ArchiveRemarks, EncodingRefusal, LfsContent, LfsPointer, ObjectId, PlannedEntry, RemarkKind,
-    build_zip, find_lfs_config, plan_archive,
+    ArchiveOptions, ArchivePlanning, ArchiveRemarks, EncodingRefusal, LfsContent, LfsPointer, ObjectId, PlannedEntry,
+    RemarkKind, build_zip, find_lfs_config, plan_archive,
 };
 use support::{Repo, archive, fetched, git_archive, open, read_zip};
 
@@ -285,4 +285,26 @@ fn pointers_of_lfs_are_found_by_attributes_and_are_replaced_by_whoever_knows_wha
     assert_eq!(kinds, [&RemarkKind::LfsAbsent { size: 7 }]);
     plan.replace_lfs_pointers(|_| None);
     assert_eq!(plan.digest(), before);
+}
+
+#[test]
+fn a_directory_of_very_many_entries_is_planned_in_several_steps() {
+    let mut repo = Repo::new();
+    repo.write(".gitattributes", "*7.php export-ignore\n");
+    for number in 0..3_000 {
+        repo.write(&format!("src/{number}.php"), "<?php\n");
+    }
+    repo.commit();
+    let commit = repo.id("HEAD");
+    let packs = fetched(&repo, commit);
+    let options = ArchiveOptions::default();
+    let mut planning = ArchivePlanning::new(&packs, &commit, &options).expect("begun");
+    let mut steps = 1;
+    while !planning.step(1_000).expect("planned") {
+        steps += 1;
+    }
+    assert_eq!(steps, 4, "what is left out costs its time, too");
+    let plan = planning.finish().expect("planned");
+    assert_eq!(plan.entries.len(), 1 + 2_700);
+    assert_eq!(plan.digest(), plan_archive(&packs, &commit, &options).expect("planned").digest());
 }

@@ -202,7 +202,7 @@ impl<'a> ArchivePlanning<'a> {
         Ok(Self { packs, options, id, committed, commit, walk })
     }
 
-    /// Decides on the next directories, until they have had `entries` entries. Says whether they were the last.
+    /// Decides on the next directories and what is in them, `entries` in all. Says whether they were the last.
     pub fn step(&mut self, entries: usize) -> Result<bool, ArchiveError> {
         self.walk.step(entries)
     }

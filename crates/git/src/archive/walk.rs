@@ -10,9 +10,9 @@ use crate::archive::package::Package;
 use crate::archive::plan::PlannedKind;
 use crate::archive::remarks::{ArchiveRemarks, RemarkKind, shown};
 use crate::archive::{ArchiveError, ArchiveOptions};
-use crate::object::{EntryMode, ObjectId, ObjectKind};
+use crate::object::{EntryMode, Object, ObjectId, ObjectKind, TreeEntries, TreeEntry};
 use crate::pack::Packs;
-use crate::tree::{UnsafeReason, check_name, check_path, read_kind, with_tree};
+use crate::tree::{UnsafeReason, check_name, check_path, read_kind, read_tree, with_tree};
 
 /// The file whose rules hold in its directory and below.
 pub(crate) const ATTRIBUTES: &[u8] = b".gitattributes";
@@ -36,12 +36,14 @@ struct Pending {
     depth: usize,
 }
 
-/// One entry, copied out of its tree so that the tree need not stay in memory.
-struct Child {
+/// The directory that is being looked into.
+struct OpenDirectory {
+    /// Relative to the package's directory.
     path: Vec<u8>,
-    mode: EntryMode,
-    oid: ObjectId,
-    conversion: Option<Box<Conversion>>,
+    depth: usize,
+    tree: Object,
+    /// Where in the tree's content the next entry is.
+    at: usize,
 }
 
 /// What is at a path already, where case is ignored.
@@ -78,6 +80,7 @@ pub(crate) struct Walk<'a> {
     links_over_directories: HashSet<Vec<u8>>,
     path_bytes: usize,
     pending: Vec<Pending>,
+    open: Option<OpenDirectory>,
     planned: Vec<Planned>,
     remarks: ArchiveRemarks,
 }
@@ -102,6 +105,7 @@ impl<'a> Walk<'a> {
             links_over_directories: HashSet::new(),
             path_bytes: 0,
             pending: vec![begin],
+            open: None,
             planned: Vec::new(),
             remarks: ArchiveRemarks::default(),
         };
@@ -111,14 +115,24 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
-    /// Looks into the next directories, until they have had `entries` entries. Says whether they were the last.
+    /// Looks at the next directories and what is in them, `entries` in all: the last one may be looked at in several steps.
+    /// Says whether there are no more.
     pub(crate) fn step(&mut self, entries: usize) -> Result<bool, ArchiveError> {
-        let mut seen = 0;
-        while seen < entries {
-            let Some(directory) = self.pending.pop() else { break };
-            seen += 1 + self.enter(&directory)?;
+        for _ in 0..entries {
+            let is_within = match self.open.take() {
+                Some(mut directory) => {
+                    let is_within = self.look_at_next(&mut directory)?;
+                    self.open = is_within.then_some(directory);
+                    is_within
+                }
+                None => false,
+            };
+            if !is_within {
+                let Some(next) = self.pending.pop() else { return Ok(true) };
+                self.open = Some(self.enter(next)?);
+            }
         }
-        Ok(self.pending.is_empty())
+        Ok(false)
     }
 
     /// The entries below the package's directory, and what was left out.
@@ -129,15 +143,10 @@ impl<'a> Walk<'a> {
         Ok(WalkedTree { entries: self.planned, remarks: self.remarks })
     }
 
-    /// Looks into a directory, and says how many entries it has that are not left out.
-    fn enter(&mut self, directory: &Pending) -> Result<usize, ArchiveError> {
-        self.load_attributes(directory)?;
-        let children = self.children(directory)?;
-        let count = children.len();
-        for child in children {
-            self.child(child, directory.depth)?;
-        }
-        Ok(count)
+    fn enter(&mut self, directory: Pending) -> Result<OpenDirectory, ArchiveError> {
+        self.load_attributes(&directory)?;
+        let Pending { path, oid, depth } = directory;
+        Ok(OpenDirectory { path, depth, tree: read_tree(self.packs, &oid)?, at: 0 })
     }
 
     /// Puts the rules in force that hold inside `directory`: those of the directories above it,
@@ -161,42 +170,35 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The entries of a directory that are not left out.
-    fn children(&mut self, directory: &Pending) -> Result<Vec<Child>, ArchiveError> {
-        let Self { packs, options, package, attributes, path_bytes, taken, remarks, .. } = self;
-        with_tree(packs, &directory.oid, |tree| {
-            let mut children = Vec::new();
-            for entry in tree.entries() {
-                // git archive asks about a submodule as about a directory.
-                let is_dir = matches!(entry.mode, EntryMode::Directory | EntryMode::Submodule);
-                let path = joined(&directory.path, entry.name);
-                let asked = attributes.of(&package.in_repository(&path), is_dir);
-                if asked.export_ignore || (options.exclude)(&String::from_utf8_lossy(&path), is_dir) {
-                    continue;
-                }
-                if let Err(reason) = check_name(entry.name).and_then(|()| check_path(&path)) {
-                    remarks.add(&path, RemarkKind::Unsafe(reason));
-                    continue;
-                }
-                *path_bytes += path.len();
-                let limit = options.limits.path_bytes;
-                if *path_bytes > limit {
-                    return Err(ArchiveError::PathsTooLong { limit });
-                }
-                // One tree may hold hundreds of thousands: stop before they are copied.
-                let limit = options.limits.entries;
-                if taken.len() + children.len() >= limit {
-                    return Err(ArchiveError::TooManyEntries { limit });
-                }
-                children.push(Child { path, mode: entry.mode, oid: entry.oid, conversion: asked.conversion });
-            }
-            Ok(children)
-        })?
+    /// Decides on the next entry of a directory; says whether there was one.
+    fn look_at_next(&mut self, directory: &mut OpenDirectory) -> Result<bool, ArchiveError> {
+        let Some(tree) = directory.tree.data().get(directory.at..) else { return Ok(false) };
+        let mut entries = TreeEntries::of_checked(tree);
+        let Some(entry) = entries.next() else { return Ok(false) };
+        let path = joined(&directory.path, entry.name);
+        self.consider(&entry, path, directory.depth)?;
+        directory.at += tree.len() - entries.rest_len();
+        Ok(true)
     }
 
-    fn child(&mut self, child: Child, depth: usize) -> Result<(), ArchiveError> {
-        let Child { path, mode, oid, conversion } = child;
-        let (kind, taken) = match mode {
+    fn consider(&mut self, entry: &TreeEntry<'_>, path: Vec<u8>, depth: usize) -> Result<(), ArchiveError> {
+        // git archive asks about a submodule as about a directory.
+        let is_dir = matches!(entry.mode, EntryMode::Directory | EntryMode::Submodule);
+        let asked = self.attributes.of(&self.package.in_repository(&path), is_dir);
+        if asked.export_ignore || (self.options.exclude)(&String::from_utf8_lossy(&path), is_dir) {
+            return Ok(());
+        }
+        if let Err(reason) = check_name(entry.name).and_then(|()| check_path(&path)) {
+            self.remarks.add(&path, RemarkKind::Unsafe(reason));
+            return Ok(());
+        }
+        self.path_bytes += path.len();
+        let limit = self.options.limits.path_bytes;
+        if self.path_bytes > limit {
+            return Err(ArchiveError::PathsTooLong { limit });
+        }
+        let oid = entry.oid;
+        let (kind, taken) = match entry.mode {
             EntryMode::File => (PlannedKind::File, TakenKind::File),
             EntryMode::Executable => (PlannedKind::Executable, TakenKind::File),
             EntryMode::Symlink => (PlannedKind::Symlink, TakenKind::Symlink),
@@ -212,7 +214,7 @@ impl<'a> Walk<'a> {
             }
         };
         if self.take(&path, taken)? {
-            let conversion = conversion.filter(|_| kind != PlannedKind::Symlink);
+            let conversion = asked.conversion.filter(|_| kind != PlannedKind::Symlink);
             self.planned.push(Planned { path, kind, oid, conversion });
         }
         Ok(())

@@ -82,6 +82,18 @@ pub struct TreeEntries<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> TreeEntries<'a> {
+    /// Those in the last part of a tree's content, which was checked as a whole.
+    pub(crate) fn of_checked(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    /// Bytes that are still to be read.
+    pub(crate) fn rest_len(&self) -> usize {
+        self.rest.len()
+    }
+}
+
 impl<'a> Iterator for TreeEntries<'a> {
     type Item = TreeEntry<'a>;
 

@@ -232,6 +232,13 @@ pub(crate) fn with_tree<T>(packs: &Packs, id: &ObjectId, look: impl FnOnce(Tree<
     Ok(look(tree))
 }
 
+/// Reads a tree and checks it, for whoever looks at it by and by.
+pub(crate) fn read_tree(packs: &Packs, id: &ObjectId) -> Result<Object, TreeError> {
+    let object = read_kind(packs, id, ObjectKind::Tree)?;
+    Tree::parse(object.data()).map_err(|source| TreeError::Malformed { id: *id, source })?;
+    Ok(object)
+}
+
 /// Walks from a root tree down to a directory.
 pub(crate) fn directory(packs: &Packs, root: ObjectId, path: &PackagePath) -> Result<Option<ObjectId>, TreeError> {
     let mut at = root;

@@ -31,7 +31,7 @@ pub const BATCH_PACK_BYTES: usize = 6 * limits::MIB;
 /// frames it.
 const CONVERTIBLE_PACK_BYTES: usize = 9 * limits::MIB;
 
-/// Entries of directories that are decided on in one slice: some 30 ms.
+/// Directories and their entries that are decided on in one slice: some 30 ms.
 const SLICE_ENTRIES: usize = 2_000;
 
 /// What a zip has besides what its commit says.

@@ -425,3 +425,23 @@ async fn the_option_is_one_of_git_repositories_and_of_all_packages_of_a_monorepo
     let reply = registry.post("/api/repositories/monorepo").bearer(ADMIN).json(&body).send().await.expect(200);
     assert_eq!(reply.json()["repositories"][0]["lfs"], json!(true));
 }
+
+#[tokio::test]
+async fn a_large_build_that_is_refused_for_good_leaves_no_upload_behind() {
+    let registry = TestRegistry::new();
+    let size = "size 12";
+    let too_large = registry.lfs_host.put(b"the last one").replace(size, "size 3000000000");
+    let files = [rules(), manifest("acme/lib"), file("z.lfs", too_large)];
+    let large = file("a.lfs", registry.lfs_host.put(&noise(11 << 19)));
+    registered(&registry, &[&files[..], &[large]].concat(), json!({"lfs": true, "branch_filter": ["none"]})).await;
+    let mut has_recorded_parts = false;
+    registry.git_host.slow_down(Duration::from_secs(31));
+    while let Some(job) = registry.tasks.next_job() {
+        perform(&registry.isolate.app, job).await.expect("built for a while, or refused");
+        has_recorded_parts |= !registry.database.rows("SELECT tag FROM archive_parts").is_empty();
+    }
+    assert!(has_recorded_parts, "it has come as far as to store a part");
+    let error = registry.database.rows("SELECT error FROM dists")[0]["error"].clone();
+    assert_eq!(error, json!("the files add up to more than 2147483648 bytes"));
+    assert_eq!((registry.blobs.open_uploads(), registry.blobs.keys().len()), (0, 0));
+}

@@ -60,7 +60,10 @@ pub async fn advance(
         build_whole(builder, row, slices).await
     };
     let result = match result {
-        Err(BuildFailure::ForEver(refusal)) => store_host_zip(builder, row, refusal, slices).await,
+        Err(BuildFailure::ForEver(refusal)) => {
+            known.abort_upload(app).await;
+            store_host_zip(builder, row, refusal, slices).await
+        }
         result => result,
     };
     let mut stmts = vec![archive_builds::renew(row.id, app.now(), Millis(0))];
@@ -136,17 +139,33 @@ async fn advance_claimed(
         None => Work::begin(app, plan, digest, server, row).await?,
     };
     known.is_doubtful &= work.recorded > 0;
-    let recorded = work.recorded;
-    while work.output.writer().next_entry().is_some() {
-        // Only what is recorded is not done again: each job gets ahead by a part at least.
-        if app.now() >= until && work.recorded > recorded {
-            return Ok(Advance::Paused);
-        }
-        work.write_batch(builder, slices).await?;
-        work.record(builder, row).await?;
-        known.is_doubtful &= work.recorded == recorded;
+    if work.recorded == 0 {
+        known.abort_upload(app).await;
     }
-    Ok(Advance::Stored(builder.stored(row, work.output.finish(slices).await?)))
+    match work.write(builder, row, until, slices, known).await {
+        Ok(Written::Paused) => Ok(Advance::Paused),
+        Ok(Written::Whole) => {
+            // Whatever becomes of it, nothing is left of the upload.
+            known.build.upload_id = None;
+            Ok(Advance::Stored(builder.stored(row, work.output.finish(slices).await?)))
+        }
+        Err(failure) => {
+            // Nobody goes on with what is refused, nor with what is not recorded.
+            if matches!(failure, BuildFailure::ForEver(_)) || work.recorded == 0 {
+                known.build.upload_id = None;
+                work.output.discard().await;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// How far an archive has come.
+enum Written {
+    /// All files are written.
+    Whole,
+    /// The time was over.
+    Paused,
 }
 
 /// Decides what the archive holds, from the commit's trees.
@@ -172,18 +191,35 @@ struct StoredBuild {
 }
 
 impl KnownBuild {
+    /// The upload that is recorded, if there is one.
+    fn upload(&self) -> Option<UploadProgress> {
+        Some(UploadProgress {
+            key: self.build.blob_key.clone()?,
+            id: self.build.upload_id.clone()?,
+            part_tags: self.parts.iter().map(|part| part.tag.clone()).collect(),
+        })
+    }
+
+    /// Has the blob store forget the recorded upload, which nobody goes on with.
+    async fn abort_upload(&mut self, app: &App) {
+        let Some(upload) = self.upload() else { return };
+        self.build.upload_id = None;
+        let aborted = match app.ports.blobs.resume_upload(upload) {
+            Ok(upload) => upload.abort().await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = aborted {
+            log::warn!("an upload was left to the blob store's own clean-up: {fault}");
+        }
+    }
+
     /// What is stored of the zip, if it is the one that is planned now.
     fn stored(&self, digest: &str) -> Option<StoredBuild> {
         if self.build.plan.as_deref() != Some(digest) || self.parts.is_empty() {
             return None;
         }
-        let upload = UploadProgress {
-            key: self.build.blob_key.clone()?,
-            id: self.build.upload_id.clone()?,
-            part_tags: self.parts.iter().map(|part| part.tag.clone()).collect(),
-        };
         Some(StoredBuild {
-            zip: ZipProgress { upload, hashes: read_text(self.build.hashes.as_deref()?).ok()? },
+            zip: ZipProgress { upload: self.upload()?, hashes: read_text(self.build.hashes.as_deref()?).ok()? },
             entries: self.parts.iter().flat_map(|part| &part.entries).map(sizes_of).collect(),
             remarks: read_text(self.build.remarks.as_deref()?).ok()?,
         })
@@ -236,6 +272,28 @@ impl<'a> Work<'a> {
 
     fn new(app: &App, output: ArchiveOutput<'a>, digest: String) -> Self {
         Self { output, digest, recorded: 0, recorded_entries: 0, batch: FIRST_BATCH, renewed_at: app.now() }
+    }
+
+    /// Writes the files, until all are written or the time is over.
+    async fn write(
+        &mut self,
+        builder: &mut Builder<'_>,
+        row: &DistRow,
+        until: Millis,
+        slices: &mut Slices<'_>,
+        known: &mut KnownBuild,
+    ) -> Result<Written, BuildFailure> {
+        let recorded = self.recorded;
+        while self.output.writer().next_entry().is_some() {
+            // Only what is recorded is not done again: each job gets ahead by a part at least.
+            if builder.app.now() >= until && self.recorded > recorded {
+                return Ok(Written::Paused);
+            }
+            self.write_batch(builder, slices).await?;
+            self.record(builder, row).await?;
+            known.is_doubtful &= self.recorded == recorded;
+        }
+        Ok(Written::Whole)
     }
 
     /// Writes the next entries: as many as are fetched together, or one that is too large for that.
