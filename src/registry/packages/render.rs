@@ -143,20 +143,23 @@ pub fn render_abandoned(
     documents: [&str; 2],
     index: &[IndexedVersion],
 ) -> Result<Abandoned, InvalidRepository> {
-    let mut entries = Vec::new();
+    let mut renderer = Renderer::new(name);
+    let mut default_branch = None;
     for document in documents {
         let read = read_package(document.as_bytes(), name)?;
-        entries.extend(read.into_iter().flat_map(|document| document.versions));
-    }
-    for entry in &mut entries {
-        let is_stated = entry.get("abandoned").is_some_and(|stated| *stated != Value::Bool(false));
-        if !is_stated {
-            entry.insert("abandoned".to_owned(), true.into());
+        // They stand in the order in which they were rendered.
+        for mut entry in read.into_iter().flat_map(|document| document.versions) {
+            let is_stated = entry.get("abandoned").is_some_and(|stated| *stated != Value::Bool(false));
+            if !is_stated {
+                entry.insert("abandoned".to_owned(), true.into());
+            }
+            if entry.contains_key("default-branch") {
+                default_branch = Some(composer::version_of(&entry).as_str().to_owned());
+            }
+            renderer.push(entry);
         }
     }
-    let default_branch = entries.iter().find(|entry| entry.contains_key("default-branch"));
-    let default_branch = default_branch.map(|entry| composer::version_of(entry).as_str().to_owned());
-    Ok(Abandoned { rendered: render_entries(name, entries, index), default_branch })
+    Ok(Abandoned { rendered: renderer.finish(index), default_branch })
 }
 
 /// Writes a package's documents entry by entry: together, the entries of a thousand versions would take half of an

@@ -7,6 +7,7 @@ pub mod host_credentials;
 pub mod monorepos;
 pub mod refs;
 pub mod repositories;
+pub mod repository_names;
 pub mod sync_runs;
 pub mod uploads;
 pub mod upstream_answers;

@@ -13,7 +13,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::sources::repositories::MAX_FILTERS;
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::sources::repositories::{self, RepositoryNames};
+use crate::store::sources::repository_names::{self, RepositoryNames};
 
 /// What is told of a repository that is not there, or not the credential's.
 pub fn absent() -> Failure {
@@ -41,14 +41,14 @@ pub async fn require_covered(app: &App, view: &View, uid: &str) -> Result<(), Fa
     if view.sees_everything() {
         return Ok(());
     }
-    let names = app.ports.database.ask(repositories::names(view.organization(), Some(uid), None)).await?;
+    let names = app.ports.database.ask(repository_names::names(view.organization(), Some(uid), None)).await?;
     if names.iter().any(|names| is_covered(view, names)) { Ok(()) } else { Err(absent()) }
 }
 
 /// Public ids of the repositories, of `kind` if there is one, that a limited `view` covers, in the order in which they were
 /// registered.
 pub async fn covered_uids(app: &App, view: &View, kind: Option<RepositoryKind>) -> Result<Vec<String>, Failure> {
-    let names = app.ports.database.ask(repositories::names(view.organization(), None, kind)).await?;
+    let names = app.ports.database.ask(repository_names::names(view.organization(), None, kind)).await?;
     Ok(names.into_iter().filter(|names| is_covered(view, names)).map(|names| names.uid).collect())
 }
 

@@ -33,7 +33,8 @@ use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::kernel::source_protocol::SourceProtocol;
 use crate::store::sources::refs::{self, RemarkedRef};
-use crate::store::sources::repositories::{self, MAX_SCANNED, NewRepository, Repository, RepositoryRow, by_uids};
+use crate::store::sources::repositories::{self, NewRepository, Repository, RepositoryRow, by_uids};
+use crate::store::sources::repository_names::MAX_SCANNED;
 use crate::store::sources::sync_runs::{self, RunRow};
 use crate::store::sources::uploads::UPLOADS_URL;
 
