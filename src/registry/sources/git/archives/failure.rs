@@ -167,3 +167,34 @@ pub fn failed(error: SyncError, commit: Option<ObjectId>) -> Failure {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use git::PackError;
+
+    use super::*;
+
+    #[test]
+    fn somebody_elses_zip_may_do_where_our_limits_are_to_blame_and_nowhere_else() {
+        let without_host_zip = || ArchiveRefusal::WithoutHostZip {
+            refusal: Box::new(ArchiveRefusal::TreesTooLarge),
+            host: "git.test".to_owned(),
+            reason: "it answers with HTTP 404".to_owned(),
+        };
+        let too_large = || PackError::InflatesTooLarge { limit: 1 };
+        for (refusal, expected) in [
+            (ArchiveRefusal::TreesTooLarge, true),
+            (ArchiveRefusal::CommitTooLarge, true),
+            (ArchiveRefusal::Fetch(SyncError::Pack(too_large())), true),
+            (ArchiveRefusal::Fetch(SyncError::Status { status: 404 }), false),
+            (ArchiveRefusal::Archive(ArchiveError::TooManyEntries { limit: 1 }), true),
+            (ArchiveRefusal::Archive(ArchiveError::ZipTooLarge { limit: 1 }), true),
+            (ArchiveRefusal::Archive(ArchiveError::Tree(TreeError::Pack(too_large()))), true),
+            (ArchiveRefusal::Archive(ArchiveError::PathNotFound("src".to_owned())), false),
+            (ArchiveRefusal::Reference, false),
+            (without_host_zip(), false),
+        ] {
+            assert_eq!(refusal.is_for_limits(), expected, "{refusal}");
+        }
+    }
+}
