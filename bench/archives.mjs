@@ -51,16 +51,25 @@ async function attempt(host, { title, name, make, bytes }) {
     );
     const seconds = (performance.now() - begun) / 1000;
     const slowest = await health.stop();
-    const headers = { authorization: `Bearer ${token}` };
-    const answer = await fetch(`${registry.url}/dist/${name}/v1.0.0.zip`, { headers });
-    let received = 0;
-    for await (const chunk of answer.body) received += chunk.length;
-    const isWhole = answer.status === 200 && received >= bytes;
+    const { status, received, brokenOff } = await download(`${registry.url}/dist/${name}/v1.0.0.zip`, token);
+    const isWhole = status === 200 && received >= bytes && brokenOff === undefined;
     const wasm = await registry.wasmMegabytes();
-    return { title, seconds, wasm, ...memory, status: answer.status, received, isWhole, slowest };
+    return { title, seconds, wasm, ...memory, status, received, brokenOff, isWhole, slowest };
   } finally {
     await registry.stop();
   }
+}
+
+/** Downloads a zip and throws it away: `{ status, received, brokenOff }`, the last one why it did not come to its end. */
+async function download(url, token) {
+  const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+  let received = 0;
+  try {
+    for await (const chunk of answer.body) received += chunk.length;
+  } catch (error) {
+    return { status: answer.status, received, brokenOff: error.cause?.message ?? error.message };
+  }
+  return { status: answer.status, received };
 }
 
 /** Asks for `/health` all the time; `stop` gives the longest wait in milliseconds, or throws what went wrong. */
@@ -99,7 +108,8 @@ function report(runs) {
   const built = runs.map((run) => ({
     ok: run.isWhole && run.slowest <= WANTED,
     text:
-      `archive of ${run.title}: ${run.status}, ${megabytes(run.received / 1e6)}; meanwhile /health took ` +
+      `archive of ${run.title}: ${run.status}, ${megabytes(run.received / 1e6)}` +
+      `${run.brokenOff ? `, then broken off (${run.brokenOff})` : ""}; meanwhile /health took ` +
       `${run.slowest.toFixed(0)} ms at most, wanted at most ${WANTED} ms`,
   }));
   return [
