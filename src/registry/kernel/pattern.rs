@@ -19,12 +19,15 @@ pub fn matches_pattern(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Whether a name matches one of some patterns; without a list, any does.
+pub fn matches_any(patterns: Option<&[String]>, name: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| matches_pattern(pattern, name)))
+}
+
 /// Whether a `package_filter` (JSON array of names and patterns) lets a name through; none lets everything through.
 pub fn passes_filter(filter: Option<&str>, name: &str) -> bool {
-    filter.is_none_or(|filter| {
-        let patterns: Vec<String> = read_text(filter).unwrap_or_default();
-        patterns.iter().any(|pattern| matches_pattern(pattern, name))
-    })
+    let patterns = filter.map(|filter| read_text::<Vec<String>>(filter).unwrap_or_default());
+    matches_any(patterns.as_deref(), name)
 }
 
 #[cfg(test)]

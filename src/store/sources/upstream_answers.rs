@@ -228,6 +228,8 @@ pub fn retires_vanished(organization: OrganizationId) -> Query<bool> {
 /// A part of a document of a package that an upstream has published here.
 #[derive(Debug, Clone, Deserialize)]
 pub struct MirroredPart {
+    /// The package.
+    pub name: String,
     /// The package's version index.
     pub version_index: String,
     /// `stable` or `dev`.
@@ -236,14 +238,15 @@ pub struct MirroredPart {
     pub body: String,
 }
 
-/// Reads the documents of a package that `repository_id` has published, in the order of their parts; none when nothing of it
-/// is listed.
-pub fn mirrored_documents(organization: OrganizationId, repository_id: i64, name: &str) -> Query<Vec<MirroredPart>> {
+/// Reads the documents of the packages among `names` (a JSON array) that `repository_id` has published, in the order of their
+/// parts; none of a package of which nothing is listed.
+pub fn mirrored_documents(organization: OrganizationId, repository_id: i64, names: String) -> Query<Vec<MirroredPart>> {
     Query::all(
-        "SELECT p.version_index, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
-          WHERE p.organization_id = ?1 AND p.repository_id = ?2 AND p.name = ?3 AND p.version_index <> '[]'
-          ORDER BY d.stability, d.part",
-        [organization.into(), repository_id.into(), name.into()],
+        "SELECT p.name, p.version_index, d.stability, d.body FROM packages p JOIN documents d ON d.package_id = p.id
+          WHERE p.organization_id = ?1 AND p.repository_id = ?2 AND p.name IN (SELECT value FROM json_each(?3))
+            AND p.version_index <> '[]'
+          ORDER BY p.name, d.stability, d.part",
+        [organization.into(), repository_id.into(), names.into()],
     )
 }
 

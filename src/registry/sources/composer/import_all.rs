@@ -13,10 +13,11 @@ use composer::{
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use crate::registry::kernel::pattern::matches_any;
+use crate::registry::sources::composer::Progress;
 use crate::registry::sources::composer::client::{MAX_LISTING_BYTES, MAX_PACKAGE_BYTES};
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::import_batch::{ImportBatch, PendingPackage};
-use crate::registry::sources::composer::{Progress, matches_any};
 use crate::store::packages::authority::{PreviousAnswer, StoredRoot, Validators};
 use crate::store::sources::upstream_answers::{KnownName, known_names, retires_vanished};
 

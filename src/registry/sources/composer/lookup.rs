@@ -10,6 +10,7 @@ use crate::ports::Job;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::Cached;
 use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::pattern::matches_any;
 use crate::registry::packages::documents::{
     DOCUMENT_TTL, DocumentCache, NameResolution, PackageDocuments, StoredDocuments, stored,
 };
@@ -17,7 +18,7 @@ use crate::registry::sources::composer::client::ComposerClient;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::failing::FailingUpstreams;
 use crate::registry::sources::composer::import_batch::ImportBatch;
-use crate::registry::sources::composer::{eligible_upstreams, is_name_reserved, matches_any};
+use crate::registry::sources::composer::{eligible_upstreams, is_name_reserved};
 use crate::store::OrganizationId;
 use crate::store::packages::authority::{
     AnswerKind, NameAuthority, PreviousAnswer, UpstreamAnswer, UpstreamRepository,

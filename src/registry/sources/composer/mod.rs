@@ -41,7 +41,7 @@ use composer::PackageName;
 
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::kernel::pattern::matches_pattern;
+use crate::registry::kernel::pattern::matches_any;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::packages::authority::{AnswerKind, NameAuthority, NameOwnership, UpstreamAnswer, UpstreamRepository};
@@ -56,11 +56,6 @@ fn is_public(provider: &str, credential_type: &str, filter: Option<&[String]>, v
     let names_it = |pattern: &String| pattern.split_once('/').is_some_and(|(named, _)| named == vendor);
     let is_trusted = credential_type != "none" || filter.is_some_and(|filter| filter.iter().any(names_it));
     provider == PACKAGIST || !is_trusted
-}
-
-/// Whether one of `patterns` matches; no patterns at all match everything.
-fn matches_any(patterns: Option<&[String]>, name: &str) -> bool {
-    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| matches_pattern(pattern, name)))
 }
 
 /// Why an upstream may not answer for a name, whose it is told by `ownership`; `None` when it may.

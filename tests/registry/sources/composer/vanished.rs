@@ -184,6 +184,33 @@ async fn what_a_list_has_no_longer_is_kept_unless_it_lists_nothing_at_all() {
     assert_eq!(marks(&registry.get_from_new_isolate(LIB).await.expect(200)), [json!(null), json!(null)]);
 }
 
+/// Round trips to the database of the sync that finds so many packages gone, and of the next one that reads the list.
+async fn cost_of_gone(number: usize) -> (usize, usize) {
+    let registry = TestRegistry::new();
+    let names: Vec<String> = (0..number).map(|number| format!("vendor/gone-{number}")).collect();
+    let all: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["1.0.0"][..])).collect();
+    put_included(&registry, &[&all[..], &[("vendor/other", &["1.0.0"])]].concat());
+    let id = registry.upstream(SATIS).await;
+    let mut costs = Vec::new();
+    for versions in [&["1.0.0"][..], &["1.1.0", "1.0.0"]] {
+        put_root(&registry, &json!({"packages": packages(&[("vendor/other", versions)])}));
+        registry.advance_seconds(1);
+        registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+        let ((), calls) = registry.counted(registry.run_until_idle()).await;
+        costs.push(calls.round_trips);
+    }
+    let marked = "SELECT count(*) AS n FROM packages WHERE name GLOB 'vendor/gone-*' AND abandoned = 'true'";
+    assert_eq!(registry.database.rows(marked), [json!({"n": number})]);
+    (costs[0], costs[1])
+}
+
+#[tokio::test]
+async fn what_is_gone_is_looked_up_at_once_and_marked_by_the_ten() {
+    let (first, next) = cost_of_gone(2).await;
+    assert_eq!(cost_of_gone(10).await, (first, next));
+    assert_eq!(cost_of_gone(35).await, (first + 3 * 2, next), "three more batches are read and published");
+}
+
 #[tokio::test]
 async fn the_setting_takes_what_is_gone_out_of_the_metadata_and_so_does_removing_the_repository() {
     let (registry, id, token) = mirroring().await;
