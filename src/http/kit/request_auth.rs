@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::http::kit::caching::PRIVATE_NO_CACHE;
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::requirement::{
-    Access, AdminToken, Counting, OwnAccount, Public, Reach, RequiredScope, Requirement, Unlimited, UsersWrite,
+    Access, AdminToken, Counting, OwnAccount, Public, Reach, RequiredScope, Requirement,
 };
 use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
@@ -29,11 +29,10 @@ use crate::registry::access::account::CurrentUser;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::authenticate::{Credential, authenticate};
 use crate::registry::access::caller::{Authenticated, Caller, Subject};
+use crate::registry::access::issuer::Issuer;
 use crate::registry::access::rate_limit::{self, Quota};
 use crate::registry::access::scope::Scope;
 use crate::registry::access::view::View;
-use crate::registry::identity::tokens::Issuer;
-use crate::registry::identity::users::Manager;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::OrganizationId;
@@ -142,13 +141,6 @@ impl<R: RequiredScope> RequestAuth<R> {
     /// Authenticates the caller, who is about to issue, change or revoke credentials.
     pub fn issuer(&self) -> impl Future<Output = Result<Issuer, Failure>> {
         self.authenticator.issuer(R::SCOPE)
-    }
-}
-
-impl RequestAuth<Unlimited<UsersWrite>> {
-    /// Authenticates the caller, who is about to manage users.
-    pub fn manager(&self) -> impl Future<Output = Result<Manager, Failure>> {
-        self.authenticator.manager(UsersWrite::SCOPE)
     }
 }
 
@@ -288,12 +280,6 @@ impl Authenticator {
     async fn issuer(&self, scope: Scope) -> Result<Issuer, Failure> {
         let caller = self.require(scope).await?;
         Ok(Issuer { by: self.actor_of(&caller).await?, caller })
-    }
-
-    async fn manager(&self, scope: Scope) -> Result<Manager, Failure> {
-        let caller = self.require(scope).await?;
-        let user_id = caller.account.as_ref().map(|account| account.user.id);
-        Ok(Manager { by: self.actor_of(&caller).await?, role: caller.role, user_id })
     }
 
     async fn current_user(&self) -> Result<CurrentUser, Failure> {

@@ -87,7 +87,7 @@ pub struct InvitationRequest {
     request_body = InvitationRequest,
     responses(
         (status = 201, description = "The invitation with its link, good for a week", body = NewInvitationView),
-        (status = 403, description = "or the role is above one's own"),
+        (status = 403, description = "or the role holds more than it"),
         (status = 409, description = "The address is a user's or invited already")
     )
 )]
@@ -96,9 +96,9 @@ pub async fn create_invitation(
     BaseUrl(base_url): BaseUrl,
     body: Result<JsonBody<InvitationRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let manager = auth.manager().await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(request) = body?;
-    let (link, row) = links::invite(auth.app(), &manager, &request.email, request.role.into()).await?;
+    let (link, row) = links::invite(auth.app(), &issuer, &request.email, request.role.into()).await?;
     let view = NewInvitationView { view: row.into(), link: link.url(&base_url), token: link.plain.expose().to_owned() };
     Ok(no_store(StatusCode::CREATED, &view))
 }
@@ -111,6 +111,7 @@ pub async fn create_invitation(
     params(("id" = String, Path, description = "The invitation's id")),
     responses(
         (status = 200, description = "Revoked", body = Done),
+        (status = 403, description = "or the role holds more than it"),
         (status = 404, description = "No such invitation")
     )
 )]
@@ -118,7 +119,7 @@ pub async fn delete_invitation(
     auth: RequestAuth<Unlimited<UsersWrite>>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    links::revoke(auth.app(), &actor, &id).await?;
+    let issuer = auth.issuer().await?;
+    links::revoke(auth.app(), &issuer, &id).await?;
     Ok(message("Invitation revoked"))
 }

@@ -65,7 +65,7 @@ pub struct UserRequest {
     request_body = UserRequest,
     responses(
         (status = 201, description = "The user", body = UserView),
-        (status = 403, description = "or the role is above one's own"),
+        (status = 403, description = "or the role holds more than it"),
         (status = 409, description = "There is a user with this address already")
     )
 )]
@@ -73,10 +73,10 @@ pub async fn create_user(
     auth: RequestAuth<Unlimited<UsersWrite>>,
     body: Result<JsonBody<UserRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let manager = auth.manager().await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(UserRequest { email, name, role, password }) = body?;
     let spec = UserSpec { email, name, password: password.0 };
-    let user = users::create(auth.app(), &manager, &spec, role.into()).await?;
+    let user = users::create(auth.app(), &issuer, &spec, role.into()).await?;
     Ok(created(&UserView::try_from(user)?))
 }
 
@@ -140,7 +140,7 @@ impl TryFrom<UserChangeRequest> for UserUpdate {
     request_body = UserChangeRequest,
     responses(
         (status = 200, description = "The user as it is now", body = UserView),
-        (status = 403, description = "or the user or role is above one's own"),
+        (status = 403, description = "or the user or the role holds more than it"),
         (status = 404, description = "No such user"),
         (status = 409, description = "It is the last owner, or the address is taken")
     )
@@ -150,9 +150,9 @@ pub async fn update_user(
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<UserChangeRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let manager = auth.manager().await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(request) = body?;
-    let user = users::change(auth.app(), &manager, &id, request.try_into()?).await?;
+    let user = users::change(auth.app(), &issuer, &id, request.try_into()?).await?;
     Ok(ok(&UserView::try_from(user)?))
 }
 
@@ -164,7 +164,7 @@ pub async fn update_user(
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 200, description = "Removed", body = Done),
-        (status = 403, description = "or the user is above one's own role"),
+        (status = 403, description = "or the user holds more than it"),
         (status = 404, description = "No such user"),
         (status = 409, description = "It is the last owner")
     )
@@ -173,8 +173,8 @@ pub async fn delete_user(
     auth: RequestAuth<Unlimited<UsersWrite>>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let manager = auth.manager().await?;
-    users::remove(auth.app(), &manager, &id).await?;
+    let issuer = auth.issuer().await?;
+    users::remove(auth.app(), &issuer, &id).await?;
     Ok(message("User removed"))
 }
 
@@ -197,7 +197,7 @@ pub struct LinkView {
     params(("id" = String, Path, description = "The user's id")),
     responses(
         (status = 201, description = "The link", body = LinkView),
-        (status = 403, description = "or the user is above one's own role"),
+        (status = 403, description = "or the user holds more than it"),
         (status = 404, description = "No such user"),
         (status = 409, description = "The user is blocked")
     )
@@ -207,8 +207,8 @@ pub async fn create_reset_link(
     PathParams([id]): PathParams<1>,
     BaseUrl(base_url): BaseUrl,
 ) -> Result<Response, Failure> {
-    let manager = auth.manager().await?;
-    let link = links::issue_reset(auth.app(), &manager, &id).await?;
+    let issuer = auth.issuer().await?;
+    let link = links::issue_reset(auth.app(), &issuer, &id).await?;
     let view = LinkView {
         link: link.url(&base_url),
         token: link.plain.expose().to_owned(),

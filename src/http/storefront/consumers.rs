@@ -116,7 +116,7 @@ pub async fn create_consumer(
     let on_known = value.on_known_customer().unwrap_or_default();
     let spec = ConsumerSpec::from(value);
     consumers::check_new(&spec, on_known)?;
-    let claim = match idempotency::begin(app, &issuer.caller, key).await? {
+    let claim = match idempotency::begin(app, &issuer, key).await? {
         IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
         IdempotencyState::Claimed(claim) => claim,
     };

@@ -1,7 +1,8 @@
-//! Roles: what each lets its user do, and whom it may manage.
+//! Roles: what each lets its user do.
 
+use crate::ports::Fault;
 use crate::registry::access::scope::Scope;
-use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::failure::Failure;
 use crate::store::access::users::UserRow;
 
 /// A user's role; a greater one may do more.
@@ -24,6 +25,11 @@ impl Role {
     /// Reads a role's name.
     pub fn parse(name: &str) -> Option<Self> {
         ROLES.iter().find(|(_, known)| *known == name).map(|(role, _)| *role)
+    }
+
+    /// Reads a role's name from the database.
+    pub fn from_stored(name: &str) -> Result<Self, Failure> {
+        Self::parse(name).ok_or_else(|| Fault::new("database", format!("`{name}` is no role")).into())
     }
 
     /// The role's name.
@@ -50,48 +56,21 @@ impl Role {
         }
     }
 
-    /// Whether it may make, change and remove users of `other`: nobody manages those above.
-    pub fn manages(self, other: Self) -> bool {
-        self >= Self::Admin && self >= other
-    }
-
-    /// The names of all roles that it manages, as a JSON array.
-    pub fn managed(self) -> String {
-        let names: Vec<&str> = ROLES.iter().filter(|(role, _)| self.manages(*role)).map(|(_, name)| *name).collect();
-        serde_json::json!(names).to_string()
-    }
-
-    /// Refuses to give, or to touch a user with, a role above this one.
-    pub fn require_over(self, other: Self) -> Result<(), Failure> {
-        if self.manages(other) {
-            return Ok(());
-        }
-        Err(Failure::new(Kind::Forbidden, format!("Only an owner may manage users who are `{}`.", other.as_str())))
+    /// All of them, the least first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ROLES.iter().map(|(role, _)| *role)
     }
 }
 
 /// A user's role in the organization that it was looked up in.
 pub fn role_of(user: &UserRow) -> Result<Role, Failure> {
-    let unknown = || crate::ports::Fault::new("database", format!("the role of user {} is unknown", user.id));
-    Role::parse(&user.role).ok_or_else(|| unknown().into())
+    Role::from_stored(&user.role)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::registry::access::scope::is_read_only;
-
-    #[test]
-    fn nobody_manages_those_above_and_only_admins_and_owners_manage_anybody() {
-        for (role, managed) in [
-            (Role::Viewer, "[]"),
-            (Role::Member, "[]"),
-            (Role::Admin, r#"["viewer","member","admin"]"#),
-            (Role::Owner, r#"["viewer","member","admin","owner"]"#),
-        ] {
-            assert_eq!(role.managed(), managed, "{role:?}");
-        }
-    }
 
     #[test]
     fn a_greater_role_may_do_what_a_lesser_one_may() {

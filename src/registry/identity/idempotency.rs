@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::ports::Stmt;
-use crate::registry::access::caller::Caller;
+use crate::registry::access::issuer::Issuer;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
@@ -74,11 +75,12 @@ pub enum IdempotencyState {
     Answered(StoredResponse),
 }
 
-/// Claims `key` for `caller`.
+/// Claims `key` for whoever asks. Whether they still may ask this is for whoever answers it to say: an answer that is given
+/// again is bounded by what they hold now.
 ///
 /// # Errors
 /// [`Kind::Conflict`] when the key came with another request before, or when the same request is being carried out.
-pub async fn begin(app: &App, caller: &Caller, key: Option<IdempotencyKey>) -> Result<IdempotencyState, Failure> {
+pub async fn begin(app: &App, issuer: &Issuer, key: Option<IdempotencyKey>) -> Result<IdempotencyState, Failure> {
     let Some(IdempotencyKey { key, request_hash }) = key else {
         return Ok(IdempotencyState::Claimed(IdempotencyClaim { uid: None }));
     };
@@ -86,7 +88,7 @@ pub async fn begin(app: &App, caller: &Caller, key: Option<IdempotencyKey>) -> R
     let uid = new_uid(&*app.ports.entropy, now)?;
     let new = NewKey {
         uid: &uid,
-        key_hash: &digest(&[caller.name.as_bytes(), key.as_bytes()]),
+        key_hash: &key_hash(issuer, &key),
         request_hash: &request_hash,
         now,
         lease_until: now.plus(LEASE),
@@ -106,6 +108,15 @@ pub async fn begin(app: &App, caller: &Caller, key: Option<IdempotencyKey>) -> R
         }
         _ if row.uid == uid => Ok(IdempotencyState::Claimed(IdempotencyClaim { uid: Some(uid) })),
         _ => Err(in_progress()),
+    }
+}
+
+/// A key belongs to a credential, and of one that belongs to all organizations to the organization that it acts in.
+fn key_hash(issuer: &Issuer, key: &str) -> String {
+    let name = issuer.caller.name.as_bytes();
+    match issuer.caller.home() {
+        Some(_) => digest(&[name, key.as_bytes()]),
+        None => digest(&[name, json!(issuer.organization()).to_string().as_bytes(), key.as_bytes()]),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::registry::identity::tokens::Issuer;
+use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::tokens::spec::MAX_GRANTS;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};

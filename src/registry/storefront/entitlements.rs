@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use crate::ports::{DatabaseError, Millis};
+use crate::registry::access::issuer::Issuer;
 use crate::registry::access::view::View;
-use crate::registry::identity::tokens::Issuer;
 use crate::registry::identity::tokens::spec::{GrantFields, GrantSpec, MAX_GRANTS};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};

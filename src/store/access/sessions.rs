@@ -39,7 +39,8 @@ macro_rules! session_columns {
          (SELECT json_object('id', u.id, 'uid', u.uid, 'organization_id', m.organization_id, 'email', u.email,
                  'name', u.name, 'role', m.role, 'session_epoch', u.session_epoch, 'blocked_at', u.blocked_at,
                  'totp_enabled_at', u.totp_enabled_at, 'created_at', u.created_at, 'last_login_at', u.last_login_at,
-                 'recovery_codes_left', (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id))
+                 'recovery_codes_left', (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id),
+                 'organizations', (SELECT count(*) FROM memberships o WHERE o.user_id = u.id))
             FROM users u JOIN memberships m ON m.user_id = u.id
            WHERE u.id = sessions.user_id AND u.session_epoch = sessions.epoch AND u.blocked_at IS NULL
            ORDER BY m.organization_id LIMIT 1) AS user,

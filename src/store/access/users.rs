@@ -40,6 +40,8 @@ pub struct UserRow {
     pub last_login_at: Option<Millis>,
     /// Recovery codes that it has not used.
     pub recovery_codes_left: i64,
+    /// How many organizations it is in.
+    pub organizations: i64,
 }
 
 /// Of the user `u` with the membership `m`.
@@ -47,7 +49,8 @@ macro_rules! user_columns {
     () => {
         "u.id, u.uid, m.organization_id, u.email, u.name, m.role, u.session_epoch, u.blocked_at, u.totp_enabled_at,
          u.created_at, u.last_login_at,
-         (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id) AS recovery_codes_left"
+         (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id) AS recovery_codes_left,
+         (SELECT count(*) FROM memberships o WHERE o.user_id = u.id) AS organizations"
     };
 }
 
@@ -206,6 +209,22 @@ pub struct UserChanges<'a> {
     pub without_second_factor: bool,
 }
 
+/// Whom somebody may manage in an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedUsers {
+    /// JSON array of the roles that these have there.
+    pub roles: String,
+    /// Whether those who are in other organizations too are left out.
+    pub are_only_here: bool,
+}
+
+impl ManagedUsers {
+    /// Everybody: for what users change of their own.
+    pub fn everybody() -> Self {
+        Self { roles: r#"["owner","admin","member","viewer"]"#.to_owned(), are_only_here: false }
+    }
+}
+
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserChangeOutcome {
@@ -238,13 +257,13 @@ macro_rules! is_last_owner {
     };
 }
 
-/// Changes a member whose role is one of `roles` (a JSON array), unless that would take the last owner away: of this
-/// organization or, by blocking, of any other.
+/// Changes a member who is one of `managed`, unless that would take the last owner away: of this organization or, by
+/// blocking, of any other.
 pub async fn update(
     db: &dyn Database,
     organization: OrganizationId,
     uid: &str,
-    roles: &str,
+    managed: &ManagedUsers,
     changes: UserChanges<'_>,
     now: Millis,
     noted: Stmt,
@@ -259,6 +278,8 @@ pub async fn update(
                FROM memberships m
               WHERE m.organization_id = ?1 AND m.user_id = users.id AND users.uid = ?2
                 AND m.role IN (SELECT value FROM json_each(?3))
+                AND (NOT ?10 OR NOT EXISTS (SELECT 1 FROM memberships e
+                                             WHERE e.user_id = users.id AND e.organization_id <> ?1))
                 AND NOT EXISTS (SELECT 1 FROM memberships o
                                  WHERE o.user_id = users.id AND ",
             is_last_owner!(),
@@ -268,13 +289,14 @@ pub async fn update(
         [
             organization.into(),
             uid.into(),
-            roles.into(),
+            (&managed.roles).into(),
             changes.email.into(),
             changes.name.into(),
             changes.role.into(),
             changes.is_blocked.into(),
             now.into(),
             changes.without_second_factor.into(),
+            managed.are_only_here.into(),
         ],
     );
     let role = Stmt::new(
@@ -292,13 +314,12 @@ pub async fn update(
     Ok(UserChangeOutcome::of(is_changed, user))
 }
 
-/// Removes a member whose role is one of `roles` (a JSON array) from its organization, unless it is the last owner, and
-/// ends its sessions. When it is in no other organization, the user goes with all that hangs on it.
+/// Removes a member who is one of `managed` from its organization, unless it is the last owner, and ends its sessions. When it is in no other organization, the user goes with all that hangs on it.
 pub async fn delete(
     db: &dyn Database,
     organization: OrganizationId,
     uid: &str,
-    roles: &str,
+    managed: &ManagedUsers,
     noted: Stmt,
 ) -> Result<UserChangeOutcome, DatabaseError> {
     let leave = Query::any(
@@ -309,7 +330,7 @@ pub async fn delete(
             is_last_owner!(),
             ") RETURNING user_id"
         ),
-        [organization.into(), uid.into(), roles.into()],
+        [organization.into(), uid.into(), (&managed.roles).into()],
     );
     // `noted` changes a row if the membership went, and only then: what follows goes by that.
     let end_sessions =

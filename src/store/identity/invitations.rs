@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::access::users::{UserChangeOutcome, UserRow, by_uid};
+use crate::store::access::users::{ManagedUsers, UserChangeOutcome, UserRow, by_uid};
 use crate::store::{OrganizationId, Page, Query};
 
 /// An open invitation.
@@ -121,20 +121,50 @@ pub async fn page(
     db.ask((invitations, total)).await
 }
 
-/// Removes an open invitation; says whether there was one.
+/// What became of removing an invitation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvitationRemoval {
+    /// It is gone.
+    Done,
+    /// Its role is none of those that were given.
+    Refused(InvitationRow),
+    /// There is no open one.
+    Absent,
+}
+
+/// Removes an open invitation to be one of `managed`.
 pub async fn delete(
     db: &dyn Database,
     organization: OrganizationId,
     uid: &str,
+    managed: &ManagedUsers,
     now: Millis,
     noted: Stmt,
-) -> Result<bool, DatabaseError> {
-    let delete = Query::any(
-        concat!("DELETE FROM invitations WHERE organization_id = ?1 AND uid = ?3 AND", is_open!(), " RETURNING id"),
+) -> Result<InvitationRemoval, DatabaseError> {
+    let find = Query::one(
+        concat!(
+            "SELECT ",
+            invitation_columns!(),
+            " FROM invitations WHERE organization_id = ?1 AND uid = ?3 AND",
+            is_open!()
+        ),
         [organization.into(), now.into(), uid.into()],
     );
-    let (was_open, ()) = db.ask((delete, noted)).await?;
-    Ok(was_open)
+    let delete = Query::any(
+        concat!(
+            "DELETE FROM invitations
+              WHERE organization_id = ?1 AND uid = ?3 AND role IN (SELECT value FROM json_each(?4)) AND",
+            is_open!(),
+            " RETURNING id"
+        ),
+        [organization.into(), now.into(), uid.into(), (&managed.roles).into()],
+    );
+    let (found, is_done, ()) = db.ask((find, delete, noted)).await?;
+    Ok(match found {
+        None => InvitationRemoval::Absent,
+        Some(_) if is_done => InvitationRemoval::Done,
+        Some(invitation) => InvitationRemoval::Refused(invitation),
+    })
 }
 
 /// A user about to be made from an invitation.
@@ -197,8 +227,8 @@ pub struct NewReset<'a> {
     pub user_uid: &'a str,
     /// The organization of both.
     pub organization: OrganizationId,
-    /// JSON array of the roles whose passwords the issuer may have reset.
-    pub roles: &'a str,
+    /// Whose passwords the issuer may have reset.
+    pub managed: &'a ManagedUsers,
     /// SHA-256 of its token, lowercase hex.
     pub hash: &'a str,
     /// Primary key of the user who issues it.
@@ -209,8 +239,8 @@ pub struct NewReset<'a> {
     pub expires_at: Millis,
 }
 
-/// Makes a link to a new password, in place of the one before. It is refused when the user is blocked or has none of the
-/// roles.
+/// Makes a link to a new password, in place of the one before. It is refused when the user is blocked or not the issuer's
+/// to manage.
 pub async fn insert_reset(
     db: &dyn Database,
     new: NewReset<'_>,
@@ -221,16 +251,19 @@ pub async fn insert_reset(
          SELECT u.id, ?4, ?5, ?6, ?7 FROM users u JOIN memberships m ON m.user_id = u.id
           WHERE m.organization_id = ?1 AND u.uid = ?2 AND u.blocked_at IS NULL
             AND m.role IN (SELECT value FROM json_each(?3))
+            AND (NOT ?8 OR NOT EXISTS (SELECT 1 FROM memberships e
+                                        WHERE e.user_id = u.id AND e.organization_id <> ?1))
          ON CONFLICT (user_id) DO UPDATE SET hash = ?4, issued_by = ?5, created_at = ?6, expires_at = ?7
          RETURNING user_id",
         [
             new.organization.into(),
             new.user_uid.into(),
-            new.roles.into(),
+            (&new.managed.roles).into(),
             new.hash.into(),
             new.issued_by.into(),
             new.created_at.into(),
             new.expires_at.into(),
+            new.managed.are_only_here.into(),
         ],
     );
     let (is_made, (), user) = db.ask((insert, noted, by_uid(new.organization, new.user_uid))).await?;

@@ -1,11 +1,17 @@
 //! Users in two organizations: each has them with a role of its own, and they have one account for both.
 
+use std::sync::Arc;
+
 use rostrum::ports::{Database, DatabaseError};
+use rostrum::registry::access::account::Account;
 use rostrum::registry::access::actor::Actor;
+use rostrum::registry::access::caller::Caller;
+use rostrum::registry::access::issuer::Issuer;
 use rostrum::registry::access::role::Role;
 use rostrum::registry::access::view::View;
-use rostrum::registry::identity::users::{self, Manager, UserSpec, UserUpdate, links};
+use rostrum::registry::identity::users::{self, UserSpec, UserUpdate, links};
 use rostrum::registry::kernel::failure::{Failure, Kind};
+use rostrum::store::access::rate_limits::RateLimits;
 use rostrum::store::access::users::insert_membership;
 use rostrum::store::{OrganizationId, Page};
 use serde_json::{Value, json};
@@ -32,7 +38,7 @@ async fn registry() -> TestRegistry {
         name: name.to_owned(),
         password: PASSWORD.to_owned(),
     };
-    let by = manager(second_organization(), None).by;
+    let by = administrator(second_organization()).by;
     users::set_up(&registry.isolate.app, &by, &spec("second")).await.expect("the first owner");
     assert!(!users::needs_owner(&registry.isolate.app, second_organization()).await.expect("an answer"));
     let again = users::set_up(&registry.isolate.app, &by, &spec("third")).await;
@@ -40,10 +46,18 @@ async fn registry() -> TestRegistry {
     registry
 }
 
-/// Whoever manages an organization's users: one of them, or `ADMIN_TOKEN`.
-fn manager(organization: OrganizationId, user_id: Option<i64>) -> Manager {
+/// The holder of `ADMIN_TOKEN`, who acts in an organization.
+fn administrator(organization: OrganizationId) -> Issuer {
     let by = Actor::without_view(organization, "admin".to_owned(), None);
-    Manager { by, role: Role::Owner, user_id }
+    Issuer { by, caller: Arc::new(Caller::admin().expect("a caller")) }
+}
+
+/// A user, who acts in the first of their organizations.
+async fn signed_in(registry: &TestRegistry, person: &TestUser) -> Issuer {
+    let user = users::get(&registry.isolate.app, &View::of_nothing(ROOT), &person.id).await.expect("a user");
+    let account = Account { user, session_id: 1, session_uid: String::new(), rate_limits: RateLimits::default() };
+    let by = Actor::without_view(ROOT, format!("user:{}", person.id), None);
+    Issuer { by, caller: Arc::new(Caller::of_account(account).expect("a caller")) }
 }
 
 /// A user of the root organization with one role, and of the second one with the other.
@@ -60,11 +74,6 @@ async fn owner_of_second(registry: &TestRegistry) -> TestUser {
     let rows = registry.database.rows("SELECT uid, email FROM users WHERE email = 'second@example.org'");
     let text = |column: &str| rows[0][column].as_str().expect("text").to_owned();
     TestUser { id: text("uid"), token: registry.session(&text("email")).await, email: text("email") }
-}
-
-fn primary_key(registry: &TestRegistry, person: &TestUser) -> i64 {
-    let rows = registry.database.rows(&format!("SELECT id FROM users WHERE uid = '{}'", person.id));
-    rows[0]["id"].as_i64().expect("a number")
 }
 
 /// The organizations that a user is in, and the role in each.
@@ -94,7 +103,7 @@ async fn change(
     person: &TestUser,
     update: UserUpdate,
 ) -> Result<String, Failure> {
-    let changed = users::change(&registry.isolate.app, &manager(organization, None), &person.id, update).await;
+    let changed = users::change(&registry.isolate.app, &administrator(organization), &person.id, update).await;
     changed.map(|row| row.role)
 }
 
@@ -107,7 +116,7 @@ fn to_blocked() -> UserUpdate {
 }
 
 async fn remove(registry: &TestRegistry, organization: OrganizationId, person: &TestUser) -> Result<(), Failure> {
-    users::remove(&registry.isolate.app, &manager(organization, None), &person.id).await
+    users::remove(&registry.isolate.app, &administrator(organization), &person.id).await
 }
 
 /// What the audit logs of both organizations have of these actions, the oldest first.
@@ -235,7 +244,7 @@ async fn nobody_is_touched_through_an_organization_that_they_are_not_in() {
         ["users", "memberships", "sessions", "password_resets", "audit_log"]
             .map(|table| json!(registry.database.rows(&format!("SELECT * FROM {table}"))))
     };
-    links::issue_reset(&registry.isolate.app, &manager(ROOT, None), &person.id).await.expect("a link");
+    links::issue_reset(&registry.isolate.app, &administrator(ROOT), &person.id).await.expect("a link");
     let before = state();
     refused(
         users::get(&registry.isolate.app, &View::of_nothing(second_organization()), &person.id).await,
@@ -244,7 +253,7 @@ async fn nobody_is_touched_through_an_organization_that_they_are_not_in() {
     refused(change(&registry, second_organization(), &person, to_role(Role::Owner)).await, &Kind::NotFound);
     refused(change(&registry, second_organization(), &person, to_blocked()).await, &Kind::NotFound);
     refused(remove(&registry, second_organization(), &person).await, &Kind::NotFound);
-    let link = links::issue_reset(&registry.isolate.app, &manager(second_organization(), None), &person.id).await;
+    let link = links::issue_reset(&registry.isolate.app, &administrator(second_organization()), &person.id).await;
     refused(link.map(drop), &Kind::NotFound);
     assert_eq!(state(), before);
 }
@@ -271,31 +280,42 @@ async fn a_user_of_no_organization_cannot_sign_in() {
 #[tokio::test]
 async fn a_link_is_worth_what_its_issuer_may_in_its_organization() {
     let registry = registry().await;
-    let issuer = member_of_both(&registry, "issuer", "admin", "viewer").await;
-    let person = member_of_both(&registry, "both", "member", "member").await;
-    let by = manager(ROOT, Some(primary_key(&registry, &issuer)));
+    let issuer = member_of_both(&registry, "issuer", "admin", "owner").await;
+    let person = registry.user("person", "member").await;
+    let by = signed_in(&registry, &issuer).await;
     let app = &registry.isolate.app;
     let (invitation, _) = links::invite(app, &by, "invited@example.org", Role::Viewer).await.expect("an invitation");
     let link = links::issue_reset(app, &by, &person.id).await.expect("a link");
     remove(&registry, ROOT, &issuer).await.expect("removed");
 
-    // The issuer still has an account, and in the second organization a role that manages nobody.
-    let accept = async || {
-        let body = json!({"token": invitation.plain.expose(), "name": "Invited", "password": PASSWORD});
-        registry.post("/api/auth/accept-invitation").json(&body).send().await
-    };
-    let reset = async || {
-        let body = json!({"token": link.plain.expose(), "password": "another horse battery"});
-        registry.post("/api/auth/reset").json(&body).send().await
-    };
-    accept().await.expect(404);
-    reset().await.expect(404);
+    // The issuer still has an account, and is an owner elsewhere.
+    let body = json!({"token": invitation.plain.expose(), "name": "Invited", "password": PASSWORD});
+    registry.post("/api/auth/accept-invitation").json(&body).send().await.expect(404);
+    let body = json!({"token": link.plain.expose(), "password": "another horse battery"});
+    registry.post("/api/auth/reset").json(&body).send().await.expect(404);
+}
 
-    // What they may in the second organization counts for a user of it, and not for an invitation to the first.
-    change(&registry, second_organization(), &issuer, to_role(Role::Admin)).await.expect("changed");
-    accept().await.expect(404);
-    reset().await.expect(200);
-    assert_eq!(audited(&registry, "user.password_reset"), [json!({"o": second_organization(), "target": person.id})]);
+#[tokio::test]
+async fn what_opens_an_account_of_several_organizations_is_no_business_of_those_who_manage_one() {
+    let registry = registry().await;
+    let admin = registry.user("admin", "admin").await;
+    let person = member_of_both(&registry, "both", "viewer", "owner").await;
+    let by = signed_in(&registry, &admin).await;
+    let app = &registry.isolate.app;
+    let second_factor = UserUpdate { without_second_factor: true, ..UserUpdate::default() };
+    let email = UserUpdate { email: Some("mine@example.org".to_owned()), ..UserUpdate::default() };
+    for update in [to_blocked(), second_factor, email] {
+        refused(users::change(app, &by, &person.id, update.clone()).await, &Kind::Forbidden);
+        assert_eq!(audited(&registry, "user.changed"), Vec::<Value>::new());
+    }
+    refused(links::issue_reset(app, &by, &person.id).await.map(drop), &Kind::Forbidden);
+    // The membership is.
+    users::change(app, &by, &person.id, to_role(Role::Member)).await.expect("changed");
+    users::remove(app, &by, &person.id).await.expect("removed");
+    assert_eq!(memberships(&registry, &person), json!([[second_organization(), "owner"]]));
+    // And the holder of ADMIN_TOKEN holds everything.
+    let other = member_of_both(&registry, "other", "viewer", "owner").await;
+    change(&registry, ROOT, &other, to_blocked()).await.expect("changed");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod idempotency;
 mod links;
 mod login;
 mod memberships;
+mod replays;
 mod sessions;
 mod token_lists;
 mod token_rights;

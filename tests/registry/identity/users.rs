@@ -315,16 +315,49 @@ async fn an_admin_manages_everybody_but_owners_and_nobody_rises_above_themselves
 }
 
 #[tokio::test]
-async fn a_token_that_may_manage_users_is_an_admin_at_most() {
+async fn a_token_manages_those_who_may_do_no_more_than_it_may() {
     let registry = TestRegistry::new();
     let owner = registry.owner().await;
     let viewer = registry.user("viewer", "viewer").await;
-    let (_, token) = registry.token(&json!({"description": "a"})).await;
-    registry.database.execute(r#"UPDATE tokens SET scopes = '["users:read","users:write"]'"#);
-    change(&registry, &token, &viewer.id, &json!({"role": "admin"})).await.expect(200);
-    change(&registry, &token, &viewer.id, &json!({"role": "owner"})).await.expect(403);
-    change(&registry, &token, &owner.id, &json!({"blocked": true})).await.expect(403);
-    let refused = registry.get("/api/auth/me").bearer(&token).send().await.expect(403);
+    let of = async |scopes: Value, more: Value| {
+        let mut spec = json!({"description": "a", "scopes": scopes});
+        spec.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        registry.token(&spec).await.1
+    };
+    let viewers = json!(["users:*", "packages:read", "repositories:read", "advisories:read"]);
+    let (alone, ends) =
+        (of(json!(["users:*"]), json!({})).await, of(json!(["admin"]), json!({"expires_at": 2_000_000_000})).await);
+    let (admin, like_viewers) = (of(json!(["admin"]), json!({})).await, of(viewers, json!({})).await);
+    let limited = of(json!(["admin"]), json!({"grants": [{"pattern": "*", "expires_at": 2_000_000_000}]})).await;
+    for (token, role, error) in [
+        (&admin, "admin", ""),
+        (&admin, "owner", "Only an owner may manage users who are `owner`."),
+        (&like_viewers, "viewer", ""),
+        (
+            &like_viewers,
+            "admin",
+            "Only who may do all that a user who is `admin` may can manage one. You lack `admin`.",
+        ),
+        (
+            &alone,
+            "viewer",
+            "Only who may do all that a user who is `viewer` may can manage one. You lack `packages:read`, \
+             `repositories:read`, `advisories:read`.",
+        ),
+        (&ends, "viewer", "Users do not end, and your token does. Use one without `expires_at` to manage users."),
+        (
+            &limited,
+            "viewer",
+            "Users see every package for as long as they are users, and your token does not. Use one that does.",
+        ),
+    ] {
+        let reply = change(&registry, token, &viewer.id, &json!({"role": role})).await;
+        assert_eq!(reply.status, if error.is_empty() { 200 } else { 403 }, "{role}: {}", reply.text());
+        assert_eq!(reply.json()["error"].as_str().unwrap_or_default(), error);
+        change(&registry, ADMIN, &viewer.id, &json!({"role": "viewer"})).await.expect(200);
+    }
+    change(&registry, &admin, &owner.id, &json!({"blocked": true})).await.expect(403);
+    let refused = registry.get("/api/auth/me").bearer(&admin).send().await.expect(403);
     let error = "This is about a user's own account. Send the token of a session, from POST /api/auth/login.";
     assert_eq!(refused.json()["error"], error);
     registry.get("/api/auth/me").bearer(ADMIN).send().await.expect(403);

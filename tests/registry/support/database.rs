@@ -64,12 +64,19 @@ impl Sqlite {
 
     /// From now on reads that may be behind see what is there now.
     pub fn freeze_replica(&self) {
-        let mut replica = Connection::open_in_memory().expect("SQLite opens");
-        let connection = self.connection.lock().expect("not poisoned");
-        let copy = Backup::new(&connection, &mut replica).expect("a backup");
-        copy.run_to_completion(i32::MAX, Duration::ZERO, None).expect("everything is copied");
-        drop(copy);
-        *self.replica.lock().expect("not poisoned") = Some(replica);
+        *self.replica.lock().expect("not poisoned") = Some(self.copy());
+    }
+
+    /// A copy of it as it is now, for [`Sqlite::put_back`].
+    pub fn copy(&self) -> Connection {
+        let mut copy = Connection::open_in_memory().expect("SQLite opens");
+        copy_all(&self.connection.lock().expect("not poisoned"), &mut copy);
+        copy
+    }
+
+    /// Makes it again what it was when it was copied.
+    pub fn put_back(&self, copy: &Connection) {
+        copy_all(copy, &mut self.connection.lock().expect("not poisoned"));
     }
 
     /// Asks the database behind the registry's back; not counted.
@@ -113,6 +120,11 @@ impl Sqlite {
             Err(error) => Err(refusal(&error)),
         }
     }
+}
+
+fn copy_all(from: &Connection, to: &mut Connection) {
+    let copy = Backup::new(from, to).expect("a backup");
+    copy.run_to_completion(i32::MAX, Duration::ZERO, None).expect("everything is copied");
 }
 
 impl Database for Sqlite {

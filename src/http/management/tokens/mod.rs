@@ -88,7 +88,7 @@ pub async fn create_token(
     let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
     let draft = tokens::draft(app, &issuer, value.into())?;
-    let claim = match idempotency::begin(app, &issuer.caller, key).await? {
+    let claim = match idempotency::begin(app, &issuer, key).await? {
         IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
         IdempotencyState::Claimed(claim) => claim,
     };
@@ -167,7 +167,7 @@ pub async fn rotate_token(
     let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
     let rotation = rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
-    let claim = match idempotency::begin(app, &issuer.caller, key).await? {
+    let claim = match idempotency::begin(app, &issuer, key).await? {
         IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
         IdempotencyState::Claimed(claim) => claim,
     };

@@ -7,21 +7,21 @@
 pub mod rotation;
 pub mod spec;
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
-use crate::registry::access::actor::Actor;
-use crate::registry::access::caller::Caller;
 use crate::registry::access::credential_cache::{CACHE_TTL, refresh_cached};
-use crate::registry::access::grant::{Grant, everything};
+use crate::registry::access::grant::everything;
+use crate::registry::access::issuer::Issuer;
+use crate::registry::access::rights::Rights;
 use crate::registry::access::scope::{Permissions, Scope, names};
 use crate::registry::access::view::View;
 use crate::registry::identity::tokens::spec::TokenSpec;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
-use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenKind};
 use crate::store::access::tokens::{
@@ -30,88 +30,19 @@ use crate::store::access::tokens::{
 use crate::store::identity::revocations;
 use crate::store::{Page, Query, Update};
 
-/// Who issues, changes or revokes tokens.
-pub struct Issuer {
-    /// For the audit log.
-    pub by: Actor,
-    /// What bounds them.
-    pub caller: Arc<Caller>,
-}
-
-fn forbidden(detail: String) -> Failure {
-    Failure::new(Kind::Forbidden, detail)
-}
-
-impl Issuer {
-    /// Whether there is nothing that they do not hold.
-    fn holds_everything(&self) -> bool {
-        let grants = self.caller.grants();
-        self.caller.scopes.contains(&Scope::Admin)
-            && self.caller.expires_at.is_none()
-            && Grant::from_row(everything()).is_ok_and(|all| grants.iter().any(|grant| grant.includes(&all)))
+/// The revision at which the token that `look_up` finds holds no more than its issuer does; `None` when it may hold what it
+/// likes.
+async fn checked_revision(
+    app: &App,
+    issuer: &Issuer,
+    look_up: Query<Option<HashedTokenRow>>,
+) -> Result<Option<i64>, Failure> {
+    if issuer.holds_everything()? {
+        return Ok(None);
     }
-
-    /// Refuses scopes that they do not hold.
-    fn check_scopes(&self, scopes: impl Iterator<Item = Scope>) -> Result<(), Failure> {
-        let lacking: Vec<&str> = scopes.filter(|scope| !self.caller.may(*scope)).map(Scope::as_str).collect();
-        if lacking.is_empty() {
-            return Ok(());
-        }
-        Err(forbidden(format!("Only who holds a scope can hand it on. You lack `{}`.", lacking.join("`, `"))))
-    }
-
-    /// Refuses grants that let more through than one of theirs.
-    pub fn check_grants(&self, grants: &[GrantRow]) -> Result<(), Failure> {
-        for row in grants {
-            let grant = Grant::from_row(row.clone())?;
-            if !self.caller.grants().iter().any(|own| own.includes(&grant)) {
-                return Err(forbidden(format!(
-                    "Only who sees packages can let others see them. No grant of yours holds all of `{}` in `{}`.",
-                    row.target, row.version_constraint
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Their own end, if what ends at `expires_at` would outlive them.
-    fn outlived(&self, expires_at: Option<Millis>) -> Option<Millis> {
-        self.caller.expires_at.filter(|own| expires_at.is_none_or(|end| end > *own))
-    }
-
-    /// Refuses an end that is later than theirs.
-    fn check_end(&self, expires_at: Option<Millis>) -> Result<(), Failure> {
-        let Some(own) = self.outlived(expires_at) else { return Ok(()) };
-        let own = own.seconds();
-        Err(forbidden(format!("A token cannot outlive the one that issues it. Set `expires_at` to {own} or earlier.")))
-    }
-
-    /// Refuses a token that holds more than they do.
-    pub fn check_token(&self, token: &TokenRow) -> Result<(), Failure> {
-        let scopes = token.scopes.iter().filter_map(|name| Scope::parse(name));
-        self.check_scopes(scopes)
-            .and_then(|()| self.check_grants(&token.grants))
-            .and_then(|()| match self.outlived(token.expires_at) {
-                None => Ok(()),
-                Some(_) => Err(forbidden("Yours ends before it does.".to_owned())),
-            })
-            .map_err(|refused| forbidden(format!("This token holds more than yours. {}", refused.detail)))
-    }
-
-    /// The revision at which the token that `look_up` finds holds no more than they do; `None` when it may hold what it
-    /// likes.
-    async fn checked_revision(
-        &self,
-        app: &App,
-        look_up: Query<Option<HashedTokenRow>>,
-    ) -> Result<Option<i64>, Failure> {
-        if self.holds_everything() {
-            return Ok(None);
-        }
-        let token = app.ports.database.ask(look_up).await?.ok_or_else(absent)?.token;
-        self.check_token(&token)?;
-        Ok(Some(token.revision))
-    }
+    let token = app.ports.database.ask(look_up).await?.ok_or_else(absent)?.token;
+    issuer.check_token(&token)?;
+    Ok(Some(token.revision))
 }
 
 /// What is answered when there is no such token.
@@ -127,6 +58,17 @@ pub struct TokenDraft {
     pub row: TokenRow,
 }
 
+/// What a request asks a token to hold.
+fn asked<'s>(
+    issuer: &Issuer,
+    scopes: &'s [Scope],
+    grants: &[GrantRow],
+    expires_at: Option<Millis>,
+) -> Result<Rights<'s>, Failure> {
+    let none = Rights::none(issuer.organization());
+    Ok(Rights { scopes: Cow::Borrowed(scopes), expires_at, ..none.with_grants(grants)? })
+}
+
 /// Puts a token together; nothing is stored yet.
 pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, Failure> {
     if spec.description.is_none() {
@@ -136,9 +78,7 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, 
     let scopes = spec.scopes.unwrap_or_else(|| Permissions::ReadOnly.scopes());
     let grants = spec.grants.unwrap_or_else(|| vec![everything()]);
     let expires_at = spec.expires_at.into_value();
-    issuer.check_scopes(scopes.iter().copied())?;
-    issuer.check_grants(&grants)?;
-    issuer.check_end(expires_at)?;
+    issuer.require(&asked(issuer, &scopes, &grants, expires_at)?)?;
     let now = app.now();
     let row = TokenRow {
         id: 0,
@@ -177,13 +117,12 @@ pub async fn issue(app: &App, issuer: &Issuer, draft: &TokenDraft, keep: Option<
 /// Changes what the request names, and nothing else.
 pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> Result<TokenRow, Failure> {
     let spec = spec.check()?;
-    issuer.check_scopes(spec.scopes.iter().flatten().copied())?;
-    issuer.check_grants(spec.grants.as_deref().unwrap_or_default())?;
-    if let Update::Set(expires_at) = spec.expires_at {
-        issuer.check_end(expires_at)?;
-    }
+    // An end that the request does not name is looked at with the token.
+    let expires_at = if spec.expires_at.is_set() { spec.expires_at.into_value() } else { Some(Millis(0)) };
+    let (scopes, grants) = (spec.scopes.as_deref().unwrap_or_default(), spec.grants.as_deref().unwrap_or_default());
+    issuer.require(&asked(issuer, scopes, grants, expires_at)?)?;
     let organization = issuer.by.organization();
-    let revision = issuer.checked_revision(app, tokens::by_uid(organization, uid)).await?;
+    let revision = checked_revision(app, issuer, tokens::by_uid(organization, uid)).await?;
     let event = AuditEvent { action: "token.changed", target: uid, label: None, details: spec.named };
     let recorded = issuer.by.record(app, &event)?;
     let changes = TokenChanges {
@@ -207,7 +146,7 @@ pub async fn change(app: &App, issuer: &Issuer, uid: &str, spec: TokenSpec) -> R
 /// Revokes a token.
 pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
     let organization = issuer.by.organization();
-    let revision = issuer.checked_revision(app, tokens::known(organization, TokenHolder::Anybody, uid)).await?;
+    let revision = checked_revision(app, issuer, tokens::known(organization, TokenHolder::Anybody, uid)).await?;
     let event = AuditEvent { action: "token.revoked", target: uid, label: None, details: json!({}) };
     let recorded = issuer.by.record(app, &event)?;
     let revoked = revocations::revoke(
@@ -271,7 +210,7 @@ pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) ->
     let now = app.now();
     let found =
         revocations::tokens_to_revoke(database, organization, filter, MAX_REVOKED, now.minus(CACHE_TTL), now).await?;
-    if !issuer.holds_everything() {
+    if !issuer.holds_everything()? {
         found.tokens.iter().try_for_each(|row| issuer.check_token(&row.token))?;
     }
     let mut ended = Vec::new();

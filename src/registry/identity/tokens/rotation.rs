@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
 use crate::registry::access::credential_cache::{refresh_cached, refresh_cached_by_hash};
-use crate::registry::identity::tokens::{Issuer, absent};
+use crate::registry::access::issuer::Issuer;
+use crate::registry::identity::tokens::absent;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;

@@ -3,15 +3,14 @@
 use serde_json::json;
 
 use crate::registry::access::account::CurrentUser;
-use crate::registry::access::role::Role;
 use crate::registry::access::session::{IDLE_TIMEOUT, MAX_SESSIONS_PER_USER};
 use crate::registry::identity::users::confirmation::{Confirmed, confirm};
-use crate::registry::identity::users::{Manager, UserUpdate, change, password};
+use crate::registry::identity::users::{UserUpdate, apply, password};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::store::access::sessions::prune;
-use crate::store::access::users::{UserRow, set_password};
+use crate::store::access::users::{ManagedUsers, UserChangeOutcome, UserRow, set_password};
 use crate::store::identity::invitations::delete_reset;
 
 /// What users change of their own as they like; every field is optional.
@@ -31,9 +30,11 @@ pub async fn update(app: &App, me: &CurrentUser, update: OwnUpdate) -> Result<Us
         let confirmed = confirm(app, me, "current_password", &password.unwrap_or_default(), None).await?;
         app.ports.database.ask(confirmed.attempt.on_success()).await?;
     }
-    // Nothing that only a manager may change is changed: the greatest role keeps the guards out of the way.
-    let own = Manager { by: me.by.clone(), role: Role::Owner, user_id: Some(me.account.user.id) };
-    change(app, &own, &me.account.user.uid, UserUpdate { email, name, ..UserUpdate::default() }).await
+    let update = UserUpdate { email, name, ..UserUpdate::default() };
+    match apply(app, &me.by, &ManagedUsers::everybody(), &me.account.user.uid, update).await? {
+        UserChangeOutcome::Done(user) => Ok(user),
+        UserChangeOutcome::Absent | UserChangeOutcome::Refused(_) => Err(Failure::not_found("User")),
+    }
 }
 
 /// Changes one's own password; all other sessions end.

@@ -9,11 +9,12 @@ use serde_json::json;
 
 use crate::ports::{DatabaseError, Millis};
 use crate::registry::access::actor::Actor;
-use crate::registry::access::role::{Role, role_of};
+use crate::registry::access::issuer::Issuer;
+use crate::registry::access::role::Role;
 use crate::registry::access::session::{IDLE_TIMEOUT, MAX_SESSIONS_PER_USER};
 use crate::registry::access::view::View;
 use crate::registry::identity::users::throttle::LoginAttempt;
-use crate::registry::identity::users::{Manager, checked_name, password, taken};
+use crate::registry::identity::users::{checked_name, password, taken};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
@@ -23,7 +24,9 @@ use crate::registry::kernel::secrets::{PlainToken, TokenKind};
 use crate::store::Page;
 use crate::store::access::sessions;
 use crate::store::access::users::{UserChangeOutcome, UserRow};
-use crate::store::identity::invitations::{self, Acceptance, InvitationRow, NewInvitation, NewReset};
+use crate::store::identity::invitations::{
+    self, Acceptance, InvitationRemoval, InvitationRow, NewInvitation, NewReset,
+};
 
 /// How long an invitation is open.
 const INVITATION_TTL: Duration = Duration::from_hours(7 * 24);
@@ -56,8 +59,8 @@ fn not_good(what: &str) -> Failure {
 // ---------------------------------------------------------------------------------------------- invitations
 
 /// Invites somebody to become a user.
-pub async fn invite(app: &App, manager: &Manager, email: &str, role: Role) -> Result<(Link, InvitationRow), Failure> {
-    manager.role.require_over(role)?;
+pub async fn invite(app: &App, issuer: &Issuer, email: &str, role: Role) -> Result<(Link, InvitationRow), Failure> {
+    issuer.check_role(role)?;
     let email = Email::parse(email)?;
     let now = app.now();
     let link = Link {
@@ -68,11 +71,11 @@ pub async fn invite(app: &App, manager: &Manager, email: &str, role: Role) -> Re
     let hash = link.plain.hash();
     let new = NewInvitation {
         uid: &uid,
-        organization: manager.by.organization(),
+        organization: issuer.organization(),
         email: email.as_str(),
         role: role.as_str(),
         hash: hash.as_str(),
-        invited_by: manager.user_id,
+        invited_by: issuer.user_id(),
         created_at: now,
         expires_at: link.expires_at,
     };
@@ -82,7 +85,7 @@ pub async fn invite(app: &App, manager: &Manager, email: &str, role: Role) -> Re
         label: Some(new.email),
         details: json!({ "role": new.role }),
     };
-    let recorded = manager.by.record(app, &event)?;
+    let recorded = issuer.by.record(app, &event)?;
     let made = invitations::insert(&*app.ports.database, new, recorded).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => Failure::new(
             Kind::Conflict,
@@ -100,11 +103,20 @@ pub async fn list(app: &App, view: &View, page: Page) -> Result<(Vec<InvitationR
 }
 
 /// Revokes an open invitation.
-pub async fn revoke(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
-    let recorded =
-        by.record(app, &AuditEvent { action: "invitation.revoked", target: uid, label: None, details: json!({}) })?;
-    let was_open = invitations::delete(&*app.ports.database, by.organization(), uid, app.now(), recorded).await?;
-    if was_open { Ok(()) } else { Err(Failure::not_found("Invitation")) }
+pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
+    let event = AuditEvent { action: "invitation.revoked", target: uid, label: None, details: json!({}) };
+    let recorded = issuer.by.record(app, &event)?;
+    let managed = issuer.managed_users()?;
+    let removal =
+        invitations::delete(&*app.ports.database, issuer.organization(), uid, &managed, app.now(), recorded).await?;
+    match removal {
+        InvitationRemoval::Done => Ok(()),
+        InvitationRemoval::Refused(invitation) => {
+            issuer.check_role(Role::from_stored(&invitation.role)?)?;
+            Err(Failure::concurrent_change("invitation"))
+        }
+        InvitationRemoval::Absent => Err(Failure::not_found("Invitation")),
+    }
 }
 
 /// Makes the user whom an invitation's holder becomes.
@@ -140,28 +152,28 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
 // ---------------------------------------------------------------------------------------------- new passwords
 
 /// Issues a link with which a user chooses a new password.
-pub async fn issue_reset(app: &App, manager: &Manager, uid: &str) -> Result<Link, Failure> {
+pub async fn issue_reset(app: &App, issuer: &Issuer, uid: &str) -> Result<Link, Failure> {
     let now = app.now();
     let link =
         Link { plain: PlainToken::generate(TokenKind::Reset, &*app.ports.entropy)?, expires_at: now.plus(RESET_TTL) };
     let hash = link.plain.hash();
-    let roles = manager.role.managed();
+    let managed = issuer.managed_users()?;
     let new = NewReset {
         user_uid: uid,
-        organization: manager.by.organization(),
-        roles: &roles,
+        organization: issuer.organization(),
+        managed: &managed,
         hash: hash.as_str(),
-        issued_by: manager.user_id,
+        issued_by: issuer.user_id(),
         created_at: now,
         expires_at: link.expires_at,
     };
     let event = AuditEvent { action: "user.reset_link_issued", target: uid, label: None, details: json!({}) };
-    let recorded = manager.by.record(app, &event)?;
+    let recorded = issuer.by.record(app, &event)?;
     match invitations::insert_reset(&*app.ports.database, new, recorded).await? {
         UserChangeOutcome::Done(_) => Ok(link),
         UserChangeOutcome::Absent => Err(Failure::not_found("User")),
         UserChangeOutcome::Refused(user) => {
-            manager.role.require_over(role_of(&user)?)?;
+            issuer.check_managed(&user, true)?;
             Err(Failure::new(Kind::Conflict, "This user is blocked. Unblock the user first."))
         }
     }

@@ -20,26 +20,18 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Stmt};
 use crate::registry::access::actor::Actor;
-use crate::registry::access::role::{Role, role_of};
+use crate::registry::access::issuer::Issuer;
+use crate::registry::access::role::Role;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
-use crate::store::access::users::{self, InsertCondition, NewUser, UserChangeOutcome, UserChanges, UserRow};
+use crate::store::access::users::{
+    self, InsertCondition, ManagedUsers, NewUser, UserChangeOutcome, UserChanges, UserRow,
+};
 use crate::store::{OrganizationId, Page};
-
-/// Somebody who may manage users.
-#[derive(Debug, Clone)]
-pub struct Manager {
-    /// What the audit log says of them.
-    pub by: Actor,
-    /// They manage users up to this role.
-    pub role: Role,
-    /// Primary key, when it is a user.
-    pub user_id: Option<i64>,
-}
 
 /// A request to make a user.
 #[derive(Debug, Clone)]
@@ -64,9 +56,9 @@ pub async fn set_up(app: &App, by: &Actor, spec: &UserSpec) -> Result<UserRow, F
 }
 
 /// Makes a user who can log in at once.
-pub async fn create(app: &App, manager: &Manager, spec: &UserSpec, role: Role) -> Result<UserRow, Failure> {
-    manager.role.require_over(role)?;
-    let made = insert(app, &manager.by, spec, role, InsertCondition::Always).await?;
+pub async fn create(app: &App, issuer: &Issuer, spec: &UserSpec, role: Role) -> Result<UserRow, Failure> {
+    issuer.check_role(role)?;
+    let made = insert(app, &issuer.by, spec, role, InsertCondition::Always).await?;
     made.ok_or_else(|| Failure::not_found("User"))
 }
 
@@ -138,6 +130,11 @@ pub struct UserUpdate {
 }
 
 impl UserUpdate {
+    /// Whether it changes what opens the account, in whichever organization.
+    fn is_about_account(&self) -> bool {
+        self.email.is_some() || self.is_blocked.is_some() || self.without_second_factor
+    }
+
     /// The fields that the request names, for the audit log, and what decides over power.
     fn details(&self) -> Value {
         let fields = [
@@ -153,10 +150,25 @@ impl UserUpdate {
 }
 
 /// Changes what the request names, and nothing else.
-pub async fn change(app: &App, manager: &Manager, uid: &str, update: UserUpdate) -> Result<UserRow, Failure> {
+pub async fn change(app: &App, issuer: &Issuer, uid: &str, update: UserUpdate) -> Result<UserRow, Failure> {
     if let Some(role) = update.role {
-        manager.role.require_over(role)?;
+        issuer.check_role(role)?;
     }
+    let is_about_account = update.is_about_account();
+    let managed = issuer.managed_users()?;
+    let managed = ManagedUsers { are_only_here: managed.are_only_here && is_about_account, ..managed };
+    let outcome = apply(app, &issuer.by, &managed, uid, update).await?;
+    done(issuer, is_about_account, outcome)
+}
+
+/// Changes what the request names of a user who is one of `managed`.
+async fn apply(
+    app: &App,
+    by: &Actor,
+    managed: &ManagedUsers,
+    uid: &str,
+    update: UserUpdate,
+) -> Result<UserChangeOutcome, Failure> {
     let email = update.email.as_deref().map(Email::parse).transpose()?;
     let name = update.name.as_deref().map(checked_name).transpose()?;
     let changes = UserChanges {
@@ -166,32 +178,31 @@ pub async fn change(app: &App, manager: &Manager, uid: &str, update: UserUpdate)
         is_blocked: update.is_blocked,
         without_second_factor: update.without_second_factor,
     };
-    let recorded = note(app, &manager.by, "user.changed", uid, update.details())?;
-    let roles = manager.role.managed();
-    let organization = manager.by.organization();
-    let outcome = users::update(&*app.ports.database, organization, uid, &roles, changes, app.now(), recorded).await;
-    done(manager, outcome.map_err(taken)?)
+    let recorded = note(app, by, "user.changed", uid, update.details())?;
+    let outcome =
+        users::update(&*app.ports.database, by.organization(), uid, managed, changes, app.now(), recorded).await;
+    outcome.map_err(taken)
 }
 
 /// Removes a user from the organization; its sessions end, and the links it has issued there are void. From its last
 /// organization the user is removed altogether.
-pub async fn remove(app: &App, manager: &Manager, uid: &str) -> Result<(), Failure> {
-    let recorded = note(app, &manager.by, "user.removed", uid, json!({}))?;
-    let roles = manager.role.managed();
-    let outcome = users::delete(&*app.ports.database, manager.by.organization(), uid, &roles, recorded).await?;
-    done(manager, outcome).map(drop)
+pub async fn remove(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure> {
+    let recorded = note(app, &issuer.by, "user.removed", uid, json!({}))?;
+    let managed = issuer.managed_users()?;
+    let outcome = users::delete(&*app.ports.database, issuer.organization(), uid, &managed, recorded).await?;
+    done(issuer, false, outcome).map(drop)
 }
 
 fn note(app: &App, by: &Actor, action: &'static str, uid: &str, details: Value) -> Result<Stmt, Failure> {
     Ok(by.record(app, &AuditEvent { action, target: uid, label: None, details })?)
 }
 
-fn done(manager: &Manager, outcome: UserChangeOutcome) -> Result<UserRow, Failure> {
+fn done(issuer: &Issuer, is_about_account: bool, outcome: UserChangeOutcome) -> Result<UserRow, Failure> {
     match outcome {
         UserChangeOutcome::Done(user) => Ok(user),
         UserChangeOutcome::Absent => Err(Failure::not_found("User")),
         UserChangeOutcome::Refused(user) => {
-            manager.role.require_over(role_of(&user)?)?;
+            issuer.check_managed(&user, is_about_account)?;
             Err(Failure::new(
                 Kind::Conflict,
                 "This is the last owner who can log in. Make somebody else an owner first.",
