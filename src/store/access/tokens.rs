@@ -133,7 +133,7 @@ pub struct HashedTokenRow {
     pub hash: String,
     /// The same of its secret before the last rotation.
     pub previous_hash: Option<String>,
-    /// Until when that one works.
+    /// Until when that one works, if it did not end at once.
     pub previous_until: Option<Millis>,
     /// The token.
     #[serde(flatten)]
@@ -245,8 +245,7 @@ pub async fn rotate(
     keep: Option<Stmt>,
 ) -> Result<bool, DatabaseError> {
     let rotate = Query::any(
-        "UPDATE tokens SET previous_hash = CASE WHEN ?4 IS NULL THEN NULL ELSE hash END, previous_until = ?4,
-                hash = ?3, revision = revision + 1
+        "UPDATE tokens SET previous_hash = hash, previous_until = ?4, hash = ?3, revision = revision + 1
           WHERE id = ?1 AND revision = ?2 AND revoked_at IS NULL RETURNING id",
         [token.id.into(), token.revision.into(), hash.into(), previous_until.into()],
     );

@@ -149,6 +149,22 @@ async fn a_lost_rotation_keeps_no_answer_for_its_key() {
 }
 
 #[tokio::test]
+async fn a_repeated_rotation_ends_the_old_secret_where_the_first_one_could_not() {
+    let registry = TestRegistry::new();
+    let (id, old) = registry.token(&json!({"description": "a"})).await;
+    assert!(works(&registry, &old).await);
+    let path = format!("/api/tokens/{id}/rotate");
+    let rotate = async || registry.post(&path).bearer(ADMIN).header("idempotency-key", "k").send().await.expect(200);
+    registry.meter.break_all(Port::Cache, FaultTiming::Before);
+    let new = secret(&rotate().await);
+    registry.meter.clear_faults();
+    registry.another_isolate().get("/packages.json").basic(&old).send().await.expect(200);
+    assert_eq!(secret(&rotate().await), new);
+    assert!(!works(&registry, &old).await);
+    assert!(works(&registry, &new).await);
+}
+
+#[tokio::test]
 async fn a_wrong_rotation_is_refused() {
     let registry = TestRegistry::new();
     let (id, token) = registry.token(&json!({"description": "a"})).await;

@@ -168,7 +168,10 @@ pub async fn rotate_token(
     let IdempotentJson { value, key } = body?;
     let rotation = rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
     let claim = match idempotency::begin(app, &issuer, key).await? {
-        IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
+        IdempotencyState::Answered(stored) => {
+            rotation::end_old_secret(app, rotation.row).await;
+            return Ok(replayed_response(stored));
+        }
         IdempotencyState::Claimed(claim) => claim,
     };
     let stored = stored_response(StatusCode::OK, &RotatedTokenView::new(&rotation))?;

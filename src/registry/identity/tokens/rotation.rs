@@ -44,6 +44,12 @@ pub async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) ->
     })
 }
 
+/// Ends the old secret again in the caches, for a request that is repeated: the one that carried the rotation out may have been
+/// cut off before it got there. `row` is the token as it is.
+pub async fn end_old_secret(app: &App, row: HashedTokenRow) {
+    refresh_cached(app, row).await;
+}
+
 /// Carries a rotation out. `keep` goes into the same batch.
 ///
 /// # Errors
