@@ -25,9 +25,10 @@ subscribe("http.server.request.start", ({ server }) => {
  * Starts the Worker on 127.0.0.1. `state` is the folder that keeps its data; `bindings` are variables and secrets;
  * `port` 0 takes a free one; `onLog({ level, message })` receives what the Worker writes to its console. `modules`
  * are put before the Worker's own, `options` is added to Miniflare's for it, and the workers `beside` run in the same
- * process. `onEnd(how)` is called when the runtime ends without having been stopped; it is for a process that starts one
- * Worker only. Returns `{ url, migrated, miniflare, database(), runCron(), stop() }`; `database()` is the D1 database that
- * the Worker uses.
+ * process. `onEnd(how)` is called when the runtime ends without having been stopped, `onRuntime(child)` with its process as
+ * soon as that runs; they are for a process that starts one Worker at a time. `migrate(database)` brings the database up to
+ * date. `inspectorPort` is where the runtime's inspector listens, if it is to; 0 takes a free one. Returns
+ * `{ url, migrated, miniflare, database(), runCron(), stop() }`; `database()` is the D1 database that the Worker uses.
  */
 export async function startWorker({
   state,
@@ -35,6 +36,9 @@ export async function startWorker({
   port = 0,
   onLog = () => {},
   onEnd,
+  onRuntime,
+  migrate = applyMigrations,
+  inspectorPort,
   modules = [],
   options = {},
   beside = [],
@@ -61,11 +65,13 @@ export async function startWorker({
     ...options,
   };
   let running = false;
-  if (onEnd !== undefined) whenRuntimeEnds((how) => running && onEnd(how));
+  if (onRuntime !== undefined) whenRuntimeStarts(onRuntime);
+  if (onEnd !== undefined) whenRuntimeStarts((child) => whenEnded(child, (how) => running && onEnd(how)));
   const miniflare = new Miniflare({
     workers: [worker, assetsWorker(assets), ...beside],
     host: "127.0.0.1",
     port,
+    inspectorPort,
     cf: false,
     d1Persist: folder("d1"),
     kvPersist: folder("kv"),
@@ -76,7 +82,7 @@ export async function startWorker({
   });
   try {
     const url = (await miniflare.ready).origin;
-    const migrated = await applyMigrations(await miniflare.getD1Database("DB"));
+    const migrated = await migrate(await miniflare.getD1Database("DB"));
     running = true;
     return {
       url,
@@ -97,16 +103,21 @@ export async function startWorker({
   }
 }
 
-/** Calls `then(how)` when the runtime that is started next has ended: with which exit code, or by which signal. */
-function whenRuntimeEnds(then) {
+/** Calls `then(child)` with the process of the runtime that is started next. */
+function whenRuntimeStarts(then) {
   const watch = ({ process: child }) =>
     // Only when it runs is it known what a process runs.
     child.once("spawn", () => {
       if (!basename(child.spawnfile).startsWith("workerd")) return;
       unsubscribe("child_process", watch);
-      child.once("close", (code, signal) => then(signal === null ? `exit code ${code}` : `signal ${signal}`));
+      then(child);
     });
   subscribe("child_process", watch);
+}
+
+/** Calls `then(how)` when the process `child` has ended: with which exit code, or by which signal. */
+function whenEnded(child, then) {
+  child.once("close", (code, signal) => then(signal === null ? `exit code ${code}` : `signal ${signal}`));
 }
 
 /**
@@ -121,8 +132,11 @@ function assetsWorker({ directory, assetConfig }) {
   };
 }
 
-/** Applies the migrations that the database has not seen, each in one transaction, and returns their names. */
-async function applyMigrations(database) {
+/**
+ * Applies the migrations that the database has not seen, up to the one that is called `last`, each in one transaction, and
+ * returns their names.
+ */
+export async function applyMigrations(database, last = undefined) {
   const { unstable_splitSqlQuery: split } = await import("wrangler");
   // The table wrangler keeps its own record in.
   await database
@@ -134,7 +148,7 @@ async function applyMigrations(database) {
   const { results } = await database.prepare("SELECT name FROM d1_migrations").all();
   const seen = new Set(results.map((row) => row.name));
   const files = existsSync(migrations) ? readdirSync(migrations).filter((name) => name.endsWith(".sql")).sort() : [];
-  const due = files.filter((name) => !seen.has(name));
+  const due = files.filter((name) => !seen.has(name) && (last === undefined || name <= last));
   for (const name of due) {
     const statements = split(readFileSync(join(migrations, name), "utf8")).filter((text) => text !== "");
     const record = database.prepare("INSERT INTO d1_migrations (name) VALUES (?)").bind(name);

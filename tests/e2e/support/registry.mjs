@@ -1,5 +1,6 @@
 // The built registry in workerd, with a database, buckets and queues of its own that vanish at the end.
 
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +20,7 @@ const TIMEOUT = 30_000;
 export async function startRegistry({ bindings = {}, options } = {}) {
   const state = mkdtempSync(join(tmpdir(), "rostrum-e2e-"));
   const logs = [];
+  let runtime;
   const start = (port, changed) =>
     startWorker({
       state,
@@ -26,6 +28,7 @@ export async function startRegistry({ bindings = {}, options } = {}) {
       options,
       bindings: { ADMIN_TOKEN, ENCRYPTION_KEY, ...bindings, ...changed },
       onLog: ({ level, message }) => logs.push({ level, message }),
+      onRuntime: (child) => (runtime = child),
     });
   let worker = await start(0);
   const request = (path, options = {}) =>
@@ -51,6 +54,12 @@ export async function startRegistry({ bindings = {}, options } = {}) {
     database: () => worker.database(),
     /** What the cron trigger would do now. */
     runCron: () => worker.runCron(),
+    /** Kills its runtime with SIGKILL, whatever that is at; `restart` starts it again. For a test that has one registry. */
+    async kill() {
+      const ended = once(runtime, "close");
+      runtime.kill("SIGKILL");
+      await ended;
+    },
     /** Stops it and starts it again on the same port with the same state; `bindings` are changed for this run of it. */
     async restart({ bindings: changed } = {}) {
       const { port } = new URL(worker.url);
