@@ -1,5 +1,5 @@
 //! What the documents name exists: every relative link with its anchor, every path of the repository, and every file that
-//! is named by the end of its path. No statement is left marked as unchecked.
+//! is named by the end of its path; every constant of the table of bounds. No statement is left marked as unchecked.
 //!
 //! A path may hold a placeholder (`src/http/{surface}/mod.rs`, `src/http/management/…`); then the folder before it has to
 //! exist.
@@ -159,6 +159,36 @@ fn every_path_that_a_document_names_is_there() {
     assert_eq!(missing, Vec::<String>::new());
 }
 
+/// The constants that a document names behind their file: `` `src/a.rs`: `MAX_B`, `MAX_C` ``, each with that file.
+fn constants(text: &str) -> Vec<(&str, &str)> {
+    let is_name = |piece: &str| {
+        piece.contains('_') && piece.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut file = None;
+        for piece in line.split('`').skip(1).step_by(2) {
+            match file {
+                _ if piece.contains('/') => file = Some(piece),
+                Some(file) if is_name(piece) => found.push((file, piece)),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_bound_of_the_threat_model_is_a_constant_of_the_file_that_it_names() {
+    let text = fs::read_to_string(root().join("docs/security.md")).expect("the threat model");
+    let bounds = constants(&text);
+    assert!(bounds.len() > 60, "the constants were not recognised: {}", bounds.len());
+    let is_missing = |(file, name): &(&str, &str)| {
+        !fs::read_to_string(root().join(file)).is_ok_and(|code| code.contains(&format!("const {name}: ")))
+    };
+    assert_eq!(bounds.into_iter().filter(is_missing).collect::<Vec<_>>(), Vec::new());
+}
+
 #[test]
 fn no_statement_is_left_to_be_checked() {
     for (from, text) in documents(&all_files()) {
@@ -174,6 +204,10 @@ fn links_anchors_and_paths_are_recognised() {
         ["a-b-c", "rotating-encryption_key"]
     );
     assert_eq!(paths("`src/a.rs`, (docs/b.md#c) and kernel/ids.rs."), ["src/a.rs", "docs/b.md", "kernel/ids.rs"]);
+    assert_eq!(
+        constants("| `A_B` | `src/a.rs`: `MAX_A`, `code`; `src/b.rs`: `B_2` |"),
+        [("src/a.rs", "MAX_A"), ("src/b.rs", "B_2")]
+    );
     assert_eq!(paths("src, acme/docs/x, .rs, packages.json"), Vec::<&str>::new());
     let files = ["src/registry/kernel/ids.rs".to_owned()];
     assert!(exists("kernel/ids.rs", &files) && exists("ids.rs", &files) && !exists("nel/ids.rs", &files));
