@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { startWorker } from "../scripts/lib/local.mjs";
 import { build } from "../scripts/lib/paths.mjs";
 import { Stop } from "../scripts/lib/say.mjs";
+import { heapBytes } from "./inspector.mjs";
 import { basic } from "./load-client.mjs";
 
 const ADMIN_TOKEN = "bench-admin-token";
@@ -47,14 +48,16 @@ const REPORT = /^bench: (.*)$/;
 /**
  * Starts the registry, with the workers `beside` in the same process. `state`: a folder to keep, or else a new one that
  * vanishes at the end. An `instrumented` one tells what its jobs take (`job`), its memory (`wasmMegabytes`) and what it asks the database (`calls`).
+ * One that is `inspected` tells what JavaScript holds, too (`heapMegabytes`).
  */
-export async function startRegistry({ state, instrumented = false, beside } = {}) {
+export async function startRegistry({ state, instrumented = false, inspected = false, beside } = {}) {
   const folder = state ?? temporaryFolder();
   const jobs = [];
   const worker = await startWorker({
     state: folder,
     modules: instrumented ? instruments() : [],
     beside,
+    inspectorPort: inspected ? 0 : undefined,
     options: { name: "registry", ...DIRECT },
     bindings: { ADMIN_TOKEN, ENCRYPTION_KEY },
     onLog({ message }) {
@@ -92,6 +95,13 @@ export async function startRegistry({ state, instrumented = false, beside } = {}
     async count(sql, ...args) {
       return Object.values(await database.prepare(sql).bind(...args).first())[0];
     },
+    /** What JavaScript holds of an inspected one after a garbage collection, in MB; the wasm memory is not in it. */
+    async heapMegabytes() {
+      const request = async () => (await fetch(`${url.origin}/health`)).text();
+      return (await heapBytes(await worker.miniflare.getInspectorURL(), "registry", request)) / 1e6;
+    },
+    /** What the cron trigger would do now. */
+    runCron: () => worker.runCron(),
     async stop() {
       await worker.stop();
       if (state === undefined) rmSync(folder, { recursive: true, force: true });

@@ -1,7 +1,7 @@
-// `npm test`: the Rust tests, then the end-to-end tests against the built Worker.
+// `npm test`: the Rust tests, then the end-to-end tests against the built Worker, then two minutes of a soak.
 //
-// `npm test -- rust [FILTER]` and `npm test -- e2e [FILTER]` run one part; FILTER is a part of a Rust test's name,
-// or of an end-to-end test's file name or title.
+// `npm test -- rust [FILTER]`, `npm test -- e2e [FILTER]` and `npm test -- soak [MINUTES]` run one part; FILTER is a part of a
+// Rust test's name, or of an end-to-end test's file name or title.
 //
 // Without a FILTER the files that show what composer makes of it all run once with each composer that people use; the
 // summary says with which. COMPOSER_BIN=/path/to/composer chooses one for everything.
@@ -26,12 +26,15 @@ const EVERY_COMPOSER = ["advisories", "cooldown", "install", "mirror-audit", "pi
 
 const FOLDER = join(root, "tests/e2e");
 
-const PARTS = { rust: testRust, e2e: testEndToEnd };
+/** What a soak may take besides its minutes: 10 min. */
+const SOAK_LIMIT = 10 * 60_000;
+
+const PARTS = { rust: testRust, e2e: testEndToEnd, soak: testSoak };
 
 await main(async () => {
   const [part, filter] = process.argv.slice(2);
   if (part !== undefined && !(part in PARTS)) {
-    throw new Stop(`"${part}" is no part of the tests: say \`npm test -- rust [FILTER]\` or \`npm test -- e2e [FILTER]\`.`);
+    throw new Stop(`"${part}" is no part of the tests: ${Object.keys(PARTS).join(", ")} are.`);
   }
   const chosen = part === undefined ? Object.keys(PARTS) : [part];
   // First, so that the Rust tests find PHP and compare with Composer's own code.
@@ -83,6 +86,15 @@ async function endToEnd(files, options, composer) {
   const { code, output } = await watched(process.execPath, args, { env, timeout: END_TO_END_LIMIT });
   const count = (word) => Number(new RegExp(`^(?:#|ℹ) ${word} (\\d+)$`, "m").exec(output)?.[1] ?? 0);
   return { name, code, passed: count("pass"), failed: count("fail") + count("cancelled") };
+}
+
+async function testSoak(minutes = "2") {
+  await buildWorker();
+  say(`Soaking for ${minutes} min …`);
+  const timeout = Number(minutes) * 60_000 + SOAK_LIMIT;
+  const { code, output } = await watched(process.execPath, [join(root, "scripts/soak.mjs"), minutes], { timeout });
+  const [, passed, failed] = /^» soak: (\d+) passed, (\d+) failed$/m.exec(output) ?? [null, 0, 1];
+  return [{ name: "soak", code, passed: Number(passed), failed: Number(failed) }];
 }
 
 /** Runs a program whose output is shown as it comes, and kept. */
