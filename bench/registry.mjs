@@ -192,8 +192,8 @@ export async function insertConsumers(registry, number, grantsOf) {
 
 const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/** A token in the registry's form: `rst_`, 40 random characters, and their CRC-32 in 6. */
-function plainToken() {
+/** A token in the registry's form, which nobody was issued: `rst_`, 40 random characters, and their CRC-32 in 6. */
+export function plainToken() {
   const body = "rst_" + Array.from(randomBytes(40), (byte) => BASE62[byte % 62]).join("");
   let sum = "";
   for (let rest = crc32(body), at = 0; at < 6; at += 1, rest = Math.floor(rest / 62)) sum = BASE62[rest % 62] + sum;

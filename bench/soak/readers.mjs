@@ -3,6 +3,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createProject } from "../../tests/e2e/support/composer.mjs";
 import { basic } from "../load-client.mjs";
+import { plainToken } from "../registry.mjs";
 import { freshAddress } from "./connection.mjs";
 import { LIBRARIES, MIRRORED, oneOf, pause } from "./world.mjs";
 
@@ -88,28 +89,23 @@ export async function composerRuns(_connection, world, isOver) {
   }
 }
 
-const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-/** A token in a form that may be right: whether its sum is, is for the registry to see. */
-const forged = () => `rst_${Array.from(randomBytes(46), (byte) => BASE62[byte % 62]).join("")}`;
-
 /** Asks with credentials that are none, are malformed, or were revoked, and with what is no request of ours. */
 export async function badCredentials({ ask }, world, isOver) {
   const key = () => randomBytes(24).toString("hex");
   const json = (path, value) => ({ method: "POST", path, json: value });
   const attempts = [
-    () => ({ path: "/packages.json", headers: { authorization: `Bearer ${forged()}` } }),
-    () => ({ path: `/p2/${oneOf(LIBRARIES)}.json`, headers: asComposer({ token: forged() }) }),
+    () => ({ path: "/packages.json", headers: { authorization: `Bearer ${plainToken()}` } }),
+    () => ({ path: `/p2/${oneOf(LIBRARIES)}.json`, headers: asComposer({ token: plainToken() }) }),
     () => ({ path: "/packages.json", headers: asComposer({ user: key(), token: key() }) }),
-    () => ({ path: "/api/packages", headers: { authorization: `Bearer rss_${forged().slice(4)}` } }),
+    () => ({ path: "/api/packages", headers: { authorization: `Bearer rss_${plainToken().slice(4)}` } }),
     () => ({ path: "/api/tokens", headers: { authorization: "Basic %%%" } }),
     () => ({ path: "/packages.json" }),
     () => json("/api/auth/login", { email: `nobody-${Math.floor(Math.random() * 50)}@example.com`, password: "wrong horse" }),
-    () => json("/api/auth/reset", { token: forged(), password: "another horse battery" }),
+    () => json("/api/auth/reset", { token: plainToken(), password: "another horse battery" }),
     () => ({ method: "POST", path: "/api/tokens", body: Buffer.from("{,"), headers: { "content-type": "application/json" } }),
     () => ({ method: "PUT", path: "/api/packages/soak/forged/versions/1.0.0", body: randomBytes(50_000) }),
     () => ({ path: `/api/${"x".repeat(500)}` }),
-    () => ({ path: "/api/repositories?limit=-1", headers: { authorization: `Bearer ${forged()}` } }),
+    () => ({ path: "/api/repositories?limit=-1", headers: { authorization: `Bearer ${plainToken()}` } }),
   ];
   const refused = [400, 401, 403, 404, 405, 411, 413, 415, 422, 429];
   while (!isOver()) {
