@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, test } from "node:test";
+import { startFileHost } from "./support/file-host.mjs";
 import { startGitHost } from "./support/git-host.mjs";
-import { contentOf, downloadOf, killAtRandom, metadataOf, zipOf } from "./support/kills.mjs";
+import { contentOf, downloadOf, killAtRandom, metadataOf, sha1, zipOf } from "./support/kills.mjs";
 import { issueToken, registerOnly, requestSync, startRegistry, until, waitForSync } from "./support/registry.mjs";
 import { createStorefrontClient } from "./support/storefront.mjs";
 
@@ -106,6 +107,54 @@ test("a repository whose registration was acknowledged is synced, however early 
         assert.equal(sync_status, "ok", error);
         const metadata = await metadataOf(registry, reader, name);
         for (const version of pushed(1)) await downloadOf(registry, reader, metadata.get(version));
+      }
+    },
+  });
+});
+
+test("packages of an upstream whose import is cut off are there as they were or as they are, and come to be as they are", async (t) => {
+  const NAMES = Array.from({ length: 12 }, (_, at) => `upstream/package-${at}`);
+  const upstream = await startFileHost();
+  t.after(() => upstream.stop());
+  const released = [];
+  const packages = {};
+  /** Each package has one version more. */
+  const release = (version) => {
+    released.push(version);
+    for (const name of NAMES) {
+      const zip = zipOf(name, version, 2_000);
+      const dist = { type: "zip", url: upstream.put(`/${name}/${version}.zip`, zip), shasum: sha1(zip) };
+      packages[name] = { ...packages[name], [version]: { name, version, dist } };
+    }
+    upstream.put("/packages.json", { packages });
+  };
+  release("1.0.0");
+  const { id } = await registerOnly(registry, { kind: "composer", url: upstream.url });
+  const settles = () =>
+    until("the upstream is read", TIMEOUT, async () => {
+      const { sync_status, error } = await (await registry.admin(`/api/repositories/${id}`)).json();
+      assert.notEqual(sync_status, "failed", error);
+      return sync_status === "ok";
+    });
+  await settles();
+  await killAtRandom(t, registry, {
+    span: 400,
+    work: (_isAlive, kill) => {
+      release(`1.${kill}.0`);
+      return [requestSync(registry, id)];
+    },
+    async check() {
+      for (const name of NAMES) {
+        const count = (await metadataOf(registry, reader, name)).size;
+        assert.ok([released.length - 1, released.length].includes(count), `${name} has ${count} of ${released.length} versions`);
+      }
+      await endLeases();
+      await requestSync(registry, id);
+      await settles();
+      for (const name of NAMES) {
+        const metadata = await metadataOf(registry, reader, name);
+        assert.deepEqual([...metadata.keys()].sort(), [...released].sort(), name);
+        await downloadOf(registry, reader, metadata.get(released.at(-1)));
       }
     },
   });
