@@ -46,10 +46,10 @@ fn every_operation_has_a_row_that_says_who_may_call_it() {
         let method = json!(operation.method).as_str().expect("text").to_uppercase();
         let name = format!("{method} {}", operation.path);
         let row = table.remove(&name).unwrap_or_else(|| panic!("docs/access.md lacks a row for {name}"));
-        assert_eq!(row.callers, callers(operation.access), "{name}");
-        let is_scoped = matches!(operation.access, Some(Access::Scope(_)));
+        assert_eq!(row.callers, callers(operation.access()), "{name}");
+        let is_scoped = matches!(operation.access(), Some(Access::Scope(_)));
         assert_eq!(row.limited == "–", !is_scoped, "{name}: {}", row.limited);
-        assert_eq!(row.limited == "refused", operation.reach == Reach::Organization, "{name}: {}", row.limited);
+        assert_eq!(row.limited == "refused", operation.reach() == Reach::Organization, "{name}: {}", row.limited);
     }
     assert!(table.is_empty(), "there are no such operations: {:?}", table.keys());
 }

@@ -12,6 +12,16 @@ export function headOf(request) {
 }
 
 /**
+ * What every answer says to browsers: take it for what it says it is, come back by HTTPS alone (heeded only when it came
+ * that way), and tell nobody where you were, because links to a new password hold a secret.
+ */
+const ALWAYS = [
+  ["x-content-type-options", "nosniff"],
+  ["strict-transport-security", "max-age=31536000"],
+  ["referrer-policy", "no-referrer"],
+];
+
+/**
  * Headers by the text they were made of. A `Response` copies them in a fraction of the time that it takes to read names
  * and values from JavaScript, and all but one of a warm answer's are those of the answer before.
  */
@@ -21,7 +31,7 @@ const MOST_MADE = 512;
 function headersOf(head) {
   let headers = made.get(head);
   if (headers !== undefined) return headers;
-  headers = new Headers();
+  headers = new Headers(ALWAYS);
   const fields = head === "" ? [] : head.split("\n");
   for (let at = 0; at < fields.length; at += 2) headers.append(fields[at], fields[at + 1]);
   if (made.size >= MOST_MADE) made.clear();
@@ -37,6 +47,13 @@ export function respond(status, head, remaining, body) {
   const response = new Response(body, { status, headers: headersOf(head) });
   if (remaining >= 0) response.headers.set("x-ratelimit-remaining", remaining);
   return response;
+}
+
+/** A response of the platform's, with the headers that ours all have. */
+export function asOurs(response) {
+  const ours = new Response(response.body, response);
+  for (const [name, value] of ALWAYS) ours.headers.set(name, value);
+  return ours;
 }
 
 /** `stream`, which has `length` bytes, as one whose length is known: the bucket takes no other. */

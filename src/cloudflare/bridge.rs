@@ -120,6 +120,10 @@ extern "C" {
     #[wasm_bindgen(catch)]
     fn respond(status: u16, head: &str, remaining: i32, body: &JsValue) -> Result<web_sys::Response, JsValue>;
 
+    /// A response of the platform's, with the headers that ours all have.
+    #[wasm_bindgen(catch, js_name = asOurs)]
+    pub fn as_ours(response: &web_sys::Response) -> Result<web_sys::Response, JsValue>;
+
     /// `stream`, which has `length` bytes, as one whose length is known.
     #[wasm_bindgen(catch, js_name = ofLength)]
     fn of_length(stream: &JsValue, length: f64) -> Result<ReadableStream, JsValue>;

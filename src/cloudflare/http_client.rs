@@ -3,9 +3,7 @@
 //! Redirects are handed back, never followed, and nothing is cached on the way. There are two timeouts: until the
 //! head of the response is there, and again before each piece of its body.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
@@ -14,11 +12,12 @@ use js_sys::Uint8Array;
 use js_sys::futures::JsFuture;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{AbortController, RequestCache, RequestInit, RequestRedirect, Response, WorkerGlobalScope};
-use worker::Delay;
 use worker::send::{SendFuture, SendWrapper};
 
 use super::bridge::{NativeStream, describe, header_map, js_headers};
+use super::clock::WallClock;
 use crate::ports::{BoxFuture, ByteStream, HttpClient, HttpClientError, HttpRequest, HttpResponse, SingleChunk};
+use crate::registry::kernel::pace::within;
 
 /// `fetch`, one request at a time.
 pub struct Fetch;
@@ -35,7 +34,7 @@ async fn send(request: HttpRequest) -> Result<HttpResponse, HttpClientError> {
     let init = init(&request, &controller).map_err(unreachable)?;
     let global = js_sys::global().unchecked_into::<WorkerGlobalScope>();
     let answer = JsFuture::from(global.fetch_with_str_and_init(request.url.as_str(), &init));
-    let Some(answer) = within(time_limit, answer).await else {
+    let Some(answer) = within(&WallClock, time_limit, answer).await else {
         controller.abort();
         return Err(HttpClientError::TimedOut(time_limit));
     };
@@ -86,21 +85,10 @@ pub struct Deadline {
 impl Deadline {
     /// `work`'s result, or the sentence that says it took too long; then the connection is closed.
     pub async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
-        let result = within(self.timeout, work).await;
+        let result = within(&WallClock, self.timeout, work).await;
         result.ok_or_else(|| {
             self.controller.abort();
             format!("nothing came within {} s", self.timeout.as_secs())
         })
     }
-}
-
-/// `work`'s result, unless `time_limit` runs out first.
-async fn within<T>(time_limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    let mut alarm = pin!(Delay::from(time_limit));
-    poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => alarm.as_mut().poll(context).map(|()| None),
-    })
-    .await
 }

@@ -20,8 +20,11 @@ mod http_client;
 mod isolate;
 mod kv;
 mod r2;
+mod relay;
 mod tasks;
 
+use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 
 use js_sys::futures::future_to_promise;
@@ -31,6 +34,7 @@ use worker::{
     Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, ScheduleContext, ScheduledEvent, worker_sys,
 };
 
+use self::relay::Relay;
 use crate::http::assets::StaticAsset;
 use crate::ports::Job;
 use crate::registry::kernel::failure::Failure;
@@ -46,10 +50,15 @@ const RETRY_SECONDS: u32 = 60;
 #[wasm_bindgen(js_name = fetch)]
 pub fn fetch(request: web_sys::Request, env: Env, context: worker_sys::Context) -> Result<JsValue, JsValue> {
     let mut answer = Box::pin(async move { Ok(answer(request, env, Context::new(context)).await?.into()) });
-    // Whoever is waited for learns of the real waker when the promise polls again.
-    match answer.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+    let relay = Arc::new(Relay::default());
+    let waker = Waker::from(relay.clone());
+    match answer.as_mut().poll(&mut task::Context::from_waker(&waker)) {
         Poll::Ready(response) => response,
-        Poll::Pending => Ok(future_to_promise(answer).into()),
+        Poll::Pending => Ok(future_to_promise(poll_fn(move |context| {
+            relay.wakes(context.waker());
+            answer.as_mut().poll(&mut task::Context::from_waker(&waker))
+        }))
+        .into()),
     }
 }
 
@@ -65,7 +74,7 @@ async fn answer(request: web_sys::Request, env: Env, context: Context) -> worker
     if response.extensions().get::<StaticAsset>().is_some()
         && let Some(asset) = assets::find(&env, &request).await
     {
-        return Ok(asset);
+        return Ok(bridge::as_ours(&asset)?);
     }
     bridge::write(response, &method).await
 }

@@ -20,11 +20,14 @@
 //! | `&'static` [`Surface`] | request | the surface's layer | [`Tenant`], [`RequestAuth`], [`ListQuery`] | the row of the table |
 //! | [`AuthenticatedSlot`] | request | the surface's layer, empty | filled by [`RequestAuth`]; then the layer | the caller, and what is left of its rate limits |
 //! | [`MatchedPath`] | request | axum | [`IdempotentJson`] | the route, so that a key belongs to one operation |
+//! | [`AnsweredFromMemory`] | response | [`conditional`] | the surface's layer | the request asked nobody but memory |
 //! | [`Failure`] | response | [`IntoResponse`] of [`Failure`] | the surface's layer | the failure, which becomes the body |
 //! | [`PassThrough`] | response | [`pass_through`] | `cloudflare::bridge` | a port's stream that nobody has read from yet |
 //! | [`StaticAsset`] | response | [`assets`] | `cloudflare::fetch` | the response is the file at this path, if there is one |
 //!
 //! [`RequestAuth`]: kit::request_auth::RequestAuth
+//! [`AnsweredFromMemory`]: kit::caching::AnsweredFromMemory
+//! [`conditional`]: kit::caching::conditional
 //! [`AuthenticatedSlot`]: kit::request_auth::AuthenticatedSlot
 //! [`BaseUrl`]: kit::extract::BaseUrl
 //! [`Tenant`]: kit::tenant::Tenant
@@ -73,6 +76,7 @@ pub static SURFACES: [Surface; 3] = [
         routes: composer::routes,
         undocumented: |router| router,
         rejects_composer_1: true,
+        rejects_cross_site: false,
         tenant: TenantSource::Root,
         limits: DOWNLOADS_APART,
         paging: None,
@@ -87,6 +91,7 @@ pub static SURFACES: [Surface; 3] = [
         routes: management::routes,
         undocumented: assets::pages,
         rejects_composer_1: false,
+        rejects_cross_site: true,
         tenant: TenantSource::Credential,
         limits: BY_CREDENTIAL,
         paging: Some(Paging::LimitOffset { default_limit: 100 }),
@@ -99,6 +104,7 @@ pub static SURFACES: [Surface; 3] = [
         routes: storefront::routes,
         undocumented: |router| router,
         rejects_composer_1: false,
+        rejects_cross_site: true,
         tenant: TenantSource::Credential,
         limits: BY_CREDENTIAL,
         paging: Some(Paging::LimitOffset { default_limit: MAX_LIMIT }),

@@ -42,8 +42,17 @@ const reader = () => ({ authorization: `Bearer ${token}` });
 const JSON_TYPE = { "content-type": "application/json" };
 
 /** Sends a request as it is written here, and checks that a refusal is one in the registry's form. */
-async function raw(method, target, { headers = admin, body = [] } = {}) {
-  const answer = await exchange(registry.url, [head(registry.url, method, target, headers), ...body]);
+/** As often is a request sent whose refusal gets lost: who goes on sending may be cut off before having read it. */
+const ATTEMPTS = 10;
+
+async function raw(method, target, { headers = admin, body = [] } = {}, attempt = 1) {
+  let answer;
+  try {
+    answer = await exchange(registry.url, [head(registry.url, method, target, headers), ...body]);
+  } catch (error) {
+    if (attempt === ATTEMPTS || !["EPIPE", "ECONNRESET"].includes(error.code)) throw error;
+    return raw(method, target, { headers, body }, attempt + 1);
+  }
   const what = `${method} ${target.slice(0, 100)}: ${answer.status} ${answer.body.toString().slice(0, 200)}`;
   assert.ok(answer.status < 500, what);
   return { ...answer, text: answer.body.toString(), what };

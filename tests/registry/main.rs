@@ -4,6 +4,8 @@ mod support;
 
 mod access;
 mod bad_input;
+mod bodies;
+mod browsers;
 mod budget;
 mod delivery;
 mod faults;

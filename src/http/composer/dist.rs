@@ -79,7 +79,14 @@ pub async fn get_dist(
     };
     let find = |organization| Some(address.statement(organization));
     let (view, rows) = auth.view_with(find).await?;
-    let dist = locate(auth.app(), &view, &address, rows).await?;
+    let dist = match locate(auth.app(), &view, &address, rows).await {
+        Ok(dist) => dist,
+        Err(failure) => {
+            // It was looked for, and there is no package whose downloads are counted.
+            auth.count_request().await?;
+            return Err(failure);
+        }
+    };
     auth.count_download(&address.name).await?;
     dist_response(auth.app(), &method, &headers, &address, &dist).await
 }

@@ -8,8 +8,8 @@ use crate::http::kit::caching::{Preconditions, conditional};
 use crate::http::kit::extract::{BaseUrl, Client, PathParams};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
-use crate::registry::delivery::metadata::{DocumentRequest, document, prefetch};
-use crate::registry::delivery::root::root_document;
+use crate::registry::delivery::metadata::{DocumentRequest, document, prefetch, source_of};
+use crate::registry::delivery::root::{root_document, source_of_names};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::DocumentKind;
 
@@ -29,8 +29,9 @@ pub async fn get_packages_json(
     preconditions: Preconditions,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
+    let source = source_of_names(auth.app(), &view);
     let body = root_document(auth.app(), &view, &base_url).await?;
-    Ok(conditional(&preconditions, &body))
+    Ok(conditional(&preconditions, &body, source))
 }
 
 /// `{package}.json` or `{package}~dev.json`.
@@ -82,6 +83,7 @@ pub async fn get_package_metadata(
         Client::Composer | Client::Composer1 => DocumentForm::Minified,
     };
     let wanted = DocumentRequest { name: &name, part, form, base_url: &base_url };
+    let source = source_of(app, view.organization(), &name);
     let body = document(app, &view, wanted, rows).await?;
-    Ok(conditional(&preconditions, &body))
+    Ok(conditional(&preconditions, &body, source))
 }

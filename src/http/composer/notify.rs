@@ -4,7 +4,7 @@ use axum::extract::Request;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::read_body;
+use crate::http::kit::body::receive_from;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, Uncounted};
 use crate::http::kit::response::no_content;
@@ -50,8 +50,8 @@ pub async fn post_notify_batch(
     request: Request,
 ) -> Result<Response, Failure> {
     let (caller, view) = auth.caller_and_view().await?;
-    let bytes = read_body(request.into_body(), MAX_REPORT_BYTES).await?;
-    let report: Report = read_bytes(&bytes).map_err(|error| {
+    let received = receive_from(auth.app(), request, MAX_REPORT_BYTES).await?;
+    let report: Report = read_bytes(&received.bytes).map_err(|error| {
         Failure::invalid(format!("The report is not {{\"downloads\": [{{name, version}}]}}: {error}"))
     })?;
     let installs = report.downloads.into_iter().map(|Download { name, version }| Install { name, version });

@@ -8,7 +8,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::http::composer::schemas::{AdvisoriesByPackage, FilterAnswer, FilterSummary};
-use crate::http::kit::extract::read_body;
+use crate::http::kit::body::receive_from;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{PackagesRead, Uncounted};
 use crate::http::kit::response::ok;
@@ -64,7 +64,8 @@ pub async fn post_security_advisories(
     request: Request,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let names = bounded(packages_of(&read_body(request.into_body(), MAX_REQUEST_BYTES).await?))?;
+    let received = receive_from(auth.app(), request, MAX_REQUEST_BYTES).await?;
+    let names = bounded(packages_of(&received.bytes))?;
     let advisories = full_advisories(auth.app(), &view, &names).await?;
     Ok(ok(&json!({ "advisories": advisories })))
 }
@@ -96,8 +97,8 @@ pub async fn post_filter_lists(
     request: Request,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let bytes = read_body(request.into_body(), MAX_REQUEST_BYTES).await?;
-    let question: FilterQuestion = read_bytes(&bytes).map_err(|error| {
+    let received = receive_from(auth.app(), request, MAX_REQUEST_BYTES).await?;
+    let question: FilterQuestion = read_bytes(&received.bytes).map_err(|error| {
         Failure::invalid(format!("The question is not {{\"packages\": […], \"lists\": […]}}: {error}"))
     })?;
     let plain = |purl: String| purl.strip_prefix(PURL_PREFIX).map_or(purl.clone(), str::to_owned);

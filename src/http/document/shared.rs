@@ -1,6 +1,7 @@
 //! What many operations have in common: failures that any of them can end in, and headers. Each is declared once, as a
 //! component, and added wherever it applies; what a handler itself says about a status stays.
 
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::http::document::openapi_path;
@@ -8,6 +9,7 @@ use crate::http::kit::failure;
 use crate::http::kit::paging::{DEFAULT_SIZE, MAX_LIMIT, MAX_OFFSET, Paging};
 use crate::http::kit::requirement::{Access, Reach};
 use crate::http::kit::routes::OperationInfo;
+use crate::registry::kernel::failure::Kind;
 
 /// The operation's part of the document.
 type Operation = Map<String, Value>;
@@ -40,7 +42,7 @@ fn method_name(info: &OperationInfo) -> String {
 
 /// An operation that everybody may call says so; to the others, what the document says at its top applies.
 fn add_security(operation: &mut Operation, info: &OperationInfo) {
-    if matches!(info.access, None | Some(Access::Public)) {
+    if matches!(info.access(), None | Some(Access::Public)) {
         operation.insert("security".to_owned(), json!([{}]));
     }
 }
@@ -86,37 +88,43 @@ fn parameters() -> Value {
     })
 }
 
-/// The failures that operations share: status, name, description.
-const COMMON_FAILURES: [(&str, &str, &str); 7] = [
-    ("400", "Invalid", "A field or a parameter is wrong or unknown"),
-    ("401", "Unauthenticated", "No valid token"),
-    ("403", "Forbidden", "The token does not cover this"),
-    ("404", "NotFound", "There is nothing at this address"),
-    ("406", "NotAcceptable", "The client is Composer 1"),
-    ("429", "RateLimited", "The token's hour, or its minute of downloads of the package, is used up"),
-    ("500", "InternalError", "The registry failed; the log says why, under the request's id"),
+/// The failures that operations share: kind, name, description.
+const COMMON_FAILURES: [(Kind, &str, &str); 10] = [
+    (Kind::Invalid, "Invalid", "A field or a parameter is wrong or unknown"),
+    (Kind::Unauthenticated, "Unauthenticated", "No valid token"),
+    (Kind::Forbidden, "Forbidden", "The token does not cover this"),
+    (Kind::NotFound, "NotFound", "There is nothing at this address"),
+    (Kind::NotAcceptable, "NotAcceptable", "The client is Composer 1"),
+    (
+        Kind::TooMany { retry_after: 0 },
+        "RateLimited",
+        "The token's hour, or its minute of downloads of the package, is used up",
+    ),
+    (Kind::Internal, "InternalError", "The registry failed; the log says why, under the request's id"),
+    (Kind::RequestTimeout, "RequestTimeout", "The body came too slowly"),
+    (Kind::UnsupportedMediaType, "UnsupportedMediaType", "A browser sends a body that does not say that it is JSON"),
+    (Kind::Busy { retry_after: 0 }, "Busy", "The registry is receiving too much at once"),
 ];
 
 fn responses() -> Value {
     let mut all = json!({});
-    for (status, name, description) in COMMON_FAILURES {
+    for (kind, name, description) in COMMON_FAILURES {
         all[name]["description"] = json!(description);
-        describe_failure(status, &mut all[name]);
+        describe_failure(kind, &mut all[name]);
     }
     add_references(&mut all["RateLimited"], &RATE_LIMIT_HEADERS);
     all
 }
 
 /// The body and the headers of a failure.
-fn describe_failure(status: &str, response: &mut Value) {
-    let code = failure::KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status).map(failure::code);
+fn describe_failure(kind: Kind, response: &mut Value) {
     let schema = json!({ "$ref": "#/components/schemas/ErrorBody" });
-    let example = json!({ "error": response["description"], "code": code, "details": {} });
+    let example = json!({ "error": response["description"], "code": failure::code(kind), "details": {} });
     response["content"] = json!({ "application/json": { "schema": schema, "example": example } });
     add_references(response, &["X-Request-Id"]);
-    match status {
-        "401" => add_references(response, &["WWW-Authenticate"]),
-        "429" | "503" => add_references(response, &["Retry-After"]),
+    match failure::status(kind) {
+        StatusCode::UNAUTHORIZED => add_references(response, &["WWW-Authenticate"]),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => add_references(response, &["Retry-After"]),
         _ => {}
     }
 }
@@ -186,10 +194,10 @@ fn add_parameters(operation: &mut Operation, info: &OperationInfo) {
 
 /// How those are refused who may not call an operation: status and description.
 fn refusals(info: &OperationInfo) -> Vec<(&'static str, String)> {
-    match info.access {
+    match info.access() {
         None | Some(Access::Public) => Vec::new(),
         Some(Access::Scope(scope)) => {
-            let limited = if info.reach == Reach::Organization { ", or is limited to some packages" } else { "" };
+            let limited = if info.reach() == Reach::Organization { ", or is limited to some packages" } else { "" };
             vec![("403", format!("The token lacks `{}`{limited}", scope.as_str()))]
         }
         Some(Access::AdminToken) => vec![("403", "Another token than `ADMIN_TOKEN`".to_owned())],
@@ -221,7 +229,21 @@ fn add_failures(operation: &mut Operation, info: &OperationInfo) {
     let cannot_fail = has_tag(operation, "registry");
     let (takes_token, names_something) = (!is_public(operation), has_parameter_in(operation, "path"));
     let rejects_composer_1 = info.surface.is_some_and(|surface| surface.rejects_composer_1);
-    let applies = [reads, takes_token, takes_token, names_something, rejects_composer_1, takes_token, !cannot_fail];
+    let takes_body = operation.contains_key("requestBody");
+    let takes_json =
+        takes_body && !is_composer && operation["requestBody"]["content"].get("application/json").is_some();
+    let applies = [
+        reads,
+        takes_token,
+        takes_token,
+        names_something,
+        rejects_composer_1,
+        takes_token,
+        !cannot_fail,
+        takes_body,
+        takes_json,
+        takes_body,
+    ];
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     // Composer's users do not choose scopes: there the shared description of a 403 is enough.
     if !is_composer {
@@ -229,13 +251,15 @@ fn add_failures(operation: &mut Operation, info: &OperationInfo) {
     }
     for (status, response) in responses.iter_mut() {
         // What has a body of its own is no failure.
-        if status.as_str() >= "400" && response.get("content").is_none() {
-            describe_failure(status, response);
+        let kind = failure::KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status);
+        if let Some(kind) = kind.filter(|_| response.get("content").is_none()) {
+            describe_failure(kind, response);
         }
     }
-    for ((status, name, _), applies) in COMMON_FAILURES.into_iter().zip(applies) {
-        if applies && !responses.contains_key(status) {
-            responses.insert(status.to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
+    for ((kind, name, _), applies) in COMMON_FAILURES.into_iter().zip(applies) {
+        let status = failure::status(kind);
+        if applies && !responses.contains_key(status.as_str()) {
+            responses.insert(status.as_str().to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
         }
     }
     responses.sort_keys();

@@ -12,13 +12,18 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::http::kit::extract::Client;
 use crate::http::kit::handler::{BufferedRequest, Extract};
-use crate::registry::delivery::metadata::Body;
+use crate::registry::delivery::metadata::{Body, Source};
 use crate::registry::kernel::failure::Failure;
 
 /// `Cache-Control` of what only the caller may keep, and must revalidate each time.
 pub const PRIVATE_NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// `Vary`: the kind of the client decides the form, the credentials decide the content.
 const VARY_BY_CLIENT: HeaderValue = HeaderValue::from_static("User-Agent, Authorization");
+
+/// On a response: memory alone answered, once the caller was known. Its request is free when it is a `304`; every other one
+/// asks the database or the blob store, whatever it is answered with.
+#[derive(Debug, Clone, Copy)]
+pub struct AnsweredFromMemory;
 
 /// `seconds` since the epoch as an HTTP date.
 pub fn http_date(seconds: i64) -> String {
@@ -61,8 +66,8 @@ impl Extract for Preconditions {
     }
 }
 
-/// The response to a request with `preconditions`: the body, or `304` if the client has it.
-pub fn conditional(preconditions: &Preconditions, body: &Body) -> Response {
+/// The response to a request with `preconditions`: the body, or `304` if the client has it. `source`: where it was.
+pub fn conditional(preconditions: &Preconditions, body: &Body, source: Source) -> Response {
     let date = http_date(body.last_modified);
     let unchanged = preconditions.is_not_modified(&body.etag, Some(&date));
     let mut response =
@@ -75,6 +80,9 @@ pub fn conditional(preconditions: &Preconditions, body: &Body) -> Response {
     headers.insert(ETAG, HeaderValue::try_from(body.etag.as_str()).unwrap_or(HeaderValue::from_static("")));
     headers.insert(CACHE_CONTROL, PRIVATE_NO_CACHE);
     headers.insert(VARY, VARY_BY_CLIENT);
+    if source == Source::Memory {
+        response.extensions_mut().insert(AnsweredFromMemory);
+    }
     response
 }
 

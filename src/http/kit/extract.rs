@@ -4,12 +4,11 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::response::Response;
 use http::Uri;
 use http::header::{HOST, USER_AGENT};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -20,21 +19,6 @@ use crate::json::{self, JsonError};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Update;
-
-/// Most bytes of a JSON body.
-pub const MAX_BODY_BYTES: usize = 1 << 20;
-
-/// Reads a body of at most `limit` bytes.
-pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
-    let body = Limited::new(body, limit);
-    match body.collect().await {
-        Ok(collected) => Ok(collected.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Failure::invalid(format!("The request body is larger than {limit} bytes.")))
-        }
-        Err(error) => Err(Failure::invalid(format!("The request body broke off: {error}"))),
-    }
-}
 
 /// Deserializes `T` from JSON. A failure names every unknown field, and the path of a value that does not fit.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
@@ -75,7 +59,7 @@ impl<T: DeserializeOwned> Extract for JsonBody<T> {
     const READS_BODY: bool = true;
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        let bytes = request.take_body()?;
+        let bytes = request.take_body();
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Failure::invalid("The request needs a JSON body."));
         }
@@ -158,21 +142,25 @@ pub struct BaseUrl(pub String);
 
 impl Extract for BaseUrl {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        let parts = &request.parts;
-        let config = parts.extensions.get::<App>().map(|app| app.config.clone());
-        if let Some(url) = config.as_ref().and_then(|config| config.public_url.clone()) {
-            return Ok(Self(url));
-        }
-        let forwarded = parts.headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok());
-        let forwarded = forwarded
-            .filter(|scheme| config.is_some_and(|config| config.trust_proxy) && ["http", "https"].contains(scheme));
-        if let Some((scheme, host)) = parts.uri.scheme_str().zip(parts.uri.authority()) {
-            return Ok(Self([forwarded.unwrap_or(scheme), "://", host.as_str()].concat()));
-        }
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        host.map(|host| Self([forwarded.unwrap_or("http"), "://", host].concat()))
-            .ok_or_else(|| Failure::invalid("The request names no host. Send a Host header, or set PUBLIC_URL."))
+        base_url(&request.parts).map(Self)
     }
+}
+
+/// The origin at which a request has reached the registry.
+pub fn base_url(parts: &Parts) -> Result<String, Failure> {
+    let config = parts.extensions.get::<App>().map(|app| app.config.clone());
+    if let Some(url) = config.as_ref().and_then(|config| config.public_url.clone()) {
+        return Ok(url);
+    }
+    let forwarded = parts.headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok());
+    let forwarded = forwarded
+        .filter(|scheme| config.is_some_and(|config| config.trust_proxy) && ["http", "https"].contains(scheme));
+    if let Some((scheme, host)) = parts.uri.scheme_str().zip(parts.uri.authority()) {
+        return Ok([forwarded.unwrap_or(scheme), "://", host.as_str()].concat());
+    }
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    host.map(|host| [forwarded.unwrap_or("http"), "://", host].concat())
+        .ok_or_else(|| Failure::invalid("The request names no host. Send a Host header, or set PUBLIC_URL."))
 }
 
 /// The kind of client that sends a request.

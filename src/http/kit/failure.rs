@@ -69,8 +69,8 @@ pub struct ErrorBody {
     warning: String,
 }
 
-/// Every kind of failure; of those with the same status, the most general one is the first.
-pub const KINDS: [Kind; 15] = [
+/// Every kind of failure; of those with the same status, the first one is what an operation means that says no more.
+pub const KINDS: [Kind; 18] = [
     Kind::Unauthenticated,
     Kind::WrongCredentials,
     Kind::TwoFactorRequired,
@@ -81,10 +81,13 @@ pub const KINDS: [Kind; 15] = [
     Kind::NotAcceptable,
     Kind::Conflict,
     Kind::Invalid,
+    Kind::UnsupportedMediaType,
+    Kind::RequestTimeout,
     Kind::RangeNotSatisfiable { size: 0 },
     Kind::TooMany { retry_after: 60 },
     Kind::Upstream,
     Kind::UpstreamBusy { retry_after: 60 },
+    Kind::Busy { retry_after: 5 },
     Kind::Internal,
 ];
 
@@ -99,10 +102,12 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Kind::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         Kind::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Kind::Upstream => StatusCode::BAD_GATEWAY,
-        Kind::UpstreamBusy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Busy { .. } | Kind::UpstreamBusy { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -120,9 +125,12 @@ pub fn code(kind: Kind) -> &'static str {
         Kind::NotAcceptable => "NOT_ACCEPTABLE",
         Kind::Conflict => "CONFLICT",
         Kind::Invalid => "INVALID_REQUEST",
+        Kind::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+        Kind::RequestTimeout => "REQUEST_TIMEOUT",
         Kind::RangeNotSatisfiable { .. } => "RANGE_NOT_SATISFIABLE",
         Kind::TooMany { .. } => "RATE_LIMITED",
         Kind::Upstream => "UPSTREAM_FAILED",
+        Kind::Busy { .. } => "BUSY",
         Kind::UpstreamBusy { .. } => "UPSTREAM_BUSY",
         Kind::Internal => "INTERNAL_ERROR",
     }
@@ -186,7 +194,7 @@ fn header_of(dialect: Dialect, kind: Kind) -> Option<(HeaderName, HeaderValue)> 
         Kind::Unauthenticated | Kind::WrongCredentials | Kind::TwoFactorRequired => {
             Some((WWW_AUTHENTICATE, dialect.challenge.header()))
         }
-        Kind::TooMany { retry_after } | Kind::UpstreamBusy { retry_after } => {
+        Kind::TooMany { retry_after } | Kind::Busy { retry_after } | Kind::UpstreamBusy { retry_after } => {
             Some((RETRY_AFTER, HeaderValue::from(retry_after)))
         }
         Kind::RangeNotSatisfiable { size } => {

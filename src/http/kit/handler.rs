@@ -17,8 +17,9 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use crate::http::kit::extract::{MAX_BODY_BYTES, read_body};
-use crate::http::kit::requirement::{Access, Reach};
+use crate::http::kit::body::{MAX_BODY_BYTES, MAX_PUBLIC_BODY_BYTES, check_json_type, receive};
+use crate::http::kit::request_auth::admit;
+use crate::http::kit::requirement::{Access, Required};
 use crate::ports::BoxFuture;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
@@ -46,40 +47,37 @@ pub struct BufferedRequest {
     /// Method, URI, headers and extensions.
     pub parts: Parts,
     body: Body,
-    bytes: Result<Vec<u8>, Failure>,
+    bytes: Vec<u8>,
 }
 
 impl BufferedRequest {
     /// `request` with its body unread.
     pub fn new(request: Request) -> Self {
         let (parts, body) = request.into_parts();
-        Self { parts, body, bytes: Ok(Vec::new()) }
+        Self { parts, body, bytes: Vec::new() }
     }
 
     /// The body, for an argument that says [`Extract::READS_BODY`]; for others it is empty.
-    pub fn take_body(&mut self) -> Result<Vec<u8>, Failure> {
-        replace(&mut self.bytes, Ok(Vec::new()))
+    pub fn take_body(&mut self) -> Vec<u8> {
+        take(&mut self.bytes)
     }
 }
 
-/// An extractor: what a handler may have as an argument. It is synchronous, because the body is read before.
+/// An extractor: what a handler may have as an argument. It is synchronous, because the body is received before.
 pub trait Extract: Sized {
-    /// Whether it is made from the body, of at most [`MAX_BODY_BYTES`].
+    /// Whether it is made from the body: JSON of at most [`MAX_BODY_BYTES`].
     const READS_BODY: bool = false;
-    /// Who may call an operation with it, if it says.
-    const ACCESS: Option<Access> = None;
-    /// How much that caller has to see.
-    const REACH: Reach = Reach::View;
+    /// What an operation with it requires of its caller, if it says.
+    const REQUIRED: Option<Required> = None;
 
     /// Extracts it. A failure is the response to the request.
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure>;
 }
 
-/// The failure is left to the handler, which authenticates the caller first.
+/// The failure is left to the handler.
 impl<T: Extract> Extract for Result<T, Failure> {
     const READS_BODY: bool = T::READS_BODY;
-    const ACCESS: Option<Access> = T::ACCESS;
-    const REACH: Reach = T::REACH;
+    const REQUIRED: Option<Required> = T::REQUIRED;
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         Ok(T::extract(request))
@@ -117,10 +115,8 @@ impl Extract for Request {
 pub trait HandlerFn<A> {
     /// Whether one of the arguments is made from the body.
     const READS_BODY: bool;
-    /// Who may call it, if one of the arguments says.
-    const ACCESS: Option<Access>;
-    /// How much that caller has to see.
-    const REACH: Reach;
+    /// What it requires of its caller, if one of the arguments says.
+    const REQUIRED: Option<Required>;
 
     /// Extracts the arguments and calls the function.
     fn call(&self, request: &mut BufferedRequest) -> ResponseFuture;
@@ -132,8 +128,7 @@ where
     R: Future<Output = Result<Response, Failure>> + Send + 'static,
 {
     const READS_BODY: bool = false;
-    const ACCESS: Option<Access> = None;
-    const REACH: Reach = Reach::View;
+    const REQUIRED: Option<Required> = None;
 
     fn call(&self, _: &mut BufferedRequest) -> ResponseFuture {
         ResponseFuture(Box::pin(self()))
@@ -149,19 +144,12 @@ macro_rules! impl_handler_fn {
             $($argument: Extract,)+
         {
             const READS_BODY: bool = $($argument::READS_BODY)||+;
-            const ACCESS: Option<Access> = {
-                let mut access = None;
-                $(if $argument::ACCESS.is_some() {
-                    access = $argument::ACCESS;
+            const REQUIRED: Option<Required> = {
+                let mut required = None;
+                $(if $argument::REQUIRED.is_some() {
+                    required = $argument::REQUIRED;
                 })+
-                access
-            };
-            const REACH: Reach = {
-                let mut reach = Reach::View;
-                $(if matches!($argument::REACH, Reach::Organization) {
-                    reach = Reach::Organization;
-                })+
-                reach
+                required
             };
 
             #[expect(non_snake_case, reason = "each argument is named like its type")]
@@ -185,26 +173,15 @@ impl_handler_fn!(A B C D E);
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     reads_body: bool,
-    /// Who may call it, for the API document.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub access: Option<Access>,
-    /// How much that caller has to see, for the API document.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub reach: Reach,
+    /// What it requires of its caller.
+    pub required: Option<Required>,
     call: fn(&mut BufferedRequest) -> ResponseFuture,
 }
 
 impl Endpoint {
     /// The endpoint of `_handler`, which is what `call` calls; for [`endpoint!`].
     pub const fn new<A, H: HandlerFn<A> + Copy>(_handler: H, call: fn(&mut BufferedRequest) -> ResponseFuture) -> Self {
-        Self {
-            reads_body: H::READS_BODY,
-            #[cfg(not(target_arch = "wasm32"))]
-            access: H::ACCESS,
-            #[cfg(not(target_arch = "wasm32"))]
-            reach: H::REACH,
-            call,
-        }
+        Self { reads_body: H::READS_BODY, required: H::REQUIRED, call }
     }
 }
 
@@ -216,10 +193,28 @@ impl Handler<Self, ()> for Endpoint {
         if !self.reads_body {
             return (self.call)(&mut request);
         }
-        ResponseFuture(Box::pin(async move {
-            request.bytes = read_body(take(&mut request.body), MAX_BODY_BYTES).await;
-            (self.call)(&mut request).0.await
-        }))
+        ResponseFuture(Box::pin(self.call_with_body(request)))
+    }
+}
+
+impl Endpoint {
+    /// Receives the body for the handler: after its caller was authenticated, so that nobody else has us keep one.
+    async fn call_with_body(self, mut request: BufferedRequest) -> Result<Response, Failure> {
+        let limit = match self.required.filter(|required| required.access != Access::Public) {
+            Some(required) => {
+                admit(&mut request, required).await?;
+                MAX_BODY_BYTES
+            }
+            None => MAX_PUBLIC_BODY_BYTES,
+        };
+        let app = App::extract(&mut request)?;
+        let received = receive(&app, &request.parts.headers, take(&mut request.body), limit).await?;
+        if !received.bytes.is_empty() {
+            check_json_type(&request.parts.headers)?;
+        }
+        request.bytes = received.bytes;
+        let _memory = received.memory;
+        (self.call)(&mut request).0.await
     }
 }
 

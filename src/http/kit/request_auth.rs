@@ -2,9 +2,10 @@
 //!
 //! A handler has its [`RequestAuth`] authenticate the caller, which counts the request; the surface's layer then finds the
 //! caller and what is left in the [`AuthenticatedSlot`], and writes the rate limit headers on the response, whatever that
-//! is. The request of a `304` is refunded: it did no work. That of an operation which requires [`Uncounted`] is not counted
-//! in the first place.
+//! is. The request of a `304` is refunded when memory alone answered it ([`AnsweredFromMemory`]): it did no work. That of an
+//! operation which requires [`Uncounted`] is not counted in the first place.
 //!
+//! [`AnsweredFromMemory`]: crate::http::kit::caching::AnsweredFromMemory
 //! [`Uncounted`]: crate::http::kit::requirement::Uncounted
 
 use std::marker::PhantomData;
@@ -17,10 +18,10 @@ use composer::PackageName;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::http::kit::caching::PRIVATE_NO_CACHE;
+use crate::http::kit::caching::{AnsweredFromMemory, PRIVATE_NO_CACHE};
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::requirement::{
-    Access, AdminToken, Counting, OwnAccount, Public, Reach, RequiredScope, Requirement,
+    Access, AdminToken, Counting, OwnAccount, Public, Reach, Required, RequiredScope, Requirement, Uncounted,
 };
 use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::Tenant;
@@ -30,7 +31,7 @@ use crate::registry::access::actor::Actor;
 use crate::registry::access::authenticate::{Credential, authenticate};
 use crate::registry::access::caller::{Authenticated, Caller, Subject};
 use crate::registry::access::issuer::Issuer;
-use crate::registry::access::rate_limit::{self, Quota};
+use crate::registry::access::rate_limit::{self, Quota, RateLimit};
 use crate::registry::access::scope::Scope;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
@@ -107,6 +108,13 @@ impl<R> RequestAuth<R> {
     }
 }
 
+impl<R: Requirement> RequestAuth<Uncounted<R>> {
+    /// Counts a request that does not count as a rule, because the limit which bounds those does not bound this one.
+    pub fn count_request(&self) -> impl Future<Output = Result<(), Failure>> {
+        self.authenticator.count_request()
+    }
+}
+
 impl<R: RequiredScope> RequestAuth<R> {
     /// Authenticates the caller.
     pub async fn caller(&self) -> Result<Arc<Caller>, Failure> {
@@ -167,12 +175,19 @@ impl RequestAuth<Public> {
 }
 
 impl<R: Requirement> Extract for RequestAuth<R> {
-    const ACCESS: Option<Access> = Some(R::ACCESS);
-    const REACH: Reach = R::REACH;
+    const REQUIRED: Option<Required> = Some(R::REQUIRED);
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        Ok(Self { authenticator: Authenticator::extract(request, R::COUNTING, R::REACH)?, requirement: PhantomData })
+        Ok(Self { authenticator: Authenticator::extract(request, R::REQUIRED)?, requirement: PhantomData })
     }
+}
+
+/// Authenticates the caller of a request before its handler does, who then finds it authenticated.
+///
+/// # Errors
+/// The refusal of who does not meet what is `required`.
+pub async fn admit(request: &mut BufferedRequest, required: Required) -> Result<(), Failure> {
+    Authenticator::extract(request, required)?.admit(required.access).await.map(drop)
 }
 
 /// What authenticates the caller of a request, whatever the operation requires. It is not generic, so that its code
@@ -180,8 +195,7 @@ impl<R: Requirement> Extract for RequestAuth<R> {
 struct Authenticator {
     app: App,
     surface: &'static Surface,
-    counting: Counting,
-    reach: Reach,
+    required: Required,
     tenant: Tenant,
     credential: Option<Credential>,
     address: Option<String>,
@@ -194,37 +208,49 @@ impl Authenticator {
         self.authenticate_with(None::<Stmt>).await.map(|(caller, _)| caller)
     }
 
-    /// Authenticates the caller and counts the request. If the database has to be asked for the caller, `prefetch` goes
+    /// Authenticates the caller and counts the request, once. If the database has to be asked for the caller, `prefetch` goes
     /// along in the same round trip, and what it yields is returned.
     async fn authenticate_with<B: Batch>(
         &self,
         prefetch: Option<B>,
     ) -> Result<(Arc<Caller>, Option<B::Answer>), Failure> {
+        if let Some(counted) = &*self.authenticated.lock() {
+            return Ok((counted.caller.clone(), None));
+        }
         let Authenticated { caller, prefetched } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
-        let (limit, counting) = (self.surface.limits.requests, self.counting);
+        let (limit, counting) = (self.surface.limits.requests, self.required.counting);
         let quota = match counting {
             Counting::Counted => rate_limit::consume(&self.app, &caller, limit, None).await,
             Counting::Uncounted => rate_limit::peek(&self.app, &caller, limit).await,
         };
-        let counted = CountedCaller { caller: caller.clone(), requests: quota.clone(), counting, downloads: None };
-        *self.authenticated.lock() = Some(counted);
-        match quota.retry_after {
+        let refusal = refusal_of_request(&caller, limit, &quota);
+        *self.authenticated.lock() =
+            Some(CountedCaller { caller: caller.clone(), requests: quota, counting, downloads: None });
+        match refusal {
             None => Ok((caller, prefetched)),
-            Some(retry_after) => {
-                let holder = if caller.account.is_some() { "account" } else { "token" };
-                let (max, window) = (quota.limit, limit.window().as_str());
-                let detail = format!(
-                    "This {holder} has used its {max} requests of this {window}. Try again in {retry_after} seconds."
-                );
-                Err(Failure::new(Kind::TooMany { retry_after }, detail))
-            }
+            Some(failure) => Err(failure),
         }
+    }
+
+    async fn count_request(&self) -> Result<(), Failure> {
+        let (caller, limit) = (self.authenticated_caller()?, self.surface.limits.requests);
+        let quota = rate_limit::consume(&self.app, &caller, limit, None).await;
+        let refusal = refusal_of_request(&caller, limit, &quota);
+        if let Some(counted) = &mut *self.authenticated.lock() {
+            (counted.requests, counted.counting) = (quota, Counting::Counted);
+        }
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// The caller that was authenticated.
+    fn authenticated_caller(&self) -> Result<Arc<Caller>, Failure> {
+        let caller = self.authenticated.lock().as_ref().map(|counted| counted.caller.clone());
+        caller.ok_or_else(Failure::unwired)
     }
 
     async fn count_download(&self, package: &PackageName) -> Result<(), Failure> {
         let Some(limit) = self.surface.limits.downloads else { return Ok(()) };
-        let caller = self.authenticated.lock().as_ref().map(|counted| counted.caller.clone());
-        let caller = caller.ok_or_else(Failure::unwired)?;
+        let caller = self.authenticated_caller()?;
         let quota = rate_limit::consume(&self.app, &caller, limit, Some(package)).await;
         let (max, retry_after) = (quota.limit, quota.retry_after);
         if let Some(counted) = &mut *self.authenticated.lock() {
@@ -241,7 +267,7 @@ impl Authenticator {
     /// The view of `caller` of the organization that the request is about, if it sees as much of that as it has to.
     async fn view_of(&self, caller: &Caller) -> Result<Arc<View>, Failure> {
         let view = caller.view_of(self.tenant.of(&self.app, caller).await?, self.app.now())?;
-        if self.reach == Reach::Organization {
+        if self.required.reach == Reach::Organization {
             view.require_everything(LIMITED)?;
         }
         Ok(view)
@@ -283,40 +309,59 @@ impl Authenticator {
     }
 
     async fn current_user(&self) -> Result<CurrentUser, Failure> {
-        let caller = self.authenticate().await?;
-        let Some(account) = caller.account.clone() else {
-            return Err(Failure::new(
-                Kind::Forbidden,
-                "This is about a user's own account. Send the token of a session, from POST /api/auth/login.",
-            ));
-        };
+        let caller = self.admit(Access::OwnAccount).await?;
+        let account = caller.account.clone().ok_or_else(Failure::unwired)?;
         Ok(CurrentUser { by: self.actor_of(&caller).await?, account })
     }
 
     async fn administrator(&self) -> Result<Actor, Failure> {
-        let caller = self.authenticate().await?;
-        if caller.subject != Subject::Admin {
-            return Err(Failure::new(Kind::Forbidden, "Only ADMIN_TOKEN may do this."));
-        }
+        let caller = self.admit(Access::AdminToken).await?;
         self.actor_of(&caller).await
     }
 
     async fn require(&self, scope: Scope) -> Result<Arc<Caller>, Failure> {
+        self.admit(Access::Scope(scope)).await
+    }
+
+    /// Authenticates the caller, who has to be one of those that have `access`.
+    async fn admit(&self, access: Access) -> Result<Arc<Caller>, Failure> {
         let caller = self.authenticate().await?;
-        caller.require(scope)?;
+        match access {
+            Access::Scope(scope) => caller.require(scope)?,
+            Access::AdminToken if caller.subject != Subject::Admin => {
+                return Err(Failure::new(Kind::Forbidden, "Only ADMIN_TOKEN may do this."));
+            }
+            Access::OwnAccount if caller.account.is_none() => {
+                return Err(Failure::new(
+                    Kind::Forbidden,
+                    "This is about a user's own account. Send the token of a session, from POST /api/auth/login.",
+                ));
+            }
+            Access::AdminToken | Access::OwnAccount | Access::Public => {}
+        }
         Ok(caller)
     }
 }
 
 impl Authenticator {
-    fn extract(request: &mut BufferedRequest, counting: Counting, reach: Reach) -> Result<Self, Failure> {
+    fn extract(request: &mut BufferedRequest, required: Required) -> Result<Self, Failure> {
         let (tenant, app) = (Tenant::extract(request)?, App::extract(request)?);
         let parts = &request.parts;
         let authenticated = parts.extensions.get::<AuthenticatedSlot>().cloned().ok_or_else(Failure::unwired)?;
         let address = parts.headers.get(CLIENT_ADDRESS_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (surface, credential) = (Surface::of(parts)?, credential_of(&parts.headers));
-        Ok(Self { app, surface, counting, reach, tenant, credential, address, authenticated })
+        Ok(Self { app, surface, required, tenant, credential, address, authenticated })
     }
+}
+
+/// The refusal of a request when nothing was left of the limit for it.
+fn refusal_of_request(caller: &Caller, limit: RateLimit, quota: &Quota) -> Option<Failure> {
+    let retry_after = quota.retry_after?;
+    let holder = if caller.account.is_some() { "account" } else { "token" };
+    let (max, window) = (quota.limit, limit.window().as_str());
+    let detail =
+        format!("This {holder} has used its {max} requests of this {window}. Try again in {retry_after} seconds.");
+    Some(Failure::new(Kind::TooMany { retry_after }, detail))
 }
 
 /// The credential of a request: user name and password of Basic, or the Bearer token.
@@ -340,12 +385,10 @@ fn credential_of(headers: &HeaderMap) -> Option<Credential> {
 /// limits, the headers are about the one of which less is left.
 pub fn write_rate_limit_headers(app: &App, authenticated: &AuthenticatedSlot, response: &mut Response) {
     let Some(counted) = authenticated.lock().take() else { return };
-    let CountedCaller { mut requests, counting, mut downloads, .. } = counted;
-    if response.status() == StatusCode::NOT_MODIFIED {
-        if counting == Counting::Counted {
-            requests = rate_limit::refund(app, requests);
-        }
-        downloads = downloads.map(|quota| rate_limit::refund(app, quota));
+    let CountedCaller { mut requests, counting, downloads, .. } = counted;
+    let is_free = response.extensions().get::<AnsweredFromMemory>().is_some();
+    if is_free && response.status() == StatusCode::NOT_MODIFIED && counting == Counting::Counted {
+        requests = rate_limit::refund(app, requests);
     }
     let quota = downloads.into_iter().fold(requests, |least, quota| {
         if quota.retry_after.is_some() || quota.remaining < least.remaining { quota } else { least }

@@ -36,6 +36,17 @@ pub enum Reach {
     Organization,
 }
 
+/// What an operation requires of its caller, as a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Required {
+    /// Who may call it.
+    pub access: Access,
+    /// Whether it counts.
+    pub counting: Counting,
+    /// How much its caller has to see.
+    pub reach: Reach,
+}
+
 /// A type that names who may call an operation.
 pub trait Requirement {
     /// Who may call it.
@@ -44,6 +55,8 @@ pub trait Requirement {
     const COUNTING: Counting = Counting::Counted;
     /// How much its caller has to see.
     const REACH: Reach = Reach::View;
+    /// All of it.
+    const REQUIRED: Required = Required { access: Self::ACCESS, counting: Self::COUNTING, reach: Self::REACH };
 }
 
 /// A type that names a scope which an operation requires.

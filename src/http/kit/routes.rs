@@ -15,7 +15,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::http::kit::handler::Endpoint;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::http::kit::requirement::{Access, Reach};
+use crate::http::kit::requirement::{Access, Reach, Required};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::http::kit::surface::Surface;
 
@@ -120,12 +120,23 @@ pub struct OperationInfo {
     pub path: String,
     /// Its method.
     pub method: HttpMethod,
-    /// Who may call it; `None` if its handler does not look at the caller.
-    pub access: Option<Access>,
-    /// How much of the organization that caller has to see.
-    pub reach: Reach,
+    /// What it requires of its caller; `None` if its handler does not look at the caller.
+    pub required: Option<Required>,
     /// Its surface, if it is of one.
     pub surface: Option<&'static Surface>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl OperationInfo {
+    /// Who may call it; `None` if its handler does not look at the caller.
+    pub fn access(&self) -> Option<Access> {
+        self.required.map(|required| required.access)
+    }
+
+    /// How much of the organization that caller has to see.
+    pub fn reach(&self) -> Reach {
+        self.required.map_or(Reach::View, |required| required.reach)
+    }
 }
 
 /// A handler with its path and methods; for [`routes!`].
@@ -143,8 +154,8 @@ impl Route {
 
     #[cfg(not(target_arch = "wasm32"))]
     fn operations(&self) -> Vec<OperationInfo> {
-        let Endpoint { access, reach, .. } = self.endpoint;
-        let of = |method| OperationInfo { path: (self.path)(), method, access, reach, surface: None };
+        let required = self.endpoint.required;
+        let of = |method| OperationInfo { path: (self.path)(), method, required, surface: None };
         (self.methods)().into_iter().map(of).collect()
     }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::request::Parts;
 
+use crate::http::kit::cross_site;
 use crate::http::kit::extract::{Client, fallback, method_not_allowed};
 use crate::http::kit::failure::{Dialect, render_failure};
 use crate::http::kit::handler::endpoint;
@@ -35,6 +36,8 @@ pub struct Surface {
     pub undocumented: fn(Router) -> Router,
     /// Whether requests of Composer 1 are rejected.
     pub rejects_composer_1: bool,
+    /// Whether a page of another site may not have a browser change anything with a password that it keeps.
+    pub rejects_cross_site: bool,
     /// Where the organization of a request is found.
     pub tenant: TenantSource,
     /// How many requests a caller may make.
@@ -110,6 +113,13 @@ async fn respond(surface: &'static Surface, mut request: Request, next: Next) ->
         let rejected = Failure::new(Kind::NotAcceptable, detail).into_response();
         return render_failure(surface.dialect, &info, rejected);
     }
+    if surface.rejects_cross_site && !request.method().is_safe() {
+        let (parts, body) = request.into_parts();
+        if let Err(failure) = cross_site::check(&parts) {
+            return render_failure(surface.dialect, &info, failure.into_response());
+        }
+        request = Request::from_parts(parts, body);
+    }
     let app = request.extensions().get::<App>().cloned();
     let authenticated = AuthenticatedSlot::default();
     request.extensions_mut().insert(authenticated.clone());
@@ -158,6 +168,7 @@ mod tests {
                 routes: Routes::new,
                 undocumented: |router| router,
                 rejects_composer_1: true,
+                rejects_cross_site: true,
                 tenant: TenantSource::Path,
                 limits: Limits { requests: RateLimit::PerMinute(1000), downloads: None },
                 paging: None,

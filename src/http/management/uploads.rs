@@ -10,7 +10,7 @@ use crate::http::kit::extract::PathParams;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesWrite;
 use crate::http::kit::response::with_status;
-use crate::http::kit::zip_body::{Zip, ZipForm, content_length, read_zip};
+use crate::http::kit::zip_body::{Zip, ZipForm, receive_zip};
 use crate::http::management::versions::RemarkView;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::uploads::{self, UploadAddress, Uploaded};
@@ -73,7 +73,7 @@ impl From<Uploaded> for UploadedView {
         (status = 400, description = "The zip, its composer.json or the address will not do"),
         (status = 403, description = "or does not cover the version"),
         (status = 409, description = "The version is no dev version and has other bytes, or the name belongs to a repository"),
-        (status = 502, description = "Too many large zips at once; try again")
+        (status = 502, description = "Archives are being built at the same time; try again")
     )
 )]
 pub async fn upload_version(
@@ -84,8 +84,7 @@ pub async fn upload_version(
     let actor = auth.actor().await?;
     let now = auth.app().now();
     let address = UploadAddress::parse(&actor.view, &format!("{vendor}/{name}"), &version, now)?;
-    let permit = uploads::acquire_upload_permit(auth.app(), content_length(request.headers())).await?;
-    let zip = read_zip(request, &permit).await?;
+    let zip = receive_zip(auth.app(), &actor, request).await?;
     let uploaded = uploads::publish(auth.app(), &actor, address, zip).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(with_status(status, &UploadedView::from(uploaded)))

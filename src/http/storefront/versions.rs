@@ -9,7 +9,7 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok, with_status};
-use crate::http::kit::zip_body::{content_length, read_zip};
+use crate::http::kit::zip_body::receive_zip;
 use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
@@ -154,7 +154,7 @@ pub async fn delete_storefront_version(
         (status = 403, description = "or does not cover the package"),
         (status = 404, description = "No such version"),
         (status = 409, description = "The version has other bytes, or comes from a repository"),
-        (status = 502, description = "Too many large zips at once; try again")
+        (status = 502, description = "Archives are being built at the same time; try again")
     )
 )]
 pub async fn upload_storefront_file(
@@ -165,8 +165,7 @@ pub async fn upload_storefront_file(
     let actor = auth.actor().await?;
     let (app, id) = (auth.app(), id_of(&id, "Version")?);
     let address = catalog::address(app, &actor, id).await?;
-    let permit = uploads::acquire_upload_permit(app, content_length(request.headers())).await?;
-    let zip = read_zip(request, &permit).await?;
+    let zip = receive_zip(app, &actor, request).await?;
     let uploaded = uploads::publish(app, &actor, address, zip).await?;
     let row = catalog::version(app, &actor.view, id).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };

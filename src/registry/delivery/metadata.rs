@@ -57,6 +57,22 @@ impl Body {
     }
 }
 
+/// Where the answer to a request is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// In the isolate's memory.
+    Memory,
+    /// The database has to be asked, and perhaps an upstream.
+    Database,
+}
+
+impl Source {
+    /// Memory, when what it has is fresh.
+    pub fn of(is_fresh: bool) -> Self {
+        if is_fresh { Self::Memory } else { Self::Database }
+    }
+}
+
 /// What a body was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BodyKey {
@@ -104,14 +120,15 @@ pub struct DocumentRequest<'a> {
 /// The statement that [`document`] would run for this package, for a caller who asks the database anyway; `None` when
 /// memory has the answer.
 pub fn prefetch(app: &App, organization: OrganizationId, name: &PackageName) -> Option<Query<Vec<DocumentPart>>> {
+    let is_needed = source_of(app, organization, name) == Source::Database;
+    is_needed.then(|| documents::documents(organization, name.as_str(), None))
+}
+
+/// Where the documents of a package are found.
+pub fn source_of(app: &App, organization: OrganizationId, name: &PackageName) -> Source {
     let key = (organization, name.as_str().to_owned());
-    let fresh = app
-        .memory
-        .published_slot::<DocumentCache>()
-        .lock()
-        .get(&key)
-        .is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL));
-    (!fresh).then(|| documents::documents(organization, name.as_str(), None))
+    let cached = app.memory.published_slot::<DocumentCache>().lock().get(&key);
+    Source::of(cached.is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL)))
 }
 
 /// The document as `view` sees it. `parts` are those of [`prefetch`], if it was run.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::registry::access::view::{Fingerprint, View};
 use crate::registry::delivery::claims;
-use crate::registry::delivery::metadata::{Body, BodyCache, BodyKey, ViewCacheEntry};
+use crate::registry::delivery::metadata::{Body, BodyCache, BodyKey, Source, ViewCacheEntry};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::kernel::failure::Failure;
@@ -60,10 +60,22 @@ impl PublishedCache for ListingCache {
 /// the project, public ones too.
 const NO_MATCH_PATTERN: &str = "rostrum/has-no-package-for-this-token";
 
+impl VisibleNamesKey {
+    fn of(view: &View) -> Self {
+        Self { organization: view.organization(), fingerprint: view.fingerprint() }
+    }
+}
+
+/// Where the names that `view` sees are found.
+pub fn source_of_names(app: &App, view: &View) -> Source {
+    let cached = app.memory.published_slot::<ListingCache>().lock().get(&VisibleNamesKey::of(view));
+    Source::of(cached.is_some_and(|entry| entry.is_fresh(app.now(), DOCUMENT_TTL)))
+}
+
 /// The names that `view` sees.
 pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, Failure> {
     let now = app.now();
-    let key = VisibleNamesKey { organization: view.organization(), fingerprint: view.fingerprint() };
+    let key = VisibleNamesKey::of(view);
     let cached = app.memory.published_slot::<ListingCache>().lock().get(&key);
     if let Some(entry) = &cached
         && entry.is_fresh(now, DOCUMENT_TTL)

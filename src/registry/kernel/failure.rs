@@ -37,6 +37,10 @@ pub enum Kind {
     Conflict,
     /// The request is wrong; `fields` may say where.
     Invalid,
+    /// The body of the request is of another type than is read here.
+    UnsupportedMediaType,
+    /// The body of the request did not come in time.
+    RequestTimeout,
     /// The asked range lies outside a blob of `size` bytes.
     RangeNotSatisfiable {
         /// Bytes.
@@ -52,6 +56,11 @@ pub enum Kind {
     /// Somebody else's server has had too many requests.
     UpstreamBusy {
         /// Seconds until it may be asked again.
+        retry_after: i64,
+    },
+    /// The registry has no room for the request just now.
+    Busy {
+        /// Seconds until there may be.
         retry_after: i64,
     },
     /// The registry failed.

@@ -3,6 +3,7 @@
 pub mod address_policy;
 pub mod app;
 pub mod audit;
+pub mod body_budget;
 pub mod cache;
 pub mod content_encoding;
 pub mod dates;
@@ -12,6 +13,7 @@ pub mod git_address;
 pub mod ids;
 pub mod memory;
 pub mod outbound;
+pub mod pace;
 pub mod pattern;
 pub mod provider;
 pub mod secrets;

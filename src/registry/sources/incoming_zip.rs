@@ -139,33 +139,34 @@ impl<'a> IncomingZip<'a> {
     }
 
     /// Makes it a blob under the hash of its content.
-    pub async fn keep(mut self) -> Result<NewArtifact, Fault> {
-        let sha256 = hex::encode(self.hashes.sha256.clone().finalize());
-        let (key, blobs) = (blob_key(&sha256), &self.app.ports.blobs);
+    pub async fn keep(self) -> Result<NewArtifact, Fault> {
+        let app = self.app;
+        self.finish().await?.keep(app).await
+    }
+
+    /// All of it has come. It is not yet where it will be found.
+    pub async fn finish(mut self) -> Result<ReceivedZip, Fault> {
+        let artifact = NewArtifact {
+            sha256: hex::encode(self.hashes.sha256.clone().finalize()),
+            sha1: self.sha1().into(),
+            size: i64::try_from(self.size).unwrap_or(i64::MAX),
+        };
         let last = Bytes::from(std::mem::take(&mut self.part));
-        match self.upload.take() {
-            None => blobs.put(&key, vec![last]).await?,
-            Some(mut upload) => {
-                let stored = if last.is_empty() { Ok(()) } else { upload.put_part(last).await };
-                if let Err(fault) = stored {
-                    abort(upload).await;
-                    return Err(fault);
-                }
-                let incoming = upload.progress().key;
-                let moved = match upload.complete().await {
-                    Ok(()) => blobs.rename(&incoming, &key).await,
-                    Err(fault) => Err(fault),
-                };
-                if let Err(fault) = moved {
-                    if let Err(fault) = blobs.delete(vec![incoming]).await {
-                        log::warn!("a blob that nobody names was left behind: {fault}");
-                    }
-                    return Err(fault);
-                }
-            }
+        let Some(mut upload) = self.upload.take() else {
+            return Ok(ReceivedZip { artifact, place: ZipPlace::Memory(last) });
+        };
+        let stored = if last.is_empty() { Ok(()) } else { upload.put_part(last).await };
+        if let Err(fault) = stored {
+            abort(upload).await;
+            return Err(fault);
         }
-        let sha1 = self.sha1().into();
-        Ok(NewArtifact { sha256, sha1, size: i64::try_from(self.size).unwrap_or(i64::MAX) })
+        let key = upload.progress().key;
+        if let Err(fault) = upload.complete().await {
+            // The store may have it all the same.
+            delete(self.app, key).await;
+            return Err(fault);
+        }
+        Ok(ReceivedZip { artifact, place: ZipPlace::Incoming(key) })
     }
 
     /// Forgets what is stored of it.
@@ -173,6 +174,80 @@ impl<'a> IncomingZip<'a> {
         if let Some(upload) = self.upload.take() {
             abort(upload).await;
         }
+    }
+}
+
+/// A zip that has come as a whole.
+pub struct ReceivedZip {
+    /// Its hashes and its size.
+    pub artifact: NewArtifact,
+    place: ZipPlace,
+}
+
+/// Where a zip is that has come.
+enum ZipPlace {
+    /// It is no larger than a part, and not stored yet.
+    Memory(Bytes),
+    /// In the blob store, under this key, which nothing names.
+    Incoming(String),
+    /// In the blob store, where it will be found.
+    Kept,
+}
+
+impl ReceivedZip {
+    /// A zip that is in the blob store already.
+    pub fn kept(artifact: NewArtifact) -> Self {
+        Self { artifact, place: ZipPlace::Kept }
+    }
+
+    /// Whether its bytes are in memory.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.place, ZipPlace::Memory(_))
+    }
+
+    /// Its bytes.
+    pub async fn bytes(&self, app: &App) -> Result<Bytes, Fault> {
+        let key = match &self.place {
+            ZipPlace::Memory(bytes) => return Ok(bytes.clone()),
+            ZipPlace::Incoming(key) => key.clone(),
+            ZipPlace::Kept => blob_key(&self.artifact.sha256),
+        };
+        let lost = || Fault::new("blobs", format!("zip {} is gone", self.artifact.sha256));
+        let mut body = app.ports.blobs.get(&key, None).await?.ok_or_else(lost)?.body;
+        let mut bytes = Vec::with_capacity(usize::try_from(self.artifact.size).unwrap_or_default());
+        while let Some(piece) = body.next_chunk().await {
+            bytes.extend_from_slice(&piece?);
+        }
+        Ok(bytes.into())
+    }
+
+    /// Makes it a blob under the hash of its content.
+    pub async fn keep(self, app: &App) -> Result<NewArtifact, Fault> {
+        let (key, blobs) = (blob_key(&self.artifact.sha256), &app.ports.blobs);
+        match self.place {
+            ZipPlace::Memory(bytes) => blobs.put(&key, vec![bytes]).await?,
+            ZipPlace::Incoming(incoming) => {
+                if let Err(fault) = blobs.rename(&incoming, &key).await {
+                    delete(app, incoming).await;
+                    return Err(fault);
+                }
+            }
+            ZipPlace::Kept => {}
+        }
+        Ok(self.artifact)
+    }
+
+    /// Forgets it, unless it was there before.
+    pub async fn discard(self, app: &App) {
+        if let ZipPlace::Incoming(key) = self.place {
+            delete(app, key).await;
+        }
+    }
+}
+
+async fn delete(app: &App, key: String) {
+    if let Err(fault) = app.ports.blobs.delete(vec![key]).await {
+        log::warn!("a blob that nobody names was left behind: {fault}");
     }
 }
 

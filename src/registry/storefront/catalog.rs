@@ -3,11 +3,10 @@
 //! A shop goes on seeing what it hides; nobody else does. A version without a zip is nowhere but here, until its zip is
 //! uploaded. The metadata is written by `packages::manage` and `sources::uploads`.
 
-use bytes::Bytes;
 use composer::{NormalizedVersion, PackageName};
 use serde_json::json;
 
-use crate::ports::{DatabaseError, Fault};
+use crate::ports::DatabaseError;
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
@@ -15,10 +14,8 @@ use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::manage::{self, ManagedBy, PackageChanges, VersionChange};
-use crate::registry::sources::archive_store::blob_key;
-use crate::registry::sources::uploads::{
-    self, MAX_VERSIONS, UploadAddress, Uploaded, acquire_upload_permit, check_version,
-};
+use crate::registry::sources::incoming_zip::ReceivedZip;
+use crate::registry::sources::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version};
 use crate::store::kernel::organizations::{Touched, touch};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
@@ -312,14 +309,7 @@ async fn find_zip(
 
 /// Publishes a zip that is there already.
 async fn publish(app: &App, by: &Actor, address: UploadAddress, zip: NewArtifact) -> Result<Uploaded, Failure> {
-    let room = acquire_upload_permit(app, u64::try_from(zip.size).ok()).await?;
-    let lost = || Fault::new("blobs", format!("zip {} is gone", zip.sha256));
-    let mut body = app.ports.blobs.get(&blob_key(&zip.sha256), None).await?.ok_or_else(lost)?.body;
-    let mut bytes = Vec::with_capacity(usize::try_from(zip.size).unwrap_or_default().min(room.bytes));
-    while let Some(piece) = body.next_chunk().await {
-        bytes.extend_from_slice(&piece?);
-    }
-    uploads::publish(app, by, address, Bytes::from(bytes)).await
+    uploads::publish(app, by, address, ReceivedZip::kept(zip)).await
 }
 
 /// Where the zip of a version is uploaded to.

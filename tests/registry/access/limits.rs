@@ -24,7 +24,7 @@ async fn what_is_about_the_whole_organization_refuses_whoever_is_limited_to_some
         registry.token(&json!({"description": "x", "scopes": ["admin"], "allowed_package_prefixes": ["acme/"]})).await;
     let grants = json!([{"pattern": "*", "constraint": "1.*"}]);
     let (_, granted) = registry.token(&json!({"description": "x", "scopes": ["admin"], "grants": grants})).await;
-    let scoped = operations().into_iter().filter(|one| matches!(one.access, Some(Access::Scope(_))));
+    let scoped = operations().into_iter().filter(|one| matches!(one.access(), Some(Access::Scope(_))));
     let mut refused = 0;
     for operation in scoped {
         let method: Method = json!(operation.method).as_str().expect("text").to_uppercase().parse().expect("a method");
@@ -32,10 +32,10 @@ async fn what_is_about_the_whole_organization_refuses_whoever_is_limited_to_some
         for token in [&prefixed, &granted] {
             let answer = registry.isolate.request(method.clone(), &path).bearer(token).json(&json!({})).send().await;
             let is_refused = answer.text().contains(LIMITED);
-            assert_eq!(is_refused, operation.reach == Reach::Organization, "{method} {path}: {}", answer.text());
+            assert_eq!(is_refused, operation.reach() == Reach::Organization, "{method} {path}: {}", answer.text());
             assert!(!is_refused || answer.status == 403, "{method} {path}");
         }
-        if operation.reach == Reach::Organization {
+        if operation.reach() == Reach::Organization {
             refused += 1;
             let answer = registry.isolate.request(method.clone(), &path).bearer(ADMIN).json(&json!({})).send().await;
             assert!(!answer.text().contains(LIMITED), "{method} {path}");

@@ -52,6 +52,7 @@ async fn every_answer_to_a_good_token_tells_what_is_left() {
         (registry.get("/p2/acme/lib.json"), 200),
         (registry.get("/p2/acme/none.json"), 404),
         (registry.get("/p2/Not/Valid.json"), 404),
+        (registry.get("/dist/acme/lib/9.9.9.zip"), 404),
         (registry.get("/list.json"), 200),
         (registry.get("/search.json?q=x"), 200),
         (registry.get("/api/tokens"), 403),
@@ -71,18 +72,17 @@ async fn every_answer_to_a_good_token_tells_what_is_left() {
     for (request, status, left) in [
         (zip(), 200, 99),
         (zip().header("range", "bytes=99999999-"), 416, 98),
-        (zip().header("if-none-match", "*"), 304, 98),
+        (zip().header("if-none-match", "*"), 304, 97),
     ] {
         let reply = request.bearer(&token).send().await.expect(status);
         assert_eq!(quota(&reply), (100, left, START.seconds() + 60), "of this package, in this minute");
     }
 }
 
-/// Requests that composer sends by itself, and downloads that come to nothing.
+/// Requests that composer sends by itself, and one for which nobody is asked.
 fn what_does_not_count(registry: &TestRegistry) -> Vec<(TestRequest, u16)> {
     let form = "application/x-www-form-urlencoded";
     vec![
-        (registry.get("/dist/acme/lib/9.9.9.zip"), 404),
         (registry.get("/dist/acme-/lib/1.0.0.zip"), 404),
         (registry.post("/notify-batch").json(&json!({"downloads": []})), 204),
         (registry.post("/notify-batch").body("{"), 400),
@@ -206,6 +206,48 @@ async fn twenty_requests_at_once_are_all_counted_and_none_fails() {
     assert!(left.iter().all(|left| (0..15).contains(left)), "{left:?}");
     assert_eq!(left[0], 0);
     registry.get("/packages.json").basic(&token).composer().send().await.expect(429);
+}
+
+#[tokio::test]
+async fn an_answer_without_news_that_the_database_gave_counts() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    registry.set(json!({"rate_limits": {"downloads_per_minute": 5}})).await;
+    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 9})).await;
+    let unchanged =
+        |path: &'static str| registry.get(path).basic(&token).composer().header("if-none-match", "*").send();
+    for (path, left) in [("/p2/acme/lib.json", 8), ("/packages.json", 7)] {
+        assert_eq!(quota(&unchanged(path).await.expect(304)).1, left, "{path}: nobody knew it");
+        assert_eq!(quota(&unchanged(path).await.expect(304)).1, left, "{path}: memory did");
+    }
+    registry.advance_seconds(11);
+    assert_eq!(quota(&unchanged("/p2/acme/lib.json").await.expect(304)).1, 6, "it was asked again");
+    let statuses = statuses_of(30, || unchanged("/dist/acme/lib/1.0.0.zip")).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 304).count(), 5, "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&429));
+}
+
+/// The statuses of so many answers, one after the other.
+async fn statuses_of<F: Future<Output = TestResponse>>(count: usize, send: impl Fn() -> F) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..count {
+        statuses.push(send().await.status);
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn downloads_of_what_there_is_not_count_as_requests() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    let (_, token) = registry.token(&json!({"description": "a", "rate_limit_max": 3})).await;
+    for version in 1..=3 {
+        let path = format!("/dist/acme/lib/9.9.{version}.zip");
+        let reply = registry.get(&path).basic(&token).composer().send().await.expect(404);
+        assert_eq!(quota(&reply).1, 3 - version);
+    }
+    registry.get("/dist/acme/none/1.0.0.zip").basic(&token).composer().send().await.expect(429);
+    registry.get("/dist/acme/lib/1.0.0.zip").basic(&token).composer().send().await.expect(200);
 }
 
 #[tokio::test]

@@ -1,5 +1,9 @@
 //! Requests as a client makes them, and what comes back.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::Router;
 use axum::body::Body;
 use base64::Engine as _;
@@ -7,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MODIFIED_SINCE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http_body::Frame;
 use http_body_util::BodyExt;
 use rostrum::registry::kernel::app::App;
 use serde_json::{Value, json};
@@ -27,12 +32,28 @@ pub struct TestRequest {
     path: String,
     headers: HeaderMap,
     body: Bytes,
+    is_held: bool,
+}
+
+/// What was sent of a body whose end never comes.
+struct HeldBody(Option<Bytes>);
+
+impl http_body::Body for HeldBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.take() {
+            Some(sent) => Poll::Ready(Some(Ok(Frame::data(sent)))),
+            None => Poll::Pending,
+        }
+    }
 }
 
 impl TestRequest {
     pub fn new(app: App, router: Router, method: Method, path: &str) -> Self {
         let (origin, path) = (ORIGIN.to_owned(), path.to_owned());
-        Self { app, router, method, origin, path, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { app, router, method, origin, path, headers: HeaderMap::new(), body: Bytes::new(), is_held: false }
     }
 
     /// To a registry that is elsewhere.
@@ -85,8 +106,14 @@ impl TestRequest {
         self
     }
 
+    /// With a body whose end never comes.
+    pub fn held(self) -> Self {
+        Self { is_held: true, ..self }
+    }
+
     pub async fn send(self) -> TestResponse {
-        let mut request = Request::new(Body::from(self.body));
+        let body = if self.is_held { Body::new(HeldBody(Some(self.body))) } else { Body::from(self.body) };
+        let mut request = Request::new(body);
         *request.method_mut() = self.method;
         *request.uri_mut() = format!("{}{}", self.origin, self.path).parse().expect("a URI");
         *request.headers_mut() = self.headers;

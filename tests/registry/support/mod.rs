@@ -296,6 +296,11 @@ impl TestRegistry {
         self.clock.advance(span);
     }
 
+    /// Whether the clock was asked to wake anybody since the last call of this.
+    pub fn has_waited(&self) -> bool {
+        !self.clock.take_slept().is_empty()
+    }
+
     /// Whether somebody slept for exactly so many seconds, since the last call of this.
     pub fn has_slept(&self, seconds: u64) -> bool {
         self.clock.take_slept().contains(&Duration::from_secs(seconds))

@@ -1,6 +1,7 @@
 //! Publishing an uploaded zip as one version of a package. What was published once under a version stays what it is,
 //! except under a dev version, which moves on like a branch: its old zips stay where lock files look for them.
 //!
+//! 0. *Receive* it (`http::kit::zip_body`): what is larger than a part waits in the blob store.
 //! 1. *Look* through the zip: it is safe to unpack, and its composer.json fits the address.
 //! 2. *Read* the package, and whether the version is there already: the same zip changes nothing, another is refused, or
 //!    takes a dev version's place.
@@ -9,13 +10,12 @@
 
 pub mod inspect;
 
-use bytes::Bytes;
+use std::time::Duration;
+
 use composer::{
     Manifest, NormalizedVersion, PackageName, PrettyVersion, Stability, check_requirable, normalize, normalize_name,
 };
 use serde_json::json;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 
 use crate::ports::Millis;
 use crate::registry::access::actor::Actor;
@@ -29,7 +29,8 @@ use crate::registry::packages::publish::{
     Attempt, Change, Plan, RenderContext, Snapshot, apply, publish as publish_plan,
 };
 use crate::registry::packages::revise::PackageSnapshot;
-use crate::registry::sources::archive_store::{acquire_build_permit, blob_key};
+use crate::registry::sources::archive_store::acquire_build_permit;
+use crate::registry::sources::incoming_zip::ReceivedZip;
 use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipContents, inspect};
 use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
@@ -40,9 +41,6 @@ use crate::store::packages::version_source::VersionSource;
 use crate::store::packages::versions::{hide, mark_security_fix};
 use crate::store::sources::dists::NewArtifact;
 use crate::store::sources::uploads::{self, ExistingVersion, Id};
-
-/// Most bytes of a zip that is read without waiting for others: several of these fit the isolate at once.
-pub const SMALL_ZIP_BYTES: usize = 4 << 20;
 
 /// Most versions of one package, as with a repository's.
 pub const MAX_VERSIONS: usize = 5000;
@@ -87,21 +85,24 @@ pub fn check_version(field: &str, version: &str) -> Result<NormalizedVersion, Fa
     Ok(normalized)
 }
 
-/// How much may be read of an upload, and what has to be held meanwhile.
-pub struct UploadPermit {
-    /// Bytes.
-    pub bytes: usize,
-    _slot: Option<Permit>,
-}
+/// How long an upload waits for another one of the same credential.
+const TURN_PATIENCE: Duration = Duration::from_secs(25);
 
-/// Waits until there is memory for an upload of `announced` bytes, or of any allowed size when nobody said.
-pub async fn acquire_upload_permit(app: &App, announced: Option<u64>) -> Result<UploadPermit, Failure> {
-    let size = announced.map_or(Some(MAX_ZIP_BYTES), |bytes| usize::try_from(bytes).ok());
-    let Some(bytes) = size.filter(|bytes| *bytes <= MAX_ZIP_BYTES) else { return Err(too_large()) };
-    if bytes <= SMALL_ZIP_BYTES {
-        return Ok(UploadPermit { bytes: SMALL_ZIP_BYTES, _slot: None });
-    }
-    Ok(UploadPermit { bytes: MAX_ZIP_BYTES, _slot: Some(acquire_build_permit(app).await?) })
+/// What it is told to wait when that was not enough.
+const TURN_RETRY_SECONDS: i64 = 10;
+
+/// Waits until `by` uploads nothing else: a credential receives one zip at a time, so that none takes the whole memory for
+/// bodies. The turn is for the time of receiving.
+///
+/// # Errors
+/// `TooMany` when another one of its uploads takes longer than that.
+pub async fn acquire_turn(app: &App, by: &Actor) -> Result<Permit, Failure> {
+    let name = format!("upload:{}", by.name);
+    let turn = app.acquire_permit(&[&name], TURN_PATIENCE).await;
+    turn.ok_or_else(|| {
+        let detail = "Another zip is being uploaded with this token. Upload one at a time, or use a token for each.";
+        Failure::new(Kind::TooMany { retry_after: TURN_RETRY_SECONDS }, detail)
+    })
 }
 
 /// The refusal of an upload that does not fit.
@@ -133,24 +134,54 @@ pub struct Uploaded {
 /// # Errors
 /// `Invalid` when the zip or its composer.json will not do, `Conflict` when the version is there with other bytes or the
 /// name belongs to another repository.
-pub async fn publish(app: &App, by: &Actor, address: UploadAddress, bytes: Bytes) -> Result<Uploaded, Failure> {
-    let contents =
-        inspect(&bytes).map_err(|refusal| Failure::invalid(format!("This zip cannot be published: {refusal}")))?;
+pub async fn publish(app: &App, by: &Actor, address: UploadAddress, zip: ReceivedZip) -> Result<Uploaded, Failure> {
+    match prepare(app, by, address, &zip).await {
+        Ok(Prepared::Publish(publisher, stored)) => {
+            zip.keep(app).await?;
+            apply(app, by.organization(), *stored, *publisher).await
+        }
+        Ok(Prepared::Settled(uploaded)) => {
+            zip.discard(app).await;
+            Ok(*uploaded)
+        }
+        Err(failure) => {
+            zip.discard(app).await;
+            Err(failure)
+        }
+    }
+}
+
+/// What is to be done with a zip that was looked through.
+enum Prepared<'a> {
+    Publish(Box<Publisher<'a>>, Box<UploadSnapshot>),
+    /// It was published before.
+    Settled(Box<Uploaded>),
+}
+
+/// Looks through a zip, and announces it to the database if it is to be published.
+async fn prepare<'a>(
+    app: &'a App,
+    by: &'a Actor,
+    address: UploadAddress,
+    zip: &ReceivedZip,
+) -> Result<Prepared<'a>, Failure> {
+    let contents = look_through(app, zip).await?;
     check_manifest(&address, &contents)?;
-    let artifact = NewArtifact {
-        sha256: hex::encode(Sha256::digest(&bytes)),
-        sha1: hex::encode(Sha1::digest(&bytes)).into(),
-        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
-    };
     let uid = new_uid(&*app.ports.entropy, app.now())?;
-    let publisher = Publisher { app, by, address, contents, artifact, uid };
+    let publisher = Publisher { app, by, address, contents, artifact: zip.artifact.clone(), uid };
     let stored = publisher.read().await?;
     if let Some(settled) = publisher.already_published(&stored)? {
-        return Ok(settled);
+        return Ok(Prepared::Settled(Box::new(settled)));
     }
     publisher.announce_zip().await?;
-    app.ports.blobs.put(&blob_key(&publisher.artifact.sha256), vec![bytes]).await?;
-    apply(app, by.organization(), stored, publisher).await
+    Ok(Prepared::Publish(Box::new(publisher), Box::new(stored)))
+}
+
+/// Looks through a zip. A large one is read back from the blob store, in the isolate's one place for archives.
+async fn look_through(app: &App, zip: &ReceivedZip) -> Result<ZipContents, Failure> {
+    let _place = if zip.is_in_memory() { None } else { Some(acquire_build_permit(app).await?) };
+    let bytes = zip.bytes(app).await?;
+    inspect(&bytes).map_err(|refusal| Failure::invalid(format!("This zip cannot be published: {refusal}")))
 }
 
 fn check_manifest(address: &UploadAddress, contents: &ZipContents) -> Result<(), Failure> {
