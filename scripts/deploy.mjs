@@ -28,6 +28,9 @@ const CONFIG = join(root, "wrangler.toml");
 const CONFIG_WITH_ID = join(root, ".wrangler-deploy.toml");
 const SECRETS_FILE = join(root, ".wrangler-deploy-secrets.json");
 
+/** Where zips lie that are being received (src/registry/sources/incoming_zip.rs). */
+const INCOMING = "incoming/";
+
 /** Without a person at the keyboard wrangler creates what is missing instead of asking. */
 const env = { ...process.env, CI: "true", WRANGLER_SEND_METRICS: "false", WRANGLER_HIDE_BANNER: "true" };
 
@@ -42,6 +45,7 @@ await main(async () => {
     for (const name of queues(config)) await ensureQueue(name);
     await migrate(config);
     await upload(secrets);
+    await forgetIncoming(value(config, "bucket_name"));
   } finally {
     rmSync(CONFIG_WITH_ID, { force: true });
     rmSync(SECRETS_FILE, { force: true });
@@ -111,6 +115,18 @@ async function upload(secrets) {
   if (named.length > 0) say(`Setting ${named.join(" and ")} from the environment`);
   const options = named.length > 0 ? ["--secrets-file", SECRETS_FILE] : [];
   await run(WRANGLER, ["deploy", "--config", CONFIG_WITH_ID, ...options], { env, show: true });
+}
+
+/**
+ * Has R2 remove after a day what still lies below incoming/: zips of which a Worker was cut off between receiving and
+ * publishing them. Those that are published have other names.
+ */
+async function forgetIncoming(bucket) {
+  const { code, stdout, stderr } = await attempt(WRANGLER, ["r2", "bucket", "lifecycle", "list", bucket], { env });
+  if (code !== 0) fail(`Look for the lifecycle rules of the bucket ${bucket}`, stdout + stderr);
+  if (stdout.includes(INCOMING)) return;
+  const rule = ["r2", "bucket", "lifecycle", "add", bucket, "incoming", INCOMING, "--expire-days", "1", "--force"];
+  await step(`Having the bucket ${bucket} forget what was never published`, () => run(WRANGLER, rule, { env }));
 }
 
 /** The first value of `key` in wrangler.toml, which is ours and simple. */

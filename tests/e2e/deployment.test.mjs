@@ -140,3 +140,14 @@ test("without a bookmark nothing is migrated", async () => {
   assert.match(stderr, /bookmark/);
   assert.ok(!asked.some((line) => line.startsWith("d1 migrations")), asked.join("\n"));
 });
+
+test("a bucket forgets what was received and never published, by a rule that is added once", async () => {
+  const isRule = (line) => line.startsWith("r2 bucket lifecycle add");
+  const first = await deploy();
+  assert.equal(first.code, 0, first.stderr);
+  assert.deepEqual(first.asked.filter(isRule), ["r2 bucket lifecycle add rostrum-artifacts incoming incoming/ --expire-days 1 --force"]);
+  const known = "[/^r2 bucket lifecycle list/, [{ id: \"incoming\", prefix: \"incoming/\" }]],\n];\nconst found";
+  const again = await deploy((stub) => stub.replace("];\nconst found", known));
+  assert.equal(again.code, 0, again.stderr);
+  assert.deepEqual(again.asked.filter(isRule), []);
+});
