@@ -103,7 +103,7 @@ export async function badCredentials({ ask }, world, isOver) {
     () => json("/api/auth/login", { email: `nobody-${Math.floor(Math.random() * 50)}@example.com`, password: "wrong horse" }),
     () => json("/api/auth/reset", { token: plainToken(), password: "another horse battery" }),
     () => ({ method: "POST", path: "/api/tokens", body: Buffer.from("{,"), headers: { "content-type": "application/json" } }),
-    () => ({ method: "PUT", path: "/api/packages/soak/forged/versions/1.0.0", body: randomBytes(50_000) }),
+    () => ({ method: "PUT", path: "/api/packages/soak/forged/versions/1.0.0", body: randomBytes(5_000) }),
     () => ({ path: `/api/${"x".repeat(500)}` }),
     () => ({ path: "/api/repositories?limit=-1", headers: { authorization: `Bearer ${plainToken()}` } }),
   ];

@@ -14,7 +14,7 @@ const KEPT = 15;
 const CONTENT = randomBytes(8 << 20);
 
 /** Most zips are small, some are large. */
-const BYTES = [500, 5_000, 20_000, 20_000, 100_000, 100_000, 500_000, 5_000_000];
+const BYTES = [500, 5_000, 20_000, 20_000, 100_000, 100_000, 500_000, 6_000_000];
 
 /** How long a sync may take until its version is published, in milliseconds. */
 const SYNC_TIMEOUT = 60_000;
