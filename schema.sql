@@ -149,7 +149,7 @@ CREATE TABLE invitations (
   hash TEXT NOT NULL UNIQUE, -- SHA-256 of the link's token, lowercase hex
   invited_by INTEGER REFERENCES users (id) ON DELETE CASCADE, -- NULL: not a user
   created_at INTEGER NOT NULL,
-  expires_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL, token_id INTEGER REFERENCES tokens (id) ON DELETE CASCADE, admin_key TEXT,
   UNIQUE (organization_id, email)
 ) STRICT;
 
@@ -222,7 +222,7 @@ CREATE TABLE password_resets (
   hash TEXT NOT NULL UNIQUE,
   issued_by INTEGER REFERENCES users (id) ON DELETE CASCADE, -- NULL: not a user
   created_at INTEGER NOT NULL,
-  expires_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL, token_id INTEGER REFERENCES tokens (id) ON DELETE CASCADE, admin_key TEXT,
   PRIMARY KEY (user_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -468,6 +468,8 @@ CREATE INDEX idempotency_keys_by_end ON idempotency_keys (expires_at);
 
 CREATE INDEX invitations_by_inviter ON invitations (invited_by);
 
+CREATE INDEX invitations_by_token ON invitations (token_id);
+
 CREATE INDEX login_throttles_by_end ON login_throttles (ends_at);
 
 CREATE INDEX memberships_by_organization ON memberships (organization_id, user_id);
@@ -479,6 +481,8 @@ CREATE INDEX merged_consumers_by_organization ON merged_consumers (organization_
 CREATE INDEX packages_by_repository ON packages (repository_id);
 
 CREATE INDEX password_resets_by_issuer ON password_resets (issued_by);
+
+CREATE INDEX password_resets_by_token ON password_resets (token_id);
 
 CREATE UNIQUE INDEX past_grants_by_consumer ON past_grants
   (consumer_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability)

@@ -234,3 +234,33 @@ fn versions_keep_their_release_when_it_becomes_a_date_of_its_own() {
     );
     assert_eq!(rows, [r#"["v1",10,10,65,null]"#, r#"["v2",60,60,60,null]"#]);
 }
+
+#[test]
+fn links_that_tokens_have_issued_end_with_these() {
+    let connection = migrated_with(Some(&Before {
+        migration: "0044_link_issuers.sql",
+        rows: "INSERT INTO users (id, uid, email, name, password, created_at)
+         VALUES (1, 'a', 'a@x', 'A', 'p', 1), (2, 'b', 'b@x', 'B', 'p', 1), (3, 'c', 'c@x', 'C', 'p', 1);
+         INSERT INTO tokens (id, uid, organization_id, hash, description, scopes, metadata, created_at)
+         VALUES (7, 't7', 1, 'h7', 'd', '[]', '{}', 1), (8, 't8', 1, 'h8', 'd', '[]', '{}', 1);
+         INSERT INTO invitations (id, uid, organization_id, email, role, hash, invited_by, created_at, expires_at)
+         VALUES (1, 'i1', 1, 'd@x', 'viewer', 'h1', NULL, 60, 90), (2, 'i2', 1, 'e@x', 'viewer', 'h2', NULL, 60, 90),
+                (3, 'i3', 1, 'f@x', 'viewer', 'h3', 1, 60, 90);
+         INSERT INTO password_resets (user_id, hash, issued_by, created_at, expires_at)
+         VALUES (1, 'r1', NULL, 60, 90), (2, 'r2', NULL, 60, 90), (3, 'r3', 1, 60, 90);
+         INSERT INTO audit_log (uid, organization_id, at, actor, action, target, details)
+         VALUES ('1', 1, 60, 'token:t7', 'invitation.created', 'i1', '{}'),
+                ('2', 1, 60, 'admin', 'invitation.created', 'i2', '{}'),
+                ('3', 1, 60, 'user:a', 'invitation.created', 'i3', '{}'),
+                ('4', 1, 50, 'token:t7', 'user.reset_link_issued', 'a', '{}'),
+                ('5', 1, 60, 'token:t8', 'user.reset_link_issued', 'a', '{}'),
+                ('6', 1, 50, 'token:t7', 'user.reset_link_issued', 'b', '{}'),
+                ('7', 1, 60, 'admin', 'user.reset_link_issued', 'b', '{}'),
+                ('8', 1, 60, 'user:a', 'user.reset_link_issued', 'c', '{}');",
+    }));
+    let invitations = texts(&connection, "SELECT json_array(uid, invited_by, token_id) FROM invitations ORDER BY id");
+    assert_eq!(invitations, [r#"["i1",null,7]"#, r#"["i2",null,null]"#, r#"["i3",1,null]"#]);
+    let resets =
+        texts(&connection, "SELECT json_array(hash, issued_by, token_id) FROM password_resets ORDER BY user_id");
+    assert_eq!(resets, [r#"["r1",null,8]"#, r#"["r2",null,null]"#, r#"["r3",1,null]"#]);
+}

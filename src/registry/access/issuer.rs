@@ -97,11 +97,6 @@ impl Issuer {
         Ok(ManagedUsers { roles: json!(roles).to_string(), are_only_here: self.caller.home().is_some() })
     }
 
-    /// Primary key, when it is a user.
-    pub fn user_id(&self) -> Option<i64> {
-        self.caller.account.as_ref().map(|account| account.user.id)
-    }
-
     /// The organization in which they act.
     pub fn organization(&self) -> OrganizationId {
         self.by.organization()

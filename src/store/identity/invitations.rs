@@ -1,12 +1,13 @@
-//! `invitations` and `password_resets`: links that let their holder become a user, or choose a new password, once.
+//! `invitations`: links that let their holder become a user, once.
 //!
-//! A link can do no more than whoever issued it still may: it rests while its issuer is blocked or may not do that any
-//! more, in whichever organization, and goes when the issuer is removed from the last of its own.
+//! A link can do no more than whoever issued it still may: [`link_issuers`](crate::store::identity::link_issuers).
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
-use crate::store::access::users::{ManagedUsers, UserChangeOutcome, UserRow, by_uid};
+use crate::store::access::users::{ManagedUsers, UserRow, by_uid};
+use crate::store::identity::link_issuers::{LinkIssuer, NewLinkIssuer, is_unchanged, is_void, with_issuer};
 use crate::store::{OrganizationId, Page, Query};
 
 /// An open invitation.
@@ -33,13 +34,10 @@ macro_rules! invitation_columns {
     };
 }
 
-/// What makes an invitation good at `?2`.
+/// What makes an invitation open at `?2`, unless its issuer cannot issue it any more.
 macro_rules! is_open {
     () => {
-        " expires_at > ?2 AND (invited_by IS NULL OR EXISTS
-            (SELECT 1 FROM users i JOIN memberships m ON m.user_id = i.id
-              WHERE i.id = invited_by AND i.blocked_at IS NULL AND m.organization_id = invitations.organization_id
-                AND (m.role = 'owner' OR (m.role = 'admin' AND invitations.role <> 'owner'))))"
+        " expires_at > ?2"
     };
 }
 
@@ -55,30 +53,57 @@ pub struct NewInvitation<'a> {
     pub role: &'a str,
     /// SHA-256 of its token, lowercase hex.
     pub hash: &'a str,
-    /// Primary key of the user who invites.
-    pub invited_by: Option<i64>,
+    /// Who invites.
+    pub issuer: &'a NewLinkIssuer,
     /// Now.
     pub created_at: Millis,
     /// When it ends.
     pub expires_at: Millis,
 }
 
-/// Makes an invitation and reads it back, in place of those that have ended; `None` when the address is a user's
-/// already. A [`DatabaseError::Conflict`] says that the address has an open invitation. `noted` is run right behind the
-/// change, here and below.
+/// Somebody who has issued invitations, and the role of some of them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct InvitingIssuer {
+    /// Who.
+    #[serde(flatten)]
+    pub issuer: LinkIssuer,
+    /// `owner`, `admin`, `member` or `viewer`.
+    pub role: String,
+}
+
+/// Reads who has issued an organization's invitations that have not ended by time, and for which roles.
+pub fn issuers(organization: OrganizationId, now: Millis) -> Query<Vec<InvitingIssuer>> {
+    Query::all(
+        concat!(
+            with_issuer!(),
+            "SELECT DISTINCT organization_id, invited_by AS user_id, token_id, admin_key, role
+               FROM invitations WHERE organization_id = ?1 AND",
+            is_open!(),
+            ") l"
+        ),
+        [organization.into(), now.into()],
+    )
+}
+
+/// Makes an invitation and reads it back, in place of those that have ended or are `void` (a list of [`LinkIssuer::links`]);
+/// `None` when the address is a user's already. A [`DatabaseError::Conflict`] says that the address has an open invitation.
+/// `noted` is run right behind the change, here and below.
 pub async fn insert(
     db: &dyn Database,
     new: NewInvitation<'_>,
+    void: &[Value],
     noted: Stmt,
 ) -> Result<Option<InvitationRow>, DatabaseError> {
     let clean = Stmt::new(
-        concat!("DELETE FROM invitations WHERE organization_id = ?1 AND NOT (", is_open!(), ")"),
-        [new.organization.into(), new.created_at.into()],
+        concat!("DELETE FROM invitations WHERE organization_id = ?1 AND (NOT (", is_open!(), ") OR", is_void!(), ")"),
+        [new.organization.into(), new.created_at.into(), json!(void).to_string().into()],
     );
+    let [user, token, admin] = new.issuer.columns();
     let insert = Query::one(
         concat!(
-            "INSERT INTO invitations (uid, organization_id, email, role, hash, invited_by, created_at, expires_at)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM users WHERE email = ?3)
+            "INSERT INTO invitations (uid, organization_id, email, role, hash, invited_by, token_id, admin_key,
+                    created_at, expires_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 WHERE NOT EXISTS (SELECT 1 FROM users WHERE email = ?3)
              RETURNING ",
             invitation_columns!()
         ),
@@ -88,7 +113,9 @@ pub async fn insert(
             new.email.into(),
             new.role.into(),
             new.hash.into(),
-            new.invited_by.into(),
+            user,
+            token,
+            admin,
             new.created_at.into(),
             new.expires_at.into(),
         ],
@@ -97,26 +124,35 @@ pub async fn insert(
     Ok(made)
 }
 
-/// A page of an organization's open invitations, newest first, and how many there are in all.
+/// A page of an organization's open invitations but for those that are `void`, newest first, and how many there are in all.
 pub async fn page(
     db: &dyn Database,
     organization: OrganizationId,
     now: Millis,
+    void: &[Value],
     page: Page,
 ) -> Result<(Vec<InvitationRow>, i64), DatabaseError> {
+    let void = json!(void).to_string();
     let invitations = Query::all(
         concat!(
             "SELECT ",
             invitation_columns!(),
             " FROM invitations WHERE organization_id = ?1 AND",
             is_open!(),
-            " ORDER BY id DESC LIMIT ?3 OFFSET ?4"
+            " AND NOT",
+            is_void!(),
+            " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
         ),
-        [organization.into(), now.into(), page.limit.into(), page.offset.into()],
+        [organization.into(), now.into(), (&void).into(), page.limit.into(), page.offset.into()],
     );
     let total = Query::count(
-        concat!("SELECT count(*) AS total FROM invitations WHERE organization_id = ?1 AND", is_open!()),
-        [organization.into(), now.into()],
+        concat!(
+            "SELECT count(*) AS total FROM invitations WHERE organization_id = ?1 AND",
+            is_open!(),
+            " AND NOT",
+            is_void!()
+        ),
+        [organization.into(), now.into(), (&void).into()],
     );
     db.ask((invitations, total)).await
 }
@@ -132,7 +168,7 @@ pub enum InvitationRemoval {
     Absent,
 }
 
-/// Removes an open invitation to be one of `managed`.
+/// Removes an open invitation to be one of `managed`, whatever its issuer may still do.
 pub async fn delete(
     db: &dyn Database,
     organization: OrganizationId,
@@ -179,10 +215,12 @@ pub struct Acceptance<'a> {
     pub password: String,
     /// Now.
     pub now: Millis,
+    /// Its issuer, as they were found to be.
+    pub issuer: &'a LinkIssuer,
 }
 
-/// Makes the user whom an open invitation names, and removes the invitation; `None` when it is not open any more. A
-/// [`DatabaseError::Conflict`] says that the address is a user's already.
+/// Makes the user whom an open invitation names, and removes the invitation; `None` when it is not open any more, or its
+/// issuer has changed. A [`DatabaseError::Conflict`] says that the address is a user's already.
 pub async fn accept(
     db: &dyn Database,
     organization: OrganizationId,
@@ -193,9 +231,18 @@ pub async fn accept(
         concat!(
             "INSERT INTO users (uid, email, name, password, created_at)
              SELECT ?3, email, ?4, ?5, ?2 FROM invitations WHERE hash = ?1 AND",
-            is_open!()
+            is_open!(),
+            " AND",
+            is_unchanged!()
         ),
-        [by.hash.into(), by.now.into(), by.user_uid.into(), by.name.into(), by.password.into()],
+        [
+            by.hash.into(),
+            by.now.into(),
+            by.user_uid.into(),
+            by.name.into(),
+            by.password.into(),
+            by.issuer.state(organization).into(),
+        ],
     );
     // There is a user of this new public id only if that has made it.
     let membership = Stmt::new(
@@ -203,141 +250,39 @@ pub async fn accept(
          SELECT u.id, i.organization_id, i.role, ?2 FROM invitations i JOIN users u ON u.uid = ?3 WHERE i.hash = ?1",
         [by.hash.into(), by.now.into(), by.user_uid.into()],
     );
-    let delete = Stmt::new("DELETE FROM invitations WHERE hash = ?1", [by.hash.into()]);
+    let delete = Stmt::new(
+        "DELETE FROM invitations WHERE hash = ?1 AND EXISTS (SELECT 1 FROM users WHERE uid = ?2)",
+        [by.hash.into(), by.user_uid.into()],
+    );
     let (.., user) = db.ask((insert, membership, noted, delete, by_uid(organization, by.user_uid))).await?;
     Ok(user)
 }
 
-// ---------------------------------------------------------------------------------------------- new passwords
-
-/// What makes a link good at `?2`, `users u` being whom it is for and `memberships m` one of theirs: that they are
-/// managed there by its issuer, if a user has issued it.
-macro_rules! is_good {
-    () => {
-        " r.expires_at > ?2 AND u.blocked_at IS NULL AND (r.issued_by IS NULL OR EXISTS
-            (SELECT 1 FROM users i JOIN memberships n ON n.user_id = i.id
-              WHERE i.id = r.issued_by AND i.blocked_at IS NULL AND n.organization_id = m.organization_id
-                AND (n.role = 'owner' OR (n.role = 'admin' AND m.role <> 'owner'))))"
-    };
-}
-
-/// A link to a new password, about to be made.
-pub struct NewReset<'a> {
-    /// Whom it is for, by public id.
-    pub user_uid: &'a str,
-    /// The organization of both.
-    pub organization: OrganizationId,
-    /// Whose passwords the issuer may have reset.
-    pub managed: &'a ManagedUsers,
-    /// SHA-256 of its token, lowercase hex.
-    pub hash: &'a str,
-    /// Primary key of the user who issues it.
-    pub issued_by: Option<i64>,
-    /// Now.
-    pub created_at: Millis,
-    /// When it ends.
-    pub expires_at: Millis,
-}
-
-/// Makes a link to a new password, in place of the one before. It is refused when the user is blocked or not the issuer's
-/// to manage.
-pub async fn insert_reset(
-    db: &dyn Database,
-    new: NewReset<'_>,
-    noted: Stmt,
-) -> Result<UserChangeOutcome, DatabaseError> {
-    let insert = Query::any(
-        "INSERT INTO password_resets (user_id, hash, issued_by, created_at, expires_at)
-         SELECT u.id, ?4, ?5, ?6, ?7 FROM users u JOIN memberships m ON m.user_id = u.id
-          WHERE m.organization_id = ?1 AND u.uid = ?2 AND u.blocked_at IS NULL
-            AND m.role IN (SELECT value FROM json_each(?3))
-            AND (NOT ?8 OR NOT EXISTS (SELECT 1 FROM memberships e
-                                        WHERE e.user_id = u.id AND e.organization_id <> ?1))
-         ON CONFLICT (user_id) DO UPDATE SET hash = ?4, issued_by = ?5, created_at = ?6, expires_at = ?7
-         RETURNING user_id",
-        [
-            new.organization.into(),
-            new.user_uid.into(),
-            (&new.managed.roles).into(),
-            new.hash.into(),
-            new.issued_by.into(),
-            new.created_at.into(),
-            new.expires_at.into(),
-            new.managed.are_only_here.into(),
-        ],
-    );
-    let (is_made, (), user) = db.ask((insert, noted, by_uid(new.organization, new.user_uid))).await?;
-    Ok(UserChangeOutcome::of(is_made, user))
-}
-
-/// Whom a good link is for.
+/// An invitation with whoever has issued it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct ResetRow {
-    /// Primary key.
-    pub id: i64,
-    /// Public id.
-    pub uid: String,
-    /// The first of its organizations in which the link is good.
-    #[serde(rename = "organization_id")]
-    pub organization: OrganizationId,
-    /// E-mail address.
-    pub email: String,
-    /// Sessions of an earlier epoch are void.
-    pub session_epoch: i64,
+pub struct IssuedInvitation {
+    /// The invitation.
+    #[serde(flatten)]
+    pub invitation: InvitationRow,
+    /// Who invites.
+    #[serde(flatten)]
+    pub issuer: LinkIssuer,
 }
 
-// Across organizations: who holds a link is found by its hash alone; the row names the organization.
+// Across organizations: who holds an invitation is found by its hash alone; the row names the organization.
 
-/// The open invitation whose token has this hash.
-pub async fn by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<InvitationRow>, DatabaseError> {
-    let query = Query::one(
-        concat!("SELECT ", invitation_columns!(), " FROM invitations WHERE hash = ?1 AND", is_open!()),
-        [hash.into(), now.into()],
-    );
-    db.ask(query).await
-}
-
-/// The user of the good link whose token has this hash.
-pub async fn reset_by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<ResetRow>, DatabaseError> {
+/// The invitation whose token has this hash, if it has not ended by time.
+pub async fn by_hash(db: &dyn Database, hash: &str, now: Millis) -> Result<Option<IssuedInvitation>, DatabaseError> {
     let query = Query::one(
         concat!(
-            "SELECT u.id, u.uid, m.organization_id, u.email, u.session_epoch
-               FROM password_resets r JOIN users u ON u.id = r.user_id JOIN memberships m ON m.user_id = u.id
-              WHERE r.hash = ?1 AND",
-            is_good!(),
-            " ORDER BY m.organization_id LIMIT 1"
+            with_issuer!(),
+            "SELECT ",
+            invitation_columns!(),
+            ", invited_by AS user_id, token_id, admin_key FROM invitations WHERE hash = ?1 AND",
+            is_open!(),
+            ") l"
         ),
         [hash.into(), now.into()],
     );
     db.ask(query).await
-}
-
-/// Sets the password of a good link's user, ends the sessions and removes the link; says whether it did, which it does
-/// not when the link is not good any more. Three statements: the change, `noted`, and the removal.
-pub fn reset(hash: &str, password: &str, now: Millis, noted: Stmt) -> (Query<bool>, Stmt, Stmt) {
-    (
-        Query::any(
-            concat!(
-                "UPDATE users SET password = ?3, session_epoch = session_epoch + 1
-                  WHERE id = (SELECT u.id FROM password_resets r JOIN users u ON u.id = r.user_id
-                                JOIN memberships m ON m.user_id = u.id
-                               WHERE r.hash = ?1 AND",
-                is_good!(),
-                ") RETURNING id"
-            ),
-            [hash.into(), now.into(), password.into()],
-        ),
-        noted,
-        Stmt::new("DELETE FROM password_resets WHERE hash = ?1", [hash.into()]),
-    )
-}
-
-/// Removes a user's open link once the user has this password (a PHC string): whoever knows the old one, or holds the
-/// link, is not to choose another.
-pub fn delete_reset(user_id: i64, password: &str) -> Stmt {
-    Stmt::new(
-        "DELETE FROM password_resets
-          WHERE user_id = ?1 AND EXISTS (SELECT 1 FROM users WHERE id = ?1 AND password = ?2)",
-        [user_id.into(), password.into()],
-    )
 }

@@ -11,7 +11,7 @@ use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::store::access::sessions::prune;
 use crate::store::access::users::{ManagedUsers, UserChangeOutcome, UserRow, set_password};
-use crate::store::identity::invitations::delete_reset;
+use crate::store::identity::password_resets;
 
 /// What users change of their own as they like; every field is optional.
 pub struct OwnUpdate {
@@ -49,7 +49,7 @@ pub async fn change_password(app: &App, me: &CurrentUser, current: &str, new: &s
     let batch = (
         set_password(user.id, user.session_epoch, &hashed, Some(me.account.session_id), recorded),
         prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
-        delete_reset(user.id, &hashed),
+        password_resets::delete(user.id, &hashed),
         attempt.on_success(),
     );
     let ((is_changed, ..), ..) = app.ports.database.ask(batch).await?;

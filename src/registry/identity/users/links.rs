@@ -10,9 +10,11 @@ use serde_json::json;
 use crate::ports::{DatabaseError, Millis};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::issuer::Issuer;
+use crate::registry::access::rights::{Extent, Rights};
 use crate::registry::access::role::Role;
 use crate::registry::access::session::{IDLE_TIMEOUT, MAX_SESSIONS_PER_USER};
 use crate::registry::access::view::View;
+use crate::registry::identity::users::link_issuers::{new_issuer, still_holds, void_invitations};
 use crate::registry::identity::users::throttle::LoginAttempt;
 use crate::registry::identity::users::{checked_name, password, taken};
 use crate::registry::kernel::app::App;
@@ -25,8 +27,9 @@ use crate::store::Page;
 use crate::store::access::sessions;
 use crate::store::access::users::{UserChangeOutcome, UserRow};
 use crate::store::identity::invitations::{
-    self, Acceptance, InvitationRemoval, InvitationRow, NewInvitation, NewReset,
+    self, Acceptance, InvitationRemoval, InvitationRow, IssuedInvitation, NewInvitation,
 };
+use crate::store::identity::password_resets::{self, NewReset};
 
 /// How long an invitation is open.
 const INVITATION_TTL: Duration = Duration::from_hours(7 * 24);
@@ -75,7 +78,7 @@ pub async fn invite(app: &App, issuer: &Issuer, email: &str, role: Role) -> Resu
         email: email.as_str(),
         role: role.as_str(),
         hash: hash.as_str(),
-        invited_by: issuer.user_id(),
+        issuer: &new_issuer(app, issuer),
         created_at: now,
         expires_at: link.expires_at,
     };
@@ -86,7 +89,8 @@ pub async fn invite(app: &App, issuer: &Issuer, email: &str, role: Role) -> Resu
         details: json!({ "role": new.role }),
     };
     let recorded = issuer.by.record(app, &event)?;
-    let made = invitations::insert(&*app.ports.database, new, recorded).await.map_err(|error| match error {
+    let void = void_invitations(app, issuer.organization(), now).await?;
+    let made = invitations::insert(&*app.ports.database, new, &void, recorded).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => Failure::new(
             Kind::Conflict,
             "This e-mail address has an open invitation already. Revoke that one first to make another.",
@@ -97,9 +101,11 @@ pub async fn invite(app: &App, issuer: &Issuer, email: &str, role: Role) -> Resu
     Ok((link, row))
 }
 
-/// A page of open invitations, newest first, and how many there are in all.
+/// A page of open invitations that their issuers could still issue, newest first, and how many there are in all.
 pub async fn list(app: &App, view: &View, page: Page) -> Result<(Vec<InvitationRow>, i64), Failure> {
-    Ok(invitations::page(&*app.ports.database, view.organization(), app.now(), page).await?)
+    let (organization, now) = (view.organization(), app.now());
+    let void = void_invitations(app, organization, now).await?;
+    Ok(invitations::page(&*app.ports.database, organization, now, &void, page).await?)
 }
 
 /// Revokes an open invitation.
@@ -127,7 +133,12 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
     let now = app.now();
     // Before the password is hashed: that is work that not everybody is to cause.
     let found = invitations::by_hash(&*app.ports.database, hash.as_str(), now).await?;
-    let InvitationRow { uid, organization, email, role, .. } = found.ok_or_else(refused)?;
+    let IssuedInvitation { invitation, issuer } = found.ok_or_else(refused)?;
+    let InvitationRow { uid, organization, email, role, .. } = invitation;
+    let handed_on = Rights::of_role(Role::from_stored(&role)?, Extent::One(organization))?;
+    if !still_holds(app, organization, &issuer, &handed_on)? {
+        return Err(refused());
+    }
     password::check("password", chosen, &email)?;
     let user_uid = new_uid(&*app.ports.entropy, now)?;
     let by = Actor::without_view(organization, format!("user:{user_uid}"), by.address.clone());
@@ -143,6 +154,7 @@ pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str
         name,
         password: password::hash(&*app.ports.entropy, chosen)?,
         now,
+        issuer: &issuer,
     };
     let recorded = by.record(app, &event)?;
     let made = invitations::accept(&*app.ports.database, organization, acceptance, recorded).await;
@@ -163,13 +175,13 @@ pub async fn issue_reset(app: &App, issuer: &Issuer, uid: &str) -> Result<Link, 
         organization: issuer.organization(),
         managed: &managed,
         hash: hash.as_str(),
-        issued_by: issuer.user_id(),
+        issuer: &new_issuer(app, issuer),
         created_at: now,
         expires_at: link.expires_at,
     };
     let event = AuditEvent { action: "user.reset_link_issued", target: uid, label: None, details: json!({}) };
     let recorded = issuer.by.record(app, &event)?;
-    match invitations::insert_reset(&*app.ports.database, new, recorded).await? {
+    match password_resets::insert(&*app.ports.database, new, recorded).await? {
         UserChangeOutcome::Done(_) => Ok(link),
         UserChangeOutcome::Absent => Err(Failure::not_found("User")),
         UserChangeOutcome::Refused(user) => {
@@ -184,17 +196,23 @@ pub async fn reset(app: &App, by: &Actor, token: &str, chosen: &str) -> Result<(
     let refused = || not_good("link");
     let hash = PlainToken::hash_of(token, TokenKind::Reset).ok_or_else(refused)?;
     let now = app.now();
-    let found = invitations::reset_by_hash(&*app.ports.database, hash.as_str(), now).await?;
-    let user = found.ok_or_else(refused)?;
-    password::check("password", chosen, &user.email)?;
+    let found = password_resets::by_hash(&*app.ports.database, hash.as_str(), now).await?;
+    let found = found.ok_or_else(refused)?;
+    let organization = found.organization;
+    let extent = if found.organizations > 1 { Extent::Several } else { Extent::One(organization) };
+    let handed_on = Rights::of_role(Role::from_stored(&found.role)?, extent)?;
+    if !still_holds(app, organization, &found.issuer, &handed_on)? {
+        return Err(refused());
+    }
+    password::check("password", chosen, &found.email)?;
     let hashed = password::hash(&*app.ports.entropy, chosen)?;
-    let by = Actor::without_view(user.organization, format!("user:{}", user.uid), by.address.clone());
-    let event = AuditEvent { action: "user.password_reset", target: &user.uid, label: None, details: json!({}) };
+    let by = Actor::without_view(organization, format!("user:{}", found.uid), by.address.clone());
+    let event = AuditEvent { action: "user.password_reset", target: &found.uid, label: None, details: json!({}) };
     let batch = (
-        invitations::reset(hash.as_str(), &hashed, now, by.record(app, &event)?),
-        sessions::prune(user.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
+        password_resets::carry_out(hash.as_str(), &found, &hashed, now, by.record(app, &event)?),
+        sessions::prune(found.id, now, now.minus(IDLE_TIMEOUT), MAX_SESSIONS_PER_USER),
         // Whoever forgot the password has typed wrong ones.
-        LoginAttempt::new(&user.email, by.address.as_deref()).cleared(),
+        LoginAttempt::new(&found.email, by.address.as_deref()).cleared(),
     );
     let ((is_set, ..), ..) = app.ports.database.ask(batch).await?;
     if is_set { Ok(()) } else { Err(refused()) }

@@ -2,11 +2,12 @@
 //!
 //! * [`login`], [`sessions`]: signing in, and the sessions that keep a user signed in
 //! * [`account`], [`two_factor`]: what users change of their own
-//! * [`links`]: invitations, and links to a new password
+//! * [`links`], [`link_issuers`]: invitations and links to a new password, and who has issued them
 //! * [`password`], [`totp`], [`throttle`]: what these are made of
 
 pub mod account;
 pub mod confirmation;
+pub mod link_issuers;
 pub mod links;
 pub mod login;
 pub mod password;

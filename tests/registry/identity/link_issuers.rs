@@ -1,0 +1,147 @@
+//! Links end with whoever issued them, and are looked at when they are used.
+
+use std::sync::Arc;
+
+use http::Method;
+use rostrum::registry::kernel::app::{App, Config};
+use rostrum::registry::kernel::secrets::TokenHash;
+use serde_json::{Value, json};
+
+use crate::support::{ADMIN, PASSWORD, TestIsolate, TestRegistry, token_of};
+
+const NEW: &str = "another horse battery";
+
+/// An invitation and a link to a new password that somebody has issued.
+struct Links {
+    invitation: String,
+    reset: String,
+}
+
+impl Links {
+    async fn issue(registry: &TestRegistry, by: &str, user_id: &str) -> Self {
+        let body = json!({"email": "invited@example.org", "role": "viewer"});
+        let invitation = registry.post("/api/invitations").bearer(by).json(&body).send().await.expect(201);
+        let reset = registry.post(&format!("/api/users/{user_id}/reset-link")).bearer(by).send().await.expect(201);
+        Self { invitation: token_of(&invitation), reset: token_of(&reset) }
+    }
+
+    /// The statuses of using both, and how many invitations are listed before.
+    async fn used(&self, isolate: &TestIsolate) -> (u16, u16, usize) {
+        let listed = isolate.get("/api/invitations").bearer(ADMIN).send().await.expect(200);
+        assert_eq!(listed.header("x-total-count"), listed.json().as_array().map_or(0, Vec::len).to_string());
+        let post = |path: &str, body: &Value| isolate.request(Method::POST, path).json(body);
+        let accepted = json!({"token": self.invitation, "name": "New", "password": PASSWORD});
+        let chosen = json!({"token": self.reset, "password": NEW});
+        let accepted = post("/api/auth/accept-invitation", &accepted).send().await;
+        let reset = post("/api/auth/reset", &chosen).send().await;
+        (accepted.status, reset.status, listed.json().as_array().map_or(0, Vec::len))
+    }
+}
+
+const GOOD: (u16, u16, usize) = (201, 200, 1);
+const VOID: (u16, u16, usize) = (404, 404, 0);
+
+#[tokio::test]
+async fn what_a_token_has_issued_is_good_while_the_token_could_issue_it() {
+    for (method, path, change, expected) in [
+        ("PATCH", "", json!({"description": "another"}), GOOD),
+        ("POST", "/rotate", json!({}), GOOD),
+        (
+            "PATCH",
+            "",
+            json!({"scopes": ["users:write", "packages:*", "repositories:*", "advisories:*", "tokens:read"]}),
+            GOOD,
+        ),
+        ("DELETE", "", json!({}), VOID),
+        ("PATCH", "", json!({"expires_at": 4_000_000_000_i64}), VOID),
+        ("PATCH", "", json!({"scopes": ["users:*"]}), VOID),
+        ("PATCH", "", json!({"scopes": ["packages:*", "repositories:*", "advisories:*", "tokens:read"]}), VOID),
+        ("PATCH", "", json!({"grants": [{"pattern": "acme/*"}]}), VOID),
+        ("PATCH", "", json!({"grants": [{"pattern": "*", "expires_at": 4_000_000_000_i64}]}), VOID),
+    ] {
+        let registry = TestRegistry::new();
+        let user = registry.user("user", "member").await;
+        let (id, token) = registry.token(&json!({"description": "a", "scopes": ["admin"]})).await;
+        let links = Links::issue(&registry, &token, &user.id).await;
+        let request = registry.isolate.request(method.parse().expect("a method"), &format!("/api/tokens/{id}{path}"));
+        request.bearer(ADMIN).json(&change).send().await.expect(200);
+        assert_eq!(links.used(&registry.isolate).await, expected, "{method} {path} {change}");
+        if expected == VOID {
+            // What is void is in nobody's way.
+            let other = registry.another_isolate();
+            Links::issue(&registry, ADMIN, &user.id).await;
+            assert_eq!(registry.database.rows("SELECT 1 FROM invitations").len(), 1);
+            let listed = other.get("/api/invitations").bearer(ADMIN).send().await.expect(200);
+            assert_eq!(listed.header("x-total-count"), "1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_to_a_greater_role_is_void_as_soon_as_its_issuer_holds_less() {
+    let registry = TestRegistry::new();
+    let (id, token) = registry.token(&json!({"description": "a", "scopes": ["admin"]})).await;
+    let invite = async |email: &str, role: &str| {
+        let body = json!({"email": email, "role": role});
+        token_of(&registry.post("/api/invitations").bearer(&token).json(&body).send().await.expect(201))
+    };
+    let (viewer, member) = (invite("v@example.org", "viewer").await, invite("m@example.org", "member").await);
+    let less = json!({"scopes": ["users:*", "packages:read", "repositories:read", "advisories:read"]});
+    registry.patch(&format!("/api/tokens/{id}")).bearer(ADMIN).json(&less).send().await.expect(200);
+    let listed = registry.get("/api/invitations").bearer(ADMIN).send().await.expect(200).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    assert_eq!(listed[0]["role"], "viewer");
+    for (invitation, status) in [(member, 404), (viewer, 201)] {
+        let body = json!({"token": invitation, "name": "New", "password": PASSWORD});
+        registry.post("/api/auth/accept-invitation").json(&body).send().await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn what_admin_token_has_issued_ends_when_it_is_replaced() {
+    for (admin_token, expected) in [(ADMIN, GOOD), ("another-administrators-token", VOID)] {
+        let registry = TestRegistry::new();
+        let user = registry.user("user", "member").await;
+        let links = Links::issue(&registry, ADMIN, &user.id).await;
+        let (_, reader) = registry.token(&json!({"description": "a", "scopes": ["admin"]})).await;
+        let mut isolate = registry.another_isolate();
+        let config = Config { admin_token: Some(TokenHash::of(admin_token)), ..(*isolate.app.config).clone() };
+        isolate.app = App { config: Arc::new(config), ..isolate.app };
+        let listed = isolate.get("/api/invitations").bearer(&reader).send().await.expect(200);
+        assert_eq!(listed.header("x-total-count"), expected.2.to_string());
+        let accepted = json!({"token": links.invitation, "name": "New", "password": PASSWORD});
+        isolate.request(Method::POST, "/api/auth/accept-invitation").json(&accepted).send().await.expect(expected.0);
+        let chosen = json!({"token": links.reset, "password": NEW});
+        isolate.request(Method::POST, "/api/auth/reset").json(&chosen).send().await.expect(expected.1);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_while_its_link_is_used_makes_nobody() {
+    for path in ["/api/auth/accept-invitation", "/api/auth/reset"] {
+        let registry = TestRegistry::new();
+        let user = registry.user("user", "member").await;
+        let (_, token) = registry.token(&json!({"description": "a", "scopes": ["admin"]})).await;
+        let links = Links::issue(&registry, &token, &user.id).await;
+        let body = if path.ends_with("reset") {
+            json!({"token": links.reset, "password": NEW})
+        } else {
+            json!({"token": links.invitation, "name": "New", "password": PASSWORD})
+        };
+        let passwords = registry.database.rows("SELECT email, password FROM users");
+        registry.meter.reset();
+        let request = registry.post(path).json(&body).send();
+        let revoke = async {
+            // The second call is under way: the link was looked at, and nothing has come of it.
+            let mut turns = 0;
+            while registry.meter.calls().round_trips < 2 && turns < 1000 {
+                tokio::task::yield_now().await;
+                turns += 1;
+            }
+            registry.database.execute("UPDATE tokens SET revoked_at = 1, revision = revision + 1");
+        };
+        let (reply, ()) = tokio::join!(biased; request, revoke);
+        reply.expect(404);
+        assert_eq!(registry.database.rows("SELECT email, password FROM users"), passwords, "{path}");
+    }
+}
