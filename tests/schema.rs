@@ -264,3 +264,22 @@ fn links_that_tokens_have_issued_end_with_these() {
         texts(&connection, "SELECT json_array(hash, issued_by, token_id) FROM password_resets ORDER BY user_id");
     assert_eq!(resets, [r#"["r1",null,8]"#, r#"["r2",null,null]"#, r#"["r3",1,null]"#]);
 }
+
+#[test]
+fn whoever_changes_consumers_keeps_what_shows_their_keys() {
+    let connection = migrated_with(Some(&Before {
+        migration: "0045_storefront_keys.sql",
+        rows: r#"INSERT INTO tokens (id, uid, organization_id, hash, description, scopes, metadata, created_at)
+         VALUES (1, 'a', 1, 'a', 'd', '["storefront:read","storefront:write"]', '{}', 1),
+                (2, 'b', 1, 'b', 'd', '["storefront:write"]', '{}', 1),
+                (3, 'c', 1, 'c', 'd', '["storefront:read"]', '{}', 1), (4, 'd', 1, 'd', 'd', '["admin"]', '{}', 1);"#,
+    }));
+    let scopes = texts(&connection, "SELECT scopes FROM tokens ORDER BY id");
+    let expected = [
+        r#"["storefront:read","storefront:write","storefront:keys"]"#,
+        r#"["storefront:write","storefront:keys"]"#,
+        r#"["storefront:read"]"#,
+        r#"["admin"]"#,
+    ];
+    assert_eq!(scopes, expected);
+}

@@ -9,7 +9,8 @@ use crate::ports::Millis;
 use crate::registry::kernel::dates::{php_date, read_php_date};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::catalog::{PackageSpec, VersionSpec};
-use crate::registry::storefront::consumers::{Consumer, ConsumerSpec, OnKnownCustomer};
+use crate::registry::storefront::consumers::{ConsumerSpec, OnKnownCustomer};
+use crate::registry::storefront::coverage::ShownConsumer;
 use crate::registry::storefront::entitlements::PermissionSpec;
 use crate::store::Update;
 use crate::store::access::tokens::TokenRow;
@@ -99,8 +100,9 @@ pub struct ConsumerView {
     email: String,
     /// The user name for composer.
     public_key: String,
-    /// The password for composer.
-    private_key: String,
+    /// The password for composer; null for callers without the scope `storefront:keys`, and for those who do not see all that
+    /// the consumer was granted.
+    private_key: Option<String>,
     /// `YYYY-MM-DD HH:MM:SS`, in UTC, like every time here.
     created_at: String,
     updated_at: String,
@@ -112,8 +114,8 @@ pub struct ConsumerView {
     seats: Option<i64>,
 }
 
-impl From<Consumer> for ConsumerView {
-    fn from(Consumer { row, private_key }: Consumer) -> Self {
+impl From<ShownConsumer> for ConsumerView {
+    fn from(ShownConsumer { row, private_key }: ShownConsumer) -> Self {
         Self {
             id: row.id,
             email: row.email,
@@ -377,9 +379,9 @@ impl ConsumerTokenView {
 /// What a shop shows its customer, to be copied.
 #[derive(Serialize, ToSchema)]
 pub struct InstructionsView {
-    /// For `auth.json`.
-    #[schema(value_type = Object, example = json!({"http-basic": {"registry.example.com": {"username": "zPMm…", "password": "XzVT…"}}}))]
-    pub auth_json: Value,
+    /// For `auth.json`; null for callers who are not shown the consumer's private key.
+    #[schema(value_type = Option<Object>, example = json!({"http-basic": {"registry.example.com": {"username": "zPMm…", "password": "XzVT…"}}}))]
+    pub auth_json: Option<Value>,
     /// For `composer.json`.
     #[schema(value_type = Vec<Object>, example = json!([{"type": "composer", "url": "https://registry.example.com"}]))]
     pub repositories: Value,

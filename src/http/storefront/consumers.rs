@@ -17,6 +17,7 @@ use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumer_merges;
 use crate::registry::storefront::consumers::{self, ConsumerSpec, Creation};
+use crate::registry::storefront::coverage::{self, ShownConsumer};
 use crate::store::storefront::consumers::ConsumerFilter;
 
 /// Which consumers.
@@ -41,10 +42,10 @@ pub async fn list_consumers(
     auth: RequestAuth<StorefrontRead>,
     query: Result<ListQuery<ConsumersQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
+    let issuer = auth.issuer().await?;
     let ListQuery { filter, page } = query?;
     let filter = filter.customer_id.as_deref().map_or(ConsumerFilter::All, ConsumerFilter::Customer);
-    let (rows, total) = consumers::list(auth.app(), &view, filter, page.rows()).await?;
+    let (rows, total) = consumers::list(auth.app(), &issuer, filter, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
@@ -66,9 +67,9 @@ pub async fn list_consumers_by_email(
     PathParams([email]): PathParams<1>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
+    let issuer = auth.issuer().await?;
     let page = query?.page;
-    let (rows, total) = consumers::list(auth.app(), &view, ConsumerFilter::Email(email.trim()), page.rows()).await?;
+    let (rows, total) = consumers::list(auth.app(), &issuer, ConsumerFilter::Email(email.trim()), page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
@@ -87,8 +88,8 @@ pub async fn get_consumer(
     auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
-    let consumer = consumers::get(auth.app(), &view, id_of(&id, "Consumer")?).await?;
+    let issuer = auth.issuer().await?;
+    let consumer = coverage::get(auth.app(), &issuer, id_of(&id, "Consumer")?).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
@@ -117,13 +118,17 @@ pub async fn create_consumer(
     let spec = ConsumerSpec::from(value);
     consumers::check_new(&spec, on_known)?;
     let claim = match idempotency::begin(app, &issuer, key).await? {
-        IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
+        IdempotencyState::Answered(stored) => {
+            let stored = coverage::replayed(app, &issuer, stored).await?;
+            return Ok(replayed_response(stored));
+        }
         IdempotencyState::Claimed(claim) => claim,
     };
     let consumer = consumers::draft(app, spec).await?;
-    let stored = stored_response(StatusCode::CREATED, &ConsumerView::from(consumer.clone()))?;
+    let shown = ShownConsumer::covered(&issuer, consumer.clone());
+    let stored = stored_response(StatusCode::CREATED, &ConsumerView::from(shown))?;
     let keep = claim.store_response(app, &stored)?;
-    let created = consumers::create(app, &issuer.by, &consumer, on_known, keep).await;
+    let created = consumers::create(app, &issuer, &consumer, on_known, keep).await;
     match claim.release_on_failure(app, created).await? {
         Creation::Made => Ok(first_response(stored)),
         Creation::Known(known) => {
@@ -143,6 +148,7 @@ pub async fn create_consumer(
     request_body = ConsumerRequest,
     responses(
         (status = 200, description = "The consumer as it is now", body = ConsumerView),
+        (status = 403, description = "or does not see all that the consumer was granted"),
         (status = 404, description = "No such consumer"),
         (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time")
     )
@@ -152,12 +158,12 @@ pub async fn update_consumer(
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(request) = body?;
     if request.on_known_customer().is_some() {
         return Err(Failure::invalid_field("on_known_customer", "is for a new consumer alone"));
     }
-    let consumer = consumers::change(auth.app(), &actor, id_of(&id, "Consumer")?, request.into()).await?;
+    let consumer = consumers::change(auth.app(), &issuer, id_of(&id, "Consumer")?, request.into()).await?;
     Ok(ok(&ConsumerView::from(consumer)))
 }
 
@@ -169,6 +175,7 @@ pub async fn update_consumer(
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 204, description = "Deleted"),
+        (status = 403, description = "or does not see all that the consumer was granted"),
         (status = 404, description = "No such consumer")
     )
 )]
@@ -176,8 +183,8 @@ pub async fn delete_consumer(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    consumers::delete(auth.app(), &actor, id_of(&id, "Consumer")?).await?;
+    let issuer = auth.issuer().await?;
+    consumers::delete(auth.app(), &issuer, id_of(&id, "Consumer")?).await?;
     Ok(no_content())
 }
 

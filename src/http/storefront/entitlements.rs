@@ -38,10 +38,10 @@ pub async fn list_consumer_packages(
     PathParams([id]): PathParams<1>,
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
+    let issuer = auth.issuer().await?;
     let page = query?.page;
     let id = id_of(&id, "Consumer")?;
-    let (rows, total) = instructions::visible(auth.app(), &view, id, page.rows()).await?;
+    let (rows, total) = instructions::visible(auth.app(), &issuer, id, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 
@@ -63,9 +63,9 @@ pub async fn list_consumer_permissions(
     auth: RequestAuth<StorefrontRead>,
     PathParams([consumer, package]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
+    let issuer = auth.issuer().await?;
     let (consumer, package) = (id_of(&consumer, "Consumer")?, id_of(&package, "Package")?);
-    Ok(permission_list(entitlements::of_package(auth.app(), &view, consumer, package).await?))
+    Ok(permission_list(entitlements::of_package(auth.app(), &issuer, consumer, package).await?))
 }
 
 /// All permissions of a consumer, the oldest first.
@@ -83,8 +83,8 @@ pub async fn list_entitlements(
     auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
-    Ok(permission_list(entitlements::list(auth.app(), &view, id_of(&id, "Consumer")?).await?))
+    let issuer = auth.issuer().await?;
+    Ok(permission_list(entitlements::list(auth.app(), &issuer, id_of(&id, "Consumer")?).await?))
 }
 
 /// Makes a list the complete list of a consumer's permissions. What is on it already stays, with its id; doing it twice
@@ -132,19 +132,22 @@ pub async fn get_instructions(
     BaseUrl(url): BaseUrl,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
+    let issuer = auth.issuer().await?;
     let id = id_of(&id, "Consumer")?;
-    let EntitledPackages { consumer, require } = instructions::entitled_packages(auth.app(), &view, id).await?;
+    let EntitledPackages { consumer, require } = instructions::entitled_packages(auth.app(), &issuer, id).await?;
     // Composer's credentials go by the host alone; a path belongs to the repository.
     let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
     let host = address.split_once('/').map_or(address, |(host, _)| host);
-    let credentials = json!({"username": consumer.row.public_key, "password": consumer.private_key});
+    let auth_json = consumer.private_key.map(|private_key| {
+        let credentials = json!({"username": consumer.row.public_key, "password": private_key});
+        json!({"http-basic": {host: credentials}})
+    });
     let mut commands = vec![format!("composer config repositories.{} composer {url}", repository_name(host))];
     commands.extend(
         require.iter().map(|(name, constraint)| format!("composer require {}", shell_requirement(name, constraint))),
     );
     let view = InstructionsView {
-        auth_json: json!({"http-basic": {host: credentials}}),
+        auth_json,
         repositories: json!([{"type": "composer", "url": url}]),
         require: json!(require),
         commands,

@@ -66,8 +66,8 @@ pub async fn get_permission(
     auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
-    let row = get(auth.app(), &view, id_of(&id, "Permission")?).await?;
+    let issuer = auth.issuer().await?;
+    let row = get(auth.app(), &issuer, id_of(&id, "Permission")?).await?;
     Ok(ok(&PermissionView::from(row)))
 }
 

@@ -19,6 +19,7 @@ use crate::registry::storefront::consumer_tokens::{self, CreatedToken};
     params(("id" = i64, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "Tokens, 100 at most", body = Vec<ConsumerTokenView>),
+        (status = 403, description = "or does not see all that the consumer was granted"),
         (status = 404, description = "No such consumer")
     )
 )]
@@ -26,8 +27,8 @@ pub async fn list_consumer_tokens(
     auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
-    let rows = consumer_tokens::list(auth.app(), &view, id_of(&id, "Consumer")?).await?;
+    let issuer = auth.issuer().await?;
+    let rows = consumer_tokens::list(auth.app(), &issuer, id_of(&id, "Consumer")?).await?;
     Ok(ok(&rows.into_iter().map(|row| ConsumerTokenView::new(row, None)).collect::<Vec<_>>()))
 }
 
@@ -40,6 +41,7 @@ pub async fn list_consumer_tokens(
     request_body = ConsumerTokenRequest,
     responses(
         (status = 201, description = "The token", body = ConsumerTokenView),
+        (status = 403, description = "or does not see all that the consumer was granted"),
         (status = 404, description = "No such consumer"),
         (status = 409, description = "Every seat is taken")
     )
@@ -49,10 +51,10 @@ pub async fn create_consumer_token(
     PathParams([id]): PathParams<1>,
     body: Result<JsonBody<ConsumerTokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
+    let issuer = auth.issuer().await?;
     let JsonBody(request) = body?;
     let id = id_of(&id, "Consumer")?;
-    let CreatedToken { plain, row } = consumer_tokens::issue(auth.app(), &actor, id, &request.description).await?;
+    let CreatedToken { plain, row } = consumer_tokens::issue(auth.app(), &issuer, id, &request.description).await?;
     let view = ConsumerTokenView::new(row, Some(plain.expose().to_owned()));
     Ok(created(&view))
 }
@@ -68,6 +70,7 @@ pub async fn create_consumer_token(
     ),
     responses(
         (status = 204, description = "Revoked"),
+        (status = 403, description = "or does not see all that the consumer was granted"),
         (status = 404, description = "No such consumer or token")
     )
 )]
@@ -75,7 +78,7 @@ pub async fn delete_consumer_token(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id, token]): PathParams<2>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    consumer_tokens::revoke(auth.app(), &actor, id_of(&id, "Consumer")?, &token).await?;
+    let issuer = auth.issuer().await?;
+    consumer_tokens::revoke(auth.app(), &issuer, id_of(&id, "Consumer")?, &token).await?;
     Ok(no_content())
 }

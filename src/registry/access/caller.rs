@@ -187,7 +187,7 @@ impl Caller {
                 None => format!("token:{}", record.uid),
             },
             home: Some(record.organization),
-            scopes: record.scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
+            scopes: Scope::of_stored(&record.scopes),
             grants: record.grants.into_iter().map(Grant::from_row).collect::<Result<_, _>>()?,
             view: Mutex::default(),
             rate_limit_max: record.rate_limit_max,

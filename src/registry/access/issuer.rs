@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::registry::access::actor::Actor;
 use crate::registry::access::caller::Caller;
+use crate::registry::access::grant::everything;
 use crate::registry::access::rights::{Extent, Lack, Rights};
 use crate::registry::access::role::{Role, role_of};
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -44,6 +45,11 @@ impl Issuer {
             None => Ok(()),
             Some(lack) => Err(forbidden(told_of_token(&lack))),
         }
+    }
+
+    /// Whether they see every version of every package, for as long as they see anything.
+    pub fn covers_everything(&self) -> Result<bool, Failure> {
+        self.covers_grants(&[everything()])
     }
 
     /// Whether they see whatever grants let through.

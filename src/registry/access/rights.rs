@@ -97,7 +97,7 @@ impl Rights<'static> {
     /// What the holder of a token may do.
     pub fn of_token(token: &TokenRow) -> Result<Self, Failure> {
         Ok(Self {
-            scopes: token.scopes.iter().filter_map(|name| Scope::parse(name)).collect::<Vec<_>>().into(),
+            scopes: Scope::of_stored(&token.scopes).into(),
             expires_at: token.expires_at,
             ..Self::none(token.organization).with_grants(&token.grants)?
         })

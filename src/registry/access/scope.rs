@@ -37,6 +37,8 @@ pub enum Scope {
     ConsumersWrite,
     /// Read through the storefront API.
     StorefrontRead,
+    /// Read the private keys of consumers.
+    StorefrontKeys,
     /// Change through the storefront API.
     StorefrontWrite,
 }
@@ -59,6 +61,7 @@ const SCOPES: &[(Scope, &str)] = &[
     (Scope::ConsumersRead, "consumers:read"),
     (Scope::ConsumersWrite, "consumers:write"),
     (Scope::StorefrontRead, "storefront:read"),
+    (Scope::StorefrontKeys, "storefront:keys"),
     (Scope::StorefrontWrite, "storefront:write"),
 ];
 
@@ -78,17 +81,25 @@ impl Scope {
         SCOPES.iter().map(|(scope, _)| *scope)
     }
 
-    /// The scopes that a name in a request stands for: one, or with `*` behind the colon all of that area; none when
-    /// there is no such name.
+    /// The scopes that a name stands for, in a request or in a row: one with all that it contains, or with `*` behind the
+    /// colon all of that area; none when there is no such name.
     pub fn named(name: &str) -> Vec<Self> {
         match name.strip_suffix('*').filter(|area| area.ends_with(':')) {
             Some(area) => Self::all().filter(|scope| scope.as_str().starts_with(area)).collect(),
+            // Whoever changes consumers can give them keys that they know.
+            None if name == Self::StorefrontWrite.as_str() => vec![Self::StorefrontKeys, Self::StorefrontWrite],
             None => Self::parse(name).into_iter().collect(),
         }
     }
 
+    /// The scopes that stored names stand for.
+    pub fn of_stored(names: &[String]) -> Vec<Self> {
+        let found: Vec<Self> = names.iter().flat_map(|name| Self::named(name)).collect();
+        Self::all().filter(|scope| found.contains(scope)).collect()
+    }
+
     fn only_reads(self) -> bool {
-        self.as_str().ends_with(":read")
+        self == Self::StorefrontKeys || self.as_str().ends_with(":read")
     }
 }
 
@@ -119,8 +130,7 @@ impl Permissions {
 
     /// The short form of stored scopes.
     pub fn of(scopes: &[String]) -> Self {
-        let scopes: Vec<Scope> = scopes.iter().filter_map(|name| Scope::parse(name)).collect();
-        if is_read_only(&scopes) { Self::ReadOnly } else { Self::Write }
+        if is_read_only(&Scope::of_stored(scopes)) { Self::ReadOnly } else { Self::Write }
     }
 }
 

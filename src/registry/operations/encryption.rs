@@ -13,7 +13,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::secrets::SecretError;
 use crate::registry::sources::composer::url_login;
 use crate::registry::sources::repositories;
-use crate::registry::storefront::{consumers, deliveries};
+use crate::registry::storefront::{consumer_keys, deliveries};
 use crate::store::kernel::sealed::{KeyCount, Resealed, SealedColumn, SealedRow};
 use crate::store::{self, Query};
 
@@ -30,7 +30,7 @@ const SEALED: &[Sealed] = &[
     Sealed { column: store::sources::dists::SEALED, seal_row: url_login::seal_row },
     Sealed { column: store::identity::two_factor::SEALED, seal_row: second_factor::seal_row },
     Sealed { column: store::identity::idempotency::SEALED, seal_row: idempotency::seal_row },
-    Sealed { column: store::storefront::consumers::SEALED, seal_row: consumers::seal_row },
+    Sealed { column: store::storefront::consumers::SEALED, seal_row: consumer_keys::seal_row },
     Sealed { column: store::storefront::webhooks::SEALED, seal_row: deliveries::seal_row },
 ];
 

@@ -7,7 +7,10 @@ use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::tokens::spec::MAX_GRANTS;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::storefront::consumers::{Consumer, MAX_SEATS, absent, absent_in_body, note, refresh_all_cached};
+use crate::registry::storefront::absent_consumers::{absent, absent_in_body};
+use crate::registry::storefront::consumer_keys::Consumer;
+use crate::registry::storefront::consumers::{MAX_SEATS, note, refresh_all_cached};
+use crate::registry::storefront::coverage::{ShownConsumer, get};
 use crate::store::access::tokens::{self, GrantRow};
 use crate::store::storefront::consumer_merges::{self, ConsumerMerge, MergeLimits};
 use crate::store::storefront::consumers::{self, ConsumerRow};
@@ -45,7 +48,7 @@ fn check(into: &ConsumerRow, from: &ConsumerRow, grants: &[GrantRow], tokens: us
 
 /// Makes the consumer `from` part of the consumer `into`, whose id, address and keys stay; the latter as it is then. Doing
 /// it twice does nothing more.
-pub async fn merge(app: &App, issuer: &Issuer, into: i64, from: i64) -> Result<Consumer, Failure> {
+pub async fn merge(app: &App, issuer: &Issuer, into: i64, from: i64) -> Result<ShownConsumer, Failure> {
     if from == into {
         let detail = "is the consumer in the address, which cannot be merged with itself: name another";
         return Err(Failure::invalid_field("consumer_id", detail));
@@ -62,7 +65,7 @@ pub async fn merge(app: &App, issuer: &Issuer, into: i64, from: i64) -> Result<C
     let Some(merged) = merged else {
         let is_repeated = former.is_some_and(|former| former.consumer_id == into);
         return if is_repeated {
-            Consumer::open(app, kept)
+            get(app, issuer, into).await
         } else {
             Err(absent_in_body(app, organization, from).await)
         };
@@ -84,7 +87,7 @@ async fn carry_out(
     merged: &ConsumerRow,
     into: i64,
     grants: &[GrantRow],
-) -> Result<Consumer, Failure> {
+) -> Result<ShownConsumer, Failure> {
     let organization = issuer.by.organization();
     let merge = ConsumerMerge { from: merged.id, into, at: app.now() };
     let limits = MergeLimits {
@@ -103,5 +106,5 @@ async fn carry_out(
     let (is_merged, .., row, tokens) = app.ports.database.ask(batch).await?;
     let row = row.filter(|_| is_merged).ok_or_else(|| Failure::concurrent_change("consumers"))?;
     refresh_all_cached(app, tokens).await;
-    Consumer::open(app, row)
+    Ok(ShownConsumer::covered(issuer, Consumer::open(app, row)?))
 }

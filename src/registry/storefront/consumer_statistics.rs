@@ -5,7 +5,7 @@ use composer::NormalizedVersion;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::consumers::absent;
+use crate::registry::storefront::absent_consumers::absent;
 use crate::store::Page;
 use crate::store::storefront::consumer_statistics::{ConsumerDownloads, of_consumer};
 use crate::store::storefront::consumers::by_id;

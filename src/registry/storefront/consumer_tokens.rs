@@ -3,15 +3,16 @@
 
 use serde_json::json;
 
-use crate::registry::access::actor::Actor;
 use crate::registry::access::credential_cache::refresh_cached;
-use crate::registry::access::view::View;
+use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::tokens::absent as no_token;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenKind};
-use crate::registry::storefront::consumers::{MAX_SEATS, absent, note, scopes};
+use crate::registry::storefront::absent_consumers::absent;
+use crate::registry::storefront::consumers::{MAX_SEATS, note, scopes};
+use crate::registry::storefront::coverage::require_covered;
 use crate::store::access::tokens::{self, TokenHolder, TokenRow};
 use crate::store::identity::revocations;
 use crate::store::storefront::consumers::{NewToken, by_id, insert_token};
@@ -19,8 +20,9 @@ use crate::store::storefront::consumers::{NewToken, by_id, insert_token};
 const MAX_DESCRIPTION: usize = 500;
 
 /// A consumer's tokens but for its key pair, the oldest first.
-pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<TokenRow>, Failure> {
-    let organization = view.organization();
+pub async fn list(app: &App, issuer: &Issuer, consumer_id: i64) -> Result<Vec<TokenRow>, Failure> {
+    require_covered(app, issuer, consumer_id).await?;
+    let organization = issuer.organization();
     let batch = (by_id(organization, consumer_id), tokens::of_consumer(organization, consumer_id));
     let (consumer, rows) = app.ports.database.ask(batch).await?;
     let Some(consumer) = consumer else { return Err(absent(app, organization, consumer_id).await) };
@@ -36,7 +38,8 @@ pub struct CreatedToken {
 }
 
 /// Makes a token; the plain one is in the answer and nowhere else.
-pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -> Result<CreatedToken, Failure> {
+pub async fn issue(app: &App, issuer: &Issuer, consumer_id: i64, description: &str) -> Result<CreatedToken, Failure> {
+    require_covered(app, issuer, consumer_id).await?;
     let description = description.trim();
     if !(1..=MAX_DESCRIPTION).contains(&description.chars().count()) {
         let detail = format!("must be 1 to {MAX_DESCRIPTION} characters: say who the token is for");
@@ -45,8 +48,8 @@ pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -
     let plain = PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?;
     let (uid, hash) = (new_uid(&*app.ports.entropy, app.now())?, plain.hash());
     let new = NewToken { uid: &uid, hash: hash.as_str(), description, scopes: scopes(), created_at: app.now() };
-    let organization = by.organization();
-    let recorded = note(app, by, "consumer.token_created", consumer_id, json!({ "token": uid }))?;
+    let organization = issuer.organization();
+    let recorded = note(app, &issuer.by, "consumer.token_created", consumer_id, json!({ "token": uid }))?;
     let batch = (
         insert_token(organization, consumer_id, &new, MAX_SEATS),
         recorded,
@@ -66,11 +69,13 @@ pub async fn issue(app: &App, by: &Actor, consumer_id: i64, description: &str) -
 }
 
 /// Revokes a token.
-pub async fn revoke(app: &App, by: &Actor, consumer_id: i64, uid: &str) -> Result<(), Failure> {
-    let recorded = note(app, by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
+pub async fn revoke(app: &App, issuer: &Issuer, consumer_id: i64, uid: &str) -> Result<(), Failure> {
+    require_covered(app, issuer, consumer_id).await?;
+    let recorded = note(app, &issuer.by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
     let holder = TokenHolder::Consumer(consumer_id);
     let revoked =
-        revocations::revoke(&*app.ports.database, by.organization(), holder, uid, None, app.now(), recorded).await?;
+        revocations::revoke(&*app.ports.database, issuer.organization(), holder, uid, None, app.now(), recorded)
+            .await?;
     let revocation = revoked.ok_or_else(no_token)?;
     refresh_cached(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(no_token()) }

@@ -8,17 +8,19 @@ use serde_json::{Value, json};
 use crate::ports::{DatabaseError, Fault, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::credential_cache::{refresh_cached, refresh_cached_by_hash};
+use crate::registry::access::issuer::Issuer;
 use crate::registry::access::scope::{Permissions, names};
-use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::kernel::secrets::{PlainToken, TokenHash, is_key, new_key};
+use crate::registry::kernel::secrets::{PlainToken, is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
+use crate::registry::storefront::absent_consumers::absent;
+use crate::registry::storefront::consumer_keys::{Consumer, seal_row};
+use crate::registry::storefront::coverage::{self, ShownConsumer, require_covered, shown};
 use crate::store::access::tokens::{self, HashedTokenRow};
-use crate::store::storefront::consumer_merges::{self, MergedConsumer};
 use crate::store::storefront::consumers::{self, ConsumerFilter, ConsumerRow};
 use crate::store::{OrganizationId, Page, Update};
 
@@ -27,15 +29,6 @@ use crate::store::{OrganizationId, Page, Update};
 pub const MAX_SEATS: i64 = 100;
 
 const MAX_EXTERNAL_ID: usize = 255;
-
-/// A consumer with its private key opened.
-#[derive(Clone)]
-pub struct Consumer {
-    /// As stored.
-    pub row: ConsumerRow,
-    /// The password of its Basic credentials.
-    pub private_key: String,
-}
 
 /// What is done when a consumer is to be made for a customer who has one already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +47,7 @@ pub enum Creation {
     /// It was made.
     Made,
     /// Its customer has this one.
-    Known(Box<Consumer>),
+    Known(Box<ShownConsumer>),
 }
 
 /// What a request to make or to change a consumer says; every field is optional here.
@@ -74,35 +67,6 @@ pub struct ConsumerSpec {
     pub order_id: Update<String>,
     /// Tokens besides the key pair.
     pub seats: Update<i64>,
-}
-
-/// What the private key of the consumer with this uid is sealed to.
-pub fn seal_row(uid: &str) -> String {
-    format!("consumer/{uid}/private_key")
-}
-
-/// What is answered when there is no consumer with this id: what it has become part of, if it was merged.
-pub async fn absent(app: &App, organization: OrganizationId, id: i64) -> Failure {
-    match app.ports.database.ask(consumer_merges::of_former(organization, id)).await {
-        Ok(Some(MergedConsumer { consumer_id })) => {
-            let detail = format!("Consumer {id} was merged into consumer {consumer_id}. Use that one.");
-            Failure::new(Kind::NotFound, detail)
-        }
-        Ok(None) => Failure::not_found("Consumer"),
-        Err(error) => error.into(),
-    }
-}
-
-/// The same of the consumer that the field `consumer_id` names.
-pub async fn absent_in_body(app: &App, organization: OrganizationId, id: i64) -> Failure {
-    match app.ports.database.ask(consumer_merges::of_former(organization, id)).await {
-        Ok(Some(MergedConsumer { consumer_id })) => {
-            let detail = format!("was merged into consumer {consumer_id}: name that one");
-            Failure::invalid_field("consumer_id", detail)
-        }
-        Ok(None) => Failure::invalid_field("consumer_id", "is not the id of a consumer"),
-        Err(error) => error.into(),
-    }
 }
 
 /// What whoever holds a consumer's credentials may do, as a JSON array of scope names.
@@ -190,19 +154,6 @@ impl ConsumerSpec {
     }
 }
 
-impl Consumer {
-    /// Opens its private key.
-    pub fn open(app: &App, row: ConsumerRow) -> Result<Self, Failure> {
-        let private_key =
-            app.config.keyring.open(&seal_row(&row.uid), &row.private_key).map_err(Failure::internal_with_detail)?;
-        Ok(Self { row, private_key })
-    }
-
-    fn hash(&self) -> TokenHash {
-        TokenHash::of_pair(&self.row.public_key, &self.private_key)
-    }
-}
-
 /// A failure whose conflict is that of a public key.
 fn taken(error: DatabaseError) -> Failure {
     match error {
@@ -267,7 +218,7 @@ pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
 /// `Conflict` when the public key is taken, or when the customer has one and the request is to be refused then.
 pub async fn create(
     app: &App,
-    by: &Actor,
+    issuer: &Issuer,
     consumer: &Consumer,
     on_known: OnKnownCustomer,
     keep: Option<Stmt>,
@@ -275,14 +226,14 @@ pub async fn create(
     let row = &consumer.row;
     let details =
         json!({ "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id });
-    let recorded = note(app, by, "consumer.created", row.id, details)?;
+    let recorded = note(app, &issuer.by, "consumer.created", row.id, details)?;
     let batch = (
-        consumers::insert(by.organization(), row, on_known != OnKnownCustomer::Create),
+        consumers::insert(issuer.organization(), row, on_known != OnKnownCustomer::Create),
         recorded,
         keep,
-        consumers::insert_keys(by.organization(), row, consumer.hash().as_str(), scopes()),
-        tokens::of_consumer(by.organization(), row.id),
-        consumers::by_customer(by.organization(), row.customer_id.as_deref().unwrap_or_default()),
+        consumers::insert_keys(issuer.organization(), row, consumer.hash().as_str(), scopes()),
+        tokens::of_consumer(issuer.organization(), row.id),
+        consumers::by_customer(issuer.organization(), row.customer_id.as_deref().unwrap_or_default()),
     );
     let (is_made, .., tokens, known) = app.ports.database.ask(batch).await.map_err(taken)?;
     if is_made {
@@ -294,35 +245,36 @@ pub async fn create(
         let message = format!("The customer has the consumer {} already. Give that one another permission.", known.id);
         return Err(Failure::new(Kind::Conflict, message));
     }
-    Ok(Creation::Known(Box::new(Consumer::open(app, known)?)))
+    let known = coverage::get(app, issuer, known.id).await?;
+    Ok(Creation::Known(Box::new(known)))
 }
 
-/// One consumer.
-pub async fn get(app: &App, view: &View, id: i64) -> Result<Consumer, Failure> {
-    match app.ports.database.ask(consumers::by_id(view.organization(), id)).await? {
+/// One consumer, opened.
+async fn get(app: &App, organization: OrganizationId, id: i64) -> Result<Consumer, Failure> {
+    match app.ports.database.ask(consumers::by_id(organization, id)).await? {
         Some(row) => Consumer::open(app, row),
-        None => Err(absent(app, view.organization(), id).await),
+        None => Err(absent(app, organization, id).await),
     }
 }
 
 /// A page of consumers, the oldest first, and how many there are in all.
 pub async fn list(
     app: &App,
-    view: &View,
+    issuer: &Issuer,
     filter: ConsumerFilter<'_>,
     page: Page,
-) -> Result<(Vec<Consumer>, i64), Failure> {
-    let (rows, total) = app.ports.database.ask(consumers::page(view.organization(), filter, page)).await?;
-    let opened = rows.into_iter().map(|row| Consumer::open(app, row)).collect::<Result<_, _>>()?;
-    Ok((opened, total))
+) -> Result<(Vec<ShownConsumer>, i64), Failure> {
+    let (rows, total) = app.ports.database.ask(consumers::page(issuer.organization(), filter, page)).await?;
+    Ok((shown(app, issuer, rows).await?, total))
 }
 
 /// Changes what the request names, and nothing else.
-pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Result<Consumer, Failure> {
+pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: ConsumerSpec) -> Result<ShownConsumer, Failure> {
     spec.check()?;
-    let organization = by.organization();
-    let old = get(app, &by.view, id).await?;
-    let recorded = note(app, by, "consumer.changed", id, spec.named())?;
+    require_covered(app, issuer, id).await?;
+    let organization = issuer.organization();
+    let old = get(app, organization, id).await?;
+    let recorded = note(app, &issuer.by, "consumer.changed", id, spec.named())?;
     let mut new = old.clone();
     spec.apply(app, &mut new)?;
     let (known, hash) = (old.hash(), new.hash());
@@ -340,13 +292,14 @@ pub async fn change(app: &App, by: &Actor, id: i64, spec: ConsumerSpec) -> Resul
         refresh_cached_by_hash(app, &known, None).await;
     }
     refresh_all_cached(app, tokens).await;
-    Ok(new)
+    Ok(ShownConsumer::covered(issuer, new))
 }
 
 /// Deletes a consumer: its credentials end, and what it was granted is gone.
-pub async fn delete(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
-    let organization = by.organization();
-    let recorded = note(app, by, "consumer.deleted", id, json!({}))?;
+pub async fn delete(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> {
+    require_covered(app, issuer, id).await?;
+    let organization = issuer.organization();
+    let recorded = note(app, &issuer.by, "consumer.deleted", id, json!({}))?;
     let batch = (tokens::of_consumer(organization, id), consumers::delete(organization, id), recorded);
     let (known, is_deleted, ()) = app.ports.database.ask(batch).await?;
     if !is_deleted {

@@ -8,12 +8,13 @@ use serde_json::json;
 
 use crate::ports::{DatabaseError, Millis};
 use crate::registry::access::issuer::Issuer;
-use crate::registry::access::view::View;
 use crate::registry::identity::tokens::spec::{GrantFields, GrantSpec, MAX_GRANTS};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::validation::FieldErrors;
-use crate::registry::storefront::consumers::{absent, absent_in_body, note, refresh_all_cached};
+use crate::registry::storefront::absent_consumers::{absent, absent_in_body};
+use crate::registry::storefront::consumers::{note, refresh_all_cached};
+use crate::registry::storefront::coverage::own;
 use crate::store::access::past_grants;
 use crate::store::access::tokens::{self, GrantRow};
 use crate::store::storefront::consumers::by_id as consumer_by_id;
@@ -148,8 +149,14 @@ pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<P
 }
 
 /// One permission.
-pub async fn get(app: &App, view: &View, id: i64) -> Result<PermissionRow, Failure> {
-    app.ports.database.ask(entitlements::by_id(view.organization(), id)).await?.ok_or_else(no_permission)
+pub async fn get(app: &App, issuer: &Issuer, id: i64) -> Result<PermissionRow, Failure> {
+    let found = app.ports.database.ask(entitlements::by_id(issuer.organization(), id)).await?;
+    own_one(issuer, found)
+}
+
+/// A permission, if it is somebody's to read and to change.
+fn own_one(issuer: &Issuer, found: Option<PermissionRow>) -> Result<PermissionRow, Failure> {
+    own(issuer, found.into_iter().collect())?.pop().ok_or_else(no_permission)
 }
 
 /// Changes what the request names, and nothing else.
@@ -157,7 +164,7 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
     let organization = issuer.by.organization();
     let look = (entitlements::by_id(organization, id), named_by(organization, [&spec]));
     let (old, packages) = app.ports.database.ask(look).await?;
-    let (old, names) = (old.ok_or_else(no_permission)?, names(packages));
+    let (old, names) = (own_one(issuer, old)?, names(packages));
     let consumer_id = spec.consumer_id.unwrap_or(old.consumer_id);
     let mut wrong = FieldErrors::default();
     let grant = spec.check(String::new(), Some(&old.grant), &names, &mut wrong);
@@ -192,7 +199,7 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
 /// Takes a permission back.
 pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> {
     let organization = issuer.by.organization();
-    let old = get(app, &issuer.by.view, id).await?;
+    let old = get(app, issuer, id).await?;
     let details = json!({ "permission": id, "grant": old.grant });
     let recorded = note(app, &issuer.by, "permission.deleted", old.consumer_id, details)?;
     let batch = (
@@ -206,40 +213,41 @@ pub async fn revoke(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> 
     if is_deleted { Ok(()) } else { Err(no_permission()) }
 }
 
-/// All permissions of a consumer, the oldest first.
-pub async fn list(app: &App, view: &View, consumer_id: i64) -> Result<Vec<PermissionRow>, Failure> {
-    let batch =
-        (consumer_by_id(view.organization(), consumer_id), entitlements::of_consumer(view.organization(), consumer_id));
+/// The permissions of a consumer that are somebody's to read, the oldest first.
+pub async fn list(app: &App, issuer: &Issuer, consumer_id: i64) -> Result<Vec<PermissionRow>, Failure> {
+    let organization = issuer.organization();
+    let batch = (consumer_by_id(organization, consumer_id), entitlements::of_consumer(organization, consumer_id));
     match app.ports.database.ask(batch).await? {
-        (Some(_), rows) => Ok(rows),
-        (None, _) => Err(absent(app, view.organization(), consumer_id).await),
+        (Some(_), rows) => own(issuer, rows),
+        (None, _) => Err(absent(app, organization, consumer_id).await),
     }
 }
 
-/// The permissions of a consumer that name a package, the oldest first.
+/// The permissions of a consumer that name a package and are somebody's to read, the oldest first.
 pub async fn of_package(
     app: &App,
-    view: &View,
+    issuer: &Issuer,
     consumer_id: i64,
     package_id: i64,
 ) -> Result<Vec<PermissionRow>, Failure> {
+    let organization = issuer.organization();
     let batch = (
-        consumer_by_id(view.organization(), consumer_id),
-        entitlements::packages(view.organization(), json!([package_id]).to_string()),
-        entitlements::of_consumer(view.organization(), consumer_id),
+        consumer_by_id(organization, consumer_id),
+        entitlements::packages(organization, json!([package_id]).to_string()),
+        entitlements::of_consumer(organization, consumer_id),
     );
     let (consumer, packages, rows) = app.ports.database.ask(batch).await?;
     if packages.is_empty() {
         return Err(Failure::not_found("Package"));
     }
     if consumer.is_none() {
-        return Err(absent(app, view.organization(), consumer_id).await);
+        return Err(absent(app, organization, consumer_id).await);
     }
-    Ok(rows.into_iter().filter(|row| row.package_id == Some(package_id)).collect())
+    own(issuer, rows.into_iter().filter(|row| row.package_id == Some(package_id)).collect())
 }
 
-/// Makes a list the complete list of a consumer's permissions. What is on it already stays as it is, id and all, so
-/// that doing it twice does nothing more.
+/// Makes a list the complete list of a consumer's permissions that are somebody's to change; others stay. What is on it
+/// already stays as it is, id and all, so that doing it twice does nothing more.
 pub async fn set(
     app: &App,
     issuer: &Issuer,
@@ -266,7 +274,9 @@ pub async fn set(
     wrong.into_result()?;
     issuer.check_grants(&grants)?;
     let recorded = note(app, &issuer.by, "entitlements.set", consumer_id, json!({ "grants": grants }))?;
-    let [change, delete, insert] = entitlements::replace(organization, consumer_id, &grants, app.now());
+    let only = keep_others(app, issuer, consumer_id, &mut grants).await?;
+    let [change, delete, insert] =
+        entitlements::replace(organization, consumer_id, &grants, only.as_deref(), app.now());
     let batch = (
         change,
         recorded,
@@ -281,5 +291,32 @@ pub async fn set(
         return Err(absent(app, organization, consumer_id).await);
     }
     refresh_all_cached(app, tokens).await;
-    Ok(rows)
+    own(issuer, rows)
+}
+
+/// Adds to `grants` those of a consumer that are not somebody's to change; the primary keys of those that are, as a JSON array,
+/// unless all are.
+async fn keep_others(
+    app: &App,
+    issuer: &Issuer,
+    consumer_id: i64,
+    grants: &mut Vec<GrantRow>,
+) -> Result<Option<String>, Failure> {
+    if issuer.covers_everything()? {
+        return Ok(None);
+    }
+    let mut own = Vec::new();
+    for row in app.ports.database.ask(entitlements::of_consumer(issuer.organization(), consumer_id)).await? {
+        if issuer.covers_grants(std::slice::from_ref(&row.grant))? {
+            own.push(row.id);
+        } else {
+            grants.push(row.grant);
+        }
+    }
+    if grants.len() > MAX_GRANTS {
+        let detail =
+            format!("The consumer has permissions besides yours. Together a consumer has at most {MAX_GRANTS}.");
+        return Err(Failure::new(Kind::Conflict, detail));
+    }
+    Ok(Some(json!(own).to_string()))
 }

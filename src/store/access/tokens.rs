@@ -289,7 +289,8 @@ macro_rules! narrowed {
         " AND (?2 IS NULL OR customer_id = ?2) AND (?3 IS NULL OR order_id = ?3)
           AND (?4 IS NULL OR customer_email = lower(?4))
           AND (?5 IS NULL OR instr(lower(description), lower(?5)) > 0)
-          AND (?6 IS NULL OR ?6 = NOT EXISTS (SELECT 1 FROM json_each(scopes) s WHERE s.value NOT LIKE '%:read'))
+          AND (?6 IS NULL OR ?6 = NOT EXISTS (SELECT 1 FROM json_each(scopes) s
+                                               WHERE s.value NOT LIKE '%:read' AND s.value <> 'storefront:keys'))
           AND (?7 IS NULL OR ?7 = (expires_at IS NOT NULL AND expires_at <= ?8))
           AND ?9 = (revoked_at IS NOT NULL) AND (?10 IS NULL OR revoked_at >= ?10) AND consumer_id IS NULL"
     };

@@ -47,6 +47,40 @@ pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Query<Vec<
     )
 }
 
+/// Reads the different grants that the consumers with these primary keys (JSON array) have, `limit` at most.
+pub fn different(organization: OrganizationId, ids: &str, limit: i64) -> Query<Vec<GrantRow>> {
+    Query::all(
+        "SELECT DISTINCT g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at
+           FROM json_each(?2) j CROSS JOIN consumers c ON c.id = j.value AND c.organization_id = ?1
+           CROSS JOIN grants g ON g.consumer_id = c.id LIMIT ?3",
+        [organization.into(), ids.into(), limit.into()],
+    )
+}
+
+/// A consumer that has certain grants.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct GrantedConsumer {
+    /// Primary key.
+    pub id: i64,
+}
+
+/// Reads which of the consumers with these primary keys (JSON array) have no grant but some of these.
+pub fn holders_of_nothing_else(
+    organization: OrganizationId,
+    ids: &str,
+    grants: &[GrantRow],
+) -> Query<Vec<GrantedConsumer>> {
+    Query::all(
+        "SELECT c.id FROM json_each(?2) i CROSS JOIN consumers c ON c.id = i.value AND c.organization_id = ?1
+          WHERE NOT EXISTS (SELECT 1 FROM grants g WHERE g.consumer_id = c.id
+                 AND json_array(g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at)
+              NOT IN (SELECT json_array(j.value ->> 'target', j.value ->> 'version_constraint',
+                             j.value ->> 'updates_until', j.value ->> 'minimum_stability', j.value ->> 'expires_at')
+                        FROM json_each(?3) j))",
+        [organization.into(), ids.into(), json!(grants).to_string().into()],
+    )
+}
+
 /// The latest permission of a consumer.
 pub fn latest(organization: OrganizationId, consumer_id: i64) -> Query<Option<PermissionRow>> {
     Query::one(
@@ -143,8 +177,15 @@ pub fn delete(organization: OrganizationId, consumer_id: i64, id: i64) -> Query<
 }
 
 /// The statements that make a list, on which nothing stands twice, the complete list of a consumer's permissions: the first
-/// dates the consumer if the list changes, and the note belongs behind that one. What is on the list already stays.
-pub fn replace(organization: OrganizationId, consumer_id: i64, grants: &[GrantRow], now: Millis) -> [Stmt; 3] {
+/// dates the consumer if the list changes, and the note belongs behind that one. What is on the list already stays. With
+/// `only` (a JSON array of primary keys) none but these is taken back.
+pub fn replace(
+    organization: OrganizationId,
+    consumer_id: i64,
+    grants: &[GrantRow],
+    only: Option<&str>,
+    now: Millis,
+) -> [Stmt; 3] {
     let list = json!(grants).to_string();
     let change = Stmt::new(
         "UPDATE consumers SET updated_at = ?4 WHERE organization_id = ?1 AND id = ?2
@@ -163,8 +204,9 @@ pub fn replace(organization: OrganizationId, consumer_id: i64, grants: &[GrantRo
             AND json_array(target, version_constraint, updates_until, minimum_stability, expires_at)
          NOT IN (SELECT json_array(j.value ->> 'target', j.value ->> 'version_constraint',
                         j.value ->> 'updates_until', j.value ->> 'minimum_stability', j.value ->> 'expires_at')
-                   FROM json_each(?3) j)",
-        [organization.into(), consumer_id.into(), (&list).into()],
+                   FROM json_each(?3) j)
+            AND (?4 IS NULL OR id IN (SELECT value FROM json_each(?4)))",
+        [organization.into(), consumer_id.into(), (&list).into(), only.into()],
     );
     let insert = Stmt::new(
         "INSERT INTO grants (consumer_id, target, version_constraint, updates_until, minimum_stability,

@@ -31,10 +31,13 @@ async fn scopes_are_given_one_by_one_or_by_area_and_shown_in_one_order() {
                 "consumers:read",
                 "consumers:write",
                 "storefront:read",
+                "storefront:keys",
                 "storefront:write"
             ]),
             "write",
         ),
+        (json!(["storefront:write"]), json!(["storefront:keys", "storefront:write"]), "write"),
+        (json!(["storefront:read", "storefront:keys"]), json!(["storefront:read", "storefront:keys"]), "readonly"),
     ] {
         let reply = issue(&registry, ADMIN, &json!({"description": "x", "scopes": asked})).await.expect(201);
         assert_eq!((&reply.json()["scopes"], &reply.json()["permissions"]), (&shown, &json!(permissions)), "{asked}");
@@ -48,7 +51,8 @@ async fn wrong_scopes_are_refused_with_the_ones_there_are() {
     let registry = TestRegistry::new();
     let known = "`admin`, `packages:read`, `packages:write`, `repositories:read`, `repositories:write`, `tokens:read`, \
                  `tokens:write`, `audit:read`, `users:read`, `users:write`, `settings:read`, `settings:write`, \
-                 `advisories:read`, `advisories:write`, `consumers:read`, `consumers:write`, `storefront:read`, `storefront:write`";
+                 `advisories:read`, `advisories:write`, `consumers:read`, `consumers:write`, `storefront:read`, `storefront:keys`, \
+                 `storefront:write`";
     for (scopes, more, error) in [
         (json!([]), json!(null), "`scopes` must name at least one scope".to_owned()),
         (

@@ -412,9 +412,13 @@ async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
         entitlements::by_id(OrganizationId::ROOT, 1),
         entitlements::of_consumer(OrganizationId::ROOT, 1),
         entitlements::latest(OrganizationId::ROOT, 1),
+        (
+            entitlements::different(OrganizationId::ROOT, "[1]", 10),
+            entitlements::holders_of_nothing_else(OrganizationId::ROOT, "[1]", std::slice::from_ref(&grant)),
+        ),
         entitlements::insert(OrganizationId::ROOT, 1, &grant, now, 1000),
         entitlements::delete(OrganizationId::ROOT, 1, 1),
-        entitlements::replace(OrganizationId::ROOT, 1, &[grant], now),
+        entitlements::replace(OrganizationId::ROOT, 1, &[grant], None, now),
     );
     for stmt in statements((of_tokens, of_consumers, of_permissions)) {
         let plan = registry.database.plan(&stmt);

@@ -7,6 +7,7 @@ mod consumers;
 mod denials;
 mod faults;
 mod known_customers;
+mod limited_shops;
 mod merges;
 mod permissions;
 mod security_fixes;

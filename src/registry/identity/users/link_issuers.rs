@@ -37,7 +37,7 @@ fn rights_of(app: &App, organization: OrganizationId, issuer: &LinkIssuer) -> Re
         Rights::of_role(Role::from_stored(role)?, Extent::One(organization))?
     } else if issuer.token_id.is_some() {
         let Some(token) = &issuer.token else { return Ok(None) };
-        let scopes: Vec<Scope> = token.scopes.iter().filter_map(|name| Scope::parse(name)).collect();
+        let scopes = Scope::of_stored(&token.scopes);
         let none = Rights::none(organization);
         Rights { scopes: scopes.into(), expires_at: token.expires_at, ..none.with_grants(&token.grants)? }
     } else {
