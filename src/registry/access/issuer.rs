@@ -14,6 +14,11 @@ use crate::store::OrganizationId;
 use crate::store::access::tokens::{GrantRow, TokenRow};
 use crate::store::access::users::{ManagedUsers, UserRow};
 
+/// Most different grants that are compared with those of a limited credential at once. It has 1,000 at most, so that is two
+/// million comparisons; as JSON one takes 255 bytes for its target, 500 for its constraint and some 120 for the rest, so all
+/// of them are 1.75 MB of the 2 MB that a value may have.
+pub const MAX_COMPARED_GRANTS: i64 = 2000;
+
 /// Who issues, changes or revokes credentials.
 #[derive(Clone)]
 pub struct Issuer {
@@ -56,6 +61,17 @@ impl Issuer {
     pub fn covers_grants(&self, grants: &[GrantRow]) -> Result<bool, Failure> {
         let rights = Rights::none(self.by.organization()).with_grants(grants)?;
         Ok(self.lack_of(&rights).is_none())
+    }
+
+    /// Those of some grants that let no more through than theirs.
+    pub fn covered(&self, grants: Vec<GrantRow>) -> Result<Vec<GrantRow>, Failure> {
+        let mut covered = Vec::new();
+        for grant in grants {
+            if self.covers_grants(std::slice::from_ref(&grant))? {
+                covered.push(grant);
+            }
+        }
+        Ok(covered)
     }
 
     /// Refuses grants that let more through than theirs.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::registry::access::issuer::Issuer;
+use crate::registry::access::issuer::{Issuer, MAX_COMPARED_GRANTS};
 use crate::registry::access::scope::Scope;
 use crate::registry::identity::idempotency::StoredResponse;
 use crate::registry::kernel::app::App;
@@ -15,10 +15,6 @@ use crate::registry::storefront::consumer_keys::Consumer;
 use crate::store::access::tokens::GrantRow;
 use crate::store::storefront::consumers::{ConsumerRow, by_id};
 use crate::store::storefront::entitlements::{self, PermissionRow};
-
-/// Most different permissions of the consumers on a page that are compared with the grants of a limited credential, which are
-/// 1,000 at most: two million comparisons. Consumers with others are not covered.
-const MAX_COMPARED: i64 = 2000;
 
 /// A consumer as somebody is shown it.
 #[derive(Clone)]
@@ -53,13 +49,9 @@ async fn covered_ids(app: &App, issuer: &Issuer, ids: Vec<i64>) -> Result<HashSe
         return Ok(ids.into_iter().collect());
     }
     let (organization, ids) = (issuer.organization(), json!(ids).to_string());
-    let found = app.ports.database.ask(entitlements::different(organization, &ids, MAX_COMPARED)).await?;
-    let mut covered: Vec<GrantRow> = Vec::new();
-    for grant in found {
-        if issuer.covers_grants(std::slice::from_ref(&grant))? {
-            covered.push(grant);
-        }
-    }
+    // Consumers that have others, beyond these, are not covered.
+    let different = entitlements::different(organization, &ids, MAX_COMPARED_GRANTS);
+    let covered = issuer.covered(app.ports.database.ask(different).await?)?;
     let consumers = app.ports.database.ask(entitlements::holders_of_nothing_else(organization, &ids, &covered)).await?;
     Ok(consumers.into_iter().map(|consumer| consumer.id).collect())
 }

@@ -44,6 +44,20 @@ pub fn delete(organization: OrganizationId, uid: &str, revision: Option<i64>) ->
     )
 }
 
+/// Reads the different grants of an organization's tokens that are no consumers', `limit` at most, whose targets lie in `ranges`: a
+/// JSON array of [`NameRange`](crate::store::kernel::name_range::NameRange)s.
+pub fn different(organization: OrganizationId, ranges: &str, limit: i64) -> Query<Vec<GrantRow>> {
+    Query::all(
+        "SELECT DISTINCT g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at
+           FROM tokens t JOIN grants g ON g.token_id = t.id
+          WHERE t.organization_id = ?1 AND t.consumer_id IS NULL
+            AND EXISTS (SELECT 1 FROM json_each(?2) r
+                         WHERE lower(g.target) BETWEEN r.value ->> '$[0]' AND r.value ->> '$[1]')
+          LIMIT ?3",
+        [organization.into(), ranges.into(), limit.into()],
+    )
+}
+
 /// A grant in force, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct HeldGrant {

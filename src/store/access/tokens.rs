@@ -282,6 +282,8 @@ pub struct TokenFilter<'a> {
     pub has_expired: Option<bool>,
     /// Live or revoked.
     pub standing: TokenStatus,
+    /// JSON array of grants: it has no others.
+    pub only_granted: Option<&'a str>,
 }
 
 macro_rules! narrowed {
@@ -292,7 +294,12 @@ macro_rules! narrowed {
           AND (?6 IS NULL OR ?6 = NOT EXISTS (SELECT 1 FROM json_each(scopes) s
                                                WHERE s.value NOT LIKE '%:read' AND s.value <> 'storefront:keys'))
           AND (?7 IS NULL OR ?7 = (expires_at IS NOT NULL AND expires_at <= ?8))
-          AND ?9 = (revoked_at IS NOT NULL) AND (?10 IS NULL OR revoked_at >= ?10) AND consumer_id IS NULL"
+          AND ?9 = (revoked_at IS NOT NULL) AND (?10 IS NULL OR revoked_at >= ?10) AND consumer_id IS NULL
+          AND (?11 IS NULL OR NOT EXISTS (SELECT 1 FROM grants g WHERE g.token_id = tokens.id
+                 AND json_array(g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at)
+              NOT IN (SELECT json_array(j.value ->> 'target', j.value ->> 'version_constraint',
+                             j.value ->> 'updates_until', j.value ->> 'minimum_stability', j.value ->> 'expires_at')
+                        FROM json_each(?11) j)))"
     };
 }
 
@@ -319,18 +326,18 @@ macro_rules! of_email {
 
 macro_rules! newest {
     () => {
-        " ORDER BY id DESC LIMIT ?11 OFFSET ?12"
+        " ORDER BY id DESC LIMIT ?12 OFFSET ?13"
     };
 }
 macro_rules! sorted {
     () => {
-        " ORDER BY CASE ?13 WHEN 'created_at' THEN id WHEN 'expires_at' THEN expires_at
+        " ORDER BY CASE ?14 WHEN 'created_at' THEN id WHEN 'expires_at' THEN expires_at
                             WHEN 'last_used_at' THEN last_used_at WHEN 'description' THEN lower(description) END
                    NULLS LAST,
-                   CASE ?13 WHEN '-expires_at' THEN expires_at WHEN '-last_used_at' THEN last_used_at
+                   CASE ?14 WHEN '-expires_at' THEN expires_at WHEN '-last_used_at' THEN last_used_at
                             WHEN '-description' THEN lower(description) END DESC,
                    id DESC
-           LIMIT ?11 OFFSET ?12"
+           LIMIT ?12 OFFSET ?13"
     };
 }
 
@@ -364,6 +371,7 @@ impl TokenFilter<'_> {
             now.into(),
             is_revoked.into(),
             since.into(),
+            self.only_granted.into(),
         ]
     }
 }

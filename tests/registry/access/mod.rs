@@ -5,5 +5,6 @@ mod held;
 mod limits;
 mod matrix;
 mod rate_limits;
+mod strangers;
 mod tenants;
 mod visibility;

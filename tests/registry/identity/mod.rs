@@ -8,6 +8,7 @@ mod memberships;
 mod replays;
 mod sessions;
 mod token_lists;
+mod token_reach;
 mod token_rights;
 mod token_rotation;
 mod tokens;

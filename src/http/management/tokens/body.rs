@@ -313,6 +313,7 @@ impl TokensQuery {
             reads_only: self.permissions.map(|name| matches!(name, PermissionName::ReadOnly)),
             has_expired: self.expired,
             standing: if self.revoked == Some(true) { TokenStatus::Revoked } else { TokenStatus::Live },
+            only_granted: None,
         };
         without_empty_filters(filter)
     }
@@ -361,6 +362,7 @@ impl RevocationQuery {
             reads_only: self.permissions.map(|name| matches!(name, PermissionName::ReadOnly)),
             has_expired: self.expired,
             standing: TokenStatus::Live,
+            only_granted: None,
         };
         let names = [filter.customer_id, filter.order_id, filter.customer_email, filter.description];
         if names.iter().all(Option::is_none) && filter.has_expired != Some(true) {

@@ -19,7 +19,7 @@ use crate::http::kit::response::{Done, message, ok};
 use crate::registry::access::caller::Subject;
 use crate::registry::access::rate_limit;
 use crate::registry::identity::idempotency::{self, IdempotencyState};
-use crate::registry::identity::tokens::{self, rotation};
+use crate::registry::identity::tokens::{self, read, rotation};
 use crate::registry::kernel::failure::Failure;
 
 /// Tokens that are not revoked, newest first.
@@ -36,10 +36,10 @@ pub async fn list_tokens(
     auth: RequestAuth<TokensRead>,
     query: Result<ListQuery<TokensQuery>, Failure>,
 ) -> Result<Response, Failure> {
-    let view = auth.view().await?;
+    let issuer = auth.issuer().await?;
     let ListQuery { filter, page } = query?;
     let (order, filter) = (filter.sort.as_deref(), filter.store_filter()?);
-    let (rows, total) = tokens::list(auth.app(), &view, &filter, order, page.rows()).await?;
+    let (rows, total) = read::list(auth.app(), &issuer, &filter, order, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(TokenView::from), total))
 }
 
@@ -110,8 +110,8 @@ pub async fn create_token(
     )
 )]
 pub async fn get_token(auth: RequestAuth<TokensRead>, PathParams([id]): PathParams<1>) -> Result<Response, Failure> {
-    let view = auth.view().await?;
-    let row = tokens::get(auth.app(), &view, &id).await?;
+    let issuer = auth.issuer().await?;
+    let row = read::get(auth.app(), &issuer, &id).await?;
     let used = rate_limit::used(auth.app(), Subject::Token { id: row.id }).await;
     Ok(ok(&TokenDetails::new(row, used)))
 }

@@ -4,6 +4,7 @@
 //! outlive theirs, and one that holds more than they do is not theirs to change, to rotate or to revoke. How many
 //! requests an hour it has is not looked at: many tokens would have many hours anyway.
 
+pub mod read;
 pub mod rotation;
 pub mod spec;
 
@@ -17,18 +18,15 @@ use crate::registry::access::grant::everything;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::access::rights::Rights;
 use crate::registry::access::scope::{Permissions, Scope, names};
-use crate::registry::access::view::View;
 use crate::registry::identity::tokens::spec::TokenSpec;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, TokenKind};
-use crate::store::access::tokens::{
-    self, GrantRow, HashedTokenRow, SORTS, TokenChanges, TokenFilter, TokenHolder, TokenRow,
-};
+use crate::store::access::tokens::{self, GrantRow, HashedTokenRow, TokenChanges, TokenFilter, TokenHolder, TokenRow};
 use crate::store::identity::revocations;
-use crate::store::{Page, Query, Update};
+use crate::store::{Query, Update};
 
 /// The revision at which the token that `look_up` finds holds no more than its issuer does; `None` when it may hold what it
 /// likes.
@@ -165,29 +163,6 @@ pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure
     }
     refresh_cached(app, revocation.token).await;
     if revocation.is_new { Ok(()) } else { Err(absent()) }
-}
-
-/// One token.
-pub async fn get(app: &App, view: &View, uid: &str) -> Result<TokenRow, Failure> {
-    let row = app.ports.database.ask(tokens::by_uid(view.organization(), uid)).await?;
-    row.map(|row| row.token).ok_or_else(absent)
-}
-
-/// A page of tokens, by one of [`SORTS`] or else newest first, and how many there are in all.
-pub async fn list(
-    app: &App,
-    view: &View,
-    filter: &TokenFilter<'_>,
-    sort: Option<&str>,
-    page: Page,
-) -> Result<(Vec<TokenRow>, i64), Failure> {
-    if let Some(sort) = sort
-        && !SORTS.contains(&sort)
-    {
-        let detail = format!("`{}` is none of `{}`", sort.escape_default(), SORTS.join("`, `"));
-        return Err(Failure::invalid_field("sort", detail));
-    }
-    Ok(tokens::page(&*app.ports.database, view.organization(), filter, sort, page, app.now()).await?)
 }
 
 /// Most tokens that one call revokes by a filter: each is one or two deletions in KV, of the 1,000 calls that a request
