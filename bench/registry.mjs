@@ -83,7 +83,7 @@ export async function startRegistry({ state, instrumented = false, inspected = f
     },
     /** What the next job of this kind took, once it has ended: `{ job, batches, largestBatch, wasmBytes }`, the latter two in bytes. */
     job: (kind) =>
-      until(`the job ${kind}`, () => {
+      until(`the job ${kind}`, async () => {
         const at = jobs.findIndex(({ job }) => job === kind);
         return at >= 0 && jobs.splice(at, 1)[0];
       }),
@@ -209,8 +209,11 @@ function crc32(text) {
   return ~crc >>> 0;
 }
 
-/** No sync and no building of archives may take longer: 5 min. */
+/** No sync may take longer: 5 min. */
 const SYNC_TIMEOUT = 5 * 60_000;
+
+/** And no building of archives: 20 min. */
+const BUILD_TIMEOUT = 20 * 60_000;
 
 /** Registers the repository at `url` and waits until it is synced and each of its tags has its zip. Its uid. */
 export async function register(registry, url) {
@@ -224,7 +227,7 @@ export async function register(registry, url) {
 export async function archived(registry) {
   const unbuilt = `SELECT count(*) FROM dists d JOIN versions v ON v.id = d.version_id
     WHERE v.ref_name LIKE 'refs/tags/%' AND d.artifact_sha256 IS NULL AND d.error IS NULL`;
-  await until("the archives", async () => (await registry.count(unbuilt)) === 0);
+  await until("the archives", async () => (await registry.count(unbuilt)) === 0, BUILD_TIMEOUT);
 }
 
 /** Waits for the end of a repository's latest sync; its row. The registry itself is not asked. */
@@ -243,10 +246,15 @@ export async function synced(registry, id, runs = 1) {
   return row;
 }
 
-/** Asks `done` until it has an answer. */
-export async function until(what, done) {
-  for (const end = Date.now() + SYNC_TIMEOUT; Date.now() < end; ) {
-    const answer = await done();
+/**
+ * Asks `done` until it has an answer. A query whose connection breaks is asked again: the local runtime has one thread for
+ * the registry and for what stands in for R2 and D1, and closes connections that it had no time for.
+ */
+export async function until(what, done, timeout = SYNC_TIMEOUT) {
+  for (const end = Date.now() + timeout; Date.now() < end; ) {
+    const answer = await done().catch((error) => {
+      if (error.cause?.code !== "UND_ERR_SOCKET") throw error;
+    });
     if (answer) return answer;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
