@@ -78,7 +78,7 @@ test("what was published, taken back and said of a package stands after a kill a
   for (const version of VERSIONS) assert.equal((await put(token, NAME, version, zipOf(NAME, version, 2_000))).status, 201);
   const at = `/api/packages/${encodeURIComponent(NAME)}`;
   /** Each thing that is changed: what it is by the last answer, and what was asked last. */
-  const things = {};
+  const things = Object.fromEntries(VERSIONS.slice(1).map((version) => [version, { is: true, asked: true }]));
   const change = async (thing, value, path, options) => {
     things[thing] = { is: things[thing]?.is, asked: value };
     const headers = { ...bearer(token), "content-type": "application/json" };
@@ -97,7 +97,6 @@ test("what was published, taken back and said of a package stands after a kill a
       await change("abandoned", successor, "", { method: "PATCH", body: JSON.stringify({ abandoned: successor }) });
     }
   };
-  let changes = 0;
   await killAtRandom(t, registry, {
     span: 500,
     work: (isAlive) => [...VERSIONS.slice(1).map((version) => yanks(version, isAlive)), abandons(isAlive)],
@@ -106,9 +105,8 @@ test("what was published, taken back and said of a package stands after a kill a
       const found = Object.fromEntries(VERSIONS.map((version) => [version, read.has(version)]));
       found.abandoned = read.get("1.0.0").abandoned;
       for (const [thing, { is, asked }] of Object.entries(things)) {
-        assert.ok([is ?? undefined, asked].includes(found[thing]), `${thing} is ${found[thing]}: ${is} was acknowledged, ${asked} was asked`);
+        assert.ok([is, asked].includes(found[thing]), `${thing} is ${found[thing]}: ${is} was acknowledged, ${asked} was asked`);
         things[thing] = { is: found[thing], asked: found[thing] };
-        changes += 1;
       }
       for (const metadata of read.values()) {
         assert.equal(metadata.abandoned, found.abandoned, "all versions tell the same successor");
@@ -116,7 +114,6 @@ test("what was published, taken back and said of a package stands after a kill a
       }
     },
   });
-  assert.ok(changes > 0);
 });
 
 test("a rotated token works with the secret that was acknowledged last, and a cut-off rotation is answered when it is repeated", async (t) => {
