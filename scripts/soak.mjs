@@ -7,8 +7,8 @@ import { requirePrograms } from "./lib/programs.mjs";
 import { Stop, main, say } from "./lib/say.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 
-/** What set-up and the look at the end may take besides, whatever hangs: 8 min. */
-const BESIDES = 8 * 60_000;
+/** What set-up and the look at the end may take besides, whatever hangs: 12 min. */
+const BESIDES = 12 * 60_000;
 
 await main(async () => {
   const minutes = Number(process.argv[2] ?? 2);

@@ -28,8 +28,8 @@ const WARM_UP = 0.4;
 /** How often the memory is looked at, in milliseconds. */
 const LOOK = 5_000;
 
-/** How often the cron trigger fires: twice the minute of production, so that a short soak has its share. */
-const CRON = 30_000;
+/** How often the cron trigger fires, as in production. */
+const CRON = 60_000;
 
 /**
  * What the isolate may hold, in MB, the wasm memory and JavaScript's after a garbage collection: 128, less what is not collected yet.
