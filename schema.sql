@@ -27,7 +27,7 @@ CREATE TABLE archive_builds (
   hashes TEXT, -- JSON array of the states of its SHA-1 and SHA-256 behind the last part, hexadecimal
   remarks TEXT, -- JSON of what the content of the files in the parts tells (git::ArchiveRemarks)
   updated_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, attempts INTEGER NOT NULL DEFAULT 0, in_one_go INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 
 CREATE TABLE archive_parts (
   dist_id INTEGER NOT NULL REFERENCES archive_builds (dist_id) ON DELETE CASCADE,

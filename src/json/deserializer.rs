@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::{self, Display};
 
+use composer::excerpt;
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
     DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
@@ -10,6 +11,9 @@ use serde::de::{
 use serde_json::{Map, Number, Value};
 
 use super::error::JsonError;
+
+/// Most fields that are named which `T` does not know: whoever corrects those is told of the next.
+const MAX_UNKNOWN_NAMED: usize = 20;
 
 /// How a value is to be read, and what was found on the way.
 #[derive(Default)]
@@ -32,8 +36,8 @@ impl Display for JsonPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole => Ok(()),
-            Self::Field(JsonPath::Whole, name) => f.write_str(name),
-            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Field(JsonPath::Whole, name) => f.write_str(&excerpt(name)),
+            Self::Field(parent, name) => write!(f, "{parent}.{}", excerpt(name)),
             Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
@@ -57,7 +61,7 @@ impl<'de> Node<'de, '_> {
                 (_, Some(number), _) => Unexpected::Signed(number),
                 (_, _, number) => Unexpected::Float(number.unwrap_or_default()),
             },
-            Value::String(text) => Unexpected::Str(text),
+            Value::String(text) => return JsonError::invalid_type(Unexpected::Str(&excerpt(text)), expected),
             Value::Array(_) => Unexpected::Seq,
             Value::Object(_) => Unexpected::Map,
         };
@@ -207,7 +211,11 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
 
     /// A field that `T` does not know.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
-        self.context.unknown.borrow_mut().push(self.path.to_string());
+        let mut unknown = self.context.unknown.borrow_mut();
+        if unknown.len() < MAX_UNKNOWN_NAMED {
+            unknown.push(self.path.to_string());
+        }
+        drop(unknown);
         visitor.visit_unit()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use composer::excerpt;
 use serde::de::{Error, Expected, Unexpected};
 
 use super::deserializer::JsonPath;
@@ -60,6 +61,16 @@ impl std::error::Error for JsonError {}
 impl Error for JsonError {
     fn custom<T: Display>(reason: T) -> Self {
         Self::new(reason.to_string())
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let words: Vec<String> = expected.iter().map(|word| format!("`{word}`")).collect();
+        let expected = match words.as_slice() {
+            [first, second] => format!("{first} or {second}"),
+            [] | [_] => words.concat(),
+            several => format!("one of {}", several.join(", ")),
+        };
+        Self::new(format!("unknown variant `{}`, expected {expected}", excerpt(variant)))
     }
 
     fn missing_field(field: &'static str) -> Self {

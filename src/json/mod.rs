@@ -17,23 +17,25 @@
 mod deserializer;
 mod error;
 
+use composer::JsonBudget;
 use serde::de::{DeserializeOwned, Error};
 use serde_json::{Map, Value};
 
 use deserializer::{Context, JsonPath, Node, ObjectReader};
 pub use error::JsonError;
 
-/// Any JSON.
+/// Any JSON of a size that takes no more memory than there is.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     composer::parse_json(bytes).map_err(JsonError::custom)
 }
 
-/// Reads `T` from JSON text; fields that it does not know are passed over.
+/// Reads `T` from JSON text that we wrote ourselves; fields that it does not know are passed over.
 pub fn read_text<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
-    read_bytes(text.as_bytes())
+    let value = composer::parse_json_within(text.as_bytes(), &mut JsonBudget::unbounded());
+    read(&value.map_err(JsonError::custom)?)
 }
 
-/// The same of text that may not be UTF-8.
+/// The same of what others wrote.
 pub fn read_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     read(&parse(bytes)?)
 }

@@ -83,15 +83,27 @@ impl ExcludeRules {
     /// Whether a path, relative to the root of the tree and without a leading slash, is left out.
     ///
     /// Composer makes no difference between files and directories: `foo/` also excludes a file `foo`.
-    pub fn excludes(&self, path: &str) -> bool {
-        self.decide(path, false)
+    ///
+    /// Rules and paths come from strangers and multiply each other. So `spend` is told of the steps that are about to be
+    /// taken, some at a time, and puts an end to it with an error.
+    pub fn excludes<E>(&self, path: &str, spend: impl FnMut(usize) -> Result<(), E>) -> Result<bool, E> {
+        self.decide(path, false, spend)
     }
 
     /// As [`excludes`](Self::excludes), for a path that earlier rules (`export-ignore`) already decided about.
-    pub fn decide(&self, path: &str, already_excluded: bool) -> bool {
+    pub fn decide<E>(
+        &self,
+        path: &str,
+        already_excluded: bool,
+        mut spend: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<bool, E> {
         let path = format!("/{}", path.trim_matches('/'));
-        let last = self.rules.iter().rev().find(|rule| rule.glob.applies_to(&path));
-        last.map_or(already_excluded, |rule| rule.excludes)
+        for rule in self.rules.iter().rev() {
+            if rule.glob.applies_to(&path, &mut spend)? {
+                return Ok(rule.excludes);
+            }
+        }
+        Ok(already_excluded)
     }
 }
 
@@ -117,7 +129,7 @@ mod tests {
 
     fn excluded(rules: &[&str], path: &str) -> bool {
         let rules: Vec<String> = rules.iter().map(|&rule| rule.to_owned()).collect();
-        ExcludeRules::parse(&rules).excludes(path)
+        ExcludeRules::parse(&rules).excludes(path, |_| Ok::<(), ()>(())).unwrap_or_default()
     }
 
     #[test]
@@ -150,7 +162,7 @@ mod tests {
     fn the_last_rule_that_applies_wins() {
         assert!(!excluded(&["/docs", "!/docs/keep.md"], "docs/keep.md"));
         assert!(excluded(&["!/docs/keep.md", "/docs"], "docs/keep.md"));
-        assert!(!ExcludeRules::parse(&["!/docs".to_owned()]).decide("docs/a", true));
+        assert_eq!(ExcludeRules::parse(&["!/docs".to_owned()]).decide("docs/a", true, |_| Ok::<(), ()>(())), Ok(false));
     }
 
     #[test]
@@ -165,5 +177,17 @@ mod tests {
         assert!(excluded(&["/*.{yml,dist}"], "phpunit.dist"));
         assert!(excluded(&[".*"], ".github/workflows/ci.yml"));
         assert!(excluded(&["/?oo"], "foo"));
+    }
+
+    #[test]
+    fn deciding_ends_when_there_is_nothing_left_to_spend() {
+        let rules = ExcludeRules::parse(&vec!["*a".repeat(1000); 100]);
+        let mut left = 1_000_000_usize;
+        let spend = |steps: usize| {
+            left = left.checked_sub(steps).ok_or("spent")?;
+            Ok(())
+        };
+        assert_eq!(rules.excludes(&"a".repeat(1000), spend), Err("spent"));
+        assert!(left < 10_000, "{left} are left");
     }
 }

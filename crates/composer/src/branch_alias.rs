@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::Map;
+use crate::excerpt::excerpt;
 use crate::version::{NormalizedVersion, normalize_branch, numeric_alias_prefix};
 
 /// What every branch that is the default one, and has no better alias, can also be called.
@@ -24,13 +25,13 @@ pub struct BranchAlias {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBranchAlias {
     /// The target does not end in `-dev`.
-    #[error("the target {0:?} must end in -dev")]
+    #[error("the target {:?} must end in -dev", excerpt(.0))]
     NotDev(String),
     /// The target is no number with wild cards.
-    #[error("the target {0:?} must be a number like 2.0-dev or 2.x-dev")]
+    #[error("the target {:?} must be a number like 2.0-dev or 2.x-dev", excerpt(.0))]
     NotNumeric(String),
     /// `1.x-dev` cannot be called `2.x-dev`.
-    #[error("the target {0:?} is not a numeric alias for this version")]
+    #[error("the target {:?} is not a numeric alias for this version", excerpt(.0))]
     OtherNumber(String),
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::compare::{Branches, php_version_compare, version_compare};
 use crate::constraint_parser;
+use crate::excerpt::excerpt;
 use crate::version::{InvalidVersion, NormalizedVersion};
 
 /// How two versions are compared.
@@ -72,7 +73,7 @@ pub(crate) enum Term {
 
 /// Text that is no constraint: one part of it could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("could not parse {part:?} in the version constraint {written:?}: {reason}")]
+#[error("could not parse {:?} in the version constraint {:?}: {reason}", excerpt(.part), excerpt(.written))]
 pub struct InvalidConstraint {
     /// The whole constraint.
     pub written: String,
@@ -93,7 +94,7 @@ pub enum InvalidPart {
     #[error("\"~>\" is not an operator, use \"~\"")]
     TildeArrow,
     /// A number that has no successor in 64 bits.
-    #[error("the number {0} is too large")]
+    #[error("the number {} is too large", excerpt(.0))]
     TooLarge(String),
 }
 

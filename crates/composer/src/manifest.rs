@@ -43,6 +43,18 @@ impl std::fmt::Display for Violation {
     }
 }
 
+/// Most broken rules that an error tells one by one.
+const MAX_TOLD: usize = 20;
+
+/// The first broken rules, and how many more there are.
+fn told(violations: &[Violation]) -> String {
+    let mut told: Vec<String> = violations.iter().take(MAX_TOLD).map(ToString::to_string).collect();
+    if let more @ 1.. = violations.len() - told.len() {
+        told.push(format!("and {more} more"));
+    }
+    told.join("; ")
+}
+
 /// Why a composer.json cannot be published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidManifest {
@@ -79,7 +91,7 @@ pub enum InvalidManifest {
         found: &'static str,
     },
     /// Rules are broken; never empty.
-    #[error("composer.json cannot be published: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("composer.json cannot be published: {}", told(.0))]
     Invalid(Vec<Violation>),
 }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::Map;
+use crate::excerpt::excerpt;
 use crate::manifest::{Violation, kind_of, scalar_text, violation};
 use crate::minifier::UNSET;
 use crate::stability::Stability;
@@ -76,7 +77,7 @@ impl Checker {
     }
 
     pub(crate) fn warn(&mut self, field: &str, reason: impl std::fmt::Display) {
-        self.warnings.push(format!("{field}: {reason}"));
+        self.warnings.push(format!("{}: {reason}", excerpt(field)));
     }
 
     /// Removes a field with a warning.
@@ -152,7 +153,10 @@ impl Checker {
         for path in paths {
             match path {
                 Value::String(path) if path.split(['/', '\\']).any(|part| part == "..") => {
-                    self.error("bin", format!("{path:?} must not contain \"..\": it lies outside of the package"));
+                    self.error(
+                        "bin",
+                        format!("{:?} must not contain \"..\": it lies outside of the package", excerpt(&path)),
+                    );
                 }
                 Value::String(_) | Value::Number(_) => {}
                 other => self.error("bin", format!("must be a string or a list of strings, not {}", kind_of(&other))),
@@ -194,13 +198,13 @@ impl Checker {
         };
         let mut wrong = Vec::new();
         for kind in autoload.keys().filter(|kind| !AUTOLOAD_TYPES.contains(&kind.as_str())) {
-            wrong.push(violation("autoload", format!("{kind:?} is none of {}", AUTOLOAD_TYPES.join(", "))));
+            wrong.push(violation("autoload", format!("{:?} is none of {}", excerpt(kind), AUTOLOAD_TYPES.join(", "))));
         }
         match autoload.get("psr-4") {
             None | Some(Value::Null) => {}
             Some(Value::Object(namespaces)) => {
                 for namespace in namespaces.keys().filter(|name| !name.is_empty() && !name.ends_with('\\')) {
-                    let reason = format!("the namespace {namespace:?} must end with a backslash");
+                    let reason = format!("the namespace {:?} must end with a backslash", excerpt(namespace));
                     wrong.push(violation("autoload.psr-4", reason));
                 }
             }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::excerpt::excerpt;
+
 use serde::{Deserialize, Serialize};
 
 /// Names that cannot be a directory on Windows, where vendor and package become directories.
@@ -32,22 +34,23 @@ pub enum InvalidPackageName {
         max: usize,
     },
     /// `php`, `ext-json`, `composer-plugin-api`, …: provided by the machine, never by a registry.
-    #[error("{name} is a platform package, which no registry provides; use a name of the form vendor/package")]
+    #[error("{} is a platform package, which no registry provides; use a name of the form vendor/package", excerpt(.name))]
     Platform {
         /// The refused name.
         name: String,
     },
     /// Not two words-with-separators around one slash.
     #[error(
-        "{name:?} is invalid: a name is a vendor, a slash and a package, each made of lower case letters and digits \
-         separated by single \"-\", \".\" or \"_\" (the package also by \"--\"), for example acme/blog-api"
+        "{:?} is invalid: a name is a vendor, a slash and a package, each made of lower case letters and digits \
+         separated by single \"-\", \".\" or \"_\" (the package also by \"--\"), for example acme/blog-api",
+        excerpt(.name)
     )]
     Shape {
         /// The refused name.
         name: String,
     },
     /// One half is a device name of Windows.
-    #[error("{name} is reserved: {half} cannot be a directory on Windows; rename that half")]
+    #[error("{} is reserved: {half} cannot be a directory on Windows; rename that half", excerpt(.name))]
     Reserved {
         /// The refused name.
         name: String,
@@ -55,13 +58,13 @@ pub enum InvalidPackageName {
         half: String,
     },
     /// Ends in `.json`, which would make metadata file names ambiguous.
-    #[error("{name} is invalid: names cannot end in .json; a -json suffix is fine")]
+    #[error("{} is invalid: names cannot end in .json; a -json suffix is fine", excerpt(.name))]
     EndsInJson {
         /// The refused name.
         name: String,
     },
     /// Upper case letters, which Composer compares without case but file systems do not.
-    #[error("{name} is invalid: it must not contain upper case letters; use {suggestion} instead")]
+    #[error("{} is invalid: it must not contain upper case letters; use {} instead", excerpt(.name), excerpt(.suggestion))]
     UpperCase {
         /// The refused name.
         name: String,

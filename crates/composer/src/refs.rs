@@ -2,6 +2,7 @@
 
 use crate::branch_alias::pretty;
 use crate::constraint::{Constraint, InvalidConstraint};
+use crate::excerpt::excerpt;
 use crate::identifiers::PrettyVersion;
 use crate::manifest::Manifest;
 use crate::text::{starts_with_ci, strip_dev_suffix};
@@ -20,7 +21,7 @@ pub struct RefVersion {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRef {
     /// The tag's name is no version.
-    #[error("tag {tag:?} is not a version: {source}")]
+    #[error("tag {:?} is not a version: {source}", excerpt(.tag))]
     NotAVersion {
         /// The tag.
         tag: String,
@@ -28,13 +29,13 @@ pub enum InvalidRef {
         source: InvalidVersion,
     },
     /// The tag's name is a development version, which only branches may have.
-    #[error("tag {tag:?} has a dev prefix or suffix, which only branches may have")]
+    #[error("tag {:?} has a dev prefix or suffix, which only branches may have", excerpt(.tag))]
     DevTag {
         /// The tag.
         tag: String,
     },
     /// `version` in composer.json is no version.
-    #[error("tag {tag:?} has a composer.json whose version is invalid: {source}")]
+    #[error("tag {:?} has a composer.json whose version is invalid: {source}", excerpt(.tag))]
     InvalidManifestVersion {
         /// The tag.
         tag: String,
@@ -43,8 +44,8 @@ pub enum InvalidRef {
     },
     /// `version` in composer.json contradicts the tag.
     #[error(
-        "tag {tag:?} is version {tagged} but its composer.json says {stated}; \
-         remove \"version\" from composer.json and tag again"
+        "tag {:?} is version {} but its composer.json says {}; remove \"version\" from composer.json and tag again",
+        excerpt(.tag), excerpt(.tagged.as_str()), excerpt(.stated)
     )]
     VersionMismatch {
         /// The tag.
@@ -55,7 +56,7 @@ pub enum InvalidRef {
         stated: String,
     },
     /// The branch's name means nothing or something else as a constraint, so nobody could require it.
-    #[error("branch {branch:?} cannot be required by that name: {source}")]
+    #[error("branch {:?} cannot be required by that name: {source}", excerpt(.branch))]
     UnusableBranch {
         /// The branch.
         branch: String,
@@ -71,7 +72,7 @@ pub enum Unrequirable {
     #[error(transparent)]
     NoConstraint(#[from] InvalidConstraint),
     /// It is the constraint of something else.
-    #[error("as a requirement, {name} means {meaning:?}; choose another name")]
+    #[error("as a requirement, {} means {:?}; choose another name", excerpt(.name), excerpt(.meaning))]
     Another {
         /// How the version is written.
         name: String,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Map;
 use crate::dist::DistMirror;
-use crate::json::{InvalidJson, parse_json};
+use crate::json::{InvalidJson, JsonBudget, parse_json_within};
 use crate::minifier::Expander;
 use crate::name::PackageName;
 use crate::notices::{DocumentNotices, NoticeAddresses};
@@ -85,8 +85,8 @@ pub struct FileReference {
     pub hash: Option<String>,
 }
 
-fn object(bytes: &[u8]) -> Result<Map, InvalidRepository> {
-    match parse_json(bytes)? {
+fn object(bytes: &[u8], budget: &mut JsonBudget) -> Result<Map, InvalidRepository> {
+    match parse_json_within(bytes, budget)? {
         Value::Object(map) => Ok(map),
         _ => Err(InvalidRepository::NotAnObject),
     }
@@ -231,12 +231,16 @@ pub struct PackageDocument {
     pub notices: DocumentNotices,
 }
 
-/// Reads a document of the package `name`; `None` when it does not speak of that package.
+/// Reads a document of the package `name`; `None` when it does not speak of that package. Its values count against `budget`.
 ///
 /// # Errors
 /// [`InvalidRepository`] for a document that is not one.
-pub fn read_package(bytes: &[u8], name: &PackageName) -> Result<Option<PackageDocument>, InvalidRepository> {
-    let mut document = object(bytes)?;
+pub fn read_package(
+    bytes: &[u8],
+    name: &PackageName,
+    budget: &mut JsonBudget,
+) -> Result<Option<PackageDocument>, InvalidRepository> {
+    let mut document = object(bytes, budget)?;
     let is_minified = document.get("minified").is_some_and(|form| form == "composer/2.0");
     let packages = members(&mut document, "packages")?;
     let own = packages.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_str()));
@@ -361,7 +365,9 @@ mod tests {
     #[test]
     fn versions_are_read_from_lists_minified_or_not_and_from_objects() {
         let read = |document: Value| {
-            let versions = read_package(document.to_string().as_bytes(), &name()).expect("a document")?.versions;
+            let versions = read_package(document.to_string().as_bytes(), &name(), &mut JsonBudget::default())
+                .expect("a document")?
+                .versions;
             Some(versions.map(|version| Value::Object(version).to_string()).collect::<Vec<_>>())
         };
         let full = [r#"{"version":"2","type":"library"}"#, r#"{"version":"1"}"#].map(str::to_owned);

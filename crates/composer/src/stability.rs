@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt::excerpt;
 use crate::version::scan_modifier;
 
 /// A stability, ordered from the most to the least finished: `stable < RC < beta < alpha < dev`.
@@ -27,7 +28,7 @@ pub enum Stability {
 
 /// A word that names no stability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a stability; use one of stable, RC, beta, alpha, dev")]
+#[error("{:?} is not a stability; use one of stable, RC, beta, alpha, dev", excerpt(.0))]
 pub struct InvalidStability(pub String);
 
 impl Stability {

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt::excerpt;
 use crate::stability::Stability;
 use crate::text::{digits_at, is_atom_byte, is_space, php_trim, starts_with_ci, strip_alias, strip_dev_suffix};
 use crate::text::{strip_stability_flag, strip_suffix_ci};
@@ -19,7 +20,7 @@ pub struct NormalizedVersion(String);
 
 /// Text that is no version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid version string {0:?}; a version looks like 1.2.3, v1.2.3-beta1 or dev-main")]
+#[error("invalid version string {:?}; a version looks like 1.2.3, v1.2.3-beta1 or dev-main", excerpt(.0))]
 pub struct InvalidVersion(pub String);
 
 impl NormalizedVersion {

@@ -161,7 +161,7 @@ proptest! {
         let _ = manifest_path(&paths.iter().map(String::as_str).collect::<Vec<_>>());
         let rules = ExcludeRules::parse(&rules);
         for path in paths {
-            let _ = rules.excludes(&path);
+            let _ = rules.excludes(&path, |_| Ok::<(), ()>(()));
         }
     }
 }

@@ -67,8 +67,9 @@ mod tree;
 
 pub use archive::{
     ARCHIVE_FORMAT, Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlan, ArchivePlanning, ArchiveRemark,
-    ArchiveRemarks, ArchiveWriter, Attributes, EncodingRefusal, EntrySizes, LfsContent, PlannedEntry, PlannedKind,
-    RemarkClass, RemarkKind, TooManyRules, build_zip, missing_files, missing_rule_files, plan_archive, shown,
+    ArchiveRemarks, ArchiveWork, ArchiveWriter, Attributes, EncodingRefusal, EntrySizes, LfsContent, PlannedEntry,
+    PlannedKind, RemarkClass, RemarkKind, TooManyRules, WorkSpent, build_zip, missing_files, missing_rule_files,
+    plan_archive, shown,
 };
 pub use lfs::{LfsPointer, find_lfs_config, lfs_url};
 pub use object::{

@@ -66,9 +66,24 @@ pub const PATH_BYTES: usize = 1024;
 /// Most nested directories in an archive.
 pub const PATH_DEPTH: usize = 64;
 
-/// Most rules in `.gitattributes` that matter to one archive. Real repositories have a few dozen; 20 000 paths ×
-/// 1000 rules is 20 million matches, about a second.
+/// Most rules in `.gitattributes` that matter to one archive. Real repositories have a few dozen.
 pub const ATTRIBUTE_RULES: usize = 1_000;
+
+/// Most bytes of these rules: of a pattern each byte, of an attribute one, and those of its value. A byte is held as 16 bytes, a
+/// `[a]` as 48, an attribute as 32: 256 Ki × 32 = 8 MiB. That of the largest known files is a tenth.
+pub const ATTRIBUTE_RULE_BYTES: usize = 256 * 1024;
+
+/// Steps that each byte of a `.gitattributes` counts as, which is read anew for each directory that has it: a range (`a-z`) is
+/// 256 of them at worst.
+pub const ATTRIBUTE_BYTE_WORK: usize = 64;
+
+/// Most steps (see [`ArchiveWork`](crate::ArchiveWork)) that it may take to decide what an archive holds. 100 000 paths × 1000
+/// rules that end otherwise than the path are 100 million, and so are 100 000 × 25 rules × 40 bytes of a path that only
+/// the whole pattern tells. About a second.
+pub const ARCHIVE_WORK: u64 = 1 << 28;
+
+/// Steps after which a walk gives way to others, whatever it has got done: some 30 ms.
+pub const ARCHIVE_SLICE_WORK: u64 = ARCHIVE_WORK / 32;
 
 /// Most remarks of one class on one archive that are told one by one; further ones are only counted.
 pub const ARCHIVE_REMARKS: usize = 5;

@@ -8,8 +8,8 @@ use std::fmt::Write;
 use std::io::Cursor;
 
 use rostrum_git::{
-    ARCHIVE_FORMAT, ArchiveError, ArchiveOptions, ArchivePlanning, Attributes, FetchRequest, ObjectId, Packs,
-    RemarkKind, SymlinkRefusal, build_zip, missing_files, missing_rule_files, plan_archive,
+    ARCHIVE_FORMAT, ArchiveError, ArchiveOptions, ArchivePlanning, ArchiveWork, Attributes, FetchRequest, ObjectId,
+    Packs, RemarkKind, SymlinkRefusal, build_zip, missing_files, missing_rule_files, plan_archive,
 };
 use sha1::{Digest, Sha1};
 use support::{Filters, Listing, Repo, archive, fetched, git_archive, open, read_zip};
@@ -108,7 +108,7 @@ fn an_archive_from_pieces_has_the_bytes_of_one_from_the_whole_commit() {
     for unwanted in ["docs/index.html", "CHANGELOG.md", "phpunit.xml.dist"] {
         assert!(!packs.contains(&repo.id(&format!("HEAD:{unwanted}"))), "{unwanted} was not needed");
     }
-    let exclude = |path: &str, _: bool| path.starts_with("src/a");
+    let exclude = |path: &str, _: bool, _: &mut ArchiveWork| Ok(path.starts_with("src/a"));
     for path in [None, Some("src")] {
         let options = ArchiveOptions { path, exclude: &exclude, ..ArchiveOptions::default() };
         let whole = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
@@ -278,9 +278,9 @@ fn the_caller_can_leave_out_more() {
     let mut repo = library();
     let commit = repo.commit();
     let asked = std::sync::Mutex::new(Vec::new());
-    let exclude = |path: &str, is_dir: bool| {
+    let exclude = |path: &str, is_dir: bool, _: &mut ArchiveWork| {
         asked.lock().expect("not poisoned").push((path.to_owned(), is_dir));
-        path == "src" || path == "composer.json"
+        Ok(path == "src" || path == "composer.json")
     };
     let options = ArchiveOptions { exclude: &exclude, ..ArchiveOptions::default() };
     let archive = build_zip(&fetched(&repo, commit), &commit, &options).expect("archived");
@@ -374,8 +374,8 @@ fn patterns_match_what_git_check_attr_matches() {
         for path in paths {
             let (bare, is_dir) = path.strip_suffix('/').map_or((path, false), |bare| (bare, true));
             assert_eq!(
-                attributes.export_ignore(bare.as_bytes(), is_dir),
-                matched.contains(&(path, name.as_str())),
+                attributes.export_ignore(bare.as_bytes(), is_dir, &mut ArchiveWork::new(u64::MAX)),
+                Ok(matched.contains(&(path, name.as_str()))),
                 "pattern {pattern:?}, path {path:?}"
             );
         }

@@ -4,8 +4,8 @@
 mod support;
 
 use rostrum_git::{
-    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, FetchRequest, ObjectId, RemarkKind, SymlinkRefusal,
-    TreeError, UnsafeReason, build_zip,
+    Archive, ArchiveError, ArchiveLimits, ArchiveOptions, ArchivePlanning, ArchiveWork, FetchRequest, ObjectId,
+    RemarkKind, SymlinkRefusal, TreeError, UnsafeReason, WorkSpent, build_zip, limits,
 };
 use support::{Filters, Repo, archive, fetched, git_archive, open, read_zip};
 
@@ -194,7 +194,8 @@ fn every_limit_is_enforced_and_named() {
         within(|limits| limits.inflated_bytes = 3009),
         Err(ArchiveError::InflatesTooLarge { limit: 3009 })
     ));
-    let exact = ArchiveLimits { entries: 2, path_bytes: 2, inflated_bytes: 3010, zip_bytes: size };
+    let exact =
+        ArchiveLimits { entries: 2, path_bytes: 2, inflated_bytes: 3010, zip_bytes: size, ..ArchiveLimits::default() };
     let at = |limits| build_zip(&pack, &commit, &ArchiveOptions { limits, ..ArchiveOptions::default() });
     assert_eq!(at(exact).expect("at every limit").chunks.concat().len() as u64, size);
     for zip_bytes in [0, 10, size / 2, size - 1] {
@@ -209,6 +210,66 @@ fn too_many_rules_are_refused() {
     repo.write(".gitattributes", "x export-ignore\n".repeat(1001));
     let commit = repo.commit();
     assert!(matches!(archive(&repo, commit), Err(ArchiveError::TooManyRules(_))));
+}
+
+/// A commit of 2,000 files with long paths that all match the first part of any pattern of `a*`.
+fn commit_of_many_long_paths(repo: &Repo, others: &[(&'static str, &str, ObjectId)]) -> ObjectId {
+    let blob = repo.hash_object("blob", b"");
+    let names: Vec<String> = (0..2_000).map(|number| format!("{}{number:04}", "a".repeat(200))).collect();
+    let mut entries: Vec<(&str, &[u8], ObjectId)> =
+        others.iter().map(|(mode, name, id)| (*mode, name.as_bytes(), *id)).collect();
+    entries.extend(names.iter().map(|name| ("100644", name.as_bytes(), blob)));
+    repo.commit_of_tree(repo.hash_object("tree", &raw_tree(&entries)))
+}
+
+#[test]
+fn many_long_rules_for_many_files_are_refused_once_the_work_is_spent() {
+    let repo = Repo::new();
+    let rules = repo.hash_object("blob", format!("{}* export-ignore\n", "a*".repeat(125)).repeat(900).as_bytes());
+    let commit = commit_of_many_long_paths(&repo, &[("100644", ".gitattributes", rules)]);
+    let packs = open(repo.pack_everything(&[])).into();
+    let options = ArchiveOptions::default();
+    assert!(matches!(build_zip(&packs, &commit, &options), Err(ArchiveError::WorkSpent(_))));
+    // Others have their turn meanwhile.
+    let mut planning = ArchivePlanning::new(&packs, &commit, &options).expect("a commit");
+    let mut before = planning.work().spent();
+    let error = loop {
+        match planning.step(usize::MAX) {
+            Ok(is_last) => assert!(!is_last, "2,000 files were decided on"),
+            Err(error) => break error,
+        }
+        let now = planning.work().spent();
+        // What one path takes more than a slice: 900 rules of 251 tokens, and 204 bytes.
+        assert!(now - before <= limits::ARCHIVE_SLICE_WORK + 900 * 252 * 206, "one step took {}", now - before);
+        before = now;
+    };
+    assert!(matches!(error, ArchiveError::WorkSpent(WorkSpent { limit: limits::ARCHIVE_WORK })), "{error}");
+    assert!(planning.work().spent() <= limits::ARCHIVE_WORK);
+}
+
+#[test]
+fn what_the_caller_leaves_out_is_work_of_the_archive_too() {
+    let repo = Repo::new();
+    let commit = commit_of_many_long_paths(&repo, &[]);
+    let packs = open(repo.pack_everything(&[])).into();
+    let exclude = |_: &str, _: bool, work: &mut ArchiveWork| work.spend(1_000).map(|()| true);
+    let enough = ArchiveLimits { work: 5_000_000, ..ArchiveLimits::default() };
+    let options = ArchiveOptions { exclude: &exclude, limits: enough, ..ArchiveOptions::default() };
+    assert_eq!(build_zip(&packs, &commit, &options).expect("archived").entries, 0);
+    let options = ArchiveOptions { limits: ArchiveLimits { work: 2_000_000, ..enough }, ..options };
+    assert!(matches!(build_zip(&packs, &commit, &options), Err(ArchiveError::WorkSpent(_))));
+}
+
+#[test]
+fn a_rule_file_that_is_read_for_each_directory_is_work_each_time() {
+    let repo = Repo::new();
+    let rules = repo.hash_object("blob", &[b"# nothing\n".repeat(2_000), b"x text\n".to_vec()].concat());
+    let inner = repo.hash_object("tree", &raw_tree(&[("100644", b".gitattributes", rules)]));
+    let names: Vec<String> = (0..300).map(|number| format!("d{number:03}")).collect();
+    let entries: Vec<(&str, &[u8], ObjectId)> = names.iter().map(|name| ("40000", name.as_bytes(), inner)).collect();
+    let commit = repo.commit_of_tree(repo.hash_object("tree", &raw_tree(&entries)));
+    let packs = open(repo.pack_everything(&[])).into();
+    assert!(matches!(build_zip(&packs, &commit, &ArchiveOptions::default()), Err(ArchiveError::WorkSpent(_))));
 }
 
 #[test]

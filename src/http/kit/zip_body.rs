@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
+use composer::excerpt;
 use http::header::CONTENT_TYPE;
 use multer::{Constraints, Multipart, SizeLimit};
 use utoipa::ToSchema;
@@ -98,7 +99,7 @@ async fn read_form(body: Body, boundary: String, intake: &mut ZipIntake<'_>) -> 
     let mut is_first = true;
     while let Some(mut field) = intake.reception.wait(form.next_field()).await?.map_err(unreadable)? {
         if field.file_name().is_none() || !is_first {
-            let name = field.name().unwrap_or_default().escape_default().to_string();
+            let name = excerpt(field.name().unwrap_or_default()).escape_default().to_string();
             return Err(Failure::invalid_field(&name, "the form holds one file, the zip, and nothing else"));
         }
         is_first = false;

@@ -12,6 +12,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::operations::settings::{self, RateLimitsChange, Settings, SettingsChange};
 use crate::store::Update;
 use crate::store::access::rate_limits::RateLimits;
+use crate::store::sources::upstream_answers::UnsafeZips;
 
 /// What an operator sets while the registry runs.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,7 +20,7 @@ use crate::store::access::rate_limits::RateLimits;
     "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"],
     "immutable_tags": false, "claim_vendors": true,
     "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100},
-    "block_malware_downloads": true, "retire_vanished_packages": false
+    "block_malware_downloads": true, "retire_vanished_packages": false, "mirrored_zips": "warn"
 }))]
 pub struct SettingsView {
     /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
@@ -41,6 +42,10 @@ pub struct SettingsView {
     /// Whether packages that their upstream has no longer leave the metadata, from the next sync on that finds them gone. Else
     /// they are kept, marked abandoned. Off at first.
     retire_vanished_packages: bool,
+    /// What becomes of an upstream's zip whose paths or links are not safe everywhere, from its first download on: `warn` hands
+    /// it out, with the remark `unsafe_zip` on its version; `refuse` answers with 404. `warn` at first.
+    #[schema(value_type = String)]
+    mirrored_zips: UnsafeZips,
 }
 
 /// Rate limits of credentials without one of their own.
@@ -72,6 +77,7 @@ impl From<Settings> for SettingsView {
             rate_limits: settings.rate_limits.into(),
             block_malware_downloads: settings.block_malware_downloads,
             retire_vanished_packages: settings.retire_vanished_packages,
+            mirrored_zips: settings.mirrored_zips,
         }
     }
 }
@@ -113,6 +119,10 @@ pub struct SettingsRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<bool>)]
     retire_vanished_packages: Update<bool>,
+    /// What becomes of an upstream's zip whose paths or links are not safe everywhere: `warn` or `refuse`.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    mirrored_zips: Update<UnsafeZips>,
 }
 
 /// A change of rate limits; what it does not name stays.
@@ -145,6 +155,7 @@ impl From<SettingsRequest> for SettingsChange {
             rate_limits: request.rate_limits.map(RateLimitsChange::from),
             block_malware_downloads: request.block_malware_downloads,
             retire_vanished_packages: request.retire_vanished_packages,
+            mirrored_zips: request.mirrored_zips,
         }
     }
 }

@@ -80,7 +80,7 @@ impl From<VersionRow> for VersionView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RemarkView {
     /// `moved_tag`, `lower_cased_name`, `renamed`, `lost_files`, `lfs_pointers`, `submodules`, `case_collisions`,
-    /// `unconverted`, `unzippable`, `host_zip`, `unusable_dist`, `unreachable_dist` or `undated`.
+    /// `unconverted`, `unzippable`, `host_zip`, `unusable_dist`, `unreachable_dist`, `unsafe_zip` or `undated`.
     #[schema(value_type = String)]
     kind: RemarkKind,
     /// Whole sentences.

@@ -106,7 +106,15 @@ mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
 
     use super::*;
-    use crate::registry::kernel::outbound::read_all;
+
+    async fn read_all(body: &mut dyn ByteStream, limit: usize) -> Result<Vec<u8>, Fault> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next_chunk().await {
+            bytes.extend_from_slice(&chunk?);
+            assert!(bytes.len() <= limit);
+        }
+        Ok(bytes)
+    }
 
     /// Bytes that arrive one by one.
     struct Trickle(Bytes);

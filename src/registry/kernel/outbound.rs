@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::{Origin, Url};
 
-use crate::ports::{ByteStream, Fault, HttpClientError, HttpRequest, HttpResponse, Millis};
+use crate::ports::{HttpClientError, HttpRequest, HttpResponse, Millis};
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_target};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::content_encoding::decode;
@@ -125,8 +125,22 @@ pub enum RequestError {
     /// It broke off.
     #[error("the server's answer broke off: {0}")]
     BrokenOff(String),
+    /// It sends a byte now and then.
+    #[error("the server sends less than {min_bytes} bytes in {} s", .window.as_secs())]
+    TooSlow {
+        /// Fewest bytes that have to come.
+        min_bytes: usize,
+        /// In which time.
+        window: Duration,
+    },
+    /// It sends for too long.
+    #[error("the server's answer had not come as a whole after {} s", .limit.as_secs())]
+    TookTooLong {
+        /// The longest time that is waited.
+        limit: Duration,
+    },
     /// It has compressed it in a way that nobody asked for.
-    #[error("the server's answer is compressed as `{0}`, which is not understood here")]
+    #[error("the server's answer is compressed as `{}`, which is not understood here", composer::excerpt(.0))]
     UnknownEncoding(String),
     /// It has had too many requests.
     #[error("the server has had too many requests (HTTP {status}){}", wait_words(*.retry_after))]
@@ -254,17 +268,4 @@ fn retry_after(headers: &HeaderMap, now: Millis) -> Option<Duration> {
         return text.parse().ok().map(Duration::from_secs);
     }
     read_http_date(text).map(|at| now.until(at))
-}
-
-/// Reads a body of at most `limit` bytes.
-pub async fn read_all(body: &mut dyn ByteStream, limit: usize) -> Result<Vec<u8>, RequestError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next_chunk().await {
-        let chunk = chunk.map_err(|Fault { reason, .. }| RequestError::BrokenOff(reason))?;
-        if bytes.len() + chunk.len() > limit {
-            return Err(RequestError::TooLarge { limit });
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }

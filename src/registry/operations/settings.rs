@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use composer::PackageName;
+use composer::{PackageName, excerpt};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +26,7 @@ use crate::store::access::rate_limits::RateLimits;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::operations::settings::{self, SettingRow};
 use crate::store::packages::publication::{Retirement, retire};
+use crate::store::sources::upstream_answers::UnsafeZips;
 use crate::store::sources::{upstream_answers, upstream_feeds};
 
 const PACKAGIST_URL: &str = "https://repo.packagist.org";
@@ -54,6 +55,8 @@ pub struct Settings {
     pub block_malware_downloads: bool,
     /// Whether packages that their upstream has no longer leave the metadata.
     pub retire_vanished_packages: bool,
+    /// What becomes of a mirrored zip whose paths or links are not safe everywhere.
+    pub mirrored_zips: UnsafeZips,
 }
 
 impl Default for Settings {
@@ -67,6 +70,7 @@ impl Default for Settings {
             rate_limits: RateLimits::default(),
             block_malware_downloads: true,
             retire_vanished_packages: false,
+            mirrored_zips: UnsafeZips::Warn,
         }
     }
 }
@@ -79,7 +83,7 @@ impl Settings {
     }
 
     /// Each with its name, as it is stored.
-    fn entries(&self) -> [(&'static str, Value); 8] {
+    fn entries(&self) -> [(&'static str, Value); 9] {
         [
             ("packagist_mirroring", json!(self.packagist_mirroring)),
             ("packagist_url", json!(self.packagist_url)),
@@ -89,6 +93,7 @@ impl Settings {
             ("rate_limits", json!(self.rate_limits)),
             ("block_malware_downloads", json!(self.block_malware_downloads)),
             ("retire_vanished_packages", json!(self.retire_vanished_packages)),
+            ("mirrored_zips", json!(self.mirrored_zips)),
         ]
     }
 
@@ -118,6 +123,8 @@ pub struct SettingsChange {
     pub block_malware_downloads: Update<bool>,
     /// Whether packages that their upstream has no longer leave the metadata.
     pub retire_vanished_packages: Update<bool>,
+    /// What becomes of a mirrored zip whose paths or links are not safe everywhere.
+    pub mirrored_zips: Update<UnsafeZips>,
 }
 
 /// A change of the rate limits; what it does not name stays.
@@ -164,6 +171,7 @@ impl SettingsChange {
                 before.retire_vanished_packages,
                 default.retire_vanished_packages,
             ),
+            mirrored_zips: chosen(self.mirrored_zips, before.mirrored_zips, default.mirrored_zips),
         })
     }
 }
@@ -193,7 +201,7 @@ fn checked_vendors(vendors: &[String]) -> Result<Vec<String>, Failure> {
     if let Some(odd) = checked.iter().find(|vendor| PackageName::parse(&format!("{vendor}/x")).is_err()) {
         return refuse(format!(
             "`{}` is not a vendor, which is the part of a package name before the slash",
-            odd.escape_default()
+            excerpt(odd).escape_default()
         ));
     }
     Ok(checked.into_iter().collect())

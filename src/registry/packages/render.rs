@@ -4,8 +4,8 @@
 //! handed out ([`absolute`]): a publish comes from a queue and knows of none.
 
 use composer::{
-    Dist, DistType, DocumentForm, DocumentWriter, InvalidManifest, InvalidRepository, Manifest, Map, NormalizedVersion,
-    PackageName, RefVersion, Release, Source, Stability, read_package,
+    Dist, DistType, DocumentForm, DocumentWriter, InvalidManifest, InvalidRepository, JsonBudget, Manifest, Map,
+    NormalizedVersion, PackageName, RefVersion, Release, Source, Stability, read_package,
 };
 use serde_json::{Value, json};
 
@@ -146,7 +146,7 @@ pub fn render_abandoned(
     let mut renderer = Renderer::new(name);
     let mut default_branch = None;
     for document in documents {
-        let read = read_package(document.as_bytes(), name)?;
+        let read = read_package(document.as_bytes(), name, &mut JsonBudget::unbounded())?;
         // They stand in the order in which they were rendered.
         for mut entry in read.into_iter().flat_map(|document| document.versions) {
             let is_stated = entry.get("abandoned").is_some_and(|stated| *stated != Value::Bool(false));

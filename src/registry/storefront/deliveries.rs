@@ -17,7 +17,7 @@ use crate::registry::kernel::address_policy::check_target;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::kernel::outbound::read_all;
+use crate::registry::kernel::upstream_pace::read_all;
 use crate::store::storefront::deliveries::{
     ClaimedDelivery, DeliveryAttempt, DeliveryId, DueDelivery, claim, due, notify_expired, settle,
 };
@@ -94,7 +94,7 @@ async fn send(app: &App, sending: &ClaimedDelivery) -> Sent {
         Err(error) => Sent { status: None, error: Some(error.to_string()) },
         Ok(mut response) => {
             // Read, so that the connection can be used again; whatever it says.
-            read_all(&mut *response.body, MAX_RESPONSE_BYTES).await.ok();
+            read_all(app, &mut *response.body, MAX_RESPONSE_BYTES).await.ok();
             let status = response.status;
             let error = (!status.is_success()).then(|| format!("the server answered {}", status.as_u16()));
             Sent { status: Some(i64::from(status.as_u16())), error }

@@ -42,6 +42,8 @@ pub enum RemarkKind {
     Undated,
     /// The zip that composer.json names could not be had when it was last asked for.
     UnreachableDist,
+    /// The zip of an upstream has paths or links that are not safe everywhere.
+    UnsafeZip,
 }
 
 /// Who makes remarks.
@@ -51,13 +53,13 @@ pub enum RemarkSource {
     Sync,
     /// Whoever builds zips, about commits.
     Archive,
-    /// Whoever fetches the zips that composer.json names, about commits.
+    /// Whoever fetches zips from others, about commits.
     Dist,
 }
 
 impl RemarkKind {
     /// Every kind.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::MovedTag,
         Self::LowerCasedName,
         Self::Renamed,
@@ -71,6 +73,7 @@ impl RemarkKind {
         Self::UnusableDist,
         Self::Undated,
         Self::UnreachableDist,
+        Self::UnsafeZip,
     ];
 
     /// Who makes remarks of this kind.
@@ -86,7 +89,7 @@ impl RemarkKind {
             | Self::Unconverted
             | Self::Unzippable
             | Self::HostZip => RemarkSource::Archive,
-            Self::UnreachableDist => RemarkSource::Dist,
+            Self::UnreachableDist | Self::UnsafeZip => RemarkSource::Dist,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct ArchiveBuild {
     pub hashes: Option<String>,
     /// JSON of what the content of the files in its parts tells.
     pub remarks: Option<String>,
+    /// How often it was begun since it last got ahead, this time included.
+    pub attempts: i64,
 }
 
 /// A part of it that is stored.
@@ -65,18 +67,40 @@ pub struct StoredParts<'a> {
 pub fn begin(dist_id: i64, now: Millis) -> Stmt {
     Stmt::new(
         "INSERT INTO archive_builds (dist_id, lease_until, updated_at) VALUES (?1, 0, ?2)
-         ON CONFLICT (dist_id) DO NOTHING",
+         ON CONFLICT (dist_id) DO UPDATE SET lease_until = 0, in_one_go = 0 WHERE in_one_go = 1",
         [dist_id.into(), now.into()],
     )
+}
+
+/// The statement that notes that zips are being built in one go, but not of those that are being built already.
+pub fn begin_in_one_go(dists: &[i64], now: Millis, lease_until: Millis) -> Stmt {
+    Stmt::new(
+        "INSERT INTO archive_builds (dist_id, lease_until, updated_at, attempts, in_one_go)
+         SELECT id, ?3, ?2, 1, 1 FROM dists WHERE id IN (SELECT value FROM json_each(?1))
+         ON CONFLICT (dist_id) DO NOTHING",
+        [json!(dists).to_string().into(), now.into(), lease_until.into()],
+    )
+    .idempotent()
+}
+
+/// The statement that forgets what [`begin_in_one_go`] has noted with this lease.
+pub fn end_in_one_go(dists: &[i64], lease_until: Millis) -> Stmt {
+    Stmt::new(
+        "DELETE FROM archive_builds
+          WHERE dist_id IN (SELECT value FROM json_each(?1)) AND lease_until = ?2 AND in_one_go = 1",
+        [json!(dists).to_string().into(), lease_until.into()],
+    )
+    .idempotent()
 }
 
 /// The statement that takes the lease of a build, unless somebody has it; it is `None` then.
 pub fn claim(dist_id: i64, now: Millis, lease_until: Millis) -> Query<Option<ArchiveBuild>> {
     Query::one(
-        "INSERT INTO archive_builds (dist_id, lease_until, updated_at) VALUES (?1, ?3, ?2)
-         ON CONFLICT (dist_id) DO UPDATE SET lease_until = excluded.lease_until, updated_at = excluded.updated_at
+        "INSERT INTO archive_builds (dist_id, lease_until, updated_at, attempts) VALUES (?1, ?3, ?2, 1)
+         ON CONFLICT (dist_id) DO UPDATE SET lease_until = excluded.lease_until, updated_at = excluded.updated_at,
+                in_one_go = 0, attempts = attempts + 1
           WHERE lease_until <= excluded.updated_at
-         RETURNING plan, blob_key, upload_id, hashes, remarks",
+         RETURNING plan, blob_key, upload_id, hashes, remarks, attempts",
         [dist_id.into(), now.into(), lease_until.into()],
     )
 }
@@ -86,7 +110,15 @@ pub fn parts(dist_id: i64) -> Query<Vec<ArchivePart>> {
     Query::all("SELECT tag, entries FROM archive_parts WHERE dist_id = ?1 ORDER BY number", [dist_id.into()])
 }
 
-/// The statement that keeps the lease, or gives it back when it ends at once.
+/// The statement that gives the lease back: whatever came of it, it was not cut off.
+pub fn release(dist_id: i64, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE archive_builds SET lease_until = 0, updated_at = ?2, attempts = 0 WHERE dist_id = ?1",
+        [dist_id.into(), now.into()],
+    )
+}
+
+/// The statement that keeps the lease.
 pub fn renew(dist_id: i64, now: Millis, lease_until: Millis) -> Stmt {
     Stmt::new(
         "UPDATE archive_builds SET lease_until = ?3, updated_at = ?2 WHERE dist_id = ?1",
@@ -106,7 +138,9 @@ pub fn record_parts(dist_id: i64, stored: StoredParts<'_>) -> Vec<Stmt> {
         )
     };
     let update = Stmt::new(
-        "UPDATE archive_builds SET plan = ?2, blob_key = ?3, upload_id = ?4, hashes = ?5, remarks = ?6 WHERE dist_id = ?1",
+        "UPDATE archive_builds
+            SET plan = ?2, blob_key = ?3, upload_id = ?4, hashes = ?5, remarks = ?6, attempts = 0
+          WHERE dist_id = ?1",
         [
             dist_id.into(),
             stored.plan.into(),

@@ -56,9 +56,11 @@ pub struct DistRow {
     pub error: Option<String>,
     /// The repository to build it from, or to fetch it by.
     pub repository_id: i64,
-    /// Whether it is too large to be built in one go, and is being built.
+    /// Until when somebody has the lease of its build, if one is noted.
+    pub build_lease_until: Option<Millis>,
+    /// Whether that is in one go.
     #[serde(deserialize_with = "flag")]
-    pub is_large: bool,
+    pub in_one_go: bool,
     /// Why it is there although it was not published; `None`: it was.
     pub pinned: Option<Pinned>,
     /// Where the version comes from.
@@ -80,6 +82,16 @@ impl DistRow {
     pub fn artifact(&self) -> Option<NewArtifact> {
         Some(NewArtifact { sha256: self.sha256.clone()?, sha1: self.sha1.clone()?, size: self.size? })
     }
+
+    /// Whether building it in one go was begun, and cut off.
+    pub fn was_cut_off(&self, now: Millis) -> bool {
+        self.in_one_go && self.build_lease_until.is_some_and(|until| until <= now)
+    }
+
+    /// Whether it is left to a job of its own, being too large to be built in one go.
+    pub fn is_large(&self, now: Millis) -> bool {
+        self.build_lease_until.is_some() && (!self.in_one_go || self.was_cut_off(now))
+    }
 }
 
 macro_rules! dist_columns {
@@ -87,7 +99,7 @@ macro_rules! dist_columns {
         "SELECT d.id, d.version_id, p.name AS package, v.normalized, v.pretty, v.released_at,
                 v.security_fix_at IS NOT NULL AS security_fix, d.reference, a.sha256, a.sha1, a.size, d.error,
                 p.repository_id, v.ref_name, d.type, d.upstream_urls, d.upstream_shasum, d.upstream_login,
-                d.pinned, EXISTS (SELECT 1 FROM archive_builds b WHERE b.dist_id = d.id) AS is_large"
+                d.pinned, b.lease_until AS build_lease_until, coalesce(b.in_one_go, 0) AS in_one_go"
     };
 }
 
@@ -96,7 +108,8 @@ macro_rules! dist_tables {
         " FROM packages p
            JOIN versions v ON v.package_id = p.id
            JOIN dists d ON d.version_id = v.id
-           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256"
+           LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
+           LEFT JOIN archive_builds b ON b.dist_id = d.id"
     };
 }
 
@@ -247,7 +260,7 @@ pub struct NewArtifact {
 macro_rules! is_wanted {
     () => {
         " v.removed_at IS NULL AND d.reference = v.reference AND d.artifact_sha256 IS NULL AND d.error IS NULL
-          AND d.upstream_urls IS NULL AND NOT EXISTS (SELECT 1 FROM archive_builds b WHERE b.dist_id = d.id)
+          AND d.upstream_urls IS NULL AND NOT EXISTS (SELECT 1 FROM archive_builds o WHERE o.dist_id = d.id)
           AND (v.ref_name LIKE 'refs/tags/%' OR v.is_default_branch = 1
                OR (p.branches_requested >= p.revision AND v.ref_name LIKE 'refs/heads/%'))"
     };
@@ -380,6 +393,11 @@ pub fn attach_first(dist_id: i64, artifact: &NewArtifact, now: Millis) -> ([Stmt
         [dist_id.into(), artifact.sha256.as_str().into()],
     );
     (attach, attached)
+}
+
+/// Whether a zip is anybody's.
+pub fn is_artifact(sha256: &str) -> Query<bool> {
+    Query::any("SELECT 1 AS found FROM artifacts WHERE sha256 = ?1", [sha256.into()])
 }
 
 /// The statement that notes why a dist cannot be built.

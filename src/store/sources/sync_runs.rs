@@ -215,12 +215,26 @@ macro_rules! with_latest_run {
     };
 }
 
+/// When the sync is due that follows the run `l`. One that is cut off has no end and tells of none: the next is due when its lease
+/// is over, and later each time that it is cut off or fails again, by as long as the lease, doubled up to 64 times.
+macro_rules! next_due_at {
+    () => {
+        "CASE WHEN l.finished_at IS NULL
+              THEN l.lease_until + (l.lease_until - l.started_at) * ((1 << min(l.failures, 6)) - 1)
+              ELSE l.next_due_at END"
+    };
+}
+
 /// Whether a sync of the repository `r`, whose latest run is `l`, is due at `?1`.
 macro_rules! is_due {
     () => {
-        "r.kind IN ('git', 'composer') AND r.is_active = 1
+        concat!(
+            "r.kind IN ('git', 'composer') AND r.is_active = 1
          AND (l.id IS NULL OR l.finished_at IS NOT NULL OR l.lease_until <= ?1)
-         AND (l.id IS NULL OR l.finished_at IS NULL OR r.request_seq > l.request_seq OR l.next_due_at <= ?1)"
+         AND (l.id IS NULL OR r.request_seq > l.request_seq OR ",
+            next_due_at!(),
+            " <= ?1)"
+        )
     };
 }
 
@@ -249,8 +263,9 @@ pub fn due(now: Millis) -> Query<Vec<DueRepository>> {
     Query::all(
         concat!(
             "SELECT r.id, r.waiting_since IS NOT NULL AS is_waiting,
-                    CASE WHEN l.id IS NULL THEN r.created_at WHEN l.finished_at IS NULL THEN l.lease_until
-                         ELSE min(l.next_due_at, ?1) END AS due_at",
+                    CASE WHEN l.id IS NULL THEN r.created_at ELSE min(",
+            next_due_at!(),
+            ", ?1) END AS due_at",
             with_latest_run!(),
             " WHERE ",
             is_due!(),

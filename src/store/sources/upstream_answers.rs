@@ -225,6 +225,25 @@ pub fn retires_vanished(organization: OrganizationId) -> Query<bool> {
     )
 }
 
+/// What becomes of a mirrored zip whose paths or links are not safe everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnsafeZips {
+    /// It is handed out, and its version has a remark.
+    Warn,
+    /// It is not handed out.
+    Refuse,
+}
+
+/// Whether the zips of upstreams are refused whose paths or links are not safe everywhere.
+pub fn refuses_unsafe_zips(organization: OrganizationId) -> Query<bool> {
+    Query::any(
+        "SELECT 1 AS found FROM settings
+          WHERE organization_id = ?1 AND key = 'mirrored_zips' AND value = '\"refuse\"'",
+        [organization.into()],
+    )
+}
+
 /// A part of a document of a package that an upstream has published here.
 #[derive(Debug, Clone, Deserialize)]
 pub struct MirroredPart {

@@ -14,3 +14,4 @@ mod runs;
 mod upload_replacements;
 mod upload_shapes;
 mod uploads;
+mod zip_links;

@@ -73,6 +73,34 @@ async fn a_sync_that_was_cut_off_is_due_again_when_its_lease_is_over() {
 }
 
 #[tokio::test]
+async fn a_sync_that_is_cut_off_each_time_rests_longer_each_time() {
+    let registry = TestRegistry::new();
+    let (repo, _) = registry.published("acme/lib", &["1.0.0"]).await;
+    repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
+    let mut rests = Vec::new();
+    registry.advance_seconds(600);
+    assert_eq!(registry.cron().await, 1);
+    for _ in 0..9 {
+        registry.git_host.pause(Step::Fetch);
+        let app = registry.isolate.app.clone();
+        let job = registry.tasks.next_job().expect("the sync");
+        let running = tokio::spawn(async move { perform(&app, job).await });
+        registry.git_host.until_paused().await;
+        running.abort();
+        assert!(running.await.is_err_and(|error| error.is_cancelled()));
+        registry.git_host.resume();
+        let mut rest = 0;
+        while registry.cron().await == 0 {
+            registry.advance_seconds(60);
+            registry.tasks.lose_jobs();
+            rest += 1;
+        }
+        rests.push(rest);
+    }
+    assert_eq!(rests, [15, 30, 60, 120, 240, 480, 960, 960, 960], "minutes");
+}
+
+#[tokio::test]
 async fn a_sync_whose_lease_was_taken_over_publishes_nothing() {
     let registry = TestRegistry::new();
     let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use url::Url;
 
+use super::environment::ManualClock;
 use super::git_host::{GitHost, HostFault, busy};
 use super::lfs_host::LfsHost;
 use super::meter::PortMeter;
@@ -64,6 +66,8 @@ struct State {
     length_lie: Option<usize>,
     paused: Option<(String, bool)>,
     rate_limit: Option<RateLimit>,
+    /// Bodies come byte by byte, and this much time goes by before each.
+    drip: Option<(Arc<ManualClock>, Duration)>,
     /// Requests that are being answered, and the most that ever were.
     under_way: usize,
     most_under_way: usize,
@@ -193,6 +197,11 @@ impl ComposerHost {
         self.state().length_lie = lie;
     }
 
+    /// From now on bodies come byte by byte, one in each `pause`.
+    pub fn drip(&self, clock: &Arc<ManualClock>, pause: Duration) {
+        self.state().drip = Some((clock.clone(), pause));
+    }
+
     /// The next request to an address with `part` in it waits until [`ComposerHost::resume`].
     pub fn pause(&self, part: &str) {
         self.state().paused = Some((part.to_owned(), false));
@@ -306,12 +315,15 @@ impl ComposerHost {
         let Some(document) = state.documents.get(url) else { return Ok(plain(404, Bytes::from_static(b"{}"))) };
         let tag = format!("\"{}\"", document.revision);
         let date = httpdate::fmt_http_date(
-            std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000 + document.revision as u64),
+            std::time::UNIX_EPOCH + Duration::from_secs(1_600_000_000 + document.revision as u64),
         );
         if etag == Some(&tag) || (etag.is_none() && since == Some(&date)) {
             return Ok(plain(304, Bytes::new()));
         }
         let mut response = body_in(fault, &document.body);
+        if let Some((clock, pause)) = &state.drip {
+            response.body = Box::new(DrippingBody { rest: document.body.clone(), clock: clock.clone(), pause: *pause });
+        }
         if !state.no_validators {
             response.headers.insert(ETAG, HeaderValue::try_from(tag).expect("a tag"));
             response.headers.insert(LAST_MODIFIED, HeaderValue::try_from(date).expect("a date"));
@@ -355,6 +367,25 @@ fn body_in(fault: Option<&HostFault>, body: &Bytes) -> HttpResponse {
 fn plain(status: u16, body: Bytes) -> HttpResponse {
     let status = StatusCode::from_u16(status).expect("a status");
     HttpResponse { status, headers: HeaderMap::new(), body: Box::new(SingleChunk(Some(body))) }
+}
+
+/// A body that comes byte by byte.
+struct DrippingBody {
+    rest: Bytes,
+    clock: Arc<ManualClock>,
+    pause: Duration,
+}
+
+impl ByteStream for DrippingBody {
+    fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
+        self.clock.advance(self.pause);
+        let byte = self.rest.split_to(self.rest.len().min(1));
+        Box::pin(std::future::ready((!byte.is_empty()).then_some(Ok(byte))))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {
+        self
+    }
 }
 
 /// Pieces that come from the last to the first.

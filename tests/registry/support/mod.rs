@@ -302,6 +302,11 @@ impl TestRegistry {
     }
 
     /// Whether somebody slept for exactly so many seconds, since the last call of this.
+    /// From now on upstreams send a byte in each `pause`.
+    pub fn drip_upstreams(&self, pause: Duration) {
+        self.composer_host.drip(&self.clock, pause);
+    }
+
     pub fn has_slept(&self, seconds: u64) -> bool {
         self.clock.take_slept().contains(&Duration::from_secs(seconds))
     }

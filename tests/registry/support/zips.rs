@@ -56,3 +56,12 @@ pub fn patched(mut bytes: Vec<u8>, old: &str, new: impl AsRef<[u8]>) -> Vec<u8> 
     assert!(at > 0, "{old} is not there");
     bytes
 }
+
+/// `zip` as if it had been made on another system: the number in each of its central headers that tells which.
+pub fn made_on(mut zip: Vec<u8>, system: u8) -> Vec<u8> {
+    let headers: Vec<usize> = (0..zip.len()).filter(|at| zip[*at..].starts_with(b"PK\x01\x02")).collect();
+    for at in headers {
+        zip[at + 5] = system;
+    }
+    zip
+}

@@ -40,6 +40,7 @@ mod remarks;
 mod signature;
 mod walk;
 mod wildmatch;
+mod work;
 mod writer;
 mod zip_format;
 mod zip_time;
@@ -49,6 +50,7 @@ pub use encoding::EncodingRefusal;
 pub use missing::{missing_files, missing_rule_files};
 pub use plan::{ArchivePlan, ArchivePlanning, LfsContent, PlannedEntry, PlannedKind, plan_archive};
 pub use remarks::{ArchiveRemark, ArchiveRemarks, RemarkClass, RemarkKind, shown};
+pub use work::{ArchiveWork, WorkSpent};
 pub use writer::ArchiveWriter;
 pub use zip_format::EntrySizes;
 
@@ -80,6 +82,8 @@ pub struct ArchiveLimits {
     pub inflated_bytes: u64,
     /// Bytes of the finished zip; never more than 4 GiB.
     pub zip_bytes: u64,
+    /// Steps of deciding what it holds; see [`ArchiveWork`].
+    pub work: u64,
 }
 
 impl Default for ArchiveLimits {
@@ -89,9 +93,13 @@ impl Default for ArchiveLimits {
             path_bytes: limits::ARCHIVE_PATH_BYTES,
             inflated_bytes: limits::ARCHIVE_INFLATED_BYTES,
             zip_bytes: limits::ARCHIVE_ZIP_BYTES,
+            work: limits::ARCHIVE_WORK,
         }
     }
 }
+
+/// Says of a path, and whether it is a directory, that it is left out.
+pub type Exclude<'a> = dyn Fn(&str, bool, &mut ArchiveWork) -> Result<bool, WorkSpent> + Sync + 'a;
 
 /// What to archive.
 #[derive(Clone, Copy)]
@@ -104,8 +112,8 @@ pub struct ArchiveOptions<'a> {
     pub tag: Option<&'a str>,
     /// Says of a path relative to the package's directory, and whether it is a directory, that it
     /// is left out (`archive.exclude` of composer.json). Nothing below a directory that is left
-    /// out is asked about.
-    pub exclude: &'a (dyn Fn(&str, bool) -> bool + Sync),
+    /// out is asked about. What that takes counts as work of the archive.
+    pub exclude: &'a Exclude<'a>,
     /// What it may cost.
     pub limits: ArchiveLimits,
 }
@@ -113,7 +121,13 @@ pub struct ArchiveOptions<'a> {
 impl Default for ArchiveOptions<'_> {
     /// The whole repository within the default limits, in the directory `package`.
     fn default() -> Self {
-        Self { path: None, directory: "package", tag: None, exclude: &|_, _| false, limits: ArchiveLimits::default() }
+        Self {
+            path: None,
+            directory: "package",
+            tag: None,
+            exclude: &|_, _, _| Ok(false),
+            limits: ArchiveLimits::default(),
+        }
     }
 }
 
@@ -167,6 +181,9 @@ pub enum ArchiveError {
     /// Too many rules in `.gitattributes`.
     #[error(transparent)]
     TooManyRules(#[from] TooManyRules),
+    /// Deciding what it holds is too much work.
+    #[error(transparent)]
+    WorkSpent(#[from] WorkSpent),
     /// A file's content has not the size that it was begun with.
     #[error("the file {path} has another size than was declared")]
     SizeMismatch {

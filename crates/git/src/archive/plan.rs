@@ -10,6 +10,7 @@ use crate::archive::package::Package;
 use crate::archive::placeholders::CommitText;
 use crate::archive::remarks::{ArchiveRemarks, RemarkKind};
 use crate::archive::walk::{Planned, Walk, WalkedTree, joined};
+use crate::archive::work::ArchiveWork;
 use crate::archive::{ARCHIVE_FORMAT, ArchiveError, ArchiveOptions};
 use crate::lfs::LfsPointer;
 use crate::limits::OBJECT_BYTES;
@@ -205,6 +206,11 @@ impl<'a> ArchivePlanning<'a> {
     /// Decides on the next directories and what is in them, `entries` in all. Says whether they were the last.
     pub fn step(&mut self, entries: usize) -> Result<bool, ArchiveError> {
         self.walk.step(entries)
+    }
+
+    /// The steps that were taken so far.
+    pub fn work(&self) -> ArchiveWork {
+        self.walk.work()
     }
 
     /// Decides on what is left.

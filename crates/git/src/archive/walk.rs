@@ -9,7 +9,9 @@ use crate::archive::conversion::Conversion;
 use crate::archive::package::Package;
 use crate::archive::plan::PlannedKind;
 use crate::archive::remarks::{ArchiveRemarks, RemarkKind, shown};
+use crate::archive::work::ArchiveWork;
 use crate::archive::{ArchiveError, ArchiveOptions};
+use crate::limits::{ARCHIVE_SLICE_WORK, ATTRIBUTE_BYTE_WORK};
 use crate::object::{EntryMode, Object, ObjectId, ObjectKind, TreeEntries, TreeEntry};
 use crate::pack::Packs;
 use crate::tree::{UnsafeReason, check_name, check_path, read_kind, read_tree, with_tree};
@@ -79,6 +81,7 @@ pub(crate) struct Walk<'a> {
     /// The keys of `taken` where a symlink would take a directory's place.
     links_over_directories: HashSet<Vec<u8>>,
     path_bytes: usize,
+    work: ArchiveWork,
     pending: Vec<Pending>,
     open: Option<OpenDirectory>,
     planned: Vec<Planned>,
@@ -104,6 +107,7 @@ impl<'a> Walk<'a> {
             taken: HashMap::new(),
             links_over_directories: HashSet::new(),
             path_bytes: 0,
+            work: ArchiveWork::new(options.limits.work),
             pending: vec![begin],
             open: None,
             planned: Vec::new(),
@@ -115,10 +119,14 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
-    /// Looks at the next directories and what is in them, `entries` in all: the last one may be looked at in several steps.
-    /// Says whether there are no more.
+    /// Looks at the next directories and what is in them, `entries` in all or fewer that are much work: the last directory
+    /// may be looked at in several steps. Says whether there are no more.
     pub(crate) fn step(&mut self, entries: usize) -> Result<bool, ArchiveError> {
+        let until = self.work.spent().saturating_add(ARCHIVE_SLICE_WORK);
         for _ in 0..entries {
+            if self.work.spent() >= until {
+                return Ok(false);
+            }
             let is_within = match self.open.take() {
                 Some(mut directory) => {
                     let is_within = self.look_at_next(&mut directory)?;
@@ -135,9 +143,14 @@ impl<'a> Walk<'a> {
         Ok(false)
     }
 
+    /// The steps that were taken so far.
+    pub(crate) fn work(&self) -> ArchiveWork {
+        self.work
+    }
+
     /// The entries below the package's directory, and what was left out.
     pub(crate) fn finish(mut self) -> Result<WalkedTree, ArchiveError> {
-        self.step(usize::MAX)?;
+        while !self.step(usize::MAX)? {}
         self.drop_links_over_directories();
         self.planned.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         Ok(WalkedTree { entries: self.planned, remarks: self.remarks })
@@ -165,6 +178,7 @@ impl<'a> Walk<'a> {
         let file = with_tree(self.packs, &tree, |tree| tree.get(ATTRIBUTES).map(|entry| (entry.mode, entry.oid)))?;
         if let Some((EntryMode::File | EntryMode::Executable, oid)) = file {
             let content = read_kind(self.packs, &oid, ObjectKind::Blob)?;
+            self.work.spend(content.data().len().saturating_mul(ATTRIBUTE_BYTE_WORK))?;
             self.attributes.add_file(path, content.data())?;
         }
         Ok(())
@@ -184,8 +198,8 @@ impl<'a> Walk<'a> {
     fn consider(&mut self, entry: &TreeEntry<'_>, path: Vec<u8>, depth: usize) -> Result<(), ArchiveError> {
         // git archive asks about a submodule as about a directory.
         let is_dir = matches!(entry.mode, EntryMode::Directory | EntryMode::Submodule);
-        let asked = self.attributes.of(&self.package.in_repository(&path), is_dir);
-        if asked.export_ignore || (self.options.exclude)(&String::from_utf8_lossy(&path), is_dir) {
+        let asked = self.attributes.of(&self.package.in_repository(&path), is_dir, &mut self.work)?;
+        if asked.export_ignore || (self.options.exclude)(&String::from_utf8_lossy(&path), is_dir, &mut self.work)? {
             return Ok(());
         }
         if let Err(reason) = check_name(entry.name).and_then(|()| check_path(&path)) {

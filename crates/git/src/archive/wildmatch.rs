@@ -1,12 +1,17 @@
 //! git's `wildmatch`: the patterns of `.gitattributes`, matched in time proportional to
-//! pattern × text whatever the pattern (git's own backtracks).
+//! pattern × text whatever the pattern (git's own backtracks), which is counted as [`ArchiveWork`].
 //!
 //! `*` and `?` stop at `/`; `**` as a whole name spans directories; `[…]` never matches `/`.
+
+use crate::archive::work::{ArchiveWork, WorkSpent};
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wildmatch {
     tokens: Vec<Token>,
+    /// How many bytes it ends with that only match themselves: most paths differ there from most patterns, which is found
+    /// without going through either.
+    literal_end: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +20,7 @@ enum Token {
     /// `?`
     One,
     /// `[…]`: one bit for each byte.
-    Class([u64; 4]),
+    Class(Box<[u64; 4]>),
     /// `*`
     Star,
     /// `**`
@@ -43,11 +48,11 @@ impl Wildmatch {
                 }
                 b'[' => match class(pattern, at + 1) {
                     Some((set, end)) => {
-                        tokens.push(Token::Class(set));
+                        tokens.push(Token::Class(Box::new(set)));
                         at = end;
                     }
                     None => {
-                        return Self { tokens: vec![Token::Never] };
+                        return Self::of(vec![Token::Never]);
                     }
                 },
                 b'\\' => match pattern.get(at + 1) {
@@ -56,7 +61,7 @@ impl Wildmatch {
                         at += 2;
                     }
                     None => {
-                        return Self { tokens: vec![Token::Never] };
+                        return Self::of(vec![Token::Never]);
                     }
                 },
                 _ => {
@@ -66,18 +71,28 @@ impl Wildmatch {
             }
             seen_special |= special;
         }
-        Self { tokens }
+        Self::of(tokens)
+    }
+
+    fn of(tokens: Vec<Token>) -> Self {
+        let literal_end = tokens.iter().rev().take_while(|token| matches!(token, Token::Byte(_))).count();
+        Self { tokens, literal_end }
     }
 
     /// Whether the whole of `text` matches: every state that the pattern can be in is tracked at
     /// once.
-    pub(crate) fn matches(&self, text: &[u8]) -> bool {
+    pub(crate) fn matches(&self, text: &[u8], work: &mut ArchiveWork) -> Result<bool, WorkSpent> {
+        if !self.ends_like(text, work)? {
+            return Ok(false);
+        }
         let end = self.tokens.len();
+        work.spend(end + 1)?;
         let mut states = vec![false; end + 1];
         let mut next = vec![false; end + 1];
         states[0] = true;
         self.skip_empty(&mut states);
         for &byte in text {
+            work.spend(end + 1)?;
             next.fill(false);
             let mut alive = false;
             for (at, token) in self.tokens.iter().enumerate().filter(|(at, _)| states[*at]) {
@@ -87,12 +102,21 @@ impl Wildmatch {
                 alive |= stay || go;
             }
             if !alive {
-                return false;
+                return Ok(false);
             }
             self.skip_empty(&mut next);
             std::mem::swap(&mut states, &mut next);
         }
-        states[end]
+        Ok(states[end])
+    }
+
+    /// Whether `text` ends with the bytes that the pattern ends with.
+    fn ends_like(&self, text: &[u8], work: &mut ArchiveWork) -> Result<bool, WorkSpent> {
+        let end = self.tokens.iter().rev().take(self.literal_end);
+        let is_same = |(token, byte): &(&Token, &u8)| **token == Token::Byte(**byte);
+        let same = end.zip(text.iter().rev()).take_while(is_same).count();
+        work.spend(same + 1)?;
+        Ok(same == self.literal_end)
     }
 
     /// Passes tokens that may match nothing. They only lead onwards, so one pass is enough.
@@ -237,6 +261,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn matches(pattern: &str, text: &[u8]) -> bool {
+        let result = Wildmatch::new(pattern.as_bytes()).matches(text, &mut ArchiveWork::new(u64::MAX));
+        result.expect("enough work")
+    }
+
     #[test]
     fn patterns_match_as_in_the_tests_of_git() {
         // From git's own t3070-wildmatch.sh, pathname mode.
@@ -302,17 +331,27 @@ mod tests {
             (false, "-adobe-courier-bold-o-normal--12-120-75-75-X-70-iso8859-1", "-*-*-*-*-*-*-12-*-*-*-m-*-*-*"),
             (true, "foo", "foo"),
         ] {
-            let compiled = Wildmatch::new(pattern.as_bytes());
-            assert_eq!(compiled.matches(text.as_bytes()), expected, "{text:?} {pattern:?}");
+            assert_eq!(matches(pattern, text.as_bytes()), expected, "{text:?} {pattern:?}");
         }
     }
 
     #[test]
     fn a_pattern_made_to_explode_does_not() {
-        let pattern = format!("{}b", "a*".repeat(500));
-        assert!(!Wildmatch::new(pattern.as_bytes()).matches(&[b'a'; 2000]));
-        let dirs = format!("{}x", "**/".repeat(300));
-        assert!(!Wildmatch::new(dirs.as_bytes()).matches("a/".repeat(500).as_bytes()));
+        let pattern = format!("{}b*", "a*".repeat(500));
+        assert!(!matches(&pattern, &[b'a'; 2000]));
+        let dirs = format!("{}x*", "**/".repeat(300));
+        assert!(!matches(&dirs, "a/".repeat(500).as_bytes()));
+    }
+
+    #[test]
+    fn matching_ends_where_the_work_ends() {
+        let pattern = Wildmatch::new("*a".repeat(1000).as_bytes());
+        let mut work = ArchiveWork::new(100_000);
+        assert_eq!(pattern.matches(&[b'a'; 5000], &mut work), Err(WorkSpent { limit: 100_000 }));
+        assert!(work.spent() > 90_000, "{work:?}");
+        let mut work = ArchiveWork::new(10);
+        assert_eq!(Wildmatch::new(b"*.rs").matches(b"src/main.php", &mut work), Ok(false));
+        assert_eq!(work.spent(), 1, "another end costs nothing to speak of");
     }
 
     proptest! {
@@ -321,7 +360,7 @@ mod tests {
             pattern in prop::collection::vec(prop::sample::select(b"ab/*?[]!^-\\:".to_vec()), 0..20),
             text in prop::collection::vec(prop::sample::select(b"ab/[]-".to_vec()), 0..20),
         ) {
-            let _ = Wildmatch::new(&pattern).matches(&text);
+            let _ = Wildmatch::new(&pattern).matches(&text, &mut ArchiveWork::new(u64::MAX));
         }
     }
 }

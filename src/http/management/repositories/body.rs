@@ -1,5 +1,6 @@
 //! What `/api/repositories` takes and shows.
 
+use composer::excerpt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -95,7 +96,7 @@ pub struct RepositoryRequest {
 
 fn parse_kind(kind: Option<&str>) -> Result<Option<RepositoryKind>, Failure> {
     let parse = |name: &str| {
-        let detail = || format!("`{}` is none of `git`, `composer`, `artifact`", name.escape_default());
+        let detail = || format!("`{}` is none of `git`, `composer`, `artifact`", excerpt(name).escape_default());
         RepositoryKind::parse(name).ok_or_else(|| Failure::invalid_field("kind", detail()))
     };
     kind.map(parse).transpose()
@@ -103,7 +104,7 @@ fn parse_kind(kind: Option<&str>) -> Result<Option<RepositoryKind>, Failure> {
 
 pub(super) fn parse_protocol(given: &Update<String>) -> Result<Update<SourceProtocol>, Failure> {
     let Update::Set(Some(name)) = given else { return Ok(given.clone().map(|_| SourceProtocol::Https)) };
-    let detail = || format!("`{}` is neither `https` nor `ssh`", name.escape_default());
+    let detail = || format!("`{}` is neither `https` nor `ssh`", excerpt(name).escape_default());
     let protocol = SourceProtocol::parse(name).ok_or_else(|| Failure::invalid_field("source_protocol", detail()))?;
     Ok(Update::Set(Some(protocol)))
 }
@@ -123,7 +124,7 @@ pub(super) fn parse_provider(
         }
         Some(name) => Provider::parse(name).ok_or_else(|| {
             let all = "`git`, `github`, `gitlab`, `bitbucket`, `gitea`, `composer`";
-            Failure::invalid_field("vcs_type", format!("`{}` is none of {all}", name.escape_default()))
+            Failure::invalid_field("vcs_type", format!("`{}` is none of {all}", excerpt(name).escape_default()))
         })?,
     };
     if kind.is_some_and(|kind| kind != named.kind()) {
@@ -434,7 +435,8 @@ impl RepositoriesQuery {
     pub(super) fn store_filter(&self) -> Result<RepositoryFilter, Failure> {
         let kind = parse_kind(self.kind.as_deref())?;
         let status = self.sync_status.as_deref().map(|name| {
-            let detail = || format!("`{}` is none of `pending`, `syncing`, `ok`, `failed`", name.escape_default());
+            let detail =
+                || format!("`{}` is none of `pending`, `syncing`, `ok`, `failed`", excerpt(name).escape_default());
             SyncStatus::parse(name).ok_or_else(|| Failure::invalid_field("sync_status", detail()))
         });
         Ok(RepositoryFilter { kind, status: status.transpose()? })

@@ -1,5 +1,6 @@
 //! Reading tokens: whoever is limited to some packages has those that see no more than they do.
 
+use composer::excerpt;
 use serde_json::{Value, json};
 
 use crate::registry::access::issuer::{Issuer, MAX_COMPARED_GRANTS};
@@ -29,7 +30,7 @@ pub async fn list(
     if let Some(sort) = sort
         && !SORTS.contains(&sort)
     {
-        let detail = format!("`{}` is none of `{}`", sort.escape_default(), SORTS.join("`, `"));
+        let detail = format!("`{}` is none of `{}`", excerpt(sort).escape_default(), SORTS.join("`, `"));
         return Err(Failure::invalid_field("sort", detail));
     }
     let covered = covered_grants(app, issuer).await?;

@@ -1,6 +1,6 @@
 //! What a request says that a token should be, and whether it may be so.
 
-use composer::{Constraint, PackageName, Stability};
+use composer::{Constraint, PackageName, Stability, excerpt};
 use serde_json::{Map, Value, json};
 
 use crate::ports::Millis;
@@ -155,7 +155,10 @@ fn checked_scopes(
         let all = Scope::all().map(Scope::as_str).collect::<Vec<_>>().join("`, `");
         wrong.push(
             "scopes",
-            format!("holds `{}`, which is none of `{all}`, nor an area like `packages:*`", name.escape_default()),
+            format!(
+                "holds `{}`, which is none of `{all}`, nor an area like `packages:*`",
+                excerpt(name).escape_default()
+            ),
         );
     }
     let asked: Vec<Scope> = names.iter().flat_map(|name| Scope::named(name)).collect();
@@ -281,7 +284,7 @@ fn check_prefixes(prefixes: &[String]) -> Option<String> {
     let bad = prefixes.iter().find(|prefix| !is_of_names(prefix, ""))?;
     Some(format!(
         "holds `{}`, which no package name starts with; use the beginning of a name, like `acme/`",
-        bad.escape_default()
+        excerpt(bad).escape_default()
     ))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use composer::notices::DocumentNotices;
-use composer::{DistMirror, PackageName, RepositoryRoot, Versions, read_package, read_root};
+use composer::{DistMirror, JsonBudget, PackageName, RepositoryRoot, Versions, read_package, read_root};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -18,9 +18,10 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::memory::Permit;
 use crate::registry::kernel::outbound::{
     Authorization, Authorizations, HostAuthorization, OutboundRequest, OutboundResponse, RequestError, host_of,
-    read_all, send_when_ready,
+    send_when_ready,
 };
 use crate::registry::kernel::provider::Provider;
+use crate::registry::kernel::upstream_pace::read_all;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::repositories::credentials::Credentials;
@@ -119,7 +120,12 @@ impl<'a> ComposerClient<'a> {
 
     /// The address that `reference`, a part of its documents, stands for.
     pub fn resolve(&self, reference: &str) -> Result<Url, UpstreamRepositoryError> {
-        self.base.join(reference).map_err(|_| UpstreamRepositoryError::Address(reference.to_owned()))
+        let refused = || UpstreamRepositoryError::Address(reference.to_owned());
+        // A URL is read without the line breaks in it; nobody writes them by mistake.
+        if reference.contains(char::is_control) {
+            return Err(refused());
+        }
+        self.base.join(reference).map_err(|_| refused())
     }
 
     /// The mirrors of archives that its root names, with their addresses in full: one that begins with a slash is on the
@@ -215,7 +221,7 @@ impl<'a> ComposerClient<'a> {
         if answer.response.status != StatusCode::OK {
             return Err(self.response_error(answer).await);
         }
-        let bytes = read_all(&mut *answer.response.body, limit).await?;
+        let bytes = read_all(self.app, &mut *answer.response.body, limit).await?;
         self.received_bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         Ok(bytes)
     }
@@ -229,7 +235,7 @@ impl<'a> ComposerClient<'a> {
         let mut answer = self.send(url, known).await?;
         match answer.response.status {
             StatusCode::OK => {
-                let bytes = read_all(&mut *answer.response.body, limit).await?;
+                let bytes = read_all(self.app, &mut *answer.response.body, limit).await?;
                 self.received_bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
                 let text = |name: HeaderName| {
                     answer.response.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -267,7 +273,7 @@ impl<'a> ComposerClient<'a> {
     /// say 404.
     pub async fn response_error(&self, mut answer: OutboundResponse) -> UpstreamRepositoryError {
         let status = answer.response.status.as_u16();
-        let message = match read_all(&mut *answer.response.body, MAX_ERROR_BYTES_READ).await {
+        let message = match read_all(self.app, &mut *answer.response.body, MAX_ERROR_BYTES_READ).await {
             Ok(bytes) => error_message(&bytes).map(|text| format!(": {text}")).unwrap_or_default(),
             Err(_) => String::new(),
         };
@@ -360,6 +366,7 @@ pub async fn fetch_package(
     let mut hasher = Sha256::new();
     let (mut versions, mut validators, mut size) = (Vec::new(), Vec::new(), 0);
     let mut notices = DocumentNotices::default();
+    let mut budget = JsonBudget::default();
     for (place, (url, got)) in got.into_iter().enumerate() {
         let got = match got {
             ConditionalResponse::Unchanged => remote.get(url, None, MAX_PACKAGE_BYTES).await?,
@@ -373,7 +380,7 @@ pub async fn fetch_package(
         hasher.update(Sha256::digest(&bytes));
         validators.push(these);
         size += bytes.len();
-        let Some(document) = read_package(&bytes, name)? else { continue };
+        let Some(document) = read_package(&bytes, name, &mut budget)? else { continue };
         versions.push(document.versions);
         if place == 0 {
             notices = document.notices;

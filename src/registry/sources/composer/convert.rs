@@ -33,6 +33,10 @@ const MAX_VERSIONS: usize = 5000;
 /// as large. The largest packages of packagist.org have nine million.
 const MAX_BYTES: usize = 12 << 20;
 
+/// Most values that all versions have, each in full: what a minified document writes once is repeated in each of them. 5,000
+/// versions × 400 values.
+const MAX_VALUES: usize = 2_000_000;
+
 /// Most versions that are named among those left out.
 const MAX_NAMED: usize = 20;
 
@@ -81,7 +85,17 @@ pub fn convert(
         taken: ConvertedVersions::default(),
     };
     let mut skipped = SkippedVersions::default();
+    let mut values_left = MAX_VALUES;
     for version in versions {
+        let values: usize = version.values().map(count_values).sum();
+        let Some(left) = values_left.checked_sub(values + 1) else {
+            skipped.note(
+                String::new(),
+                format!("the versions before it have {MAX_VALUES} values already; it and all behind it are left out"),
+            );
+            break;
+        };
+        values_left = left;
         let label = version.get("version").and_then(Value::as_str).unwrap_or("?").chars().take(100).collect();
         if let Err(reason) = taking.take(version)? {
             skipped.note(label, reason);
@@ -93,6 +107,15 @@ pub fn convert(
     let normalized = versions.iter().map(|version| version.normalized.clone()).collect();
     let live = LiveVersions { package: name.to_string(), versions: normalized, default_branch };
     Ok(ConvertedPackage { rendered, versions, live, dists, skipped: skipped.into_list(), undated: undated.len() })
+}
+
+/// How many values there are in one, itself included.
+fn count_values(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(count_values).sum(),
+        Value::Object(members) => members.values().map(count_values).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
 }
 
 #[derive(Default)]

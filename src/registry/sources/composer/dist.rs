@@ -19,6 +19,7 @@ use crate::registry::sources::composer::eligible_upstreams;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::lookup::ask_again;
 use crate::registry::sources::composer::url_login::UrlLogin;
+use crate::registry::sources::composer::zip_check::check_stored;
 use crate::registry::sources::incoming_archive::{IncomingArchive, IncomingArchiveError};
 use crate::store::OrganizationId;
 use crate::store::packages::authority::UpstreamRepository;
@@ -26,12 +27,16 @@ use crate::store::packages::remarks::{self, Remark, RemarkKind, RemarkSource, Re
 use crate::store::packages::version_source::VersionSource;
 use crate::store::sources::dists::{self, DistRow, NewArtifact, attach_first};
 use crate::store::sources::repositories;
+use crate::store::sources::upstream_answers::refuses_unsafe_zips;
 
 /// Largest archive that is mirrored: hashing it takes some seconds of CPU time.
 const MAX_BYTES: u64 = 512 << 20;
 
 /// Archives that an isolate fetches at the same time: each has a part of 5 MiB in memory, twice while it is stored.
 const DOWNLOAD_PERMITS: [&str; 4] = ["archive:1", "archive:2", "archive:3", "archive:4"];
+
+/// How many of these one upstream may have, so that one that is slow leaves places to the others.
+const PLACES_PER_UPSTREAM: usize = 2;
 
 /// How long a download waits for others in the same isolate.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -120,19 +125,41 @@ pub async fn fetch(
         fetched = asker.fetch(&now, None).await?;
     }
     let problem = match fetched {
-        Ok(artifact) => {
-            note_reachability(app, row, None).await;
-            return attach(app, row, artifact).await;
-        }
+        Ok(artifact) => return settle(app, organization, row, artifact).await,
         Err(problem) => problem,
     };
-    note_reachability(app, row, Some(&problem)).await;
+    note(app, row, unreachable(row, &problem)).await;
     if matches!(problem, UpstreamDistError::TooLarge) {
         app.ports.database.ask(dists::record_refusal(row.id, &problem.to_string())).await?;
         return Err(unavailable(&row.pretty, &problem.to_string()));
     }
     let message = format!("The archive of {name} {} is not available from its upstream: {problem}", row.pretty);
     Err(Failure::new(problem.kind(), message))
+}
+
+/// A place among those that fetch archives: one of the upstream's, and one of the isolate's.
+struct DownloadPlace {
+    of_upstream: Permit,
+    of_isolate: Permit,
+}
+
+impl DownloadPlace {
+    /// Waits for one of the upstream's first: who waits for a slow upstream is in nobody else's way.
+    async fn acquire(app: &App, upstream: &UpstreamRepository) -> Result<Self, Failure> {
+        let names: Vec<String> =
+            (1..=PLACES_PER_UPSTREAM).map(|number| format!("archive-of:{}:{number}", upstream.id)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let of_upstream = app.acquire_permit(&names, TIMEOUT).await.ok_or_else(busy)?;
+        let mut place =
+            Self { of_upstream, of_isolate: app.acquire_permit(&DOWNLOAD_PERMITS, TIMEOUT).await.ok_or_else(busy)? };
+        place.renew(app);
+        Ok(place)
+    }
+
+    fn renew(&mut self, app: &App) {
+        self.of_upstream.renew(app.now());
+        self.of_isolate.renew(app.now());
+    }
 }
 
 /// Who fetches the archives of a package.
@@ -151,7 +178,7 @@ impl Asker<'_> {
         known_sha1: Option<&str>,
     ) -> Result<Result<NewArtifact, UpstreamDistError>, Failure> {
         let Self { app, organization, name, upstream } = *self;
-        let mut permit = app.acquire_permit(&DOWNLOAD_PERMITS, TIMEOUT).await.ok_or_else(busy)?;
+        let mut place = DownloadPlace::acquire(app, upstream).await?;
         let mut remote = ComposerClient::new(app, upstream).map_err(|error| error.into_failure(name.as_str()))?;
         if let Some(sealed) = &row.upstream_login {
             remote.log_in(UrlLogin::open(app, organization, name, sealed)?);
@@ -161,7 +188,7 @@ impl Asker<'_> {
         let mut problem = UpstreamDistError::NotAnArchive(row.kind);
         for url in urls {
             let wanted = WantedArchive { kind: row.kind, sha1: promised };
-            match download(app, &mut remote, &url, wanted, &mut permit).await {
+            match download(app, &mut remote, &url, wanted, &mut place).await {
                 Err(UpstreamDistError::Mirror(UpstreamRepositoryError::Internal(failure))) => return Err(failure),
                 // As composer does it: only what cannot be had is looked for elsewhere.
                 settled @ (Ok(_) | Err(UpstreamDistError::Shasum { .. })) => return Ok(settled),
@@ -172,19 +199,51 @@ impl Asker<'_> {
     }
 }
 
-/// Has operators know whether the zip can be had that a composer.json in a git repository names.
-async fn note_reachability(app: &App, row: &DistRow, problem: Option<&UpstreamDistError>) {
-    if !matches!(row.source, VersionSource::Ref(_)) {
-        return;
+/// Attaches a zip that has come to its version, unless it is not safe and such ones are refused.
+async fn settle(
+    app: &App,
+    organization: OrganizationId,
+    row: &DistRow,
+    artifact: NewArtifact,
+) -> Result<NewArtifact, Failure> {
+    let checked = if row.kind == DistType::Zip { check_stored(app, &artifact).await? } else { Ok(()) };
+    let Err(rejected) = checked else {
+        note(app, row, None).await;
+        return attach(app, row, artifact).await;
+    };
+    let is_refused = app.ports.database.ask(refuses_unsafe_zips(organization)).await?;
+    let fate = if is_refused { "It is not handed out" } else { "It is handed out as it is" };
+    let text = format!("The zip that the upstream has is not safe everywhere: {rejected}. {fate} (`mirrored_zips`).");
+    note(app, row, Some(Remark::new(RemarkKind::UnsafeZip, text))).await;
+    if !is_refused {
+        return attach(app, row, artifact).await;
     }
-    let remark = |problem: &UpstreamDistError| {
+    let reason = format!("the zip that the upstream has is not safe: {rejected}");
+    let refused = dists::record_refusal(row.id, &reason);
+    let ((), is_anybodys) = app.ports.database.ask((refused, dists::is_artifact(&artifact.sha256))).await?;
+    if !is_anybodys {
+        app.ports.blobs.delete(vec![blob_key(&artifact.sha256)]).await?;
+    }
+    Err(unavailable(&row.pretty, &reason))
+}
+
+/// What operators are to know of a zip that a composer.json in a git repository names, and that cannot be had. Of those that
+/// the metadata of an upstream names, its syncs tell.
+fn unreachable(row: &DistRow, problem: &UpstreamDistError) -> Option<Remark> {
+    matches!(row.source, VersionSource::Ref(_)).then(|| {
         let text = format!(
             "The zip that its composer.json names could not be had: {problem}. It is asked for again with each download."
         );
         Remark::new(RemarkKind::UnreachableDist, text)
-    };
-    let remarks = problem.map(remark).into_iter().collect();
-    let about = [RemarksOn { subject: row.reference.to_string(), remarks }];
+    })
+}
+
+/// Has operators know what there is to be said of a zip that was fetched.
+async fn note(app: &App, row: &DistRow, remark: Option<Remark>) {
+    if remark.is_none() && !matches!(row.source, VersionSource::Ref(_)) {
+        return;
+    }
+    let about = [RemarksOn { subject: row.reference.to_string(), remarks: remark.into_iter().collect() }];
     let batch = remarks::replace(row.repository_id, RemarkSource::Dist, &about, app.now());
     if let Err(error) = app.ports.database.batch(batch).await {
         log::warn!("the remark on the zip of {} is as it was: {error:?}", row.pretty);
@@ -240,14 +299,14 @@ async fn download(
     remote: &mut ComposerClient<'_>,
     url: &str,
     wanted: WantedArchive<'_>,
-    permit: &mut Permit,
+    place: &mut DownloadPlace,
 ) -> Result<NewArtifact, UpstreamDistError> {
     let mut answer = remote.send(remote.resolve(url)?, None).await?;
     if answer.response.status != StatusCode::OK {
         return Err(remote.response_error(answer).await.into());
     }
     let mut archive = IncomingArchive::new(app, wanted.kind, MAX_BYTES, &answer.response.headers)?;
-    let mut result = receive(app, &mut archive, &mut *answer.response.body, permit).await;
+    let mut result = receive(app, &mut archive, &mut *answer.response.body, place).await;
     if result.is_ok() {
         result = check(&archive, wanted.sha1);
     }
@@ -264,10 +323,10 @@ async fn receive(
     app: &App,
     archive: &mut IncomingArchive<'_>,
     body: &mut dyn ByteStream,
-    permit: &mut Permit,
+    place: &mut DownloadPlace,
 ) -> Result<(), UpstreamDistError> {
     while archive.take_next(body).await?.is_some() {
-        permit.renew(app.now());
+        place.renew(app);
     }
     Ok(())
 }

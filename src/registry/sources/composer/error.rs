@@ -1,6 +1,6 @@
 //! Why an upstream repository could not be read.
 
-use composer::InvalidRepository;
+use composer::{InvalidRepository, excerpt};
 
 use crate::ports::{DatabaseError, Fault, HttpClientError};
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -36,7 +36,7 @@ pub enum UpstreamRepositoryError {
     #[error("there is no packages.json at this address, or the credentials may not see it (HTTP 404)")]
     NotARepository,
     /// A document that another one names is not there.
-    #[error("`{name}` is named by the repository, but not there (HTTP 404)")]
+    #[error("`{}` is named by the repository, but not there (HTTP 404)", excerpt(.name))]
     Missing {
         /// Its address.
         name: String,
@@ -53,7 +53,7 @@ pub enum UpstreamRepositoryError {
     #[error(transparent)]
     Document(#[from] InvalidRepository),
     /// A document that another one names says what cannot be understood.
-    #[error("`{name}`: {reason}")]
+    #[error("`{}`: {reason}", excerpt(.name))]
     Included {
         /// Its address.
         name: String,
@@ -62,7 +62,8 @@ pub enum UpstreamRepositoryError {
     },
     /// A document of many packages is too large.
     #[error(
-        "`{name}` is larger than {limit} bytes; serve the repository with `metadata-url`, so that its packages are asked for by name"
+        "`{}` is larger than {limit} bytes; serve the repository with `metadata-url`, so that its packages are asked for by name",
+        excerpt(.name)
     )]
     LargeDocument {
         /// Its address.
@@ -71,10 +72,10 @@ pub enum UpstreamRepositoryError {
         limit: usize,
     },
     /// An address in its documents leads nowhere.
-    #[error("`{0}` in its packages.json is not a URL")]
+    #[error("`{}` in its packages.json is not a URL", excerpt(.0))]
     Address(String),
     /// A document is another one than was announced.
-    #[error("`{name}` does not have the hash that the repository states for it")]
+    #[error("`{}` does not have the hash that the repository states for it", excerpt(.name))]
     Hash {
         /// Its address.
         name: String,

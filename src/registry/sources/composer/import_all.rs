@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use composer::{
-    FileReference, InvalidRepository, PackageName, RawMember, RepositoryFile, Versions, package_patterns,
+    FileReference, InvalidRepository, JsonBudget, PackageName, RawMember, RepositoryFile, Versions, package_patterns,
     read_included, read_package,
 };
 use sha1::Sha1;
@@ -286,7 +286,10 @@ impl FullImport<'_, '_> {
         let reference =
             FileReference { name: template.replace("%package%", name.as_str()), hash: provider.hash.clone() };
         let bytes = self.fetch(&reference, &with_hash(&reference), MAX_PACKAGE_BYTES).await?;
-        let versions = read_package(&bytes, name)?.into_iter().map(|document| document.versions).collect();
+        let versions = read_package(&bytes, name, &mut JsonBudget::default())?
+            .into_iter()
+            .map(|document| document.versions)
+            .collect();
         let published = PreviousAnswer { validators: Vec::new(), digest: provider.hash };
         Ok(self.import.add(PendingPackage::new(name.clone(), versions, published), bytes.len()).await?)
     }

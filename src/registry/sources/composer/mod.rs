@@ -34,6 +34,7 @@ pub mod signature;
 pub mod upstream_version;
 pub mod url_login;
 pub mod vanished;
+mod zip_check;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
 //! Reading one version as an upstream publishes it: is it one that can be published here, and where is its archive?
 //! Everything that Composer itself passes over in the metadata of a repository is passed over here, too.
 
-use composer::{DistType, LINK_TYPES, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Shasum, normalize};
+use composer::{
+    DistType, LINK_TYPES, Manifest, Map, NormalizedVersion, PackageName, RefVersion, Shasum, excerpt, normalize,
+};
 use git::ObjectId;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
@@ -61,7 +63,7 @@ pub fn parse_version(name: &PackageName, mut version: Map) -> Result<ParsedVersi
     let manifest = Manifest::parse_as(text.as_bytes(), name).map_err(|error| error.to_string())?;
     let own = |key: &str| manifest.json().get(key).and_then(Value::as_str);
     if let Some(other) = own("name").filter(|other| !other.eq_ignore_ascii_case(name.as_str())) {
-        return Err(format!("it is a version of {}", other.escape_default()));
+        return Err(format!("it is a version of {}", excerpt(other).escape_default()));
     }
     let pretty = own("version").ok_or("it has no version")?;
     if pretty.contains(char::is_control) || pretty.len() > PackageName::MAX_BYTES {
@@ -117,12 +119,16 @@ pub fn archive_location(dist: &Map) -> Result<ArchiveLocation, String> {
     let text = |key: &str| dist.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let name = text("type").unwrap_or_default();
     let kind = DistType::parse(name).ok_or_else(|| {
-        format!("its archive is a `{}`; only zip, tar, gzip and xz are mirrored", name.escape_default())
+        format!("its archive is a `{}`; only zip, tar, gzip and xz are mirrored", excerpt(name).escape_default())
     })?;
     let url = text("url").ok_or("its archive has no address")?;
     let reference = text("reference");
     if url.len() > MAX_URL || reference.is_some_and(|reference| reference.len() > MAX_URL) {
         return Err("the address or the reference of its archive is too long".to_owned());
+    }
+    // Both end in headers and in addresses.
+    if url.contains(char::is_control) || reference.is_some_and(|reference| reference.contains(char::is_control)) {
+        return Err("the address or the reference of its archive has control characters".to_owned());
     }
     if !url.starts_with("https://") && !url.starts_with("http://") {
         return Err("the address of its archive does not start with https://".to_owned());

@@ -11,8 +11,8 @@ use std::collections::HashSet;
 
 use composer::{ExcludeRules, Manifest};
 use git::{
-    ArchiveError, ArchiveOptions, ArchivePlan, ArchivePlanning, Capabilities, FetchError, FetchRequest, ObjectId,
-    PackError, PackLimits, Packs, TreeError, find_package_files, limits, missing_rule_files,
+    ArchiveError, ArchiveOptions, ArchivePlan, ArchivePlanning, ArchiveWork, Capabilities, FetchError, FetchRequest,
+    ObjectId, PackError, PackLimits, Packs, TreeError, find_package_files, limits, missing_rule_files,
 };
 
 use crate::registry::sources::git::error::SyncError;
@@ -160,7 +160,9 @@ impl<'a> ArchiveObjects<'a> {
     ) -> Result<ArchivePlan, ArchiveError> {
         let rules = exclude_rules(packs, commit, self.path())?;
         // Directories are never left out as such: a rule may take back single files below them.
-        let exclude = |file: &str, is_dir: bool| !is_dir && rules.excludes(file);
+        let exclude = |file: &str, is_dir: bool, work: &mut ArchiveWork| {
+            if is_dir { Ok(false) } else { rules.excludes(file, |steps| work.spend(steps)) }
+        };
         let defaults = ArchiveOptions::default();
         let directory = directory.unwrap_or(defaults.directory);
         let options = ArchiveOptions { path: self.path(), directory, tag, exclude: &exclude, ..defaults };

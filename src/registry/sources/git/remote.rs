@@ -17,8 +17,9 @@ use url::Url;
 
 use crate::ports::{ByteStream, Fault, HttpResponse};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::outbound::{Authorization, OutboundRequest, RequestError, read_all, send_when_ready};
+use crate::registry::kernel::outbound::{Authorization, OutboundRequest, RequestError, send_when_ready};
 use crate::registry::kernel::slices::SLICE_WORK;
+use crate::registry::kernel::upstream_pace::read_all;
 use crate::registry::sources::git::error::SyncError;
 
 /// Most bytes of an advertisement or a list of refs: 50,000 refs of 100 bytes, peeled, with room.
@@ -87,7 +88,7 @@ impl<'a> GitRemote<'a> {
     /// Asks what the server can do. One that knows no version 2 says what there is, too.
     pub async fn advertisement(&mut self) -> Result<Advertisement, SyncError> {
         let mut response = self.send(Method::GET, ADVERTISEMENT_PATH, Some(PROTOCOL_VERSION), Bytes::new()).await?;
-        let bytes = read_all(&mut *response.body, MAX_LISTING_BYTES).await?;
+        let bytes = read_all(self.app, &mut *response.body, MAX_LISTING_BYTES).await?;
         self.count(bytes.len());
         Ok(Advertisement::parse(&bytes)?)
     }
@@ -106,7 +107,7 @@ impl<'a> GitRemote<'a> {
     pub async fn refs(&mut self, capabilities: &Capabilities) -> Result<RemoteRefs, SyncError> {
         let request = ls_refs_request(capabilities);
         let mut response = self.post(capabilities, request).await?;
-        let bytes = read_all(&mut *response.body, MAX_LISTING_BYTES).await?;
+        let bytes = read_all(self.app, &mut *response.body, MAX_LISTING_BYTES).await?;
         self.count(bytes.len());
         Ok(parse_ls_refs(&bytes)?)
     }

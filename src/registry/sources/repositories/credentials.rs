@@ -1,5 +1,6 @@
 //! Credentials for a repository's host: read from a request, sealed for the database, opened for a request upstream.
 
+use composer::excerpt;
 use serde_json::{Value, json};
 
 use crate::registry::kernel::app::App;
@@ -57,7 +58,7 @@ impl Credentials {
             }
             Some("none") => return Err(wrong("must be absent when `credential_type` is `none`")),
             Some(other) => {
-                let detail = format!("`{}` is not one of `none`, `token`, `basic`", other.escape_default());
+                let detail = format!("`{}` is not one of `none`, `token`, `basic`", excerpt(other).escape_default());
                 return Err(Failure::invalid_field("credential_type", detail));
             }
         };
@@ -78,7 +79,7 @@ impl Credentials {
         if let Some(Value::Object(object)) = given
             && let Some(key) = object.keys().find(|key| !["token", "username", "password"].contains(&key.as_str()))
         {
-            return wrong(&format!("has an unknown field `{}`", key.escape_default()));
+            return wrong(&format!("has an unknown field `{}`", excerpt(key).escape_default()));
         }
         Ok(())
     }

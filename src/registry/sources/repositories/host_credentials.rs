@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use composer::excerpt;
 use serde_json::{Value, json};
 
 use crate::json::read_text;
@@ -121,13 +122,17 @@ impl HostCredentials {
 
 /// Checks the name of a host, as it is compared with that of an address.
 fn checked_host(app: &App, host: &str) -> Result<String, Failure> {
-    let odd =
-        || wrong(format!("`{}` is no host, like `cdn.example.com` or `cdn.example.com:8443`", host.escape_default()));
+    let odd = || {
+        wrong(format!(
+            "`{}` is no host, like `cdn.example.com` or `cdn.example.com:8443`",
+            excerpt(host).escape_default()
+        ))
+    };
     if host.is_empty() || host.len() > 255 || host.contains(|c: char| "/?#@\\".contains(c) || c.is_whitespace()) {
         return Err(odd());
     }
     let url = check_url(&format!("https://{host}/"), app.address_policy())
-        .map_err(|error| wrong(format!("`{}`: the address {error}", host.escape_default())))?;
+        .map_err(|error| wrong(format!("`{}`: the address {error}", excerpt(host).escape_default())))?;
     Ok(host_of(&url))
 }
 

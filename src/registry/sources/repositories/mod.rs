@@ -9,7 +9,7 @@ pub mod verify;
 
 use std::time::Duration;
 
-use composer::PackageName;
+use composer::{PackageName, excerpt};
 use git::PackagePath;
 use serde_json::json;
 use url::Url;
@@ -96,7 +96,7 @@ fn checked_package_filter(filter: Option<Vec<String>>) -> Result<Option<String>,
     let names: Option<Vec<String>> = filter.map(|filter| filter.iter().map(|glob| glob.to_ascii_lowercase()).collect());
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./*".contains(&byte);
     if let Some(odd) = names.iter().flatten().find(|glob| !glob.bytes().all(is_known)) {
-        let detail = format!("`{}` is neither a package name nor one with `*` in it", odd.escape_default());
+        let detail = format!("`{}` is neither a package name nor one with `*` in it", excerpt(odd).escape_default());
         return Err(Failure::invalid_field("package_filter", detail));
     }
     checked_filter("package_filter", names)

@@ -23,7 +23,7 @@ pub const MAX_ZIP_BYTES: usize = 32 * limits::MIB;
 
 /// Most files and directories of an uploaded zip. Archives that are built here may have more: of those nobody has to read
 /// the directory.
-const MAX_ENTRIES: usize = 20_000;
+pub const MAX_ENTRIES: usize = 20_000;
 /// Most bytes of the paths in an uploaded zip; held twice, as written and in lower case.
 const MAX_PATH_BYTES: usize = 2 * limits::MIB;
 /// Most bytes that an uploaded zip unpacks to.
@@ -42,6 +42,8 @@ const IGNORED_AT_TOP: &str = ".DS_Store";
 
 /// Begins every entry of a central directory; stored zips inside of a zip have some, too.
 const CENTRAL_HEADER: [u8; 4] = *b"PK\x01\x02";
+/// Where the external attributes are in it.
+pub const EXTERNAL_ATTRIBUTES: usize = 38;
 /// The reader makes some 500 bytes of each: 20 MB.
 const MAX_CENTRAL_HEADERS: usize = 2 * MAX_ENTRIES;
 
@@ -105,6 +107,18 @@ pub enum RejectedZip {
     /// It unpacks to too much.
     #[error("it unpacks to more than {0} bytes")]
     InflatesTooLarge(u64),
+    /// Its directory is not readable, or in a form that is not read.
+    #[error("its directory is damaged, or in another form than that of zips below 4 GiB")]
+    Directory,
+    /// Too many links to look at each.
+    #[error("it has more than {limit} symlinks")]
+    TooManyLinks {
+        /// The most that are looked at.
+        limit: usize,
+    },
+    /// It is not known where a link leads.
+    #[error("the target of the symlink {0} is too long, or not readable")]
+    UnreadableLink(String),
     /// No composer.json.
     #[error(transparent)]
     NoManifest(#[from] NoManifest),
@@ -152,14 +166,14 @@ pub fn inspect(bytes: &[u8]) -> Result<ZipContents, RejectedZip> {
         return Err(RejectedZip::TooManyEntries);
     }
     zip.validate_header_consistency()?;
-    let (names, remarks) = checked_names(&zip)?;
+    let (names, remarks) = checked_names(zip.file_names_raw())?;
     let listed: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != IGNORED_AT_TOP).collect();
     let manifest = manifest_path(&listed)?.to_owned();
     let directory = manifest.rfind('/').map_or("", |at| &manifest[..=at]);
     check_only_directory(&listed, directory)?;
     let wanted = FilesToRead::of(&names, directory);
     let limit = limit_of(bytes.len());
-    let mut reader = Inflating { zip: &mut zip, left: limit, limit, window: vec![0; WINDOW_BYTES] };
+    let mut reader = Inflating { bytes, zip: &mut zip, left: limit, limit, window: vec![0; WINDOW_BYTES] };
     let mut found = HashMap::new();
     for (index, name) in names.iter().enumerate() {
         let keep = *name == manifest || wanted.0.iter().any(|(_, path)| path == name);
@@ -192,12 +206,14 @@ fn limit_of(zip_bytes: usize) -> u64 {
 
 /// The names of all entries in their order, once all of them are safe together, and which of them differ in case only.
 /// Directories keep their slash.
-fn checked_names<R: Read + std::io::Seek>(zip: &ZipArchive<R>) -> Result<(Vec<String>, ArchiveRemarks), RejectedZip> {
+pub fn checked_names<'n>(
+    raw_names: impl Iterator<Item = &'n [u8]>,
+) -> Result<(Vec<String>, ArchiveRemarks), RejectedZip> {
     let mut taken = EntryNames::default();
-    let mut names = Vec::with_capacity(zip.len());
-    for raw in zip.file_names_raw() {
-        let refuse = |reason| RejectedZip::UnsafePath { path: raw.escape_ascii().to_string(), reason };
-        let name = std::str::from_utf8(raw).map_err(|_| RejectedZip::NotUtf8(raw.escape_ascii().to_string()))?;
+    let mut names = Vec::new();
+    for raw in raw_names {
+        let refuse = |reason| RejectedZip::UnsafePath { path: shown(raw), reason };
+        let name = std::str::from_utf8(raw).map_err(|_| RejectedZip::NotUtf8(shown(raw)))?;
         let path = name.strip_suffix('/').unwrap_or(name);
         check_relative_path(path).map_err(refuse)?;
         taken.take(path, path.len() < name.len())?;
@@ -236,7 +252,7 @@ impl EntryNames {
                         let other = shown(other.as_bytes());
                         self.remarks.add(part.as_bytes(), RemarkKind::SameWhereCaseIsIgnored { other });
                     }
-                    _ => return Err(RejectedZip::SamePath(path.escape_debug().to_string())),
+                    _ => return Err(RejectedZip::SamePath(shown(path.as_bytes()))),
                 },
             }
             if self.bytes > MAX_PATH_BYTES {
@@ -260,8 +276,17 @@ impl FilesToRead {
     }
 }
 
+/// The bits of unix that tell what an entry is, as its central header has them. Unpackers believe them whatever system the
+/// header says that the zip was made on.
+fn file_type(zip: &[u8], central_header: u64) -> u32 {
+    let at = usize::try_from(central_header).unwrap_or(usize::MAX).saturating_add(EXTERNAL_ATTRIBUTES);
+    let attributes = zip.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+    (u32::from_le_bytes(attributes) >> 16) & 0o170_000
+}
+
 /// A zip that is being inflated, and how much more it may unpack to.
 struct Inflating<'z, 'b> {
+    bytes: &'b [u8],
     zip: &'z mut ZipArchive<Cursor<&'b [u8]>>,
     left: u64,
     limit: u64,
@@ -271,7 +296,7 @@ struct Inflating<'z, 'b> {
 impl Inflating<'_, '_> {
     /// Inflates one entry; its content if it is to be kept and not too large.
     fn entry(&mut self, index: usize, name: &str, depth: usize, keep: bool) -> Result<Option<Vec<u8>>, RejectedZip> {
-        let shown = || name.escape_debug().to_string();
+        let shown = || shown(name.as_bytes());
         // Opening one that is encrypted or compressed otherwise would fail in words of the library.
         let raw = self.zip.by_index_raw(index)?;
         let method = raw.compression();
@@ -288,7 +313,7 @@ impl Inflating<'_, '_> {
         if says_another_name {
             return Err(RejectedZip::SecondName(shown()));
         }
-        let is_link = match raw.unix_mode().unwrap_or_default() & 0o170_000 {
+        let is_link = match file_type(self.bytes, raw.central_header_start()) {
             0o120_000 => true,
             0 | 0o100_000 | 0o040_000 => false,
             _ => return Err(RejectedZip::Special(shown())),

@@ -2,6 +2,7 @@
 
 mod busy;
 mod dist;
+mod evil;
 mod faults;
 mod import_all;
 pub mod lookup;
@@ -9,5 +10,6 @@ mod names;
 mod refresh;
 mod second_host;
 mod shapes;
+mod unsafe_zips;
 mod vanished;
 pub mod whole;

@@ -1,6 +1,7 @@
 //! Packages of git repositories.
 
 mod archive_contents;
+mod archive_work;
 mod archives;
 mod dates;
 mod faults;

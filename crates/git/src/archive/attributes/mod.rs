@@ -7,10 +7,13 @@
 
 mod line;
 
+use std::collections::HashMap;
+
 use self::line::{Line, Named, State, Subject};
 use crate::archive::conversion::{Conversion, EndOfLine};
 use crate::archive::wildmatch::Wildmatch;
-use crate::limits::ATTRIBUTE_RULES;
+use crate::archive::work::{ArchiveWork, WorkSpent};
+use crate::limits::{ATTRIBUTE_RULE_BYTES, ATTRIBUTE_RULES};
 
 /// The rules in force at one place of a walk through a tree.
 #[derive(Debug, Clone)]
@@ -19,12 +22,22 @@ pub struct Attributes {
     rules: Vec<Rule>,
     /// What the macros stand for. Their [`AttributeId`]s follow the ones of [`KNOWN`].
     macros: Vec<Macro>,
+    /// The place of each macro.
+    macro_names: HashMap<Vec<u8>, usize>,
+    /// What the macros hold, in the measure of [`ATTRIBUTE_RULE_BYTES`].
+    macro_bytes: usize,
 }
 
-/// More rules than [`ATTRIBUTE_RULES`].
+/// More rules than are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there are more than {ATTRIBUTE_RULES} rules in .gitattributes")]
-pub struct TooManyRules;
+pub enum TooManyRules {
+    /// More than [`ATTRIBUTE_RULES`].
+    #[error("there are more than {ATTRIBUTE_RULES} rules in .gitattributes")]
+    Number,
+    /// More than [`ATTRIBUTE_RULE_BYTES`].
+    #[error("the rules in .gitattributes are longer than {ATTRIBUTE_RULE_BYTES} bytes together")]
+    Bytes,
+}
 
 /// What an archive does with a path.
 pub(crate) struct PathAttributes {
@@ -52,7 +65,6 @@ struct AttributeId(usize);
 
 #[derive(Debug, Clone)]
 struct Macro {
-    name: Vec<u8>,
     assignments: Vec<Assignment>,
 }
 
@@ -66,6 +78,8 @@ struct Rule {
     name_only: bool,
     directory_only: bool,
     assignments: Vec<Assignment>,
+    /// What this rule and those before it hold, in the measure of [`ATTRIBUTE_RULE_BYTES`].
+    bytes_so_far: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -76,9 +90,9 @@ struct Assignment {
 
 impl Default for Attributes {
     fn default() -> Self {
-        let binary =
-            Macro { name: b"binary".to_vec(), assignments: vec![Assignment { attribute: TEXT, state: State::Unset }] };
-        Self { rules: Vec::new(), macros: vec![binary] }
+        let binary = Macro { assignments: vec![Assignment { attribute: TEXT, state: State::Unset }] };
+        let macro_names = HashMap::from([(b"binary".to_vec(), 0)]);
+        Self { rules: Vec::new(), macros: vec![binary], macro_names, macro_bytes: 0 }
     }
 }
 
@@ -106,9 +120,11 @@ impl Attributes {
                 continue;
             }
             if self.rules.len() >= ATTRIBUTE_RULES {
-                return Err(TooManyRules);
+                return Err(TooManyRules::Number);
             }
-            self.rules.push(Rule::new(base, &pattern, assignments));
+            let before = self.rules.last().map_or(self.macro_bytes, |rule| rule.bytes_so_far);
+            let bytes_so_far = within_bytes(before + pattern.len() + bytes_of(&assignments))?;
+            self.rules.push(Rule::new(base, &pattern, assignments, bytes_so_far));
         }
         Ok(())
     }
@@ -121,16 +137,19 @@ impl Attributes {
             // Git's own attributes are never taken for macros.
             if self.id_of(&name).is_none() {
                 if self.macros.len() >= ATTRIBUTE_RULES {
-                    return Err(TooManyRules);
+                    return Err(TooManyRules::Number);
                 }
-                self.macros.push(Macro { name: name.clone(), assignments: Vec::new() });
+                self.macro_bytes = within_bytes(self.macro_bytes + name.len())?;
+                self.macro_names.insert(name.clone(), self.macros.len());
+                self.macros.push(Macro { assignments: Vec::new() });
             }
             defined.push((name, line.assignments));
         }
         for (name, named) in defined {
             let assignments = self.assignments(&named);
-            if let Some(own) = self.macros.iter_mut().find(|known| known.name == name) {
-                own.assignments = assignments;
+            if let Some(at) = self.macro_names.get(&name) {
+                self.macro_bytes = within_bytes(self.macro_bytes + bytes_of(&assignments))?;
+                self.macros[*at].assignments = assignments;
             }
         }
         Ok(())
@@ -138,7 +157,7 @@ impl Attributes {
 
     fn id_of(&self, name: &[u8]) -> Option<AttributeId> {
         let known = KNOWN.iter().position(|known| *known == name);
-        let id = known.or_else(|| Some(KNOWN.len() + self.macros.iter().position(|known| known.name == name)?));
+        let id = known.or_else(|| Some(KNOWN.len() + self.macro_names.get(name)?));
         id.map(AttributeId)
     }
 
@@ -166,13 +185,16 @@ impl Attributes {
 
     /// Whether an archive leaves out `path`, which has no slash at its end. What is in a directory
     /// that is left out must not be asked about.
-    pub fn export_ignore(&self, path: &[u8], is_dir: bool) -> bool {
-        self.of(path, is_dir).export_ignore
+    ///
+    /// # Errors
+    /// When that takes more than what is left of `work`.
+    pub fn export_ignore(&self, path: &[u8], is_dir: bool, work: &mut ArchiveWork) -> Result<bool, WorkSpent> {
+        Ok(self.of(path, is_dir, work)?.export_ignore)
     }
 
     /// All that the rules say of `path`.
-    pub(crate) fn of(&self, path: &[u8], is_dir: bool) -> PathAttributes {
-        let states = self.states(path, is_dir);
+    pub(crate) fn of(&self, path: &[u8], is_dir: bool, work: &mut ArchiveWork) -> Result<PathAttributes, WorkSpent> {
+        let states = self.states(path, is_dir, work)?;
         let conversion = Conversion {
             end_of_line: states.end_of_line(),
             ident: states.is_set(IDENT),
@@ -181,19 +203,29 @@ impl Attributes {
             is_lfs: states.value(FILTER) == Some(b"lfs"),
         };
         let conversion = (conversion != Conversion::default()).then(|| Box::new(conversion));
-        PathAttributes { export_ignore: states.is_set(EXPORT_IGNORE), conversion }
+        Ok(PathAttributes { export_ignore: states.is_set(EXPORT_IGNORE), conversion })
     }
 
-    fn states(&self, path: &[u8], is_dir: bool) -> States<'_> {
-        let mut states = States { of: vec![None; KNOWN.len() + self.macros.len()] };
-        for rule in self.rules.iter().rev().filter(|rule| rule.applies(path, is_dir)) {
-            self.fill(&mut states, &rule.assignments);
+    fn states(&self, path: &[u8], is_dir: bool, work: &mut ArchiveWork) -> Result<States<'_>, WorkSpent> {
+        let known = KNOWN.len() + self.macros.len();
+        work.spend(known + path.len())?;
+        let mut states = States { of: vec![None; known] };
+        for rule in self.rules.iter().rev() {
+            if rule.applies(path, is_dir, work)? {
+                self.fill(&mut states, &rule.assignments, work)?;
+            }
         }
-        states
+        Ok(states)
     }
 
     /// Takes over what is not known yet; a macro that becomes set brings what it stands for.
-    fn fill<'s>(&'s self, states: &mut States<'s>, assignments: &'s [Assignment]) {
+    fn fill<'s>(
+        &'s self,
+        states: &mut States<'s>,
+        assignments: &'s [Assignment],
+        work: &mut ArchiveWork,
+    ) -> Result<(), WorkSpent> {
+        work.spend(assignments.len())?;
         for Assignment { attribute, state } in assignments.iter().rev() {
             if states.of[attribute.0].is_some() {
                 continue;
@@ -201,9 +233,10 @@ impl Attributes {
             states.of[attribute.0] = Some(state);
             let stands_for = attribute.0.checked_sub(KNOWN.len()).and_then(|at| self.macros.get(at));
             if let (State::Set, Some(Macro { assignments, .. })) = (state, stands_for) {
-                self.fill(states, assignments);
+                self.fill(states, assignments, work)?;
             }
         }
+        Ok(())
     }
 }
 
@@ -257,22 +290,36 @@ enum Text {
 }
 
 impl Rule {
-    fn new(base: usize, pattern: &[u8], assignments: Vec<Assignment>) -> Self {
+    fn new(base: usize, pattern: &[u8], assignments: Vec<Assignment>, bytes_so_far: usize) -> Self {
         let directory_only = pattern.ends_with(b"/");
         let pattern = pattern.strip_suffix(b"/").unwrap_or(pattern);
         let name_only = !pattern.contains(&b'/');
         let anchored = pattern.strip_prefix(b"/").unwrap_or(pattern);
-        Self { base, pattern: Wildmatch::new(anchored), name_only, directory_only, assignments }
+        Self { base, pattern: Wildmatch::new(anchored), name_only, directory_only, assignments, bytes_so_far }
     }
 
-    fn applies(&self, path: &[u8], is_dir: bool) -> bool {
+    fn applies(&self, path: &[u8], is_dir: bool, work: &mut ArchiveWork) -> Result<bool, WorkSpent> {
         if self.directory_only && !is_dir {
-            return false;
+            work.spend(1)?;
+            return Ok(false);
         }
         let below = path.get(self.base..).unwrap_or_default();
         let text = if self.name_only { below.rsplit(|byte| *byte == b'/').next().unwrap_or_default() } else { below };
-        self.pattern.matches(text)
+        self.pattern.matches(text, work)
     }
+}
+
+/// What attributes hold, in the measure of [`ATTRIBUTE_RULE_BYTES`]: one each, and their values.
+fn bytes_of(assignments: &[Assignment]) -> usize {
+    let value = |assignment: &Assignment| match &assignment.state {
+        State::Value(value) => value.len(),
+        State::Set | State::Unset | State::Unspecified => 0,
+    };
+    assignments.iter().map(|assignment| 1 + value(assignment)).sum()
+}
+
+fn within_bytes(bytes: usize) -> Result<usize, TooManyRules> {
+    if bytes > ATTRIBUTE_RULE_BYTES { Err(TooManyRules::Bytes) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -285,13 +332,18 @@ mod tests {
         attributes
     }
 
+    fn left_out(attributes: &Attributes, path: &[u8], is_dir: bool) -> bool {
+        attributes.export_ignore(path, is_dir, &mut ArchiveWork::new(u64::MAX)).expect("enough work")
+    }
+
     fn ignored(rules: &str, path: &str) -> bool {
         let (path, is_dir) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
-        of(rules).export_ignore(path.as_bytes(), is_dir)
+        left_out(&of(rules), path.as_bytes(), is_dir)
     }
 
     fn conversion(rules: &str) -> Conversion {
-        *of(rules).of(b"a.txt", false).conversion.unwrap_or_default()
+        let found = of(rules).of(b"a.txt", false, &mut ArchiveWork::new(u64::MAX)).expect("enough work");
+        *found.conversion.unwrap_or_default()
     }
 
     #[test]
@@ -344,8 +396,8 @@ mod tests {
         assert!(!ignored("[attr]dev export-ignore\n[attr]dev text\n/tests dev", "tests/"), "the last one wins");
         let mut attributes = of("[attr]dev export-ignore");
         attributes.add_file("src", b"[attr]own export-ignore\n/a own\n/b dev").expect("few rules");
-        assert!(!attributes.export_ignore(b"src/a", false), "a deeper file defines none");
-        assert!(attributes.export_ignore(b"src/b", false), "but uses them");
+        assert!(!left_out(&attributes, b"src/a", false), "a deeper file defines none");
+        assert!(left_out(&attributes, b"src/b", false), "but uses them");
     }
 
     #[test]
@@ -386,11 +438,11 @@ mod tests {
         let mut attributes = of("*.md export-ignore");
         let mark = attributes.len();
         attributes.add_file("src", b"/a.md -export-ignore\n/x export-ignore").expect("few");
-        assert!(!attributes.export_ignore(b"src/a.md", false));
-        assert!(attributes.export_ignore(b"src/b.md", false));
-        assert!(attributes.export_ignore(b"src/x", true));
+        assert!(!left_out(&attributes, b"src/a.md", false));
+        assert!(left_out(&attributes, b"src/b.md", false));
+        assert!(left_out(&attributes, b"src/x", true));
         attributes.truncate(mark);
-        assert!(attributes.export_ignore(b"lib/a.md", false));
+        assert!(left_out(&attributes, b"lib/a.md", false));
         assert!(!attributes.is_empty());
     }
 
@@ -399,8 +451,31 @@ mod tests {
         let mut attributes = Attributes::new();
         let most = "a export-ignore\nb linguist-vendored\n".repeat(ATTRIBUTE_RULES);
         assert_eq!(attributes.add_file("", most.as_bytes()), Ok(()));
-        assert_eq!(attributes.add_file("a", b"a export-ignore"), Err(TooManyRules));
+        assert_eq!(attributes.add_file("a", b"a export-ignore"), Err(TooManyRules::Number));
         let macros: Vec<String> = (0..=ATTRIBUTE_RULES).map(|number| format!("[attr]m{number} text\n")).collect();
-        assert_eq!(Attributes::new().add_file("", macros.concat().as_bytes()), Err(TooManyRules));
+        assert_eq!(Attributes::new().add_file("", macros.concat().as_bytes()), Err(TooManyRules::Number));
+    }
+    #[test]
+    fn the_length_of_all_rules_together_is_bounded() {
+        let long = format!("{} export-ignore\n", "[a]".repeat(600));
+        let mut attributes = Attributes::new();
+        assert_eq!(attributes.add_file("", long.repeat(100).as_bytes()), Ok(()));
+        let mark = attributes.len();
+        assert_eq!(attributes.add_file("a", long.repeat(100).as_bytes()), Err(TooManyRules::Bytes));
+        attributes.truncate(mark);
+        assert_eq!(attributes.add_file("b", long.repeat(40).as_bytes()), Ok(()), "those of `a` are forgotten");
+        let value = format!("a text={}\n", "x".repeat(1900));
+        assert_eq!(Attributes::new().add_file("", value.repeat(200).as_bytes()), Err(TooManyRules::Bytes));
+        let macros: Vec<String> = (0..900).map(|number| format!("[attr]m{number} {}\n", "text ".repeat(380))).collect();
+        assert_eq!(Attributes::new().add_file("", macros.concat().as_bytes()), Err(TooManyRules::Bytes));
+    }
+
+    #[test]
+    fn macros_that_use_each_other_are_work_too() {
+        let macros: Vec<String> = (0..900).map(|number| format!("[attr]m{number} m{}\n", number + 1)).collect();
+        let attributes = of(&(macros.concat() + "* m0"));
+        let mut work = ArchiveWork::new(u64::MAX);
+        assert_eq!(attributes.export_ignore(b"a", false, &mut work), Ok(false));
+        assert!(work.spent() > 1800, "{work:?}");
     }
 }

@@ -28,6 +28,15 @@ pub enum ArchiveRefusal {
     /// It has no commit id.
     #[error("its reference is not a commit id")]
     Reference,
+    /// It takes more memory or time than there is.
+    #[error(
+        "building it was begun {attempts} times and cut off each time, as happens when it takes more memory or CPU time than \
+         an isolate has"
+    )]
+    CutOff {
+        /// How often it was begun.
+        attempts: i64,
+    },
     /// It is for our limits, and its host's own zip cannot be had either.
     #[error("{refusal}, and the zip that {host} makes of it cannot be had: {reason}")]
     WithoutHostZip {
@@ -54,8 +63,9 @@ impl ArchiveRefusal {
                     | ArchiveError::InflatesTooLarge { .. }
                     | ArchiveError::ZipTooLarge { .. }
                     | ArchiveError::TooManyRules(_)
+                    | ArchiveError::WorkSpent(_)
             ),
-            Self::Reference | Self::WithoutHostZip { .. } => false,
+            Self::Reference | Self::CutOff { .. } | Self::WithoutHostZip { .. } => false,
         }
     }
 }
@@ -192,6 +202,7 @@ mod tests {
             (ArchiveRefusal::Archive(ArchiveError::Tree(TreeError::Pack(too_large()))), true),
             (ArchiveRefusal::Archive(ArchiveError::PathNotFound("src".to_owned())), false),
             (ArchiveRefusal::Reference, false),
+            (ArchiveRefusal::CutOff { attempts: 8 }, false),
             (without_host_zip(), false),
         ] {
             assert_eq!(refusal.is_for_limits(), expected, "{refusal}");

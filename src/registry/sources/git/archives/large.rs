@@ -14,6 +14,7 @@ use crate::ports::{Millis, PART_BYTES, UploadProgress};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::slices::Slices;
 use crate::registry::sources::git::archive_objects::BATCH_PACK_BYTES;
+use crate::registry::sources::git::archives::attempt::MAX_ATTEMPTS;
 use crate::registry::sources::git::archives::builder::{Builder, StoredArchive, commit_of};
 use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, too_large};
 use crate::registry::sources::git::archives::host_zip;
@@ -54,7 +55,9 @@ pub async fn advance(
     let (claimed, parts) = app.ports.database.ask((claim, archive_builds::parts(row.id))).await?;
     let Some(build) = claimed else { return Ok(Advance::Elsewhere) };
     let mut known = KnownBuild { is_doubtful: !parts.is_empty(), build, parts };
-    let result = if builder.objects.supports_filter() {
+    let result = if known.build.attempts > MAX_ATTEMPTS {
+        Err(BuildFailure::ForEver(ArchiveRefusal::CutOff { attempts: MAX_ATTEMPTS }))
+    } else if builder.objects.supports_filter() {
         advance_claimed(builder, row, until, slices, &mut known).await
     } else {
         build_whole(builder, row, slices).await
@@ -66,7 +69,7 @@ pub async fn advance(
         }
         result => result,
     };
-    let mut stmts = vec![archive_builds::renew(row.id, app.now(), Millis(0))];
+    let mut stmts = vec![archive_builds::release(row.id, app.now())];
     let result = match result {
         Err(BuildFailure::ForNow(SyncError::Internal(failure))) if known.is_doubtful => {
             log::warn!("the archive of {} is built anew, because its upload does not go on: {failure:?}", row.pretty);

@@ -7,6 +7,7 @@
 //! does not, what cannot be built here at all ([`host_zip`]), and what has files that Git LFS keeps, is left to a job of its own ([`large`]), which a download waits for. An isolate builds one of each at a time;
 //! a job gives way between two zips when a download waits.
 
+mod attempt;
 pub mod builder;
 mod failure;
 mod host_zip;
@@ -21,9 +22,11 @@ use git::{FetchError, Packs};
 use crate::ports::{Job, Millis, Stmt};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::memory::Permit;
 use crate::registry::kernel::slices::Slices;
 use crate::registry::packages::publish::render_again_after_builds;
 use crate::registry::sources::archive_store::{BUILD_PERMIT, LARGE_BUILD_PERMIT, acquire_build_permit, unavailable};
+use crate::registry::sources::git::archives::attempt::OneGoAttempt;
 use crate::registry::sources::git::archives::builder::{Builder, StoredArchive, commit_of};
 pub use crate::registry::sources::git::archives::failure::failed;
 use crate::registry::sources::git::archives::failure::{ArchiveRefusal, BuildFailure, OneGoFailure};
@@ -108,8 +111,17 @@ pub async fn build_missing(app: &App, repository_id: i64) -> Result<(), Failure>
             return Ok(());
         };
         let mut job = BuildJob { builder: Builder::new(app, repository_id).await?, slices: Slices::new(app, permit) };
-        let settled = job.build(rows, &mut deferred).await?;
-        let settled = settled.write(app, repository_id).await?;
+        let attempt = OneGoAttempt::begin(app, &rows).await?;
+        let settled = match job.build(rows, &mut deferred).await {
+            Ok(mut settled) => {
+                settled.stmts.insert(0, attempt.end_stmt());
+                settled.write(app, repository_id).await?
+            }
+            Err(failure) => {
+                attempt.end().await;
+                return Err(failure);
+            }
+        };
         drop(job);
         let is_awaited = app.memory.is_awaited(BUILD_PERMIT, app.now());
         if settled > 0 && (is_awaited || app.now() >= until) {
@@ -180,7 +192,11 @@ impl BuildJob<'_> {
 pub async fn build_large(app: &App, dist_id: i64) -> Result<(), Failure> {
     let until = app.now().plus(JOB_TIME);
     let row = app.ports.database.ask(dists::by_id(dist_id)).await?;
-    let Some(row) = row.filter(|row| row.sha256.is_none() && row.error.is_none()) else { return Ok(()) };
+    let Some(row) = row.filter(|row| row.sha256.is_none() && row.error.is_none()) else {
+        // Somebody else has ended it, and could not note that.
+        app.ports.database.ask([archive_builds::end(dist_id)]).await?;
+        return Ok(());
+    };
     let Some(permit) = app.acquire_permit(&[LARGE_BUILD_PERMIT], JOB_PATIENCE).await else {
         app.enqueue(Job::BuildLargeArchive { dist_id }, JOB_DELAY).await;
         return Ok(());
@@ -212,11 +228,17 @@ pub async fn build_large(app: &App, dist_id: i64) -> Result<(), Failure> {
 /// `NotFound` with the reason when the commit can never be packed or is gone, `Upstream` when its server fails, or when
 /// it is large and not built yet.
 pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure> {
-    if row.is_large {
+    if row.is_large(app.now()) {
+        if row.was_cut_off(app.now()) {
+            app.enqueue(Job::BuildLargeArchive { dist_id: row.id }, Duration::ZERO).await;
+        }
         return await_large_build(app, row).await;
     }
     let mut settled = Settled::default();
-    let refusal = match build_in_one_go(app, row).await {
+    let permit = acquire_build_permit(app).await?;
+    let attempt = OneGoAttempt::begin(app, std::slice::from_ref(row)).await?;
+    settled.stmts.push(attempt.end_stmt());
+    let refusal = match build_in_one_go(app, row, permit).await {
         Ok(stored) => {
             let artifact = stored.artifact.clone();
             settled.stored(stored);
@@ -228,7 +250,10 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
             settled.write(app, row.repository_id).await?;
             return await_large_build(app, row).await;
         }
-        Err(OneGoFailure::Failed(BuildFailure::ForNow(error))) => return Err(failed(error, commit_of(row))),
+        Err(OneGoFailure::Failed(BuildFailure::ForNow(error))) => {
+            attempt.end().await;
+            return Err(failed(error, commit_of(row)));
+        }
         Err(OneGoFailure::Failed(BuildFailure::ForEver(refusal))) => refusal,
     };
     settled.refused(row, &refusal);
@@ -238,8 +263,7 @@ pub async fn build_one(app: &App, row: &DistRow) -> Result<NewArtifact, Failure>
     Err(unavailable(&row.pretty, &refusal.to_string()))
 }
 
-async fn build_in_one_go(app: &App, row: &DistRow) -> Result<StoredArchive, OneGoFailure> {
-    let permit = acquire_build_permit(app).await?;
+async fn build_in_one_go(app: &App, row: &DistRow, permit: Permit) -> Result<StoredArchive, OneGoFailure> {
     let mut builder = Builder::new(app, row.repository_id).await?;
     let packs = builder.fetch_objects(std::slice::from_ref(row)).await?;
     builder.store_in_one_go(&packs, row, &mut Slices::new(app, permit)).await

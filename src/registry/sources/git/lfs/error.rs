@@ -36,7 +36,7 @@ pub enum LfsError {
         path: String,
     },
     /// It wants objects to be fetched in a way of its own.
-    #[error("it hands objects out by `{0}` only, which is not understood here")]
+    #[error("it hands objects out by `{}` only, which is not understood here", composer::excerpt(.0))]
     Transfer(String),
     /// It says so of the object.
     #[error("it answers with the error {code} for the file")]

@@ -8,7 +8,8 @@ use url::Url;
 
 use crate::ports::ByteStream;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::outbound::{Authorization, OutboundRequest, read_all, send_when_ready};
+use crate::registry::kernel::outbound::{Authorization, OutboundRequest, send_when_ready};
+use crate::registry::kernel::upstream_pace::read_all;
 use crate::registry::sources::git::lfs::batch::{ObjectAddress, ObjectAnswers, request};
 use crate::registry::sources::git::lfs::error::LfsError;
 use crate::registry::sources::git::remote::GitRemote;
@@ -66,7 +67,7 @@ impl<'a> LfsServer<'a> {
         let mut answer = send_when_ready(self.app, asked, self.authorization.as_ref()).await?;
         match answer.response.status {
             StatusCode::OK => {
-                let body = read_all(&mut *answer.response.body, MAX_ANSWER_BYTES).await?;
+                let body = read_all(self.app, &mut *answer.response.body, MAX_ANSWER_BYTES).await?;
                 ObjectAnswers::parse(&body, &self.endpoint)
             }
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {

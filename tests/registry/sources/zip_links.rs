@@ -1,0 +1,29 @@
+//! Links in zips, by whatever system the zip says that it was made on.
+
+use crate::support::TestRegistry;
+use crate::support::zips::{ZipEntry, made_on, package_with};
+
+#[tokio::test]
+async fn the_bits_of_a_link_are_believed_whatever_system_the_zip_was_made_on() {
+    for system in [0, 3, 7, 10, 19, 255] {
+        for (target, reason) in [
+            ("/etc/passwd", "the symlink link is unsafe: its target is absolute"),
+            ("../outside", "the symlink link is unsafe: its target may lie outside"),
+        ] {
+            let registry = TestRegistry::new();
+            let zip = made_on(package_with(ZipEntry::Link("link", target)), system);
+            let reply = registry.upload("acme/lib", "1.0.0", zip).await;
+            assert_eq!(reply.status, 400, "{system}: {}", reply.text());
+            assert!(reply.text().contains(reason), "{system}: {}", reply.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_repeats_only_the_beginning_of_a_long_name() {
+    let registry = TestRegistry::new();
+    let long = format!("a/{}/../b", "x".repeat(60_000));
+    let reply = registry.upload("acme/lib", "1.0.0", package_with(ZipEntry::Directory(&long))).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().len() < 2_000, "{} bytes", reply.text().len());
+}
