@@ -21,6 +21,9 @@ import { buildWorker } from "./lib/worker.mjs";
 /** The end-to-end tests with one composer never take longer, whatever hangs: 30 min. */
 const END_TO_END_LIMIT = 30 * 60_000;
 
+/** How long each fuzz target runs (tests/fuzz), when all tests do: eleven of them on two processors take a minute. */
+const FUZZ_SECONDS = "10";
+
 /** The files that run once with each composer: install, audit and filter lists, cooldown, customers. */
 const EVERY_COMPOSER = ["advisories", "cooldown", "install", "mirror-audit", "pinning", "shop"].map((name) => `${name}.test.mjs`);
 
@@ -57,7 +60,8 @@ await main(async () => {
 async function testRust(filter) {
   await requireRust();
   say("Running the Rust tests …");
-  const { code, output } = await watched("cargo", ["test", "--workspace", ...(filter === undefined ? [] : [filter])]);
+  const env = filter === undefined ? { FUZZ_SECONDS, ...process.env } : process.env;
+  const { code, output } = await watched("cargo", ["test", "--workspace", ...(filter === undefined ? [] : [filter])], { env });
   const lines = [...output.matchAll(/^test result: .* (\d+) passed; (\d+) failed;/gm)];
   const sum = (group) => lines.reduce((total, line) => total + Number(line[group]), 0);
   return [{ name: "rust", code, passed: sum(1), failed: sum(2) }];
