@@ -10,7 +10,7 @@ import { Stop } from "../scripts/lib/say.mjs";
 import { heapBytes } from "./inspector.mjs";
 import { basic } from "./load-client.mjs";
 
-const ADMIN_TOKEN = "bench-admin-token";
+const ADMIN_TOKEN = "bench-administrator-token";
 const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
 
 /** No request for set-up may take longer: 30 s. */

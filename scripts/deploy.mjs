@@ -20,6 +20,7 @@ import { ensurePackages } from "./lib/npm.mjs";
 import { npmBin, root } from "./lib/paths.mjs";
 import { attempt, run } from "./lib/run.mjs";
 import { Stop, main, say, step } from "./lib/say.mjs";
+import { requireLongAdminToken } from "./lib/secrets.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 
 const SECRETS = ["ADMIN_TOKEN", "ENCRYPTION_KEY"];
@@ -69,6 +70,7 @@ async function missingSecrets() {
     const commands = absent.map((name) => `\`npx wrangler secret put ${name}\``).join(" and ");
     throw new Stop(`The Worker has no ${absent.join(" and no ")}: run ${commands}, or set them in the environment, and deploy again.`);
   }
+  if (missing.includes("ADMIN_TOKEN")) requireLongAdminToken(process.env.ADMIN_TOKEN);
   return Object.fromEntries(missing.map((name) => [name, process.env[name]]));
 }
 

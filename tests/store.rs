@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const ACROSS: &[(&str, &[&str])] = &[
     ("access/past_grants", &["prune"]),
     ("access/sessions", &["end", "insert", "look_up", "page", "prune", "touch_last_seen"]),
-    ("access/tokens", &["find_valid"]),
+    ("access/tokens", &["find_valid", "touch_last_used"]),
     (
         "access/users",
         &["credentials", "credentials_by_email", "end_sessions", "set_password", "touch_failed", "touch_login"],

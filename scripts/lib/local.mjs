@@ -50,7 +50,8 @@ export async function startWorker({
   const { workerOptions } = optionsFrom(join(root, "wrangler.toml"), undefined, { envFiles: ["absent.env"] });
   const folder = (name) => join(state, "v3", name);
   mkdirSync(state, { recursive: true });
-  const { assets, ...ownOptions } = workerOptions;
+  // Rate Limiting counts a place's requests together: here there is one isolate, which counts by itself.
+  const { assets, ratelimits: _, ...ownOptions } = workerOptions;
   const worker = {
     ...ownOptions,
     serviceBindings: { ...ownOptions.serviceBindings, [assets.binding]: ASSETS },

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./paths.mjs";
-import { say } from "./say.mjs";
+import { Stop, say } from "./say.mjs";
 
 const FILE = join(root, ".dev.vars");
 
@@ -13,6 +13,15 @@ const MAKERS = {
   ADMIN_TOKEN: () => randomBytes(24).toString("base64url"),
   ENCRYPTION_KEY: () => randomBytes(32).toString("base64"),
 };
+
+/** Fewest characters of ADMIN_TOKEN; the Worker does not accept a shorter one either (src/registry/kernel/secrets.rs). */
+const MIN_ADMIN_TOKEN = 20;
+
+/** Stops when an ADMIN_TOKEN can be guessed. */
+export function requireLongAdminToken(token) {
+  if ([...token].length >= MIN_ADMIN_TOKEN) return;
+  throw new Stop(`ADMIN_TOKEN has fewer than ${MIN_ADMIN_TOKEN} characters: make one with \`openssl rand -base64 24\`.`);
+}
 
 /** `NAME=value` lines as an object; quotes around a value are dropped. */
 function parse(text) {
@@ -33,5 +42,6 @@ export function localSecrets() {
     chmodSync(FILE, 0o600);
     say(`Made up ${missing.join(" and ")} and wrote ${missing.length === 1 ? "it" : "them"} to .dev.vars`);
   }
+  requireLongAdminToken(vars.ADMIN_TOKEN);
   return vars;
 }

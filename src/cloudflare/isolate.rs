@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::{clock, console, d1, entropy, http_client, kv, r2, tasks};
+use super::{clock, console, d1, entropy, http_client, kv, r2, rate_limiter, tasks};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
@@ -11,6 +11,7 @@ use tower_service::Service;
 use worker::Env;
 
 use crate::http::router;
+use crate::ports::RateLimiter;
 use crate::registry::kernel::app::{App, Config, DEFAULT_SYNC_INTERVAL, Ports};
 use crate::registry::kernel::memory::Memory;
 use crate::registry::kernel::secrets::{Keyring, TokenHash};
@@ -28,6 +29,7 @@ struct SharedPorts {
     database: Arc<d1::D1>,
     blobs: Arc<r2::R2>,
     cache: Arc<kv::Kv>,
+    rate_limiter: Option<Arc<dyn RateLimiter>>,
 }
 
 static ISOLATE: OnceLock<Isolate> = OnceLock::new();
@@ -47,6 +49,7 @@ pub fn app(env: &Env, event: tasks::Event) -> worker::Result<App> {
             database: shared.database.clone(),
             blobs: shared.blobs.clone(),
             cache: shared.cache.clone(),
+            rate_limiter: shared.rate_limiter.clone(),
             http_client: Arc::new(http_client::Fetch),
             clock: Arc::new(clock::WallClock),
             entropy: Arc::new(entropy::WebCrypto),
@@ -74,6 +77,8 @@ impl Isolate {
                 database: Arc::new(d1::D1::new(env.d1("DB")?)),
                 blobs: Arc::new(r2::R2::new(env.bucket("ARTIFACTS")?)),
                 cache: Arc::new(kv::Kv::new(env.kv("KV")?)),
+                rate_limiter: rate_limiter::RateLimiter::find(env, "CREDENTIAL_LOOKUPS")
+                    .map(|limiter| Arc::new(limiter) as Arc<dyn RateLimiter>),
             },
             config: Arc::new(config(env)),
             memory: Arc::new(Memory::default()),
@@ -90,9 +95,14 @@ fn config(env: &Env) -> Config {
         log::error!("{error}");
         Keyring::default()
     });
+    let admin_token =
+        text("ADMIN_TOKEN").map(|token| TokenHash::of_admin(&token)).transpose().unwrap_or_else(|error| {
+            log::error!("{error}");
+            None
+        });
     let seconds = text("SYNC_INTERVAL_SECONDS").and_then(|text| text.parse().ok()).map(Duration::from_secs);
     Config {
-        admin_token: text("ADMIN_TOKEN").map(|token| TokenHash::of(&token)),
+        admin_token,
         keyring,
         allow_private_upstreams: text("ALLOW_PRIVATE_UPSTREAMS").as_deref() == Some("true"),
         public_url: text("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),

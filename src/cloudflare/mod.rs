@@ -20,6 +20,7 @@ mod http_client;
 mod isolate;
 mod kv;
 mod r2;
+mod rate_limiter;
 mod relay;
 mod tasks;
 

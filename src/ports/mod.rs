@@ -27,7 +27,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{port}: {reason}")]
 pub struct Fault {
-    /// Which port failed: `database`, `blobs`, `cache`, `queue`, `entropy`.
+    /// Which port failed: `database`, `blobs`, `cache`, `queue`, `entropy`, `rate limiter`.
     pub port: &'static str,
     /// What the platform said.
     pub reason: String,
@@ -247,6 +247,14 @@ pub trait Cache: Send + Sync {
     fn delete(&self, key: &str) -> BoxFuture<'_, Result<(), Fault>>;
     /// The first 1000 entries whose key starts with `prefix`.
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<CacheEntry>, Fault>>;
+}
+
+// ---------------------------------------------------------------------------------------------- rate limiter
+
+/// A limit that all isolates of a place count together (Rate Limiting).
+pub trait RateLimiter: Send + Sync {
+    /// Counts one more for `key`; whether that is within the limit.
+    fn is_within_limit(&self, key: &str) -> BoxFuture<'_, Result<bool, Fault>>;
 }
 
 // ---------------------------------------------------------------------------------------------- upstream

@@ -98,7 +98,7 @@ const COMMON_FAILURES: [(Kind, &str, &str); 10] = [
     (
         Kind::TooMany { retry_after: 0 },
         "RateLimited",
-        "The token's hour, or its minute of downloads of the package, is used up",
+        "The token's hour, or its minute of downloads of the package, is used up, or too many credentials from this network were not valid",
     ),
     (Kind::Internal, "InternalError", "The registry failed; the log says why, under the request's id"),
     (Kind::RequestTimeout, "RequestTimeout", "The body came too slowly"),

@@ -217,7 +217,8 @@ impl Authenticator {
         if let Some(counted) = &*self.authenticated.lock() {
             return Ok((counted.caller.clone(), None));
         }
-        let Authenticated { caller, prefetched } = authenticate(&self.app, self.credential.as_ref(), prefetch).await?;
+        let Authenticated { caller, prefetched } =
+            authenticate(&self.app, self.credential.as_ref(), self.address.as_deref(), prefetch).await?;
         let (limit, counting) = (self.surface.limits.requests, self.required.counting);
         let quota = match counting {
             Counting::Counted => rate_limit::consume(&self.app, &caller, limit, None).await,

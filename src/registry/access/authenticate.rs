@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::registry::access::caller::{Authenticated, Caller};
 use crate::registry::access::credential_cache::{look_up, recall};
-use crate::registry::access::session;
+use crate::registry::access::{failed_credentials, session};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::secrets::{PlainToken, TokenHash, TokenKind, is_key};
@@ -40,17 +40,18 @@ impl Credential {
     }
 }
 
-/// Finds out who presents `credential` (`None` when the request has none).
+/// Finds out who presents `credential` (`None` when the request has none), from `address`.
 ///
 /// `prefetch` is what the caller of this function would ask the database next; when the token has to be looked up there,
 /// both go in one round trip.
 ///
 /// # Errors
 /// [`Kind::Unauthenticated`] for a missing, malformed, unknown, revoked or expired credential, all in the same words
-/// but for the missing, the expired and the disabled one.
+/// but for the missing, the expired and the disabled one; [`Kind::TooMany`] when too many from this address have failed.
 pub async fn authenticate<B: Batch>(
     app: &App,
     credential: Option<&Credential>,
+    address: Option<&str>,
     prefetch: Option<B>,
 ) -> Result<Authenticated<B::Answer>, Failure> {
     let Some(credential) = credential.filter(|credential| !credential.secret.is_empty()) else {
@@ -63,23 +64,47 @@ pub async fn authenticate<B: Batch>(
     if app.config.admin_token.as_ref().is_some_and(|admin| admin.matches(&hash)) {
         return Ok(Authenticated { caller: Arc::new(Caller::admin()?), prefetched: None });
     }
-    let (kind, hash) = credential.matching_hash(hash).ok_or_else(unauthenticated)?;
-    if kind == TokenKind::Session {
-        return session::authenticate_session(app, &hash, prefetch).await;
-    }
-    let now = app.now();
-    let (caller, prefetched) = match recall(app, &hash, now) {
-        Some(caller) => (caller, None),
-        None => look_up(app, &hash, prefetch).await?,
+    let Some((kind, known_as)) = credential.matching_hash(hash.clone()) else {
+        failed_credentials::require_few(app, address)?;
+        failed_credentials::record_unknown(app, &hash, address);
+        return Err(unauthenticated());
     };
-    let caller = caller.ok_or_else(unauthenticated)?;
+    let Authenticated { caller, prefetched } = match recall(app, &known_as, app.now()) {
+        Some(caller) => Authenticated { caller: caller.ok_or_else(unauthenticated)?, prefetched: None },
+        None => identify(app, kind, &known_as, address, prefetch).await?,
+    };
     if caller.is_disabled {
         let detail = "This account was disabled. Ask whoever sold you the packages.";
         return Err(Failure::new(Kind::Unauthenticated, detail));
     }
-    if caller.expires_at.is_some_and(|end| end <= now) {
+    if caller.expires_at.is_some_and(|end| end <= app.now()) {
         return Err(Failure::new(Kind::Unauthenticated, "This token has expired. Ask for a new one."));
     }
+    Ok(Authenticated { caller, prefetched })
+}
+
+/// Looks a credential up that memory does not know.
+async fn identify<B: Batch>(
+    app: &App,
+    kind: TokenKind,
+    hash: &TokenHash,
+    address: Option<&str>,
+    prefetch: Option<B>,
+) -> Result<Authenticated<B::Answer>, Failure> {
+    let refused = || if kind == TokenKind::Session { session::ended() } else { unauthenticated() };
+    if failed_credentials::is_known_to_fail(app, hash) {
+        return Err(refused());
+    }
+    failed_credentials::admit_credential(app, hash, address).await?;
+    let (caller, prefetched) = match kind {
+        TokenKind::Session => session::look_up_session(app, hash, prefetch).await?,
+        TokenKind::Access | TokenKind::Invitation | TokenKind::Reset => look_up(app, hash, prefetch).await?,
+    };
+    let Some(caller) = caller else {
+        failed_credentials::record_unknown(app, hash, address);
+        return Err(refused());
+    };
+    failed_credentials::recognize(app, hash);
     Ok(Authenticated { caller, prefetched })
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use crate::ports::Millis;
 use crate::registry::access::caller::{CachedCredential, Caller};
+use crate::registry::access::failed_credentials::recognize;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{Cached, CountedCache};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::TokenHash;
-use crate::store::access::tokens::{HashedTokenRow, TokenRow, find_valid};
+use crate::store::access::tokens::{HashedTokenRow, TokenRow, find_valid, touch_last_used};
 use crate::store::query::Batch;
 
 /// How long an isolate goes by what it has read of a token.
@@ -20,7 +21,7 @@ pub const CALLER_TTL: Duration = Duration::from_secs(30);
 
 const MAX_CALLERS: usize = 4096;
 
-/// Callers by token hash; `None` is an unknown token.
+/// Callers by token hash; `None` is a token that was revoked a moment ago.
 pub type Callers = CountedCache<TokenHash, Cached<Option<Arc<Caller>>>, MAX_CALLERS>;
 
 /// How long KV keeps a token that nobody changes; each time it runs out, the look-up in the database notes that the
@@ -32,7 +33,8 @@ pub fn cache_key(hash: &TokenHash) -> String {
     format!("token:{}", hash.as_str())
 }
 
-/// What this isolate knows of a token, while that is fresh: a caller, or that the token is unknown.
+/// What this isolate knows of a token, while that is fresh: a caller, or that the token was revoked. Tokens that are nobody's
+/// are with [`failed_credentials`](crate::registry::access::failed_credentials).
 pub fn recall(app: &App, hash: &TokenHash, now: Millis) -> Option<Option<Arc<Caller>>> {
     let callers = app.memory.slot::<Callers>();
     let mut callers = callers.lock();
@@ -55,23 +57,31 @@ pub async fn look_up<B: Batch>(
         None
     });
     if let Some(record) = cached.and_then(|text| serde_json::from_str::<CachedCredential>(&text).ok()) {
-        return cache_in_memory(app, hash, Some(record)).map(|caller| (caller, None));
+        return cache_in_memory(app, hash, record).map(|caller| (Some(caller), None));
     }
     let (row, prefetched) = app.ports.database.ask((find_valid(hash.as_str(), now), prefetch)).await?;
-    let record = row.map(CachedCredential::from);
-    if let Some(record) = &record {
-        cache_in_kv(app, hash, record).await;
-    }
-    Ok((cache_in_memory(app, hash, record)?, prefetched))
+    let Some(row) = row else { return Ok((None, prefetched)) };
+    note_use(app, row.id, now);
+    let record = CachedCredential::from(row);
+    cache_in_kv(app, hash, &record).await;
+    Ok((Some(cache_in_memory(app, hash, record)?), prefetched))
 }
 
-fn cache_in_memory(
-    app: &App,
-    hash: &TokenHash,
-    record: Option<CachedCredential>,
-) -> Result<Option<Arc<Caller>>, Failure> {
-    let caller = record.map(Caller::from_record).transpose()?.map(Arc::new);
-    app.memory.slot::<Callers>().lock().put(hash.clone(), Cached { value: caller.clone(), cached_at: app.now() });
+/// Has the database note that a token was used. Nobody waits for that, and nothing is written for a credential that is
+/// nobody's.
+fn note_use(app: &App, id: i64, now: Millis) {
+    let later = app.clone();
+    app.ports.tasks.wait_until(Box::pin(async move {
+        if let Err(error) = later.ports.database.ask(touch_last_used(id, now)).await {
+            log::warn!("the last use of a token was not noted: {error}");
+        }
+    }));
+}
+
+fn cache_in_memory(app: &App, hash: &TokenHash, record: CachedCredential) -> Result<Arc<Caller>, Failure> {
+    let caller = Arc::new(Caller::from_record(record)?);
+    let cached = Cached { value: Some(caller.clone()), cached_at: app.now() };
+    app.memory.slot::<Callers>().lock().put(hash.clone(), cached);
     Ok(caller)
 }
 
@@ -109,6 +119,9 @@ pub async fn refresh_cached_by_hash(app: &App, hash: &TokenHash, token: Option<T
     let caller = token.map(|row| Caller::from_record(row.into()).map(Arc::new)).transpose();
     match caller {
         Ok(value) => {
+            if value.is_some() {
+                recognize(app, hash);
+            }
             let cached_at = app.now().plus(known_for);
             app.memory.slot::<Callers>().lock().put(hash.clone(), Cached { value, cached_at });
         }

@@ -6,6 +6,7 @@ pub mod authenticate;
 pub mod caller;
 pub mod credential_cache;
 pub mod denial;
+pub mod failed_credentials;
 pub mod grant;
 pub mod issuer;
 pub mod rate_limit;

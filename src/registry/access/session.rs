@@ -14,11 +14,11 @@ use serde_json::json;
 
 use crate::ports::Millis;
 use crate::registry::access::account::Account;
-use crate::registry::access::caller::{Authenticated, Caller};
+use crate::registry::access::caller::Caller;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::secrets::TokenHash;
-use crate::store::access::sessions;
+use crate::store::access::sessions::{self, SessionRow};
 use crate::store::query::Batch;
 
 /// A session ends when it was not used for so long.
@@ -61,27 +61,44 @@ async fn was_seen(app: &App, hash: &TokenHash, now: Millis) -> bool {
     record.is_some_and(|record| now < record.seen_at.plus(LAST_SEEN_INTERVAL))
 }
 
-/// The user whose session has this token. `prefetch` is asked in the same round trip.
+/// The user whose session has this token; `None` for a session that never was and for one that has ended. `prefetch` is
+/// asked in the same round trip.
 ///
 /// # Errors
-/// [`Kind::Unauthenticated`] in the same words for a session that never was and one that has ended.
-pub async fn authenticate_session<B: Batch>(
+/// When the database does not answer, or a row cannot be read.
+pub async fn look_up_session<B: Batch>(
     app: &App,
     hash: &TokenHash,
     prefetch: Option<B>,
-) -> Result<Authenticated<B::Answer>, Failure> {
+) -> Result<(Option<Arc<Caller>>, Option<B::Answer>), Failure> {
     let now = app.now();
     let was_seen = was_seen(app, hash, now).await;
-    let look_up = if was_seen { sessions::look_up } else { sessions::touch_last_seen };
-    let batch = (look_up(hash.as_str(), now, now.minus(IDLE_TIMEOUT)), prefetch);
+    let batch = (sessions::look_up(hash.as_str(), now, now.minus(IDLE_TIMEOUT)), prefetch);
     let (session, prefetched) = app.ports.database.ask(batch).await?;
-    let ended = || Failure::new(Kind::Unauthenticated, "This session has ended. Log in again.");
-    let session = session.ok_or_else(ended)?;
-    let user = session.user.ok_or_else(ended)?;
+    let Some(SessionRow { id, uid, user: Some(user), rate_limits, .. }) = session else {
+        return Ok((None, prefetched));
+    };
     if !was_seen {
-        cache_session(app, hash, &session.uid, now).await;
+        note_seen(app, hash, id, &uid, now);
     }
-    let rate_limits = session.rate_limits.unwrap_or_default();
-    let account = Account { user, session_id: session.id, session_uid: session.uid, rate_limits };
-    Ok(Authenticated { caller: Arc::new(Caller::of_account(account)?), prefetched })
+    let rate_limits = rate_limits.unwrap_or_default();
+    let account = Account { user, session_id: id, session_uid: uid, rate_limits };
+    Ok((Some(Arc::new(Caller::of_account(account)?)), prefetched))
+}
+
+/// Has the database note that a session was seen, and KV behind it. Nobody waits for that, and nothing is written for a
+/// token that is nobody's.
+fn note_seen(app: &App, hash: &TokenHash, id: i64, uid: &str, now: Millis) {
+    let (later, hash, uid) = (app.clone(), hash.clone(), uid.to_owned());
+    app.ports.tasks.wait_until(Box::pin(async move {
+        match later.ports.database.ask(sessions::touch_last_seen(id, now, now.minus(IDLE_TIMEOUT))).await {
+            Ok(()) => cache_session(&later, &hash, &uid, now).await,
+            Err(error) => log::warn!("the last use of a session was not noted: {error}"),
+        }
+    }));
+}
+
+/// The refusal of a session's token, in the same words for a session that never was and one that has ended.
+pub fn ended() -> Failure {
+    Failure::new(Kind::Unauthenticated, "This session has ended. Log in again.")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ports::{
-    Blobs, BoxFuture, Cache, Clock, Database, Entropy, HttpClient, Job, JobQueue, MAX_JOBS, Millis, Tasks,
+    Blobs, BoxFuture, Cache, Clock, Database, Entropy, HttpClient, Job, JobQueue, MAX_JOBS, Millis, RateLimiter, Tasks,
 };
 use crate::registry::kernel::address_policy::AddressPolicy;
 use crate::registry::kernel::memory::{Memory, Permit};
@@ -19,6 +19,8 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     /// Token look-ups and counters.
     pub cache: Arc<dyn Cache>,
+    /// Counts the look-ups of credentials, where it is bound.
+    pub rate_limiter: Option<Arc<dyn RateLimiter>>,
     /// HTTP out.
     pub http_client: Arc<dyn HttpClient>,
     /// Time.

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod git_address;
 pub mod ids;
 pub mod memory;
+pub mod network;
 pub mod outbound;
 pub mod pace;
 pub mod pattern;

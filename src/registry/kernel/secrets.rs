@@ -126,6 +126,9 @@ fn checksum(text: &str) -> String {
     characters.iter().map(|byte| char::from(*byte)).collect()
 }
 
+/// Fewest characters of `ADMIN_TOKEN`: 20 random ones of base64 are 120 bits.
+const MIN_ADMIN_TOKEN: usize = 20;
+
 /// SHA-256 of a token, lowercase hex.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TokenHash(String);
@@ -134,6 +137,14 @@ impl TokenHash {
     /// Hashes a token's text.
     pub fn of(token: &str) -> Self {
         Self(hex::encode(Sha256::digest(token.as_bytes())))
+    }
+
+    /// Hashes `ADMIN_TOKEN`, unless it can be guessed.
+    ///
+    /// # Errors
+    /// [`SecretError::ShortAdminToken`].
+    pub fn of_admin(token: &str) -> Result<Self, SecretError> {
+        if token.chars().count() < MIN_ADMIN_TOKEN { Err(SecretError::ShortAdminToken) } else { Ok(Self::of(token)) }
     }
 
     /// Hashes a consumer's key pair. No token hashes to the same: none begins like this.
@@ -173,6 +184,11 @@ pub enum SecretError {
     /// `ENCRYPTION_KEY` has an entry that is not 32 bytes of base64 or hex.
     #[error("ENCRYPTION_KEY entry {0} is not 32 bytes in base64 or hex; make one with `openssl rand -base64 32`")]
     BadKey(usize),
+    /// `ADMIN_TOKEN` is too short.
+    #[error(
+        "ADMIN_TOKEN has fewer than {MIN_ADMIN_TOKEN} characters, so it is not accepted and nobody is administrator; make one with `openssl rand -base64 24`"
+    )]
+    ShortAdminToken,
     /// There is no key to seal with.
     #[error(
         "ENCRYPTION_KEY is not set, so credentials cannot be stored; set it with `wrangler secret put ENCRYPTION_KEY`"
@@ -263,6 +279,14 @@ mod tests {
 
     fn entropy() -> Counting {
         Counting(AtomicU8::new(0))
+    }
+
+    #[test]
+    fn an_admin_token_of_fewer_than_20_characters_is_refused() {
+        let refused = TokenHash::of_admin(&"ä".repeat(19)).expect_err("too short").to_string();
+        assert!(refused.starts_with("ADMIN_TOKEN has fewer than 20 characters, so it is not accepted"), "{refused}");
+        let token = "ä".repeat(20);
+        assert_eq!(TokenHash::of_admin(&token).expect("long enough"), TokenHash::of(&token));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use crate::registry::access::credential_cache::refresh_cached;
+use crate::registry::access::failed_credentials::recognize;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::tokens::absent as no_token;
 use crate::registry::kernel::app::App;
@@ -61,7 +62,10 @@ pub async fn issue(app: &App, issuer: &Issuer, consumer_id: i64, description: &s
         return Err(absent(app, organization, consumer_id).await);
     }
     match made {
-        Some(row) => Ok(CreatedToken { plain, row: row.token }),
+        Some(row) => {
+            recognize(app, &hash);
+            Ok(CreatedToken { plain, row: row.token })
+        }
         None => {
             Err(Failure::new(Kind::Conflict, "Every seat of this consumer is taken. Delete a token, or raise `seats`."))
         }

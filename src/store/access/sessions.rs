@@ -66,11 +66,11 @@ pub fn look_up(hash: &str, now: Millis, idle_since: Millis) -> Query<Option<Sess
     )
 }
 
-/// The same as [`look_up`], and notes that the session was seen.
-pub fn touch_last_seen(hash: &str, now: Millis, idle_since: Millis) -> Query<Option<SessionRow>> {
-    Query::one(
-        concat!("UPDATE sessions SET seen_at = ?2 WHERE hash = ?1 AND", is_alive!(), " RETURNING ", session_columns!()),
-        [hash.into(), now.into(), idle_since.into()],
+/// Notes that a session was seen, if it is not over.
+pub fn touch_last_seen(id: i64, now: Millis, idle_since: Millis) -> Stmt {
+    Stmt::new(
+        concat!("UPDATE sessions SET seen_at = ?2 WHERE id = ?1 AND", is_alive!()),
+        [id.into(), now.into(), idle_since.into()],
     )
     .idempotent()
 }

@@ -434,17 +434,22 @@ pub async fn page(
 
 // Across organizations: who presents a secret is found by its hash alone; the row names the organization.
 
-/// Looks a live token up by its hash (SHA-256, lowercase hex) and notes that it was used.
+/// Looks a live token up by its hash (SHA-256, lowercase hex).
 /// By the hash of the secret before the last rotation it is found until that one's time is over, and ends with it.
 pub fn find_valid(hash: &str, now: Millis) -> Query<Option<TokenRow>> {
     Query::one(
         concat!(
-            "UPDATE tokens SET last_used_at = ?2
-              WHERE (hash = ?1 OR (previous_hash = ?1 AND previous_until > ?2)) AND revoked_at IS NULL
-             RETURNING CASE WHEN hash = ?1 THEN expires_at
-                            ELSE min(previous_until, coalesce(expires_at, previous_until)) END AS expires_at, ",
-            columns_but_expiry!()
+            "SELECT CASE WHEN hash = ?1 THEN expires_at
+                         ELSE min(previous_until, coalesce(expires_at, previous_until)) END AS expires_at, ",
+            columns_but_expiry!(),
+            " FROM tokens
+              WHERE (hash = ?1 OR (previous_hash = ?1 AND previous_until > ?2)) AND revoked_at IS NULL"
         ),
         [hash.into(), now.into()],
     )
+}
+
+/// Notes that a token was used.
+pub fn touch_last_used(id: i64, now: Millis) -> Stmt {
+    Stmt::new("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", [id.into(), now.into()]).idempotent()
 }

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startWorker } from "../../../scripts/lib/local.mjs";
 
-export const ADMIN_TOKEN = "e2e-admin-token";
+export const ADMIN_TOKEN = "e2e-administrator-token";
 const OPERATOR = { authorization: `Bearer ${ADMIN_TOKEN}`, connection: "close" };
 export const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString("base64");
 

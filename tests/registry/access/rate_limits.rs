@@ -354,7 +354,7 @@ async fn a_changed_limit_counts_what_was_used_already() {
 /// The caller behind a token.
 async fn caller_of(app: &App, token: &str) -> Arc<Caller> {
     let credential = Credential { user: None, secret: token.to_owned() };
-    authenticate(app, Some(&credential), None::<Stmt>).await.expect("a token").caller
+    authenticate(app, Some(&credential), None, None::<Stmt>).await.expect("a token").caller
 }
 
 #[tokio::test]

@@ -326,7 +326,7 @@ async fn no_look_up_reads_a_whole_table() {
         rostrum::store::access::users::credentials(1).stmt().clone(),
         rostrum::store::access::users::by_uid(ROOT, "uid").stmt().clone(),
         rostrum::store::access::sessions::look_up("hash", START, START).stmt().clone(),
-        rostrum::store::access::sessions::touch_last_seen("hash", START, START).stmt().clone(),
+        rostrum::store::access::sessions::touch_last_seen(1, START, START),
     ] {
         let plan = registry.database.plan(&stmt);
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{}\n{plan}", stmt.sql);

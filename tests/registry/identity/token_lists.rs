@@ -68,6 +68,7 @@ async fn a_list_can_be_sorted_both_ways() {
     registry.get("/packages.json").basic(&tokens[1].1).send().await.expect(200);
     registry.advance_seconds(10);
     registry.get("/packages.json").basic(&tokens[0].1).send().await.expect(200);
+    registry.run_until_idle().await;
     for (query, expected) in [
         ("sort=created_at", vec![0, 1, 2, 3]),
         ("sort=-created_at", vec![3, 2, 1, 0]),

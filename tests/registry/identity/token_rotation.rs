@@ -33,6 +33,7 @@ async fn a_rotation_replaces_the_secret_and_nothing_else() {
     let path = format!("/api/tokens/{id}");
     let before = registry.get(&path).bearer(ADMIN).send().await.expect(200).json();
     registry.get("/packages.json").basic(&old).send().await.expect(200);
+    registry.run_until_idle().await;
     let reply = rotate(&registry, &id, &json!({})).await.expect(200);
     let new = secret(&reply);
     let mut shown = reply.json();

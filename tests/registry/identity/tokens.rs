@@ -332,6 +332,7 @@ async fn presenting_a_token_is_noted() {
     let (id, token) = registry.token(&json!({"description": "a"})).await;
     registry.advance_seconds(60);
     registry.get("/packages.json").basic(&token).send().await.expect(200);
+    registry.run_until_idle().await;
     let view = registry.get(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200).json();
     assert_eq!(view["last_used_at"], START.seconds() + 60);
 }

@@ -119,6 +119,7 @@ impl TestRegistry {
             database: database.clone(),
             blobs: blobs.clone(),
             cache: cache.clone(),
+            rate_limiter: None,
             http_client: Arc::new(TestNetwork {
                 git: git_host.clone(),
                 composer: composer_host.clone(),

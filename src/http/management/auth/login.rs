@@ -167,7 +167,8 @@ pub struct AcceptRequest {
     responses(
         (status = 201, description = "The user", body = UserView),
         (status = 404, description = "The invitation is not valid (any more)"),
-        (status = 409, description = "There is a user with this address already")
+        (status = 409, description = "There is a user with this address already"),
+        (status = 429, description = "Too many links and credentials from this network were not valid; `Retry-After` says for how long")
     )
 )]
 pub async fn accept_invitation(
@@ -197,7 +198,8 @@ pub struct ResetRequest {
     request_body = ResetRequest,
     responses(
         (status = 200, description = "Set", body = Done),
-        (status = 404, description = "The link is not valid (any more)")
+        (status = 404, description = "The link is not valid (any more)"),
+        (status = 429, description = "Too many links and credentials from this network were not valid; `Retry-After` says for how long")
     )
 )]
 pub async fn reset_password(

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
 use crate::registry::access::credential_cache::{CACHE_TTL, refresh_cached};
+use crate::registry::access::failed_credentials::recognize;
 use crate::registry::access::grant::everything;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::access::rights::Rights;
@@ -109,7 +110,10 @@ pub async fn issue(app: &App, issuer: &Issuer, draft: &TokenDraft, keep: Option<
         details: json!({ "scopes": row.scopes, "expires_at": row.expires_at, "grants": row.grants }),
     };
     let recorded = issuer.by.record(app, &event)?;
-    Ok(tokens::insert(&*app.ports.database, row, draft.plain.hash().as_str(), recorded, keep).await?)
+    let hash = draft.plain.hash();
+    tokens::insert(&*app.ports.database, row, hash.as_str(), recorded, keep).await?;
+    recognize(app, &hash);
+    Ok(())
 }
 
 /// Changes what the request names, and nothing else.

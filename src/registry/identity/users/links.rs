@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::ports::{DatabaseError, Millis};
 use crate::registry::access::actor::Actor;
+use crate::registry::access::failed_credentials;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::access::rights::{Extent, Rights};
 use crate::registry::access::role::Role;
@@ -54,7 +55,9 @@ impl Link {
     }
 }
 
-fn not_good(what: &str) -> Failure {
+/// The refusal of a link's token that came from the address of `by`, which counts as a failure of it.
+fn not_good(app: &App, by: &Actor, what: &str) -> Failure {
+    failed_credentials::record_failure(app, by.address.as_deref());
     let detail = format!("This {what} is not valid: it is mistyped, has ended or was used before. Ask for a new one.");
     Failure::new(Kind::NotFound, detail)
 }
@@ -128,7 +131,8 @@ pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure
 /// Makes the user whom an invitation's holder becomes.
 pub async fn accept(app: &App, by: &Actor, token: &str, name: &str, chosen: &str) -> Result<UserRow, Failure> {
     let name = checked_name(name)?;
-    let refused = || not_good("invitation");
+    let refused = || not_good(app, by, "invitation");
+    failed_credentials::admit(app, by.address.as_deref()).await?;
     let hash = PlainToken::hash_of(token, TokenKind::Invitation).ok_or_else(refused)?;
     let now = app.now();
     // Before the password is hashed: that is work that not everybody is to cause.
@@ -193,7 +197,8 @@ pub async fn issue_reset(app: &App, issuer: &Issuer, uid: &str) -> Result<Link, 
 
 /// Sets the password that a link's holder chooses. All sessions end; a second factor stays.
 pub async fn reset(app: &App, by: &Actor, token: &str, chosen: &str) -> Result<(), Failure> {
-    let refused = || not_good("link");
+    let refused = || not_good(app, by, "link");
+    failed_credentials::admit(app, by.address.as_deref()).await?;
     let hash = PlainToken::hash_of(token, TokenKind::Reset).ok_or_else(refused)?;
     let now = app.now();
     let found = password_resets::by_hash(&*app.ports.database, hash.as_str(), now).await?;

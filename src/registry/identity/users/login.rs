@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::ports::Millis;
 use crate::registry::access::actor::Actor;
+use crate::registry::access::failed_credentials::recognize;
 use crate::registry::access::session::{IDLE_TIMEOUT, MAX_LIFETIME, MAX_SESSIONS_PER_USER, cache_session};
 use crate::registry::identity::users::password::{self, PasswordCheck};
 use crate::registry::identity::users::second_factor::{SecondFactorInput, SecondFactorProof, prove};
@@ -141,6 +142,7 @@ async fn start(
         // Another login has spent the same code, or the user was changed, since the password was looked at.
         return Err(if second_factor.is_some() { wrong_code() } else { wrong_password() });
     }
+    recognize(app, &hash);
     cache_session(app, &hash, &uid, now).await;
     let user = UserRow { last_login_at: Some(now), ..row.user };
     let spent = i64::from(matches!(factor, Factor::RecoveryCode(_)));

@@ -5,9 +5,9 @@
 //! looked at, so that many at once do not slip through together. An account counts by the address that was typed in,
 //! known or not: the answers are the same. A login that succeeds begins to count its account anew and gives its own
 //! attempt back to the address. Whoever knows an account's address can keep its user out for as long as they go on
-//! trying; sessions are not affected, and neither is `ADMIN_TOKEN`.
+//! trying; sessions are not affected, and neither is `ADMIN_TOKEN`. Before the database is asked at all, each isolate counts what
+//! fails from a network ([`failed_credentials`]).
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use serde_json::json;
@@ -15,9 +15,11 @@ use sha2::{Digest, Sha256};
 
 use crate::ports::{Millis, Stmt};
 use crate::registry::access::actor::Actor;
+use crate::registry::access::failed_credentials;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::kernel::network::Network;
 use crate::store::Query;
 use crate::store::access::users::{CredentialRow, touch_failed};
 use crate::store::identity::throttles::{self, ThrottleLimit};
@@ -40,7 +42,7 @@ impl LoginAttempt {
     /// An attempt on the account with this normalized e-mail address, from this IP address.
     pub fn new(email: &str, address: Option<&str>) -> Self {
         let account = format!("account:{}", hex::encode(Sha256::digest(email.as_bytes())));
-        Self { account, address: format!("address:{}", network_of(address.unwrap_or("unknown"))) }
+        Self { account, address: format!("address:{}", Network::of_host(address)) }
     }
 
     /// The statements that settle an attempt that was good.
@@ -59,17 +61,6 @@ impl LoginAttempt {
     }
 }
 
-/// An IPv6 host has a whole /64 to itself and can take another address for every attempt.
-fn network_of(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V6(v6)) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        _ => address.to_owned(),
-    }
-}
-
 /// Counts an attempt and looks up whom it is on, in one round trip.
 ///
 /// # Errors
@@ -80,6 +71,7 @@ pub async fn begin(
     attempt: &LoginAttempt,
     credentials: Query<Option<CredentialRow>>,
 ) -> Result<Option<CredentialRow>, Failure> {
+    failed_credentials::admit(app, by.address.as_deref()).await?;
     let now = app.now();
     let ends_at = now.plus(WINDOW);
     let gate = ThrottleLimit { key: &attempt.address, most: MAX_FAILURES_PER_ADDRESS };
@@ -92,11 +84,13 @@ pub async fn begin(
     let ((), address, account, user) = app.ports.database.ask(batch).await?;
     if let Some(tally) = address.filter(|tally| tally.attempts > MAX_FAILURES_PER_ADDRESS) {
         let shown = attempt.address.trim_start_matches("address:");
+        failed_credentials::record_failure(app, by.address.as_deref());
         note_lockout(app, by, &attempt.address, MAX_FAILURES_PER_ADDRESS, Some(shown)).await?;
         return Err(too_many(now, tally.ends_at));
     }
     if let Some(tally) = account.filter(|tally| tally.attempts > MAX_FAILURES_PER_ACCOUNT) {
         let known = user.as_ref().map(|row| row.user.uid.as_str());
+        failed_credentials::record_failure(app, by.address.as_deref());
         note_lockout(app, by, &attempt.account, MAX_FAILURES_PER_ACCOUNT, known).await?;
         return Err(too_many(now, tally.ends_at));
     }
@@ -121,6 +115,7 @@ async fn note_lockout(app: &App, by: &Actor, key: &str, most: i64, target: Optio
 /// Notes an attempt that failed: with its account, if there is one. So the log grows by at most [`MAX_FAILURES_PER_ACCOUNT`]
 /// entries a user and window.
 pub async fn failed(app: &App, by: &Actor, user: Option<&CredentialRow>, reason: &str) -> Result<(), Failure> {
+    failed_credentials::record_failure(app, by.address.as_deref());
     let target = user.map_or("", |row| row.user.uid.as_str());
     let event = AuditEvent { action: "login.failed", target, label: None, details: json!({ "reason": reason }) };
     // For an account that does not exist the same statements run, and change nothing.
@@ -135,11 +130,9 @@ mod tests {
 
     #[test]
     fn the_addresses_of_one_ipv6_network_count_together() {
-        let of = |address| LoginAttempt::new("a@example.org", Some(address)).address;
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "address:2001:db8:1:2::/64");
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_eq!(of("203.0.113.9"), "address:203.0.113.9");
-        assert_eq!(LoginAttempt::new("a@example.org", None).address, "address:unknown");
+        let of = |address| LoginAttempt::new("a@example.org", address).address;
+        assert_eq!(of(Some("2001:db8:1:2:3:4:5:6")), "address:2001:db8:1:2::/64");
+        assert_eq!(of(Some("203.0.113.9")), "address:203.0.113.9");
+        assert_eq!(of(None), "address:unknown");
     }
 }
