@@ -16,9 +16,9 @@ use serde_json::Value;
 fn sees(question: &Value) -> Value {
     let (version, constraint) = (question[0].as_str().expect("text"), question[1].as_str().expect("text"));
     let row = GrantRow { version_constraint: constraint.to_owned(), ..grant::packages("acme/lib") };
-    let Ok(grant) = Grant::from_row(row) else { return Value::Null };
+    let Ok(grant) = Grant::from_row(&row) else { return Value::Null };
     let version = normalize(version).expect("a version");
-    View::new(rostrum::store::OrganizationId::ROOT, &[grant], Millis(0))
+    View::new(rostrum::store::OrganizationId::ROOT, &[std::sync::Arc::new(grant)], Millis(0))
         .version_filter("acme/lib")
         .sees(&version, Some(Released::at(Millis(0))))
         .into()

@@ -98,6 +98,9 @@ pub enum InvalidPart {
     TooLarge(String),
 }
 
+/// What an allocator keeps of each allocation, and what it rounds up.
+const ALLOCATION_BYTES: usize = 16;
+
 /// A version constraint.
 ///
 /// `Display` is the reference's string form (`[>= 1.0.0.0-dev < 2.0.0.0-dev]`), which is equal for constraints
@@ -122,7 +125,11 @@ impl Constraint {
             part,
             reason,
         })?;
-        Ok(Self { written: written.to_owned(), alternatives })
+        let mut constraint = Self { written: written.to_owned(), alternatives };
+        // It is kept, and read more often than it is made.
+        constraint.alternatives.shrink_to_fit();
+        constraint.alternatives.iter_mut().for_each(Vec::shrink_to_fit);
+        Ok(constraint)
     }
 
     /// `*`: every version matches, named branches too.
@@ -153,6 +160,29 @@ impl Constraint {
             terms.iter().all(|term| others.iter().all(|other| term.intersects(other)))
         };
         self.alternatives.iter().any(|terms| provided.alternatives.iter().any(|others| all_pairs(terms, others)))
+    }
+
+    /// How many comparisons it is made of: the most that [`matches`](Self::matches) makes of one version.
+    pub fn comparisons(&self) -> usize {
+        self.alternatives.iter().map(Vec::len).sum()
+    }
+
+    /// About how many bytes of memory it takes, the allocator's own among them.
+    pub fn bytes(&self) -> usize {
+        let of_term = |term: &Term| match term {
+            Term::All => size_of::<Term>(),
+            Term::Compare(_, version) => size_of::<Term>() + ALLOCATION_BYTES + version.capacity(),
+        };
+        let of_alternative = |terms: &Vec<Term>| {
+            let spare = terms.capacity() - terms.len();
+            size_of_val(terms) + ALLOCATION_BYTES + spare * size_of::<Term>() + terms.iter().map(of_term).sum::<usize>()
+        };
+        let spare = self.alternatives.capacity() - self.alternatives.len();
+        size_of::<Self>()
+            + 2 * ALLOCATION_BYTES
+            + self.written.capacity()
+            + spare * size_of::<Vec<Term>>()
+            + self.alternatives.iter().map(of_alternative).sum::<usize>()
     }
 
     /// The author's text.

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use composer::Constraint;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::Millis;
 use crate::registry::access::account::Account;
-use crate::registry::access::grant::{Grant, everything};
+use crate::registry::access::grant::{Grant, everything, read_grants};
 use crate::registry::access::role::{Role, role_of};
 use crate::registry::access::scope::Scope;
 use crate::registry::access::view::View;
@@ -55,7 +56,7 @@ pub struct Caller {
     home: Option<OrganizationId>,
     /// What it may do.
     pub scopes: Vec<Scope>,
-    grants: Vec<Grant>,
+    grants: Vec<Arc<Grant>>,
     /// What the grants let through; made when it is asked for, and again when a grant has ended or another organization
     /// is asked for.
     view: Mutex<Option<Arc<View>>>,
@@ -105,8 +106,20 @@ impl Caller {
     }
 
     /// What the caller may see, ended or not.
-    pub fn grants(&self) -> &[Grant] {
+    pub fn grants(&self) -> &[Arc<Grant>] {
         &self.grants
+    }
+
+    /// About how many bytes of memory it takes with its view, besides the constraints of its grants.
+    pub fn bytes(&self) -> usize {
+        let scopes = self.scopes.capacity() * size_of::<Scope>();
+        let grants: usize = self.grants.iter().map(|grant| grant.bytes()).sum();
+        size_of::<Self>() + size_of::<View>() + self.name.capacity() + scopes + grants
+    }
+
+    /// The constraint of each of its grants.
+    pub fn constraints(&self) -> impl Iterator<Item = &Arc<Constraint>> {
+        self.grants.iter().map(|grant| &grant.versions)
     }
 
     /// Whose its downloads are: a consumer's, whichever of its tokens it used.
@@ -146,7 +159,7 @@ impl Caller {
             name: "admin".to_owned(),
             home: None,
             scopes: vec![Scope::Admin],
-            grants: vec![Grant::from_row(everything())?],
+            grants: vec![Arc::new(Grant::from_row(&everything())?)],
             view: Mutex::default(),
             rate_limit_max: None,
             rate_limits: RateLimits::default(),
@@ -166,7 +179,7 @@ impl Caller {
             name: format!("user:{}", account.user.uid),
             home: Some(account.user.organization),
             scopes: role.scopes(),
-            grants: vec![Grant::from_row(everything())?],
+            grants: vec![Arc::new(Grant::from_row(&everything())?)],
             view: Mutex::default(),
             rate_limit_max: None,
             rate_limits: account.rate_limits,
@@ -178,8 +191,11 @@ impl Caller {
         })
     }
 
-    /// The holder of a token.
-    pub fn from_record(record: CachedCredential) -> Result<Self, Failure> {
+    /// The holder of a token; constraints that are `known` are not parsed again.
+    pub fn from_record(
+        record: CachedCredential,
+        known: impl Fn(&str) -> Option<Arc<Constraint>>,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             subject: Subject::Token { id: record.id },
             name: match record.consumer_id {
@@ -188,7 +204,7 @@ impl Caller {
             },
             home: Some(record.organization),
             scopes: Scope::of_stored(&record.scopes),
-            grants: record.grants.into_iter().map(Grant::from_row).collect::<Result<_, _>>()?,
+            grants: read_grants(record.grants, known)?,
             view: Mutex::default(),
             rate_limit_max: record.rate_limit_max,
             rate_limits: record.rate_limits,

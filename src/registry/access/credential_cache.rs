@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crate::ports::Millis;
 use crate::registry::access::caller::{CachedCredential, Caller};
+use crate::registry::access::caller_cache::Callers;
 use crate::registry::access::failed_credentials::recognize;
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::cache::{Cached, CountedCache};
+use crate::registry::kernel::cache::Cached;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::TokenHash;
 use crate::store::access::tokens::{HashedTokenRow, TokenRow, find_valid, touch_last_used};
@@ -18,11 +19,6 @@ use crate::store::query::Batch;
 
 /// How long an isolate goes by what it has read of a token.
 pub const CALLER_TTL: Duration = Duration::from_secs(30);
-
-const MAX_CALLERS: usize = 4096;
-
-/// Callers by token hash; `None` is a token that was revoked a moment ago.
-pub type Callers = CountedCache<TokenHash, Cached<Option<Arc<Caller>>>, MAX_CALLERS>;
 
 /// How long KV keeps a token that nobody changes; each time it runs out, the look-up in the database notes that the
 /// token was used.
@@ -57,14 +53,14 @@ pub async fn look_up<B: Batch>(
         None
     });
     if let Some(record) = cached.and_then(|text| serde_json::from_str::<CachedCredential>(&text).ok()) {
-        return cache_in_memory(app, hash, record).map(|caller| (Some(caller), None));
+        return cache_in_memory(app, hash, Some(record), app.now()).map(|caller| (caller, None));
     }
     let (row, prefetched) = app.ports.database.ask((find_valid(hash.as_str(), now), prefetch)).await?;
     let Some(row) = row else { return Ok((None, prefetched)) };
     note_use(app, row.id, now);
     let record = CachedCredential::from(row);
     cache_in_kv(app, hash, &record).await;
-    Ok((Some(cache_in_memory(app, hash, record)?), prefetched))
+    Ok((cache_in_memory(app, hash, Some(record), app.now())?, prefetched))
 }
 
 /// Has the database note that a token was used. Nobody waits for that, and nothing is written for a credential that is
@@ -76,13 +72,6 @@ fn note_use(app: &App, id: i64, now: Millis) {
             log::warn!("the last use of a token was not noted: {error}");
         }
     }));
-}
-
-fn cache_in_memory(app: &App, hash: &TokenHash, record: CachedCredential) -> Result<Arc<Caller>, Failure> {
-    let caller = Arc::new(Caller::from_record(record)?);
-    let cached = Cached { value: Some(caller.clone()), cached_at: app.now() };
-    app.memory.slot::<Callers>().lock().put(hash.clone(), cached);
-    Ok(caller)
 }
 
 async fn cache_in_kv(app: &App, hash: &TokenHash, record: &CachedCredential) {
@@ -116,21 +105,30 @@ pub async fn refresh_cached(app: &App, row: HashedTokenRow) {
 /// The same of one secret; `None` is not valid any more.
 pub async fn refresh_cached_by_hash(app: &App, hash: &TokenHash, token: Option<TokenRow>) {
     let known_for = if token.is_some() { KV_PROPAGATION } else { CACHE_TTL };
-    let caller = token.map(|row| Caller::from_record(row.into()).map(Arc::new)).transpose();
-    match caller {
-        Ok(value) => {
-            if value.is_some() {
-                recognize(app, hash);
-            }
-            let cached_at = app.now().plus(known_for);
-            app.memory.slot::<Callers>().lock().put(hash.clone(), Cached { value, cached_at });
-        }
+    match cache_in_memory(app, hash, token.map(CachedCredential::from), app.now().plus(known_for)) {
+        Ok(Some(_)) => recognize(app, hash),
+        Ok(None) => {}
         Err(failure) => {
             log::error!("a changed token cannot be read: {failure:?}");
-            app.memory.slot::<Callers>().lock().pop(hash);
+            app.memory.slot::<Callers>().lock().remove(hash);
         }
     }
     if let Err(fault) = app.ports.cache.delete(&cache_key(hash)).await {
         log::error!("a changed token may stay cached for {} s more: {fault}", CACHE_TTL.as_secs());
     }
+}
+
+/// Has this isolate go by `record` for [`CALLER_TTL`] after `cached_at`; `None` is a revoked token. The caller.
+fn cache_in_memory(
+    app: &App,
+    hash: &TokenHash,
+    record: Option<CachedCredential>,
+    cached_at: Millis,
+) -> Result<Option<Arc<Caller>>, Failure> {
+    let callers = app.memory.slot::<Callers>();
+    let mut callers = callers.lock();
+    let read = |record| Caller::from_record(record, |written| callers.constraint(written)).map(Arc::new);
+    let value = record.map(read).transpose()?;
+    callers.put(hash.clone(), Cached { value: value.clone(), cached_at });
+    Ok(value)
 }

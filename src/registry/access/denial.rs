@@ -3,7 +3,9 @@
 //! It is told by the grants of the credential alone, those that it has and those that it had, and never by what exists: for a
 //! version that was never published it is the same. Who was never granted anything of a package is told nothing.
 
-use composer::{NormalizedVersion, PackageName};
+use std::sync::Arc;
+
+use composer::{NormalizedVersion, PackageName, Stability};
 
 use crate::ports::Millis;
 use crate::registry::access::grant::Grant;
@@ -25,34 +27,34 @@ impl View {
     ) -> Option<String> {
         let concerns = |grant: &&Grant| grant.target.covers(package.as_str());
         let covers = |grant: &&Grant| grant.covers_but_for_the_date(version);
-        let current: Vec<&Grant> = self.grants.iter().filter(concerns).collect();
-        let ended: Vec<&Grant> = self.ended.iter().chain(past).filter(concerns).collect();
+        let current: Vec<&Grant> = self.grants.iter().map(Arc::as_ref).filter(concerns).collect();
+        let ended: Vec<&Grant> = self.ended.iter().map(Arc::as_ref).chain(past).filter(concerns).collect();
         let none =
             |rest: String| Some(format!("This credential has no permission for version {pretty} of {package}{rest}"));
         if let Some(grant) = current.iter().copied().filter(covers).max_by_key(|grant| until(grant)) {
-            let until = grant.row.updates_until?;
+            let until = grant.updates_until?;
             return none(format!(": it has one for versions that were released until {} UTC.", php_date(until)));
         }
-        if let Some(grant) = ended.iter().copied().filter(covers).max_by_key(|grant| grant.row.expires_at) {
+        if let Some(grant) = ended.iter().copied().filter(covers).max_by_key(|grant| grant.expires_at) {
             return none(format!(" any more: it had one {}.", had(grant)));
         }
         if let Some(grant) = current.first() {
             return none(format!(": it has one for {}.", constraint(grant)));
         }
-        let grant = ended.into_iter().max_by_key(|grant| grant.row.expires_at)?;
+        let grant = ended.into_iter().max_by_key(|grant| grant.expires_at)?;
         none(format!(": it had one for {} {}.", constraint(grant), had(grant)))
     }
 }
 
 /// Up to when it covers releases; a grant without an end covers those of all times.
 fn until(grant: &Grant) -> Millis {
-    grant.row.updates_until.unwrap_or(Millis::LAST)
+    grant.updates_until.unwrap_or(Millis::LAST)
 }
 
 /// Until when it was in force, and for which releases.
 fn had(grant: &Grant) -> String {
-    let ended = grant.row.expires_at.map(php_date).unwrap_or_default();
-    match grant.row.updates_until {
+    let ended = grant.expires_at.map(php_date).unwrap_or_default();
+    match grant.updates_until {
         None => format!("until {ended} UTC"),
         Some(until) => format!("until {ended} UTC, for versions that were released until {} UTC", php_date(until)),
     }
@@ -60,16 +62,15 @@ fn had(grant: &Grant) -> String {
 
 /// The versions that it is for.
 fn constraint(grant: &Grant) -> String {
-    let row = &grant.row;
-    let versions = match row.version_constraint.as_str() {
+    let versions = match grant.constraint() {
         "*" => "every version".to_owned(),
         long if long.len() > MAX_TOLD_CONSTRAINT => "other versions".to_owned(),
         constraint => format!("`{constraint}`"),
     };
-    if row.minimum_stability == "dev" {
+    if grant.minimum_stability == Stability::Dev {
         versions
     } else {
-        format!("{versions} that is {} at least", row.minimum_stability)
+        format!("{versions} that is {} at least", grant.minimum_stability.as_str())
     }
 }
 
@@ -85,11 +86,12 @@ mod tests {
     fn grant(constraint: &str, change: impl FnOnce(&mut GrantRow)) -> Grant {
         let mut row = GrantRow { version_constraint: constraint.to_owned(), ..packages("acme/lib") };
         change(&mut row);
-        Grant::from_row(row).expect("a valid grant")
+        Grant::from_row(&row).expect("a valid grant")
     }
 
     fn told(grants: &[Grant], past: &[Grant], package: &str) -> Option<String> {
-        let view = View::new(OrganizationId::ROOT, grants, NOW);
+        let grants: Vec<Arc<Grant>> = grants.iter().cloned().map(Arc::new).collect();
+        let view = View::new(OrganizationId::ROOT, &grants, NOW);
         let package = PackageName::parse(package).expect("a name");
         let version = NormalizedVersion::from_stored("2.0.0.0".to_owned());
         view.denial(past, &package, &version, "2.0.0")

@@ -4,6 +4,7 @@ pub mod account;
 pub mod actor;
 pub mod authenticate;
 pub mod caller;
+pub mod caller_cache;
 pub mod credential_cache;
 pub mod denial;
 pub mod failed_credentials;

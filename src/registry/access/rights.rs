@@ -3,10 +3,11 @@
 //! issued before and is used now.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::ports::Millis;
 use crate::registry::access::caller::Caller;
-use crate::registry::access::grant::{Grant, everything};
+use crate::registry::access::grant::{Grant, everything, read_grants};
 use crate::registry::access::role::{Role, role_of};
 use crate::registry::access::scope::Scope;
 use crate::registry::kernel::failure::Failure;
@@ -29,7 +30,7 @@ pub struct Rights<'a> {
     /// What may be done.
     pub scopes: Cow<'a, [Scope]>,
     /// With what.
-    pub grants: Cow<'a, [Grant]>,
+    pub grants: Cow<'a, [Arc<Grant>]>,
     /// Until when.
     pub expires_at: Option<Millis>,
     /// Whether users who are owners are managed too: that is no scope.
@@ -76,7 +77,7 @@ impl Rights<'static> {
     pub fn of_role(role: Role, extent: Extent) -> Result<Self, Failure> {
         Ok(Self {
             scopes: role.scopes().into(),
-            grants: vec![Grant::from_row(everything())?].into(),
+            grants: vec![Arc::new(Grant::from_row(&everything())?)].into(),
             expires_at: None,
             manages_owners: role == Role::Owner,
             extent,
@@ -105,8 +106,7 @@ impl Rights<'static> {
 
     /// These, with grants.
     pub fn with_grants(self, rows: &[GrantRow]) -> Result<Self, Failure> {
-        let grants = rows.iter().cloned().map(Grant::from_row).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { grants: grants.into(), ..self })
+        Ok(Self { grants: read_grants(rows.to_vec(), |_| None)?.into(), ..self })
     }
 }
 
@@ -135,9 +135,9 @@ impl<'a> Rights<'a> {
         if !lacking.is_empty() {
             return Some(Lack::Scopes(lacking));
         }
-        let includes = |other: &&Grant| self.grants.iter().any(|own| own.includes(other));
+        let includes = |other: &&Arc<Grant>| self.grants.iter().any(|own| own.includes(other));
         if let Some(grant) = others.grants.iter().find(|other| !includes(other)) {
-            return Some(Lack::Grant(Box::new(grant.row.clone())));
+            return Some(Lack::Grant(Box::new(grant.row())));
         }
         self.expires_at.filter(|own| others.expires_at.is_none_or(|end| end > *own)).map(Lack::End)
     }

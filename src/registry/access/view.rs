@@ -5,6 +5,8 @@
 //! which updates were paid for, and by a minimum stability. A version is visible when one grant that is in force
 //! covers it; a package is visible when one of its versions is. What is not visible does not exist.
 
+use std::sync::Arc;
+
 use composer::{DocumentForm, NormalizedVersion};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -30,7 +32,7 @@ pub enum Fingerprint {
 const VIEW_OFFSET_RANGE: u64 = 10 * 365 * 24 * 3600;
 
 impl Fingerprint {
-    fn of<'g>(grants: impl IntoIterator<Item = &'g Grant>) -> Self {
+    fn of<'g>(grants: impl IntoIterator<Item = &'g Arc<Grant>>) -> Self {
         let mut digests: Vec<[u8; 8]> = grants.into_iter().map(|grant| grant.digest).collect();
         digests.sort_unstable();
         digests.dedup();
@@ -73,9 +75,9 @@ impl Fingerprint {
 #[derive(Debug, Clone)]
 pub struct View {
     organization: OrganizationId,
-    pub(super) grants: Vec<Grant>,
+    pub(super) grants: Vec<Arc<Grant>>,
     /// What has ended by time.
-    pub(super) ended: Vec<Grant>,
+    pub(super) ended: Vec<Arc<Grant>>,
     holder: Option<GrantHolder>,
     fingerprint: Fingerprint,
     /// When the first of its grants ends.
@@ -126,9 +128,27 @@ pub enum VersionFilter<'v> {
     /// Nothing of it.
     Nothing,
     /// Whatever one of these grants covers.
-    Some(Vec<&'v Grant>, Fingerprint),
+    Some(LimitedVersions<'v>, Fingerprint),
     /// All of it.
     All,
+}
+
+/// The grants of one package, those with the same constraint together: a version is compared with each constraint once.
+pub struct LimitedVersions<'v>(Vec<Vec<&'v Arc<Grant>>>);
+
+impl<'v> LimitedVersions<'v> {
+    fn of(mut grants: Vec<&'v Arc<Grant>>) -> Self {
+        let constraint = |grant: &&Arc<Grant>| Arc::as_ptr(&grant.versions);
+        grants.sort_by_key(constraint);
+        Self(grants.chunk_by(|one, other| constraint(one) == constraint(other)).map(<[_]>::to_vec).collect())
+    }
+
+    fn see(&self, version: &NormalizedVersion, released: Option<Released>) -> bool {
+        self.0.iter().any(|grants| {
+            grants.iter().any(|grant| grant.covers_but_for_the_constraint(version, released))
+                && grants.first().is_some_and(|grant| grant.versions.matches(version))
+        })
+    }
 }
 
 impl VersionFilter<'_> {
@@ -136,7 +156,7 @@ impl VersionFilter<'_> {
     pub fn sees(&self, version: &NormalizedVersion, released: Option<Released>) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Some(grants, _) => grants.iter().any(|grant| grant.covers(version, released)),
+            Self::Some(grants, _) => grants.see(version, released),
             Self::All => true,
         }
     }
@@ -173,12 +193,12 @@ impl VersionFilter<'_> {
 
 impl View {
     /// The view that `grants` give of `organization` at `now`.
-    pub fn new(organization: OrganizationId, grants: &[Grant], now: Millis) -> Self {
-        let (grants, ended): (Vec<Grant>, Vec<Grant>) =
-            grants.iter().cloned().partition(|grant| grant.row.expires_at.is_none_or(|end| now < end));
+    pub fn new(organization: OrganizationId, grants: &[Arc<Grant>], now: Millis) -> Self {
+        let (grants, ended): (Vec<Arc<Grant>>, Vec<Arc<Grant>>) =
+            grants.iter().cloned().partition(|grant| grant.expires_at.is_none_or(|end| now < end));
         let unlimited = grants.iter().any(|grant| grant.target == GrantTarget::Everything && grant.is_unlimited());
         let fingerprint = if unlimited { Fingerprint::Everything } else { Fingerprint::of(&grants) };
-        let ends_at = grants.iter().filter_map(|grant| grant.row.expires_at).min();
+        let ends_at = grants.iter().filter_map(|grant| grant.expires_at).min();
         Self { organization, grants, ended, holder: None, fingerprint, ends_at, shows_source: true }
     }
 
@@ -248,7 +268,7 @@ impl View {
     pub fn constraint(&self, package: &str) -> String {
         let mut parts: Vec<&str> = Vec::new();
         for grant in self.grants.iter().filter(|grant| grant.target.covers(package)) {
-            let part = grant.row.version_constraint.as_str();
+            let part = grant.constraint();
             if part == "*" {
                 return part.to_owned();
             }
@@ -279,7 +299,7 @@ impl View {
         if self.sees_everything() {
             return VersionFilter::All;
         }
-        let grants: Vec<&Grant> = self.grants.iter().filter(|grant| grant.target.covers(package)).collect();
+        let grants: Vec<&Arc<Grant>> = self.grants.iter().filter(|grant| grant.target.covers(package)).collect();
         if grants.is_empty() {
             return VersionFilter::Nothing;
         }
@@ -287,7 +307,7 @@ impl View {
             return VersionFilter::All;
         }
         let fingerprint = Fingerprint::of(grants.iter().copied());
-        VersionFilter::Some(grants, fingerprint)
+        VersionFilter::Some(LimitedVersions::of(grants), fingerprint)
     }
 
     /// The targets of the grants that leave versions out: for these packages, and only for these, visibility depends
@@ -296,19 +316,22 @@ impl View {
         if self.sees_everything() {
             return Vec::new();
         }
-        self.grants.iter().filter(|grant| !grant.is_unlimited()).map(|grant| grant.row.target.as_str()).collect()
+        self.grants.iter().filter(|grant| !grant.is_unlimited()).map(|grant| grant.target.as_str()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::access::grant::packages;
+    use crate::registry::access::grant::{packages, read_grants};
     use crate::store::access::tokens::GrantRow;
 
-    fn grant(target: &str, constraint: &str) -> Grant {
-        let row = GrantRow { version_constraint: constraint.to_owned(), ..packages(target) };
-        Grant::from_row(row).expect("a valid grant")
+    fn read(row: &GrantRow) -> Arc<Grant> {
+        Arc::new(Grant::from_row(row).expect("a valid grant"))
+    }
+
+    fn grant(target: &str, constraint: &str) -> Arc<Grant> {
+        read(&GrantRow { version_constraint: constraint.to_owned(), ..packages(target) })
     }
 
     fn version(text: &str) -> NormalizedVersion {
@@ -341,10 +364,10 @@ mod tests {
         let until = |target: &str, constraint: &str, moment: i64| {
             let row = GrantRow { version_constraint: constraint.to_owned(), ..packages(target) };
             let updates_until = Some(Millis(moment));
-            Grant::from_row(GrantRow { updates_until, expires_at: updates_until, ..row }).expect("a valid grant")
+            read(&GrantRow { updates_until, expires_at: updates_until, ..row })
         };
         let stable = GrantRow { minimum_stability: "stable".to_owned(), ..packages("acme/*") };
-        let stable = Grant::from_row(stable).expect("a valid grant");
+        let stable = read(&stable);
         for (own, other, expected) in [
             (grant("*", "*"), grant("acme/*", "^5"), true),
             (grant("*", "*"), grant("*", "*"), true),
@@ -364,7 +387,7 @@ mod tests {
             (grant("acme/*", "*"), stable.clone(), true),
             (stable, grant("acme/*", "*"), false),
         ] {
-            assert_eq!(own.includes(&other), expected, "{:?} and {:?}", own.row, other.row);
+            assert_eq!(own.includes(&other), expected, "{own:?} and {other:?}");
         }
     }
 
@@ -372,7 +395,7 @@ mod tests {
     fn updates_until_hides_what_was_released_later_or_at_an_unknown_time() {
         let mut row = packages("acme/lib");
         row.updates_until = Some(Millis(500));
-        let view = View::new(HERE, &[Grant::from_row(row).expect("valid")], NOW);
+        let view = View::new(HERE, &[read(&row)], NOW);
         let scope = view.version_filter("acme/lib");
         assert!(scope.sees(&version("1.0.0.0"), Some(Released::at(Millis(500)))));
         assert!(!scope.sees(&version("1.0.0.0"), Some(Released::at(Millis(501)))));
@@ -387,7 +410,7 @@ mod tests {
             minimum_stability: "stable".to_owned(),
             ..packages("acme/lib")
         };
-        let view = View::new(HERE, &[Grant::from_row(row).expect("valid")], NOW);
+        let view = View::new(HERE, &[read(&row)], NOW);
         let scope = view.version_filter("acme/lib");
         let fix = Some(Released { at: Millis(501), security_fix: true });
         for (number, expected) in [
@@ -413,10 +436,29 @@ mod tests {
     }
 
     #[test]
+    fn grants_with_the_same_constraint_compare_a_version_once() {
+        let row = |constraint: &str, until: i64| GrantRow {
+            version_constraint: constraint.to_owned(),
+            updates_until: Some(Millis(until)),
+            ..packages("acme/lib")
+        };
+        let rows = (0..100).flat_map(|until| [row("1.* || 3.*", until), row("2.*", until)]).collect();
+        let grants = read_grants(rows, |_| None).expect("valid grants");
+        let view = View::new(HERE, &grants, NOW);
+        let VersionFilter::Some(limited, _) = view.version_filter("acme/lib") else { panic!("some versions") };
+        assert_eq!(limited.0.len(), 2);
+        for (number, at, expected) in
+            [("3.1.0.0", 99, true), ("2.1.0.0", 99, true), ("2.1.0.0", 100, false), ("4.0.0.0", 0, false)]
+        {
+            assert_eq!(limited.see(&version(number), Some(Released::at(Millis(at)))), expected, "{number} at {at}");
+        }
+    }
+
+    #[test]
     fn a_grant_ends_at_its_moment_and_the_view_changes_with_it() {
         let mut row = packages("acme/lib");
         row.expires_at = Some(Millis(100));
-        let grants = [Grant::from_row(row).expect("valid"), grant("acme/other", "*")];
+        let grants = [read(&row), grant("acme/other", "*")];
         let before = View::new(HERE, &grants, Millis(99));
         let after = View::new(HERE, &grants, Millis(100));
         assert!(matches!(before.version_filter("acme/lib"), VersionFilter::All));
@@ -437,7 +479,7 @@ mod tests {
     fn minimum_stability_hides_what_is_less_stable() {
         let mut row = packages("acme/lib");
         row.minimum_stability = "RC".to_owned();
-        let view = View::new(HERE, &[Grant::from_row(row).expect("valid")], NOW);
+        let view = View::new(HERE, &[read(&row)], NOW);
         let scope = view.version_filter("acme/lib");
         assert!(scope.sees(&version("1.0.0.0-RC1"), None));
         assert!(!scope.sees(&version("1.0.0.0-beta1"), None));

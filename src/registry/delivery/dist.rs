@@ -105,7 +105,7 @@ async fn denial(app: &App, view: &View, address: &DistAddress) -> Result<Failure
         None => Vec::new(),
     };
     let past: Vec<Grant> =
-        past.into_iter().map(|row| Grant::from_row(row.into_ended())).collect::<Result<_, Failure>>()?;
+        past.into_iter().map(|row| Grant::from_row(&row.into_ended())).collect::<Result<_, Failure>>()?;
     let told = view.denial(&past, &address.name, &address.version, &address.pretty);
     let absent = || format!("Package {} has no such version.", address.name);
     Ok(Failure::new(Kind::NotFound, told.unwrap_or_else(absent)))

@@ -30,7 +30,7 @@ pub struct CountedCache<K: Hash + Eq, V, const MAX: usize>(LruCache<K, V>);
 
 impl<K: Hash + Eq, V, const MAX: usize> Default for CountedCache<K, V, MAX> {
     fn default() -> Self {
-        Self(LruCache::new(capacity(MAX)))
+        Self(lru_of(MAX))
     }
 }
 
@@ -64,7 +64,7 @@ pub struct BoundedCache<K: Hash + Eq, V> {
 
 impl<K: Hash + Eq, V> Default for BoundedCache<K, V> {
     fn default() -> Self {
-        Self { entries: LruCache::new(capacity(MAX_CACHE_ENTRIES)), bytes: 0, max_bytes: MAX_BYTES }
+        Self { entries: lru_of(MAX_CACHE_ENTRIES), bytes: 0, max_bytes: MAX_BYTES }
     }
 }
 
@@ -107,8 +107,11 @@ impl<K: Hash + Eq + Clone, V: Clone> BoundedCache<K, V> {
     }
 }
 
-fn capacity(entries: usize) -> NonZeroUsize {
-    NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN)
+/// A cache of at most so many entries, which takes no memory for those that it does not have.
+fn lru_of<K: Hash + Eq, V>(entries: usize) -> LruCache<K, V> {
+    let mut cache = LruCache::unbounded();
+    cache.resize(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN));
+    cache
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use crate::registry::access::grant::check_comparisons;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::tokens::spec::MAX_GRANTS;
 use crate::registry::kernel::app::App;
@@ -77,6 +78,9 @@ pub async fn merge(app: &App, issuer: &Issuer, into: i64, from: i64) -> Result<S
         }
     }
     check(&kept, &merged, &grants, tokens.iter().map(Vec::len).sum())?;
+    if let Some(text) = check_comparisons(&grants) {
+        return Err(Failure::new(Kind::Conflict, format!("The permissions of both {text}.")));
+    }
     issuer.check_grants(&grants)?;
     carry_out(app, issuer, &merged, into, &grants).await
 }

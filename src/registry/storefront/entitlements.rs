@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use crate::ports::{DatabaseError, Millis};
+use crate::registry::access::grant::check_comparisons;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::tokens::spec::{GrantFields, GrantSpec, MAX_GRANTS};
 use crate::registry::kernel::app::App;
@@ -108,6 +109,12 @@ impl PermissionSpec {
     }
 }
 
+/// Refuses the permissions of a consumer whose constraints take too many comparisons together.
+fn check_together<'g>(grants: impl IntoIterator<Item = &'g GrantRow>) -> Result<(), Failure> {
+    check_comparisons(grants)
+        .map_or(Ok(()), |text| Err(Failure::invalid_field("version", format!("the permissions of a consumer {text}"))))
+}
+
 /// A failure whose conflict is that of a permission.
 fn taken(error: DatabaseError) -> Failure {
     match error {
@@ -122,11 +129,14 @@ fn taken(error: DatabaseError) -> Failure {
 pub async fn grant(app: &App, issuer: &Issuer, spec: PermissionSpec) -> Result<PermissionRow, Failure> {
     let organization = issuer.by.organization();
     let consumer_id = spec.consumer_id.ok_or_else(|| Failure::invalid_field("consumer_id", "is required"))?;
-    let names = names(app.ports.database.ask(named_by(organization, [&spec])).await?);
+    let look = (named_by(organization, [&spec]), entitlements::of_consumer(organization, consumer_id));
+    let (packages, others) = app.ports.database.ask(look).await?;
+    let names = names(packages);
     let mut wrong = FieldErrors::default();
     let grant = spec.check(String::new(), None, &names, &mut wrong);
     wrong.into_result()?;
     issuer.check_grants(std::slice::from_ref(&grant))?;
+    check_together(others.iter().map(|other| &other.grant).chain([&grant]))?;
     let most = i64::try_from(MAX_GRANTS).unwrap_or(i64::MAX);
     let recorded = note(app, &issuer.by, "permission.created", consumer_id, json!(grant))?;
     let batch = (
@@ -170,6 +180,9 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: PermissionSpec) -
     let grant = spec.check(String::new(), Some(&old.grant), &names, &mut wrong);
     wrong.into_result()?;
     issuer.check_grants(std::slice::from_ref(&grant))?;
+    let others = app.ports.database.ask(entitlements::of_consumer(organization, consumer_id)).await?;
+    let others = others.iter().filter(|other| other.id != id).map(|other| &other.grant);
+    check_together(others.chain([&grant]))?;
     let recorded =
         note(app, &issuer.by, "permission.changed", consumer_id, json!({ "permission": id, "grant": grant }))?;
     // One that is moved ends for whom it was.
@@ -273,6 +286,7 @@ pub async fn set(
     }
     wrong.into_result()?;
     issuer.check_grants(&grants)?;
+    check_together(&grants)?;
     let recorded = note(app, &issuer.by, "entitlements.set", consumer_id, json!({ "grants": grants }))?;
     let only = keep_others(app, issuer, consumer_id, &mut grants).await?;
     let [change, delete, insert] =

@@ -1,6 +1,7 @@
 //! Who may do and see what: grants on every surface, organizations beside each other, rate limits.
 
 mod claims;
+mod comparisons;
 mod failed_credentials;
 mod held;
 mod limits;

@@ -4,7 +4,7 @@ use composer::{Constraint, PackageName, Stability, excerpt};
 use serde_json::{Map, Value, json};
 
 use crate::ports::Millis;
-use crate::registry::access::grant::{everything, packages};
+use crate::registry::access::grant::{check_comparisons, everything, packages};
 use crate::registry::access::scope::{Permissions, Scope};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::validation::FieldErrors;
@@ -191,7 +191,12 @@ fn checked_grants(
         (Update::Keep, Update::Set(Some(grants))) => {
             let names =
                 |index| GrantFields { place: format!("grants[{index}]"), pattern: "pattern", constraint: "constraint" };
-            Some(grants.into_iter().enumerate().map(|(index, grant)| grant.check(&names(index), wrong)).collect())
+            let checked: Vec<GrantRow> =
+                grants.into_iter().enumerate().map(|(index, grant)| grant.check(&names(index), wrong)).collect();
+            if let Some(text) = check_comparisons(&checked) {
+                wrong.push("grants", text);
+            }
+            Some(checked)
         }
         (Update::Set(_), Update::Set(_)) => {
             wrong.push("grants", "cannot be combined with `allowed_package_prefixes`, which stands for some of them");
