@@ -15,4 +15,5 @@ pub mod rights;
 pub mod role;
 pub mod scope;
 pub mod session;
+pub mod targets;
 pub mod view;

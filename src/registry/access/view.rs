@@ -309,15 +309,6 @@ impl View {
         let fingerprint = Fingerprint::of(grants.iter().copied());
         VersionFilter::Some(LimitedVersions::of(grants), fingerprint)
     }
-
-    /// The targets of the grants that leave versions out: for these packages, and only for these, visibility depends
-    /// on the versions that exist.
-    pub fn version_limited_targets(&self) -> Vec<&str> {
-        if self.sees_everything() {
-            return Vec::new();
-        }
-        self.grants.iter().filter(|grant| !grant.is_unlimited()).map(|grant| grant.target.as_str()).collect()
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::memory::PublishedCache;
 use crate::registry::kernel::pattern::matches_pattern;
 use crate::registry::packages::documents::DOCUMENT_TTL;
+use crate::registry::packages::visible::{PackageInView, in_view};
 use crate::registry::security::feed::addresses;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Announced, ListedPackage, Revisions};
@@ -82,8 +83,8 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, 
     {
         return Ok(entry.value.clone());
     }
-    let limited = view.version_limited_targets();
-    let date = |revisions: Revisions| if limited.is_empty() { revisions.names_revision } else { revisions.revision };
+    let goes_by_versions = view.leaves_versions_out();
+    let date = |revisions: Revisions| if goes_by_versions { revisions.revision } else { revisions.names_revision };
     if let Some(entry) = &cached
         && let Some(revisions) = app.ports.database.ask_replica(organizations::revisions(view.organization())).await?
         // A replica that is behind what is known tells nothing new.
@@ -91,10 +92,10 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, 
     {
         return Ok(cache_names(app, key, entry.value.clone()));
     }
-    let (announced, packages) = organizations::listing(&*app.ports.database, view.organization(), &limited)
+    let (announced, packages) = organizations::listing(&*app.ports.database, view.organization(), view.ranges())
         .await?
         .ok_or_else(|| Failure::not_found("Organization"))?;
-    let names = visible(view, packages).collect();
+    let names = visible(app, view, packages).await?.collect();
     claims::note(app, view.organization(), announced.revisions.names_revision, &announced.claimed_vendors);
     let patterns = patterns(&announced, view);
     let (revision, has_upstreams) = (date(announced.revisions), !announced.upstreams.is_empty());
@@ -102,11 +103,14 @@ pub async fn visible_names(app: &App, view: &View) -> Result<Arc<VisibleNames>, 
     Ok(cache_names(app, key, Arc::new(VisibleNames { revision, names, filter_lists, patterns, has_upstreams })))
 }
 
-fn visible(view: &View, packages: Vec<ListedPackage>) -> impl Iterator<Item = String> {
-    let is_visible = |package: &ListedPackage| {
-        view.version_filter(&package.name).sees_any_in_index(package.version_index.as_deref())
-    };
-    packages.into_iter().filter(is_visible).map(|package| package.name)
+/// The names of those packages that `view` sees.
+async fn visible(
+    app: &App,
+    view: &View,
+    packages: Vec<ListedPackage>,
+) -> Result<impl Iterator<Item = String>, Failure> {
+    let seen = in_view(app, view, packages).await?;
+    Ok(seen.into_iter().filter(PackageInView::is_listed).map(|package| package.name))
 }
 
 /// The names in the list that `view` sees, mirrored packages too: those that match composer's `filter` (a glob) and
@@ -120,8 +124,8 @@ pub async fn listed_names(
     let listing = visible_names(app, view).await?;
     let mut names = listing.names.clone();
     if listing.has_upstreams {
-        let mirrored = organizations::mirrored(view.organization(), &view.version_limited_targets());
-        names.extend(visible(view, app.ports.database.ask(mirrored).await?));
+        let mirrored = app.ports.database.ask(organizations::mirrored(view.organization(), view.ranges())).await?;
+        names.extend(visible(app, view, mirrored).await?);
         names.sort_unstable();
         names.dedup();
     }

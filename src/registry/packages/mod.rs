@@ -9,3 +9,4 @@ pub mod released;
 pub mod render;
 pub mod revise;
 pub mod support;
+pub mod visible;

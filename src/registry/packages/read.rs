@@ -7,12 +7,15 @@ use composer::{NormalizedVersion, Stability, newest_first, normalize_name};
 use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
+use crate::registry::packages::visible::{in_view, others_in_view, told};
 use crate::store::Page;
+use crate::store::kernel::organizations::ListedPackage;
 use crate::store::packages::lists::{self, PackageFilter, PackageRow, Sort};
 use crate::store::packages::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
+use crate::store::packages::visible::{self, InView};
 
-/// Most packages that are looked through for a caller who does not see all of them.
-const MAX_SCANNED_ROWS: i64 = 10_000;
+/// Most packages whose newest version requires another, of which those that a caller sees are shown.
+const MAX_DEPENDENTS: i64 = 10_000;
 
 /// A page of the packages that `view` sees, and how many there are in all.
 pub async fn list(
@@ -26,9 +29,8 @@ pub async fn list(
     if view.sees_everything() {
         return Ok(database.ask(lists::page(view.organization(), filter, sort, page)).await?);
     }
-    let all = Page { limit: MAX_SCANNED_ROWS, offset: 0 };
-    let (rows, _) = database.ask(lists::page(view.organization(), filter, sort, all)).await?;
-    Ok(page.of(rows.into_iter().filter_map(|row| limited_to_view(row, view)).collect()))
+    let told = told(view, &others_in_view(app, view).await?);
+    Ok(database.ask(visible::page(view.organization(), filter, sort, page, &told)).await?)
 }
 
 /// A package, named by its public id or its name, with the versions of it that `view` sees, newest first.
@@ -50,11 +52,8 @@ pub async fn details(app: &App, view: &View, key: &str) -> Result<(PackageRow, V
     if versions.is_empty() {
         return Err(absent());
     }
-    let versions = newest_first(versions);
-    // What it has may all be yanked.
-    let nothing_published = PackageRow { latest_version: None, ..package.clone() };
-    let package = limited_to_view(package, view).unwrap_or(nothing_published);
-    Ok((package, versions))
+    let package = if matches!(scope, VersionFilter::All) { package } else { in_part(app, view, package).await? };
+    Ok((package, newest_first(versions)))
 }
 
 /// A package with those of its versions that a view sees, newest first.
@@ -157,7 +156,7 @@ pub async fn text(
 /// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.
 pub async fn dependents(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<DependentRow>, i64), Failure> {
     let name = visible_package(app, view, key).await?.package.name;
-    let rows = app.ports.database.ask(versions::dependents(view.organization(), &name, MAX_SCANNED_ROWS)).await?;
+    let rows = app.ports.database.ask(versions::dependents(view.organization(), &name, MAX_DEPENDENTS)).await?;
     let sees = |row: &DependentRow| {
         let version = NormalizedVersion::from_stored(row.normalized.clone());
         view.version_filter(&row.name).sees(&version, Some(row.released))
@@ -165,17 +164,13 @@ pub async fn dependents(app: &App, view: &View, key: &str, page: Page) -> Result
     Ok(page.of(rows.into_iter().filter(sees).collect()))
 }
 
-/// A package with nothing in it that `view` does not see; `None` when that leaves nothing.
-fn limited_to_view(mut row: PackageRow, view: &View) -> Option<PackageRow> {
-    let scope = view.version_filter(&row.name);
-    if matches!(scope, VersionFilter::All) {
-        return Some(row);
-    }
-    let versions = scope.visible_in_index(row.version_index.as_deref());
-    let versions =
-        newest_first(versions.into_iter().map(|(version, pretty)| (version.clone(), (version, pretty))).collect());
-    let stable = versions.iter().find(|(version, _)| version.stability() == Stability::Stable);
-    let (_, latest) = stable.or(versions.first())?;
-    row.latest_version = Some(latest.clone());
-    Some(row)
+/// A package as it is shown to a view that does not see all of it.
+async fn in_part(app: &App, view: &View, package: PackageRow) -> Result<PackageRow, Failure> {
+    let PackageRow { id, name, revision, .. } = package;
+    let seen = in_view(app, view, vec![ListedPackage { id, name, revision, index_bytes: 0 }]).await?;
+    let shown = InView { whole: "[]".to_owned(), ..told(view, &seen) };
+    let (filter, one) = (PackageFilter::default(), Page { limit: 1, offset: 0 });
+    let (mut rows, _) =
+        app.ports.database.ask(visible::page(view.organization(), filter, Sort::default(), one, &shown)).await?;
+    rows.pop().ok_or_else(|| Failure::not_found("Package"))
 }

@@ -179,11 +179,27 @@ struct Spokesman {
 /// What speaks for a package, the best last: the newest stable version, else the newest of the rest, else the default
 /// branch, else the newest branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+pub(super) enum Standing {
+    /// A branch.
     Branch,
+    /// The default branch.
     DefaultBranch,
+    /// Less than stable, and no branch.
     Unstable,
+    /// Stable.
     Stable,
+}
+
+impl Standing {
+    /// That of a version, which may be the default branch.
+    pub(super) fn of(version: &NormalizedVersion, is_default_branch: bool) -> Self {
+        match version.stability() {
+            Stability::Dev if is_default_branch => Self::DefaultBranch,
+            Stability::Dev => Self::Branch,
+            Stability::Stable => Self::Stable,
+            Stability::Alpha | Stability::Beta | Stability::Rc => Self::Unstable,
+        }
+    }
 }
 
 impl Renderer {
@@ -194,17 +210,12 @@ impl Renderer {
 
     /// Writes an entry, which comes after all newer ones.
     fn push(&mut self, entry: Map) {
-        let stability = composer::version_of(&entry).stability();
-        let standing = match stability {
-            Stability::Dev if entry.contains_key("default-branch") => Standing::DefaultBranch,
-            Stability::Dev => Standing::Branch,
-            Stability::Stable => Standing::Stable,
-            _ => Standing::Unstable,
-        };
+        let version = composer::version_of(&entry);
+        let standing = Standing::of(&version, entry.contains_key("default-branch"));
         if self.spokesman.as_ref().is_none_or(|spokesman| spokesman.standing < standing) {
             self.spokesman = Some(Spokesman { standing, entry: entry.clone() });
         }
-        let document = if stability == Stability::Dev { &mut self.dev } else { &mut self.stable };
+        let document = if version.stability() == Stability::Dev { &mut self.dev } else { &mut self.stable };
         document.push(entry);
     }
 

@@ -15,6 +15,7 @@ use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::validation::FieldErrors;
+use crate::registry::security::concerns::Concerns;
 use crate::registry::security::feed::MALWARE;
 use crate::store::security::advisories as store;
 use crate::store::security::advisories::{
@@ -122,14 +123,43 @@ impl AdvisorySpec {
     }
 }
 
-/// The package of a request, if `view` sees all of it that there is to see: who may see nothing of it hears what is said
-/// of a package that does not exist.
-fn package(name: Option<String>, view: &View) -> Result<PackageName, Failure> {
+/// The package of a request, if `view` sees some version of it that `constraint`, the request's field `field`, concerns: who
+/// may see nothing of it hears what is said of a package that does not exist.
+async fn package(
+    app: &App,
+    view: &View,
+    name: Option<String>,
+    field: &str,
+    constraint: &str,
+) -> Result<PackageName, Failure> {
     let name =
         name.ok_or_else(|| Failure::invalid_field("package", "is required: name the package, like `acme/lib`"))?;
     let name = PackageName::parse_ignoring_case(&name)
         .map_err(|error| Failure::invalid_field("package", error.to_string()))?;
-    if matches!(view.version_filter(name.as_str()), VersionFilter::Nothing) { Err(unknown(&name)) } else { Ok(name) }
+    require_concern(app, view, &name, field, constraint).await?;
+    Ok(name)
+}
+
+/// Refuses a constraint that concerns no version of a package that `view` sees.
+async fn require_concern(
+    app: &App,
+    view: &View,
+    package: &PackageName,
+    field: &str,
+    constraint: &str,
+) -> Result<(), Failure> {
+    if matches!(view.version_filter(package.as_str()), VersionFilter::All) {
+        return Ok(());
+    }
+    let concerns = Concerns::load(app, view, [package.as_str()]).await?;
+    if !concerns.sees_part_of(package.as_str()) {
+        return Err(unknown(package));
+    }
+    if concerns.is_shown(package.as_str(), constraint) {
+        return Ok(());
+    }
+    let detail = format!("concerns no version of {package} that your token sees. Use one that sees the versions");
+    Err(Failure::invalid_field(field, detail))
 }
 
 fn unknown(package: &PackageName) -> Failure {
@@ -149,10 +179,11 @@ fn conflict(words: &'static str) -> impl FnOnce(DatabaseError) -> Failure {
 /// `Invalid` for a wrong field or a package that is not published; `Conflict` for an `advisory_id` that is taken.
 pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<AdvisoryRow, Failure> {
     spec.check()?;
-    let package = package(spec.package.take(), &by.view)?;
+    let name = spec.package.take();
     let required = |field: &str| Failure::invalid_field(field, "is required");
     let title = spec.title.as_deref().ok_or_else(|| required("title"))?;
     let affected = spec.affected_versions.as_deref().ok_or_else(|| required("affected_versions"))?;
+    let package = package(app, &by.view, name, "affected_versions", affected).await?;
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
     // The tail of the id is its random part.
@@ -184,11 +215,12 @@ pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<Adv
     row.ok_or_else(|| unknown(&package))
 }
 
-/// An advisory that `&by.view` may see.
+/// An advisory that concerns a version that `view` sees.
 pub async fn get(app: &App, view: &View, uid: &str) -> Result<AdvisoryRow, Failure> {
-    let row = store::advisory(&*app.ports.database, view.organization(), uid).await?;
-    row.filter(|row| !matches!(view.version_filter(&row.package_name), VersionFilter::Nothing))
-        .ok_or_else(|| Failure::not_found("Advisory"))
+    let found = app.ports.database.ask(store::advisory(view.organization(), uid)).await?;
+    let concerns = Concerns::load(app, view, found.iter().map(|row| row.package_name.as_str())).await?;
+    let is_shown = |row: &AdvisoryRow| concerns.is_shown(&row.package_name, &row.affected_versions);
+    found.filter(is_shown).ok_or_else(|| Failure::not_found("Advisory"))
 }
 
 /// Changes what the request names, and nothing else.
@@ -200,6 +232,9 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: AdvisorySpec) -> Res
     }
     spec.check()?;
     let known = get(app, &by.view, uid).await?;
+    if let (Some(affected), Ok(package)) = (&spec.affected_versions, PackageName::parse(&known.package_name)) {
+        require_concern(app, &by.view, &package, "affected_versions", affected).await?;
+    }
     let event =
         AuditEvent { action: "advisory.changed", target: uid, label: Some(&known.advisory_id), details: spec.named() };
     let recorded = by.record(app, &event)?;
@@ -289,13 +324,14 @@ impl EntrySpec {
 pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryRow, Failure> {
     let list = spec.list.clone().unwrap_or_else(|| MALWARE.to_owned());
     spec.check(&list)?;
-    let package = package(spec.package, &by.view)?;
+    let constraint = spec.constraint.map_or_else(|| "*".to_owned(), |text| text.trim().to_owned());
+    let package = package(app, &by.view, spec.package, "constraint", &constraint).await?;
     let now = app.now();
     let row = FilterEntryRow {
         uid: new_uid(&*app.ports.entropy, now)?,
         list,
         package_name: package.as_str().to_owned(),
-        version_constraint: spec.constraint.map_or_else(|| "*".to_owned(), |text| text.trim().to_owned()),
+        version_constraint: constraint,
         reason: spec.reason.map(|text| text.trim().to_owned()),
         url: spec.url,
         source: spec.source.map(|text| text.trim().to_owned()),
@@ -318,10 +354,10 @@ pub async fn flag(app: &App, by: &Actor, spec: EntrySpec) -> Result<FilterEntryR
 /// Takes versions off a filter list.
 pub async fn unflag(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
     let absent = || Failure::not_found("Filter entry");
-    let known = store::filter_entry(&*app.ports.database, by.organization(), uid).await?;
-    let known = known
-        .filter(|row| !matches!(by.view.version_filter(&row.package_name), VersionFilter::Nothing))
-        .ok_or_else(absent)?;
+    let found = app.ports.database.ask(store::filter_entry(by.organization(), uid)).await?;
+    let concerns = Concerns::load(app, &by.view, found.iter().map(|row| row.package_name.as_str())).await?;
+    let is_shown = |row: &FilterEntryRow| concerns.is_shown(&row.package_name, &row.version_constraint);
+    let known = found.filter(is_shown).ok_or_else(absent)?;
     let details = json!({ "list": known.list });
     let event = AuditEvent { action: "filter_entry.removed", target: uid, label: Some(&known.package_name), details };
     let recorded = by.record(app, &event)?;

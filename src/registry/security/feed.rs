@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use composer::PackageName;
 use composer::notices::{AdvisorySource, AdvisoryText};
-use composer::{NormalizedVersion, PackageName};
 use serde_json::{Map, Value, json};
 
 use crate::ports::Millis;
@@ -15,29 +15,14 @@ use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::{php_date, read_moment};
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::notices::{FilterEntrySummary, concerns, share_an_id};
+use crate::registry::packages::notices::{FilterEntrySummary, share_an_id};
+use crate::registry::security::concerns::Concerns;
 use crate::store::security::advisories::{
-    AdvisoryRow, ListedEntry, UpstreamAdvisoryRow, WithVersions, advisories_for, filter_entries_for,
-    upstream_advisories,
+    AdvisoryRow, ListedEntry, UpstreamAdvisoryRow, advisories_for, filter_entries_for, upstream_advisories,
 };
 
 /// The filter list that composer heeds without being told to.
 pub const MALWARE: &str = "malware";
-
-fn is_shown<T>(found: &WithVersions<T>, scope: &VersionFilter<'_>, constraint: &str) -> bool {
-    match scope {
-        VersionFilter::All => true,
-        VersionFilter::Nothing => false,
-        VersionFilter::Some(..) => {
-            let seen: Vec<NormalizedVersion> = scope
-                .visible_in_index(found.version_index.as_deref())
-                .into_iter()
-                .map(|(version, _)| version)
-                .collect();
-            concerns(constraint, &seen)
-        }
-    }
-}
 
 /// What a packages.json says of where notices are; `lists` are the filter lists with entries.
 pub fn addresses(base_url: &str, lists: &[String]) -> Map<String, Value> {
@@ -75,15 +60,17 @@ pub async fn full_advisories(
     let organization = view.organization();
     let batch = (advisories_for(organization, &names), upstream_advisories(organization, &names));
     let (own, upstream) = app.ports.database.ask(batch).await?;
-    for found in own {
-        if is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.affected_versions) {
-            answer.entry(found.row.package_name.clone()).or_default().push(full(&found.row));
+    let packages = own.iter().map(|row| &row.package_name).chain(upstream.iter().map(|row| &row.package_name));
+    let concerns = Concerns::load(app, view, packages.map(String::as_str)).await?;
+    for row in own {
+        if concerns.is_shown(&row.package_name, &row.affected_versions) {
+            answer.entry(row.package_name.clone()).or_default().push(full(&row));
         }
     }
-    for found in upstream {
-        let UpstreamAdvisoryRow { package_name, advisory, .. } = &found.row;
-        if is_shown(&found, &view.version_filter(package_name), &advisory.affected_versions) {
-            let advisory = full_of_upstream(&found.row, app.now());
+    for row in upstream {
+        let UpstreamAdvisoryRow { package_name, advisory, .. } = &row;
+        if concerns.is_shown(package_name, &advisory.affected_versions) {
+            let advisory = full_of_upstream(&row, app.now());
             let list = answer.entry(package_name.clone()).or_default();
             // What was written down here comes first, then what the upstream says that was registered first.
             if !list.iter().any(|known| share_an_id(&ids(known), &ids(&advisory))) {
@@ -162,11 +149,13 @@ pub async fn filter_of(
         return Ok(answer);
     }
     let lists = (!lists.is_empty()).then_some(lists);
-    for found in filter_entries_for(&*app.ports.database, view.organization(), Some(&names), lists).await? {
-        if is_shown(&found, &view.version_filter(&found.row.package_name), &found.row.constraint) {
-            let package = found.row.package_name.clone();
-            let entry = summary(&found.row).json(Some(&package));
-            let list = answer.entry(found.row.list.clone()).or_insert_with(|| json!([]));
+    let rows = filter_entries_for(&*app.ports.database, view.organization(), Some(&names), lists).await?;
+    let concerns = Concerns::load(app, view, rows.iter().map(|row| row.package_name.as_str())).await?;
+    for row in rows {
+        if concerns.is_shown(&row.package_name, &row.constraint) {
+            let package = row.package_name.clone();
+            let entry = summary(&row).json(Some(&package));
+            let list = answer.entry(row.list.clone()).or_insert_with(|| json!([]));
             let is_same = |known: &Value| ["package", "constraint"].iter().all(|key| known[key] == entry[key]);
             if let Some(list) = list.as_array_mut()
                 && !list.iter().any(is_same)
@@ -181,9 +170,10 @@ pub async fn filter_of(
 /// Every filter list in brief: list → package → the constraint of its entries.
 pub async fn filter_summary(app: &App, view: &View) -> Result<Map<String, Value>, Failure> {
     let mut answer: Map<String, Value> = Map::from_iter([(MALWARE.to_owned(), json!({}))]);
-    for found in filter_entries_for(&*app.ports.database, view.organization(), None, None).await? {
-        let row = &found.row;
-        if !is_shown(&found, &view.version_filter(&row.package_name), &row.constraint) {
+    let rows = filter_entries_for(&*app.ports.database, view.organization(), None, None).await?;
+    let concerns = Concerns::load(app, view, rows.iter().map(|row| row.package_name.as_str())).await?;
+    for row in rows {
+        if !concerns.is_shown(&row.package_name, &row.constraint) {
             continue;
         }
         let list = answer.entry(row.list.clone()).or_insert_with(|| json!({}));
@@ -205,7 +195,8 @@ fn summary(row: &ListedEntry) -> FilterEntrySummary {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use composer::NormalizedVersion;
+
     use crate::registry::packages::notices::SecurityNotices;
 
     #[test]

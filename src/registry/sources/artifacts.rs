@@ -45,19 +45,28 @@ pub async fn list(
 ) -> Result<(Vec<ArtifactRow>, i64), Failure> {
     let database = &*app.ports.database;
     if view.sees_everything() {
-        return Ok(artifacts::page(database, view.organization(), filter, page).await?);
+        return Ok(artifacts::page(database, view.organization(), filter, None, page).await?);
     }
-    let all = Page { limit: MAX_SCANNED_ROWS, offset: 0 };
-    let (rows, _) = artifacts::page(database, view.organization(), filter, all).await?;
+    if matches!(filter, ArtifactFilter::Unused) {
+        return Ok((Vec::new(), 0));
+    }
     let sees = |used: &Use| {
         let version = NormalizedVersion::from_stored(used.normalized.clone());
         view.version_filter(&used.name).sees(&version, Some(used.released))
     };
-    let visible = rows.into_iter().filter_map(|mut row| {
+    let visible = |mut row: ArtifactRow| {
         row.uses.retain(sees);
         (!row.uses.is_empty()).then_some(row)
-    });
-    Ok(page.of(visible.collect()))
+    };
+    let is_paged = view.other_ranges().is_none();
+    let (ranges, part) = if is_paged {
+        (view.whole_ranges(), page)
+    } else {
+        (view.ranges(), Page { limit: MAX_SCANNED_ROWS, offset: 0 })
+    };
+    let (rows, total) = artifacts::page(database, view.organization(), filter, Some(ranges), part).await?;
+    let rows = rows.into_iter().filter_map(visible).collect();
+    Ok(if is_paged { (rows, total) } else { page.of(rows) })
 }
 
 /// Which uploaded versions are to go.

@@ -28,6 +28,8 @@ const MAX_FILENAME_BYTES: usize = 255;
 
 /// Most packages that are looked through for a caller who does not see all of them.
 const MAX_SCANNED_ROWS: i64 = 10_000;
+/// Packages whose versions one statement reads: those of a large one take 300 kB.
+const MAX_WITH_VERSIONS: usize = 50;
 
 /// What a request says that a package should be; every field is optional here.
 #[derive(Debug, Clone, Default)]
@@ -84,13 +86,33 @@ fn sees_version(view: &View, version: &CatalogVersion) -> bool {
 
 /// A page of the packages, by number, and how many there are in all.
 pub async fn packages(app: &App, view: &View, page: Page) -> Result<(Vec<CatalogPackage>, i64), Failure> {
-    let limited = !view.sees_everything();
-    let part = if limited { Page { limit: MAX_SCANNED_ROWS, offset: 0 } } else { page };
-    let (rows, total) = app.ports.database.ask(catalog::packages(view.organization(), part, limited)).await?;
-    if limited {
-        return Ok(page.of(rows.into_iter().filter(|package| sees(view, package)).collect()));
+    if view.sees_everything() {
+        return Ok(app.ports.database.ask(catalog::packages(view.organization(), page)).await?);
     }
+    let (ids, total) = page.of(visible_packages(app, view).await?);
+    let rows = app.ports.database.ask(catalog::packages_by_ids(view.organization(), &ids, false)).await?;
     Ok((rows, total))
+}
+
+/// The numbers of the packages that a limited view sees some version of. Versions are read of those alone that it does not see
+/// whole, a few packages at a time.
+async fn visible_packages(app: &App, view: &View) -> Result<Vec<i64>, Failure> {
+    let organization = view.organization();
+    let named = catalog::names_in(organization, view.ranges(), MAX_SCANNED_ROWS);
+    let (mut visible, mut in_part) = (Vec::new(), Vec::new());
+    for package in app.ports.database.ask(named).await? {
+        match view.version_filter(&package.name) {
+            VersionFilter::All => visible.push(package.id),
+            VersionFilter::Some(..) => in_part.push(package.id),
+            VersionFilter::Nothing => {}
+        }
+    }
+    for ids in in_part.chunks(MAX_WITH_VERSIONS) {
+        let rows = app.ports.database.ask(catalog::packages_by_ids(organization, ids, true)).await?;
+        visible.extend(rows.iter().filter(|package| sees(view, package)).map(|package| package.id));
+    }
+    visible.sort_unstable();
+    Ok(visible)
 }
 
 fn one_package(package: Option<CatalogPackage>, view: &View) -> Result<CatalogPackage, Failure> {

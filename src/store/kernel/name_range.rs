@@ -24,6 +24,16 @@ impl NameRange {
         }
     }
 
+    /// Whether it holds no name that `pattern` does not match: a name, or a beginning with a `*` behind it.
+    pub fn is_exact(pattern: &str) -> bool {
+        pattern.find('*').is_none_or(|at| at + 1 == pattern.len())
+    }
+
+    /// The ranges of some names and patterns, as one JSON array.
+    pub fn list<'t>(targets: impl IntoIterator<Item = &'t str>) -> String {
+        Value::Array(targets.into_iter().map(|target| Self::of(target).to_json()).collect()).to_string()
+    }
+
     /// As one element of a list that travels to the database.
     pub fn to_json(&self) -> Value {
         json!([self.first, self.last])

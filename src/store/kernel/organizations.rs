@@ -3,10 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::ports::{Argument, Database, DatabaseError, Millis, Stmt};
-use crate::store::kernel::name_range::NameRange;
 use crate::store::{Query, json_text, optional_json_text};
 
 /// Primary key of an organization. Only a row has one; there is no way to make it from a number, so that whoever holds
@@ -33,13 +31,17 @@ impl fmt::Display for OrganizationId {
     }
 }
 
-/// One package name of an organization, with what is needed to decide whether a caller sees any version of it.
-#[derive(Debug, Clone, Deserialize)]
+/// One package of an organization, of which a caller may see some version.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ListedPackage {
+    /// Primary key.
+    pub id: i64,
     /// `vendor/package`.
     pub name: String,
-    /// The version index (`registry::access::view`); only for packages that were asked for.
-    pub version_index: Option<String>,
+    /// Unix seconds; moves with every change of its versions.
+    pub revision: i64,
+    /// About how much it takes to read its versions.
+    pub index_bytes: usize,
 }
 
 /// The revisions of an organization; unix seconds, strictly increasing.
@@ -89,21 +91,21 @@ macro_rules! claimed_vendors {
 
 macro_rules! listed_packages {
     () => {
-        "SELECT p.name,
-                CASE WHEN EXISTS (SELECT 1 FROM json_each(?2) t WHERE p.name BETWEEN t.value ->> 0 AND t.value ->> 1)
-                     THEN p.version_index END AS version_index
-           FROM packages p JOIN repositories r ON r.id = p.repository_id
-          WHERE p.organization_id = ?1 AND p.version_index <> '[]'"
+        "SELECT DISTINCT p.id, p.name, p.revision, length(p.version_index) AS index_bytes
+           FROM json_each(?2) t
+          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name BETWEEN t.value ->> 0 AND t.value ->> 1
+           JOIN repositories r ON r.id = p.repository_id
+          WHERE p.version_index <> '[]'"
     };
 }
 
 /// What an organization announces and every package that it publishes itself, or keeps although its upstream has it no longer
-/// and may announce it no longer, in one round trip. `with_index` are the
-/// names and patterns of packages whose version index is wanted too; some that only begin like a pattern have it as well.
+/// and may announce it no longer, in one round trip; of the packages those whose names lie in one of `ranges` (a JSON array of
+/// pairs).
 pub async fn listing(
     db: &dyn Database,
     organization: OrganizationId,
-    with_index: &[&str],
+    ranges: String,
 ) -> Result<Option<(Announced, Vec<ListedPackage>)>, DatabaseError> {
     let announced: Query<Option<Announced>> = Query::one(
         concat!(
@@ -133,22 +135,15 @@ pub async fn listing(
                 SELECT 1 FROM mirrors m
                  WHERE m.repository_id = p.repository_id AND m.name = p.name AND m.vanished_at IS NOT NULL)) ORDER BY p.name"
         ),
-        [organization.into(), ranges_of(with_index).into()],
+        [organization.into(), ranges.into()],
     );
     let (announced, packages) = db.ask((announced, packages)).await?;
     Ok(announced.map(|announced| (announced, packages)))
 }
 
-/// Reads the packages that an organization has mirrored, in no order; `with_index` as for [`listing`].
-pub fn mirrored(organization: OrganizationId, with_index: &[&str]) -> Query<Vec<ListedPackage>> {
-    Query::all(
-        concat!(listed_packages!(), " AND r.kind = 'composer'"),
-        [organization.into(), ranges_of(with_index).into()],
-    )
-}
-
-fn ranges_of(targets: &[&str]) -> String {
-    Value::Array(targets.iter().map(|target| NameRange::of(target).to_json()).collect()).to_string()
+/// Reads the packages that an organization has mirrored, in no order; `ranges` as for [`listing`].
+pub fn mirrored(organization: OrganizationId, ranges: String) -> Query<Vec<ListedPackage>> {
+    Query::all(concat!(listed_packages!(), " AND r.kind = 'composer'"), [organization.into(), ranges.into()])
 }
 
 /// The revisions alone, to learn whether a listing kept in memory still holds.

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use crate::ports::{Argument, Millis};
 use crate::store::access::released::Released;
-use crate::store::packages::version_index;
 use crate::store::{OrganizationId, Page, Query};
 
 /// A package as lists show it.
@@ -15,6 +14,8 @@ pub struct PackageRow {
     pub id: i64,
     /// Public id (`UUIDv7`).
     pub uid: String,
+    /// Unix seconds; moves with every change of its versions.
+    pub revision: i64,
     /// Public id of the repository it comes from.
     pub repository_uid: String,
     /// `vendor/package`.
@@ -30,9 +31,6 @@ pub struct PackageRow {
     pub vanished_at: Option<Millis>,
     /// Pretty version.
     pub latest_version: Option<String>,
-    /// The version index (`registry::access::view`); `None` when lists show no version of it.
-    #[serde(deserialize_with = "version_index")]
-    pub version_index: Option<String>,
     /// Its own page in a browser.
     pub homepage: Option<String>,
     /// What kind of host serves the repository that it comes from.
@@ -49,8 +47,8 @@ pub struct PackageRow {
 
 macro_rules! package_columns {
     () => {
-        "p.id, p.uid, r.uid AS repository_uid, p.name, p.description, p.type, p.abandoned, p.latest_version,
-         p.version_index, p.homepage, r.provider, r.url AS repository_url, p.created_at, p.updated_at,
+        "p.id, p.uid, p.revision, r.uid AS repository_uid, p.name, p.description, p.type, p.abandoned, p.latest_version,
+         p.homepage, r.provider, r.url AS repository_url, p.created_at, p.updated_at,
          (SELECT m.vanished_at FROM mirrors m WHERE m.repository_id = p.repository_id AND m.name = p.name) AS vanished_at,
          (SELECT coalesce(sum(d.count), 0) FROM downloads d JOIN versions v ON v.id = d.version_id
            WHERE v.package_id = p.id) AS downloads
@@ -80,7 +78,7 @@ pub fn search_words(text: &str) -> Vec<String> {
 }
 
 impl PackageFilter<'_> {
-    fn args(&self, organization: OrganizationId) -> [Argument; 5] {
+    pub(super) fn args(&self, organization: OrganizationId) -> [Argument; 5] {
         let words = self.search.map(search_words).filter(|words| !words.is_empty());
         [
             organization.into(),
@@ -101,6 +99,17 @@ macro_rules! package_filter {
                                              w.value))
             AND (?4 IS NULL OR p.type = ?4)
             AND (?5 IS NULL OR p.name IN (SELECT n.value FROM json_each(?5) n))"
+    };
+}
+
+/// How well a package fits the words that are searched for.
+macro_rules! relevance {
+    () => {
+        "(SELECT sum(CASE WHEN p.name = w.value THEN 100
+                          WHEN instr('/' || replace(p.name, '-', '/') || '/', '/' || w.value || '/') THEN 50
+                          WHEN instr(p.name, w.value) THEN 10
+                          WHEN instr(lower(p.keywords), w.value) THEN 5
+                          ELSE 1 END) FROM json_each(?3) w)"
     };
 }
 
@@ -152,11 +161,9 @@ fn page_query(filter: &[Argument; 5], sort: Sort, page: Page) -> Query<Vec<Packa
                     "SELECT ",
                     package_columns!(),
                     package_filter!(),
-                    " ORDER BY (SELECT sum(CASE WHEN p.name = w.value THEN 100
-                                  WHEN instr('/' || replace(p.name, '-', '/') || '/', '/' || w.value || '/') THEN 50
-                                  WHEN instr(p.name, w.value) THEN 10
-                                  WHEN instr(lower(p.keywords), w.value) THEN 5
-                                  ELSE 1 END) FROM json_each(?3) w) DESC, downloads DESC, p.name LIMIT ?6 OFFSET ?7"
+                    " ORDER BY ",
+                    relevance!(),
+                    " DESC, downloads DESC, p.name LIMIT ?6 OFFSET ?7"
                 ),
                 args,
             );

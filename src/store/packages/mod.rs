@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 pub mod authority;
 pub mod changes;
 pub mod documents;
+#[macro_use]
 pub mod lists;
 pub mod publication;
 pub mod remarks;
@@ -14,6 +15,7 @@ pub mod texts;
 pub mod upstream_notices;
 pub mod version_source;
 pub mod versions;
+pub mod visible;
 
 /// `packages.version_index` of a package of which lists show no version.
 const NO_VERSIONS: &str = "[]";

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::organizations::{Touched, touch};
-use crate::store::packages::version_index;
 use crate::store::{OrganizationId, Page, Query, Update, json_text};
 
 /// An advisory.
@@ -60,15 +59,22 @@ pub struct FilterEntryRow {
     pub created_at: Millis,
 }
 
-/// A row beside the versions that its package has.
+/// A published package and its versions.
 #[derive(Debug, Clone, Deserialize)]
-pub struct WithVersions<T> {
-    /// The row.
-    #[serde(flatten)]
-    pub row: T,
-    /// The version index (`registry::access::view`); `None` when lists show no version of it.
-    #[serde(deserialize_with = "version_index")]
-    pub version_index: Option<String>,
+pub struct PublishedIndex {
+    /// `vendor/package`.
+    pub name: String,
+    /// The version index (`registry::access::view`).
+    pub version_index: String,
+}
+
+/// Reads the version indexes of the published packages among `names` (a JSON array).
+pub fn published_indexes(organization: OrganizationId, names: String) -> Query<Vec<PublishedIndex>> {
+    Query::all(
+        "SELECT p.name, p.version_index FROM json_each(?2) n
+          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value WHERE p.version_index <> '[]'",
+        [organization.into(), names.into()],
+    )
 }
 
 /// Which rows a list holds.
@@ -143,42 +149,29 @@ pub async fn filter_entries(
     db.ask((rows, count)).await
 }
 
-fn advisory_by_uid(organization: OrganizationId, uid: &str) -> Query<Option<AdvisoryRow>> {
+/// Looks an advisory up by its public id.
+pub fn advisory(organization: OrganizationId, uid: &str) -> Query<Option<AdvisoryRow>> {
     Query::one(
         concat!("SELECT ", advisory_columns!(), " FROM advisories a WHERE a.organization_id = ?1 AND a.uid = ?2"),
         [organization.into(), uid.into()],
     )
 }
 
-/// Looks an advisory up by its public id.
-pub async fn advisory(
-    db: &dyn Database,
-    organization: OrganizationId,
-    uid: &str,
-) -> Result<Option<AdvisoryRow>, DatabaseError> {
-    db.ask(advisory_by_uid(organization, uid)).await
-}
-
 /// Looks a filter entry up by its public id.
-pub async fn filter_entry(
-    db: &dyn Database,
-    organization: OrganizationId,
-    uid: &str,
-) -> Result<Option<FilterEntryRow>, DatabaseError> {
-    let query = Query::one(
+pub fn filter_entry(organization: OrganizationId, uid: &str) -> Query<Option<FilterEntryRow>> {
+    Query::one(
         concat!("SELECT ", entry_columns!(), " FROM filter_entries e WHERE e.organization_id = ?1 AND e.uid = ?2"),
         [organization.into(), uid.into()],
-    );
-    db.ask(query).await
+    )
 }
 
 /// The advisories of the published packages among `names`, at most [`MOST_NOTICES`].
-pub fn advisories_for(organization: OrganizationId, names: &[String]) -> Query<Vec<WithVersions<AdvisoryRow>>> {
+pub fn advisories_for(organization: OrganizationId, names: &[String]) -> Query<Vec<AdvisoryRow>> {
     Query::all(
         concat!(
             "SELECT ",
             advisory_columns!(),
-            ", p.version_index FROM json_each(?2) n
+            " FROM json_each(?2) n
                CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value AND p.version_index <> '[]'
                CROSS JOIN advisories a ON a.organization_id = ?1 AND a.package_name = p.name
              ORDER BY a.id LIMIT ?3"
@@ -214,11 +207,11 @@ pub async fn filter_entries_for(
     organization: OrganizationId,
     names: Option<&[String]>,
     lists: Option<&[String]>,
-) -> Result<Vec<WithVersions<ListedEntry>>, DatabaseError> {
+) -> Result<Vec<ListedEntry>, DatabaseError> {
     let json = |names: Option<&[String]>| names.map(|names| serde_json::json!(names).to_string());
     let query = Query::all(
         "SELECT 0 AS place, e.id AS number, e.package_name, e.list, e.version_constraint AS affected, e.reason, e.url,
-                e.uid AS id, e.source, p.version_index
+                e.uid AS id, e.source
            FROM filter_entries e
            JOIN packages p ON p.organization_id = e.organization_id AND p.name = e.package_name
           WHERE e.organization_id = ?1 AND p.version_index <> '[]'
@@ -226,7 +219,7 @@ pub async fn filter_entries_for(
             AND (?3 IS NULL OR e.list IN (SELECT value FROM json_each(?3)))
          UNION ALL
          SELECT 1, r.id, u.name, v.value ->> 'list', v.value ->> 'constraint', v.value ->> 'reason', v.value ->> 'url',
-                v.value ->> 'id', v.value ->> 'source', p.version_index
+                v.value ->> 'id', v.value ->> 'source'
            FROM repositories r JOIN upstream_notices u ON u.repository_id = r.id AND u.filter <> '[]'
            JOIN packages p ON p.organization_id = r.organization_id AND p.name = u.name
            JOIN repositories o ON o.id = p.repository_id AND o.kind = 'composer', json_each(u.filter) v
@@ -252,12 +245,9 @@ pub struct UpstreamAdvisoryRow {
 }
 
 /// The advisories of upstreams on the mirrored packages among `names`, at most [`MOST_NOTICES`].
-pub fn upstream_advisories(
-    organization: OrganizationId,
-    names: &[String],
-) -> Query<Vec<WithVersions<UpstreamAdvisoryRow>>> {
+pub fn upstream_advisories(organization: OrganizationId, names: &[String]) -> Query<Vec<UpstreamAdvisoryRow>> {
     Query::all(
-        "SELECT u.name AS package_name, r.url AS upstream_url, v.value AS advisory, p.version_index
+        "SELECT u.name AS package_name, r.url AS upstream_url, v.value AS advisory
            FROM repositories r JOIN json_each(?2) n JOIN upstream_notices u ON u.repository_id = r.id AND u.name = n.value
            JOIN packages p ON p.organization_id = r.organization_id AND p.name = u.name
            JOIN repositories o ON o.id = p.repository_id AND o.kind = 'composer', json_each(u.advisories) v
@@ -326,7 +316,7 @@ pub async fn insert_advisory(
         ],
     );
     let change = change(organization, insert, noted, new.package_name, now);
-    let (_, row) = db.ask((change, advisory_by_uid(organization, new.uid))).await?;
+    let (_, row) = db.ask((change, advisory(organization, new.uid))).await?;
     Ok(row)
 }
 
@@ -391,7 +381,7 @@ pub async fn update_advisory(
         ],
     );
     let change = change(organization, update, noted, key.package, now);
-    let (_, row) = db.ask((change, advisory_by_uid(organization, key.uid))).await?;
+    let (_, row) = db.ask((change, advisory(organization, key.uid))).await?;
     Ok(row)
 }
 

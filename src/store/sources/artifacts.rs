@@ -48,7 +48,9 @@ macro_rules! artifact_filter {
              ELSE EXISTS (SELECT 1 FROM dists d JOIN versions v ON v.id = d.version_id
                             JOIN packages p ON p.id = v.package_id
                            WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
-                             AND v.hidden_at IS NULL AND p.hidden_at IS NULL AND (?2 IS NULL OR p.name = lower(?2)))
+                             AND v.hidden_at IS NULL AND p.hidden_at IS NULL AND (?2 IS NULL OR p.name = lower(?2))
+                             AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(?4) t
+                                                         WHERE p.name BETWEEN t.value ->> 0 AND t.value ->> 1)))
            END"
     };
 }
@@ -64,11 +66,13 @@ pub enum ArtifactFilter<'a> {
     Unused,
 }
 
-/// A page of the zips, the latest first, and how many there are in all.
+/// A page of the zips, the latest first, and how many there are in all; with `ranges` (a JSON array of pairs) of those alone
+/// that a version of a package needs whose name lies in one of them.
 pub async fn page(
     db: &dyn Database,
     organization: OrganizationId,
     filter: ArtifactFilter<'_>,
+    ranges: Option<String>,
     page: Page,
 ) -> Result<(Vec<ArtifactRow>, i64), DatabaseError> {
     let (package, unused) = match filter {
@@ -76,7 +80,7 @@ pub async fn page(
         ArtifactFilter::UsedBy(package) => (Some(package), false),
         ArtifactFilter::Unused => (None, true),
     };
-    let args = [organization.into(), package.into(), unused.into()];
+    let args = [organization.into(), package.into(), unused.into(), ranges.into()];
     let mut paged = args.to_vec();
     paged.extend([page.limit.into(), page.offset.into()]);
     let batch = (
@@ -90,7 +94,7 @@ pub async fn page(
                           WHERE d.artifact_sha256 = a.sha256 AND p.organization_id = ?1
                             AND v.hidden_at IS NULL AND p.hidden_at IS NULL) AS uses",
                 artifact_filter!(),
-                " ORDER BY a.created_at DESC, a.sha256 LIMIT ?4 OFFSET ?5"
+                " ORDER BY a.created_at DESC, a.sha256 LIMIT ?5 OFFSET ?6"
             ),
             paged,
         ),

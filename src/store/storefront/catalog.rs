@@ -3,6 +3,7 @@
 
 use composer::{PrettyVersion, Shasum};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
 use crate::store::access::released::Released;
@@ -55,18 +56,41 @@ pub fn package_by_name(organization: OrganizationId, name: &str) -> Query<Option
     Query::one(concat!(packages!(), " AND p.name = ?2"), [organization.into(), name.into(), false.into()])
 }
 
-/// A page of the packages by number, `with_versions` or without, and how many there are in all.
-pub fn packages(
-    organization: OrganizationId,
-    page: Page,
-    with_versions: bool,
-) -> (Query<Vec<CatalogPackage>>, Query<i64>) {
+/// A page of the packages by number, without their versions, and how many there are in all.
+pub fn packages(organization: OrganizationId, page: Page) -> (Query<Vec<CatalogPackage>>, Query<i64>) {
     (
         Query::all(
             concat!(packages!(), " ORDER BY p.id LIMIT ?2 OFFSET ?4"),
-            [organization.into(), page.limit.into(), with_versions.into(), page.offset.into()],
+            [organization.into(), page.limit.into(), false.into(), page.offset.into()],
         ),
         Query::count("SELECT count(*) AS total FROM packages WHERE organization_id = ?1", [organization.into()]),
+    )
+}
+
+/// Reads the packages with these primary keys by number, `with_versions` or without.
+pub fn packages_by_ids(organization: OrganizationId, ids: &[i64], with_versions: bool) -> Query<Vec<CatalogPackage>> {
+    Query::all(
+        concat!(packages!(), " AND p.id IN (SELECT value FROM json_each(?2)) ORDER BY p.id"),
+        [organization.into(), json!(ids).to_string().into(), with_versions.into()],
+    )
+}
+
+/// The number and the name of a package.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CatalogName {
+    /// Primary key.
+    pub id: i64,
+    /// `vendor/package`.
+    pub name: String,
+}
+
+/// Reads the packages whose names lie in one of `ranges` (a JSON array of pairs), by number. At most `limit`.
+pub fn names_in(organization: OrganizationId, ranges: String, limit: i64) -> Query<Vec<CatalogName>> {
+    Query::all(
+        "SELECT DISTINCT p.id, p.name FROM json_each(?2) t
+          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name BETWEEN t.value ->> 0 AND t.value ->> 1
+          ORDER BY p.id LIMIT ?3",
+        [organization.into(), ranges.into(), limit.into()],
     )
 }
 

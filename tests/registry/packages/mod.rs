@@ -5,3 +5,4 @@ mod manage;
 mod names;
 mod read;
 mod search;
+mod visible_parts;

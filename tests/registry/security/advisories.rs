@@ -282,3 +282,48 @@ async fn asking_for_advisories_costs_one_statement_however_many_there_are() {
     let (_, calls) = registry.counted(request(&registry, &token, "")).await;
     assert_eq!(calls.statements, 0);
 }
+
+#[tokio::test]
+async fn who_sees_none_of_the_versions_that_a_notice_concerns_neither_reads_nor_changes_it() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0", "3.0.0"]).await;
+    let scopes = json!(["packages:read", "advisories:*"]);
+    let grants = json!([{"package": "acme/lib", "constraint": "1.*"}]);
+    let (_, token) = registry.token(&json!({"description": "a", "scopes": scopes, "grants": grants})).await;
+    let write = |path: &str, body: &Value| registry.post(path).bearer(ADMIN).json(body).send();
+    let hidden = Value::Object(
+        advisory()
+            .as_object()
+            .expect("an object")
+            .clone()
+            .into_iter()
+            .chain([("affected_versions".to_owned(), json!(">=3"))])
+            .collect(),
+    );
+    let hidden = format!("/api/advisories/{}", write("/api/advisories", &hidden).await.expect(201).id());
+    let entry = json!({"package": "acme/lib", "constraint": "3.*"});
+    let hidden_entry = format!("/api/filter-entries/{}", write("/api/filter-entries", &entry).await.expect(201).id());
+    let change = json!({"title": "Changed"});
+    registry.get(&hidden).bearer(&token).send().await.expect(404);
+    registry.patch(&hidden).bearer(&token).json(&change).send().await.expect(404);
+    registry.delete(&hidden).bearer(&token).send().await.expect(404);
+    registry.delete(&hidden_entry).bearer(&token).send().await.expect(404);
+
+    let seen = json!({"package": "acme/lib", "title": "Seen", "affected_versions": "<2"});
+    let seen = registry.post("/api/advisories").bearer(&token).json(&seen).send().await.expect(201).id();
+    let seen = format!("/api/advisories/{seen}");
+    registry.get(&seen).bearer(&token).send().await.expect(200);
+    registry.patch(&seen).bearer(&token).json(&change).send().await.expect(200);
+    let told = "concerns no version of acme/lib that your token sees. Use one that sees the versions";
+    let elsewhere = json!({"package": "acme/lib", "title": "Other", "affected_versions": ">=3"});
+    for request in [
+        registry.patch(&seen).json(&json!({"affected_versions": ">=3"})),
+        registry.post("/api/advisories").json(&elsewhere),
+    ] {
+        let refused = request.bearer(&token).send().await.expect(400).json();
+        assert_eq!(refused["details"], json!({"affected_versions": [told]}));
+    }
+    let refused = registry.post("/api/filter-entries").bearer(&token).json(&entry).send().await.expect(400).json();
+    assert_eq!(refused["details"], json!({"constraint": [told]}));
+    registry.delete(&seen).bearer(&token).send().await.expect(200);
+}

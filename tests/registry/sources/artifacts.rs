@@ -320,3 +320,30 @@ async fn a_cleanup_with_every_call_broken_removes_a_package_s_versions_all_or_no
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_limited_list_of_zips_is_paged_among_those_of_its_packages() {
+    let registry = TestRegistry::new();
+    for name in ["acme/a", "acme/b", "acme/c", "other/d"] {
+        upload(&registry, name, "1.0.0").await;
+        upload(&registry, name, "2.0.0").await;
+        registry.advance_seconds(1);
+    }
+    let names = async |grants: Value, total: &str| {
+        let (_, token) = registry.token(&json!({"description": "a", "grants": grants})).await;
+        let mut found = Vec::new();
+        for offset in [0, 2, 4, 6] {
+            let path = format!("/api/artifacts?limit=2&offset={offset}");
+            let page = registry.get(&path).bearer(&token).send().await.expect(200);
+            found.extend(page.json().as_array().expect("a list").iter().map(|row| row["versions"][0]["name"].clone()));
+            assert_eq!(page.header("x-total-count"), total);
+        }
+        let unused = registry.get("/api/artifacts?unused=true").bearer(&token).send().await.expect(200);
+        assert_eq!(unused.json(), json!([]));
+        json!(found)
+    };
+    let whole = json!([{"pattern": "acme/*"}]);
+    assert_eq!(names(whole, "6").await, json!(["acme/c", "acme/c", "acme/b", "acme/b", "acme/a", "acme/a"]));
+    let part = json!([{"pattern": "acme/*", "constraint": "1.*"}]);
+    assert_eq!(names(part, "3").await, json!(["acme/c", "acme/b", "acme/a"]));
+}

@@ -424,3 +424,25 @@ async fn what_is_hidden_is_not_there_for_operators_to_change() {
         assert_eq!(published(&registry, "acme/lib").await, ["1.0.0"]);
     }
 }
+
+#[tokio::test]
+async fn a_limited_shop_lists_the_packages_of_its_grants_and_reads_versions_of_none_that_it_sees_whole() {
+    let registry = TestRegistry::new();
+    for name in ["acme/a", "acme/b", "acme/c", "other/d"] {
+        registry.published(name, &["1.0.0", "2.0.0"]).await;
+    }
+    let list = async |grants: Value| {
+        let spec = json!({"description": "a shop", "scopes": ["storefront:*"], "grants": grants});
+        let (_, token) = registry.token(&spec).await;
+        registry.get("/api/storefront/packages").bearer(&token).send().await.expect(200);
+        let request = registry.get("/api/storefront/packages?limit=2").bearer(&token);
+        let (reply, calls) = registry.counted(request.send()).await;
+        let page = reply.expect(200);
+        let rows = page.json();
+        let names: Vec<&Value> = rows.as_array().expect("a page").iter().map(|row| &row["name"]).collect();
+        (json!(names), page.header("x-total-count").to_owned(), calls.statements)
+    };
+    assert_eq!(list(json!([{"pattern": "acme/*"}])).await, (json!(["acme/a", "acme/b"]), "3".to_owned(), 2));
+    let part = json!([{"pattern": "acme/*", "constraint": "1.*"}, {"package": "acme/c"}, {"package": "other/d", "constraint": "9.*"}]);
+    assert_eq!(list(part).await, (json!(["acme/a", "acme/b"]), "3".to_owned(), 3));
+}
