@@ -101,6 +101,7 @@ macro_rules! package_filter {
             AND (?5 IS NULL OR p.name IN (SELECT n.value FROM json_each(?5) n))"
     };
 }
+pub(crate) use package_filter;
 
 /// How well a package fits the words that are searched for.
 macro_rules! relevance {
@@ -112,6 +113,7 @@ macro_rules! relevance {
                           ELSE 1 END) FROM json_each(?3) w)"
     };
 }
+pub(crate) use relevance;
 
 /// What a list of packages is sorted by; equal ones stand by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,7 +5,6 @@ use serde::{Deserialize, Deserializer};
 pub mod authority;
 pub mod changes;
 pub mod documents;
-#[macro_use]
 pub mod lists;
 pub mod publication;
 pub mod remarks;

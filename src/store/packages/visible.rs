@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ports::{Argument, Millis};
 use crate::store::kernel::organizations::ListedPackage;
-use crate::store::packages::lists::{PackageFilter, PackageRow, Sort, SortKey};
+use crate::store::packages::lists::{PackageFilter, PackageRow, Sort, SortKey, package_filter, relevance};
 use crate::store::{OrganizationId, Page, Query, json_text};
 
 /// Reads the published packages whose names lie in one of `ranges` (a JSON array of pairs), by name. At most `limit`.

@@ -13,16 +13,31 @@ const store = join(root, "src/store");
  */
 export function statementsOfTheStore() {
   // query.rs makes statements of texts that others give it.
-  const files = readdirSync(store, { recursive: true }).filter((name) => name.endsWith(".rs") && name !== "query.rs");
-  return files.sort().flatMap((name) => statementsIn(name, readFileSync(join(store, name), "utf8")));
+  const names = readdirSync(store, { recursive: true }).filter((name) => name.endsWith(".rs") && name !== "query.rs");
+  const files = names.sort().map((name) => [name, readFileSync(join(store, name), "utf8")]);
+  const shared = new Map(files.flatMap(([name, source]) => sharedFragments(name, source)));
+  return files.flatMap(([name, source]) => statementsIn(name, source, shared));
 }
 
-/** The statements of one file with the text `source`. */
-export function statementsIn(name, source) {
-  const fragments = new Map();
+/** The fragments that a file lets others use (`pub(crate) use …;`), as pairs of name and text. */
+function sharedFragments(name, source) {
+  const names = Array.from(source.matchAll(/^pub\(crate\) use \{?([\w, ]+)\}?;/gm), ([, list]) => list.split(", ")).flat();
+  if (names.length === 0) return [];
+  return [...fragmentsOf(name, source, new Map())].filter(([macro]) => names.includes(macro));
+}
+
+/** The fragments that a file may use: its own, and those that are `shared`. */
+function fragmentsOf(name, source, shared) {
+  const fragments = new Map(shared);
   for (const { 1: macro, index, 0: head } of source.matchAll(/macro_rules! (\w+) \{\s*\(\) => \{/g)) {
     fragments.set(macro, readText(source, index + head.length, fragments, `${name}: ${macro}!`));
   }
+  return fragments;
+}
+
+/** The statements of one file with the text `source`. */
+export function statementsIn(name, source, shared = new Map()) {
+  const fragments = fragmentsOf(name, source, shared);
   return [...source.matchAll(/\b(?:Stmt::new|Query(?:::<.*>)?::(?:all|one|any|count))\(/g)].map(({ index, 0: head }) => {
     const place = `${name}:${source.slice(0, index).split("\n").length}`;
     const sql = readText(source, index + head.length, fragments, place);
