@@ -247,13 +247,13 @@ export async function synced(registry, id, runs = 1) {
 }
 
 /**
- * Asks `done` until it has an answer. A query whose connection breaks is asked again: the local runtime has one thread for
- * the registry and for what stands in for R2 and D1, and closes connections that it had no time for.
+ * Asks `done` until it has an answer. A query to the local database whose connection was closed is asked again: Miniflare
+ * keeps connections that the runtime may close at the same moment, which in minutes of asking happens.
  */
 export async function until(what, done, timeout = SYNC_TIMEOUT) {
   for (const end = Date.now() + timeout; Date.now() < end; ) {
     const answer = await done().catch((error) => {
-      if (error.cause?.code !== "UND_ERR_SOCKET") throw error;
+      if (error.cause?.message !== "other side closed") throw error;
     });
     if (answer) return answer;
     await new Promise((resolve) => setTimeout(resolve, 50));
