@@ -225,9 +225,12 @@ export async function register(registry, url) {
 
 /** Waits until each tag of each repository has its zip. */
 export async function archived(registry) {
-  const unbuilt = `SELECT count(*) FROM dists d JOIN versions v ON v.id = d.version_id
-    WHERE v.ref_name LIKE 'refs/tags/%' AND d.artifact_sha256 IS NULL AND d.error IS NULL`;
-  await until("the archives", async () => (await registry.count(unbuilt)) === 0, BUILD_TIMEOUT);
+  // Prepared once: Miniflare blocks this process while it prepares, and gives up for good when a connection closes then.
+  const unbuilt = registry.database.prepare(
+    `SELECT count(*) AS unbuilt FROM dists d JOIN versions v ON v.id = d.version_id
+      WHERE v.ref_name LIKE 'refs/tags/%' AND d.artifact_sha256 IS NULL AND d.error IS NULL`,
+  );
+  await until("the archives", async () => (await unbuilt.first()).unbuilt === 0, BUILD_TIMEOUT);
 }
 
 /** Waits for the end of a repository's latest sync; its row. The registry itself is not asked. */
