@@ -66,7 +66,8 @@ impl Default for Config {
     }
 }
 
-const PERMIT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often it is tried again to get what is taken.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The registry as one request or one queue message sees it.
 #[derive(Clone)]
@@ -90,21 +91,29 @@ impl App {
         if self.config.allow_private_upstreams { AddressPolicy::Anywhere } else { AddressPolicy::Public }
     }
 
-    /// Waits for one of the isolate's permits with these names; `None` when none gets free within `timeout`. They are
-    /// polled: a request cannot be woken by another one in workerd.
+    /// Waits for one of the isolate's permits with these names; `None` when none gets free within `timeout`.
     pub fn acquire_permit<'a>(&'a self, names: &'a [&'a str], timeout: Duration) -> BoxFuture<'a, Option<Permit>> {
-        Box::pin(async move {
-            for _ in 0..timeout.as_millis() / PERMIT_POLL_INTERVAL.as_millis() {
-                if let Some(permit) = names.iter().find_map(|name| self.memory.try_acquire_permit(name, self.now())) {
-                    return Some(permit);
-                }
+        Box::pin(self.acquire(timeout, move |now| {
+            let permit = names.iter().find_map(|name| self.memory.try_acquire_permit(name, now));
+            if permit.is_none() {
                 for name in names {
-                    self.memory.note_awaited(name, self.now());
+                    self.memory.note_awaited(name, now);
                 }
-                self.ports.clock.sleep(PERMIT_POLL_INTERVAL).await;
             }
-            None
-        })
+            permit
+        }))
+    }
+
+    /// Waits for something of the isolate's that others have just now, which `attempt` gives when it is free; `None` when that
+    /// is not so within `timeout`. It is polled: a request cannot be woken by another one in workerd.
+    pub async fn acquire<T>(&self, timeout: Duration, attempt: impl Fn(Millis) -> Option<T>) -> Option<T> {
+        for _ in 0..timeout.as_millis() / POLL_INTERVAL.as_millis() {
+            if let Some(acquired) = attempt(self.now()) {
+                return Some(acquired);
+            }
+            self.ports.clock.sleep(POLL_INTERVAL).await;
+        }
+        None
     }
 
     /// Puts `job` on its queue. A queue that does not answer is no failure: what is due is found again by cron.

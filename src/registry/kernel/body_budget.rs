@@ -17,8 +17,6 @@ pub const MAX_BYTES_IN_FLIGHT: usize = 24 << 20;
 /// How long a request waits until others have been received.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
 /// What a client is told to wait when that was not enough.
 const RETRY_AFTER_SECONDS: i64 = 5;
 
@@ -64,12 +62,9 @@ impl Reservation {
     /// `Busy` when there is none for ten seconds.
     pub async fn of(app: &App, bytes: usize) -> Result<Self, Failure> {
         let bytes = bytes.min(PART_BYTES);
-        for _ in 0..PATIENCE.as_millis() / POLL_INTERVAL.as_millis() {
-            let number = app.memory.slot::<InFlight>().lock().try_reserve(bytes, app.now());
-            if let Some(number) = number {
-                return Ok(Self { memory: app.memory.clone(), number });
-            }
-            app.ports.clock.sleep(POLL_INTERVAL).await;
+        let reserve = |now| app.memory.slot::<InFlight>().lock().try_reserve(bytes, now);
+        if let Some(number) = app.acquire(PATIENCE, reserve).await {
+            return Ok(Self { memory: app.memory.clone(), number });
         }
         let detail = "The registry is receiving too much at once. Send the request again in a moment.";
         Err(Failure::new(Kind::Busy { retry_after: RETRY_AFTER_SECONDS }, detail))

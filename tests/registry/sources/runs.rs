@@ -42,13 +42,8 @@ async fn a_push_during_a_sync_is_not_lost() {
     assert_eq!(registry.repository_view(&id).await["sync_status"], "ok");
 }
 
-#[tokio::test]
-async fn a_sync_that_was_cut_off_is_due_again_when_its_lease_is_over() {
-    let registry = TestRegistry::new();
-    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
-    repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
-    repo.tag("2.0.0");
-    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+/// Begins the sync that is queued, and cuts it off while it fetches.
+async fn cut_off_next_sync(registry: &TestRegistry) {
     registry.git_host.pause(Step::Fetch);
     let app = registry.isolate.app.clone();
     let job = registry.tasks.next_job().expect("the sync");
@@ -57,6 +52,16 @@ async fn a_sync_that_was_cut_off_is_due_again_when_its_lease_is_over() {
     running.abort();
     assert!(running.await.expect_err("aborted").is_cancelled());
     registry.git_host.resume();
+}
+
+#[tokio::test]
+async fn a_sync_that_was_cut_off_is_due_again_when_its_lease_is_over() {
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0"]).await;
+    repo.commit(&[manifest("acme/lib"), file("new.php", "<?php")]);
+    repo.tag("2.0.0");
+    registry.post(&format!("/api/repositories/{id}/sync")).bearer(ADMIN).send().await.expect(200);
+    cut_off_next_sync(&registry).await;
     assert_eq!(registry.repository_view(&id).await["sync_status"], "syncing");
     registry.advance_seconds(15 * 60 - 1);
     assert_eq!(registry.cron().await, 0);
@@ -81,14 +86,7 @@ async fn a_sync_that_is_cut_off_each_time_rests_longer_each_time() {
     registry.advance_seconds(600);
     assert_eq!(registry.cron().await, 1);
     for _ in 0..9 {
-        registry.git_host.pause(Step::Fetch);
-        let app = registry.isolate.app.clone();
-        let job = registry.tasks.next_job().expect("the sync");
-        let running = tokio::spawn(async move { perform(&app, job).await });
-        registry.git_host.until_paused().await;
-        running.abort();
-        assert!(running.await.is_err_and(|error| error.is_cancelled()));
-        registry.git_host.resume();
+        cut_off_next_sync(&registry).await;
         let mut rest = 0;
         while registry.cron().await == 0 {
             registry.advance_seconds(60);
