@@ -11,7 +11,7 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok};
-use crate::http::storefront::body::{ConsumerRequest, ConsumerView, MergeRequest};
+use crate::http::storefront::consumer_body::{ConsumerRequest, ConsumerView, MergeRequest};
 use crate::http::storefront::id_of;
 use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::kernel::failure::Failure;

@@ -2,10 +2,13 @@
 //!
 //! Paths, fields and times are those of the storefront document, as far as it goes; ids are integers.
 
-mod body;
+mod catalog_body;
+mod consumer_body;
 mod consumers;
 mod entitlements;
+mod instructions;
 mod packages;
+mod permission_body;
 mod permissions;
 mod statistics;
 mod tokens;
@@ -38,7 +41,7 @@ pub fn routes() -> Routes {
         .routes(routes!(entitlements::list_consumer_packages))
         .routes(routes!(entitlements::list_consumer_permissions))
         .routes(routes!(entitlements::list_entitlements, entitlements::set_entitlements))
-        .routes(routes!(entitlements::get_instructions))
+        .routes(routes!(instructions::get_instructions))
         .routes(routes!(statistics::list_consumer_statistics))
         .routes(routes!(tokens::list_consumer_tokens, tokens::create_consumer_token))
         .routes(routes!(tokens::delete_consumer_token))

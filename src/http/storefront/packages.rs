@@ -7,7 +7,7 @@ use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
-use crate::http::storefront::body::{StorefrontPackageRequest, StorefrontPackageView};
+use crate::http::storefront::catalog_body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::catalog;

@@ -6,7 +6,7 @@ use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
-use crate::http::storefront::body::{PermissionRequest, PermissionView};
+use crate::http::storefront::permission_body::{PermissionRequest, PermissionView};
 use crate::http::storefront::{entitlements, id_of};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::entitlements::{change, get, grant, revoke};

@@ -10,7 +10,7 @@ use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok, with_status};
 use crate::http::kit::zip_body::receive_zip;
-use crate::http::storefront::body::{StorefrontVersionRequest, StorefrontVersionView};
+use crate::http::storefront::catalog_body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::uploads;
