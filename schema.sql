@@ -121,7 +121,7 @@ CREATE TABLE "grants" (
   minimum_stability TEXT NOT NULL DEFAULT 'dev',
   expires_at INTEGER,
   created_at INTEGER, -- of a consumer's
-  updated_at INTEGER, expiry_told INTEGER, -- of a consumer's
+  updated_at INTEGER, expiry_told INTEGER, order_id TEXT, metadata TEXT, -- of a consumer's
   CHECK ((token_id IS NULL) <> (consumer_id IS NULL))
 ) STRICT;
 
@@ -456,9 +456,16 @@ CREATE INDEX downloads_by_consumer ON downloads (subject) WHERE subject GLOB 'co
 
 CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, package_name);
 
+CREATE INDEX grants_by_change ON grants (updated_at, id) WHERE consumer_id IS NOT NULL;
+
 CREATE UNIQUE INDEX grants_by_consumer ON grants
-  (consumer_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability, ifnull(expires_at, -1))
+  (consumer_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability, ifnull(expires_at, -1),
+   ifnull(order_id, ''))
   WHERE consumer_id IS NOT NULL;
+
+CREATE INDEX grants_by_order ON grants (order_id, id) WHERE order_id IS NOT NULL;
+
+CREATE INDEX grants_by_target ON grants (target, id) WHERE consumer_id IS NOT NULL;
 
 CREATE INDEX grants_by_token ON grants (token_id);
 

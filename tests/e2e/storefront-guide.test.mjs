@@ -110,12 +110,14 @@ test("the shop's commands sell, renew, upgrade and refund", async () => {
 });
 
 test("the commands for a second order find the consumer that there is, and give it one permission more", async () => {
-  const [, [order, permission]] = commands();
-  const before = await registry.request("/api/storefront/consumers", { headers: { authorization: `Bearer ${variables.SHOP}` } });
-  const consumer = await succeed(order);
-  assert.deepEqual([consumer], await before.json(), "with the keys it has, and no other one is made");
-  const given = await succeed(permission);
-  assert.deepEqual([given.consumer_id, given.package, given.version], [1, "acme/extension", "5.*"]);
+  const [, [sale, addition]] = commands();
+  const headers = { authorization: `Bearer ${variables.SHOP}` };
+  const before = await (await registry.request("/api/storefront/consumers", { headers })).json();
+  const { entitlements, ...consumer } = await succeed(sale);
+  assert.deepEqual([consumer], before, "with the keys it has, and no other one is made");
+  const [permission] = entitlements;
+  assert.deepEqual([entitlements.length, permission.package, permission.order_id], [1, "acme/extension", "1002"]);
+  assert.deepEqual(await succeed(addition), [permission], "the other way adds the same");
 });
 
 test("the webhook's command makes one, where its address may be reached", async () => {

@@ -70,7 +70,7 @@ pub struct ErrorBody {
 }
 
 /// Every kind of failure; of those with the same status, the first one is what an operation means that says no more.
-pub const KINDS: [Kind; 18] = [
+pub const KINDS: [Kind; 19] = [
     Kind::Unauthenticated,
     Kind::WrongCredentials,
     Kind::TwoFactorRequired,
@@ -80,6 +80,7 @@ pub const KINDS: [Kind; 18] = [
     Kind::MethodNotAllowed,
     Kind::NotAcceptable,
     Kind::Conflict,
+    Kind::PreconditionFailed,
     Kind::Invalid,
     Kind::UnsupportedMediaType,
     Kind::RequestTimeout,
@@ -101,6 +102,7 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Kind::Conflict => StatusCode::CONFLICT,
+        Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Kind::Invalid => StatusCode::BAD_REQUEST,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -124,6 +126,7 @@ pub fn code(kind: Kind) -> &'static str {
         Kind::MethodNotAllowed => "METHOD_NOT_ALLOWED",
         Kind::NotAcceptable => "NOT_ACCEPTABLE",
         Kind::Conflict => "CONFLICT",
+        Kind::PreconditionFailed => "PRECONDITION_FAILED",
         Kind::Invalid => "INVALID_REQUEST",
         Kind::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
         Kind::RequestTimeout => "REQUEST_TIMEOUT",

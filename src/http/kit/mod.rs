@@ -9,6 +9,7 @@
 //! | who may call an operation, and the caller | [`requirement`], [`request_auth`] |
 //! | bodies, queries and path parameters | [`body`], [`extract`], [`idempotency`], [`secret`], [`zip_body`] |
 //! | whose page a request comes from | [`cross_site`] |
+//! | what a change must find | [`if_match`] |
 //! | lists in pages | [`paging`] |
 //! | responses | [`response`], [`caching`], [`range`], [`pass_through`] |
 //! | failures in the surface's dialect | [`failure`] |
@@ -20,6 +21,7 @@ pub mod extract;
 pub mod failure;
 pub mod handler;
 pub mod idempotency;
+pub mod if_match;
 pub mod paging;
 pub mod pass_through;
 pub mod range;

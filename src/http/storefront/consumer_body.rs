@@ -4,11 +4,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::update;
+use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, into_specs};
 use crate::registry::kernel::dates::php_date;
+use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumers::{ConsumerSpec, OnKnownCustomer};
 use crate::registry::storefront::coverage::ShownConsumer;
+use crate::registry::storefront::permission_spec::PermissionSpec;
+use crate::registry::storefront::permission_warnings::Warning;
 use crate::store::Update;
 use crate::store::access::tokens::TokenRow;
+use crate::store::storefront::entitlements::PermissionRow;
 
 /// A request to make or to change a consumer. Each name may also be written without its underscore.
 #[derive(Default, Deserialize, ToSchema)]
@@ -40,9 +45,30 @@ pub struct ConsumerRequest {
     seats: Update<i64>,
     /// For a new consumer alone: what is done when there is one with this `customer_id` already.
     on_known_customer: Option<OnKnownCustomerName>,
+    /// For a new consumer, and for that of a customer: what is added to its permissions in the same step. A consumer that there is
+    /// gets them as by `POST …/entitlements`.
+    #[schema(nullable = false)]
+    entitlements: Option<Vec<PermissionRequest>>,
 }
 
 impl ConsumerRequest {
+    /// Takes the permissions out that it names.
+    pub fn take_entitlements(&mut self) -> Result<Option<Vec<PermissionSpec>>, Failure> {
+        self.entitlements.take().map(|requests| into_specs(requests, "entitlements")).transpose()
+    }
+
+    /// Refuses what is said of new consumers alone.
+    pub fn refuse_fields_of_new(&self) -> Result<(), Failure> {
+        if self.on_known_customer.is_some() {
+            return Err(Failure::invalid_field("on_known_customer", "is for a new consumer alone"));
+        }
+        if self.entitlements.is_some() {
+            let detail = "are changed with PUT or POST /consumers/{id}/entitlements";
+            return Err(Failure::invalid_field("entitlements", detail));
+        }
+        Ok(())
+    }
+
     /// What is done when there is a consumer with its `customer_id` already; `None` when it does not say.
     pub fn on_known_customer(&self) -> Option<OnKnownCustomer> {
         self.on_known_customer.map(OnKnownCustomer::from)
@@ -104,6 +130,17 @@ pub struct ConsumerView {
     order_id: Option<String>,
     /// How many tokens it may have besides its key pair; null is 100.
     seats: Option<i64>,
+    /// Its permissions, the oldest first, where the request names or asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entitlements: Option<Vec<PermissionView>>,
+}
+
+impl ConsumerView {
+    /// The same with permissions, if there are any to show, and what is to be said of them.
+    pub fn with_entitlements(self, permissions: Option<Vec<PermissionRow>>, warnings: &[Warning]) -> Self {
+        let warned = |row| PermissionView::warned(row, warnings);
+        Self { entitlements: permissions.map(|rows| rows.into_iter().map(warned).collect()), ..self }
+    }
 }
 
 impl From<ShownConsumer> for ConsumerView {
@@ -119,6 +156,7 @@ impl From<ShownConsumer> for ConsumerView {
             customer_id: row.customer_id,
             order_id: row.order_id,
             seats: row.seats,
+            entitlements: None,
         }
     }
 }

@@ -5,19 +5,22 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
 use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
 use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
-use crate::http::kit::response::{no_content, ok};
+use crate::http::kit::response::{no_content, ok, with_status};
 use crate::http::storefront::consumer_body::{ConsumerRequest, ConsumerView, MergeRequest};
 use crate::http::storefront::id_of;
+use crate::http::storefront::permission_body::StrictParam;
 use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumer_merges;
 use crate::registry::storefront::consumers::{self, ConsumerSpec, Creation};
 use crate::registry::storefront::coverage::{self, ShownConsumer};
+use crate::registry::storefront::customers::{self, CustomerSpec};
 use crate::store::storefront::consumers::ConsumerFilter;
 
 /// Which consumers.
@@ -73,7 +76,7 @@ pub async fn list_consumers_by_email(
     Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
 }
 
-/// One consumer.
+/// One consumer; `ETag` is its own, and that of its permissions another.
 #[utoipa::path(
     get,
     path = "/consumers/{id}",
@@ -90,7 +93,13 @@ pub async fn get_consumer(
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
     let consumer = coverage::get(auth.app(), &issuer, id_of(&id, "Consumer")?).await?;
-    Ok(ok(&ConsumerView::from(consumer)))
+    Ok(tagged(StatusCode::OK, consumer))
+}
+
+/// A consumer with its tag.
+fn tagged(status: StatusCode, consumer: ShownConsumer) -> Response {
+    let tag = consumers::tag_of(&consumer.row);
+    with_tag(with_status(status, &ConsumerView::from(consumer)), &tag)
 }
 
 /// Makes a consumer, with keys of the shop's or with new ones. For the second order of a customer, send
@@ -128,7 +137,7 @@ pub async fn create_consumer(
     let shown = ShownConsumer::covered(&issuer, consumer.clone());
     let stored = stored_response(StatusCode::CREATED, &ConsumerView::from(shown))?;
     let keep = claim.store_response(app, &stored)?;
-    let created = consumers::create(app, &issuer, &consumer, on_known, keep).await;
+    let created = consumers::create(app, &issuer, &consumer, on_known, &[], keep).await;
     match claim.release_on_failure(app, created).await? {
         Creation::Made => Ok(first_response(stored)),
         Creation::Known(known) => {
@@ -144,27 +153,74 @@ pub async fn create_consumer(
     method(put, patch),
     path = "/consumers/{id}",
     tag = "storefront",
-    params(("id" = i64, Path, description = "The consumer's id")),
+    params(
+        ("id" = i64, Path, description = "The consumer's id"),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH_DOC)
+    ),
     request_body = ConsumerRequest,
     responses(
         (status = 200, description = "The consumer as it is now", body = ConsumerView),
         (status = 403, description = "or does not see all that the consumer was granted"),
         (status = 404, description = "No such consumer"),
-        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time")
+        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time"),
+        (status = 412, description = "The consumer is not the one of `If-Match`")
     )
 )]
 pub async fn update_consumer(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
+    if_match: Result<IfMatchHeader, Failure>,
     body: Result<JsonBody<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let JsonBody(request) = body?;
-    if request.on_known_customer().is_some() {
-        return Err(Failure::invalid_field("on_known_customer", "is for a new consumer alone"));
-    }
-    let consumer = consumers::change(auth.app(), &issuer, id_of(&id, "Consumer")?, request.into()).await?;
-    Ok(ok(&ConsumerView::from(consumer)))
+    let (if_match, request) = (if_match?.0, body?.0);
+    request.refuse_fields_of_new()?;
+    let id = id_of(&id, "Consumer")?;
+    Ok(tagged(StatusCode::OK, consumers::change(auth.app(), &issuer, id, request.into(), &if_match).await?))
+}
+
+/// Makes the consumer of a customer, by the shop's own id of the customer, or changes what the request names of it. `entitlements`
+/// are added to its permissions: one of the same package, version and order is extended, and nothing is shortened. Sending
+/// it twice does nothing more. Of several consumers of the customer it is the oldest.
+#[utoipa::path(
+    put,
+    path = "/consumers/by-customer/{customer_id}",
+    tag = "storefront",
+    params(
+        ("customer_id" = String, Path, description = "The shop's own id of the customer"),
+        StrictParam,
+        ("If-Match" = Option<String>, Header, description = IF_MATCH_DOC)
+    ),
+    request_body(content = ConsumerRequest, example = json!({
+        "email": "one@example.com",
+        "entitlements": [{"package": "acme/extension", "version": "5.*", "order_id": "1001"}]
+    })),
+    responses(
+        (status = 200, description = "The consumer that there was, as it is now", body = ConsumerView),
+        (status = 201, description = "The consumer, which was made", body = ConsumerView),
+        (status = 403, description = "or does not see all that the consumer was granted, or that it would be"),
+        (status = 409, description = "The public key is taken, or others go on changing the consumer or its permissions"),
+        (status = 412, description = "The consumer is not the one of `If-Match`")
+    )
+)]
+pub async fn put_consumer_of_customer(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([customer_id]): PathParams<1>,
+    query: Result<StrictQuery<StrictParam>, Failure>,
+    if_match: Result<IfMatchHeader, Failure>,
+    body: Result<JsonBody<ConsumerRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let issuer = auth.issuer().await?;
+    let (strict, if_match) = (query?.0.is_strict()?, if_match?.0);
+    let mut request = body?.0;
+    let entitlements = request.take_entitlements()?;
+    request.refuse_fields_of_new()?;
+    let spec = CustomerSpec { consumer: request.into(), entitlements, if_match, strict };
+    let put = customers::put(auth.app(), &issuer, &customer_id, spec).await?;
+    let status = if put.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let tag = consumers::tag_of(&put.consumer.row);
+    let view = ConsumerView::from(put.consumer).with_entitlements(put.permissions, &put.warnings);
+    Ok(with_tag(with_status(status, &view), &tag))
 }
 
 /// Deletes a consumer with its permissions; its credentials end.
@@ -172,19 +228,25 @@ pub async fn update_consumer(
     delete,
     path = "/consumers/{id}",
     tag = "storefront",
-    params(("id" = i64, Path, description = "The consumer's id")),
+    params(
+        ("id" = i64, Path, description = "The consumer's id"),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH_DOC)
+    ),
     responses(
         (status = 204, description = "Deleted"),
         (status = 403, description = "or does not see all that the consumer was granted"),
-        (status = 404, description = "No such consumer")
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "Somebody else changed the consumer at the same time"),
+        (status = 412, description = "The consumer is not the one of `If-Match`")
     )
 )]
 pub async fn delete_consumer(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
+    if_match: Result<IfMatchHeader, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    consumers::delete(auth.app(), &issuer, id_of(&id, "Consumer")?).await?;
+    consumers::delete(auth.app(), &issuer, id_of(&id, "Consumer")?, &if_match?.0).await?;
     Ok(no_content())
 }
 

@@ -2,21 +2,30 @@
 
 use axum::response::Response;
 
-use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
+use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
 use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::ok;
 use crate::http::storefront::catalog_body::StorefrontPackageView;
 use crate::http::storefront::id_of;
-use crate::http::storefront::permission_body::{PermissionRequest, PermissionView};
+use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, StrictParam, into_specs};
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::entitlements;
+use crate::registry::storefront::entitlements::{self, ListChange};
 use crate::registry::storefront::instructions;
+use crate::registry::storefront::permission_edits::{Edited, tag_of};
 use crate::store::storefront::entitlements::PermissionRow;
 
 fn permission_list(rows: Vec<PermissionRow>) -> Response {
     ok(&rows.into_iter().map(PermissionView::from).collect::<Vec<_>>())
+}
+
+/// The list as it is now, with what is to be said of it.
+fn edited_list(Edited { rows, warnings, .. }: Edited) -> Response {
+    let tag = tag_of(&rows);
+    let views: Vec<PermissionView> = rows.into_iter().map(|row| PermissionView::warned(row, &warnings)).collect();
+    with_tag(ok(&views), &tag)
 }
 
 /// The packages of which a consumer sees a version, by name.
@@ -68,7 +77,7 @@ pub async fn list_consumer_permissions(
     Ok(permission_list(entitlements::of_package(auth.app(), &issuer, consumer, package).await?))
 }
 
-/// All permissions of a consumer, the oldest first.
+/// All permissions of a consumer, the oldest first; `ETag` is the list's.
 #[utoipa::path(
     get,
     path = "/consumers/{id}/entitlements",
@@ -84,16 +93,23 @@ pub async fn list_entitlements(
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    Ok(permission_list(entitlements::list(auth.app(), &issuer, id_of(&id, "Consumer")?).await?))
+    let rows = entitlements::list(auth.app(), &issuer, id_of(&id, "Consumer")?).await?;
+    let tag = tag_of(&rows);
+    Ok(with_tag(permission_list(rows), &tag))
 }
 
-/// Makes a list the complete list of a consumer's permissions. What is on it already stays, with its id; doing it twice
-/// does nothing more.
+/// Makes a list the complete list of a consumer's permissions. What is on it already stays, with its id: a permission takes
+/// over one of the same package, version and order, whose `order_id`, `metadata` and `minimum_stability` stay where the list
+/// does not name them. Doing it twice does nothing more.
 #[utoipa::path(
     put,
     path = "/consumers/{id}/entitlements",
     tag = "storefront",
-    params(("id" = i64, Path, description = "The consumer's id")),
+    params(
+        ("id" = i64, Path, description = "The consumer's id"),
+        StrictParam,
+        ("If-Match" = Option<String>, Header, description = IF_MATCH_DOC)
+    ),
     request_body(
         content = Vec<PermissionRequest>,
         example = json!([{"package": "acme/extension", "version": "5.*", "updates_until": "2028-01-01 00:00:00"}])
@@ -101,17 +117,62 @@ pub async fn list_entitlements(
     responses(
         (status = 200, description = "All permissions as they are now", body = Vec<PermissionView>),
         (status = 403, description = "or sees less than it would grant"),
-        (status = 404, description = "No such consumer")
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "With permissions of others the consumer would have too many, or others go on changing them"),
+        (status = 412, description = "The list is not the one of `If-Match`")
     )
 )]
 pub async fn set_entitlements(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
+    query: Result<StrictQuery<StrictParam>, Failure>,
+    if_match: Result<IfMatchHeader, Failure>,
     body: Result<JsonBody<Vec<PermissionRequest>>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let JsonBody(requests) = body?;
-    let specs = requests.into_iter().enumerate().map(|(index, request)| request.into_spec(&format!("[{index}].")));
-    let specs = specs.collect::<Result<_, _>>()?;
-    Ok(permission_list(entitlements::set(auth.app(), &issuer, id_of(&id, "Consumer")?, specs).await?))
+    let change = list_change(query?.0, if_match?, body?.0)?;
+    Ok(edited_list(entitlements::set(auth.app(), &issuer, id_of(&id, "Consumer")?, change).await?))
+}
+
+/// Adds permissions to a consumer's, for a sale: one of the same package, version and order is extended, and nothing is
+/// shortened or taken back. Doing it twice does nothing more.
+#[utoipa::path(
+    post,
+    path = "/consumers/{id}/entitlements",
+    tag = "storefront",
+    params(
+        ("id" = i64, Path, description = "The consumer's id"),
+        StrictParam,
+        ("If-Match" = Option<String>, Header, description = IF_MATCH_DOC)
+    ),
+    request_body(
+        content = Vec<PermissionRequest>,
+        example = json!([{"package": "acme/extension", "version": "5.*", "order_id": "1001", "updates_until": "2028-01-01 00:00:00"}])
+    ),
+    responses(
+        (status = 200, description = "All permissions as they are now", body = Vec<PermissionView>),
+        (status = 403, description = "or sees less than it would grant"),
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "The consumer would have too many, or others go on changing them"),
+        (status = 412, description = "The list is not the one of `If-Match`")
+    )
+)]
+pub async fn add_entitlements(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+    query: Result<StrictQuery<StrictParam>, Failure>,
+    if_match: Result<IfMatchHeader, Failure>,
+    body: Result<JsonBody<Vec<PermissionRequest>>, Failure>,
+) -> Result<Response, Failure> {
+    let issuer = auth.issuer().await?;
+    let change = list_change(query?.0, if_match?, body?.0)?;
+    Ok(edited_list(entitlements::add(auth.app(), &issuer, id_of(&id, "Consumer")?, change).await?))
+}
+
+fn list_change(
+    strict: StrictParam,
+    IfMatchHeader(if_match): IfMatchHeader,
+    requests: Vec<PermissionRequest>,
+) -> Result<ListChange, Failure> {
+    Ok(ListChange { specs: into_specs(requests, "")?, if_match, strict: strict.is_strict()? })
 }

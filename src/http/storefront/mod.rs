@@ -2,6 +2,7 @@
 //!
 //! Paths, fields and times are those of the storefront document, as far as it goes; ids are integers.
 
+mod bulk_permissions;
 mod catalog_body;
 mod consumer_body;
 mod consumers;
@@ -37,16 +38,27 @@ pub fn routes() -> Routes {
         .routes(routes!(consumers::list_consumers, consumers::create_consumer))
         .routes(routes!(consumers::list_consumers_by_email))
         .routes(routes!(consumers::get_consumer, consumers::update_consumer, consumers::delete_consumer))
+        .routes(routes!(consumers::put_consumer_of_customer))
         .routes(routes!(consumers::merge_consumers))
         .routes(routes!(entitlements::list_consumer_packages))
         .routes(routes!(entitlements::list_consumer_permissions))
-        .routes(routes!(entitlements::list_entitlements, entitlements::set_entitlements))
+        .routes(routes!(
+            entitlements::list_entitlements,
+            entitlements::set_entitlements,
+            entitlements::add_entitlements
+        ))
         .routes(routes!(instructions::get_instructions))
         .routes(routes!(statistics::list_consumer_statistics))
         .routes(routes!(tokens::list_consumer_tokens, tokens::create_consumer_token))
         .routes(routes!(tokens::delete_consumer_token))
         .routes(routes!(permissions::list_permissions))
-        .routes(routes!(permissions::create_permission))
+        .routes(routes!(
+            permissions::list_all_permissions,
+            permissions::create_permission,
+            permissions::change_order_permissions,
+            permissions::delete_order_permissions
+        ))
+        .routes(routes!(bulk_permissions::change_permissions_in_bulk))
         .routes(routes!(permissions::get_permission, permissions::update_permission, permissions::delete_permission))
         .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
         .routes(routes!(webhooks::get_webhook, webhooks::update_webhook, webhooks::delete_webhook))

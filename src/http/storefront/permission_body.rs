@@ -1,19 +1,21 @@
 //! What requests about permissions hold, and what is answered.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
 use crate::ports::Millis;
 use crate::registry::kernel::dates::{php_date, read_php_date};
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::entitlements::PermissionSpec;
+use crate::registry::storefront::permission_spec::PermissionSpec;
+use crate::registry::storefront::permission_warnings::Warning;
 use crate::store::Update;
-use crate::store::storefront::entitlements::PermissionRow;
+use crate::store::storefront::entitlements::{Entitlement, PermissionRow};
 
 /// A request to give or to change a permission. Each name may also be written without its underscore.
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(example = json!({"consumer_id": 1, "package_id": 2, "version": "5.*"}))]
+#[schema(example = json!({"consumer_id": 1, "package_id": 2, "version": "5.*", "order_id": "1001"}))]
 pub struct PermissionRequest {
     /// Needed when one permission is given.
     #[serde(alias = "consumerid")]
@@ -33,9 +35,17 @@ pub struct PermissionRequest {
     #[serde(default, deserialize_with = "update", alias = "updatesuntil")]
     #[schema(value_type = Option<String>)]
     updates_until: Update<String>,
-    /// `stable`, `RC`, `beta`, `alpha` or `dev` (the default, which leaves none out).
+    /// `stable` (the default of a new permission), `RC`, `beta`, `alpha` or `dev`, which leaves none out.
     #[serde(alias = "minimumstability")]
     minimum_stability: Option<String>,
+    /// The shop's own id of the order that it was bought with, by which a refund or a renewal finds it.
+    #[serde(default, deserialize_with = "update", alias = "orderid")]
+    #[schema(value_type = Option<String>)]
+    order_id: Update<String>,
+    /// The shop's own JSON object, of 1,000 bytes at most.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Update<Map<String, Value>>,
 }
 
 impl PermissionRequest {
@@ -49,6 +59,8 @@ impl PermissionRequest {
             expires_at: parse_moment(path, "expires_at", self.expires_at)?,
             updates_until: parse_moment(path, "updates_until", self.updates_until)?,
             minimum_stability: self.minimum_stability,
+            order_id: self.order_id,
+            metadata: self.metadata,
         })
     }
 }
@@ -57,6 +69,37 @@ fn parse_moment(path: &str, field: &str, text: Update<String>) -> Result<Update<
     let Update::Set(Some(text)) = text else { return Ok(text.map(|_| Millis(0))) };
     let wrong = || Failure::invalid_field(&format!("{path}{field}"), "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
     Ok(Update::Set(Some(read_php_date(&text).ok_or_else(wrong)?)))
+}
+
+/// As the use cases take the permissions of a list, which stands at `path` in the request.
+pub fn into_specs(requests: Vec<PermissionRequest>, path: &str) -> Result<Vec<PermissionSpec>, Failure> {
+    let specs = requests.into_iter().enumerate();
+    specs.map(|(index, request)| request.into_spec(&format!("{path}[{index}]."))).collect()
+}
+
+/// Whether a request is refused that is warned of something.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StrictParam {
+    /// 1: refuse (400) what is otherwise answered with `warnings`: a package that is not there or has no version that the permission
+    /// lets through
+    strict: Option<i64>,
+}
+
+impl StrictParam {
+    /// The parameter of a query that has others too.
+    pub fn new(strict: Option<i64>) -> Self {
+        Self { strict }
+    }
+
+    /// Whether it is.
+    pub fn is_strict(&self) -> Result<bool, Failure> {
+        match self.strict {
+            None | Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            Some(_) => Err(Failure::invalid_field("strict", "must be 1 or 0")),
+        }
+    }
 }
 
 /// What a consumer may install.
@@ -77,21 +120,41 @@ pub struct PermissionView {
     /// Only versions that were released up to then.
     updates_until: Option<String>,
     minimum_stability: String,
+    /// The shop's own id of the order that it was bought with.
+    order_id: Option<String>,
+    /// The shop's own.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+    /// In the answer to a change: why nobody can install anything by it, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<String>>,
+}
+
+impl PermissionView {
+    /// A permission in the answer to a request that is warned of something.
+    pub fn warned(row: PermissionRow, warnings: &[Warning]) -> Self {
+        let texts = Warning::texts_of(warnings, row.grant());
+        Self { warnings: Some(texts), ..Self::from(row) }
+    }
 }
 
 impl From<PermissionRow> for PermissionView {
     fn from(row: PermissionRow) -> Self {
+        let Entitlement { grant, order_id, metadata } = row.entitlement;
         Self {
             id: row.id,
             consumer_id: row.consumer_id,
             package_id: row.package_id,
-            version: row.grant.version_constraint,
+            version: grant.version_constraint,
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),
-            package: row.grant.target,
-            expires_at: row.grant.expires_at.map(php_date),
-            updates_until: row.grant.updates_until.map(php_date),
-            minimum_stability: row.grant.minimum_stability,
+            package: grant.target,
+            expires_at: grant.expires_at.map(php_date),
+            updates_until: grant.updates_until.map(php_date),
+            minimum_stability: grant.minimum_stability,
+            order_id,
+            metadata: metadata.and_then(|text| serde_json::from_str(&text).ok()),
+            warnings: None,
         }
     }
 }

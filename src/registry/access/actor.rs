@@ -41,6 +41,12 @@ impl Actor {
         Ok(record(self.entry(app, event)?))
     }
 
+    /// The same, with the entry's public id, for who has to know afterwards whether it was written.
+    pub fn record_known(&self, app: &App, event: &AuditEvent<'_>) -> Result<(String, Stmt), Fault> {
+        let entry = self.entry(app, event)?;
+        Ok((entry.uid.clone(), record(entry)))
+    }
+
     /// The statement that notes the revocation of many tokens, one entry each. It belongs right before the statement
     /// that revokes them; the event's target is passed over.
     pub fn record_revocations(

@@ -39,10 +39,10 @@ impl View {
             return none(format!(" any more: it had one {}.", had(grant)));
         }
         if let Some(grant) = current.first() {
-            return none(format!(": it has one for {}.", constraint(grant)));
+            return none(format!(": it has one for {}.", constraint(grant, version)));
         }
         let grant = ended.into_iter().max_by_key(|grant| grant.expires_at)?;
-        none(format!(": it had one for {} {}.", constraint(grant), had(grant)))
+        none(format!(": it had one for {} {}.", constraint(grant, version), had(grant)))
     }
 }
 
@@ -60,14 +60,14 @@ fn had(grant: &Grant) -> String {
     }
 }
 
-/// The versions that it is for.
-fn constraint(grant: &Grant) -> String {
+/// The versions that it is for. How finished they are is said when `wanted` is not.
+fn constraint(grant: &Grant, wanted: &NormalizedVersion) -> String {
     let versions = match grant.constraint() {
         "*" => "every version".to_owned(),
         long if long.len() > MAX_TOLD_CONSTRAINT => "other versions".to_owned(),
         constraint => format!("`{constraint}`"),
     };
-    if grant.minimum_stability == Stability::Dev {
+    if Stability::of(wanted.as_str()) <= grant.minimum_stability {
         versions
     } else {
         format!("{versions} that is {} at least", grant.minimum_stability.as_str())
@@ -116,9 +116,24 @@ mod tests {
             (vec![grant("*", updates)], vec![], format!(": it has one for versions that were released until {day}.")),
             (vec![grant("1.*", |_| {})], vec![], ": it has one for `1.*`.".to_owned()),
             (vec![], vec![grant("1.*", end)], format!(": it had one for `1.*` until {day}.")),
+            (
+                vec![grant("1.*", |row| row.minimum_stability = "stable".to_owned())],
+                vec![],
+                ": it has one for `1.*`.".to_owned(),
+            ),
         ] {
             assert_eq!(told(&grants, &past, "acme/lib"), Some(format!("{begin}{expected}")));
         }
+    }
+
+    #[test]
+    fn of_a_version_that_is_not_finished_enough_it_is_said_how_finished_it_must_be() {
+        let grants = [Arc::new(grant("*", |row| row.minimum_stability = "stable".to_owned()))];
+        let view = View::new(OrganizationId::ROOT, &grants, NOW);
+        let package = PackageName::parse("acme/lib").expect("a name");
+        let version = NormalizedVersion::from_stored("2.0.0.0-beta1".to_owned());
+        let told = view.denial(&[], &package, &version, "2.0.0-beta1").expect("something to say");
+        assert!(told.ends_with(": it has one for every version that is stable at least."), "{told}");
     }
 
     #[test]

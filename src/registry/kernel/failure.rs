@@ -35,6 +35,8 @@ pub enum Kind {
     NotAcceptable,
     /// It contradicts what is there.
     Conflict,
+    /// It is not as the request says that it must be: `If-Match`.
+    PreconditionFailed,
     /// The request is wrong; `fields` may say where.
     Invalid,
     /// The body of the request is of another type than is read here.

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod content_encoding;
 pub mod dates;
 pub mod email;
+pub mod entity_tag;
 pub mod failure;
 pub mod git_address;
 pub mod ids;

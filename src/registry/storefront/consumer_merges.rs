@@ -1,6 +1,8 @@
 //! Two consumers of one customer become one: what either was granted, its tokens, its downloads. Both key pairs go on
 //! working, and at no moment does either see less than before, because it is one batch.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use crate::registry::access::grant::check_comparisons;
@@ -24,18 +26,17 @@ fn conflict(detail: String) -> Failure {
     Failure::new(Kind::Conflict, detail)
 }
 
-/// Refuses what cannot be one consumer; `grants` and `tokens` are those of both.
-fn check(into: &ConsumerRow, from: &ConsumerRow, grants: &[GrantRow], tokens: usize) -> Result<(), Failure> {
+/// Refuses what cannot be one consumer; `permissions` and `tokens` are those of both.
+fn check(into: &ConsumerRow, from: &ConsumerRow, permissions: usize, tokens: usize) -> Result<(), Failure> {
     if into.is_enabled != from.is_enabled {
         let (enabled, disabled) = if into.is_enabled { (into.id, from.id) } else { (from.id, into.id) };
         return Err(conflict(format!(
             "Consumer {enabled} is enabled and consumer {disabled} is not. Give both the same `status` first."
         )));
     }
-    if grants.len() > MAX_GRANTS {
+    if permissions > MAX_GRANTS {
         return Err(conflict(format!(
-            "Together they have {} permissions, and a consumer has {MAX_GRANTS} at most. Delete some of them first.",
-            grants.len()
+            "Together they have {permissions} permissions, and a consumer has {MAX_GRANTS} at most. Delete some of them first."
         )));
     }
     if i64::try_from(tokens).unwrap_or(i64::MAX) > MAX_TOKENS {
@@ -72,12 +73,14 @@ pub async fn merge(app: &App, issuer: &Issuer, into: i64, from: i64) -> Result<S
         };
     };
     let mut grants: Vec<GrantRow> = Vec::new();
+    let mut different: HashSet<String> = HashSet::new();
     for permission in permissions.into_iter().flatten() {
-        if !grants.contains(&permission.grant) {
-            grants.push(permission.grant);
+        different.insert(json!([permission.grant(), permission.entitlement.order_id]).to_string());
+        if !grants.contains(permission.grant()) {
+            grants.push(permission.entitlement.grant);
         }
     }
-    check(&kept, &merged, &grants, tokens.iter().map(Vec::len).sum())?;
+    check(&kept, &merged, different.len(), tokens.iter().map(Vec::len).sum())?;
     if let Some(text) = check_comparisons(&grants) {
         return Err(Failure::new(Kind::Conflict, format!("The permissions of both {text}.")));
     }

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::ports::{DatabaseError, Fault, Stmt};
+use crate::ports::{DatabaseError, Fault, Millis, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::credential_cache::{refresh_cached, refresh_cached_by_hash};
 use crate::registry::access::issuer::Issuer;
@@ -13,6 +13,7 @@ use crate::registry::access::scope::{Permissions, names};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
+use crate::registry::kernel::entity_tag::{EntityTag, IfMatch};
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{PlainToken, is_key, new_key};
@@ -22,6 +23,7 @@ use crate::registry::storefront::consumer_keys::{Consumer, seal_row};
 use crate::registry::storefront::coverage::{self, ShownConsumer, require_covered, shown};
 use crate::store::access::tokens::{self, HashedTokenRow};
 use crate::store::storefront::consumers::{self, ConsumerFilter, ConsumerRow};
+use crate::store::storefront::permission_edits::{self, WrittenPermission};
 use crate::store::{OrganizationId, Page, Update};
 
 /// Most tokens of a consumer besides its key pair: each change of it is one or two deletions in KV for each of them, of
@@ -69,6 +71,15 @@ pub struct ConsumerSpec {
     pub seats: Update<i64>,
 }
 
+/// Notes an id of the shop's that is empty or too long.
+pub fn check_external_id(field: &str, id: &Update<String>, wrong: &mut FieldErrors) {
+    if let Update::Set(Some(id)) = id
+        && !(1..=MAX_EXTERNAL_ID).contains(&id.chars().count())
+    {
+        wrong.push(field, format!("must be 1 to {MAX_EXTERNAL_ID} characters"));
+    }
+}
+
 /// What whoever holds a consumer's credentials may do, as a JSON array of scope names.
 pub fn scopes() -> String {
     json!(names(&Permissions::ReadOnly.scopes())).to_string()
@@ -93,13 +104,8 @@ impl ConsumerSpec {
             }
         }
         wrong.check_enabled(self.status);
-        for (field, id) in [("customer_id", &self.customer_id), ("order_id", &self.order_id)] {
-            if let Update::Set(Some(id)) = id
-                && !(1..=MAX_EXTERNAL_ID).contains(&id.chars().count())
-            {
-                wrong.push(field, format!("must be 1 to {MAX_EXTERNAL_ID} characters"));
-            }
-        }
+        check_external_id("customer_id", &self.customer_id, &mut wrong);
+        check_external_id("order_id", &self.order_id, &mut wrong);
         if let Update::Set(Some(seats)) = self.seats
             && !(0..=MAX_SEATS).contains(&seats)
         {
@@ -149,7 +155,7 @@ impl ConsumerSpec {
         if let Update::Set(seats) = self.seats {
             row.seats = seats;
         }
-        row.updated_at = app.now();
+        row.updated_at = app.now().max(Millis(row.updated_at.0 + 1));
         Ok(())
     }
 }
@@ -212,7 +218,7 @@ pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
     Ok(consumer)
 }
 
-/// Makes a consumer, unless its customer has one and that matters. `keep` goes into the same batch.
+/// Makes a consumer with its permissions, unless its customer has one and that matters. `keep` goes into the same batch.
 ///
 /// # Errors
 /// `Conflict` when the public key is taken, or when the customer has one and the request is to be refused then.
@@ -221,17 +227,21 @@ pub async fn create(
     issuer: &Issuer,
     consumer: &Consumer,
     on_known: OnKnownCustomer,
+    permissions: &[WrittenPermission],
     keep: Option<Stmt>,
 ) -> Result<Creation, Failure> {
     let row = &consumer.row;
-    let details =
-        json!({ "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id });
+    let details = json!({
+        "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id,
+        "grants": permissions.iter().map(|permission| &permission.entitlement.grant).collect::<Vec<_>>(),
+    });
     let recorded = note(app, &issuer.by, "consumer.created", row.id, details)?;
     let batch = (
         consumers::insert(issuer.organization(), row, on_known != OnKnownCustomer::Create),
         recorded,
         keep,
         consumers::insert_keys(issuer.organization(), row, consumer.hash().as_str(), scopes()),
+        permission_edits::insert(issuer.organization(), permissions, row.created_at),
         tokens::of_consumer(issuer.organization(), row.id),
         consumers::by_customer(issuer.organization(), row.customer_id.as_deref().unwrap_or_default()),
     );
@@ -268,12 +278,32 @@ pub async fn list(
     Ok((shown(app, issuer, rows).await?, total))
 }
 
+/// Whether a request would change a consumer.
+pub fn says_something_new(app: &App, known: &ConsumerRow, spec: &ConsumerSpec) -> Result<bool, Failure> {
+    spec.check()?;
+    let mut new = Consumer::open(app, known.clone())?;
+    spec.clone().apply(app, &mut new)?;
+    Ok(ConsumerRow { updated_at: known.updated_at, ..new.row } != *known)
+}
+
+/// The tag of what can be changed of a consumer; its permissions have their own.
+pub fn tag_of(row: &ConsumerRow) -> EntityTag {
+    EntityTag::of(&ConsumerRow { updated_at: Millis(0), ..row.clone() })
+}
+
 /// Changes what the request names, and nothing else.
-pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: ConsumerSpec) -> Result<ShownConsumer, Failure> {
+pub async fn change(
+    app: &App,
+    issuer: &Issuer,
+    id: i64,
+    spec: ConsumerSpec,
+    if_match: &IfMatch,
+) -> Result<ShownConsumer, Failure> {
     spec.check()?;
     require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
     let old = get(app, organization, id).await?;
+    if_match.require("consumer", &tag_of(&old.row))?;
     let recorded = note(app, &issuer.by, "consumer.changed", id, spec.named())?;
     let mut new = old.clone();
     spec.apply(app, &mut new)?;
@@ -296,14 +326,23 @@ pub async fn change(app: &App, issuer: &Issuer, id: i64, spec: ConsumerSpec) -> 
 }
 
 /// Deletes a consumer: its credentials end, and what it was granted is gone.
-pub async fn delete(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> {
+pub async fn delete(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> Result<(), Failure> {
     require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
+    let known = if *if_match == IfMatch::Anything { None } else { Some(get(app, organization, id).await?.row) };
+    if let Some(row) = &known {
+        if_match.require("consumer", &tag_of(row))?;
+    }
+    let dated = known.map(|row| row.updated_at);
     let recorded = note(app, &issuer.by, "consumer.deleted", id, json!({}))?;
-    let batch = (tokens::of_consumer(organization, id), consumers::delete(organization, id), recorded);
+    let batch = (tokens::of_consumer(organization, id), consumers::delete(organization, id, dated), recorded);
     let (known, is_deleted, ()) = app.ports.database.ask(batch).await?;
     if !is_deleted {
-        return Err(absent(app, organization, id).await);
+        return Err(if dated.is_some() && !known.is_empty() {
+            Failure::concurrent_change("consumer")
+        } else {
+            absent(app, organization, id).await
+        });
     }
     for mut row in known {
         row.token.revoked_at = Some(app.now());

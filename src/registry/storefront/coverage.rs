@@ -78,7 +78,7 @@ pub async fn get(app: &App, issuer: &Issuer, id: i64) -> Result<ShownConsumer, F
 /// Whether somebody covers a consumer; of one that is not there, whether they would cover it.
 async fn is_covered(app: &App, issuer: &Issuer, id: i64) -> Result<bool, Failure> {
     let permissions = app.ports.database.ask(entitlements::of_consumer(issuer.organization(), id)).await?;
-    let grants: Vec<GrantRow> = permissions.into_iter().map(|permission| permission.grant).collect();
+    let grants: Vec<GrantRow> = permissions.into_iter().map(|permission| permission.entitlement.grant).collect();
     issuer.covers_grants(&grants)
 }
 
@@ -102,7 +102,7 @@ pub fn own(issuer: &Issuer, rows: Vec<PermissionRow>) -> Result<Vec<PermissionRo
     }
     let mut own = Vec::new();
     for row in rows {
-        if issuer.covers_grants(std::slice::from_ref(&row.grant))? {
+        if issuer.covers_grants(std::slice::from_ref(row.grant()))? {
             own.push(row);
         }
     }

@@ -19,7 +19,7 @@ const MAX_LISTED: Page = Page { limit: 1000, offset: 0 };
 /// What a consumer sees by the permissions that are theirs who ask.
 async fn view_of(app: &App, issuer: &Issuer, consumer_id: i64) -> Result<View, Failure> {
     let rows = entitlements::list(app, issuer, consumer_id).await?;
-    let grants = read_grants(rows.into_iter().map(|row| row.grant).collect(), |_| None)?;
+    let grants = read_grants(rows.into_iter().map(|row| row.entitlement.grant).collect(), |_| None)?;
     Ok(View::new(issuer.organization(), &grants, app.now()))
 }
 

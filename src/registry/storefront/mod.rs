@@ -1,6 +1,7 @@
 //! What a shop sells and to whom.
 
 pub mod absent_consumers;
+pub mod bulk_permissions;
 pub mod catalog;
 pub mod consumer_keys;
 pub mod consumer_merges;
@@ -8,7 +9,14 @@ pub mod consumer_statistics;
 pub mod consumer_tokens;
 pub mod consumers;
 pub mod coverage;
+pub mod customers;
 pub mod deliveries;
 pub mod entitlements;
 pub mod instructions;
+pub mod orders;
+pub mod permission_edits;
+pub mod permission_lists;
+pub mod permission_spec;
+pub mod permission_warnings;
+pub mod permissions;
 pub mod webhooks;

@@ -62,35 +62,17 @@ pub fn of_holder(organization: OrganizationId, holder: GrantHolder) -> Query<Vec
     }
 }
 
-macro_rules! about_to_end {
-    () => {
-        " AND (g.expires_at IS NULL OR g.expires_at > ?5)
-          AND json_array(g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at)
-       NOT IN (SELECT json_array(j.value ->> 'target', j.value ->> 'version_constraint', j.value ->> 'updates_until',
-                      j.value ->> 'minimum_stability', j.value ->> 'expires_at') FROM json_each(?4) j)"
-    };
-}
-
-/// The statement that records which grants of a consumer are about to end: of all of them, or of the one with the primary key
-/// `id`, those that are not `kept`. What has ended by time already is not taken back.
-pub fn record_of_consumer(
-    organization: OrganizationId,
-    consumer_id: i64,
-    id: Option<i64>,
-    kept: &[GrantRow],
-    now: Millis,
-) -> Stmt {
+/// The statement that records that grants of consumers are about to end, by their primary keys. What has ended by time already
+/// is not taken back.
+pub fn record_of_consumers(organization: OrganizationId, ids: &[i64], now: Millis) -> Stmt {
     Stmt::new(
-        concat!(
-            "INSERT INTO past_grants (consumer_id, target, version_constraint, updates_until, minimum_stability, ended_at)
-         SELECT g.consumer_id, g.target, g.version_constraint, g.updates_until, g.minimum_stability, ?5
+        "INSERT INTO past_grants (consumer_id, target, version_constraint, updates_until, minimum_stability, ended_at)
+         SELECT g.consumer_id, g.target, g.version_constraint, g.updates_until, g.minimum_stability, ?3
            FROM grants g JOIN consumers c ON c.id = g.consumer_id AND c.organization_id = ?1
-          WHERE g.consumer_id = ?2 AND (?3 IS NULL OR g.id = ?3)",
-            about_to_end!(),
-            " ON CONFLICT (consumer_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability)
-           WHERE consumer_id IS NOT NULL DO UPDATE SET ended_at = excluded.ended_at"
-        ),
-        [organization.into(), consumer_id.into(), id.into(), json!(kept).to_string().into(), now.into()],
+          WHERE g.id IN (SELECT value FROM json_each(?2)) AND (g.expires_at IS NULL OR g.expires_at > ?3)
+             ON CONFLICT (consumer_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability)
+          WHERE consumer_id IS NOT NULL DO UPDATE SET ended_at = excluded.ended_at",
+        [organization.into(), json!(ids).to_string().into(), now.into()],
     )
 }
 
@@ -104,16 +86,16 @@ pub fn record_of_token(
     now: Millis,
 ) -> Stmt {
     Stmt::new(
-        concat!(
-            "INSERT INTO past_grants (token_id, target, version_constraint, updates_until, minimum_stability, ended_at)
+        "INSERT INTO past_grants (token_id, target, version_constraint, updates_until, minimum_stability, ended_at)
          SELECT g.token_id, g.target, g.version_constraint, g.updates_until, g.minimum_stability, ?5
            FROM tokens t JOIN grants g ON g.token_id = t.id
           WHERE t.organization_id = ?1 AND t.uid = ?2 AND t.revoked_at IS NULL AND t.consumer_id IS NULL
-            AND (?3 IS NULL OR t.revision = ?3)",
-            about_to_end!(),
-            " ON CONFLICT (token_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability)
-           WHERE token_id IS NOT NULL DO UPDATE SET ended_at = excluded.ended_at"
-        ),
+            AND (?3 IS NULL OR t.revision = ?3) AND (g.expires_at IS NULL OR g.expires_at > ?5)
+            AND json_array(g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at)
+         NOT IN (SELECT json_array(j.value ->> 'target', j.value ->> 'version_constraint', j.value ->> 'updates_until',
+                        j.value ->> 'minimum_stability', j.value ->> 'expires_at') FROM json_each(?4) j)
+             ON CONFLICT (token_id, target, version_constraint, ifnull(updates_until, -1), minimum_stability)
+          WHERE token_id IS NOT NULL DO UPDATE SET ended_at = excluded.ended_at",
         [organization.into(), uid.into(), revision.into(), json!(kept).to_string().into(), now.into()],
     )
 }

@@ -234,6 +234,18 @@ pub fn of_consumer(organization: OrganizationId, consumer_id: i64) -> Query<Vec<
     )
 }
 
+/// The live tokens of the consumers with these primary keys (JSON array), their key pairs among them, the oldest first.
+pub fn of_consumers(organization: OrganizationId, ids: &str) -> Query<Vec<HashedTokenRow>> {
+    Query::all(
+        concat!(
+            hashed!(),
+            " FROM tokens WHERE organization_id = ?1 AND consumer_id IN (SELECT value FROM json_each(?2))
+                AND revoked_at IS NULL ORDER BY id"
+        ),
+        [organization.into(), ids.into()],
+    )
+}
+
 /// Gives a live token that is still at its revision another secret with this hash, and keeps the old one until
 /// `previous_until`, if it is to work at all; whether it was done.
 pub async fn rotate(

@@ -49,6 +49,11 @@ pub fn record(entry: NewAuditEntry<'_>) -> Stmt {
     )
 }
 
+/// Whether there is an entry with this public id.
+pub fn is_recorded(organization: OrganizationId, uid: &str) -> Query<bool> {
+    Query::any("SELECT 1 FROM audit_log WHERE organization_id = ?1 AND uid = ?2", [organization.into(), uid.into()])
+}
+
 /// An entry of what a sync of a repository has found.
 #[derive(Debug, Clone)]
 pub struct NewRepositoryEntry {

@@ -51,7 +51,7 @@ pub fn record(organization: OrganizationId, merge: ConsumerMerge, limits: &Merge
           WHERE c.organization_id = ?1 AND c.id = ?2
             AND (SELECT count(*) FROM tokens t WHERE t.consumer_id IN (?2, ?3) AND t.revoked_at IS NULL) <= ?7
             AND (SELECT count(DISTINCT json_array(g.target, g.version_constraint, g.updates_until, g.minimum_stability,
-                                                  g.expires_at))
+                                                  g.expires_at, g.order_id))
                    FROM grants g WHERE g.consumer_id IN (?2, ?3)) <= ?6
             AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.consumer_id IN (?2, ?3)
                  AND json_array(g.target, g.version_constraint, g.updates_until, g.minimum_stability, g.expires_at)
@@ -86,7 +86,7 @@ pub fn carry_out(organization: OrganizationId, merge: ConsumerMerge, most_seats:
         concat!(
             "UPDATE consumers SET customer_id = coalesce(consumers.customer_id, o.customer_id),
                     order_id = coalesce(consumers.order_id, o.order_id),
-                    seats = min(consumers.seats + o.seats + 1, ?5), updated_at = ?4
+                    seats = min(consumers.seats + o.seats + 1, ?5), updated_at = max(consumers.updated_at + 1, ?4)
                FROM merged_consumers m JOIN consumers o ON o.id = m.id
               WHERE consumers.id = m.consumer_id AND",
             recorded!()
@@ -95,7 +95,7 @@ pub fn carry_out(organization: OrganizationId, merge: ConsumerMerge, most_seats:
     );
     let grants = Stmt::new(
         concat!(
-            "UPDATE OR IGNORE grants SET consumer_id = m.consumer_id, updated_at = ?4 FROM merged_consumers m
+            "UPDATE OR IGNORE grants SET consumer_id = m.consumer_id, updated_at = max(grants.updated_at + 1, ?4) FROM merged_consumers m
               WHERE grants.consumer_id = m.id AND",
             recorded!()
         ),

@@ -1,13 +1,13 @@
 //! `consumers`: customers of a shop, with their key pairs. What they were granted is `entitlements`'s.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ports::{Argument, Millis, Stmt};
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
 use crate::store::{OrganizationId, Page, Query, flag};
 
 /// A consumer as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerRow {
     /// Primary key; its public id too.
     pub id: i64,
@@ -32,6 +32,13 @@ pub struct ConsumerRow {
     pub created_at: Millis,
     /// When it last changed.
     pub updated_at: Millis,
+}
+
+/// Which consumer.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct ConsumerId {
+    /// Primary key.
+    pub id: i64,
 }
 
 /// Makes a consumer, and whether it did: not when it is to be the only one of its customer and is not. Its batch fails with
@@ -112,11 +119,12 @@ pub fn update_keys(organization: OrganizationId, row: &ConsumerRow, hash: &str) 
     )
 }
 
-/// Deletes a consumer with its keys, tokens and grants; whether there was one.
-pub fn delete(organization: OrganizationId, id: i64) -> Query<bool> {
+/// Deletes a consumer with its keys, tokens and grants, if it last changed at `dated`, when that is given; whether there was
+/// one.
+pub fn delete(organization: OrganizationId, id: i64, dated: Option<Millis>) -> Query<bool> {
     Query::any(
-        "DELETE FROM consumers WHERE organization_id = ?1 AND id = ?2 RETURNING id",
-        [organization.into(), id.into()],
+        "DELETE FROM consumers WHERE organization_id = ?1 AND id = ?2 AND (?3 IS NULL OR updated_at = ?3) RETURNING id",
+        [organization.into(), id.into(), dated.into()],
     )
 }
 
@@ -131,6 +139,14 @@ macro_rules! columns {
 /// Looks a consumer up.
 pub fn by_id(organization: OrganizationId, id: i64) -> Query<Option<ConsumerRow>> {
     Query::one(concat!(columns!(), " WHERE organization_id = ?1 AND id = ?2"), [organization.into(), id.into()])
+}
+
+/// Which of the consumers with these primary keys (JSON array) there are.
+pub fn existing(organization: OrganizationId, ids: &str) -> Query<Vec<ConsumerId>> {
+    Query::all(
+        "SELECT c.id FROM json_each(?2) j CROSS JOIN consumers c ON c.id = j.value WHERE c.organization_id = ?1",
+        [organization.into(), ids.into()],
+    )
 }
 
 /// The oldest consumer of a customer, by the shop's id of that.

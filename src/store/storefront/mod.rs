@@ -6,4 +6,6 @@ pub mod consumer_statistics;
 pub mod consumers;
 pub mod deliveries;
 pub mod entitlements;
+pub mod permission_edits;
+pub mod permission_lists;
 pub mod webhooks;

@@ -1,10 +1,11 @@
 // The built registry in workerd, with a database, buckets and queues of its own that vanish at the end.
 
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startWorker } from "../../../scripts/lib/local.mjs";
+import { build } from "../../../scripts/lib/paths.mjs";
 
 export const ADMIN_TOKEN = "e2e-administrator-token";
 const OPERATOR = { authorization: `Bearer ${ADMIN_TOKEN}`, connection: "close" };
@@ -15,9 +16,10 @@ const TIMEOUT = 30_000;
 
 /**
  * Starts a registry with empty state. `bindings` adds to or replaces its variables and secrets, `options` is added to
- * Miniflare's. The result's `logs` holds what the Worker wrote to its console, `{ level, message }` each.
+ * Miniflare's. The result's `logs` holds what the Worker wrote to its console, `{ level, message }` each. One `withMovedClock`
+ * has a clock that `moveClock` moves.
  */
-export async function startRegistry({ bindings = {}, options } = {}) {
+export async function startRegistry({ bindings = {}, options, withMovedClock = false } = {}) {
   const state = mkdtempSync(join(tmpdir(), "rostrum-e2e-"));
   const logs = [];
   let runtime;
@@ -26,6 +28,7 @@ export async function startRegistry({ bindings = {}, options } = {}) {
       state,
       port,
       options,
+      modules: withMovedClock ? [movedClock()] : [],
       bindings: { ADMIN_TOKEN, ENCRYPTION_KEY, ...bindings, ...changed },
       onLog: ({ level, message }) => logs.push({ level, message }),
       onRuntime: (child) => (runtime = child),
@@ -54,6 +57,10 @@ export async function startRegistry({ bindings = {}, options } = {}) {
     database: () => worker.database(),
     /** What the cron trigger would do now. */
     runCron: () => worker.runCron(),
+    /** Has its clock run so many seconds ahead of this machine's; a restart puts it back. The moment that it is there, in ms. */
+    async moveClock(seconds) {
+      return Number(await (await request(`/moved-clock?seconds=${seconds}`)).text());
+    },
     /** Kills its runtime with SIGKILL, whatever that is at; `restart` starts it again. For a test that has one registry. */
     async kill() {
       const ended = once(runtime, "close");
@@ -72,6 +79,12 @@ export async function startRegistry({ bindings = {}, options } = {}) {
       rmSync(state, { recursive: true, force: true });
     },
   };
+}
+
+/** The module that stands before the registry's own and moves its clock. */
+function movedClock() {
+  const contents = readFileSync(new URL("moved-clock.js", import.meta.url), "utf8");
+  return { type: "ESModule", path: join(build, "moved-clock.js"), contents };
 }
 
 /** Issues a token; `fields` as the API takes them. */

@@ -1,0 +1,123 @@
+//! Permissions one by one: given, read, changed and taken back. A permission names a package, or many by a pattern, and limits
+//! their versions; the access decision is `access`'s, as for tokens.
+
+use crate::registry::access::issuer::Issuer;
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::entity_tag::{EntityTag, IfMatch};
+use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::validation::FieldErrors;
+use crate::registry::storefront::absent_consumers::absent_in_body;
+use crate::registry::storefront::coverage::own;
+use crate::registry::storefront::permission_edits::{Edit, EditOrder, edit, taken};
+use crate::registry::storefront::permission_spec::{PermissionSpec, named_by, names};
+use crate::registry::storefront::permission_warnings::Warning;
+use crate::store::storefront::entitlements::{self, PermissionRow};
+
+fn no_permission() -> Failure {
+    Failure::not_found("Permission")
+}
+
+/// A permission that was given or changed.
+pub struct WarnedPermission {
+    /// As stored.
+    pub row: PermissionRow,
+    /// What nobody can install by it.
+    pub warnings: Vec<Warning>,
+}
+
+/// The tag of a permission.
+pub fn tag_of(row: &PermissionRow) -> EntityTag {
+    EntityTag::of(&(row.id, row.updated_at))
+}
+
+fn order<'a>(action: &'static str, consumers: &'a [i64], target: i64, strict: bool) -> EditOrder<'a> {
+    EditOrder { action, target: target.to_string(), consumers, strict, is_carried_out: true }
+}
+
+/// Grants something to a consumer.
+pub async fn grant(
+    app: &App,
+    issuer: &Issuer,
+    spec: PermissionSpec,
+    strict: bool,
+) -> Result<WarnedPermission, Failure> {
+    let organization = issuer.organization();
+    let consumer_id = spec.consumer_id.ok_or_else(|| Failure::invalid_field("consumer_id", "is required"))?;
+    let names = names(app.ports.database.ask(named_by(organization, [&spec])).await?);
+    let mut wrong = FieldErrors::default();
+    let stated = spec.check(String::new(), None, &names, &mut wrong);
+    wrong.into_result()?;
+    let entitlement = stated.into_new();
+    let plan = |rows: &[PermissionRow]| {
+        if rows.iter().any(|row| is_same(row, &entitlement)) {
+            return Err(taken());
+        }
+        let mut edit = Edit::default();
+        edit.add(consumer_id, entitlement.clone());
+        Ok(edit)
+    };
+    let consumers = [consumer_id];
+    let order = order("permission.created", &consumers, consumer_id, strict);
+    let Some(edited) = edit(app, issuer, &order, &plan).await? else {
+        return Err(absent_in_body(app, organization, consumer_id).await);
+    };
+    let row = edited.rows.into_iter().rfind(|row| row.entitlement == entitlement).ok_or_else(no_permission)?;
+    Ok(WarnedPermission { row, warnings: edited.warnings })
+}
+
+/// Whether a permission is just what another is to be, whatever the shop notes beside.
+fn is_same(row: &PermissionRow, other: &entitlements::Entitlement) -> bool {
+    *row.grant() == other.grant && row.entitlement.order_id == other.order_id
+}
+
+/// One permission.
+pub async fn get(app: &App, issuer: &Issuer, id: i64) -> Result<PermissionRow, Failure> {
+    let found = app.ports.database.ask(entitlements::by_id(issuer.organization(), id)).await?;
+    own(issuer, found.into_iter().collect())?.pop().ok_or_else(no_permission)
+}
+
+/// Changes what the request names, and nothing else.
+pub async fn change(
+    app: &App,
+    issuer: &Issuer,
+    id: i64,
+    spec: PermissionSpec,
+    if_match: &IfMatch,
+    strict: bool,
+) -> Result<WarnedPermission, Failure> {
+    let organization = issuer.organization();
+    let known = get(app, issuer, id).await?;
+    let names = names(app.ports.database.ask(named_by(organization, [&spec])).await?);
+    let consumer_id = spec.consumer_id.unwrap_or(known.consumer_id);
+    let mut consumers = vec![known.consumer_id, consumer_id];
+    consumers.dedup();
+    let plan = |rows: &[PermissionRow]| {
+        let old = rows.iter().find(|row| row.id == id).ok_or_else(no_permission)?;
+        if_match.require("permission", &tag_of(old))?;
+        let mut wrong = FieldErrors::default();
+        let stated = spec.clone().check(String::new(), Some(old.grant()), &names, &mut wrong);
+        wrong.into_result()?;
+        let mut edit = Edit::default();
+        edit.change_of(old, consumer_id, stated.over(&old.entitlement));
+        Ok(edit)
+    };
+    let order = order("permission.changed", &consumers, consumer_id, strict);
+    let Some(edited) = edit(app, issuer, &order, &plan).await? else {
+        return Err(absent_in_body(app, organization, consumer_id).await);
+    };
+    let row = edited.rows.into_iter().find(|row| row.id == id).ok_or_else(no_permission)?;
+    Ok(WarnedPermission { row, warnings: edited.warnings })
+}
+
+/// Takes a permission back.
+pub async fn revoke(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> Result<(), Failure> {
+    let known = get(app, issuer, id).await?;
+    let plan = |rows: &[PermissionRow]| {
+        let old = rows.iter().find(|row| row.id == id).ok_or_else(no_permission)?;
+        if_match.require("permission", &tag_of(old))?;
+        Ok(Edit { removed: vec![id], ..Edit::default() })
+    };
+    let consumers = [known.consumer_id];
+    let order = order("permission.deleted", &consumers, known.consumer_id, false);
+    edit(app, issuer, &order, &plan).await?.map(|_| ()).ok_or_else(no_permission)
+}
