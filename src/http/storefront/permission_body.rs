@@ -78,7 +78,7 @@ pub fn into_specs(requests: Vec<PermissionRequest>, path: &str) -> Result<Vec<Pe
 }
 
 /// Whether a request is refused that is warned of something.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct StrictParam {
     /// 1: refuse (400) what is otherwise answered with `warnings`: a package that is not there or has no version that the permission
@@ -93,7 +93,7 @@ impl StrictParam {
     }
 
     /// Whether it is.
-    pub fn is_strict(&self) -> Result<bool, Failure> {
+    pub fn is_strict(self) -> Result<bool, Failure> {
         match self.strict {
             None | Some(0) => Ok(false),
             Some(1) => Ok(true),

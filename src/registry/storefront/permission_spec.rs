@@ -165,7 +165,7 @@ impl PermissionSpec {
     /// The package or the pattern that it names; something that is a name where there is none, so that what is wrong is told
     /// once.
     fn target(&self, old: Option<&GrantRow>, fields: &GrantFields, names: &Names, wrong: &mut FieldErrors) -> String {
-        let named = match (self.package_id, &self.package) {
+        let target = match (self.package_id, &self.package) {
             (Some(id), None) => names.get(&id).cloned().ok_or(("package_id", "is not the id of a package")),
             (None, Some(target)) => Ok(target.clone()),
             (Some(_), Some(_)) => Err(("package", "cannot be combined with `package_id`")),
@@ -173,7 +173,7 @@ impl PermissionSpec {
                 .map(|old| old.target.clone())
                 .ok_or(("package_id", "is required, or `package` with a name or a pattern like `acme/*`")),
         };
-        named.unwrap_or_else(|(field, text)| {
+        target.unwrap_or_else(|(field, text)| {
             wrong.push(fields.at(field), text);
             "vendor/package".to_owned()
         })

@@ -41,18 +41,18 @@ impl Warning {
 
 /// What is to be said of grants. Patterns are never warned of, and of more than 50 packages only that they are not there.
 pub async fn warnings(app: &App, organization: OrganizationId, grants: &[GrantRow]) -> Result<Vec<Warning>, Failure> {
-    let named: Vec<&GrantRow> = grants.iter().filter(|grant| !grant.target.contains('*')).collect();
-    if named.is_empty() {
+    let exact: Vec<&GrantRow> = grants.iter().filter(|grant| !grant.target.contains('*')).collect();
+    if exact.is_empty() {
         return Ok(Vec::new());
     }
-    let mut names: Vec<&str> = named.iter().map(|grant| grant.target.as_str()).collect();
+    let mut names: Vec<&str> = exact.iter().map(|grant| grant.target.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let looked_through = &names[..names.len().min(MAX_LOOKED_THROUGH)];
     let found = app.ports.database.ask(indexes(organization, &names, looked_through)).await?;
     let packages: HashMap<&str, &NamedIndex> = found.iter().map(|package| (package.name.as_str(), package)).collect();
     let mut warnings: Vec<Warning> = Vec::new();
-    for grant in named {
+    for grant in exact {
         let text = match packages.get(grant.target.as_str()) {
             None => format!("There is no package {} yet.", grant.target),
             Some(package) if lets_nothing_through(app, organization, grant, package)? => format!(
