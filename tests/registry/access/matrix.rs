@@ -98,6 +98,11 @@ async fn entitle(registry: &TestRegistry, consumer: &TestConsumer, grants: &Valu
         twin["package"] = json!(twin["package"].as_str().expect("a name").replace('/', "/no-"));
         grants.push(twin);
     }
+    for grant in &mut grants {
+        if grant["minimum_stability"].is_null() {
+            grant["minimum_stability"] = json!("dev");
+        }
+    }
     let grants = json!(grants);
     registry.storefront_put(&format!("/consumers/{}/entitlements", consumer.id), &grants).send().await.expect(200);
 }

@@ -68,6 +68,7 @@ fn operations(of: &OrganizationFixture) -> Vec<Named> {
         by_number("replace_consumer", json!({"status": 0}), &of.consumer),
         by_number("list_entitlements", none.clone(), &of.consumer),
         by_number("set_entitlements", json!([]), &of.consumer),
+        by_number("add_entitlements", json!([]), &of.consumer),
         by_number("get_instructions", none.clone(), &of.consumer),
         by_number("list_consumer_packages", none.clone(), &of.consumer),
         by_number("list_consumer_statistics", none.clone(), &of.consumer),
@@ -127,9 +128,9 @@ fn operations(of: &OrganizationFixture) -> Vec<Named> {
     all
 }
 
-/// An upload makes what it names, in the organization of whoever uploads; see
-/// `a_name_is_each_organizations_own`.
-const MAKES_WHAT_IT_NAMES: &str = "upload_version";
+/// An upload makes what it names, in the organization of whoever uploads, and so does a sale to a customer; see
+/// `a_name_is_each_organizations_own` and `a_customers_id_is_each_organizations_own`.
+const MAKE_WHAT_THEY_NAME: [&str; 2] = ["upload_version", "put_consumer_of_customer"];
 
 /// The operations of the Composer surface that name something.
 const COMPOSER_OPERATIONS: [&str; 4] =
@@ -239,8 +240,7 @@ async fn check_operations(
 #[tokio::test]
 async fn every_operation_that_names_something_is_in_the_matrix() {
     let (_, root, _) = two().await;
-    let asked: BTreeSet<&str> =
-        operations(&root).iter().map(|one| one.operation).chain([MAKES_WHAT_IT_NAMES]).collect();
+    let asked: BTreeSet<&str> = operations(&root).iter().map(|one| one.operation).chain(MAKE_WHAT_THEY_NAME).collect();
     for (path, methods) in document()["paths"].as_object().expect("paths") {
         for operation in methods.as_object().expect("methods").values().filter(|_| path.contains('{')) {
             let Some(id) = operation["operationId"].as_str() else { continue };
@@ -308,6 +308,29 @@ async fn what_a_body_or_a_query_names_of_the_other_organization_is_as_if_it_were
         let (reply, calls) = registry.counted(request(NO_UID).send()).await;
         assert_eq!(met, shape(&reply, calls, &[], &[]), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_customers_id_is_each_organizations_own() {
+    let (registry, root, other) = two().await;
+    let path = format!("/api/storefront/consumers/{}", other.consumer);
+    let theirs = || within(registry.get(&path), Some(OTHER)).bearer(ADMIN);
+    within(registry.patch(&path), Some(OTHER))
+        .bearer(ADMIN)
+        .json(&json!({"customer_id": "77"}))
+        .send()
+        .await
+        .expect(200);
+    let before = theirs().send().await.expect(200).json();
+    let sale = json!({"email": "own@example.com", "entitlements": [{"package": "*", "version": "*", "order_id": "9"}]});
+    let put = registry.put("/api/storefront/consumers/by-customer/77").bearer(&root.unlimited).json(&sale);
+    let made = put.send().await.expect(201).json();
+    assert_ne!(made["id"], before["id"]);
+    assert_eq!(theirs().send().await.expect(200).json(), before);
+    let refund = registry.delete("/api/storefront/permissions?order_id=9").bearer(&other.unlimited);
+    assert_eq!(within(refund, Some(OTHER)).send().await.expect(200).json(), json!([]));
+    let kept = registry.get("/api/storefront/permissions?order_id=9").bearer(&root.unlimited).send().await.expect(200);
+    assert_eq!(kept.json().as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]
