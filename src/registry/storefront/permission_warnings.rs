@@ -54,7 +54,10 @@ pub async fn warnings(app: &App, organization: OrganizationId, grants: &[GrantRo
     let mut warnings: Vec<Warning> = Vec::new();
     for grant in exact {
         let text = match packages.get(grant.target.as_str()) {
-            None => format!("There is no package {} yet.", grant.target),
+            None => format!(
+                "There is no package {} yet: check the name, or nobody can install anything by this until there is one.",
+                grant.target
+            ),
             Some(package) if lets_nothing_through(app, organization, grant, package)? => format!(
                 "{} has no version that this permission lets through now: look at its versions, their dates and stability.",
                 grant.target

@@ -181,7 +181,7 @@ async fn what_nobody_can_install_by_a_permission_is_said_and_strictly_refused() 
     for (package, version, until, warned) in [
         ("acme/first", "^5", Value::Null, None),
         ("acme/*", "*", Value::Null, None),
-        ("acme/typo", "*", Value::Null, Some("There is no package acme/typo yet.")),
+        ("acme/typo", "*", Value::Null, Some("There is no package acme/typo yet")),
         ("acme/first", "7.*", Value::Null, Some(nothing)),
         ("acme/first", "5.*", json!("2001-01-01 00:00:00"), Some(nothing)),
         ("acme/empty", "*", Value::Null, Some(nothing)),

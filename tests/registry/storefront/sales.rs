@@ -199,3 +199,32 @@ async fn a_new_permission_hands_out_stable_versions_and_betas_are_sold_by_saying
     registry.storefront_patch(&path, &json!({"minimum_stability": "beta"})).send().await.expect(200);
     assert_eq!(seen("").send().await.expect(200).version_names("acme/first"), ["1.1.0-beta1", "1.0.0"]);
 }
+
+#[tokio::test]
+async fn what_a_sale_a_renewal_and_a_refund_ask_the_database_does_not_grow_with_what_was_bought() {
+    let mut met = Vec::new();
+    for bought in [1, 60] {
+        let (registry, consumer) = shop().await;
+        let path = format!("/consumers/{}/entitlements", consumer.id);
+        let list: Vec<Value> = (0..bought)
+            .map(|n| json!({"package": format!("acme/p{n}"), "version": "1.*", "order_id": "1001"}))
+            .collect();
+        let until = json!({"updates_until": "2029-01-01 00:00:00"});
+        let bulk = json!({"filter": {"package": "acme/p0"}, "change": {"expires_at": "2031-01-01 00:00:00"}});
+        let mut calls = Vec::new();
+        for request in [
+            registry.storefront_post(&path, &json!(list)),
+            registry.storefront_patch("/permissions?order_id=1001", &until),
+            registry.storefront_get("/permissions?order_id=1001"),
+            registry.storefront_post("/permissions/bulk", &bulk),
+            registry.storefront_delete("/permissions?order_id=1001"),
+        ] {
+            let (reply, counted) = registry.counted(request.send()).await;
+            reply.expect(200);
+            calls.push((counted.round_trips, counted.statements));
+        }
+        met.push(calls);
+    }
+    assert_eq!(met[0], met[1]);
+    assert!(met[1].iter().all(|(trips, statements)| *trips <= 7 && *statements <= 20), "{met:?}");
+}
