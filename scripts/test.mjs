@@ -12,7 +12,7 @@ import { root } from "./lib/paths.mjs";
 import { composers } from "./lib/composers.mjs";
 import { ensurePackages } from "./lib/npm.mjs";
 import { browser, requirePrograms } from "./lib/programs.mjs";
-import { schemathesis } from "./lib/python.mjs";
+import { openapiGenerator, schemathesis } from "./lib/python.mjs";
 import { attempt } from "./lib/run.mjs";
 import { Stop, main, say } from "./lib/say.mjs";
 import { requireRust } from "./lib/toolchain.mjs";
@@ -46,6 +46,7 @@ await main(async () => {
     await requirePrograms();
     await browser();
     await schemathesis();
+    await openapiGenerator();
   }
   const outcomes = [];
   for (const name of chosen) outcomes.push(...(await PARTS[name](filter)));

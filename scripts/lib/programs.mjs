@@ -6,7 +6,12 @@ import { answers, attempt } from "./run.mjs";
 import { installPackages } from "./system.mjs";
 
 /** What Debian calls them. */
-const PACKAGES = ["composer", "php-cli", "php-zip", "php-mbstring", "php-xml", "php-curl", "unzip", "git", "curl"];
+const PACKAGES = [
+  "composer", "php-cli", "php-zip", "php-mbstring", "php-xml", "php-curl", "php-guzzlehttp-guzzle", "unzip", "git", "curl",
+];
+
+/** The HTTP client of generated PHP clients, where Debian has it. */
+export const GUZZLE = "/usr/share/php/GuzzleHttp/autoload.php";
 
 /** The PHP extensions Composer needs to unpack a zip and talk HTTP. */
 const EXTENSIONS = ["zip", "mbstring", "dom", "curl", "openssl"];
@@ -19,10 +24,10 @@ export async function requirePrograms() {
   const loaded = stdout.toLowerCase().split(/\r?\n/);
   const php = code === 0 && EXTENSIONS.every((name) => loaded.includes(name));
   const others = (await answers("unzip", ["-v"])) && (await answers("curl", ["--version"]));
-  if (composer && git && php && others) return;
+  if (composer && git && php && others && existsSync(GUZZLE)) return;
   await installPackages(
     PACKAGES,
-    `The end-to-end tests need composer 2, PHP with ${EXTENSIONS.join(", ")}, unzip, curl and git with http-backend: install them and try again.`,
+    `The end-to-end tests need composer 2, PHP with ${EXTENSIONS.join(", ")}, unzip, curl and git with http-backend: install them, and Guzzle as Debian does, and try again.`,
   );
 }
 

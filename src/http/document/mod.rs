@@ -42,7 +42,7 @@ impl Modify for SecuritySchemes {
             Unknown fields and parameters are refused. `HEAD` works wherever `GET` does. Below `/api`, a request acts in \
             the organization of its credential. `ADMIN_TOKEN` acts in the root organization, or in the one whose slug it \
             sends in the header `X-Rostrum-Organization`; an organization that is not the credential's is not found.",
-        license(name = "MIT OR Apache-2.0")
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     servers((url = "/", description = "The registry that serves this document")),
     components(schemas(ErrorBody)),
