@@ -145,3 +145,20 @@ async fn a_token_that_is_revoked_while_its_link_is_used_makes_nobody() {
         assert_eq!(registry.database.rows("SELECT email, password FROM users"), passwords, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_link_for_an_account_that_has_come_to_several_organizations_is_for_admin_token_alone() {
+    for (by_admin, status) in [(false, 404), (true, 200)] {
+        let registry = TestRegistry::new();
+        let user = registry.user("user", "member").await;
+        let (_, token) = registry.token(&json!({"description": "a", "scopes": ["admin"]})).await;
+        let links = Links::issue(&registry, if by_admin { ADMIN } else { &token }, &user.id).await;
+        registry.organization("shop").await;
+        registry.database.execute(
+            "INSERT INTO memberships (user_id, organization_id, role, created_at)
+             SELECT u.id, max(o.id), 'viewer', 0 FROM users u, organizations o WHERE u.email = 'user@example.org'",
+        );
+        let chosen = json!({"token": links.reset, "password": NEW});
+        registry.post("/api/auth/reset").json(&chosen).send().await.expect(status);
+    }
+}

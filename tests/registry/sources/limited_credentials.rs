@@ -236,3 +236,15 @@ async fn of_a_monorepo_it_registers_the_packages_that_it_covers() {
     assert_eq!(answer["repositories"][0]["package_filter"], json!(["acme/*"]));
     assert_eq!(answer["repositories"].as_array().expect("a list").len(), 1);
 }
+
+#[tokio::test]
+async fn who_covers_more_names_than_a_filter_may_have_says_which_it_means() {
+    let registry = TestRegistry::new();
+    let prefixes: Vec<String> = (0..101).map(|number| format!("acme{number}/")).collect();
+    let token = limited_to(&registry, &json!({ "allowed_package_prefixes": prefixes })).await;
+    let url = registry.repository("acme7/lib").url;
+    let refused = register(&registry, &token, &json!({ "url": url })).await.expect(400);
+    let detail = "`package_filter`: is required: your credential covers more than 100 names, so say which ones";
+    assert_eq!(refused.json()["error"], detail);
+    register(&registry, &token, &json!({"url": url, "package_filter": ["acme7/*"]})).await.expect(201);
+}

@@ -1,7 +1,7 @@
 //! Links in zips, by whatever system the zip says that it was made on.
 
 use crate::support::TestRegistry;
-use crate::support::zips::{ZipEntry, made_on, package_with};
+use crate::support::zips::{ZipEntry, made_on, package_with, text, with_file_type};
 
 #[tokio::test]
 async fn the_bits_of_a_link_are_believed_whatever_system_the_zip_was_made_on() {
@@ -26,4 +26,16 @@ async fn an_error_repeats_only_the_beginning_of_a_long_name() {
     let reply = registry.upload("acme/lib", "1.0.0", package_with(ZipEntry::Directory(&long))).await;
     assert_eq!(reply.status, 400);
     assert!(reply.text().len() < 2_000, "{} bytes", reply.text().len());
+}
+
+#[tokio::test]
+async fn devices_sockets_and_pipes_are_refused() {
+    for mode in [0o020_644, 0o060_644, 0o010_644, 0o140_644] {
+        let registry = TestRegistry::new();
+        let zip = with_file_type(package_with(text("device", "")), mode);
+        let reply = registry.upload("acme/lib", "1.0.0", zip).await;
+        assert_eq!(reply.status, 400, "{mode:o}: {}", reply.text());
+        let reason = "the entry device is neither a file nor a directory nor a symlink";
+        assert!(reply.text().contains(reason), "{mode:o}: {}", reply.text());
+    }
 }

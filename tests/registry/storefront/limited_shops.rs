@@ -165,6 +165,53 @@ async fn of_other_consumers_a_shop_has_the_permissions_that_it_covers() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_grants_while_a_list_is_set_stays() {
+    for turn in 1..=4 {
+        let shops = shops().await;
+        let path = format!("/consumers/{}/entitlements", shops.both.id);
+        shops.get(&path).await.expect(200);
+        shops.registry.meter.reset();
+        let list = json!([{"package": "acme/lib", "version": "2.*"}]);
+        let request = shops.request(Method::PUT, &path).json(&list).send();
+        let grant = async {
+            let mut turns = 0;
+            while shops.registry.meter.calls().round_trips < turn && turns < 1000 {
+                tokio::task::yield_now().await;
+                turns += 1;
+            }
+            shops.registry.database.execute(&format!(
+                "INSERT INTO grants (consumer_id, target, version_constraint, created_at, updated_at)
+                 VALUES ({}, 'other/more', '*', 0, 0)",
+                shops.both.id
+            ));
+        };
+        let (reply, ()) = tokio::join!(biased; request, grant);
+        assert!([200, 409].contains(&reply.status), "{}", reply.text());
+        let left = shops.registry.storefront_get(&path).send().await.expect(200).text();
+        assert!(left.contains("other/more") && left.contains("other/lib"), "{turn}: {left}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_and_what_others_have_granted_are_a_thousand_at_most_together() {
+    let shops = shops().await;
+    shops.registry.database.execute(&format!(
+        "INSERT INTO grants (consumer_id, target, version_constraint, created_at, updated_at)
+         WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 998)
+         SELECT {}, 'other/lib' || value, '*', 0, 0 FROM n",
+        shops.both.id
+    ));
+    let path = format!("/consumers/{}/entitlements", shops.both.id);
+    let list = |count: usize| -> Value {
+        (0..count).map(|number| json!({"package": format!("acme/lib{number}"), "version": "*"})).collect()
+    };
+    shops.request(Method::PUT, &path).json(&list(2)).send().await.expect(409);
+    shops.request(Method::PUT, &path).json(&list(1)).send().await.expect(200);
+    let count = shops.registry.database.rows(&format!("SELECT id FROM grants WHERE consumer_id = {}", shops.both.id));
+    assert_eq!(count.len(), 1000);
+}
+
+#[tokio::test]
 async fn reading_alone_shows_no_private_key() {
     let shops = shops().await;
     let registry = &shops.registry;

@@ -65,3 +65,10 @@ pub fn made_on(mut zip: Vec<u8>, system: u8) -> Vec<u8> {
     }
     zip
 }
+
+/// `zip` with other bits of unix in the last of its central headers: those that tell what the entry is, and who may do what.
+pub fn with_file_type(mut zip: Vec<u8>, mode: u16) -> Vec<u8> {
+    let header = (0..zip.len()).rev().find(|at| zip[*at..].starts_with(b"PK\x01\x02")).expect("a central header");
+    zip[header + 40..header + 42].copy_from_slice(&mode.to_le_bytes());
+    zip
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::sources::composer::lookup::{LIB, SATIS, read};
-use crate::support::zips::{ZipEntry, made_on, package, package_with, patched, text, zip_of};
+use crate::support::zips::{ZipEntry, made_on, package, package_with, patched, text, with_file_type, zip_of};
 use crate::support::{ADMIN, TestRegistry, TestResponse, upstream_version};
 
 const URL: &str = "https://satis.test/zips/vendor/lib/1.0.0.zip";
@@ -76,5 +76,48 @@ async fn an_ordinary_zip_is_handed_out_without_a_remark() {
         let (registry, _) = mirroring(zip, "refuse").await;
         download(&registry).await.expect(200);
         assert_eq!(registry.database.rows("SELECT * FROM remarks WHERE kind = 'unsafe_zip'"), [] as [Value; 0]);
+    }
+}
+
+/// `zip` with another number in its end record: the length of its directory stands at 12, the place of that at 16.
+fn with_end(mut zip: Vec<u8>, at: usize, number: u32) -> Vec<u8> {
+    let end = zip.len() - 22;
+    zip[end + at..end + at + 4].copy_from_slice(&number.to_le_bytes());
+    zip
+}
+
+/// A zip whose directory has so many entries, all alike; only its first one is there.
+fn with_entries(count: usize) -> Vec<u8> {
+    let mut zip = zip_of(&[text("a", "")]);
+    let end = zip.split_off(zip.len() - 22);
+    let at = zip.windows(4).position(|window| window == b"PK\x01\x02").expect("a central header");
+    let header = zip.split_off(at);
+    zip.extend(header.repeat(count));
+    zip.extend(end);
+    with_end(zip, 12, u32::try_from(header.len() * count).expect("small"))
+}
+
+#[tokio::test]
+async fn a_directory_that_lies_or_is_too_large_is_not_believed() {
+    let plain = || package("vendor/lib", "note");
+    let length = {
+        let zip = plain();
+        u32::from_le_bytes(*zip[zip.len() - 10..].first_chunk().expect("four bytes"))
+    };
+    let damaged = "its directory is damaged, or in another form than that of zips below 4 GiB";
+    for (zip, reason) in [
+        (with_end(plain(), 12, 5 << 20), "it has more than 20000 files and directories"),
+        (with_entries(20_001), "it has more than 20000 files and directories"),
+        (with_end(plain(), 16, u32::MAX), damaged),
+        (with_end(plain(), 12, length + 22), damaged),
+        (with_end(plain(), 12, length - 1), damaged),
+        (
+            with_file_type(package_with(text("device", "")), 0o020_644),
+            "the entry device is neither a file nor a directory nor a symlink",
+        ),
+    ] {
+        let (registry, _) = mirroring(zip, "refuse").await;
+        let reply = download(&registry).await.expect(404);
+        assert!(reply.text().contains(reason), "{reason}: {}", reply.text());
     }
 }
