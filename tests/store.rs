@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Every function that acts across organizations, by file.
 const ACROSS: &[(&str, &[&str])] = &[
     ("access/past_grants", &["prune"]),
-    ("access/sessions", &["end", "insert", "look_up", "page", "prune", "touch_last_seen"]),
+    ("access/sessions", &["delete_ended", "end", "insert", "look_up", "page", "prune", "touch_last_seen"]),
     ("access/tokens", &["find_valid", "touch_last_used"]),
     (
         "access/users",
@@ -23,6 +23,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("identity/throttles", &["clean", "clear", "count", "is_first_beyond", "refund"]),
     ("identity/two_factor", &["disable_totp", "enable_totp", "prepare_totp", "replace_codes", "spend"]),
     ("kernel/organizations", &["by_slug", "insert"]),
+    ("operations/addresses", &["forget"]),
     ("operations/migrations", &["is_newest_applied"]),
     ("packages/documents", &["documents_of_repository"]),
     ("packages/remarks", &["delete_outdated", "record_of_archives", "replace"]),

@@ -20,7 +20,8 @@ use crate::store::sources::upstream_answers::UnsafeZips;
     "packagist_mirroring": true, "packagist_url": "https://repo.packagist.org", "reserved_vendors": ["acme"],
     "immutable_tags": false, "claim_vendors": true,
     "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100},
-    "block_malware_downloads": true, "retire_vanished_packages": false, "mirrored_zips": "warn"
+    "block_malware_downloads": true, "retire_vanished_packages": false, "mirrored_zips": "warn",
+    "address_retention_days": 90
 }))]
 pub struct SettingsView {
     /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
@@ -46,6 +47,9 @@ pub struct SettingsView {
     /// it out, with the remark `unsafe_zip` on its version; `refuse` answers with 404. `warn` at first.
     #[schema(value_type = String)]
     mirrored_zips: UnsafeZips,
+    /// After how many days IP addresses are forgotten, wherever they are kept: with downloads, sessions and in the audit log. 90 at
+    /// first.
+    address_retention_days: i64,
 }
 
 /// Rate limits of credentials without one of their own.
@@ -78,6 +82,7 @@ impl From<Settings> for SettingsView {
             block_malware_downloads: settings.block_malware_downloads,
             retire_vanished_packages: settings.retire_vanished_packages,
             mirrored_zips: settings.mirrored_zips,
+            address_retention_days: settings.address_retention_days,
         }
     }
 }
@@ -123,6 +128,10 @@ pub struct SettingsRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<String>)]
     mirrored_zips: Update<UnsafeZips>,
+    /// After how many days IP addresses are forgotten: 1 to 3650.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<i64>)]
+    address_retention_days: Update<i64>,
 }
 
 /// A change of rate limits; what it does not name stays.
@@ -156,6 +165,7 @@ impl From<SettingsRequest> for SettingsChange {
             block_malware_downloads: request.block_malware_downloads,
             retire_vanished_packages: request.retire_vanished_packages,
             mirrored_zips: request.mirrored_zips,
+            address_retention_days: request.address_retention_days,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::http::storefront::id_of;
 use crate::http::storefront::permission_body::StrictParam;
 use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumer_erasure;
 use crate::registry::storefront::consumer_merges;
 use crate::registry::storefront::consumers::{self, ConsumerSpec, Creation};
 use crate::registry::storefront::coverage::{self, ShownConsumer};
@@ -223,6 +224,15 @@ pub async fn put_consumer_of_customer(
     Ok(with_tag(with_status(status, &view), &tag))
 }
 
+/// How a consumer is deleted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeletionQuery {
+    /// `1` erases besides what is known of the consumer: addresses, and what the audit log and the log of webhooks say of it.
+    /// What it installed stays counted as nobody's. That works for a consumer that was deleted before, too.
+    erase: Option<u8>,
+}
+
 /// Deletes a consumer with its permissions; its credentials end.
 #[utoipa::path(
     delete,
@@ -230,6 +240,7 @@ pub async fn put_consumer_of_customer(
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The consumer's id"),
+        DeletionQuery,
         ("If-Match" = Option<String>, Header, description = IF_MATCH_DOC)
     ),
     responses(
@@ -243,10 +254,17 @@ pub async fn put_consumer_of_customer(
 pub async fn delete_consumer(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
+    query: Result<StrictQuery<DeletionQuery>, Failure>,
     if_match: Result<IfMatchHeader, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    consumers::delete(auth.app(), &issuer, id_of(&id, "Consumer")?, &if_match?.0).await?;
+    let StrictQuery(DeletionQuery { erase }) = query?;
+    let (id, if_match) = (id_of(&id, "Consumer")?, if_match?.0);
+    match erase {
+        None | Some(0) => consumers::delete(auth.app(), &issuer, id, &if_match).await?,
+        Some(1) => consumer_erasure::erase(auth.app(), &issuer, id, &if_match).await?,
+        Some(_) => return Err(Failure::invalid_field("erase", "must be 1, or 0 as without it")),
+    }
     Ok(no_content())
 }
 

@@ -5,6 +5,7 @@
 mod bulk_permissions;
 mod catalog_body;
 mod consumer_body;
+mod consumer_export;
 mod consumers;
 mod entitlements;
 mod instructions;
@@ -40,6 +41,7 @@ pub fn routes() -> Routes {
         .routes(routes!(consumers::get_consumer, consumers::update_consumer, consumers::delete_consumer))
         .routes(routes!(consumers::put_consumer_of_customer))
         .routes(routes!(consumers::merge_consumers))
+        .routes(routes!(consumer_export::export_consumer))
         .routes(routes!(entitlements::list_consumer_packages))
         .routes(routes!(entitlements::list_consumer_permissions))
         .routes(routes!(

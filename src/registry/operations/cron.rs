@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use crate::ports::{Job, Millis};
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::dates::day_number;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::operations::settings::ADDRESS_RETENTION_DAYS;
 use crate::registry::sources::artifacts;
 use crate::registry::sources::git::archives;
 use crate::registry::storefront::deliveries;
 use crate::store;
-use crate::store::access::past_grants;
-use crate::store::identity::idempotency;
+use crate::store::access::{past_grants, sessions};
+use crate::store::identity::{idempotency, throttles};
+use crate::store::operations::addresses;
 use crate::store::sources::sync_runs::DueRepository;
 use crate::store::sources::{dists, sync_runs, upstream_answers};
 
@@ -105,7 +108,9 @@ async fn delete_expired(app: &App, now: Millis) -> Result<(), Failure> {
         idempotency::collect_garbage(now),
         upstream_answers::prune(now.minus(ABSENT_ANSWER_RETENTION)),
         store::storefront::deliveries::delete_old(now.minus(DELIVERY_RETENTION)),
+        sessions::delete_ended(now),
+        throttles::clean(now),
     ];
-    app.ports.database.ask(old).await?;
+    app.ports.database.ask((old, addresses::forget(now, day_number(now), ADDRESS_RETENTION_DAYS))).await?;
     Ok(())
 }

@@ -31,6 +31,12 @@ use crate::store::sources::{upstream_answers, upstream_feeds};
 
 const PACKAGIST_URL: &str = "https://repo.packagist.org";
 
+/// How long IP addresses are kept where nothing else is set: long enough to look into how a key got into other hands.
+pub const ADDRESS_RETENTION_DAYS: i64 = 90;
+
+/// Ten years.
+const MAX_RETENTION_DAYS: i64 = 3650;
+
 const MAX_URL: usize = 2048;
 const MAX_VENDORS: usize = 500;
 
@@ -57,6 +63,8 @@ pub struct Settings {
     pub retire_vanished_packages: bool,
     /// What becomes of a mirrored zip whose paths or links are not safe everywhere.
     pub mirrored_zips: UnsafeZips,
+    /// After how many days IP addresses are forgotten.
+    pub address_retention_days: i64,
 }
 
 impl Default for Settings {
@@ -71,6 +79,7 @@ impl Default for Settings {
             block_malware_downloads: true,
             retire_vanished_packages: false,
             mirrored_zips: UnsafeZips::Warn,
+            address_retention_days: ADDRESS_RETENTION_DAYS,
         }
     }
 }
@@ -83,7 +92,7 @@ impl Settings {
     }
 
     /// Each with its name, as it is stored.
-    fn entries(&self) -> [(&'static str, Value); 9] {
+    fn entries(&self) -> [(&'static str, Value); 10] {
         [
             ("packagist_mirroring", json!(self.packagist_mirroring)),
             ("packagist_url", json!(self.packagist_url)),
@@ -94,6 +103,7 @@ impl Settings {
             ("block_malware_downloads", json!(self.block_malware_downloads)),
             ("retire_vanished_packages", json!(self.retire_vanished_packages)),
             ("mirrored_zips", json!(self.mirrored_zips)),
+            ("address_retention_days", json!(self.address_retention_days)),
         ]
     }
 
@@ -125,6 +135,8 @@ pub struct SettingsChange {
     pub retire_vanished_packages: Update<bool>,
     /// What becomes of a mirrored zip whose paths or links are not safe everywhere.
     pub mirrored_zips: Update<UnsafeZips>,
+    /// After how many days IP addresses are forgotten.
+    pub address_retention_days: Update<i64>,
 }
 
 /// A change of the rate limits; what it does not name stays.
@@ -172,6 +184,11 @@ impl SettingsChange {
                 default.retire_vanished_packages,
             ),
             mirrored_zips: chosen(self.mirrored_zips, before.mirrored_zips, default.mirrored_zips),
+            address_retention_days: checked_days(chosen(
+                self.address_retention_days,
+                before.address_retention_days,
+                default.address_retention_days,
+            ))?,
         })
     }
 }
@@ -181,6 +198,13 @@ fn chosen<T>(update: Update<T>, before: T, default: T) -> T {
         Update::Keep => before,
         Update::Set(value) => value.unwrap_or(default),
     }
+}
+
+fn checked_days(days: i64) -> Result<i64, Failure> {
+    if (1..=MAX_RETENTION_DAYS).contains(&days) {
+        return Ok(days);
+    }
+    Err(Failure::invalid_field("address_retention_days", format!("must be between 1 and {MAX_RETENTION_DAYS}")))
 }
 
 fn checked_url(app: &App, url: &str) -> Result<String, Failure> {

@@ -344,9 +344,14 @@ pub async fn delete(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> 
             absent(app, organization, id).await
         });
     }
-    for mut row in known {
+    end_cached(app, known).await;
+    Ok(())
+}
+
+/// Takes note that a consumer's credentials have ended with it.
+pub async fn end_cached(app: &App, tokens: Vec<HashedTokenRow>) {
+    for mut row in tokens {
         row.token.revoked_at = Some(app.now());
         refresh_cached(app, row).await;
     }
-    Ok(())
 }

@@ -3,6 +3,8 @@
 pub mod absent_consumers;
 pub mod bulk_permissions;
 pub mod catalog;
+pub mod consumer_erasure;
+pub mod consumer_export;
 pub mod consumer_keys;
 pub mod consumer_merges;
 pub mod consumer_statistics;

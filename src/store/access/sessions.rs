@@ -111,6 +111,15 @@ pub fn insert(new: &NewSession<'_>) -> Query<bool> {
     )
 }
 
+/// The statement that forgets at most 1000 sessions whose time is over.
+pub fn delete_ended(now: Millis) -> Stmt {
+    Stmt::new(
+        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= ?1 ORDER BY id LIMIT 1000)",
+        [now.into()],
+    )
+    .idempotent()
+}
+
 /// Forgets a user's sessions that are no longer alive, and all but the `most` latest.
 pub fn prune(user_id: i64, now: Millis, idle_since: Millis, most: i64) -> Stmt {
     Stmt::new(

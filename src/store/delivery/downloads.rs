@@ -31,14 +31,18 @@ pub struct By<'a> {
 }
 
 /// The statement that counts `installs`. Names and versions that are not there are passed over. Who is cached as a consumer
-/// that was merged meanwhile is counted as what that has become part of.
+/// that was merged meanwhile is counted as what that has become part of, and as nobody if it is gone.
 pub fn count(organization: OrganizationId, by: By<'_>, installs: &[Install]) -> Stmt {
     let list: Argument = json!(installs).to_string().into();
     Stmt::new(
         "INSERT INTO downloads (day, version_id, subject, count, first_at, last_at, address)
-         SELECT ?3, v.id, coalesce((SELECT 'consumer:' || m.consumer_id FROM merged_consumers m
-                                     WHERE m.organization_id = ?1 AND m.id = ?7), ?2), count(*), ?5, ?5, ?6
-           FROM json_each(?4) j
+         SELECT ?3, v.id, coalesce(b.subject, 'erased'), count(*), ?5, ?5, CASE WHEN b.subject IS NOT NULL THEN ?6 END
+           FROM (SELECT CASE WHEN ?7 IS NULL THEN ?2
+                        ELSE (SELECT 'consumer:' || c.id FROM consumers c
+                               WHERE c.organization_id = ?1 AND c.id = coalesce(
+                                     (SELECT m.consumer_id FROM merged_consumers m
+                                       WHERE m.organization_id = ?1 AND m.id = ?7), ?7)) END AS subject) b
+          CROSS JOIN json_each(?4) j
            JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name'
            JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'version'
           GROUP BY v.id

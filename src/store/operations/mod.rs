@@ -1,5 +1,6 @@
 //! Settings, totals, and which migrations were applied.
 
+pub mod addresses;
 pub mod migrations;
 pub mod settings;
 pub mod statistics;

@@ -1,6 +1,7 @@
 //! What a shop sells, its consumers, and what it is told.
 
 pub mod catalog;
+pub mod consumer_erasure;
 pub mod consumer_merges;
 pub mod consumer_statistics;
 pub mod consumers;

@@ -92,10 +92,20 @@ async fn a_conflict_leaves_one_entry_for_the_one_that_was_made() {
 async fn the_database_itself_refuses_to_change_or_shorten_the_log() {
     let registry = TestRegistry::new();
     registry.reader().await;
-    for sql in ["UPDATE audit_log SET actor = 'nobody'", "DELETE FROM audit_log"] {
+    for sql in [
+        "UPDATE audit_log SET actor = 'nobody'",
+        "UPDATE audit_log SET target = 'nothing', address = NULL",
+        "UPDATE audit_log SET at = 0",
+        "UPDATE audit_log SET address = '192.0.2.1'",
+        "UPDATE audit_log SET label = 'another'",
+        "UPDATE audit_log SET details = '{}'",
+        "DELETE FROM audit_log",
+    ] {
         let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| registry.database.execute(sql)));
         assert!(refused.is_err(), "{sql}");
     }
+    // What is personal can go, and says so.
+    registry.database.execute(r#"UPDATE audit_log SET address = NULL, label = NULL, details = '{"erased":true}'"#);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Running a deployment: cron, settings, statistics, encryption keys and the audit log.
 
+mod addresses;
 mod audit;
 mod cron;
 mod encryption;

@@ -5,6 +5,7 @@ mod catalog;
 mod catalog_faults;
 mod consumers;
 mod denials;
+mod erasure;
 mod faults;
 mod known_customers;
 mod limited_shops;
