@@ -57,6 +57,13 @@ CREATE TABLE audit_log (
   details TEXT NOT NULL -- JSON object; never a secret
 ) STRICT;
 
+CREATE TABLE consumer_networks (
+  consumer_id INTEGER NOT NULL REFERENCES consumers (id) ON DELETE CASCADE,
+  day INTEGER NOT NULL, -- days since 1970-01-01 UTC
+  network TEXT NOT NULL, -- an IPv4 address, or an IPv6 /64
+  PRIMARY KEY (consumer_id, day, network)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE consumers (
   id INTEGER PRIMARY KEY, -- from sequences: never given twice, because shops keep it
   uid TEXT NOT NULL UNIQUE, -- its key pair is the token of the same uid
@@ -98,6 +105,15 @@ CREATE TABLE downloads (
   PRIMARY KEY (version_id, day, subject)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE ending_notices (
+  grant_id INTEGER NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+  webhook_id INTEGER NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+  event TEXT NOT NULL,
+  ends_at INTEGER NOT NULL,
+  told_at INTEGER NOT NULL,
+  PRIMARY KEY (grant_id, webhook_id, event)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE filter_entries (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -121,7 +137,7 @@ CREATE TABLE "grants" (
   minimum_stability TEXT NOT NULL DEFAULT 'dev',
   expires_at INTEGER,
   created_at INTEGER, -- of a consumer's
-  updated_at INTEGER, expiry_told INTEGER, order_id TEXT, metadata TEXT, -- of a consumer's
+  updated_at INTEGER, expiry_told INTEGER, order_id TEXT, metadata TEXT, updates_told INTEGER, -- of a consumer's
   CHECK ((token_id IS NULL) <> (consumer_id IS NULL))
 ) STRICT;
 
@@ -432,7 +448,7 @@ CREATE TABLE webhooks (
   is_enabled INTEGER NOT NULL DEFAULT 1,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL
-) STRICT;
+, packages TEXT, stability TEXT CHECK (stability IN ('stable', 'RC', 'beta', 'alpha', 'dev')), lead_days INTEGER NOT NULL DEFAULT 14, silent_since INTEGER) STRICT;
 
 CREATE INDEX advisories_by_package ON advisories (organization_id, package_name);
 
@@ -444,6 +460,13 @@ CREATE INDEX audit_log_by_organization ON audit_log (organization_id, id);
 
 CREATE INDEX audit_log_by_target ON audit_log (target, id);
 
+CREATE INDEX audit_log_of_permissions ON audit_log (organization_id, id)
+  WHERE action IN ('order.changed', 'order.revoked', 'permissions.changed');
+
+CREATE INDEX audit_log_with_address ON audit_log (at) WHERE address IS NOT NULL;
+
+CREATE INDEX consumer_networks_by_day ON consumer_networks (day);
+
 CREATE INDEX consumers_by_customer ON consumers (organization_id, customer_id, id) WHERE customer_id IS NOT NULL;
 
 CREATE INDEX consumers_by_email ON consumers (organization_id, lower(email), id);
@@ -453,6 +476,12 @@ CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 CREATE INDEX dists_by_login ON dists (upstream_login) WHERE upstream_login IS NOT NULL;
 
 CREATE INDEX downloads_by_consumer ON downloads (subject) WHERE subject GLOB 'consumer:*';
+
+CREATE INDEX downloads_with_address ON downloads (day) WHERE address IS NOT NULL;
+
+CREATE INDEX ending_notices_by_time ON ending_notices (told_at);
+
+CREATE INDEX ending_notices_by_webhook ON ending_notices (webhook_id);
 
 CREATE INDEX filter_entries_by_package ON filter_entries (organization_id, package_name);
 
@@ -470,6 +499,9 @@ CREATE INDEX grants_by_target ON grants (target, id) WHERE consumer_id IS NOT NU
 CREATE INDEX grants_by_token ON grants (token_id);
 
 CREATE INDEX grants_ending ON grants (expires_at, id) WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told;
+
+CREATE INDEX grants_updates_ending ON grants (updates_until, id)
+  WHERE consumer_id IS NOT NULL AND updates_until IS NOT updates_told;
 
 CREATE INDEX idempotency_keys_by_end ON idempotency_keys (expires_at);
 
@@ -531,11 +563,17 @@ CREATE INDEX webhook_deliveries_by_age ON webhook_deliveries (created_at);
 
 CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook_id, id);
 
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, next_attempt_at) WHERE state = 'pending';
 
 CREATE UNIQUE INDEX webhooks_by_url ON webhooks (organization_id, url);
 
 CREATE TRIGGER audit_log_is_never_changed BEFORE UPDATE ON audit_log
+WHEN NEW.id IS NOT OLD.id OR NEW.uid IS NOT OLD.uid OR NEW.organization_id IS NOT OLD.organization_id
+  OR NEW.at IS NOT OLD.at OR NEW.actor IS NOT OLD.actor OR NEW.action IS NOT OLD.action
+  OR (NEW.target IS NOT OLD.target AND (NEW.target <> '' OR NEW.details <> '{"erased":true}'))
+  OR (NEW.address IS NOT NULL AND NEW.address IS NOT OLD.address)
+  OR (NEW.label IS NOT NULL AND NEW.label IS NOT OLD.label)
+  OR (NEW.details <> '{"erased":true}' AND NEW.details IS NOT OLD.details)
 BEGIN
   SELECT RAISE(ABORT, 'the audit log is append-only');
 END;

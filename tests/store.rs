@@ -23,6 +23,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("identity/throttles", &["clean", "clear", "count", "is_first_beyond", "refund"]),
     ("identity/two_factor", &["disable_totp", "enable_totp", "prepare_totp", "replace_codes", "spend"]),
     ("kernel/organizations", &["by_slug", "insert"]),
+    ("kernel/webhook_events", &["notify_failed"]),
     ("operations/addresses", &["forget"]),
     ("operations/migrations", &["is_newest_applied"]),
     ("packages/documents", &["documents_of_repository"]),
@@ -65,7 +66,8 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("sources/uploads", &["announce_zip", "guard_announced"]),
     ("sources/upstream_answers", &["known_names", "left_out", "prune", "record_answer"]),
     ("storefront/consumers", &["reserve"]),
-    ("storefront/deliveries", &["claim", "delete_old", "due", "notify_expired", "settle"]),
+    ("storefront/deliveries", &["claim", "delete_old", "due", "settle"]),
+    ("storefront/endings", &["notify_ending_soon", "notify_expired", "notify_updates_ended", "prune"]),
 ];
 
 /// The heading, which holds until the end of the file or the next line of dashes.

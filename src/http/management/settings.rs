@@ -21,7 +21,7 @@ use crate::store::sources::upstream_answers::UnsafeZips;
     "immutable_tags": false, "claim_vendors": true,
     "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100},
     "block_malware_downloads": true, "retire_vanished_packages": false, "mirrored_zips": "warn",
-    "address_retention_days": 90
+    "address_retention_days": 90, "unusual_networks": 20
 }))]
 pub struct SettingsView {
     /// Whether packages that nobody else has are mirrored from Packagist. Off at first.
@@ -50,6 +50,9 @@ pub struct SettingsView {
     /// After how many days IP addresses are forgotten, wherever they are kept: with downloads, sessions and in the audit log. 90 at
     /// first.
     address_retention_days: i64,
+    /// From how many networks a day the use of a consumer's key is unusual, so that webhooks are told `key.unusual`. A network is an
+    /// IPv4 address or an IPv6 /64. 20 at first.
+    unusual_networks: i64,
 }
 
 /// Rate limits of credentials without one of their own.
@@ -83,6 +86,7 @@ impl From<Settings> for SettingsView {
             retire_vanished_packages: settings.retire_vanished_packages,
             mirrored_zips: settings.mirrored_zips,
             address_retention_days: settings.address_retention_days,
+            unusual_networks: settings.unusual_networks,
         }
     }
 }
@@ -132,6 +136,10 @@ pub struct SettingsRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<i64>)]
     address_retention_days: Update<i64>,
+    /// From how many networks a day the use of a consumer's key is unusual: 2 to 1000.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<i64>)]
+    unusual_networks: Update<i64>,
 }
 
 /// A change of rate limits; what it does not name stays.
@@ -166,6 +174,7 @@ impl From<SettingsRequest> for SettingsChange {
             retire_vanished_packages: request.retire_vanished_packages,
             mirrored_zips: request.mirrored_zips,
             address_retention_days: request.address_retention_days,
+            unusual_networks: request.unusual_networks,
         }
     }
 }

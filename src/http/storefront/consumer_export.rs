@@ -35,6 +35,9 @@ pub struct ConsumerExportView {
     /// Its permissions.
     #[schema(value_type = Vec<Object>)]
     permissions: Vec<Value>,
+    /// The networks in which its keys were used today: `day`, `network`.
+    #[schema(value_type = Vec<Object>)]
+    networks: Vec<Value>,
     /// What it installed, by version and day, the latest first: `package`, `version`, `day`, `downloads`, `first_at`, `last_at`,
     /// `last_address`.
     #[schema(value_type = Vec<Object>)]
@@ -63,6 +66,7 @@ impl From<ConsumerExport> for ConsumerExportView {
             merged: export.merged,
             tokens: export.tokens,
             permissions: export.permissions,
+            networks: export.networks,
             downloads: export.downloads,
             past_permissions,
             events,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::extract::{JsonBody, PathParams, update};
 use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite, Unlimited};
@@ -17,6 +17,7 @@ use crate::json::parse;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::webhooks::{self, CreatedWebhook, WebhookSpec};
+use crate::store::Update;
 use crate::store::storefront::deliveries::DeliveryRow;
 use crate::store::storefront::webhooks::WebhookRow;
 
@@ -26,8 +27,20 @@ use crate::store::storefront::webhooks::WebhookRow;
 pub struct WebhookRequest {
     /// The URL that is notified, by POST: https, without a query. Needed when the webhook is made.
     url: Option<String>,
-    /// `version.published`, `tag.moved`, `download.first`, `permission.expired`. Needed when the webhook is made.
+    /// `version.published`, `version.withdrawn`, `tag.moved`, `download.first`, `permission.expiring_soon`, `permission.expired`,
+    /// `updates.ending_soon`, `updates.ended`, `consumer.disabled`, `key.unusual`, `repository.failed`. Needed when the webhook is
+    /// made.
     events: Option<Vec<String>>,
+    /// Of which packages it is notified: up to 100 names, or beginnings of names with a `*` behind them, like `acme/*`. Null is all.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Vec<String>>)]
+    packages: Update<Vec<String>>,
+    /// Of versions at least as stable it is notified: `stable`, `RC`, `beta`, `alpha` or `dev`. Null is all but `dev`.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    stability: Update<String>,
+    /// How many days before an end it is notified of that: 1 to 366, 14 by default.
+    lead_days: Option<i64>,
     /// What signs: 16 to 255 visible ASCII characters; made up when the webhook is made without.
     secret: Option<String>,
     /// 1 is enabled, 0 is disabled: nothing is sent, and deliveries that are pending wait.
@@ -36,7 +49,15 @@ pub struct WebhookRequest {
 
 impl From<WebhookRequest> for WebhookSpec {
     fn from(request: WebhookRequest) -> Self {
-        Self { url: request.url, events: request.events, secret: request.secret, status: request.status }
+        Self {
+            url: request.url,
+            events: request.events,
+            packages: request.packages,
+            stability: request.stability,
+            lead_days: request.lead_days,
+            secret: request.secret,
+            status: request.status,
+        }
     }
 }
 
@@ -47,6 +68,13 @@ pub struct WebhookView {
     url: String,
     #[schema(value_type = Vec<String>)]
     events: Value,
+    /// Of which packages it is notified; null is all.
+    #[schema(value_type = Option<Vec<String>>)]
+    packages: Option<Vec<Value>>,
+    /// Of versions at least as stable it is notified; null is all but `dev`.
+    stability: Option<String>,
+    /// How many days before an end it is notified of that.
+    lead_days: i64,
     /// 1 is enabled, 0 is disabled.
     status: i64,
     /// What signs. Only in the answer to its making.
@@ -56,11 +84,20 @@ pub struct WebhookView {
     updated_at: String,
 }
 
+/// The packages of a webhook, as they were written.
+fn as_written(stored: &str) -> Vec<Value> {
+    let stored = parse(stored.as_bytes()).unwrap_or_default();
+    stored.as_array().into_iter().flatten().map(|package| package[0].clone()).collect()
+}
+
 fn webhook_view(row: WebhookRow, secret: Option<String>) -> WebhookView {
     WebhookView {
         id: row.uid,
         url: row.url,
         events: parse(row.events.as_bytes()).unwrap_or_default(),
+        packages: row.packages.map(|packages| as_written(&packages)),
+        stability: row.stability,
+        lead_days: row.lead_days,
         status: i64::from(row.is_enabled),
         secret,
         created_at: php_date(row.created_at),

@@ -10,10 +10,15 @@ use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::day_number;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::kernel::network::Network;
 use crate::registry::packages::read::visible_package;
 use crate::store::delivery::downloads::{By, Days, Install, count, of_versions};
-use crate::store::kernel::webhook_events::notify_first_downloads;
+use crate::store::kernel::webhook_events::{KeyUse, note_network, notify_first_downloads};
 use crate::store::packages::versions::SlimVersion;
+
+/// From how many networks a day a consumer's key is used unusually, where nothing else is set: more than a person with a laptop, a
+/// telephone and a build server has in a day.
+pub const UNUSUAL_NETWORKS: i64 = 20;
 
 /// Most installs that one report may hold; a run of composer sends one report.
 pub const MAX_INSTALLS: usize = 2000;
@@ -40,12 +45,18 @@ pub fn count_installs(
         return;
     }
     let (organization, subject) = (view.organization(), caller.rate_limit_subject());
+    let (now, day) = (app.now(), today(app));
     let notification = caller.consumer_id.map(|consumer_id| {
         let list = json!(installs).to_string();
-        notify_first_downloads(organization, consumer_id, list, app.now())
+        notify_first_downloads(organization, consumer_id, list, now)
     });
-    let by = By { subject: &subject, consumer_id: caller.consumer_id, address, at: app.now(), day: today(app) };
-    let batch = (notification, count(organization, by, &installs));
+    let network = Network::of_host(address);
+    let key_use = caller.consumer_id.filter(|_| network != Network::Unknown).map(|consumer_id| {
+        let by = KeyUse { consumer_id, network: &network.to_string(), at: now, day, unusual: UNUSUAL_NETWORKS };
+        note_network(organization, by)
+    });
+    let by = By { subject: &subject, consumer_id: caller.consumer_id, address, at: now, day };
+    let batch = (notification, key_use, count(organization, by, &installs));
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {
         if let Err(error) = database.ask(batch).await {

@@ -17,6 +17,7 @@ use crate::store::identity::{idempotency, throttles};
 use crate::store::operations::addresses;
 use crate::store::sources::sync_runs::DueRepository;
 use crate::store::sources::{dists, sync_runs, upstream_answers};
+use crate::store::storefront::endings;
 
 /// Minutes between two looks for lost jobs.
 const LOST_JOB_CHECK_MINUTES: i64 = 10;
@@ -111,6 +112,8 @@ async fn delete_expired(app: &App, now: Millis) -> Result<(), Failure> {
         sessions::delete_ended(now),
         throttles::clean(now),
     ];
-    app.ports.database.ask((old, addresses::forget(now, day_number(now), ADDRESS_RETENTION_DAYS))).await?;
+    let today = day_number(now);
+    let forgotten = (addresses::forget(now, today, ADDRESS_RETENTION_DAYS), endings::prune(now, today));
+    app.ports.database.ask((old, forgotten)).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! this file and `http::management::settings`.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use composer::{PackageName, excerpt};
@@ -13,6 +14,7 @@ use crate::json::read_object;
 use crate::ports::{Fault, Job};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
+use crate::registry::delivery::downloads::UNUSUAL_NETWORKS;
 use crate::registry::identity::tokens::spec::MAX_RATE_LIMIT;
 use crate::registry::kernel::address_policy::check_url;
 use crate::registry::kernel::app::App;
@@ -36,6 +38,9 @@ pub const ADDRESS_RETENTION_DAYS: i64 = 90;
 
 /// Ten years.
 const MAX_RETENTION_DAYS: i64 = 3650;
+
+/// So many networks of a consumer are noted a day at most: 100 bytes each.
+const MAX_UNUSUAL_NETWORKS: i64 = 1000;
 
 const MAX_URL: usize = 2048;
 const MAX_VENDORS: usize = 500;
@@ -65,6 +70,8 @@ pub struct Settings {
     pub mirrored_zips: UnsafeZips,
     /// After how many days IP addresses are forgotten.
     pub address_retention_days: i64,
+    /// From how many networks a day the use of a consumer's key is unusual.
+    pub unusual_networks: i64,
 }
 
 impl Default for Settings {
@@ -80,6 +87,7 @@ impl Default for Settings {
             retire_vanished_packages: false,
             mirrored_zips: UnsafeZips::Warn,
             address_retention_days: ADDRESS_RETENTION_DAYS,
+            unusual_networks: UNUSUAL_NETWORKS,
         }
     }
 }
@@ -92,7 +100,7 @@ impl Settings {
     }
 
     /// Each with its name, as it is stored.
-    fn entries(&self) -> [(&'static str, Value); 10] {
+    fn entries(&self) -> [(&'static str, Value); 11] {
         [
             ("packagist_mirroring", json!(self.packagist_mirroring)),
             ("packagist_url", json!(self.packagist_url)),
@@ -104,6 +112,7 @@ impl Settings {
             ("retire_vanished_packages", json!(self.retire_vanished_packages)),
             ("mirrored_zips", json!(self.mirrored_zips)),
             ("address_retention_days", json!(self.address_retention_days)),
+            ("unusual_networks", json!(self.unusual_networks)),
         ]
     }
 
@@ -137,6 +146,8 @@ pub struct SettingsChange {
     pub mirrored_zips: Update<UnsafeZips>,
     /// After how many days IP addresses are forgotten.
     pub address_retention_days: Update<i64>,
+    /// From how many networks a day the use of a consumer's key is unusual.
+    pub unusual_networks: Update<i64>,
 }
 
 /// A change of the rate limits; what it does not name stays.
@@ -184,11 +195,16 @@ impl SettingsChange {
                 default.retire_vanished_packages,
             ),
             mirrored_zips: chosen(self.mirrored_zips, before.mirrored_zips, default.mirrored_zips),
-            address_retention_days: checked_days(chosen(
-                self.address_retention_days,
-                before.address_retention_days,
-                default.address_retention_days,
-            ))?,
+            address_retention_days: within(
+                "address_retention_days",
+                1..=MAX_RETENTION_DAYS,
+                chosen(self.address_retention_days, before.address_retention_days, default.address_retention_days),
+            )?,
+            unusual_networks: within(
+                "unusual_networks",
+                2..=MAX_UNUSUAL_NETWORKS,
+                chosen(self.unusual_networks, before.unusual_networks, default.unusual_networks),
+            )?,
         })
     }
 }
@@ -200,11 +216,11 @@ fn chosen<T>(update: Update<T>, before: T, default: T) -> T {
     }
 }
 
-fn checked_days(days: i64) -> Result<i64, Failure> {
-    if (1..=MAX_RETENTION_DAYS).contains(&days) {
-        return Ok(days);
+fn within(field: &str, range: RangeInclusive<i64>, number: i64) -> Result<i64, Failure> {
+    if range.contains(&number) {
+        return Ok(number);
     }
-    Err(Failure::invalid_field("address_retention_days", format!("must be between 1 and {MAX_RETENTION_DAYS}")))
+    Err(Failure::invalid_field(field, format!("must be between {} and {}", range.start(), range.end())))
 }
 
 fn checked_url(app: &App, url: &str) -> Result<String, Failure> {

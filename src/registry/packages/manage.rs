@@ -21,6 +21,7 @@ use crate::registry::packages::revise::PackageSnapshot;
 use crate::store::Update;
 use crate::store::kernel::organizations;
 use crate::store::kernel::repository_kind::RepositoryKind;
+use crate::store::kernel::webhook_events::{Withdrawal, notify_withdrawn};
 use crate::store::packages::changes::{delete, delete_empty, hide, override_manifest};
 use crate::store::packages::publication::{KnownPackage, Origin, Publisher, guard_revisions};
 use crate::store::packages::remarks;
@@ -58,6 +59,17 @@ impl VersionChange {
             Self::Show => "version.shown",
             Self::MarkSecurityFix => "version.security_fix_marked",
             Self::UnmarkSecurityFix => "version.security_fix_unmarked",
+        }
+    }
+
+    /// What it means for customers who have the version, if anything.
+    fn withdrawal(self) -> Option<Withdrawal> {
+        match self {
+            Self::Yank => Some(Withdrawal::Yanked),
+            Self::Delete | Self::Remove => Some(Withdrawal::Deleted),
+            Self::Hide => Some(Withdrawal::Hidden),
+            Self::MarkSecurityFix => Some(Withdrawal::SecurityFix),
+            Self::Unyank | Self::Show | Self::UnmarkSecurityFix => None,
         }
     }
 
@@ -209,7 +221,9 @@ fn with_change(
     let label = format!("{name} {}", snapshot.versions[at].pretty);
     let details = json!({ "version": normalized, "reference": snapshot.versions[at].reference });
     let event = AuditEvent { action: change.action(), target: &package.uid, label: Some(&label), details };
-    let mut changes = vec![stmt, by.record(app, &event)?];
+    let told =
+        change.withdrawal().map(|why| notify_withdrawn(organization, name, Some(&[&normalized]), why, app.now()));
+    let mut changes: Vec<Stmt> = told.into_iter().chain([stmt, by.record(app, &event)?]).collect();
     if left.is_empty() && change == VersionChange::Delete {
         changes.push(delete_empty(by.organization(), package.id));
     }
@@ -267,6 +281,7 @@ impl Change for DeletionOfVersions<'_> {
         let event =
             AuditEvent { action: "versions.cleaned_up", target: &package.uid, label: Some(&package.name), details };
         let changes = vec![
+            notify_withdrawn(organization, &package.name, Some(&gone), Withdrawal::Deleted, self.app.now()),
             versions::delete_all(organization, &package.name, &gone),
             self.by.record(self.app, &event)?,
             delete_empty(organization, package.id),
@@ -333,6 +348,9 @@ impl PackageChanges {
             batch.push(by.record(app, &event("package.changed", self.named()))?);
         }
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != package.hidden) {
+            if hidden {
+                batch.push(notify_withdrawn(by.organization(), &package.name, None, Withdrawal::Hidden, app.now()));
+            }
             batch.push(hide(by.organization(), package.id, hidden.then(|| app.now())));
             let action = if hidden { "package.hidden" } else { "package.shown" };
             batch.push(by.record(app, &event(action, json!({})))?);
@@ -458,6 +476,7 @@ pub async fn delete_package(app: &App, by: &Actor, who: ManagedBy, key: &str) ->
     let batch = vec![
         guard_revisions(publisher, [(package.name.as_str(), known)]),
         organizations::touch(by.organization(), organizations::Touched::Names, now),
+        notify_withdrawn(by.organization(), &package.name, None, Withdrawal::Deleted, now),
         delete(by.organization(), package.id),
         by.record(app, &event)?,
         remarks::delete_outdated(package.repository_id),

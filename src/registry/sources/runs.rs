@@ -10,6 +10,7 @@ use crate::ports::Millis;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
+use crate::store::kernel::webhook_events::notify_failed;
 use crate::store::sources::sync_runs::{self, Claim, Finished, NewRun, SyncReport};
 
 /// How long a sync may take before another one may take its place: a queue consumer's wall time.
@@ -78,9 +79,14 @@ pub fn next_regular(app: &App, repository_id: i64) -> Millis {
 /// Ends the run. It is tried twice, because a run without an end stands in everybody's way until its lease is over.
 pub async fn finish(app: &App, claim: &Claim, report: &SyncReport, next_due_at: Millis) -> Result<Finished, Failure> {
     let now = app.now();
-    let finish = || sync_runs::finish(claim.id, report, now, next_due_at);
+    let finish = || {
+        (
+            sync_runs::finish(claim.id, report, now, next_due_at),
+            report.error.is_some().then(|| notify_failed(claim.id, now)),
+        )
+    };
     let finished = match app.ports.database.ask(finish()).await {
-        Ok(finished) => finished,
+        Ok((finished, _)) => finished,
         Err(error) => {
             log::warn!("ending a sync again: {error}");
             // The first attempt may have ended it, and only its answer got lost.

@@ -35,6 +35,8 @@ pub struct ConsumerExport {
     pub tokens: Vec<Value>,
     /// Its permissions.
     pub permissions: Vec<Value>,
+    /// The networks in which its keys were used today.
+    pub networks: Vec<Value>,
     /// What it installed.
     pub downloads: Vec<Value>,
     /// What goes beyond its permissions of now, for who sees everything.
@@ -69,7 +71,7 @@ pub async fn export(app: &App, issuer: &Issuer, id: i64) -> Result<ConsumerExpor
         downloads(organization, id, MAX_DOWNLOADS),
         history(organization, id, MAX_ENTRIES, MAX_HISTORY_BYTES),
     );
-    let (consumer, [merged, tokens, permissions], downloads, [past, events, entries]) =
+    let (consumer, [merged, tokens, permissions, networks], downloads, [past, events, entries]) =
         app.ports.database.ask(batch).await?;
     let Some(consumer) = consumer else { return Err(absent(app, organization, id).await) };
     let mut is_complete = downloads.first().is_none_or(|first| first.known.total <= MAX_DOWNLOADS);
@@ -77,7 +79,8 @@ pub async fn export(app: &App, issuer: &Issuer, id: i64) -> Result<ConsumerExpor
     let sees_everything = issuer.covers_everything()?;
     let downloads =
         downloads.into_iter().filter(|row| sees_everything || sees(row)).map(|row| row.known.entry).collect();
-    let [merged, tokens, permissions] = [merged, tokens, permissions].map(|list| told(list, &mut is_complete));
+    let [merged, tokens, permissions, networks] =
+        [merged, tokens, permissions, networks].map(|list| told(list, &mut is_complete));
     let history = if sees_everything {
         let [past_permissions, events, audit_log] = [past, events, entries].map(|list| told(list, &mut is_complete));
         Some(ConsumerHistory { past_permissions, events, audit_log })
@@ -85,5 +88,15 @@ pub async fn export(app: &App, issuer: &Issuer, id: i64) -> Result<ConsumerExpor
         is_complete = false;
         None
     };
-    Ok(ConsumerExport { at: app.now(), is_complete, consumer, merged, tokens, permissions, downloads, history })
+    Ok(ConsumerExport {
+        at: app.now(),
+        is_complete,
+        consumer,
+        merged,
+        tokens,
+        permissions,
+        networks,
+        downloads,
+        history,
+    })
 }

@@ -22,6 +22,7 @@ use crate::registry::storefront::absent_consumers::absent;
 use crate::registry::storefront::consumer_keys::{Consumer, seal_row};
 use crate::registry::storefront::coverage::{self, ShownConsumer, require_covered, shown};
 use crate::store::access::tokens::{self, HashedTokenRow};
+use crate::store::kernel::webhook_events::notify_disabled;
 use crate::store::storefront::consumers::{self, ConsumerFilter, ConsumerRow};
 use crate::store::storefront::permission_edits::{self, WrittenPermission};
 use crate::store::{OrganizationId, Page, Update};
@@ -308,9 +309,11 @@ pub async fn change(
     let mut new = old.clone();
     spec.apply(app, &mut new)?;
     let (known, hash) = (old.hash(), new.hash());
+    let is_disabled = old.row.is_enabled && !new.row.is_enabled;
     let batch = (
         consumers::update(organization, &old.row, &new.row),
         recorded,
+        is_disabled.then(|| notify_disabled(organization, id, app.now())),
         consumers::update_keys(organization, &new.row, hash.as_str()),
         tokens::of_consumer(organization, id),
     );

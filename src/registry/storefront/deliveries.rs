@@ -19,8 +19,9 @@ use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::upstream_pace::read_all;
 use crate::store::storefront::deliveries::{
-    ClaimedDelivery, DeliveryAttempt, DeliveryId, DueDelivery, claim, due, notify_expired, settle,
+    ClaimedDelivery, DeliveryAttempt, DeliveryId, DueDelivery, claim, due, settle,
 };
+use crate::store::storefront::endings::{notify_ending_soon, notify_expired, notify_updates_ended};
 
 /// How long a receiver may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,10 +44,15 @@ const RETRY_DELAYS: [Duration; 6] = [
 
 const USER_AGENT_TEXT: &str = concat!("rostrum/", env!("CARGO_PKG_VERSION"));
 
-/// Tells of the permissions that have ended, and puts one job on the queue for every delivery that is due; which those
-/// are.
+/// Minutes between two looks for what ends soon: that is told days before.
+const ENDING_SOON_MINUTES: i64 = 10;
+
+/// Tells of the permissions and updates that have ended, or end soon, and puts one job on the queue for every delivery that is
+/// due; which those are.
 pub async fn enqueue_due(app: &App, now: Millis) -> Result<Vec<DueDelivery>, Failure> {
-    let (_, due) = app.ports.database.ask((notify_expired(now), due(now))).await?;
+    let looks_ahead = now.seconds().div_euclid(60) % ENDING_SOON_MINUTES == 0;
+    let soon = looks_ahead.then(|| notify_ending_soon(now));
+    let (.., due) = app.ports.database.ask((notify_expired(now), notify_updates_ended(now), soon, due(now))).await?;
     app.enqueue_all(&jobs(due.iter().map(|one| DeliveryId { id: one.id })), Duration::ZERO).await;
     Ok(due)
 }
@@ -73,7 +79,7 @@ pub async fn deliver(app: &App, id: i64) -> Result<(), Failure> {
     };
     let finished_at = (state != "pending").then_some(now);
     let attempt = DeliveryAttempt { state, status, error: error.as_deref(), next_attempt_at, finished_at };
-    app.ports.database.ask(settle(id, lease_until, &attempt)).await?;
+    app.ports.database.ask(settle(id, lease_until, &attempt, now)).await?;
     Ok(())
 }
 

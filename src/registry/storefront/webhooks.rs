@@ -1,10 +1,12 @@
 //! Webhooks: where a shop is told what happens, of which events, and the log of it. Sending is `deliveries`'s.
 
+use composer::{Stability, excerpt};
 use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
+use crate::registry::identity::tokens::spec::is_of_names;
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_url};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
@@ -13,17 +15,39 @@ use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::secrets::{is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::deliveries::{jobs, seal_row};
+use crate::store::kernel::name_range::NameRange;
 use crate::store::storefront::deliveries::{self, DeliveryId, DeliveryRow};
 use crate::store::storefront::webhooks::{self, WebhookChange, WebhookRow};
-use crate::store::{Page, Query};
+use crate::store::{Page, Query, Update};
 
 /// What a webhook can be told. A `ping` is told to every one.
-pub const EVENTS: [&str; 4] = ["version.published", "tag.moved", "download.first", "permission.expired"];
+pub const EVENTS: [&str; 11] = [
+    "version.published",
+    "version.withdrawn",
+    "tag.moved",
+    "download.first",
+    "permission.expiring_soon",
+    "permission.expired",
+    "updates.ending_soon",
+    "updates.ended",
+    "consumer.disabled",
+    "key.unusual",
+    "repository.failed",
+];
 
 /// Most webhooks of an organization: each event is written once for every one that wants it.
 const MAX_WEBHOOKS: i64 = 20;
 
 const MAX_URL: usize = 2000;
+
+/// Most names and patterns of a webhook: each event is compared with all of them.
+const MAX_PACKAGES: usize = 100;
+
+/// How many days before an end a webhook is told of it, unless it says.
+const LEAD_DAYS: i64 = 14;
+
+/// A year.
+const MAX_LEAD_DAYS: i64 = 366;
 
 /// What a request to make or to change a webhook says; every field is optional here.
 #[derive(Default)]
@@ -32,6 +56,12 @@ pub struct WebhookSpec {
     pub url: Option<String>,
     /// Of which events.
     pub events: Option<Vec<String>>,
+    /// Of which packages: names, and beginnings of names with a `*` behind them.
+    pub packages: Update<Vec<String>>,
+    /// Composer's name of the least stable versions that it is told of.
+    pub stability: Update<String>,
+    /// How many days before an end.
+    pub lead_days: Option<i64>,
     /// What signs; made up when a webhook is made without.
     pub secret: Option<String>,
     /// 1 is enabled, 0 is not.
@@ -73,11 +103,51 @@ impl WebhookSpec {
             }
             _ => {}
         }
+        self.check_filters(&mut wrong);
         if self.secret.as_deref().is_some_and(|secret| !is_key(secret)) {
             wrong.push("secret", "must be 16 to 255 visible ASCII characters");
         }
         wrong.check_enabled(self.status);
         wrong.into_result()
+    }
+
+    fn check_filters(&self, wrong: &mut FieldErrors) {
+        if let Update::Set(Some(packages)) = &self.packages {
+            if packages.is_empty() || packages.len() > MAX_PACKAGES {
+                wrong.push("packages", format!("must name 1 to {MAX_PACKAGES} packages, or be null for all"));
+            }
+            let is_fit = |name: &String| is_of_names(&name.to_ascii_lowercase(), "*") && NameRange::is_exact(name);
+            if let Some(odd) = packages.iter().find(|name| !is_fit(name)) {
+                let odd = excerpt(odd).escape_default().to_string();
+                let detail =
+                    "is neither the name of a package nor the beginning of one with `*` behind it, like `acme/*`";
+                wrong.push("packages", format!("`{odd}` {detail}"));
+            }
+        }
+        if let Update::Set(Some(stability)) = &self.stability
+            && let Err(error) = Stability::parse(stability)
+        {
+            wrong.push("stability", format!("is wrong: {error}"));
+        }
+        if self.lead_days.is_some_and(|days| !(1..=MAX_LEAD_DAYS).contains(&days)) {
+            wrong.push("lead_days", format!("must be 1 to {MAX_LEAD_DAYS}"));
+        }
+    }
+
+    /// The packages as they are stored: each with its first and its last name.
+    fn stored_packages(&self) -> Update<String> {
+        self.packages.clone().map(|packages| {
+            let stored = packages.iter().map(|name| {
+                let range = NameRange::of(name);
+                json!([name.to_ascii_lowercase(), range.first, range.last])
+            });
+            Value::Array(stored.collect()).to_string()
+        })
+    }
+
+    /// The least stability as Composer spells it.
+    fn stored_stability(&self) -> Update<String> {
+        self.stability.clone().map(|text| Stability::parse(&text).unwrap_or(Stability::Stable).as_str().to_owned())
     }
 
     /// The events in our order, each once, as a JSON array.
@@ -89,7 +159,15 @@ impl WebhookSpec {
 
     /// What the audit log says of it.
     fn details(&self) -> Value {
-        json!({ "url": self.url, "events": self.events, "secret": self.secret.is_some(), "status": self.status })
+        let filters = [
+            ("packages", self.packages.is_set()),
+            ("stability", self.stability.is_set()),
+            ("lead_days", self.lead_days.is_some()),
+        ];
+        let named: Vec<&str> = filters.iter().filter(|(_, is_named)| *is_named).map(|(field, _)| *field).collect();
+        json!({
+            "url": self.url, "events": self.events, "secret": self.secret.is_some(), "status": self.status, "filters": named,
+        })
     }
 }
 
@@ -126,14 +204,24 @@ pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<CreatedW
     let uid = new_uid(&*app.ports.entropy, now)?;
     let noted = note(app, by, "webhook.created", &uid, spec.details())?;
     let events = spec.events().unwrap_or_default();
+    let (packages, stability) = (spec.stored_packages(), spec.stored_stability());
     let secret = match spec.secret {
         Some(secret) => secret,
         None => new_key(&*app.ports.entropy)?,
     };
     let sealed = seal(app, &uid, &secret)?;
     let url = spec.url.unwrap_or_default();
-    let is_enabled = spec.status != Some(0);
-    let row = WebhookRow { uid, url, events, is_enabled, created_at: now, updated_at: now };
+    let row = WebhookRow {
+        uid,
+        url,
+        events,
+        packages: packages.into_value(),
+        stability: stability.into_value(),
+        lead_days: spec.lead_days.unwrap_or(LEAD_DAYS),
+        is_enabled: spec.status != Some(0),
+        created_at: now,
+        updated_at: now,
+    };
     let batch = (webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted);
     let (is_made, ()) = app.ports.database.ask(batch).await.map_err(taken)?;
     if !is_made {
@@ -149,6 +237,9 @@ pub async fn change(app: &App, by: &Actor, uid: &str, spec: WebhookSpec) -> Resu
     let noted = note(app, by, "webhook.changed", uid, spec.details())?;
     let change = WebhookChange {
         events: spec.events(),
+        packages: spec.stored_packages(),
+        stability: spec.stored_stability(),
+        lead_days: spec.lead_days,
         secret: spec.secret.as_deref().map(|secret| seal(app, uid, secret)).transpose()?,
         is_enabled: spec.status.map(|status| status == 1),
         url: spec.url,

@@ -23,13 +23,22 @@ macro_rules! same_person {
     };
 }
 
-/// What an entry of the audit log `a` is about when it is about one of them.
+/// Whether an entry of the audit log `a` is about one of them: it names them, or it is about many permissions, some of which are
+/// theirs.
 macro_rules! is_about_them {
     () => {
         concat!(
-            " a.organization_id = ?1 AND a.target IN (SELECT CAST(p.id AS TEXT) FROM ",
+            " a.id IN (
+                SELECT o.id FROM audit_log o
+                 WHERE o.organization_id = ?1 AND o.target IN (SELECT CAST(p.id AS TEXT) FROM ",
             same_person!(),
-            " p) AND substr(a.action, 1, instr(a.action, '.') - 1) IN ('consumer', 'permission', 'entitlements')"
+            " p) AND substr(o.action, 1, instr(o.action, '.') - 1) IN ('consumer', 'permission', 'entitlements')
+                 UNION
+                SELECT o.id FROM audit_log o
+                 WHERE o.organization_id = ?1 AND o.action IN ('order.changed', 'order.revoked', 'permissions.changed')
+                   AND EXISTS (SELECT 1 FROM json_tree(o.details) t WHERE t.key = 'consumer_id' AND t.value IN ",
+            same_person!(),
+            "))"
         )
     };
 }
@@ -76,7 +85,8 @@ pub fn forget_traces(organization: OrganizationId, id: i64) -> [Stmt; 3] {
 pub fn forget_entries(organization: OrganizationId, id: i64) -> Query<bool> {
     Query::any(
         concat!(
-            "UPDATE audit_log SET address = NULL, label = NULL, details = '{\"erased\":true}'
+            "UPDATE audit_log SET address = NULL, label = NULL, details = '{\"erased\":true}',
+                    target = iif(action IN ('order.changed', 'order.revoked', 'permissions.changed'), '', target)
               WHERE id IN (SELECT a.id FROM audit_log a WHERE",
             is_about_them!(),
             " AND a.action <> 'consumer.erased' AND a.details <> '{\"erased\":true}') RETURNING id"
@@ -117,8 +127,9 @@ impl KnownDownload {
     }
 }
 
-/// What became part of a consumer, its tokens (revoked ones too), and its permissions: `limit` of each at most.
-pub fn own_rows(organization: OrganizationId, id: i64, limit: i64) -> [Query<Vec<KnownEntry>>; 3] {
+/// What became part of a consumer, its tokens (revoked ones too), its permissions, and the networks in which its keys were used
+/// today: `limit` of each at most.
+pub fn own_rows(organization: OrganizationId, id: i64, limit: i64) -> [Query<Vec<KnownEntry>>; 4] {
     let args = [organization.into(), id.into(), limit.into()];
     [
         Query::all(
@@ -139,11 +150,18 @@ pub fn own_rows(organization: OrganizationId, id: i64, limit: i64) -> [Query<Vec
             "SELECT json_object('id', g.id, 'package', g.target, 'version', g.version_constraint,
                         'expires_at', datetime(g.expires_at / 1000, 'unixepoch'),
                         'updates_until', datetime(g.updates_until / 1000, 'unixepoch'),
-                        'minimum_stability', g.minimum_stability,
+                        'minimum_stability', g.minimum_stability, 'order_id', g.order_id, 'metadata', json(g.metadata),
                         'created_at', datetime(g.created_at / 1000, 'unixepoch'),
                         'updated_at', datetime(g.updated_at / 1000, 'unixepoch')) AS entry, count(*) OVER () AS total
                FROM grants g JOIN consumers c ON c.id = g.consumer_id AND c.organization_id = ?1
               WHERE g.consumer_id = ?2 ORDER BY g.id LIMIT ?3",
+            args.clone(),
+        ),
+        Query::all(
+            "SELECT json_object('day', date(k.day * 86400, 'unixepoch'), 'network', k.network) AS entry,
+                    count(*) OVER () AS total
+               FROM consumer_networks k JOIN consumers c ON c.id = k.consumer_id AND c.organization_id = ?1
+              WHERE k.consumer_id = ?2 ORDER BY k.day, k.network LIMIT ?3",
             args,
         ),
     ]
@@ -196,7 +214,9 @@ pub fn history(organization: OrganizationId, id: i64, limit: i64, bytes: i64) ->
             concat!(
                 "SELECT e.entry, e.total FROM (
                    SELECT json_object('at', datetime(a.at / 1000, 'unixepoch'), 'actor', a.actor, 'address', a.address,
-                              'action', a.action, 'details', json(a.details)) AS entry,
+                              'action', a.action, 'details',
+                              iif(a.action IN ('order.changed', 'order.revoked', 'permissions.changed'), NULL, json(a.details)))
+                          AS entry,
                           a.id, count(*) OVER () AS total, sum(length(a.details)) OVER (ORDER BY a.id DESC) AS bytes
                      FROM audit_log a WHERE",
                 is_about_them!(),

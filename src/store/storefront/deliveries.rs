@@ -127,32 +127,6 @@ pub fn page(organization: OrganizationId, webhook: &str, page: Page) -> (Query<V
 
 // Across organizations: the cron and the queue send what is due, whoever it is told.
 
-/// The statements that tell of the permissions that ended, at most 1000 of them, and note that it is told.
-pub fn notify_expired(now: Millis) -> [Stmt; 2] {
-    let tell = Stmt::new(
-        "INSERT INTO webhook_deliveries (webhook_id, event, payload, next_attempt_at, created_at)
-         SELECT w.id, 'permission.expired',
-                json_object('permission_id', g.id, 'consumer_id', c.id, 'customer_id', c.customer_id,
-                    'order_id', c.order_id, 'package', g.target, 'version', g.version_constraint,
-                    'expires_at', datetime(g.expires_at / 1000, 'unixepoch')), ?1, ?1
-           FROM (SELECT id, consumer_id, target, version_constraint, expires_at FROM grants
-                  WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told AND expires_at <= ?1
-                  ORDER BY expires_at, id LIMIT 1000) g
-           JOIN consumers c ON c.id = g.consumer_id
-           JOIN webhooks w ON w.organization_id = c.organization_id AND w.is_enabled = 1
-          WHERE EXISTS (SELECT 1 FROM json_each(w.events) e WHERE e.value = 'permission.expired')",
-        [now.into()],
-    );
-    let note = Stmt::new(
-        "UPDATE grants SET expiry_told = expires_at
-          WHERE id IN (SELECT id FROM grants
-                        WHERE consumer_id IS NOT NULL AND expires_at IS NOT expiry_told AND expires_at <= ?1
-                        ORDER BY expires_at, id LIMIT 1000)",
-        [now.into()],
-    );
-    [tell, note]
-}
-
 /// A delivery that is to be sent and is not being sent.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DueDelivery {
@@ -162,24 +136,33 @@ pub struct DueDelivery {
     pub due_at: Millis,
 }
 
-/// Finds what is to be sent and is not being sent, at most 200, the longest due first.
+/// Finds what is to be sent and is not being sent, at most 200, the longest due first: of a webhook 100, so that one does not keep
+/// the others waiting, and of one whose receiver does not answer one.
 pub fn due(now: Millis) -> Query<Vec<DueDelivery>> {
     Query::all(
-        "SELECT d.id, d.next_attempt_at AS due_at FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id AND w.is_enabled = 1
-          WHERE d.state = 'pending' AND d.next_attempt_at <= ?1 AND coalesce(d.lease_until, 0) <= ?1
-          ORDER BY d.next_attempt_at LIMIT 200",
+        "SELECT q.id, q.due_at FROM (
+            SELECT d.id, d.next_attempt_at AS due_at, w.silent_since,
+                   row_number() OVER (PARTITION BY d.webhook_id ORDER BY d.next_attempt_at, d.id) AS place
+              FROM webhooks w CROSS JOIN webhook_deliveries d ON d.webhook_id = w.id
+             WHERE w.is_enabled = 1 AND d.state = 'pending' AND d.next_attempt_at <= ?1
+               AND coalesce(d.lease_until, 0) <= ?1) q
+          WHERE q.place <= iif(q.silent_since IS NULL, 100, 1)
+          ORDER BY q.due_at, q.id LIMIT 200",
         [now.into()],
     )
 }
 
-/// Claims a delivery until `lease_until` if it is to be sent and nobody else is sending it; whether it was claimed, and the
-/// delivery.
+/// Claims a delivery until `lease_until` if it is to be sent and nobody else is sending it, nor any other to a receiver that does not
+/// answer; whether it was claimed, and the delivery.
 pub fn claim(id: i64, now: Millis, lease_until: Millis) -> (Query<bool>, Query<Option<ClaimedDelivery>>) {
     (
         Query::any(
             "UPDATE webhook_deliveries SET attempts = attempts + 1, lease_until = ?3
               WHERE id = ?1 AND state = 'pending' AND next_attempt_at <= ?2 AND coalesce(lease_until, 0) <= ?2
-                AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.is_enabled = 1)
+                AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.is_enabled = 1
+                               AND (w.silent_since IS NULL OR NOT EXISTS (
+                                    SELECT 1 FROM webhook_deliveries o
+                                     WHERE o.webhook_id = w.id AND o.state = 'pending' AND o.lease_until > ?2)))
              RETURNING id",
             [id.into(), now.into(), lease_until.into()],
         ),
@@ -191,9 +174,9 @@ pub fn claim(id: i64, now: Millis, lease_until: Millis) -> (Query<bool>, Query<O
     )
 }
 
-/// The statement that ends an attempt, if it still holds its lease.
-pub fn settle(id: i64, lease_until: Millis, attempt: &DeliveryAttempt<'_>) -> Stmt {
-    Stmt::new(
+/// The statements that end an attempt, if it still holds its lease, and note whether the receiver answers.
+pub fn settle(id: i64, lease_until: Millis, attempt: &DeliveryAttempt<'_>, now: Millis) -> [Stmt; 2] {
+    let settle = Stmt::new(
         "UPDATE webhook_deliveries SET state = ?3, last_status = ?4, last_error = ?5, next_attempt_at = ?6,
                 finished_at = ?7, lease_until = NULL
           WHERE id = ?1 AND lease_until = ?2",
@@ -206,7 +189,14 @@ pub fn settle(id: i64, lease_until: Millis, attempt: &DeliveryAttempt<'_>) -> St
             attempt.next_attempt_at.into(),
             attempt.finished_at.into(),
         ],
-    )
+    );
+    let note = Stmt::new(
+        "UPDATE webhooks SET silent_since = iif(?2 IS NULL, ?3, NULL)
+          WHERE id = (SELECT d.webhook_id FROM webhook_deliveries d WHERE d.id = ?1)
+            AND (silent_since IS NULL) = (?2 IS NULL)",
+        [id.into(), attempt.status.into(), now.into()],
+    );
+    [settle, note]
 }
 
 /// The statement that forgets at most 1000 deliveries that are older than `before`.

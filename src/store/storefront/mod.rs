@@ -6,6 +6,7 @@ pub mod consumer_merges;
 pub mod consumer_statistics;
 pub mod consumers;
 pub mod deliveries;
+pub mod endings;
 pub mod entitlements;
 pub mod permission_edits;
 pub mod permission_lists;

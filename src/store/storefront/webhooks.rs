@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::ports::{Millis, Stmt};
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
-use crate::store::{OrganizationId, Query, flag};
+use crate::store::{OrganizationId, Query, Update, flag};
 
 /// A webhook as stored, but for its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -15,6 +15,12 @@ pub struct WebhookRow {
     pub url: String,
     /// JSON array of the events' names.
     pub events: String,
+    /// JSON array of the packages that it is told of, each as it was written and with its first and last name; `None` is all.
+    pub packages: Option<String>,
+    /// Composer's name of the least stable versions that it is told of; `None` is all but dev.
+    pub stability: Option<String>,
+    /// How many days before an end it is told of that.
+    pub lead_days: i64,
     /// Whether it is told anything.
     #[serde(deserialize_with = "flag")]
     pub is_enabled: bool,
@@ -28,8 +34,9 @@ pub struct WebhookRow {
 /// the organization has one with this address.
 pub fn insert(organization: OrganizationId, row: &WebhookRow, secret: &str, most: i64) -> Query<bool> {
     Query::any(
-        "INSERT INTO webhooks (organization_id, uid, url, secret, events, is_enabled, created_at, updated_at)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7
+        "INSERT INTO webhooks (organization_id, uid, url, secret, events, is_enabled, created_at, updated_at, packages,
+                stability, lead_days)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?9, ?10, ?11
           WHERE (SELECT count(*) FROM webhooks WHERE organization_id = ?1) < ?8 RETURNING id",
         [
             organization.into(),
@@ -40,6 +47,9 @@ pub fn insert(organization: OrganizationId, row: &WebhookRow, secret: &str, most
             row.is_enabled.into(),
             row.created_at.into(),
             most.into(),
+            row.packages.as_ref().into(),
+            row.stability.as_ref().into(),
+            row.lead_days.into(),
         ],
     )
 }
@@ -53,6 +63,12 @@ pub struct WebhookChange {
     pub secret: Option<String>,
     /// JSON array of the events' names.
     pub events: Option<String>,
+    /// Of which packages, as in [`WebhookRow`].
+    pub packages: Update<String>,
+    /// Of how stable versions.
+    pub stability: Update<String>,
+    /// How many days before an end.
+    pub lead_days: Option<i64>,
     /// Whether it is told anything.
     pub is_enabled: Option<bool>,
 }
@@ -61,7 +77,8 @@ pub struct WebhookChange {
 pub fn update(organization: OrganizationId, uid: &str, change: WebhookChange, now: Millis) -> Stmt {
     Stmt::new(
         "UPDATE webhooks SET url = coalesce(?3, url), secret = coalesce(?4, secret), events = coalesce(?5, events),
-                is_enabled = coalesce(?6, is_enabled), updated_at = ?7
+                is_enabled = coalesce(?6, is_enabled), updated_at = ?7, packages = iif(?8, ?9, packages),
+                stability = iif(?10, ?11, stability), lead_days = coalesce(?12, lead_days)
           WHERE organization_id = ?1 AND uid = ?2 RETURNING id",
         [
             organization.into(),
@@ -71,6 +88,11 @@ pub fn update(organization: OrganizationId, uid: &str, change: WebhookChange, no
             change.events.into(),
             change.is_enabled.into(),
             now.into(),
+            change.packages.is_set().into(),
+            change.packages.into_value().into(),
+            change.stability.is_set().into(),
+            change.stability.into_value().into(),
+            change.lead_days.into(),
         ],
     )
 }
@@ -83,22 +105,20 @@ pub fn delete(organization: OrganizationId, uid: &str) -> Query<bool> {
     )
 }
 
+macro_rules! columns {
+    () => {
+        "SELECT uid, url, events, packages, stability, lead_days, is_enabled, created_at, updated_at FROM webhooks"
+    };
+}
+
 /// Looks a webhook up.
 pub fn by_uid(organization: OrganizationId, uid: &str) -> Query<Option<WebhookRow>> {
-    Query::one(
-        "SELECT uid, url, events, is_enabled, created_at, updated_at FROM webhooks
-          WHERE organization_id = ?1 AND uid = ?2",
-        [organization.into(), uid.into()],
-    )
+    Query::one(concat!(columns!(), " WHERE organization_id = ?1 AND uid = ?2"), [organization.into(), uid.into()])
 }
 
 /// All webhooks of an organization, the oldest first.
 pub fn all(organization: OrganizationId) -> Query<Vec<WebhookRow>> {
-    Query::all(
-        "SELECT uid, url, events, is_enabled, created_at, updated_at FROM webhooks
-          WHERE organization_id = ?1 ORDER BY id",
-        [organization.into()],
-    )
+    Query::all(concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id"), [organization.into()])
 }
 
 // Across organizations: a key of ENCRYPTION_KEY seals for all of them.

@@ -61,7 +61,7 @@ async fn the_setting_says_for_how_long_and_each_organization_has_its_own() {
     for (days, status) in [(0, 400), (3651, 400), (3650, 200), (7, 200)] {
         let change = json!({"address_retention_days": days});
         let reply = registry.patch("/api/settings").bearer(ADMIN).json(&change).send().await.expect(status);
-        let told = "`address_retention_days` must be between 1 and 3650";
+        let told = "`address_retention_days`: must be between 1 and 3650";
         assert!(status == 200 || reply.json()["error"] == told, "{}", reply.text());
     }
     assert_eq!(registry.get("/api/settings").bearer(ADMIN).send().await.json()["address_retention_days"], 7);

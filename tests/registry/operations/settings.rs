@@ -16,7 +16,7 @@ fn defaults() -> Value {
         "packagist_mirroring": false, "packagist_url": "https://repo.packagist.org", "reserved_vendors": [],
         "immutable_tags": false,
         "claim_vendors": true, "block_malware_downloads": true, "retire_vanished_packages": false,
-        "mirrored_zips": "warn",
+        "mirrored_zips": "warn", "address_retention_days": 90, "unusual_networks": 20,
         "rate_limits": {"read_per_hour": 1000, "write_per_hour": 500, "downloads_per_minute": 100},
     })
 }

@@ -6,6 +6,7 @@ mod catalog_faults;
 mod consumers;
 mod denials;
 mod erasure;
+mod events;
 mod faults;
 mod known_customers;
 mod limited_shops;

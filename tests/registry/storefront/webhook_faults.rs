@@ -294,19 +294,43 @@ async fn a_first_download_is_told_if_and_only_if_it_is_counted() {
 fn what_is_looked_for_every_minute_and_at_every_report_is_found_by_an_index() {
     use rostrum::ports::Millis;
     use rostrum::store::kernel::webhook_events::notify_first_downloads;
-    use rostrum::store::storefront::deliveries::{claim, delete_old, due, notify_expired};
+    use rostrum::store::storefront::deliveries::{claim, delete_old, due};
+    use rostrum::store::storefront::endings::{notify_ending_soon, notify_expired, notify_updates_ended, prune};
     let registry = TestRegistry::new();
     let now = Millis(1);
-    let stmts = statements((notify_expired(now), claim(1, now, now), due(now), delete_old(now)));
+    let endings = (notify_expired(now), notify_updates_ended(now));
+    let later = (notify_ending_soon(now), prune(now, 1));
+    let stmts = statements((endings, claim(1, now, now), due(now), delete_old(now), later));
     let mut plans: Vec<String> = stmts.iter().map(|stmt| registry.database.plan(stmt)).collect();
     let first = registry.database.plan(&notify_first_downloads(OrganizationId::ROOT, 1, "[]".to_owned(), now));
     assert!(first.contains("SEARCH d USING COVERING INDEX downloads_by_consumer"), "{first}");
     plans.push(first);
     for plan in &plans {
-        for table in ["grants", "webhook_deliveries", "downloads", "versions", "packages", "consumers", "d", "c"] {
+        for table in [
+            "grants",
+            "t",
+            "consumer_networks",
+            "webhook_deliveries",
+            "downloads",
+            "versions",
+            "packages",
+            "consumers",
+            "d",
+            "c",
+        ] {
             assert!(!plan.lines().any(|step| step == format!("SCAN {table}")), "{plan}");
         }
     }
-    assert!(plans[0].contains("grants_ending") && plans[1].contains("grants_ending"), "{plans:?}");
-    assert!(plans[4].contains("webhook_deliveries_due"), "{}", plans[4]);
+    for (plan, index) in [
+        (0, "grants_ending"),
+        (1, "grants_ending"),
+        (2, "grants_updates_ending"),
+        (3, "grants_updates_ending"),
+        (6, "webhook_deliveries_due"),
+        (8, "grants_ending"),
+        (8, "grants_updates_ending"),
+        (9, "ending_notices_by_time"),
+    ] {
+        assert!(plans[plan].contains(index), "{index}: {}", plans[plan]);
+    }
 }

@@ -270,7 +270,8 @@ impl GrantSpec {
     }
 }
 
-fn is_of_names(text: &str, also: &str) -> bool {
+/// Whether a text has none but the characters of package names in lower case, and those of `also`.
+pub fn is_of_names(text: &str, also: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-/".contains(c) || also.contains(c);
     !text.is_empty() && text.len() <= MAX_TARGET && text.chars().all(is_allowed)
 }

@@ -72,6 +72,7 @@ fn operations(of: &OrganizationFixture) -> Vec<Named> {
         by_number("get_instructions", none.clone(), &of.consumer),
         by_number("list_consumer_packages", none.clone(), &of.consumer),
         by_number("list_consumer_statistics", none.clone(), &of.consumer),
+        by_number("export_consumer", none.clone(), &of.consumer),
         by_number("list_consumer_tokens", none.clone(), &of.consumer),
         by_number("create_consumer_token", json!({"description": "x"}), &of.consumer),
         named("delete_consumer_token", none.clone(), &[&of.consumer, &of.seat], &[NO_NUMBER, NO_UID]),
