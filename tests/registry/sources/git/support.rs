@@ -38,7 +38,8 @@ async fn developers_are_led_to_the_pages_of_the_repository_and_customers_are_not
     let registry = TestRegistry::new();
     published(&registry, &[manifest("acme/lib")]).await;
     let consumer = registry.consumer().await;
-    registry.grant(&consumer, "acme/lib", "*").await;
+    let beta = json!({"consumer_id": consumer.id, "package": "acme/lib", "version": "*", "minimum_stability": "dev"});
+    registry.storefront_post("/permissions", &beta).send().await.expect(201);
     let home = "https://git.test/acme/lib";
     for (part, label) in [("", "v1.0.0"), ("~dev", "main")] {
         let entry = shown_to_developers(&registry, part).await;
