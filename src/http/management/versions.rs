@@ -16,7 +16,7 @@ use crate::http::kit::requirement::{PackagesRead, PackagesWrite};
 use crate::http::kit::response::{Done, message, ok};
 use crate::ports::Millis;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::manage::{VersionChange, change_version};
+use crate::registry::packages::manage_versions::{VersionChange, change_version};
 use crate::registry::packages::read;
 use crate::registry::packages::released::undated;
 use crate::store::packages::remarks::{Remark, RemarkKind};

@@ -2,6 +2,7 @@
 
 pub mod documents;
 pub mod manage;
+pub mod manage_versions;
 pub mod notices;
 pub mod publish;
 pub mod read;

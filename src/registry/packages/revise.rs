@@ -7,6 +7,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::{PackagePlan, Plan, RenderContext, Snapshot};
 use crate::store::kernel::organizations::Touched;
+use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::packages::publication::Origin;
 use crate::store::packages::state::{LiveVersion, PackageState, state};
 use crate::store::{OrganizationId, Query};
@@ -54,6 +55,37 @@ impl PackageSnapshot {
         let touched = if is_listed == self.is_listed() { Touched::Versions } else { Touched::Names };
         Ok(Plan { touched, packages: vec![package], ..Plan::new(organization, repository_id, Origin::Own) })
     }
+
+    /// The plan of `package`, which was read, with these versions and in this context from now on.
+    pub fn revised(
+        &self,
+        package: &PackageState,
+        context: RenderContext<'_>,
+        versions: &[LiveVersion],
+    ) -> Result<Plan, Failure> {
+        let name = PackageName::parse(&package.name).map_err(Failure::internal)?;
+        self.plan(package.organization, package.repository_id, &name, context, versions)
+    }
+}
+
+/// What decides about a package's documents so far.
+pub fn context_of(package: &PackageState) -> RenderContext<'_> {
+    RenderContext { source: &package.source, abandoned: package.abandoned(), hidden: package.hidden }
+}
+
+/// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted, unless
+/// that is a former name of its package.
+pub fn check_changeable(package: &PackageState, deletes: bool) -> Result<(), Failure> {
+    let name = &package.name;
+    let message = match package.kind {
+        RepositoryKind::Composer => format!("{name} is mirrored from an upstream repository. Change it there."),
+        RepositoryKind::Git if deletes && package.renamed_to.is_none() => format!(
+            "{name} comes from a git repository, whose next sync would bring it back. Yank its versions, delete the tag \
+             there, or remove the repository from here."
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Kind::Conflict, message))
 }
 
 impl From<(Option<PackageState>, Vec<LiveVersion>)> for PackageSnapshot {

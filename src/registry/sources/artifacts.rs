@@ -18,7 +18,7 @@ use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::pattern::matches_pattern;
-use crate::registry::packages::manage::delete_versions;
+use crate::registry::packages::manage_versions::delete_versions;
 use crate::registry::sources::archive_store::blob_key;
 use crate::store::Page;
 use crate::store::kernel::name_range::NameRange;

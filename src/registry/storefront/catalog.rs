@@ -1,7 +1,7 @@
 //! What a shop sells: packages and versions by number, made before there is a zip, hidden and shown again.
 //!
 //! A shop goes on seeing what it hides; nobody else does. A version without a zip is nowhere but here, until its zip is
-//! uploaded. The metadata is written by `packages::manage` and `sources::uploads`.
+//! uploaded. The metadata is written by `packages::manage`, `packages::manage_versions` and `sources::uploads`.
 
 use composer::{NormalizedVersion, PackageName};
 use serde_json::json;
@@ -13,7 +13,8 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::packages::manage::{self, ManagedBy, PackageChanges, VersionChange};
+use crate::registry::packages::manage::{self, ManagedBy, PackageChanges};
+use crate::registry::packages::manage_versions::{VersionChange, change_version as change_published};
 use crate::registry::sources::incoming_zip::ReceivedZip;
 use crate::registry::sources::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version};
 use crate::store::kernel::organizations::{Touched, touch};
@@ -398,7 +399,7 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
     let mark = |is| if is { VersionChange::MarkSecurityFix } else { VersionChange::UnmarkSecurityFix };
     let hide = |hidden| if hidden { VersionChange::Hide } else { VersionChange::Show };
     for change in spec.security_fix.map(mark).into_iter().chain(hidden.map(hide)) {
-        manage::change_version(app, by, &old.package_uid, &old.pretty, change).await?;
+        change_published(app, by, &old.package_uid, &old.pretty, change).await?;
     }
     version(app, &by.view, id).await
 }
@@ -417,7 +418,7 @@ fn names_zip_of(filename: Filename<'_>, version: &CatalogVersion) -> bool {
 pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     let old = version(app, &by.view, id).await?;
     if !old.awaited {
-        return manage::change_version(app, by, &old.package_uid, &old.pretty, VersionChange::Remove).await;
+        return change_published(app, by, &old.package_uid, &old.pretty, VersionChange::Remove).await;
     }
     let label = format!("{} {}", old.package, old.pretty);
     let details = json!({ "version": old.normalized });
