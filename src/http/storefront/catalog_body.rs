@@ -5,7 +5,8 @@ use utoipa::ToSchema;
 
 use crate::http::kit::extract::update;
 use crate::registry::kernel::dates::php_date;
-use crate::registry::storefront::catalog::{PackageSpec, VersionSpec};
+use crate::registry::storefront::catalog::PackageSpec;
+use crate::registry::storefront::catalog_versions::VersionSpec;
 use crate::store::Update;
 use crate::store::packages::lists::PackageRow;
 use crate::store::storefront::catalog::{CatalogPackage, CatalogVersion};

@@ -14,7 +14,7 @@ use crate::http::storefront::catalog_body::{StorefrontVersionRequest, Storefront
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::uploads;
-use crate::registry::storefront::catalog;
+use crate::registry::storefront::catalog_versions;
 
 /// A package's versions, the oldest first, with those that are hidden and those that wait for their zip.
 #[utoipa::path(
@@ -38,7 +38,7 @@ pub async fn list_storefront_versions(
     let view = auth.view().await?;
     let page = query?.page;
     let id = id_of(&id, "Package")?;
-    let (rows, total) = catalog::versions(auth.app(), &view, id, page.rows()).await?;
+    let (rows, total) = catalog_versions::versions(auth.app(), &view, id, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(StorefrontVersionView::from), total))
 }
 
@@ -63,7 +63,7 @@ pub async fn create_storefront_version(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = catalog::create_version(auth.app(), &actor, id_of(&id, "Package")?, request.into()).await?;
+    let row = catalog_versions::create_version(auth.app(), &actor, id_of(&id, "Package")?, request.into()).await?;
     Ok(created(&StorefrontVersionView::from(row)))
 }
 
@@ -84,7 +84,7 @@ pub async fn get_storefront_version(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let id = id_of(&id, "Version")?;
-    let row = catalog::version(auth.app(), &view, id).await?;
+    let row = catalog_versions::version(auth.app(), &view, id).await?;
     Ok(ok(&StorefrontVersionView::from(row)))
 }
 
@@ -109,7 +109,7 @@ pub async fn update_storefront_version(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = catalog::change_version(auth.app(), &actor, id_of(&id, "Version")?, request.into()).await?;
+    let row = catalog_versions::change_version(auth.app(), &actor, id_of(&id, "Version")?, request.into()).await?;
     Ok(ok(&StorefrontVersionView::from(row)))
 }
 
@@ -131,7 +131,7 @@ pub async fn delete_storefront_version(
     PathParams([id]): PathParams<1>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    catalog::delete_version(auth.app(), &actor, id_of(&id, "Version")?).await?;
+    catalog_versions::delete_version(auth.app(), &actor, id_of(&id, "Version")?).await?;
     Ok(no_content())
 }
 
@@ -164,10 +164,10 @@ pub async fn upload_storefront_file(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let (app, id) = (auth.app(), id_of(&id, "Version")?);
-    let address = catalog::address(app, &actor, id).await?;
+    let address = catalog_versions::address(app, &actor, id).await?;
     let zip = receive_zip(app, &actor, request).await?;
     let uploaded = uploads::publish(app, &actor, address, zip).await?;
-    let row = catalog::version(app, &actor.view, id).await?;
+    let row = catalog_versions::version(app, &actor.view, id).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(with_status(status, &StorefrontVersionView::from(row)))
 }

@@ -3,6 +3,7 @@
 pub mod absent_consumers;
 pub mod bulk_permissions;
 pub mod catalog;
+pub mod catalog_versions;
 pub mod consumer_erasure;
 pub mod consumer_export;
 pub mod consumer_keys;
