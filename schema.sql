@@ -419,7 +419,7 @@ CREATE TABLE versions (
   released_at INTEGER NOT NULL,
   removed_at INTEGER, -- gone upstream: out of the metadata, its dists stay downloadable
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, yanked_at INTEGER, hidden_at INTEGER, told_at INTEGER, made_at INTEGER NOT NULL DEFAULT 0, published_at INTEGER NOT NULL DEFAULT 0, security_fix_at INTEGER, filename TEXT,
+  updated_at INTEGER NOT NULL, yanked_at INTEGER, hidden_at INTEGER, told_at INTEGER, made_at INTEGER NOT NULL DEFAULT 0, published_at INTEGER NOT NULL DEFAULT 0, security_fix_at INTEGER, filename TEXT, released_when_shown INTEGER NOT NULL DEFAULT 0,
   UNIQUE (package_id, normalized)
 ) STRICT;
 

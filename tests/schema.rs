@@ -162,6 +162,27 @@ fn grants_of_tokens_outlive_the_migration_that_rebuilds_their_table() {
 }
 
 #[test]
+fn what_nobody_could_see_yet_is_released_when_it_is_shown_and_nothing_else_changes() {
+    let connection = migrated_with(Some(&Before {
+        migration: "0050_released_when_shown.sql",
+        rows: "INSERT INTO repositories (id, uid, organization_id, kind, provider, url, created_at)
+         VALUES (1, 'r', 1, 'artifact', 'artifact', 'artifact:uploads', 1);
+         INSERT INTO packages (id, uid, organization_id, repository_id, name, type, revision, created_at, updated_at)
+         VALUES (1, 'p', 1, 1, 'acme/lib', 'library', 1, 1, 1);
+         INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at, told_at,
+                removed_at, created_at, updated_at)
+         VALUES ('a', 1, '1', 'shown', 'upload', 'x', '{}', 5, 5, NULL, 5, 5),
+                ('b', 1, '2', 'hidden', 'upload', 'x', '{}', 5, NULL, NULL, 5, 5),
+                ('c', 1, '3', 'awaited', 'awaited', '', '{}', 5, NULL, 5, 5, 5),
+                ('d', 1, '4', 'tag', 'refs/tags/4', 'x', '{}', 5, NULL, NULL, 5, 5),
+                ('e', 1, '5', 'mirrored', '', 'x', '{}', 5, NULL, NULL, 5, 5);",
+    }));
+    let open = texts(&connection, "SELECT pretty FROM versions WHERE released_when_shown ORDER BY id");
+    assert_eq!(open, ["hidden", "awaited"]);
+    assert_eq!(texts(&connection, "SELECT DISTINCT released_at || '' FROM versions"), ["5"]);
+}
+
+#[test]
 fn users_keep_their_role_and_all_that_hangs_on_them_when_they_become_members() {
     let connection = migrated_with(Some(&Before {
         migration: "0013_memberships.sql",

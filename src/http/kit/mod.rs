@@ -7,7 +7,7 @@
 //! | the organization of a request | [`tenant`] |
 //! | handlers and their routes | [`handler`], [`routes`] |
 //! | who may call an operation, and the caller | [`requirement`], [`request_auth`] |
-//! | bodies, queries and path parameters | [`body`], [`extract`], [`idempotency`], [`secret`], [`zip_body`] |
+//! | bodies, queries and path parameters | [`body`], [`extract`], [`idempotency`], [`moment`], [`secret`], [`zip_body`] |
 //! | whose page a request comes from | [`cross_site`] |
 //! | what a change must find | [`if_match`] |
 //! | lists in pages | [`paging`] |
@@ -22,6 +22,7 @@ pub mod failure;
 pub mod handler;
 pub mod idempotency;
 pub mod if_match;
+pub mod moment;
 pub mod paging;
 pub mod pass_through;
 pub mod range;

@@ -3,17 +3,19 @@
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::http::kit::extract::PathParams;
+use crate::http::kit::extract::{PathParams, StrictQuery};
+use crate::http::kit::moment::Moment;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesWrite;
 use crate::http::kit::response::with_status;
 use crate::http::kit::zip_body::{Zip, ZipForm, receive_zip};
 use crate::http::management::versions::RemarkView;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::sources::uploads::{self, UploadAddress, Uploaded};
+use crate::registry::sources::uploads::address::UploadAddress;
+use crate::registry::sources::uploads::{self, Uploaded};
 
 /// A version that was uploaded.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,6 +51,16 @@ impl From<Uploaded> for UploadedView {
     }
 }
 
+/// What is said of an upload.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UploadQuery {
+    /// The date by which the version is sold, for one that was released elsewhere before; not in the future. By default it is
+    /// when customers can first have it from here.
+    #[param(value_type = Option<String>)]
+    released_at: Option<Moment>,
+}
+
 /// Publishes a zip as a version of a package. The zip is the body (`curl -T package.zip`), or the one file of a form.
 /// Its composer.json, at the top or in the only top-level directory, must state the same name, and the same version if
 /// it states one. What is published stays as it is: the same zip again changes nothing, another one is refused. Only a dev
@@ -61,7 +73,8 @@ impl From<Uploaded> for UploadedView {
     params(
         ("vendor" = String, Path, description = "The vendor"),
         ("name" = String, Path, description = "The package's name without its vendor"),
-        ("version" = String, Path, description = "The version: `1.2.0`, `v2.0.0-beta1`, `dev-main`")
+        ("version" = String, Path, description = "The version: `1.2.0`, `v2.0.0-beta1`, `dev-main`"),
+        UploadQuery
     ),
     request_body(
         description = "The zip, of at most 32 MiB",
@@ -79,11 +92,14 @@ impl From<Uploaded> for UploadedView {
 pub async fn upload_version(
     auth: RequestAuth<PackagesWrite>,
     PathParams([vendor, name, version]): PathParams<3>,
+    query: Result<StrictQuery<UploadQuery>, Failure>,
     request: Request,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
+    let released_at = query?.0.released_at.map(|Moment(moment)| moment);
     let now = auth.app().now();
     let address = UploadAddress::parse(&actor.view, &format!("{vendor}/{name}"), &version, now)?;
+    let address = address.released(released_at, now)?;
     let zip = receive_zip(auth.app(), &actor, request).await?;
     let uploaded = uploads::publish(auth.app(), &actor, address, zip).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::update;
+use crate::http::kit::moment::Moment;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::storefront::catalog::PackageSpec;
 use crate::registry::storefront::catalog_versions::VersionSpec;
@@ -84,6 +85,8 @@ pub struct StorefrontVersionView {
     updated_at: String,
     /// Whether those have it too whose `updates_until` ended before it was released.
     security_fix: bool,
+    /// The date by which it is sold; null until it is shown for the first time, unless that was stated.
+    released_at: Option<String>,
 }
 
 impl From<CatalogVersion> for StorefrontVersionView {
@@ -97,6 +100,7 @@ impl From<CatalogVersion> for StorefrontVersionView {
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),
             security_fix: row.released.security_fix,
+            released_at: (!row.released_when_shown).then(|| php_date(row.released.at)),
         }
     }
 }
@@ -115,6 +119,11 @@ pub struct StorefrontVersionRequest {
     /// Whether it is a security fix (by default it is none): those have it too whose `updates_until` ended before it was
     /// released. What else limits their permission goes on to do so.
     security_fix: Option<bool>,
+    /// The date by which it is sold, which can be stated as long as nobody could see it, and not for the future. By default,
+    /// and for null, it is when the version is shown for the first time.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Moment>)]
+    released_at: Update<Moment>,
 }
 
 impl From<StorefrontVersionRequest> for VersionSpec {
@@ -124,6 +133,7 @@ impl From<StorefrontVersionRequest> for VersionSpec {
             filename: request.filename,
             status: request.status,
             security_fix: request.security_fix,
+            released_at: request.released_at.map(|Moment(moment)| moment),
         }
     }
 }

@@ -93,6 +93,20 @@ pub fn read_moment(value: &Value) -> Option<Millis> {
     forms.iter().find_map(|form| read_rfc3339(form))
 }
 
+/// A moment as whoever calls the storefront states it: as [`php_date`] writes it, by ISO 8601 (without a zone it is in UTC), or
+/// in unix seconds, as a number or in a text. A day alone is its last second in UTC, so that what is granted until a day is
+/// granted on it.
+pub fn read_stated_moment(value: &Value) -> Option<Millis> {
+    let Some(text) = value.as_str().map(str::trim) else { return read_moment(value) };
+    let end_of_day = read_day(text).map(|midnight| Millis::from_seconds(midnight.seconds() + DAY_SECONDS - 1));
+    let moment = end_of_day.or_else(|| read_moment(&Value::from(text))).or_else(|| {
+        // PHP's DATE_ISO8601 and `date +%z` write no colon into the zone.
+        let colon = text.len().checked_sub(2).filter(|at| text.is_char_boundary(*at) && text.contains('T'))?;
+        read_moment(&Value::from(format!("{}:{}", &text[..colon], &text[colon..])))
+    });
+    moment.filter(|moment| (Millis(0)..=Millis::LAST).contains(moment))
+}
+
 /// The moment `seconds` after the epoch, if it is one that can be written as a date.
 fn date(seconds: i64) -> Option<Millis> {
     Some(Millis::from_seconds(seconds)).filter(|moment| (Millis(0)..=Millis::LAST).contains(moment))
@@ -152,6 +166,43 @@ mod tests {
             (json!("soon"), None),
         ] {
             assert_eq!(read_moment(&value).map(Millis::seconds), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read_in_the_forms_that_shops_state_them_in() {
+        for stated in [
+            json!("2023-11-14 22:13:20"),
+            json!("2023-11-14T22:13:20Z"),
+            json!("2023-11-14T22:13:20"),
+            json!("2023-11-14T23:13:20+01:00"),
+            json!("2023-11-14T23:13:20+0100"),
+            json!("2023-11-14T17:13:20.250-05:00"),
+            json!(1_700_000_000),
+            json!("1700000000"),
+        ] {
+            assert_eq!(read_stated_moment(&stated), Some(Millis(1_700_000_000_000)), "{stated}");
+        }
+        let of_day = read_stated_moment(&json!("2023-11-14")).map(php_date);
+        assert_eq!(of_day.as_deref(), Some("2023-11-14 23:59:59"));
+        for none in [
+            json!("soon"),
+            json!(""),
+            json!("2023-02-30"),
+            json!("2023-11-14 22:13"),
+            json!("0000-00-00 00:00:00"),
+            json!("14.11.2023"),
+            json!("11/14/2023"),
+            json!("1969-12-31"),
+            json!("ü2"),
+            json!("Tü"),
+            json!(-1),
+            json!(1_700_000_000_000_000_i64),
+            json!(true),
+            json!(null),
+            json!([1_700_000_000]),
+        ] {
+            assert_eq!(read_stated_moment(&none), None, "{none}");
         }
     }
 

@@ -178,7 +178,7 @@ impl Change for ChangeOfPackage<'_> {
             app.memory.invalidate_published(by.organization());
             return Ok(Attempt::Done(()));
         }
-        let context = context_of(package);
+        let context = context_of(package, app.now());
         let abandoned = match &changes.abandoned {
             Update::Keep => context.abandoned,
             Update::Set(value) => value.as_deref().or(package.renamed_to.as_deref()),

@@ -9,13 +9,15 @@
 use composer::{NormalizedVersion, normalize_name};
 use serde_json::json;
 
-use crate::ports::Stmt;
+use crate::ports::{Millis, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
+use crate::registry::kernel::dates::rfc3339;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::publish::{Attempt, Change, Plan, apply, publish};
+use crate::registry::packages::released;
 use crate::registry::packages::revise::{PackageSnapshot, check_changeable, context_of};
 use crate::store::kernel::webhook_events::{Withdrawal, notify_withdrawn};
 use crate::store::packages::changes::delete_empty;
@@ -40,6 +42,8 @@ pub enum VersionChange {
     MarkSecurityFix,
     /// They no longer have it.
     UnmarkSecurityFix,
+    /// It was released at this moment (`None`: it is when it is shown), which can be said before anybody could see it.
+    Release(Option<Millis>),
     /// It is gone for good; its package stays, even without a version.
     Remove,
 }
@@ -54,6 +58,7 @@ impl VersionChange {
             Self::Show => "version.shown",
             Self::MarkSecurityFix => "version.security_fix_marked",
             Self::UnmarkSecurityFix => "version.security_fix_unmarked",
+            Self::Release(_) => "version.release_dated",
         }
     }
 
@@ -64,7 +69,7 @@ impl VersionChange {
             Self::Delete | Self::Remove => Some(Withdrawal::Deleted),
             Self::Hide => Some(Withdrawal::Hidden),
             Self::MarkSecurityFix => Some(Withdrawal::SecurityFix),
-            Self::Unyank | Self::Show | Self::UnmarkSecurityFix => None,
+            Self::Unyank | Self::Show | Self::UnmarkSecurityFix | Self::Release(_) => None,
         }
     }
 
@@ -74,7 +79,7 @@ impl VersionChange {
 
     /// Whether it is a shop's, which goes on seeing what it hides.
     fn is_storefront_only(self) -> bool {
-        matches!(self, Self::Hide | Self::Show | Self::Remove | Self::MarkSecurityFix | Self::UnmarkSecurityFix)
+        !matches!(self, Self::Yank | Self::Unyank | Self::Delete)
     }
 }
 
@@ -116,6 +121,9 @@ impl Change for ChangeOfVersion<'_> {
             return Ok(Attempt::Done(()));
         };
         check_changeable(found.package, self.change.deletes() && !snapshot.versions.is_empty())?;
+        if let VersionChange::Release(moment) = self.change {
+            check_release(&snapshot.versions[found.position], moment, self.app.now())?;
+        }
         let outdated = self.change.deletes().then(|| remarks::delete_outdated(found.package.repository_id));
         let plan = with_change(self.app, self.by, snapshot, found, self.change)?;
         Ok(publish(self.app, plan, outdated).await.map(drop).into())
@@ -159,8 +167,17 @@ fn is_done(version: &LiveVersion, change: VersionChange) -> bool {
         VersionChange::Show => !version.hidden,
         VersionChange::MarkSecurityFix => version.released.security_fix,
         VersionChange::UnmarkSecurityFix => !version.released.security_fix,
+        VersionChange::Release(moment) => released::is(version.released, version.released_when_shown, moment),
         VersionChange::Delete | VersionChange::Remove => false,
     }
+}
+
+/// Refuses a date for what customers could have already, and one that cannot be true.
+fn check_release(version: &LiveVersion, moment: Option<Millis>, now: Millis) -> Result<(), Failure> {
+    if version.was_shown {
+        return Err(released::stays(&version.pretty, &version.package_name, version.released.at));
+    }
+    moment.map_or(Ok(()), |moment| released::check_stated(moment, now))
 }
 
 /// The package with one version changed.
@@ -189,13 +206,21 @@ fn with_change(
             let moment = left[at].released.security_fix.then(|| app.now());
             versions::mark_security_fix(organization, name, &normalized, moment)
         }
+        VersionChange::Release(moment) => {
+            left[at].released_when_shown = moment.is_none();
+            left[at].released.at = moment.unwrap_or_else(|| app.now());
+            versions::release(organization, name, &normalized, moment, app.now())
+        }
         VersionChange::Delete | VersionChange::Remove => {
             left.remove(at);
             versions::delete(organization, name, &normalized)
         }
     };
     let label = format!("{name} {}", snapshot.versions[at].pretty);
-    let details = json!({ "version": normalized, "reference": snapshot.versions[at].reference });
+    let mut details = json!({ "version": normalized, "reference": snapshot.versions[at].reference });
+    if let VersionChange::Release(moment) = change {
+        details["released_at"] = json!(moment.map(rfc3339));
+    }
     let event = AuditEvent { action: change.action(), target: &package.uid, label: Some(&label), details };
     let told =
         change.withdrawal().map(|why| notify_withdrawn(organization, name, Some(&[&normalized]), why, app.now()));
@@ -203,7 +228,7 @@ fn with_change(
     if left.is_empty() && change == VersionChange::Delete {
         changes.push(delete_empty(by.organization(), package.id));
     }
-    let plan = snapshot.revised(package, context_of(package), &left)?;
+    let plan = snapshot.revised(package, context_of(package, app.now()), &left)?;
     Ok(Plan { changes, ..plan })
 }
 
@@ -247,7 +272,7 @@ impl Change for DeletionOfVersions<'_> {
             self.by.record(self.app, &event)?,
             delete_empty(organization, package.id),
         ];
-        let plan = snapshot.revised(package, context_of(package), &left)?;
+        let plan = snapshot.revised(package, context_of(package, self.app.now()), &left)?;
         let outdated = remarks::delete_outdated(package.repository_id);
         Ok(publish(self.app, Plan { changes, ..plan }, outdated).await.into())
     }

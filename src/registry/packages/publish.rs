@@ -2,9 +2,11 @@
 //! changed them, or an upstream repository has them. What is published together is rendered before and written in one
 //! batch, all or nothing.
 
+use std::borrow::Cow;
+
 use composer::PackageName;
 
-use crate::ports::Stmt;
+use crate::ports::{Millis, Stmt};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
@@ -31,6 +33,8 @@ pub struct PackagePlan {
     pub rendered: Rendered,
     /// All its versions.
     pub live: LiveVersions,
+    /// When those were released that are listed for the first time, if any are.
+    pub released_at: Option<Millis>,
 }
 
 /// What decides about the documents of a package of our own besides its versions.
@@ -42,6 +46,8 @@ pub struct RenderContext<'a> {
     pub abandoned: Option<&'a str>,
     /// Whether it is hidden: then it has no version for anybody.
     pub hidden: bool,
+    /// When it is rendered: what is listed for the first time is released then.
+    pub now: Millis,
 }
 
 impl PackagePlan {
@@ -56,14 +62,23 @@ impl PackagePlan {
         context: RenderContext<'_>,
         versions: &[LiveVersion],
     ) -> Result<Self, Failure> {
-        let rendered = render(name, context.source, context.abandoned, versions).map_err(Failure::internal)?;
+        let is_released = |version: &LiveVersion| !context.hidden && version.is_listed() && version.released_when_shown;
+        let released_at = versions.iter().any(is_released).then_some(context.now);
+        let mut versions = Cow::Borrowed(versions);
+        if released_at.is_some() {
+            for version in versions.to_mut().iter_mut().filter(|version| is_released(version)) {
+                (version.released.at, version.published_at) = (context.now, context.now);
+            }
+        }
+        let rendered = render(name, context.source, context.abandoned, &versions).map_err(Failure::internal)?;
         let rendered = if context.hidden { rendered.withheld(name) } else { rendered };
         let live = LiveVersions {
             package: name.to_string(),
             versions: versions.iter().map(|version| version.normalized.clone()).collect(),
             default_branch: versions.iter().find(|one| one.is_default_branch).map(|one| one.normalized.clone()),
         };
-        Ok(Self { name: name.clone(), known: KnownPackage { repository_id: None, revision }, rendered, live })
+        let known = KnownPackage { repository_id: None, revision };
+        Ok(Self { name: name.clone(), known, rendered, live, released_at })
     }
 }
 
@@ -148,7 +163,9 @@ impl Plan {
         stmts.extend(publication::settle_versions(publisher, &live));
         if self.origin == Origin::Own {
             for package in &self.packages {
-                stmts.extend(notify_published(self.organization, package.name.as_str(), now));
+                let name = package.name.as_str();
+                stmts.extend(package.released_at.map(|at| publication::release_shown(self.organization, name, at)));
+                stmts.extend(notify_published(self.organization, name, now));
             }
             stmts.extend(publication::replace_files(publisher, &self.changed, &self.files));
             stmts.extend(publication::insert_dists(publisher, &self.changed));
@@ -308,7 +325,8 @@ impl Change for RenderAgain<'_> {
     async fn write(&mut self, stored: &Self::Snapshot) -> Result<Attempt<()>, Failure> {
         let Some(stored) = stored else { return Ok(Attempt::Done(())) };
         let StoredPackage { name, state, versions, .. } = stored;
-        let context = RenderContext { source: &state.source, abandoned: state.abandoned(), hidden: state.hidden };
+        let (abandoned, hidden) = (state.abandoned(), state.hidden);
+        let context = RenderContext { source: &state.source, abandoned, hidden, now: self.app.now() };
         let package = PackagePlan::own(name, Some(state.revision), context, versions)?;
         if stored.text("stable") == package.rendered.stable && stored.text("dev") == package.rendered.dev {
             return Ok(Attempt::Done(()));

@@ -1,10 +1,13 @@
 //! When a version was *released*: the moment that `updates_until` of a grant goes by, and nothing else that is said of a
-//! version's age. It is decided here, when a version is first seen, and stays, also when its tag moves or goes and comes
-//! back:
+//! version's age. It is the moment from which on customers could have it: what states that itself is believed, and anything
+//! else is released when it is listed for the first time. It stays, also when a version is hidden again, or its tag moves or
+//! goes and comes back:
 //!
 //! - an annotated tag by its own date;
-//! - any other tag, and a branch, when a sync first saw it;
-//! - but in the first sync of a repository, whose past nobody here has seen, by the date of its commit.
+//! - in the first sync of a repository, whose past nobody here has seen, a tag or branch by the date of its commit;
+//! - a version by the date that its shop states before anybody could see it, which moves here with an old product;
+//! - any other tag, a branch, and an uploaded zip when they are listed: when they are seen or uploaded, or, if they or their
+//!   package were hidden then, when that ends.
 //!
 //! A version of an upstream is released at the `time` that the upstream states. Where it states none, it was released before it
 //! was seen here, and nobody knows when: it counts as released at the latest moment that it can have been.
@@ -18,7 +21,9 @@
 //! version is now; see [`super::render`].
 
 use crate::ports::Millis;
-use crate::registry::kernel::dates::rfc3339;
+use crate::registry::kernel::dates::{php_date, rfc3339};
+use crate::registry::kernel::failure::{Failure, Kind};
+use crate::store::access::released::Released;
 use crate::store::packages::remarks::{Remark, RemarkKind};
 
 /// The seventh of April 2005, when git came to be: no commit and no tag is older.
@@ -42,13 +47,50 @@ pub enum FirstSeenBy {
     LaterSync,
 }
 
-/// When a ref was released that a sync sees for the first time, `now`.
-pub fn of_new_ref(dates: RefDates, first_seen_by: FirstSeenBy, now: Millis) -> Millis {
+/// The date that a ref states which a sync sees for the first time, `now`; `None`: it is released when it is shown.
+pub fn of_new_ref(dates: RefDates, first_seen_by: FirstSeenBy, now: Millis) -> Option<Millis> {
     let is_believed = |date: &Millis| (FIRST_DAY_OF_GIT..=now).contains(date);
     let tagged_at = dates.tagged_at.filter(|date| is_believed(date) && *date >= dates.committed_at);
     let committed_at =
         Some(dates.committed_at).filter(|date| first_seen_by == FirstSeenBy::FirstSync && is_believed(date));
-    tagged_at.or(committed_at).unwrap_or(now)
+    tagged_at.or(committed_at)
+}
+
+/// The eighth of June 1995, when PHP came to be: nothing that is sold here is older.
+const FIRST_DAY_OF_PHP: Millis = Millis(802_569_600_000);
+
+/// Refuses a date that a shop cannot have released a version at.
+///
+/// # Errors
+/// `Invalid` for one that lies in the future, or before there was PHP.
+pub fn check_stated(moment: Millis, now: Millis) -> Result<(), Failure> {
+    let refused = |reason: &str| Err(Failure::invalid_field("released_at", reason));
+    if moment > now {
+        return refused("must not lie in the future; hide the version (\"status\": 0) until it is to be sold");
+    }
+    if moment < FIRST_DAY_OF_PHP {
+        return refused("must not lie before 1995-06-08, when there was no PHP; null leaves the date open");
+    }
+    Ok(())
+}
+
+/// Whether a version has the date `stated` already, to the second that dates are written with; `None` is the one on which it
+/// will be shown.
+pub fn is(released: Released, when_shown: bool, stated: Option<Millis>) -> bool {
+    match stated {
+        None => when_shown,
+        Some(stated) => !when_shown && released.at.seconds() == stated.seconds(),
+    }
+}
+
+/// The refusal of another date for a version that customers could have since `moment`.
+pub fn stays(version: &str, package: &str, moment: Millis) -> Failure {
+    let message = format!(
+        "Version {version} of {package} could be installed since {} UTC, which stays the date by which it is sold. Another \
+         one can be given as long as nobody could see the version.",
+        php_date(moment)
+    );
+    Failure::new(Kind::Conflict, message)
 }
 
 /// What is known of the age of an upstream's version that states no `time`.
@@ -93,7 +135,7 @@ mod tests {
     const TAGGED: Millis = Millis(1_750_000_000_000);
 
     fn released(tagged_at: Option<Millis>, committed_at: Millis, first_seen_by: FirstSeenBy) -> Millis {
-        of_new_ref(RefDates { tagged_at, committed_at }, first_seen_by, NOW)
+        of_new_ref(RefDates { tagged_at, committed_at }, first_seen_by, NOW).unwrap_or(NOW)
     }
 
     #[test]

@@ -321,6 +321,8 @@ mod tests {
             is_default_branch: false,
             manifest: manifest.into(),
             released: Released::at(Millis(1_700_000_000_000)),
+            released_when_shown: false,
+            was_shown: true,
             made_at: Millis(1_600_000_000_000),
             published_at: Millis(1_800_000_000_000),
             shasum: None,

@@ -3,6 +3,7 @@
 
 use composer::PackageName;
 
+use crate::ports::Millis;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::{PackagePlan, Plan, RenderContext, Snapshot};
@@ -69,8 +70,8 @@ impl PackageSnapshot {
 }
 
 /// What decides about a package's documents so far.
-pub fn context_of(package: &PackageState) -> RenderContext<'_> {
-    RenderContext { source: &package.source, abandoned: package.abandoned(), hidden: package.hidden }
+pub fn context_of(package: &PackageState, now: Millis) -> RenderContext<'_> {
+    RenderContext { source: &package.source, abandoned: package.abandoned(), hidden: package.hidden, now }
 }
 
 /// Refuses what would not last: a mirrored package is its upstream's, and a repository brings back what is deleted, unless

@@ -4,24 +4,27 @@
 //! `packages::manage_versions` and `sources::uploads`.
 
 use composer::NormalizedVersion;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::ports::DatabaseError;
+use crate::ports::{DatabaseError, Millis};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
+use crate::registry::kernel::dates::rfc3339;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::manage_versions::{VersionChange, change_version as change_published};
+use crate::registry::packages::released;
 use crate::registry::sources::incoming_zip::ReceivedZip;
-use crate::registry::sources::uploads::{self, MAX_VERSIONS, UploadAddress, Uploaded, check_version};
+use crate::registry::sources::uploads::address::{UploadAddress, check_version};
+use crate::registry::sources::uploads::{self, MAX_VERSIONS, Uploaded};
 use crate::registry::storefront::catalog::{hidden_of, one_package, package};
 use crate::store::kernel::organizations::{Touched, touch};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::storefront::catalog::{self, AwaitedVersion, CatalogVersion};
-use crate::store::{OrganizationId, Page, Query};
+use crate::store::{OrganizationId, Page, Query, Update};
 
 /// Longest file names.
 const MAX_FILENAME_BYTES: usize = 255;
@@ -38,6 +41,8 @@ pub struct VersionSpec {
     pub status: Option<i64>,
     /// Whether those have it too whose updates ended before it was released.
     pub security_fix: Option<bool>,
+    /// When it was released; cleared is when it is shown for the first time.
+    pub released_at: Update<Millis>,
 }
 
 fn no_version() -> Failure {
@@ -91,7 +96,9 @@ pub async fn create_version(
         let message = format!("The versions of {} come from its repository. Make them there.", package.name);
         return Err(Failure::new(Kind::Conflict, message));
     }
-    let mut address = UploadAddress::parse(&by.view, &package.name, &name, app.now())?;
+    let released_at = spec.released_at.into_value();
+    let address = UploadAddress::parse(&by.view, &package.name, &name, app.now())?;
+    let mut address = address.released(released_at, app.now())?;
     let same = catalog::version_of(by.organization(), package_id, normalized.as_str());
     let filename = spec.filename.as_deref().map(Filename::parse).transpose()?;
     if let Some(Filename::Hash(hash)) = filename {
@@ -105,17 +112,28 @@ pub async fn create_version(
         let uid = new_uid(&*app.ports.entropy, app.now())?;
         let most = i64::try_from(MAX_VERSIONS).unwrap_or(i64::MAX);
         let filename = filename.and_then(Filename::given);
-        let version = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden, security_fix, filename };
+        let normalized = normalized.as_str();
+        let version = AwaitedVersion { normalized, pretty: &name, hidden, security_fix, filename, released_at };
         let insert = catalog::insert_version(by.organization(), package_id, &uid, &version, most, app.now());
         let label = format!("{} {name}", package.name);
-        let details = json!({ "status": i64::from(!hidden), "security_fix": security_fix });
-        let event = AuditEvent { action: "version.created", target: &uid, label: Some(&label), details };
+        let event =
+            AuditEvent { action: "version.created", target: &uid, label: Some(&label), details: noted(&version) };
         if !insert_awaiting_zip(app, by, package_id, &name, insert, &event).await? {
             let message = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
             return Err(Failure::new(Kind::Conflict, message));
         }
     }
     one_version(app, &by.view, same).await
+}
+
+/// What the audit log tells of a version whose zip has yet to come.
+fn noted(version: &AwaitedVersion<'_>) -> Value {
+    json!({
+        "name": version.pretty,
+        "status": i64::from(!version.hidden),
+        "security_fix": version.security_fix,
+        "released_at": version.released_at.map(rfc3339),
+    })
 }
 
 fn version_exists(name: &str) -> Failure {
@@ -211,14 +229,14 @@ async fn change_awaiting_zip(
     new: &AwaitedVersion<'_>,
 ) -> Result<(), Failure> {
     let is_same = old.pretty == new.pretty && old.hidden == new.hidden && old.filename.as_deref() == new.filename;
-    if is_same && old.released.security_fix == new.security_fix {
+    let is_same_date = released::is(old.released, old.released_when_shown, new.released_at);
+    if is_same && is_same_date && old.released.security_fix == new.security_fix {
         return Ok(());
     }
-    UploadAddress::parse(&by.view, &old.package, new.pretty, app.now())?;
+    UploadAddress::parse(&by.view, &old.package, new.pretty, app.now())?.released(new.released_at, app.now())?;
     let update = catalog::update_awaiting_zip(by.organization(), old.id, new, app.now());
     let label = format!("{} {}", old.package, new.pretty);
-    let details = json!({ "name": new.pretty, "status": i64::from(!new.hidden), "security_fix": new.security_fix });
-    let event = AuditEvent { action: "version.changed", target: &old.uid, label: Some(&label), details };
+    let event = AuditEvent { action: "version.changed", target: &old.uid, label: Some(&label), details: noted(new) };
     if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &event).await? {
         Ok(())
     } else {
@@ -226,8 +244,8 @@ async fn change_awaiting_zip(
     }
 }
 
-/// Changes what the request names, and nothing else. What is published keeps its name and its zip. A security fix is marked
-/// before it is shown.
+/// Changes what the request names, and nothing else. What is published keeps its name and its zip. A version is dated and
+/// marked as a security fix before it is shown.
 pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -> Result<CatalogVersion, Failure> {
     let old = version(app, &by.view, id).await?;
     let hidden = hidden_of(spec.status)?;
@@ -242,7 +260,12 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
         let hidden = hidden.unwrap_or(old.hidden);
         let security_fix = spec.security_fix.unwrap_or(old.released.security_fix);
         let filename = filename.map_or(old.filename.as_deref(), Filename::given);
-        let new = AwaitedVersion { normalized: normalized.as_str(), pretty: &name, hidden, security_fix, filename };
+        let released_at = match spec.released_at {
+            Update::Keep => (!old.released_when_shown).then_some(old.released.at),
+            Update::Set(stated) => stated,
+        };
+        let normalized = normalized.as_str();
+        let new = AwaitedVersion { normalized, pretty: &name, hidden, security_fix, filename, released_at };
         change_awaiting_zip(app, by, &old, &new).await?;
         if let Some(zip) = zip {
             let address = UploadAddress::parse(&by.view, &old.package, &name, app.now())?;
@@ -260,7 +283,11 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
     }
     let mark = |is| if is { VersionChange::MarkSecurityFix } else { VersionChange::UnmarkSecurityFix };
     let hide = |hidden| if hidden { VersionChange::Hide } else { VersionChange::Show };
-    for change in spec.security_fix.map(mark).into_iter().chain(hidden.map(hide)) {
+    let dated = match spec.released_at {
+        Update::Keep => None,
+        Update::Set(moment) => Some(VersionChange::Release(moment)),
+    };
+    for change in dated.into_iter().chain(spec.security_fix.map(mark)).chain(hidden.map(hide)) {
         change_published(app, by, &old.package_uid, &old.pretty, change).await?;
     }
     version(app, &by.view, id).await

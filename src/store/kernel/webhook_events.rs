@@ -101,7 +101,7 @@ pub fn notify_published(organization: OrganizationId, package: &str, now: Millis
             " AS stability
                FROM packages p CROSS JOIN versions v ON v.package_id = p.id
               WHERE p.organization_id = ?1 AND p.name = ?2 AND p.hidden_at IS NULL
-                AND v.told_at IS NULL AND v.removed_at IS NULL AND v.hidden_at IS NULL
+                AND v.told_at IS NULL AND v.removed_at IS NULL AND v.hidden_at IS NULL AND v.yanked_at IS NULL
               ORDER BY v.id LIMIT 1000",
             to_webhooks_by_stability!()
         ),
@@ -111,7 +111,7 @@ pub fn notify_published(organization: OrganizationId, package: &str, now: Millis
         "UPDATE versions SET told_at = ?3
           WHERE package_id = (SELECT id FROM packages
                                WHERE organization_id = ?1 AND name = ?2 AND hidden_at IS NULL)
-            AND told_at IS NULL AND removed_at IS NULL AND hidden_at IS NULL",
+            AND told_at IS NULL AND removed_at IS NULL AND hidden_at IS NULL AND yanked_at IS NULL",
         [organization.into(), package.into(), now.into()],
     );
     [tell, note]

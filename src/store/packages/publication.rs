@@ -147,6 +147,8 @@ pub struct VersionUpsert {
     pub manifest: Arc<str>,
     /// When it was released, or first seen.
     pub released_at: Millis,
+    /// Whether that is open until it is listed.
+    pub released_when_shown: bool,
     /// When its files were made.
     pub made_at: Millis,
     /// When what it is now was first published here.
@@ -166,26 +168,40 @@ pub fn upsert_versions(publisher: Publisher, versions: &[VersionUpsert]) -> Vec<
             version.manifest,
             version.released_at.0,
             version.made_at.0,
-            version.published_at.0
+            version.published_at.0,
+            version.released_when_shown
         ])
     };
     let statement = |rows: String| {
         Stmt::new(
             "INSERT INTO versions (package_id, uid, normalized, pretty, ref_name, reference, manifest, released_at,
-                    made_at, published_at, created_at, updated_at)
+                    made_at, published_at, released_when_shown, created_at, updated_at)
              SELECT p.id, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
-                    j.value ->> 7, j.value ->> 8, j.value ->> 9, ?3, ?3
+                    j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, ?3, ?3
                FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 0 WHERE true
              ON CONFLICT (package_id, normalized) DO UPDATE SET
                pretty = excluded.pretty, ref_name = excluded.ref_name, reference = excluded.reference,
                manifest = excluded.manifest, released_at = excluded.released_at, made_at = excluded.made_at,
-               published_at = excluded.published_at, updated_at = excluded.updated_at, removed_at = NULL
+               published_at = excluded.published_at, released_when_shown = excluded.released_when_shown,
+               updated_at = excluded.updated_at, removed_at = NULL
               WHERE manifest <> excluded.manifest OR reference <> excluded.reference OR pretty <> excluded.pretty
                  OR ref_name <> excluded.ref_name OR removed_at IS NOT NULL",
             [publisher.organization.into(), rows.into(), publisher.now.into()],
         )
     };
     json_arguments(versions.iter().map(row)).into_iter().map(statement).collect()
+}
+
+/// The statement that notes of those versions of a package that are listed for the first time that they were released at
+/// `moment`. It belongs behind the statements that show them.
+pub fn release_shown(organization: OrganizationId, package: &str, moment: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE versions SET released_at = ?3, published_at = ?3, released_when_shown = 0
+          WHERE package_id = (SELECT id FROM packages
+                               WHERE organization_id = ?1 AND name = ?2 AND hidden_at IS NULL)
+            AND released_when_shown = 1 AND removed_at IS NULL AND hidden_at IS NULL AND yanked_at IS NULL",
+        [organization.into(), package.into(), moment.into()],
+    )
 }
 
 /// Which versions a package has from now on.

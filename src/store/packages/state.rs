@@ -37,6 +37,12 @@ pub struct LiveVersion {
     /// When it was released.
     #[serde(flatten)]
     pub released: Released,
+    /// Whether that is open until it is listed: it counts as released then.
+    #[serde(deserialize_with = "flag")]
+    pub released_when_shown: bool,
+    /// Whether what it is now has ever been listed.
+    #[serde(deserialize_with = "flag")]
+    pub was_shown: bool,
     /// When its files were made: the date of its commit, or when they were uploaded.
     pub made_at: Millis,
     /// When what it is now was first published here.
@@ -65,7 +71,8 @@ impl LiveVersion {
 macro_rules! live_columns {
     () => {
         "SELECT p.name AS package_name, p.revision, v.normalized, v.pretty, v.ref_name, v.reference, v.is_default_branch,
-                v.manifest, v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.made_at, v.published_at,
+                v.manifest, v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.released_when_shown,
+                v.told_at IS NOT NULL AND NOT v.released_when_shown AS was_shown, v.made_at, v.published_at,
                 a.sha1 AS shasum, d.upstream_shasum AS promised_shasum, d.error AS dist_error,
                 v.yanked_at IS NOT NULL AS yanked,
                 v.hidden_at IS NOT NULL AS hidden
@@ -86,6 +93,9 @@ pub struct VersionHistory {
     /// When it was released.
     #[serde(flatten)]
     pub released: Released,
+    /// Whether that is open until it is listed.
+    #[serde(deserialize_with = "flag")]
+    pub released_when_shown: bool,
     /// When what it was was first published here.
     pub published_at: Millis,
     /// Whether an operator took it out of the metadata.
@@ -102,6 +112,7 @@ impl From<&LiveVersion> for VersionHistory {
             normalized: version.normalized.clone(),
             reference: version.reference.clone(),
             released: version.released,
+            released_when_shown: version.released_when_shown,
             published_at: version.published_at,
             yanked: version.yanked,
             hidden: version.hidden,
@@ -162,8 +173,8 @@ pub struct PackageState {
     /// Whether it is hidden from everybody.
     #[serde(deserialize_with = "flag")]
     pub hidden: bool,
-    /// The tags that are gone, and whatever else is gone that was marked by hand: what stays when they come back. Of a
-    /// former name, which may come back too, those that are there.
+    /// The tags that are gone, whatever else is gone that was marked by hand, and what waits for its zip with a date that was
+    /// stated: what stays when they come back. Of a former name, which may come back too, those that are there.
     #[serde(deserialize_with = "json_text")]
     pub former: Vec<VersionHistory>,
 }
@@ -183,11 +194,12 @@ macro_rules! state_columns {
                 p.hidden_at IS NOT NULL AS hidden,
                 (SELECT json_group_array(json_object(
                           'normalized', v.normalized, 'reference', v.reference, 'released_at', v.released_at,
-                          'security_fix', v.security_fix_at IS NOT NULL, 'published_at', v.published_at,
+                          'security_fix', v.security_fix_at IS NOT NULL,
+                          'released_when_shown', v.released_when_shown, 'published_at', v.published_at,
                           'yanked', v.yanked_at IS NOT NULL, 'hidden', v.hidden_at IS NOT NULL))
                    FROM versions v
                   WHERE v.package_id = p.id AND coalesce(v.removed_at, p.renamed_to) IS NOT NULL
-                    AND (v.ref_name LIKE 'refs/tags/%'
+                    AND (v.ref_name LIKE 'refs/tags/%' OR v.ref_name = 'awaited' AND NOT v.released_when_shown
                          OR coalesce(v.yanked_at, v.hidden_at, v.security_fix_at) IS NOT NULL)) AS former
            FROM packages p JOIN repositories r ON r.id = p.repository_id"
     };

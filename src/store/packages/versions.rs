@@ -168,6 +168,15 @@ pub fn mark_security_fix(organization: OrganizationId, package: &str, normalized
     )
 }
 
+/// The statement that says when a version was released that nobody could see yet (`None`: it is when it is shown).
+pub fn release(organization: OrganizationId, package: &str, normalized: &str, at: Option<Millis>, now: Millis) -> Stmt {
+    Stmt::new(
+        "UPDATE versions SET released_at = coalesce(?4, ?5), released_when_shown = ?4 IS NULL, updated_at = ?5
+          WHERE normalized = ?3 AND package_id = (SELECT id FROM packages WHERE organization_id = ?1 AND name = ?2)",
+        [organization.into(), package.into(), normalized.into(), at.into(), now.into()],
+    )
+}
+
 /// The statement that deletes a version with its dists.
 pub fn delete(organization: OrganizationId, package: &str, normalized: &str) -> Stmt {
     Stmt::new(

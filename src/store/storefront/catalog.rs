@@ -139,6 +139,9 @@ pub struct CatalogVersion {
     /// When it was released.
     #[serde(flatten)]
     pub released: Released,
+    /// Whether that is open until it is listed.
+    #[serde(deserialize_with = "flag")]
+    pub released_when_shown: bool,
     /// Whether it has no zip yet.
     #[serde(deserialize_with = "flag")]
     pub awaited: bool,
@@ -160,8 +163,8 @@ pub struct CatalogVersion {
 macro_rules! versions {
     () => {
         "SELECT v.id, v.uid, p.id AS package_id, p.uid AS package_uid, p.name AS package, v.pretty, v.normalized,
-                v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.removed_at IS NOT NULL AS awaited,
-                v.hidden_at IS NOT NULL AS hidden, v.filename, a.sha1, a.sha256, v.created_at, v.updated_at
+                v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.released_when_shown,
+                v.removed_at IS NOT NULL AS awaited, v.hidden_at IS NOT NULL AS hidden, v.filename, a.sha1, a.sha256, v.created_at, v.updated_at
            FROM versions v JOIN packages p ON p.id = v.package_id AND p.organization_id = ?1
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
            LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256
@@ -199,6 +202,8 @@ pub struct AwaitedVersion<'a> {
     pub security_fix: bool,
     /// What the shop calls its zip.
     pub filename: Option<&'a str>,
+    /// When it was released; `None` is when it is listed.
+    pub released_at: Option<Millis>,
 }
 
 /// Makes a version whose zip has yet to come, unless the package has `most`; whether it was made. Its batch fails with a
@@ -213,9 +218,9 @@ pub fn insert_version(
 ) -> Query<bool> {
     Query::any(
         "INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at,
-                removed_at, hidden_at, security_fix_at, filename, created_at, updated_at)
-         SELECT ?2, p.id, ?3, ?4, 'awaited', '', '{}', ?6, ?6, CASE WHEN ?5 THEN ?6 END, CASE WHEN ?9 THEN ?6 END, ?10,
-                ?6, ?6
+                released_when_shown, removed_at, hidden_at, security_fix_at, filename, created_at, updated_at)
+         SELECT ?2, p.id, ?3, ?4, 'awaited', '', '{}', coalesce(?11, ?6), ?11 IS NULL, ?6, CASE WHEN ?5 THEN ?6 END,
+                CASE WHEN ?9 THEN ?6 END, ?10, ?6, ?6
            FROM packages p
           WHERE p.id = ?1 AND p.organization_id = ?8
             AND (SELECT count(*) FROM versions v WHERE v.package_id = p.id) < ?7
@@ -231,6 +236,7 @@ pub fn insert_version(
             organization.into(),
             version.security_fix.into(),
             version.filename.into(),
+            version.released_at.into(),
         ],
     )
 }
@@ -245,7 +251,8 @@ pub fn update_awaiting_zip(
 ) -> Query<bool> {
     Query::any(
         "UPDATE versions SET normalized = ?2, pretty = ?3, hidden_at = CASE WHEN ?4 THEN ?5 END,
-                security_fix_at = CASE WHEN ?7 THEN coalesce(security_fix_at, ?5) END, filename = ?8, updated_at = ?5
+                security_fix_at = CASE WHEN ?7 THEN coalesce(security_fix_at, ?5) END, filename = ?8,
+                released_at = coalesce(?9, ?5), released_when_shown = ?9 IS NULL, updated_at = ?5
           WHERE id = ?1 AND ref_name = 'awaited' AND package_id IN (SELECT p.id FROM packages p WHERE p.organization_id = ?6)
          RETURNING id",
         [
@@ -257,6 +264,7 @@ pub fn update_awaiting_zip(
             organization.into(),
             version.security_fix.into(),
             version.filename.into(),
+            version.released_at.into(),
         ],
     )
 }

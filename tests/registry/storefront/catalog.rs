@@ -150,7 +150,7 @@ async fn a_version_waits_for_its_zip_and_is_published_with_it() {
     let waiting = version(&registry, &lib, json!({"name": "1.2.0"})).await.expect(201).json();
     let shape = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     let documented = ["id", "package_id", "name", "filename", "status", "created_at", "updated_at"];
-    assert_eq!(shape(&waiting), [&documented[..], &["security_fix"]].concat());
+    assert_eq!(shape(&waiting), [&documented[..], &["security_fix", "released_at"]].concat());
     assert_eq!(
         json!([waiting["package_id"], waiting["name"], waiting["filename"], waiting["status"]]),
         json!([lib["id"], "1.2.0", null, 1])

@@ -14,6 +14,7 @@ mod many_permissions;
 mod merges;
 mod permissions;
 mod preconditions;
+mod released;
 mod sales;
 mod security_fixes;
 mod undated;

@@ -256,6 +256,7 @@ impl Converter<'_> {
             reference: address.into(),
             manifest: parsed.text.into(),
             released_at,
+            released_when_shown: false,
             made_at: released_at,
             published_at: unmoved.map_or(now, |known| known.published_at),
         });

@@ -384,6 +384,7 @@ impl<'a> ImportBatch<'a> {
             known: KnownPackage { repository_id: ownership.owner, revision: ownership.revision },
             rendered: converted.rendered,
             live: converted.live,
+            released_at: None,
         });
         plan.changed.extend(converted.versions);
         plan.dists.extend(converted.dists);

@@ -151,6 +151,7 @@ impl NewlyVanished {
             known: KnownPackage { repository_id: known.ownership.owner, revision: known.ownership.revision },
             rendered,
             live: LiveVersions { package: name.to_string(), versions, default_branch },
+            released_at: None,
         })
     }
 }

@@ -377,8 +377,9 @@ impl ChangedRepository<'_> {
             source: &source,
             abandoned: state.and_then(|state| state.abandoned_override.as_deref()),
             hidden: is_hidden,
+            now,
         };
-        let mut packages = renaming.plans(&source)?;
+        let mut packages = renaming.plans(&source, now)?;
         packages.push(PackagePlan::own(name, state.map(|state| state.revision), context, &changes.versions)?);
         let plan = Plan {
             touched: if stays_listed { Touched::Versions } else { Touched::Names },

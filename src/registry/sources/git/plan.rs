@@ -191,6 +191,8 @@ impl ChangePlanner<'_> {
                 at: dates.released_at,
                 security_fix: history.is_some_and(|history| history.released.security_fix),
             },
+            released_when_shown: dates.released_when_shown,
+            was_shown: false,
             made_at: content.committed_at,
             published_at: dates.published_at,
             package_name: self.name.as_str().to_owned(),
@@ -284,8 +286,13 @@ impl ChangePlanner<'_> {
             let dates = RefDates { tagged_at, committed_at: content.committed_at };
             released::of_new_ref(dates, self.known.sync(), self.now)
         };
-        let released_at = released.map_or_else(of_new_ref, |history| history.released.at);
-        VersionDates { released_at, published_at: unmoved.map_or(self.now, |history| history.published_at) }
+        let stated =
+            released.map_or_else(of_new_ref, |history| (!history.released_when_shown).then_some(history.released.at));
+        VersionDates {
+            released_at: stated.unwrap_or(self.now),
+            released_when_shown: stated.is_none(),
+            published_at: unmoved.map_or(self.now, |history| history.published_at),
+        }
     }
 
     fn take(&self, changes: &mut Changes, candidate: &Candidate, mut decided: Decided<'_>) -> Result<(), Fault> {
@@ -324,6 +331,7 @@ impl ChangePlanner<'_> {
                 reference: version.reference.clone(),
                 manifest: version.manifest.clone(),
                 released_at: version.released.at,
+                released_when_shown: version.released_when_shown,
                 made_at: version.made_at,
                 published_at: version.published_at,
             });
@@ -337,6 +345,8 @@ impl ChangePlanner<'_> {
 struct VersionDates {
     /// When it was released.
     released_at: Millis,
+    /// Whether that is open until it is listed.
+    released_when_shown: bool,
     /// When what it is now was first published here.
     published_at: Millis,
 }

@@ -38,7 +38,8 @@ impl PublishedState {
         for (package, history) in live.chain(former) {
             let of_any_name =
                 histories_of_any_name.entry(history.normalized.clone()).or_insert_with(|| history.clone());
-            if history.released.at < of_any_name.released.at {
+            let order = |history: &VersionHistory| (history.released_when_shown, history.released.at);
+            if order(&history) < order(of_any_name) {
                 *of_any_name = history.clone();
             }
             if history.hidden {

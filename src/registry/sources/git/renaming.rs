@@ -4,7 +4,7 @@
 use composer::PackageName;
 use serde_json::{Value, json};
 
-use crate::ports::Stmt;
+use crate::ports::{Millis, Stmt};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
@@ -62,12 +62,13 @@ impl<'s> Renaming<'s> {
     }
 
     /// The old names as they are from now on.
-    pub fn plans(&self, source: &PackageSource) -> Result<Vec<PackagePlan>, Failure> {
+    pub fn plans(&self, source: &PackageSource, now: Millis) -> Result<Vec<PackagePlan>, Failure> {
         let plan = |state: &&PackageState| {
             let context = RenderContext {
                 source,
                 abandoned: Some(state.abandoned_override.as_deref().unwrap_or(self.to.as_str())),
                 hidden: state.hidden,
+                now,
             };
             let name = PackageName::parse(&state.name).map_err(Failure::internal)?;
             PackagePlan::own(&name, Some(state.revision), context, &self.known.versions_of(state))

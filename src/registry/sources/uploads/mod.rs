@@ -8,29 +8,29 @@
 //! 3. *Announce* the zip to the database, then *store* it: no blob is unknown, and a young one is not removed.
 //! 4. *Publish* in one batch, or nothing. Of two at once, one finds the package changed and reads it again.
 
+pub mod address;
 pub mod inspect;
 
 use std::time::Duration;
 
-use composer::{
-    Manifest, NormalizedVersion, PackageName, PrettyVersion, Stability, check_requirable, normalize, normalize_name,
-};
+use composer::{Manifest, NormalizedVersion, PackageName, PrettyVersion, Stability, normalize};
 use serde_json::json;
 
-use crate::ports::Millis;
 use crate::registry::access::actor::Actor;
-use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
+use crate::registry::kernel::dates::rfc3339;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::memory::Permit;
 use crate::registry::packages::publish::{
     Attempt, Change, Plan, RenderContext, Snapshot, apply, publish as publish_plan,
 };
+use crate::registry::packages::released;
 use crate::registry::packages::revise::PackageSnapshot;
 use crate::registry::sources::archive_store::acquire_build_permit;
 use crate::registry::sources::incoming_zip::ReceivedZip;
+use crate::registry::sources::uploads::address::UploadAddress;
 use crate::registry::sources::uploads::inspect::{MAX_ZIP_BYTES, Readable, ZipContents, inspect};
 use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
@@ -44,46 +44,6 @@ use crate::store::sources::uploads::{self, ExistingVersion, Id};
 
 /// Most versions of one package, as with a repository's.
 pub const MAX_VERSIONS: usize = 5000;
-
-/// Which version of which package a zip is uploaded as.
-#[derive(Debug, Clone)]
-pub struct UploadAddress {
-    name: PackageName,
-    pretty: PrettyVersion,
-    version: NormalizedVersion,
-    /// Whether it is to be hidden; `None` leaves that as it is.
-    pub hidden: Option<bool>,
-    /// Whether it is a security fix; `None` leaves that as it is.
-    pub security_fix: Option<bool>,
-}
-
-impl UploadAddress {
-    /// Reads an address, which `view` must cover: what somebody may not see, they may not publish.
-    ///
-    /// # Errors
-    /// `Invalid` for what is no name or no version, `Forbidden` for what the view does not cover.
-    pub fn parse(view: &View, name: &str, version: &str, now: Millis) -> Result<Self, Failure> {
-        let name = PackageName::parse_ignoring_case(name)
-            .map_err(|error| Failure::invalid_field("name", error.to_string()))?;
-        let normalized = check_version("version", version)?;
-        if !view.version_filter(name.as_str()).sees(&normalized, Some(Released::at(now))) {
-            let message = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
-            return Err(Failure::new(Kind::Forbidden, message));
-        }
-        Ok(Self { name, pretty: version.into(), version: normalized, hidden: None, security_fix: None })
-    }
-}
-
-/// A version that a zip may be published as; `field` is what the request calls it.
-pub fn check_version(field: &str, version: &str) -> Result<NormalizedVersion, Failure> {
-    let wrong = |reason: String| Failure::invalid_field(field, reason);
-    if version.trim() != version || version.contains(char::is_control) {
-        return Err(wrong("must have no blanks at its ends and no control characters".to_owned()));
-    }
-    let normalized = normalize_name(version).map_err(|error| wrong(error.to_string()))?;
-    check_requirable(version, &normalized).map_err(|error| wrong(error.to_string()))?;
-    Ok(normalized)
-}
 
 /// How long an upload waits for another one of the same credential.
 const TURN_PATIENCE: Duration = Duration::from_secs(25);
@@ -311,6 +271,7 @@ impl Publisher<'_> {
             }
             None => Ok(None),
             Some(taken) if taken.sha256.as_deref() == Some(&self.artifact.sha256) => {
+                self.check_date_of_published(&stored.draft.versions)?;
                 Ok(Some(self.uploaded(Some(taken))))
             }
             // The zip takes its place.
@@ -323,6 +284,17 @@ impl Publisher<'_> {
                 );
                 Err(Failure::new(Kind::Conflict, message))
             }
+        }
+    }
+
+    /// Refuses another date for what is published already.
+    fn check_date_of_published(&self, versions: &[LiveVersion]) -> Result<(), Failure> {
+        let known = versions.iter().find(|known| known.normalized == self.address.version.as_str());
+        match known.filter(|_| self.address.released_at.is_some()) {
+            Some(known) if !released::is(known.released, known.released_when_shown, self.address.released_at) => {
+                Err(released::stays(&known.pretty, &known.package_name, known.released.at))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -384,6 +356,7 @@ impl Publisher<'_> {
             source: &source,
             abandoned: package.and_then(|package| package.abandoned()),
             hidden: package.is_some_and(|package| package.hidden),
+            now: self.app.now(),
         };
         let plan = stored.draft.plan(organization, repository_id, &self.address.name, context, &versions)?;
         self.with_contents(plan, version, stored.existing_reference.as_ref())
@@ -399,6 +372,10 @@ impl Publisher<'_> {
             asked.unwrap_or_else(|| known.as_ref().is_some_and(mark))
         };
         let pretty = stored.existing_reference.as_ref().map_or(&self.address.pretty, |existing| &existing.pretty);
+        // Another zip in the place of a dev version's is released anew.
+        let is_row_dated = |known: &&VersionHistory| !known.released_when_shown && stored.existing_reference.is_none();
+        let stated = known.as_ref().filter(is_row_dated).map(|known| known.released.at);
+        let stated = self.address.released_at.or(stated);
         LiveVersion {
             package_name: self.address.name.as_str().to_owned(),
             revision: 0,
@@ -409,9 +386,11 @@ impl Publisher<'_> {
             is_default_branch: false,
             manifest: String::from_utf8_lossy(&self.contents.manifest).into(),
             released: Released {
-                at: self.app.now(),
+                at: stated.unwrap_or_else(|| self.app.now()),
                 security_fix: is_marked(self.address.security_fix, |known| known.released.security_fix),
             },
+            released_when_shown: stated.is_none(),
+            was_shown: false,
             made_at: self.app.now(),
             published_at: self.app.now(),
             shasum: Some(self.artifact.sha1.clone()),
@@ -448,6 +427,7 @@ impl Publisher<'_> {
                 "sha256": self.artifact.sha256,
                 "size": self.artifact.size,
                 "replaced": replaced.map(|replaced| &replaced.sha256),
+                "released_at": self.address.released_at.map(rfc3339),
             }),
         };
         let mut changes = vec![self.by.record(self.app, &event)?];
@@ -470,6 +450,7 @@ impl Publisher<'_> {
                 reference: version.reference,
                 manifest: version.manifest,
                 released_at: version.released.at,
+                released_when_shown: version.released_when_shown,
                 made_at: version.made_at,
                 published_at: version.published_at,
             }],
