@@ -72,6 +72,21 @@ impl Stability {
             .ok_or_else(|| InvalidStability(name.to_owned()))
     }
 
+    /// A requirement that lets a project have versions of `self` and what is more stable, whatever its own minimum stability:
+    /// `1.*` with [`Self::Beta`] is `1.*@beta`. It is `constraint` as it is when that says so already.
+    pub fn required(self, constraint: &str) -> String {
+        let last = constraint.rsplit('|').next().unwrap_or_default().trim();
+        let is_one = |text: &str| !text.contains([' ', ','].as_slice());
+        // Composer takes the stability of a constraint that is one word for a flag.
+        let is_implied = is_one(constraint) && Self::of(constraint) >= self;
+        if self == Self::Stable || constraint.contains('@') || is_implied {
+            return constraint.to_owned();
+        }
+        // Behind a range with a hyphen the flag would not be read.
+        let joint = if is_one(last) { "" } else { ", " };
+        format!("{constraint}{joint}@{self}")
+    }
+
     /// Composer's spelling: all lower case but `RC`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -127,5 +142,24 @@ mod tests {
         assert_eq!(serde_json::to_string(&Stability::Rc).expect("json"), "\"RC\"");
         assert_eq!(serde_json::from_str::<Stability>("\"rc\"").expect("json"), Stability::Rc);
         assert!(Stability::parse("unstable").is_err());
+    }
+
+    #[test]
+    fn a_requirement_has_the_flag_that_composer_needs_and_no_other() {
+        for (stability, constraint, expected) in [
+            (Stability::Stable, "1.*", "1.*"),
+            (Stability::Beta, "1.*", "1.*@beta"),
+            (Stability::Rc, "*", "*@RC"),
+            (Stability::Beta, "^1.0 || ^2.0", "^1.0 || ^2.0@beta"),
+            (Stability::Beta, ">=1.0 <2.0", ">=1.0 <2.0, @beta"),
+            (Stability::Beta, "1.0 - 2.0", "1.0 - 2.0, @beta"),
+            (Stability::Beta, "3.* || >=1.0,<2.0", "3.* || >=1.0,<2.0, @beta"),
+            (Stability::Beta, "2.0.0-beta1", "2.0.0-beta1"),
+            (Stability::Alpha, "2.0.0-beta1", "2.0.0-beta1@alpha"),
+            (Stability::Dev, "dev-main", "dev-main"),
+            (Stability::Beta, "1.*@dev", "1.*@dev"),
+        ] {
+            assert_eq!(stability.required(constraint), expected, "{constraint} with {stability}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod actor;
 pub mod authenticate;
+pub mod availability;
 pub mod caller;
 pub mod caller_cache;
 pub mod credential_cache;

@@ -264,21 +264,6 @@ impl View {
         self.grants.iter().filter(|grant| grant.is_unlimited()).map(|grant| grant.target.as_str())
     }
 
-    /// What a package's versions are limited to, as one Composer constraint: whatever one of the grants of it allows.
-    pub fn constraint(&self, package: &str) -> String {
-        let mut parts: Vec<&str> = Vec::new();
-        for grant in self.grants.iter().filter(|grant| grant.target.covers(package)) {
-            let part = grant.constraint();
-            if part == "*" {
-                return part.to_owned();
-            }
-            if !parts.contains(&part) {
-                parts.push(part);
-            }
-        }
-        parts.join(" || ")
-    }
-
     /// Whether nothing is hidden from this view.
     pub fn sees_everything(&self) -> bool {
         self.fingerprint == Fingerprint::Everything

@@ -30,6 +30,12 @@ pub async fn list(app: &App, issuer: &Issuer, consumer_id: i64) -> Result<Vec<To
     Ok(rows.into_iter().map(|row| row.token).filter(|token| token.uid != consumer.uid).collect())
 }
 
+/// Refuses a token that the consumer does not have, by its public id.
+pub async fn require(app: &App, issuer: &Issuer, consumer_id: i64, uid: &str) -> Result<(), Failure> {
+    let tokens = list(app, issuer, consumer_id).await?;
+    if tokens.iter().any(|token| token.uid == uid) { Ok(()) } else { Err(no_token()) }
+}
+
 /// A token that was just made.
 pub struct CreatedToken {
     /// What is presented.

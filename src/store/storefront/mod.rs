@@ -8,6 +8,7 @@ pub mod consumers;
 pub mod deliveries;
 pub mod endings;
 pub mod entitlements;
+pub mod offers;
 pub mod permission_edits;
 pub mod permission_lists;
 pub mod webhooks;

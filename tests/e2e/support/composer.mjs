@@ -43,10 +43,9 @@ export function createProject({ url, auth, composerJson = {} }) {
   writeFileSync(join(folder, "composer.json"), JSON.stringify(json, null, 2));
   if (auth) writeFileSync(join(folder, "auth.json"), JSON.stringify(credentials(new URL(url).host, auth)));
 
-  /** Runs one command and resolves to `{ code, stdout, stderr, output }`. */
-  function composer(...args) {
+  function run(program, args, env = {}) {
     return new Promise((resolve, reject) => {
-      const child = spawn(PROGRAM, [...args, "--no-interaction", "--no-ansi", "--no-progress"].filter(wanted(args[0])), {
+      const child = spawn(program, args, {
         cwd: folder,
         env: {
           PATH: process.env.PATH,
@@ -55,6 +54,7 @@ export function createProject({ url, auth, composerJson = {} }) {
           COMPOSER_ALLOW_SUPERUSER: "1",
           COMPOSER_NO_AUDIT: "1",
           HOME: root,
+          ...env,
         },
         stdio: ["ignore", "pipe", "pipe"],
         timeout: TIMEOUT,
@@ -71,7 +71,12 @@ export function createProject({ url, auth, composerJson = {} }) {
   const path = (name) => join(folder, name);
   return {
     folder,
-    composer,
+    /** Runs one command and resolves to `{ code, stdout, stderr, output }`. */
+    composer: (...args) =>
+      run(PROGRAM, [...args, "--no-interaction", "--no-ansi", "--no-progress"].filter(wanted(args[0]))),
+    /** The same of a line that somebody has copied into a shell; `env` is added to its environment. */
+    shell: (line, env) =>
+      run("bash", ["-c", `composer() { "$PROGRAM" "$@"; }\n${line}`], { PROGRAM, COMPOSER_NO_INTERACTION: "1", ...env }),
     /** A file of the project as text, or `null`. */
     read: (name) => (existsSync(path(name)) ? readFileSync(path(name), "utf8") : null),
     /** A JSON file of the project, such as composer.lock. */

@@ -8,6 +8,7 @@ mod denials;
 mod erasure;
 mod events;
 mod faults;
+mod instructions;
 mod known_customers;
 mod limited_shops;
 mod many_permissions;
