@@ -7,13 +7,14 @@
 //! | the organization of a request | [`tenant`] |
 //! | handlers and their routes | [`handler`], [`routes`] |
 //! | who may call an operation, and the caller | [`requirement`], [`request_auth`] |
-//! | bodies, queries and path parameters | [`body`], [`extract`], [`idempotency`], [`moment`], [`secret`], [`zip_body`] |
+//! | bodies, queries and path parameters | [`abandoned`], [`body`], [`extract`], [`idempotency`], [`moment`], [`secret`], [`zip_body`] |
 //! | whose page a request comes from | [`cross_site`] |
 //! | what a change must find | [`if_match`] |
 //! | lists in pages | [`paging`] |
 //! | responses | [`response`], [`caching`], [`range`], [`pass_through`] |
 //! | failures in the surface's dialect | [`failure`] |
 
+pub mod abandoned;
 pub mod body;
 pub mod caching;
 pub mod cross_site;

@@ -4,6 +4,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::http::kit::abandoned::Abandoned;
 use crate::http::kit::extract::{JsonBody, PathParams, update};
 use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
@@ -14,8 +15,9 @@ use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::rfc3339;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::packages::manage::{self, ManagedBy, PackageChanges};
+use crate::registry::packages::manage::{self, PackageChanges};
 use crate::registry::packages::read;
+use crate::registry::packages::revise::ManagedBy;
 use crate::store::Update;
 use crate::store::packages::lists::{PackageFilter, PackageRow, Sort, SortKey};
 
@@ -224,25 +226,10 @@ pub struct PackageRequest {
     description: Update<String>,
 }
 
-/// Whether a package is abandoned.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Abandoned {
-    Flag(bool),
-    Replacement(String),
-}
-
 impl From<PackageRequest> for PackageChanges {
     fn from(request: PackageRequest) -> Self {
-        let text = |abandoned| match abandoned {
-            Abandoned::Flag(flag) => flag.to_string(),
-            Abandoned::Replacement(name) => name,
-        };
         Self {
-            abandoned: match request.abandoned {
-                Update::Keep => Update::Keep,
-                Update::Set(value) => Update::Set(value.map(text)),
-            },
+            abandoned: request.abandoned.map(Abandoned::into_stored),
             description: request.description,
             hidden: None,
         }

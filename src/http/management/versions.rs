@@ -19,6 +19,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::manage_versions::{VersionChange, change_version};
 use crate::registry::packages::read;
 use crate::registry::packages::released::undated;
+use crate::registry::packages::revise::ManagedBy;
 use crate::store::packages::remarks::{Remark, RemarkKind};
 use crate::store::packages::versions::VersionRow;
 
@@ -177,7 +178,7 @@ async fn change_and_show(
     change: VersionChange,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    change_version(auth.app(), &actor, &id, &version, change).await?;
+    change_version(auth.app(), &actor, ManagedBy::Operator, &id, &version, change).await?;
     let row = read::version(auth.app(), &actor.view, &id, &version).await?;
     Ok(ok(&VersionDetails::from(row)))
 }
@@ -248,7 +249,7 @@ pub async fn delete_version(
     PathParams([id, version]): PathParams<2>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    change_version(auth.app(), &actor, &id, &version, VersionChange::Delete).await?;
+    change_version(auth.app(), &actor, ManagedBy::Operator, &id, &version, VersionChange::Delete).await?;
     Ok(message("Version deleted"))
 }
 

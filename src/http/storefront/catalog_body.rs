@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::http::kit::abandoned::Abandoned;
 use crate::http::kit::extract::update;
 use crate::http::kit::moment::Moment;
 use crate::registry::kernel::dates::php_date;
@@ -22,6 +23,11 @@ pub struct StorefrontPackageView {
     status: i64,
     created_at: String,
     updated_at: String,
+    /// Its id at `/api/packages`.
+    uid: String,
+    /// Whether it is abandoned, or the package to use instead.
+    #[schema(value_type = Value)]
+    abandoned: Abandoned,
 }
 
 impl From<PackageRow> for StorefrontPackageView {
@@ -33,6 +39,8 @@ impl From<PackageRow> for StorefrontPackageView {
             status: 1,
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),
+            uid: row.uid,
+            abandoned: Abandoned::from_stored(row.abandoned),
         }
     }
 }
@@ -46,6 +54,8 @@ impl From<CatalogPackage> for StorefrontPackageView {
             status: i64::from(!row.hidden),
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),
+            uid: row.uid,
+            abandoned: Abandoned::from_stored(row.abandoned),
         }
     }
 }
@@ -62,11 +72,20 @@ pub struct StorefrontPackageRequest {
     description: Update<String>,
     /// 1 (the default) is shown, 0 is hidden: for everybody but shops it is as if it were not there.
     status: Option<i64>,
+    /// Whether it is abandoned, or the package to use instead; null leaves it to composer.json. Composer warns of it.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Value>)]
+    abandoned: Update<Abandoned>,
 }
 
 impl From<StorefrontPackageRequest> for PackageSpec {
     fn from(request: StorefrontPackageRequest) -> Self {
-        Self { name: request.name, description: request.description, status: request.status }
+        Self {
+            name: request.name,
+            description: request.description,
+            status: request.status,
+            abandoned: request.abandoned.map(Abandoned::into_stored),
+        }
     }
 }
 
@@ -87,6 +106,10 @@ pub struct StorefrontVersionView {
     security_fix: bool,
     /// The date by which it is sold; null until it is shown for the first time, unless that was stated.
     released_at: Option<String>,
+    /// Its id at `/api/packages/{id}/versions`.
+    uid: String,
+    /// Whether it was taken out of the metadata; lock files that name it still work.
+    yanked: bool,
 }
 
 impl From<CatalogVersion> for StorefrontVersionView {
@@ -100,6 +123,8 @@ impl From<CatalogVersion> for StorefrontVersionView {
             created_at: php_date(row.created_at),
             updated_at: php_date(row.updated_at),
             security_fix: row.released.security_fix,
+            uid: row.uid,
+            yanked: row.yanked,
             released_at: (!row.released_when_shown).then(|| php_date(row.released.at)),
         }
     }
@@ -124,6 +149,9 @@ pub struct StorefrontVersionRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<Moment>)]
     released_at: Update<Moment>,
+    /// Whether it is taken out of the metadata, so that nobody comes to require it; whoever has it in a lock file goes on
+    /// downloading it.
+    yanked: Option<bool>,
 }
 
 impl From<StorefrontVersionRequest> for VersionSpec {
@@ -134,6 +162,7 @@ impl From<StorefrontVersionRequest> for VersionSpec {
             status: request.status,
             security_fix: request.security_fix,
             released_at: request.released_at.map(|Moment(moment)| moment),
+            yanked: request.yanked,
         }
     }
 }

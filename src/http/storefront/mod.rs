@@ -2,6 +2,7 @@
 //!
 //! Paths, fields and times are those of the storefront document, as far as it goes; ids are integers.
 
+mod advisories;
 mod bulk_permissions;
 mod catalog_body;
 mod consumer_body;
@@ -29,6 +30,8 @@ pub fn routes() -> Routes {
             packages::update_storefront_package,
             packages::delete_storefront_package
         ))
+        .routes(routes!(advisories::list_storefront_advisories, advisories::create_storefront_advisory))
+        .routes(routes!(advisories::delete_storefront_advisory))
         .routes(routes!(versions::list_storefront_versions, versions::create_storefront_version))
         .routes(routes!(
             versions::get_storefront_version,

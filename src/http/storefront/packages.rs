@@ -1,35 +1,60 @@
 //! Packages as shops keep them, the hidden ones too.
 
 use axum::response::Response;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
 use crate::http::storefront::catalog_body::{StorefrontPackageRequest, StorefrontPackageView};
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::catalog;
+use crate::registry::storefront::catalog::{self, PackageKey};
+
+/// Which packages.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StorefrontPackagesQuery {
+    /// Only that with this id at `/api/packages`
+    uid: Option<String>,
+    /// Only that of this name
+    name: Option<String>,
+}
+
+impl StorefrontPackagesQuery {
+    fn key(&self) -> Result<Option<PackageKey<'_>>, Failure> {
+        match (self.uid.as_deref(), self.name.as_deref()) {
+            (Some(_), Some(_)) => Err(Failure::invalid_field("uid", "cannot be asked for together with `name`")),
+            (Some(uid), None) => Ok(Some(PackageKey::Uid(uid))),
+            (None, name) => Ok(name.map(PackageKey::Name)),
+        }
+    }
+}
 
 /// Packages, the oldest first, with those that are hidden.
 #[utoipa::path(
     get,
     path = "/packages",
     tag = "storefront",
-    params(LimitOffset),
+    params(StorefrontPackagesQuery, LimitOffset),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>)
     )
 )]
 pub async fn list_storefront_packages(
     auth: RequestAuth<StorefrontRead>,
-    query: Result<ListQuery<NoFilter>, Failure>,
+    query: Result<ListQuery<StorefrontPackagesQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let page = query?.page;
+    let ListQuery { filter, page } = query?;
     let app = auth.app();
-    let (rows, total) = catalog::packages(app, &view, page.rows()).await?;
+    let (rows, total) = match filter.key()? {
+        Some(key) => page.rows().of(catalog::find_package(app, &view, key).await?.into_iter().collect()),
+        None => catalog::packages(app, &view, page.rows()).await?,
+    };
     Ok(page.respond(rows.into_iter().map(StorefrontPackageView::from), total))
 }
 

@@ -3,9 +3,11 @@
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
+use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok, with_status};
@@ -14,7 +16,17 @@ use crate::http::storefront::catalog_body::{StorefrontVersionRequest, Storefront
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::sources::uploads;
-use crate::registry::storefront::catalog_versions;
+use crate::registry::storefront::catalog_versions::{self, VersionsFilter};
+
+/// Which versions of a package.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StorefrontVersionsQuery {
+    /// Only that with this id at `/api/packages/{id}/versions`
+    uid: Option<String>,
+    /// Only that which is written so, or is the same to composer: `1.2` and `v1.2.0` are
+    version: Option<String>,
+}
 
 /// A package's versions, the oldest first, with those that are hidden and those that wait for their zip.
 #[utoipa::path(
@@ -23,6 +35,7 @@ use crate::registry::storefront::catalog_versions;
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The package's id"),
+        StorefrontVersionsQuery,
         LimitOffset
     ),
     responses(
@@ -33,12 +46,13 @@ use crate::registry::storefront::catalog_versions;
 pub async fn list_storefront_versions(
     auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
-    query: Result<ListQuery<NoFilter>, Failure>,
+    query: Result<ListQuery<StorefrontVersionsQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let page = query?.page;
+    let ListQuery { filter, page } = query?;
     let id = id_of(&id, "Package")?;
-    let (rows, total) = catalog_versions::versions(auth.app(), &view, id, page.rows()).await?;
+    let filter = VersionsFilter { uid: filter.uid.as_deref(), version: filter.version.as_deref() };
+    let (rows, total) = catalog_versions::versions(auth.app(), &view, id, filter, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(StorefrontVersionView::from), total))
 }
 

@@ -11,7 +11,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::publish::{Attempt, Change, Plan, RenderContext, Snapshot, apply, publish};
-use crate::registry::packages::revise::{PackageSnapshot, check_changeable, context_of};
+use crate::registry::packages::revise::{ManagedBy, PackageSnapshot, check_changeable, context_of};
 use crate::store::Update;
 use crate::store::kernel::organizations;
 use crate::store::kernel::webhook_events::{Withdrawal, notify_withdrawn};
@@ -104,15 +104,6 @@ impl PackageChanges {
         let named = [("abandoned", text(&self.abandoned)), ("description", text(&self.description))];
         named.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect()
     }
-}
-
-/// Who changes a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ManagedBy {
-    /// An operator, for whom nothing is there that is hidden.
-    Operator,
-    /// A shop, which goes on seeing what it hides.
-    Shop,
 }
 
 /// The package that was read, if all of it is `view`'s to change.

@@ -18,7 +18,7 @@ use crate::registry::kernel::dates::rfc3339;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::publish::{Attempt, Change, Plan, apply, publish};
 use crate::registry::packages::released;
-use crate::registry::packages::revise::{PackageSnapshot, check_changeable, context_of};
+use crate::registry::packages::revise::{ManagedBy, PackageSnapshot, check_changeable, context_of};
 use crate::store::kernel::webhook_events::{Withdrawal, notify_withdrawn};
 use crate::store::packages::changes::delete_empty;
 use crate::store::packages::remarks;
@@ -76,11 +76,6 @@ impl VersionChange {
     fn deletes(self) -> bool {
         matches!(self, Self::Delete | Self::Remove)
     }
-
-    /// Whether it is a shop's, which goes on seeing what it hides.
-    fn is_storefront_only(self) -> bool {
-        !matches!(self, Self::Yank | Self::Unyank | Self::Delete)
-    }
 }
 
 /// Changes one version of a package, named by its public id or its name. Doing it again changes nothing.
@@ -90,18 +85,20 @@ impl VersionChange {
 pub async fn change_version(
     app: &App,
     by: &Actor,
+    who: ManagedBy,
     key: &str,
     version: &str,
     change: VersionChange,
 ) -> Result<(), Failure> {
     let snapshot = PackageSnapshot::read(app, by.organization(), key).await?;
-    find(&snapshot, &by.view, version, change)?;
-    apply(app, by.organization(), snapshot, ChangeOfVersion { app, by, key, version, change }).await
+    find(&snapshot, &by.view, who, version)?;
+    apply(app, by.organization(), snapshot, ChangeOfVersion { app, by, who, key, version, change }).await
 }
 
 struct ChangeOfVersion<'a> {
     app: &'a App,
     by: &'a Actor,
+    who: ManagedBy,
     key: &'a str,
     version: &'a str,
     change: VersionChange,
@@ -116,7 +113,7 @@ impl Change for ChangeOfVersion<'_> {
     }
 
     async fn write(&mut self, snapshot: &PackageSnapshot) -> Result<Attempt<()>, Failure> {
-        let found = find(snapshot, &self.by.view, self.version, self.change).ok();
+        let found = find(snapshot, &self.by.view, self.who, self.version).ok();
         let Some(found) = found.filter(|found| !is_done(&snapshot.versions[found.position], self.change)) else {
             return Ok(Attempt::Done(()));
         };
@@ -137,22 +134,22 @@ struct FoundVersion<'d> {
     position: usize,
 }
 
-/// The version that is meant, if `view` sees it.
+/// The version that is meant, if `view` sees it, and it is not hidden from `who`.
 fn find<'d>(
     snapshot: &'d PackageSnapshot,
     view: &View,
+    who: ManagedBy,
     version: &str,
-    change: VersionChange,
 ) -> Result<FoundVersion<'d>, Failure> {
     let package = snapshot.package.as_ref().ok_or_else(|| Failure::not_found("Package"))?;
     let scope = view.version_filter(&package.name);
-    if matches!(scope, VersionFilter::Nothing) || package.hidden && !change.is_storefront_only() {
+    if matches!(scope, VersionFilter::Nothing) || package.hidden && who == ManagedBy::Operator {
         return Err(Failure::not_found("Package"));
     }
     let normalized = normalize_name(version).map(|normalized| normalized.as_str().to_owned()).unwrap_or_default();
     let is_meant = |known: &LiveVersion| {
         (known.pretty == version || known.normalized == normalized)
-            && (!known.hidden || change.is_storefront_only())
+            && (!known.hidden || who == ManagedBy::Shop)
             && scope.sees(&NormalizedVersion::from_stored(known.normalized.clone()), Some(known.released))
     };
     let position = snapshot.versions.iter().position(is_meant).ok_or_else(|| Failure::not_found("Version"))?;

@@ -69,6 +69,15 @@ impl PackageSnapshot {
     }
 }
 
+/// Who changes a package or its versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManagedBy {
+    /// An operator, for whom nothing is there that is hidden.
+    Operator,
+    /// A shop, which goes on seeing what it hides.
+    Shop,
+}
+
 /// What decides about a package's documents so far.
 pub fn context_of(package: &PackageState, now: Millis) -> RenderContext<'_> {
     RenderContext { source: &package.source, abandoned: package.abandoned(), hidden: package.hidden, now }

@@ -279,6 +279,18 @@ pub async fn list(
     Ok(store::advisories(&*app.ports.database, view.organization(), filter, page).await?)
 }
 
+/// Most advisories of one package that are listed: a package has a few.
+const MAX_OF_PACKAGE: Page = Page { limit: 1000, offset: 0 };
+
+/// A page of the advisories of a package that concern a version which `view` sees, newest first, and how many there are in all.
+pub async fn of_package(app: &App, view: &View, package: &str, page: Page) -> Result<(Vec<AdvisoryRow>, i64), Failure> {
+    let filter = NoticeFilter { package: Some(package), class: None };
+    let (mut rows, _) = list(app, view, filter, MAX_OF_PACKAGE).await?;
+    let concerns = Concerns::load(app, view, [package]).await?;
+    rows.retain(|row| concerns.is_shown(&row.package_name, &row.affected_versions));
+    Ok(page.of(rows))
+}
+
 /// An entry of a filter list about to be written down.
 #[derive(Debug, Clone, Default)]
 pub struct EntrySpec {

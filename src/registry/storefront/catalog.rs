@@ -12,7 +12,8 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::packages::manage::{self, ManagedBy, PackageChanges};
+use crate::registry::packages::manage::{self, PackageChanges};
+use crate::registry::packages::revise::ManagedBy;
 use crate::store::kernel::organizations::{Touched, touch};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::uploads::insert_repository;
@@ -33,6 +34,8 @@ pub struct PackageSpec {
     pub description: Update<String>,
     /// 1 is shown, 0 is hidden.
     pub status: Option<i64>,
+    /// `true`, `false` or the name of the package to use instead; cleared leaves it to composer.json.
+    pub abandoned: Update<String>,
 }
 
 /// Whether a `status` hides what it is of.
@@ -61,6 +64,25 @@ pub async fn packages(app: &App, view: &View, page: Page) -> Result<(Vec<Catalog
     let (ids, total) = page.of(visible_packages(app, view).await?);
     let rows = app.ports.database.ask(catalog::packages_by_ids(view.organization(), &ids, false)).await?;
     Ok((rows, total))
+}
+
+/// What one package is known by outside of the storefront.
+#[derive(Debug, Clone, Copy)]
+pub enum PackageKey<'a> {
+    /// Its public id.
+    Uid(&'a str),
+    /// `vendor/package`.
+    Name(&'a str),
+}
+
+/// The package with this key, if there is one that `view` sees.
+pub async fn find_package(app: &App, view: &View, key: PackageKey<'_>) -> Result<Option<CatalogPackage>, Failure> {
+    let (organization, with_versions) = (view.organization(), !view.sees_everything());
+    let query = match key {
+        PackageKey::Uid(uid) => catalog::package_by_uid(organization, uid, with_versions),
+        PackageKey::Name(name) => catalog::package_by_name(organization, name, with_versions),
+    };
+    Ok(app.ports.database.ask(query).await?.filter(|package| sees(view, package)))
 }
 
 /// The numbers of the packages that a limited view sees some version of. Versions are read of those alone that it does not see
@@ -102,6 +124,10 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
         PackageName::parse_ignoring_case(&name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
     let name = name.as_str();
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
+    if spec.abandoned.is_set() {
+        let message = "can be said of a package that is there. Make it first, then change it";
+        return Err(Failure::invalid_field("abandoned", message));
+    }
     let description = spec.description.into_value();
     manage::check_description(description.as_deref())?;
     if !matches!(by.view.version_filter(name), VersionFilter::All) {
@@ -119,7 +145,7 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
         event("repository.created", &repository, None, json!({ "kind": RepositoryKind::Artifact }))?,
         catalog::insert_package(by.organization(), &new, now),
         event("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
-        catalog::package_by_name(by.organization(), name),
+        catalog::package_by_name(by.organization(), name, false),
     );
     let (.., package) = app.ports.database.ask(batch).await.map_err(|error| match error {
         DatabaseError::Conflict(_) => Failure::new(Kind::Conflict, format!("There is a package {name} already.")),
@@ -137,13 +163,16 @@ pub async fn change_package(app: &App, by: &Actor, id: i64, spec: PackageSpec) -
         let message = "cannot be changed: the zips of a package name it. Make another package";
         return Err(Failure::invalid_field("name", message));
     }
-    // A description that is the present one is no news.
-    let said = if matches!(&spec.description, Update::Set(text) if *text == old.description) {
-        Update::Keep
-    } else {
-        spec.description
+    // What is so already is no news, and is left to composer.json.
+    let news = |update: Update<String>, known: Option<&str>| match update {
+        Update::Set(said) if said.as_deref() == known => Update::Keep,
+        update => update,
     };
-    let changes = PackageChanges { abandoned: Update::Keep, description: said, hidden };
+    let changes = PackageChanges {
+        abandoned: news(spec.abandoned, Some(old.abandoned.as_deref().unwrap_or("false"))),
+        description: news(spec.description, old.description.as_deref()),
+        hidden,
+    };
     manage::change_package(app, by, ManagedBy::Shop, &old.uid, changes).await?;
     package(app, &by.view, id).await
 }

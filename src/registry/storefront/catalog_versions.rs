@@ -3,7 +3,7 @@
 //! A version without a zip is nowhere but here, until its zip is uploaded. The metadata is written by
 //! `packages::manage_versions` and `sources::uploads`.
 
-use composer::NormalizedVersion;
+use composer::{NormalizedVersion, normalize_name};
 use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Millis};
@@ -16,6 +16,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::packages::manage_versions::{VersionChange, change_version as change_published};
 use crate::registry::packages::released;
+use crate::registry::packages::revise::ManagedBy;
 use crate::registry::sources::incoming_zip::ReceivedZip;
 use crate::registry::sources::uploads::address::{UploadAddress, check_version};
 use crate::registry::sources::uploads::{self, MAX_VERSIONS, Uploaded};
@@ -43,6 +44,26 @@ pub struct VersionSpec {
     pub security_fix: Option<bool>,
     /// When it was released; cleared is when it is shown for the first time.
     pub released_at: Update<Millis>,
+    /// Whether it is taken out of the metadata, while lock files that name it go on working.
+    pub yanked: Option<bool>,
+}
+
+/// Which versions of a package a list holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VersionsFilter<'a> {
+    /// Only that with this public id.
+    pub uid: Option<&'a str>,
+    /// Only that which is written so, or is the same to Composer.
+    pub version: Option<&'a str>,
+}
+
+impl VersionsFilter<'_> {
+    fn holds(&self, row: &CatalogVersion) -> bool {
+        let is_written = |version: &str| {
+            row.pretty == version || normalize_name(version).is_ok_and(|version| version.as_str() == row.normalized)
+        };
+        self.uid.is_none_or(|uid| row.uid == uid) && self.version.is_none_or(is_written)
+    }
 }
 
 fn no_version() -> Failure {
@@ -59,6 +80,7 @@ pub async fn versions(
     app: &App,
     view: &View,
     package_id: i64,
+    filter: VersionsFilter<'_>,
     page: Page,
 ) -> Result<(Vec<CatalogVersion>, i64), Failure> {
     let batch = (
@@ -67,7 +89,8 @@ pub async fn versions(
     );
     let (package, versions) = app.ports.database.ask(batch).await?;
     one_package(package, view)?;
-    Ok(page.of(versions.into_iter().filter(|version| sees_version(view, version)).collect()))
+    let is_listed = |version: &CatalogVersion| filter.holds(version) && sees_version(view, version);
+    Ok(page.of(versions.into_iter().filter(is_listed).collect()))
 }
 
 async fn one_version(app: &App, view: &View, query: Query<Option<CatalogVersion>>) -> Result<CatalogVersion, Failure> {
@@ -92,6 +115,7 @@ pub async fn create_version(
     let normalized = check_version("name", &name)?;
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
     let security_fix = spec.security_fix.unwrap_or(false);
+    refuse_yank_of_awaited(&name, spec.yanked)?;
     if package.kind != RepositoryKind::Artifact {
         let message = format!("The versions of {} come from its repository. Make them there.", package.name);
         return Err(Failure::new(Kind::Conflict, message));
@@ -249,10 +273,11 @@ async fn change_awaiting_zip(
 pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -> Result<CatalogVersion, Failure> {
     let old = version(app, &by.view, id).await?;
     let hidden = hidden_of(spec.status)?;
-    let name = spec.name.unwrap_or_else(|| old.pretty.to_string());
+    let name = spec.name.clone().unwrap_or_else(|| old.pretty.to_string());
     let normalized = check_version("name", &name)?;
     let filename = spec.filename.as_deref().map(Filename::parse).transpose()?;
     if old.awaited {
+        refuse_yank_of_awaited(&name, spec.yanked)?;
         let zip = match filename {
             Some(Filename::Hash(hash)) => Some(find_zip(app, by.organization(), old.package_id, hash).await?),
             _ => None,
@@ -281,16 +306,39 @@ pub async fn change_version(app: &App, by: &Actor, id: i64, spec: VersionSpec) -
         let message = "The version is published with another zip, which lock files rely on. Make another version.";
         return Err(Failure::new(Kind::Conflict, message));
     }
-    let mark = |is| if is { VersionChange::MarkSecurityFix } else { VersionChange::UnmarkSecurityFix };
-    let hide = |hidden| if hidden { VersionChange::Hide } else { VersionChange::Show };
+    for change in changes_of_published(&spec, hidden) {
+        change_published(app, by, ManagedBy::Shop, &old.package_uid, &old.pretty, change).await?;
+    }
+    version(app, &by.view, id).await
+}
+
+/// What becomes of a version that is published, one after the other: at no moment is more of it shown than before or after.
+fn changes_of_published(spec: &VersionSpec, hidden: Option<bool>) -> impl Iterator<Item = VersionChange> {
     let dated = match spec.released_at {
         Update::Keep => None,
         Update::Set(moment) => Some(VersionChange::Release(moment)),
     };
-    for change in dated.into_iter().chain(spec.security_fix.map(mark)).chain(hidden.map(hide)) {
-        change_published(app, by, &old.package_uid, &old.pretty, change).await?;
+    let mark = |is_one| if is_one { VersionChange::MarkSecurityFix } else { VersionChange::UnmarkSecurityFix };
+    let is = |asked: Option<bool>, wanted: bool, change| (asked == Some(wanted)).then_some(change);
+    let changes = [
+        dated,
+        spec.security_fix.map(mark),
+        is(spec.yanked, true, VersionChange::Yank),
+        is(hidden, true, VersionChange::Hide),
+        is(spec.yanked, false, VersionChange::Unyank),
+        is(hidden, false, VersionChange::Show),
+    ];
+    changes.into_iter().flatten()
+}
+
+/// Refuses to yank what is not published yet.
+fn refuse_yank_of_awaited(version: &str, yanked: Option<bool>) -> Result<(), Failure> {
+    if yanked != Some(true) {
+        return Ok(());
     }
-    version(app, &by.view, id).await
+    let message =
+        format!("{version} waits for its zip, so that nobody has it to be kept from. Hide it: \"status\": 0.");
+    Err(Failure::new(Kind::Conflict, message))
 }
 
 /// Whether a published version has the zip that is named.
@@ -307,7 +355,7 @@ fn names_zip_of(filename: Filename<'_>, version: &CatalogVersion) -> bool {
 pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failure> {
     let old = version(app, &by.view, id).await?;
     if !old.awaited {
-        return change_published(app, by, &old.package_uid, &old.pretty, VersionChange::Remove).await;
+        return change_published(app, by, ManagedBy::Shop, &old.package_uid, &old.pretty, VersionChange::Remove).await;
     }
     let label = format!("{} {}", old.package, old.pretty);
     let details = json!({ "version": old.normalized });

@@ -17,6 +17,7 @@ pub mod deliveries;
 pub mod entitlements;
 pub mod instructions;
 pub mod orders;
+pub mod package_advisories;
 pub mod permission_edits;
 pub mod permission_lists;
 pub mod permission_spec;

@@ -27,6 +27,8 @@ pub struct CatalogPackage {
     /// Whether it is hidden.
     #[serde(deserialize_with = "flag")]
     pub hidden: bool,
+    /// `true`, or the replacement's name, as composer is told; `false` too.
+    pub abandoned: Option<String>,
     /// When it first appeared.
     pub created_at: Millis,
     /// When it last changed.
@@ -37,7 +39,8 @@ pub struct CatalogPackage {
 
 macro_rules! packages {
     () => {
-        "SELECT p.id, p.uid, p.name, r.kind, p.description, p.hidden_at IS NOT NULL AS hidden, p.created_at, p.updated_at,
+        "SELECT p.id, p.uid, p.name, r.kind, p.description, p.hidden_at IS NOT NULL AS hidden,
+                coalesce(p.abandoned_override, p.abandoned) AS abandoned, p.created_at, p.updated_at,
                 CASE WHEN ?3 THEN (SELECT json_group_array(json_array(
                                           v.normalized, v.released_at, v.pretty, v.security_fix_at IS NOT NULL))
                                      FROM versions v WHERE v.package_id = p.id) END AS versions
@@ -51,9 +54,17 @@ pub fn package(organization: OrganizationId, id: i64, with_versions: bool) -> Qu
     Query::one(concat!(packages!(), " AND p.id = ?2"), [organization.into(), id.into(), with_versions.into()])
 }
 
-/// Looks the package of this name up, without its versions.
-pub fn package_by_name(organization: OrganizationId, name: &str) -> Query<Option<CatalogPackage>> {
-    Query::one(concat!(packages!(), " AND p.name = ?2"), [organization.into(), name.into(), false.into()])
+/// Looks the package of this name up, in whatever case, `with_versions` or without.
+pub fn package_by_name(organization: OrganizationId, name: &str, with_versions: bool) -> Query<Option<CatalogPackage>> {
+    Query::one(
+        concat!(packages!(), " AND p.name = lower(?2)"),
+        [organization.into(), name.into(), with_versions.into()],
+    )
+}
+
+/// Looks the package with this public id up, `with_versions` or without.
+pub fn package_by_uid(organization: OrganizationId, uid: &str, with_versions: bool) -> Query<Option<CatalogPackage>> {
+    Query::one(concat!(packages!(), " AND p.uid = ?2"), [organization.into(), uid.into(), with_versions.into()])
 }
 
 /// A page of the packages by number, without their versions, and how many there are in all.
@@ -148,6 +159,9 @@ pub struct CatalogVersion {
     /// Whether it is hidden.
     #[serde(deserialize_with = "flag")]
     pub hidden: bool,
+    /// Whether it was taken out of the metadata.
+    #[serde(deserialize_with = "flag")]
+    pub yanked: bool,
     /// What the shop calls its zip.
     pub filename: Option<String>,
     /// SHA-1 of its zip, once there is one.
@@ -164,7 +178,8 @@ macro_rules! versions {
     () => {
         "SELECT v.id, v.uid, p.id AS package_id, p.uid AS package_uid, p.name AS package, v.pretty, v.normalized,
                 v.released_at, v.security_fix_at IS NOT NULL AS security_fix, v.released_when_shown,
-                v.removed_at IS NOT NULL AS awaited, v.hidden_at IS NOT NULL AS hidden, v.filename, a.sha1, a.sha256, v.created_at, v.updated_at
+                v.removed_at IS NOT NULL AS awaited, v.hidden_at IS NOT NULL AS hidden,
+                v.yanked_at IS NOT NULL AS yanked, v.filename, a.sha1, a.sha256, v.created_at, v.updated_at
            FROM versions v JOIN packages p ON p.id = v.package_id AND p.organization_id = ?1
            LEFT JOIN dists d ON d.version_id = v.id AND d.reference = v.reference
            LEFT JOIN artifacts a ON a.sha256 = d.artifact_sha256

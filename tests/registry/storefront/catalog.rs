@@ -79,7 +79,8 @@ async fn a_package_is_made_read_changed_and_deleted_as_documented() {
     let made = registry.storefront_post("/packages", &body).send().await.expect(201).json();
     let time = "2026-01-01 00:00:00";
     let shape = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(shape(&made), ["id", "name", "description", "status", "created_at", "updated_at"]);
+    let documented = ["id", "name", "description", "status", "created_at", "updated_at"];
+    assert_eq!(shape(&made), [&documented[..], &["uid", "abandoned"]].concat());
     assert_eq!(json!([made["name"], made["description"], made["status"]]), json!(["acme/lib", "Does it all", 0]));
     assert_eq!(made["created_at"].as_str().map(str::len), Some(time.len()));
     let path = path("packages", &made);
@@ -150,7 +151,7 @@ async fn a_version_waits_for_its_zip_and_is_published_with_it() {
     let waiting = version(&registry, &lib, json!({"name": "1.2.0"})).await.expect(201).json();
     let shape = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     let documented = ["id", "package_id", "name", "filename", "status", "created_at", "updated_at"];
-    assert_eq!(shape(&waiting), [&documented[..], &["security_fix", "released_at"]].concat());
+    assert_eq!(shape(&waiting), [&documented[..], &["security_fix", "released_at", "uid", "yanked"]].concat());
     assert_eq!(
         json!([waiting["package_id"], waiting["name"], waiting["filename"], waiting["status"]]),
         json!([lib["id"], "1.2.0", null, 1])

@@ -72,7 +72,7 @@ async fn the_instructions_name_just_what_was_bought_and_can_be_installed() {
     let first = &packages.json()[0];
     let expected = json!({
         "id": registry.package_id("acme/first"), "name": "acme/first", "description": first["description"], "status": 1,
-        "created_at": first["created_at"], "updated_at": first["updated_at"],
+        "created_at": first["created_at"], "updated_at": first["updated_at"], "uid": first["uid"], "abandoned": false,
     });
     assert_eq!(*first, expected);
     assert_eq!(first["created_at"].as_str().map(str::len), Some("2018-01-01 00:00:00".len()));

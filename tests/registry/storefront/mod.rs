@@ -21,3 +21,4 @@ mod security_fixes;
 mod undated;
 mod webhook_faults;
 mod webhooks;
+mod withdrawing;

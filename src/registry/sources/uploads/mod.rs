@@ -396,8 +396,8 @@ impl Publisher<'_> {
             shasum: Some(self.artifact.sha1.clone()),
             promised_shasum: None,
             dist_error: None,
-            yanked: false,
-            hidden: is_marked(self.address.hidden, |former| former.hidden),
+            yanked: is_marked(None, |known| known.yanked),
+            hidden: is_marked(self.address.hidden, |known| known.hidden),
         }
     }
 
