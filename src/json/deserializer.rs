@@ -18,8 +18,8 @@ const MAX_UNKNOWN_NAMED: usize = 20;
 /// How a value is to be read, and what was found on the way.
 #[derive(Default)]
 pub(super) struct Context {
-    /// Whether a number or a truth may stand in a text.
-    pub(super) in_texts: bool,
+    /// Whether a number or a truth may stand in a text, and the one for the other.
+    pub(super) is_loose: bool,
     /// The paths of the fields that `T` does not know.
     pub(super) unknown: RefCell<Vec<String>>,
 }
@@ -73,7 +73,8 @@ impl<'de> Node<'de, '_> {
         match self.value {
             Value::Number(number) => Some(number.clone()),
             // No parameter of ours is a number that is not whole.
-            Value::String(text) if self.context.in_texts => text.parse::<i64>().map(Number::from).ok(),
+            Value::String(text) if self.context.is_loose => text.parse::<i64>().map(Number::from).ok(),
+            Value::Bool(truth) if self.context.is_loose => Some(Number::from(u8::from(*truth))),
             _ => None,
         }
     }
@@ -81,7 +82,16 @@ impl<'de> Node<'de, '_> {
     fn as_truth(self) -> Option<bool> {
         match self.value {
             Value::Bool(truth) => Some(*truth),
-            Value::String(text) if self.context.in_texts => text.parse().ok(),
+            Value::String(text) if self.context.is_loose => match text.as_str() {
+                "1" => Some(true),
+                "0" => Some(false),
+                text => text.parse().ok(),
+            },
+            Value::Number(number) if self.context.is_loose => match number.as_u64() {
+                Some(1) => Some(true),
+                Some(0) => Some(false),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -49,17 +49,18 @@ pub fn read_object<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T
     T::deserialize(ObjectReader { fields, path: &JsonPath::Whole, context: &Context::default() })
 }
 
+/// How numbers and truths are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// As JSON has them.
+    Json,
+    /// Or in texts, as in a query, and the one for the other: `"1"`, `"true"`, and `true` for 1.
+    Loose,
+}
+
 /// Reads `T`, and names the fields that it does not know, each with its path.
-pub fn read_strictly<T: DeserializeOwned>(value: &Value) -> (Result<T, JsonError>, Vec<String>) {
-    strictly(value, Context::default())
-}
-
-/// The same of an object whose values are all texts, as those of a query are: a number or a truth is read from its text.
-pub fn read_texts_strictly<T: DeserializeOwned>(value: &Value) -> (Result<T, JsonError>, Vec<String>) {
-    strictly(value, Context { in_texts: true, ..Context::default() })
-}
-
-fn strictly<T: DeserializeOwned>(value: &Value, context: Context) -> (Result<T, JsonError>, Vec<String>) {
+pub fn read_strictly<T: DeserializeOwned>(value: &Value, spelling: Spelling) -> (Result<T, JsonError>, Vec<String>) {
+    let context = Context { is_loose: spelling == Spelling::Loose, ..Context::default() };
     let read = T::deserialize(Node { value, path: &JsonPath::Whole, context: &context });
     (read, context.unknown.into_inner())
 }
@@ -132,24 +133,38 @@ mod tests {
     #[test]
     fn unknown_fields_are_named_where_that_matters() {
         let value = json!({"name": "a", "x": {"y": 1}, "inner": {"count": 1, "form": "in_pieces", "z": null}});
-        let (read, unknown) = read_strictly::<Sample>(&value);
+        let (read, unknown) = read_strictly::<Sample>(&value, Spelling::Json);
         read.expect("read");
         assert_eq!(unknown, ["x", "inner.z"]);
     }
 
     #[test]
-    fn numbers_and_truths_are_read_from_texts_only_where_all_are_texts() {
+    fn numbers_and_truths_are_read_from_texts_and_from_each_other_only_where_that_is_asked_for() {
         #[derive(Debug, PartialEq, Deserialize)]
         struct Query {
             limit: Option<i64>,
             all: Option<bool>,
         }
-        let texts = json!({"limit": "20", "all": "true"});
-        let (query, unknown) = read_texts_strictly::<Query>(&texts);
-        assert_eq!((query.expect("read"), unknown), (Query { limit: Some(20), all: Some(true) }, Vec::new()));
-        assert_eq!(
-            read::<Query>(&texts).expect_err("refused").to_string(),
-            "`limit`: invalid type: string \"20\", expected i64"
-        );
+        let of = |limit, all| Query { limit: Some(limit), all: Some(all) };
+        for (value, expected) in [
+            (json!({"limit": "20", "all": "true"}), of(20, true)),
+            (json!({"limit": true, "all": 1}), of(1, true)),
+            (json!({"limit": false, "all": "0"}), of(0, false)),
+            (json!({"limit": 3, "all": false}), of(3, false)),
+        ] {
+            let (query, unknown) = read_strictly::<Query>(&value, Spelling::Loose);
+            assert_eq!((query.expect("read"), unknown), (expected, Vec::new()));
+        }
+        for wrong in [json!({"limit": "many"}), json!({"limit": ""}), json!({"all": 2}), json!({"all": "yes"})] {
+            read_strictly::<Query>(&wrong, Spelling::Loose).0.expect_err("refused");
+        }
+        for (loose, reason) in [
+            (json!({"limit": "20"}), "`limit`: invalid type: string \"20\", expected i64"),
+            (json!({"limit": true}), "`limit`: invalid type: boolean `true`, expected i64"),
+            (json!({"all": 1}), "`all`: invalid type: integer `1`, expected a boolean"),
+        ] {
+            assert_eq!(read::<Query>(&loose).expect_err("refused").to_string(), reason);
+            read_strictly::<Query>(&loose, Spelling::Json).0.expect_err("refused");
+        }
     }
 }

@@ -45,7 +45,8 @@ fn read_json(input: &[u8]) {
     if let Err(error) = &ours {
         assert!(error.to_string().chars().count() < 1000);
     }
-    let (strict, _) = rostrum::json::read_strictly::<Vec<(String, u8)>>(&ours.unwrap_or_default());
+    let (strict, _) =
+        rostrum::json::read_strictly::<Vec<(String, u8)>>(&ours.unwrap_or_default(), rostrum::json::Spelling::Json);
     if let Err(error) = strict {
         assert!(error.to_string().chars().count() < 1000);
     }

@@ -25,6 +25,7 @@ static ORGANIZATION: Surface = Surface {
     undocumented: |router| router,
     rejects_composer_1: true,
     rejects_cross_site: true,
+    meets_old_clients: false,
     tenant: TenantSource::Path,
     limits: Limits { requests: RateLimit::PerMinute(1000), downloads: Some(RateLimit::PerMinute(2)) },
     paging: None,

@@ -39,7 +39,8 @@ impl Modify for SecuritySchemes {
         description = "A private Composer registry. Times are unix seconds. Lists are plain arrays, a page at a time: \
             `limit` and `offset` choose the page, `X-Total-Count` says how many there are in all. Every failure has the \
             same body: what was wrong and what to do, a code for programs, and what is wrong with which field. \
-            Unknown fields and parameters are refused. `HEAD` works wherever `GET` does. Below `/api`, a request acts in \
+            Unknown fields and parameters are refused. Times are unix seconds, but for the storefront's and for composer's \
+            documents. `HEAD` works wherever `GET` does. Below `/api`, a request acts in \
             the organization of its credential. `ADMIN_TOKEN` acts in the root organization, or in the one whose slug it \
             sends in the header `X-Rostrum-Organization`; an organization that is not the credential's is not found.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
@@ -59,7 +60,8 @@ impl Modify for SecuritySchemes {
         (name = "tokens", description = "Tokens for whoever installs or automates: what each may do and see, until \
             when, and how often. A token is shown once, when it is made."),
         (name = "storefront", description = "What the back end of a shop sells and to whom: packages and versions with their \
-            zips, consumers with the keys that composer takes, and what each of them may install."),
+            zips, consumers with the keys that composer takes, and what each of them may install. Times go out as \
+            `YYYY-MM-DD HH:MM:SS` in UTC; what is taken, `Moment` says."),
         (name = "advisories", description = "Security advisories and filter lists for packages, which `composer audit` \
             and `composer update` heed."),
         (name = "authentication", description = "One's own account: logging in and out, password, second factor, \

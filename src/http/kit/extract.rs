@@ -13,18 +13,29 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::http::kit::form;
 use crate::http::kit::handler::{BufferedRequest, Extract};
+use crate::http::kit::surface::Surface;
 use crate::http::kit::tenant::ORGANIZATION_PARAM;
-use crate::json::{self, JsonError};
+use crate::json::{self, JsonError, Spelling};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Update;
 
-/// Deserializes `T` from JSON. A failure names every unknown field, and the path of a value that does not fit.
-pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let value =
-        json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?;
-    let (read, unknown) = json::read_strictly(&value);
+/// Deserializes `T` from the body of a request. A failure names every unknown field, and the path of a value that does not fit.
+pub fn read_body<T: DeserializeOwned>(parts: &Parts, bytes: &[u8]) -> Result<T, Failure> {
+    let meets_old_clients = Surface::of(parts).is_ok_and(|surface| surface.meets_old_clients);
+    let value = if meets_old_clients && form::is_form(&parts.headers, bytes) {
+        form::read_form(bytes)?
+    } else {
+        json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?
+    };
+    from_value(&value, if meets_old_clients { Spelling::Loose } else { Spelling::Json })
+}
+
+/// Deserializes `T` from the value of a body.
+fn from_value<T: DeserializeOwned>(value: &Value, spelling: Spelling) -> Result<T, Failure> {
+    let (read, unknown) = json::read_strictly(value, spelling);
     let read = read.map_err(|error| invalid_value("request body is not the JSON", &error))?;
     reject_unknown("field", unknown)?;
     Ok(read)
@@ -63,7 +74,7 @@ impl<T: DeserializeOwned> Extract for JsonBody<T> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Failure::invalid("The request needs a JSON body."));
         }
-        from_json(&bytes).map(Self)
+        read_body(&request.parts, &bytes).map(Self)
     }
 }
 
@@ -99,7 +110,7 @@ pub fn reject_repeated(parameters: &Map<String, Value>) -> Result<(), Failure> {
 /// Deserializes `T` from the parameters of a query; an unknown one is rejected.
 pub fn read_query<T: DeserializeOwned>(parameters: Map<String, Value>) -> Result<T, Failure> {
     let parameters = Value::Object(parameters);
-    let (read, unknown) = json::read_texts_strictly(&parameters);
+    let (read, unknown) = json::read_strictly(&parameters, Spelling::Loose);
     reject_unknown("query parameter", unknown)?;
     read.map_err(|error| invalid_value("query is not the one", &error))
 }
@@ -111,7 +122,7 @@ pub struct LenientQuery<T>(pub T);
 impl<T: DeserializeOwned + Default> Extract for LenientQuery<T> {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         let parameters = Value::Object(query_parameters(&request.parts.uri));
-        Ok(Self(json::read_texts_strictly(&parameters).0.unwrap_or_default()))
+        Ok(Self(json::read_strictly(&parameters, Spelling::Loose).0.unwrap_or_default()))
     }
 }
 
@@ -218,6 +229,10 @@ mod tests {
     struct Inner {
         #[expect(dead_code, reason = "only read by the deserializer")]
         count: i64,
+    }
+
+    fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+        from_value(&json::parse(bytes).map_err(Failure::internal)?, Spelling::Json)
     }
 
     #[test]

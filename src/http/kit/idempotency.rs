@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::http::kit::extract::from_json;
+use crate::http::kit::extract::read_body;
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::registry::identity::idempotency::{IdempotencyKey, StoredResponse};
 use crate::registry::kernel::failure::Failure;
@@ -30,8 +30,8 @@ impl<T: DeserializeOwned> Extract for IdempotentJson<T> {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         let bytes = request.take_body();
         let is_empty = bytes.iter().all(u8::is_ascii_whitespace);
-        let value = from_json(if is_empty { b"{}" } else { &bytes })?;
         let parts = &request.parts;
+        let value = read_body(parts, if is_empty { b"{}" } else { &bytes })?;
         let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
         let fingerprinted = [parts.method.as_str().as_bytes(), route.as_bytes(), parts.uri.path().as_bytes(), &bytes];
         let text = parts.headers.get(HEADER).map(|key| key.to_str().unwrap_or_default());

@@ -7,7 +7,7 @@
 //! | the organization of a request | [`tenant`] |
 //! | handlers and their routes | [`handler`], [`routes`] |
 //! | who may call an operation, and the caller | [`requirement`], [`request_auth`] |
-//! | bodies, queries and path parameters | [`abandoned`], [`body`], [`extract`], [`idempotency`], [`moment`], [`secret`], [`zip_body`] |
+//! | bodies, queries and path parameters | [`abandoned`], [`body`], [`extract`], [`form`], [`idempotency`], [`moment`], [`secret`], [`zip_body`] |
 //! | whose page a request comes from | [`cross_site`] |
 //! | what a change must find | [`if_match`] |
 //! | lists in pages | [`paging`] |
@@ -20,6 +20,7 @@ pub mod caching;
 pub mod cross_site;
 pub mod extract;
 pub mod failure;
+pub mod form;
 pub mod handler;
 pub mod idempotency;
 pub mod if_match;

@@ -24,6 +24,7 @@ use crate::http::kit::surface::Surface;
 #[must_use]
 pub struct Routes {
     router: Router,
+    tables: Vec<(String, &'static [Route])>,
     #[cfg(not(target_arch = "wasm32"))]
     docs: RouteDocs,
 }
@@ -35,27 +36,32 @@ impl Routes {
     }
 
     /// The routes of a table, and what the document says of them; for [`routes!`].
-    pub fn of(table: &[Route], #[cfg(not(target_arch = "wasm32"))] openapi: OpenApi) -> Self {
+    pub fn of(table: &'static [Route], #[cfg(not(target_arch = "wasm32"))] openapi: OpenApi) -> Self {
         Self {
-            router: table.iter().fold(Router::new(), |router, route| route.add_to(router)),
+            router: table.iter().fold(Router::new(), |router, route| route.add_to(router, &(route.path)())),
+            tables: vec![(String::new(), table)],
             #[cfg(not(target_arch = "wasm32"))]
             docs: RouteDocs { openapi, operations: table.iter().flat_map(Route::operations).collect() },
         }
     }
 
     /// These, and those of `other`.
-    pub fn routes(self, other: Self) -> Self {
+    pub fn routes(mut self, other: Self) -> Self {
+        self.tables.extend(other.tables);
         Self {
             router: self.router.merge(other.router),
+            tables: self.tables,
             #[cfg(not(target_arch = "wasm32"))]
             docs: self.docs.merged_with(other.docs),
         }
     }
 
     /// These, and those of `other` below `prefix`.
-    pub fn nest(self, prefix: &str, other: Self) -> Self {
+    pub fn nest(mut self, prefix: &str, other: Self) -> Self {
+        self.tables.extend(other.tables.into_iter().map(|(path, table)| ([prefix, &path].concat(), table)));
         Self {
             router: self.router.nest(prefix, other.router),
+            tables: self.tables,
             #[cfg(not(target_arch = "wasm32"))]
             docs: self.docs.merged_with(other.docs.below(prefix)),
         }
@@ -64,6 +70,15 @@ impl Routes {
     /// These, with layers around them or with routes that stand in no document.
     pub fn map_router(mut self, change: impl FnOnce(Router) -> Router) -> Self {
         self.router = change(self.router);
+        self
+    }
+
+    /// These, each of them also at its path with a slash behind it, which stands in no document.
+    pub fn with_trailing_slashes(mut self) -> Self {
+        for (prefix, table) in &self.tables {
+            let add = |router, route: &Route| route.add_to(router, &[prefix.as_str(), &(route.path)(), "/"].concat());
+            self.router = table.iter().fold(self.router, add);
+        }
         self
     }
 
@@ -159,9 +174,9 @@ impl Route {
         (self.methods)().into_iter().map(of).collect()
     }
 
-    fn add_to(&self, router: Router) -> Router {
+    fn add_to(&self, router: Router, path: &str) -> Router {
         match (self.methods)().iter().map(method_filter).reduce(MethodFilter::or) {
-            Some(methods) => router.route(&(self.path)(), on(methods, self.endpoint)),
+            Some(methods) => router.route(path, on(methods, self.endpoint)),
             None => router,
         }
     }

@@ -38,6 +38,9 @@ pub struct Surface {
     pub rejects_composer_1: bool,
     /// Whether a page of another site may not have a browser change anything with a password that it keeps.
     pub rejects_cross_site: bool,
+    /// Whether it meets clients of the document that it was made by, which may spell numbers as texts, send forms, and end paths
+    /// with a slash.
+    pub meets_old_clients: bool,
     /// Where the organization of a request is found.
     pub tenant: TenantSource,
     /// How many requests a caller may make.
@@ -77,6 +80,7 @@ impl Surface {
     /// Its routes at their full paths, with its fallbacks and inside of its layer.
     pub fn mounted(&'static self) -> Routes {
         let below_mount = (self.routes)();
+        let below_mount = if self.meets_old_clients { below_mount.with_trailing_slashes() } else { below_mount };
         let all = if self.mount.is_empty() { below_mount } else { Routes::new().nest(self.mount, below_mount) };
         #[cfg(not(target_arch = "wasm32"))]
         let all = all.of_surface(self);
@@ -169,6 +173,7 @@ mod tests {
                 undocumented: |router| router,
                 rejects_composer_1: true,
                 rejects_cross_site: true,
+                meets_old_clients: false,
                 tenant: TenantSource::Path,
                 limits: Limits { requests: RateLimit::PerMinute(1000), downloads: None },
                 paging: None,

@@ -56,8 +56,8 @@ pub struct BulkPermissionsRequest {
 impl BulkPermissionsRequest {
     fn action(&mut self) -> Result<BulkAction, Failure> {
         match (self.add.take(), self.change.take(), self.delete) {
-            (Some(add), None, false) => Ok(BulkAction::Add(add.into_spec("add.")?)),
-            (None, Some(change), false) => Ok(BulkAction::Change(change.into_spec("change.")?)),
+            (Some(add), None, false) => Ok(BulkAction::Add(add.into())),
+            (None, Some(change), false) => Ok(BulkAction::Change(change.into())),
             (None, None, true) => Ok(BulkAction::Delete),
             _ => Err(Failure::invalid("Say what is to be done: just one of `add`, `change` and `\"delete\": true`.")),
         }

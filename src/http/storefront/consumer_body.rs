@@ -53,8 +53,8 @@ pub struct ConsumerRequest {
 
 impl ConsumerRequest {
     /// Takes the permissions out that it names.
-    pub fn take_entitlements(&mut self) -> Result<Option<Vec<PermissionSpec>>, Failure> {
-        self.entitlements.take().map(|requests| into_specs(requests, "entitlements")).transpose()
+    pub fn take_entitlements(&mut self) -> Option<Vec<PermissionSpec>> {
+        self.entitlements.take().map(into_specs)
     }
 
     /// Refuses what is said of new consumers alone.

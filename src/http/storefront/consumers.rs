@@ -214,7 +214,7 @@ pub async fn put_consumer_of_customer(
     let issuer = auth.issuer().await?;
     let (strict, if_match) = (query?.0.is_strict()?, if_match?.0);
     let mut request = body?.0;
-    let entitlements = request.take_entitlements()?;
+    let entitlements = request.take_entitlements();
     request.refuse_fields_of_new()?;
     let spec = CustomerSpec { consumer: request.into(), entitlements, if_match, strict };
     let put = customers::put(auth.app(), &issuer, &customer_id, spec).await?;

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::update;
-use crate::ports::Millis;
-use crate::registry::kernel::dates::{php_date, read_php_date};
+use crate::http::kit::moment::Moment;
+use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::permission_spec::PermissionSpec;
 use crate::registry::storefront::permission_warnings::Warning;
@@ -27,14 +27,14 @@ pub struct PermissionRequest {
     package: Option<String>,
     /// As composer writes it: `5.*`, `^2.1 || ^3.0`; `*` is every version. Needed when the permission is given.
     version: Option<String>,
-    /// `YYYY-MM-DD HH:MM:SS` in UTC: when it ends; null is never.
+    /// When it ends; null is never.
     #[serde(default, deserialize_with = "update", alias = "expiresat")]
-    #[schema(value_type = Option<String>)]
-    expires_at: Update<String>,
-    /// `YYYY-MM-DD HH:MM:SS` in UTC: only versions that were released up to then; null is all.
+    #[schema(value_type = Option<Moment>)]
+    expires_at: Update<Moment>,
+    /// Only versions that were released up to then; null is all.
     #[serde(default, deserialize_with = "update", alias = "updatesuntil")]
-    #[schema(value_type = Option<String>)]
-    updates_until: Update<String>,
+    #[schema(value_type = Option<Moment>)]
+    updates_until: Update<Moment>,
     /// `stable` (the default of a new permission), `RC`, `beta`, `alpha` or `dev`, which leaves none out.
     #[serde(alias = "minimumstability")]
     minimum_stability: Option<String>,
@@ -48,33 +48,25 @@ pub struct PermissionRequest {
     metadata: Update<Map<String, Value>>,
 }
 
-impl PermissionRequest {
-    /// As the use case takes it; `path` is where it is in the request.
-    pub fn into_spec(self, path: &str) -> Result<PermissionSpec, Failure> {
-        Ok(PermissionSpec {
-            consumer_id: self.consumer_id,
-            package_id: self.package_id,
-            package: self.package,
-            version: self.version,
-            expires_at: parse_moment(path, "expires_at", self.expires_at)?,
-            updates_until: parse_moment(path, "updates_until", self.updates_until)?,
-            minimum_stability: self.minimum_stability,
-            order_id: self.order_id,
-            metadata: self.metadata,
-        })
+impl From<PermissionRequest> for PermissionSpec {
+    fn from(request: PermissionRequest) -> Self {
+        Self {
+            consumer_id: request.consumer_id,
+            package_id: request.package_id,
+            package: request.package,
+            version: request.version,
+            expires_at: request.expires_at.map(|Moment(moment)| moment),
+            updates_until: request.updates_until.map(|Moment(moment)| moment),
+            minimum_stability: request.minimum_stability,
+            order_id: request.order_id,
+            metadata: request.metadata,
+        }
     }
 }
 
-fn parse_moment(path: &str, field: &str, text: Update<String>) -> Result<Update<Millis>, Failure> {
-    let Update::Set(Some(text)) = text else { return Ok(text.map(|_| Millis(0))) };
-    let wrong = || Failure::invalid_field(&format!("{path}{field}"), "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
-    Ok(Update::Set(Some(read_php_date(&text).ok_or_else(wrong)?)))
-}
-
-/// As the use cases take the permissions of a list, which stands at `path` in the request.
-pub fn into_specs(requests: Vec<PermissionRequest>, path: &str) -> Result<Vec<PermissionSpec>, Failure> {
-    let specs = requests.into_iter().enumerate();
-    specs.map(|(index, request)| request.into_spec(&format!("{path}[{index}]."))).collect()
+/// As the use cases take the permissions of a list.
+pub fn into_specs(requests: Vec<PermissionRequest>) -> Vec<PermissionSpec> {
+    requests.into_iter().map(PermissionSpec::from).collect()
 }
 
 /// Whether a request is refused that is warned of something.

@@ -7,14 +7,13 @@ use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
 use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
+use crate::http::kit::moment::MomentSince;
 use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok, with_status};
 use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, StrictParam};
 use crate::http::storefront::{entitlements, id_of};
-use crate::ports::Millis;
-use crate::registry::kernel::dates::read_php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::permission_spec::PermissionSpec;
 use crate::registry::storefront::permissions::{self, WarnedPermission, change, get, grant, revoke};
@@ -54,27 +53,23 @@ pub struct PermissionsQuery {
     customer_id: Option<String>,
     /// Only those that were bought with this order
     order_id: Option<String>,
-    /// Only those that changed then or later: `YYYY-MM-DD HH:MM:SS`, in UTC. What was deleted meanwhile is in no list
-    updated_since: Option<String>,
+    /// Only those that changed then or later; a day alone is its first moment. What was deleted meanwhile is in no list
+    #[param(value_type = Option<String>)]
+    updated_since: Option<MomentSince>,
 }
 
 impl PermissionsQuery {
-    fn filter<'a>(&'a self, target: Option<&'a str>) -> Result<PermissionFilter<'a>, Failure> {
-        Ok(PermissionFilter {
+    fn filter<'a>(&'a self, target: Option<&'a str>) -> PermissionFilter<'a> {
+        PermissionFilter {
             target,
             version: self.version.as_deref(),
             consumer_id: self.consumer_id,
             customer_id: self.customer_id.as_deref(),
             order_id: self.order_id.as_deref(),
-            updated_since: self.updated_since.as_deref().map(moment).transpose()?,
+            updated_since: self.updated_since.map(|MomentSince(moment)| moment),
             ..PermissionFilter::default()
-        })
+        }
     }
-}
-
-fn moment(text: &str) -> Result<Millis, Failure> {
-    let wrong = || Failure::invalid_field("updated_since", "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
-    read_php_date(text).ok_or_else(wrong)
 }
 
 /// Permissions of all consumers, the oldest first: what a shop reconciles with its orders.
@@ -94,7 +89,7 @@ pub async fn list_all_permissions(
     let issuer = auth.issuer().await?;
     let ListQuery { filter, page } = query?;
     let target = filter.package.as_deref().map(str::to_ascii_lowercase);
-    let filter = filter.filter(target.as_deref())?;
+    let filter = filter.filter(target.as_deref());
     let (rows, total) = permission_lists::list(auth.app(), &issuer, &filter, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(PermissionView::from), total))
 }
@@ -139,7 +134,7 @@ pub async fn change_order_permissions(
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
     let StrictQuery(OrderChangeParams { order_id, strict }) = query?;
-    let (spec, strict) = (body?.0.into_spec("")?, StrictParam::new(strict).is_strict()?);
+    let (spec, strict) = (body?.0.into(), StrictParam::new(strict).is_strict()?);
     let edited = orders::change_order(auth.app(), &issuer, &order_id, spec, strict).await?;
     let warned = |row: PermissionRow| PermissionView::warned(row, &edited.warnings);
     Ok(ok(&edited.rows.into_iter().map(warned).collect::<Vec<_>>()))
@@ -192,7 +187,7 @@ pub async fn create_permission(
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
     let strict = query?.0.is_strict()?;
-    let spec: PermissionSpec = body?.0.into_spec("")?;
+    let spec: PermissionSpec = body?.0.into();
     Ok(warned(StatusCode::CREATED, grant(auth.app(), &issuer, spec, strict).await?))
 }
 
@@ -245,7 +240,7 @@ pub async fn update_permission(
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
     let (strict, if_match) = (query?.0.is_strict()?, if_match?.0);
-    let spec = body?.0.into_spec("")?;
+    let spec = body?.0.into();
     let changed = change(auth.app(), &issuer, id_of(&id, "Permission")?, spec, &if_match, strict).await?;
     Ok(warned(StatusCode::OK, changed))
 }

@@ -120,8 +120,7 @@ pub async fn package(app: &App, view: &View, id: i64) -> Result<CatalogPackage, 
 /// Makes a package without versions; its zips are uploaded.
 pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
-    let name =
-        PackageName::parse_ignoring_case(&name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
+    let name = own_name(by, &name)?;
     let name = name.as_str();
     let hidden = hidden_of(spec.status)?.unwrap_or(false);
     if spec.abandoned.is_set() {
@@ -130,10 +129,6 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
     }
     let description = spec.description.into_value();
     manage::check_description(description.as_deref())?;
-    if !matches!(by.view.version_filter(name), VersionFilter::All) {
-        let message = format!("This token does not cover all versions of {name}. Use one whose grants do.");
-        return Err(Failure::new(Kind::Forbidden, message));
-    }
     let now = app.now();
     let (uid, repository) = (new_uid(&*app.ports.entropy, now)?, new_uid(&*app.ports.entropy, now)?);
     let event = |action, target, label, details| by.record(app, &AuditEvent { action, target, label, details });
@@ -147,21 +142,59 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
         event("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
         catalog::package_by_name(by.organization(), name, false),
     );
-    let (.., package) = app.ports.database.ask(batch).await.map_err(|error| match error {
-        DatabaseError::Conflict(_) => Failure::new(Kind::Conflict, format!("There is a package {name} already.")),
-        DatabaseError::Fault(fault) => fault.into(),
-    })?;
+    let (.., package) = app.ports.database.ask(batch).await.map_err(name_taken(name))?;
     app.memory.invalidate_published(by.organization());
     one_package(package, &by.view)
 }
 
-/// Changes what the request names, and nothing else.
+/// The name of a package as a request says it, all of whose versions are `by`'s to publish.
+fn own_name(by: &Actor, name: &str) -> Result<PackageName, Failure> {
+    let name =
+        PackageName::parse_ignoring_case(name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
+    if matches!(by.view.version_filter(name.as_str()), VersionFilter::All) {
+        return Ok(name);
+    }
+    let message = format!("This token does not cover all versions of {name}. Use one whose grants do.");
+    Err(Failure::new(Kind::Forbidden, message))
+}
+
+/// The failure of a batch that makes or names a package.
+fn name_taken(name: &str) -> impl FnOnce(DatabaseError) -> Failure {
+    move |error| match error {
+        DatabaseError::Conflict(_) => Failure::new(Kind::Conflict, format!("There is a package {name} already.")),
+        DatabaseError::Fault(fault) => fault.into(),
+    }
+}
+
+/// Gives a package another name that nothing relies on yet.
+async fn rename_package(app: &App, by: &Actor, old: &CatalogPackage, name: &str) -> Result<(), Failure> {
+    own_name(by, &old.name)?;
+    let name = own_name(by, name)?;
+    let now = app.now();
+    let event = AuditEvent {
+        action: "package.renamed",
+        target: &old.uid,
+        label: Some(name.as_str()),
+        details: json!({ "from": old.name }),
+    };
+    let (rename, forget_documents) = catalog::rename_package(by.organization(), old.id, name.as_str(), now);
+    let batch = (touch(by.organization(), Touched::Names, now), rename, by.record(app, &event)?, forget_documents);
+    let ((), is_renamed, ..) = app.ports.database.ask(batch).await.map_err(name_taken(name.as_str()))?;
+    app.memory.invalidate_published(by.organization());
+    if is_renamed {
+        return Ok(());
+    }
+    let message = "cannot be changed any more: zips of the package name it, or permissions or tokens do, or it comes from a \
+                   repository. Make another package";
+    Err(Failure::invalid_field("name", message))
+}
+
+/// Changes what the request names, and nothing else. A package of which no version has a zip may get another name.
 pub async fn change_package(app: &App, by: &Actor, id: i64, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
     let old = package(app, &by.view, id).await?;
     let hidden = hidden_of(spec.status)?;
-    if spec.name.is_some_and(|name| name.to_ascii_lowercase() != old.name) {
-        let message = "cannot be changed: the zips of a package name it. Make another package";
-        return Err(Failure::invalid_field("name", message));
+    if let Some(name) = spec.name.filter(|name| name.to_ascii_lowercase() != old.name) {
+        rename_package(app, by, &old, &name).await?;
     }
     // What is so already is no news, and is left to composer.json.
     let news = |update: Update<String>, known: Option<&str>| match update {

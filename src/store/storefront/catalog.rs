@@ -130,6 +130,30 @@ pub fn insert_package(organization: OrganizationId, new: &NewPackage<'_>, now: M
     )
 }
 
+/// Gives a package without a version that has a zip another name, unless a permission or a token names it; whether that was
+/// done. Its batch fails with a conflict when the name is taken. The organization's revision must have been moved before; the
+/// documents that were rendered under the old name go.
+pub fn rename_package(organization: OrganizationId, id: i64, name: &str, now: Millis) -> (Query<bool>, Stmt) {
+    let rename = Query::any(
+        "UPDATE packages SET name = ?3, updated_at = ?4,
+                revision = (SELECT o.revision FROM organizations o WHERE o.id = ?1)
+          WHERE id = ?2 AND organization_id = ?1
+            AND repository_id IN (SELECT r.id FROM repositories r WHERE r.organization_id = ?1 AND r.kind = 'artifact')
+            AND NOT EXISTS (SELECT 1 FROM versions v WHERE v.package_id = ?2 AND v.ref_name <> 'awaited')
+            AND NOT EXISTS (SELECT 1 FROM grants g LEFT JOIN tokens t ON t.id = g.token_id
+                              LEFT JOIN consumers c ON c.id = g.consumer_id
+                             WHERE lower(g.target) = packages.name AND ?1 IN (t.organization_id, c.organization_id))
+         RETURNING id",
+        [organization.into(), id.into(), name.into(), now.into()],
+    );
+    let documents = Stmt::new(
+        "DELETE FROM documents WHERE package_id IN (
+           SELECT p.id FROM packages p WHERE p.id = ?2 AND p.organization_id = ?1 AND p.name = ?3)",
+        [organization.into(), id.into(), name.into()],
+    );
+    (rename, documents)
+}
+
 /// A version.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CatalogVersion {

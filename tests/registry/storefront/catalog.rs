@@ -135,7 +135,7 @@ async fn a_package_that_cannot_be_one_is_refused_with_the_reason() {
         assert_eq!(refused["error"], format!("There is a package {name} already."));
     }
     let path = path("packages", &lib);
-    for body in [json!({"name": "acme/other"}), json!({"status": -1}), json!({"description": "x".repeat(1001)})] {
+    for body in [json!({"name": "no name"}), json!({"status": -1}), json!({"description": "x".repeat(1001)})] {
         registry.storefront_patch(&path, &body).send().await.expect(400);
     }
     let request = || registry.storefront_post("/packages", &json!({"name": "acme/two"}));

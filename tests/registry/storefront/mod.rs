@@ -13,6 +13,7 @@ mod known_customers;
 mod limited_shops;
 mod many_permissions;
 mod merges;
+mod old_clients;
 mod permissions;
 mod preconditions;
 mod released;

@@ -99,8 +99,8 @@ async fn a_wrong_permission_is_refused_with_the_reason() {
         (json!({"version": "none"}), "version", "is required; `*` is every version"),
         (json!({"version": "not a constraint!"}), "version", "is not a version constraint that Composer understands"),
         (json!({"version": ""}), "version", "is not a version constraint that Composer understands"),
-        (json!({"expires_at": "tomorrow"}), "expires_at", "must be written `YYYY-MM-DD HH:MM:SS`, in UTC"),
-        (json!({"updates_until": "2030-02-30 00:00:00"}), "updates_until", "must be written"),
+        (json!({"expires_at": "tomorrow"}), "expires_at", "must be a moment: `YYYY-MM-DD HH:MM:SS` in UTC, ISO 8601"),
+        (json!({"updates_until": "2030-02-30 00:00:00"}), "updates_until", "must be a moment"),
         (json!({"minimum_stability": "solid"}), "minimum_stability", "is wrong"),
         (json!({"colour": "red"}), "colour", "unknown field"),
     ] {
